@@ -26,9 +26,10 @@ def pytest_addoption(parser):
         "--quick", action="store_true", help="one or two cases a group, three rounds: less than two minutes"
     )
     group.addoption(
-        "--largest", action="store_true",
+        "--largest",
+        action="store_true",
         help="only what is too large for a full run: as far as memory allows; with --resume they join its curves",
-    )  # fmt: skip
+    )
     group.addoption(
         "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
     )

@@ -68,9 +68,18 @@ class TrainConfig(NamedTuple):
 
 NO_UPDATE = -1
 HYPER = (
-    "learning_rate", "weight_decay", "clip_norm", "momentum", "beta1", "beta2", "epsilon", "growth", "shrink",
-    "smallest", "biggest",
-)  # fmt: skip
+    "learning_rate",
+    "weight_decay",
+    "clip_norm",
+    "momentum",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "growth",
+    "shrink",
+    "smallest",
+    "biggest",
+)
 
 
 class TrainState(NamedTuple):

@@ -104,15 +104,19 @@ def use_net(dtype: str, sizes: tuple[int, ...], rows: int, batch: int) -> None:
         net.loss_and_gradient(X, y)
 
 
-def use_population(
-    dtype: str, sizes: tuple[int, ...], n_nets: int, activation: str, loss: str, optimizer: str
-) -> None:  # fmt: skip
+def use_population(dtype: str, sizes: tuple[int, ...], n_nets: int, activation: str, loss: str, optimizer: str) -> None:
     X, y = XOR if sizes[0] == 2 else samples(sizes[0], sizes[-1], 64)
     output = "softmax" if loss == "softmax_cross_entropy" else "sigmoid"
     nets = Population(
-        sizes, n_nets, hidden_activation=activation, output_activation=output, loss=loss, dtype=dtype, device="cpu",
+        sizes,
+        n_nets,
+        hidden_activation=activation,
+        output_activation=output,
+        loss=loss,
+        dtype=dtype,
+        device="cpu",
         random_state=0,
-    )  # fmt: skip
+    )
     for batch_size in (len(X), len(X) // 4):
         nets.fit(X, y, epochs=2, batch_size=batch_size, optimizer=optimizer, verbose=0)
     nets.predict(X)
@@ -133,9 +137,12 @@ POPULATIONS = (
 )
 # Unrolled code is compiled for one architecture: here, for the populations that XOR is usually tried with.
 PROGRAMS = product(
-    [(2, 2, 1)], [4096], ["sigmoid", "tanh"], ["squared_error", "binary_cross_entropy"],
+    [(2, 2, 1)],
+    [4096],
+    ["sigmoid", "tanh"],
+    ["squared_error", "binary_cross_entropy"],
     ["sgd", "adam", "quickprop", "rprop"],
-)  # fmt: skip
+)
 JOBS = {
     dtype: [
         *(partial(use_net, dtype, *net) for net in NETS),

@@ -108,8 +108,11 @@ def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
             environment |= {"OPENBLAS_NUM_THREADS": str(threads)}
         workers[competitor] = subprocess.Popen(
             [sys.executable, __file__, "--serve", competitor, name, str(epochs)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
     results: dict[str, list] = {competitor: [] for competitor in workers}
     for seed in range(rounds):
         for competitor, worker in workers.items():
@@ -173,10 +176,15 @@ def cv() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     works = [
-        (load_iris, (4,), 30, 1), (load_iris, (10,), 30, 1), (load_wine, (10,), 32, 1),
+        (load_iris, (4,), 30, 1),
+        (load_iris, (10,), 30, 1),
+        (load_wine, (10,), 32, 1),
         (load_breast_cancer, (4,), 32, 1),
-        (load_iris, (4,), 30, 3), (load_iris, (10,), 30, 3), (load_wine, (10,), 32, 3), (load_iris, (10,), 30, 10),
-    ]  # fmt: skip
+        (load_iris, (4,), 30, 3),
+        (load_iris, (10,), 30, 3),
+        (load_wine, (10,), 32, 3),
+        (load_iris, (10,), 30, 10),
+    ]
     for load, hidden, batch, repeats in works:
         X, y = load(return_X_y=True)
         X = (X - X.mean(axis=0)) / X.std(axis=0)

@@ -61,8 +61,10 @@ def wine(folder: Path):
 
 def covertype(folder: Path):
     arrays = np.load(folder / "covertype/covertype.npz")
-    frames = [(pd.DataFrame(arrays[f"x_{part}"]).rename(columns=str), pd.Series(arrays[f"y_{part}"]))
-              for part in ("train", "test")]  # fmt: skip
+    frames = [
+        (pd.DataFrame(arrays[f"x_{part}"]).rename(columns=str), pd.Series(arrays[f"y_{part}"]))
+        for part in ("train", "test")
+    ]
     return (*frames[0], *frames[1])
 
 

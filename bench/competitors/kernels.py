@@ -46,9 +46,23 @@ class Fastmlp:
         def loop(turns, a, b, c, scratch):
             for _ in range(turns):
                 plain_product(
-                    transposed, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, n, False, offset(c, 0), 0, n,
-                    offset(scratch, 0), 0,
-                )  # fmt: skip
+                    transposed,
+                    m,
+                    n,
+                    k,
+                    offset(a, 0),
+                    0,
+                    lda,
+                    offset(b, 0),
+                    0,
+                    n,
+                    False,
+                    offset(c, 0),
+                    0,
+                    n,
+                    offset(scratch, 0),
+                    0,
+                )
 
         out, scratch = self.zeros((m, n)), self.zeros(scratch_size(n, 4))
         return loop, (self.x["a"].reshape(-1), self.x["b"].reshape(-1), out.reshape(-1), scratch), out

@@ -149,9 +149,15 @@ class Keras:
 
 
 FORMS = {
-    "fastmlp": Fastmlp, "numpy": Numpy, "sklearn": Sklearn, "torch eager": TorchEager,
-    "torch traced": TorchTraced, "torch compiled": TorchCompiled, "jax": Jax, "keras": Keras,
-}  # fmt: skip
+    "fastmlp": Fastmlp,
+    "numpy": Numpy,
+    "sklearn": Sklearn,
+    "torch eager": TorchEager,
+    "torch traced": TorchTraced,
+    "torch compiled": TorchCompiled,
+    "jax": Jax,
+    "keras": Keras,
+}
 
 
 class Implementation:

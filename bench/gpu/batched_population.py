@@ -79,9 +79,7 @@ class Ours:
     """Orders are drawn by each net's seed, so that what is verified goes through the samples as they stand."""
 
     def __init__(self, cupy: Any, sizes: tuple[int, ...], n_nets: int, X: np.ndarray, y: np.ndarray, batch: int):
-        self.population = fastmlp.Population(
-            sizes, n_nets, loss="softmax_cross_entropy", device="cuda", random_state=0
-        )  # fmt: skip
+        self.population = fastmlp.Population(sizes, n_nets, loss="softmax_cross_entropy", device="cuda", random_state=0)
         self.start, self.batch = self.population.params.copy(), batch
         self.X, self.y = cupy.asarray(X), cupy.asarray(y)
         choice = self.population.network, n_nets, batch, self.population.device, self.population.dtype
@@ -91,9 +89,14 @@ class Ours:
 
     def run(self, epochs: int, shuffle: bool = True, n_samples: int | None = None) -> None:
         self.population.fit(
-            self.X[:n_samples], self.y[:n_samples], epochs=epochs, batch_size=self.batch, shuffle=shuffle, verbose=0,
+            self.X[:n_samples],
+            self.y[:n_samples],
+            epochs=epochs,
+            batch_size=self.batch,
+            shuffle=shuffle,
+            verbose=0,
             optimizer=fastmlp.Adam(RATE, BETA1, BETA2, EPSILON),
-        )  # fmt: skip
+        )
 
     def steps(self, n: int) -> np.ndarray:
         self.population.params = self.start
@@ -114,9 +117,14 @@ class Torch:
             for pair in parts_of(start, sizes)
         ]
         self.optimizer = torch.optim.Adam(
-            [x for pair in self.parts for x in pair], RATE, (BETA1, BETA2), EPSILON, foreach=device == "cpu",
-            fused=device != "cpu", capturable=device != "cpu",
-        )  # fmt: skip
+            [x for pair in self.parts for x in pair],
+            RATE,
+            (BETA1, BETA2),
+            EPSILON,
+            foreach=device == "cpu",
+            fused=device != "cpu",
+            capturable=device != "cpu",
+        )
         self.X, self.y = torch.as_tensor(X, device=device), torch.as_tensor(y, device=device)
         self.step = self.plain_step
 

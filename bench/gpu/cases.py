@@ -40,9 +40,14 @@ def nobody(row: dict[str, Any]) -> None:
 
 
 def timed(
-    ours: dict[str, Competitor], makers: Makers, rounds: int, keep: Keep = nobody, limit: float | None = None,
-    notes: dict[str, str] | None = None, **facts: Any,
-) -> dict[str, Any]:  # fmt: skip
+    ours: dict[str, Competitor],
+    makers: Makers,
+    rounds: int,
+    keep: Keep = nobody,
+    limit: float | None = None,
+    notes: dict[str, str] | None = None,
+    **facts: Any,
+) -> dict[str, Any]:
     """A row, times in microseconds a unit.
 
     First fastmlp alone, so that its times are there whatever becomes of the competitors, most of whose time goes into
@@ -52,9 +57,12 @@ def timed(
     limit : None where it is the competitor LIMIT of ours
     """
     row: dict[str, Any] = {
-        **facts, "times": {}, "left_out": {}, "pending": dict.fromkeys(makers, "not reached"),
+        **facts,
+        "times": {},
+        "left_out": {},
+        "pending": dict.fromkeys(makers, "not reached"),
         "notes": {**(notes or {}), "rounds": NOT_IN_TURNS},
-    }  # fmt: skip
+    }
 
     def say() -> None:
         if limit is None:
@@ -117,9 +125,14 @@ def population(
 ) -> dict[str, Any]:
     """2-2-1 nets on XOR, plain descent on the squared error. multiply_adds : of the card, in a second"""
     pop = fastmlp.Population(
-        (2, 2, 1), n_nets, hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
-        device="cuda", random_state=0,
-    )  # fmt: skip
+        (2, 2, 1),
+        n_nets,
+        hidden_activation="sigmoid",
+        output_activation="sigmoid",
+        loss="squared_error",
+        device="cuda",
+        random_state=0,
+    )
     start, X, y = pop.params.copy(), cupy.asarray(XOR_X), cupy.asarray(XOR_Y)
     fit = lambda n: pop.fit(X, y, epochs=n, optimizer=fastmlp.SGD(1.0), verbose=0)
     fit(CHECKED_EPOCHS)
@@ -134,10 +147,15 @@ def population(
         return *jax_population(start, JAX_EPOCHS)[:2], 1, n_nets * JAX_EPOCHS
 
     return timed(
-        {"fastmlp": (lambda: fit(epochs), wait, 1, n_nets * epochs)}, {"JAX vmap + scan": jax}, rounds, keep,
-        1e6 * OPERATIONS_221 / multiply_adds, set_up_of(fit, wait, epochs), unit="us per net and epoch",
+        {"fastmlp": (lambda: fit(epochs), wait, 1, n_nets * epochs)},
+        {"JAX vmap + scan": jax},
+        rounds,
+        keep,
+        1e6 * OPERATIONS_221 / multiply_adds,
+        set_up_of(fit, wait, epochs),
+        unit="us per net and epoch",
         target="10 times JAX, 30 % of the limit",
-    )  # fmt: skip
+    )
 
 
 def check_population(name: str, reached: np.ndarray, start: np.ndarray) -> None:
@@ -176,9 +194,15 @@ def jax_population(start: np.ndarray, epochs: int, anywhere: bool = False) -> tu
 
 
 def nets_in_steps(
-    cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, n_batches: int, epochs: int, rounds: int,
+    cupy: Any,
+    sizes: tuple[int, ...],
+    n_nets: int,
+    batch: int,
+    n_batches: int,
+    epochs: int,
+    rounds: int,
     keep: Keep = nobody,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Mid-sized nets that take each step together; the limit is the bare products of such a step."""
     ours, makers, notes, fit = batched_population.make_competitors(cupy, sizes, n_nets, batch, n_batches, epochs)
     wait = wait_of(cupy)
@@ -199,9 +223,16 @@ def wait_of(cupy: Any) -> Callable[[], None]:
 
 
 def single(
-    cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, epochs: int, precision: str, target: str,
-    rounds: int, keep: Keep = nobody,
-) -> dict[str, Any]:  # fmt: skip
+    cupy: Any,
+    sizes: tuple[int, ...],
+    batch: int,
+    n_batches: int,
+    epochs: int,
+    precision: str,
+    target: str,
+    rounds: int,
+    keep: Keep = nobody,
+) -> dict[str, Any]:
     """A relu net with softmax cross-entropy and Adam; ours, the competitors' and the bare products of its step.
 
     epochs : of one fit of ours, so that what it does once, such as recording its graphs, is a small part of it
@@ -223,7 +254,7 @@ def single(
     notes = graphs_of_ways(found) | set_up_of(fit, wait, epochs)
     competitors: dict[str, Competitor] = {
         name: (run, wait, 1, n_epochs * n_batches) for name, (run, n_epochs) in found.items()
-    }  # fmt: skip
+    }
     competitors[LIMIT], said = limit_of(bare_products(cupy, sizes, batch, precision), wait)
     notes |= said
     makers = single_net_makers(sizes, exact.params, X, y, batch, precision)

@@ -32,9 +32,14 @@ class Torch:
     """Linear layers, cross_entropy, a fused Adam; under autocast where half precision is asked for."""
 
     def __init__(
-        self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, precision: str,
+        self,
+        sizes: tuple[int, ...],
+        start: np.ndarray,
+        X: np.ndarray,
+        y: np.ndarray,
+        precision: str,
         device: str = "cuda",
-    ):  # fmt: skip
+    ):
         import torch
 
         torch.set_float32_matmul_precision("high" if precision != "exact" else "highest")
@@ -47,9 +52,14 @@ class Torch:
             layers += [linear, torch.nn.ReLU()]
         self.model = torch.nn.Sequential(*layers[:-1]).to(device)
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(), RATE, (BETA1, BETA2), EPSILON, foreach=device == "cpu", fused=device != "cpu",
+            self.model.parameters(),
+            RATE,
+            (BETA1, BETA2),
+            EPSILON,
+            foreach=device == "cpu",
+            fused=device != "cpu",
             capturable=device != "cpu",
-        )  # fmt: skip
+        )
         self.X, self.y = torch.as_tensor(X, device=device), torch.as_tensor(y, device=device)
         self.loss_of, self.step = self.plain_loss, self.plain_step
 

@@ -78,9 +78,26 @@ def _products(precision: str) -> Any:
         def _multiply(self, ta, tb, m, n, k, A, lda, B, ldb, C) -> None:
             one, zero, kind = self._one.ctypes.data, self._zero.ctypes.data, HALVES[precision]
             self._gemm_ex(
-                self._bound_handle(), ta, tb, m, n, k, one, A.data.ptr, kind, lda, B.data.ptr, kind, ldb, zero,
-                C.data.ptr, kind, m, COMPUTE_32F, GEMM_DEFAULT,
-            )  # fmt: skip
+                self._bound_handle(),
+                ta,
+                tb,
+                m,
+                n,
+                k,
+                one,
+                A.data.ptr,
+                kind,
+                lda,
+                B.data.ptr,
+                kind,
+                ldb,
+                zero,
+                C.data.ptr,
+                kind,
+                m,
+                COMPUTE_32F,
+                GEMM_DEFAULT,
+            )
 
     return (
         HalfProducts(np.dtype(np.float32), "exact")

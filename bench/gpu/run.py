@@ -46,8 +46,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [os
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX would take three quarters of the card's memory
 MINUTES, TEST_MINUTES = 8.0, 3.0  # for everything, and for the tests among it
 # The tests that a card has a say in. They need pytest and SciPy, and nothing else that this script does not.
-DEVICE_TESTS = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("tests/unit/kernels/cuda/**/test_*.py"),
-                                                          *ROOT.glob("tests/cuda/test_*.py")))  # fmt: skip
+DEVICE_TESTS = sorted(
+    path.relative_to(ROOT)
+    for path in (*ROOT.glob("tests/unit/kernels/cuda/**/test_*.py"), *ROOT.glob("tests/cuda/test_*.py"))
+)
 TEST_OPTIONS = "-m", "emulator", "--device", "cuda", "--require-device", "cuda", "-p", "no:cacheprovider"
 # Processes that run them: as many as processors, since most of their time goes into compiling kernels, one thread each;
 # two at least, since one that waits for the card leaves a processor idle; and no more than there is memory for.
@@ -65,8 +67,10 @@ from gpu import cases  # noqa: E402
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = ["| case | unit | competitor | median | spread | to the limit | ours is faster by | target |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| case | unit | competitor | median | spread | to the limit | ours is faster by | target |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for case, row in results["workloads"].items():
         if "error" in row:
             lines.append(f"| {case} | {row['error']} | | | | | | |")
@@ -251,9 +255,14 @@ def run(quick: bool, no_tests: bool, output: Path) -> None:
         sys.exit(f"There is no GPU to measure: {found['error']}.")
     exclusive = found["exclusive"]
     results: dict[str, Any] = {
-        "card": found["card"], "python": platform.python_version(), "fastmlp": fastmlp.__version__, "tests": "not run",
-        "limits": {}, "thresholds of auto": {"error": "not measured"}, "workloads": {},
-    }  # fmt: skip
+        "card": found["card"],
+        "python": platform.python_version(),
+        "fastmlp": fastmlp.__version__,
+        "tests": "not run",
+        "limits": {},
+        "thresholds of auto": {"error": "not measured"},
+        "workloads": {},
+    }
     if not no_tests:
         results["tests"] = run_tests(60 * TEST_MINUTES, exclusive)
         print(f"tests: {results['tests']}", flush=True)

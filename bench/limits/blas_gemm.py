@@ -24,9 +24,21 @@ def gemm(typing_context, trans_a, trans_b, m, n, k, a, a_start, lda, b, b_start,
     """
     dtype = c.dtype
     sig = types.void(
-        trans_a, trans_b, types.intp, types.intp, types.intp, a, types.intp, types.intp, b, types.intp, types.intp,
-        c, types.intp, types.intp,
-    )  # fmt: skip
+        trans_a,
+        trans_b,
+        types.intp,
+        types.intp,
+        types.intp,
+        a,
+        types.intp,
+        types.intp,
+        b,
+        types.intp,
+        types.intp,
+        c,
+        types.intp,
+        types.intp,
+    )
 
     def build(context, builder, sig, args):
         trans_a, trans_b, m, n, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc = args
@@ -56,9 +68,23 @@ def gemm(typing_context, trans_a, trans_b, m, n, k, a, a_start, lda, b, b_start,
         # BLAS is column-major: what it sees is the transpose of each matrix, so it computes C' = op(B)' op(A)'.
         builder.call(
             function,
-            [kind, flag(trans_b), flag(trans_a), n, m, k, scalar(1.0), start(sig.args[8], b, b_start), ldb,
-             start(sig.args[5], a, a_start), lda, scalar(0.0), start(sig.args[11], c, c_start), ldc],
-        )  # fmt: skip
+            [
+                kind,
+                flag(trans_b),
+                flag(trans_a),
+                n,
+                m,
+                k,
+                scalar(1.0),
+                start(sig.args[8], b, b_start),
+                ldb,
+                start(sig.args[5], a, a_start),
+                lda,
+                scalar(0.0),
+                start(sig.args[11], c, c_start),
+                ldc,
+            ],
+        )
         return context.get_dummy_value()
 
     return sig, build

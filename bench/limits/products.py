@@ -55,8 +55,9 @@ def make_steps(variant: str):
         def inputs(d, p, out, rows, i, o):
             gemm(0, 1, rows, i, o, d, 0, o, p, 0, o, out, 0, i)
 
-    @numba.njit("void(int64[::1], int64, float32[::1], float32[::1], float32[::1], float32[::1], int64, boolean)",
-                nogil=True)  # fmt: skip
+    @numba.njit(
+        "void(int64[::1], int64, float32[::1], float32[::1], float32[::1], float32[::1], int64, boolean)", nogil=True
+    )
     def steps(sizes, n, a, p, g, d, n_steps, both_ways):
         for _ in range(n_steps):
             at, w = 0, 0

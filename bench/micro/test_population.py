@@ -22,16 +22,24 @@ def id_of(case):
 @pytest.mark.parametrize("case", CASES, ids=id_of)
 def test_population(benchmark, case):
     sizes, activation, optimizer, nets, epochs = case
-    population = fastmlp.Population(sizes, nets, hidden_activation=activation, output_activation="sigmoid",
-                                    loss="squared_error", device="cpu", random_state=0)  # fmt: skip
+    population = fastmlp.Population(
+        sizes,
+        nets,
+        hidden_activation=activation,
+        output_activation="sigmoid",
+        loss="squared_error",
+        device="cpu",
+        random_state=0,
+    )
     start = population.params.copy()
 
     def fit(epochs=epochs):
         population.params = start
         population.fit(X, Y, epochs=epochs, optimizer=optimizer, verbose=0)
 
-    alone = fastmlp.MLP(sizes, hidden_activation=activation, output_activation="sigmoid", loss="squared_error",
-                        device="cpu")  # fmt: skip
+    alone = fastmlp.MLP(
+        sizes, hidden_activation=activation, output_activation="sigmoid", loss="squared_error", device="cpu"
+    )
     alone.params[:] = start[0]
     alone.fit(X, Y, epochs=10, optimizer=optimizer, verbose=0)
     fit(epochs=10)

@@ -17,8 +17,9 @@ SHAPES = [(32, 64, 64), (128, 512, 784), (512, 512, 512)]  # m, n, k
 @numba.njit(nogil=True, **OPTIONS)
 def multiply(transposed, m, n, k, a, b, c, scratch):
     lda = m if transposed else k
-    plain_product(transposed, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, n, False, offset(c, 0), 0, n,
-                  offset(scratch, 0), 0)  # fmt: skip
+    plain_product(
+        transposed, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, n, False, offset(c, 0), 0, n, offset(scratch, 0), 0
+    )
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["AB", "AtB"])

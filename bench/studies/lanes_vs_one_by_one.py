@@ -23,9 +23,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 from suite.clean_env import start_clean
 
 SIZES = (
-    (2, 2, 1), (2, 4, 4, 1), (4, 8, 3), (8, 16, 1), (13, 10, 3), (4, 100, 3), (20, 20, 2), (32, 24, 4), (64, 16, 10),
-    (13, 100, 3), (30, 100, 1), (64, 32, 16, 10), (64, 64, 32, 10),
-)  # fmt: skip
+    (2, 2, 1),
+    (2, 4, 4, 1),
+    (4, 8, 3),
+    (8, 16, 1),
+    (13, 10, 3),
+    (4, 100, 3),
+    (20, 20, 2),
+    (32, 24, 4),
+    (64, 16, 10),
+    (13, 100, 3),
+    (30, 100, 1),
+    (64, 32, 16, 10),
+    (64, 64, 32, 10),
+)
 BATCHES = ((4, None), (120, 8), (120, 32), (120, None), (500, 32), (500, 200))
 N_ALONE = 8
 
@@ -69,9 +80,12 @@ def main():
             args = (n_samples, batch_size, options.optimizer)
             lanes = seconds(make_fit(sizes, LANES, *args), epochs, True)
             alone = seconds(make_fit(sizes, N_ALONE, *args), epochs, False) / N_ALONE
-            print(f"{'-'.join(map(str, sizes)):14} {n_params:5} parameters, {n_samples:4} samples in batches of "
-                  f"{batch_size or n_samples:4}: a block {1e6 * lanes:8.1f} us, a net alone {1e6 * alone:8.2f}, equal "
-                  f"at {lanes / alone:5.1f} nets", flush=True)  # fmt: skip
+            print(
+                f"{'-'.join(map(str, sizes)):14} {n_params:5} parameters, {n_samples:4} samples in batches of "
+                f"{batch_size or n_samples:4}: a block {1e6 * lanes:8.1f} us, a net alone {1e6 * alone:8.2f}, equal "
+                f"at {lanes / alone:5.1f} nets",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

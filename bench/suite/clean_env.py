@@ -8,9 +8,16 @@ import sys
 # The first two slow OpenBLAS down by choosing kernels for another processor; the others limit threads, which the
 # benchmarks set themselves, alike for all.
 CLEARED = (
-    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS", "XLA_FLAGS", "NPROC", "PJRT_NPROC",
-)  # fmt: skip
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "XLA_FLAGS",
+    "NPROC",
+    "PJRT_NPROC",
+)
 
 
 def clear() -> list[str]:

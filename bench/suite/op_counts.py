@@ -20,7 +20,7 @@ UPDATE = {"sgd": 1, "adam": 10, "quickprop": 10, "rprop": 5}  # of one parameter
 
 def multiply_adds_of_step(
     shapes: Sequence[tuple[int, int]], activations: Sequence[str], rows: int, optimizer: str
-) -> int:  # fmt: skip
+) -> int:
     """shapes : (fan_in, fan_out) of each layer; activations : of each
 
     >>> multiply_adds_of_step([(2, 2), (2, 1)], ["relu", "identity"], 1, "sgd")

@@ -19,16 +19,7 @@ from typing import Any
 from competitors import Competitor, Unsupported
 
 from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
-from fastmlp.benchmarks.timing import (
-    PAUSE,
-    TOO_LONG,
-    Rules,
-    Runner,
-    affordable_rounds,
-    calibrate,
-    new_row,
-    time_rounds,
-)
+from fastmlp.benchmarks.timing import PAUSE, TOO_LONG, Rules, Runner, affordable_rounds, calibrate, new_row, time_rounds
 from suite.case import CaseEntry, Wrong
 from suite.case_table import build
 from suite.fork_server import Pool
@@ -77,9 +68,13 @@ def calibrate_competitor(
             if not case.done_once and competitor.kind != "limit":
                 row["verified"] = case.check(competitor, worker("verify"))
             n_runs, repeats, seconds = calibrate(
-                worker, case.most_runs, case.done_once, len(settings) > 1, case.fewest_runs,
+                worker,
+                case.most_runs,
+                case.done_once,
+                len(settings) > 1,
+                case.fewest_runs,
                 LARGEST_TOO_LONG if entry.largest else TOO_LONG,
-            )  # fmt: skip
+            )
             if case.done_once and competitor.kind != "limit":
                 row["verified"] = case.check(competitor, worker("answer"))
         except (Unsupported, Failed, Wrong) as reason:
@@ -142,9 +137,18 @@ def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rule
         for competitor in competitors
     ]
     return {
-        "name": entry.name, "group": entry.group, "title": entry.name, "source": "not known", "unit": "run",
-        "costs": {}, "curve": None, "others_busy": 0.0, "slow_starts": 0, "meetings": [], "rows": rows,
-    }  # fmt: skip
+        "name": entry.name,
+        "group": entry.group,
+        "title": entry.name,
+        "source": "not known",
+        "unit": "run",
+        "costs": {},
+        "curve": None,
+        "others_busy": 0.0,
+        "slow_starts": 0,
+        "meetings": [],
+        "rows": rows,
+    }
 
 
 def run_case(
@@ -176,7 +180,15 @@ def run_case(
     busy.append(others_busy())
     meetings.append(barrier_latency())
     return {
-        "name": entry.name, "group": entry.group, "title": case.title, "source": case.source, "unit": case.unit,
-        "costs": case.costs(), "curve": case.curve, "others_busy": statistics.mean(busy), "slow_starts": slow_starts,
-        "meetings": [seconds for seconds in meetings if seconds], "rows": rows,
-    }  # fmt: skip
+        "name": entry.name,
+        "group": entry.group,
+        "title": case.title,
+        "source": case.source,
+        "unit": case.unit,
+        "costs": case.costs(),
+        "curve": case.curve,
+        "others_busy": statistics.mean(busy),
+        "slow_starts": slow_starts,
+        "meetings": [seconds for seconds in meetings if seconds],
+        "rows": rows,
+    }

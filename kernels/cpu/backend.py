@@ -153,7 +153,8 @@ def make_work(
         delta_packs, n_delta = packed_delta_starts(sizes, rows, dtype.itemsize)
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerwiseWorkspace(
-            rows=rows, piece=piece,
+            rows=rows,
+            piece=piece,
             weight_chunks=weight_chunks(sizes, sharing),
             taken=aligned_zeros((2, ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
             blocks=starts[:-1].astype(np.int64),
@@ -176,8 +177,9 @@ def make_work(
             panels=panels,
             n_scratch=n_scratch,
             scratch=aligned_zeros((ranks, n_scratch), dtype),
-            **exchange, **walk,
-        )  # fmt: skip
+            **exchange,
+            **walk,
+        )
         return _with_replicas(work, net.n_padded, others)
     columns = _padded(-(-rows // parts), LANES_SMALL if family == "batch_simd_4" else LANES_LARGE)
     if columns * dtype.itemsize % ALIASING_STRIDE == 0:
@@ -185,12 +187,19 @@ def make_work(
     pieces = lambda n: aligned_zeros(parts * (n * columns + (FALSE_SHARING_GAP if parts > 1 else 0)), dtype)
     work = BatchWorkspace(
         units=np.cumsum([0] + sizes).astype(np.int64),
-        rows=rows, parts=parts, columns=columns, colliding=ALIASING_STRIDE // dtype.itemsize,
+        rows=rows,
+        parts=parts,
+        columns=columns,
+        colliding=ALIASING_STRIDE // dtype.itemsize,
         filled=np.full(FILLED * parts, -1, np.int64),
-        a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(max(sum(sizes), LANES_LARGE)), y=pieces(sizes[-1]),
+        a=pieces(sum(sizes)),
+        z=pieces(sum(sizes)),
+        delta=pieces(max(sum(sizes), LANES_LARGE)),
+        y=pieces(sizes[-1]),
         weight=pieces(1),
-        **exchange, **walk,
-    )  # fmt: skip
+        **exchange,
+        **walk,
+    )
     return _with_replicas(work, net.n_padded, others)
 
 
@@ -314,9 +323,20 @@ class PopulationRun:
     """Buffers of a population's fit or evaluation: a block of lanes for each thread, and the queue of nets."""
 
     def __init__(
-        self, family: str, net: NetSpec, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
-        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
-    ):  # fmt: skip
+        self,
+        family: str,
+        net: NetSpec,
+        n_params: int,
+        rows: int,
+        n_samples: int,
+        n_ranks: int,
+        shuffle: bool,
+        rule: Rule | None,
+        loss: tuple[int, int],
+        dtype: np.dtype,
+        lanes: int,
+        precision: str,
+    ):
         """Make the blocks of n_ranks threads.
 
         family : the plan's kernel family, always "population_simd" here
@@ -381,15 +401,28 @@ class PopulationRun:
                 if best_epoch:
                     params = best[:, lane]
                 yield Unfinished(
-                    int(block.net[lane]), status, epochs, params, loss, block.right[lane], best_epoch,
+                    int(block.net[lane]),
+                    status,
+                    epochs,
+                    params,
+                    loss,
+                    block.right[lane],
+                    best_epoch,
                     float(block.best_value[lane]),
-                )  # fmt: skip
+                )
 
 
 def _make_block(
-    net: NetSpec, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, lanes: int,
+    net: NetSpec,
+    n_params: int,
+    rows: int,
+    n_samples: int,
+    shuffle: bool,
+    drops: bool,
+    straight_line: int,
+    lanes: int,
     dtype: np.dtype,
-):  # fmt: skip
+):
     sizes = [int(size) for size in net.sizes]
     n_units, keeps = sum(sizes), bool(net.keep_z.any())
     if straight_line:
@@ -398,18 +431,44 @@ def _make_block(
         fitting = TILE_BYTES // (n_units * lanes * dtype.itemsize * 2) // 4 * 4
         tile = min(rows, max(fitting, 4))
     rows_of = {
-        "a": n_units * tile, "z": n_units * tile if keeps or drops else 0, "delta": n_units * tile,
-        "mask": n_units * tile if drops else 0, "y": sizes[-1] * tile, "weight": tile, "p": n_params, "g": n_params,
-        "state": MOST_STATE * n_params, "safe": n_params, "best": n_params, "hyper": len(NET_HYPER), "factor": 1,
-        "loss": 1, "right": 1, "right_at_end": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1,
+        "a": n_units * tile,
+        "z": n_units * tile if keeps or drops else 0,
+        "delta": n_units * tile,
+        "mask": n_units * tile if drops else 0,
+        "y": sizes[-1] * tile,
+        "weight": tile,
+        "p": n_params,
+        "g": n_params,
+        "state": MOST_STATE * n_params,
+        "safe": n_params,
+        "best": n_params,
+        "hyper": len(NET_HYPER),
+        "factor": 1,
+        "loss": 1,
+        "right": 1,
+        "right_at_end": 1,
+        "last_loss": 1,
+        "watched": 1,
+        "best_value": 1,
+        "flags": 1,
         "records": MAX_RECORDS,
-    }  # fmt: skip
+    }
     numbers = _in_one_piece({name: n * lanes for name, n in rows_of.items()}, dtype)
     reals = _in_one_piece({"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}, np.float64)
     whole = _in_one_piece(
-        {"clock": 2, "taken": 2, "kept": 1, "filled": 2, "net": lanes, "start": lanes, "record": lanes,
-         "best_epoch": lanes, "order": lanes * n_samples if shuffle else 0}, np.int64,
-    )  # fmt: skip
+        {
+            "clock": 2,
+            "taken": 2,
+            "kept": 1,
+            "filled": 2,
+            "net": lanes,
+            "start": lanes,
+            "record": lanes,
+            "best_epoch": lanes,
+            "order": lanes * n_samples if shuffle else 0,
+        },
+        np.int64,
+    )
     return LaneBlock(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
@@ -417,8 +476,10 @@ def _make_block(
         words=aligned_zeros(BLOCK, np.uint64),
         straight_line=straight_line,
         train_rows=rows,
-        **numbers, **reals, **whole,
-    )  # fmt: skip
+        **numbers,
+        **reals,
+        **whole,
+    )
 
 
 def _in_one_piece(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:

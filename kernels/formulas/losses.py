@@ -115,15 +115,22 @@ class Loss(NamedTuple):
 
 LOSSES = (
     Loss("squared_error", squared_error, squared_error_delta, (), False),
-    Loss("binary_cross_entropy", binary_cross_entropy, binary_cross_entropy_delta, ("sigmoid",), True,
-         targets=(0.0, 1.0)),
-    Loss("softmax_cross_entropy", softmax_cross_entropy, softmax_cross_entropy_delta, ("softmax",), True,
-         targets=(0.0, 1.0)),
+    Loss(
+        "binary_cross_entropy", binary_cross_entropy, binary_cross_entropy_delta, ("sigmoid",), True, targets=(0.0, 1.0)
+    ),
+    Loss(
+        "softmax_cross_entropy",
+        softmax_cross_entropy,
+        softmax_cross_entropy_delta,
+        ("softmax",),
+        True,
+        targets=(0.0, 1.0),
+    ),
     Loss("absolute_error", absolute_error, absolute_error_delta, (), False),
     Loss("huber", huber, huber_delta, (), False, constant="huber_delta"),
     Loss("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
     Loss("poisson", poisson, poisson_delta, ("exponential",), True, targets=(0.0, float("inf"))),
-)  # fmt: skip
+)
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]
 

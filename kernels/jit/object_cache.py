@@ -28,18 +28,23 @@ from .cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, rea
 
 # Variables that do not change the code. Joblib sets the number of threads in each worker, which must not recompile for
 # that.
-OF_NO_CONCERN = {
-    "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"
-}  # fmt: skip
+OF_NO_CONCERN = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
 DIGEST = hashlib.sha256().digest_size
 # Modules that find and load machine code, but do not influence it.
 LOADERS = {
     f"jit/{name}.py"
     for name in (
-        "atomic_file", "cache_dir", "call", "compile_time", "file_lock", "fork_lock", "interrupts", "object_cache",
+        "atomic_file",
+        "cache_dir",
+        "call",
+        "compile_time",
+        "file_lock",
+        "fork_lock",
+        "interrupts",
+        "object_cache",
         "prebuilt",
     )
-}  # fmt: skip
+}
 
 
 @cache
@@ -72,11 +77,20 @@ def machine() -> str:
     assert spec is not None
     assert spec.origin is not None
     numba = os.stat(spec.origin)
-    return repr((
-        binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(),
-        llvmlite.__version__, spec.origin, numba.st_mtime_ns, numba.st_size, settings(), sys.implementation.cache_tag,
-        object.__basicsize__,
-    ))  # fmt: skip
+    return repr(
+        (
+            binding.get_process_triple(),
+            binding.get_host_cpu_name(),
+            binding.get_host_cpu_features().flatten(),
+            llvmlite.__version__,
+            spec.origin,
+            numba.st_mtime_ns,
+            numba.st_size,
+            settings(),
+            sys.implementation.cache_tag,
+            object.__basicsize__,
+        )
+    )
 
 
 def _path(name: str) -> Path:

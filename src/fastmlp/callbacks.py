@@ -21,8 +21,13 @@ from .kernels.structs import METRIC_NONE
 MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}
 # Signs of the metrics that fit knows by name (training/epoch_metrics.py).
 METRIC_SIGNS = {
-    "squared_error": 1.0, "absolute_error": 1.0, "r2": -1.0, "accuracy": -1.0, "log_loss": 1.0, "roc_auc": -1.0,
-}  # fmt: skip
+    "squared_error": 1.0,
+    "absolute_error": 1.0,
+    "r2": -1.0,
+    "accuracy": -1.0,
+    "log_loss": 1.0,
+    "roc_auc": -1.0,
+}
 VALIDATION = "validation_"
 SIGNS = {f"{part}{name}": sign for name, sign in METRIC_SIGNS.items() for part in ("", VALIDATION)} | MONITORS
 Callback = Callable[[int, Any], Any]

@@ -248,7 +248,7 @@ def _without_cuda(reason: str) -> Device:
 
 def choose_device(
     name: str, present: Device, inputs: Any, work: float, at_once: float, in_one_launch: bool = False
-) -> Device:  # fmt: skip
+) -> Device:
     """Return the device of the next fit or prediction.
 
     With the name "auto", it is the device that holds the inputs or, for inputs on the host, the choice by the amount of

@@ -32,10 +32,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("mse mseloss rmse l2 l2loss meansquarederror squaredloss quadratic", ("squared_error",)),
         ("mae l1 l1loss meanabsoluteerror absoluteloss", ("absolute_error",)),
         ("smoothl1 smoothl1loss huberloss", ("huber",)),
-        ("bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy logloss",
-         ("binary_cross_entropy", "log_loss")),
-        ("ce crossentropy crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy nll nllloss",
-         ("softmax_cross_entropy", "log_loss")),
+        (
+            "bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy logloss",
+            ("binary_cross_entropy", "log_loss"),
+        ),
+        (
+            "ce crossentropy crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy nll nllloss",
+            ("softmax_cross_entropy", "log_loss"),
+        ),
         ("logistic", ("sigmoid", "binary_cross_entropy", "log_loss")),
         ("logsig expit", ("sigmoid",)),
         ("swish", ("silu",)),
@@ -69,7 +73,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("fp16 half", ("float16",)),
     )
     for alias in aliases.split()
-}  # fmt: skip
+}
 SEPARATORS = str.maketrans("", "", "_- ")
 ALIKE = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
 

@@ -194,9 +194,7 @@ def _random(description: dict[str, Any]) -> tuple[int, int]:
     return found["seed"], found["fits"]
 
 
-def _result(
-    net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> tuple[PopulationResult, list[str]]:  # fmt: skip
+def _result(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[PopulationResult, list[str]]:
     from .population_result import CLAIMS, PopulationResult
 
     own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}

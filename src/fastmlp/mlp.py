@@ -288,9 +288,19 @@ class MLP:
             watching = Monitor(self.network, data, epochs)
         lines = (EpochLines(epochs),) if verbose == 2 else ()
         options = Options(
-            epochs, size, shuffle, seed, rule, factors, stopping, (*as_callbacks(callbacks), *lines), verbose,
-            monitor=watching, state=checked_state(optimizer_state), metrics=measured,
-        )  # fmt: skip
+            epochs,
+            size,
+            shuffle,
+            seed,
+            rule,
+            factors,
+            stopping,
+            (*as_callbacks(callbacks), *lines),
+            verbose,
+            monitor=watching,
+            state=checked_state(optimizer_state),
+            metrics=measured,
+        )
         self.history = history = History(self)
         history.optimizer = rule
         history.samples = border.sample_for_plots({"training": data, "validation": held_out})

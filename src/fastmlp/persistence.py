@@ -26,13 +26,19 @@ KEY = "fastmlp"
 FORMAT = 1  # increase it when files of the older format can no longer be read
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
 HISTORY = {
-    "seconds": (int, float), "compile_seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,),
+    "seconds": (int, float),
+    "compile_seconds": (int, float),
+    "best_epoch": (int, type(None)),
+    "stopped_by": (str,),
     "settings": (dict,),
-}  # fmt: skip
+}
 RESULT = {
-    "seconds": (int, float), "compile_seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,),
+    "seconds": (int, float),
+    "compile_seconds": (int, float),
+    "monitor": (str, type(None)),
+    "interrupted": (bool,),
     "judged_by": (str,),
-}  # fmt: skip
+}
 RANDOM = {"seed": (int,), "fits": (int,)}
 METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: their arrays are named "history.metrics.NAME"
 PREFIX, RESULT_PREFIX = "history.", "result."  # of the names of arrays

@@ -40,8 +40,10 @@ from .training.prediction import predicted_classes
 
 # Constructor arguments that may differ from net to net, with their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
-    "dropout": {"low": 0.0, "high": 1.0, "open_high": True}, "l2": {"low": 0.0}, "init_scale": {"low": 0.0},
-}  # fmt: skip
+    "dropout": {"low": 0.0, "high": 1.0, "open_high": True},
+    "l2": {"low": 0.0},
+    "init_scale": {"low": 0.0},
+}
 
 
 def checked_per_net_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
@@ -124,9 +126,15 @@ class Population(NetSequence):
         self.init_scale = checked_per_net_setting("init_scale", init_scale, self.n_nets, lambda: rng)
         # One Network describes all nets: where they differ in dropout or l2, it has the largest value.
         self.network = Network.build(
-            layer_sizes, hidden_activation, output_activation, loss, float(np.max(self.dropout)),
-            float(np.max(self.l2)), label_smoothing, huber_delta,
-        )  # fmt: skip
+            layer_sizes,
+            hidden_activation,
+            output_activation,
+            loss,
+            float(np.max(self.dropout)),
+            float(np.max(self.l2)),
+            label_smoothing,
+            huber_delta,
+        )
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
@@ -134,11 +142,17 @@ class Population(NetSequence):
         self.precision = checked_precision(precision)
         self.device = resolve(device)
         self._settings: dict[str, Any] = {
-            "layer_sizes": self.network.layer_sizes, "hidden_activation": hidden_activation,
-            "output_activation": output_activation, "loss": loss, "label_smoothing": label_smoothing,
-            "huber_delta": huber_delta, "init": init, "dtype": self.dtype, "device": device,
+            "layer_sizes": self.network.layer_sizes,
+            "hidden_activation": hidden_activation,
+            "output_activation": output_activation,
+            "loss": loss,
+            "label_smoothing": label_smoothing,
+            "huber_delta": huber_delta,
+            "init": init,
+            "dtype": self.dtype,
+            "device": device,
             "precision": precision,
-        }  # fmt: skip
+        }
         self.preprocessing: Any = None  # as in MLP
         self.fits = 0
         self.result: PopulationResult | None = None
@@ -285,9 +299,18 @@ class Population(NetSequence):
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
         with CompileNotices(verbose > 0):
             data, strides, held_out = fit_data(
-                X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
-                validation_fraction, rule, rng,
-            )  # fmt: skip
+                X,
+                y,
+                self.network,
+                self.dtype,
+                self.n_nets,
+                sample_weight,
+                class_weight,
+                validation_data,
+                validation_fraction,
+                rule,
+                rng,
+            )
         if stopping is not None:
             stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
@@ -302,11 +325,26 @@ class Population(NetSequence):
             place = backend(self.device).place
             placed, held_out = place(data), None if held_out is None else place(held_out)
         task = PopulationTask(
-            self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
-            dropout if len(dropout) > 1 else dropout[0], placed, strides, held_out, size,
-            shuffles, factors, rule, stopping, verbose, self.precision,
+            self.network,
+            self.device,
+            self.dtype,
+            self._params,
+            seeds,
+            optimizer,
+            self.l2,
+            dropout if len(dropout) > 1 else dropout[0],
+            placed,
+            strides,
+            held_out,
+            size,
+            shuffles,
+            factors,
+            rule,
+            stopping,
+            verbose,
+            self.precision,
             population_monitor(self.network, data, strides) if monitor else None,
-        )  # fmt: skip
+        )
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
@@ -328,14 +366,23 @@ class Population(NetSequence):
             converged = converged_nets(task, outcome)
         seconds, compile_seconds = watch.read()
         return PopulationResult(
-            converged=converged, epochs=outcome.epochs, loss=outcome.loss,
+            converged=converged,
+            epochs=outcome.epochs,
+            loss=outcome.loss,
             accuracy=outcome.right if task.data.metric != METRIC_NONE else None,
-            monitor=task.monitor, best_value=outcome.best if monitored else None,
+            monitor=task.monitor,
+            best_value=outcome.best if monitored else None,
             best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
-            restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
-            seconds=seconds, compile_seconds=compile_seconds, interrupted=interrupted,
-            settings={name: value for name, value in values.items() if is_per_net(value)}, judged_by=task.judged_by,
-        )  # fmt: skip
+            restarts=restarts,
+            status=outcome.status,
+            record_epochs=outcome.record_epochs,
+            records=outcome.records,
+            seconds=seconds,
+            compile_seconds=compile_seconds,
+            interrupted=interrupted,
+            settings={name: value for name, value in values.items() if is_per_net(value)},
+            judged_by=task.judged_by,
+        )
 
     # ---- use
 

@@ -15,9 +15,12 @@ from .errors import DivergenceWarning, counted
 from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 
 STOPPED_BY = {
-    RUNNING: "interrupt", CONVERGED: "converged", ALL_EPOCHS: "epochs", STOPPED_EARLY: "early_stopping",
+    RUNNING: "interrupt",
+    CONVERGED: "converged",
+    ALL_EPOCHS: "epochs",
+    STOPPED_EARLY: "early_stopping",
     DIVERGED_NET: "divergence",
-}  # fmt: skip
+}
 CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

@@ -33,10 +33,17 @@ STOPPED_BY = {
 
 
 def write(
-    of: History, path: str | os.PathLike, X: Any = None, y: Any = None, *, feature_names: Any = None,
-    labels: Any = None, diagnosis: Any = None, title: str | None = None,
+    of: History,
+    path: str | os.PathLike,
+    X: Any = None,
+    y: Any = None,
+    *,
+    feature_names: Any = None,
+    labels: Any = None,
+    diagnosis: Any = None,
+    title: str | None = None,
     parts: Mapping[str, tuple[Any, Any]] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write the report of a fit to an HTML file.
 
     of : history of the fit
@@ -207,9 +214,11 @@ def _time(page: Page, of: History) -> None:
 
 
 NAMES = {
-    "n_samples": "training samples", "n_validation": "validation samples", "n_threads": "threads",
+    "n_samples": "training samples",
+    "n_validation": "validation samples",
+    "n_threads": "threads",
     "weighted": "weighted samples",
-}  # fmt: skip
+}
 
 
 def _settings(page: Page, of: History) -> None:

@@ -140,9 +140,14 @@ class OneCycle:
 
 
 SCHEDULES = {
-    "constant": Constant, "step": Step, "exponential": Exponential, "inverse_scaling": InverseScaling,
-    "cosine": Cosine, "warmup": Warmup, "one_cycle": OneCycle,
-}  # fmt: skip
+    "constant": Constant,
+    "step": Step,
+    "exponential": Exponential,
+    "inverse_scaling": InverseScaling,
+    "cosine": Cosine,
+    "warmup": Warmup,
+    "one_cycle": OneCycle,
+}
 
 
 def factors_at(function: Callable[[np.ndarray, int], Any], first: int, n: int, n_steps: int) -> np.ndarray:

@@ -314,9 +314,8 @@ def _population(full, X, y, cv, device, dtype, seed) -> tuple[Population, dict[s
     own: dict[str, Any] = {name: repeated([row[name] for row in full]) for name in PER_NET if name in first}
     settings: dict[str, Any] = {name: first[name] for name in NET_SETTINGS if name in first}
     pop = Population(
-        _layer_sizes(first, X, y), len(full) * cv, **settings, **own, device=device, dtype=dtype,
-        random_state=seed,
-    )  # fmt: skip
+        _layer_sizes(first, X, y), len(full) * cv, **settings, **own, device=device, dtype=dtype, random_state=seed
+    )
     optimizers = [_optimizer(row) for row in full]
     base, varied = optimizers[0], {}
     for field in fields(base):
@@ -329,9 +328,7 @@ def _population(full, X, y, cv, device, dtype, seed) -> tuple[Population, dict[s
 
 def _refit(row, X, y, device, dtype, seed, verbose) -> MLP:
     settings = {name: row[name] for name in (*NET_SETTINGS, *PER_NET) if name in row}
-    net = MLP(
-        _layer_sizes(row, X, y), **settings, device=device, dtype=dtype, random_state=seed
-    )  # fmt: skip
+    net = MLP(_layer_sizes(row, X, y), **settings, device=device, dtype=dtype, random_state=seed)
     fit = {name: row[name] for name in FIT_SETTINGS if name in row}
     net.fit(X, y, optimizer=_optimizer(row), verbose=verbose, **fit)
     return net

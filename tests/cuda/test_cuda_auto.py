@@ -38,10 +38,16 @@ TOTAL, AT_ONCE, LAUNCH, _ = ESTIMATES
 
 @pytest.mark.parametrize(
     "work, at_once, joined, name",
-    [(TOTAL / 2, AT_ONCE, False, "cpu"), (TOTAL, AT_ONCE / 2, False, "cpu"), (2 * TOTAL, AT_ONCE, False, "cuda"),
-     (TOTAL, TOTAL, False, "cuda"), (TOTAL, LAUNCH, False, "cpu"), (TOTAL, LAUNCH, True, "cuda"),
-     (TOTAL, LAUNCH / 2, True, "cpu")],
-)  # fmt: skip
+    [
+        (TOTAL / 2, AT_ONCE, False, "cpu"),
+        (TOTAL, AT_ONCE / 2, False, "cpu"),
+        (2 * TOTAL, AT_ONCE, False, "cuda"),
+        (TOTAL, TOTAL, False, "cuda"),
+        (TOTAL, LAUNCH, False, "cpu"),
+        (TOTAL, LAUNCH, True, "cuda"),
+        (TOTAL, LAUNCH / 2, True, "cpu"),
+    ],
+)
 def test_auto_weighs_the_work(thresholds, work, at_once, joined, name):
     """Both the total work and the work at once count: ten tiny nets stay on the CPU, however long they train."""
     device = resolve("auto", work, at_once, joined)

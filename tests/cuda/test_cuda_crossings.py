@@ -54,9 +54,16 @@ def test_samples_of_a_population(cuda, monkeypatch, name, n_nets, windows, own, 
     X, y, weight, X_new, y_new = given
     moved = sizes_moved(cuda, monkeypatch)
     result = Population((3, 2, 2), n_nets, device="cuda", random_state=0).fit(
-        X, y, epochs=9, batch_size=20, sample_weight=weight, validation_data=(X_new, y_new), converged=1e-9,
-        restart_after=3, verbose=0,
-    )  # fmt: skip
+        X,
+        y,
+        epochs=9,
+        batch_size=20,
+        sample_weight=weight,
+        validation_data=(X_new, y_new),
+        converged=1e-9,
+        restart_after=3,
+        verbose=0,
+    )
     assert (result.restarts == 2).all()
     assert len(opened) == 3 * windows
     assert crossings(moved, *given) == [1] * 5

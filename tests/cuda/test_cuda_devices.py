@@ -131,16 +131,21 @@ def test_history(cuda, monkeypatch, name, rng):
     net, seen = make(dtype="float64"), []
     reference, start = reference_of(net.network, net.params), net.params.copy()
     history = net.fit(
-        X, y, epochs=40, batch_size=8, optimizer=SGD(0.3), validation_data=(X_new, y_new), early_stopping=3,
-        callbacks=[lambda *_: seen.append(net.params.copy())], verbose=0,
-    )  # fmt: skip
+        X,
+        y,
+        epochs=40,
+        batch_size=8,
+        optimizer=SGD(0.3),
+        validation_data=(X_new, y_new),
+        early_stopping=3,
+        callbacks=[lambda *_: seen.append(net.params.copy())],
+        verbose=0,
+    )
     assert history.stopped_by == "early_stopping"
     losses, path = [], []
     for epochs in range(1, history.epochs + 1):
         reference.params = start.copy()
-        losses.append(
-            follow_sgd(reference, X, y, 0.3, epochs=epochs, batch_size=8, seed=fit_seed(0), shuffle=True)[-1]
-        )  # fmt: skip
+        losses.append(follow_sgd(reference, X, y, 0.3, epochs=epochs, batch_size=8, seed=fit_seed(0), shuffle=True)[-1])
         path.append(reference.params.copy())
     np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
     np.testing.assert_allclose(seen, path[:-1], rtol=1e-8, atol=1e-10)  # the last epoch stops before callbacks
@@ -182,9 +187,14 @@ def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
 
 @pytest.mark.parametrize(
     "batch_size, message",
-    [(None, r"no room for a batch of activations: about [\d,]+ bytes are .*, [\d,]+ of 30,000 are free\. Lower batch"),
-     (5, None)],
-)  # fmt: skip
+    [
+        (
+            None,
+            r"no room for a batch of activations: about [\d,]+ bytes are .*, [\d,]+ of 30,000 are free\. Lower batch",
+        ),
+        (5, None),
+    ],
+)
 def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size, message, rng):
     """The MemoryError names a setting, and changing the setting helps."""
     Place("layers", monkeypatch)
@@ -301,9 +311,11 @@ def test_trained_nets_are_used_on_the_current_stream(
             found = found.get()
     outputs = np.array([reference.predict(X) for reference in references])
     expected = {
-        "predict": outputs, "some of them": outputs[[2, 0]], "ensemble_predict": np.average(outputs, 0, [1, 0, 3]),
+        "predict": outputs,
+        "some of them": outputs[[2, 0]],
+        "ensemble_predict": np.average(outputs, 0, [1, 0, 3]),
         "evaluate": [reference.loss_and_gradient(X, y)[0] for reference in references],
-    }  # fmt: skip
+    }
     np.testing.assert_allclose(found, expected[use], rtol=1e-9)
     place.check()
 
@@ -338,9 +350,7 @@ def test_fits_in_two_threads_do_not_disturb_each_other(cuda, monkeypatch, name, 
         thread.join()
     assert not errors
     for k, reference in enumerate(references):
-        follow_sgd(
-            reference, X, y, 0.1, epochs=4, batch_size=7 + k, seed=fit_seed(k), shuffle=True, rates=(0.2,)
-        )  # fmt: skip
+        follow_sgd(reference, X, y, 0.1, epochs=4, batch_size=7 + k, seed=fit_seed(k), shuffle=True, rates=(0.2,))
         np.testing.assert_allclose(nets[k].params, reference.params, rtol=1e-9, atol=1e-11)
     place.check()
 
@@ -353,12 +363,15 @@ def test_statistics_are_the_processors(cuda):
     results = []
     for device in ("cpu", "cuda"):
         pop = Population(
-            (2, 3, 1), 200, hidden_activation="tanh", loss="binary_cross_entropy", device=device, dtype="float64",
+            (2, 3, 1),
+            200,
+            hidden_activation="tanh",
+            loss="binary_cross_entropy",
+            device=device,
+            dtype="float64",
             random_state=2,
-        )  # fmt: skip
-        results.append(
-            pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.2, restart_after=40, verbose=0)
-        )  # fmt: skip
+        )
+        results.append(pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.2, restart_after=40, verbose=0))
     cpu, gpu = results
     assert 0 < cpu.n_converged < 200
     for name in ("converged", "epochs", "restarts", "status", "record_epochs"):

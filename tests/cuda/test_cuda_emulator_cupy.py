@@ -303,14 +303,10 @@ def test_batched_gemm(cuda, emulated_cuda, rng):
     A, B = rng.normal(size=(3, 4, 2)), rng.normal(size=(5, 4))
     a, b, c = cuda.asarray(A), cuda.asarray(B), cuda.empty((3, 5, 2))
     one, zero = pointer(1.0, "float64"), pointer(0.0, "float64")
-    cublas.dgemmStridedBatched(
-        1, 0, 0, 2, 5, 4, one, a.data.ptr, 2, 8, b.data.ptr, 4, 0, zero, c.data.ptr, 2, 10, 3
-    )  # fmt: skip
+    cublas.dgemmStridedBatched(1, 0, 0, 2, 5, 4, one, a.data.ptr, 2, 8, b.data.ptr, 4, 0, zero, c.data.ptr, 2, 10, 3)
     np.testing.assert_allclose(c.get(), B @ A, rtol=1e-12)
     with pytest.raises(EmulatorError, match="matrices C of a batch overlap"):
-        cublas.dgemmStridedBatched(
-            1, 0, 0, 2, 5, 4, one, a.data.ptr, 2, 8, b.data.ptr, 4, 0, zero, c.data.ptr, 2, 5, 3
-        )  # fmt: skip
+        cublas.dgemmStridedBatched(1, 0, 0, 2, 5, 4, one, a.data.ptr, 2, 8, b.data.ptr, 4, 0, zero, c.data.ptr, 2, 5, 3)
 
 
 def test_gemm_of_half_precision(cuda, emulated_cuda, rng):
@@ -321,9 +317,26 @@ def test_gemm_of_half_precision(cuda, emulated_cuda, rng):
     a, b, c = cuda.asarray(A), cuda.asarray(B), cuda.empty((5, 3), cuda.float32)
     one, zero, half = pointer(1.0, "float32"), pointer(0.0, "float32"), runtime.CUDA_R_16F
     cublas.gemmEx(
-        1, 0, 0, 3, 5, 4, one, a.data.ptr, half, 3, b.data.ptr, half, 4, zero, c.data.ptr, runtime.CUDA_R_32F, 3,
-        cublas.CUBLAS_COMPUTE_32F, cublas.CUBLAS_GEMM_DEFAULT,
-    )  # fmt: skip
+        1,
+        0,
+        0,
+        3,
+        5,
+        4,
+        one,
+        a.data.ptr,
+        half,
+        3,
+        b.data.ptr,
+        half,
+        4,
+        zero,
+        c.data.ptr,
+        runtime.CUDA_R_32F,
+        3,
+        cublas.CUBLAS_COMPUTE_32F,
+        cublas.CUBLAS_GEMM_DEFAULT,
+    )
     np.testing.assert_allclose(c.get(), B.astype(float) @ A.astype(float), rtol=1e-5, atol=1e-6)
 
 

@@ -185,7 +185,7 @@ class Tracked(Tensor):
         (Tracked, r"must be an array of numbers, but it cannot be made one: Can't export.* use tensor\.detach"),
     ],
     ids=["complex", "tracked"],
-)  # fmt: skip
+)
 def test_what_is_no_array_of_real_numbers_is_refused_as_on_the_host(cuda, spoil, message, many, rng):
     X, y = map(cuda.asarray, samples(rng))
     net = Population(SIZES, 3, device="cuda", random_state=0) if many else make()

@@ -122,9 +122,15 @@ def test_interrupted_on_the_way_to_the_best(cuda, monkeypatch, name, rng):
         calls.clear()
         net = make(dtype="float64")
         history = net.fit(
-            X, y, epochs=60, batch_size=6, optimizer=Adam(0.02), schedule=lambda steps, n: 1.0 + (steps > 60) * 50.0,
-            early_stopping=5, verbose=0,
-        )  # fmt: skip
+            X,
+            y,
+            epochs=60,
+            batch_size=6,
+            optimizer=Adam(0.02),
+            schedule=lambda steps, n: 1.0 + (steps > 60) * 50.0,
+            early_stopping=5,
+            verbose=0,
+        )
         found.append((net.params.copy(), history.best_epoch, history.epochs, history.loss.tolist()))
         assert history.stopped_by == ("interrupt" if interrupts else "early_stopping")
     assert interruptions
@@ -200,9 +206,15 @@ def test_losses_are_those_of_the_last_whole_epoch(in_step, interrupt_after, kern
     interrupt_after(kernel, n)
     with pytest.warns(DivergenceWarning, match="1 of 4 nets"):
         result = pop.fit(
-            X, y, epochs=9, batch_size=12, optimizer=SGD(np.array([1e300, 0.1, 0.1, 0.1])), shuffle=False,
-            converged=1e-9, verbose=0,
-        )  # fmt: skip
+            X,
+            y,
+            epochs=9,
+            batch_size=12,
+            optimizer=SGD(np.array([1e300, 0.1, 0.1, 0.1])),
+            shuffle=False,
+            converged=1e-9,
+            verbose=0,
+        )
     assert result.interrupted
     assert result.epochs.tolist() == [0] + 3 * [epochs]
     losses = [follow_sgd(reference, X, y, 0.1, epochs=epochs, batch_size=12)[-1] for reference in references]

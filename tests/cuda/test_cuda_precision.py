@@ -31,9 +31,13 @@ def samples(rng, sizes, n=20):
 
 @pytest.mark.parametrize(
     "sizes, rates, kind",
-    [((40, 129, 129, 3), (), "LayerwiseWorkspace"), ((40, 120, 128, 3), (0.25, 0.25), "LayerwiseWorkspace"),
-     ((4, 129, 3), (), "SmallNetWorkspace"), ((4, 20, 3), (0.25,), "SmallNetWorkspace")],
-)  # fmt: skip
+    [
+        ((40, 129, 129, 3), (), "LayerwiseWorkspace"),
+        ((40, 120, 128, 3), (0.25, 0.25), "LayerwiseWorkspace"),
+        ((4, 129, 3), (), "SmallNetWorkspace"),
+        ((4, 20, 3), (0.25,), "SmallNetWorkspace"),
+    ],
+)
 def test_a_net_that_is_too_wide_or_has_dropout(works, rng, sizes, rates, kind):
     """The net follows the reference, and has the same bits as with precision="exact"."""
     (X, y), fit = samples(rng, sizes), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}

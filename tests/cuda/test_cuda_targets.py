@@ -41,7 +41,7 @@ def test_targets_of_the_device_are_as_those_of_the_host(cuda, task, weighted, ma
         w = None if weight is None else give(weight)
         result = net.fit(
             cuda.asarray(X), give(y), sample_weight=w, epochs=4, batch_size=7, validation_fraction=0.25, verbose=0
-        )  # fmt: skip
+        )
         found.append([net.params, result.loss, str(net.evaluate(cuda.asarray(X), give(y), sample_weight=w))])
     for from_host, from_device in zip(*found, strict=True):
         np.testing.assert_array_equal(from_device, from_host)

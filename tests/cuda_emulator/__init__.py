@@ -108,14 +108,18 @@ def _modules():
     vars(cupy).update({function.__name__: function for function in made})
     vars(cupy).update({name: getattr(np, name) for name in (*TYPES.split(), *CONSTANTS.split())})
     vars(cupy).update(
-        __path__=[], __version__="14.2.0", ndarray=arrays.ndarray, RawModule=raw.RawModule,
+        __path__=[],
+        __version__="14.2.0",
+        ndarray=arrays.ndarray,
+        RawModule=raw.RawModule,
         empty_like=lambda a, dtype=None: empty(a.shape, dtype or a.dtype),
         zeros_like=lambda a, dtype=None: zeros(a.shape, dtype or a.dtype),
         ones_like=lambda a, dtype=None: ones(a.shape, dtype or a.dtype),
         full_like=lambda a, value, dtype=None: full(a.shape, value, dtype or a.dtype),
-        get_default_memory_pool=memory.MemoryPool, get_default_pinned_memory_pool=memory.MemoryPool,
+        get_default_memory_pool=memory.MemoryPool,
+        get_default_pinned_memory_pool=memory.MemoryPool,
         is_available=cuda.is_available,
-    )  # fmt: skip
+    )
     found = {"cupy": cupy, **cuda.modules(), **libcublas.modules()}
     cupy.cuda = found["cupy.cuda"]
     cupyx = types.ModuleType("cupyx")

@@ -60,9 +60,7 @@ def _key(source: str, options: tuple[str, ...]) -> str:
 def _compile(arguments: list[str], result: Path) -> None:
     """Compile to a temporary file and rename it, since another process or thread may compile the same source now."""
     part = result.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
-    done = subprocess.run(
-        ["g++", *FLAGS, *arguments, "-o", str(part)], capture_output=True, text=True, check=False
-    )  # fmt: skip
+    done = subprocess.run(["g++", *FLAGS, *arguments, "-o", str(part)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise CompilerFailed(done.stderr[:8000])
     os.replace(part, result)

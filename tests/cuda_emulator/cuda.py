@@ -90,12 +90,23 @@ class Device:
 
 
 ATTRIBUTES = {
-    "MultiProcessorCount": 132, "WarpSize": 32, "MaxThreadsPerBlock": 1024, "MaxThreadsPerMultiProcessor": 2048,
-    "MaxSharedMemoryPerBlock": raw.MOST_SHARED, "MaxSharedMemoryPerBlockOptin": raw.MOST_SHARED_OPTED,
-    "MaxSharedMemoryPerMultiprocessor": 233472, "MaxRegistersPerBlock": 65536, "MaxRegistersPerMultiprocessor": 65536,
-    "L2CacheSize": 52428800, "ClockRate": 1980000, "MemoryClockRate": 2619000, "GlobalMemoryBusWidth": 5120,
-    "MaxGridDimX": 2**31 - 1, "MaxGridDimY": 65535, "MaxBlockDimX": 1024,
-}  # fmt: skip
+    "MultiProcessorCount": 132,
+    "WarpSize": 32,
+    "MaxThreadsPerBlock": 1024,
+    "MaxThreadsPerMultiProcessor": 2048,
+    "MaxSharedMemoryPerBlock": raw.MOST_SHARED,
+    "MaxSharedMemoryPerBlockOptin": raw.MOST_SHARED_OPTED,
+    "MaxSharedMemoryPerMultiprocessor": 233472,
+    "MaxRegistersPerBlock": 65536,
+    "MaxRegistersPerMultiprocessor": 65536,
+    "L2CacheSize": 52428800,
+    "ClockRate": 1980000,
+    "MemoryClockRate": 2619000,
+    "GlobalMemoryBusWidth": 5120,
+    "MaxGridDimX": 2**31 - 1,
+    "MaxGridDimY": 65535,
+    "MaxBlockDimX": 1024,
+}
 
 
 def _check_device(device_id: int) -> int:
@@ -150,13 +161,21 @@ class _Runtime(types.ModuleType):
     def getDeviceProperties(self, device_id):
         _check_device(device_id)
         return {
-            "name": b"Emulated GPU", "totalGlobalMem": settings.limit, "multiProcessorCount": 132, "warpSize": 32,
-            "major": int(settings.compute_capability[:-1]), "minor": int(settings.compute_capability[-1]),
-            "maxThreadsPerBlock": 1024, "sharedMemPerBlock": raw.MOST_SHARED,
-            "sharedMemPerBlockOptin": raw.MOST_SHARED_OPTED, "sharedMemPerMultiprocessor": 233472,
-            "regsPerBlock": 65536, "regsPerMultiprocessor": 65536, "l2CacheSize": 52428800,
+            "name": b"Emulated GPU",
+            "totalGlobalMem": settings.limit,
+            "multiProcessorCount": 132,
+            "warpSize": 32,
+            "major": int(settings.compute_capability[:-1]),
+            "minor": int(settings.compute_capability[-1]),
+            "maxThreadsPerBlock": 1024,
+            "sharedMemPerBlock": raw.MOST_SHARED,
+            "sharedMemPerBlockOptin": raw.MOST_SHARED_OPTED,
+            "sharedMemPerMultiprocessor": 233472,
+            "regsPerBlock": 65536,
+            "regsPerMultiprocessor": 65536,
+            "l2CacheSize": 52428800,
             "maxThreadsPerMultiProcessor": 2048,
-        }  # fmt: skip
+        }
 
     def memcpy(self, dst, src, size, kind):
         counts["synchronizations"] += 1
@@ -196,9 +215,12 @@ runtime = _Runtime("cupy.cuda.runtime")
 compiler = _module("cupy.cuda.compiler", CompileException=CompileException)
 driver = _module("cupy.cuda.driver", CUDADriverError=raw.CUDADriverError)
 memory_module = _module(
-    "cupy.cuda.memory", OutOfMemoryError=memory.OutOfMemoryError, MemoryPointer=MemoryPointer, MemoryPool=MemoryPool,
+    "cupy.cuda.memory",
+    OutOfMemoryError=memory.OutOfMemoryError,
+    MemoryPointer=MemoryPointer,
+    MemoryPool=MemoryPool,
     alloc=alloc,
-)  # fmt: skip
+)
 device_module = _module(
     "cupy.cuda.device", get_cublas_handle=lambda: cublas.HANDLE, get_device_id=get_device_id, Device=Device
 )
@@ -210,10 +232,23 @@ def modules():
     namespace = {
         name: globals()[name]
         for name in (
-            "Device", "Event", "Graph", "MemoryPointer", "MemoryPool", "Stream", "alloc", "alloc_pinned_memory",
-            "compiler", "driver", "get_current_stream", "get_device_id", "get_elapsed_time", "is_available", "runtime",
+            "Device",
+            "Event",
+            "Graph",
+            "MemoryPointer",
+            "MemoryPool",
+            "Stream",
+            "alloc",
+            "alloc_pinned_memory",
+            "compiler",
+            "driver",
+            "get_current_stream",
+            "get_device_id",
+            "get_elapsed_time",
+            "is_available",
+            "runtime",
         )
-    }  # fmt: skip
+    }
     namespace |= {"memory": memory_module, "device": device_module, "stream": stream_module}
     namespace["get_cublas_handle"] = device_module.get_cublas_handle
     package = _module("cupy.cuda", __path__=[], **namespace)

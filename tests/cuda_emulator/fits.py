@@ -55,14 +55,26 @@ def nets_in_blocks(dtype):
 def nets_in_step(dtype):
     """Train nets by batched_gemm, one product per layer for all nets; each has its own order, dropout and end."""
     pop = fastmlp.Population(
-        (4, 100, 100, 3), 3, hidden_activation="gelu", loss="softmax_cross_entropy", dropout=[0.0, 0.1, 0.2],
-        device="cuda", random_state=0, dtype=dtype,
-    )  # fmt: skip
+        (4, 100, 100, 3),
+        3,
+        hidden_activation="gelu",
+        loss="softmax_cross_entropy",
+        dropout=[0.0, 0.1, 0.2],
+        device="cuda",
+        random_state=0,
+        dtype=dtype,
+    )
     X, y = _data(4, 3)
     pop.fit(
-        X, y, epochs=2, batch_size=8, optimizer=fastmlp.Adam(0.01, clip_norm=1.0), validation_data=(X, y),
-        early_stopping=1, verbose=0,
-    )  # fmt: skip
+        X,
+        y,
+        epochs=2,
+        batch_size=8,
+        optimizer=fastmlp.Adam(0.01, clip_norm=1.0),
+        validation_data=(X, y),
+        early_stopping=1,
+        verbose=0,
+    )
     return pop.params
 
 
@@ -98,9 +110,14 @@ def one_wide_net(dtype):
 def one_narrow_net(dtype):
     """Train a net by fused_tensor_core, with all layers in one kernel."""
     net = fastmlp.MLP(
-        (4, 32, 32, 3), hidden_activation="gelu", loss="softmax_cross_entropy", device="cuda", random_state=0,
-        precision="bfloat16" if dtype == "float32" else "exact", dtype=dtype,
-    )  # fmt: skip
+        (4, 32, 32, 3),
+        hidden_activation="gelu",
+        loss="softmax_cross_entropy",
+        device="cuda",
+        random_state=0,
+        precision="bfloat16" if dtype == "float32" else "exact",
+        dtype=dtype,
+    )
     net.fit(*_data(4, 3), epochs=1, optimizer="adam")
     return net.params
 
@@ -110,9 +127,7 @@ def one_wide_net_streamed(dtype):
 
     The device reports little free memory from now on, so this is the last of the fits.
     """
-    net = fastmlp.MLP(
-        (40, 150, 150, 2), hidden_activation="tanh", device="cuda", random_state=0, dtype=dtype
-    )  # fmt: skip
+    net = fastmlp.MLP((40, 150, 150, 2), hidden_activation="tanh", device="cuda", random_state=0, dtype=dtype)
     rng, n = np.random.default_rng(0), 100
     X, y = rng.normal(size=(n, 40)).astype(dtype), rng.normal(size=(n, 2))
     settings.free = X.nbytes
@@ -153,9 +168,13 @@ def nets_in_workspace(dtype):
         X, y = _data(4)
         data = X, np.stack([y, 1.0 - y, X[:, 0]], axis=1)
         pop.fit(
-            *data, epochs=4, batch_size=7, optimizer=fastmlp.Quickprop(0.1, clip_norm=1.0), validation_data=data,
+            *data,
+            epochs=4,
+            batch_size=7,
+            optimizer=fastmlp.Quickprop(0.1, clip_norm=1.0),
+            validation_data=data,
             early_stopping=2,
-        )  # fmt: skip
+        )
         pop.predict(data[0])
     finally:
         train.shared_limit = before
@@ -208,28 +227,38 @@ def streamed_in_order(dtype):
 def gradients(dtype):
     """Return the gradients of a net by small_net and by fused_tensor_core."""
     X, y = _data(4, 3)
-    return np.concatenate([
-        _wide((4, 9, 3), loss="softmax_cross_entropy", dtype=dtype, precision=precision).loss_and_gradient(X, y)[1]
-        for precision in ("exact", "bfloat16")
-    ])  # fmt: skip
+    return np.concatenate(
+        [
+            _wide((4, 9, 3), loss="softmax_cross_entropy", dtype=dtype, precision=precision).loss_and_gradient(X, y)[1]
+            for precision in ("exact", "bfloat16")
+        ]
+    )
 
 
 def nets_that_are_measured(dtype):
     """Train the net for digits, four layers of 64 units on tensor cores, and the widest layers that fit there."""
     found, rng = [], np.random.default_rng(0)
     for sizes, precision in (
-        ((64, 64, 32, 10), "exact"), ((64, 64, 64, 64, 64, 16), "bfloat16"), ((128, 128, 128), "float16"),
-    ):  # fmt: skip
+        ((64, 64, 32, 10), "exact"),
+        ((64, 64, 64, 64, 64, 16), "bfloat16"),
+        ((128, 128, 128), "float16"),
+    ):
         net = fastmlp.MLP(
             sizes, loss="softmax_cross_entropy", device="cuda", random_state=0, precision=precision, dtype=dtype
-        )  # fmt: skip
+        )
         net.fit(rng.normal(size=(ROWS, sizes[0])), rng.integers(0, 10, ROWS), epochs=1, batch_size=8)
         found.append(np.array(net.params))
     return np.concatenate(found)
 
 
 FITS = (
-    nets_in_threads, nets_in_blocks, nets_in_step, one_small_net, one_wide_net, one_narrow_net, one_wide_net_streamed,
-)  # fmt: skip
+    nets_in_threads,
+    nets_in_blocks,
+    nets_in_step,
+    one_small_net,
+    one_wide_net,
+    one_narrow_net,
+    one_wide_net_streamed,
+)
 MORE_FITS = (replayed_steps, gradient_of_a_wide_net, nets_in_workspace, narrow_nets, streamed_in_order)
 COMPILED_FITS = (gradients, nets_that_are_measured, *MORE_FITS[:-1])

@@ -78,9 +78,17 @@ class RawModule:
     """Emulated cupy.RawModule, compiled at its first use."""
 
     def __init__(
-        self, *, code=None, path=None, options=(), backend="nvrtc", translate_cucomplex=False,
-        enable_cooperative_groups=False, name_expressions=None, jitify=False,
-    ):  # fmt: skip
+        self,
+        *,
+        code=None,
+        path=None,
+        options=(),
+        backend="nvrtc",
+        translate_cucomplex=False,
+        enable_cooperative_groups=False,
+        name_expressions=None,
+        jitify=False,
+    ):
         if code is None or path is not None:
             raise TypeError("the emulator compiles `code`")
         if not isinstance(options, tuple):

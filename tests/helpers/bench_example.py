@@ -5,30 +5,58 @@ from fastmlp.benchmarks.results import SCHEMA
 
 def row(name, seconds, kind="peer", **others):
     base = {
-        "name": name, "kind": kind, "status": "timed", "reason": "", "seconds": list(seconds), "prepare_seconds": 0.5,
-        "threads": 1, "tried": {}, "peak_memory": 2**20, "products": "openblas 0.3", "verified": {}, "notes": {},
-    }  # fmt: skip
+        "name": name,
+        "kind": kind,
+        "status": "timed",
+        "reason": "",
+        "seconds": list(seconds),
+        "prepare_seconds": 0.5,
+        "threads": 1,
+        "tried": {},
+        "peak_memory": 2**20,
+        "products": "openblas 0.3",
+        "verified": {},
+        "notes": {},
+    }
     return base | others
 
 
 def result(name, *rows, group="xor", curve=None, **others):
     base = {
-        "name": name, "group": group, "title": f"title of {name}", "source": "random", "unit": "step",
-        "costs": {"FLOP": 2e6}, "curve": curve, "others_busy": 0.0, "slow_starts": 0, "meetings": [],
+        "name": name,
+        "group": group,
+        "title": f"title of {name}",
+        "source": "random",
+        "unit": "step",
+        "costs": {"FLOP": 2e6},
+        "curve": curve,
+        "others_busy": 0.0,
+        "slow_starts": 0,
+        "meetings": [],
         "rows": list(rows),
-    }  # fmt: skip
+    }
     return base | others
 
 
 def results(*members, **others):
     base = {
         "schema": SCHEMA,
-        "machine": {"processor": "P", "cpus": 2, "memory": 2**33, "system": "Linux", "versions": {"numpy": "2"},
-                    "cleared": [], "slowed_by": []},
+        "machine": {
+            "processor": "P",
+            "cpus": 2,
+            "memory": 2**33,
+            "system": "Linux",
+            "versions": {"numpy": "2"},
+            "cleared": [],
+            "slowed_by": [],
+        },
         "options": {"device": "cpu", "quick": False, "rounds": 3},
-        "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:10:00+00:00", "how": "By hand.",
-        "missing": {"Keras is not installed": ["keras jax"]}, "results": list(members),
-    }  # fmt: skip
+        "started": "2026-01-01T00:00:00+00:00",
+        "finished": "2026-01-01T00:10:00+00:00",
+        "how": "By hand.",
+        "missing": {"Keras is not installed": ["keras jax"]},
+        "results": list(members),
+    }
     return base | others
 
 

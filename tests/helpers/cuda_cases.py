@@ -36,8 +36,16 @@ assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name f
 
 # The kernels of single_net/layerwise.cu.
 OF_LAYERS = {
-    "list_steps", "order_samples", "gather", "activate", "judge", "backward", "measure", "update", "settle_biases"
-}  # fmt: skip
+    "list_steps",
+    "order_samples",
+    "gather",
+    "activate",
+    "judge",
+    "backward",
+    "measure",
+    "update",
+    "settle_biases",
+}
 
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 
@@ -124,9 +132,13 @@ def reference_of(network, params, l2=None, kind=ReferenceMLP):
     """Return the reference for a network, with the given parameters."""
     names = [ACTIVATIONS[code].name for code in network.activation_codes]
     return kind(
-        network.layer_sizes, names, network.loss_row.name, params, network.l2 if l2 is None else l2,
+        network.layer_sizes,
+        names,
+        network.loss_row.name,
+        params,
+        network.l2 if l2 is None else l2,
         network.loss_constant or 1.0,
-    )  # fmt: skip
+    )
 
 
 class Recorded(ReferenceMLP):

@@ -33,8 +33,14 @@ def net_of(i, sizes, drops):
     outputs = loss.outputs or [row.name for row in ACTIVATIONS if row.name != "softmax"]
     hidden = [HIDDEN[(2 * i + k) % len(HIDDEN)] for k in range(2)]
     wide = (*sizes, 2 if loss.name == "softmax_cross_entropy" else 1 + i % 3)
-    net = MLP(wide, hidden_activation=hidden, loss=loss.name, output_activation=outputs[i % len(outputs)],
-              dropout=0.25 if drops and i % 3 == 0 else 0.0, device="cpu")  # fmt: skip
+    net = MLP(
+        wide,
+        hidden_activation=hidden,
+        loss=loss.name,
+        output_activation=outputs[i % len(outputs)],
+        dropout=0.25 if drops and i % 3 == 0 else 0.0,
+        device="cpu",
+    )
     return describe_net(net.network), i % 4, np.dtype("float64" if i % 4 == 3 else "float32")
 
 

@@ -86,8 +86,9 @@ def helped(case: Case, before: Any, after: Any) -> bool:
     It helped if the new verdict is healthy, or if the net explains much more than before. Against over-fitting, it
     helped if the validation loss is lower.
     """
-    facts = [{name: float(d.evidence.get(name, "nan")) for name in ("explained", "validation loss")}
-             for d in (before, after)]  # fmt: skip
+    facts = [
+        {name: float(d.evidence.get(name, "nan")) for name in ("explained", "validation loss")} for d in (before, after)
+    ]
     if case.verdict == "over_fitting":
         return facts[1]["validation loss"] < facts[0]["validation loss"]
     healthy = {row.name for row in VERDICTS if row.is_healthy}
@@ -132,9 +133,11 @@ def counts_of(table: str) -> Counter:
 def main() -> None:
     found = list(results())
     parts = {
-        "verdicts": verdict_table(), "confusion matrix": matrix_table(confusion(found)), "sureness": sureness(found),
+        "verdicts": verdict_table(),
+        "confusion matrix": matrix_table(confusion(found)),
+        "sureness": sureness(found),
         "remedies followed": cure_table(list(cures())),
-    }  # fmt: skip
+    }
     if "--write" not in sys.argv:
         print("\n".join(parts.values()))
         return

@@ -30,9 +30,14 @@ def tasks(draw):
     hidden = [draw(st.sampled_from(HIDDEN)) for _ in sizes[1:-1]]
     n, rng = draw(st.integers(1, 40)), np.random.default_rng(draw(st.integers(0, 1000)))
     net = MLP(
-        sizes, hidden_activation=hidden, output_activation=output, loss=loss, dtype="float64",
-        l2=draw(st.sampled_from([0.0, 0.1])), random_state=draw(st.integers(0, 100)),
-    )  # fmt: skip
+        sizes,
+        hidden_activation=hidden,
+        output_activation=output,
+        loss=loss,
+        dtype="float64",
+        l2=draw(st.sampled_from([0.0, 0.1])),
+        random_state=draw(st.integers(0, 100)),
+    )
     reference = ReferenceMLP(sizes, (*hidden, output), loss, net.params, l2=net.network.l2)
     y = rng.random((n, sizes[-1]))
     if output == "softmax":

@@ -61,8 +61,12 @@ def interrupted_fit(folder, module, seconds):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, module, str(seconds)],
-        env=environment, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
 
 
 def test_the_next_fit_works(tmp_path, is_long, count):

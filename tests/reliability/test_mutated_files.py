@@ -18,10 +18,44 @@ from fastmlp.loading import _read
 from fastmlp.persistence import KEY
 
 VALUES = [
-    None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, 2**31, 2**62, 2**63, 2**64, 10**400, "", "x", "auto", "relu",
-    "float64", "Normal(std=1)", "Normal(std=1e999)", "Uniform()", "\ud800", [], [0], [1, 2], [[1]], [2**62, 2**62], {},
-    {"a": 1}, [None], ["relu"], [-1, 3], "params", 1e-320, [3] * 1000,
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2,
+    3.5,
+    -0.0,
+    1e308,
+    2**31,
+    2**62,
+    2**63,
+    2**64,
+    10**400,
+    "",
+    "x",
+    "auto",
+    "relu",
+    "float64",
+    "Normal(std=1)",
+    "Normal(std=1e999)",
+    "Uniform()",
+    "\ud800",
+    [],
+    [0],
+    [1, 2],
+    [[1]],
+    [2**62, 2**62],
+    {},
+    {"a": 1},
+    [None],
+    ["relu"],
+    [-1, 3],
+    "params",
+    1e-320,
+    [3] * 1000,
+]
 NAMES = ["params", "result.settings", "result.", "history.loss", "seeds", "x"]
 DTYPES = ["?", "u1", "i1", "i4", "i8", "f2", "f4", "f8", "u8"]
 

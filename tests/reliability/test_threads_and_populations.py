@@ -17,9 +17,12 @@ from fastmlp.schedules import schedule_factors
 
 HIDDEN = ("tanh", "sigmoid", "softplus", "silu", "gelu", "elu", "softsign")  # smooth: no kink that amplifies rounding
 PAIRS = (
-    ("squared_error", "identity", 2), ("binary_cross_entropy", "sigmoid", 1), ("softmax_cross_entropy", "softmax", 3),
-    ("huber", "tanh", 2), ("poisson", "exponential", 1),
-)  # fmt: skip
+    ("squared_error", "identity", 2),
+    ("binary_cross_entropy", "sigmoid", 1),
+    ("softmax_cross_entropy", "softmax", 3),
+    ("huber", "tanh", 2),
+    ("poisson", "exponential", 1),
+)
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "quickprop": 0.02, "rprop": 0.01}
 SHORT, LONG = 200, 2000
 TOLERANCE = 1e-6  # for parameters in float64 after a few steps, in which an optimiser may amplify rounding
@@ -65,16 +68,26 @@ class Configuration:
     @property
     def net_settings(self):
         return {
-            "hidden_activation": self.activations, "output_activation": self.output, "loss": self.loss, "l2": self.l2,
-            "dropout": self.dropout, "dtype": self.dtype, "device": "cpu",
-        }  # fmt: skip
+            "hidden_activation": self.activations,
+            "output_activation": self.output,
+            "loss": self.loss,
+            "l2": self.l2,
+            "dropout": self.dropout,
+            "dtype": self.dtype,
+            "device": "cpu",
+        }
 
     @property
     def fit_settings(self):
         return {
-            "epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "schedule": self.schedule,
-            "optimizer": getattr(optimizers, self.rule)(**self.settings), "sample_weight": self.weight, "verbose": 0,
-        }  # fmt: skip
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "schedule": self.schedule,
+            "optimizer": getattr(optimizers, self.rule)(**self.settings),
+            "sample_weight": self.weight,
+            "verbose": 0,
+        }
 
     def alone(self, seed=None):
         net = MLP(self.sizes, **self.net_settings, random_state=self.seed if seed is None else seed)
@@ -85,9 +98,16 @@ class Configuration:
         net = ReferenceMLP(self.sizes, (*self.activations, self.output), self.loss, params, l2=self.l2)
         weight = None if self.weight is None else self.weight / self.weight.mean()
         losses = reference_optimizers.train(
-            net, self.X, self.y, self.rule, self.settings, epochs=self.epochs, batch_size=self.batch_size,
-            factors=schedule_factors(self.schedule), weight=weight,
-        )  # fmt: skip
+            net,
+            self.X,
+            self.y,
+            self.rule,
+            self.settings,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            factors=schedule_factors(self.schedule),
+            weight=weight,
+        )
         return net.params, losses
 
 

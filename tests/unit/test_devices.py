@@ -136,10 +136,12 @@ def test_without_cupy(fresh_python):
 
 @pytest.mark.parametrize(
     "text, named",
-    [("raise ImportError('libcudart.so.13: cannot open\\nand more')", "libcudart.so.13: cannot open"),
-     ("import no_such_part", "No module named 'no_such_part'"),
-     ("", "module 'cupy' has no attribute 'cuda'")],
-)  # fmt: skip
+    [
+        ("raise ImportError('libcudart.so.13: cannot open\\nand more')", "libcudart.so.13: cannot open"),
+        ("import no_such_part", "No module named 'no_such_part'"),
+        ("", "module 'cupy' has no attribute 'cuda'"),
+    ],
+)
 def test_a_cupy_that_cannot_be_imported(text, named, tmp_path, fresh_python):
     """It is there, so "not installed" would mislead."""
     (tmp_path / "cupy.py").write_text(text)
@@ -194,9 +196,13 @@ def test_tests_that_ask_for_a_gpu(required):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--device", "cuda", str(test)]
     without = {name: value for name, value in os.environ.items() if name != "FASTMLP_REQUIRE_DEVICE"}
     done = subprocess.run(
-        [*command, *["--require-device", "cuda"] * required], cwd=folder.parent, env=without, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        [*command, *["--require-device", "cuda"] * required],
+        cwd=folder.parent,
+        env=without,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == required, done.stdout + done.stderr
     counts = dict(re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout.splitlines()[-1]))
     assert list(counts.values()) == (["errors"] if required else ["skipped"]), done.stdout

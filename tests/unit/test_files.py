@@ -100,10 +100,8 @@ def make_socket(path):
 
 @pytest.mark.parametrize(
     ("make", "kind"),
-    [
-        (os.mkfifo, "a pipe"), (lambda path: os.symlink("/dev/null", path), "a device"), (make_socket, "a socket"),
-    ],
-)  # fmt: skip
+    [(os.mkfifo, "a pipe"), (lambda path: os.symlink("/dev/null", path), "a device"), (make_socket, "a socket")],
+)
 @pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), check_output])
 def test_what_is_no_regular_file_is_refused(tmp_path, monkeypatch, make, kind, write):
     monkeypatch.chdir(tmp_path)
@@ -146,10 +144,11 @@ def test_a_read_only_file_is_not_replaced(path, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (OSError(28, "No space left on device"), OSError), (OSError(5, "Input/output error"), OSError),
+        (OSError(28, "No space left on device"), OSError),
+        (OSError(5, "Input/output error"), OSError),
         (PermissionError(13, "Permission denied"), PermissionError),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("call", ["fsync", "replace", "open"])
 def test_the_last_good_file_stays(path, tmp_path, monkeypatch, error, kind, call):
     def fail(*_, **__):

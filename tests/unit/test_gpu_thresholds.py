@@ -38,9 +38,15 @@ def test_what_was_measured_is_kept():
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[1, 2]", "{", '{"a GPU | a processor": 3}', '{"a GPU | a processor": ["x", 1, 2]}',
-     '{"a GPU | a processor": [1e9, 1e5]}'],
-)  # fmt: skip
+    [
+        "",
+        "[1, 2]",
+        "{",
+        '{"a GPU | a processor": 3}',
+        '{"a GPU | a processor": ["x", 1, 2]}',
+        '{"a GPU | a processor": [1e9, 1e5]}',
+    ],
+)
 def test_a_file_that_says_nothing(folder, content):
     """It is as if there were none, and is written anew; so is one from before populations were measured."""
     folder.mkdir()

@@ -107,8 +107,7 @@ def test_unknown_init():
 
 
 @pytest.mark.parametrize(
-    "make",
-    (lambda: Uniform(1.0, -1.0), lambda: Uniform("a"), lambda: Normal(-1.0), lambda: UniformByFanIn(-1.0)),
+    "make", (lambda: Uniform(1.0, -1.0), lambda: Uniform("a"), lambda: Normal(-1.0), lambda: UniformByFanIn(-1.0))
 )
 def test_bad_object(make):
     with pytest.raises(ValueError, match=r"(low|high|std|gain) must be a number"):

@@ -82,13 +82,15 @@ ABSURD = {
     "epochs of nets": (lambda: nets().fit(X, y, epochs=2**62, batch_size=1), "more steps cannot be counted"),
     "epochs of large nets": (lambda: Population((3, 99, 1), 2).fit(X, y, epochs=10**13), "epochs must be .* at most"),
     "rates of nets": (
-        lambda: Population((3, 4, 1), 99).fit(X, y, epochs=10**13, schedule="cosine"), "The learning rates of .* steps"
+        lambda: Population((3, 4, 1), 99).fit(X, y, epochs=10**13, schedule="cosine"),
+        "The learning rates of .* steps",
     ),
     "restarts": (lambda: nets().fit(X, y, restart_after=HUGE, converged=0.1), f"restart_after {COUNT}"),
     "a cell of X": (lambda: net().fit([[HUGE, 0, 0]], [1]), "X must hold numbers that fit into float64"),
     "a weight": (lambda: net().fit(X[:1], y[:1], sample_weight=[HUGE]), "sample_weight must hold numbers that fit"),
     "a sparse matrix": (
-        lambda: net().fit(scipy.sparse.csr_matrix((2_000_000, 1_000_000)), [1]), "X as a dense array of shape .* take"
+        lambda: net().fit(scipy.sparse.csr_matrix((2_000_000, 1_000_000)), [1]),
+        "X as a dense array of shape .* take",
     ),
     "one-hot rows": (
         lambda: MLP((1, 1, 1_000_000), loss="softmax_cross_entropy").fit(np.zeros((10**6, 1)), np.zeros(10**6, int)),
@@ -96,17 +98,20 @@ ABSURD = {
     ),
     "outputs": (lambda: MLP((1, 1, 1_000_000)).predict(np.zeros((10**6, 1))), "Outputs of shape .* would take"),
     "outputs of nets": (
-        lambda: Population((1, 1, 10_000), 50).predict(np.zeros((10**7, 1))), "Outputs of shape .* would take"
+        lambda: Population((1, 1, 10_000), 50).predict(np.zeros((10**7, 1))),
+        "Outputs of shape .* would take",
     ),
     "bags": (lambda: fastmlp.bootstrap(10**7, 10**7), "Weights of shape .* would take"),
     "folds": (lambda: fastmlp.folds(10, HUGE), f"k {COUNT}"),
     "an index of several levels": (
-        lambda: net().fit(pd.MultiIndex.from_arrays([range(20)] * 3), y), "X must hold numbers, but it holds .0, 0, 0."
+        lambda: net().fit(pd.MultiIndex.from_arrays([range(20)] * 3), y),
+        "X must hold numbers, but it holds .0, 0, 0.",
     ),
     "such an index as y": (
-        lambda: net().fit(X, pd.MultiIndex.from_arrays([range(20)] * 2)), "y must hold numbers, but it holds .0, 0."
+        lambda: net().fit(X, pd.MultiIndex.from_arrays([range(20)] * 2)),
+        "y must hold numbers, but it holds .0, 0.",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("attempt, message", ABSURD.values(), ids=ABSURD)

@@ -55,15 +55,28 @@ def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, we
     used = {field for field in settings_of(optimizer) if field in HYPER or field == "nesterov"}
     settings = {name: value for name, value in settings_of(optimizer).items() if name in used}
     losses = reference_optimizers.train(
-        reference, X, y, type(optimizer).__name__, settings, epochs=epochs, batch_size=batch_size,
+        reference,
+        X,
+        y,
+        type(optimizer).__name__,
+        settings,
+        epochs=epochs,
+        batch_size=batch_size,
         factors=None if schedule is None else schedule.factors,
         weight=None if weight is None else weight / weight.mean(),
-    )  # fmt: skip
+    )
     before = net.params.copy()
     history = net.fit(
-        X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, schedule=schedule, shuffle=False,
-        sample_weight=weight, verbose=0,
-    )  # fmt: skip
+        X,
+        y,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        schedule=schedule,
+        shuffle=False,
+        sample_weight=weight,
+        verbose=0,
+    )
     tolerance = TOLERANCES["training", dtype]
     assert np.abs(reference.params - before).max() > 100 * tolerance, "nothing was learned, so nothing is compared"
     np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)

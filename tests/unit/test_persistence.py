@@ -176,10 +176,7 @@ def test_newer_format_is_refused(net, path, version, words):
     """Whatever its checksum is one of."""
     write(path, {**contents(net), "format": FORMAT + 1, **version}, net.params)
     known = f"and this one, {re.escape(fastmlp.__version__)}, reads formats up to {FORMAT}"
-    with pytest.raises(
-        ValueError,
-        match=rf"a newer fastmlp{words} wrote it in format {FORMAT + 1}, {known}",
-    ):
+    with pytest.raises(ValueError, match=rf"a newer fastmlp{words} wrote it in format {FORMAT + 1}, {known}"):
         fastmlp.load(path)
 
 
@@ -242,11 +239,14 @@ def no_text(description, arrays):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed_settings, "its checksum does not match"), (changed_history, "its checksum does not match"),
-        (changed_shape, "its checksum does not match"), (another_array, "its checksum does not match"),
-        (no_checksum, "it lacks 'checksum'"), (no_text, "its checksum does not match"),
+        (changed_settings, "its checksum does not match"),
+        (changed_history, "its checksum does not match"),
+        (changed_shape, "its checksum does not match"),
+        (another_array, "its checksum does not match"),
+        (no_checksum, "it lacks 'checksum'"),
+        (no_text, "its checksum does not match"),
     ],
-)  # fmt: skip
+)
 def test_what_was_changed_after_saving_is_refused(path, change, words):
     trained().save(path)
     text, arrays = _read(path)

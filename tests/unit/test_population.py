@@ -191,9 +191,11 @@ def test_early_stopping(monitor, sizes, rng):
     y, y_new = ((x[:, 0] * x[:, 1] > 0).astype(int) for x in (X, X_new))
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     fit = {
-        "epochs": 60, "optimizer": fastmlp.Adam(0.1), "validation_data": (X_new, y_new),
+        "epochs": 60,
+        "optimizer": fastmlp.Adam(0.1),
+        "validation_data": (X_new, y_new),
         "early_stopping": EarlyStopping(patience=4, monitor=monitor),
-    }  # fmt: skip
+    }
     pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)
     if monitor != "loss":
@@ -373,7 +375,7 @@ BAD = [
     (lambda pop: Population((2, 1), 3, l2=scipy.stats.expon), "l2 must be a frozen distribution"),
     (lambda pop: fastmlp.folds(10, 3, random_state=-1), "random_state must be a whole number of at least 0"),
     (lambda pop: fastmlp.bootstrap(10, 3, random_state="a"), "random_state must be a whole number"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("call, message", BAD)

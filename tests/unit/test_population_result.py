@@ -51,9 +51,7 @@ def test_files_count_as_they_always_did(watched):
     _, result = watched
     arrays = result.arrays()
     np.testing.assert_array_equal(arrays["best_epoch"], result.best_epoch + 1)
-    others = {
-        name: getattr(result, name) for name in ("monitor", "seconds", "interrupted", "judged_by")
-    }  # fmt: skip
+    others = {name: getattr(result, name) for name in ("monitor", "seconds", "interrupted", "judged_by")}
     back = PopulationResult.from_arrays(arrays, 20, **others)
     np.testing.assert_array_equal(back.best_epoch, result.best_epoch)
     arrays["best_epoch"] = np.array([-1, 0, *range(18)])
@@ -67,9 +65,7 @@ def test_no_value_was_a_number():
     result = pop.fit(XOR, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
     assert set(result.best_epoch) == {-1}
     assert np.isfinite(pop.params).all()
-    net = fastmlp.MLP(
-        (2, 3, 1), hidden_activation="identity", random_state=int(pop.seeds[1]), device="cpu"
-    )  # fmt: skip
+    net = fastmlp.MLP((2, 3, 1), hidden_activation="identity", random_state=int(pop.seeds[1]), device="cpu")
     history = net.fit(XOR, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
     assert history.best_epoch is None
     assert (result.epochs[1], result.stopped_by[1]) == (history.epochs, history.stopped_by)

@@ -15,9 +15,12 @@ import fastmlp.html_report.roofline
 
 pytest.importorskip("matplotlib")
 DIAGNOSIS = SimpleNamespace(
-    title="Converged <b>", confidence=0.93, evidence={"gradient_norm": 2.34567e-4, "dead units": 0}, remedy="Nothing.",
+    title="Converged <b>",
+    confidence=0.93,
+    evidence={"gradient_norm": 2.34567e-4, "dead units": 0},
+    remedy="Nothing.",
     experiment="Train on.",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +69,12 @@ def test_history_report(net, rng, tmp_path):
     history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
     page = read(tmp_path / "run.html")
     assert page.headings == [
-        "Verdict", "Learning", "What was learned (validation samples)", "Time against the limit", "Settings",
-    ]  # fmt: skip
+        "Verdict",
+        "Learning",
+        "What was learned (validation samples)",
+        "Time against the limit",
+        "Settings",
+    ]
     text = " ".join(page.text)
     for part in (
         "Converged <b>",

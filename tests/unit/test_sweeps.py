@@ -21,9 +21,11 @@ def task(rng):
 def test_table_is_sorted_and_the_best_is_refitted(task):
     X, y = task
     space = {
-        "hidden_layer_sizes": [(4,), (6, 5)], "hidden_activation": ["tanh", "relu"],
-        "learning_rate": loguniform(1e-3, 1e-1), "l2": [0.0, 1e-3],
-    }  # fmt: skip
+        "hidden_layer_sizes": [(4,), (6, 5)],
+        "hidden_activation": ["tanh", "relu"],
+        "learning_rate": loguniform(1e-3, 1e-1),
+        "l2": [0.0, 1e-3],
+    }
     found = sweep(X, y, space, n=12, cv=3, epochs=40, random_state=1, verbose=0)
     assert found.scoring == "accuracy"
     assert len(found.settings) == 12
@@ -49,9 +51,7 @@ def test_scores_are_those_of_cross_validation(task):
     rng = np.random.default_rng(3)
     rng.integers(1)
     pop = Population((3, 32, 1), 4, loss="binary_cross_entropy", random_state=int(rng.integers(2**31)))
-    pop.fit(
-        X, y, sample_weight=weights, epochs=30, batch_size=32, optimizer=fastmlp.Adam(0.05), verbose=0
-    )  # fmt: skip
+    pop.fit(X, y, sample_weight=weights, epochs=30, batch_size=32, optimizer=fastmlp.Adam(0.05), verbose=0)
     scores = [(pop.predict_classes(X[w == 0], nets=[k])[0] == y[w == 0]).mean() for k, w in enumerate(weights)]
     np.testing.assert_allclose(found.fold_scores[0], scores)
 

@@ -189,8 +189,12 @@ class ColdStartCase:
 
 
 ENTRIES = (
-    CaseEntry("import", "cold_start", IMPORTS,
-          partial(ColdStartCase, "import", "import of what trains a net", False)),
-    CaseEntry("first_net", "cold_start", TRAININGS,
-          partial(ColdStartCase, "first_net", "a process that trains XOR", True), True),
-)  # fmt: skip
+    CaseEntry("import", "cold_start", IMPORTS, partial(ColdStartCase, "import", "import of what trains a net", False)),
+    CaseEntry(
+        "first_net",
+        "cold_start",
+        TRAININGS,
+        partial(ColdStartCase, "first_net", "a process that trains XOR", True),
+        True,
+    ),
+)

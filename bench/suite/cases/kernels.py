@@ -75,8 +75,10 @@ class KernelCase:
         rng = np.random.default_rng(0)
         if self.kind == "product":
             m, n, k = self.shape
-            return {"a": rng.standard_normal((k, m) if self.transposed else (m, k), np.float32),
-                    "b": rng.standard_normal((k, n), np.float32)}  # fmt: skip
+            return {
+                "a": rng.standard_normal((k, m) if self.transposed else (m, k), np.float32),
+                "b": rng.standard_normal((k, n), np.float32),
+            }
         if self.kind == "adam":
             n = self.shape[0]
             p, g = rng.standard_normal(n, np.float32), rng.standard_normal(n, np.float32)

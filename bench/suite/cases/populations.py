@@ -124,7 +124,7 @@ def _competitors(sizes: tuple[int, ...], n_nets: int) -> tuple[Competitor, ...]:
 
 def _entry(
     sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False, largest=False
-) -> CaseEntry:  # fmt: skip
+) -> CaseEntry:
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
     group = "scaling" if curve and not 1000 <= n_nets <= MANY else "population"

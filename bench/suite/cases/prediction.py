@@ -78,9 +78,22 @@ class PredictionCase:
 def _build(name, label, samples, layer_sizes, rows: int, unit: str) -> PredictionCase:
     X, y, source = samples(rows)
     net = TrainingCase(
-        name, label, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3,
-        X, y, len(X), 1, source,
-    )  # fmt: skip
+        name,
+        label,
+        "predict",
+        "row",
+        layer_sizes,
+        "relu",
+        "softmax",
+        "softmax_cross_entropy",
+        "adam",
+        1e-3,
+        X,
+        y,
+        len(X),
+        1,
+        source,
+    )
     return PredictionCase(name, net, unit)
 
 

@@ -24,7 +24,7 @@ def _make_squares(side):
                 column = min(j, n_columns - side)
                 transpose_square(
                     a, a0 + row * n_columns + column, n_columns, out, out0 + column * n_rows + row, n_rows, side
-                )  # fmt: skip
+                )
 
     return squares
 

@@ -164,9 +164,20 @@ def make_loops(lanes):
             fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
             below, above = load_scalar(w.units, k) * columns, load_scalar(w.units, k + 1) * columns
             dense(
-                params, load_scalar(net.weight_offsets, k), 1, fan_out, True, load_scalar(net.bias_offsets, k),
-                w.a, below, fan_in, fan_out, m, w.a, above,
-            )  # fmt: skip
+                params,
+                load_scalar(net.weight_offsets, k),
+                1,
+                fan_out,
+                True,
+                load_scalar(net.bias_offsets, k),
+                w.a,
+                below,
+                fan_in,
+                fan_out,
+                m,
+                w.a,
+                above,
+            )
             activate(
                 load_scalar(net.activations, k), w.z, w.a, above, fan_out * columns, load_scalar(net.keep_z, k) == 1
             )
@@ -205,9 +216,18 @@ def make_loops(lanes):
         columns, n_layers = m * lanes, net.n_layers
         start, size = load_scalar(w.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
         loss = loss_and_delta(
-            net.loss, w.z, w.a, w.delta, start, w.y, w.weight, columns, size,
-            scalar_like(w.a, scale), scalar_like(w.a, net.loss_constant),
-        )  # fmt: skip
+            net.loss,
+            w.z,
+            w.a,
+            w.delta,
+            start,
+            w.y,
+            w.weight,
+            columns,
+            size,
+            scalar_like(w.a, scale),
+            scalar_like(w.a, net.loss_constant),
+        )
         right = fill(w.a, 0.0, lanes)
         if metric != METRIC_NONE:
             bound = scalar_like(w.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
@@ -325,7 +345,7 @@ def make_gradient(lanes, fill_tile, by_loops):
     @inline_helper
     def gradient(
         net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right, record
-    ):  # fmt: skip
+    ):
         """Compute a batch's gradient in w.g; add its sums of losses and of correct samples to w.loss and w.right.
 
         judges : for which of n_steps gradients the sums are wanted: NEVER, LAST_STEP, EVERY_LOSS or EVERY_STEP

@@ -46,11 +46,19 @@ def make_settings(lanes):
             rate = rate / cast_like(hyper, 1.0 - power1)
             inv_sqrt_bias_correction2 = 1.0 / sqrt(cast_like(hyper, 1.0 - power2))
         return StepSettings(
-            load(hyper, MOMENTUM * lanes, lanes), load(hyper, BETA1 * lanes, lanes), load(hyper, BETA2 * lanes, lanes),
-            load(hyper, EPSILON * lanes, lanes), load(hyper, GROWTH * lanes, lanes), load(hyper, SHRINK * lanes, lanes),
-            load(hyper, SMALLEST * lanes, lanes), load(hyper, BIGGEST * lanes, lanes),
-            rate, decay, inv_sqrt_bias_correction2, loss_increased,
-        )  # fmt: skip
+            load(hyper, MOMENTUM * lanes, lanes),
+            load(hyper, BETA1 * lanes, lanes),
+            load(hyper, BETA2 * lanes, lanes),
+            load(hyper, EPSILON * lanes, lanes),
+            load(hyper, GROWTH * lanes, lanes),
+            load(hyper, SHRINK * lanes, lanes),
+            load(hyper, SMALLEST * lanes, lanes),
+            load(hyper, BIGGEST * lanes, lanes),
+            rate,
+            decay,
+            inv_sqrt_bias_correction2,
+            loss_increased,
+        )
 
     return settings_now
 

@@ -285,5 +285,15 @@ def make_queue(lanes):
         return found
 
     return (
-        keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end, hand_out, look
-    )  # fmt: skip
+        keep_flagged,
+        sums,
+        next_number,
+        start_net,
+        enter,
+        keep_converged,
+        are_alike,
+        next_due,
+        some_end,
+        hand_out,
+        look,
+    )

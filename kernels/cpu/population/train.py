@@ -41,8 +41,18 @@ def make_training(lanes, has_loops):
     """
 
     (
-        keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end, hand_out, look
-    ) = make_queue(lanes)  # fmt: skip
+        keep_flagged,
+        sums,
+        next_number,
+        start_net,
+        enter,
+        keep_converged,
+        are_alike,
+        next_due,
+        some_end,
+        hand_out,
+        look,
+    ) = make_queue(lanes)
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
     update, adjust = selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
@@ -276,10 +286,25 @@ def make_training(lanes, has_loops):
             for batch in range(n_batches):
                 rows = min(size, n_samples - batch * size)
                 before = load(w.loss, 0, lanes)
-                w.clock[0] += gradient(
-                    net, data, nets, w, nets.mixed, course.shuffle, batch, n_batches, rows, judges, n_steps, stop_loss,
-                    goal.stop_right, w.kept[0] if keeps else nets.n_records,
-                ) - 1  # fmt: skip
+                w.clock[0] += (
+                    gradient(
+                        net,
+                        data,
+                        nets,
+                        w,
+                        nets.mixed,
+                        course.shuffle,
+                        batch,
+                        n_batches,
+                        rows,
+                        judges,
+                        n_steps,
+                        stop_loss,
+                        goal.stop_right,
+                        w.kept[0] if keeps else nets.n_records,
+                    )
+                    - 1
+                )
                 if keeps:
                     while nets.record_epochs[w.kept[0]] <= w.clock[0] + 1 - w.start[0]:
                         w.kept[0] += 1

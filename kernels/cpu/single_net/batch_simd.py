@@ -174,10 +174,19 @@ def make_family(lanes):
         start, size = load_scalar(work.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
         loss = sum_lanes(
             loss_and_delta(
-                net.loss, work.z, work.a, work.delta, start, work.y, work.weight, columns, size,
-                scalar_like(work.a, scale), scalar_like(work.a, net.loss_constant),
+                net.loss,
+                work.z,
+                work.a,
+                work.delta,
+                start,
+                work.y,
+                work.weight,
+                columns,
+                size,
+                scalar_like(work.a, scale),
+                scalar_like(work.a, net.loss_constant),
             )
-        )  # fmt: skip
+        )
         share[LOSS] = loss / net.loss_width
         if metric != METRIC_NONE:
             bound = scalar_like(work.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
@@ -259,9 +268,10 @@ def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
         value = load_partial(p, i, n, LANES_LARGE)
         slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
         s0, s1, s2 = (
-            load_partial(state, i, n, LANES_LARGE), load_partial(state, stride + i, n, LANES_LARGE),
+            load_partial(state, i, n, LANES_LARGE),
+            load_partial(state, stride + i, n, LANES_LARGE),
             load_partial(state, 2 * stride + i, n, LANES_LARGE),
-        )  # fmt: skip
+        )
         value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
         store_partial(p, i, n, value)
         store_partial(state, i, n, s0)

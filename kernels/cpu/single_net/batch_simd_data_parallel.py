@@ -54,9 +54,17 @@ def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, shar
         sums[LOSS] = sums[RIGHT] = 0.0
         if row < end:
             gradient_wide(
-                net, data, course.shuffle, params, shard_gradient(work, part, net.n_padded),
-                work_of(work, net.n_layers, part), sums, stage.first + row, end - row, scale,
-            )  # fmt: skip
+                net,
+                data,
+                course.shuffle,
+                params,
+                shard_gradient(work, part, net.n_padded),
+                work_of(work, net.n_layers, part),
+                sums,
+                stage.first + row,
+                end - row,
+                scale,
+            )
             if n_ranks > 1:
                 publish_gradient(work, part, stage.turn, net.n_padded)
     return work.parts

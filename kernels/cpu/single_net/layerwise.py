@@ -152,10 +152,25 @@ def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, wo
     while first < last_row:
         rows = min(group, last_row - first)
         o, t, w = work.blocks[n_layers] + first * width, y0 + first * width, w0 + first
-        right, loss = 0.0, loss_and_delta(
-            net.loss, work.z, work.a, o, y, t, data.has_weights, weight, w, scalar_like(y, scale),
-            scalar_like(y, net.loss_constant), rows, width, work.delta,
-        )  # fmt: skip
+        right, loss = (
+            0.0,
+            loss_and_delta(
+                net.loss,
+                work.z,
+                work.a,
+                o,
+                y,
+                t,
+                data.has_weights,
+                weight,
+                w,
+                scalar_like(y, scale),
+                scalar_like(y, net.loss_constant),
+                rows,
+                width,
+                work.delta,
+            ),
+        )
         if data.metric != METRIC_NONE:
             right = count_right(data.metric, work.a, o, y, t, data.has_weights, weight, w, rows, width, bound)
         sums[place + LOSS], sums[place + RIGHT] = loss / net.loss_width, right
@@ -232,10 +247,23 @@ def forward_backward(rank, net, data, course, params, work, sums, stage, row, en
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = work.blocks[k + 1] + row * fan_out, work.blocks[k] + row * fan_in
         product_backward(
-            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed,
-            copy * work.n_transposed + work.panels[k], 0, False, work.delta, below, fan_in, scratch,
+            False,
+            mine,
+            fan_in,
+            fan_out,
+            work.delta,
+            o,
+            fan_out,
+            work.transposed,
+            copy * work.n_transposed + work.panels[k],
+            0,
+            False,
+            work.delta,
+            below,
+            fan_in,
+            scratch,
             derivative_of(net, work, k, below),
-        )  # fmt: skip
+        )
 
 
 @helper
@@ -281,9 +309,23 @@ def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_
         delta, d, ldd = work.packed_delta, work.delta_packs[k] + row * up_to(fan_out, 2 * lanes_of(g)), 0
     w = net.weight_offsets[k] + start * fan_out
     product_gradient(
-        True, end - start, fan_out, last_row - row, source, source0 + row * fan_in + start, fan_in, delta, d, ldd,
-        adds, g, w, fan_out, scratch, (*coming, w, fan_out),
-    )  # fmt: skip
+        True,
+        end - start,
+        fan_out,
+        last_row - row,
+        source,
+        source0 + row * fan_in + start,
+        fan_in,
+        delta,
+        d,
+        ldd,
+        adds,
+        g,
+        w,
+        fan_out,
+        scratch,
+        (*coming, w, fan_out),
+    )
     if ldd == 0:
         panel_sums(delta, d, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
     else:

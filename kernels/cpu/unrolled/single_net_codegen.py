@@ -79,13 +79,48 @@ def make_steps(layer_sizes, activations, loss, rule, single):
 
     @intrinsic
     def steps(
-        typing_context, p, state, tiles, hyper, factors, scalars, epoch_loss, epoch_right, n_samples, batch_size,
-        n_batches, first_step, n_steps, n_padded, metric, scale, last_scale, c, bound,
-    ):  # fmt: skip
+        typing_context,
+        p,
+        state,
+        tiles,
+        hyper,
+        factors,
+        scalars,
+        epoch_loss,
+        epoch_right,
+        n_samples,
+        batch_size,
+        n_batches,
+        first_step,
+        n_steps,
+        n_padded,
+        metric,
+        scale,
+        last_scale,
+        c,
+        bound,
+    ):
         sig = types.void(
-            p, state, tiles, hyper, factors, scalars, epoch_loss, epoch_right, n_samples, batch_size, n_batches,
-            first_step, n_steps, n_padded, metric, scale, last_scale, c, bound,
-        )  # fmt: skip
+            p,
+            state,
+            tiles,
+            hyper,
+            factors,
+            scalars,
+            epoch_loss,
+            epoch_right,
+            n_samples,
+            batch_size,
+            n_batches,
+            first_step,
+            n_steps,
+            n_padded,
+            metric,
+            scale,
+            last_scale,
+            c,
+            bound,
+        )
 
         def build(context, builder, sig, args):
             given = dict(zip(NAMES, args, strict=True))

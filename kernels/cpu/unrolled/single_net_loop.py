@@ -17,9 +17,28 @@ from .single_net_codegen import kinds
 
 @intrinsic
 def _call(
-    typing_context, address, p, state, tiles, hyper, factors, scalars, epoch_loss, epoch_right, n_samples, batch_size,
-    n_batches, first_step, n_steps, n_padded, metric, scale, last_scale, c, bound,
-):  # fmt: skip
+    typing_context,
+    address,
+    p,
+    state,
+    tiles,
+    hyper,
+    factors,
+    scalars,
+    epoch_loss,
+    epoch_right,
+    n_samples,
+    batch_size,
+    n_batches,
+    first_step,
+    n_steps,
+    n_padded,
+    metric,
+    scale,
+    last_scale,
+    c,
+    bound,
+):
     """Call the function at `address`, whose arguments are single_net_codegen.NAMES."""
 
     def build(context, builder, sig, args):
@@ -75,9 +94,26 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
                     weight = data.weight[sample] if data.has_weights else scalar_like(p, 1.0)
                 tiles[at + (n_inputs + n_outputs) * LANES_SMALL] = weight
         _call(
-            address, p, memory.state, tiles, course.hyper, offset(course.factors, done - first_step), memory.scalars,
-            memory.epoch_loss, memory.epoch_right, n, size, n_batches, done, stop - done, net.n_padded, data.metric,
-            scale, last_scale, scalar_like(p, net.loss_constant), bound,
-        )  # fmt: skip
+            address,
+            p,
+            memory.state,
+            tiles,
+            course.hyper,
+            offset(course.factors, done - first_step),
+            memory.scalars,
+            memory.epoch_loss,
+            memory.epoch_right,
+            n,
+            size,
+            n_batches,
+            done,
+            stop - done,
+            net.n_padded,
+            data.metric,
+            scale,
+            last_scale,
+            scalar_like(p, net.loss_constant),
+            bound,
+        )
         done = stop if memory.scalars[DIVERGED] == 0.0 else last
     restore_denormals(mode)

@@ -47,9 +47,11 @@ CALLS = {
     for name in names.split()
 }
 ARITHMETIC = {
-    ast.Add: ("+", operator.add), ast.Sub: ("-", operator.sub), ast.Mult: ("*", operator.mul),
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", operator.mul),
     ast.Div: ("/", operator.truediv),
-}  # fmt: skip
+}
 BITS = {ast.BitAnd: "&", ast.BitXor: "^", ast.RShift: ">>"}
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 INLINE = "__device__ __forceinline__"
@@ -57,14 +59,21 @@ HEAD = f"template <typename T>\n{INLINE}"
 WORD = "unsigned long long"  # the C++ type of NumPy's uint64
 STATUSES = ("RUNNING", "CONVERGED", "ALL_EPOCHS", "STOPPED_EARLY", "DIVERGED_NET")
 CONSTANTS = {
-    **{f"{prefix}_{row.name.upper()}": code
-       for prefix, table in (("ACTIVATION", ACTIVATIONS), ("LOSS", LOSSES), ("RULE", RULES))
-       for code, row in enumerate(table)},
+    **{
+        f"{prefix}_{row.name.upper()}": code
+        for prefix, table in (("ACTIVATION", ACTIVATIONS), ("LOSS", LOSSES), ("RULE", RULES))
+        for code, row in enumerate(table)
+    },
     **{f"HYPER_{name.upper()}": place for place, name in enumerate(structs.NET_HYPER)},
-    **{name: value for name, value in vars(structs).items()
-       if isinstance(value, int) and (name.startswith(("METRIC_", "MONITOR_")) or name in STATUSES)},
-    "SHUFFLE": counter_rng.SHUFFLE, "DROPOUT": counter_rng.DROPOUT, "MOST_STATE": MOST_STATE,
-}  # fmt: skip
+    **{
+        name: value
+        for name, value in vars(structs).items()
+        if isinstance(value, int) and (name.startswith(("METRIC_", "MONITOR_")) or name in STATUSES)
+    },
+    "SHUFFLE": counter_rng.SHUFFLE,
+    "DROPOUT": counter_rng.DROPOUT,
+    "MOST_STATE": MOST_STATE,
+}
 
 
 class OutsideGrammar(ValueError):
@@ -117,9 +126,11 @@ class _Printer:
                 names = [self.text(target) for target in targets]
                 return assign_together(self.kind, names, [self.text(value) for value in values])
             case ast.For(
-                target=ast.Name(id="_"), body=body, orelse=[],
+                target=ast.Name(id="_"),
+                body=body,
+                orelse=[],
                 iter=ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=int(count))]),
-            ):  # fmt: skip
+            ):
                 inside = [line for step in body for line in self.statement(step)]
                 return [f"for (int step = 0; step < {count}; ++step) {{", *[f"  {line}" for line in inside], "}"]
         raise self.refusal(node)

@@ -39,10 +39,17 @@ class Architecture:
     def of(cls, net: NetSpec, metric: int, dtype: np.dtype) -> Architecture:
         numbers = lambda array: tuple(int(x) for x in array)
         return cls(
-            numbers(net.sizes), numbers(net.activations), numbers(net.weight_offsets), numbers(net.bias_offsets),
-            tuple(bool(x) for x in net.keep_z), tuple(bool(x) for x in net.derivative_needs_z), net.loss, metric,
-            bool((net.dropout > 0).any()), np.dtype(dtype).name,
-        )  # fmt: skip
+            numbers(net.sizes),
+            numbers(net.activations),
+            numbers(net.weight_offsets),
+            numbers(net.bias_offsets),
+            tuple(bool(x) for x in net.keep_z),
+            tuple(bool(x) for x in net.derivative_needs_z),
+            net.loss,
+            metric,
+            bool((net.dropout > 0).any()),
+            np.dtype(dtype).name,
+        )
 
     @property
     def n_layers(self) -> int:
@@ -72,16 +79,25 @@ class Architecture:
         row, loss = RULES[max(rule, 0)], LOSSES[self.loss]
         softmax = self.activations[-1] == SOFTMAX
         numbers = {
-            "N_LAYERS": self.n_layers, "N_INPUTS": self.sizes[0], "N_OUTPUTS": self.sizes[-1],
-            "N_PARAMS": self.n_params, "N_PADDED": n_padded or self.n_params,
+            "N_LAYERS": self.n_layers,
+            "N_INPUTS": self.sizes[0],
+            "N_OUTPUTS": self.sizes[-1],
+            "N_PARAMS": self.n_params,
+            "N_PADDED": n_padded or self.n_params,
             "N_STATE": row.n_state if rule != NO_UPDATE else 0,
-            "LOSS": self.loss, "LOSS_WIDTH": 1 if softmax else self.sizes[-1],
-            "METRIC": self.metric, "RULE": rule, "NO_UPDATE": NO_UPDATE,
-        }  # fmt: skip
+            "LOSS": self.loss,
+            "LOSS_WIDTH": 1 if softmax else self.sizes[-1],
+            "METRIC": self.metric,
+            "RULE": rule,
+            "NO_UPDATE": NO_UPDATE,
+        }
         truths = {
-            "NATURAL": loss.delta_is_wrt_logit, "KEEPS": self.keeps, "DROPS": self.drops, "COMPARES": rule == RPROP,
+            "NATURAL": loss.delta_is_wrt_logit,
+            "KEEPS": self.keeps,
+            "DROPS": self.drops,
+            "COMPARES": rule == RPROP,
             "CORRECTS": rule != NO_UPDATE and row.bias_correction,
-        }  # fmt: skip
+        }
         lines = [f"typedef {'float' if self.dtype == 'float32' else 'double'} T;"]
         lines += [f"constexpr int {name} = {int(value)};" for name, value in {**numbers, **switches}.items()]
         lines += [f"constexpr bool {name} = {str(bool(value)).lower()};" for name, value in truths.items()]

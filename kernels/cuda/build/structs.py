@@ -53,7 +53,9 @@ class Struct:
         return 0 if value is None else value.data.ptr
 
 
-JOB = Struct("Job", """
+JOB = Struct(
+    "Job",
+    """
     T* params; T* state; T* safe; T* best; T* grads;
     const double* hyper; const double* dropout; const long long* seeds; const double* layer_factors;
     const T* X; const T* Y; const T* weight; const T* held_X; const T* held_Y; const T* held_weight;
@@ -67,4 +69,5 @@ JOB = Struct("Job", """
     long long hyper_stride; long long dropout_stride; long long X_stride; long long Y_stride; long long weight_stride;
     long long workspace_stride;
     double stop_loss; double stop_right; double min_delta; double bound; double loss_constant
-""")  # fmt: skip
+""",
+)

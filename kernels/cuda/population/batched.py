@@ -51,9 +51,15 @@ def compile_module(architecture: Architecture, rule: int, settlers: int = PER_BL
     """
     stride = padded(architecture.n_params)
     header = architecture.header(
-        rule, stride, **switches, THREADS=PER_BLOCK, SETTLERS=settlers, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY,
+        rule,
+        stride,
+        **switches,
+        THREADS=PER_BLOCK,
+        SETTLERS=settlers,
+        PARAMS_STRIDE=stride,
+        SAFE_EVERY=SAFE_EVERY,
         ROWS=0,
-    )  # fmt: skip
+    )
     trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
     files = (
         "include/layout.cuh",
@@ -68,9 +74,16 @@ def compile_module(architecture: Architecture, rule: int, settlers: int = PER_BL
 
 def evaluation_module(architecture: Architecture, weighted: bool) -> Module:
     return compile_module(
-        architecture, NO_UPDATE, SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False,
-        LAYERED=False, VALIDATES=False,
-    )  # fmt: skip
+        architecture,
+        NO_UPDATE,
+        SHUFFLES=False,
+        WEIGHTED=weighted,
+        SCHEDULED=False,
+        PENALISED=False,
+        CLIPPED=False,
+        LAYERED=False,
+        VALIDATES=False,
+    )
 
 
 def on_device(**job: Any) -> Any:
@@ -101,10 +114,17 @@ class BatchedWindow(Window):
         # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
         self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
         self._module = compile_module(
-            work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights,
-            SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
+            work.architecture,
+            rule,
+            self._settlers,
+            SHUFFLES=course.shuffle,
+            WEIGHTED=data.has_weights,
+            SCHEDULED=goal.scheduled,
+            PENALISED=nets.penalised,
+            CLIPPED=nets.clipped,
+            LAYERED=course.layered,
             VALIDATES=validates,
-        )  # fmt: skip
+        )
         self._held_out = held_out if validates else None
         self._held_out_module = (
             evaluation_module(work.architecture, held_out.has_weights)
@@ -167,13 +187,18 @@ class BatchedWindow(Window):
         passes.backward(module, batch.x, rows)
         parts = (passes.chunks_of(rows), passes.most_chunks)
         module["settle"](
-            (n,), self._settlers, given, clock, rows, *parts,
-            passes.chunks_of(rows if self._compares else self._course.batch_size), passes.sums, passes.bias_parts,
+            (n,),
+            self._settlers,
+            given,
+            clock,
+            rows,
+            *parts,
+            passes.chunks_of(rows if self._compares else self._course.batch_size),
+            passes.sums,
+            passes.bias_parts,
             self._steps,
-        )  # fmt: skip
-        module["update"](
-            (self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps, clock
-        )  # fmt: skip
+        )
+        module["update"]((self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps, clock)
 
     def _judge_held_out(self) -> int:
         """Write the held-out samples' losses to the passes' sums; return the number of sums per net."""
@@ -234,12 +259,25 @@ def evaluate(
             batches = Batches(data, nets, passes.sizes, m, room, False)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
         nothing, owners = cupy.zeros(1), to_device(members)
-        given = on_device(**{
-            **NOTHING, "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
-            "weight": data.weight, "owners": owners, "n_slots": m, "n_samples": n_samples, "X_stride": nets.X_stride,
-            "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride, "bound": bound_of(net, data.metric),
-            "loss_constant": net.loss_constant,
-        })  # fmt: skip
+        given = on_device(
+            **{
+                **NOTHING,
+                "params": params,
+                "hyper": nothing,
+                "dropout": nothing,
+                "X": data.X,
+                "Y": data.Y,
+                "weight": data.weight,
+                "owners": owners,
+                "n_slots": m,
+                "n_samples": n_samples,
+                "X_stride": nets.X_stride,
+                "Y_stride": nets.Y_stride,
+                "weight_stride": nets.weight_stride,
+                "bound": bound_of(net, data.metric),
+                "loss_constant": net.loss_constant,
+            }
+        )
         for row in range(0, n_samples, room):
             rows = min(room, n_samples - row)
             taken = batches.take(module, given, None, m, row, rows)

@@ -58,9 +58,30 @@ class BatchedProducts(Products):
         if self._tf32:
             kind = CUDA_R_32F
             self._gemm_ex(
-                handle, ta, tb, m, n, k, one, a, kind, lda, A.stride, b, kind, ldb, B.stride, zero, c, kind, m,
-                C.stride, self.n_nets, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT,
-            )  # fmt: skip
+                handle,
+                ta,
+                tb,
+                m,
+                n,
+                k,
+                one,
+                a,
+                kind,
+                lda,
+                A.stride,
+                b,
+                kind,
+                ldb,
+                B.stride,
+                zero,
+                c,
+                kind,
+                m,
+                C.stride,
+                self.n_nets,
+                COMPUTE_32F_FAST_TF32,
+                GEMM_DEFAULT,
+            )
         else:
             self._gemm(
                 handle, ta, tb, m, n, k, one, a, lda, A.stride, b, ldb, B.stride, zero, c, m, C.stride, self.n_nets
@@ -107,7 +128,7 @@ class Batches:
             blocks = blocks_for(rows * (n_in + n_out + 1))
             module["gather"](
                 (blocks, n_nets), PER_BLOCK, given, clock, first, rows, room, self._x, self._y, self._weight
-            )  # fmt: skip
+            )
         if self._x is None:
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
         else:
@@ -142,10 +163,13 @@ class Passes:
         self.most_chunks = self.chunks_of(room)
         self.sums = cupy.zeros((n, self.most_chunks, 4))
         self.bias_parts = cupy.zeros(n * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
-        stacks = lambda arrays: [Stack.of(x, 0, (room, sizes[k + 1]), room * sizes[k + 1]) if x is not None else None
-                                 for k, x in enumerate(arrays)]  # fmt: skip
-        weights = lambda flat: [Stack.of(flat, int(net.weight_offsets[k]), (sizes[k], sizes[k + 1]), stride)
-                                for k in range(top + 1)]  # fmt: skip
+        stacks = lambda arrays: [
+            Stack.of(x, 0, (room, sizes[k + 1]), room * sizes[k + 1]) if x is not None else None
+            for k, x in enumerate(arrays)
+        ]
+        weights = lambda flat: [
+            Stack.of(flat, int(net.weight_offsets[k]), (sizes[k], sizes[k + 1]), stride) for k in range(top + 1)
+        ]
         self._a, self._z, self._delta = stacks(self.a), stacks(self.z), stacks(self.delta)
         self._W, self._dW = weights(params), weights(grads) if learns else []
 
@@ -172,9 +196,18 @@ class Passes:
                 break
             blocks = blocks_for(rows * self.sizes[k + 1])
             module["activate"](
-                (blocks, n_nets), PER_BLOCK, given, clock, k, rows, self.room, clock is not None and self.hides[k],
-                self.z[k], self.mask[k], self.a[k],
-            )  # fmt: skip
+                (blocks, n_nets),
+                PER_BLOCK,
+                given,
+                clock,
+                k,
+                rows,
+                self.room,
+                clock is not None and self.hides[k],
+                self.z[k],
+                self.mask[k],
+                self.a[k],
+            )
             below = self._a[k]
 
     def judge(
@@ -224,7 +257,16 @@ class Passes:
             hides = self.hides[k - 1]
             kept = self.z[k - 1] if hides or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
             module["backward"](
-                (-(-self.sizes[k] // 32), self.chunks_of(rows), self.products.n_nets), PER_BLOCK, k - 1, rows,
-                self.room, self.chunk, self.most_chunks, hides, kept, self.mask[k - 1], self.delta[k - 1],
+                (-(-self.sizes[k] // 32), self.chunks_of(rows), self.products.n_nets),
+                PER_BLOCK,
+                k - 1,
+                rows,
+                self.room,
+                self.chunk,
+                self.most_chunks,
+                hides,
+                kept,
+                self.mask[k - 1],
+                self.delta[k - 1],
                 self.bias_parts,
-            )  # fmt: skip
+            )

@@ -68,9 +68,10 @@ class Shape:
         """
         itemsize = np.dtype(architecture.dtype).itemsize
         if (
-            architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize] and n_nets >= PER_THREAD
+            architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize]
+            and n_nets >= PER_THREAD
             and not architecture.drops
-        ):  # fmt: skip
+        ):
             return cls(True, PER_THREAD, 4, 0, True)
         tile = min(LARGEST_TILE, -(-rows // 4) * 4)
         widest = max(architecture.sizes)
@@ -157,10 +158,21 @@ def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
 
 def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, has_targets: bool) -> Kernel:
     header = architecture.header(
-        SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False, LAYERED=False,
-        VALIDATES=False, THREADS=shape.threads, TILE=shape.tile, IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY,
-        HAS_TARGETS=has_targets, PARAMS_STRIDE=architecture.n_params, ROWS=0,
-    )  # fmt: skip
+        SHUFFLES=False,
+        WEIGHTED=weighted,
+        SCHEDULED=False,
+        PENALISED=False,
+        CLIPPED=False,
+        LAYERED=False,
+        VALIDATES=False,
+        THREADS=shape.threads,
+        TILE=shape.tile,
+        IN_SHARED=shape.in_shared,
+        SAFE_EVERY=SAFE_EVERY,
+        HAS_TARGETS=has_targets,
+        PARAMS_STRIDE=architecture.n_params,
+        ROWS=0,
+    )
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 
 

@@ -52,9 +52,20 @@ class PopulationRun:
     """
 
     def __init__(
-        self, family: str, net: NetSpec, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
-        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
-    ):  # fmt: skip
+        self,
+        family: str,
+        net: NetSpec,
+        n_params: int,
+        rows: int,
+        n_samples: int,
+        n_ranks: int,
+        shuffle: bool,
+        rule: Rule | None,
+        loss: tuple[int, int],
+        dtype: np.dtype,
+        lanes: int,
+        precision: str,
+    ):
         self.architecture = Architecture.of(net, loss[1], dtype)
         self.batched, self.precision = family == "batched_gemm", precision
         self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
@@ -137,10 +148,18 @@ class IndependentWindow(Window):
         self._shape = Shape.choose(work.architecture, rule.n_state, course.batch_size, n, shared_limit())
         rows = fixed_batch_rows(work.architecture, self._shape, course.batch_size, data.n_samples)
         self._kernel = compile_training(
-            work.architecture, self._shape, CODES[rule.name], rows, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights,
-            SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
+            work.architecture,
+            self._shape,
+            CODES[rule.name],
+            rows,
+            SHUFFLES=course.shuffle,
+            WEIGHTED=data.has_weights,
+            SCHEDULED=goal.scheduled,
+            PENALISED=nets.penalised,
+            CLIPPED=nets.clipped,
+            LAYERED=course.layered,
             VALIDATES=goal.monitor >= MONITOR_VALIDATION_LOSS,
-        )  # fmt: skip
+        )
         self._active = cupy.arange(n, dtype=np.int64)
 
     @staticmethod
@@ -152,10 +171,16 @@ class IndependentWindow(Window):
     def train(self, n_epochs: int) -> None:
         n_blocks = -(-self.n_active // self._shape.threads) if self._shape.in_thread else self.n_active
         launch(
-            self._kernel, self._shape, (n_blocks,), workspace_for(self._shape, n_blocks, self.work.dtype),
-            self.work.dtype, **self._job, active=self._active, n_active=self.n_active,
+            self._kernel,
+            self._shape,
+            (n_blocks,),
+            workspace_for(self._shape, n_blocks, self.work.dtype),
+            self.work.dtype,
+            **self._job,
+            active=self._active,
+            n_active=self.n_active,
             n_steps=n_epochs * self.n_batches,
-        )  # fmt: skip
+        )
         self._active = self._active[self._counters[self._active, STATUS] == RUNNING]
         self.n_active = int(self._active.size)
 
@@ -181,16 +206,33 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, work: Popu
         partial, nothing = cupy.zeros((m, chunks, 2)), cupy.zeros(1)
         out = cupy.empty(m * size, dtype) if output.size else None
         launch(
-            kernel, shape, (chunks, m), workspace_for(shape, m * chunks, dtype), dtype,
+            kernel,
+            shape,
+            (chunks, m),
+            workspace_for(shape, m * chunks, dtype),
+            dtype,
             **{
-                **NOTHING, "params": to_device(params[members]), "hyper": nothing, "dropout": nothing,
-                "X": data.X, "Y": data.Y, "weight": data.weight, "owners": to_device(members),
-                "active": cupy.arange(m, dtype=np.int64), "output": out, "partial": partial, "n_active": m,
-                "n_slots": m, "n_samples": data.n_samples, "X_stride": nets.X_stride, "Y_stride": nets.Y_stride,
-                "weight_stride": nets.weight_stride, "bound": bound_of(net, data.metric),
+                **NOTHING,
+                "params": to_device(params[members]),
+                "hyper": nothing,
+                "dropout": nothing,
+                "X": data.X,
+                "Y": data.Y,
+                "weight": data.weight,
+                "owners": to_device(members),
+                "active": cupy.arange(m, dtype=np.int64),
+                "output": out,
+                "partial": partial,
+                "n_active": m,
+                "n_slots": m,
+                "n_samples": data.n_samples,
+                "X_stride": nets.X_stride,
+                "Y_stride": nets.Y_stride,
+                "weight_stride": nets.weight_stride,
+                "bound": bound_of(net, data.metric),
                 "loss_constant": net.loss_constant,
             },
-        )  # fmt: skip
+        )
         if out is not None:
             output[first * size : (first + m) * size] = out if is_on_device(output) else cupy.asnumpy(out)
         if data.has_targets:

@@ -88,24 +88,55 @@ class Window(ABC):
         self._owners = to_device(members)
         self._records = cupy.full((nets.n_records, n), np.nan)
         self._job: dict[str, Any] = {
-            "params": self._params, "state": state, "safe": self._params.copy(),
-            "best": self._params.copy() if watches else None, "grads": None,
-            "hyper": tables.hyper, "dropout": tables.dropout, "seeds": tables.seeds,
-            "layer_factors": tables.layer_factors, "X": data.X, "Y": data.Y, "weight": data.weight,
-            "held_X": held_out.X, "held_Y": held_out.Y, "held_weight": held_out.weight,
-            "order": cupy.empty(shuffled, np.int32), "lists": cupy.empty(2 * shuffled, np.int32),
-            "owners": self._owners, "scalars": self._scalars, "counters": self._counters,
-            "factors": tables.factors, "record_epochs": tables.record_epochs, "records": self._records,
-            "right_records": cupy.empty_like(self._records), "output": None, "partial": None,
-            "n_slots": n, "n_samples": data.n_samples, "n_held_out": held_out.n_samples,
-            "batch_size": course.batch_size, "n_batches": self.n_batches, "n_epochs": goal.n_epochs,
-            "first_factor": 0, "n_factors": len(course.factors), "n_records": nets.n_records,
-            "patience": goal.patience, "monitor": goal.monitor, "held_weighted": held_out.has_weights,
-            "hyper_stride": nets.hyper_stride, "dropout_stride": nets.dropout_stride, "X_stride": nets.X_stride,
-            "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride, "stop_loss": goal.stop_loss,
-            "stop_right": goal.stop_right, "min_delta": goal.min_delta, "bound": bound_of(work.net, data.metric),
+            "params": self._params,
+            "state": state,
+            "safe": self._params.copy(),
+            "best": self._params.copy() if watches else None,
+            "grads": None,
+            "hyper": tables.hyper,
+            "dropout": tables.dropout,
+            "seeds": tables.seeds,
+            "layer_factors": tables.layer_factors,
+            "X": data.X,
+            "Y": data.Y,
+            "weight": data.weight,
+            "held_X": held_out.X,
+            "held_Y": held_out.Y,
+            "held_weight": held_out.weight,
+            "order": cupy.empty(shuffled, np.int32),
+            "lists": cupy.empty(2 * shuffled, np.int32),
+            "owners": self._owners,
+            "scalars": self._scalars,
+            "counters": self._counters,
+            "factors": tables.factors,
+            "record_epochs": tables.record_epochs,
+            "records": self._records,
+            "right_records": cupy.empty_like(self._records),
+            "output": None,
+            "partial": None,
+            "n_slots": n,
+            "n_samples": data.n_samples,
+            "n_held_out": held_out.n_samples,
+            "batch_size": course.batch_size,
+            "n_batches": self.n_batches,
+            "n_epochs": goal.n_epochs,
+            "first_factor": 0,
+            "n_factors": len(course.factors),
+            "n_records": nets.n_records,
+            "patience": goal.patience,
+            "monitor": goal.monitor,
+            "held_weighted": held_out.has_weights,
+            "hyper_stride": nets.hyper_stride,
+            "dropout_stride": nets.dropout_stride,
+            "X_stride": nets.X_stride,
+            "Y_stride": nets.Y_stride,
+            "weight_stride": nets.weight_stride,
+            "stop_loss": goal.stop_loss,
+            "stop_right": goal.stop_right,
+            "min_delta": goal.min_delta,
+            "bound": bound_of(work.net, data.metric),
             "loss_constant": work.net.loss_constant,
-        }  # fmt: skip
+        }
 
     @staticmethod
     def stride_of(n_params: int) -> int:
@@ -158,9 +189,15 @@ class Window(ABC):
             loss, right = sums[slot] if epochs else (np.nan, np.nan)
             status, loss = (DIVERGED_NET, np.nan) if lost[slot] else (RUNNING, float(loss / self.n_samples))
             yield Unfinished(
-                int(members[slot]), status, epochs, params[slot, : self.nets.n_params], loss, float(right),
-                int(best_epochs[slot]), float(scalars[slot, BEST_VALUE]),
-            )  # fmt: skip
+                int(members[slot]),
+                status,
+                epochs,
+                params[slot, : self.nets.n_params],
+                loss,
+                float(right),
+                int(best_epochs[slot]),
+                float(scalars[slot, BEST_VALUE]),
+            )
 
     def _epochs_sums(self) -> Any:
         """Return (nets, 2): losses and correct samples of each net's last complete epoch."""

@@ -48,9 +48,26 @@ class Products:
         if self._tf32:
             kind = CUDA_R_32F
             self._gemm_ex(
-                handle, ta, tb, m, n, k, one, a, kind, lda, b, kind, ldb, zero, c, kind, m, COMPUTE_32F_FAST_TF32,
+                handle,
+                ta,
+                tb,
+                m,
+                n,
+                k,
+                one,
+                a,
+                kind,
+                lda,
+                b,
+                kind,
+                ldb,
+                zero,
+                c,
+                kind,
+                m,
+                COMPUTE_32F_FAST_TF32,
                 GEMM_DEFAULT,
-            )  # fmt: skip
+            )
         else:
             self._gemm(handle, ta, tb, m, n, k, one, a, lda, b, ldb, zero, c, m)
 

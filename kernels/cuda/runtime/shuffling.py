@@ -77,9 +77,19 @@ class Batches:
         x, y, w = self._gathered
         width = self._n_inputs + self._n_outputs + 1
         module["gather"](
-            (min(1024, -(-rows * width // PER_BLOCK)),), PER_BLOCK, clock.array, data.X, data.Y, data.weight,
-            self._order if course.shuffle else None, course.batch_size, rows, x, y, w,
-        )  # fmt: skip
+            (min(1024, -(-rows * width // PER_BLOCK)),),
+            PER_BLOCK,
+            clock.array,
+            data.X,
+            data.Y,
+            data.weight,
+            self._order if course.shuffle else None,
+            course.batch_size,
+            rows,
+            x,
+            y,
+            w,
+        )
         return x, y, w
 
     def _make_buffers(self) -> tuple:

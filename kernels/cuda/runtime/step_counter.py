@@ -12,10 +12,13 @@ import numpy as np
 
 from ..build.structs import Struct
 
-CLOCK = Struct("Clock", """
+CLOCK = Struct(
+    "Clock",
+    """
     long long step; long long first; long long n_batches; long long arrived;
     const T* settings; double* records
-""")  # fmt: skip
+""",
+)
 
 
 class StepCounter:
@@ -33,9 +36,7 @@ class StepCounter:
         settings : (n_steps, len(StepSettings._fields)), one row per step; or None
         records : float64 (n_epochs, 2), sums of losses and correct samples of every epoch that has a step in the call
         """
-        packed = CLOCK.pack(
-            step=first, first=first, n_batches=n_batches, arrived=0, settings=settings, records=records
-        )  # fmt: skip
+        packed = CLOCK.pack(step=first, first=first, n_batches=n_batches, arrived=0, settings=settings, records=records)
         host = np.frombuffer(packed, np.uint8)
         self.array.set(host, stream=cupy.cuda.get_current_stream())
         self._in_use = settings, records, host  # kept alive: kernels and the copy have only their addresses

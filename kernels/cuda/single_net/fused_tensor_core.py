@@ -110,17 +110,43 @@ class FusedWorkspace(LayerwiseWorkspace):
         return True
 
     def gradient(
-        self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
+        self,
+        module: Module,
+        header: str,
+        params: Any,
+        grads: Any,
+        x: Any,
+        y: Any,
+        weight: Any,
+        rows: int,
+        metric: int,
         seed: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         narrow, net = self.narrow(header), self.net
         grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
         narrow["narrow_gradient"](
-            (self._n_blocks,), 32 * WARPS, self.clock.array, x, y, weight, self._weights, params, rows,
-            net.loss_constant, bound_of(net, metric), self.sums, self._partials, shared=self._shared,
-        )  # fmt: skip
+            (self._n_blocks,),
+            32 * WARPS,
+            self.clock.array,
+            x,
+            y,
+            weight,
+            self._weights,
+            params,
+            rows,
+            net.loss_constant,
+            bound_of(net, metric),
+            self.sums,
+            self._partials,
+            shared=self._shared,
+        )
         narrow["reduce"](
-            (self.n_blocks,), PER_BLOCK, self._partials, self._n_blocks, 1.0 / (rows * net.loss_width), grads,
+            (self.n_blocks,),
+            PER_BLOCK,
+            self._partials,
+            self._n_blocks,
+            1.0 / (rows * net.loss_width),
+            grads,
             self.bias_parts,
-        )  # fmt: skip
+        )

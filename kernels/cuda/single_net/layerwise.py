@@ -110,13 +110,33 @@ class LayerwiseWorkspace:
                 break
             hides = training and self.hides[k]
             module["activate"](
-                self._blocks(rows * self.sizes[k + 1]), PER_BLOCK, self.clock.array, k, b, rows, hides,
-                float(self.net.dropout[k]) if hides else 0.0, seed, self.z[k], self.mask[k], self.a[k],
-            )  # fmt: skip
+                self._blocks(rows * self.sizes[k + 1]),
+                PER_BLOCK,
+                self.clock.array,
+                k,
+                b,
+                rows,
+                hides,
+                float(self.net.dropout[k]) if hides else 0.0,
+                seed,
+                self.z[k],
+                self.mask[k],
+                self.a[k],
+            )
             below = self.a[k]
 
-    def judge(self, module: Module, params: Any, y: Any, weight: Any, rows: int, metric: int, training: bool,
-              starts: bool = False, has_targets: bool = True) -> None:  # fmt: skip
+    def judge(
+        self,
+        module: Module,
+        params: Any,
+        y: Any,
+        weight: Any,
+        rows: int,
+        metric: int,
+        training: bool,
+        starts: bool = False,
+        has_targets: bool = True,
+    ) -> None:
         """Compute outputs, losses and output deltas.
 
         starts : outside of training, whether the batch is the first one (in training, the clock says so)
@@ -153,14 +173,31 @@ class LayerwiseWorkspace:
             self.products.times_transposed(self.delta[k], self._of_layer(params, k)[0], self.delta[k - 1], rows)
             kept = self.z[k - 1] if self.hides[k - 1] or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
             module["backward"](
-                (-(-self.sizes[k] // 32), -(-rows // self.chunk)), 256, k - 1, rows, self.chunk, self.hides[k - 1],
-                kept, self.mask[k - 1], self.delta[k - 1], self.bias_parts[self.bias_starts[k - 1] :],
-            )  # fmt: skip
+                (-(-self.sizes[k] // 32), -(-rows // self.chunk)),
+                256,
+                k - 1,
+                rows,
+                self.chunk,
+                self.hides[k - 1],
+                kept,
+                self.mask[k - 1],
+                self.delta[k - 1],
+                self.bias_parts[self.bias_starts[k - 1] :],
+            )
 
     def gradient(
-        self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
+        self,
+        module: Module,
+        header: str,
+        params: Any,
+        grads: Any,
+        x: Any,
+        y: Any,
+        weight: Any,
+        rows: int,
+        metric: int,
         seed: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Compute the gradient of the clock's batch.
 
         The gradient of weights goes to `grads`, of biases to bias_parts, losses and correct samples to `sums`.
@@ -211,9 +248,22 @@ class LayerwiseWorkspace:
         if clip_norm > 0.0 or course.rule == RPROP:
             module["measure"](grid, PER_BLOCK, params, grads, *parts, net.l2, self.squares)
         module["update"](
-            grid, PER_BLOCK, self.clock.array, grads, *parts, net.l2, clip_norm, self.squares, *sums,
-            self.n_sums(rows), rows, self.objectives, self.layer_factors, params, memory.state,
-        )  # fmt: skip
+            grid,
+            PER_BLOCK,
+            self.clock.array,
+            grads,
+            *parts,
+            net.l2,
+            clip_norm,
+            self.squares,
+            *sums,
+            self.n_sums(rows),
+            rows,
+            self.objectives,
+            self.layer_factors,
+            params,
+            memory.state,
+        )
 
     # ---- the contract's two functions
 
@@ -227,9 +277,18 @@ class LayerwiseWorkspace:
         self._begin(course, memory, first, n, n_batches, records)
         addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *memory[:3]) if is_on_device(x)]
         same = (  # everything a step is launched with, except the number of rows and this object's arrays
-            header, data.n_samples, size, course.shuffle, course.seed, clip_norm, net.l2, net.loss_constant,
-            bound_of(net, data.metric), *map(float, net.dropout), *addresses,
-        )  # fmt: skip
+            header,
+            data.n_samples,
+            size,
+            course.shuffle,
+            course.seed,
+            clip_norm,
+            net.l2,
+            net.loss_constant,
+            bound_of(net, data.metric),
+            *map(float, net.dropout),
+            *addresses,
+        )
         can_be_recorded, step = self.can_be_recorded() and is_on_device(data.X), first
         while step < end:
             epoch, batch = divmod(step, n_batches)

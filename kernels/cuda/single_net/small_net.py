@@ -76,10 +76,17 @@ class SmallNetWorkspace:
         architecture, learns = self._architecture(data), course.rule != NO_UPDATE
         shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
         kernel = compile_training(
-            architecture, shape, course.rule, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights, SCHEDULED=learns,
+            architecture,
+            shape,
+            course.rule,
+            SHUFFLES=course.shuffle,
+            WEIGHTED=data.has_weights,
+            SCHEDULED=learns,
             PENALISED=net.l2 > 0.0 or bool(course.hyper[HYPER.index("weight_decay")]),
-            CLIPPED=bool(course.hyper[HYPER.index("clip_norm")]), LAYERED=course.layered, VALIDATES=False,
-        )  # fmt: skip
+            CLIPPED=bool(course.hyper[HYPER.index("clip_norm")]),
+            LAYERED=course.layered,
+            VALIDATES=False,
+        )
         n_batches = -(-data.n_samples // course.batch_size)
         epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # epochs that end in this call
         records = cupy.full((2, max(len(epochs), 1)), np.nan)
@@ -87,23 +94,52 @@ class SmallNetWorkspace:
         numbers = np.append(memory.scalars[0, CARRIED], 0.0)[[0, 1, 2, -1, 3, 4]]
         scalars, counters = cupy.asarray(numbers), cupy.asarray(np.array([first, 0, 0, RUNNING], np.int64))
         launch(
-            kernel, shape, (1,), workspace_for(shape, 1, self.dtype), self.dtype, **{
+            kernel,
+            shape,
+            (1,),
+            workspace_for(shape, 1, self.dtype),
+            self.dtype,
+            **{
                 **NOTHING,
-                "params": memory.params, "state": memory.state, "grads": memory.grads,
-                "safe": self._unused, "best": self._unused,  # for a single net the host stores these
-                "hyper": cupy.asarray(np.append(course.hyper, net.l2)), "dropout": cupy.asarray(net.dropout),
+                "params": memory.params,
+                "state": memory.state,
+                "grads": memory.grads,
+                "safe": self._unused,
+                "best": self._unused,  # for a single net the host stores these
+                "hyper": cupy.asarray(np.append(course.hyper, net.l2)),
+                "dropout": cupy.asarray(net.dropout),
                 "seeds": cupy.asarray(np.array([course.seed], np.int64)),
-                "layer_factors": cupy.asarray(course.layer_factors), "X": data.X, "Y": data.Y, "weight": data.weight,
-                "order": self._order, "lists": self._lists, "owners": self._zero, "active": self._zero,
-                "scalars": scalars, "counters": counters, "factors": cupy.asarray(course.factors),
-                "record_epochs": cupy.asarray(epochs), "records": records[0], "right_records": records[1],
-                "n_active": 1, "n_slots": 1, "n_samples": data.n_samples, "batch_size": course.batch_size,
-                "n_batches": n_batches, "n_steps": n, "n_epochs": -1, "first_factor": first,
-                "n_factors": len(course.factors), "n_records": len(epochs), "monitor": MONITOR_NONE,
-                "stop_loss": -np.inf, "stop_right": np.inf, "bound": bound_of(net, data.metric),
+                "layer_factors": cupy.asarray(course.layer_factors),
+                "X": data.X,
+                "Y": data.Y,
+                "weight": data.weight,
+                "order": self._order,
+                "lists": self._lists,
+                "owners": self._zero,
+                "active": self._zero,
+                "scalars": scalars,
+                "counters": counters,
+                "factors": cupy.asarray(course.factors),
+                "record_epochs": cupy.asarray(epochs),
+                "records": records[0],
+                "right_records": records[1],
+                "n_active": 1,
+                "n_slots": 1,
+                "n_samples": data.n_samples,
+                "batch_size": course.batch_size,
+                "n_batches": n_batches,
+                "n_steps": n,
+                "n_epochs": -1,
+                "first_factor": first,
+                "n_factors": len(course.factors),
+                "n_records": len(epochs),
+                "monitor": MONITOR_NONE,
+                "stop_loss": -np.inf,
+                "stop_right": np.inf,
+                "bound": bound_of(net, data.metric),
                 "loss_constant": net.loss_constant,
             },
-        )  # fmt: skip
+        )
         steps_done, *_, status = (int(x) for x in cupy.asnumpy(counters))
         losses, diverged = cupy.asnumpy(records), status == DIVERGED_NET
         memory.scalars[:, CARRIED] = cupy.asnumpy(scalars)[[0, 1, 2, 4, 5]]
@@ -137,13 +173,28 @@ class SmallNetWorkspace:
         chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
         partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
         launch(
-            kernel, shape, (chunks, 1), workspace_for(shape, chunks, self.dtype), self.dtype, **{
+            kernel,
+            shape,
+            (chunks, 1),
+            workspace_for(shape, chunks, self.dtype),
+            self.dtype,
+            **{
                 **NOTHING,
-                "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
-                "weight": data.weight, "owners": self._zero, "active": self._zero,
-                "output": output if output.size else None, "partial": partial, "n_active": 1, "n_slots": 1,
-                "n_samples": data.n_samples, "bound": bound_of(self.net, data.metric),
+                "params": params,
+                "hyper": nothing,
+                "dropout": nothing,
+                "X": data.X,
+                "Y": data.Y,
+                "weight": data.weight,
+                "owners": self._zero,
+                "active": self._zero,
+                "output": output if output.size else None,
+                "partial": partial,
+                "n_active": 1,
+                "n_slots": 1,
+                "n_samples": data.n_samples,
+                "bound": bound_of(self.net, data.metric),
                 "loss_constant": self.net.loss_constant,
             },
-        )  # fmt: skip
+        )
         return cupy.asnumpy(partial).sum(axis=0) if data.has_targets else np.zeros(2)

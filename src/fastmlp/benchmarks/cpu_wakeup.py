@@ -36,8 +36,11 @@ class Spinner:
         script = Path(__file__).with_name("cpu_spinner.py")
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(script), str(processor)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
         self.process = self._process.pid
 
     def ask(self) -> None:

@@ -288,9 +288,11 @@ def _untimed(result: Result) -> str:
     found = [row for row in result["rows"] if row["status"] != "timed"]
     if not found:
         return ""
-    return '<p class="soft">' + "; ".join(
-        f"{escape(label(row['name']))}: {escape(row['status'])} ({escape(row['reason'])})" for row in found
-    ) + "</p>"  # fmt: skip
+    return (
+        '<p class="soft">'
+        + "; ".join(f"{escape(label(row['name']))}: {escape(row['status'])} ({escape(row['reason'])})" for row in found)
+        + "</p>"
+    )
 
 
 def _count(value: float, what: str) -> str:

@@ -246,24 +246,59 @@ def works() -> list[dict[str, Any]]:
     small, large = data(1024, 64), data(1024, 784)
     many, X = 10_000, large[0]
     jobs = (
-        ("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, 5000,
-         lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))),
-        ("population", f"XOR 2-2-1, {many:,} nets, SGD", "net and epoch", many, 200,
-         lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), many)),
-        ("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, 100,
-         lambda: training(digits, "relu", *small, 32, Adam(1e-3))),
-        ("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, 4,
-         lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), steps(bare_products(mnist, 128, True), 8)]),
+        (
+            "xor",
+            "XOR 2-2-2-1, cross-entropy, SGD",
+            "epoch",
+            1,
+            5000,
+            lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3)),
+        ),
+        (
+            "population",
+            f"XOR 2-2-1, {many:,} nets, SGD",
+            "net and epoch",
+            many,
+            200,
+            lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), many),
+        ),
+        (
+            "minibatch",
+            "64-64-32-10, softmax, Adam, batch 32",
+            "step",
+            32,
+            100,
+            lambda: training(digits, "relu", *small, 32, Adam(1e-3)),
+        ),
+        (
+            "large",
+            "784-512-512-10, softmax, Adam, batch 128",
+            "step",
+            8,
+            4,
+            lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), steps(bare_products(mnist, 128, True), 8)],
+        ),
         ("predict", "784-512-512-10, one row in a call", "call", 1, 1000, lambda: prediction(mnist, X[:1])),
         ("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), 50, lambda: prediction(mnist, X)),
         ("cold_start", "a process that trains XOR", "start", 1, 1, starts),
-    )  # fmt: skip
+    )
     return [
-        {"head": {"name": f"quick_{k}", "group": group, "title": title, "unit": unit, "costs": {}, "curve": None,
-                  "source": "the four rows" if "XOR" in title else "random"},
-         "n_units": n_units, "most_runs": most_runs, "contestants": make}
+        {
+            "head": {
+                "name": f"quick_{k}",
+                "group": group,
+                "title": title,
+                "unit": unit,
+                "costs": {},
+                "curve": None,
+                "source": "the four rows" if "XOR" in title else "random",
+            },
+            "n_units": n_units,
+            "most_runs": most_runs,
+            "contestants": make,
+        }
         for k, (group, title, unit, n_units, most_runs, make) in enumerate(jobs)
-    ]  # fmt: skip
+    ]
 
 
 def steps(contestant: Contestant, n_steps: int) -> Contestant:
@@ -306,9 +341,15 @@ def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str
     """
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     results: dict[str, Any] = {
-        "schema": SCHEMA, "machine": machine([]), "options": {"device": "cpu", "quick": True, "rounds": QUICK.rounds},
-        "started": started, "finished": started, "missing": {}, "how": HOW, "results": [],
-    }  # fmt: skip
+        "schema": SCHEMA,
+        "machine": machine([]),
+        "options": {"device": "cpu", "quick": True, "rounds": QUICK.rounds},
+        "started": started,
+        "finished": started,
+        "missing": {},
+        "how": HOW,
+        "results": [],
+    }
     for work in works():
         if groups is None or work["head"]["group"] in groups:
             say(work["head"]["title"])

@@ -37,9 +37,13 @@ QUICK = Rules(rounds=3, seconds=4.0, quick=True)
 
 
 def calibrate(
-    worker: Callable[..., Any], most_runs: int, done_once: bool = False, compares: bool = True,
-    fewest_runs: int = FEWEST_RUNS, too_long: float = TOO_LONG,
-) -> tuple[int, int, float]:  # fmt: skip
+    worker: Callable[..., Any],
+    most_runs: int,
+    done_once: bool = False,
+    compares: bool = True,
+    fewest_runs: int = FEWEST_RUNS,
+    too_long: float = TOO_LONG,
+) -> tuple[int, int, float]:
     """Return (runs per job, repeats of the job per measurement, seconds per job).
 
     worker : called as worker("measure", n_runs, repeats), returns the seconds of n_runs runs, mean over the repeats
@@ -86,9 +90,19 @@ def new_row(name: str, kind: str) -> dict[str, Any]:
     kind : "ours", "peer", "limit" or "part"
     """
     return {
-        "name": name, "kind": kind, "status": "timed", "reason": "", "seconds": [], "prepare_seconds": 0.0,
-        "threads": None, "tried": {}, "peak_memory": 0, "products": "", "verified": {}, "notes": {},
-    }  # fmt: skip
+        "name": name,
+        "kind": kind,
+        "status": "timed",
+        "reason": "",
+        "seconds": [],
+        "prepare_seconds": 0.0,
+        "threads": None,
+        "tried": {},
+        "peak_memory": 0,
+        "products": "",
+        "verified": {},
+        "notes": {},
+    }
 
 
 class Runner(NamedTuple):

@@ -71,8 +71,7 @@ def xor(
         str, typer.Option(metavar=NAME, help="With --nets: sgd, adam, quickprop, rprop, ...")
     ] = "rprop",
     learning_rate: Annotated[
-        float | None,
-        typer.Option(parser=number, metavar=NUMBER, help="With --nets; the optimizer's own if not given."),
+        float | None, typer.Option(parser=number, metavar=NUMBER, help="With --nets; the optimizer's own if not given.")
     ] = None,
     epochs: Annotated[
         int, typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: the most epochs.")
@@ -82,15 +81,12 @@ def xor(
         str, typer.Option(metavar=NAME, help="With --nets: activation of the hidden layers.")
     ] = "tanh",
     restart_after: Annotated[
-        int | None,
-        typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: epochs until a new start."),
+        int | None, typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: epochs until a new start.")
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            parser=whole_number(0, MOST_SEED),
-            metavar=INTEGER,
-            help="With --nets: the same seed gives the same nets.",
+            parser=whole_number(0, MOST_SEED), metavar=INTEGER, help="With --nets: the same seed gives the same nets."
         ),
     ] = 0,
     stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,

@@ -32,14 +32,29 @@ class Bug(NamedTuple):
 
 BUGS = (
     Bug("double sigmoid", "return 1 / (1 + np.exp(-expit(z)))", "return expit(z)", "unreachable_targets"),
-    Bug("positive weights", "W = rng.random((fan_in, fan_out))", "W = rng.uniform(-1, 1, (fan_in, fan_out))",
-        "positive_weights", learning_rate=0.1),
-    Bug("updated activations", "for variable in (W, b, z, a): variable -= rate * gradient[variable]",
-        "for variable in (W, b): variable -= rate * gradient[variable]", "broken_updates"),
+    Bug(
+        "positive weights",
+        "W = rng.random((fan_in, fan_out))",
+        "W = rng.uniform(-1, 1, (fan_in, fan_out))",
+        "positive_weights",
+        learning_rate=0.1,
+    ),
+    Bug(
+        "updated activations",
+        "for variable in (W, b, z, a): variable -= rate * gradient[variable]",
+        "for variable in (W, b): variable -= rate * gradient[variable]",
+        "broken_updates",
+    ),
     Bug("wrong sign", "error = y - output", "error = output - y", "wrong_sign"),
-    Bug("independent outputs", "two sigmoids and squared error for two exclusive classes",
-        "loss='softmax_cross_entropy', or one sigmoid", "independent_outputs", learning_rate=0.3, epochs=500),
-)  # fmt: skip
+    Bug(
+        "independent outputs",
+        "two sigmoids and squared error for two exclusive classes",
+        "loss='softmax_cross_entropy', or one sigmoid",
+        "independent_outputs",
+        learning_rate=0.3,
+        epochs=500,
+    ),
+)
 CURED = Bug("", "", "", "converged", learning_rate=2.0, epochs=4000)
 
 

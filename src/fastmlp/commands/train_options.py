@@ -90,8 +90,7 @@ def train(
         float, typer.Option(parser=share, metavar=NUMBER, help="Share of rows held out for validation; 0: none.")
     ] = 0.2,
     patience: Annotated[
-        int,
-        typer.Option(parser=whole_number(1), metavar=INTEGER, help="Epochs without improvement before stopping."),
+        int, typer.Option(parser=whole_number(1), metavar=INTEGER, help="Epochs without improvement before stopping.")
     ] = 16,
     scaling: Annotated[
         Scaling,
@@ -100,14 +99,12 @@ def train(
         ),
     ] = Scaling.auto,
     seed: Annotated[
-        int,
-        typer.Option(parser=whole_number(0, MOST_SEED), metavar=INTEGER, help="The same seed gives the same net."),
+        int, typer.Option(parser=whole_number(0, MOST_SEED), metavar=INTEGER, help="The same seed gives the same net.")
     ] = 0,
     device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
     test: Annotated[Path | None, typer.Option(metavar=FILE, help="Another table to report metrics on.")] = None,
     output: Annotated[
-        Path,
-        typer.Option(metavar=FILE, help="Where to save the net; an earlier net there is replaced."),
+        Path, typer.Option(metavar=FILE, help="Where to save the net; an earlier net there is replaced.")
     ] = Path("model.safetensors"),
 ) -> None:
     """Train a net on a table, with preprocessing, held-out validation rows and early stopping; save it, print metrics.

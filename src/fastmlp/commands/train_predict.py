@@ -32,9 +32,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "TrainSettings", "as_csv", "check_table_path", "make_net", "predict", "read_samples", "report", "split_rows",
-    "train", "write_table",
-]  # fmt: skip
+    "TrainSettings",
+    "as_csv",
+    "check_table_path",
+    "make_net",
+    "predict",
+    "read_samples",
+    "report",
+    "split_rows",
+    "train",
+    "write_table",
+]
 
 
 def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:

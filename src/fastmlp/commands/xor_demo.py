@@ -83,9 +83,16 @@ def outputs_of_class_1(net: MLP) -> np.ndarray:
 
 
 def statistics(
-    say: Callable[[str], None], n_nets: int, optimizer: str, learning_rate: float | None, epochs: int,
-    hidden: tuple[int, ...], activation: str, restart_after: int | None, seed: int,
-) -> None:  # fmt: skip
+    say: Callable[[str], None],
+    n_nets: int,
+    optimizer: str,
+    learning_rate: float | None,
+    epochs: int,
+    hidden: tuple[int, ...],
+    activation: str,
+    restart_after: int | None,
+    seed: int,
+) -> None:
     """Train many nets on XOR until all four outputs are within 40 % of their targets, and print statistics.
 
     After Ctrl-C, the statistics of the finished nets are printed, and KeyboardInterrupt is raised.
@@ -99,13 +106,21 @@ def statistics(
     seed : seed of the population
     """
     pop = Population(
-        (2, *hidden, 1), n_nets, hidden_activation=activation, loss="binary_cross_entropy", init=Uniform(-1, 1),
+        (2, *hidden, 1),
+        n_nets,
+        hidden_activation=activation,
+        loss="binary_cross_entropy",
+        init=Uniform(-1, 1),
         random_state=seed,
-    )  # fmt: skip
+    )
     result = pop.fit(
-        X, Y, epochs=epochs, optimizer=optimizer_from_name(optimizer, learning_rate), converged="40-20-40",
+        X,
+        Y,
+        epochs=epochs,
+        optimizer=optimizer_from_name(optimizer, learning_rate),
+        converged="40-20-40",
         restart_after=restart_after,
-    )  # fmt: skip
+    )
     sizes = "-".join(map(str, pop.network.layer_sizes))
     if result.n_finished:
         rule = f"40-20-40 rule, at most {counted(epochs, 'epoch')}"

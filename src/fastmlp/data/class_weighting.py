@@ -26,9 +26,14 @@ def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Sam
     with device_context(data.X):
         targets = data.Y.reshape(data.n_samples, -1)
         weights = as_weights(
-            data.weight if data.has_weights else None, class_weight, targets, network, data.metric, data.X.dtype,
+            data.weight if data.has_weights else None,
+            class_weight,
+            targets,
+            network,
+            data.metric,
+            data.X.dtype,
             device_of(data.X),
-        )  # fmt: skip
+        )
     return data._replace(has_weights=weights.size > 0, weight=weights)
 
 

@@ -72,7 +72,7 @@ def validated_population_samples(
         metric = metric_of(targets, network)
         weights, w_stride = _nets_weights(
             sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place
-        )  # fmt: skip
+        )
         data = make_samples(features, smoothed(targets, network), weights, metric)
     return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
 

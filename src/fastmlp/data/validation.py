@@ -251,9 +251,14 @@ def class_numbers(targets: np.ndarray, network: Network, metric: int) -> np.ndar
 
 
 def as_weights(
-    sample_weight: Any, class_weight: Any, targets: Any, network: Network, metric: int, dtype: np.dtype,
+    sample_weight: Any,
+    class_weight: Any,
+    targets: Any,
+    network: Network,
+    metric: int,
+    dtype: np.dtype,
     place: str | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Return weights (n_samples,) with mean 1, or an empty array if all are equal.
 
     sample_weight, class_weight : as for MLP.fit

@@ -218,9 +218,11 @@ def unscaled_inputs(m: Measurements) -> np.ndarray:
     ratio = d.largest_spread / d.typical_spread if d.typical_spread > 0 else 1.0
     size = max(d.largest_spread, d.largest_offset * d.typical_spread)
     worst = max(
-        log_ramp(ratio, 30.0, 300.0), log_ramp(d.largest_offset, 8.0, 30.0), log_ramp(size, 20.0, 100.0),
+        log_ramp(ratio, 30.0, 300.0),
+        log_ramp(d.largest_offset, 8.0, 30.0),
+        log_ramp(size, 20.0, 100.0),
         log_ramp(d.largest_spread, 0.02, 0.004),
-    )  # fmt: skip
+    )
     return 0.92 * worst * behind(m) * finite(m) * structure(m)
 
 

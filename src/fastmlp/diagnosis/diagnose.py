@@ -85,9 +85,15 @@ def diagnose(
     held_out = border.as_validation(validation_data, subject, classes)
     curve, updates = border.as_curve(history), updates_of(history, net, learning_rate)
     measured = measure(
-        subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
-        validation=held_out, updates=updates,
-    )  # fmt: skip
+        subject,
+        samples.X,
+        samples.Y,
+        curve,
+        label_problem=samples.label_problem,
+        bad_data=samples.bad_data,
+        validation=held_out,
+        updates=updates,
+    )
     n_validation = None if validation_data is None else int(np.shape(checked_pair(validation_data)[0])[0])
     own = any(part[0] is X for part in getattr(history, "samples", {}).values())
     basis = measured_on(len(features), n_validation, updates, curve, own)
@@ -156,10 +162,16 @@ def _diagnose_population(
         samples = border.as_samples(features, bad_X, y, subject, None)
         return PopulationDiagnosis(
             measure(
-                subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
-                validation=held_out, updates=updates,
+                subject,
+                samples.X,
+                samples.Y,
+                curve,
+                label_problem=samples.label_problem,
+                bad_data=samples.bad_data,
+                validation=held_out,
+                updates=updates,
             )
-        )  # fmt: skip
+        )
     parts = []
     for k, (own_X, own_y) in enumerate(own):  # nets with different data: measure each net on its own samples
         one = slice(k, k + 1)
@@ -168,10 +180,16 @@ def _diagnose_population(
         part = None if curve is None else border.curve_of_net(curve, one)
         parts.append(
             measure(
-                subject.of_nets(one), samples.X, samples.Y, part, label_problem=samples.label_problem,
-                bad_data=samples.bad_data, validation=held_out, updates=updates.of_nets(pop.n_nets, one),
+                subject.of_nets(one),
+                samples.X,
+                samples.Y,
+                part,
+                label_problem=samples.label_problem,
+                bad_data=samples.bad_data,
+                validation=held_out,
+                updates=updates.of_nets(pop.n_nets, one),
             )
-        )  # fmt: skip
+        )
     return PopulationDiagnosis(*parts)
 
 

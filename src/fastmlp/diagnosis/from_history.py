@@ -55,9 +55,16 @@ def verdict_of_records(subject: ModelUnderTest, history: Any) -> Diagnosis:
         )
     others = {name: round(value, 3) for name, value in sure.items() if name not in (best, "unclear") and value >= 0.1}
     return Diagnosis(
-        row.name, row.title, sure[best], evidence(m, 0, row.facts), remedy, experiment, others, row.is_healthy,
+        row.name,
+        row.title,
+        sure[best],
+        evidence(m, 0, row.facts),
+        remedy,
+        experiment,
+        others,
+        row.is_healthy,
         "the records of the fit alone, without samples",
-    )  # fmt: skip
+    )
 
 
 def base_loss(subject: ModelUnderTest, curve: Curve, scaled: bool) -> float:
@@ -86,22 +93,66 @@ def measured_by_records(subject: ModelUnderTest, curve: Curve, updates: Any, bas
     """
     nan = np.full(1, np.nan)
     data = DataChecks(
-        n_samples=updates.n_samples, n_features=subject.layout.layer_sizes[0], largest_spread=1.0, typical_spread=1.0,
-        largest_offset=0.0, n_constant=0, n_constant_targets=0, one_hot=False, n_values=0, contradicted=np.nan,
-        linear=np.nan, neighbours=np.nan, random_features=np.nan, signal=np.nan, attainable=1.0,
-    )  # fmt: skip
+        n_samples=updates.n_samples,
+        n_features=subject.layout.layer_sizes[0],
+        largest_spread=1.0,
+        typical_spread=1.0,
+        largest_offset=0.0,
+        n_constant=0,
+        n_constant_targets=0,
+        one_hot=False,
+        n_values=0,
+        contradicted=np.nan,
+        linear=np.nan,
+        neighbours=np.nan,
+        random_features=np.nan,
+        signal=np.nan,
+        attainable=1.0,
+    )
     arrays = (
-        "explained", "accuracy", "variation", "output_low", "output_high", "mean_gap", "agreement", "unreachable",
-        "merged", "positive", "weight_size", "first_to_last", "largest_to_last", "loss", "validation_loss",
-        "validation_explained", "validation_signal", *HIDDEN_FACTS,
-    )  # fmt: skip
+        "explained",
+        "accuracy",
+        "variation",
+        "output_low",
+        "output_high",
+        "mean_gap",
+        "agreement",
+        "unreachable",
+        "merged",
+        "positive",
+        "weight_size",
+        "first_to_last",
+        "largest_to_last",
+        "loss",
+        "validation_loss",
+        "validation_explained",
+        "validation_signal",
+        *HIDDEN_FACTS,
+    )
     masks = Masks(np.zeros(1), nan, nan)
     return Measurements(
-        subject=subject, data=data, curve=shape_of(curve, 1, np.full(1, base)),
-        landscape=Landscape(*[nan] * len(Landscape._fields)), masks=masks,
-        bounds=Bounds(-np.inf, np.inf, "", 0.0), target_low=0.0, target_high=1.0, target_spread=1.0, target_mean=0.0,
-        is_classification=False, label_problem="", n_samples=updates.n_samples, bad_data="", first_bad=np.zeros(1, int),
-        places=("",), base_loss=base, floor=0.0, majority=np.nan, n_weights=subject.layout.n_params,
-        narrowest=min(subject.layout.layer_sizes[1:-1], default=0), is_linear=False,
-        updates=updates.of_nets(1, slice(None)), **dict.fromkeys(arrays, nan),
-    )  # fmt: skip
+        subject=subject,
+        data=data,
+        curve=shape_of(curve, 1, np.full(1, base)),
+        landscape=Landscape(*[nan] * len(Landscape._fields)),
+        masks=masks,
+        bounds=Bounds(-np.inf, np.inf, "", 0.0),
+        target_low=0.0,
+        target_high=1.0,
+        target_spread=1.0,
+        target_mean=0.0,
+        is_classification=False,
+        label_problem="",
+        n_samples=updates.n_samples,
+        bad_data="",
+        first_bad=np.zeros(1, int),
+        places=("",),
+        base_loss=base,
+        floor=0.0,
+        majority=np.nan,
+        n_weights=subject.layout.n_params,
+        narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
+        is_linear=False,
+        updates=updates.of_nets(1, slice(None)),
+        **dict.fromkeys(arrays, nan),
+    )

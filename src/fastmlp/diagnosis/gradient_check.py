@@ -14,9 +14,14 @@ from .evidence import number
 
 STEP = 6e-6  # cube root of the float64 precision: balances rounding and truncation errors
 FACTORS = {
-    2.0: "twice", 0.5: "half", -1.0: "minus", -2.0: "minus twice", -0.5: "minus half", 4.0: "four times",
+    2.0: "twice",
+    0.5: "half",
+    -1.0: "minus",
+    -2.0: "minus twice",
+    -0.5: "minus half",
+    4.0: "four times",
     0.25: "a quarter of",
-}  # fmt: skip
+}
 NEAR = 0.02  # relative deviation up to which a factor counts as a round one
 MISSING = 1e-9  # an array whose largest gradient is below this fraction of the true one counts as missing
 

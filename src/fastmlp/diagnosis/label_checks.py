@@ -88,16 +88,22 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
             signal = np.nan
         attainable = 1.0 - contradicted if n_rows <= n / 2 and n_rows <= 64 else max(0.0, shares)
     return DataChecks(
-        n_samples=n, n_features=X.shape[1],
+        n_samples=n,
+        n_features=X.shape[1],
         largest_spread=float(spread.max(initial=0.0)),
         typical_spread=float(np.quantile(spread[varies], 0.5, method="lower")) if varies.any() else 0.0,
         largest_offset=float(offset.max(initial=0.0)),
         n_constant=int((~varies).sum()),
         n_constant_targets=int((np.ptp(Y, axis=0) == 0).sum()),
-        one_hot=_is_one_hot(Y), n_values=len(np.unique(Y[:, 0])),
-        contradicted=contradicted, linear=linear, neighbours=neighbours, random_features=features, signal=signal,
+        one_hot=_is_one_hot(Y),
+        n_values=len(np.unique(Y[:, 0])),
+        contradicted=contradicted,
+        linear=linear,
+        neighbours=neighbours,
+        random_features=features,
+        signal=signal,
         attainable=attainable,
-    )  # fmt: skip
+    )
 
 
 def _is_one_hot(Y: np.ndarray) -> bool:

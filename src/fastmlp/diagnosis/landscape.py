@@ -64,9 +64,8 @@ def measure_landscape(
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
         after = subject.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
     return Landscape(
-        norm, curvature, largest, smallest, best_step, best_gain, safe_step,
-        np.maximum(before - after, 0.0),
-    )  # fmt: skip
+        norm, curvature, largest, smallest, best_step, best_gain, safe_step, np.maximum(before - after, 0.0)
+    )
 
 
 def _unit(v: np.ndarray) -> np.ndarray:

@@ -81,10 +81,13 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     if noise.any():
         loss = np.where(noise > 0, _running_mean(raw), raw)
     result = empty_shape(n_nets)._replace(
-        epochs=end, first=loss[0], last=loss[last_row, nets], lowest=_nanmin(loss),
+        epochs=end,
+        first=loss[0],
+        last=loss[last_row, nets],
+        lowest=_nanmin(loss),
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
-    )  # fmt: skip
+    )
     kept_row = last_row
     if np.isfinite(curve.kept):
         kept_row = np.minimum(np.maximum(np.searchsorted(epochs, curve.kept), 0), last_row)
@@ -115,8 +118,10 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         change=change / np.maximum(np.abs(level), 1e-12),
         swing=path / np.maximum(n_steps, 1) / np.maximum(np.abs(level), 1e-12),
         back_and_forth=(np.maximum(path, net_change) + tiny) / (net_change + tiny),
-        trend=trend, projected=projected, goal=goal,
-    )  # fmt: skip
+        trend=trend,
+        projected=projected,
+        goal=goal,
+    )
 
 
 def _with_validation(result: Shape, curve: Curve, kept_row: np.ndarray, base_loss: Any) -> Shape:
@@ -131,9 +136,12 @@ def _with_validation(result: Shape, curve: Curve, kept_row: np.ndarray, base_los
     with np.errstate(divide="ignore", invalid="ignore"):
         return result._replace(
             best=curve.epochs[np.where(np.isfinite(held_out), held_out, np.inf).argmin(axis=0)].astype(np.float64),
-            validation=kept, validation_rise=kept / lowest - 1.0, gap=kept / result.training - 1.0,
-            validation_change=alone.change, validation_projected=alone.projected,
-        )  # fmt: skip
+            validation=kept,
+            validation_rise=kept / lowest - 1.0,
+            gap=kept / result.training - 1.0,
+            validation_change=alone.change,
+            validation_projected=alone.projected,
+        )
 
 
 def _running_mean(loss: np.ndarray) -> np.ndarray:

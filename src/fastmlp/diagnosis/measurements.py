@@ -189,18 +189,33 @@ def measure(
         share = (Y[:, 0] == Y.max()).mean()
         majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
     return Measurements(
-        subject=subject, data=data, curve=shape_of(above, n_nets, np.full(n_nets, base - floor), noise),
-        landscape=landscape, masks=masks, bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()),
-        target_spread=float(Y.std(axis=0).max()), target_mean=float(np.abs(Y.mean(axis=0)).max()),
+        subject=subject,
+        data=data,
+        curve=shape_of(above, n_nets, np.full(n_nets, base - floor), noise),
+        landscape=landscape,
+        masks=masks,
+        bounds=bounds,
+        target_low=float(Y.min()),
+        target_high=float(Y.max()),
+        target_spread=float(Y.std(axis=0).max()),
+        target_mean=float(np.abs(Y.mean(axis=0)).max()),
         is_classification=is_classification,
-        label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base,
-        floor=floor, majority=majority,
+        label_problem=label_problem,
+        bad_data=bad_data,
+        n_samples=len(X),
+        places=_places(subject),
+        base_loss=base,
+        floor=floor,
+        majority=majority,
         n_weights=sum(W[0].size for W in weights),
         narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
         is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
-        validation_loss=held_out[0], validation_explained=held_out[1], validation_signal=held_out[2],
-        updates=(updates or TrainingSettings()).of_nets(n_nets, slice(None)), **found,
-    )  # fmt: skip
+        validation_loss=held_out[0],
+        validation_explained=held_out[1],
+        validation_signal=held_out[2],
+        updates=(updates or TrainingSettings()).of_nets(n_nets, slice(None)),
+        **found,
+    )
 
 
 def _places(subject: ModelUnderTest) -> tuple[str, ...]:

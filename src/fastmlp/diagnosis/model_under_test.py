@@ -271,15 +271,24 @@ def model_of_fastmlp(network: Network, params: np.ndarray, l2: Any, dropout: Any
     """
     rows = tuple(ACTIVATIONS[code] for code in network.activation_codes)
     return ModelUnderTest(
-        network.layout, params.astype(np.float64), rows, LOSSES[network.loss], network.loss_constant or 1.0, l2,
-        dropout, label_smoothing=network.label_smoothing,
-    )  # fmt: skip
+        network.layout,
+        params.astype(np.float64),
+        rows,
+        LOSSES[network.loss],
+        network.loss_constant or 1.0,
+        l2,
+        dropout,
+        label_smoothing=network.label_smoothing,
+    )
 
 
 def from_arrays(
-    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], activations: Sequence[Any], loss: Any = None,
+    weights: Sequence[np.ndarray],
+    biases: Sequence[np.ndarray],
+    activations: Sequence[Any],
+    loss: Any = None,
     own_name: str = "net",
-) -> ModelUnderTest:  # fmt: skip
+) -> ModelUnderTest:
     """Return the model for one net given by arrays.
 
     weights : W (fan_in, fan_out) of each layer

@@ -172,8 +172,11 @@ class PopulationMonitor:
             found = "most of the nets diverge: the learning rate is too high"
         if found:
             self.warned = found
-            warnings.warn(f"{found[0].upper()}{found[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
-                          TrainingWarning, stacklevel=stacklevel)  # fmt: skip
+            warnings.warn(
+                f"{found[0].upper()}{found[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
+                TrainingWarning,
+                stacklevel=stacklevel,
+            )
         self._spent += time.perf_counter() - now
 
 

@@ -94,11 +94,17 @@ class Diagnosis:
     def to_dict(self) -> dict[str, Any]:
         """Return the diagnosis as a dict of text and numbers, for JSON."""
         return {
-            "verdict": self.verdict, "title": self.title, "confidence": self.confidence,
+            "verdict": self.verdict,
+            "title": self.title,
+            "confidence": self.confidence,
             "evidence": {k: v if isinstance(v, str) or np.isfinite(v) else str(v) for k, v in self.evidence.items()},
-            "remedy": self.remedy, "experiment": self.experiment, "others": dict(self.others),
-            "is_healthy": self.is_healthy, "is_sure": self.is_sure, "judged_on": self.judged_on,
-        }  # fmt: skip
+            "remedy": self.remedy,
+            "experiment": self.experiment,
+            "others": dict(self.others),
+            "is_healthy": self.is_healthy,
+            "is_sure": self.is_sure,
+            "judged_on": self.judged_on,
+        }
 
 
 def shown(value: float | str) -> str:
@@ -144,11 +150,15 @@ class PopulationDiagnosis:
         row, sure = VERDICTS[order[0]], self.confidences[:, k]
         m, place = (self._parts[0], k) if len(self._parts) == 1 else (self._parts[k], 0)
         return Diagnosis(
-            row.name, row.title, float(sure[order[0]]), evidence(m, place, row.facts), row.remedy(m, place),
+            row.name,
+            row.title,
+            float(sure[order[0]]),
+            evidence(m, place, row.facts),
+            row.remedy(m, place),
             row.experiment(m, place),
             {NAMES[i]: round(float(sure[i]), 3) for i in order[1 : 1 + RUNNERS_UP] if sure[i] >= WORTH_NAMING},
             row.is_healthy,
-        )  # fmt: skip
+        )
 
     def nets(self, verdict: str) -> np.ndarray:
         """Return the indices of the nets with a verdict, by decreasing confidence."""
@@ -163,9 +173,11 @@ class PopulationDiagnosis:
     def to_dict(self) -> dict[str, Any]:
         """Return the counts, and the verdict and confidence of each net, as a dict of text and numbers, for JSON."""
         return {
-            "n_nets": self.n_nets, "counts": self.counts(), "verdicts": self.verdicts.tolist(),
+            "n_nets": self.n_nets,
+            "counts": self.counts(),
+            "verdicts": self.verdicts.tolist(),
             "confidence": self.confidence.tolist(),
-        }  # fmt: skip
+        }
 
     def _rows(self) -> list[tuple[str, str, int, float, str]]:
         titles = {row.name: row.title for row in VERDICTS}

@@ -64,17 +64,21 @@ def updates_of(history: Any, net: Any, given: Any) -> TrainingSettings:
     elif hasattr(net, "learning_rate_init"):
         rule = str(getattr(net, "solver", ""))
         found = TrainingSettings(
-            float(net.learning_rate_init), is_plain_descent=rule == "sgd", rule=rule,
+            float(net.learning_rate_init),
+            is_plain_descent=rule == "sgd",
+            rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),
-        )  # fmt: skip
+        )
     if isinstance(history, History):
         settings = history.settings
         schedule = str(settings.get("schedule") or "")
         found = found._replace(
-            early_stopping=history.best_epoch is not None, n_samples=int(settings.get("n_samples") or 0),
-            n_validation=int(settings.get("n_validation") or 0), ours=True,
+            early_stopping=history.best_epoch is not None,
+            n_samples=int(settings.get("n_samples") or 0),
+            n_validation=int(settings.get("n_validation") or 0),
+            ours=True,
             schedule="" if schedule in ("None", "constant") else schedule,
-        )  # fmt: skip
+        )
     elif isinstance(history, PopulationResult):
         found = found._replace(ours=True)
     if given is None:

@@ -25,9 +25,15 @@ from .sklearn_compat import scale_of
 
 
 def cross_val_population(
-    estimator: BaseMLP, X: Any, y: Any, *, cv: Any = None, groups: Any = None, scoring: Any = None,
+    estimator: BaseMLP,
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = None,
+    groups: Any = None,
+    scoring: Any = None,
     sample_weight: Any = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Cross-validate an estimator like sklearn.model_selection.cross_validate, training all folds in one call.
 
     The net of each fold is trained on the samples of that fold only, stops by its own loss, and keeps its best

@@ -19,9 +19,13 @@ from .sklearn_compat import Scale, inverse_scaling, scale_of, sklearn_initial_pa
 
 
 def make_nets(
-    estimator: Any, sizes: tuple[int, ...], batch: int, weights: np.ndarray | None, rngs: list[np.random.RandomState],
+    estimator: Any,
+    sizes: tuple[int, ...],
+    batch: int,
+    weights: np.ndarray | None,
+    rngs: list[np.random.RandomState],
     params: np.ndarray | None,
-) -> Population:  # fmt: skip
+) -> Population:
     """Return a population with one net per random generator.
 
     sizes : layer sizes
@@ -41,9 +45,14 @@ def make_nets(
 
 
 def fit_nets(
-    estimator: Any, nets: Population, samples: SplitSamples, n_samples: int, batch: int, scale: Scale,
+    estimator: Any,
+    nets: Population,
+    samples: SplitSamples,
+    n_samples: int,
+    batch: int,
+    scale: Scale,
     held_out: SplitSamples | None = None,
-) -> PopulationResult:  # fmt: skip
+) -> PopulationResult:
     """Train a population with the settings of an estimator. Each net stops by its own record and keeps its best params.
 
     samples : training samples, shared by all nets or with a leading axis of nets
@@ -66,12 +75,18 @@ def fit_nets(
     with CompileNotices(True), warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # check_finite raises an error instead
         result = nets.fit(
-            samples.X, samples.targets, epochs=estimator.max_iter, batch_size=batch,
-            optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
+            samples.X,
+            samples.targets,
+            epochs=estimator.max_iter,
+            batch_size=batch,
+            optimizer=optimizer_of(estimator, scale),
+            schedule=schedule,
+            shuffle=estimator.shuffle,
             sample_weight=samples.weights,
             validation_data=None if held_out is None else held_out.for_net,
-            early_stopping=EarlyStopping(patience, monitor, tol), verbose=0,
-        )  # fmt: skip
+            early_stopping=EarlyStopping(patience, monitor, tol),
+            verbose=0,
+        )
     check_finite(nets.params, "divergence" not in result.stopped_by)
     if "epochs" in result.stopped_by:
         warn_of_epochs(estimator)

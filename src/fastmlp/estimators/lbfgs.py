@@ -13,9 +13,17 @@ INTERRUPTED = -1  # status of an interrupted run; SciPy has none for it
 
 
 def minimize(
-    net: MLP, X: np.ndarray, y: np.ndarray, *, sample_weight: Any = None, scale: float = 1.0, max_iter: int = 200,
-    max_fun: int = 15000, tol: float = 1e-4, verbose: Any = False,
-) -> Any:  # fmt: skip
+    net: MLP,
+    X: np.ndarray,
+    y: np.ndarray,
+    *,
+    sample_weight: Any = None,
+    scale: float = 1.0,
+    max_iter: int = 200,
+    max_fun: int = 15000,
+    tol: float = 1e-4,
+    verbose: Any = False,
+) -> Any:
     """Train a net in place until no component of the gradient exceeds tol, or until the objective stops decreasing.
 
     Ctrl-C ends the run with the last iterate and the status INTERRUPTED.
@@ -70,8 +78,14 @@ def minimize(
         with interrupts.deferred():
             fun, gradient = scaled(last)
             result = OptimizeResult(
-                x=last, fun=fun, jac=gradient, nit=n_done, nfev=n_done, status=INTERRUPTED, success=False,
+                x=last,
+                fun=fun,
+                jac=gradient,
+                nit=n_done,
+                nfev=n_done,
+                status=INTERRUPTED,
+                success=False,
                 message="it was interrupted",
-            )  # fmt: skip
+            )
     net.params = result.x
     return result

@@ -20,9 +20,12 @@ PLAIN = (bool, int, float, str, type(None))
 LABELS = "biufUO"  # kinds of NumPy dtypes for class labels: bool, numbers and text
 # Attributes of fitted estimators other than the classes, with the types that a file may hold.
 FITTED: dict[str, tuple[type, ...]] = {
-    "n_features_in_": (int,), "n_outputs_": (int,), "n_iter_": (int,), "loss_curve_": (list,),
+    "n_features_in_": (int,),
+    "n_outputs_": (int,),
+    "n_iter_": (int,),
+    "loss_curve_": (list,),
     "validation_loss_curve_": (list, type(None)),
-}  # fmt: skip
+}
 ARRAYS = ("_mean", "_std")
 
 

@@ -81,10 +81,14 @@ def split(
 def net_settings(estimator: Any) -> dict[str, Any]:
     """Return the keyword arguments of MLP and Population, except sizes, l2 and random_state."""
     return {
-        "hidden_activation": activation_of(estimator), "loss": estimator._loss_name(), "dropout": estimator.dropout,
+        "hidden_activation": activation_of(estimator),
+        "loss": estimator._loss_name(),
+        "dropout": estimator.dropout,
         "init": "zeros",  # sklearn_initial_params draws the parameters
-        "dtype": dtype_of(estimator), "device": estimator.device, **estimator._net_settings(),
-    }  # fmt: skip
+        "dtype": dtype_of(estimator),
+        "device": estimator.device,
+        **estimator._net_settings(),
+    }
 
 
 def make_net(estimator: Any, sizes: tuple[int, ...], l2: float = 0.0, seed: int = 0) -> MLP:
@@ -150,9 +154,16 @@ def train_net(
 
 def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float) -> None:
     result = minimize(
-        net, samples.X, samples.targets, sample_weight=samples.weights, scale=scale.objective,
-        max_iter=estimator.max_iter, max_fun=estimator.max_fun, tol=estimator.tol, verbose=estimator.verbose,
-    )  # fmt: skip
+        net,
+        samples.X,
+        samples.targets,
+        sample_weight=samples.weights,
+        scale=scale.objective,
+        max_iter=estimator.max_iter,
+        max_fun=estimator.max_fun,
+        tol=estimator.tol,
+        verbose=estimator.verbose,
+    )
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
         warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the parameters it began with are kept.")
@@ -168,9 +179,15 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, co
 
 
 def _run_epochs(
-    estimator: Any, net: MLP, samples: SplitSamples, held_out: SplitSamples | None, batch: int, scale: Scale,
-    measure: ObjectiveOfEpochs, incremental: bool,
-) -> None:  # fmt: skip
+    estimator: Any,
+    net: MLP,
+    samples: SplitSamples,
+    held_out: SplitSamples | None,
+    batch: int,
+    scale: Scale,
+    measure: ObjectiveOfEpochs,
+    incremental: bool,
+) -> None:
     rules = _epoch_rules(estimator, held_out, measure)
     n_samples = len(samples.X)
     goes_on = incremental and estimator._optimizer_state is not None
@@ -184,13 +201,19 @@ def _run_epochs(
     with CompileNotices(True), warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # check_finite raises an error instead
         history = net.fit(
-            samples.X, samples.targets, epochs=1 if incremental else estimator.max_iter, batch_size=batch,
-            optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
+            samples.X,
+            samples.targets,
+            epochs=1 if incremental else estimator.max_iter,
+            batch_size=batch,
+            optimizer=optimizer_of(estimator, scale),
+            schedule=schedule,
+            shuffle=estimator.shuffle,
             sample_weight=samples.weights,
             validation_data=None if held_out is None else held_out.for_net,
             callbacks=[rules, *as_callbacks(estimator.callbacks or ())],
-            optimizer_state=estimator._optimizer_state, verbose=0,
-        )  # fmt: skip
+            optimizer_state=estimator._optimizer_state,
+            verbose=0,
+        )
     check_finite(net.params, history.stopped_by != "divergence")
     if rules.lag_behind(history):  # interrupted before the callback ran for the last epochs
         rules(history.epochs - 1, history)
@@ -226,11 +249,16 @@ def check_finite(params: np.ndarray, is_finite: bool) -> None:
 def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: ObjectiveOfEpochs) -> EpochRules:
     """Return new stopping rules; if training continues, with the best values and counts of the previous fit."""
     rules = EpochRules(
-        tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change, learning_rate=estimator.learning_rate_init,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        learning_rate=estimator.learning_rate_init,
         adaptive=estimator.solver == "sgd" and estimator.learning_rate == "adaptive",
-        early_stopping=estimator.early_stopping, losses=measure, is_smooth=measure.is_smooth,
-        score=None if held_out is None else _score_function(estimator, held_out), verbose=estimator.verbose,
-    )  # fmt: skip
+        early_stopping=estimator.early_stopping,
+        losses=measure,
+        is_smooth=measure.is_smooth,
+        score=None if held_out is None else _score_function(estimator, held_out),
+        verbose=estimator.verbose,
+    )
     if estimator._rules is not None:
         rules.goes_on_from(estimator._rules)
     estimator._rules = rules

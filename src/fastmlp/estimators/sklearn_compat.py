@@ -102,11 +102,18 @@ class EpochRules:
     """
 
     def __init__(
-        self, *, tol: float, n_iter_no_change: float, learning_rate: float = 0.0, adaptive: bool = False,
-        early_stopping: bool = False, losses: Callable[[History, int], list[float]] | None = None,
-        score: Callable[[History], float] | None = None, is_smooth: Callable[[float], bool] | None = None,
+        self,
+        *,
+        tol: float,
+        n_iter_no_change: float,
+        learning_rate: float = 0.0,
+        adaptive: bool = False,
+        early_stopping: bool = False,
+        losses: Callable[[History, int], list[float]] | None = None,
+        score: Callable[[History], float] | None = None,
+        is_smooth: Callable[[float], bool] | None = None,
         verbose: Any = False,
-    ):  # fmt: skip
+    ):
         """Create the callback.
 
         tol, n_iter_no_change, learning_rate, early_stopping, verbose : as the estimator's parameters

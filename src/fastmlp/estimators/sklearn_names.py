@@ -9,9 +9,20 @@ SKLEARN_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 SKLEARN_SOLVERS = ("lbfgs", "sgd", "adam")
 SKLEARN_LOSSES = ("log_loss", "squared_error", "poisson")
 RECORDS = (
-    "classes_", "loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_", "t_", "n_iter_",
-    "n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "feature_names_in_",
-)  # fmt: skip
+    "classes_",
+    "loss_",
+    "best_loss_",
+    "loss_curve_",
+    "validation_scores_",
+    "best_validation_score_",
+    "t_",
+    "n_iter_",
+    "n_layers_",
+    "n_outputs_",
+    "out_activation_",
+    "n_features_in_",
+    "feature_names_in_",
+)
 
 
 def shared_settings(estimator: Any, other: Any) -> dict[str, Any]:

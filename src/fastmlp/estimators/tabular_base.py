@@ -179,20 +179,32 @@ class BaseTabular(BaseEstimator, ABC):
         goes_on: bool,
     ) -> None:
         common = {
-            "hidden_activation": self.activation, "dropout": self.dropout, "init": UniformByFanIn(),
-            "dtype": self.dtype, "device": self.device, "random_state": seed, **self._net_settings(),
-        }  # fmt: skip
+            "hidden_activation": self.activation,
+            "dropout": self.dropout,
+            "init": UniformByFanIn(),
+            "dtype": self.dtype,
+            "device": self.device,
+            "random_state": seed,
+            **self._net_settings(),
+        }
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
         net: Any = MLP(sizes, **common) if self.n_nets == 1 else Population(sizes, self.n_nets, **common)
         if goes_on:
             self._go_on(net)
         further = {"callbacks": self.callbacks} if isinstance(net, MLP) else {}
         history = net.fit(
-            X, y, epochs=self.max_iter, batch_size=self._batch_size(len(X)),
+            X,
+            y,
+            epochs=self.max_iter,
+            batch_size=self._batch_size(len(X)),
             optimizer=AdamW(self.learning_rate_init, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
-            schedule=self.schedule, sample_weight=weights, validation_data=held_out,
-            early_stopping=None if held_out is None else stopping, verbose=self.verbose, **further,
-        )  # fmt: skip
+            schedule=self.schedule,
+            sample_weight=weights,
+            validation_data=held_out,
+            early_stopping=None if held_out is None else stopping,
+            verbose=self.verbose,
+            **further,
+        )
         self.keep_net(net, history)
         self.n_iter_ = int(np.max(history.epochs))
         if isinstance(net, MLP):

@@ -85,7 +85,7 @@ class TrainingChoice(NamedTuple):
 
 def choose_training(
     network: Network, device: Device, dtype: np.dtype, batch_size: int, precision: str, n_threads: int | None = None
-) -> TrainingChoice:  # fmt: skip
+) -> TrainingChoice:
     """Choose kernel family, threads and rows for training one net in batches of `batch_size` samples.
 
     n_threads : number of threads that the caller wants; None for as many as pay
@@ -110,7 +110,7 @@ class EvaluationChoice(NamedTuple):
 
 def choose_evaluation(
     network: Network, device: Device, dtype: np.dtype, n_samples: int, precision: str, n_threads: int | None = None
-) -> EvaluationChoice:  # fmt: skip
+) -> EvaluationChoice:
     """Choose kernel family, threads and rows for the outputs of n_samples samples; n_threads as in choose_training."""
     rows = min(n_samples, evaluation_rows(network, device))
     if not device.is_host:
@@ -189,9 +189,15 @@ def choose_device_family(network: Network, rows: int, precision: str, dtype: np.
 
 
 def choose_nets_family(
-    network: Network, n_nets: int, rows: int, device: Device, dtype: np.dtype, precision: str = "exact",
-    streams: bool = False, shuffle: bool = True,
-) -> str:  # fmt: skip
+    network: Network,
+    n_nets: int,
+    rows: int,
+    device: Device,
+    dtype: np.dtype,
+    precision: str = "exact",
+    streams: bool = False,
+    shuffle: bool = True,
+) -> str:
     """How the nets of a population are trained: "population_simd", each in a lane of its own, or on a GPU in a thread
     or a block; "batched_gemm", on a GPU, all in step; or "one_by_one", as many at a time as there are threads.
 

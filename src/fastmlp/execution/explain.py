@@ -12,17 +12,19 @@ from .families import FAMILIES
 
 def explain_training(
     network: Network, device: Device, dtype: np.dtype, batch_size: int, precision: str = "exact"
-) -> str:  # fmt: skip
+) -> str:
     """Three lines: the kernel family with its reason, the number of threads with its reason, the rows in memory."""
     choice = dispatch.choose_training(network, device, dtype, batch_size, precision)
     kind = "cpu" if device.is_host else "cuda"
     row = next(row for row in FAMILIES if row.name == choice.family and row.device == kind)
-    return "\n".join((
-        f"Kernel family: {choice.family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "
-        f"{_why_family(network, device, choice.family, batch_size)}.",
-        _threads(network, device, choice, batch_size),
-        _rows(choice, batch_size),
-    ))  # fmt: skip
+    return "\n".join(
+        (
+            f"Kernel family: {choice.family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "
+            f"{_why_family(network, device, choice.family, batch_size)}.",
+            _threads(network, device, choice, batch_size),
+            _rows(choice, batch_size),
+        )
+    )
 
 
 def _why_family(network: Network, device: Device, family: str, batch_size: int) -> str:

@@ -56,9 +56,20 @@ def _forget_samples(work: Any) -> None:
 
 @contextmanager
 def nets_work(
-    network: Network, net: NetSpec, device: Device, family: str, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
-    rule: Rule | None, metric: int, dtype: np.dtype, lanes: int, precision: str,
-) -> Iterator[Any]:  # fmt: skip
+    network: Network,
+    net: NetSpec,
+    device: Device,
+    family: str,
+    rows: int,
+    n_samples: int,
+    n_ranks: int,
+    shuffle: bool,
+    rule: Rule | None,
+    metric: int,
+    dtype: np.dtype,
+    lanes: int,
+    precision: str,
+) -> Iterator[Any]:
     """Inside of it, the buffers of a population's fit or judgement: on the host those that the last one on this thread
     has left, if they are alike.
     """
@@ -69,9 +80,19 @@ def nets_work(
         work.begin(n_ranks)
     else:
         work = backend(device).PopulationRun(
-            family, net, network.layout.n_params, rows, n_samples, n_ranks, shuffle, rule,
-            (network.loss, metric), dtype, lanes, precision,
-        )  # fmt: skip
+            family,
+            net,
+            network.layout.n_params,
+            rows,
+            n_samples,
+            n_ranks,
+            shuffle,
+            rule,
+            (network.loss, metric),
+            dtype,
+            lanes,
+            precision,
+        )
     try:
         yield work
     finally:
@@ -97,9 +118,16 @@ class Plan:
 
     @classmethod
     def for_training(
-        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool,
-        n_threads: int | None = None, precision: str = "exact",
-    ) -> Plan:  # fmt: skip
+        cls,
+        network: Network,
+        device: Device,
+        dtype: np.dtype,
+        n_samples: int,
+        batch_size: int,
+        shuffle: bool,
+        n_threads: int | None = None,
+        precision: str = "exact",
+    ) -> Plan:
         """The plan that a fit on this thread has left, with all it has, if the two are alike."""
         family, n_threads, rows = dispatch.choose_training(network, device, dtype, batch_size, precision, n_threads)
         key = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
@@ -120,9 +148,14 @@ class Plan:
 
     @classmethod
     def for_evaluation(
-        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None,
+        cls,
+        network: Network,
+        device: Device,
+        dtype: np.dtype,
+        n_samples: int,
+        n_threads: int | None = None,
         precision: str = "exact",
-    ) -> Plan:  # fmt: skip
+    ) -> Plan:
         last = buffers.plan
         if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
             last = None

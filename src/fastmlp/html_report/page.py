@@ -98,9 +98,13 @@ class Page:
         self._parts.append(f'<div class="cards">{inner}</div>')
 
     def verdict(
-        self, title: str, confidence: str, advice: Iterable[tuple[str, Any]], evidence: Mapping[str, str],
+        self,
+        title: str,
+        confidence: str,
+        advice: Iterable[tuple[str, Any]],
+        evidence: Mapping[str, str],
         alarms: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
         self._sections[-1].is_wide = True
         tables = self._tables({"Evidence": evidence}) if evidence else ""

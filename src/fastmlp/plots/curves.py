@@ -25,7 +25,7 @@ from .style import (
     legend,
     log_axis,
     named,
-)  # fmt: skip
+)
 
 QUANTITIES = ("loss", "accuracy")
 POINTS = 2000  # longer curves are drawn as the minimum and maximum of groups of epochs
@@ -169,9 +169,17 @@ def best_point(history: Any, quantity: str) -> tuple[int, float]:
 def _mark_best(ax: Any, epoch: int, value: float) -> None:
     ax.axvline(epoch + 1, color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
     ax.plot(
-        [epoch + 1], [value], "o", markersize=6, markerfacecolor="white", markeredgecolor=INK, zorder=5, clip_on=False,
-        linestyle="none", label=f"best: {value:.4g}, epoch {epoch + 1:,}",
-    )  # fmt: skip
+        [epoch + 1],
+        [value],
+        "o",
+        markersize=6,
+        markerfacecolor="white",
+        markeredgecolor=INK,
+        zorder=5,
+        clip_on=False,
+        linestyle="none",
+        label=f"best: {value:.4g}, epoch {epoch + 1:,}",
+    )
 
 
 def thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -82,9 +82,18 @@ class Plane:
 
 
 def boundary(
-    net: Any, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), output: int | None = None,
-    feature_names: Any = None, labels: Any = None, resolution: int = 200, title: str | None = None, ax: Any = None,
-) -> Any:  # fmt: skip
+    net: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    features: Sequence[int] = (0, 1),
+    output: int | None = None,
+    feature_names: Any = None,
+    labels: Any = None,
+    resolution: int = 200,
+    title: str | None = None,
+    ax: Any = None,
+) -> Any:
     """Plot the outputs of a net over the plane of two inputs, with the samples.
 
     net : an MLP, or a fitted MLPClassifier or MLPRegressor
@@ -215,10 +224,16 @@ def draw_samples(
         for mask, rim, width, grown in ((of_class & ~wrong, "white", 0.6, 1.0), (of_class & wrong, BLACK, 1.2, 1.3)):
             rows = np.flatnonzero(mask)[::step]
             ax.scatter(
-                X[rows, first], X[rows, second], s=size * grown, color=kinds[k], marker=MARKERS[k % len(MARKERS)],
-                edgecolors=rim, linewidths=width, zorder=4 if rim == BLACK else 3,
+                X[rows, first],
+                X[rows, second],
+                s=size * grown,
+                color=kinds[k],
+                marker=MARKERS[k % len(MARKERS)],
+                edgecolors=rim,
+                linewidths=width,
+                zorder=4 if rim == BLACK else 3,
                 label=label if rim == "white" else None,
-            )  # fmt: skip
+            )
     if wrong.any():
         ax.scatter([], [], s=40, facecolors="none", edgecolors=BLACK, linewidths=1.2, label="wrong")
 
@@ -234,21 +249,39 @@ def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSample
     low, high = (float(pick(np.concatenate([values, targets]))) for pick in (np.min, np.max))
     scale = Normalize(low, high)
     image = ax.imshow(
-        plane.image(values), origin="lower", extent=plane.extent, aspect="auto", cmap="cividis", norm=scale,
-        interpolation="bilinear", zorder=0,
-    )  # fmt: skip
+        plane.image(values),
+        origin="lower",
+        extent=plane.extent,
+        aspect="auto",
+        cmap="cividis",
+        norm=scale,
+        interpolation="bilinear",
+        zorder=0,
+    )
     if values.min() < values.max():
         ax.contour(
-            plane.image(values), 8, colors="white", linewidths=0.6, linestyles="solid", alpha=0.7, extent=plane.extent,
+            plane.image(values),
+            8,
+            colors="white",
+            linewidths=0.6,
+            linestyles="solid",
+            alpha=0.7,
+            extent=plane.extent,
             origin="lower",
-        )  # fmt: skip
+        )
     X, step = samples.X, -(-len(samples.X) // MOST_POINTS)
     c = targets[::step] if targets.size else INK
     ax.scatter(
-        X[::step, plane.features[0]], X[::step, plane.features[1]], c=c, cmap="cividis" if targets.size else None,
-        norm=scale if targets.size else None, s=float(np.clip(5000.0 / len(X), 10.0, 70.0)), edgecolors="white",
-        linewidths=0.7, zorder=3,
-    )  # fmt: skip
+        X[::step, plane.features[0]],
+        X[::step, plane.features[1]],
+        c=c,
+        cmap="cividis" if targets.size else None,
+        norm=scale if targets.size else None,
+        s=float(np.clip(5000.0 / len(X), 10.0, 70.0)),
+        edgecolors="white",
+        linewidths=0.7,
+        zorder=3,
+    )
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label("output", fontsize=LABEL, color=INK)

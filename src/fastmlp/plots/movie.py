@@ -30,10 +30,20 @@ HOLD = 1.5  # seconds for which the last frame is shown
 
 
 def animation(
-    snapshots: Any, X: Any, y: Any = None, path: Any = "learning.gif", *, frames: int = 60, seconds: float = 4.0,
-    features: Sequence[int] = (0, 1), feature_names: Any = None, labels: Any = None, resolution: int = 100,
-    verbose: int = 1, ax: Any = None,
-) -> Any:  # fmt: skip
+    snapshots: Any,
+    X: Any,
+    y: Any = None,
+    path: Any = "learning.gif",
+    *,
+    frames: int = 60,
+    seconds: float = 4.0,
+    features: Sequence[int] = (0, 1),
+    feature_names: Any = None,
+    labels: Any = None,
+    resolution: int = 100,
+    verbose: int = 1,
+    ax: Any = None,
+) -> Any:
     """Write an animation of a classifier's decision boundary during training to a GIF or MP4 file.
 
     snapshots : a fastmlp.Snapshots that was among the callbacks of a fit
@@ -125,9 +135,13 @@ class _Stage:
             self.above.append(self.dot)
             if self.samples.classes is not None:
                 legend(
-                    self.ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=min(len(self.labels), 5),
-                    borderaxespad=0.2, columnspacing=1.0,
-                )  # fmt: skip
+                    self.ax,
+                    loc="lower right",
+                    bbox_to_anchor=(1.0, 1.0),
+                    ncols=min(len(self.labels), 5),
+                    borderaxespad=0.2,
+                    columnspacing=1.0,
+                )
         if not hasattr(self.ax.figure.canvas, "copy_from_bbox"):
             from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -215,9 +229,13 @@ def _encode(imageio_ffmpeg: Any, name: str, pictures: Iterable[np.ndarray], rate
         frame = np.ascontiguousarray(picture[:height, :width])
         if stream is None:
             stream = imageio_ffmpeg.write_frames(
-                name, (width, height), fps=rate, quality=None, macro_block_size=2,
+                name,
+                (width, height),
+                fps=rate,
+                quality=None,
+                macro_block_size=2,
                 output_params=["-crf", "20", "-movflags", "+faststart", "-f", "mp4"],
-            )  # fmt: skip
+            )
             stream.send(None)
         stream.send(frame)
     for _ in range(round(HOLD * rate)):

@@ -66,9 +66,15 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
     shown = min(n_failed, 1.15 * tallest) if times.size else n_failed  # a taller bar is cut and labelled as cut
     ax.bar([place], [shown], [width], color=VERMILLION, hatch="///", edgecolor="white", linewidth=0.4)
     ax.annotate(
-        f"{n_failed:,}" + ("\n(cut)" if shown < n_failed else ""), (place, shown), xytext=(0, 2),
-        textcoords="offset points", ha="center", fontsize=SMALL, color=VERMILLION, linespacing=0.9,
-    )  # fmt: skip
+        f"{n_failed:,}" + ("\n(cut)" if shown < n_failed else ""),
+        (place, shown),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="center",
+        fontsize=SMALL,
+        color=VERMILLION,
+        linespacing=0.9,
+    )
     ticks = [tick for tick in _ticks(left, right, logarithmic) if left <= tick <= right and tick == round(tick)]
     ax.set_xticks([*ticks, place], [*map(number, ticks), "not\nconverged"])
     ax.minorticks_off()
@@ -77,9 +83,14 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         median = float(np.median(times))
         ax.axvline(median, color=INK, linewidth=1.0, linestyle="--")
         ax.annotate(
-            f"median {number(median)}", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -26),
-            textcoords="offset points", fontsize=SMALL, color=INK,
-        )  # fmt: skip
+            f"median {number(median)}",
+            (median, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, -26),
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=INK,
+        )
     note, title = "no rule of convergence", f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}"
     if result.success_interval is not None:
         low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
@@ -108,9 +119,16 @@ def _ticks(left: float, right: float, logarithmic: bool) -> Any:
 
 
 def population(
-    pop: Any, X: Any, y: Any, *, verdicts: Any = None, most: int = 8, features: Any = (0, 1), resolution: int = 60,
+    pop: Any,
+    X: Any,
+    y: Any,
+    *,
+    verdicts: Any = None,
+    most: int = 8,
+    features: Any = (0, 1),
+    resolution: int = 60,
     ax: Any = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Plot small decision boundaries of nets of a population, one row per verdict, the most frequent verdict first.
 
     pop : a Population
@@ -165,9 +183,15 @@ def population(
             part.set_title(f"{losses[members[j]]:.2g}", fontsize=SMALL - 1, color=FAINT, pad=2)
         count = counts[order[i]]
         grid[i, 0].text(
-            -0.12, 0.5, f"{plain(kinds[order[i]])}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
-            transform=grid[i, 0].transAxes, ha="right", va="center", fontsize=PANEL_TITLE, color=INK,
-        )  # fmt: skip
+            -0.12,
+            0.5,
+            f"{plain(kinds[order[i]])}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
+            transform=grid[i, 0].transAxes,
+            ha="right",
+            va="center",
+            fontsize=PANEL_TITLE,
+            color=INK,
+        )
     heading(room, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
     return grid
 
@@ -192,10 +216,15 @@ def _draw_plane(ax: Any, plane: Plane, samples: Any, shares: np.ndarray) -> None
     for k in np.unique(samples.classes):
         rows = np.flatnonzero(samples.classes == k)[::step]
         ax.scatter(
-            samples.X[rows, plane.features[0]], samples.X[rows, plane.features[1]], s=14,
-            marker=MARKERS[k % len(MARKERS)], color=PALETTE[k % len(PALETTE)], edgecolors="white",
-            linewidths=0.5, zorder=3,
-        )  # fmt: skip
+            samples.X[rows, plane.features[0]],
+            samples.X[rows, plane.features[1]],
+            s=14,
+            marker=MARKERS[k % len(MARKERS)],
+            color=PALETTE[k % len(PALETTE)],
+            edgecolors="white",
+            linewidths=0.5,
+            zorder=3,
+        )
 
 
 def _draw_fit(ax: Any, samples: Any, outputs: np.ndarray) -> None:

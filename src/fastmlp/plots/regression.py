@@ -50,9 +50,17 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     ax.scatter(true[::step], said[::step], s=size, color=BLUE, alpha=0.5 if len(true) > 200 else 0.9, linewidths=0)
     ax.plot([low, high], [low, high], color=INK, linewidth=1.0, linestyle="--")
     ax.annotate(
-        "equal", (high, high), xytext=(0, -4), textcoords="offset points", ha="right", va="top", fontsize=SMALL,
-        color=FAINT, rotation=45, rotation_mode="anchor",
-    )  # fmt: skip
+        "equal",
+        (high, high),
+        xytext=(0, -4),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=SMALL,
+        color=FAINT,
+        rotation=45,
+        rotation_mode="anchor",
+    )
     ax.set_xlim(low - room, high + room)
     ax.set_ylim(low - room, high + room)
     ax.set_aspect("equal", anchor="W")

@@ -15,9 +15,17 @@ MOST_SAMPLES = 2000  # largest number of samples; larger data are used with a st
 
 
 def landscape(
-    net: Any, X: Any, y: Any, *, snapshots: Any = None, span: float = 1.0, resolution: int = 41, random_state: int = 0,
-    verbose: int = 1, ax: Any = None,
-) -> Any:  # fmt: skip
+    net: Any,
+    X: Any,
+    y: Any,
+    *,
+    snapshots: Any = None,
+    span: float = 1.0,
+    resolution: int = 41,
+    random_state: int = 0,
+    verbose: int = 1,
+    ax: Any = None,
+) -> Any:
     """Plot the loss over a plane around the current parameters.
 
     Without snapshots the plane is spanned by two random directions, which are scaled for each unit to the length of its
@@ -113,9 +121,15 @@ def _around(values: np.ndarray, resolution: int) -> np.ndarray:
 
 
 def losses_on(
-    net: Any, X: np.ndarray, y: np.ndarray, centre: np.ndarray, directions: np.ndarray, x: np.ndarray, z: np.ndarray,
+    net: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    centre: np.ndarray,
+    directions: np.ndarray,
+    x: np.ndarray,
+    z: np.ndarray,
     verbose: int = 0,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Return the loss on a grid of a plane, (len(z), len(x)), without the L2 penalty.
 
     X, y : samples

@@ -27,9 +27,14 @@ from .fit import PopulationOutcome, PopulationTask
 
 
 def evaluate_nets(
-    network: Network, device: Device, params: np.ndarray, data: Samples, strides: Strides = (0, 0, 0),
-    members: np.ndarray | None = None, output: np.ndarray | None = None,
-):  # fmt: skip
+    network: Network,
+    device: Device,
+    params: np.ndarray,
+    data: Samples,
+    strides: Strides = (0, 0, 0),
+    members: np.ndarray | None = None,
+    output: np.ndarray | None = None,
+):
     """Return (loss, accuracy), each (n_members,), of the nets of a population.
 
     params : (n_nets, n_params)     parameters of all nets
@@ -51,24 +56,57 @@ def evaluate_nets(
     loss, right = np.empty(n_nets), np.empty(n_nets)
     empty, whole = np.empty(0), np.empty(0, np.int64)
     nets = PopulationState(
-        n_params=n_params, params=params.reshape(-1), hyper=np.zeros(len(NET_HYPER)),
-        hyper_stride=0, n_state=0, bias_correction=False, penalised=False, clipped=False, mixed=any(strides),
-        dropout=empty, dropout_stride=0, seeds=whole,
-        X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
-        status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
-        judges_ends=False, learned=np.empty(0, np.int8),
-        record_epochs=np.array([NO_EPOCH]), n_records=0, n_nets=n_nets, records=np.empty(0, params.dtype),
-    )  # fmt: skip
+        n_params=n_params,
+        params=params.reshape(-1),
+        hyper=np.zeros(len(NET_HYPER)),
+        hyper_stride=0,
+        n_state=0,
+        bias_correction=False,
+        penalised=False,
+        clipped=False,
+        mixed=any(strides),
+        dropout=empty,
+        dropout_stride=0,
+        seeds=whole,
+        X_stride=strides[0],
+        Y_stride=strides[1],
+        weight_stride=strides[2],
+        members=members,
+        n_members=len(members),
+        status=whole,
+        epochs=whole,
+        best_epochs=whole,
+        loss=loss,
+        right=right,
+        best=empty,
+        judges_ends=False,
+        learned=np.empty(0, np.int8),
+        record_epochs=np.array([NO_EPOCH]),
+        n_records=0,
+        n_nets=n_nets,
+        records=np.empty(0, params.dtype),
+    )
     rows = min(data.n_samples, EVALUATION_ROWS)
     n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
     with (
         device.on(),
         buffers.borrow_team(module, n_ranks) as team,
         nets_work(
-            network, net, device, family, rows, data.n_samples, n_ranks, False, None, data.metric, params.dtype, LANES,
+            network,
+            net,
+            device,
+            family,
+            rows,
+            data.n_samples,
+            n_ranks,
+            False,
+            None,
+            data.metric,
+            params.dtype,
+            LANES,
             "exact",
         ) as work,
-    ):  # fmt: skip
+    ):
         module.evaluate_nets(team, net, data, nets, work, output)
     return (loss, right) if all_of_them else (loss[members], right[members])
 

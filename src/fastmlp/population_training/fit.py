@@ -54,9 +54,12 @@ if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
 
 MONITORS = {
-    None: MONITOR_NONE, "loss": MONITOR_LOSS, "accuracy": MONITOR_RIGHT, "validation_loss": MONITOR_VALIDATION_LOSS,
+    None: MONITOR_NONE,
+    "loss": MONITOR_LOSS,
+    "accuracy": MONITOR_RIGHT,
+    "validation_loss": MONITOR_VALIDATION_LOSS,
     "validation_accuracy": MONITOR_VALIDATION_RIGHT,
-}  # fmt: skip
+}
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
 MAX_RECORDED_LOSSES = 16_000_000  # largest number of recorded losses, over all nets
@@ -237,19 +240,28 @@ def train_together(
         dropout=np.ascontiguousarray(task.dropout, np.float64).reshape(-1),
         dropout_stride=task.dropout.shape[1] if task.dropout.ndim == 2 else 0,
         seeds=task.seeds,
-        X_stride=task.strides[0], Y_stride=task.strides[1], weight_stride=task.strides[2],
-        members=members, n_members=len(members),
-        status=outcome.status, epochs=outcome.epochs, best_epochs=outcome.best_epochs,
-        loss=outcome.loss, right=outcome.right, best=outcome.best,
-        judges_ends=task.judges_ends, learned=outcome.learned,
-        record_epochs=np.append(outcome.record_epochs, NO_EPOCH), n_records=len(outcome.record_epochs),
-        n_nets=task.n_nets, records=outcome.records.reshape(-1),
-    )  # fmt: skip
+        X_stride=task.strides[0],
+        Y_stride=task.strides[1],
+        weight_stride=task.strides[2],
+        members=members,
+        n_members=len(members),
+        status=outcome.status,
+        epochs=outcome.epochs,
+        best_epochs=outcome.best_epochs,
+        loss=outcome.loss,
+        right=outcome.right,
+        best=outcome.best,
+        judges_ends=task.judges_ends,
+        learned=outcome.learned,
+        record_epochs=np.append(outcome.record_epochs, NO_EPOCH),
+        n_records=len(outcome.record_epochs),
+        n_nets=task.n_nets,
+        records=outcome.records.reshape(-1),
+    )
     layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
     course = TrainConfig(
-        task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors,
-        layer_factors.size > 0, layer_factors,
-    )  # fmt: skip
+        task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors, layer_factors.size > 0, layer_factors
+    )
     lanes = choose_lanes(task.network, task.device, len(members), task.validates)
     n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
@@ -262,10 +274,21 @@ def train_together(
         task.device.on(),
         buffers.borrow_team(module, n_ranks) as team,
         nets_work(
-            task.network, net, task.device, task.family, task.batch_size, task.data.n_samples, n_ranks, task.shuffle,
-            rule, task.data.metric, task.dtype, lanes, task.precision,
+            task.network,
+            net,
+            task.device,
+            task.family,
+            task.batch_size,
+            task.data.n_samples,
+            n_ranks,
+            task.shuffle,
+            rule,
+            task.data.metric,
+            task.dtype,
+            lanes,
+            task.precision,
         ) as work,
-    ):  # fmt: skip
+    ):
         try:
             while True:
                 began = time.perf_counter()

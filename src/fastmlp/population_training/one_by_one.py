@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from .fit import PopulationOutcome, PopulationTask
 
 STATUS = {
-    "converged": CONVERGED, "divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS,
+    "converged": CONVERGED,
+    "divergence": DIVERGED_NET,
+    "early_stopping": STOPPED_EARLY,
+    "epochs": ALL_EPOCHS,
     "interrupt": RUNNING,
-}  # fmt: skip
+}
 SHOW_EVERY = 0.02  # seconds between updates of the progress bar
 
 
@@ -117,9 +120,15 @@ class NetTrainer:
             if not task.device.is_host:
                 network = replace(network, l2=l2, dropout=tuple(dropout[:-1].tolist()))
             self.plan = Plan.for_training(
-                network, task.device, task.dtype, task.data.n_samples, task.batch_size, task.shuffle, n_threads=1,
+                network,
+                task.device,
+                task.dtype,
+                task.data.n_samples,
+                task.batch_size,
+                task.shuffle,
+                n_threads=1,
                 precision=task.precision,
-            )  # fmt: skip
+            )
         return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=dropout))
 
     def leave(self) -> None:
@@ -130,10 +139,19 @@ class NetTrainer:
     def train(self, net: int, outcome: PopulationOutcome) -> None:
         task, history = self.task, History()
         options = Options(
-            self.n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]),
-            task.optimizer.of_net(net) if self.own_settings else task.optimizer, task.factors, task.early_stopping,
-            (), 0, warns=False, converged=task.converged, stop=self.stop,
-        )  # fmt: skip
+            self.n_epochs,
+            task.batch_size,
+            task.shuffle,
+            int(task.seeds[net]),
+            task.optimizer.of_net(net) if self.own_settings else task.optimizer,
+            task.factors,
+            task.early_stopping,
+            (),
+            0,
+            warns=False,
+            converged=task.converged,
+            stop=self.stop,
+        )
         params = self.padded[: task.network.layout.n_params]
         params[:] = task.params[net]
         validation = None

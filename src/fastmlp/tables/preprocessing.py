@@ -238,9 +238,7 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return the preprocessing as a dict of text and numbers, for JSON."""
         columns = [column_to_dict(column) for column in self.columns]
-        return {
-            "columns": columns, "target": self.target.to_dict(), "notes": list(self.notes), "ids": list(self.ids),
-        }  # fmt: skip
+        return {"columns": columns, "target": self.target.to_dict(), "notes": list(self.notes), "ids": list(self.ids)}
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Preprocessing:

@@ -83,7 +83,7 @@ class BestEpoch:
 
     def score(
         self, history: History, memory: TrainState, before_call: Any, first: int, last: int, is_current: bool
-    ) -> tuple[str, int]:  # fmt: skip
+    ) -> tuple[str, int]:
         """Score epochs first <= e < last by the records in `history`.
 
         before_call : parameters before the last kernel call

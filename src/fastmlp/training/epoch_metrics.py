@@ -80,9 +80,13 @@ def _r2(samples: MetricSamples, y_pred: np.ndarray) -> float:
 
 
 METRICS: dict[str, Metric] = {
-    "squared_error": _squared_error, "absolute_error": _absolute_error, "r2": _r2, "accuracy": _accuracy,
-    "log_loss": _log_loss, "roc_auc": _roc_auc,
-}  # fmt: skip
+    "squared_error": _squared_error,
+    "absolute_error": _absolute_error,
+    "r2": _r2,
+    "accuracy": _accuracy,
+    "log_loss": _log_loss,
+    "roc_auc": _roc_auc,
+}
 assert METRICS.keys() == METRIC_SIGNS.keys()
 
 

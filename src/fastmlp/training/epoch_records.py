@@ -58,9 +58,15 @@ def score_epochs(best: Best | None, goal: Converged | None, history: History, fi
 
 
 def write_records(
-    history: History, n: int, memory: TrainState, metric: int, validated: np.ndarray, validated_metric: int | None,
-    best_epoch: int | None, others: dict[str, Any],
-) -> None:  # fmt: skip
+    history: History,
+    n: int,
+    memory: TrainState,
+    metric: int,
+    validated: np.ndarray,
+    validated_metric: int | None,
+    best_epoch: int | None,
+    others: dict[str, Any],
+) -> None:
     """Set the history's records to those of the first n epochs, all at once.
 
     memory : TrainState     has the loss and the accuracy of the training samples for each epoch

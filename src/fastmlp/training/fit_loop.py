@@ -46,9 +46,14 @@ class Fit:
     """
 
     def __init__(
-        self, plan: Plan, data: Samples, validation: tuple[Plan, Samples] | None, params: np.ndarray, options: Options,
+        self,
+        plan: Plan,
+        data: Samples,
+        validation: tuple[Plan, Samples] | None,
+        params: np.ndarray,
+        options: Options,
         history: History,
-    ):  # fmt: skip
+    ):
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
         self._host_params = params
@@ -293,9 +298,17 @@ class Fit:
             layer_factors=self._layer_factors,
         )
         self.plan.backend.train(
-            self.plan.family, team, n_threads, self.plan.net, self.data, course, self.memory, self.plan.work, first,
+            self.plan.family,
+            team,
+            n_threads,
+            self.plan.net,
+            self.data,
+            course,
+            self.memory,
+            self.plan.work,
+            first,
             n_steps,
-        )  # fmt: skip
+        )
 
     def _after_epochs(self, validation_team, first: int, last: int) -> str:
         """Validate, score and call back after epochs first <= e < last; return why training should stop, or ""."""
@@ -330,6 +343,12 @@ class Fit:
         """Bring the history's records to n_epochs epochs."""
         validated_metric = None if self.validation is None else self.validation[1].metric
         write_records(
-            self.history, n_epochs, self.memory, self.data.metric, self._validated, validated_metric,
-            self._search.epoch, {} if self.options.metrics is None else self.options.metrics.records(n_epochs),
-        )  # fmt: skip
+            self.history,
+            n_epochs,
+            self.memory,
+            self.data.metric,
+            self._validated,
+            validated_metric,
+            self._search.epoch,
+            {} if self.options.metrics is None else self.options.metrics.records(n_epochs),
+        )

@@ -13,16 +13,46 @@ from suite.cases.training_case import TrainingCase
 def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((n_samples, sizes[0]), np.float32), rng.integers(0, sizes[-1], n_samples)
-    return TrainingCase(name, "random", "minibatch", "step", sizes, "relu", "softmax", "softmax_cross_entropy", "adam",
-                    1e-3, X, y, batch_size, 10, "random")  # fmt: skip
+    return TrainingCase(
+        name,
+        "random",
+        "minibatch",
+        "step",
+        sizes,
+        "relu",
+        "softmax",
+        "softmax_cross_entropy",
+        "adam",
+        1e-3,
+        X,
+        y,
+        batch_size,
+        10,
+        "random",
+    )
 
 
 def numbers(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
     """A tiny net, which some forms treat otherwise."""
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((24, 2), np.float32), rng.integers(0, 2, (24, 1)).astype(np.float32)
-    return TrainingCase(name, "random", "minibatch", "step", (2, 3, 1), hidden, output, loss, optimizer, rate, X, y,
-                    batch_size, 10, "random")  # fmt: skip
+    return TrainingCase(
+        name,
+        "random",
+        "minibatch",
+        "step",
+        (2, 3, 1),
+        hidden,
+        output,
+        loss,
+        optimizer,
+        rate,
+        X,
+        y,
+        batch_size,
+        10,
+        "random",
+    )
 
 
 TRAININGS = (

@@ -6,10 +6,7 @@ from competitors import Unsupported, many_nets, many_nets_jax, many_nets_numpy, 
 from suite.cases.populations import NAMES, VERIFY_RUNS, PopulationCase
 
 FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy blocked")
-UNSUPPORTED = {
-    "jax vmap": ("adam", "quickprop", "rprop"),
-    "torch batched": ("quickprop", "rprop"),
-}
+UNSUPPORTED = {"jax vmap": ("adam", "quickprop", "rprop"), "torch batched": ("quickprop", "rprop")}
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -14,9 +14,23 @@ TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS.parent / folder) for folder in ("src", "bench", "tests")]
 
 NOT_NEEDED = (  # what pip installs with this project or its extras, but for what is measured beside it
-    "pytest", "scipy", "safetensors", "threadpoolctl", "typer", "click", "rich", "pandas", "pyarrow", "sklearn",
-    "matplotlib", "PIL", "imageio_ffmpeg", "polars", "hypothesis", "mpmath",
-)  # fmt: skip
+    "pytest",
+    "scipy",
+    "safetensors",
+    "threadpoolctl",
+    "typer",
+    "click",
+    "rich",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+    "matplotlib",
+    "PIL",
+    "imageio_ffmpeg",
+    "polars",
+    "hypothesis",
+    "mpmath",
+)
 sys.modules.update(dict.fromkeys(NOT_NEEDED))
 
 import cuda_emulator  # noqa: E402
@@ -52,12 +66,18 @@ cases.population = smaller(cases.population, lambda cupy, *rest: (cupy, 130, 3, 
 cases.single = smaller(
     cases.single,
     lambda cupy, sizes, batch, n_batches, epochs, precision, target, rounds, keep: (
-        cupy, tuple(min(size, 40) for size in sizes), 32, 3, 2, precision, target, 2, keep
+        cupy,
+        tuple(min(size, 40) for size in sizes),
+        32,
+        3,
+        2,
+        precision,
+        target,
+        2,
+        keep,
     ),
-)  # fmt: skip
-cases.nets_in_steps = smaller(
-    cases.nets_in_steps, lambda cupy, sizes, *rest: (cupy, sizes, 3, 8, 3, 1, 2, rest[-1])
-)  # fmt: skip
+)
+cases.nets_in_steps = smaller(cases.nets_in_steps, lambda cupy, sizes, *rest: (cupy, sizes, 3, 8, 3, 1, 2, rest[-1]))
 competitors.Jax = lambda *job, jax=competitors.Jax: (never_ready if job[-1] == "tf32" else jax)(*job)
 run.wait_or_stop = stop_where_one_waits
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0

@@ -61,10 +61,13 @@ def test_wrong_competitors_are_found(precision):
     parts = [batched_population.parts_of(x, NETS) for x in (start, expected)]
     stays = {f"layer {k}'s {'Wb'[which]}": without(*parts, k, which) for k in range(3) for which in range(2)}
     finer = {
-        "last weights": stays.pop("layer 2's W"), "last biases": stays.pop("layer 2's b"), "one net": steps(one_net),
-        "one sample in 32": steps((orders + 1) % len(X)), "the rate": start + 0.67 * (expected - start),
+        "last weights": stays.pop("layer 2's W"),
+        "last biases": stays.pop("layer 2's b"),
+        "one net": steps(one_net),
+        "one sample in 32": steps((orders + 1) % len(X)),
+        "the rate": start + 0.67 * (expected - start),
         "every parameter": expected + 1e-4,
-    }  # fmt: skip
+    }
     wrong = {"start": start, "one step": steps(orders[:1]), "the other way round": steps(orders[::-1]), **stays}
     for name, reached in (wrong | finer if precision == "exact" else wrong).items():
         with pytest.raises(AssertionError, match=rf"{name}: two steps of (weights|biases) end"):

@@ -113,8 +113,10 @@ def test_bare_products_that_cannot_be_replayed(emulated_cuda, why, monkeypatch):
     if why == "refused":
         monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", lambda stream: [][0])
     emulated_cuda.settings.cublas = why == "refused"
-    for case, job in ((cases.single, ((6, 20, 3), 32, 2, 2, "exact", "none")),
-                      (cases.nets_in_steps, ((64, 128, 64, 10), 3, 8, 3, 1))):  # fmt: skip
+    for case, job in (
+        (cases.single, ((6, 20, 3), 32, 2, 2, "exact", "none")),
+        (cases.nets_in_steps, ((64, 128, 64, 10), 3, 8, 3, 1)),
+    ):
         row = case(cupy, *job, 1)
         assert row["limit"] > 0
         said = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
@@ -149,9 +151,7 @@ def test_a_peer_that_breaks_is_left_out():
     makers = {"a": lambda: BROKEN, "b": lambda: [][0], "c": lambda: FINE}
     row = cases.timed({"fastmlp": FINE}, makers, 4, limit=1.0, unit="us")
     assert {name: len(times) for name, times in row["times"].items()} == {"fastmlp": 4, "c": 4}
-    assert row["left_out"] == {
-        "a": "ZeroDivisionError: division by zero", "b": "IndexError: list index out of range"
-    }  # fmt: skip
+    assert row["left_out"] == {"a": "ZeroDivisionError: division by zero", "b": "IndexError: list index out of range"}
     assert (row["pending"], row["notes"], row["limit"], row["unit"]) == ({}, {}, 1.0, "us")
     with pytest.raises(ZeroDivisionError):
         cases.timed({"fastmlp": BROKEN}, {}, 2, limit=1.0)
@@ -164,13 +164,22 @@ def test_what_is_measured_is_kept_at_once():
     ours = {"fastmlp": FINE, cases.LIMIT: FINE}
     cases.timed(ours, {"a": lambda: FINE, "b": lambda: BROKEN}, 3, keep, notes={"graphs": "none"})
     assert [{name: len(times) for name, times in row["times"].items()} for row in kept] == [
-        {"fastmlp": 1}, {"fastmlp": 2}, {"fastmlp": 2}, {"fastmlp": 2, "a": 2}, {"fastmlp": 2, "a": 2},
-        {"fastmlp": 2, "a": 2}, {"fastmlp": 2, "a": 2}, {"fastmlp": 3, "a": 3},
-    ]  # fmt: skip
+        {"fastmlp": 1},
+        {"fastmlp": 2},
+        {"fastmlp": 2},
+        {"fastmlp": 2, "a": 2},
+        {"fastmlp": 2, "a": 2},
+        {"fastmlp": 2, "a": 2},
+        {"fastmlp": 2, "a": 2},
+        {"fastmlp": 3, "a": 3},
+    ]
     assert [row["pending"] for row in kept[1:6]] == [
-        {"a": "not reached", "b": "not reached"}, {"a": "not ready", "b": "not reached"}, {"b": "not reached"},
-        {"b": "not ready"}, {},
-    ]  # fmt: skip
+        {"a": "not reached", "b": "not reached"},
+        {"a": "not ready", "b": "not reached"},
+        {"b": "not reached"},
+        {"b": "not ready"},
+        {},
+    ]
     assert all(row["limit"] > 0 and row["notes"]["graphs"] == "none" for row in kept)
     assert ["rounds" in row["notes"] for row in kept] == [True] * 6 + [False] * 2
 
@@ -189,9 +198,7 @@ SAYS = f"pathlib.Path(sys.argv[sys.argv.index('--into') + 1]).write_text('{json.
 
 def left(why):
     """SAID, where the process has ended for this reason."""
-    return {
-        "times": SAID["times"], "left_out": {"a": "no", "b": f"not ready: {why}"}, "notes": {"ended early": why}
-    }  # fmt: skip
+    return {"times": SAID["times"], "left_out": {"a": "no", "b": f"not ready: {why}"}, "notes": {"ended early": why}}
 
 
 STOPPED = "stopped after 3 s, its share of 8 minutes"
@@ -210,7 +217,7 @@ STOPPED = "stopped after 3 s, its share of 8 minutes"
         ("subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)", {"error": STOPPED}),
     ],
     ids=["fine", "broken", "broken later", "dead", "late", "late with ours", "late with another"],
-)  # fmt: skip
+)
 def test_each_workload_has_a_process(program, expected, tmp_path):
     """What it has said before it ends is kept."""
     path, begun, seconds = tmp_path / "program.py", time.monotonic(), 3.0 if "sleep" in program else 60.0
@@ -243,9 +250,11 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
     """Whatever breaks, the rest is there."""
     saved, row = [], {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {"JAX": "no"}, "limit": 1.0, "target": "x"}
     said = {
-        "devices": {"card": "A Card, 8 GiB", "exclusive": True}, "limits": {"copy GB/s": 2.0},
-        "thresholds": {"error": "no"}, "population 2-2-1, XOR": row | {"notes": {"graphs": "a | b"}},
-    }  # fmt: skip
+        "devices": {"card": "A Card, 8 GiB", "exclusive": True},
+        "limits": {"copy GB/s": 2.0},
+        "thresholds": {"error": "no"},
+        "population 2-2-1, XOR": row | {"notes": {"graphs": "a | b"}},
+    }
 
     def child(name, *_):
         saved.append((tmp_path / "gpu-a-card.json").exists())
@@ -304,9 +313,7 @@ def test_the_whole_command(emulated_cuda, tmp_path):
     assert "Emulated GPU, 8 GiB" in (folder / "gpu-emulated-gpu.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "processors, exclusive, n", [(1, False, 2), (4, False, 4), (64, False, 8), (64, True, 1)]
-)  # fmt: skip
+@pytest.mark.parametrize("processors, exclusive, n", [(1, False, 2), (4, False, 4), (64, False, 8), (64, True, 1)])
 def test_processes_that_run_tests(processors, exclusive, n, monkeypatch):
     monkeypatch.setattr(run, "n_threads_available", lambda: processors)
     assert run.at_once(30, exclusive) == n

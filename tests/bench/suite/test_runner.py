@@ -146,8 +146,11 @@ def test_who_cannot_take_part_is_listed(run_case):
         }
     )
     assert {name: row["status"] for name, row in rows.items()} == {
-        "keras jax": "missing", "jax": "wrong", "torch": "failed", "sklearn": "unsupported",
-    }  # fmt: skip
+        "keras jax": "missing",
+        "jax": "wrong",
+        "torch": "failed",
+        "sklearn": "unsupported",
+    }
     assert rows["keras jax"]["reason"] == "no_such_module_anywhere is not installed"
     assert rows["jax"]["reason"] == "loss off by 0.2 (at most 0.1)"
     assert all(row["seconds"] == [] for row in rows.values())
@@ -178,11 +181,15 @@ def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(run_case):
 def test_compiling_from_nothing_is_measured_once_for_each_kernel(run_case):
     """The first worker of a case loads kernels, a second one with an empty folder compiles what is not known yet."""
     ours = Competitor("fastmlp", "m", kind="ours", chooses_threads=True)
-    answers = iter([
-        {"a": 0.0, "b": 0.0}, {SET_UP: 1.0, "a": 5.0, "b": 7.0},
-        {"a": 0.0},
-        {"a": 0.0, "c": 0.0}, {SET_UP: 1.5, "a": 0.0, "c": 2.0},
-    ])  # fmt: skip
+    answers = iter(
+        [
+            {"a": 0.0, "b": 0.0},
+            {SET_UP: 1.0, "a": 5.0, "b": 7.0},
+            {"a": 0.0},
+            {"a": 0.0, "c": 0.0},
+            {SET_UP: 1.5, "a": 0.0, "c": 2.0},
+        ]
+    )
     make = lambda threads: FakeWorker(0.1, kernels=next(answers))
     found = [run_case({ours: make})[1]["fastmlp"]["compile_seconds"] for _ in range(3)]
     assert found == [13.0, 6.0, 8.5]
@@ -214,9 +221,10 @@ def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
         entry, [Competitor("numpy", "m"), Competitor("jax", "m"), absent], Rules(), "OSError: no room"
     )
     assert [(row["name"], row["status"], row["reason"]) for row in result["rows"]] == [
-        ("numpy", "failed", "OSError: no room"), ("jax", "failed", "OSError: no room"),
+        ("numpy", "failed", "OSError: no room"),
+        ("jax", "failed", "OSError: no room"),
         ("other", "missing", "a_library_that_nobody_has is not installed"),
-    ]  # fmt: skip
+    ]
 
 
 def test_tolerances():

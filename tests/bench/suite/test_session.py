@@ -52,8 +52,24 @@ def test_from_options_to_saved_results(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     saved = tmp_path / "results.json"
     for peers, resume, expected in (("numpy", [], {"numpy"}), ("numpy,torch", ["--resume"], {"numpy", "torch"})):
-        command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider", "-p", "measures_nothing",
-                   "-k", "exp_16384", "--peers", peers, "--save", saved, *resume]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "bench",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "measures_nothing",
+            "-k",
+            "exp_16384",
+            "--peers",
+            peers,
+            "--save",
+            saved,
+            *resume,
+        ]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
         (result,) = json.loads(saved.read_text())["results"]

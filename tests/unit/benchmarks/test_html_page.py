@@ -54,10 +54,16 @@ def test_page_without_curves():
 def test_points_of_curves_lose_as_visibly_as_works():
     """Among the losses, after the works; and each with its figures beside the picture."""
     points = [
-        result(f"p{x}", row("products gemm", [0.5], "limit"), row("fastmlp", [2.0], "ours"), row("jax", [peer]),
-               group="scaling", curve={"name": "a step & its width", "axis": "width w", "x": x})
+        result(
+            f"p{x}",
+            row("products gemm", [0.5], "limit"),
+            row("fastmlp", [2.0], "ours"),
+            row("jax", [peer]),
+            group="scaling",
+            curve={"name": "a step & its width", "axis": "width w", "x": x},
+        )
         for x, peer in ((8, 9.0), (2048, 1.0))
-    ]  # fmt: skip
+    ]
     page = bench_page.page(results(*points, *example()["results"]))
     text = checked(page)
     lost, over = text.split("Where a peer is faster")[1].split("Not measured")[0].split("More than 1.3 times")

@@ -11,12 +11,16 @@ from fastmlp.benchmarks import scaling_plots as bench_pictures
 def points():
     return [
         result(
-            f"p{x}", row("arithmetic", [x * 0.5] * 3, "limit"), row("fastmlp", [x * 1.0, x * 2.0, x * 1.5], "ours"),
-            *([row("jax vmap", [x * 9.0] * 3)] if x > 1 else []), row("fastmlp, own rates", [x * 7.0] * 3, "part"),
-            group="scaling", curve={"name": "a curve", "axis": "nets", "x": x},
+            f"p{x}",
+            row("arithmetic", [x * 0.5] * 3, "limit"),
+            row("fastmlp", [x * 1.0, x * 2.0, x * 1.5], "ours"),
+            *([row("jax vmap", [x * 9.0] * 3)] if x > 1 else []),
+            row("fastmlp, own rates", [x * 7.0] * 3, "part"),
+            group="scaling",
+            curve={"name": "a curve", "axis": "nets", "x": x},
         )
         for x in (1, 10, 100)
-    ]  # fmt: skip
+    ]
 
 
 def test_series():
@@ -40,11 +44,14 @@ def test_times_within_one_power_of_ten_are_labelled_too():
     pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
     near = [
         result(
-            f"t{x}", row("fastmlp", [0.033 / x] * 3, "ours"), row("jax vmap", [0.05 / x] * 3),
-            group="scaling", curve={"name": "a curve", "axis": "threads", "x": x},
+            f"t{x}",
+            row("fastmlp", [0.033 / x] * 3, "ours"),
+            row("jax vmap", [0.05 / x] * 3),
+            group="scaling",
+            curve={"name": "a curve", "axis": "threads", "x": x},
         )
         for x in (1, 2)
-    ]  # fmt: skip
+    ]
     svg = bench_pictures.pictures(results(*near))["a curve"]
     assert {"20 ms", "30 ms", "50 ms"} <= set(re.findall(r"<!-- (.*?) -->", svg))
 

@@ -8,8 +8,13 @@ from fastmlp.benchmarks.tables import duration, times
 
 def test_durations_have_three_digits():
     assert [duration(x) for x in (0.9999e-6, 1e-6, 9.9951e-4, 59.4, 4321.0, 3.14159e-10)] == [
-        "1 us", "1 us", "1 ms", "59.4 s", "4,321 s", "0.314 ns",
-    ]  # fmt: skip
+        "1 us",
+        "1 us",
+        "1 ms",
+        "59.4 s",
+        "4,321 s",
+        "0.314 ns",
+    ]
 
 
 def test_ratios_have_few_digits():

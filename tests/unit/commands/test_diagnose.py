@@ -58,10 +58,14 @@ def verdict_of_page(path):
     return page.split('<p class="title">')[1].split(" <span")[0], page
 
 
-@pytest.mark.parametrize("options, verdict", [
-    (BROAD, "over_fitting"), (["--hidden", "", "--epochs", "60", "--learning-rate", "0.03"], None),
-    (["--hidden", "64", "--epochs", "3", "--schedule", "constant", "--learning-rate", "0.002"], "still_learning"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options, verdict",
+    [
+        (BROAD, "over_fitting"),
+        (["--hidden", "", "--epochs", "60", "--learning-rate", "0.03"], None),
+        (["--hidden", "64", "--epochs", "3", "--schedule", "constant", "--learning-rate", "0.002"], "still_learning"),
+    ],
+)
 def test_diagnose_and_report_say_the_same(run, tmp_path, options, verdict):
     """Of the same net and table: by the table's own parts, and by other rows."""
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)

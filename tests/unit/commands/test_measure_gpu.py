@@ -19,10 +19,14 @@ def rows(*ratios):
 @pytest.mark.parametrize(
     "ratios, wanted",
     [
-        ((0.5, 0.5), 1.0), ((4.0, 2.0), inf), ((0.1, 1.0), inf), ((2.0, 0.5), sqrt(10.0)), ((4.0, 0.5), 10 ** (2 / 3)),
-        ((2.0, 0.5, 2.0, 0.5, 0.1), 10 ** 2.5),
+        ((0.5, 0.5), 1.0),
+        ((4.0, 2.0), inf),
+        ((0.1, 1.0), inf),
+        ((2.0, 0.5), sqrt(10.0)),
+        ((4.0, 0.5), 10 ** (2 / 3)),
+        ((2.0, 0.5, 2.0, 0.5, 0.1), 10**2.5),
     ],
-)  # fmt: skip
+)
 def test_crossing(ratios, wanted):
     """In the middle of two sizes, in logarithms, if one side is as far ahead as the other; the last such place."""
     assert crossing(rows(*ratios)) == pytest.approx(wanted)

@@ -81,8 +81,9 @@ def test_the_table():
     print_metrics([PartMetrics("test", 1200, figures, {**figures, "RMSE": 61766.1376})], console)
     rows = [line.split("│")[1:-1] for line in console.file.getvalue().splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row[:3]] for row in rows] == [
-        ["test", "1,200", "1.0000"], ["baseline", "1,200", "61,766.1"],
-    ]  # fmt: skip
+        ["test", "1,200", "1.0000"],
+        ["baseline", "1,200", "61,766.1"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,15 @@ def test_each_bug_is_named(bug):
         assert verdict_on(net, losses).verdict == bug.verdict, seed
 
 
-@pytest.mark.parametrize("name, low, high", [("double sigmoid", 0.5, 0.5), ("positive weights", 0.5, 0.5),
-                                             ("independent outputs", 0.5, 0.5), ("wrong sign", 1.0, 1.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, low, high",
+    [
+        ("double sigmoid", 0.5, 0.5),
+        ("positive weights", 0.5, 0.5),
+        ("independent outputs", 0.5, 0.5),
+        ("wrong sign", 1.0, 1.0),
+    ],
+)
 def test_outputs_are_stuck_as_they_were(name, low, high):
     bug = next(bug for bug in BUGS if bug.name == name)
     outputs = trained(bug)[0].predict(X)

@@ -52,8 +52,11 @@ def test_the_line_comes_and_goes(at_once, monkeypatch):
 def test_what_is_soon_done_needs_no_words(monkeypatch):
     monkeypatch.setattr(compile_notice, "SHOW_AFTER", 3600.0)
     assert shown(monkeypatch, compile_something) == ""
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer) and thread.is_alive()
-                and not thread.finished.is_set()]  # fmt: skip
+    assert not [
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, threading.Timer) and thread.is_alive() and not thread.finished.is_set()
+    ]
 
 
 def test_it_comes_while_the_compiler_is_at_work(monkeypatch):
@@ -139,13 +142,18 @@ def xor():
 
 
 CASES = [
-    (lambda: fit(1), True), (lambda: fit(0), False), (lambda: fit(2), True),
+    (lambda: fit(1), True),
+    (lambda: fit(0), False),
+    (lambda: fit(2), True),
     (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR[0]), True),
-    (lambda: fit_nets((2, 2, 1), 1), True), (lambda: fit_nets((2, 2, 1), 0), False),
-    (lambda: fit_nets((2, 100, 1), 1), True), (lambda: fit_nets((2, 100, 1), 0), False),
+    (lambda: fit_nets((2, 2, 1), 1), True),
+    (lambda: fit_nets((2, 2, 1), 0), False),
+    (lambda: fit_nets((2, 100, 1), 1), True),
+    (lambda: fit_nets((2, 100, 1), 0), False),
     (lambda: fastmlp.sweep(*XOR, {}, n=1, cv=2, epochs=1, verbose=0), False),
-    (classify, True), (xor, True),
-]  # fmt: skip
+    (classify, True),
+    (xor, True),
+]
 
 
 @pytest.mark.parametrize("work, expected", CASES)

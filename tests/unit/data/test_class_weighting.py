@@ -42,9 +42,13 @@ def test_both_ways_to_hold_out_are_one(samples, class_weight, weighted):
     params = net.params.copy()
     net.reset()
     given = net.fit(
-        *training[:2], epochs=5, sample_weight=training[2], class_weight=class_weight, validation_data=held_out,
+        *training[:2],
+        epochs=5,
+        sample_weight=training[2],
+        class_weight=class_weight,
+        validation_data=held_out,
         verbose=0,
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(by_share.validation_loss, given.validation_loss, rtol=1e-12)
     np.testing.assert_allclose(by_share.validation_accuracy, given.validation_accuracy, rtol=1e-12)
     np.testing.assert_allclose(by_share.loss, given.loss, rtol=1e-12)

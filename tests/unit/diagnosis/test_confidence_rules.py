@@ -33,10 +33,16 @@ def test_noise_of_dropout_is_no_high_learning_rate(seed):
     assert "learning_rate_too_high" not in found.others
 
 
-@pytest.mark.parametrize("dropout, hidden, verdicts", [
-    (0.5, (32, 32), HEALTHY), (0.7, (32, 32), HEALTHY), (0.8, (32, 32), ("dropout_too_high",)),
-    (0.9, (32, 32), ("dropout_too_high",)), (0.95, (16, 16), ("dropout_too_high",)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "dropout, hidden, verdicts",
+    [
+        (0.5, (32, 32), HEALTHY),
+        (0.7, (32, 32), HEALTHY),
+        (0.8, (32, 32), ("dropout_too_high",)),
+        (0.9, (32, 32), ("dropout_too_high",)),
+        (0.95, (16, 16), ("dropout_too_high",)),
+    ],
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_dropout_is_named_where_it_keeps_a_net_from_learning(dropout, hidden, verdicts, seed):
     found = relu(hidden, optimizer=Adam(1e-3), dropout=dropout, random_state=seed)
@@ -85,20 +91,34 @@ def test_a_class_of_one_or_two_says_nothing_about_the_order_of_the_labels(n_rare
 # ---- what the optimiser does besides
 
 
-@pytest.mark.parametrize("optimizer", [
-    SGD(0.1, weight_decay=1.0), SGD(0.1, weight_decay=3.0), SGD(0.1, weight_decay=5.0),
-    AdamW(0.01, weight_decay=10.0), AdamW(0.01, weight_decay=30.0),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.1, weight_decay=1.0),
+        SGD(0.1, weight_decay=3.0),
+        SGD(0.1, weight_decay=5.0),
+        AdamW(0.01, weight_decay=10.0),
+        AdamW(0.01, weight_decay=30.0),
+    ],
+    ids=str,
+)
 def test_weight_decay_is_named(optimizer):
     found = relu((16,), optimizer=optimizer)
     assert found.verdict == "weight_decay_too_high"
     assert found.remedy.startswith(f"Lower weight_decay from {optimizer.weight_decay:g} to ")
 
 
-@pytest.mark.parametrize("optimizer", [
-    SGD(0.1, weight_decay=0.01), AdamW(0.01), AdamW(0.01, weight_decay=1.0), SGD(0.1, clip_norm=1.0),
-    Adam(0.01, clip_norm=1e-5),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.1, weight_decay=0.01),
+        AdamW(0.01),
+        AdamW(0.01, weight_decay=1.0),
+        SGD(0.1, clip_norm=1.0),
+        Adam(0.01, clip_norm=1e-5),
+    ],
+    ids=str,
+)
 def test_what_does_no_harm_is_not_named(optimizer):
     assert relu((16,), optimizer=optimizer).is_healthy
 

@@ -149,10 +149,10 @@ def test_the_bounds_of_ones_own_activation():
     assert "my_sigmoid" in found.evidence["output range"]
 
 
-@pytest.mark.parametrize("formula, high", [
-    (lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z)))), 0.731),
-    (lambda z: 1 / (1 + 1 / (1 + np.exp(z))), 1.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "formula, high",
+    [(lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z)))), 0.731), (lambda z: 1 / (1 + 1 / (1 + np.exp(z))), 1.0)],
+)
 def test_double_sigmoids_are_seen_in_the_outputs(formula, high):
     """Trained as well as it can be, or not at all."""
     X, y = data.moons(1)

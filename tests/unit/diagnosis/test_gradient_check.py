@@ -43,18 +43,21 @@ def test_a_right_one():
     assert str(found).startswith("The gradient is right: 9 of 9 entries")
 
 
-@pytest.mark.parametrize("place, change, kind, text", [
-    (2, lambda g: 2 * g, "factor", "dW of layer 2 is twice the true value"),
-    (0, lambda g: -g, "factor", "dW of layer 1 is minus the true value"),
-    (3, lambda g: g / 2, "factor", "bias gradient of layer 2 is half the true value"),
-    (2, lambda g: 6 * g, "factor", "6 times the true value, as if a sum stood for a mean over 6"),
-    (0, lambda g: g / 3, "factor", "1/3 of the true value, as if it were divided by 3 once too often"),
-    (0, lambda g: 1.37 * g, "factor", "dW of layer 1 is 1.37 times the true value"),
-    (1, lambda g: 0 * g, "missing", "bias gradient of layer 1 is missing"),
-    (0, lambda g: g.T.copy(), "transposed", "dW of layer 1 is transposed"),
-    (0, lambda g: g[::-1] ** 2, "wrong", "dW of layer 1 is wrong, the angle to the true one is"),
-    (2, lambda g: g * np.nan, "not finite", "dW of layer 2 is not finite"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "place, change, kind, text",
+    [
+        (2, lambda g: 2 * g, "factor", "dW of layer 2 is twice the true value"),
+        (0, lambda g: -g, "factor", "dW of layer 1 is minus the true value"),
+        (3, lambda g: g / 2, "factor", "bias gradient of layer 2 is half the true value"),
+        (2, lambda g: 6 * g, "factor", "6 times the true value, as if a sum stood for a mean over 6"),
+        (0, lambda g: g / 3, "factor", "1/3 of the true value, as if it were divided by 3 once too often"),
+        (0, lambda g: 1.37 * g, "factor", "dW of layer 1 is 1.37 times the true value"),
+        (1, lambda g: 0 * g, "missing", "bias gradient of layer 1 is missing"),
+        (0, lambda g: g.T.copy(), "transposed", "dW of layer 1 is transposed"),
+        (0, lambda g: g[::-1] ** 2, "wrong", "dW of layer 1 is wrong, the angle to the true one is"),
+        (2, lambda g: g * np.nan, "not finite", "dW of layer 2 is not finite"),
+    ],
+)
 def test_a_wrong_one_is_named(place, change, kind, text):
     found = check_gradients(backprop(replaced(place, change)), params())
     assert not found.ok

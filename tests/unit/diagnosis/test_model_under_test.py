@@ -71,13 +71,16 @@ def test_label_smoothing_is_in_the_loss(rng):
     np.testing.assert_allclose(subject.gradient(X, np.eye(3)[y])[0], gradient, atol=1e-13)
 
 
-@pytest.mark.parametrize("low, high, function", [
-    (0.5, 0.7311, lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z))))),
-    (0.5, 1.0, lambda z: 1 / (1 + 1 / (1 + np.exp(z)))),
-    (-1.0, 1.0, np.sin),
-    (-np.inf, np.inf, lambda z: 3 * z),
-    (0.0, np.inf, lambda z: np.maximum(z, 0)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "low, high, function",
+    [
+        (0.5, 0.7311, lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z))))),
+        (0.5, 1.0, lambda z: 1 / (1 + 1 / (1 + np.exp(z)))),
+        (-1.0, 1.0, np.sin),
+        (-np.inf, np.inf, lambda z: 3 * z),
+        (0.0, np.inf, lambda z: np.maximum(z, 0)),
+    ],
+)
 def test_bounds_of_a_users_activation(low, high, function):
     row = own_activation(function)
     np.testing.assert_allclose([row.low, row.high], [low, high], atol=2e-3)
@@ -88,8 +91,10 @@ def test_slope_of_a_users_activation():
     np.testing.assert_allclose(row.derivative(z), 1 - np.tanh(z) ** 2, atol=1e-8)
 
 
-@pytest.mark.parametrize("given, name", [("linear", "identity"), ("logistic", "sigmoid"), ("ReLU", "relu"),
-                                         ("LeakyReLU", "leaky_relu"), ("swish", "silu")])  # fmt: skip
+@pytest.mark.parametrize(
+    "given, name",
+    [("linear", "identity"), ("logistic", "sigmoid"), ("ReLU", "relu"), ("LeakyReLU", "leaky_relu"), ("swish", "silu")],
+)
 def test_names_of_other_libraries(given, name):
     assert activation_row(given, hidden=True).name == name
 

@@ -22,11 +22,14 @@ def warned(caught):
 ENTROPY, LINEAR = {"loss": "binary_cross_entropy"}, {"hidden_activation": "identity", "loss": "huber"}
 
 
-@pytest.mark.parametrize("settings, fit, text", [
-    ({"init": "zeros", **ENTROPY}, {"optimizer": SGD(0.1)}, "the loss has stayed at the base rate's, 0.6931"),
-    ({"hidden_activation": "relu", **ENTROPY}, {"optimizer": SGD(10.0)}, "above the base rate's, 0.6931"),
-    (LINEAR, {"optimizer": Adam(2.0), "batch_size": 16}, "the learning rate is too high"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, fit, text",
+    [
+        ({"init": "zeros", **ENTROPY}, {"optimizer": SGD(0.1)}, "the loss has stayed at the base rate's, 0.6931"),
+        ({"hidden_activation": "relu", **ENTROPY}, {"optimizer": SGD(10.0)}, "above the base rate's, 0.6931"),
+        (LINEAR, {"optimizer": Adam(2.0), "batch_size": 16}, "the learning rate is too high"),
+    ],
+)
 def test_warns_once_in_one_line(settings, fit, text):
     X, y = data.moons(0)
     with warnings.catch_warnings(record=True) as caught:

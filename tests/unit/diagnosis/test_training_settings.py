@@ -9,18 +9,39 @@ from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.diagnosis.training_settings import TrainingSettings, optimizer_from_text, updates_of
 
 
-@pytest.mark.parametrize("optimizer", [
-    SGD(0.1), SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.5, nesterov=True, clip_norm=2.0), Adam(0.02),
-    AdamW(0.01, weight_decay=0.3), RMSprop(), Adagrad(), Quickprop(), Rprop(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.1),
+        SGD(0.1, momentum=0.9),
+        SGD(0.1, momentum=0.5, nesterov=True, clip_norm=2.0),
+        Adam(0.02),
+        AdamW(0.01, weight_decay=0.3),
+        RMSprop(),
+        Adagrad(),
+        Quickprop(),
+        Rprop(),
+    ],
+)
 def test_an_optimiser_is_read_back_from_its_text(optimizer):
     assert optimizer_from_text(repr(optimizer)) == optimizer
 
 
-@pytest.mark.parametrize("text", [
-    "", "None", "Adam", "Adam(", "Adam(learning_rate=-1)", "Adam(learning_rate=open('x'))", "print(1)",
-    "Optimizer.x(1)", "History()", "(" * 5000,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "None",
+        "Adam",
+        "Adam(",
+        "Adam(learning_rate=-1)",
+        "Adam(learning_rate=open('x'))",
+        "print(1)",
+        "Optimizer.x(1)",
+        "History()",
+        "(" * 5000,
+    ],
+)
 def test_other_text_is_no_optimiser(text):
     assert optimizer_from_text(text) is None
 
@@ -29,9 +50,15 @@ def test_a_net_from_a_file_was_trained_as_it_was(tmp_path):
     X, y = data.moons(0)
     net = fastmlp.MLP((2, 8, 1), loss="binary_cross_entropy", random_state=0)
     history = net.fit(
-        X, y, epochs=20, optimizer=Adam(0.01, clip_norm=1.0), validation_fraction=0.2, early_stopping=5,
-        schedule="cosine", verbose=0,
-    )  # fmt: skip
+        X,
+        y,
+        epochs=20,
+        optimizer=Adam(0.01, clip_norm=1.0),
+        validation_fraction=0.2,
+        early_stopping=5,
+        schedule="cosine",
+        verbose=0,
+    )
     net.save(tmp_path / "net.safetensors")
     loaded = fastmlp.load(tmp_path / "net.safetensors")
     known = updates_of(history, net, None)

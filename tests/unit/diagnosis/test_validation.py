@@ -72,8 +72,9 @@ def test_following_the_remedy_helps(capsys):
     assert np.mean(list(outcomes.values())) >= HELPED, [title for title, ok in outcomes.items() if not ok]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.verdict == "plateau" and case.cure is not None],
-                         ids=lambda case: case.title)  # fmt: skip
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.verdict == "plateau" and case.cure is not None], ids=lambda case: case.title
+)
 def test_the_first_remedy_for_a_plateau_solves_most(case, capsys):
     """Another start, or another optimiser at a saddle: what the sentence begins with is what the cure does."""
     solved = []

@@ -39,11 +39,28 @@ def test_names_are_unique_and_snake_case():
 
 def test_the_verdicts_that_were_asked_for():
     assert {
-        "converged", "still_learning", "base_rate", "saturated_units", "dead_units", "symmetric_units",
-        "vanishing_gradient", "exploding_gradient", "learning_rate_too_high", "learning_rate_too_low", "plateau",
-        "unscaled_inputs", "constant_inputs", "shuffled_labels", "constant_labels", "mis_encoded_labels",
-        "unreachable_targets", "positive_weights", "too_small", "over_fitting", "not_finite",
-    } <= set(NAMES)  # fmt: skip
+        "converged",
+        "still_learning",
+        "base_rate",
+        "saturated_units",
+        "dead_units",
+        "symmetric_units",
+        "vanishing_gradient",
+        "exploding_gradient",
+        "learning_rate_too_high",
+        "learning_rate_too_low",
+        "plateau",
+        "unscaled_inputs",
+        "constant_inputs",
+        "shuffled_labels",
+        "constant_labels",
+        "mis_encoded_labels",
+        "unreachable_targets",
+        "positive_weights",
+        "too_small",
+        "over_fitting",
+        "not_finite",
+    } <= set(NAMES)
 
 
 @pytest.mark.parametrize("row", VERDICTS, ids=NAMES)
@@ -74,7 +91,9 @@ def test_every_fact_is_used():
     assert {name for row in VERDICTS for name in row.facts} == set(FACTS)
 
 
-@pytest.mark.parametrize("value, text", [(0.5, "0.5"), (1234.5, "1,230"), (2e-7, "2e-07"), (0.0, "0"), (3e8, "3e+08"),
-                                         (float("nan"), "nan"), (12.0, "12")])  # fmt: skip
+@pytest.mark.parametrize(
+    "value, text",
+    [(0.5, "0.5"), (1234.5, "1,230"), (2e-7, "2e-07"), (0.0, "0"), (3e8, "3e+08"), (float("nan"), "nan"), (12.0, "12")],
+)
 def test_numbers_in_sentences(value, text):
     assert number(value) == text

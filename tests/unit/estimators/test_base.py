@@ -36,17 +36,25 @@ def data(rng):
 @pytest.mark.parametrize(
     "convert",
     (
-        list, np.asfortranarray, lambda X: X[::-1][::-1], lambda X: X.astype(np.float32), sp.csr_matrix, sp.csc_array,
-        sp.coo_matrix, lambda X: pd.DataFrame(X), lambda X: pd.DataFrame(X, columns=list("abc")),
+        list,
+        np.asfortranarray,
+        lambda X: X[::-1][::-1],
+        lambda X: X.astype(np.float32),
+        sp.csr_matrix,
+        sp.csc_array,
+        sp.coo_matrix,
+        lambda X: pd.DataFrame(X),
+        lambda X: pd.DataFrame(X, columns=list("abc")),
         lambda X: pl.DataFrame(X, schema=list("abc")),
     ),
-)  # fmt: skip
+)
 def test_forms_of_X(data, convert):
     X, y = data
     expected = MLPClassifier(**SMALL).fit(X, y)
     clf = MLPClassifier(**SMALL).fit(convert(X), y)
-    np.testing.assert_array_equal(clf.predict_proba(convert(X)).astype(np.float32),
-                                  expected.predict_proba(X).astype(np.float32))  # fmt: skip
+    np.testing.assert_array_equal(
+        clf.predict_proba(convert(X)).astype(np.float32), expected.predict_proba(X).astype(np.float32)
+    )
     assert clf.n_features_in_ == 3
 
 
@@ -173,8 +181,11 @@ def test_metadata_routing(data):
         found = cross_validate(clf, X, y, cv=2, params={"sample_weight": weights}, return_estimator=True)
         plain = cross_validate(
             MLPClassifier(**SMALL).set_fit_request(sample_weight=False).set_score_request(sample_weight=False),
-            X, y, cv=2, return_estimator=True,
-        )  # fmt: skip
+            X,
+            y,
+            cv=2,
+            return_estimator=True,
+        )
     assert not np.array_equal(found["estimator"][0].coefs_[0], plain["estimator"][0].coefs_[0])
 
 

@@ -68,8 +68,12 @@ def compare(their, our, data, settings, tolerance=5e-4, **fit):
         a.fit(*data, **fit)
         b.fit(*data, **fit)
     assert (a.n_iter_, a.t_, a.n_layers_, a.n_outputs_, a.out_activation_) == (
-        b.n_iter_, b.t_, b.n_layers_, b.n_outputs_, b.out_activation_,
-    )  # fmt: skip
+        b.n_iter_,
+        b.t_,
+        b.n_layers_,
+        b.n_outputs_,
+        b.out_activation_,
+    )
     assert b.loss_ == pytest.approx(a.loss_, rel=tolerance)
     if settings.get("solver") != "lbfgs":
         np.testing.assert_allclose(b.loss_curve_, a.loss_curve_, rtol=tolerance)

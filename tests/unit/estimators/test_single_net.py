@@ -292,9 +292,12 @@ def test_early_stopping_on_a_table_is_silent(cls, y, settings, rng):
     X = pandas.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
     column = X["a"].to_numpy()
     targets = {
-        "ones": np.ones(60), "classes": np.arange(60) % 2, "labels": (X.to_numpy() > 0).astype(int), "one": column,
+        "ones": np.ones(60),
+        "classes": np.arange(60) % 2,
+        "labels": (X.to_numpy() > 0).astype(int),
+        "one": column,
         "two": X.to_numpy(),
-    }[y]  # fmt: skip
+    }[y]
     est = cls(**SMALL, early_stopping=True, max_iter=5, validation_fraction=0.3, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

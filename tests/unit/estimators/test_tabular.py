@@ -35,8 +35,15 @@ def test_classes(table):
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
     np.testing.assert_allclose(np.exp(clf.predict_log_proba(X)), p)
     assert clf.encoded_feature_names() == [
-        "size", "colour = blue", "colour = green", "colour = red", "age", "age is missing", "new = False", "new = True",
-    ]  # fmt: skip
+        "size",
+        "colour = blue",
+        "colour = green",
+        "colour = red",
+        "age",
+        "age is missing",
+        "new = False",
+        "new = True",
+    ]
     assert isinstance(clf.net_, Population)
     assert clf.n_iter_ <= 40
 
@@ -115,13 +122,14 @@ OTHER_TYPES = {
     "categories": lambda X: X.astype({"new": "category", "colour": "category"}),
     "arrow types": lambda X: pa.Table.from_pandas(X).to_pandas(types_mapper=pd.ArrowDtype),
     "arrow": lambda X: pa.Table.from_pandas(X),
-    "arrow dictionary": lambda X: pa.table({"size": X["size"], "colour": pa.array(X["colour"]).dictionary_encode(),
-                                            "age": X["age"], "new": X["new"]}),
+    "arrow dictionary": lambda X: pa.table(
+        {"size": X["size"], "colour": pa.array(X["colour"]).dictionary_encode(), "age": X["age"], "new": X["new"]}
+    ),
     "record batch": lambda X: pa.RecordBatch.from_pandas(X),
     "polars": lambda X: pl.from_pandas(X),
     "polars categories": lambda X: pl.from_pandas(X).with_columns(pl.col("colour").cast(pl.Categorical)),
     "dictionaries": lambda X: X.to_dict("records"),
-}  # fmt: skip
+}
 BY_POSITION = {
     "array of objects": lambda X: X.to_numpy(),
     "array of text": lambda X: X.to_numpy().astype(str),
@@ -191,8 +199,9 @@ def test_most_cells_of_a_column_are_not_as_in_training(fitted):
     clf.predict(few)  # says nothing
     notes = clf.notes_on(few)
     assert [note.split(" in 1 of 200 cells")[0] for note in notes] == [
-        "Column 'size' is missing", "Column 'colour' has categories unseen in training",
-    ]  # fmt: skip
+        "Column 'size' is missing",
+        "Column 'colour' has categories unseen in training",
+    ]
 
 
 def test_names_of_several_levels(table):

@@ -60,9 +60,14 @@ def result():
     rng = np.random.default_rng(3)
     times = np.round(60 + 25 * rng.standard_normal(400).clip(-2, 3))
     return SimpleNamespace(
-        epoch_statistics=EpochStatistics(times, 520), n_nets=520, n_converged=400, success_rate=400 / 520,
-        claim="converged", success_interval=wilson_interval(400, 520), epochs=np.full(520, 200),
-    )  # fmt: skip
+        epoch_statistics=EpochStatistics(times, 520),
+        n_nets=520,
+        n_converged=400,
+        success_rate=400 / 520,
+        claim="converged",
+        success_interval=wilson_interval(400, 520),
+        epochs=np.full(520, 200),
+    )
 
 
 def population():
@@ -91,13 +96,11 @@ PICTURES = {
         population(), XOR, TARGETS, verdicts=7 * ["converged"] + 5 * ["learning"], most=4, ax=ax
     ),
     "landscape": lambda ax: plots.landscape(xor_net(), XOR, TARGETS, resolution=21, ax=ax),
-    "landscape_path": lambda ax: plots.landscape(
-        xor_net(), XOR, TARGETS, snapshots=snapshots(), resolution=21, ax=ax
-    ),
+    "landscape_path": lambda ax: plots.landscape(xor_net(), XOR, TARGETS, snapshots=snapshots(), resolution=21, ax=ax),
     "layers": lambda ax: plots.layers(recorder(), ax=ax),
     "confusion": lambda ax: plots.confusion(*three_classes(), ax=ax),
     "calibration": lambda ax: plots.calibration(*three_classes(), ax=ax),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -14,10 +14,14 @@ from fastmlp.convergence import EpochStatistics, wilson_interval
 def result(times, n_nets, limit=1000):
     times = np.asarray(times, float)
     return SimpleNamespace(
-        epoch_statistics=EpochStatistics(times, n_nets), n_nets=n_nets, n_converged=len(times),
-        success_rate=len(times) / n_nets, claim="converged", success_interval=wilson_interval(len(times), n_nets),
+        epoch_statistics=EpochStatistics(times, n_nets),
+        n_nets=n_nets,
+        n_converged=len(times),
+        success_rate=len(times) / n_nets,
+        claim="converged",
+        success_interval=wilson_interval(len(times), n_nets),
         epochs=np.full(n_nets, limit),
-    )  # fmt: skip
+    )
 
 
 def heights(ax):

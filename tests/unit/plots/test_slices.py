@@ -15,9 +15,12 @@ def test_directions_are_scaled_unit_by_unit(rng):
         b[:] = rng.normal(size=b.shape)
     for direction in random_directions(net, rng):
         layers = zip(
-            net.network.layout.weights(direction), net.network.layout.biases(direction), net.weights, net.biases,
+            net.network.layout.weights(direction),
+            net.network.layout.biases(direction),
+            net.weights,
+            net.biases,
             strict=True,
-        )  # fmt: skip
+        )
         for dW, db, W, b in layers:
             own = np.linalg.norm(np.vstack([W, b]), axis=0)
             np.testing.assert_allclose(np.linalg.norm(np.vstack([dW, db]), axis=0), own, rtol=1e-5)

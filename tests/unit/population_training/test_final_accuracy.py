@@ -72,9 +72,13 @@ def test_all_ways_of_training_agree_with_a_pass_after_it(fit, rows):
     weight = np.resize(WEIGHTS, rows) if "sample_weight" in options else None
     pop = population(sizes, 70, **settings)
     result = pop.fit(
-        X, y, epochs=40, optimizer=fastmlp.Adam(np.geomspace(1e-3, 0.3, 70)), verbose=0,
+        X,
+        y,
+        epochs=40,
+        optimizer=fastmlp.Adam(np.geomspace(1e-3, 0.3, 70)),
+        verbose=0,
         **{**options, "sample_weight": weight},
-    )  # fmt: skip
+    )
     found = pop.evaluate(X, y, sample_weight=weight)["accuracy"] >= ALL_RIGHT
     np.testing.assert_array_equal(result.converged, found)
     assert 0 < result.n_converged < 70

@@ -79,9 +79,14 @@ def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
     def train(up_to):
         monkeypatch.setattr(fastmlp.execution.dispatch, "WIDE_UP_TO_PARAMS", up_to)
         pop = Population(
-            (2, 2, 1), 150, hidden_activation="tanh", output_activation="sigmoid", random_state=1, dtype=dtype,
+            (2, 2, 1),
+            150,
+            hidden_activation="tanh",
+            output_activation="sigmoid",
+            random_state=1,
+            dtype=dtype,
             l2=1e-3 if name == "penalties" else 0.0,
-        )  # fmt: skip
+        )
         return pop, pop.fit(XOR, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
     network = Population((2, 2, 1), 1).network
@@ -280,12 +285,12 @@ def test_interruption_in_an_attempt_that_is_not_the_last(monkeypatch):
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     result = Population((2, 2, 1), 200, random_state=0).fit(
         XOR, XOR_Y, epochs=100, converged=1e-9, restart_after=1, verbose=0
-    )  # fmt: skip
+    )
     assert result.interrupted
     assert (result.n_finished, set(result.stopped_by)) == (0, {"interrupt"})
     last = Population((2, 2, 1), 200, random_state=0).fit(
         XOR, XOR_Y, epochs=1, converged=1e-9, restart_after=1, verbose=0
-    )  # fmt: skip
+    )
     assert last.n_finished == 200
 
 

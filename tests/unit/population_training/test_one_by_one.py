@@ -40,10 +40,16 @@ def test_who_trains_in_lanes():
     tiny = Network.build((2, 2, 1), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
     large = Network.build((64, 64, 10), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
     for n_nets, rows, shuffle, net, expected in (
-        (5, 32, True, network, False), (10, 32, True, network, False), (100, 32, True, network, True),
-        (8, 4, False, network, True), (8, 100, False, tiny, True), (8, 100, True, tiny, False),
-        (100_000, 4, False, tiny, True), (1, 4, False, tiny, False), (1000, 200, True, large, False),
-    ):  # fmt: skip
+        (5, 32, True, network, False),
+        (10, 32, True, network, False),
+        (100, 32, True, network, True),
+        (8, 4, False, network, True),
+        (8, 100, False, tiny, True),
+        (8, 100, True, tiny, False),
+        (100_000, 4, False, tiny, True),
+        (1, 4, False, tiny, False),
+        (1000, 200, True, large, False),
+    ):
         assert choose_nets_family(net, n_nets, rows, cpu, f4, shuffle=shuffle) == (
             "population_simd" if expected else "one_by_one"
         )
@@ -85,10 +91,12 @@ def test_own_dropout(samples):
 def test_early_stopping(monitor, batch_size, samples):
     X, y = samples
     fit = {
-        "epochs": 300, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.1),
+        "epochs": 300,
+        "batch_size": batch_size,
+        "optimizer": fastmlp.Adam(0.1),
         "validation_data": (X[:9] + 0.3, y[:9]),
         "early_stopping": EarlyStopping(patience=5, monitor=monitor, min_delta=1e-4),
-    }  # fmt: skip
+    }
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     pop = Population(SIZES, N_NETS, **settings, random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)

@@ -34,8 +34,10 @@ def test_callbacks_may_look_ahead(rng):
 
 def test_the_most_curious_callback_decides(rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
-    for others in ({"callbacks": [Patient(4), lambda epoch, history: None]},
-                   {"callbacks": Patient(4), "validation_data": (X, y)}):  # fmt: skip
+    for others in (
+        {"callbacks": [Patient(4), lambda epoch, history: None]},
+        {"callbacks": Patient(4), "validation_data": (X, y)},
+    ):
         patient = others["callbacks"][0] if isinstance(others["callbacks"], list) else others["callbacks"]
         MLP((2, 3, 1), random_state=0).fit(X, y, epochs=3, batch_size=8, **others)
         assert patient.calls == [(0, 1), (1, 2), (2, 3)]

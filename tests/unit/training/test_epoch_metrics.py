@@ -62,9 +62,14 @@ def test_against_scikit_learn(task, name, weights):
     net = MLP(sizes, loss=loss, random_state=0)
     held = (X[40:], y[40:]) if weights is None else (X[40:], y[40:], weights[40:])
     history = net.fit(
-        X[:40], y[:40], epochs=3, batch_size=8, metrics=name, validation_data=held,
+        X[:40],
+        y[:40],
+        epochs=3,
+        batch_size=8,
+        metrics=name,
+        validation_data=held,
         sample_weight=None if weights is None else weights[:40],
-    )  # fmt: skip
+    )
     for record, part in ((history.metrics, slice(0, 40)), (history.validation_metrics, slice(40, 60))):
         assert record[name].shape == (3,)
         w = None if weights is None else weights[part]
@@ -102,9 +107,16 @@ def test_early_stopping_by_a_metric():
     net = MLP((3, 16, 1), loss="binary_cross_entropy", random_state=0)
     rule = EarlyStopping(5, "validation_squared_error")
     history = net.fit(
-        X, TWO, epochs=3000, batch_size=8, validation_data=(X[:20], RNG.integers(2, size=20)), metrics="squared_error",
-        early_stopping=rule, optimizer=fastmlp.Adam(0.05), verbose=0,
-    )  # fmt: skip
+        X,
+        TWO,
+        epochs=3000,
+        batch_size=8,
+        validation_data=(X[:20], RNG.integers(2, size=20)),
+        metrics="squared_error",
+        early_stopping=rule,
+        optimizer=fastmlp.Adam(0.05),
+        verbose=0,
+    )
     record = history.validation_metrics["squared_error"]
     assert history.stopped_by == "early_stopping"
     assert len(record) == len(history.metrics["squared_error"]) == history.epochs < 3000
@@ -128,8 +140,15 @@ def test_records_by_name_and_in_a_file(tmp_path):
     )
     assert history.record("validation_sse") is history.validation_metrics["sse"]
     assert list(history.records()) == [
-        "loss", "accuracy", "validation_loss", "validation_accuracy", "mine", "sse", "validation_mine", "validation_sse"
-    ]  # fmt: skip
+        "loss",
+        "accuracy",
+        "validation_loss",
+        "validation_accuracy",
+        "mine",
+        "sse",
+        "validation_mine",
+        "validation_sse",
+    ]
     assert "validation_mine=7" in repr(history)
     with pytest.raises(ValueError, match=r"Unknown record 'r2'.*validation_sse"):
         history.record("r2")

@@ -87,9 +87,13 @@ def test_accuracy_over_batches(loss, y, k, batch_size):
 def test_validation_is_measured_after_each_epoch():
     net, seen = make(), []
     history = net.fit(
-        X[:15], Y[:15], epochs=4, validation_data=(X[15:], Y[15:]), verbose=0,
+        X[:15],
+        Y[:15],
+        epochs=4,
+        validation_data=(X[15:], Y[15:]),
+        verbose=0,
         callbacks=[lambda epoch, history: seen.append(net.evaluate(X[15:], Y[15:])["loss"])],
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(history.validation_loss, seen, rtol=1e-12)
     assert history.validation_accuracy is None
 
@@ -99,9 +103,13 @@ def test_records_grow_in_place():
     seen = []
     net = make()
     net.fit(
-        X, Y, epochs=20, validation_data=(X, Y), verbose=0,
+        X,
+        Y,
+        epochs=20,
+        validation_data=(X, Y),
+        verbose=0,
         callbacks=[lambda epoch, history: seen.append((history.loss, history.validation_loss))],
-    )  # fmt: skip
+    )
     for losses in zip(*seen, strict=True):
         assert [len(values) for values in losses] == list(range(1, 21))
         assert all(np.shares_memory(values, losses[-1]) for values in losses)
@@ -157,9 +165,15 @@ def orders_of_epochs(epochs, shuffle, n=8):
     net = MLP((n, 1), init="zeros", dtype="float64", random_state=1)
     path = [net.params.copy()]
     net.fit(
-        np.eye(n), np.ones(n), epochs=epochs, batch_size=1, optimizer=SGD(1e-3), shuffle=shuffle, verbose=0,
+        np.eye(n),
+        np.ones(n),
+        epochs=epochs,
+        batch_size=1,
+        optimizer=SGD(1e-3),
+        shuffle=shuffle,
+        verbose=0,
         callbacks=[lambda *_: path.append(net.params.copy())],
-    )  # fmt: skip
+    )
     moved = np.diff(path, axis=0)[:, :n]
     assert (moved > 0).all(), "every sample is seen in every epoch"
     return [tuple(order) for order in np.argsort(-moved, axis=1)]
@@ -187,9 +201,7 @@ def test_shuffled_training_is_training_on_that_order(calls):
     net.fit(X, Y, epochs=3, batch_size=7, optimizer=SGD(0.1), verbose=0)
     for epoch in range(3):
         order = epoch_order(20, calls[0]["course"].seed, epoch)
-        reference_optimizers.train(
-            reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=7
-        )  # fmt: skip
+        reference_optimizers.train(reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=7)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
 
 
@@ -209,7 +221,7 @@ def test_data_that_no_cache_holds(hidden, batch_size, shuffle, calls):
         order = epoch_order(len(X), calls[0]["course"].seed, epoch) if shuffle else np.arange(len(X))
         reference_optimizers.train(
             reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=batch_size
-        )  # fmt: skip
+        )
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
 
 
@@ -236,9 +248,16 @@ def test_early_stopping_restores_the_best():
     """A rate so high that the loss falls, then swings up: what is kept are the parameters of the best epoch."""
     net, params = make(), []
     history = net.fit(
-        X, Y, epochs=500, batch_size=4, optimizer=SGD(0.2, momentum=0.9), validation_data=(X[::3], -Y[::3]),
-        early_stopping=4, callbacks=[lambda *_: params.append(net.params.copy())], verbose=0,
-    )  # fmt: skip
+        X,
+        Y,
+        epochs=500,
+        batch_size=4,
+        optimizer=SGD(0.2, momentum=0.9),
+        validation_data=(X[::3], -Y[::3]),
+        early_stopping=4,
+        callbacks=[lambda *_: params.append(net.params.copy())],
+        verbose=0,
+    )
     assert history.stopped_by == "early_stopping"
     assert history.best_epoch == np.argmin(history.validation_loss)
     assert history.epochs == history.best_epoch + 5
@@ -270,9 +289,16 @@ def test_early_stopping_on_accuracy():
 def test_best_is_restored_at_the_last_epoch_too():
     net, params = make(), []
     history = net.fit(
-        X, Y, epochs=30, batch_size=4, optimizer=SGD(0.2, momentum=0.9), validation_data=(X[::3], -Y[::3]),
-        early_stopping=1000, callbacks=[lambda *_: params.append(net.params.copy())], verbose=0,
-    )  # fmt: skip
+        X,
+        Y,
+        epochs=30,
+        batch_size=4,
+        optimizer=SGD(0.2, momentum=0.9),
+        validation_data=(X[::3], -Y[::3]),
+        early_stopping=1000,
+        callbacks=[lambda *_: params.append(net.params.copy())],
+        verbose=0,
+    )
     assert history.stopped_by == "epochs"
     np.testing.assert_array_equal(net.params, params[int(np.argmin(history.validation_loss))])
 

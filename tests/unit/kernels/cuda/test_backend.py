@@ -111,8 +111,16 @@ def test_evaluate(backend, cuda, family, output_there, rng):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_evaluate_without_targets(backend, family, rng):
     net, X, _, data = make(rng)
-    work = backend.make_work(family, Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net, 13, 13, 1,
-                             False, net.dtype, "exact")  # fmt: skip
+    work = backend.make_work(
+        family,
+        Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net,
+        13,
+        13,
+        1,
+        False,
+        net.dtype,
+        "exact",
+    )
     bare = data._replace(Y=np.empty(0), has_targets=False)
     output = np.empty(26)
     assert backend.evaluate(family, backend.ThreadTeam(1), None, bare, net._padded, work, 13, output) == (0.0, 0.0)

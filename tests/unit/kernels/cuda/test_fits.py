@@ -12,9 +12,14 @@ from cuda_emulator import asan
 pytestmark = pytest.mark.thinned(3)
 
 FITS = (
-    "nets_in_threads", "nets_in_blocks", "nets_in_step", "one_small_net", "one_wide_net", "one_narrow_net",
+    "nets_in_threads",
+    "nets_in_blocks",
+    "nets_in_step",
+    "one_small_net",
+    "one_wide_net",
+    "one_narrow_net",
     "one_wide_net_streamed",
-)  # fmt: skip
+)
 
 
 def run(name, dtype="float32"):

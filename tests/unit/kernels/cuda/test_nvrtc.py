@@ -9,10 +9,7 @@ from cuda_emulator import nvrtc
 
 from fastmlp.kernels.cuda.build import formula_printer
 
-pytestmark = [
-    pytest.mark.nvrtc,
-    pytest.mark.usefixtures("with_nvrtc"),
-]
+pytestmark = [pytest.mark.nvrtc, pytest.mark.usefixtures("with_nvrtc")]
 ARCHITECTURES = nvrtc.ARCHITECTURES
 MOST_SPILLED = 64  # bytes of a thread; bench/gpu/registers.py prints all there is to know
 

@@ -17,10 +17,7 @@ from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
 
-pytestmark = [
-    pytest.mark.nvrtc,
-    pytest.mark.usefixtures("with_nvrtc"),
-]
+pytestmark = [pytest.mark.nvrtc, pytest.mark.usefixtures("with_nvrtc")]
 MOST_SPILLED = 64  # bytes of a thread; also of test_nvrtc.py
 MOST_SPILLED_AT_LIMIT = {"float32": 288, "float64": 448}  # of the largest nets in a thread, with every switch on
 
@@ -36,8 +33,14 @@ def texts(emulated_cuda):
 FEWER = {in_workspace: range(0, N_CASES, 3)}
 
 
-LARGEST = [((2, 3, 4, 2), 3, "float32"), ((2, 4, 4, 1), 2, "float32"), ((3, 5, 3, 1), 1, "float32"),
-           ((2, 2, 2, 1), 3, "float64"), ((2, 3, 2), 2, "float64"), ((2, 4, 2), 1, "float64")]  # fmt: skip
+LARGEST = [
+    ((2, 3, 4, 2), 3, "float32"),
+    ((2, 4, 4, 1), 2, "float32"),
+    ((3, 5, 3, 1), 1, "float32"),
+    ((2, 2, 2, 1), 3, "float64"),
+    ((2, 3, 2), 2, "float64"),
+    ((2, 4, 2), 1, "float64"),
+]
 
 
 @pytest.mark.parametrize("sizes, n_state, dtype", LARGEST)

@@ -91,12 +91,16 @@ class Group:
 @pytest.mark.parametrize(
     ("group", "trusted"),
     [
-        (Group("ada", []), True), (Group("ada", ["ada"]), True), (Group("root", []), True),
-        (Group("ada", ["ada", "eve"]), False), (Group("users", []), False), (Group("root", ["eve"]), False),
+        (Group("ada", []), True),
+        (Group("ada", ["ada"]), True),
+        (Group("root", []), True),
+        (Group("ada", ["ada", "eve"]), False),
+        (Group("users", []), False),
+        (Group("root", ["eve"]), False),
         (None, False),
     ],
     ids=["own", "own, listed", "root's", "shared", "users", "of administrators", "unknown"],
-)  # fmt: skip
+)
 def test_a_group_of_this_user_alone_may_write(folder, monkeypatch, group, trusted):
     """As under a umask of 002."""
     import grp

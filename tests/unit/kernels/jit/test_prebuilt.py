@@ -17,10 +17,16 @@ V3, V4 = cpu_features.V3, cpu_features.V4
 
 @pytest.mark.parametrize(
     "features, level",
-    [(V4, "x86-64-v4"), (V3, "x86-64-v3"), (cpu_features.V2, None), ((), None),
-     (set(V4) - {"avx512bw"}, None), (set(V3) - {"fma"}, None)],
+    [
+        (V4, "x86-64-v4"),
+        (V3, "x86-64-v3"),
+        (cpu_features.V2, None),
+        ((), None),
+        (set(V4) - {"avx512bw"}, None),
+        (set(V3) - {"fma"}, None),
+    ],
     ids=["AVX-512", "AVX2", "SSE4", "nothing known", "some of AVX-512", "AVX2 alone"],
-)  # fmt: skip
+)
 def test_levels(monkeypatch, features, level):
     """A processor with some of AVX-512 has wide vectors, for which no level has code."""
     monkeypatch.setattr(cpu_features, "FEATURES", dict.fromkeys(features, True))
@@ -60,10 +66,15 @@ def test_what_was_compiled_here_comes_first(folders):
 
 @pytest.mark.parametrize(
     "place, name, value",
-    [(object_cache, "sources_tag", lambda: "changed sources"), (prebuilt, "level", lambda: "x86-64-v4"),
-     (prebuilt, "level", lambda: None), (prebuilt, "HEAD", 32), (sys, "platform", "darwin")],
+    [
+        (object_cache, "sources_tag", lambda: "changed sources"),
+        (prebuilt, "level", lambda: "x86-64-v4"),
+        (prebuilt, "level", lambda: None),
+        (prebuilt, "HEAD", 32),
+        (sys, "platform", "darwin"),
+    ],
     ids=["sources", "wider", "no level", "objects", "system"],
-)  # fmt: skip
+)
 def test_it_fits_or_is_not_used(folders, monkeypatch, place, name, value):
     monkeypatch.setattr(place, name, value)
     assert not object_cache.exists("a kernel")
@@ -111,7 +122,7 @@ def test_from_sources_to_another_installation(tmp_path):
     chosen = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": features}
     run = lambda *command, env: subprocess.run(
         [sys.executable, "-c", *map(str, command)], env=env, cwd=ROOT, check=True, capture_output=True, text=True
-    )  # fmt: skip
+    )
     run(SHIP, tmp_path / "shipped", level, env=clean | chosen)
     assert list((tmp_path / "shipped").rglob(f"{level}/*.o"))
     assert run(USE, tmp_path / "shipped", env=clean).stdout.split() == ["False"]

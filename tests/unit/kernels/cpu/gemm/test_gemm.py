@@ -60,10 +60,19 @@ def run_sums(b, panels, k, n, first, last, adds, sums, sums_of_panels):
 
 
 SHAPES = [
-    (1, 1, 1), (1, 33, 5), (ROWS, 32, 7), (ROWS + 1, 31, 9), (3, 16, 2), (2 * ROWS - 1, 100, 40),
-    (1, 300, 5), (1, 2 * PACK_FROM + 17, K_BLOCK + 1), (2, 2 * PACK_FROM, K_BLOCK + 1),
-    (PACK_ROWS, PACK_FROM, K_BLOCK), (PACK_ROWS + 3, PACK_FROM + 5, K_BLOCK + 1), (40, PACK_FROM + 17, 2 * K_BLOCK + 3),
-]  # fmt: skip
+    (1, 1, 1),
+    (1, 33, 5),
+    (ROWS, 32, 7),
+    (ROWS + 1, 31, 9),
+    (3, 16, 2),
+    (2 * ROWS - 1, 100, 40),
+    (1, 300, 5),
+    (1, 2 * PACK_FROM + 17, K_BLOCK + 1),
+    (2, 2 * PACK_FROM, K_BLOCK + 1),
+    (PACK_ROWS, PACK_FROM, K_BLOCK),
+    (PACK_ROWS + 3, PACK_FROM + 5, K_BLOCK + 1),
+    (40, PACK_FROM + 17, 2 * K_BLOCK + 3),
+]
 
 FEW_COLUMNS = [(1, 1, 300), (7, 1, 30), (7, 3, 100), (130, FEW, 2 * K_BLOCK + 300), (37, 5, K_BLOCK + 3), (100, 2, 16)]
 
@@ -79,9 +88,22 @@ def test_product(m, n, k, adds, trans_a, dtype, rng):
     c = np.full((m + 2, n + 5), 7.0, dtype)
     scratch = np.full(scratch_size(n, a.itemsize) + 64, np.nan, dtype)
     run_product(
-        trans_a, m, n, k, a.reshape(-1), 1, a.shape[1], b.reshape(-1), 2, n + 2, adds,
-        c.reshape(-1), c.shape[1] + 3, c.shape[1], scratch,
-    )  # fmt: skip
+        trans_a,
+        m,
+        n,
+        k,
+        a.reshape(-1),
+        1,
+        a.shape[1],
+        b.reshape(-1),
+        2,
+        n + 2,
+        adds,
+        c.reshape(-1),
+        c.shape[1] + 3,
+        c.shape[1],
+        scratch,
+    )
     left = a[:, 1 : m + 1].T if trans_a else a[:, 1 : k + 1]
     right = b[:, 2 : n + 2]
     expected = left.astype(np.float64) @ right.astype(np.float64) + (7.0 if adds else 0.0)

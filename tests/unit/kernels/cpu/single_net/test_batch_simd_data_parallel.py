@@ -34,9 +34,7 @@ def fitted(n, dtype, **settings):
     rng = np.random.default_rng(0)
     X, labels, weight = rng.normal(size=(n, 5)), rng.integers(0, 3, n), np.linspace(0.5, 1.5, n)
     net = MLP((5, 7, 6, 3), loss="softmax_cross_entropy", l2=0.01, dtype=dtype, random_state=2)
-    history = net.fit(
-        X, labels, **{"epochs": 4, "batch_size": 300, "sample_weight": weight, "verbose": 0} | settings
-    )  # fmt: skip
+    history = net.fit(X, labels, **{"epochs": 4, "batch_size": 300, "sample_weight": weight, "verbose": 0} | settings)
     return net, history
 
 

@@ -191,9 +191,7 @@ def fitted(n, dropout=0.3, sizes=(7, 40, 33, 3), **settings):
     dtype = settings.pop("dtype", "float64")
     net = MLP(sizes, dropout=dropout, loss="softmax_cross_entropy", l2=0.01, dtype=dtype, random_state=2)
     weight = np.linspace(0.5, 1.5, n)
-    history = net.fit(
-        X, labels, **{"epochs": 4, "batch_size": 200, "sample_weight": weight, "verbose": 0} | settings
-    )  # fmt: skip
+    history = net.fit(X, labels, **{"epochs": 4, "batch_size": 200, "sample_weight": weight, "verbose": 0} | settings)
     return net, history
 
 

@@ -71,9 +71,7 @@ def test_training_is_the_reference_s(choose, samples, optimizer, sizes, hidden, 
         reference, X, y, type(optimizer).__name__, settings, epochs=3, batch_size=1, weight=weight / weight.mean()
     )
     before = net.params.copy()
-    history = net.fit(
-        X, y, epochs=3, batch_size=1, optimizer=optimizer, shuffle=False, sample_weight=weight, verbose=0
-    )  # fmt: skip
+    history = net.fit(X, y, epochs=3, batch_size=1, optimizer=optimizer, shuffle=False, sample_weight=weight, verbose=0)
     tolerance = TOLERANCES["training", "float64"]
     assert np.abs(reference.params - before).max() > 100 * tolerance, "nothing was learned, so nothing is compared"
     np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)

@@ -45,8 +45,15 @@ def samples(n, rng):
 
 
 def make(dtype="float64", hidden="tanh", **settings):
-    return MLP(SIZES, hidden_activation=hidden, loss="softmax_cross_entropy", dtype=dtype, random_state=1,
-               device="cpu", **settings)  # fmt: skip
+    return MLP(
+        SIZES,
+        hidden_activation=hidden,
+        loss="softmax_cross_entropy",
+        dtype=dtype,
+        random_state=1,
+        device="cpu",
+        **settings,
+    )
 
 
 @pytest.mark.parametrize("rows, n", STAGES)

@@ -36,9 +36,11 @@ def test_mode(dtype, small):
 
 def test_a_fit_leaves_the_callers_numbers_alone():
     fits = (
-        (MLP((2, 3, 1), random_state=0), {}), (MLP((2, 40, 40, 1), random_state=0), {}),
-        (Population((2, 3, 1), 40, random_state=0), {}), (MLP((2, 3, 1), random_state=0), {"early_stopping": 3}),
-    )  # fmt: skip
+        (MLP((2, 3, 1), random_state=0), {}),
+        (MLP((2, 40, 40, 1), random_state=0), {}),
+        (Population((2, 3, 1), 40, random_state=0), {}),
+        (MLP((2, 3, 1), random_state=0), {"early_stopping": 3}),
+    )
     for net, options in fits:
         net.fit(XOR, XOR_Y, epochs=2, verbose=0, **options)
         assert np.float32(1e-30) * np.float32(1e-10) > 0.0

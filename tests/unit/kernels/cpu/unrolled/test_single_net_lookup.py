@@ -17,9 +17,7 @@ from fastmlp.optimizers import OPTIMIZERS
 HIDDEN = [row.name for row in ACTIVATIONS if row.name not in ("softmax", "exponential")]
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 XOR = np.array([[0], [1], [1], [0]])
-SIGMOIDS = {
-    "loss": "squared_error", "output": "sigmoid", "hidden_activation": "sigmoid", "optimizer": fastmlp.SGD(0.5),
-}  # fmt: skip
+SIGMOIDS = {"loss": "squared_error", "output": "sigmoid", "hidden_activation": "sigmoid", "optimizer": fastmlp.SGD(0.5)}
 
 
 @pytest.fixture
@@ -126,9 +124,18 @@ def test_softmax(batch_size, dtype, used, rng):
     """Three classes, the last batch a short one, weights that differ."""
     X, y = rng.random((10, 2)), rng.integers(0, 3, 10)
     assert_same(
-        used, (2, 3, 3), X=X, y=y, batch_size=batch_size, shuffle=True, sample_weight=rng.random(10) + 0.5,
-        loss="softmax_cross_entropy", hidden_activation="relu", optimizer="adam", dtype=dtype,
-    )  # fmt: skip
+        used,
+        (2, 3, 3),
+        X=X,
+        y=y,
+        batch_size=batch_size,
+        shuffle=True,
+        sample_weight=rng.random(10) + 0.5,
+        loss="softmax_cross_entropy",
+        hidden_activation="relu",
+        optimizer="adam",
+        dtype=dtype,
+    )
 
 
 def test_divergence_is_seen(used):

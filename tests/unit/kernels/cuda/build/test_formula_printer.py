@@ -289,9 +289,22 @@ def returns_nothing(z):
 
 
 REFUSED = (
-    branches, calls_math, takes_a_power, compares, chains, masks_with_a_number, reads_infinity, reads_a_list,
-    names_a_keyword, knows_nothing_of, returns_two, reads_a_field, shifts, augments, returns_nothing,
-)  # fmt: skip
+    branches,
+    calls_math,
+    takes_a_power,
+    compares,
+    chains,
+    masks_with_a_number,
+    reads_infinity,
+    reads_a_list,
+    names_a_keyword,
+    knows_nothing_of,
+    returns_two,
+    reads_a_field,
+    shifts,
+    augments,
+    returns_nothing,
+)
 
 
 @pytest.mark.parametrize("formula", REFUSED, ids=lambda formula: formula.__name__)

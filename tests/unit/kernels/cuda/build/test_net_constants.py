@@ -46,9 +46,7 @@ def test_header_through_the_compiler(cuda, sizes):
 
     net, architecture = of(sizes, hidden_activation="silu", dtype="float64")
     n, layers = architecture.n_params, architecture.n_layers
-    text = source(
-        architecture.header(RPROP, 96, SWITCH=True), "include/layout.cuh",
-    ) + (
+    text = source(architecture.header(RPROP, 96, SWITCH=True), "include/layout.cuh") + (
         'extern "C" __global__ void tell(int* parts, int* by_layer, double* numbers) {'
         "  for (int q = 0; q < N_PARAMS; ++q) parts[q] = part_of(q);"
         "  for (int k = 0; k < N_LAYERS; ++k) {"
@@ -57,7 +55,7 @@ def test_header_through_the_compiler(cuda, sizes):
         "    row[4] = units_at(k), row[5] = activation_of(k), row[6] = derivative_needs_z(k); }"
         "  numbers[0] = sizeof(T), numbers[1] = N_STATE, numbers[2] = N_PADDED, numbers[3] = COMPARES,"
         "  numbers[4] = SWITCH, numbers[5] = LOSS_WIDTH, numbers[6] = units_at(N_LAYERS); }"
-    )  # fmt: skip
+    )
     parts, by_layer, numbers = cuda.zeros(n, np.int32), cuda.zeros(7 * layers, np.int32), cuda.zeros(7)
     compiled(text)["tell"]((1,), 1, parts, by_layer, numbers)
     expected = np.empty(n, np.int32)
@@ -71,22 +69,36 @@ def test_header_through_the_compiler(cuda, sizes):
     np.testing.assert_array_equal(
         by_layer.get().reshape(layers, 7),
         np.stack(
-            [sizes[:-1], sizes[1:], described.weight_offsets, described.bias_offsets, units[:layers],
-             described.activations, described.derivative_needs_z], axis=1,
+            [
+                sizes[:-1],
+                sizes[1:],
+                described.weight_offsets,
+                described.bias_offsets,
+                units[:layers],
+                described.activations,
+                described.derivative_needs_z,
+            ],
+            axis=1,
         ),
-    )  # fmt: skip
+    )
     assert numbers.get().tolist() == [8, 3, 96, 1, 1, sizes[-1], units[layers]]
 
 
 def test_headers_tell_apart_what_kernels_differ_by():
     """Any setting that a kernel is compiled for changes the text, which is the module's name."""
     variants = [
-        of((3, 4, 2))[1].header(), of((3, 4, 3))[1].header(), of((3, 4, 2), dtype="float64")[1].header(),
-        of((3, 4, 2), hidden_activation="tanh")[1].header(), of((3, 4, 2), loss="huber")[1].header(),
-        of((3, 4, 2), METRIC_ARGMAX)[1].header(), of((3, 4, 2), dropout=0.5)[1].header(),
-        *(of((3, 4, 2))[1].header(rule) for rule in range(len(RULES))), of((3, 4, 2))[1].header(WEIGHTED=True),
-        of((3, 4, 2))[1].header(WEIGHTED=False), of((3, 4, 2))[1].header(n_padded=32),
-    ]  # fmt: skip
+        of((3, 4, 2))[1].header(),
+        of((3, 4, 3))[1].header(),
+        of((3, 4, 2), dtype="float64")[1].header(),
+        of((3, 4, 2), hidden_activation="tanh")[1].header(),
+        of((3, 4, 2), loss="huber")[1].header(),
+        of((3, 4, 2), METRIC_ARGMAX)[1].header(),
+        of((3, 4, 2), dropout=0.5)[1].header(),
+        *(of((3, 4, 2))[1].header(rule) for rule in range(len(RULES))),
+        of((3, 4, 2))[1].header(WEIGHTED=True),
+        of((3, 4, 2))[1].header(WEIGHTED=False),
+        of((3, 4, 2))[1].header(n_padded=32),
+    ]
     assert len(set(variants)) == len(variants)
     assert of((3, 4, 2))[1].header() == of((3, 4, 2), random_state=9)[1].header(NO_UPDATE)
 

@@ -33,8 +33,14 @@ def test_every_field_takes_eight_bytes():
     assert JOB.pack(**dict.fromkeys(JOB.types, 0) | {k: None for k, v in JOB.types.items() if v not in FORMATS})
     assert ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(ctypes.c_longlong) == 8
     assert {kind.rstrip("*") for kind in JOB.types.values() if kind not in FORMATS} == {
-        "T", "const T", "const double", "double", "const long long", "long long", "int",
-    }  # fmt: skip
+        "T",
+        "const T",
+        "const double",
+        "double",
+        "const long long",
+        "long long",
+        "int",
+    }
 
 
 def test_a_kernel_reads_what_the_host_packed(cuda):

@@ -83,9 +83,16 @@ def test_every_hidden_activation(dtype, rng):
     for k in range(2):
         reference = reference_of(pop.network, start[k])
         losses = follow_sgd(
-            reference, X, y, 0.05, epochs=2, batch_size=8, seed=fit_seed(pop.seeds[k]), shuffle=True,
+            reference,
+            X,
+            y,
+            0.05,
+            epochs=2,
+            batch_size=8,
+            seed=fit_seed(pop.seeds[k]),
+            shuffle=True,
             rates=(rates[k],) * len(HIDDEN_NAMES),
-        )  # fmt: skip
+        )
         assert_close(pop, k, reference, start)
         assert result.loss[k] == pytest.approx(losses[-1], rel=TOLERANCES["training", dtype])
 
@@ -146,9 +153,16 @@ def test_wide_layers_and_many_rows(dtype, optimizer, rng, monkeypatch):
     pop = make(2, sizes, hidden_activation="silu", loss="softmax_cross_entropy", dtype=dtype, l2=np.array([0.0, 0.01]))
     start = pop.params.copy()
     result = pop.fit(
-        X, labels, epochs=2, batch_size=150, optimizer=optimizer, shuffle=False, validation_data=(X_new, new),
-        early_stopping=EarlyStopping(9, "validation_loss"), verbose=0,
-    )  # fmt: skip
+        X,
+        labels,
+        epochs=2,
+        batch_size=150,
+        optimizer=optimizer,
+        shuffle=False,
+        validation_data=(X_new, new),
+        early_stopping=EarlyStopping(9, "validation_loss"),
+        verbose=0,
+    )
     tolerance = TOLERANCES["training", dtype]
     for k in range(2):
         reference = reference_of(pop.network, start[k], (0.0, 0.01)[k], kind=Recorded)
@@ -228,9 +242,13 @@ def test_replayed_steps_are_the_same(emulated_cuda, recorded, unrecorded, monkey
     """Recorded for each number of nets and of rows; the same bits as launch by launch, with all that nets may have."""
     X, y = samples(rng, 75)
     fit = {
-        "epochs": 4, "batch_size": 2, "optimizer": Adam(0.05, clip_norm=0.5), "early_stopping": EarlyStopping(1),
-        "validation_data": (X[:9], y[:9]), "verbose": 0,
-    }  # fmt: skip
+        "epochs": 4,
+        "batch_size": 2,
+        "optimizer": Adam(0.05, clip_norm=0.5),
+        "early_stopping": EarlyStopping(1),
+        "validation_data": (X[:9], y[:9]),
+        "verbose": 0,
+    }
     pops = [make(5, SIZES, dropout=0.2, dtype="float32") for _ in range(2)]
     results = [pops[0].fit(X, y, **fit)]
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", str(int(recorded)))
@@ -270,7 +288,7 @@ def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch,
     each = windows_bytes(pops[1], 8) + 16 * len(results[0].record_epochs) + 4 * 20
     monkeypatch.setattr(
         "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", 4.5 * each / emulated_cuda.settings.limit
-    )  # fmt: skip
+    )
     results.append(pops[1].fit(X, y, **fit))
     assert counts == [4, 4, 1]
     np.testing.assert_allclose(pops[0].params, pops[1].params, rtol=1e-12, atol=1e-14)
@@ -297,7 +315,7 @@ def test_a_window_has_room(emulated_cuda, counts, rng):
         pop = make(40, (5, 40, 30, 2), dropout=0.1)
         result = pop.fit(
             X, y, epochs=2, batch_size=32, optimizer=Adam(0.01), validation_data=(X, y), early_stopping=5, verbose=0
-        )  # fmt: skip
+        )
         assert len(counts) > 1
         assert (result.epochs == 2).all()
         assert np.isfinite(pop.evaluate(X, y)["loss"]).all()

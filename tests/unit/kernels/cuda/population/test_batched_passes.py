@@ -23,9 +23,7 @@ def test_products(cuda, precision, dtype, rng):
         return there, Stack.of(there, 0, shape, there.shape[1])
 
     for rows, fan_in, fan_out in itertools.product((1, 4, 7), (1, 5), (1, 6)):
-        X, W, D = (
-            rng.normal(size=(n, *shape)) for shape in ((room, fan_in), (fan_in, fan_out), (room, fan_out))
-        )  # fmt: skip
+        X, W, D = (rng.normal(size=(n, *shape)) for shape in ((room, fan_in), (fan_in, fan_out), (room, fan_out)))
         flat = lambda array: array.reshape(n, -1)
         (_, x), (_, w) = stack(flat(X), (room, fan_in)), stack(flat(W), (fan_in, fan_out))
         kept, d = stack(flat(D), (room, fan_out))

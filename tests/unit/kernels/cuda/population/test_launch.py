@@ -106,9 +106,16 @@ def test_threads_of_a_block(per_net, sizes, rows, threads):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"hidden_activation": "gelu"}, {"dropout": 0.3}, {"dropout": 0.3, "hidden_activation": "gelu"},
-                 {"loss": "softmax_cross_entropy"}], ids=["plain", "keeps", "drops", "both", "softmax"],
-)  # fmt: skip
+    "settings",
+    [
+        {},
+        {"hidden_activation": "gelu"},
+        {"dropout": 0.3},
+        {"dropout": 0.3, "hidden_activation": "gelu"},
+        {"loss": "softmax_cross_entropy"},
+    ],
+    ids=["plain", "keeps", "drops", "both", "softmax"],
+)
 @pytest.mark.parametrize("sizes", [(3, 2), (3, 7, 5, 2)])
 def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
     """The first number after all arrays, as the kernel lays them out, is the number of them on the host."""
@@ -120,10 +127,23 @@ def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
         n_state = RULES[rule].n_state
         shape = per_net.Shape(False, 32, tile, 0, True)
         header = architecture.header(
-            rule, per_net.padded(architecture.n_params), SHUFFLES=False, WEIGHTED=False, SCHEDULED=False,
-            PENALISED=False, CLIPPED=False, LAYERED=False, VALIDATES=False, THREADS=32, TILE=tile, IN_SHARED=True,
-            SAFE_EVERY=1, HAS_TARGETS=True, PARAMS_STRIDE=architecture.n_params, ROWS=0,
-        )  # fmt: skip
+            rule,
+            per_net.padded(architecture.n_params),
+            SHUFFLES=False,
+            WEIGHTED=False,
+            SCHEDULED=False,
+            PENALISED=False,
+            CLIPPED=False,
+            LAYERED=False,
+            VALIDATES=False,
+            THREADS=32,
+            TILE=tile,
+            IN_SHARED=True,
+            SAFE_EVERY=1,
+            HAS_TARGETS=True,
+            PARAMS_STRIDE=architecture.n_params,
+            ROWS=0,
+        )
         text = per_net.text_of_shape(architecture, shape, header) + (
             'extern "C" __global__ void tell(long long* out) {'
             "  T* const start = nullptr; const Arrays m = arrays_at(start);"

@@ -2,18 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_cases import (
-    DTYPES,
-    HIDDEN_NAMES,
-    OPTIMIZERS,
-    Layered,
-    Place,
-    fit_seed,
-    follow,
-    follow_sgd,
-    own,
-    reference_of,
-)
+from cuda_cases import DTYPES, HIDDEN_NAMES, OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
 from cuda_populations import SIZES, XOR, XOR_Y, make
 from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
@@ -60,15 +49,28 @@ def test_optimizer(small, optimizer, dtype):
         pop = make(n_nets, l2=l2, dtype=dtype)
         start, size = pop.params.copy(), 13 if n == 30 else None
         result = pop.fit(
-            X, y, epochs=epochs, batch_size=size, optimizer=mine, schedule=schedule, sample_weight=weight,
-            shuffle=False, verbose=0,
-        )  # fmt: skip
+            X,
+            y,
+            epochs=epochs,
+            batch_size=size,
+            optimizer=mine,
+            schedule=schedule,
+            sample_weight=weight,
+            shuffle=False,
+            verbose=0,
+        )
         for k in small.some:
             reference = reference_of(pop.network, start[k], l2[k])
             losses = follow(
-                reference, X, y, own(mine, learning_rate=rates[k]), epochs=epochs, batch_size=size,
-                factors=schedule.factors, weight=weight[k] / weight[k].mean(),
-            )  # fmt: skip
+                reference,
+                X,
+                y,
+                own(mine, learning_rate=rates[k]),
+                epochs=epochs,
+                batch_size=size,
+                factors=schedule.factors,
+                weight=weight[k] / weight[k].mean(),
+            )
             assert_close(pop, result, k, reference, losses, start)
 
 
@@ -142,9 +144,7 @@ def test_own_orders(place):
     result = pop.fit(X, y, epochs=3, batch_size=13, optimizer=SGD(0.2), verbose=0)
     for k in place.some:
         reference = reference_of(pop.network, start[k])
-        losses = follow_sgd(
-            reference, X, y, 0.2, epochs=3, batch_size=13, seed=fit_seed(pop.seeds[k]), shuffle=True
-        )  # fmt: skip
+        losses = follow_sgd(reference, X, y, 0.2, epochs=3, batch_size=13, seed=fit_seed(pop.seeds[k]), shuffle=True)
         assert_close(pop, result, k, reference, losses, start)
 
 
@@ -153,16 +153,12 @@ def test_own_orders_bit_by_bit(small, monkeypatch):
     from fastmlp.kernels.cuda.population.window import Window
 
     found, collect = [], Window.collect
-    monkeypatch.setattr(
-        Window, "collect", lambda self: (found.append(self._job["order"].get()), collect(self))[1]
-    )  # fmt: skip
+    monkeypatch.setattr(Window, "collect", lambda self: (found.append(self._job["order"].get()), collect(self))[1])
     X, y, _ = samples(300)
     pop = make(small.n)
     pop.fit(X, y, epochs=2, batch_size=100, optimizer=SGD(0.1), verbose=0)
     for k in small.some:
-        np.testing.assert_array_equal(
-            found[0].reshape(small.n, 300)[k], epoch_order(300, fit_seed(pop.seeds[k]), 1)
-        )  # fmt: skip
+        np.testing.assert_array_equal(found[0].reshape(small.n, 300)[k], epoch_order(300, fit_seed(pop.seeds[k]), 1))
 
 
 def test_own_dropout(cuda, monkeypatch):
@@ -176,9 +172,16 @@ def test_own_dropout(cuda, monkeypatch):
     for k in (0, 1, 64, 129):
         reference = reference_of(pop.network, start[k])
         losses = follow_sgd(
-            reference, X, y, 0.2, epochs=2, batch_size=70, seed=fit_seed(pop.seeds[k]), shuffle=True,
+            reference,
+            X,
+            y,
+            0.2,
+            epochs=2,
+            batch_size=70,
+            seed=fit_seed(pop.seeds[k]),
+            shuffle=True,
             rates=(rates[k], rates[k]),
-        )  # fmt: skip
+        )
         assert_close(pop, result, k, reference, losses, start)
     place.check()
 
@@ -267,9 +270,7 @@ def test_net_is_what_it_would_be_alone(small):
     X, y, _ = samples(30)
     result = pop.fit(X, y, epochs=4, batch_size=13, optimizer="adam", verbose=0)
     for k in small.some:
-        net = MLP(
-            SIZES, hidden_activation="tanh", device="cuda", dtype="float64", random_state=int(pop.seeds[k])
-        )  # fmt: skip
+        net = MLP(SIZES, hidden_activation="tanh", device="cuda", dtype="float64", random_state=int(pop.seeds[k]))
         history = net.fit(X, y, epochs=4, batch_size=13, optimizer="adam", verbose=0)
         np.testing.assert_allclose(pop.net(k).params, net.params, rtol=1e-10, atol=1e-12)
         assert result.loss[k] == pytest.approx(history.loss[-1])
@@ -286,9 +287,15 @@ def test_any_order_of_threads_gives_the_same_bits(lanes, dtype, emulated_cuda):
         emulated_cuda.settings.order = order
         pop = make(lanes.n, dtype=dtype, l2=0.01)
         result = pop.fit(
-            X, y, epochs=2, batch_size=13, optimizer=Adam(0.05, clip_norm=0.1), validation_data=(X[:5], y[:5]),
-            early_stopping=3, verbose=0,
-        )  # fmt: skip
+            X,
+            y,
+            epochs=2,
+            batch_size=13,
+            optimizer=Adam(0.05, clip_norm=0.1),
+            validation_data=(X[:5], y[:5]),
+            early_stopping=3,
+            verbose=0,
+        )
         losses = pop.evaluate(X, y)["loss"]
         found.append((pop.params.tobytes(), result.loss.tobytes(), losses.tobytes(), pop.predict(X).tobytes()))
     assert len(set(found)) == 1

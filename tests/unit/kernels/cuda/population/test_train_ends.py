@@ -2,12 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_cases import (
-    Recorded,
-    follow,
-    follow_sgd,
-    reference_of,
-)
+from cuda_cases import Recorded, follow, follow_sgd, reference_of
 from cuda_populations import XOR, XOR_Y, make
 from reference import loss_per_sample
 
@@ -35,7 +30,7 @@ def test_convergence_is_each_nets_own(place, rule, batch_size):
     start = pop.params.copy()
     result = pop.fit(
         XOR, XOR_Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, converged=rule, shuffle=False, verbose=0
-    )  # fmt: skip
+    )
     ends = set()
     n_batches = 1 if batch_size is None else 2
     for k in place.some:
@@ -80,9 +75,16 @@ def test_early_stopping(place, monitor, batch_size, rng):
     pop = make(place.n, (2, 3, 1), loss="binary_cross_entropy")
     start = pop.params.copy()
     result = pop.fit(
-        X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, validation_data=(X_new, y_new), shuffle=False,
-        early_stopping=rule, verbose=0,
-    )  # fmt: skip
+        X,
+        y,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation_data=(X_new, y_new),
+        shuffle=False,
+        early_stopping=rule,
+        verbose=0,
+    )
     n_batches = 1 if batch_size is None else 3
     for k in place.some:
         reference = reference_of(pop.network, start[k], kind=Recorded)
@@ -95,14 +97,19 @@ def test_early_stopping(place, monitor, batch_size, rng):
             values = [
                 -np.average(
                     [
-                        right_of(reference, path[e * n_batches + b], X[b * 16 :][: batch_size or 40],
-                                 y[b * 16 :][: batch_size or 40], False)
+                        right_of(
+                            reference,
+                            path[e * n_batches + b],
+                            X[b * 16 :][: batch_size or 40],
+                            y[b * 16 :][: batch_size or 40],
+                            False,
+                        )
                         for b in range(n_batches)
                     ],
                     weights=[1.0] if n_batches == 1 else [16, 16, 8],
                 )
                 for e in range(epochs)
-            ]  # fmt: skip
+            ]
         elif monitor == "validation_accuracy":
             values = [-right_of(reference, params, X_new, y_new, False) for params in after]
         else:
@@ -135,9 +142,10 @@ def test_a_held_out_sample_of_weight_0_adds_nothing(place, assert_same, rng):
     for held_out in ((X[:4], y[:4]), (np.vstack([X[:4], [1e30, 1e30]]), [*y[:4], 0.0], [1, 1, 1, 1, 0])):
         pops.append(make(place.n, (2, 3, 1), hidden_activation="relu", dtype="float32"))
         results.append(
-            pops[-1].fit(X, y, epochs=4, validation_data=held_out, early_stopping=EarlyStopping(9, "validation_loss"),
-                         verbose=0)
-        )  # fmt: skip
+            pops[-1].fit(
+                X, y, epochs=4, validation_data=held_out, early_stopping=EarlyStopping(9, "validation_loss"), verbose=0
+            )
+        )
     assert np.isfinite(results[1].best_value).all()
     np.testing.assert_allclose(results[1].best_value, results[0].best_value, rtol=1e-5)
     np.testing.assert_array_equal(results[1].best_epoch, results[0].best_epoch)
@@ -155,9 +163,7 @@ def test_restarts_use_other_weights_and_count_lost_epochs(lanes):
         draws[attempt] = (members, pop.params.copy())
 
     pop._draw = drawn
-    result = pop.fit(
-        XOR, XOR_Y, epochs=30, optimizer=Adam(0.3), converged=0.4, restart_after=12, verbose=0
-    )  # fmt: skip
+    result = pop.fit(XOR, XOR_Y, epochs=30, optimizer=Adam(0.3), converged=0.4, restart_after=12, verbose=0)
     assert set(draws) == {1, 2}
     assert 0 < result.restarts.max() <= 2
     for k in range(lanes.n) if lanes.n < 20 else (*lanes.some, *draws[2][0][:3]):
@@ -183,7 +189,7 @@ def test_divergence_is_each_nets_own(place, batch_size):
     with pytest.warns(fastmlp.DivergenceWarning, match=f"1 of {place.n} nets"):
         result = pop.fit(
             XOR, XOR_Y * 10.0, epochs=80, batch_size=batch_size, optimizer=SGD(rates), shuffle=False, verbose=0
-        )  # fmt: skip
+        )
     assert np.flatnonzero(result.stopped_by == "divergence").tolist() == [1]
     assert np.isfinite(pop.params).all()
     assert np.isnan(result.loss[1])
@@ -201,7 +207,7 @@ def test_a_loss_that_is_just_reached(lanes, batch_size, dtype):
     """In an epoch that nothing else is due in; a loss that is the next number below takes an epoch more."""
     learn = lambda **rules: make(lanes.n, (2, 3, 1), dtype=dtype).fit(
         XOR[:3], XOR_Y[:3], batch_size=batch_size, optimizer=SGD(0.1), shuffle=False, verbose=0, **rules
-    )  # fmt: skip
+    )
     reached = learn(epochs=37).loss[0]
     for goal, epochs in ((reached, 37), (np.nextafter(reached, 0.0), 38)):
         assert learn(epochs=200, converged=float(goal)).epochs[0] == epochs
@@ -215,9 +221,15 @@ def test_a_step_that_overflows_after_a_finite_loss(place, batch_size, watch):
     start = pop.params.copy()
     with pytest.warns(fastmlp.DivergenceWarning):
         result = pop.fit(
-            1e15 * (XOR + 1.0), XOR_Y, epochs=1, batch_size=batch_size, shuffle=False,
-            optimizer=SGD(1e38 if batch_size is None else 1e10), early_stopping=watch, verbose=0,
-        )  # fmt: skip
+            1e15 * (XOR + 1.0),
+            XOR_Y,
+            epochs=1,
+            batch_size=batch_size,
+            shuffle=False,
+            optimizer=SGD(1e38 if batch_size is None else 1e10),
+            early_stopping=watch,
+            verbose=0,
+        )
     assert np.isfinite(pop.params).all()
     assert np.isfinite(pop.best().params).all()
     assert set(result.stopped_by) == {"divergence"}

@@ -2,11 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_cases import (
-    fit_seed,
-    follow,
-    reference_of,
-)
+from cuda_cases import fit_seed, follow, reference_of
 from cuda_populations import XOR, XOR_Y, make
 from reference_optimizers import adam
 from reference_random import epoch_order
@@ -37,9 +33,7 @@ def windows(monkeypatch):
 @pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
 def test_windows(emulated_cuda, n_nets, most, windows, monkeypatch):
     """With memory for a part of the nets only, every net ends as it would with memory for all."""
-    fit = {
-        "epochs": 30, "optimizer": Adam(0.1), "converged": 0.4, "batch_size": 3, "shuffle": True, "verbose": 0,
-    }  # fmt: skip
+    fit = {"epochs": 30, "optimizer": Adam(0.1), "converged": 0.4, "batch_size": 3, "shuffle": True, "verbose": 0}
     pops = [make(n_nets, (2, 3, 1), loss="binary_cross_entropy") for _ in range(2)]
     start = pops[0].params.copy()
     results = [pops[0].fit(XOR, XOR_Y, **fit)]

@@ -30,8 +30,12 @@ def test_products(cuda, precision, dtype, rng):
         assert (below.get()[rows:] == 9).all()
 
 
-CALLS = [("float32", "exact", "sgemm"), ("float64", "exact", "dgemm"), ("float32", "tf32", "gemmEx"),
-         ("float64", "tf32", "dgemm")]  # fmt: skip
+CALLS = [
+    ("float32", "exact", "sgemm"),
+    ("float64", "exact", "dgemm"),
+    ("float32", "tf32", "gemmEx"),
+    ("float64", "tf32", "dgemm"),
+]
 NAMES = {"sgemm": "cublasSgemm_v2", "dgemm": "cublasDgemm_v2", "gemmEx": "cublasGemmEx"}
 
 

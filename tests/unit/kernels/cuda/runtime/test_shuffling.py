@@ -153,7 +153,7 @@ def test_streamed_batches_train_as_others_do(cuda, be_late, streaming, monkeypat
     history = net.fit(X, y, epochs=4, batch_size=10, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
     losses = follow_sgd(
         reference, X, y, 0.1, epochs=4, batch_size=10, seed=fit_seed(3), shuffle=shuffle and n_batches > 1
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
     monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 10)
@@ -197,7 +197,7 @@ def test_a_batch_stays_until_it_has_been_used(be_late, module, cuda, streaming, 
                 np.testing.assert_array_equal(
                     found.get()[epoch * n_batches + batch, : width * len(chosen)],
                     part.reshape(n, width)[chosen].ravel(),
-                )  # fmt: skip
+                )
 
 
 @pytest.mark.parametrize("late", ["", "all"])
@@ -245,9 +245,10 @@ def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monke
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
     owner, name, place_of_x = {
-        "layers": (LayerwiseWorkspace, "gradient", 5), "narrow": (FusedWorkspace, "gradient", 5),
+        "layers": (LayerwiseWorkspace, "gradient", 5),
+        "narrow": (FusedWorkspace, "gradient", 5),
         "evaluation": (LayerwiseWorkspace, "forward", 3),
-    }[kind]  # fmt: skip
+    }[kind]
     place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(owner, name)
 
     def sent(self, turn, n):
@@ -313,8 +314,9 @@ def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted,
     reference = reference_of(net.network, net.params)
     emulated_cuda.settings.limit = 200_000  # inputs have 40,000 bytes, targets 240,000
     monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
-    history = net.fit(X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), sample_weight=weight,
-                      verbose=0)  # fmt: skip
+    history = net.fit(
+        X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), sample_weight=weight, verbose=0
+    )
     scaled = None if weight is None else weight / weight.mean()
     losses = follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=100, weight=scaled)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-4, atol=1e-5)

@@ -82,9 +82,15 @@ def test_every_loss(loss, rng):
 
 @pytest.mark.parametrize(
     "sizes, n",
-    [((1, 1), 1), ((3, 2), 5), ((128, 128, 128), 65), ((2, 17, 1), 64), ((16, 16, 16, 16, 16, 16), 200),
-     ((100, 7, 128, 10), 129)],
-)  # fmt: skip
+    [
+        ((1, 1), 1),
+        ((3, 2), 5),
+        ((128, 128, 128), 65),
+        ((2, 17, 1), 64),
+        ((16, 16, 16, 16, 16, 16), 200),
+        ((100, 7, 128, 10), 129),
+    ],
+)
 def test_shapes(sizes, n, rng):
     """One unit and 128 of them; fewer rows than a tile, one more than a tile and more than a block's share."""
     net = make(sizes, "float16", hidden_activation="tanh")

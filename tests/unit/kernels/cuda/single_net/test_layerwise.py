@@ -142,10 +142,10 @@ def launches(n):
 
 
 @pytest.mark.parametrize(
-    "optimizer, extra", [(SGD(0.1), {}), (Adam(0.1), {}), (Adam(0.1, clip_norm=1.0), {"measure": 1}),
-                         (Rprop(0.1), {"measure": 1})],
+    "optimizer, extra",
+    [(SGD(0.1), {}), (Adam(0.1), {}), (Adam(0.1, clip_norm=1.0), {"measure": 1}), (Rprop(0.1), {"measure": 1})],
     ids=["sgd", "adam", "clipped", "rprop"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("sizes", [(5, 2), SIZES, (5, 4, 4, 4, 2)])
 def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeypatch):
     """gather, L - 1 activations, judge, L - 1 passes back, update; 3 L - 1 products. What cuda/single_net/layerwise.py
@@ -154,9 +154,7 @@ def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeyp
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     n_layers, (X, y) = len(sizes) - 1, samples(rng, 40, sizes)
-    n = counted(
-        emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0)
-    )  # fmt: skip
+    n = counted(emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0))
     per_step = {"gather": 1, "activate": n_layers - 1, "judge": 1, "backward": n_layers - 1, "update": 1, **extra}
     found = launches(n)
     assert (found.pop("list_steps"), found.pop("order_samples")) == (3, 3)  # once an epoch
@@ -319,9 +317,7 @@ def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
             X, y, epochs=epochs, batch_size=size, shuffle=shuffle, optimizer=Adam(0.01, clip_norm=1.0), verbose=0
         )
         n = counted(emulated_cuda, fit)
-        found[epochs, batch_size] = {
-            name: n[name] for name in ("synchronizations", "device_to_host", "host_to_device")
-        }  # fmt: skip
+        found[epochs, batch_size] = {name: n[name] for name in ("synchronizations", "device_to_host", "host_to_device")}
     assert found[3, 24] == found[3, 2]
     more = {name: found[6, 24][name] - count for name, count in found[3, 24].items()}
     assert set(more.values()) == {0}, found

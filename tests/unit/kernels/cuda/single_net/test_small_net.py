@@ -80,13 +80,26 @@ def test_optimizer(place, optimizer, dtype):
         size = 13 if n == 30 else None
         reference = reference_of(net.network, start)
         losses = follow(
-            reference, X, y, optimizer, epochs=epochs, batch_size=size, factors=schedule.factors,
+            reference,
+            X,
+            y,
+            optimizer,
+            epochs=epochs,
+            batch_size=size,
+            factors=schedule.factors,
             weight=weight / weight.mean(),
-        )  # fmt: skip
+        )
         history = net.fit(
-            X, y, epochs=epochs, batch_size=size, optimizer=optimizer, schedule=schedule, sample_weight=weight,
-            shuffle=False, verbose=0,
-        )  # fmt: skip
+            X,
+            y,
+            epochs=epochs,
+            batch_size=size,
+            optimizer=optimizer,
+            schedule=schedule,
+            sample_weight=weight,
+            shuffle=False,
+            verbose=0,
+        )
         assert_close(net, history, reference, losses, start)
 
 
@@ -173,7 +186,7 @@ def test_gradient_of_a_net_with_dropout(place, rng):
     """Nothing is dropped where only a gradient is asked for."""
     net, reference = net_and_reference(
         SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", dropout=0.5
-    )  # fmt: skip
+    )
     X, y = rng.normal(size=(13, 3)), rng.normal(size=(13, 2))
     assert_same_gradient(net, reference, X, y, "float64")
     np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-12)
@@ -193,10 +206,10 @@ def test_dropout_with_the_actual_masks(place, hidden, dtype, rng):
     X, y, weight = rng.normal(size=(157, 5)), rng.normal(size=(157, 2)), rng.random(157) + 0.1
     history = net.fit(
         X, y, epochs=2, batch_size=90, optimizer=SGD(0.05), shuffle=False, sample_weight=weight, verbose=0
-    )  # fmt: skip
+    )
     losses = follow_sgd(
         reference, X, y, 0.05, epochs=2, batch_size=90, seed=fit_seed(0), rates=rates, weight=weight / weight.mean()
-    )  # fmt: skip
+    )
     assert_close(net, history, reference, losses, start)
 
 
@@ -228,9 +241,16 @@ def test_shuffled_training_is_training_on_that_order(place, rng):
     for fit in range(2):
         start = reference.params.copy()
         losses = follow_sgd(
-            reference, X, y, 0.2, epochs=3, batch_size=77, seed=fit_seed(0, fit), shuffle=True,
+            reference,
+            X,
+            y,
+            0.2,
+            epochs=3,
+            batch_size=77,
+            seed=fit_seed(0, fit),
+            shuffle=True,
             weight=weight / weight.mean(),
-        )  # fmt: skip
+        )
         history = net.fit(X, y, epochs=3, batch_size=77, optimizer=SGD(0.2), sample_weight=weight, verbose=0)
         assert_close(net, history, reference, losses, start)
 
@@ -241,9 +261,7 @@ def test_shuffle_and_dropout_together(place, rng):
     reference = reference_of(net.network, net.params)
     start = net.params.copy()
     history = net.fit(X, y, epochs=3, batch_size=13, optimizer=SGD(0.2), verbose=0)
-    losses = follow_sgd(
-        reference, X, y, 0.2, epochs=3, batch_size=13, seed=fit_seed(0), shuffle=True, rates=(0.3, 0.3)
-    )  # fmt: skip
+    losses = follow_sgd(reference, X, y, 0.2, epochs=3, batch_size=13, seed=fit_seed(0), shuffle=True, rates=(0.3, 0.3))
     assert_close(net, history, reference, losses, start)
 
 
@@ -270,9 +288,12 @@ def test_order_bit_by_bit(cuda):
 
 @pytest.mark.parametrize(
     "loss, k, dtype",
-    [("binary_cross_entropy", 1, "float32"), ("binary_cross_entropy", 3, "float64"),
-     ("softmax_cross_entropy", 3, "float32")],
-)  # fmt: skip
+    [
+        ("binary_cross_entropy", 1, "float32"),
+        ("binary_cross_entropy", 3, "float64"),
+        ("softmax_cross_entropy", 3, "float32"),
+    ],
+)
 def test_use(either, loss, k, dtype, rng):
     """Outputs, losses and accuracy, by threshold and by largest output, with weights, over tiles and blocks of them."""
     net, reference = net_and_reference((4, 6, k), "tanh", loss, None, dtype, device="cuda")
