@@ -19,7 +19,6 @@ from .convergence import as_converged
 from .data import validation as border
 from .data.population_data import fit_data, prediction_samples, validated_population_samples
 from .devices import backend, check_name, choose_device, device_context, resolve, to_library_of
-from .diagnosis.monitor import population_monitor
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from .execution.dispatch import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
@@ -324,6 +323,11 @@ class Population(NetSequence):
         with self.device.on():  # copied once, for all nets, restarts and evaluations
             place = backend(self.device).place
             placed, held_out = place(data), None if held_out is None else place(held_out)
+        watching = None
+        if monitor:
+            from .diagnosis.monitor import population_monitor  # takes longer to import than all the rest
+
+            watching = population_monitor(self.network, data, strides)
         task = PopulationTask(
             self.network,
             self.device,
@@ -343,7 +347,7 @@ class Population(NetSequence):
             stopping,
             verbose,
             self.precision,
-            population_monitor(self.network, data, strides) if monitor else None,
+            watching,
         )
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         if task.watch is not None:

@@ -6,7 +6,6 @@ takes nets until none is left.
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
@@ -54,6 +53,8 @@ def train_one_by_one(
     After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
     epoch.
     """
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # takes longer than this module
+
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     stop, before, finished = Event(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
