@@ -58,7 +58,7 @@ def test_fewer_ranks_than_there_are():
 @pytest.fixture
 def failing(monkeypatch):
     """fail(rank, error): the kernel raises that error in this rank, before it starts."""
-    original = team_module.entry
+    original = team_module.compiled_kernel
 
     def fail(failing_rank, error):
         def entry(kernel, kind, arguments):
