@@ -1,5 +1,6 @@
-"""What fits and predictions of a thread leave for its next ones, if they are alike: those allocate nothing and start no
-threads.
+"""Per-thread cache of buffers and worker threads.
+
+The next fit or prediction of the same shapes reuses them: it allocates nothing and starts no threads.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-MOST_BYTES = 2**28  # of what a fit leaves
+MOST_BYTES = 2**28  # size up to which a fit's buffers are kept
 
 
 class BufferCache(threading.local):
-    """The plan of this thread's last evaluation on the host, and its team; of its last prediction the parameters, the
-    number of samples, what repeats it, and the network. And what its last fits have left while none has it: the plan of
-    one net, a population's buffers, a team.
+    """Buffers and thread teams of one Python thread.
+
+    plan, team : plan and thread team of the last evaluation on the host
+    prediction : of the last prediction its parameters, number of samples, prepared call, and network
+    released : buffers that no fit uses at present: the plan of one net, a population's buffers, thread teams
     """
 
     plan: Any = None
@@ -25,21 +28,24 @@ class BufferCache(threading.local):
     prediction: tuple[Any, int, Any, Any] = None, 0, None, None
 
     def __init__(self):
-        self.released: dict[str, tuple[tuple, Any]] = {}  # by its use: what it was made for, and what is left
+        self.released: dict[str, tuple[tuple, Any]] = {}  # use: (key, buffers)
 
     def acquire(self, use: str, key: tuple) -> Any:
-        """What the last fit has left for this use, if it was made for the same; None else. It is nobody else's then."""
+        """Return the buffers released for this use, if they were made for the same key; None otherwise.
+
+        They leave the cache, so that no other fit can use them at the same time.
+        """
         released_key, found = self.released.pop(use, ((), None))
         return found if released_key == key else None
 
     def release(self, use: str, key: tuple, what: Any, n_bytes: int) -> None:
-        """For the next fit on this thread, unless it is too large to be kept."""
+        """Keep buffers for the next fit on this thread, unless they are larger than MOST_BYTES."""
         if n_bytes <= MOST_BYTES:
             self.released[use] = key, what
 
     @contextmanager
     def borrow_team(self, backend: ModuleType, n_ranks: int) -> Iterator[Any]:
-        """Inside of it, a team of this thread's; one that an exception has passed through is ended."""
+        """Context with a thread team from the cache, or a new one. An exception inside ends the team."""
         use = f"team of {n_ranks}"
         team = self.acquire(use, (backend,)) or backend.ThreadTeam(n_ranks)
         try:
@@ -51,7 +57,7 @@ class BufferCache(threading.local):
         self.release(use, (backend,), team, 0)
 
     def evaluation_team(self, backend: ModuleType, n_ranks: int) -> Any:
-        """That of this thread's last evaluation, which is kept as long as its plan is."""
+        """Return the thread team of the last evaluation, which is kept as long as its plan."""
         if self.team is None:
             self.team = backend.ThreadTeam(n_ranks)
         return self.team
@@ -67,4 +73,4 @@ class BufferCache(threading.local):
 
 buffers = BufferCache()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=buffers.forget)  # where no team's threads are
+    os.register_at_fork(after_in_child=buffers.forget)  # a child process has none of the threads

@@ -142,7 +142,7 @@ def choose_family(network: Network, rows: int) -> str:
 
 
 def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
-    """Whether a layer is no reason against samples as lanes.
+    """Whether a layer trains faster, or as fast, with samples as SIMD lanes.
 
     >>> suits_lanes(64, 64, 200), suits_lanes(64, 100, 200), suits_lanes(64, 100, 32), suits_lanes(784, 3, 32)
     (False, True, False, True)
@@ -155,20 +155,22 @@ def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
 
 
 def stage_rows(device: Device, family: str, rows: int) -> int:
-    """Rows of a batch of `rows` that are in memory at a time. One thread alone has small nets' batches at once."""
+    """Return how many rows of a batch of `rows` go through the net at once: a micro-batch, or the whole batch of a small
+    net that one thread trains.
+    """
     return min(rows, STAGE_ROWS) if device.is_host and family != "batch_simd_16" else rows
 
 
 def work_of_samples(network: Network, rows: int) -> int:
-    """Of a step with samples as lanes, as multiply-adds."""
+    """Return the work of one step with samples as SIMD lanes, in multiply-adds."""
     return products(network, rows) + ACTIVATION * rows * sum(network.layer_sizes[1:])
 
 
 def choose_evaluation_family(network: Network, rows: int) -> str:
-    """The same for a forward pass, which needs no masks and whose samples per_layer shares out among threads.
+    """Choose the kernel family of a forward pass, which needs no dropout masks.
 
-    A sample's output is the same bits whatever samples come with it: both per_sample families add up in the same order,
-    per_layer in another one.
+    The choice does not depend on the number of rows where bits would: both batch_simd families add in the same order,
+    layerwise in another, so that a sample's output has the same bits whatever samples are evaluated with it.
     """
     largest = max(i * j for i, j in network.layout.shapes)
     if largest > EVALUATION_UP_TO or network.n_features > EVALUATION_INPUTS:
@@ -177,7 +179,10 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
 
 
 def choose_device_family(network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
-    """The same on a GPU: nets that one block trains by itself, launch by launch above, with tensor cores if asked.
+    """Choose the kernel family of one net on a GPU.
+
+    One block trains a small net by itself, larger nets take a launch per layer, and narrow layers use tensor cores where
+    the precision allows.
 
     precision : a permission to round where training is in float32
     """
@@ -213,7 +218,9 @@ def choose_nets_family(
 
 
 def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
-    """The same for a forward pass; the number of samples does not count, so that an output does not depend on it."""
+    """Choose the family of a population's forward pass. The number of samples does not count, so that no output depends
+    on it.
+    """
     if not device.is_host:
         return _gpu_nets_family(network, n_nets, EVALUATION_ROWS, dtype, "exact", streams)
     most_params, fewest_nets = EVALUATION_LANES
@@ -221,7 +228,7 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
 
 
 def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
-    """Whether a population's nets do on a GPU, if their samples have room there."""
+    """Whether a GPU trains a population's nets in one launch, if their samples fit on it."""
     return network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES
 
 
@@ -234,7 +241,7 @@ def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, 
 
 
 def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool) -> int:
-    """Nets in a block, if they have straight-line programs. It changes no bit of what comes out."""
+    """Return the number of nets in a block that has unrolled code. It changes no bit of the results."""
     if validates or not device.is_host:
         return LANES
     lanes = max(8, backend(device).VECTOR_BYTES // 4)
@@ -243,8 +250,9 @@ def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool)
 
 
 def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int:
-    """Threads for so many nets in blocks of lanes, each of which sees so many samples: starting one takes as long as a
-    small population does.
+    """Return the number of threads for n_nets nets in blocks of `lanes`, each of which sees `samples` samples in a fit.
+
+    Starting a thread takes as long as training a small population.
     """
     work = n_nets * samples * (products(network, 1) + STEP_OF_NET)
     most = min(-(-n_nets // lanes), work // CALL_PER_THREAD)
@@ -252,6 +260,7 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
 
 
 def choose_threads(network: Network, family: str, rows: int) -> int:
+    """Return the number of threads that pay for training in batches of `rows` samples."""
     if family == "batch_simd_data_parallel":
         most = max(2, work_of_samples(network, rows) // SAMPLES_PER_THREAD)
         return min(n_threads_available(), n_shards(rows), most)
@@ -269,13 +278,13 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
 
 
 def choose_evaluation_threads(network: Network, rows: int) -> int:
-    """The same for a forward pass layer by layer."""
+    """Return the number of threads for a forward pass layer by layer."""
     work = rows * sum(i * j for i, j in network.layout.shapes)
     return max(1, min(n_threads_available(), work // PASS_PER_THREAD, rows // ROWS_PER_THREAD))
 
 
 def evaluation_rows(network: Network, device: Device) -> int:
-    """Samples that a thread, or a GPU, takes through the layers at a time."""
+    """Return how many samples a thread, or a GPU, takes through the layers at a time."""
     if not device.is_host:
         return DEVICE_EVALUATION_ROWS
     weights, rows = EVALUATION_ROWS_FROM

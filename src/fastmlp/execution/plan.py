@@ -1,4 +1,4 @@
-"""What a fit or a prediction runs with: the net as kernels see it, and every buffer, made once or left by the last."""
+"""Plan of a fit or a prediction: the chosen kernel family, the net as kernels see it, and every buffer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .buffer_cache import buffers
 
 @lru_cache(maxsize=64)
 def describe_net(network: Network) -> NetSpec:
-    """The network as kernels see it."""
+    """Return the network as kernels see it: codes, sizes and offsets."""
     rows = [ACTIVATIONS[code] for code in network.activation_codes]
     of_z = [row.needs_z for row in rows]
     low, high = network.output_row.low, network.output_row.high
@@ -70,8 +70,9 @@ def nets_work(
     lanes: int,
     precision: str,
 ) -> Iterator[Any]:
-    """Inside of it, the buffers of a population's fit or judgement: on the host those that the last one on this thread
-    has left, if they are alike.
+    """Context with the buffers of a population's fit or evaluation.
+
+    On the host they are those of the last one on this thread, if its shapes were the same.
     """
     key = network, device, family, rows, n_samples if shuffle else 0, rule, metric, dtype, lanes
     use = "nets" if rule else "judgement"
@@ -102,7 +103,7 @@ def nets_work(
 
 @dataclass(frozen=True)
 class Plan:
-    """What training and evaluation run with. Buffers belong to the plan and live as long as it does."""
+    """Kernel family, threads and buffers of a fit or an evaluation. The buffers live as long as the plan."""
 
     network: Network
     device: Device
@@ -110,11 +111,11 @@ class Plan:
     dtype: np.dtype
     family: str
     n_threads: int
-    rows: int  # of a batch or of its stages, or of one rank's block when evaluating
+    rows: int  # of a micro-batch in training; that a thread evaluates at a time
     net: NetSpec
     work: Any
-    key: tuple = ()  # of training: what another fit must ask for to have this plan
-    scratch: dict[str, Any] = field(default_factory=dict)  # what else fits by this plan need again
+    key: tuple = ()  # of training: equal keys can use the same plan
+    scratch: dict[str, Any] = field(default_factory=dict)  # other buffers that fits by this plan use again, by name
 
     @classmethod
     def for_training(
@@ -128,7 +129,11 @@ class Plan:
         n_threads: int | None = None,
         precision: str = "exact",
     ) -> Plan:
-        """The plan that a fit on this thread has left, with all it has, if the two are alike."""
+        """Return a plan for training: the last one on this thread, with all its buffers, if its key is the same.
+
+        n_samples : number of training samples; batch_size : samples per step
+        n_threads : number of threads that the caller wants; None for as many as pay
+        """
         family, n_threads, rows = dispatch.choose_training(network, device, dtype, batch_size, precision, n_threads)
         key = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
         plan = buffers.acquire("a net", key)
@@ -140,7 +145,7 @@ class Plan:
         return cls(network, device, module, dtype, family, n_threads, rows, net, work, key)
 
     def release(self) -> None:
-        """The fit is over: the plan is for the next one on this thread."""
+        """Release the plan to the next fit on this thread; this one is over."""
         if self.device.is_host:
             arrays = *self.work, *self.scratch.values()
             count = lambda: sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
@@ -173,18 +178,18 @@ class Plan:
         return plan
 
     def with_net(self, net: NetSpec) -> Plan:
-        """The same for another net of these sizes, with other numbers or other samples; they share all else."""
+        """Return this plan for another net of the same sizes; the two share all buffers."""
         _forget_samples(self.work)
         return replace(self, net=net)
 
     def get_or_make(self, use: str, make: Callable[[], Any]) -> Any:
-        """What fits by this plan have for a use, as the last one has left it, or a new one."""
+        """Return the buffer stored under this name, creating it on first use."""
         if use not in self.scratch:
             self.scratch[use] = make()
         return self.scratch[use]
 
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState:
-        """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
+        """Return the state of a fit of up to n_epochs: its parameters and optimiser state, a gradient, and records."""
         grads = self.get_or_make("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
         scalars = self.get_or_make("scalars", lambda: aligned_zeros((self.n_threads, N_SCALARS), np.float64))
@@ -200,23 +205,23 @@ class Plan:
         )
 
     def place(self, data: Samples) -> Samples:
-        """The samples where the kernels are; those that are too many for the device stay on the host."""
+        """Return the samples on the plan's device; samples that do not fit on it stay on the host."""
         return self.backend.place(data)
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
-        """(mean loss, share right) over data; outputs are written where `output` has room."""
+        """Return (mean loss, accuracy) over the samples; outputs are written into `output` unless it is empty."""
         loss, right = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
         return loss / data.n_samples, right / data.n_samples
 
     def evaluate_alone(self, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
-        """The same outside a fit, with a team of this thread's own."""
+        """Evaluate outside a fit, with this thread's own thread team; arguments and result as of evaluate."""
         if buffers.plan is not self:
             with buffers.borrow_team(self.backend, self.n_threads) as team:
                 return self.evaluate(team, data, params, output)
         team = buffers.evaluation_team(self.backend, self.n_threads)
         try:
             return self.evaluate(team, data, params, output)
-        except BaseException:  # it may have come in the midst of anything
+        except BaseException:  # it may have interrupted anything
             buffers.forget_evaluation()
             team.end()
             raise
@@ -224,6 +229,6 @@ class Plan:
             team.forget_data()
 
     def repeat_prediction(self, data: Samples, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
-        """evaluate_alone on one thread of the host, as a function (X, output) of arrays like these two."""
+        """Return evaluate_alone, on one thread of the host, as a function (X, output) of arrays of these shapes."""
         team = buffers.evaluation_team(self.backend, self.n_threads)
         return self.backend.repeat_prediction(self.family, team, self.net, data, params, self.work, self.rows, output)
