@@ -155,8 +155,8 @@ def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
 
 
 def stage_rows(device: Device, family: str, rows: int) -> int:
-    """Return how many rows of a batch of `rows` go through the net at once: a micro-batch, or the whole batch of a small
-    net that one thread trains.
+    """Return how many rows of a batch of `rows` go through the net at once: a micro-batch, or the whole batch of a
+    small net that one thread trains.
     """
     return min(rows, STAGE_ROWS) if device.is_host and family != "batch_simd_16" else rows
 
@@ -181,8 +181,8 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
 def choose_device_family(network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
     """Choose the kernel family of one net on a GPU.
 
-    One block trains a small net by itself, larger nets take a launch per layer, and narrow layers use tensor cores where
-    the precision allows.
+    One block trains a small net by itself, larger nets take a launch per layer, and narrow layers use tensor cores
+    where the precision allows.
 
     precision : a permission to round where training is in float32
     """
