@@ -335,7 +335,7 @@ class MLP:
         Three lines of text.
 
         >>> print(MLP((2, 8, 1), device="cpu").explain(1000, batch_size=4).splitlines()[0])  # doctest: +ELLIPSIS
-        Kernel family: batch_simd_4 on cpu (one small net, batches of up to 4 samples; ...).
+        Kernel family: batch_simd_4 on cpu (one small net, batches of up to 4 samples; ...
         """
         n = X if isinstance(X, int) else len(border.as_features(X, self.network.n_features, self.dtype))
         n = checked_count("the number of samples", n)
