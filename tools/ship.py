@@ -3,8 +3,8 @@
     python tools/ship.py && python -m build --wheel      (five minutes on two cores; Linux on x86-64)
     python tools/ship.py --quick                         (two minutes: for this CPU's own level, float32 only)
 
-The kernels are those that new installations need first. One process per level and dtype trains and uses nets of every
-kind, and as many processes run at a time as there are logical CPUs. Their kernels are saved to kernels/shipped
+The kernels are those that new installations need first. One process per level, dtype and kind trains and uses nets of
+every kind, and as many processes run at a time as there are logical CPUs. Their kernels are saved to kernels/shipped
 (prebuilt.py) instead of the user's object cache. A level that this CPU does not support is left out, with a message.
 """
 
@@ -28,21 +28,21 @@ import numpy as np
 from fastmlp import MLP, Population
 from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
 
-TASK = "FASTMLP_SHIPPED"  # environment variable with the level and the dtype that a child process compiles for
+TASK = "FASTMLP_SHIPPED"  # environment variable: the level and the jobs of a child process
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 
 
 def main() -> None:
     if task := os.environ.get(TASK):
-        level, dtype = task.split()
-        return compile_for(level, JOBS[dtype])
+        level, jobs = task.split(maxsplit=1)
+        return compile_for(level, JOBS[jobs])
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="this processor's own level and float32 only")
     quick = parser.parse_args().quick
     shutil.rmtree(prebuilt.FOLDER, ignore_errors=True)
-    tasks = [(level, dtype) for level in levels_here() for dtype in JOBS]
+    tasks = [(level, jobs) for level in levels_here() for jobs in JOBS]
     if quick:
-        tasks = [task for task in tasks if task == (cpu_features.level(), "float32")]
+        tasks = [(level, jobs) for level, jobs in tasks if level == cpu_features.level() and jobs.endswith("float32")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         failed = [task for task, code in zip(tasks, pool.map(start, tasks), strict=True) if code]
     for level in dict(tasks):
@@ -66,7 +66,7 @@ def levels_here() -> list[str]:
 
 
 def start(task: tuple[str, str]) -> int:
-    """Compile for a level and a dtype in a child process, and return its exit status.
+    """Do jobs for a level in a child process, and return its exit status.
 
     "-prefer-256-bit" makes LLVM use the full vector width of the level: for the sake of older CPUs, it would split
     512-bit vectors.
@@ -144,13 +144,11 @@ PROGRAMS = product(
     ["sgd", "adam", "quickprop", "rprop"],
 )
 JOBS = {
-    dtype: [
-        *(partial(use_net, dtype, *net) for net in NETS),
-        *(partial(use_population, dtype, *nets) for nets in POPULATIONS),
-    ]
+    f"{kind} {dtype}": [partial(use, dtype, *sizes) for sizes in cases]
     for dtype in ("float32", "float64")
+    for kind, use, cases in (("nets", use_net, NETS), ("populations", use_population, POPULATIONS))
 }
-JOBS["float32"] += [partial(use_population, "float32", *nets) for nets in PROGRAMS]
+JOBS["populations float32"] += [partial(use_population, "float32", *nets) for nets in PROGRAMS]
 
 if __name__ == "__main__":
     main()
