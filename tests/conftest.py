@@ -37,6 +37,7 @@ def pytest_sessionstart(session):
     """Before a run of all tests: what most of them need, compiled by a process per dtype (first_kernels.py)."""
     config = session.config
     runs_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.collectonly
+    runs_all = runs_all and config.option.markexpr != "quick"
     if hasattr(config, "workerinput") or not runs_all:
         return
     program = Path(__file__).parent / "helpers" / "first_kernels.py"
@@ -79,16 +80,34 @@ def _thin_out(items):
 
 
 QUICK = "properties", "repo", "cuda", "unit"  # folders of which each test's first case is quick ...
-NOT_QUICK = "kernels", "plots", "benchmarks", "estimator_checks", "validation.py"  # ... but for these
+NOT_QUICK = (
+    "kernels",
+    "plots",
+    "benchmarks",
+    "reproduce",
+    "stuck_demo",
+    "estimator_checks",
+    "validation.py",
+)  # ... but for these
+
+
+def _may_be_quick(path):
+    """Whether a folder or file below this one can have tests that are `quick`."""
+    path = path.relative_to(Path(__file__).parent)
+    return not path.parts or (path.parts[0] in QUICK and not any(part in path.as_posix() for part in NOT_QUICK))
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `-m quick` leave out what has no quick tests: to collect all of them takes half a minute."""
+    return True if config.option.markexpr == "quick" and not _may_be_quick(collection_path) else None
 
 
 def _mark_quick(items):
     """Mark the first case of each test of a feature as `quick`."""
     seen = set()
     for item in items:
-        name, path = item.nodeid.partition("[")[0], item.path.relative_to(Path(__file__).parent)
-        is_quick = path.parts[0] in QUICK and not any(part in path.as_posix() for part in NOT_QUICK)
-        slow = {"full", "nvrtc", "slow"} & {marker.name for marker in item.iter_markers()}
+        name, is_quick = item.nodeid.partition("[")[0], _may_be_quick(item.path)
+        slow = {"full", "nvrtc"} & {marker.name for marker in item.iter_markers()}
         if is_quick and not slow and name not in seen:
             item.add_marker("quick")
         seen.add(name)
