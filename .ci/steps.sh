@@ -25,7 +25,7 @@ cupy_without_driver() { # cupy_without_driver EXTRA: the wheel with CuPy, whose 
   (
     cd "$work"
     "$extra/bin/fastmlp" devices
-    "$extra/bin/python" -m pytest -q -c pytest.ini --import-mode=importlib "$root/tests/test_devices_cupy.py"
+    "$extra/bin/python" -m pytest -q -c pytest.ini --import-mode=importlib "$root/tests/cuda/test_devices_cupy.py"
   )
   rm -rf "${work:?}/$extra"
 }
