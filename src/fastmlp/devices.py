@@ -11,10 +11,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache, partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import install_command, shown, unknown_name
-from .gpu_thresholds import Thresholds, thresholds_of
+
+if TYPE_CHECKING:
+    from .gpu_thresholds import Thresholds
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: drivers report it, not a count of 0, if there is no GPU or all GPUs are hidden
@@ -198,6 +200,8 @@ def check_name(device: object) -> str:
 
 def thresholds(gpu: DeviceInfo) -> Thresholds:
     """Return the amounts of work from which "auto" chooses this GPU over this machine's CPU."""
+    from .gpu_thresholds import thresholds_of  # imports files and paths, which few processes need
+
     return thresholds_of(gpu.description, _processor(n_threads_available()))
 
 
