@@ -7,8 +7,8 @@ respect to a, and the kernel multiplies it by f'. So a wrong pair of loss and ou
 
 Sources: Huber 1964 (huber), Fahlman 1988 (atanh_error).
 
-The loss of a batch is the mean over samples (weighted: sum of w times loss over sum of w) and, except for
-softmax_cross_entropy, over outputs. There is no factor of one half.
+The loss of a batch is the mean over samples (weighted: the sum of w times loss over the number of samples, where w has
+mean 1 over all training samples) and, except for softmax_cross_entropy, over outputs. There is no factor of one half.
 """
 
 from __future__ import annotations

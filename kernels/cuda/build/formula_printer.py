@@ -114,8 +114,8 @@ class _Printer:
     def refusal(self, node: ast.AST) -> OutsideGrammar:
         return OutsideGrammar(
             f"{self.function.__name__}: `{ast.unparse(node)}` cannot be printed as CUDA C++. A formula is assignments "
-            "and one return at the end, of + - * /, where(comparison, a, b), functions of kernels.elementary and "
-            "kernels.simd, and finite constants; write it in these terms or extend cuda/build/formula_printer.py."
+            "and one return at the end, of + - * /, where(comparison, a, b), functions of kernels.simd, "
+            "and finite constants; write it in these terms or extend cuda/build/formula_printer.py."
         )
 
     def statement(self, node: ast.stmt) -> list[str]:

@@ -427,15 +427,6 @@ def bends_down(m: Measurements) -> np.ndarray:
     return -m.landscape.smallest > 1e-3 * np.abs(m.landscape.largest)
 
 
-def in_local_minimum(m: Measurements) -> np.ndarray:
-    """Return whether the evidence suggests a local minimum.
-
-    No step lowers the loss and either no direction has negative curvature, or samples with different targets share an
-    output that is the mean of their targets.
-    """
-    return (gain(m) < 0.02) & (~bends_down(m) | (m.merged > 0))
-
-
 def base_rate(m: Measurements) -> np.ndarray:
     constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03)
     deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)

@@ -15,8 +15,9 @@ class NetSequence:
 
     n_nets: int
 
-    def net(self, k: int) -> MLP:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def net(self, k: int) -> MLP: ...  # the class that is mixed in has it
 
     def __len__(self) -> int:
         """Return the number of nets."""

@@ -140,7 +140,7 @@ def test_sources_are_packaged():
 
 TEXTS = """
 import hashlib, sys
-sys.path.insert(0, {folder!r})
+sys.path[:0] = [{folder!r}, {folder!r} + '/helpers']
 import cuda_emulator
 from cuda_sources import KINDS, recording
 
