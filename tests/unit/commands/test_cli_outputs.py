@@ -125,7 +125,7 @@ def test_bench_looks_at_all_its_outputs_at_once(tmp_path):
 @pytest.mark.parametrize("command", ["predict", "diagnose"])
 def test_a_bad_history_is_a_sentence_and_no_obstacle(files, command):
     """As an interrupted fit of an earlier version has left it."""
-    net = fastmlp.load("net.csv")
+    net = fastmlp.load("net.csv").net_
     history = {"seconds": 1.0, "best_epoch": 3, "stopped_by": "interrupt", "settings": {}}
     parts = {"settings": net.get_settings(), "preprocessing": net.preprocessing.to_dict(), "history": history}
     description = {"format": 1, **parts}
