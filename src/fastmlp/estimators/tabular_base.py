@@ -59,6 +59,7 @@ class BaseTabular(BaseEstimator, ABC):
     device: str
     dtype: str
     patience: Any
+    _names: list[str]  # of the columns of X at fit
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     @abstractmethod
