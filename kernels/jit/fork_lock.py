@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging  # noqa: F401  # see below
 import os
+import threading
 from typing import Any
 
 PATIENCE = 120.0  # seconds for which a fork waits for a lock; longer than any kernel takes to compile
@@ -44,3 +45,6 @@ def hold_while_forking(lock: Any) -> Any:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=acquire, after_in_parent=release, after_in_child=free)
     return lock
+
+
+IMPORTING = hold_while_forking(threading.RLock())  # held while parts of this package are imported on first use

@@ -91,7 +91,10 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
-    module = import_module(f".{_HOME[name]}", __name__)
+    from .kernels.jit.fork_lock import IMPORTING  # here: a process that trains nothing does without it
+
+    with IMPORTING:  # a child process would wait for ever for a module that a thread of its parent imports
+        module = import_module(f".{_HOME[name]}", __name__)
     return getattr(module, name, module)
 
 

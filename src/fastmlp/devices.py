@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import install_command, shown, unknown_name
+from .kernels.jit import interrupts
+from .kernels.jit.fork_lock import IMPORTING
 
 if TYPE_CHECKING:
     from .gpu_thresholds import Thresholds
@@ -111,8 +113,6 @@ def _find_cuda() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
     CuPy and the driver are queried once per process, and each GPU once, when its row is needed: devices do not appear
     while a process runs, and querying a GPU takes memory on the GPU.
     """
-    from .kernels.jit import interrupts
-
     try:
         with interrupts.deferred():  # an interrupt would leave CuPy half imported
             import cupy
@@ -271,7 +271,18 @@ def choose_device(
 
 def backend(device: Device) -> ModuleType:
     """Return the module that implements the device contract: kernels/cpu/backend.py or kernels/cuda/backend.py."""
-    return importlib.import_module(f"fastmlp.kernels.{device.name.partition(':')[0]}.backend")
+    return _import_backend(device.name.partition(":")[0])
+
+
+@cache
+def _import_backend(kind: str) -> ModuleType:
+    """Import a backend, and LLVM with it, once.
+
+    Ctrl-C and forks of other threads wait: a library whose import was cut off may stay half imported, and a child
+    process would wait for ever for an import that a thread of its parent has begun.
+    """
+    with IMPORTING, interrupts.deferred():
+        return importlib.import_module(f"fastmlp.kernels.{kind}.backend")
 
 
 def device_of(values: Any) -> str | None:

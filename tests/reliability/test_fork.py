@@ -15,8 +15,6 @@ HEAD = """
 import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks in a process with threads
 import numpy as np, fastmlp
-from fastmlp.kernels.jit import call, fork_lock
-
 X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
 
 def fit(sizes=(2, 1), predicts=False):
@@ -37,6 +35,8 @@ def child_fits():
 HELD = (
     HEAD
     + """
+from fastmlp.kernels.jit import call, fork_lock
+
 begun, forked, order = threading.Event(), threading.Event(), []
 
 def compiled():
@@ -152,6 +152,13 @@ def test_a_fork_waits_for_the_printer():
 
 def test_the_child_of_another_thread_defers_no_interrupt():
     assert run(DEFERRED) == ["[0] True"]
+
+
+@pytest.mark.parametrize("module", ["llvmlite", "fastmlp.kernels.structs"])
+def test_a_fork_waits_for_the_import_of_the_backend(module, count):
+    """A child would otherwise wait for ever for a module that a thread of its parent had begun to import."""
+    assert run(COLD, module, 0.0) == ["True", "['epochs'] epochs"]
+    count("forks while the backend was imported", 1)
 
 
 def test_forks_during_a_cold_fit(is_long, tmp_path, count):

@@ -1,6 +1,7 @@
 """SIGINT during the first fit of a process, which imports Numba and compiles kernels.
 
-The fit ends when the kernel is compiled, and the next fit works.
+The fit ends when the import is done or the kernel is compiled, and the next fit works. It has trained nothing: it returns
+a history that says so or, where the interrupt came before the first kernel was asked for, raises KeyboardInterrupt.
 """
 
 import json
@@ -40,7 +41,11 @@ def send():
 
 sender = threading.Thread(target=send)
 sender.start()
-history = net.fit(X, y, epochs=3, verbose=0)
+try:
+    history = net.fit(X, y, epochs=3, verbose=0)
+    first_end = history.stopped_by, history.epochs
+except KeyboardInterrupt:
+    first_end = "interrupt", 0
 over.set()
 sender.join()
 same = bool((net.params == first).all())
@@ -48,7 +53,7 @@ again = net.fit(X, y, epochs=3, verbose=0)
 other = fastmlp.MLP((2, 1), random_state=0, device="cpu")
 other.fit(X, y, epochs=3, verbose=0)
 print(json.dumps({
-    "first": (history.stopped_by, history.epochs, same), "next": (again.stopped_by, again.epochs),
+    "first": (*first_end, same), "next": (again.stopped_by, again.epochs),
     "equal": bool((other.params == net.params).all()), "handler": signal.getsignal(signal.SIGINT).__name__,
 }))
 """
@@ -79,7 +84,8 @@ def test_the_next_fit_works(tmp_path, is_long, count):
         assert found["next"] == ["epochs", 3]
         assert found["equal"]
         assert found["handler"] == "default_int_handler"
-        assert done.stderr.count("A kernel is being compiled") == 1, "said once, however often it comes"
+        notices = done.stderr.count("A kernel is being compiled")
+        assert notices == ("llvmlite" not in module), "said once, however often it comes, and not while LLVM is imported"
     count("cold fits interrupted", len(moments))
 
 
