@@ -167,7 +167,9 @@ def test_numba_may_have_been_imported_and_not_used(fresh_python, monkeypatch, tm
 
 
 UNWRITABLE = """
-import numpy as np, fastmlp
+import numpy as np, fastmlp, pathlib
+from fastmlp.kernels.jit import prebuilt
+prebuilt.FOLDER = pathlib.Path("nowhere")  # tools/ship.py may have filled it
 fastmlp.MLP((2, 3, 1), random_state=0, device="cpu").predict([[0, 1], [1, 0]])  # a kernel that compiles in a second
 print("works")
 """
