@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 MOST_COUNTED = 2**63 - 1  # largest int64
-SHOWN = 100  # characters, scale of the length of a value in a message
+SHOWN_CHARACTERS = 100  # characters, scale of the length of a value in a message
 
 
 class DivergenceWarning(UserWarning):
@@ -75,7 +75,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     for alias in aliases.split()
 }
 SEPARATORS = str.maketrans("", "", "_- ")
-ALIKE = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
+MIN_SIMILARITY = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
 
 
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
@@ -89,19 +89,21 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     Unknown init 'Xavier'. Did you mean 'glorot_uniform'? Choose from: he_normal, glorot_uniform.
     """
     choices = list(choices)
-    hint = f" Did you mean {near!r}?" if (near := _meant(str(name).lower(), choices)) else ""
+    hint = f" Did you mean {likely_name!r}?" if (likely_name := _likely_name(str(name).lower(), choices)) else ""
     return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices)}.")
 
 
-def _meant(name: str, choices: list[str]) -> str | None:
+def _likely_name(name: str, choices: list[str]) -> str | None:
     """Return the choice that a lower-case name probably means, or None."""
-    for meant in ALIASES.get(name.partition(":")[0].translate(SEPARATORS), ()):  # a device may have an index: "gpu:1"
-        if meant in choices:
-            return meant
+    for known_name in ALIASES.get(
+        name.partition(":")[0].translate(SEPARATORS), ()
+    ):  # a device may have an index: "gpu:1"
+        if known_name in choices:
+            return known_name
     from difflib import get_close_matches  # here, since its import takes longer than the rest of this module
 
-    near = get_close_matches(name, choices, n=1, cutoff=ALIKE)
-    return near[0] if near else None
+    matches = get_close_matches(name, choices, n=1, cutoff=MIN_SIMILARITY)
+    return matches[0] if matches else None
 
 
 def shown(value: object) -> str:
@@ -110,13 +112,17 @@ def shown(value: object) -> str:
     >>> shown("abc"), shown(10**400)
     ("'abc'", 'a whole number of 401 digits')
     """
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN_CHARACTERS:
         from math import log10
 
         n_digits = int(log10(abs(value))) + 1  # Python refuses to convert integers of more than 4,300 digits to text
         return f"a whole number of {n_digits:,} digits"
     text = repr(value)
-    return text if len(text) <= 3 * SHOWN else f"{text[: 2 * SHOWN]} ... {text[-SHOWN // 2 :]}"
+    return (
+        text
+        if len(text) <= 3 * SHOWN_CHARACTERS
+        else f"{text[: 2 * SHOWN_CHARACTERS]} ... {text[-SHOWN_CHARACTERS // 2 :]}"
+    )
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:

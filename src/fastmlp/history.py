@@ -93,9 +93,9 @@ class History:
 
     def records(self) -> dict[str, np.ndarray]:
         """Return all records of the fit by name: "loss", "validation_loss", "squared_error" and so on."""
-        own = {name: values for name in RECORDS if (values := getattr(self, name)) is not None}
+        records = {name: values for name in RECORDS if (values := getattr(self, name)) is not None}
         others = self.metrics | {f"{VALIDATION}{name}": values for name, values in self.validation_metrics.items()}
-        return own | {name: values for name, values in others.items() if name not in RECORDS}
+        return records | {name: values for name, values in others.items() if name not in RECORDS}
 
     def record(self, name: str) -> np.ndarray:
         """Return one record, (epochs,), by name.

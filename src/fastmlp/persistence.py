@@ -99,9 +99,9 @@ def checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     """Return the checksum of a file: over the description without its checksum, and the arrays' names, dtypes, shapes
     and values.
     """
-    own = {name: value for name, value in description.items() if name != "checksum"}
+    content = {name: value for name, value in description.items() if name != "checksum"}
     digest = hashlib.blake2b(digest_size=32)
-    digest.update(json.dumps(json.loads(json.dumps(own)), allow_nan=False).encode())  # as load reads it
+    digest.update(json.dumps(json.loads(json.dumps(content)), allow_nan=False).encode())  # as load reads it
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())

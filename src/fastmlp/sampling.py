@@ -61,7 +61,7 @@ def bootstrap(n_samples: int, n_nets: int, *, random_state: Any = 0) -> np.ndarr
     n, m = checked_count("n_samples", n_samples), checked_count("n_nets", n_nets)
     check_array((m, n), 8, "Weights", "Take fewer nets.")
     rng = _generator(random_state)
-    bags = np.zeros((m, n))
-    for bag in bags:
-        bag += np.bincount(rng.integers(n, size=n), minlength=n)
-    return bags
+    weights = np.zeros((m, n))
+    for weights_of_net in weights:
+        weights_of_net += np.bincount(rng.integers(n, size=n), minlength=n)
+    return weights

@@ -165,15 +165,15 @@ def factors_at(function: Callable[[np.ndarray, int], Any], first: int, n: int, n
     """
     if is_constant(function):
         return np.ones(n)
-    given = function(np.arange(first, first + n), n_steps)
+    returned = function(np.arange(first, first + n), n_steps)
     try:
-        factors = np.broadcast_to(np.asarray(given, np.float64), n)
+        factors = np.broadcast_to(np.asarray(returned, np.float64), n)
     except (ValueError, TypeError):
         factors = np.array([np.nan])
     if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
         raise ValueError(
             f"A schedule must give a finite factor of at least 0 for each of {counted(n, 'step')}, but it gave "
-            f"{given!r}."
+            f"{returned!r}."
         )
     return factors.copy()
 

@@ -64,11 +64,11 @@ def test_auto_weighs_each_fit(thresholds, samples):
     thresholds(10.0 * ONE, ONE, inf)
     net.fit(X, y, epochs=9, optimizer=SGD(0.1), verbose=0)
     assert net.device.name == "cpu"
-    assert "would be taken from" in net.device.reason
+    assert "is chosen from" in net.device.reason
     net.params = start
     net.fit(X, y, epochs=10, optimizer=SGD(0.1), verbose=0)
     assert net.device.name == "cuda"
-    assert "pay for the way" in net.device.reason
+    assert "is chosen from" in net.device.reason
     assert "measured here" in net.device.reason
     reference = reference_of(net.network, start)
     follow_sgd(reference, X, y, 0.1, epochs=10)

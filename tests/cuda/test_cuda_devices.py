@@ -54,9 +54,11 @@ def test_no_driver(emulated_cuda):
     assert not row.available
     assert "finds no usable NVIDIA driver" in row.reason
     assert "cudaErrorInsufficientDriver" in row.reason
-    remedy = "; install or renew the driver, or take the CuPy that fits it: pip install 'fastmlp[cuda13]' (in"
+    remedy = "; install or update the driver, or install the CuPy that fits it: pip install 'fastmlp[cuda13]' (in"
     assert remedy in row.reason
-    with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* finds no usable NVIDIA driver.*Use"):
+    with pytest.raises(
+        RuntimeError, match=r"device='cuda' is not available: CuPy .* finds no usable NVIDIA driver.*Use"
+    ):
         make()
     assert "no usable NVIDIA driver" in MLP(SIZES, device="auto").device.reason
 
@@ -65,17 +67,21 @@ def test_no_gpu(emulated_cuda):
     emulated_cuda.settings.n_devices = 0
     row = fastmlp.devices()[1]
     assert not row.available
-    assert re.fullmatch(r"CuPy .* and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES", row.reason)
+    assert re.fullmatch(
+        r"CuPy .* and the driver are installed, but there is no GPU; check CUDA_VISIBLE_DEVICES", row.reason
+    )
     with pytest.raises(
-        RuntimeError, match=r"device='cuda' cannot be had: .* but no GPU is; check CUDA_VISIBLE_DEVICES"
+        RuntimeError, match=r"device='cuda' is not available: .* but there is no GPU; check CUDA_VISIBLE_DEVICES"
     ):
         make()
 
 
 def test_a_device_that_is_not_there(cuda):
-    with pytest.raises(RuntimeError, match=r"device='cuda:99' cannot be had: the highest number here is \d+\. Use"):
+    with pytest.raises(
+        RuntimeError, match=r"device='cuda:99' is not available: the highest GPU number of this machine is \d+\. Use"
+    ):
         make(device="cuda:99")
-    with pytest.raises(RuntimeError, match=r"device='cuda:99' cannot be had"):
+    with pytest.raises(RuntimeError, match=r"device='cuda:99' is not available"):
         Population(SIZES, 3, device="cuda:99")
 
 

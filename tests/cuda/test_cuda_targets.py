@@ -75,7 +75,7 @@ def test_class_weights_and_a_monitor_with_samples_of_the_device(cuda, many, rng)
 
 def test_a_monitor_looks_at_units_with_samples_of_the_device(cuda, monkeypatch, rng):
     looks, look = [], monitor.Monitor._units
-    monkeypatch.setattr(monitor, "LAST_SHARE", np.inf)  # however short the fit is
+    monkeypatch.setattr(monitor, "MAX_CHECK_FRACTION", np.inf)  # however short the fit is
     monkeypatch.setattr(monitor.Monitor, "_units", lambda *given: looks.append(look(*given)))
     X, y = samples(rng, 40)[0], rng.integers(0, 2, 40)
     net = make(loss="softmax_cross_entropy")

@@ -27,7 +27,7 @@ def test_table():
 def test_cpu_is_given_when_asked_for():
     net = MLP((2, 1), device="cpu")
     assert net.device.name == "cpu"
-    assert str(net.device) == "cpu (asked for)"
+    assert str(net.device) == "cpu (as requested)"
 
 
 @pytest.mark.parametrize("name", ("cuda", "cuda:0", "cuda:1"))
@@ -35,7 +35,7 @@ def test_cuda_raises_with_the_reason(name):
     cuda = devices()[1]
     if cuda.available:
         pytest.skip("this machine has CUDA")
-    with pytest.raises(RuntimeError, match=re.escape(f"device={name!r} cannot be had: {cuda.reason}")):
+    with pytest.raises(RuntimeError, match=re.escape(f"device={name!r} is not available: {cuda.reason}")):
         MLP((2, 1), device=name)
 
 
@@ -108,9 +108,7 @@ def test_a_forked_process_looks_again(fresh_python):
 
 # ---- what is said of CuPy, and of the card
 
-REMEDY = (
-    "pip install 'fastmlp[cuda13]' (in a checkout: pip install '.[cuda13]'; cuda12 for drivers older than 580) brings "
-)
+REMEDY = "pip install 'fastmlp[cuda13]' (in a checkout: pip install '.[cuda13]'; cuda12 for drivers older than 580)"
 SAY = """
 import sys, fastmlp
 print(fastmlp.devices()[1].reason)
@@ -130,7 +128,7 @@ def said(fresh_python, program):
 def test_without_cupy(fresh_python):
     """How to get it is in one line, to be copied."""
     reason, printed = said(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
-    assert reason == f"CuPy is not installed; {REMEDY}it"
+    assert reason == f"CuPy is not installed; install it with {REMEDY}"
     assert f"cuda: {reason}\n" in printed
 
 
@@ -146,7 +144,7 @@ def test_a_cupy_that_cannot_be_imported(text, named, tmp_path, fresh_python):
     """It is there, so "not installed" would mislead."""
     (tmp_path / "cupy.py").write_text(text)
     reason, printed = said(fresh_python, f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
-    assert reason == f"CuPy cannot be imported ({named}); {REMEDY}one that fits"
+    assert reason == f"CuPy cannot be imported ({named}); install a version that fits with {REMEDY}"
     assert f"cuda: {reason}\n" in printed
 
 
@@ -172,7 +170,7 @@ def test_gpus_that_nobody_asks_for_are_left_alone(emulated_cuda, monkeypatch):
         tried.clear()
         MLP((2, 1), device=device)
         assert tried == more, device
-    with pytest.raises(RuntimeError, match=r"device='cuda:1' cannot be had: broken\. Use"):
+    with pytest.raises(RuntimeError, match=r"device='cuda:1' is not available: broken\. Use"):
         MLP((2, 1), device="cuda:1")
     tried.clear()
     assert [row.available for row in devices()[1:]] == [True, False, True, True]

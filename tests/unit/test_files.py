@@ -157,11 +157,11 @@ def test_the_last_good_file_stays(path, tmp_path, monkeypatch, error, kind, call
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(
-            kind, match=rf"^The output '.*' could not be written \({error.strerror}\); the file that "
+            kind, match=rf"^The output '.*' could not be written \({error.strerror}\); the existing "
         ) as e:
             write_bytes(path, b"new")
         assert e.value.errno == error.errno
-        with pytest.raises(kind, match=rf"could not be written \({error.strerror}\); no file was made\.$"):
+        with pytest.raises(kind, match=rf"could not be written \({error.strerror}\); no file was written\.$"):
             write_bytes(tmp_path / "another", b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
@@ -184,7 +184,7 @@ write_bytes(sys.argv[1], bytes(1_000_000))
 def test_more_than_fits(path, tmp_path):
     """The system ends the writing in the middle, as it does where the disk is full."""
     done = subprocess.run([sys.executable, "-c", TOO_LARGE, str(path)], capture_output=True, text=True, check=False)
-    assert "could not be written (File too large); the file that was there is as it was." in done.stderr
+    assert "could not be written (File too large); the existing file is unchanged." in done.stderr
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
 
@@ -217,7 +217,7 @@ def test_a_folder_that_is_read_only(path):
         if "No module named" in done.stderr or not done.stdout:
             pytest.skip(f"another user cannot import fastmlp here: {done.stderr[-200:]}")
         first, second = done.stdout.splitlines()
-        assert first.endswith("could not be written (Permission denied); the file that was there is as it was.")
+        assert first.endswith("could not be written (Permission denied); the existing file is unchanged.")
         assert second.startswith(f"The output cannot be written to the folder {str(top)!r} (Permission denied)")
         assert (top / "file").read_bytes() == b"old"
     finally:

@@ -153,7 +153,7 @@ class Bomb:
 def test_foreign_files_are_refused_and_not_run(net, path, tmp_path):
     bomb = tmp_path / "exploded"
     path.write_bytes(pickle.dumps(Bomb(bomb)))
-    with pytest.raises(ValueError, match="no safetensors file, or damaged"):
+    with pytest.raises(ValueError, match="not a safetensors file, or it is damaged"):
         fastmlp.load(path)
     settings = {**net.get_settings(), "init": f"open('{bomb}', 'w')"}
     write(path, {**contents(net), "settings": settings}, net.params)
@@ -290,7 +290,7 @@ def test_nothing_is_claimed_for_announced_sizes(net, path):
     header["params"] |= {"shape": [2**40], "data_offsets": [0, 2**42]}
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[-net.params.nbytes :])
-    with pytest.raises(ValueError, match="are announced"):
+    with pytest.raises(ValueError, match="its header announces"):
         fastmlp.load(path)
 
 
@@ -467,7 +467,7 @@ def test_of_records_of_unequal_length_the_common_part_is_kept(net, path):
 @pytest.mark.parametrize("best_epoch", [7, -1])
 def test_a_best_epoch_that_was_none_is_left_out(net, path, best_epoch):
     save_with_history(path, net, RECORD | {"best_epoch": best_epoch}, loss=np.arange(7.0))
-    with pytest.warns(UserWarning, match=f"best_epoch, {best_epoch}, is none of its 7 epochs"):
+    with pytest.warns(UserWarning, match=f"best_epoch, {best_epoch}, is not one of its 7 epochs"):
         history = fastmlp.load(path).history
     assert (history.epochs, history.best_epoch) == (7, None)
 
@@ -533,7 +533,7 @@ FITTED = {"seconds": 1.0, "monitor": None, "interrupted": False}
         (
             {"monitor": "validation_loss"},
             {},
-            "its result says what was monitored without its values, or the other way round",
+            "its result names a monitored record without its values, or has values without a name",
         ),
         ({"judged_by": "luck"}, {}, "its result is judged by 'luck'"),
         ({}, {"loss": np.ones(3)}, r"its result holds float64 \(3,\) as loss"),

@@ -19,8 +19,8 @@ def test_no_rule_no_success(y):
     assert result.success_interval is None
     assert "success" not in repr(result)
     text = result.summary()
-    assert "no rule of convergence was asked for: " in text
-    assert "converged=... of fit would say when a net has learned" in text
+    assert "no convergence rule was given: " in text
+    assert "pass converged=... to fit to define when a net has converged" in text
     assert "interval" not in text
 
 

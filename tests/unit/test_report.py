@@ -168,7 +168,7 @@ def test_samples_are_few(rng):
 
 
 def test_mistakes(net, tmp_path):
-    with pytest.raises(ValueError, match="There is nothing to report: the net knows no training"):
+    with pytest.raises(ValueError, match="There is nothing to report: the net has no history of a fit"):
         fastmlp.History(net).report(tmp_path / "run.html")
     history = net.fit(XOR, TARGETS, epochs=2)
     with pytest.raises(FileNotFoundError, match="There is no folder"):

@@ -88,7 +88,7 @@ def test_regression_and_several_classes(rng):
 def test_what_targets_are(y, loss, n_outputs):
     """Whole numbers from 0 to 49 are classes, others quantities: no net gets 250,001 outputs."""
     y = np.array(y)
-    assert sweeps._guessed_loss(y) == loss
+    assert sweeps._default_loss(y) == loss
     assert sweeps._n_outputs(loss, y) == n_outputs
 
 

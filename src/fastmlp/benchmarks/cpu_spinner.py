@@ -33,14 +33,14 @@ def main(processor: int) -> None:
     os.sched_setaffinity(0, {processor})
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     commands, answers = sys.stdin.fileno(), sys.stdout.fileno()
-    asleep = True
+    is_asleep = True
     while True:
-        if asleep or select.select([commands], [], [], 0)[0]:
+        if is_asleep or select.select([commands], [], [], 0)[0]:
             command = os.read(commands, 1)
             if not command:
                 return
-            asleep = command == b"."
-            if not asleep:
+            is_asleep = command == b"."
+            if not is_asleep:
                 os.write(answers, b"%d\n" % window())
         else:
             burst()

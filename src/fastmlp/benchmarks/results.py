@@ -140,8 +140,8 @@ def is_unsteady(result: Result) -> bool:
     """
     for row in (ours(result), best_peer(result)):
         if row:
-            tried = row["tried"].get(str(row["threads"] or "own choice"), math.inf)
-            if max(row["seconds"]) > UNSTEADY * min(tried, *row["seconds"]):
+            trial_seconds = row["tried"].get(str(row["threads"] or "own choice"), math.inf)
+            if max(row["seconds"]) > UNSTEADY * min(trial_seconds, *row["seconds"]):
                 return True
     return False
 
@@ -192,20 +192,20 @@ def far_from_limit(results: dict[str, Any]) -> list[Result]:
     return sorted(far, key=lambda result: result["group"] == "scaling")
 
 
-def missing(found: Sequence[Result]) -> dict[str, list[str]]:
+def missing(results: Sequence[Result]) -> dict[str, list[str]]:
     """Return {reason, as a sentence: names of the competitors that could not be measured for it}."""
     names: dict[str, list[str]] = {}
-    for result in found:
+    for result in results:
         for row in result["rows"]:
             if row["status"] == "missing" and row["name"] not in names.setdefault(row["reason"], []):
                 names[row["reason"]].append(row["name"])
     return names
 
 
-def by_group(found: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
+def by_group(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
     """Yield (group, results of the group) in the order of GROUPS, without empty groups."""
     for group in GROUPS:
-        members = [result for result in found if result["group"] == group]
+        members = [result for result in results if result["group"] == group]
         if members:
             yield group, members
 

@@ -24,12 +24,12 @@ from ..network.spec import Network
 ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
 
-def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
+def as_numbers(values: Any, name: str, device: str | None = None) -> Any:
     """Return values as an array of numbers.
 
     values : array, list, data frame or sparse matrix
     name : str     name of the argument, for messages
-    place : str or None     device whose arrays stay there and are returned as CuPy arrays; arrays on other devices are
+    device : str or None     device whose arrays stay there and are returned as CuPy arrays; arrays on other devices are
         copied to the host
 
     Raises
@@ -39,7 +39,7 @@ def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
     """
     if type(values) is np.ndarray and values.dtype.kind in "biuf":
         return values
-    there = device_of(values)
+    source_device = device_of(values)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
@@ -47,7 +47,7 @@ def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
         values = values.toarray()
     only_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
     try:
-        if there is not None:
+        if source_device is not None:
             array = as_device_array(values)
         else:
             array = np.from_dlpack(values) if only_dlpack else np.asarray(values)
@@ -60,7 +60,7 @@ def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
             f"{name} must hold numbers, but its dtype is {array.dtype}. "
             + ("Pass real and imaginary parts as columns of their own." if array.dtype.kind == "c" else ENCODE)
         )
-    return array if there == place else on_host(array)
+    return array if source_device == device else on_host(array)
 
 
 def on_host(array: Any) -> np.ndarray:
@@ -68,10 +68,10 @@ def on_host(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.get()
 
 
-def _objects_as_float64(array: np.ndarray, name: str, kind: str) -> np.ndarray:
+def _objects_as_float64(array: np.ndarray, name: str, type_name: str) -> np.ndarray:
     """Return an array of Python objects as float64."""
     if array.ndim == 0:
-        raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
+        raise ValueError(f"{name} must be an array of numbers, but it is a {type_name}.")
     try:
         return array.astype(np.float64)
     except OverflowError:
@@ -82,13 +82,13 @@ def _objects_as_float64(array: np.ndarray, name: str, kind: str) -> np.ndarray:
 
 
 # Elements up to which a dot product of BLAS is the fastest check that all are finite, and from which a kernel is.
-FEW, MANY = 8192, 65_536
+MAX_BLAS_CHECK, MIN_KERNEL_CHECK = 8192, 65_536
 
 
-def checked_finite(array: Any, name: str, given: Any = None) -> Any:
+def checked_finite(array: Any, name: str, original: Any = None) -> Any:
     """Return the array, or raise ValueError if an element is not finite.
 
-    given : the array before its conversion to the net's dtype, to tell an overflow of the conversion from bad input
+    original : the array before its conversion to the net's dtype, to tell an overflow of the conversion from bad input
     """
     if isfinite(_finite_check_sum(array)):  # one pass and no temporary array; elements are checked only if this fails
         return array
@@ -96,7 +96,7 @@ def checked_finite(array: Any, name: str, given: Any = None) -> Any:
     if not bad.any():
         return array  # the sum overflowed, but all elements are finite
     where = tuple(int(k) for k in np.argwhere(bad)[0])
-    if given is not None and np.isfinite(was := on_host(given)[where]):
+    if original is not None and np.isfinite(was := on_host(original)[where]):
         raise ValueError(
             f"{name} must fit into {array.dtype}, but it holds {was:g} at {where}, which is too large. Use "
             "dtype='float64', or scale it."
@@ -110,9 +110,9 @@ def checked_finite(array: Any, name: str, given: Any = None) -> Any:
 def _finite_check_sum(array: Any) -> float:
     """Return the sum of the elements or of their squares, whichever is faster; not finite if an element is not."""
     if type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned:
-        if array.size <= FEW:
+        if array.size <= MAX_BLAS_CHECK:
             return float(np.vdot(array, array))  # np.dot would warn of an overflow
-        if array.size >= MANY and array.dtype in (np.float32, np.float64):
+        if array.size >= MIN_KERNEL_CHECK and array.dtype in (np.float32, np.float64):
             from ..kernels.jit.call import call
 
             out = np.empty(1)
@@ -122,7 +122,7 @@ def _finite_check_sum(array: Any) -> float:
         return float(array.sum())
 
 
-def _contiguous(array: Any, dtype: np.dtype) -> Any:
+def contiguous(array: Any, dtype: np.dtype) -> Any:
     """Return an array as aligned, writeable and C-contiguous, the only memory layout that kernels are compiled for."""
     if not isinstance(array, np.ndarray):
         return as_device_array(array, dtype)
@@ -155,22 +155,22 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
             f"{name} has {counted(array.shape[1], 'feature')}, but the net has {counted(n_features, 'input')}. "
             f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
         )
-    return checked_finite(_contiguous(array, dtype), name, array)
+    return checked_finite(contiguous(array, dtype), name, array)
 
 
 def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
     """Return class numbers as rows with `high` at the class and `low` elsewhere, the ends of the output's range."""
     k = network.n_outputs
-    least, most = float(y.min()), float(y.max())
+    smallest, largest = float(y.min()), float(y.max())
     if y.dtype.kind == "f" and (y % 1 != 0).any():
         raise ValueError(
             f"{name} has shape ({len(y)},) but the net has {k} outputs, so it must hold class numbers, whole numbers "
             f"from 0 to {k - 1}; it holds fractions. For real targets pass shape (n_samples, {k})."
         )
-    if least < 0 or most >= k:
+    if smallest < 0 or largest >= k:
         raise ValueError(
             f"{name} must hold class numbers from 0 to {k - 1} for a net with {k} outputs, but it holds "
-            f"{least:g} to {most:g}. Renumber them with numpy.unique(y, return_inverse=True)."
+            f"{smallest:g} to {largest:g}. Renumber them with numpy.unique(y, return_inverse=True)."
         )
     low, high = network.output_row.low, network.output_row.high
     low, high = (low, high) if isfinite(low) and isfinite(high) else (0.0, 1.0)
@@ -182,44 +182,46 @@ def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
 
 
 def as_targets(
-    y: Any, network: Network, dtype: np.dtype, n_samples: int, name: str = "y", place: str | None = None
+    y: Any, network: Network, dtype: np.dtype, n_samples: int, name: str = "y", device: str | None = None
 ) -> Any:
     """Return y as (n_samples, n_outputs) in the net's dtype.
 
     y : (n_samples, n_outputs), or (n_samples,): targets of one output, or class numbers for several outputs
     name : str     name of the argument, for messages
-    place : str or None     device on which y stays if it is there
+    device : str or None     device on which y stays if it is there
 
     Raises
     ------
     ValueError
         If the shape of y does not fit, or the loss is not defined for a value.
     """
-    array = as_numbers(y, name, place)
+    array = as_numbers(y, name, device)
     k = network.n_outputs
     if array.ndim == 2 and array.shape[1] == 1 and k > 1:
         array = array[:, 0]
     if array.ndim in (1, 2) and len(array) != n_samples:
         raise ValueError(
-            f"{name} has {counted(len(array), 'sample')}, but X has {n_samples}: they must be of one length."
+            f"{name} has {counted(len(array), 'sample')}, but X has {n_samples}: they must have the same length."
         )
-    are_classes = array.ndim == 1 and k > 1
+    has_class_numbers = array.ndim == 1 and k > 1
     if array.ndim == 1:
         if array.dtype.kind == "f":
             checked_finite(array, name)
         array = _one_hot(array, network, dtype, name) if k > 1 else array[:, None]
     if array.ndim != 2 or array.shape[1] != k:
-        also = f" or ({n_samples},) with class numbers" if k > 1 else f" or ({n_samples},)"
-        raise ValueError(f"{name} must have shape ({n_samples}, {k}){also}, but it has shape {array.shape}.")
-    array = checked_finite(_contiguous(array, dtype), name, array)
+        alternative = f" or ({n_samples},) with class numbers" if k > 1 else f" or ({n_samples},)"
+        raise ValueError(f"{name} must have shape ({n_samples}, {k}){alternative}, but it has shape {array.shape}.")
+    array = checked_finite(contiguous(array, dtype), name, array)
     low, high = network.loss_row.targets
-    if not (isinf(low) and isinf(high)) and ((least := float(array.min())) < low or float(array.max()) > high):
-        wanted = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
+    if not (isinf(low) and isinf(high)) and ((smallest := float(array.min())) < low or float(array.max()) > high):
+        allowed = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
         raise ValueError(
-            f"loss {network.loss_row.name!r} is defined for targets {wanted}, but {name} holds {least:g} to "
+            f"loss {network.loss_row.name!r} is defined for targets {allowed}, but {name} holds {smallest:g} to "
             f"{float(array.max()):g}. Rescale {name}, or choose another loss."
         )
-    sums_to_1 = are_classes or network.loss != SOFTMAX_CROSS_ENTROPY or np.allclose(array.sum(axis=1), 1.0, atol=1e-3)
+    sums_to_1 = (
+        has_class_numbers or network.loss != SOFTMAX_CROSS_ENTROPY or np.allclose(array.sum(axis=1), 1.0, atol=1e-3)
+    )
     if not sums_to_1:
         raise ValueError(
             f"For softmax_cross_entropy each row of {name} must be a distribution that sums to 1. "
@@ -257,14 +259,14 @@ def as_weights(
     network: Network,
     metric: int,
     dtype: np.dtype,
-    place: str | None = None,
+    device: str | None = None,
 ) -> Any:
     """Return weights (n_samples,) with mean 1, or an empty array if all are equal.
 
     sample_weight, class_weight : as for MLP.fit
     targets : (n_samples, n_outputs), from as_targets
     metric : int     METRIC_* code of the targets
-    place : str or None     device on which sample_weight stays if it is there and class_weight is None
+    device : str or None     device on which sample_weight stays if it is there and class_weight is None
 
     Raises
     ------
@@ -273,11 +275,11 @@ def as_weights(
         has no exclusive classes.
     """
     if sample_weight is None and class_weight is None:
-        return _nothing(dtype)
+        return _empty(dtype)
     n = len(targets)
     weights: Any = np.ones(n)
     if sample_weight is not None:
-        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else place)
+        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else device)
         weights = weights.astype(np.float64)
         if weights.shape != (n,):
             raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")
@@ -287,7 +289,9 @@ def as_weights(
     if class_weight is not None:
         weights = weights * class_weights(class_weight, targets, network, metric)
     if not weights.max() > 0:
-        raise ValueError("Every sample has weight 0: sample_weight and class_weight leave nothing to learn from.")
+        raise ValueError(
+            "Every sample has weight 0 by sample_weight and class_weight, so there is nothing to learn from."
+        )
     if weights.min() == weights.max():
         return np.empty(0, dtype)
     return normalized_weights(weights).astype(dtype)
@@ -329,8 +333,8 @@ def smoothed(targets: Any, network: Network) -> Any:
 
 
 def make_samples(features: Any, targets: Any, weights: Any, metric: int) -> Samples:
-    weighted, judged = weights.size > 0, targets.size > 0
-    return Samples(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
+    has_weights, has_targets = weights.size > 0, targets.size > 0
+    return Samples(len(features), features.reshape(-1), targets.reshape(-1), has_weights, weights, has_targets, metric)
 
 
 def validated_samples(
@@ -338,37 +342,37 @@ def validated_samples(
 ) -> Samples:
     """Return checked samples in the form that kernels take; arguments as for MLP.fit."""
     features = as_features(X, network.n_features, dtype)
-    place = device_of(features)
+    device = device_of(features)
     with device_context(features):
-        targets = as_targets(y, network, dtype, len(features), place=place)
+        targets = as_targets(y, network, dtype, len(features), device=device)
         metric = metric_of(targets, network)
-        weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, place)
+        weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, device)
         return make_samples(features, smoothed(targets, network), weights, metric)
 
 
 def inputs_only(features: np.ndarray) -> Samples:
     """Return samples without targets, for predictions; features from as_features."""
-    nothing = _nothing(features.dtype)
-    return Samples(len(features), features.reshape(-1), nothing, False, nothing, False, METRIC_NONE)
+    empty = _empty(features.dtype)
+    return Samples(len(features), features.reshape(-1), empty, False, empty, False, METRIC_NONE)
 
 
 @cache
-def _nothing(dtype: np.dtype) -> np.ndarray:
+def _empty(dtype: np.dtype) -> np.ndarray:
     return np.empty(0, dtype)
 
 
 def select_rows(data: Samples, rows: np.ndarray) -> Samples:
-    """Return copies of the samples with the given row numbers, their weights scaled to mean 1 again."""
+    """Return copies of the samples with the given row numbers; their weights are scaled to mean 1 again."""
     n = data.n_samples
     with device_context(data.X):
         X, Y, weight = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows], data.weight
         if data.has_weights:
-            chosen = weight[rows].astype(np.float64)
-            if not chosen.max() > 0:
+            selected = weight[rows].astype(np.float64)
+            if not selected.max() > 0:
                 raise ValueError(
                     "Every sample on one side of the validation split has weight 0. Give validation_data instead."
                 )
-            weight = (chosen / chosen.mean()).astype(weight.dtype)
+            weight = (selected / selected.mean()).astype(weight.dtype)
         return make_samples(X, Y, weight, data.metric)
 
 
@@ -393,31 +397,34 @@ def make_validation(validation_data: Any, network: Network, dtype: np.dtype, met
     return data._replace(metric=metric) if has_classes else data
 
 
-def split(data: Any, share: float, seed: int):
-    """Return (training, held out) samples, split at random; each part has at least one sample.
+def split(data: Any, fraction: float, seed: int):
+    """Return (training, held out) samples, split at random; each has at least one sample.
 
-    share : float     share of the samples to hold out
+    fraction : float     fraction of the samples to hold out
     """
-    n_held_out = min(max(1, round(share * data.n_samples)), data.n_samples - 1)
+    n_held_out = min(max(1, round(fraction * data.n_samples)), data.n_samples - 1)
     if n_held_out < 1:
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
     order = np.random.default_rng(seed).permutation(data.n_samples)
     return select_rows(data, np.sort(order[n_held_out:])), select_rows(data, np.sort(order[:n_held_out]))
 
 
-def sample_for_plots(parts: dict[str, Samples | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
-    """Return {part: (X, Y)}, copies of evenly spaced samples on the host, for plots; a part that is None is skipped.
+def sample_for_plots(
+    subsets: dict[str, Samples | None], max_samples: int = 2000, max_elements: int = 2**20
+) -> dict[str, Any]:
+    """Return {subset: (X, Y)}, copies of evenly spaced samples on the host, for plots; None subsets are skipped.
 
-    most : int     largest number of samples per part
-    most_numbers : int     limit on the number of elements of X per part; at least 100 samples are kept in any case
+    subsets : {"training": Samples, "validation": Samples or None}
+    max_samples : int     largest number of samples per subset
+    max_elements : int     limit on the number of elements of X per subset; at least 100 samples are copied in any case
     """
-    chosen = {}
-    for name, data in parts.items():
+    shown = {}
+    for name, data in subsets.items():
         if data is not None:
             n = data.n_samples
-            few = min(n, most, max(100, most_numbers * n // data.X.size))
-            rows = slice(None) if few == n else np.linspace(0, n - 1, few).round().astype(np.int64)
+            n_shown = min(n, max_samples, max(100, max_elements * n // data.X.size))
+            rows = slice(None) if n_shown == n else np.linspace(0, n - 1, n_shown).round().astype(np.int64)
             with device_context(data.X):
                 X, Y = (on_host(array.reshape(n, -1)[rows]) for array in (data.X, data.Y))
-            chosen[name] = (X.copy(), Y.copy()) if few == n else (X, Y)
-    return chosen
+            shown[name] = (X.copy(), Y.copy()) if n_shown == n else (X, Y)
+    return shown

@@ -47,8 +47,8 @@ def product_rate(dtype: str) -> float:
     environment |= {f"{name}_NUM_THREADS": "1" for name in THREADS}
     command = [sys.executable, "-c", PROGRAM, dtype]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
-        return float(done.stdout)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        return float(process.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise RuntimeError(f"The rate of a matrix product could not be measured: {error}") from None
 

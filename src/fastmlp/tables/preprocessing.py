@@ -80,7 +80,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     missing = column.isna().to_numpy()
     if missing.all():
         raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
-    notes, reading = [], read_numbers(column, truths=True)
+    notes, reading = [], read_numbers(column, reads_booleans=True)
     bad = ""
     if reading.is_half and reading.n_bad:
         bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"

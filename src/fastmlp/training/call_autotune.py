@@ -12,7 +12,10 @@ SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds that a call should take, from and 
 CALL_OVERHEAD, OVERHEAD_FRACTION = 4e-10, 0.05
 FIRST_CALL = 4e7  # multiply-adds of the first call: a millisecond, of which waking a thread takes a third
 STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in multiply-adds
-SLOWLY, QUICKLY = 2, 4  # factors on the steps per call after a call that was too short, and after a much too short one
+GROWTH, FAST_GROWTH = (
+    2,
+    4,
+)  # factors on the steps per call after a call that was too short, and after a much too short one
 RELIABLE_SECONDS = 0.004  # seconds from which the time of a call is reliable
 TRIAL_AFTER = (1.0, 0.25)  # seconds of training on all threads, or on one, after which the other number is tried ...
 TRIAL_STEPS = 40  # ... and at least so many steps, since a trial costs at least one
@@ -47,21 +50,23 @@ class CallAutotuner:
         self._choices = (n_threads, 1)
         self._on_one = 0  # index of the present choice: 0 for all threads, 1 for one
         self._steps = max(1, int(FIRST_CALL / (products_per_step + STEP)))
-        around = n_params * CALL_OVERHEAD / OVERHEAD_FRACTION
-        self._short, self._long = max(SHORT_CALL, around), max(LONG_CALL, 2 * around)
+        overhead = n_params * CALL_OVERHEAD / OVERHEAD_FRACTION
+        self._short, self._long = max(SHORT_CALL, overhead), max(LONG_CALL, 2 * overhead)
         self._seconds_per_step = 0.0  # of the present choice; 0 until measured
         self._since_trial = 0.0
         self._patience, self._at_trial = 1, 0.0  # _at_trial: seconds per step at the last trial without success
         self._is_first = self._is_untried = True
 
     def next(self) -> tuple[int, int]:
-        wait = TRIAL_AFTER[self._on_one]
+        wait_seconds = TRIAL_AFTER[self._on_one]
         if self._is_untried and self._seconds_per_step < SHORT_STEP:
-            wait = FIRST_TRIAL
+            wait_seconds = FIRST_TRIAL
         elif self._seconds_per_step < SLOWER * self._at_trial:
-            wait *= self._patience
-        due = self._seconds_per_step > 0.0 and self._since_trial >= max(wait, TRIAL_STEPS * self._seconds_per_step)
-        if due and self._choices[0] > 1:
+            wait_seconds *= self._patience
+        is_due = self._seconds_per_step > 0.0 and self._since_trial >= max(
+            wait_seconds, TRIAL_STEPS * self._seconds_per_step
+        )
+        if is_due and self._choices[0] > 1:
             return self._choices[1 - self._on_one], max(1, int(1.5 * RELIABLE_SECONDS / self._seconds_per_step))
         return self._choices[self._on_one], self._steps
 
@@ -82,6 +87,6 @@ class CallAutotuner:
         if seconds > RELIABLE_SECONDS:
             self._seconds_per_step = per_step
         if seconds < self._short and n_steps >= self._steps:  # only if the call was not cut shorter
-            self._steps *= QUICKLY if seconds < self._short / QUICKLY / 2 else SLOWLY
+            self._steps *= FAST_GROWTH if seconds < self._short / FAST_GROWTH / 2 else GROWTH
         elif seconds > self._long:
             self._steps = max(1, min(n_steps, self._steps) // 2)

@@ -117,20 +117,20 @@ class Fit:
             state.scalars = self.memory.scalars[0, CARRIED]
 
     def run(self) -> None:
-        start, module = time.perf_counter(), self.plan.backend
+        start, backend = time.perf_counter(), self.plan.backend
         # A plan's buffers are for its own number of threads: more threads would write beyond their end.
         n_validating = 0 if self.validation is None else self.validation[0].n_threads
         try:
             with (
-                buffers.borrow_team(module, n_validating) if n_validating else nullcontext() as validation_team,
-                buffers.borrow_team(module, self.plan.n_threads) as team,
+                buffers.borrow_team(backend, n_validating) if n_validating else nullcontext() as validation_team,
+                buffers.borrow_team(backend, self.plan.n_threads) as team,
                 Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
             ):
                 self.history.stopped_by = self._train(team, validation_team, progress)
                 self._ended = self._n_recorded
                 self._restore_final(team)
                 self._copy_to_host()
-                self._record(self._ended)
+                self._write_records(self._ended)
         except KeyboardInterrupt:
             with interrupts.deferred():  # a second Ctrl-C comes when all is whole
                 self.history.stopped_by = "interrupt"
@@ -160,7 +160,7 @@ class Fit:
             with buffers.borrow_team(self.plan.backend, self.plan.n_threads) as team:
                 self._restore_final(team)
         self._copy_to_host()
-        self._record(self._ended)
+        self._write_records(self._ended)
         if not is_finite:
             self._warn_of_divergence(5)
 
@@ -173,13 +173,16 @@ class Fit:
             if self._shares_host_memory:
                 return self._end_early()
         self._search.forget()
-        self._record(self._n_recorded)
+        self._write_records(self._n_recorded)
 
     def _train(self, team, validation_team, progress: Progress) -> str:
         """Train until the fit ends; return why it ended."""
-        measures = self.validation is not None or self.options.metrics is not None
-        checks = bool(self.options.callbacks) or self._search.may_stop_early or measures
-        checked, next_check = 0, 0 if checks else self.options.epochs  # epochs after which records are checked
+        measures_epochs = self.validation is not None or self.options.metrics is not None
+        checks_records = bool(self.options.callbacks) or self._search.may_stop_early or measures_epochs
+        last_check, next_check = (
+            0,
+            0 if checks_records else self.options.epochs,
+        )  # epochs after which records are checked
         n_products, n_params = products(self.plan.network, self.options.batch_size), self.memory.params.size
         make = lambda: CallAutotuner(self.plan.n_threads, n_products, n_params)
         autotuner = self.plan.get_or_make("autotuner", make)
@@ -188,21 +191,21 @@ class Fit:
                 raise KeyboardInterrupt
             epoch = done // self.n_batches
             n_threads, n_steps = autotuner.next()
-            if checks and epoch >= next_check:
-                checked, next_check = epoch, min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
+            if checks_records and epoch >= next_check:
+                last_check, next_check = epoch, min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
                 needs_checkpoint = self._search.may_stop_early and next_check > epoch + 1
                 self._search.checkpoint = Checkpoint.of(self.memory, epoch) if needs_checkpoint else None
             n_steps = min(n_steps, next_check * self.n_batches - done)
-            began = time.perf_counter()
-            went_well = self._call(team, n_threads, done, n_steps)
-            autotuner.record(n_threads, n_steps, time.perf_counter() - began)
-            if not went_well:
-                scores = self._search.checkpoint is not None
-                return (scores and self._score(checked, self._n_sound, is_current=False)) or "divergence"
+            started = time.perf_counter()
+            is_finite = self._call(team, n_threads, done, n_steps)
+            autotuner.record(n_threads, n_steps, time.perf_counter() - started)
+            if not is_finite:
+                has_checkpoint = self._search.checkpoint is not None
+                return (has_checkpoint and self._score(last_check, self._n_sound, is_current=False)) or "divergence"
             epochs_done = self.epochs_done
             self._show(progress, epochs_done)
-            is_due = checks and epochs_done >= next_check
-            if is_due and (reason := self._after_epochs(validation_team, checked, epochs_done)):
+            is_due = checks_records and epochs_done >= next_check
+            if is_due and (reason := self._after_epochs(validation_team, last_check, epochs_done)):
                 return reason
         return "epochs"
 
@@ -221,16 +224,16 @@ class Fit:
         It is the number with the least expected cost: epochs trained beyond the end, and epochs that are replayed,
         against the checks themselves.
         """
-        ahead = epochs_ahead(self.options.callbacks) if self.options.callbacks else self.options.epochs
-        measures = self.validation is not None or self.options.metrics is not None
-        scores = self._search.may_stop_early
-        if measures or (scores and self.options.state is not None):
+        n_epochs = epochs_ahead(self.options.callbacks) if self.options.callbacks else self.options.epochs
+        measures_epochs = self.validation is not None or self.options.metrics is not None
+        may_stop_early = self._search.may_stop_early
+        if measures_epochs or (may_stop_early and self.options.state is not None):
             return 1
-        if scores:
-            cost = self.n_batches * (products(self.plan.network, self.options.batch_size) + STEP)
-            share = CHECK_COST / cost
-            ahead = min(ahead, int(sqrt(share * (epoch + share))), n_steps // self.n_batches)
-        return max(1, ahead)
+        if may_stop_early:
+            epoch_cost = self.n_batches * (products(self.plan.network, self.options.batch_size) + STEP)
+            relative_cost = CHECK_COST / epoch_cost
+            n_epochs = min(n_epochs, int(sqrt(relative_cost * (epoch + relative_cost))), n_steps // self.n_batches)
+        return max(1, n_epochs)
 
     def _restore_final(self, team) -> None:
         """Write the parameters that the fit ends with."""
@@ -241,24 +244,26 @@ class Fit:
 
         An interruption finds a call on the host finished; a call on a device may be half done, and is undone.
         """
-        memory, start = self.memory, None
+        memory, checkpoint = self.memory, None
         self._call_began = first
         before = self._before_call = self._spare
         before[:] = memory.params
         if memory.params is not self._host_params:
             state = memory.state if self.options.state is None else memory.state.copy()
-            start = Checkpoint(self.epochs_done, before, state, memory.scalars.copy())
+            checkpoint = Checkpoint(self.epochs_done, before, state, memory.scalars.copy())
         try:
             self._run_kernel(team, n_threads, first, n_steps)
             is_finite = self._is_finite()
         except KeyboardInterrupt:
-            if start is not None:
+            if checkpoint is not None:
                 with interrupts.deferred():
-                    start.restore(memory)
+                    checkpoint.restore(memory)
             raise
         if is_finite:
-            last, self._proven = self._proven, before
-            self._spare = last if last is not before else self.plan.get_or_make("spare", self.memory.params.copy)
+            replaced, self._proven = self._proven, before
+            self._spare = (
+                replaced if replaced is not before else self.plan.get_or_make("spare", self.memory.params.copy)
+            )
         else:
             self._restore_finite(first)
             self._warn_of_divergence(6)
@@ -287,7 +292,7 @@ class Fit:
 
     def _run_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         options = self.options
-        course = TrainConfig(
+        config = TrainConfig(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
             seed=options.seed,
@@ -303,7 +308,7 @@ class Fit:
             n_threads,
             self.plan.net,
             self.data,
-            course,
+            config,
             self.memory,
             self.plan.work,
             first,
@@ -321,34 +326,34 @@ class Fit:
             self.options.metrics.measure(last - 1)
         if self._search.may_stop_early and (reason := self._score(first, last)):
             return reason
-        self._record(last)
+        self._write_records(last)
         if self.options.callbacks:
             self._copy_to_host()
-        answers = [callback(last - 1, self.history) for callback in self.options.callbacks]  # all of them are called
-        return "callback" if any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers) else ""
+        results = [callback(last - 1, self.history) for callback in self.options.callbacks]  # all of them are called
+        return "callback" if any(isinstance(result, (bool, np.bool_)) and result for result in results) else ""
 
     def _score(self, first: int, last: int, is_current: bool = True) -> str:
         """Score epochs first <= e < last; return why the fit ends, or "".
 
         is_current : whether the present parameters are those after epoch last - 1
         """
-        self._record(last)
+        self._write_records(last)
         reason, end = self._search.score(self.history, self.memory, self._before_call, first, last, is_current)
         if reason:
             self._ended, self._n_validated = end, min(self._n_validated, end)
-        self._record(end)
+        self._write_records(end)
         return reason
 
-    def _record(self, n_epochs: int) -> None:
+    def _write_records(self, n_epochs: int) -> None:
         """Bring the history's records to n_epochs epochs."""
-        validated_metric = None if self.validation is None else self.validation[1].metric
+        validation_metric = None if self.validation is None else self.validation[1].metric
         write_records(
             self.history,
             n_epochs,
             self.memory,
             self.data.metric,
             self._validated,
-            validated_metric,
+            validation_metric,
             self._search.epoch,
             {} if self.options.metrics is None else self.options.metrics.records(n_epochs),
         )

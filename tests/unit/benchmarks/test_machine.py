@@ -30,10 +30,10 @@ def test_rest_is_waited_for(monkeypatch):
     ticks = iter([(0, 0), (4, 2), (8, 4), (12, 7), (16, 11), (20, 11)])
     monkeypatch.setattr(bench_machine, "_ticks", lambda: next(ticks))
     monkeypatch.setattr(bench_machine.time, "sleep", lambda seconds: None)
-    bench_machine.come_to_rest(most=60.0)
+    bench_machine.come_to_rest(max_seconds=60.0)
     assert next(ticks) == (20, 11)
     clock = iter(range(100))
     monkeypatch.setattr(bench_machine.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(bench_machine, "_ticks", lambda: None)
-    bench_machine.come_to_rest(most=5.0)
+    bench_machine.come_to_rest(max_seconds=5.0)
     assert next(clock) == 6

@@ -59,8 +59,8 @@ def test_results_have_the_suites_form(monkeypatch):
 
 def test_what_computes_something_else_is_not_timed(monkeypatch):
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
-    right = bench_quick.Contestant("numpy", "peer", lambda n: None, lambda: 1.0)
-    wrong = bench_quick.Contestant("fastmlp", "ours", lambda n: None, lambda: 1.01)
+    right = bench_quick.Program("numpy", "peer", lambda n: None, lambda: 1.0)
+    wrong = bench_quick.Program("fastmlp", "ours", lambda n: None, lambda: 1.01)
     head = {"group": "xor", "title": "x"}
     work = {"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [wrong, right]}
     rows = {row["name"]: row for row in bench_quick.measure(work)["rows"]}
@@ -79,11 +79,11 @@ def test_what_compiles_late_has_compiled_before_it_is_timed(monkeypatch):
     monkeypatch.setattr(
         bench_quick, "calibrate", lambda *_: pytest.fail("not made before it") if not made else (1, 1, 1)
     )
-    own, _ = next(work for work in bench_quick.works() if work["head"]["group"] == "xor")["contestants"]()
+    own, _ = next(work for work in bench_quick.cases() if work["head"]["group"] == "xor")["contestants"]()
     head = {"group": "xor", "title": "x"}
     bench_quick.measure({"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [own]})
     assert made
 
 
 def test_groups_are_those_of_the_command():
-    assert {group.value for group in BenchGroup} - {"all"} == {work["head"]["group"] for work in bench_quick.works()}
+    assert {group.value for group in BenchGroup} - {"all"} == {work["head"]["group"] for work in bench_quick.cases()}

@@ -37,7 +37,7 @@ class Fake:
 @pytest.mark.parametrize("seconds", (1e-7, 1e-4, 0.02, 3.0))
 def test_jobs_are_long_enough_or_all_there_is(seconds, fewest):
     fake = Fake(seconds)
-    n_runs, repeats, job = calibrate(fake, most_runs=1000, fewest_runs=fewest)
+    n_runs, repeats, job = calibrate(fake, max_runs=1000, min_runs=fewest)
     assert n_runs == 1000 or n_runs * seconds >= LONG_ENOUGH
     assert n_runs >= fewest or n_runs * seconds >= TOO_LONG
     assert n_runs * seconds * repeats >= SHORTEST
@@ -47,7 +47,7 @@ def test_jobs_are_long_enough_or_all_there_is(seconds, fewest):
 
 def test_what_is_done_once_is_measured_once():
     fake = Fake(0.01)
-    assert calibrate(fake, 1, done_once=True)[0] == 1
+    assert calibrate(fake, 1, is_single_run=True)[0] == 1
     assert fake.calls == [(1, 1)]
 
 

@@ -92,7 +92,7 @@ def test_tables_are_whole_or_not_there(files, monkeypatch, name):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match=r"could not be written \(No space left on device\); the file that was there"):
+        with pytest.raises(OSError, match=r"could not be written \(No space left on device\); the existing file"):
             write_table(table[:1], path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [name]

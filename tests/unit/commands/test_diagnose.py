@@ -84,7 +84,7 @@ def test_diagnose_and_report_say_the_same(run, tmp_path, options, verdict):
             assert "What was learned (validation samples)" in page
             assert verdict in (None, found["verdict"])
         else:
-            assert found["judged_on"].startswith("150 samples that were given, where the net was trained on 640")
+            assert found["judged_on"].startswith("150 samples that were given; the net was trained on 640")
             assert "What was learned (150 samples given)" in page
             assert "The net was trained on 640 samples." in page
 

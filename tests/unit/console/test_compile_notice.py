@@ -111,7 +111,7 @@ def test_an_open_bar_says_it(at_once, monkeypatch):
             progress.show(1.0, 0.5)
             said = []
             monkeypatch.setattr(progress._bar, "say", said.append)
-            compile_notice.notice.bars[-1] = progress._bar.say
+            compile_notice.notice.bars[-1] = progress._bar.show_text
             compile_something()
             assert said == [TEXT, ""]
 
@@ -177,7 +177,7 @@ def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
 def test_an_end_without_a_beginning():
     notice = Notice()
     notice(False)
-    assert notice.take_line() is None
+    assert notice.hand_over_line() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

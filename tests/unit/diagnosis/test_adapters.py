@@ -110,7 +110,7 @@ def test_lists_and_transposed_lists(X):
 
 
 def test_what_cannot_be_read(X):
-    with pytest.raises(ValueError, match="Weights alone do not say how the net computes"):
+    with pytest.raises(ValueError, match="Weights alone do not determine the outputs"):
         model_of_other_library([np.ones((3, 1)), np.ones(1)], X, None, None)
     with pytest.raises(ValueError, match="in the order of the layers, but they have shapes"):
         model_of_other_library([np.ones((3, 1, 1))], X, ["tanh"], None)

@@ -42,7 +42,7 @@ def test_a_kept_epoch_long_before_the_last_is_not_still_learning():
 def test_both_losses_fall():
     found = diagnose(with_records(FALL, FALL + 0.02))
     assert found.verdict == "still_learning"
-    assert found.remedy.startswith("Train on: if validation loss goes on falling")
+    assert found.remedy.startswith("Train on: at this rate the validation loss converges")
 
 
 def test_a_loss_that_stands_still_says_nothing_certain():

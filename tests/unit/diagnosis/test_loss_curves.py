@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.diagnosis.loss_curves import FEWEST, Curve, empty_shape, shape_of
+from fastmlp.diagnosis.loss_curves import MIN_RECORDS, Curve, empty_shape, shape_of
 
 
 def shape(loss, base=1.0, noise=0.0, **more):
@@ -18,7 +18,7 @@ def test_geometric_fall_is_projected():
     """0.2 + 0.8 exp(-t / 100): after 200 epochs the goal is known, and when the loss is within 5 % of it."""
     t = np.arange(1, 201)
     found = shape(0.2 + 0.8 * np.exp(-t / 100))
-    assert found.goal[0] == pytest.approx(0.2, abs=0.01)
+    assert found.projected_loss[0] == pytest.approx(0.2, abs=0.01)
     exact = 100 * np.log(0.8 / (0.05 * 0.2)) - 200
     assert found.projected[0] == pytest.approx(exact, rel=0.1)
     assert found.trend[0] == pytest.approx(-1)
@@ -28,12 +28,12 @@ def test_geometric_fall_is_projected():
 def test_flat_and_done():
     found = shape(np.full(100, 0.7))
     assert (found.change[0], found.swing[0], found.projected[0]) == (0, 0, 0)
-    assert found.goal[0] == pytest.approx(0.7)
+    assert found.projected_loss[0] == pytest.approx(0.7)
 
 
 def test_straight_fall_goes_to_zero():
     found = shape(np.linspace(1, 0.5, 101))
-    assert found.goal[0] == 0
+    assert found.projected_loss[0] == 0
     assert found.projected[0] == pytest.approx((0.5 - 0.02) / 0.005, rel=0.03)
 
 
@@ -74,7 +74,7 @@ def test_validation():
 
 
 def test_short_and_absent_curves():
-    found = shape(np.linspace(1, 0.5, FEWEST - 1))
+    found = shape(np.linspace(1, 0.5, MIN_RECORDS - 1))
     assert found.last[0] == 0.5
     assert np.isnan(found.change[0])
     assert np.isnan(empty_shape(2).last).all()

@@ -5,7 +5,14 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP, Adam, diagnose
-from fastmlp.diagnosis.measurements import base_loss_of, duplicate_share, has_dead_side, measure, rows_of, steepest
+from fastmlp.diagnosis.measurements import (
+    base_loss_of,
+    duplicate_fraction,
+    has_dead_side,
+    largest_derivative,
+    measure,
+    sample_rows,
+)
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
@@ -59,10 +66,10 @@ def test_duplicate_units(rng):
     units = rng.normal(size=(2, 6, 5))
     units[0, 3] = units[0, 1]
     units[1, :4] = units[1, 0]
-    np.testing.assert_allclose(duplicate_share(units), [2 / 6, 4 / 6])
-    assert duplicate_share(rng.normal(size=(1, 300, 40)))[0] < 0.02
-    assert duplicate_share(np.zeros((1, 3, 2)))[0] == 1
-    assert duplicate_share(np.ones((1, 1, 2)))[0] == 0
+    np.testing.assert_allclose(duplicate_fraction(units), [2 / 6, 4 / 6])
+    assert duplicate_fraction(rng.normal(size=(1, 300, 40)))[0] < 0.02
+    assert duplicate_fraction(np.zeros((1, 3, 2)))[0] == 1
+    assert duplicate_fraction(np.ones((1, 1, 2)))[0] == 0
 
 
 def test_permuted_units_change_nothing(rng):
@@ -92,14 +99,14 @@ def test_validation():
 
 def test_activations_that_can_die():
     assert [row.name for row in ACTIVATIONS if has_dead_side(row)] == ["relu"]
-    slopes = {row.name: steepest(row) for row in ACTIVATIONS if row.hidden}
+    slopes = {row.name: largest_derivative(row) for row in ACTIVATIONS if row.hidden}
     assert slopes["sigmoid"] == pytest.approx(0.25)
     assert slopes["tanh"] == slopes["relu"] == 1
 
 
 def test_rows():
-    assert rows_of(5, 9).tolist() == [0, 1, 2, 3, 4]
-    chosen = rows_of(100, 10)
+    assert sample_rows(5, 9).tolist() == [0, 1, 2, 3, 4]
+    chosen = sample_rows(100, 10)
     assert len(set(chosen)) == 10
     assert (np.diff(chosen) > 0).all()
 

@@ -4,13 +4,13 @@ import numpy as np
 import toy_data as data
 
 from fastmlp.diagnosis import merged_outputs
-from fastmlp.diagnosis.merged_outputs import MOST, merged_share
+from fastmlp.diagnosis.merged_outputs import MAX_SAMPLES, merged_fraction
 
 XOR = data.XOR_Y[:, None].astype(float)
 
 
 def of(*outputs):
-    return merged_share(np.array(outputs, float)[:, :, None], XOR).tolist()
+    return merged_fraction(np.array(outputs, float)[:, :, None], XOR).tolist()
 
 
 def test_the_local_minima_of_xor():
@@ -28,12 +28,12 @@ def test_what_is_no_local_minimum():
 def test_many_nets_are_as_one_each(monkeypatch):
     rng = np.random.default_rng(0)
     outputs = np.round(rng.random((50, 4, 1)) * 2) / 2
-    together = merged_share(outputs, XOR)
+    together = merged_fraction(outputs, XOR)
     assert 0 < together.max() <= 1
-    monkeypatch.setattr(merged_outputs, "PAIRS", 40)
-    np.testing.assert_array_equal(merged_share(outputs, XOR), together)
+    monkeypatch.setattr(merged_outputs, "MAX_PAIRS", 40)
+    np.testing.assert_array_equal(merged_fraction(outputs, XOR), together)
 
 
 def test_many_samples_and_equal_targets_are_left_alone():
-    assert np.isnan(merged_share(np.zeros((2, MOST + 1, 1)), np.arange(MOST + 1.0)[:, None])).all()
-    assert np.isnan(merged_share(np.zeros((1, 4, 1)), np.ones((4, 1)))).all()
+    assert np.isnan(merged_fraction(np.zeros((2, MAX_SAMPLES + 1, 1)), np.arange(MAX_SAMPLES + 1.0)[:, None])).all()
+    assert np.isnan(merged_fraction(np.zeros((1, 4, 1)), np.ones((4, 1)))).all()

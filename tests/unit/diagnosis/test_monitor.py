@@ -8,7 +8,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, Normal, Population, TrainingWarning
-from fastmlp.diagnosis.monitor import FIRST, SHARE, Monitor
+from fastmlp.diagnosis.monitor import FIRST_EPOCH, MAX_TIME_FRACTION, Monitor
 
 
 def net(X, **settings):
@@ -73,7 +73,7 @@ def test_dead_and_saturated_layers(watched):
     found, monitor = watched
     monitor._began -= 60.0  # as if the fit had run for a minute, so that a look at the units is cheap
     found.biases[1][:] = -1000.0
-    losses = np.linspace(0.9, 0.6, 2 * FIRST)
+    losses = np.linspace(0.9, 0.6, 2 * FIRST_EPOCH)
     assert "100 % of the units of layer 2 are dead" in look(monitor, losses, found._padded)[0]
     assert look(monitor, losses, found._padded) == [], "once"
     X, y = data.moons(0)
@@ -86,7 +86,7 @@ def test_dead_and_saturated_layers(watched):
 def test_curves(watched):
     found, monitor = watched
     assert look(monitor, np.linspace(0.7, 0.3, 100), found._padded) == []
-    assert look(monitor, np.full(FIRST - 1, monitor.base), found._padded) == [], "too early to tell"
+    assert look(monitor, np.full(FIRST_EPOCH - 1, monitor.base), found._padded) == [], "too early to tell"
     assert "has risen from 0.3 to" in look(monitor, np.linspace(0.3, 0.9, 100), found._padded)[0]
 
 
@@ -103,7 +103,7 @@ def test_a_plateau_in_the_first_tenth_is_nothing_to_warn_of():
 def test_spends_no_more_than_its_share(watched):
     """Once it has taken its share of the time it does not look again before the end."""
     found, monitor = watched
-    monitor._spent = 2 * SHARE * 3600
+    monitor._spent = 2 * MAX_TIME_FRACTION * 3600
     monitor._began -= 3600
     monitor.look(np.linspace(0.3, 0.9, 100), found._padded)
     assert monitor.warned == ""

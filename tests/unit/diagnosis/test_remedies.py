@@ -73,7 +73,7 @@ def test_activations_that_are_there_are_not_advised():
 def test_the_optimiser_that_was_used_is_not_advised():
     assert "'adam'" not in remedies.base_rate(measured(optimizer=Adam(0.01)), 0)
     assert "'adam'" in remedies.base_rate(measured(optimizer=SGD(0.01)), 0)
-    assert "if it was not yet" in remedies.base_rate(measured(updates=TrainingSettings().of_nets(1, slice(None))), 0)
+    assert "if you have not" in remedies.base_rate(measured(updates=TrainingSettings().of_nets(1, slice(None))), 0)
 
 
 def test_no_remedy_says_that_reset_draws_other_weights():

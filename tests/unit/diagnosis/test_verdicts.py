@@ -5,7 +5,7 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP, Population
-from fastmlp.diagnosis.evidence import FACTS, evidence, number
+from fastmlp.diagnosis.evidence import EVIDENCE, evidence, number
 from fastmlp.diagnosis.input_checks import as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import from_function, model_of_fastmlp
@@ -67,7 +67,7 @@ def test_the_verdicts_that_were_asked_for():
 @pytest.mark.parametrize("kind", SUBJECTS)
 def test_every_row_scores_and_speaks(row, kind):
     m = SUBJECTS[kind]
-    scores = np.broadcast_to(row.score(m), (m.subject.n_nets,))
+    scores = np.broadcast_to(row.score(m), (m.model.n_nets,))
     assert np.isfinite(scores).all()
     assert (scores >= 0).all()
     assert (scores <= 1).all()
@@ -83,12 +83,12 @@ def test_one_net_of_many_gets_what_it_gets_alone():
     X, y = data.moons(0)
     together = score_verdicts(m)
     for k in range(4):
-        alone = score_verdicts(measured(m.subject.of_nets(slice(k, k + 1)), X, y))[:, 0]
+        alone = score_verdicts(measured(m.model.of_nets(slice(k, k + 1)), X, y))[:, 0]
         assert NAMES[alone.argmax()] == NAMES[together[:, k].argmax()]
 
 
 def test_every_fact_is_used():
-    assert {name for row in VERDICTS for name in row.facts} == set(FACTS)
+    assert {name for row in VERDICTS for name in row.facts} == set(EVIDENCE)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.plots.curves import POINTS, best_point, thinned
+from fastmlp.plots.curves import MAX_POINTS, best_point, thinned
 
 
 def history(**records):
@@ -60,7 +60,7 @@ def test_long_records_keep_their_peaks():
     values[123_456] = 50.0
     values[999] = np.nan
     epochs, drawn = thinned(values)
-    assert len(epochs) == POINTS
+    assert len(epochs) == MAX_POINTS
     assert (np.diff(epochs) >= 0).all()
     assert drawn.max() == 50.0
     assert epochs[drawn.argmax()] == 123_457
@@ -117,7 +117,7 @@ def test_more_mistakes():
     made = history(loss=[2.0], metrics={"r2": np.array([0.1])})
     with pytest.raises(ValueError, match=r"Unknown quantity 'mse'.*accuracy, loss, r2"):
         made.plot("mse")
-    with pytest.raises(ValueError, match="room for two quantities, but 3 were given"):
+    with pytest.raises(ValueError, match="at most two quantities, but 3 were given"):
         made.plot(["loss", "r2", "accuracy"])
     with pytest.raises(ValueError, match="nothing to plot"):
         fastmlp.plots.history([])

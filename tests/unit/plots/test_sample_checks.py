@@ -6,7 +6,7 @@ from images import TARGETS, XOR, xor_net
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.plots.sample_checks import as_samples, copy_of, has_classes, probabilities, unwrap_estimator
+from fastmlp.plots.sample_checks import as_samples, copy_net, has_classes, probabilities, unwrap_estimator
 
 
 def test_classes_follow_the_targets():
@@ -31,7 +31,7 @@ def test_probabilities_agree_with_predict_classes(settings, rng):
 
 def test_a_copy_has_its_own_parameters():
     net = fastmlp.MLP((2, 3, 1), init=fastmlp.Normal(0.5), dropout=0.2, dtype="float64", random_state=0)
-    copy = copy_of(net)
+    copy = copy_net(net)
     np.testing.assert_array_equal(copy.predict(XOR), net.predict(XOR))
     copy.params[:] = 0.0
     assert np.any(net.params)

@@ -22,7 +22,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install(monkeypatch):
     history.loss = np.ones(3)
     with pytest.raises(
         ImportError,
-        match=r"Pictures need matplotlib: pip install 'fastmlp\[plot\]' \(in a checkout: pip install '\.\[plot\]'\)",
+        match=r"Plots need matplotlib: pip install 'fastmlp\[plot\]' \(in a checkout: pip install '\.\[plot\]'\)",
     ):
         history.plot()
 

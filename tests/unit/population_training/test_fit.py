@@ -121,7 +121,7 @@ def test_summary_says_it_all():
     pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
     result = pop.fit(XOR, XOR_Y, epochs=200, optimizer="rprop", converged="40-20-40", verbose=0)
     text = result.summary()
-    for words in ("300 nets", "% (95 % interval", "stopped by", "harmonic mean", "restarting", "best net", "worst"):
+    for words in ("300 nets", "% (95 % interval", "stopped by", "harmonic mean", "best restart", "best net", "worst"):
         assert words in text
     histogram = [
         line.split("#")[0].split()[-1] for line in text.split("histogram")[1].split("final")[0].splitlines()[1:]
@@ -141,17 +141,17 @@ def test_summary_without_a_rule_claims_nothing():
     with pytest.warns(DivergenceWarning):
         result = Population((1, 3, 1), 8, random_state=0).fit(x, x, epochs=20, optimizer=SGD(rates), verbose=0)
     text = result.summary()
-    assert "no rule of convergence was asked for: 7 of 8 ended with a finite loss" in text
-    for words in ("converged  ", "epochs to it", "restarting", "histogram", "interval"):
+    assert "no convergence rule was given: 7 of 8 ended with a finite loss" in text
+    for words in ("converged  ", "epochs            mean", "best restart", "histogram", "interval"):
         assert words not in text
     assert result.worst == 7
     assert "worst 7" not in text
     assert "success" not in repr(result)
     assert repr(replace(result, interrupted=True)).endswith(", interrupted=True)")
     classes = Population((1, 3, 1), 8, loss="binary_cross_entropy").fit(x, x > 0, epochs=5, verbose=0)
-    assert "no rule of convergence was asked for: " in classes.summary()
+    assert "no convergence rule was given: " in classes.summary()
     assert "have all samples right" in classes.summary()
-    assert "epochs to it" not in classes.summary()
+    assert "epochs            mean" not in classes.summary()
 
 
 def test_summary_has_no_median_of_all_where_most_fail():
@@ -159,7 +159,7 @@ def test_summary_has_no_median_of_all_where_most_fail():
     result = pop.fit(XOR, XOR_Y, epochs=20, optimizer="rprop", converged="40-20-40", verbose=0)
     assert 0 < result.n_converged < 150
     text = result.summary()
-    assert "fewer than half converged, so that all have no median" in text
+    assert "fewer than half of the nets converged, so there is no median over all" in text
     assert " inf" not in text
     assert "nan" not in text
 

@@ -78,7 +78,7 @@ def test_texts_read_as_numbers(dtype):
 
 def test_other_cells_read_as_numbers():
     cells = pd.Series([True, Decimal("2.5"), np.int8(3), "true", None, [1], pd.NA, 10**400, -(10**400)], dtype=object)
-    reading = read_numbers(cells, truths=True)
+    reading = read_numbers(cells, reads_booleans=True)
     np.testing.assert_array_equal(reading.values, [1, 2.5, 3, 1, np.nan, np.nan, np.nan, np.inf, -np.inf])
     assert np.flatnonzero(reading.bad).tolist() == [5]
     assert read_numbers(pd.Series(["true", "1"])).bad.tolist() == [True, False]

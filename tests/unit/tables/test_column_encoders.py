@@ -122,11 +122,7 @@ def test_nothing_is_said_of_what_training_has_seen(kind):
             "category",
             "holds no numbers in 25 of 100 cells ('unknown'), and a column of",
         ),
-        (
-            [str(k / 7) for k in range(100)],
-            "quantile",
-            "holds text that is numbers, and is taken for a column of numbers",
-        ),
+        ([str(k / 7) for k in range(100)], "quantile", "holds numbers as text, and is used as a column of numbers"),
         ([str(k / 7) for k in range(90)] + ["?!"] * 300, "category", ""),
         (
             [f"2020-{k % 12 + 1}-{k % 28 + 1}" for k in range(80)],

@@ -30,9 +30,9 @@ def test_columns_stay_in_their_order(options, left):
     [
         ({"drop": ("size",)}, "no --drop column 'size'. Did you mean 'Size'?"),
         ({"keep": ("Size, age",)}, "--keep takes one column at a time, but it is 'Size, age': give --keep 'Size' --ke"),
-        ({"ids": ("price",)}, "'price' is the target, which is learned and no feature: leave it out of --id"),
+        ({"ids": ("price",)}, "'price' is the target column, which cannot be an input: leave it out of --id"),
         ({"drop": ("age",), "keep": ("Size",)}, "give one of them"),
-        ({"ids": ("id",), "keep": ("id",)}, "An id is never learned from, but 'id'"),
+        ({"ids": ("id",), "keep": ("id",)}, "An id column is not used as an input, but 'id'"),
         ({"drop": ("id", "Size", "a,b", "age")}, "No column is left to predict 'price' from"),
     ],
 )

@@ -7,7 +7,7 @@ from fastmlp import History
 from fastmlp.callbacks import Best, EarlyStopping
 from fastmlp.convergence import Converged
 from fastmlp.kernels.structs import METRIC_NONE, TrainState
-from fastmlp.training.epoch_records import Verdict, score_epochs, write_records
+from fastmlp.training.epoch_records import StopDecision, score_epochs, write_records
 
 LOSSES = [5.0, 3.0, 4.0, 2.0, 6.0, 7.0, 8.0]
 
@@ -25,17 +25,17 @@ def best(patience):
 
 def test_the_best_so_far_and_the_end(history):
     rule = best(3)
-    assert score_epochs(rule, None, history, 0, 3) == Verdict(1, "", 3)
-    assert score_epochs(rule, None, history, 3, 5) == Verdict(3, "", 5)
-    assert score_epochs(rule, None, history, 5, 7) == Verdict(None, "early_stopping", 7)
-    assert score_epochs(best(2), None, history, 0, 7) == Verdict(3, "early_stopping", 6), "in the midst of them"
+    assert score_epochs(rule, None, history, 0, 3) == StopDecision(1, "", 3)
+    assert score_epochs(rule, None, history, 3, 5) == StopDecision(3, "", 5)
+    assert score_epochs(rule, None, history, 5, 7) == StopDecision(None, "early_stopping", 7)
+    assert score_epochs(best(2), None, history, 0, 7) == StopDecision(3, "early_stopping", 6), "in the midst of them"
 
 
 def test_what_is_to_be_reached_ends_it_first(history):
-    assert score_epochs(None, Converged(loss=3.5), history, 0, 7) == Verdict(1, "converged", 2)
-    assert score_epochs(best(9), Converged(loss=2.0), history, 0, 7) == Verdict(3, "converged", 4)
-    assert score_epochs(best(1), Converged(loss=2.0), history, 0, 7) == Verdict(1, "early_stopping", 3)
-    assert score_epochs(None, Converged(loss=0.1), history, 0, 7) == Verdict(None, "", 7)
+    assert score_epochs(None, Converged(loss=3.5), history, 0, 7) == StopDecision(1, "converged", 2)
+    assert score_epochs(best(9), Converged(loss=2.0), history, 0, 7) == StopDecision(3, "converged", 4)
+    assert score_epochs(best(1), Converged(loss=2.0), history, 0, 7) == StopDecision(1, "early_stopping", 3)
+    assert score_epochs(None, Converged(loss=0.1), history, 0, 7) == StopDecision(None, "", 7)
 
 
 def test_records_have_one_length():
