@@ -92,7 +92,7 @@ class MLP(NetBase):
 
     _not_pickled = ("device", "_padded")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
         *,
@@ -162,7 +162,7 @@ class MLP(NetBase):
 
     # ---- training
 
-    def fit(
+    def fit(  # noqa: PLR0913
         self,
         X: Any,
         y: Any,

@@ -71,7 +71,7 @@ class Population(NetBase, NetSequence):
     array([0, 1, 1, 0])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
         n_nets: int,
@@ -180,7 +180,7 @@ class Population(NetBase, NetSequence):
 
     # ---- training
 
-    def fit(
+    def fit(  # noqa: PLR0913
         self,
         X: Any,
         y: Any,
