@@ -38,8 +38,9 @@ def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
 @pytest.fixture(autouse=True)
 def small_nets_train_in_lanes(monkeypatch):
     """However few they are: the sizes below decide."""
-    monkeypatch.setattr(fastmlp.execution.dispatch, "LANES_FROM", ((4000, (1, 1, 1)),))
-    monkeypatch.setattr(fastmlp.execution.dispatch, "EVALUATION_LANES", (4000, 1))
+    dispatch = fastmlp.execution.dispatch
+    monkeypatch.setattr(dispatch, "LANES_FROM", (dispatch.LaneThreshold(4000, 1, 1, 1),))
+    monkeypatch.setattr(dispatch, "EVALUATION_LANES_FROM_NETS", 1)
 
 
 # a net for the straight-line program, one for the loops over units, one that is trained by itself

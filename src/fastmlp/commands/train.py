@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -26,37 +26,13 @@ from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, 
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
+from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """Options of `fastmlp train` that determine the net and its training."""
-
-    target: str
-    task: str = "auto"
-    scaling: str = "auto"
-    hidden: tuple[int, ...] = (256, 256)
-    activation: str = "relu"
-    dropout: float = 0.1
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-3
-    schedule: str = "one_cycle"
-    epochs: int = 100
-    batch_size: int = 128
-    validation: float = 0.2
-    patience: int = 16
-    seed: int = 0
-    device: str = "auto"
-    clip_norm: float = 0.0
-    drop: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
 
 
 def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:

@@ -26,7 +26,8 @@ from ..tables.preprocessing import (
     import_pandas,
     read_table,
 )
-from .train import TrainSettings, make_net, split_rows, train
+from .train import make_net, split_rows, train
+from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd

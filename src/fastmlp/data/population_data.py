@@ -118,10 +118,11 @@ def prediction_samples(X: Any, n_features: int, dtype: np.dtype, n_nets: int) ->
 
 
 def fit_data(
-    X, y, network, dtype, n_nets, sample_weight, class_weight, validation_data, validation_fraction, converged, rng
+    X, y, network, dtype, n_nets, sample_weight, class_weight, validation, converged, rng
 ) -> tuple[Samples, Strides, Samples | None]:
     """Return (samples, strides, held-out samples or None) for a fit of a population.
 
+    validation : (validation_data, validation_fraction) of Population.fit
     converged : Converged or None     the convergence rule, which must suit the targets
     rng : function that returns the generator from which the seed of the validation split is drawn; called only for
         validation_fraction
@@ -133,6 +134,7 @@ def fit_data(
     ValueError
         If the data do not fit the nets, or arguments cannot be combined.
     """
+    validation_data, validation_fraction = validation
     fraction = checked_share(validation_fraction, validation_data)
     class_weight, training_class_weight = (None, class_weight) if fraction else (class_weight, None)
     data, strides = validated_population_samples(X, y, network, dtype, n_nets, sample_weight, class_weight)

@@ -139,7 +139,7 @@ class PopulationMonitor:
     def look(self, outcome: Any, *, at_end: bool = False, stacklevel: int = 5) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
 
-        outcome : population_training.fit.PopulationOutcome
+        outcome : population_training.task.PopulationOutcome
         at_end, stacklevel : as in Monitor.look
         """
         now = time.perf_counter()

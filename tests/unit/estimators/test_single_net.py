@@ -242,7 +242,7 @@ def test_interruption_keeps_the_best_of_early_stopping(classes):
 
 def test_interruption_between_a_loss_and_its_score(classes, monkeypatch):
     """What was not recorded when Ctrl-C came is recorded then."""
-    judge, calls = EpochRules._judge, []
+    judge, calls = EpochRules._record_score, []
 
     def interrupted(self, score, history):
         calls.append(score)
@@ -250,7 +250,7 @@ def test_interruption_between_a_loss_and_its_score(classes, monkeypatch):
             raise KeyboardInterrupt
         judge(self, score, history)
 
-    monkeypatch.setattr(EpochRules, "_judge", interrupted)
+    monkeypatch.setattr(EpochRules, "_record_score", interrupted)
     with pytest.warns(UserWarning, match="interrupted"):
         clf = MLPClassifier(**SMALL, early_stopping=True).fit(*classes)
     assert len(clf.validation_scores_) == len(clf.loss_curve_) == clf.n_iter_ == 4

@@ -51,11 +51,11 @@ def test_poisson_constant(rng):
 
 
 def test_inverse_scaling_counts_samples_from_the_epoch_before():
-    fresh = inverse_scaling(0.5, n_batches=2, n_samples=8, seen=0, goes_on=False)
+    fresh = inverse_scaling(0.5, n_batches=2, n_samples=8, seen=0, continues=False)
     np.testing.assert_allclose(fresh(np.arange(6), 6), [1, 1, 1 / 3, 1 / 3, 17**-0.5, 17**-0.5])
-    later = inverse_scaling(0.5, n_batches=2, n_samples=8, seen=8, goes_on=True)
+    later = inverse_scaling(0.5, n_batches=2, n_samples=8, seen=8, continues=True)
     np.testing.assert_allclose(later(np.arange(2), 2), [1 / 3, 1 / 3])
-    warm = inverse_scaling(0.5, n_batches=2, n_samples=8, seen=8, goes_on=False)
+    warm = inverse_scaling(0.5, n_batches=2, n_samples=8, seen=8, continues=False)
     np.testing.assert_allclose(warm(np.arange(4), 4), [1, 1, 17**-0.5, 17**-0.5])
 
 

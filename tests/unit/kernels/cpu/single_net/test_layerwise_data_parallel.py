@@ -56,7 +56,7 @@ def test_the_same_bits_near_and_far(train, options):
 def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
     """Of nets with more parameters than are worth exchanging, up to those that come from memory anyway."""
     params, losses, _ = train(WIDE, rows, 1)
-    assert params.size > fastmlp.execution.dispatch.REPLICAS_UP_TO_PARAMS
+    assert params.size > fastmlp.execution.dispatch.CACHED_BATCH_PARAMS
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies

@@ -32,7 +32,7 @@ def stages_of(family, monkeypatch):
 
     def choose(rows, threads=1):
         buffers.released.clear()
-        monkeypatch.setattr(dispatch, "STAGE_ROWS", rows)
+        monkeypatch.setattr(dispatch, "MICRO_BATCH_ROWS", rows)
         most = n_shards(rows) if family == "batch_simd_data_parallel" else threads
         monkeypatch.setattr(dispatch, "choose_threads", lambda *_: min(threads, most))
 
@@ -120,13 +120,13 @@ def test_memory_does_not_grow_with_a_batch(sizes):
         return sum(x.nbytes for x in plan.work if isinstance(x, np.ndarray))
 
     network = MLP(sizes, loss="softmax_cross_entropy").network
-    assert n_bytes(10**8) == n_bytes(dispatch.STAGE_ROWS)
+    assert n_bytes(10**8) == n_bytes(dispatch.MICRO_BATCH_ROWS)
 
 
 def test_one_thread_has_batches_of_the_smallest_nets_at_once():
     network = MLP((2, 1), loss="binary_cross_entropy").network
-    rows = dispatch.STAGE_ROWS + 1000
+    rows = dispatch.MICRO_BATCH_ROWS + 1000
     assert dispatch.choose_family(network, rows) == "batch_simd_16"
     assert Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), rows, rows, False).work.rows == rows
     with pytest.raises(AssertionError):  # or this test would show nothing
-        assert fastmlp.execution.dispatch.stage_rows(resolve("cpu"), "layerwise", rows) == rows
+        assert fastmlp.execution.dispatch.micro_batch_rows(resolve("cpu"), "layerwise", rows) == rows
