@@ -7,7 +7,8 @@ from typing import Any
 from ..devices import device_context, device_of
 from ..kernels.structs import Samples
 from ..network.spec import Network
-from .validation import as_weights, split
+from .sample_weights import as_weights
+from .validation import split
 
 
 def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Samples:

@@ -10,21 +10,11 @@ from ..devices import device_context, device_of
 from ..errors import checked_share, counted
 from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
+from .arrays import as_numbers, checked_finite
 from .class_weighting import split_and_weighted
-from .validation import (
-    as_features,
-    as_numbers,
-    as_targets,
-    as_weights,
-    checked_finite,
-    class_weights,
-    inputs_only,
-    make_samples,
-    make_validation,
-    metric_of,
-    normalized_weights,
-    smoothed,
-)
+from .sample_weights import as_weights, class_weights, normalized_weights
+from .targets import as_targets, metric_of, smoothed
+from .validation import as_features, inputs_only, make_samples, make_validation
 
 Strides = tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for an array of all nets
 
@@ -51,7 +41,7 @@ def validated_population_samples(
     """Return (samples, strides) of a population, checked; X, y and sample_weight may have a leading n_nets axis.
 
     n_samples of the result is the number of samples of one net. Arguments and errors are those of as_features,
-    as_targets and as_weights in data/validation.py.
+    as_targets and as_weights.
     """
     features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
     n = len(features) // n_nets if x_stride else len(features)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.validation import as_numbers, checked_pair
+from ..data.arrays import as_numbers
+from ..data.validation import checked_pair
 from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult

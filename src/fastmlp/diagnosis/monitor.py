@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.validation import on_host
+from ..data.arrays import on_host
 from ..errors import TrainingWarning
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network

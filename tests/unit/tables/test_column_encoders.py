@@ -82,7 +82,7 @@ def test_numbers_of_mixed_cells_become_float64():
     ("cells", "column", "feature", "serious", "words"),
     [
         (["c", "b", None], EXAMPLES["category"], [0, 1, 0], False, "unseen in training in 1 of 3 cells ('c')"),
-        (["c", "d", "a"], EXAMPLES["category"], [0, 0, 0], True, "in 2 of 3 cells ('c', 'd'), which count as none"),
+        (["c", "d", "a"], EXAMPLES["category"], [0, 0, 0], True, "in 2 of 3 cells ('c', 'd'), which are encoded"),
         (["c"], EXAMPLES["category"], [0], True, "unseen in training in its only cell ('c')"),
         ([None] * 10, EXAMPLES["category"], [0] * 10, True, "Column 'x' is missing in all 10 cells."),
         ([None] * 10, EXAMPLES["standard"], [0] * 10, True, "Column 'x' is missing in all 10 cells."),
@@ -127,7 +127,7 @@ def test_values_seen_in_training_give_no_notes(kind):
         (
             [f"2020-{k % 12 + 1}-{k % 28 + 1}" for k in range(80)],
             None,
-            "it holds dates as text, such as '2020-1-1'; turn",
+            "it holds dates as text, such as '2020-1-1'; convert",
         ),
         (["1.0", "1"], None, "all of its cells are equal"),
     ],
