@@ -95,9 +95,8 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
 
 def _likely_name(name: str, choices: list[str]) -> str | None:
     """Return the choice that a lower-case name probably means, or None."""
-    for known_name in ALIASES.get(
-        name.partition(":")[0].translate(SEPARATORS), ()
-    ):  # a device may have an index: "gpu:1"
+    alias = name.partition(":")[0].translate(SEPARATORS)  # a device may have an index: "gpu:1"
+    for known_name in ALIASES.get(alias, ()):
         if known_name in choices:
             return known_name
     from difflib import get_close_matches  # here, since its import takes longer than the rest of this module

@@ -118,15 +118,10 @@ def _figures(page: Page, history: History) -> None:
     for name in ("loss", "accuracy"):
         for record, kind in ((f"validation_{name}", f"validation {name}"), (name, f"training {name}")):
             if history.epochs and getattr(history, record) is not None:
-                epoch_index = (
-                    -1 if history.best_epoch is None else history.best_epoch
-                )  # the epoch whose parameters the net has
-                value = getattr(history, record)[epoch_index]
-                note = (
-                    "last epoch"
-                    if history.best_epoch is None
-                    else f"epoch {history.best_epoch + 1:,} of {history.epochs:,}, kept"
-                )
+                epoch, note = -1, "last epoch"  # the epoch whose parameters the net has
+                if history.best_epoch is not None:
+                    epoch, note = history.best_epoch, f"epoch {history.best_epoch + 1:,} of {history.epochs:,}, kept"
+                value = getattr(history, record)[epoch]
                 cards.append((kind, percent(value) if name == "accuracy" else f"{value:.4g}", note))
     if history.epochs:
         cards.append(("epochs", f"{history.epochs:,}", STOPPED_BY.get(history.stopped_by, history.stopped_by)))

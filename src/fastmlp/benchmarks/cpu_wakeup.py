@@ -20,10 +20,7 @@ from math import inf
 from pathlib import Path
 from time import perf_counter
 
-PATIENCE, MIN_PATIENCE = (
-    0.5,
-    0.125,
-)  # longest wait for full speed in seconds, and its lower bound once waiting has helped
+PATIENCE, MIN_PATIENCE = 0.5, 0.125  # longest wait for full speed in seconds; its lower bound once waiting has helped
 SLOWED = 1.2  # a CPU is slow from this many times its best burst; for two threads of one core it is 1.85 times
 MAX_SPINNERS = 32  # number of spinners, which take 10 MB each
 

@@ -6,10 +6,8 @@ import time
 
 from ..kernels.jit.compile_time import compile_seconds
 
-MIN_SECONDS, MIN_FRACTION = (
-    0.01,
-    0.05,
-)  # seconds, and fraction of the wall time, from which the compile time is reported
+# Seconds, and fraction of the wall time, from which the compile time is reported.
+MIN_SECONDS, MIN_FRACTION = 0.01, 0.05
 SHORTEST_COMPILE = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
 
 

@@ -54,7 +54,7 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
 def _on_host(array: Any) -> Any:
     """Return a tensor detached from gradients and copied to the host."""
     for step in ("detach", "cpu"):
-        array = getattr(array, step, lambda kept=array: kept)()
+        array = getattr(array, step, lambda current=array: current)()
     return array
 
 

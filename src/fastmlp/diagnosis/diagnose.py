@@ -113,7 +113,7 @@ def measured_on(
 
     n_samples : number of samples that were given
     n_validation : number of validation samples, or None
-    are_history_samples : whether the samples are the ones that the history has kept
+    are_history_samples : whether the samples come from the history
     """
     samples_text, trained = f"{n_samples:,} samples", f"{updates.n_samples:,}"
     differ = bool(updates.n_samples) and updates.n_samples != n_samples

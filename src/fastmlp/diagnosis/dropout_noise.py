@@ -38,9 +38,8 @@ def draw_masks(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Masks:
         squares += outputs[-1] ** 2
     mean = total / DRAWS
     by_masks = (squares / DRAWS - mean**2).mean(axis=(1, 2)) * DRAWS / (DRAWS - 1)
-    by_inputs = np.maximum(
-        mean.var(axis=1).mean(axis=1) - by_masks / DRAWS, 0.0
-    )  # less the masks' contribution to the variance of the mean
+    # The variance over the samples, less the contribution of the masks to the variance of the mean.
+    by_inputs = np.maximum(mean.var(axis=1).mean(axis=1) - by_masks / DRAWS, 0.0)
     mask_share = by_masks / np.maximum(by_masks + by_inputs, 1e-300)
     effects = np.stack([np.std(losses, axis=0), mask_share, np.mean(losses, axis=0)])
     return Masks(*np.where(model.dropped.any(axis=1), effects, 0.0))

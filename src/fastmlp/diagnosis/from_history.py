@@ -12,23 +12,38 @@ import numpy as np
 
 from .dropout_noise import Masks
 from .evidence import evidence
+from .hidden_units import HIDDEN_EVIDENCE
 from .input_checks import as_curve
 from .label_checks import DataChecks
 from .landscape import Landscape
 from .loss_curves import Curve, shape_of
-from .measurements import HIDDEN_EVIDENCE, Bounds, Measurements
+from .measurements import LAYER_EVIDENCE, Measurements
 from .model_under_test import ModelUnderTest
+from .output_range import Bounds
 from .result import Diagnosis
 from .training_settings import updates_of
 from .verdicts import VERDICTS
 
-RECORD_VERDICTS = (
-    "learning_rate_too_high",
-    "over_fitting",
-    "still_learning",
-)  # verdicts that records alone can support
+# Verdicts that records alone can support.
+RECORD_VERDICTS = ("learning_rate_too_high", "over_fitting", "still_learning")
 CONFIDENCE_FACTOR = 0.9  # factor on their confidence, because other causes cannot be checked without samples
 UNCLEAR_CONFIDENCE = 0.3  # confidence of "unclear"
+# Arrays of Measurements that need samples, besides those of layers and hidden units.
+UNKNOWN_ARRAYS = (
+    "explained",
+    "accuracy",
+    "variation",
+    "output_low",
+    "output_high",
+    "mean_gap",
+    "agreement",
+    "unreachable",
+    "merged",
+    "loss",
+    "validation_loss",
+    "validation_explained",
+    "validation_signal",
+)
 
 
 def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
@@ -102,50 +117,13 @@ def measured_by_records(model: ModelUnderTest, curve: Curve, updates: Any, base:
     base : the base rate's loss
     """
     nan = np.full(1, np.nan)
-    data = DataChecks(
-        n_samples=updates.n_samples,
-        n_features=model.layout.layer_sizes[0],
-        largest_spread=1.0,
-        typical_spread=1.0,
-        largest_offset=0.0,
-        n_constant=0,
-        n_constant_targets=0,
-        one_hot=False,
-        n_values=0,
-        contradicted=np.nan,
-        linear=np.nan,
-        neighbours=np.nan,
-        random_features=np.nan,
-        signal=np.nan,
-        attainable=1.0,
-    )
-    arrays = (
-        "explained",
-        "accuracy",
-        "variation",
-        "output_low",
-        "output_high",
-        "mean_gap",
-        "agreement",
-        "unreachable",
-        "merged",
-        "positive",
-        "weight_size",
-        "first_to_last",
-        "largest_to_last",
-        "loss",
-        "validation_loss",
-        "validation_explained",
-        "validation_signal",
-        *HIDDEN_EVIDENCE,
-    )
-    masks = Masks(np.zeros(1), nan, nan)
+    arrays = (*UNKNOWN_ARRAYS, *LAYER_EVIDENCE, *HIDDEN_EVIDENCE)
     return Measurements(
         model=model,
-        data=data,
+        data=_unknown_data(updates.n_samples, model.layout.layer_sizes[0]),
         curve=shape_of(curve, 1, np.full(1, base)),
         landscape=Landscape(*[nan] * len(Landscape._fields)),
-        masks=masks,
+        masks=Masks(np.zeros(1), nan, nan),
         bounds=Bounds(-np.inf, np.inf, "", 0.0),
         target_low=0.0,
         target_high=1.0,
@@ -165,4 +143,25 @@ def measured_by_records(model: ModelUnderTest, curve: Curve, updates: Any, base:
         is_linear=False,
         updates=updates.of_nets(1, slice(None)),
         **dict.fromkeys(arrays, nan),
+    )
+
+
+def _unknown_data(n_samples: int, n_features: int) -> DataChecks:
+    """Return the checks of data that are not at hand: no defect, and NaN for what simple models explain."""
+    return DataChecks(
+        n_samples=n_samples,
+        n_features=n_features,
+        largest_spread=1.0,
+        typical_spread=1.0,
+        largest_offset=0.0,
+        n_constant=0,
+        n_constant_targets=0,
+        one_hot=False,
+        n_values=0,
+        contradicted=np.nan,
+        linear=np.nan,
+        neighbours=np.nan,
+        random_features=np.nan,
+        signal=np.nan,
+        attainable=1.0,
     )

@@ -13,8 +13,8 @@ from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
 from .loss_curves import Curve
-from .measurements import sample_rows
 from .model_under_test import ModelUnderTest
+from .sample_rows import sample_rows
 
 MAX_ROWS = 4000  # largest number of samples in a diagnosis; they are drawn at random from more
 MAX_LABELS = 20  # whole numbers with at most so many distinct values count as labels

@@ -8,7 +8,7 @@ import numpy as np
 
 RECENT = 0.25  # last fraction of the epochs, over which the slope is taken
 MIN_RECORDS = 8  # smallest number of records for which a curve has a shape
-CONVERGED_RATIO = 1.05  # a curve has converged within 5 % of its projected goal ...
+CONVERGED_RATIO = 1.05  # a curve has converged within 5 % of its projected final loss ...
 CONVERGED_FRACTION = 0.02  # ... or below this fraction of the base rate's loss
 WINDOW = 1 / 16  # width of the running mean of noisy curves, as a fraction of the records
 NOISE_FACTOR = 2.0  # steps and changes of the loss up to so many times the noise are ignored
@@ -22,9 +22,7 @@ class Curve(NamedTuple):
     validation: np.ndarray | None = None  # (n_records, n_nets) validation loss
     diverged: np.ndarray | bool = False  # (n_nets,)
     stopped_early: np.ndarray | bool = False  # (n_nets,) whether validation ended the fit and the best epoch was kept
-    final_epoch: float = (
-        np.nan
-    )  # best epoch, whose parameters early stopping kept; NaN: the net has those of the last epoch
+    final_epoch: float = np.nan  # epoch to whose parameters early stopping returned; NaN without early stopping
 
     def above(self, floor: float) -> Curve:
         """Return the curve with the loss of perfect outputs subtracted."""

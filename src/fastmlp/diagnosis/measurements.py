@@ -7,42 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.formulas.activations import Activation
 from .dropout_noise import Masks, draw_masks
+from .hidden_units import HIDDEN_EVIDENCE, measure_hidden_units
 from .label_checks import DataChecks, check_data
 from .landscape import Landscape, measure_landscape
 from .loss_curves import Curve, Shape, shape_of
 from .merged_outputs import merged_fraction
-from .model_under_test import ModelUnderTest, activation_derivative, as_outputs
+from .model_under_test import ModelUnderTest
+from .output_range import Bounds, output_bounds
+from .sample_rows import sample_rows
 from .training_settings import TrainingSettings
 
 MAX_ROWS = 1000  # largest number of samples for one net
 MAX_ROWS_PER_NET = 200  # largest number of samples for each net of a population
 MAX_VALUES = 4_000_000  # largest number of float64 values in the activations of nets that are measured together
 MAX_SINGLE_THREAD_PARAMS = 100_000  # number of parameters below which matrix products are not worth two threads
-FLAT_DERIVATIVE = (
-    0.03  # a unit is saturated if the derivative of its activation is below this fraction of the largest one
-)
-DUPLICATE_DISTANCE = 1e-4  # units are duplicates if their weights differ by less than this fraction of their length
 ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of many
+LAYER_EVIDENCE = ("first_to_last", "largest_to_last", "positive", "weight_size")
 STRIDE = (1, 2)  # stride through landscape.STEPS for a single net, and for each net of many
-
-# (low, high, formula): output ranges of wrong formulas, for forward functions, of which only the outputs are known.
-SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
-NARROW_RANGES = (
-    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x))) or 1 / (1 + expit(-x))"),
-    (0.5, 1.0, "1 / (1 + expit(-x)), or a sigmoid of a ReLU"),
-    (1.0 - SIGMOID_OF_1, SIGMOID_OF_1, "a softmax of sigmoids, or a sigmoid of a tanh"),
-)
-
-
-class Bounds(NamedTuple):
-    """Range of the outputs."""
-
-    low: float
-    high: float
-    source: str  # activation or formula that has this range
-    certainty: float  # 1 if read from the output activation, less if guessed from outputs
 
 
 class Measurements(NamedTuple):
@@ -140,11 +122,6 @@ def limit_blas_threads(model: ModelUnderTest) -> AbstractContextManager:
     return threadpool_limits(1, "blas") if model.params.shape[1] < MAX_SINGLE_THREAD_PARAMS else nullcontext()
 
 
-def sample_rows(n: int, max_rows: int) -> np.ndarray:
-    """Return at most `max_rows` of n row numbers, drawn at random with a fixed seed."""
-    return np.arange(n) if n <= max_rows else np.sort(np.random.default_rng(3).choice(n, max_rows, replace=False))
-
-
 def measure(
     model: ModelUnderTest,
     X: np.ndarray,
@@ -165,33 +142,19 @@ def measure(
     validation : (X, Y) of validation samples, or None
     updates : settings of the training, or None
     """
-    n_nets, has_many_nets = model.n_nets, model.n_nets > 1
+    n_nets = model.n_nets
     data = check_data(X, Y)
-    rows = sample_rows(len(X), MAX_ROWS_PER_NET if has_many_nets else MAX_ROWS)
+    rows = sample_rows(len(X), MAX_ROWS_PER_NET if n_nets > 1 else MAX_ROWS)
     values = np.unique(Y[:, 0]) if Y.shape[1] == 1 else np.unique(Y)
     is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
     bounds = output_bounds(model, X, Y)
     base, floor = base_loss_of(model, Y), floor_of(model, Y)
-    per_net = len(rows) * sum(model.layout.layer_sizes) + model.params.shape[1]
-    size = max(1, MAX_VALUES // per_net)
-    chunks = [
-        _measure_nets(model.of_nets(slice(k, k + size)), X[rows], Y[rows], bounds, is_classification, has_many_nets)
-        for k in range(0, n_nets, size)
-    ]
-    arrays = {name: np.concatenate([part[name] for part in chunks]) for name in chunks[0]}
+    arrays = _measure_in_chunks(model, X[rows], Y[rows], bounds, is_classification)
     landscape = Landscape(*(arrays.pop(name) for name in Landscape._fields))
     masks = Masks(*(arrays.pop(name) for name in Masks._fields))
     noise = masks.mask_noise * np.sqrt(len(rows) / len(X))
     curve_above_floor = None if curve is None else curve.above(floor)
     held_out = _measure_validation(model, validation)
-    weights = [W for W, _ in model.layers(model.params)] if model.has_weights else []
-    hidden = model.activations[:-1]
-    majority = np.nan
-    if is_classification:
-        positive_fraction = (Y[:, 0] == Y.max()).mean()
-        majority = float(
-            (Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(positive_fraction, 1.0 - positive_fraction)
-        )
     return Measurements(
         model=model,
         data=data,
@@ -210,10 +173,10 @@ def measure(
         places=_places(model),
         base_loss=base,
         floor=floor,
-        majority=majority,
-        n_weights=sum(W[0].size for W in weights),
+        majority=_majority(Y) if is_classification else np.nan,
+        n_weights=sum(W[0].size for W, _ in model.layers(model.params)) if model.has_weights else 0,
         narrowest=min(model.layout.layer_sizes[1:-1], default=0),
-        is_linear=model.has_weights and all(row.name == "identity" for row in hidden),
+        is_linear=model.has_weights and all(row.name == "identity" for row in model.activations[:-1]),
         validation_loss=held_out[0],
         validation_explained=held_out[1],
         validation_signal=held_out[2],
@@ -222,18 +185,47 @@ def measure(
     )
 
 
+def _majority(Y: np.ndarray) -> float:
+    """Return the accuracy of always predicting the most frequent of two classes or of one-hot classes."""
+    if Y.shape[1] > 1:
+        return float((Y.max() == Y).mean(axis=0).max())
+    positive_fraction = (Y[:, 0] == Y.max()).mean()
+    return float(max(positive_fraction, 1.0 - positive_fraction))
+
+
 def _places(model: ModelUnderTest) -> tuple[str, ...]:
-    n = len(model.activations)
     if not model.has_weights:
         return ("", "the outputs")
-    return ("", *(f"the parameters of layer {k + 1}" for k in range(n)), *(f"the units of layer {k + 1}" for k in range(n)), "the loss")  # fmt: skip  # noqa: E501
+    numbers = range(1, len(model.activations) + 1)
+    parameters = [f"the parameters of layer {k}" for k in numbers]
+    return ("", *parameters, *(f"the units of layer {k}" for k in numbers), "the loss")
 
 
-def _measure_nets(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, has_many_nets: bool
+def _measure_in_chunks(
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool
 ) -> dict[str, np.ndarray]:
-    zs, outputs = model.forward(X)
-    out, n_nets = outputs[-1], model.n_nets
+    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows."""
+    n_values = len(X) * sum(model.layout.layer_sizes) + model.params.shape[1]
+    size = max(1, MAX_VALUES // n_values)
+    has_many_nets = model.n_nets > 1
+    chunks = []
+    for k in range(0, model.n_nets, size):
+        chunk = model.of_nets(slice(k, k + size))
+        zs, outputs = chunk.forward(X)
+        found = _measure_outputs(chunk, zs, outputs, Y, bounds, is_classification)
+        chunks.append(found | _measure_layers(chunk, zs, outputs, X, Y, has_many_nets))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _measure_outputs(
+    model: ModelUnderTest,
+    zs: list[np.ndarray],
+    outputs: list[np.ndarray],
+    Y: np.ndarray,
+    bounds: Bounds,
+    is_classification: bool,
+) -> dict[str, np.ndarray]:
+    out, unknown = outputs[-1], np.full(model.n_nets, np.nan)
     with np.errstate(all="ignore"):
         loss = model.losses(zs[-1], out, Y)
         centred = Y - Y.mean(axis=0)
@@ -242,40 +234,45 @@ def _measure_nets(
         spread = np.sqrt(out.var(axis=1).mean(axis=1))
         out_centred = out - out.mean(axis=1, keepdims=True)
         norm = np.sqrt((out_centred**2).sum(axis=(1, 2)) * (centred**2).sum())
-        result = {
+        return {
             "loss": loss,
             "first_bad": _first_bad(model, outputs, loss),
-            "explained": 1.0 - mse / variance if variance > 0 else np.full(n_nets, np.nan),
-            "accuracy": _accuracy(out, Y) if is_classification else np.full(n_nets, np.nan),
-            "variation": spread / np.sqrt(variance) if variance > 0 else np.full(n_nets, np.nan),
+            "explained": 1.0 - mse / variance if variance > 0 else unknown,
+            "accuracy": _accuracy(out, Y) if is_classification else unknown,
+            "variation": spread / np.sqrt(variance) if variance > 0 else unknown,
             "output_low": out.min(axis=(1, 2)),
             "output_high": out.max(axis=(1, 2)),
             "mean_gap": (out.mean(axis=1) - Y.mean(axis=0)).mean(axis=1),
             "agreement": np.where(norm > 0, (out_centred * centred).sum(axis=(1, 2)) / norm, 0.0),
             "merged": merged_fraction(out, Y),
-            "unreachable": np.full(n_nets, _fraction_beyond(Y, bounds)),
+            "unreachable": np.full(model.n_nets, _fraction_beyond(Y, bounds)),
         }
+
+
+def _measure_layers(
+    model: ModelUnderTest,
+    zs: list[np.ndarray],
+    outputs: list[np.ndarray],
+    X: np.ndarray,
+    Y: np.ndarray,
+    has_many_nets: bool,
+) -> dict[str, np.ndarray]:
+    """Return the measurements of layers, gradients and weights; all NaN for a forward function."""
     if not model.has_weights:
-        unknown = np.full(n_nets, np.nan)
-        flow_names = ("first_to_last", "largest_to_last", "positive", "weight_size")
-        names = (*HIDDEN_EVIDENCE, *flow_names, *Landscape._fields, *Masks._fields)
-        return result | dict.fromkeys(names, unknown)
+        names = (*HIDDEN_EVIDENCE, *LAYER_EVIDENCE, *Landscape._fields, *Masks._fields)
+        return dict.fromkeys(names, np.full(model.n_nets, np.nan))
     hidden = measure_hidden_units(model, zs, outputs)
     with np.errstate(all="ignore"):
         sizes = np.stack([np.sqrt((delta**2).mean(axis=(1, 2))) for delta in model.deltas(zs, outputs, Y)])
         last = np.maximum(sizes[-1], 1e-300)
-        flow = {"first_to_last": sizes[0] / last, "largest_to_last": sizes.max(axis=0) / last}
         layers = [W for W, _ in model.layers(model.params)]
-        glorot_variances = [
-            2.0 / sum(W.shape[1:]) for W in layers
-        ]  # variance of initial weights by Glorot and Bengio 2010
-        logs = [np.log((W * W).mean(axis=(1, 2)) / v) / 2.0 for W, v in zip(layers, glorot_variances, strict=True)]
-        W = np.concatenate([W.reshape(n_nets, -1) for W in layers], axis=1)
+        glorot = [2.0 / sum(W.shape[1:]) for W in layers]  # variances of initial weights by Glorot and Bengio 2010
+        logs = [np.log((W * W).mean(axis=(1, 2)) / v) / 2.0 for W, v in zip(layers, glorot, strict=True)]
+        W = np.concatenate([W.reshape(model.n_nets, -1) for W in layers], axis=1)
+        weights = (sizes[0] / last, sizes.max(axis=0) / last, (W > 0).mean(axis=1), np.exp(np.mean(logs, axis=0)))
     return (
-        result
-        | hidden
-        | flow
-        | {"positive": (W > 0).mean(axis=1), "weight_size": np.exp(np.mean(logs, axis=0))}
+        hidden
+        | dict(zip(LAYER_EVIDENCE, weights, strict=True))
         | measure_landscape(model, X, Y, ITERATIONS[has_many_nets], STRIDE[has_many_nets])._asdict()
         | draw_masks(model, X, Y)._asdict()
     )
@@ -302,116 +299,6 @@ def _fraction_beyond(Y: np.ndarray, bounds: Bounds) -> float:
     """Return the fraction of targets that lie beyond the bounds by more than 2 % of the targets' range."""
     slack = 0.02 * (Y.max() - Y.min())
     return float(((bounds.low - slack > Y) | (bounds.high + slack < Y)).mean())
-
-
-# ---- hidden layers
-
-HIDDEN_EVIDENCE = ("saturated", "saturated_layer", "dead", "dead_layer", "duplicates", "duplicates_layer")
-
-
-def measure_hidden_units(
-    model: ModelUnderTest, zs: list[np.ndarray], outputs: list[np.ndarray]
-) -> dict[str, np.ndarray]:
-    n_nets, layers = model.n_nets, model.layers(model.params)
-    unknown = np.full((1, n_nets), np.nan)
-    saturated, dead, duplicates = [unknown[0]], [unknown[0]], [unknown[0]]
-    for k, row in enumerate(model.activations[:-1]):
-        slopes = np.abs(activation_derivative(row, zs[k], outputs[k]))
-        if np.isfinite([row.low, row.high]).all():
-            saturated.append((slopes < FLAT_DERIVATIVE * largest_derivative(row)).mean(axis=(1, 2)))
-        else:
-            saturated.append(unknown[0])
-        dead.append((slopes.max(axis=1) < 1e-6).mean(axis=1) if has_dead_side(row) else unknown[0])
-        W, b = layers[k]
-        outgoing, _ = layers[k + 1]
-        units = np.concatenate([W.transpose(0, 2, 1), b[:, :, None], outgoing], axis=2)
-        duplicates.append(duplicate_fraction(units))
-    evidence = {}
-    for name, fractions in zip(HIDDEN_EVIDENCE[::2], (saturated, dead, duplicates), strict=True):
-        table = np.stack(fractions)
-        known = np.where(np.isnan(table), -1.0, table)
-        worst_layer = known.argmax(axis=0)
-        evidence[name] = table[worst_layer, np.arange(n_nets)]
-        evidence[f"{name}_layer"] = worst_layer.astype(np.float64)
-    return evidence
-
-
-def largest_derivative(row: Activation) -> float:
-    z = np.linspace(-5, 5, 201)
-    return float(np.abs(activation_derivative(row, z, np.asarray(row.value(z)))).max())
-
-
-def has_dead_side(row: Activation) -> bool:
-    """Return whether the activation is exactly flat for negative z, as relu is."""
-    z = np.array([-3.0, -1.0])
-    return bool((activation_derivative(row, z, np.asarray(row.value(z))) == 0.0).all())
-
-
-def duplicate_fraction(units: np.ndarray) -> np.ndarray:
-    """Return the fraction of units with the same weights as another unit of their layer, (n_nets,).
-
-    Two random projections are compared instead of all pairs. Units whose weights are all zero count as equal.
-
-    units : (n_nets, n_units, n_weights) incoming weights, bias and outgoing weights of each unit
-    """
-    n_units = units.shape[1]
-    if n_units < 2:
-        return np.zeros(len(units))
-    directions = np.random.default_rng(4).normal(size=(units.shape[2], 2)) / np.sqrt(units.shape[2])
-    with np.errstate(all="ignore"):
-        projections = units @ directions
-        order = projections[:, :, 0].argsort(axis=1)
-        sorted_projections = np.take_along_axis(projections, order[:, :, None], axis=1)
-        length = np.sqrt((units**2).mean(axis=(1, 2)))[:, None]
-        is_close = (np.abs(np.diff(sorted_projections, axis=1)) <= DUPLICATE_DISTANCE * length[:, :, None]).all(axis=2)
-    return (np.pad(is_close, ((0, 0), (1, 0))) | np.pad(is_close, ((0, 0), (0, 1)))).mean(axis=1)
-
-
-# ---- outputs
-
-
-def output_bounds(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Bounds:
-    """Return the range of the outputs: that of the output activation, or for a function the range it seems to have."""
-    if model.has_weights:
-        row = model.activations[-1]
-        return Bounds(row.low, row.high, f"the output activation {row.name}", 1.0)
-    rng = np.random.default_rng(5)
-    rows = X[sample_rows(len(X), 200)]
-    spread = np.maximum(X.std(axis=0), 1e-3)
-    far_inputs = [rows * 10.0, rows * 1000.0, rows * -1000.0, rng.normal(size=rows.shape) * spread * 100.0]
-    assert model.function is not None
-    outputs = as_outputs(model.function(X), len(X))
-    try:
-        outputs_seen = np.concatenate([outputs, *(as_outputs(model.function(x), len(x)) for x in far_inputs)])
-    except (ValueError, FloatingPointError, OverflowError):  # the function does not accept such inputs
-        outputs_seen = outputs
-    outputs_seen = outputs_seen[np.isfinite(outputs_seen).all(axis=1)]
-    if not len(outputs_seen):
-        return Bounds(-np.inf, np.inf, "", 0.0)
-    for low, high, formula in NARROW_RANGES:
-        inside = outputs_seen.min() >= low - 1e-6 and outputs_seen.max() <= high + 1e-6
-        if inside and (Y.min() < low - 0.02 or Y.max() > high + 0.02):
-            certainty = _narrow_range_confidence(outputs, Y, low, high)
-            if certainty > 0:
-                return Bounds(low, high, formula, certainty)
-    return Bounds(-np.inf, np.inf, "", 0.0)
-
-
-def _narrow_range_confidence(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> float:
-    """Return the confidence that these bounds keep the outputs from their targets.
-
-    An ordinary net at least reaches the mean target. Outputs that are really bounded lie on one side of the mean, or
-    accumulate at both bounds.
-    """
-    below, above = Y.min() < low - 0.02, Y.max() > high + 0.02
-    margin = 0.1 * (high - low)
-    pressed_low = below and (outputs[low > Y] < low + margin).mean() > 0.6
-    pressed_high = above and (outputs[high < Y] > high - margin).mean() > 0.6
-    if low < 0.5:  # a range around 0.5, which also contains the outputs of any new net
-        return 0.9 if pressed_low and pressed_high else 0.0
-    gap, spread = outputs.mean() - Y.mean(), outputs.std()
-    one_sided = gap > max(0.5 * spread, 1e-4) and below
-    return 0.95 if pressed_low and (pressed_high or one_sided) else 0.8 if one_sided else 0.5 * pressed_low
 
 
 def _measure_validation(model: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:

@@ -12,7 +12,8 @@ from ..data.arrays import on_host
 from ..errors import TrainingWarning
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
-from .measurements import FLAT_DERIVATIVE, base_loss_of, has_dead_side, largest_derivative
+from .hidden_units import FLAT_DERIVATIVE, has_dead_side, largest_derivative
+from .measurements import base_loss_of
 from .model_under_test import activation_derivative, model_of_fastmlp
 
 MAX_TIME_FRACTION = 0.02  # largest fraction of the time of a fit for all checks ...

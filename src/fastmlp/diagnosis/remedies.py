@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import confidence_rules
+from . import confidence_terms
 from .evidence import dropout as largest_dropout
 from .evidence import layer_name, number, one, rate
 from .measurements import Measurements
@@ -61,7 +61,7 @@ def still_learning(m: Measurements, k: int) -> str:
             "the epochs so far."
         )
     if np.isnan(one(m.curve.epochs, k)):
-        if one(confidence_rules.unknown_elsewhere(m), k) > 0.5:
+        if one(confidence_terms.unknown_elsewhere(m), k) > 0.5:
             return (
                 "Give diagnose the history or validation data before you train on: the net explains more of these "
                 "samples than simple models explain of held-out samples, and only validation data show whether it has "
@@ -259,7 +259,7 @@ def gap_in_words(m: Measurements, k: int) -> str:
             f"The net explains {_percent(m.explained, k)} of the variance of its samples and "
             f"{_percent(m.validation_explained, k)} of that of validation samples."
         )
-    training, held_out = one(m.curve.training, k) + m.floor, one(confidence_rules.validation_loss(m), k)
+    training, held_out = one(m.curve.training, k) + m.floor, one(confidence_terms.validation_loss(m), k)
     return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
 
 
@@ -281,13 +281,13 @@ def broken(m: Measurements, k: int) -> str:
 
 
 def plateau(m: Measurements, k: int) -> str:
-    down, bends = -one(m.landscape.smallest, k), bool(confidence_rules.bends_down(m)[k])
+    down, bends = -one(m.landscape.smallest, k), bool(confidence_terms.bends_down(m)[k])
     if leaves_by_other_steps(m, k):
         return (
             "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
             f"with another random_state; the loss has negative curvature, -{number(down)}, in one direction."
         )
-    seen = "the gradient is almost zero here" if one(confidence_rules.gain(m), k) < 0.02 else "the loss stands still"
+    seen = "the gradient is almost zero here" if one(confidence_terms.gain(m), k) < 0.02 else "the loss stands still"
     merged = one(m.merged, k)
     if merged > 0:
         seen = (
@@ -303,7 +303,7 @@ def plateau(m: Measurements, k: int) -> str:
 
 def leaves_by_other_steps(m: Measurements, k: int) -> bool:
     """Return whether another optimiser would leave the plateau: at a saddle, where plain descent is slow."""
-    return bool(confidence_rules.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
+    return bool(confidence_terms.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
 
 
 def plateau_experiment(m: Measurements, k: int) -> str:
@@ -318,7 +318,7 @@ def plateau_experiment(m: Measurements, k: int) -> str:
 
 def over_fitting_experiment(m: Measurements, k: int) -> str:
     if m.updates.early_stopping or one(m.curve.best, k) >= 0.9 * one(m.curve.epochs, k):
-        now = number(one(confidence_rules.validation_loss(m), k))
+        now = number(one(confidence_terms.validation_loss(m), k))
         return f"Train again with the first of these changes: the kept epoch's validation loss should be below {now}."
     return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
 
@@ -331,7 +331,7 @@ def still_learning_experiment(m: Measurements, k: int) -> str:
 
 def converged(m: Measurements, k: int) -> str:
     text = "Nothing to change: the net has learned what these data show"
-    gap = one(confidence_rules.generalisation_gap(m), k)
+    gap = one(confidence_terms.generalisation_gap(m), k)
     if gap > 0.05 and np.isfinite(one(m.validation_explained, k)):
         text += (
             f". It explains {_percent(m.explained, k)} of their variance, and "
@@ -343,14 +343,14 @@ def converged(m: Measurements, k: int) -> str:
 
 
 def converged_experiment(m: Measurements, k: int) -> str:
-    if np.isfinite(one(confidence_rules.generalisation_gap(m), k)):
+    if np.isfinite(one(confidence_terms.generalisation_gap(m), k)):
         return "Evaluate it on a test set that neither training nor the choice of the net has seen."
     return "Evaluate it on data that it has not seen."
 
 
 def unclear(m: Measurements, k: int) -> str:
     missing = ["the history"] if np.isnan(one(m.curve.epochs, k)) else []
-    if np.isnan(one(confidence_rules.generalisation_gap(m), k)):
+    if np.isnan(one(confidence_terms.generalisation_gap(m), k)):
         missing.append("validation data")
     if missing:
         return f"Give diagnose {listed(missing, 'and')} as well: they show what the weights of a net alone do not."

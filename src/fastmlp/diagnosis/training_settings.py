@@ -25,7 +25,7 @@ class TrainingSettings(NamedTuple):
     clip_norm: Any = 0.0
     is_plain_descent: bool = False  # whether the update rule is gradient descent, with or without momentum
     rule: str = ""  # name of the update rule, as in kernels.formulas.update_rules.RULES, or scikit-learn's solver
-    early_stopping: bool = False  # whether the fit kept its best epoch
+    early_stopping: bool = False  # whether the fit returned to its best epoch
     n_samples: int = 0  # number of training samples
     n_validation: int = 0  # number of validation samples of the fit
     schedule: str = ""  # schedule of the learning rate; empty if constant

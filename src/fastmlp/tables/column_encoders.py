@@ -1,6 +1,6 @@
 """Encoding of one table column as features: three immutable encoders, and the choice between them.
 
-cells.py interprets single cells. pandas is imported inside functions only, because it is an optional extra.
+cells.py interprets single cells, column_numbers.py reads columns as numbers.
 """
 
 from __future__ import annotations
@@ -19,21 +19,19 @@ from .cells import (
     MAX_BAD_FRACTION,
     MISSING_TEXTS,
     MIXTURES,
-    NUMBERS,
     Spellings,
     categories_of,
     contents,
     examples,
-    is_plain,
     read_numbers,
     spelled_alike,
 )
+from .column_numbers import bad_cells_text, column_kind, count_of, tolerated_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCALINGS = ("auto", "standard", "quantile")
-LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 MAX_CATEGORIES = 255
 MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
 MANY_DISTINCT = 32  # scaling="auto" uses quantiles for columns with more distinct numbers
@@ -51,83 +49,6 @@ class Note(NamedTuple):
 
     text: str
     is_serious: bool
-
-
-def column_kind(series: pd.Series) -> str:
-    """Return the kind of a column: "number", "category", or the name of another type (dates, lists, bytes).
-
-    In a column of numbers up to 5 % of the cells may not be numbers. A text column in which every cell looks like a
-    number is a category.
-    """
-    import pandas as pd
-
-    found = contents(series)
-    if isinstance(series.dtype, pd.CategoricalDtype) or found == "boolean":
-        return "category"
-    if found in NUMBERS:
-        return "number"
-    if found not in MIXTURES or (found != "string" and not all(map(is_plain, series.dropna()))):
-        return found
-    reading = read_numbers(series)
-    if (found == "string" and not reading.n_bad) or not reading.is_tolerable:
-        return "category"
-    names = categories_of(series)[1]
-    return "number" if spelled_alike(names) == names else "category"  # booleans mixed with 1 and 0: a category
-
-
-def numbers_of(series: pd.Series) -> np.ndarray:
-    """Return a column as float64 (n_rows,), with NaN for missing cells. Raises ValueError for text and infinity."""
-    return tolerated_numbers(series, 0.0)[0]
-
-
-def tolerated_numbers(
-    series: pd.Series, max_fraction: float, reads_booleans: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (values, bad): a column as float64 (n_rows,), and a mask of the cells that are not numbers.
-
-    Cells that are missing or not numbers are NaN. Raises ValueError for numbers beyond LARGEST_NUMBER.
-
-    max_fraction : fraction of the present cells; ValueError if so many or more are not numbers
-    reads_booleans : whether to read the texts "true" and "false" as 1 and 0, as in read_numbers
-    """
-    reading = read_numbers(series, reads_booleans)
-    if reading.n_bad and reading.n_bad >= max_fraction * reading.n_present:
-        raise ValueError(
-            f"Column {series.name!r} should hold numbers, but holds {examples(series, reading.bad)} in "
-            f"{_count_of(reading.n_bad, reading.n_present)}; correct or empty such cells."
-        )
-    values = reading.values
-    too_large = np.abs(values) > LARGEST_NUMBER
-    if too_large.any():
-        example = values[too_large][0]
-        raise ValueError(
-            f"Column {series.name!r} should hold finite numbers below {LARGEST_NUMBER:g} in size, but holds "
-            f"{example:g}; correct or empty such cells."
-        )
-    return values, reading.bad
-
-
-def text_as_numbers(series: pd.Series) -> tuple[np.ndarray, str] | None:
-    """Return (float64 (n_rows,), note) for a column of numbers that also holds text, and None for any other column.
-
-    Call it before a table is split into training and held-out rows: a part without the cells that are not numbers
-    would be read as categories.
-    """
-    if contents(series) not in MIXTURES or column_kind(series) != "number":
-        return None
-    values, bad = tolerated_numbers(series, 1.0, reads_booleans=False)
-    return values, f"Column {series.name!r} {_on_bad_cells(series, bad)}." if bad.any() else ""
-
-
-def _on_bad_cells(series: pd.Series, bad: np.ndarray) -> str:
-    cells = f"{_count_of(int(np.count_nonzero(bad)), len(series))} ({examples(series, bad)})"
-    return f"holds no numbers in {cells}, which count as missing"
-
-
-def _count_of(n: int, total: int) -> str:
-    if n == total:
-        return "its only cell" if n == 1 else f"all {n} cells"
-    return f"{n} of {total} cells"
 
 
 class _NumericColumn(ABC):
@@ -181,7 +102,7 @@ class _NumericColumn(ABC):
         n, n_bad = len(series), int(np.count_nonzero(bad))
         notes = []
         if n_bad:
-            notes.append(Note(f"Column {self.name!r} {_on_bad_cells(series, bad)}.", True))
+            notes.append(Note(f"Column {self.name!r} {bad_cells_text(series, bad)}.", True))
         if n_missing > n_bad:
             notes += missing_note(self.name, n_missing - n_bad, n, self.marks_missing, self.missing_meaning)
         return notes
@@ -195,10 +116,10 @@ def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_m
     missing_meaning : what a missing cell counts as
     """
     if not had_missing:
-        cells = _count_of(n_missing, n)
+        cells = count_of(n_missing, n)
         text = f"Column {name!r} is missing in {cells}, but in none of training; such cells count as {missing_meaning}."
         return [Note(text, 2 * n_missing > n)]
-    return [Note(f"Column {name!r} is missing in {_count_of(n, n)}.", True)] if n_missing == n >= MIN_NOTE_ROWS else []
+    return [Note(f"Column {name!r} is missing in {count_of(n, n)}.", True)] if n_missing == n >= MIN_NOTE_ROWS else []
 
 
 @dataclass(frozen=True)
@@ -308,7 +229,7 @@ class CategoryColumn:
         n_missing = int(np.count_nonzero(missing))
         notes = []
         if n_unseen := n - len(known) - (0 if self.has_missing else n_missing):
-            cells = f"{_count_of(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
+            cells = f"{count_of(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
             text = f"Column {self.name!r} has categories unseen in training in {cells}, which are encoded as zeros."
             notes.append(Note(text, 2 * n_unseen > n - n_missing))
         if n_missing:
@@ -358,7 +279,7 @@ def _fit_numeric(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
         scaling = "quantile" if n_distinct > MANY_DISTINCT else "standard"
     fit = QuantileColumn.fit if scaling == "quantile" else StandardColumn.fit
     column = fit(str(series.name), present, marks_missing)
-    return column, _on_bad_cells(series, bad) if bad.any() else ""
+    return column, bad_cells_text(series, bad) if bad.any() else ""
 
 
 def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
@@ -385,7 +306,7 @@ def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
     hint = ""
     if reading is not None and reading.n_bad and reading.is_half:
         hint = (
-            f"it holds no numbers in {_count_of(reading.n_bad, reading.n_present)} "
+            f"it holds no numbers in {count_of(reading.n_bad, reading.n_present)} "
             f"({examples(series, reading.bad)}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
     if reason:

@@ -14,16 +14,8 @@ import numpy as np
 
 from ..errors import counted
 from .cells import examples, read_numbers
-from .column_encoders import (
-    CategoryColumn,
-    Column,
-    Note,
-    column_from_dict,
-    column_kind,
-    column_to_dict,
-    fit_column,
-    text_as_numbers,
-)
+from .column_encoders import CategoryColumn, Column, Note, column_from_dict, column_to_dict, fit_column
+from .column_numbers import column_kind, text_as_numbers
 from .io import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas

@@ -29,7 +29,7 @@ class Checkpoint(NamedTuple):
     scalars: np.ndarray
 
     @classmethod
-    def of(cls, train_state: TrainState, epoch: int) -> Checkpoint:
+    def copy_of(cls, train_state: TrainState, epoch: int) -> Checkpoint:
         return cls(epoch, train_state.params.copy(), train_state.state.copy(), train_state.scalars.copy())
 
     def restore(self, train_state: TrainState) -> None:

@@ -5,15 +5,10 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP, Adam, diagnose
-from fastmlp.diagnosis.measurements import (
-    base_loss_of,
-    duplicate_fraction,
-    has_dead_side,
-    largest_derivative,
-    measure,
-    sample_rows,
-)
+from fastmlp.diagnosis.hidden_units import duplicate_fraction, has_dead_side, largest_derivative
+from fastmlp.diagnosis.measurements import base_loss_of, measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
+from fastmlp.diagnosis.sample_rows import sample_rows
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)

@@ -14,11 +14,10 @@ from fastmlp.tables.column_encoders import (
     QuantileColumn,
     StandardColumn,
     column_from_dict,
-    column_kind,
     column_to_dict,
     fit_column,
-    numbers_of,
 )
+from fastmlp.tables.column_numbers import column_kind, numbers_of
 
 pd = pytest.importorskip("pandas")
 

@@ -41,7 +41,7 @@ def test_best_epoch_at_the_end_of_a_call_copies_its_parameters():
 
 def test_best_epoch_within_a_call_is_replayed_from_the_checkpoint():
     search, state, replayed = search_of(), state_of(7.0), []
-    search.checkpoint = Checkpoint.of(state_of(4.0), 0)
+    search.checkpoint = Checkpoint.copy_of(state_of(4.0), 0)
     assert search.score(history_of(3.0, 1.0, 2.0, 2.5), state, np.ones(2), 0, 4, True) == ("early_stopping", 4)
     search.restore(state, lambda *steps: replayed.append(steps))
     np.testing.assert_array_equal(state.params, 4.0)
