@@ -50,8 +50,9 @@ def load(
 ) -> MLP | Population | TabularMLPClassifier | TabularMLPRegressor:
     """Return the net, population or fitted estimator in a file.
 
-    path : str or path     file to read. The `save` method of MLP and Population and `fastmlp train` write files of nets
-        and populations; the `save` method of TabularMLPClassifier and TabularMLPRegressor writes files of estimators
+    path : str or path     file to read. The `save` method of MLP and Population writes files of nets and populations;
+        `fastmlp train` and the `save` method of TabularMLPClassifier and TabularMLPRegressor write files of estimators,
+        which take tables and have the net as `net_`
     device : str     as for MLP; the device of the saved net need not exist on this machine
 
     Raises
@@ -65,14 +66,14 @@ def load(
     """
     net = load_net(path, device=device, stacklevel=3)
     description = net.__dict__.pop("estimator", None)
-    if description is None:
+    if description is None and (net.preprocessing is None or net.params.ndim == 2):
         return net
-    from .estimators.serialization import restored
+    from .estimators.serialization import from_table_net, restored
     from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
 
     classes: dict[str, type] = {row.__name__: row for row in (TabularMLPClassifier, TabularMLPRegressor)}
     try:
-        return restored(net, description, classes)
+        return from_table_net(net, classes) if description is None else restored(net, description, classes)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ValueError(

@@ -14,6 +14,7 @@ import numpy as np
 from ..schedules import SCHEDULES
 from ..tables.column_encoders import column_from_dict, column_to_dict
 from ..tables.preprocessing import Preprocessing
+from ..tables.target_encoder import CLASSIFICATION
 from .parameters import warn_user
 
 PLAIN = (bool, int, float, str, type(None))
@@ -57,6 +58,7 @@ def description_of(estimator: Any) -> dict[str, Any]:
         "names": list(estimator._names),
         "has_names": "feature_names_in_" in attributes,
         "notes": list(estimator.notes_),
+        "takes_more_columns": estimator._takes_more_columns,
     }
     if estimator.net_.preprocessing is None:  # for several targets: Preprocessing supports a single one
         description["columns"] = [column_to_dict(column) for column in estimator.columns_]
@@ -98,6 +100,7 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
     if description["has_names"]:
         estimator.feature_names_in_ = np.array(names, dtype=object)
     estimator.notes_ = tuple(map(str, description["notes"]))
+    estimator._takes_more_columns = bool(description.get("takes_more_columns", False))  # older files lack it
     if "classes" in description:
         dtype = np.dtype(description["classes"]["dtype"])
         if dtype.kind not in LABELS:
@@ -113,6 +116,45 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
     if (n_features, estimator.n_outputs_) != (net.network.n_features, net.network.n_outputs):
         raise ValueError(f"its estimator does not fit a net with layers {net.network.layer_sizes}")
     estimator.keep_net(net, getattr(net, "history", None) or getattr(net, "result", None))
+    return estimator
+
+
+def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
+    """Return the fitted estimator for a net of `fastmlp train`, which knows its columns and its target.
+
+    The estimator has the net's layers, activation and dropout; its other parameters are the defaults, and
+    `history_.settings` says how the net was trained. It takes tables that have further columns, as `fastmlp predict`
+    does, because training may have left some out.
+
+    net : MLP with a preprocessing
+    classes : the tabular estimator classes, by name
+    """
+    columns, target = net.preprocessing.columns, net.preprocessing.target
+    is_classifier = target.task == CLASSIFICATION
+    settings = net.get_settings()
+    estimator = classes["TabularMLPClassifier" if is_classifier else "TabularMLPRegressor"](
+        tuple(settings["layer_sizes"][1:-1]),
+        activation=next(iter(settings["hidden_activation"]), "relu"),
+        dropout=next(iter(settings["dropout"]), 0.0),
+        n_nets=1,
+        dtype=net.dtype.name,
+    )
+    if is_classifier:
+        is_plain = len({type(label) for label in target.classes}) == 1
+        estimator.classes_ = np.array(target.classes, dtype=None if is_plain else object)
+    else:
+        estimator._mean, estimator._std = np.array(target.mean), np.array(target.std)
+    estimator._names = [column.name for column in columns]
+    estimator._takes_more_columns = True
+    estimator.feature_names_in_ = np.array(estimator._names, dtype=object)
+    estimator.n_features_in_, estimator.n_outputs_ = len(columns), target.n_outputs
+    estimator.columns_, estimator.notes_ = columns, net.preprocessing.notes
+    estimator.keep_net(net, net.history)
+    if net.history is not None:
+        estimator.n_iter_ = net.history.epochs
+        estimator.loss_curve_ = net.history.loss.tolist()
+        held_out = net.history.validation_loss
+        estimator.validation_loss_curve_ = None if held_out is None else held_out.tolist()
     return estimator
 
 

@@ -59,6 +59,8 @@ class BaseTabular(BaseEstimator, ABC):
     device: str
     dtype: str
     patience: Any
+    _names: list[str]  # of the columns of X at fit
+    _takes_more_columns = False  # whether a table may have columns that training did not use
 
     @abstractmethod
     def _set_targets(self, y: np.ndarray, training: np.ndarray) -> None:
@@ -285,6 +287,8 @@ class BaseTabular(BaseEstimator, ABC):
             table = frame_of_array(array)
         else:
             table = with_text_names(frame, "X")
+            if not reset and self._takes_more_columns and set(self._names) <= set(table.columns):
+                frame = table = table[self._names]
             validate_data(self, frame, reset=reset, skip_check_array=True)
             if len(frame) == 0:
                 raise ValueError("X has no rows.")

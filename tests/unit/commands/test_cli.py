@@ -203,13 +203,13 @@ def test_training_without_validation_reports_training_metrics(run, tables, tmp_p
     result = run("train", tables[0], "--target", "label", *arguments)
     assert result.exit_code == 0, result.output
     assert "training" in result.stdout
-    assert fastmlp.load(tmp_path / "m.safetensors").network.layer_sizes[-1] == 2
+    assert fastmlp.load(tmp_path / "m.safetensors").net_.network.layer_sizes[-1] == 2
 
 
 def test_preprocessing_is_fitted_on_the_training_part_only(run, tables, tmp_path):
     model = tmp_path / "m.safetensors"
     assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
-    preprocessing = fastmlp.load(model).preprocessing
+    preprocessing = fastmlp.load(model).net_.preprocessing
     price = next(column for column in preprocessing.columns if column.name == "price")
     assert len(price.quantiles) == max(240 // 30, 10)
     assert price.quantiles[-1] - price.quantiles[0] > 0

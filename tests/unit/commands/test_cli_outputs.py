@@ -125,7 +125,7 @@ def test_bench_checks_all_outputs_at_the_start(tmp_path):
 @pytest.mark.parametrize("command", ["predict", "diagnose"])
 def test_damaged_history_warns_and_the_command_continues(files, command):
     """Records of unequal length, which interrupted fits of an earlier version saved."""
-    net = fastmlp.load("net.csv")
+    net = fastmlp.load("net.csv").net_
     history = {"seconds": 1.0, "best_epoch": 3, "stopped_by": "interrupt", "settings": {}}
     parts = {"settings": net.get_settings(), "preprocessing": net.preprocessing.to_dict(), "history": history}
     description = {"format": 1, **parts}

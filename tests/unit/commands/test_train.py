@@ -84,7 +84,7 @@ def test_ctrl_c_leaves_the_output_and_saves_the_unfinished_net(train, tmp_path, 
     reached = after.pop("m.safetensors.interrupted")
     assert after == before
     assert len(reached) > 1000
-    net = fastmlp.load(tmp_path / "m.safetensors.interrupted")
+    net = fastmlp.load(tmp_path / "m.safetensors.interrupted").net_
     assert net.history.stopped_by == "interrupt"
     assert net.history.epochs >= 2
     assert np.isfinite(net.params).all()
@@ -145,7 +145,7 @@ def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validati
         assert words in said
     after = files(tmp_path)
     if after.pop("m.safetensors.diverged", None):
-        assert np.isfinite(fastmlp.load(tmp_path / "m.safetensors.diverged").params).all()
+        assert np.isfinite(fastmlp.load(tmp_path / "m.safetensors.diverged").net_.params).all()
     assert after == before
 
 
@@ -166,7 +166,7 @@ def test_divergence_after_some_epochs_saves_the_unfinished_net(tmp_path):
 def test_clip_norm_option_reaches_the_optimizer(train, tmp_path):
     result = train("--optimizer", "sgd", "--learning-rate", 30, "--clip-norm", 0.01, "--epochs", 5)
     assert result.exit_code == 0, result.output
-    assert "clip_norm=0.01" in fastmlp.load(tmp_path / "m.safetensors").history.settings["optimizer"]
+    assert "clip_norm=0.01" in fastmlp.load(tmp_path / "m.safetensors").history_.settings["optimizer"]
 
 
 def test_replacing_an_earlier_net_is_announced(train, tmp_path):
@@ -174,7 +174,7 @@ def test_replacing_an_earlier_net_is_announced(train, tmp_path):
     assert "replaced" not in first.stdout
     second = train("--epochs", 3)
     assert second.exit_code == 0
-    saved = fastmlp.load(tmp_path / "m.safetensors")
+    saved = fastmlp.load(tmp_path / "m.safetensors").net_
     assert saved.history.epochs == 3
     for words in ("holds a net of 'price' (validation loss", "it will be replaced when this training is done"):
         assert words in second.stdout
@@ -210,7 +210,7 @@ def test_train_prints_rows_features_and_device(train):
 
 
 def test_drop_and_keep_options_select_columns(train, tmp_path):
-    names = lambda: fastmlp.load(tmp_path / "m.safetensors").preprocessing.feature_names
+    names = lambda: fastmlp.load(tmp_path / "m.safetensors").net_.preprocessing.feature_names
     assert train("--epochs", 1, "--drop", "age", "--drop", "id").exit_code == 0
     assert names() == ["size"]
     assert train("--epochs", 1, "--keep", "age").exit_code == 0
@@ -220,7 +220,7 @@ def test_drop_and_keep_options_select_columns(train, tmp_path):
 def test_id_columns_are_no_features_and_label_predictions(train, table, tmp_path):
     assert train("--epochs", 1, "--id", "id").exit_code == 0
     model = str(tmp_path / "m.safetensors")
-    preprocessing = fastmlp.load(model).preprocessing
+    preprocessing = fastmlp.load(model).net_.preprocessing
     assert (preprocessing.ids, preprocessing.feature_names) == (("id",), ["size", "age"])
     predict = lambda *options: CliRunner().invoke(app, ["predict", model, str(table), *options]).stdout.splitlines()
     lines = predict()
@@ -298,6 +298,6 @@ def test_few_bad_cells_do_not_make_a_column_categorical(table, train):
         assert "The target 'price' holds no numbers in 1 row of 200 ('n/a?'), which is left out." in result.output
         note = "Column 'rooms' holds no numbers in 2 of 199 cells ('unknown'), which count as missing."
         assert note in result.output
-        net = fastmlp.load(table.with_name("m.safetensors"))
+        net = fastmlp.load(table.with_name("m.safetensors")).net_
         assert net.preprocessing.feature_names[:3] == ["size", "age", "rooms"]
         assert len(net.preprocessing.feature_names) <= 4
