@@ -19,12 +19,12 @@ def test_forms(name, optimizer, sizes, activation, monkeypatch):
     if library == "torch":  # what the graph is made of; to compile it takes a minute
         monkeypatch.setattr(module, "compile", lambda function, **_: function)
         many_nets_torch.compiled.cache_clear()
-        monkeypatch.setattr(many_nets_torch, "ROWS", {})
+        monkeypatch.setattr(many_nets_torch, "BLOCK_NETS", {})
     for forms in (many_nets_jax, many_nets_numpy, many_nets_torch):
         monkeypatch.setattr(forms, "BLOCK", 9)
     case = PopulationCase("x", "population", sizes, activation, optimizer, 70, verify_runs=VERIFY_RUNS[optimizer])
     try:
-        form = many_nets.form_of(name)(sizes, activation, optimizer, case.start)
+        form = many_nets.form_class(name)(sizes, activation, optimizer, case.start)
     except Unsupported:
         assert optimizer in UNSUPPORTED[name]
         return

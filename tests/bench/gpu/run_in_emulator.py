@@ -83,7 +83,7 @@ run.wait_or_stop = stop_where_one_waits
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
 measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
 measure_gpu.store = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not kept")
-run.child = partial(run.child, program=__file__)
+run.run_in_process = partial(run.run_in_process, program=__file__)
 
 if __name__ == "__main__":
     with cuda_emulator.installed() if "--only" in sys.argv else nullcontext():

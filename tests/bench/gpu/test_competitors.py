@@ -46,7 +46,7 @@ def without(parts, steps, layer, which):
     """Parameters after these steps, but for one layer's weights or biases, which are not trained."""
     mixed = [list(pair) for pair in steps]
     mixed[layer][which] = parts[layer][which]
-    return batched_population.flat_of(mixed)
+    return batched_population.flatten(mixed)
 
 
 @pytest.mark.parametrize("precision", batched_population.TOLERANCES)
@@ -58,7 +58,7 @@ def test_wrong_competitors_are_found(precision):
     steps = lambda orders: batched_population.numpy_steps(start, NETS, X, y, orders)
     expected, one_net = steps(orders), orders.copy()
     one_net[:, 3] = orders[::-1, 3]
-    parts = [batched_population.parts_of(x, NETS) for x in (start, expected)]
+    parts = [batched_population.layers_of(x, NETS) for x in (start, expected)]
     stays = {f"layer {k}'s {'Wb'[which]}": without(*parts, k, which) for k in range(3) for which in range(2)}
     finer = {
         "last weights": stays.pop("layer 2's W"),

@@ -29,7 +29,7 @@ def test_jax_trains_the_same_population(rng):
     """On the processor, where JAX is; what it is compared with is what ours is compared with."""
     pytest.importorskip("jax")
     start = rng.normal(size=(7, 9)).astype(np.float32)
-    run, wait, reached = cases.jax_population(start, cases.CHECKED_EPOCHS, anywhere=True)
+    run, wait, reached = cases.jax_population(start, cases.CHECKED_EPOCHS, on_any_device=True)
     run()
     wait()
     cases.check_population("JAX", reached(), start)
@@ -49,7 +49,7 @@ def test_single(cuda, precision):
     layers = set() if precision == "bfloat16" else {"fastmlp, by layers", "fastmlp, by layers, no graphs"}
     assert set(row["times"]) >= {"fastmlp", *(layers or {"fastmlp, no graphs"})}
     assert {*row["times"], *row["left_out"]} >= COMPETITORS
-    text = run.table({"workloads": {"small": row}})
+    text = run.table({"cases": {"small": row}})
     assert f"| {np.median(row['times']['fastmlp']):.4g} |" in text
     assert all(f"| small | | {name} | left out: {why} |" in text for name, why in row["left_out"].items())
 
@@ -222,8 +222,8 @@ def test_each_workload_has_a_process(program, expected, tmp_path):
     """What it has said before it ends is kept."""
     path, begun, seconds = tmp_path / "program.py", time.monotonic(), 3.0 if "sleep" in program else 60.0
     path.write_text(f"import os, pathlib, subprocess, sys, time\n{program}\n")
-    assert run.child("a work", True, seconds, {}, program=str(path)) == expected
-    assert run.child("a work", True, 0.0, {}) == {"error": "not measured: 8 minutes were over"}
+    assert run.run_in_process("a work", True, seconds, {}, program=str(path)) == expected
+    assert run.run_in_process("a work", True, 0.0, {}) == {"error": "not measured: 8 minutes were over"}
     assert time.monotonic() - begun < 50
 
 
@@ -238,35 +238,35 @@ def test_each_step_has_a_share_of_the_time():
     """If each takes all of its own, the last ones have theirs; what one leaves is the others'."""
     names, seconds, had = ["limits", *cases.case_builders(None, True, 0.0), "thresholds"], 300.0, {}
     for k, name in enumerate(names):
-        had[name] = run.share_of(names[k:], seconds)
+        had[name] = run.time_share(names[k:], seconds)
         seconds -= had[name]
     assert seconds == pytest.approx(0.0)
     assert min(had.values()) > 15
     assert had["thresholds"] > 45
-    assert run.share_of(names[-1:], 100.0) == 100.0
+    assert run.time_share(names[-1:], 100.0) == 100.0
 
 
 def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
     """Whatever breaks, the rest is there."""
     saved, row = [], {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {"JAX": "no"}, "limit": 1.0, "target": "x"}
     said = {
-        "devices": {"card": "A Card, 8 GiB", "exclusive": True},
+        "devices": {"gpu": "A Card, 8 GiB", "exclusive": True},
         "limits": {"copy GB/s": 2.0},
         "thresholds": {"error": "no"},
         "population 2-2-1, XOR": row | {"notes": {"graphs": "a | b"}},
     }
 
-    def child(name, *_):
+    def run_in_process(name, *_):
         saved.append((tmp_path / "gpu-a-card.json").exists())
         return said.get(name, {"error": "e"})
 
-    monkeypatch.setattr(run, "child", child)
+    monkeypatch.setattr(run, "run_in_process", run_in_process)
     monkeypatch.setattr(run, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
     run.run(quick=True, no_tests=False, output=tmp_path)
     names = list(cases.case_builders(None, True, 0.0))
     assert saved == [False, False, *[True] * (len(names) + 1)]
     results = json.loads((tmp_path / "gpu-a-card.json").read_text())
-    assert list(results["workloads"]) == names
+    assert list(results["cases"]) == names
     text = (tmp_path / "gpu-a-card.md").read_text()
     assert "A Card, 8 GiB; tests: 1 passed, True; copy GB/s 2" in text
     assert "| population 2-2-1, XOR | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in text
@@ -287,8 +287,8 @@ def test_the_whole_command(emulated_cuda, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((folder / "gpu-emulated-gpu.json").read_text())
-    assert list(results["workloads"]) == list(cases.case_builders(None, True, 0.0))
-    for name, row in results["workloads"].items():
+    assert list(results["cases"]) == list(cases.case_builders(None, True, 0.0))
+    for name, row in results["cases"].items():
         assert len(row["times"]["fastmlp"]) == 2, (name, row)
         assert row["limit"] > 0
         assert f"| {name} | {row['unit']} | fastmlp |" in done.stdout
@@ -300,11 +300,11 @@ def test_the_whole_command(emulated_cuda, tmp_path):
             assert makers.pop("JAX").startswith("not ready: stopped after ")
             for competitor in ("PyTorch compiled", "PyTorch compiled and captured"):
                 assert makers.pop(competitor).startswith("not reached: stopped after ")
-            assert row["notes"]["rounds"] == cases.NOT_IN_TURNS
+            assert row["notes"]["rounds"] == cases.NOT_INTERLEAVED
             assert row["notes"]["ended early"].startswith("stopped after ")
         else:
             assert {"rounds", "ended early"}.isdisjoint(row["notes"])
-        reasons = ("card", "CUDA", "No module", "halted")  # the last of JAX, which needs SciPy
+        reasons = ("GPU", "CUDA", "No module", "halted")  # the last of JAX, which needs SciPy
         assert all(any(word in why for word in reasons) for why in makers.values()), row
     assert results["tests"] == "not run: pytest is not installed"
     assert "tests: not run: pytest is not installed" in done.stdout
@@ -316,8 +316,8 @@ def test_the_whole_command(emulated_cuda, tmp_path):
 @pytest.mark.parametrize("processors, exclusive, n", [(1, False, 2), (4, False, 4), (64, False, 8), (64, True, 1)])
 def test_processes_that_run_tests(processors, exclusive, n, monkeypatch):
     monkeypatch.setattr(run, "n_threads_available", lambda: processors)
-    assert run.at_once(30, exclusive) == n
-    assert run.at_once(1, exclusive) == 1
+    assert run.n_test_processes(30, exclusive) == n
+    assert run.n_test_processes(1, exclusive) == 1
 
 
 def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
@@ -334,10 +334,10 @@ def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
 
 
 def test_the_card_is_described(emulated_cuda):
-    assert run.cards() == {"card": fastmlp.devices()[1].description, "exclusive": False}
+    assert run.describe_gpu() == {"gpu": fastmlp.devices()[1].description, "exclusive": False}
     fastmlp.devices.__globals__["_find_cuda"].cache_clear()
     emulated_cuda.settings.available = False
-    assert "finds no usable NVIDIA driver" in run.cards()["error"]
+    assert "finds no usable NVIDIA driver" in run.describe_gpu()["error"]
 
 
 @pytest.mark.parametrize("missing", ["pytest", "scipy"])

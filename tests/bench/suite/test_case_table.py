@@ -29,7 +29,7 @@ def test_largest_points_go_on_with_a_curve():
 
 
 def test_memory_decides_what_is_largest(monkeypatch):
-    monkeypatch.setattr(case_module, "memory", lambda: 2 * case_module.AT_A_TIME * 4 * 1000)
+    monkeypatch.setattr(case_module, "memory", lambda: 2 * case_module.COMPETITORS_IN_MEMORY * 4 * 1000)
     assert case_module.fits(1000)
     assert not case_module.fits(1001)
 

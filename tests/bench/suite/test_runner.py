@@ -235,7 +235,7 @@ def test_tolerances():
 
 
 def test_threads_worth_trying():
-    below, between, above = 0.5 * case_module.ONE_THREAD_BELOW, 1e7, case_module.ONE_NEVER_FROM
+    below, between, above = 0.5 * case_module.ONE_THREAD_BELOW, 1e7, case_module.ALL_THREADS_FROM
     assert [thread_settings(flop, 2) for flop in (below, between, above)] == [(1,), (1, 2), (2,)]
     assert [thread_settings(flop, 1) for flop in (below, between, above)] == [(1,)] * 3
     assert thread_settings(above, 64) == (16, 64)

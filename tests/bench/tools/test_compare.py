@@ -22,7 +22,7 @@ def two(base, new, other=1.0, spread=0.01):
     return make(base, 1.0), make(new, other)
 
 
-def moved(base, new, least=compare.LEAST):
+def moved(base, new, least=compare.SMALLEST_CHANGE):
     return {change.name: change.moved(least) for change in compare.compare(base, new)}
 
 
@@ -35,10 +35,10 @@ def test_more_than_the_noise():
 
 
 def test_what_slows_everybody_is_the_machine():
-    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.5)) if c.is_own)
+    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.5)) if c.is_fastmlp)
     assert change.change == pytest.approx(0.0)
     assert change.machine == pytest.approx(0.5)
-    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.25)) if c.is_own)
+    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.25)) if c.is_fastmlp)
     assert change.change == pytest.approx(0.2)
 
 
