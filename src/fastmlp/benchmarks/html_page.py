@@ -77,9 +77,9 @@ table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { text-align: right; padding: .28rem .55rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; white-space: normal; }
-table.work td:first-child { white-space: nowrap; }
-table.work th, table.work td { padding: .28rem .4rem; }
-table.work th { white-space: normal; vertical-align: bottom; }
+table.case td:first-child { white-space: nowrap; }
+table.case th, table.case td { padding: .28rem .4rem; }
+table.case th { white-space: normal; vertical-align: bottom; }
 td.text { text-align: left; color: var(--soft); }
 tr.ours td:first-child { font-weight: 700; color: var(--ours); }
 tr.limit td { color: var(--soft); }
@@ -135,7 +135,7 @@ def page(results: dict[str, Any]) -> str:
 def _cards(results: dict[str, Any]) -> str:
     cards = []
     for group, n, low, middle, high in headline(results):
-        extent = f"{times(low)} to {times(high)} over {n} works" if n > 1 else "one work"
+        extent = f"{times(low)} to {times(high)} over {n} cases" if n > 1 else "one case"
         tone = "bad" if middle < 1 - LEVEL else "good" if middle > 1 + LEVEL else ""
         cards.append(
             f'<div class="card {tone}">{escape(GROUPS[group])}<b>{times(middle)} x</b>'
@@ -144,14 +144,15 @@ def _cards(results: dict[str, Any]) -> str:
     if not cards:
         return ""
     intro = (
-        "<p>How many times as long the best peer takes (median of the group's works; above 1 fastmlp is faster):</p>"
+        "<p>How many times as long the best competitor takes (median of the group's cases; above 1 fastmlp is "
+        "faster):</p>"
     )
     return f'{intro}<div class="cards">{"".join(cards)}</div>'
 
 
 def _overview(results: dict[str, Any]) -> str:
     members = [result for _, members in by_group(outside_curves(results)) for result in members]
-    return "<h2>All works</h2>" + _outcomes("work", [(_link(result), result) for result in members])
+    return "<h2>All cases</h2>" + _outcomes("case", [(_link(result), result) for result in members])
 
 
 def _link(result: Result) -> str:
@@ -178,12 +179,14 @@ def _outcomes(heading: str, rows_of_table: list[tuple[str, Result]]) -> str:
             f"<tr><td>{first_cell}</td><td>{escape(result['unit'])}</td>"
             f"<td>{duration(median(own)) if own else '-'}</td>"
             f"<td>{duration(median(peer)) if peer else '-'}</td>"
-            f'<td class="text">{escape(label(peer["name"])) if peer else "no peer"}</td>'
+            f'<td class="text">{escape(label(peer["name"])) if peer else "no competitor"}</td>'
             f"{_ratio_cell(times_of_peer(result) if ratio_to_peer else '-', verdict(result))}"
             f"<td>{duration(median(floor)) if floor else '-'}</td>"
             f"<td>{times(ratio_to_limit.median) + ' x' if ratio_to_limit else '-'}</td></tr>"
         )
-    return _table((heading, "per", "fastmlp", "best peer", "", "peer takes", "limit", "over the limit"), rows)
+    return _table(
+        (heading, "per", "fastmlp", "best competitor", "", "competitor takes", "limit", "over the limit"), rows
+    )
 
 
 def _ratio_cell(text: str, outcome: str) -> str:
@@ -209,8 +212,8 @@ def _losses(results: dict[str, Any]) -> str:
         lines.append(
             f'<li>{_link(result)}: {escape(figures)}<span class="bad">{times(slower)} times as long</span></li>'
         )
-    text = "<h2>Where a peer is faster</h2>"
-    text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere, neither among the works above nor on a curve.</p>"
+    text = "<h2>Where a competitor is faster</h2>"
+    text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere, neither among the cases above nor on a curve.</p>"
     if far := far_from_limit(results):
         items = "".join(f"<li>{_link(result)}: {escape(_over_limit(result))}</li>" for result in far)
         text += f"<h3>More than {FAR_FROM_LIMIT} times over the limit</h3><ul>{items}</ul>"
@@ -245,7 +248,7 @@ def _case_section(result: Result) -> str:
     low, high = median(rows[0]), median(rows[-1])
     body = [_program_row(row, own, floor, low, high) for row in rows]
     heads = (
-        "contestant",
+        "program",
         f"time per {result['unit']}",
         "",
         "spread",
@@ -255,7 +258,7 @@ def _case_section(result: Result) -> str:
         "threads",
         "peak memory",
     )
-    return head + _table((*heads, ""), body, "work") + _untimed(result)
+    return head + _table((*heads, ""), body, "case") + _untimed(result)
 
 
 def _program_row(row: Row, own: Row | None, floor: Row | None, low: float, high: float) -> str:
@@ -319,7 +322,7 @@ def _scaling(results: dict[str, Any], plots: dict[str, str]) -> str:
     note = (
         "Logarithmic axes; lower is better. The band is the middle half of the rounds. The limit is at each point the "
     )
-    note += "highest floor that nobody beats: bare products of matrices, or else the arithmetic."
+    note += "highest lower bound that no program beats: bare products of matrices, or else the arithmetic."
     return f'<h2>Scaling</h2><p class="soft">{note}</p>{"".join(sections)}' if sections else ""
 
 

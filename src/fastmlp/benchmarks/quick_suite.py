@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -231,73 +231,55 @@ def cold_starts() -> list[Program]:
     ]
 
 
-def cases() -> list[dict[str, Any]]:
-    """Return the benchmark cases.
+class Case(NamedTuple):
+    """One benchmark case of the quick suite.
 
-    Each has the head of its result, n_units (units of work in one run), most_runs, and a function that makes the
-    programs to measure.
+    group : name of its group in results.GROUPS
+    title : what is trained or predicted
+    unit : unit of work that durations refer to
+    n_units : units of work in one run
+    max_runs : largest number of runs in one job
+    make_programs : function that returns the programs to measure
     """
+
+    group: str
+    title: str
+    unit: str
+    n_units: int
+    max_runs: int
+    make_programs: Callable[[], list[Program]]
+
+    def head(self, name: str) -> dict[str, Any]:
+        """Return the fields of the case's result that are known before the measurement."""
+        source = "the four rows" if "XOR" in self.title else "random"
+        head = {"name": name, "group": self.group, "title": self.title, "unit": self.unit}
+        return {**head, "costs": {}, "curve": None, "source": source}
+
+
+def cases() -> list[Case]:
+    """Return the benchmark cases."""
     rng = np.random.default_rng(0)
 
     def data(rows: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
         return rng.random((rows, n_features), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, rows)]
 
     digits, mnist = (64, 64, 32, 10), (784, 512, 512, 10)
-    small_data, large_data = data(1024, 64), data(1024, 784)
-    n_nets, X = 10_000, large_data[0]
-    cases_ = (
-        (
-            "xor",
-            "XOR 2-2-2-1, cross-entropy, SGD",
-            "epoch",
-            1,
-            5000,
-            lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3)),
-        ),
-        (
-            "population",
-            f"XOR 2-2-1, {n_nets:,} nets, SGD",
-            "net and epoch",
-            n_nets,
-            200,
-            lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), n_nets),
-        ),
-        (
-            "minibatch",
-            "64-64-32-10, softmax, Adam, batch 32",
-            "step",
-            32,
-            100,
-            lambda: training(digits, "relu", *small_data, 32, Adam(1e-3)),
-        ),
-        (
-            "large",
-            "784-512-512-10, softmax, Adam, batch 128",
-            "step",
-            8,
-            4,
-            lambda: [*training(mnist, "relu", *large_data, 128, Adam(1e-3)), steps(bare_products(mnist, 128, True), 8)],
-        ),
-        ("predict", "784-512-512-10, one row in a call", "call", 1, 1000, lambda: prediction(mnist, X[:1])),
-        ("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), 50, lambda: prediction(mnist, X)),
-        ("cold_start", "a process that trains XOR", "start", 1, 1, cold_starts),
-    )
+    small, large = data(1024, 64), data(1024, 784)
+    n_nets, X = 10_000, large[0]
+    one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))
+    many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), n_nets)
+    batches = lambda: training(digits, "relu", *small, 32, Adam(1e-3))
+    large_products = lambda: steps(bare_products(mnist, 128, True), 8)
+    large_net = lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), large_products()]
+    one_row, many_rows = (lambda: prediction(mnist, X[:1])), (lambda: prediction(mnist, X))
     return [
-        {
-            "head": {
-                "name": f"quick_{k}",
-                "group": group,
-                "title": title,
-                "unit": unit,
-                "costs": {},
-                "curve": None,
-                "source": "the four rows" if "XOR" in title else "random",
-            },
-            "n_units": n_units,
-            "most_runs": most_runs,
-            "contestants": make,
-        }
-        for k, (group, title, unit, n_units, most_runs, make) in enumerate(cases_)
+        Case("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, 5000, one_net),
+        Case("population", f"XOR 2-2-1, {n_nets:,} nets, SGD", "net and epoch", n_nets, 200, many_nets),
+        Case("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, 100, batches),
+        Case("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, 4, large_net),
+        Case("predict", "784-512-512-10, one row in a call", "call", 1, 1000, one_row),
+        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), 50, many_rows),
+        Case("cold_start", "a process that trains XOR", "start", 1, 1, cold_starts),
     ]
 
 
@@ -307,12 +289,11 @@ def steps(program: Program, n_steps: int) -> Program:
     return Program(program.name, program.kind, lambda n: run(n * n_steps))
 
 
-def measure(case: dict[str, Any]) -> dict[str, Any]:
-    """Measure one benchmark case, and return a result as results.py describes it."""
+def measure(case: Case, name: str) -> dict[str, Any]:
+    """Measure one benchmark case, and return a result with this name, as results.py describes it."""
     busy = others_busy()
     rows, runners, expected = [], [], None
-    programs = case["contestants"]()
-    for program in sorted(programs, key=lambda contestant: contestant.kind != "peer"):
+    for program in sorted(case.make_programs(), key=lambda program: program.kind != "peer"):
         row = new_row(program.name, program.kind)
         rows.append(row)
         row["prepare_seconds"] = program.measure("measure", 1, 1)
@@ -326,11 +307,11 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         if program.warm_up:
             for n_runs in (program.warm_up, 1):  # the second fit compiles: unrolled code is requested at its start
                 row["prepare_seconds"] += program.measure("measure", n_runs, 1)
-        n_runs, repeats, seconds = calibrate(program.measure, case["most_runs"], case["most_runs"] == 1)
+        n_runs, repeats, seconds = calibrate(program.measure, case.max_runs, case.max_runs == 1)
         runners.append(Runner(program.measure, row, n_runs, repeats, seconds * repeats))
     n_rounds = affordable_rounds(QUICK, sum(runner.seconds for runner in runners))
-    slow_starts = time_rounds(runners, n_rounds, case["n_units"])
-    return {**case["head"], "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}
+    slow_starts = time_rounds(runners, n_rounds, case.n_units)
+    return {**case.head(name), "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}
 
 
 def run(show_title: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:
@@ -350,9 +331,9 @@ def run(show_title: Callable[[str], None], groups: list[str] | None = None) -> d
         "how": HOW,
         "results": [],
     }
-    for case in cases():
-        if groups is None or case["head"]["group"] in groups:
-            show_title(case["head"]["title"])
-            results["results"].append(measure(case))
+    for k, case in enumerate(cases()):
+        if groups is None or case.group in groups:
+            show_title(case.title)
+            results["results"].append(measure(case, f"quick_{k}"))
     results["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return results

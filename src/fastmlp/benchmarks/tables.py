@@ -69,9 +69,9 @@ def one_line(result: Result) -> str:
     own, peer, floor = ours(result), best_peer(result), limit(result)
     phrases = [f"fastmlp {duration(median(own))} per {result['unit']}" if own else "fastmlp has no figure"]
     if ratio := to_best_peer(result):
-        phrases.append(f"the best peer, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
+        phrases.append(f"the best competitor, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
     elif peer:
-        phrases.append(f"best peer {label(peer['name'])} {duration(median(peer))}")
+        phrases.append(f"best competitor {label(peer['name'])} {duration(median(peer))}")
     if over := to_limit(result):
         phrases.append(f"{times(over.median)} times the limit, {floor['name']}")  # type: ignore[index]
     phrases += [f"{label(row['name'])} {row['status']}: {row['reason']}" for row in failures(result)]
@@ -92,16 +92,16 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
     if busy := busy_cases(results):
         worst = max(result["others_busy"] for result in busy)
         warnings.append(
-            f"Other programs were running: at {len(busy)} of {len(results['results'])} works they took up to "
-            f"{worst:.0%} of the processors. Ratios within a work were measured side by side and may hold; do not "
+            f"Other programs were running: at {len(busy)} of {len(results['results'])} cases they took up to "
+            f"{worst:.0%} of the processors. Ratios within a case were measured side by side and may hold; do not "
             "quote the durations."
         )
     n_slow_starts = sum(result.get("slow_starts", 0) for result in results["results"])
     measured = sum(len(row["seconds"]) for result in results["results"] for row in result["rows"])
     if n_slow_starts > SLOW_STARTS * measured:
         warnings.append(
-            f"Before {n_slow_starts:,} of {measured:,} measurements the processors did not come to full speed, as if "
-            "two of them were one core or another machine used it too: what has two threads is slower then."
+            f"Before {n_slow_starts:,} of {measured:,} measurements the CPUs did not reach full speed, as if two of "
+            "them were one core, or another machine used the core too: programs with two threads are slower then."
         )
     barriers = [seconds for result in results["results"] for seconds in result.get("meetings", ())]
     if barriers and max(barriers) > FARTHER * (best_barrier := min(barriers)):
@@ -109,14 +109,14 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
             max(result.get("meetings", ()), default=0.0) > FARTHER * best_barrier for result in results["results"]
         )
         warnings.append(
-            f"The processors' distance changed: two threads met in {duration(best_barrier)} at best, and at "
-            f"{n_slow_barriers} of {len(results['results'])} works in up to {duration(max(barriers))}, where small "
+            f"The distance of the CPUs changed: a barrier of two threads took {duration(best_barrier)} at best, and "
+            f"up to {duration(max(barriers))} at {n_slow_barriers} of {len(results['results'])} cases, where small "
             "nets with two threads are slower."
         )
     if unsteady := sum(map(is_unsteady, results["results"])):
         warnings.append(
-            f"At {unsteady} of {len(results['results'])} works, marked ~, rounds of ours or of the best peer differ by "
-            f"more than {UNSTEADY} times: their ratio says little."
+            f"At {unsteady} of {len(results['results'])} cases, marked ~, the rounds of fastmlp or of the best "
+            f"competitor differ by more than {UNSTEADY} times: their ratio is not reliable."
         )
     if slowed := results["machine"]["slowed_by"]:
         warnings.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
@@ -136,7 +136,7 @@ def machine_lines(results: dict[str, Any]) -> list[str]:
         f"{machine['processor']}, {cpus}{memory}, {machine['system']}; "
         f"device {results['options']['device']}, float32, {results['finished'][:10]}",
         versions,
-        *(["a quick run: few works, few rounds"] if results["options"]["quick"] else []),
+        *(["a quick run: few cases, few rounds"] if results["options"]["quick"] else []),
     ]
 
 
@@ -157,7 +157,7 @@ def summary(results: dict[str, Any]) -> list[str]:
         lines += ["", GROUPS[group]]
         lines += [f"  {result['title']}: {one_line(result)}" for result in members]
     if lost := behind(results):
-        lines += ["", "A peer is faster at: " + "; ".join(map(full_title, lost))]
+        lines += ["", "A competitor is faster at: " + "; ".join(map(full_title, lost))]
     return lines
 
 
@@ -184,8 +184,8 @@ def markdown(results: dict[str, Any]) -> str:
     for group, members in by_group(outside_curves(results)):
         families = [name for name in FAMILIES if any(family_best(result, name) for result in members)]
         with_limit = any(limit(result) for result in members)
-        heads = ["work", "per", *(["limit"] if with_limit else []), "fastmlp", *(FAMILIES[name] for name in families)]
-        heads += ["best peer takes", *(["over the limit"] if with_limit else [])]
+        heads = ["case", "per", *(["limit"] if with_limit else []), "fastmlp", *(FAMILIES[name] for name in families)]
+        heads += ["best competitor takes", *(["over the limit"] if with_limit else [])]
         lines = [f"**{GROUPS[group]}**", "", _row(heads), _row(["---"] * 2 + ["---:"] * (len(heads) - 2))]
         for result in members:
             ratio_to_peer, ratio_to_limit = to_best_peer(result), to_limit(result)
@@ -232,7 +232,7 @@ def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, floa
 
 def headline_markdown(results: dict[str, Any]) -> str:
     """Return a Markdown table with the ratio of the best competitor's duration to fastmlp's for each group."""
-    lines = ["| group | works | the best peer takes | median |", "| --- | ---: | ---: | ---: |"]
+    lines = ["| group | cases | the best competitor takes | median |", "| --- | ---: | ---: | ---: |"]
     for group, n, low, middle, high in headline(results):
         extent = f"{times(low)} to {times(high)} x" if n > 1 else f"{times(middle)} x"
         lines.append(f"| {GROUPS[group]} | {n} | {extent} | {times(middle)} x |")
@@ -251,4 +251,4 @@ def report_markdown(results: dict[str, Any]) -> str:
 
 def _losses(results: dict[str, Any]) -> list[str]:
     lines = [f"- {full_title(result)}: {one_line(result)}" for result in behind(results)]
-    return ["Where a peer is faster:\n\n" + "\n".join(lines)] if lines else []
+    return ["Where a competitor is faster:\n\n" + "\n".join(lines)] if lines else []

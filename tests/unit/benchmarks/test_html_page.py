@@ -66,7 +66,7 @@ def test_losses_at_curve_points_are_listed_with_other_losses():
     ]
     page = bench_page.page(results(*points, *example()["results"]))
     text = checked(page)
-    lost, over = text.split("Where a peer is faster")[1].split("Not measured")[0].split("More than 1.3 times")
+    lost, over = text.split("Where a competitor is faster")[1].split("Not measured")[0].split("More than 1.3 times")
     assert lost.index("title of lost") < lost.index("a step & its width, at 2,048: JAX 1 s, fastmlp 2 s, 2.00 times")
     assert "at 8:" not in lost
     assert "a step & its width, at 8: 4.00 times products gemm" in over
@@ -101,6 +101,6 @@ def test_page_and_markdown_are_written_beside_the_results(tmp_path):
     written = bench_page.write(example(), tmp_path / "x.json")
     assert [path.name for path in written] == ["x.html", "x.md"]
     assert written[0].read_text(encoding="utf-8") == bench_page.page(example())
-    assert "Where a peer is faster" in written[1].read_text(encoding="utf-8")
+    assert "Where a competitor is faster" in written[1].read_text(encoding="utf-8")
     bench_results.save(example(), tmp_path / "x.json")
     assert bench_page.page(bench_results.load(tmp_path / "x.json")) == bench_page.page(example())

@@ -61,9 +61,8 @@ def test_competitor_with_a_wrong_loss_is_not_timed(monkeypatch):
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
     right = bench_quick.Program("numpy", "peer", lambda n: None, lambda: 1.0)
     wrong = bench_quick.Program("fastmlp", "ours", lambda n: None, lambda: 1.01)
-    head = {"group": "xor", "title": "x"}
-    work = {"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [wrong, right]}
-    rows = {row["name"]: row for row in bench_quick.measure(work)["rows"]}
+    case = bench_quick.Case("xor", "x", "epoch", 1, 1, lambda: [wrong, right])
+    rows = {row["name"]: row for row in bench_quick.measure(case, "quick_0")["rows"]}
     assert rows["fastmlp"]["status"] == "wrong"
     assert rows["fastmlp"]["seconds"] == []
     assert rows["numpy"]["seconds"]
@@ -79,11 +78,10 @@ def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
     monkeypatch.setattr(
         bench_quick, "calibrate", lambda *_: pytest.fail("not made before it") if not made else (1, 1, 1)
     )
-    own, _ = next(work for work in bench_quick.cases() if work["head"]["group"] == "xor")["contestants"]()
-    head = {"group": "xor", "title": "x"}
-    bench_quick.measure({"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [own]})
+    own, _ = next(case for case in bench_quick.cases() if case.group == "xor").make_programs()
+    bench_quick.measure(bench_quick.Case("xor", "x", "epoch", 1, 1, lambda: [own]), "quick_0")
     assert made
 
 
 def test_groups_equal_the_commands_choices():
-    assert {group.value for group in BenchGroup} - {"all"} == {work["head"]["group"] for work in bench_quick.cases()}
+    assert {group.value for group in BenchGroup} - {"all"} == {case.group for case in bench_quick.cases()}
