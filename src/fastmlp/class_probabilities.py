@@ -48,8 +48,8 @@ def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
     [[5.00000000e-01 5.00000000e-01]
      [3.72007598e-44 1.00000000e+00]]
     """
-    found = log_probabilities(net, X, is_multilabel)
-    return np.exp(found, out=found)
+    log_p = log_probabilities(net, X, is_multilabel)
+    return np.exp(log_p, out=log_p)
 
 
 def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:

@@ -60,12 +60,12 @@ class Converged:
         1
         """
         if self.loss is not None:
-            reached = loss <= self.loss
+            is_reached = loss <= self.loss
         elif accuracy is not None and self.accuracy is not None:
-            reached = accuracy >= self.accuracy * ALL_RIGHT
+            is_reached = accuracy >= self.accuracy * ALL_RIGHT
         else:
             return None
-        return int(reached.argmax()) if reached.any() else None
+        return int(is_reached.argmax()) if is_reached.any() else None
 
 
 def as_converged(value: Any) -> Converged | None:

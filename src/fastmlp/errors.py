@@ -189,9 +189,11 @@ def checked_number(
         below = number < high if open_high else number <= high
         if above and below and finite:
             return number
-    left = "(" if open_low or isinf(low) else "["
-    right = ")" if open_high or isinf(high) else "]"
-    raise ValueError(f"{name} must be a number in {left}{low:g}, {high:g}{right}, but it is {shown(value)}.")
+    left_bracket = "(" if open_low or isinf(low) else "["
+    right_bracket = ")" if open_high or isinf(high) else "]"
+    raise ValueError(
+        f"{name} must be a number in {left_bracket}{low:g}, {high:g}{right_bracket}, but it is {shown(value)}."
+    )
 
 
 def checked_share(validation_fraction: object, validation_data: object) -> float:
@@ -202,10 +204,10 @@ def checked_share(validation_fraction: object, validation_data: object) -> float
     ValueError
         If it is out of range, or validation_data is given as well.
     """
-    share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
-    if share and validation_data is not None:
+    fraction = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
+    if fraction and validation_data is not None:
         raise ValueError("Give validation_data or validation_fraction, not both.")
-    return share
+    return fraction
 
 
 def checked_count(name: str, value: object, at_least: int = 1, at_most: int | None = MOST_COUNTED) -> int:

@@ -44,9 +44,9 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
             raise
         state = "no file was written" if replaced is None else "the existing file is unchanged"
         sentence = f"The output {str(path)!r} could not be written ({error.strerror}); {state}."
-        found = type(OSError(error.errno, ""))(sentence)  # such as a PermissionError
-        found.errno = error.errno
-        raise found from None
+        full_error = type(OSError(error.errno, ""))(sentence)  # such as a PermissionError
+        full_error.errno = error.errno
+        raise full_error from None
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
@@ -105,7 +105,7 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
     Raises OSError if `path` is something else, or its folder does not exist.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         real = Path(os.path.realpath(path))
         if not real.parent.is_dir():
@@ -114,7 +114,7 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
         return None
     except OSError as error:  # such as a loop of symbolic links
         raise type(error)(f"The output {str(path)!r} could not be written ({error.strerror}).") from None
-    kind = stat.S_IFMT(found.st_mode)
+    kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
     if kind != stat.S_IFREG:
@@ -127,7 +127,7 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
         raise PermissionError(
             f"The output {str(path)!r} is a file that you may not write to; make it writable or choose another."
         )
-    return found
+    return status
 
 
 def _keep_owner_and_permissions(descriptor: int, replaced: os.stat_result) -> None:

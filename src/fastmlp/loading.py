@@ -150,10 +150,10 @@ def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dic
     if description.get(name) is None:
         return []
     try:
-        made, notes = make(net, description[name], arrays)
+        records, notes = make(net, description[name], arrays)
     except DAMAGE as error:
         return [f"The {name} of the last fit is left out, since {_reason(error)}; the parameters are complete."]
-    setattr(net, name, made)
+    setattr(net, name, records)
     return notes
 
 
@@ -188,11 +188,11 @@ def _check_fields(description: dict[str, Any], kinds: dict[str, tuple], section:
 
 def _random_state(description: dict[str, Any]) -> tuple[int, int]:
     """Return (seed, number of fits), on which the random numbers of later fits depend."""
-    found = _check_fields(description, RANDOM, "randomness")
-    for name, value in found.items():
+    fields = _check_fields(description, RANDOM, "randomness")
+    for name, value in fields.items():
         if isinstance(value, bool) or not 0 <= value < 2**63:
             raise ValueError(f"its randomness has the {name} {value!r}")
-    return found["seed"], found["fits"]
+    return fields["seed"], fields["fits"]
 
 
 def _load_result(
@@ -299,14 +299,14 @@ def _parse(text: str) -> dict[str, Any]:
     description = json.loads(text, parse_float=finite, parse_constant=finite)
     if not isinstance(description, dict):
         raise ValueError("its description is not a JSON object")
-    found, writer = description["format"], description.get("version")
-    if type(found) is not int or found < 1:
-        raise ValueError(f"its format is {found!r}")
-    if found > FORMAT:
-        by = f" ({writer})" if isinstance(writer, str) else ""
+    file_format, writer = description["format"], description.get("version")
+    if type(file_format) is not int or file_format < 1:
+        raise ValueError(f"its format is {file_format!r}")
+    if file_format > FORMAT:
+        program = f" ({writer})" if isinstance(writer, str) else ""
         raise ValueError(
-            f"a newer fastmlp{by} wrote it in format {found}, and this one, {package_version()}, reads formats up to "
-            f"{FORMAT} (upgrade it with pip)"
+            f"a newer fastmlp{program} wrote it in format {file_format}, and this one, {package_version()}, reads "
+            f"formats up to {FORMAT} (upgrade it with pip)"
         )
     return description
 

@@ -22,13 +22,13 @@ OUTPUTS = "Outputs", "Ask for fewer samples at a time."
 @cache
 def memory_bytes() -> int:
     """Return the memory of this machine in bytes, or the limit of the container that the process runs in."""
-    found = [ADDRESSES]
+    limits = [ADDRESSES]
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path in LIMITS:
         with suppress(OSError, ValueError):  # "max" is no limit
-            found.append(int(Path(path).read_text()))
-    return min(n for n in found if n > 0)
+            limits.append(int(Path(path).read_text()))
+    return min(n for n in limits if n > 0)
 
 
 def format_size(n_bytes: int) -> str:

@@ -111,7 +111,7 @@ def checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
 
 def _records(history: History) -> dict[str, np.ndarray]:
     """Return all records of a history by the names of their arrays in a file, without the prefix."""
-    found = {name: getattr(history, name) for name in RECORDS}
+    records = {name: getattr(history, name) for name in RECORDS}
     for group in METRIC_RECORDS:
-        found |= {f"{group}.{name}": values for name, values in getattr(history, group).items()}
-    return {name: values for name, values in found.items() if values is not None}
+        records |= {f"{group}.{name}": values for name, values in getattr(history, group).items()}
+    return {name: values for name, values in records.items() if values is not None}

@@ -170,7 +170,7 @@ def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, name
     net = history.net
     samples = as_samples(net, X, y)
     n = len(samples.X)
-    where = f" ({subset} samples)" if subset else f" ({n:,} samples given)"
+    subset_text = f" ({subset} samples)" if subset else f" ({n:,} samples given)"
     pictures = []
     if net.network.n_features == 2:
         draw = lambda ax: boundary(net, X, y, feature_names=names, labels=labels, ax=ax)
@@ -185,7 +185,7 @@ def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, name
     elif not has_classes(net.network, samples):
         pictures.append(as_svg(lambda ax: predictions(net, X, y, ax=ax), 4.6, 4.2, "Predictions over true values"))
     if pictures:
-        page.section(f"What was learned{where}")
+        page.section(f"What was learned{subset_text}")
         page.pictures(pictures)
         n_training = history.settings.get("n_samples") if history.epochs else None
         if n_training and not subset:

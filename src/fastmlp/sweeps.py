@@ -122,8 +122,8 @@ def _configurations(space: Mapping[str, Any], n: int, rng: np.random.Generator) 
 
 def _default_loss(y: np.ndarray) -> str:
     """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
-    whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
-    if not whole or y.min() < 0 or y.max() >= MANY_CLASSES:
+    are_whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
+    if not are_whole or y.min() < 0 or y.max() >= MANY_CLASSES:
         return "squared_error"
     return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
 
@@ -277,19 +277,19 @@ def _scoring(configurations: list[dict[str, Any]], X: np.ndarray, y: np.ndarray,
     ValueError
         If the scores of the configurations cannot be compared.
     """
-    found = {}
+    scorings = {}
     for row in configurations:
         network = _population([row], X, y, 1, device, dtype, 0)[0].network
         metric = metric_of(as_targets(y, network, np.dtype(dtype), len(X)), network)
         scoring = "-loss" if metric == METRIC_NONE else "accuracy"
         loss = "" if scoring == "accuracy" else f", {network.loss_row.name} {network.loss_constant:g}"
-        found[scoring + loss] = scoring
-    if len(found) > 1:
+        scorings[scoring + loss] = scoring
+    if len(scorings) > 1:
         raise ValueError(
-            f"Scores of this space cannot be compared: {' and '.join(found)}. Search one loss and output activation at "
-            "a time."
+            f"Scores of this space cannot be compared: {' and '.join(scorings)}. Search one loss and output "
+            "activation at a time."
         )
-    return next(iter(found.values()))
+    return next(iter(scorings.values()))
 
 
 def _groups(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:

@@ -120,7 +120,11 @@ def page(results: dict[str, Any]) -> str:
         *(_group(group, members) for group, members in by_group(outside_curves(results))),
         _scaling(results, plots),
         f"<h2>How it was measured</h2><p>{escape(results['how'])}</p>",
-        *(f"<p>Matrix products by: {escape('; '.join(found))}.</p>" for found in [products_in_use(results)] if found),
+        *(
+            f"<p>Matrix products by: {escape('; '.join(libraries))}.</p>"
+            for libraries in [products_in_use(results)]
+            if libraries
+        ),
         _cleared(results),
     ]
     return (
@@ -157,27 +161,27 @@ def _overview(results: dict[str, Any]) -> str:
 
 def _link(result: Result) -> str:
     """Return a link to the table of a benchmark case, or to its scaling plot."""
-    place = _curve_id(result) if result["group"] == "scaling" else result["name"]
-    return f'<a href="#{escape(place)}">{escape(full_title(result))}</a>'
+    anchor = _curve_id(result) if result["group"] == "scaling" else result["name"]
+    return f'<a href="#{escape(anchor)}">{escape(full_title(result))}</a>'
 
 
 def _curve_id(point: Result) -> str:
     return "curve-" + point["curve"]["axis"].replace(" ", "-")
 
 
-def _outcomes(heading: str, rows_of_table: list[tuple[str, Result]]) -> str:
+def _outcomes(heading: str, labelled_results: list[tuple[str, Result]]) -> str:
     """Return a table with a row for each result: fastmlp, the best competitor, the roofline.
 
     heading : heading of the first column
-    rows_of_table : (first cell as HTML, result) for each row
+    labelled_results : (first cell as HTML, result) for each row
     """
     rows = []
-    for first_cell, result in rows_of_table:
-        own, peer, floor = ours(result), best_peer(result), limit(result)
+    for first_cell, result in labelled_results:
+        fastmlp_row, peer, floor = ours(result), best_peer(result), limit(result)
         ratio_to_peer, ratio_to_limit = to_best_peer(result), to_limit(result)
         rows.append(
             f"<tr><td>{first_cell}</td><td>{escape(result['unit'])}</td>"
-            f"<td>{duration(median(own)) if own else '-'}</td>"
+            f"<td>{duration(median(fastmlp_row)) if fastmlp_row else '-'}</td>"
             f"<td>{duration(median(peer)) if peer else '-'}</td>"
             f'<td class="text">{escape(label(peer["name"])) if peer else "no competitor"}</td>'
             f"{_ratio_cell(times_of_peer(result) if ratio_to_peer else '-', verdict(result))}"
@@ -204,18 +208,18 @@ def _losses(results: dict[str, Any]) -> str:
     """Return the lists of cases where a competitor is faster, and where fastmlp is far from the roofline."""
     lines = []
     for result in behind(results):
-        own, peer = ours(result), best_peer(result)
-        assert own is not None
+        fastmlp_row, peer = ours(result), best_peer(result)
+        assert fastmlp_row is not None
         assert peer is not None
-        slower = ratio(own, peer).median
-        figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(own))}, "
+        slower = ratio(fastmlp_row, peer).median
+        figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(fastmlp_row))}, "
         lines.append(
             f'<li>{_link(result)}: {escape(figures)}<span class="bad">{times(slower)} times as long</span></li>'
         )
     text = "<h2>Where a competitor is faster</h2>"
     text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere, neither among the cases above nor on a curve.</p>"
-    if far := far_from_limit(results):
-        items = "".join(f"<li>{_link(result)}: {escape(_over_limit(result))}</li>" for result in far)
+    if far_results := far_from_limit(results):
+        items = "".join(f"<li>{_link(result)}: {escape(_over_limit(result))}</li>" for result in far_results)
         text += f"<h3>More than {FAR_FROM_LIMIT} times over the limit</h3><ul>{items}</ul>"
     return text
 
@@ -238,15 +242,15 @@ def _group(group: str, members: list[Result]) -> str:
 
 def _case_section(result: Result) -> str:
     rows = timed(result)
-    own, floor = ours(result), limit(result)
-    costs = ", ".join(_count(value, what) for what, value in result["costs"].items())
+    fastmlp_row, floor = ours(result), limit(result)
+    costs = ", ".join(_count(value, unit) for unit, value in result["costs"].items())
     costs = f" One {result['unit']}: {costs}." if costs else ""
     head = f'<h3 id="{escape(result["name"])}">{escape(result["title"])}</h3>'
     head += f'<p class="soft">Data: {escape(result["source"])}.{escape(costs)}</p>'
     if not rows:
         return head + _untimed(result)
     low, high = median(rows[0]), median(rows[-1])
-    body = [_program_row(row, own, floor, low, high) for row in rows]
+    body = [_program_row(row, fastmlp_row, floor, low, high) for row in rows]
     heads = (
         "program",
         f"time per {result['unit']}",
@@ -261,15 +265,15 @@ def _case_section(result: Result) -> str:
     return head + _table((*heads, ""), body, "case") + _untimed(result)
 
 
-def _program_row(row: Row, own: Row | None, floor: Row | None, low: float, high: float) -> str:
+def _program_row(row: Row, fastmlp_row: Row | None, floor: Row | None, low: float, high: float) -> str:
     middle, first, last, _, _ = spread(row["seconds"])
     # Bars are logarithmic, since durations differ by up to three decades; a full bar is at least ten times the fastest.
     bar_length = math.log(middle / low) / math.log(max(high / low, 10.0))
     bar = f'<span class="bar" style="width:{6 + 84 * bar_length:.0f}px"></span>'
-    to_own = times(ratio(row, own).median) if own else "-"
+    to_own = times(ratio(row, fastmlp_row).median) if fastmlp_row else "-"
     to_floor = times(ratio(row, floor).median) if floor else "-"
     memory = f"{row['peak_memory'] / 2**20:,.0f} MiB" if row["peak_memory"] else "-"
-    notes = "; ".join([f"{what} {value}" for what, value in row["notes"].items()])
+    notes = "; ".join([f"{note_name} {value}" for note_name, value in row["notes"].items()])
     tone = "ours" if row["name"].startswith("fastmlp") else "peer" if row["kind"] == "peer" else "limit"
     return (
         f'<tr class="{tone}"><td>{escape(label(row["name"]))}</td>'

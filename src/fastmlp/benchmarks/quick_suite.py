@@ -134,12 +134,12 @@ class Program:
 
 def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
     """Return copies of [W, b] for each layer, from flat parameters (..., n_params)."""
-    layers, at = [], 0
+    layers, start = [], 0
     for i, o in pairwise(sizes):
-        W = params[..., at : at + i * o].reshape(*params.shape[:-1], i, o).copy()
-        b = params[..., at + i * o : at + i * o + o].copy()
+        W = params[..., start : start + i * o].reshape(*params.shape[:-1], i, o).copy()
+        b = params[..., start + i * o : start + i * o + o].copy()
         layers.append([W, b[..., None, :] if b.ndim > 1 else b])
-        at += i * o + o
+        start += i * o + o
     return layers
 
 
@@ -168,11 +168,11 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
             for at in range(0, len(X), batch_size):
                 numpy_net.step(X[at : at + batch_size], y[at : at + batch_size])
 
-    own_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
+    fastmlp_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
     steps = 0 if n_nets else backend(net.device).steps_to_unrolled(len(net.params), batch_size)
     warm_up = steps // -(-len(X) // batch_size)
     return [
-        Program("fastmlp", "ours", fit, own_loss, warm_up),
+        Program("fastmlp", "ours", fit, fastmlp_loss, warm_up),
         Program("numpy", "peer", by_hand, lambda: numpy_net.loss(X, y)),
     ]
 

@@ -66,8 +66,10 @@ def label(name: str) -> str:
 
 def one_line(result: Result) -> str:
     """Return the outcome of a benchmark case: fastmlp, the best competitor, the roofline, and failures."""
-    own, peer, floor = ours(result), best_peer(result), limit(result)
-    phrases = [f"fastmlp {duration(median(own))} per {result['unit']}" if own else "fastmlp has no figure"]
+    fastmlp_row, peer, floor = ours(result), best_peer(result), limit(result)
+    phrases = [
+        f"fastmlp {duration(median(fastmlp_row))} per {result['unit']}" if fastmlp_row else "fastmlp has no figure"
+    ]
     if ratio := to_best_peer(result):
         phrases.append(f"the best competitor, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
     elif peer:

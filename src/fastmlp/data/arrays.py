@@ -71,8 +71,8 @@ def _objects_as_float64(array: np.ndarray, name: str, type_name: str) -> np.ndar
     except OverflowError:
         raise ValueError(f"{name} must hold numbers that fit into float64, but it holds a larger one.") from None
     except (ValueError, TypeError):
-        where, cell = next((where, cell) for where, cell in np.ndenumerate(array) if not is_number(cell))
-    raise ValueError(f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values. {ENCODE}")
+        index, cell = next((index, cell) for index, cell in np.ndenumerate(array) if not is_number(cell))
+    raise ValueError(f"{name} must hold numbers, but it holds {cell!r} at {index}. Impute missing values. {ENCODE}")
 
 
 # Elements up to which a dot product of BLAS is the fastest check that all are finite, and from which a kernel is.
@@ -89,15 +89,15 @@ def checked_finite(array: Any, name: str, original: Any = None) -> Any:
     bad = ~np.isfinite(on_host(array))
     if not bad.any():
         return array  # the sum overflowed, but all elements are finite
-    where = tuple(int(k) for k in np.argwhere(bad)[0])
-    if original is not None and np.isfinite(was := on_host(original)[where]):
+    index = tuple(int(k) for k in np.argwhere(bad)[0])
+    if original is not None and np.isfinite(original_value := on_host(original)[index]):
         raise ValueError(
-            f"{name} must fit into {array.dtype}, but it holds {was:g} at {where}, which is too large. Use "
+            f"{name} must fit into {array.dtype}, but it holds {original_value:g} at {index}, which is too large. Use "
             "dtype='float64', or scale it."
         )
     raise ValueError(
         f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {counted(array.size, 'value')} "
-        f"{'is' if bad.sum() == 1 else 'are'} NaN or infinite, the first at {where}. Impute, drop or rescale them."
+        f"{'is' if bad.sum() == 1 else 'are'} NaN or infinite, the first at {index}. Impute, drop or rescale them."
     )
 
 

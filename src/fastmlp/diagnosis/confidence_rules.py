@@ -45,13 +45,13 @@ def converged(m: Measurements) -> np.ndarray:
 
 
 def still_learning(m: Measurements) -> np.ndarray:
-    far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(not_learned(m), 0.0, 0.4))
-    falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
+    distance = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(not_learned(m), 0.0, 0.4))
+    falls = ramp(m.curve.change, 0.002, 0.02) * distance * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
-    alone = could * (1.0 - 0.3 * learned(m))  # a converged net still gains a little with every step
+    without_curve = could * (1.0 - 0.3 * learned(m))  # a converged net still gains a little with every step
     begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short for `falls`
-    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), alone, begun))
+    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), without_curve, begun))
     held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
     if m.updates.schedule:  # a schedule flattens the end of any curve: use the gradient instead
         moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(not_learned(m), 0.0, 0.4))
@@ -129,9 +129,9 @@ def symmetric_units(m: Measurements) -> np.ndarray:
 
 def positive_weights(m: Measurements) -> np.ndarray:
     surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # in standard deviations of random signs
-    sure = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
+    is_positive = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
     drifted = unscaled_targets(m)  # weights that follow large targets become positive by themselves
-    return 0.93 * sure * (1.0 - drifted) * not_learned(m) * finite(m)
+    return 0.93 * is_positive * (1.0 - drifted) * not_learned(m) * finite(m)
 
 
 def dead_units(m: Measurements) -> np.ndarray:
@@ -191,9 +191,9 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
         unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.landscape.largest, 1.8, 2.5)
-    seen = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
-    seen = np.maximum(seen, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
-    return np.where(m.curve.diverged > 0, 0.96, 0.92 * seen * not_learned(m)) * finite(m)
+    symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
+    symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
+    return np.where(m.curve.diverged > 0, 0.96, 0.92 * symptoms * not_learned(m)) * finite(m)
 
 
 def clip_norm_too_low(m: Measurements) -> np.ndarray:
@@ -236,8 +236,8 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
     long = ramp(m.curve.epochs, 8, 40)
     slow = slow * long
-    seen = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
-    return 0.87 * seen * not_learned(m) * finite(m) * learnable(m)
+    symptoms = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
+    return 0.87 * symptoms * not_learned(m) * finite(m) * learnable(m)
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:
@@ -285,10 +285,10 @@ def plateau(m: Measurements) -> np.ndarray:
     by_gradient = ramp(gain(m), 0.02, 0.002) * np.where(np.isnan(m.curve.epochs), 1.0, 0.0)
     if m.updates.schedule:
         by_curve = np.minimum(by_curve, ramp(gain(m), 0.02, 0.002))
-    rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
+    is_at_rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
     downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 3e-4, 6e-3)
-    rest = np.maximum(rest, merged_at_rest(m))
+    is_at_rest = np.maximum(is_at_rest, merged_at_rest(m))
     kind = np.maximum(
         ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
     )
-    return 0.73 * rest * kind * not_learned(m) * finite(m) * learnable(m) * (1.0 - 0.5 * m.curve.stopped_early)
+    return 0.73 * is_at_rest * kind * not_learned(m) * finite(m) * learnable(m) * (1.0 - 0.5 * m.curve.stopped_early)

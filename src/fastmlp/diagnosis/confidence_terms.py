@@ -75,8 +75,8 @@ def at_rest(m: Measurements) -> np.ndarray:
     by_curve = np.maximum(near_end, ramp(change, 0.02, 0.002))
     by_gradient = ramp(gain(m), 0.06, 0.004)
     by_curve = np.maximum(by_curve, past_best(m))
-    found = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
-    return np.maximum(np.maximum(found, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))
+    confidence = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
+    return np.maximum(np.maximum(confidence, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))
 
 
 def finite(m: Measurements) -> np.ndarray:
@@ -112,10 +112,10 @@ def generalisation_gap(m: Measurements) -> np.ndarray:
     It is a fraction of the targets' variance, or of the base rate's loss if it comes from records. NaN if nothing is
     known about held-out samples.
     """
-    seen = m.explained - m.validation_explained
+    measured = m.explained - m.validation_explained
     with np.errstate(invalid="ignore", divide="ignore"):
         recorded = (m.curve.validation - np.fmin(m.curve.training, m.excess)) / m.base_excess
-    return np.where(np.isfinite(seen), seen, recorded)
+    return np.where(np.isfinite(measured), measured, recorded)
 
 
 def memorised(m: Measurements) -> np.ndarray:

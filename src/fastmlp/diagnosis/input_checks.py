@@ -51,9 +51,9 @@ def _first_bad(name: str, array: np.ndarray) -> str:
     bad = ~np.isfinite(array)
     if not bad.any():
         return ""
-    where = ", ".join(str(int(k)) for k in np.argwhere(bad)[0])
+    index = ", ".join(str(int(k)) for k in np.argwhere(bad)[0])
     rows = int(bad.reshape(len(array), -1).any(axis=1).sum())
-    return f"{name}[{where}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
+    return f"{name}[{index}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
 
 
 def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSamples:

@@ -59,12 +59,12 @@ def measure_landscape(
         curvature = (start * product(start)).sum(axis=1)
         noise = _unit(np.random.default_rng(2).normal(size=(1, params.shape[1])))
         smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
-        before = model.objective(X, Y, params)
-        best_step, best_gain = _line_search(model, X, Y, gradient, before, STEPS[::stride])
+        loss_before = model.objective(X, Y, params)
+        best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, STEPS[::stride])
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
-        after = model.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
+        loss_after = model.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
     return Landscape(
-        norm, curvature, largest, smallest, best_step, best_gain, safe_step, np.maximum(before - after, 0.0)
+        norm, curvature, largest, smallest, best_step, best_gain, safe_step, np.maximum(loss_before - loss_after, 0.0)
     )
 
 
@@ -87,8 +87,8 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
         image = product(basis[k])
         T[:, k, k] = (basis[k] * image).sum(axis=1)
         for _ in range(2):  # orthogonalising twice is enough (Kahan and Parlett)
-            for other in basis:
-                image = image - (image * other).sum(axis=1, keepdims=True) * other
+            for vector in basis:
+                image = image - (image * vector).sum(axis=1, keepdims=True) * vector
         if k + 1 < m:
             T[:, k, k + 1] = T[:, k + 1, k] = np.linalg.norm(image, axis=1)
             basis.append(_unit(image))
@@ -98,9 +98,11 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
     return values[:, 0], values[:, -1]
 
 
-def _line_search(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray, steps):
-    after = np.stack([model.objective(X, Y, model.params - step * gradient) for step in steps])
-    after = np.where(np.isfinite(after), after, np.inf)
-    best = after.argmin(axis=0)
-    gain = before - after[best, np.arange(len(before))]
+def _line_search(
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, loss_before: np.ndarray, steps
+):
+    losses_after = np.stack([model.objective(X, Y, model.params - step * gradient) for step in steps])
+    losses_after = np.where(np.isfinite(losses_after), losses_after, np.inf)
+    best = losses_after.argmin(axis=0)
+    gain = loss_before - losses_after[best, np.arange(len(loss_before))]
     return np.where(gain > 0, steps[best], np.nan), np.maximum(gain, 0.0)

@@ -212,8 +212,8 @@ def _measure_in_chunks(
     for k in range(0, model.n_nets, size):
         chunk = model.of_nets(slice(k, k + size))
         zs, outputs = chunk.forward(X)
-        found = _measure_outputs(chunk, zs, outputs, Y, bounds, is_classification)
-        chunks.append(found | _measure_layers(chunk, zs, outputs, X, Y, has_many_nets))
+        measured = _measure_outputs(chunk, zs, outputs, Y, bounds, is_classification)
+        chunks.append(measured | _measure_layers(chunk, zs, outputs, X, Y, has_many_nets))
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 

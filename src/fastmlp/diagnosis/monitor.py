@@ -55,15 +55,15 @@ class Monitor:
         n = len(losses)
         if self.warned or n < FIRST_EPOCH or (n < self._next and not at_end):
             return
-        now = time.perf_counter()
-        if self._spent > MAX_TIME_FRACTION * (now - self._began) and not at_end:
+        started = time.perf_counter()
+        if self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end:
             return
         self._next = int(n * CHECK_RATIO) + 1
-        warning = self._curve(losses) or self._units(losses, params, now)
+        warning = self._curve(losses) or self._units(losses, params, started)
         if warning:
             self.warned = warning
             warnings.warn(f"Epoch {n}: {warning}; {ADVICE}", TrainingWarning, stacklevel=stacklevel)
-        self._spent += time.perf_counter() - now
+        self._spent += time.perf_counter() - started
 
     @property
     def base(self) -> float:
@@ -143,19 +143,19 @@ class PopulationMonitor:
         outcome : population_training.task.PopulationOutcome
         at_end, stacklevel : as in Monitor.look
         """
-        now = time.perf_counter()
-        if self.warned or (self._spent > MAX_TIME_FRACTION * (now - self._began) and not at_end):
+        started = time.perf_counter()
+        if self.warned or (self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end):
             return
         chosen = np.unique(np.linspace(0, len(outcome.status) - 1, self.NETS).astype(np.int64))
         records = np.asarray(outcome.records[:, chosen], np.float64)
         epochs = outcome.record_epochs
         n = np.isfinite(records).sum(axis=0)
-        seen = n > 0
+        is_recorded = n > 0
         last = np.maximum(n - 1, 0)
         half = np.searchsorted(epochs, epochs[last] / 2)
         nets = np.arange(len(chosen))
         level, middle = records[last, nets], records[np.minimum(half, last), nets]
-        is_old = seen & (epochs[last] >= FIRST_EPOCH) & (half < last)
+        is_old = is_recorded & (epochs[last] >= FIRST_EPOCH) & (half < last)
         with np.errstate(invalid="ignore"):
             at_base = (
                 is_old
@@ -179,7 +179,7 @@ class PopulationMonitor:
                 TrainingWarning,
                 stacklevel=stacklevel,
             )
-        self._spent += time.perf_counter() - now
+        self._spent += time.perf_counter() - started
 
 
 def population_monitor(network: Network, data: Samples, strides: tuple[int, int, int]) -> PopulationMonitor:

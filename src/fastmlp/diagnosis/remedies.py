@@ -34,8 +34,8 @@ def hidden_names(m: Measurements) -> set[str]:
 
 def clipping(m: Measurements, k: int) -> str:
     """Return the advice to clip gradients, or "" if they are already clipped or the rule ignores their length."""
-    used = one(m.updates.clip_norm, k)
-    return "" if 0 < used <= 1 or m.updates.rule == "rprop" else ", or set clip_norm=1.0"
+    clip_norm = one(m.updates.clip_norm, k)
+    return "" if 0 < clip_norm <= 1 or m.updates.rule == "rprop" else ", or set clip_norm=1.0"
 
 
 def wider(m: Measurements) -> str:
@@ -85,28 +85,28 @@ def base_rate(m: Measurements, k: int) -> str:
 
 
 def rate_too_high(m: Measurements, k: int) -> str:
-    used, largest = rate(m, k), one(m.landscape.largest, k)
-    if m.updates.is_plain_descent and np.isfinite(used) and largest > 0 and used * largest > 1:
+    learning_rate, largest = rate(m, k), one(m.landscape.largest, k)
+    if m.updates.is_plain_descent and np.isfinite(learning_rate) and largest > 0 and learning_rate * largest > 1:
         return (
-            f"Lower the learning rate from {number(used)} to {number(0.5 / largest)}: steps longer than "
+            f"Lower the learning rate from {number(learning_rate)} to {number(0.5 / largest)}: steps longer than "
             f"{number(2 / largest)}, 2 / largest curvature, raise the loss."
         )
-    if np.isfinite(used):
-        return f"Lower the learning rate from {number(used)} to {number(used / 10)}{clipping(m, k)}."
+    if np.isfinite(learning_rate):
+        return f"Lower the learning rate from {number(learning_rate)} to {number(learning_rate / 10)}{clipping(m, k)}."
     return f"Lower the learning rate to a tenth{clipping(m, k)}."
 
 
 def rate_too_low(m: Measurements, k: int) -> str:
-    safe, used = one(m.landscape.safe_step, k), rate(m, k)
-    if np.isfinite(used) and m.updates.is_plain_descent and safe > used:
+    safe, learning_rate = one(m.landscape.safe_step, k), rate(m, k)
+    if np.isfinite(learning_rate) and m.updates.is_plain_descent and safe > learning_rate:
         return (
-            f"Raise the learning rate from {number(used)} to {number(safe)}, {number(safe / used)} times as much: "
-            "it suits the largest curvature of the loss."
+            f"Raise the learning rate from {number(learning_rate)} to {number(safe)}, {number(safe / learning_rate)} "
+            "times as much: it suits the largest curvature of the loss."
         )
-    if np.isfinite(used):
+    if np.isfinite(learning_rate):
         return (
-            f"Raise the learning rate from {number(used)} to {number(30 * used)}, and again if the loss still falls "
-            "slowly."
+            f"Raise the learning rate from {number(learning_rate)} to {number(30 * learning_rate)}, and again if the "
+            "loss still falls slowly."
         )
     return (
         f"Raise the learning rate, first by a factor of 30; for plain gradient descent {number(safe)} suits the "
@@ -131,9 +131,9 @@ def decay(m: Measurements, k: int) -> str:
 
 
 def less_dropout(m: Measurements, k: int) -> str:
-    used, mask_share = largest_dropout(m, k), one(m.masks.mask_share, k)
+    dropout, mask_share = largest_dropout(m, k), one(m.masks.mask_share, k)
     return (
-        f"Lower dropout from {number(used)} to {number(min(0.2, used / 4))}, or widen the hidden layers: the "
+        f"Lower dropout from {number(dropout)} to {number(min(0.2, dropout / 4))}, or widen the hidden layers: the "
         f"dropout masks cause {100 * mask_share:.0f} % of the outputs' variance, and the inputs cause the rest."
     )
 
@@ -183,8 +183,8 @@ def saturated(m: Measurements, k: int) -> str:
 def _shrink(m: Measurements, k: int) -> float:
     layer = int(one(m.saturated_layer, k)) - 1
     W, _ = m.model.layers(m.model.params[k : k + 1])[max(layer, 0)]
-    wanted = np.sqrt(2.0 / sum(W.shape[1:]))
-    return max(2.0, float(np.sqrt((W * W).mean()) / wanted))
+    initial_size = np.sqrt(2.0 / sum(W.shape[1:]))
+    return max(2.0, float(np.sqrt((W * W).mean()) / initial_size))
 
 
 def dead(m: Measurements, k: int) -> str:
@@ -225,27 +225,30 @@ def too_small(m: Measurements, k: int) -> str:
 def not_finite(m: Measurements, k: int) -> str:
     if m.bad_data:
         return f"Impute or drop what is not finite in the data: {m.bad_data}."
-    place = m.places[int(m.first_bad[k])]
+    array_name = m.places[int(m.first_bad[k])]
     clips = clipping(m, k).replace(", or set", " and")
     return (
-        f"Begin again from the first weights (net.reset()) with a tenth of the learning rate{clips}: {place} "
-        f"{'is' if place.endswith('loss') else 'are'} no longer finite, and training cannot continue from them."
+        f"Begin again from the first weights (net.reset()) with a tenth of the learning rate{clips}: {array_name} "
+        f"{'is' if array_name.endswith('loss') else 'are'} no longer finite, and training cannot continue."
     )
 
 
 def over_fitting(m: Measurements, k: int) -> str:
-    best, end, kept = one(m.curve.best, k), one(m.curve.epochs, k), one(m.curve.final_epoch, k)
-    used, l2 = largest_dropout(m, k), one(np.broadcast_to(m.model.l2, m.model.n_nets), k)
+    best, end, final_epoch = one(m.curve.best, k), one(m.curve.epochs, k), one(m.curve.final_epoch, k)
+    dropout, l2 = largest_dropout(m, k), one(np.broadcast_to(m.model.l2, m.model.n_nets), k)
     steps = []
     if m.updates.early_stopping:
-        kept_epoch = f"{kept:,.0f} of {end:,.0f}" if kept < end else "the last"
+        kept_epoch = f"{final_epoch:,.0f} of {end:,.0f}" if final_epoch < end else "the last"
         steps.append(f"Stopping earlier gains no more: the best epoch, {kept_epoch}, is kept already")
     elif np.isnan(best):
         steps.append("Stop earlier (early_stopping=10 with validation data keeps the best epoch)")
     elif best < 0.9 * end:
         steps.append(f"Stop earlier (early_stopping=10 keeps the best epoch, {best:,.0f} of {end:,.0f})")
-    remedies = [f"raise dropout from {number(used)} to {number(min(0.5, used + 0.2))}"] if 0 < used < 0.5 else []
-    remedies += ["add dropout=0.2"] if used == 0 and m.narrowest else []
+    remedies = []
+    if 0 < dropout < 0.5:
+        remedies.append(f"raise dropout from {number(dropout)} to {number(min(0.5, dropout + 0.2))}")
+    elif dropout == 0 and m.narrowest:
+        remedies.append("add dropout=0.2")
     remedies.append(f"raise l2 from {number(l2)} to {number(10 * l2)}" if l2 > 0 else "set l2=1e-3")
     remedies += ["halve the hidden units"] if m.narrowest > 2 else []
     steps.append(f"{sentence(listed(remedies))}; more data helps most")
@@ -287,18 +290,20 @@ def plateau(m: Measurements, k: int) -> str:
             "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
             f"with another random_state; the loss has negative curvature, -{number(down)}, in one direction."
         )
-    seen = "the gradient is almost zero here" if one(confidence_terms.gain(m), k) < 0.02 else "the loss stands still"
+    observation = (
+        "the gradient is almost zero here" if one(confidence_terms.gain(m), k) < 0.02 else "the loss stands still"
+    )
     merged = one(m.merged, k)
     if merged > 0:
-        seen = (
+        observation = (
             f"{merged * m.n_samples:.0f} of {m.n_samples} samples get an output that is the mean of different targets, "
-            f"and {seen}, as in a local minimum"
+            f"and {observation}, as in a local minimum"
         )
     elif not bends and np.isfinite(down):
-        seen += " and the loss has no direction of negative curvature, as in a local minimum"
+        observation += " and the loss has no direction of negative curvature, as in a local minimum"
     elif m.updates.is_adaptive:
-        seen += f", and {m.updates.rule}, which is designed for plateaus, has not left this one"
-    return f"{sentence(RESTART)}, or {wider(m)}: {seen}."
+        observation += f", and {m.updates.rule}, which is designed for plateaus, has not left this one"
+    return f"{sentence(RESTART)}, or {wider(m)}: {observation}."
 
 
 def leaves_by_other_steps(m: Measurements, k: int) -> bool:
@@ -318,8 +323,8 @@ def plateau_experiment(m: Measurements, k: int) -> str:
 
 def over_fitting_experiment(m: Measurements, k: int) -> str:
     if m.updates.early_stopping or one(m.curve.best, k) >= 0.9 * one(m.curve.epochs, k):
-        now = number(one(confidence_terms.validation_loss(m), k))
-        return f"Train again with the first of these changes: the kept epoch's validation loss should be below {now}."
+        loss = number(one(confidence_terms.validation_loss(m), k))
+        return f"Train again with the first of these changes: the kept epoch's validation loss should be below {loss}."
     return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
 
 

@@ -123,7 +123,7 @@ class PopulationDiagnosis:
 
     def __init__(self, *measurements: Measurements):
         self._measurements = measurements  # a single one for all nets, or one for each net if their data differ
-        self.confidences = np.concatenate([score_verdicts(part) for part in measurements], axis=1)
+        self.confidences = np.concatenate([score_verdicts(measured) for measured in measurements], axis=1)
         best = self.confidences.argmax(axis=0)
         self.verdicts = np.array(NAMES)[best]
         self.confidence = self.confidences.max(axis=0)
@@ -135,7 +135,7 @@ class PopulationDiagnosis:
     @property
     def loss(self) -> np.ndarray:
         """Loss of each net on the data of the diagnosis, (n_nets,)."""
-        return np.concatenate([part.loss for part in self._measurements])
+        return np.concatenate([measured.loss for measured in self._measurements])
 
     def net(self, k: int) -> Diagnosis:
         """Return the diagnosis of net k.

@@ -148,8 +148,8 @@ class Page:
         from .. import __version__
 
         when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-        first, *others = self._sections
-        body = "\n".join([first.html("header"), *(section.html() for section in others)])
+        first, *other_sections = self._sections
+        body = "\n".join([first.html("header"), *(section.html() for section in other_sections)])
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -59,11 +59,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
     ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white", linewidth=0.4)
     if logarithmic:
         ax.set_xscale("log")
-    left, right = edges[0], edges[-1]
-    bar_position = right * (right / left) ** 0.09 if logarithmic else right + 0.09 * (right - left)
-    width = bar_position - (
-        bar_position / (right / left) ** 0.05 if logarithmic else bar_position - 0.05 * (right - left)
-    )
+    bar_position, width = _failure_bar(edges[0], edges[-1], logarithmic)
     tallest = max(int(counts.max(initial=0)), 1)
     shown = min(n_failed, 1.15 * tallest) if times.size else n_failed  # a taller bar is cut and labelled as cut
     ax.bar([bar_position], [shown], [width], color=VERMILLION, hatch="///", edgecolor="white", linewidth=0.4)
@@ -77,6 +73,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         color=VERMILLION,
         linespacing=0.9,
     )
+    left, right = edges[0], edges[-1]
     ticks = [tick for tick in _ticks(left, right, logarithmic) if left <= tick <= right and tick == round(tick)]
     ax.set_xticks([*ticks, bar_position], [*map(number, ticks), "not\nconverged"])
     ax.minorticks_off()
@@ -98,11 +95,20 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}",
     )
     if result.success_interval is not None:
-        low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
+        low_rate, high_rate = (f"{100 * rate:.1f}" for rate in result.success_interval)
         interval_note, title = f"95 % interval {low_rate} to {high_rate} %", f"{title}: {percent(result.success_rate)}"
     ax.text(1.0, 1.0, interval_note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=FAINT)
     ax.set_ylim(0, 1.35 * max(tallest, shown))
     return label_axes(ax, title, "epochs to converge", "nets")
+
+
+def _failure_bar(left: float, right: float, logarithmic: bool) -> tuple[float, float]:
+    """Return (position, width) of the bar of nets that did not converge, beside the bins from left to right."""
+    if logarithmic:
+        position = right * (right / left) ** 0.09
+        return position, position - position / (right / left) ** 0.05
+    position = right + 0.09 * (right - left)
+    return position, position - (position - 0.05 * (right - left))
 
 
 def _whole_edges(low: float, high: float, bins: int, logarithmic: bool) -> np.ndarray:

@@ -71,10 +71,10 @@ def contents(series: pd.Series) -> str:
         return "boolean"
     if types.is_numeric_dtype(series):
         return "complex" if types.is_complex_dtype(series) else "floating"
-    found = types.infer_dtype(series, skipna=True)
-    if found == "unknown-array" and isinstance(series.dtype, pd.ArrowDtype):  # such as Arrow's dictionaries
-        found = types.infer_dtype(series.astype(object), skipna=True)
-    return found
+    kind = types.infer_dtype(series, skipna=True)
+    if kind == "unknown-array" and isinstance(series.dtype, pd.ArrowDtype):  # such as Arrow's dictionaries
+        kind = types.infer_dtype(series.astype(object), skipna=True)
+    return kind
 
 
 class Reading(NamedTuple):
@@ -154,8 +154,8 @@ def examples(series: pd.Series, selected: np.ndarray, n: int = 3) -> str:
     """Return the n most frequent of the cells selected by `selected`, as text: "'unknown', '?!', '-' and 2 others"."""
     counts = Counter(cell if isinstance(cell, str) else str(cell) for cell in series[selected])
     shown = ", ".join(repr(cell) for cell, _ in counts.most_common(n))
-    others = len(counts) - n
-    return shown + (f" and {others} other{'s' if others > 1 else ''}" if others > 0 else "")
+    n_others = len(counts) - n
+    return shown + (f" and {n_others} other{'s' if n_others > 1 else ''}" if n_others > 0 else "")
 
 
 def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:
@@ -220,5 +220,5 @@ class Spellings:
 
     def find(self, name: str) -> int:
         """Return the index of the category, or -1 if there is none."""
-        found = self._exact.get(name)
-        return self._canonical.get(_canonical_spelling(name), -1) if found is None else found
+        index = self._exact.get(name)
+        return self._canonical.get(_canonical_spelling(name), -1) if index is None else index

@@ -25,15 +25,15 @@ def column_kind(series: pd.Series) -> str:
     """
     import pandas as pd
 
-    found = contents(series)
-    if isinstance(series.dtype, pd.CategoricalDtype) or found == "boolean":
+    kind = contents(series)
+    if isinstance(series.dtype, pd.CategoricalDtype) or kind == "boolean":
         return "category"
-    if found in NUMBERS:
+    if kind in NUMBERS:
         return "number"
-    if found not in MIXTURES or (found != "string" and not all(map(is_plain, series.dropna()))):
-        return found
+    if kind not in MIXTURES or (kind != "string" and not all(map(is_plain, series.dropna()))):
+        return kind
     reading = read_numbers(series)
-    if (found == "string" and not reading.n_bad) or not reading.is_tolerable:
+    if (kind == "string" and not reading.n_bad) or not reading.is_tolerable:
         return "category"
     names = categories_of(series)[1]
     return "number" if spelled_alike(names) == names else "category"  # booleans mixed with 1 and 0: a category

@@ -25,9 +25,9 @@ def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> Non
     for name in names:
         if name in columns:
             continue
-        names_in_name = [part.strip() for part in name.split(",")]
+        names_in_name = [column.strip() for column in name.split(",")]
         if len(names_in_name) > 1 and set(names_in_name) <= set(columns):
-            example = " ".join(f"{option} {part!r}" for part in names_in_name)
+            example = " ".join(f"{option} {column!r}" for column in names_in_name)
             raise ValueError(f"{option} takes one column at a time, but it is {name!r}: give {example}.")
         raise no_such_column(table, f"{option} column", name)
 

@@ -38,7 +38,7 @@ def training_split(
     if len(held_out) != n_validation or recorded is None or not len(recorded):
         return undivided
     row = len(recorded) - 1 if history.best_epoch is None else min(history.best_epoch, len(recorded) - 1)
-    found = net.evaluate(X[held_out], y[held_out])["loss"]
-    if not np.isclose(found, recorded[row], rtol=EQUAL, atol=1e-6):
+    loss = net.evaluate(X[held_out], y[held_out])["loss"]
+    if not np.isclose(loss, recorded[row], rtol=EQUAL, atol=1e-6):
         return undivided
     return {"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])}

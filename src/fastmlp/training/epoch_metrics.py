@@ -118,7 +118,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
     else:
         metrics = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         pairs = [(item if isinstance(item, str) else getattr(item, "__name__", repr(item)), item) for item in metrics]
-    found: dict[str, Metric] = {}
+    metric_by_name: dict[str, Metric] = {}
     for name, item in pairs:
         if isinstance(item, str):
             if item not in METRICS:
@@ -128,13 +128,13 @@ def as_metrics(value: Any) -> dict[str, Metric]:
             metric = _of_function(item, name)
         else:
             raise ValueError(f"metrics must be names or functions (y_true, y_pred), but one of them is {item!r}.")
-        if not isinstance(name, str) or name in found or (name in MONITORS and name not in METRICS):
+        if not isinstance(name, str) or name in metric_by_name or (name in MONITORS and name not in METRICS):
             raise ValueError(
                 f"Each metric needs a name of its own, but there is another record {name!r}: give a dictionary "
                 "{name: function}."
             )
-        found[name] = metric
-    return found
+        metric_by_name[name] = metric
+    return metric_by_name
 
 
 class OutputFunction:

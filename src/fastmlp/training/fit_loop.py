@@ -247,11 +247,11 @@ class Fit:
         """
         train_state, checkpoint = self.train_state, None
         self._call_first_step = first
-        before = self._before_call = self._spare_buffer
-        before[:] = train_state.params
+        before_call = self._before_call = self._spare_buffer
+        before_call[:] = train_state.params
         if train_state.params is not self._host_params:
             state = train_state.state if self.options.state is None else train_state.state.copy()
-            checkpoint = Checkpoint(self.epochs_done, before, state, train_state.scalars.copy())
+            checkpoint = Checkpoint(self.epochs_done, before_call, state, train_state.scalars.copy())
         try:
             self._call_kernel(team, n_threads, first, n_steps)
             is_finite = self._is_finite()
@@ -261,8 +261,8 @@ class Fit:
                     checkpoint.restore(train_state)
             raise
         if is_finite:
-            replaced, self._last_finite = self._last_finite, before
-            if replaced is before:
+            replaced, self._last_finite = self._last_finite, before_call
+            if replaced is before_call:
                 replaced = self.plan.get_or_make("spare", train_state.params.copy)
             self._spare_buffer = replaced
         else:
