@@ -33,7 +33,7 @@ class Objective:
                 network, net.device, net.dtype, data.n_samples, size, False, precision=net.precision
             )
             self._data = plan.place(data)
-            self._memory = plan.make_memory(net.padded_params, np.empty(0, net.dtype), 1)
+            self._memory = plan.make_state(net.padded_params, np.empty(0, net.dtype), 1)
         self._course = TrainConfig(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
         starts = np.arange(0, data.n_samples, size)
         self._shares = np.minimum(size, data.n_samples - starts) / data.n_samples
