@@ -170,7 +170,7 @@ def _central_differences(loss: LossOfArrays, arrays: list[np.ndarray], max_entri
         entries = np.arange(array.size)
         if array.size > max_entries:
             entries = np.sort(rng.choice(array.size, max_entries, replace=False))
-        found.append(_Derivatives(entries, np.array([_central_difference(loss, arrays, k, i) for i in entries])))
+        found.append(_Derivatives(entries, np.array([_central_difference(loss, arrays, k, int(i)) for i in entries])))
     return found
 
 

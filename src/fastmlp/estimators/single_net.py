@@ -234,8 +234,8 @@ def _run_epochs(
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
         chosen = estimator.early_stopping and rules.best_params is not None
-        kept = f"as it was at its best validation score, {rules.best_score:.4g}" if chosen else "as far as it had come"
-        warn_user(f"Training was interrupted in epoch {history.epochs + 1}; the net is {kept}.")
+        state = f"as it was at its best validation score, {rules.best_score:.4g}" if chosen else "as far as it had come"
+        warn_user(f"Training was interrupted in epoch {history.epochs + 1}; the net is {state}.")
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
 

@@ -232,8 +232,8 @@ class BaseTabular(BaseEstimator, ABC):
 
     @staticmethod
     def _described(net: Any) -> str:
-        of = "" if isinstance(net, MLP) else f"{net.n_nets} nets of "
-        return f"{of}layers {net.network.layer_sizes}"
+        count = "" if isinstance(net, MLP) else f"{net.n_nets} nets of "
+        return f"{count}layers {net.network.layer_sizes}"
 
     def keep_net(self, net: Any, history: Any) -> None:
         """Store a trained net or population as net_, and its records as history_."""

@@ -25,7 +25,7 @@ from .buffer_cache import buffers
 def describe_net(network: Network) -> NetSpec:
     """Return the network as kernels see it: codes, sizes and offsets."""
     rows = [ACTIVATIONS[code] for code in network.activation_codes]
-    of_z = [row.needs_z for row in rows]
+    needs_z = [row.needs_z for row in rows]
     low, high = network.output_row.low, network.output_row.high
     finite = np.isfinite([low, high]).all()
     return NetSpec(
@@ -35,8 +35,8 @@ def describe_net(network: Network) -> NetSpec:
         activations=np.array(network.activation_codes, np.int64),
         weight_offsets=np.array(network.layout.weight_offsets, np.int64),
         bias_offsets=np.array(network.layout.bias_offsets, np.int64),
-        keep_z=np.array([*of_z[:-1], True], np.int64),
-        derivative_needs_z=np.array(of_z, np.int64),
+        keep_z=np.array([*needs_z[:-1], True], np.int64),
+        derivative_needs_z=np.array(needs_z, np.int64),
         dropout=np.array([*network.dropout, 0.0], np.float64),
         loss=network.loss,
         loss_constant=network.loss_constant,
@@ -205,7 +205,7 @@ class Plan:
             self.scratch[use] = make()
         return self.scratch[use]
 
-    def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState:
+    def make_state(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState:
         """Return the state of a fit of up to n_epochs: its parameters and optimiser state, a gradient, and records."""
         grads = self.get_or_make("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
@@ -227,8 +227,8 @@ class Plan:
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the samples; outputs are written into `output` unless it is empty."""
-        loss, right = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
-        return loss / data.n_samples, right / data.n_samples
+        loss, n_correct = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
+        return loss / data.n_samples, n_correct / data.n_samples
 
     def evaluate_alone(self, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Evaluate outside a fit, with this thread's own thread team; arguments and result as of evaluate."""

@@ -57,7 +57,7 @@ class Fit:
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
         self._host_params = params
-        self.train_state = plan.make_memory(params, self._first_state(), options.epochs)
+        self.train_state = plan.make_state(params, self._first_state(), options.epochs)
         if options.state is not None and options.state.scalars is not None:
             self.train_state.scalars[:, CARRIED] = options.state.scalars
         self._hyper = options.optimizer.hyper

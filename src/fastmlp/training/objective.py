@@ -33,7 +33,7 @@ class Objective:
                 network, net.device, net.dtype, data.n_samples, batch_size, False, precision=net.precision
             )
             self._data = plan.place(data)
-            self._state = plan.make_memory(net.padded_params, np.empty(0, net.dtype), 1)
+            self._state = plan.make_state(net.padded_params, np.empty(0, net.dtype), 1)
         self._config = TrainConfig(
             batch_size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0)
         )

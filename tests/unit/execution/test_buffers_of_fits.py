@@ -91,11 +91,11 @@ def test_population_reuses_buffers_of_an_equal_fit(batch_size, shuffle):
         again = some_nets(n, **settings)
         for name in ("loss", "accuracy", "records", "epochs", "converged"):
             np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
-    left = [buffers_left(use) for use in ("nets", "judgement")]
+    left = [buffers_left(use) for use in ("a population", "a population's evaluation")]
     some_nets(3, X=DATA[0][::-1].copy(), **settings)
-    assert [buffers_left(use) for use in ("nets", "judgement")] == left
+    assert [buffers_left(use) for use in ("a population", "a population's evaluation")] == left
     some_nets(3, optimizer="sgd", **settings)
-    assert buffers_left("nets") is not left[0]
+    assert buffers_left("a population") is not left[0]
 
 
 def test_nested_fit_has_separate_buffers():

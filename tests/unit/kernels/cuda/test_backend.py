@@ -77,7 +77,7 @@ def test_step_without_update_gives_the_reference_gradient(backend, family, weigh
     net, X, Y, data = make(rng, weighted=weighted)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
     work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
-    memory = plan.make_memory(net._padded, np.zeros(0), 1)
+    memory = plan.make_state(net._padded, np.zeros(0), 1)
     config = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
     backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), config, memory, work, 0, 1)
     reference = reference_of(net.network, net.params)

@@ -95,7 +95,7 @@ def test_buffers_of_threads_are_a_page_apart(family):
     work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
     state = np.zeros(2 * net.n_padded, np.float32)
     plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
-    memory = plan.make_memory(np.zeros(net.n_padded, np.float32), state, 1)
+    memory = plan.make_state(np.zeros(net.n_padded, np.float32), state, 1)
     owned = backend._replica(memory, work, 1)
     first, second = (
         {name: array for part in parts for name, array in part._asdict().items() if isinstance(array, np.ndarray)}

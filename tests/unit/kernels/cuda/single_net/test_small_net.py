@@ -277,7 +277,7 @@ def test_order_equals_the_reference_bit_for_bit(cuda):
     data = Samples(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
     n_batches, seed = -(-n // 64), 2**61 + 5
     plan = Plan.for_training(network, resolve("cuda"), np.dtype(np.float32), n, 64, True)
-    memory = plan.make_memory(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
+    memory = plan.make_state(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
     for epoch in (0, 7):
         config = TrainConfig(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
         work.train(data, config, memory, epoch * n_batches, n_batches)
