@@ -1,4 +1,4 @@
-"""Files that version 0.1 wrote are read by this one: a net and a population, with what they predicted then."""
+"""Files written by version 0.1, a net and a population, are read with the same predictions and records."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
 
 
 @pytest.mark.parametrize("name", ["mlp", "population"])
-def test_predictions_are_the_same(name):
+def test_files_of_version_0_1_predict_the_same(name):
     net = fastmlp.load(FOLDER / f"{name}.safetensors", device="cpu")
     np.testing.assert_allclose(net.predict(X).ravel(), EXPECTED[name]["predictions"], rtol=1e-5, atol=1e-7)
 
 
-def test_records_are_the_same():
+def test_files_of_version_0_1_keep_their_records():
     net = fastmlp.load(FOLDER / "mlp.safetensors", device="cpu")
     assert net.history.loss[:3].tolist() == EXPECTED["mlp"]["losses"]
     assert net.history.epochs == 30
@@ -27,7 +27,7 @@ def test_records_are_the_same():
     assert population.result.epochs.tolist() == EXPECTED["population"]["epochs"]
 
 
-def test_training_goes_on_from_them():
+def test_nets_of_version_0_1_can_be_trained_further():
     net = fastmlp.load(FOLDER / "mlp.safetensors", device="cpu")
     loss = net.evaluate(X, [0, 1, 1, 0])["loss"]
     net.fit(X, [0, 1, 1, 0], epochs=50, optimizer="rprop", verbose=0)

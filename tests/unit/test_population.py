@@ -1,4 +1,4 @@
-"""Populations: each net is what an MLP with its seed and settings would be, trained alone; and what a fit reports."""
+"""`Population`: each net equals an `MLP` with its seed and settings, trained alone."""
 
 import json
 import pickle
@@ -21,7 +21,7 @@ CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and so
 
 
 def alone(pop, k, X, y, settings, **fit):
-    """Net k as an MLP of its own, trained alone, and its history."""
+    """(net k trained alone as an `MLP`, its history)"""
     net = MLP(pop.network.layer_sizes, **settings, dtype=pop.dtype, random_state=int(pop.seeds[k]))
     return net, net.fit(X, y, verbose=0, **fit)
 
@@ -37,19 +37,19 @@ def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
 
 @pytest.fixture(autouse=True)
 def small_nets_train_in_lanes(monkeypatch):
-    """However few they are: the sizes below decide."""
+    """Make dispatch choose lanes for any number of nets, so that the sizes below decide."""
     monkeypatch.setattr(fastmlp.execution.dispatch, "LANES_FROM", ((4000, (1, 1, 1)),))
     monkeypatch.setattr(fastmlp.execution.dispatch, "EVALUATION_LANES", (4000, 1))
 
 
-# a net for the straight-line program, one for the loops over units, one that is trained by itself
-SIZES = {"straight line": (2, 3, 1), "lanes": (2, 7, 5, 1), "alone": (2, 80, 70, 1)}
+# a net for unrolled code, one for the loops over units, one that trains one by one
+SIZES = {"unrolled": (2, 3, 1), "lanes": (2, 7, 5, 1), "one by one": (2, 80, 70, 1)}
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer(name, sizes, dtype):
+def test_every_optimizer_equals_single_nets(name, sizes, dtype):
     settings = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "l2": 0.01}
     optimizer = OPTIMIZERS[name](weight_decay=0.02, clip_norm=0.3)
     fit = {"epochs": 7, "optimizer": optimizer}
@@ -60,7 +60,7 @@ def test_every_optimizer(name, sizes, dtype):
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("options", [{"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}])
-def test_momentum(options, sizes):
+def test_momentum_equals_single_nets(options, sizes):
     fit = {"epochs": 7, "optimizer": fastmlp.SGD(0.5, **options)}
     settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"}
     pop = Population(sizes, 21, **settings, dtype="float64", random_state=5)
@@ -68,9 +68,9 @@ def test_momentum(options, sizes):
     assert_equal_alone(pop, result, XOR, XOR_Y, settings, **fit)
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["straight line", "lanes"])
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
-def test_every_activation(row, sizes, rng):
+def test_every_activation_equals_single_nets(row, sizes, rng):
     X, y = rng.normal(size=(11, 3)), rng.normal(size=(11, 2))
     settings = {"hidden_activation": row.name}
     fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
@@ -79,9 +79,9 @@ def test_every_activation(row, sizes, rng):
     assert_equal_alone(pop, result, X, y, settings, nets=(0, 16), **fit)
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["straight line", "lanes"])
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
-def test_every_loss(row, sizes, rng):
+def test_every_loss_equals_single_nets(row, sizes, rng):
     X, y = rng.normal(size=(11, 3)), rng.integers(0, 2, size=(11, 2)).astype(float)
     if row.name == "softmax_cross_entropy":
         y[:, 1] = 1 - y[:, 0]
@@ -96,9 +96,9 @@ def test_every_loss(row, sizes, rng):
     np.testing.assert_allclose(pop.predict(X)[16], pop.net(16).predict(X), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
-def test_batches_in_each_nets_own_order(batch_size, sizes, rng):
+def test_each_net_shuffles_its_batches_by_its_own_seed(batch_size, sizes, rng):
     X, y = rng.normal(size=(33, 3)), rng.normal(size=(33, 1))
     fit = {"epochs": 3, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.01), "schedule": "cosine"}
     pop = Population(sizes, 18, dtype="float64", random_state=2)
@@ -106,9 +106,9 @@ def test_batches_in_each_nets_own_order(batch_size, sizes, rng):
     assert_equal_alone(pop, result, X, y, {}, nets=(0, 17), **fit)
 
 
-@pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 80, 70, 1)], ids=["lanes", "alone"])
+@pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 80, 70, 1)], ids=["lanes", "one by one"])
 @pytest.mark.parametrize("activation", ["tanh", "silu"])
-def test_dropout_masks_are_each_nets_own(activation, sizes, rng):
+def test_each_net_draws_its_own_dropout_masks(activation, sizes, rng):
     X, y = rng.normal(size=(23, 3)), rng.normal(size=(23, 1))
     fit = {"epochs": 3, "batch_size": 9, "optimizer": fastmlp.SGD(0.01)}
     settings = {"dropout": 0.4, "hidden_activation": activation}
@@ -118,7 +118,7 @@ def test_dropout_masks_are_each_nets_own(activation, sizes, rng):
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_own_settings(sizes):
+def test_settings_per_net_equal_single_nets(sizes):
     n = 19
     rates, l2, scale = np.linspace(0.01, 1.0, n), np.linspace(0.0, 0.1, n), np.linspace(0.5, 2.0, n)
     pop = Population(sizes, n, hidden_activation="tanh", l2=l2, init_scale=scale, dtype="float64", random_state=3)
@@ -132,8 +132,8 @@ def test_own_settings(sizes):
     np.testing.assert_array_equal(result.settings["learning_rate"], rates)
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "alone"])
-def test_own_dropout(sizes, rng):
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "one by one"])
+def test_dropout_rate_per_net_equals_single_nets(sizes, rng):
     X, y, rates = rng.normal(size=(8, 2)), rng.normal(size=8), np.linspace(0.0, 0.8, 17)
     pop = Population(sizes, 17, dropout=rates, dtype="float64", random_state=3)
     pop.fit(X, y, epochs=5, optimizer=fastmlp.SGD(0.01), verbose=0)
@@ -142,7 +142,7 @@ def test_own_dropout(sizes, rng):
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
 
 
-def test_distributions_are_drawn_from():
+def test_settings_may_be_scipy_distributions():
     def make(seed):
         pop = Population((2, 2, 1), 400, l2=scipy.stats.uniform(0, 0.1), random_state=seed)
         return pop, pop.fit(XOR, XOR_Y, epochs=1, optimizer=fastmlp.SGD(scipy.stats.loguniform(0.1, 10)), verbose=0)
@@ -155,9 +155,9 @@ def test_distributions_are_drawn_from():
     assert not np.array_equal(make(1)[1].settings["learning_rate"], rates)
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("batch_size", [None, 4])
-def test_own_weights(batch_size, sizes, rng):
+def test_sample_weight_per_net_equals_single_nets(batch_size, sizes, rng):
     X, y, weights = rng.normal(size=(12, 3)), rng.normal(size=12), fastmlp.bootstrap(12, 18)
     fit = {"epochs": 4, "batch_size": batch_size, "optimizer": fastmlp.SGD(0.01)}
     pop = Population(sizes, 18, dtype="float64", random_state=2)
@@ -169,9 +169,9 @@ def test_own_weights(batch_size, sizes, rng):
         assert losses[k] == pytest.approx(net.evaluate(X, y, sample_weight=weights[k])["loss"])
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("own_y", [False, True])
-def test_own_samples(own_y, sizes, rng):
+def test_samples_per_net_equal_single_nets(own_y, sizes, rng):
     X, y = rng.normal(size=(18, 12, 3)), rng.normal(size=(18, 12) if own_y else 12)
     fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.01)}
     pop = Population(sizes, 18, dtype="float64", random_state=2)
@@ -184,9 +184,9 @@ def test_own_samples(own_y, sizes, rng):
         np.testing.assert_allclose(outputs[k], net.predict(X[k]), rtol=1e-10)
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("monitor", [None, "loss", "validation_accuracy", "accuracy"])
-def test_early_stopping(monitor, sizes, rng):
+def test_early_stopping_equals_single_nets(monitor, sizes, rng):
     X, X_new = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
     y, y_new = ((x[:, 0] * x[:, 1] > 0).astype(int) for x in (X, X_new))
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
@@ -207,9 +207,9 @@ def test_early_stopping(monitor, sizes, rng):
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 9, 6, 1), (2, 80, 70, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 9, 6, 1), (2, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("rule", [0.1, "accuracy", "40-20-40", Converged(accuracy=0.75)])
-def test_convergence_is_each_nets_own(rule, sizes):
+def test_each_net_stops_when_it_has_converged(rule, sizes):
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     pop = Population(sizes, 40, **settings, random_state=2)
     result = pop.fit(XOR, XOR_Y, epochs=300, optimizer=fastmlp.Rprop(), converged=rule, verbose=0)
@@ -232,24 +232,24 @@ def test_convergence_is_each_nets_own(rule, sizes):
         assert (history.loss[:-1] > 0.1).all()
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 3), (2, 9, 6, 3)], ids=["straight line", "lanes"])
+@pytest.mark.parametrize("sizes", [(2, 3, 3), (2, 9, 6, 3)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("output, loss", [("softmax", "softmax_cross_entropy"), ("sigmoid", "squared_error")])
 @pytest.mark.parametrize("accuracy", [0.8, 1.0])
-def test_the_largest_of_several_outputs_decides(accuracy, output, loss, sizes, rng):
+def test_converged_accuracy_takes_the_argmax_of_several_outputs(accuracy, output, loss, sizes, rng):
     X, y = rng.normal(size=(5, 2)), np.array([0, 1, 2, 1, 0])
     settings = {"hidden_activation": "tanh", "output_activation": output, "loss": loss}
     pop = Population(sizes, 40, **settings, random_state=2)
     targets = y if output == "softmax" else np.eye(3)[y]
     rule = Converged(accuracy=accuracy)
     result = pop.fit(X, targets, epochs=20, optimizer=fastmlp.Rprop(), converged=rule, verbose=0)
-    right = (pop.predict(X).argmax(axis=2) == y).mean(axis=1)
+    correct = (pop.predict(X).argmax(axis=2) == y).mean(axis=1)
     assert len(set(result.epochs)) > 1, "nets should stop at different times"
     done = result.converged
-    np.testing.assert_allclose(result.accuracy[done], right[done], rtol=1e-6)
+    np.testing.assert_allclose(result.accuracy[done], correct[done], rtol=1e-6)
     np.testing.assert_array_equal(done, result.accuracy >= accuracy - 1e-6)
 
 
-def test_net_is_a_copy_and_best_is_best():
+def test_net_is_a_copy_and_best_has_the_lowest_loss():
     pop = Population((2, 4, 1), 20, l2=0.001, random_state=1)
     result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
     assert result.loss[result.best] == result.loss.min()
@@ -264,7 +264,7 @@ def test_net_is_a_copy_and_best_is_best():
         pop.net(20)
 
 
-def test_fit_continues_and_reset_begins_anew():
+def test_fit_continues_training_and_reset_restores_the_start():
     pop = Population((2, 4, 1), 20, random_state=1)
     start = pop.params.copy()
     first = pop.fit(XOR, XOR_Y, epochs=20, verbose=0)
@@ -273,7 +273,7 @@ def test_fit_continues_and_reset_begins_anew():
     np.testing.assert_array_equal(pop.reset().params, start)
 
 
-def test_folds_leave_out_each_sample_once():
+def test_folds_hold_out_each_sample_once():
     weights = fastmlp.folds(11, 3)
     assert weights.shape == (3, 11)
     assert ((weights == 0).sum(axis=0) == 1).all()
@@ -283,7 +283,7 @@ def test_folds_leave_out_each_sample_once():
     assert (left_out[:, classes == 1].sum(axis=1) == 1).all()
 
 
-def test_cross_validation_in_one_call(rng):
+def test_cross_validation_by_sample_weight_scores_held_out_samples(rng):
     X = rng.normal(size=(60, 2))
     y = (X[:, 0] > 0).astype(int)
     weights = fastmlp.folds(60, 5)
@@ -295,8 +295,8 @@ def test_cross_validation_in_one_call(rng):
         assert scores[k] == pytest.approx((pop.predict_classes(X[out], nets=[k])[0] == y[out]).mean())
 
 
-@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 80, 70, 1)], ids=["lanes", "alone"])
-def test_save_and_load(sizes, tmp_path):
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 80, 70, 1)], ids=["lanes", "one by one"])
+def test_population_round_trips_through_a_file(sizes, tmp_path):
     pop = Population(sizes, 9, l2=np.linspace(0, 0.1, 9), init=fastmlp.Uniform(-2, 2), random_state=1)
     pop.fit(XOR, XOR_Y, epochs=3, verbose=0)
     pop.save(tmp_path / "pop.safetensors")
@@ -308,7 +308,7 @@ def test_save_and_load(sizes, tmp_path):
 
 
 @pytest.mark.parametrize("name, value", [("dropout", 1.0), ("l2", -0.1), ("init_scale", np.nan)])
-def test_loading_settings_out_of_range(name, value, tmp_path):
+def test_loading_settings_out_of_range_raises(name, value, tmp_path):
     path = tmp_path / "pop.safetensors"
     Population((2, 3, 1), 4).save(path)
     with safetensors.safe_open(path, "numpy") as file:
@@ -323,7 +323,7 @@ def test_loading_settings_out_of_range(name, value, tmp_path):
         fastmlp.load(path)
 
 
-def test_copies_are_independent():
+def test_pickled_population_is_independent():
     pop = Population((2, 3, 1), 20, hidden_activation="tanh", random_state=1)
     pop.fit(XOR, XOR_Y, epochs=5, verbose=0)
     twin = pickle.loads(pickle.dumps(pop))
@@ -335,7 +335,7 @@ def test_copies_are_independent():
     assert not twin.predict(XOR).any()
 
 
-def test_ensemble(rng):
+def test_ensemble_predict_averages_the_chosen_nets(rng):
     X = rng.normal(size=(50, 2))
     y = np.sin(X[:, 0])
     pop = Population((2, 5, 1), 12, dtype="float64", random_state=0)
@@ -379,11 +379,11 @@ BAD = [
 
 
 @pytest.mark.parametrize("call, message", BAD)
-def test_bad_input(call, message):
+def test_invalid_arguments_raise(call, message):
     with pytest.raises((ValueError, RuntimeError, IndexError), match=message):
         call(Population((2, 3, 1), 3, random_state=0))
 
 
-def test_a_single_net_refuses_arrays():
+def test_single_net_refuses_settings_per_net():
     with pytest.raises(ValueError, match="is for a Population"):
         MLP((2, 1)).fit(XOR, XOR_Y, optimizer=fastmlp.SGD([0.1, 0.2]))

@@ -1,4 +1,4 @@
-"""What a population's result says, and what it does not claim."""
+"""`PopulationResult`: success rate, best epochs, and their form in files."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random
 
 
 @pytest.mark.parametrize("y", (XOR_Y, XOR_Y * 0.5), ids=["classes", "numbers"])
-def test_no_rule_no_success(y):
-    """Nobody said what success is: there is no rate of it, in no figure and in no sentence."""
+def test_result_without_a_convergence_rule_has_no_success_rate(y):
+    """Without `converged=` there is no definition of success: no attribute and no sentence has a rate."""
     result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR, y, epochs=3, verbose=0)
     assert result.success_rate is None
     assert result.success_interval is None
@@ -24,7 +24,7 @@ def test_no_rule_no_success(y):
     assert "interval" not in text
 
 
-def test_a_rule_gives_a_rate():
+def test_result_with_a_convergence_rule_has_a_success_rate():
     result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR, XOR_Y, epochs=3, converged=1e-9, verbose=0)
     assert result.success_rate == 0.0
     assert result.success_interval[0] == 0.0 < result.success_interval[1]
@@ -32,13 +32,13 @@ def test_a_rule_gives_a_rate():
 
 
 @pytest.fixture
-def watched():
+def fitted():
     pop = Population((2, 2, 1), 20, **SETTINGS)
     return pop, pop.fit(XOR, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
 
 
-def test_best_epoch_counts_from_0_as_a_historys(watched):
-    pop, result = watched
+def test_best_epoch_counts_from_zero_as_in_history(fitted):
+    pop, result = fitted
     net = fastmlp.MLP((2, 2, 1), **SETTINGS | {"random_state": int(pop.seeds[3])})
     history = net.fit(XOR, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
     assert result.best_epoch[3] == history.best_epoch
@@ -46,9 +46,9 @@ def test_best_epoch_counts_from_0_as_a_historys(watched):
     assert (result.best_epoch >= 0).all()
 
 
-def test_files_count_as_they_always_did(watched):
-    """From 1, so that those of earlier versions are understood."""
-    _, result = watched
+def test_saved_best_epoch_counts_from_one_as_in_earlier_versions(fitted):
+    """Best epochs in files count from 1, so that files of earlier versions keep their meaning."""
+    _, result = fitted
     arrays = result.arrays()
     np.testing.assert_array_equal(arrays["best_epoch"], result.best_epoch + 1)
     others = {name: getattr(result, name) for name in ("monitor", "seconds", "interrupted", "judged_by")}
@@ -58,8 +58,8 @@ def test_files_count_as_they_always_did(watched):
     assert PopulationResult.from_arrays(arrays, 20, **others).best_epoch[:4].tolist() == [-1, -1, -1, 0]
 
 
-def test_no_value_was_a_number():
-    """Validation data that overflow: no epoch was the best, and what was reached is kept."""
+def test_overflowing_validation_data_give_no_best_epoch():
+    """Validation data whose loss overflows: no epoch is the best, and the last parameters stay."""
     pop = Population((2, 3, 1), 20, hidden_activation="identity", random_state=0, device="cpu")
     far = np.full((2, 2), 3e38, np.float32)
     result = pop.fit(XOR, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)

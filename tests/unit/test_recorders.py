@@ -1,4 +1,4 @@
-"""Callbacks that record: which epochs, what they keep, what it costs nobody else."""
+"""Recorder callbacks: `Snapshots` of parameters, and `LayerRecorder` of activations and gradients."""
 
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ def run(recorder, epochs):
 
 
 @pytest.mark.parametrize("epochs", [1, 7, 8, 9, 100, 1001])
-def test_records_stay_few_and_even(epochs):
+def test_snapshots_stay_few_and_evenly_spaced(epochs):
     snapshots = run(fastmlp.Snapshots(most=8), epochs)
     assert min(epochs, 4) <= len(snapshots.epochs) <= 8
     assert snapshots.epochs[0] == 0
@@ -29,7 +29,7 @@ def test_records_stay_few_and_even(epochs):
     assert epochs - 1 - snapshots.epochs[-1] < max(1, np.diff(snapshots.epochs).max(initial=1))
 
 
-def test_training_is_the_same_with_recorders():
+def test_recorders_change_no_bit_of_training():
     plain, watched = (fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0) for _ in range(2))
     plain.fit(XOR, TARGETS, epochs=20, callbacks=[lambda *_: None])
     snapshots, layers = fastmlp.Snapshots(), fastmlp.LayerRecorder(XOR, TARGETS)
@@ -39,7 +39,7 @@ def test_training_is_the_same_with_recorders():
     assert snapshots.net is layers.net is watched
 
 
-def test_a_second_fit_forgets_the_first():
+def test_second_fit_clears_the_snapshots():
     snapshots, net = fastmlp.Snapshots(), fastmlp.MLP((2, 1), random_state=0)
     net.fit(XOR, TARGETS, epochs=9, callbacks=[snapshots])
     history = net.fit(XOR, TARGETS, epochs=3, callbacks=[snapshots])
@@ -47,8 +47,8 @@ def test_a_second_fit_forgets_the_first():
     assert snapshots.history is history
 
 
-def test_frames_share_plateau_and_change():
-    """Nothing happens in 90 of 100 epochs, everything in ten: half of the frames are there, half are spread."""
+def test_frames_cover_plateaus_and_changes_evenly():
+    """Parameters change in ten of 100 epochs only: half of the frames are in these ten, half are spread evenly."""
     snapshots = fastmlp.Snapshots()
     snapshots.epochs = list(range(100))
     snapshots._records = [np.array([float(np.clip(epoch - 50, 0, 10))]) for epoch in range(100)]
@@ -59,7 +59,7 @@ def test_frames_share_plateau_and_change():
     assert max(np.diff(frames)) < 15
 
 
-def test_layers_by_hand():
+def test_layer_recorder_worked_by_hand():
     """Sigmoid units that saturate, on the four patterns: z is 8 * (sum of inputs - 0.5) and 8 * (sum - 1.5)."""
     spread, flat = activity(xor_net(SOLVED), XOR)
     a = 1 / (1 + np.exp(-8.0 * np.array([[-0.5, -1.5], [0.5, -0.5], [0.5, -0.5], [1.5, 0.5]])))
@@ -75,7 +75,7 @@ def test_layers_by_hand():
 
 
 @pytest.mark.parametrize("name", [row.name for row in ACTIVATIONS if row.hidden])
-def test_every_activation_is_steep_somewhere(name, rng):
+def test_every_activation_saturates_only_at_large_inputs(name, rng):
     net = fastmlp.MLP((3, 50, 2), hidden_activation=name, loss="softmax_cross_entropy", random_state=0)
     X = rng.normal(size=(200, 3))
     spread, flat = activity(net, X)
@@ -86,13 +86,13 @@ def test_every_activation_is_steep_somewhere(name, rng):
         assert activity(net, X)[1][0] > 0.9
 
 
-def test_dead_units_are_flat(rng):
+def test_dead_units_count_as_saturated(rng):
     net = fastmlp.MLP((2, 4, 1), random_state=0)
     net.biases[0][:] = -100.0
     assert activity(net, rng.normal(size=(10, 2)))[1].tolist() == [1.0]
 
 
-def test_mistakes():
+def test_invalid_use_raises():
     with pytest.raises(ValueError, match="most must be a whole number of at least 2"):
         fastmlp.Snapshots(most=1)
     with pytest.raises(ValueError, match=r"Nothing was recorded: give the LayerRecorder to fit"):

@@ -1,4 +1,4 @@
-"""The page: well-formed, complete, nothing from elsewhere, and names that look like HTML stay text."""
+"""The benchmark's HTML page: well-formed, self-contained, with names escaped."""
 
 import re
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ from fastmlp.benchmarks import results as bench_results
 
 
 class Checker(HTMLParser):
-    """Every element is closed; collects text, links and identifiers."""
+    """A parser that asserts closed elements, and collects text, links and identifiers."""
 
     def __init__(self):
         super().__init__()
@@ -51,8 +51,8 @@ def test_page_without_curves():
     assert "Scaling" not in text
 
 
-def test_points_of_curves_lose_as_visibly_as_works():
-    """Among the losses, after the works; and each with its figures beside the picture."""
+def test_losses_at_curve_points_are_listed_with_other_losses():
+    """Losses at curve points follow those of single cases, and the curve's table has their figures."""
     points = [
         result(
             f"p{x}",
@@ -74,8 +74,8 @@ def test_points_of_curves_lose_as_visibly_as_works():
     assert "2,048 step 2 s 1 s JAX 0.50 x 500 ms 4.00 x" in re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page))
 
 
-def test_compiling_of_ours_has_two_figures():
-    """With nothing on the disk and then; files of before that was measured have one."""
+def test_compile_time_of_fastmlp_has_two_figures():
+    """Without and with kernels on disk; files from earlier versions have one figure."""
     rows = row("fastmlp", [1.0], "ours", compile_seconds=19.4), row("jax", [2.0])
     found = re.sub("<[^>]*>", "|", bench_page.page(results(result("x", *rows))))
     assert "|19.4 s, then 500 ms|" in found
@@ -83,21 +83,21 @@ def test_compiling_of_ours_has_two_figures():
     assert "|19.4 s, then" not in bench_page.page(results(result("x", row("fastmlp", [1.0], "ours"))))
 
 
-def test_names_stay_text():
+def test_names_with_markup_are_escaped():
     odd = result("odd", row("fastmlp", [1.0], "ours"), row("<b>jax", [2.0]), title="a < b & c")
     text = checked(bench_page.page(results(odd)))
     assert "a < b & c" in text
     assert "<b>jax" in text
 
 
-def test_nothing_measured_yet():
+def test_page_without_measurements_is_valid():
     nobody = result("x", row("fastmlp", [], "ours", status="failed", reason="it broke"))
     text = checked(bench_page.page(results(nobody)))
     assert "failed (it broke)" in text
     checked(bench_page.page(results()))
 
 
-def test_written_beside_the_results(tmp_path):
+def test_page_and_markdown_are_written_beside_the_results(tmp_path):
     written = bench_page.write(example(), tmp_path / "x.json")
     assert [path.name for path in written] == ["x.html", "x.md"]
     assert written[0].read_text(encoding="utf-8") == bench_page.page(example())

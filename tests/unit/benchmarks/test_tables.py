@@ -1,4 +1,4 @@
-"""Results as lines and Markdown."""
+"""Benchmark results as text lines and Markdown tables."""
 
 from bench_example import example, result, results, row
 
@@ -28,7 +28,7 @@ def test_ratios_have_few_digits():
     ]
 
 
-def test_one_line_tells_what_went_wrong():
+def test_one_line_names_wrong_competitors():
     won, lost = example()["results"]
     line = bench_tables.one_line(won)
     assert "fastmlp 1 us per step; the best peer, JAX tuned, takes 2.00 times as long" in line
@@ -37,7 +37,7 @@ def test_one_line_tells_what_went_wrong():
     assert bench_tables.one_line(result("x", row("numpy", [1.0]))) == "fastmlp has no figure; best peer NumPy 1 s"
 
 
-def test_markdown_marks_the_winner():
+def test_markdown_marks_the_fastest():
     text = bench_tables.markdown(example())
     assert text.count("\n\n**") == 1, "a table per group"
     assert "| title of won | step | 800 ns | **1 us** | 2.2 us | 2.00 x | 1.25 x |" in text
@@ -46,7 +46,7 @@ def test_markdown_marks_the_winner():
     assert columns == {8, 6}
 
 
-def test_summary_lists_losses_and_missing_contestants():
+def test_summary_lists_losses_and_missing_competitors():
     found = "\n".join(bench_tables.summary(example()))
     assert "A peer is faster at: title of lost" in found
     curve = {"name": "a curve", "axis": "nets", "x": 1000}
@@ -57,7 +57,7 @@ def test_summary_lists_losses_and_missing_contestants():
     assert "WARNING: title of won: PyTorch eager wrong" in found
 
 
-def test_warnings():
+def test_warnings_of_busy_or_slow_machines():
     busy = result("x", row("fastmlp", [1.0], "ours"), others_busy=0.4)
     (first,) = bench_tables.warnings_of(results(busy, result("y")))
     assert first.startswith("Other programs were running: at 1 of 2 works they took up to 40%")
@@ -71,7 +71,7 @@ def test_warnings():
     assert bench_tables.warnings_of(results(result("y"))) == []
 
 
-def test_a_quick_run_says_so_and_names_no_products_it_does_not_know():
+def test_summary_of_a_quick_run_says_so():
     quick = results(result("x", row("numpy", [1.0])), options={"device": "cpu", "quick": True, "rounds": 3})
     quick["results"][0]["rows"][0]["products"] = ""
     text = "\n".join(bench_tables.summary(quick))
@@ -80,6 +80,6 @@ def test_a_quick_run_says_so_and_names_no_products_it_does_not_know():
     assert "products by" not in text
 
 
-def test_headline():
+def test_headline_has_ratios_per_group():
     assert bench_tables.headline(example()) == [("xor", 1, 2.0, 2.0, 2.0), ("predict", 1, 0.25, 0.25, 0.25)]
     assert "| Prediction | 1 | 0.25 x |" in bench_tables.headline_markdown(example())

@@ -1,4 +1,4 @@
-"""fastmlp.commands.train: what `fastmlp train` leaves behind, whichever way it ends."""
+"""`fastmlp train`: output files and messages after success, Ctrl-C and divergence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def table(tmp_path, rng):
 
 @pytest.fixture
 def train(table, tmp_path):
-    """Runs the command on the table; the net is m.safetensors beside it."""
+    """A function that runs the command on the table, with m.safetensors beside it as output."""
 
     def run(*options):
         arguments = ["train", str(table), "--target", "price", "--output", str(tmp_path / "m.safetensors"), *QUICK]
@@ -42,7 +42,7 @@ def train(table, tmp_path):
 
 @pytest.fixture
 def ctrl_c_after(monkeypatch):
-    """ctrl_c_after(n): SIGINT comes when the n-th epoch of a fit is shown, as from a terminal."""
+    """ctrl_c_after(n) raises SIGINT when the progress of a fit shows epoch n, as from a terminal."""
     from fastmlp.training.fit_loop import Progress
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -72,7 +72,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("validation", [0, 0.2])
-def test_ctrl_c_leaves_the_output_and_keeps_what_was_reached(train, tmp_path, ctrl_c_after, validation):
+def test_ctrl_c_leaves_the_output_and_saves_the_unfinished_net(train, tmp_path, ctrl_c_after, validation):
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     ctrl_c_after(3)
@@ -103,7 +103,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(train, tmp_path, ctrl_c_af
 
 
 @pytest.mark.parametrize("where", ["read_table", "measure_parts", "make_net"])
-def test_ctrl_c_at_any_other_time(train, tmp_path, monkeypatch, where):
+def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, where):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -116,8 +116,8 @@ def test_ctrl_c_at_any_other_time(train, tmp_path, monkeypatch, where):
     assert set(files(tmp_path)) - set(before) == ({"m.safetensors"} if saved else set())
 
 
-def test_a_second_ctrl_c_while_the_first_one_saves(train, tmp_path, monkeypatch, ctrl_c_after):
-    """No broken file, neither in the output's place nor in that of what was reached."""
+def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monkeypatch, ctrl_c_after):
+    """Neither the output nor the file of the unfinished net may be broken."""
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     ctrl_c_after(3)
@@ -133,8 +133,8 @@ def test_a_second_ctrl_c_while_the_first_one_saves(train, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("validation", [0, 0.2])
-def test_divergence_is_a_failure_that_leaves_the_output(train, tmp_path, validation):
-    """Exit status 1, a remedy in the command's own options, and what was reached beside the output."""
+def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validation):
+    """The message suggests options of the command, and the unfinished net is saved beside the output."""
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     settings = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 30, "--hidden", "64,64")
@@ -149,8 +149,8 @@ def test_divergence_is_a_failure_that_leaves_the_output(train, tmp_path, validat
     assert after == before
 
 
-def test_a_divergence_after_some_epochs_keeps_what_they_reached(tmp_path):
-    """The sentence names the file; the history says how it ended."""
+def test_divergence_after_some_epochs_saves_the_unfinished_net(tmp_path):
+    """The message names the file, and the history states the divergence."""
     net = fastmlp.MLP((2, 1), random_state=0)
     history = net.fit(np.eye(2), [0, 1], epochs=3)
     history.stopped_by = "divergence"
@@ -163,25 +163,25 @@ def test_a_divergence_after_some_epochs_keeps_what_they_reached(tmp_path):
         train_job.leave_unfinished(net, history, settings, output)
 
 
-def test_clipping_is_an_option(train, tmp_path):
+def test_clip_norm_option_reaches_the_optimizer(train, tmp_path):
     result = train("--optimizer", "sgd", "--learning-rate", 30, "--clip-norm", 0.01, "--epochs", 5)
     assert result.exit_code == 0, result.output
     assert "clip_norm=0.01" in fastmlp.load(tmp_path / "m.safetensors").history.settings["optimizer"]
 
 
-def test_an_earlier_net_is_replaced_in_words(train, tmp_path):
+def test_replacing_an_earlier_net_is_announced(train, tmp_path):
     first = train("--epochs", 2)
     assert "replaced" not in first.stdout
     second = train("--epochs", 3)
     assert second.exit_code == 0
-    kept = fastmlp.load(tmp_path / "m.safetensors")
-    assert kept.history.epochs == 3
+    saved = fastmlp.load(tmp_path / "m.safetensors")
+    assert saved.history.epochs == 3
     for words in ("holds a net of 'price' (validation loss", "it will be replaced when this training is done"):
         assert words in second.stdout
     assert "in place of the net that was there" in second.stdout
 
 
-def test_what_is_no_net_is_not_replaced(train, tmp_path):
+def test_output_that_is_no_net_is_not_replaced(train, tmp_path):
     model = tmp_path / "m.safetensors"
     model.write_text("a thesis")
     result = train("--epochs", 2)
@@ -192,7 +192,7 @@ def test_what_is_no_net_is_not_replaced(train, tmp_path):
     assert train("--epochs", 2).exit_code == 0
 
 
-def test_earlier_nets_without_a_table_or_history(tmp_path):
+def test_description_of_earlier_nets_without_a_history(tmp_path):
     path = tmp_path / "net.safetensors"
     assert describe_earlier_net(path) == ""
     fastmlp.MLP((2, 1)).save(path)
@@ -201,15 +201,15 @@ def test_earlier_nets_without_a_table_or_history(tmp_path):
     assert describe_earlier_net(path) == f"{str(path)!r} holds a net"
 
 
-def test_where_and_how_much_is_said_in_few_words(train):
-    """Why there is no GPU belongs to `fastmlp devices`; numbers have their nouns in the singular where they are one."""
+def test_train_prints_rows_features_and_device(train):
+    """The output does not explain a missing GPU, and nouns after 1 are in the singular."""
     result = train("--epochs", 1, "--keep", "size")
     assert "160 rows, 1 feature, on the CPU\n" in result.stdout
     assert "Trained 1 epoch in" in result.stdout
     assert "CuPy" not in result.stdout
 
 
-def test_columns_can_be_dropped_and_kept(train, tmp_path):
+def test_drop_and_keep_options_select_columns(train, tmp_path):
     names = lambda: fastmlp.load(tmp_path / "m.safetensors").preprocessing.feature_names
     assert train("--epochs", 1, "--drop", "age", "--drop", "id").exit_code == 0
     assert names() == ["size"]
@@ -217,7 +217,7 @@ def test_columns_can_be_dropped_and_kept(train, tmp_path):
     assert names() == ["age"]
 
 
-def test_an_id_is_no_feature_and_labels_predictions(train, table, tmp_path):
+def test_id_columns_are_no_features_and_label_predictions(train, table, tmp_path):
     assert train("--epochs", 1, "--id", "id").exit_code == 0
     model = str(tmp_path / "m.safetensors")
     preprocessing = fastmlp.load(model).preprocessing
@@ -228,12 +228,12 @@ def test_an_id_is_no_feature_and_labels_predictions(train, table, tmp_path):
     assert lines[8].startswith("00007,"), "an id is text: its zeros stay"
     assert predict("--id", "age")[0] == "age,prediction"
     ages = pd.read_csv(table, dtype=str)["age"].tolist()
-    assert [line.split(",")[0] for line in predict("--id", "age")[1:]] == ages, "to the last digit"
+    assert [line.split(",")[0] for line in predict("--id", "age")[1:]] == ages, "ids are printed to the last digit"
     assert predict("--id", "price", "--id", "id")[0] == "price,id,prediction"
 
 
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
-def test_ids_that_are_not_there(train, table, tmp_path):
+def test_missing_id_columns_warn_or_fail(train, table, tmp_path):
     assert train("--epochs", 1, "--id", "id").exit_code == 0
     model, other = str(tmp_path / "m.safetensors"), tmp_path / "other.csv"
     pd.read_csv(table).drop(columns="id").to_csv(other, index=False)
@@ -250,7 +250,7 @@ def test_ids_that_are_not_there(train, table, tmp_path):
 
 
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
-def test_what_training_has_not_seen_is_said_at_prediction(train, table, tmp_path):
+def test_prediction_warns_of_values_unseen_in_training(train, table, tmp_path):
     assert train("--epochs", 1).exit_code == 0
     other = tmp_path / "other.csv"
     pd.read_csv(table).assign(age=np.nan).to_csv(other, index=False)
@@ -261,7 +261,7 @@ def test_what_training_has_not_seen_is_said_at_prediction(train, table, tmp_path
     assert "Test part: Column 'age' is missing in" in result.stdout
 
 
-def test_summaries():
+def test_summary_states_epochs_time_and_final_figures():
     history = History()
     history.loss, history.stopped_by, history.seconds = np.array([3.0, 1.0, 2.0]), "epochs", 1.25
     assert summary(history) == "Trained 3 epochs in 1.2 s: training loss 2 in epoch 3."
@@ -277,7 +277,7 @@ def test_summaries():
     assert final_figures(history) == ""
 
 
-def test_a_summary_tells_compiling_apart():
+def test_summary_separates_compile_time():
     history = History()
     history.loss, history.seconds, history.compile_seconds = np.ones(80), 13.7, 12.1
     assert summary(history).startswith(
@@ -285,8 +285,8 @@ def test_a_summary_tells_compiling_apart():
     )
 
 
-def test_one_bad_cell_makes_no_categories(table, train):
-    """Wherever the split puts its row, also in the validation part alone."""
+def test_few_bad_cells_do_not_make_a_column_categorical(table, train):
+    """For any split, also if the bad cells are in the validation part only."""
     rows = pd.read_csv(table, dtype={"id": str}).astype(object)
     rows["rooms"] = (np.arange(200) % 7).astype(object)
     rows.loc[[3, 5], "rooms"] = "unknown"

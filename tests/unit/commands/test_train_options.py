@@ -1,4 +1,4 @@
-"""fastmlp.commands.train_options: the options of `fastmlp train`. What it does with them is in test_train_job.py."""
+"""Options of `fastmlp train`: their defaults and help. Their effects are tested in test_train.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastmlp.commands.train import TrainSettings
 from fastmlp.commands.train_options import train
 
 
-def test_defaults_are_those_of_the_settings():
+def test_defaults_of_options_equal_train_settings():
     options = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
     as_text = {"hidden": "256,256", "ids": [], "drop": [], "keep": []}
     for field in fields(TrainSettings):
@@ -21,7 +21,7 @@ def test_defaults_are_those_of_the_settings():
             assert default == as_text.get(field.name, field.default), field.name
 
 
-def test_help_names_every_option_and_what_an_interruption_leaves():
+def test_help_names_every_option_and_the_interrupted_file():
     result = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "160", "TERMINAL_WIDTH": "160"})
     assert result.exit_code == 0
     words = " ".join(result.stdout.split())
@@ -30,8 +30,8 @@ def test_help_names_every_option_and_what_an_interruption_leaves():
     assert "class" not in words.split("--hidden")[1].split("--activation")[0], "no Python types"
 
 
-def test_arguments_list_their_choices():
-    """As text, since a parser takes their type's place in the help of some versions of Typer."""
+def test_help_lists_choices_of_arguments():
+    """Choices are in the help text, since some versions of Typer show a parser's name instead."""
     from fastmlp.commands.cli import BenchGroup, Experiment
 
     for command, choices in (("reproduce", Experiment), ("bench", BenchGroup)):

@@ -1,4 +1,4 @@
-"""Training and compiling, told apart."""
+"""Stopwatch: training time and compile time, measured separately."""
 
 import pytest
 
@@ -17,12 +17,12 @@ from fastmlp.kernels.jit.compile_time import add_wait
         (2.0, 0.0, "2 s"),
     ],
 )
-def test_told_time(seconds, compiling, text):
+def test_time_is_formatted_with_compile_time(seconds, compiling, text):
     assert format_time(seconds, compiling) == text
     assert is_compile_time_worth_showing(compiling, seconds) == ("after" in text)
 
 
-def test_a_stopwatch_counts_what_this_thread_waits_for_after_it_was_made():
+def test_stopwatch_counts_compile_time_after_its_start():
     add_wait(1.0)
     watch = Stopwatch()
     assert watch.read()[1] == 0.0
@@ -36,7 +36,7 @@ XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 
 
 def cold(monkeypatch):
-    """Kernels that take 40 s to compile, as it seems: the clock is put forward when a fit asks for a team."""
+    """Pretend that kernels take 40 s to compile: the clock is advanced when a fit borrows a thread team."""
     from fastmlp.console import stopwatch
     from fastmlp.execution import buffer_cache
 
@@ -53,7 +53,7 @@ def cold(monkeypatch):
     monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: clock() + ahead[0])
 
 
-def test_a_cold_fit_tells_both_and_a_warm_one_only_training(monkeypatch):
+def test_history_separates_compile_time_of_a_cold_fit(monkeypatch):
     net = fastmlp.MLP((2, 3, 1), random_state=0)
     net.fit(*XOR, epochs=3)
     warm = net.fit(*XOR, epochs=3)
@@ -68,7 +68,7 @@ def test_a_cold_fit_tells_both_and_a_warm_one_only_training(monkeypatch):
 
 
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 100, 1)], ids=["in lanes", "one by one"])
-def test_so_does_a_population(sizes, monkeypatch):
+def test_population_result_separates_compile_time_of_a_cold_fit(sizes, monkeypatch):
     nets = fastmlp.Population(sizes, 2, loss="binary_cross_entropy", random_state=0)
     nets.fit(*XOR, epochs=3)
     warm = nets.fit(*XOR, epochs=3)

@@ -1,4 +1,4 @@
-"""Who sees what is shown."""
+"""Viewers: whether progress is shown on a terminal, in a notebook, or not at all."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ class ZMQInteractiveShell:
 
 
 class Shell(ZMQInteractiveShell):
-    """As some hosts of notebooks have it."""
+    """A subclass of the notebook shell, as some notebook hosts have."""
 
 
 class TerminalInteractiveShell:
@@ -39,14 +39,14 @@ def in_shell(patch, shell, stream):
         (Shell(), io.StringIO(), NOTEBOOK),
     ],
 )
-def test_who_watches(shell, stream, expected, monkeypatch):
+def test_viewer_follows_from_shell_and_stream(shell, stream, expected, monkeypatch):
     with monkeypatch.context() as patch:
         in_shell(patch, shell, stream)
         found = watcher()
     assert found == expected
 
 
-def test_a_text_in_a_notebook_is_one_output_that_changes(monkeypatch):
+def test_notebook_text_updates_one_output(monkeypatch):
     shown, shell = [], ZMQInteractiveShell()
     with monkeypatch.context() as patch:
         in_shell(patch, shell, io.StringIO())

@@ -1,4 +1,4 @@
-"""The border: what is accepted and becomes one memory layout, and the sentence for what is not."""
+"""Validation of arrays: accepted inputs become one memory layout, others raise a readable error."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from fastmlp.data import validation as border
+from fastmlp.data import validation
 from fastmlp.data.population_data import validated_population_samples
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.network.spec import Network
@@ -20,11 +20,11 @@ def network(k=1, loss="squared_error", output=None, label_smoothing=0.0):
 
 
 def features(X, dtype=np.float32, n_features=3):
-    return border.as_features(X, n_features, np.dtype(dtype))
+    return validation.as_features(X, n_features, np.dtype(dtype))
 
 
 def targets(y, net, n=N, dtype=np.float32):
-    return border.as_targets(y, net, np.dtype(dtype), n)
+    return validation.as_targets(y, net, np.dtype(dtype), n)
 
 
 # ---- features
@@ -47,7 +47,7 @@ def mapped(folder):
 
 
 class DLPackOnly:
-    """A tensor of a library that knows nothing of NumPy."""
+    """A tensor that supports DLPack but not NumPy's protocols."""
 
     def __init__(self, array):
         self._array = array
@@ -84,7 +84,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 @pytest.mark.parametrize("make", ACCEPTED.values(), ids=ACCEPTED)
-def test_accepted_features(make, dtype, tmp_path):
+def test_accepted_kinds_of_features_become_c_contiguous_arrays(make, dtype, tmp_path):
     given = make(tmp_path)
     array = features(given, dtype)
     np.testing.assert_array_equal(array, VALUES)
@@ -97,34 +97,36 @@ def test_accepted_features(make, dtype, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", (np.int8, np.uint8, np.int32, np.int64, np.uint64, bool))
-def test_whole_numbers(dtype):
+def test_integer_features_are_converted(dtype):
     X = np.array([[0, 1, 1], [1, 0, 1]], dtype)
     np.testing.assert_array_equal(features(X), X)
 
 
-def test_no_copy_where_none_is_needed():
+def test_suitable_features_are_not_copied():
     X = VALUES.astype(np.float32)
     assert np.shares_memory(features(X), X)
 
 
-def test_one_feature_may_be_a_vector():
+def test_one_dimensional_X_is_accepted_for_one_feature():
     assert features([1, 2, 3], n_features=1).shape == (3, 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n_samples", [100, 9000, 40_000])  # BLAS, NumPy and a kernel look at these
-def test_one_bad_number_among_many(n_samples, dtype):
+@pytest.mark.parametrize("n_samples", [100, 9000, 40_000])  # sizes checked by BLAS, by NumPy and by a kernel
+def test_one_non_finite_value_is_located(n_samples, dtype):
     X = np.full((n_samples, 3), 1e20, dtype)
-    assert border.as_features(X, 3, np.dtype(dtype)) is X, "although sums of squares overflow"
+    assert validation.as_features(X, 3, np.dtype(dtype)) is X, (
+        "finite values must not be copied or refused, although sums of squares overflow"
+    )
     for bad in (np.nan, np.inf, -np.inf):
         X[n_samples // 2, 1] = bad
         message = rf"1 of its {X.size:,} values is NaN or infinite, the first at \({n_samples // 2}, 1\)"
         with pytest.raises(ValueError, match=message):
-            border.as_features(X, 3, np.dtype(dtype))
+            validation.as_features(X, 3, np.dtype(dtype))
 
 
-def test_huge_but_finite():
-    """The sum overflows; no value is at fault."""
+def test_finite_values_with_an_overflowing_sum_are_accepted():
+    """The sum overflows, although every value is finite."""
     X = np.full((4, 3), 3e38, np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -165,7 +167,7 @@ NOT_FEATURES = [
 
 
 @pytest.mark.parametrize("values, message", [row[1:] for row in NOT_FEATURES], ids=[row[0] for row in NOT_FEATURES])
-def test_bad_features(values, message):
+def test_invalid_features_raise(values, message):
     with pytest.raises(ValueError, match=message):
         features(values)
 
@@ -173,7 +175,7 @@ def test_bad_features(values, message):
 # ---- targets
 
 
-def test_class_numbers_become_one_hot():
+def test_class_indices_become_one_hot():
     net = network(3, "softmax_cross_entropy")
     expected = np.eye(3)[[0, 2, 1, 1, 0, 2]]
     for y in ([0, 2, 1, 1, 0, 2], [[0], [2], [1], [1], [0], [2]], np.array([0, 2, 1, 1, 0, 2], np.float32)):
@@ -185,11 +187,11 @@ def test_class_numbers_become_one_hot():
     "output, low, high",
     [("tanh", -1, 1), ("sigmoid", 0, 1), ("symmetric_sigmoid", -0.5, 0.5), ("identity", 0, 1), ("relu", 0, 1)],
 )
-def test_class_numbers_in_the_range_of_the_output(output, low, high):
+def test_one_hot_values_follow_the_range_of_the_output(output, low, high):
     np.testing.assert_array_equal(targets([1, 0], network(2, output=output), 2), [[low, high], [high, low]])
 
 
-def test_one_output():
+def test_targets_of_one_output_become_a_column():
     y = np.arange(N) / 8
     for given in (y, y[:, None], y.tolist()):
         np.testing.assert_array_equal(targets(given, network()), y[:, None])
@@ -236,7 +238,7 @@ NOT_TARGETS = [
 
 
 @pytest.mark.parametrize("which, y, message", [row[1:] for row in NOT_TARGETS], ids=[row[0] for row in NOT_TARGETS])
-def test_bad_targets(which, y, message):
+def test_invalid_targets_raise(which, y, message):
     loss, k = which
     with pytest.raises(ValueError, match=message):
         targets(y, network(k, loss))
@@ -258,14 +260,14 @@ def test_bad_targets(which, y, message):
         ("poisson", None, [[0, 1], [1, 0]], METRIC_NONE),
     ],
 )
-def test_metric(loss, output, y, metric):
+def test_metric_follows_from_loss_output_and_targets(loss, output, y, metric):
     net = network(2, loss, output)
-    assert border.metric_of(targets(y, net, 2), net) == metric
+    assert validation.metric_of(targets(y, net, 2), net) == metric
 
 
-def test_metric_of_one_output():
+def test_metric_of_one_output_is_a_threshold():
     net = network(1, "binary_cross_entropy")
-    assert border.metric_of(targets([0, 1], net, 2), net) == METRIC_THRESHOLD
+    assert validation.metric_of(targets([0, 1], net, 2), net) == METRIC_THRESHOLD
 
 
 # ---- weights
@@ -274,50 +276,50 @@ def test_metric_of_one_output():
 def weights(sample_weight=None, class_weight=None, y=(0, 1, 2, 0, 0, 0), loss="softmax_cross_entropy", k=3):
     net = network(k, loss)
     coded = targets(np.array(y), net)
-    metric = border.metric_of(coded, net)
-    return border.as_weights(sample_weight, class_weight, coded, net, metric, np.dtype(np.float64))
+    metric = validation.metric_of(coded, net)
+    return validation.as_weights(sample_weight, class_weight, coded, net, metric, np.dtype(np.float64))
 
 
-def test_masked_entries_are_refused():
+def test_masked_entries_raise():
     masked = np.ma.masked_array(np.ones((3, 2)), mask=[[0, 1], [0, 0], [0, 0]])
     with pytest.raises(ValueError, match="X has masked entries"):
-        border.as_numbers(masked, "X")
+        validation.as_numbers(masked, "X")
 
 
-def test_equal_weights_are_none():
+def test_equal_weights_are_dropped():
     assert weights().size == 0
     assert weights([2.0] * N).size == 0
 
 
-def test_sample_weight_is_brought_to_mean_one():
+def test_sample_weight_is_scaled_to_mean_one():
     np.testing.assert_allclose(weights([1, 2, 3, 0, 0, 0]), [1, 2, 3, 0, 0, 0])
     np.testing.assert_allclose(weights([10, 20, 30, 0, 0, 0]), [1, 2, 3, 0, 0, 0])
 
 
-def test_class_weight():
+def test_balanced_and_given_class_weights_are_scaled_to_mean_one():
     """Balanced is n / (classes present * count): 6/(3*4) = 0.5 for class 0, 2 for the others; the mean is 1."""
     np.testing.assert_allclose(weights(class_weight="balanced"), [0.5, 2, 2, 0.5, 0.5, 0.5])
     np.testing.assert_allclose(weights(class_weight={0: 1, 1: 5, 2: 1}), np.array([1, 5, 1, 1, 1, 1]) * 6 / 10)
     np.testing.assert_allclose(weights(class_weight={1: 5}), weights(class_weight={0: 1, 1: 5, 2: 1}))
 
 
-def test_class_weight_of_two_classes_with_one_output():
+def test_balanced_class_weight_of_one_output():
     found = weights(class_weight="balanced", y=(0, 1, 0, 0, 0, 1), loss="binary_cross_entropy", k=1)
     np.testing.assert_allclose(found, [0.75, 1.5, 0.75, 0.75, 0.75, 1.5])
 
 
-def test_class_weight_where_a_class_is_absent():
+def test_balanced_class_weight_ignores_absent_classes():
     found = weights(class_weight="balanced", y=(0, 1, 0, 0, 0, 0))
     np.testing.assert_allclose(found, [0.6, 3, 0.6, 0.6, 0.6, 0.6])
 
 
-def test_class_weight_of_the_only_class_present():
-    """One output, every target 1: it is class 1 that has a weight, not class 0."""
+def test_zero_weight_of_the_only_class_raises():
+    """One output and every target 1: the weight of class 1 counts, not that of class 0."""
     with pytest.raises(ValueError, match="Every sample has weight 0"):
         weights(class_weight={1: 0.0}, y=(1,) * N, loss="binary_cross_entropy", k=1)
 
 
-def test_both_weights_multiply():
+def test_sample_and_class_weights_multiply():
     found = weights([2, 1, 1, 1, 1, 0], {0: 1, 1: 3, 2: 0})
     np.testing.assert_allclose(found, np.array([2, 3, 0, 1, 1, 0]) * 6 / 7)
 
@@ -340,7 +342,7 @@ NOT_WEIGHTS = [
 
 
 @pytest.mark.parametrize("settings, message", NOT_WEIGHTS, ids=[str(row[0])[:40] for row in NOT_WEIGHTS])
-def test_bad_weights(settings, message):
+def test_invalid_weights_raise(settings, message):
     with pytest.raises(ValueError, match=message):
         weights(**settings)
 
@@ -348,47 +350,47 @@ def test_bad_weights(settings, message):
 # ---- label smoothing and parts
 
 
-def test_label_smoothing():
+def test_label_smoothing_mixes_targets_with_the_uniform_distribution():
     net = network(4, "softmax_cross_entropy", label_smoothing=0.2)
-    made = border.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float64))
+    made = validation.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float64))
     np.testing.assert_allclose(made.Y.reshape(2, 4), [[0.05, 0.85, 0.05, 0.05], [0.05, 0.05, 0.05, 0.85]])
-    single = border.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float32))
+    single = validation.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float32))
     assert single.Y.dtype == np.float32
 
 
-def test_take():
+def test_select_rows_rescales_weights_to_mean_one():
     net = network(1)
-    data = border.validated_samples(VALUES, np.arange(N) / 8, net, np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
-    part = border.select_rows(data, np.array([5, 1, 2]))
+    data = validation.validated_samples(VALUES, np.arange(N) / 8, net, np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
+    part = validation.select_rows(data, np.array([5, 1, 2]))
     assert part.n_samples == 3
     np.testing.assert_array_equal(part.X.reshape(3, 3), VALUES[[5, 1, 2]])
     np.testing.assert_array_equal(part.Y, np.array([5, 1, 2]) / 8)
     np.testing.assert_allclose(part.weight, np.array([0, 2, 3]) * 3 / 5)
 
 
-def test_take_of_weightless_samples():
-    data = border.validated_samples(VALUES, np.arange(N) / 8, network(1), np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
+def test_select_rows_of_zero_weight_raises():
+    data = validation.validated_samples(VALUES, np.arange(N) / 8, network(1), np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
     with pytest.raises(ValueError, match="weight"):
-        border.select_rows(data, np.array([3, 4]))
+        validation.select_rows(data, np.array([3, 4]))
 
 
-def test_data_is_flat_and_described():
+def test_samples_are_flat_arrays_with_flags():
     net = network(3, "softmax_cross_entropy")
-    data = border.validated_samples(VALUES, [0, 1, 2, 0, 1, 2], net, np.dtype(np.float32))
+    data = validation.validated_samples(VALUES, [0, 1, 2, 0, 1, 2], net, np.dtype(np.float32))
     assert (data.n_samples, data.has_targets, data.has_weights, data.metric) == (N, True, False, METRIC_ARGMAX)
     assert (data.X.shape, data.Y.shape, data.weight.shape) == ((18,), (18,), (0,))
-    inputs = border.inputs_only(features(VALUES))
+    inputs = validation.inputs_only(features(VALUES))
     assert (inputs.n_samples, inputs.has_targets, inputs.has_weights, inputs.metric) == (N, False, False, METRIC_NONE)
 
 
 @pytest.mark.parametrize("many", (False, True))
-def test_weights_whose_sum_overflows(many):
+def test_weights_with_an_overflowing_sum_are_scaled(many):
     weight = np.array([1e308, 1e308, 5e307, 0.0])
     x, y, f8 = np.zeros((4, 3)), np.array([0, 1, 0, 1]), np.dtype("float64")
     if many:
         found = validated_population_samples(x, y, network(), f8, 3, np.tile(weight, (3, 1)))[0].weight.reshape(3, 4)[1]
     else:
-        found = border.validated_samples(x, y, network(), f8, weight).weight
+        found = validation.validated_samples(x, y, network(), f8, weight).weight
     np.testing.assert_allclose(found, np.array([1.0, 1.0, 0.5, 0.0]) * 4 / 2.5)
 
 
@@ -396,6 +398,6 @@ def test_weights_whose_sum_overflows(many):
     "value, message",
     [(10**400, "fit into float64, but it holds a larger one"), (1 + 2j, "Pass real and imaginary parts as columns")],
 )
-def test_numbers_that_are_too_much(value, message):
+def test_huge_integers_and_complex_numbers_raise(value, message):
     with pytest.raises(ValueError, match=message):
         features([[0, 1, 2], [value, 2, 3]])

@@ -1,4 +1,4 @@
-"""The table of verdicts: every row has a score, facts and sentences for any net."""
+"""The table of verdicts: every row has a score, evidence and sentences for any net."""
 
 import numpy as np
 import pytest
@@ -31,13 +31,13 @@ def subjects():
 SUBJECTS = dict(subjects())
 
 
-def test_names_are_unique_and_snake_case():
+def test_verdict_names_are_unique_and_snake_case():
     assert len(set(NAMES)) == len(NAMES)
     assert all(name == name.lower() and name.isidentifier() for name in NAMES)
     assert {row.name for row in VERDICTS if row.is_healthy} == {"converged", "still_learning", "over_fitting"}
 
 
-def test_the_verdicts_that_were_asked_for():
+def test_documented_verdicts_exist():
     assert {
         "converged",
         "still_learning",
@@ -65,7 +65,7 @@ def test_the_verdicts_that_were_asked_for():
 
 @pytest.mark.parametrize("row", VERDICTS, ids=NAMES)
 @pytest.mark.parametrize("kind", SUBJECTS)
-def test_every_row_scores_and_speaks(row, kind):
+def test_every_verdict_has_a_score_evidence_and_sentences(row, kind):
     m = SUBJECTS[kind]
     scores = np.broadcast_to(row.score(m), (m.subject.n_nets,))
     assert np.isfinite(scores).all()
@@ -78,7 +78,7 @@ def test_every_row_scores_and_speaks(row, kind):
             assert text.endswith((".", "!"))
 
 
-def test_one_net_of_many_gets_what_it_gets_alone():
+def test_verdicts_of_a_population_equal_those_of_single_nets():
     m = SUBJECTS["population"]
     X, y = data.moons(0)
     together = score_verdicts(m)
@@ -95,5 +95,5 @@ def test_every_fact_is_used():
     "value, text",
     [(0.5, "0.5"), (1234.5, "1,230"), (2e-7, "2e-07"), (0.0, "0"), (3e8, "3e+08"), (float("nan"), "nan"), (12.0, "12")],
 )
-def test_numbers_in_sentences(value, text):
+def test_numbers_are_formatted_with_three_digits(value, text):
     assert number(value) == text

@@ -1,4 +1,4 @@
-"""Layers over time: three panels that say what the recorder has."""
+"""Plot of layers over epochs: three panels with the records of a `LayerRecorder`."""
 
 import numpy as np
 from images import SOLVED, TARGETS, XOR, xor_net
@@ -7,7 +7,7 @@ import fastmlp
 from fastmlp import plots
 
 
-def test_panels():
+def test_layers_plot_shows_gradient_spread_and_saturation():
     recorder, net = fastmlp.LayerRecorder(XOR, TARGETS), xor_net(0.3 * SOLVED)
     net.fit(XOR, TARGETS, epochs=20, callbacks=[recorder])
     gradient, spread, flat = plots.layers(recorder)
@@ -18,7 +18,7 @@ def test_panels():
     assert {ax.get_xlabel() for ax in (gradient, spread, flat)} == {"epoch"}
 
 
-def test_a_net_without_hidden_layers():
+def test_layers_plot_of_a_net_without_hidden_layers():
     recorder, net = fastmlp.LayerRecorder(XOR, TARGETS), fastmlp.MLP((2, 1), random_state=0)
     net.fit(XOR, TARGETS, epochs=1, callbacks=[recorder])
     assert plots.layers(recorder)[2].texts[0].get_text() == "no hidden layer"

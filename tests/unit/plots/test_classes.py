@@ -1,4 +1,4 @@
-"""Confusion matrix and calibration, against counting by hand."""
+"""Confusion matrix and calibration plot, compared with counts by NumPy."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def table(ax, n):
     return np.array([int(text.get_text().replace(",", "")) for text in ax.texts]).reshape(n, n)
 
 
-def test_confusion_counts(rng):
+def test_confusion_matrix_counts_predictions_by_true_class(rng):
     net = fastmlp.MLP((2, 4, 3), loss="softmax_cross_entropy", random_state=0)
     X, y = rng.normal(size=(60, 2)), rng.integers(0, 3, 60)
     ax = plots.confusion(net, X, y, labels=["a", "b", "c"])
@@ -25,18 +25,18 @@ def test_confusion_counts(rng):
     np.testing.assert_allclose(ax.get_images()[0].get_array().sum(axis=1), 1.0)
 
 
-def test_confusion_of_one_output():
+def test_confusion_matrix_of_one_output():
     ax = plots.confusion(xor_net(), XOR, [0, 1, 1, 1])
     np.testing.assert_array_equal(table(ax, 2), [[1, 0], [1, 2]])
     assert ax.get_title(loc="left") == "Confusion matrix: 75 % of 4 right"
 
 
-def test_confusion_of_many_classes_has_no_numbers(rng):
+def test_confusion_matrix_of_many_classes_has_no_numbers(rng):
     net = fastmlp.MLP((2, 30), loss="softmax_cross_entropy", random_state=0)
     assert not plots.confusion(net, rng.normal(size=(40, 2)), np.arange(40) % 30).texts
 
 
-def test_reliability_by_hand(rng):
+def test_reliability_of_known_probabilities(rng):
     p = rng.random(5000)
     happened = rng.random(5000) < p
     mean, share, count, error = reliability(p, happened.astype(float), 10)
@@ -47,7 +47,7 @@ def test_reliability_by_hand(rng):
     assert reliability(np.array([1.0, 1.0]), np.ones(2), 10)[0].tolist() == [1.0], "1 belongs to the last bin"
 
 
-def test_calibration():
+def test_calibration_plot_shows_accuracy_by_probability():
     ax = plots.calibration(xor_net(), XOR, TARGETS, n_bins=5)
     assert ax.get_title(loc="left").startswith("Calibration: expected error ")
     assert ax.get_xlabel() == "probability of class 1"
@@ -57,8 +57,8 @@ def test_calibration():
     assert plots.calibration(three, XOR, [0, 1, 2, 2]).get_xlabel() == "probability of the predicted class"
 
 
-def test_calibration_of_an_output_from_minus_one_to_one():
-    """Shares are of the output's range, so that a tanh net is judged as a sigmoid net is."""
+def test_calibration_rescales_a_tanh_output():
+    """Probabilities are fractions of the output's range, so that a tanh net counts like a sigmoid net."""
     net = fastmlp.MLP((2, 1), output_activation="tanh", random_state=0)
     net.params = [0.0, 0.0, np.arctanh(0.5)]
     line = next(
@@ -68,14 +68,14 @@ def test_calibration_of_an_output_from_minus_one_to_one():
 
 
 @pytest.mark.parametrize("picture", [plots.confusion, plots.calibration])
-def test_numbers_are_refused(picture, rng):
+def test_regression_targets_raise(picture, rng):
     net = fastmlp.MLP((2, 1), random_state=0)
     with pytest.raises(ValueError, match="needs targets that are exclusive classes"):
         picture(net, XOR, rng.normal(size=4))
 
 
 @pytest.mark.parametrize("labels", [None, ["no", "a name that is far longer than any picture of two classes is wide"]])
-def test_the_title_of_a_confusion_matrix_is_whole(labels, rng):
+def test_title_of_a_confusion_matrix_fits_the_figure(labels, rng):
     X = rng.normal(size=(3000, 2))
     ax = plots.confusion(xor_net(), X, (X[:, 0] > 0).astype(int), labels=labels)
     renderer = ax.figure.canvas.get_renderer()
@@ -86,8 +86,8 @@ def test_the_title_of_a_confusion_matrix_is_whole(labels, rng):
 
 
 @pytest.mark.parametrize("name", [r"$\foo$", "$5 to $10", "_hidden", "a^b_c"])
-def test_names_are_no_formulas(name):
-    """They are drawn letter by letter, in every place."""
+def test_names_are_not_parsed_as_formulas(name):
+    """Class names, feature names and titles are drawn verbatim in every plot."""
     ax = plots.confusion(xor_net(), XOR, TARGETS, labels=[name, "b"])
     shown = ax.get_yticklabels()[0].get_text().replace(r"\$", "$").strip()
     assert shown == name

@@ -1,4 +1,4 @@
-"""Decision boundaries: the plane, the colours, the samples, the text."""
+"""Plots of decision boundaries: plane, colours, samples and labels."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def texts(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_plane_holds_other_inputs_at_their_medians(rng):
+def test_plane_fixes_other_inputs_at_their_medians(rng):
     X = rng.normal(size=(51, 4))
     plane = Plane.around(X, (3, 1), 5)
     assert plane.points.shape == (25, 4)
@@ -24,12 +24,12 @@ def test_plane_holds_other_inputs_at_their_medians(rng):
     np.testing.assert_allclose(plane.points[-1, [3, 1]], [right, top])
 
 
-def test_constant_input_gets_some_room():
+def test_constant_input_gets_a_margin():
     plane = Plane.around(np.array([[1.0, 2.0], [1.0, 3.0]]), (0, 1), 3)
     assert plane.extent[:2] == (0.0, 2.0)
 
 
-def test_colour_is_the_class_and_paleness_the_doubt():
+def test_colours_fade_with_uncertainty():
     plane = Plane.around(XOR, (0, 1), 2)
     image = colours(plane, np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.6, 0.4]])).reshape(4, 3)
     blue, orange = palette(2)
@@ -40,7 +40,7 @@ def test_colour_is_the_class_and_paleness_the_doubt():
     assert (image[3] <= 1.0).all()
 
 
-def test_two_classes():
+def test_boundary_plot_of_two_classes():
     ax = xor_net().plot_boundary(XOR, TARGETS, resolution=30)
     assert ax.get_title(loc="left") == "Decision boundary: 100 % of 4 samples right"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 0", "input 1")
@@ -51,7 +51,7 @@ def test_two_classes():
     assert corner[2] > corner[0], "blue, class 0, at the origin"
 
 
-def test_the_line_is_where_the_net_changes_its_mind():
+def test_boundary_line_lies_at_probability_one_half():
     net = xor_net()
     ax = net.plot_boundary(XOR, TARGETS)
     (lines,) = (artist for artist in ax.collections if hasattr(artist, "levels"))
@@ -60,7 +60,7 @@ def test_the_line_is_where_the_net_changes_its_mind():
     np.testing.assert_allclose(net.predict(points), 0.5, atol=0.02)
 
 
-def test_wrong_samples_have_a_black_rim():
+def test_misclassified_samples_have_a_black_edge():
     ax = xor_net().plot_boundary(XOR, [1, 1, 1, 0], labels=["no", "yes"])
     assert ax.get_title(loc="left") == "Decision boundary: 75 % of 4 samples right"
     assert texts(ax) == ["no", "yes", "wrong"]
@@ -69,13 +69,13 @@ def test_wrong_samples_have_a_black_rim():
     assert [offsets for offsets in black if offsets] == [[[0.0, 0.0]]]
 
 
-def test_without_targets():
+def test_boundary_plot_without_targets():
     ax = xor_net().plot_boundary(XOR)
     assert ax.get_title(loc="left") == "Decision boundary"
     assert ax.get_legend() is None
 
 
-def test_chosen_features_and_their_names():
+def test_boundary_plot_of_chosen_features_shows_their_names():
     net = fastmlp.MLP((3, 3), loss="softmax_cross_entropy", random_state=0)
     X = np.arange(12.0).reshape(4, 3)
     ax = net.plot_boundary(X, [0, 1, 2, 2], features=(2, 0), feature_names=["a", "b", "c"], resolution=9)
@@ -83,7 +83,7 @@ def test_chosen_features_and_their_names():
     assert ax.get_title(loc="left").endswith("(the other input at its median)")
 
 
-def test_numbers_have_a_scale_for_plane_and_targets(rng):
+def test_regression_boundary_plot_has_a_common_colour_scale(rng):
     net = fastmlp.MLP((2, 3, 1), random_state=0)
     X = rng.normal(size=(20, 2))
     y = 10 * rng.normal(size=20)
@@ -94,7 +94,7 @@ def test_numbers_have_a_scale_for_plane_and_targets(rng):
     assert len(ax.figure.axes) == 2, "a scale of colours"
 
 
-def test_labels_that_occur_together_are_shown_one_by_one(rng):
+def test_multilabel_boundary_plot_shows_one_output(rng):
     net = fastmlp.MLP((2, 3, 2), loss="binary_cross_entropy", random_state=0)
     X = rng.normal(size=(20, 2))
     Y = np.c_[X[:, 0] > 0, X[:, 1] > 0]
@@ -104,11 +104,11 @@ def test_labels_that_occur_together_are_shown_one_by_one(rng):
         net.plot_boundary(X, Y, output=2)
 
 
-def test_side_by_side(headless):
+def test_boundaries_are_drawn_side_by_side(headless):
     nets = {"learnt": xor_net(), "not": xor_net(np.zeros(9))}
     drawn = plots.boundaries(nets, XOR, TARGETS, resolution=20)
     assert [ax.get_title(loc="left") for ax in drawn] == ["learnt\n100 % right", "not\n50 % right"]
-    assert [ax.get_legend() is None for ax in drawn] == [True, False], "one key is enough"
+    assert [ax.get_legend() is None for ax in drawn] == [True, False], "only the last panel has a legend"
     _, room = headless.subplots()
     drawn = plots.boundaries(list(nets.values()), XOR, n_columns=1, ax=room, resolution=20)
     assert [ax.get_title(loc="left") for ax in drawn] == ["net 0", "net 1"]
@@ -132,6 +132,6 @@ def test_side_by_side(headless):
         (lambda net: fastmlp.MLP((1, 1)).plot_boundary([[0.0], [1.0]]), "needs two inputs, but the net has one"),
     ],
 )
-def test_mistakes(call, message):
+def test_invalid_arguments_raise(call, message):
     with pytest.raises(ValueError, match=message):
         call(xor_net())

@@ -1,4 +1,4 @@
-"""Every picture looks as it did when somebody last looked at it. What is drawn depends on no training: parameters,
+"""Plots compared with baseline images. Drawn data depend on no training: parameters,
 records and results are set by hand.
 """
 
@@ -34,7 +34,7 @@ def history():
 
 
 def snapshots():
-    """A way from zero to the solution."""
+    """Snapshots on a path from zero to the solution."""
     made = fastmlp.Snapshots()
     net = xor_net()
     record = SimpleNamespace(net=net, loss=np.linspace(0.7, 0.05, 40), epochs=40)
@@ -104,19 +104,19 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_looks_as_before(name):
+def test_plot_equals_its_baseline_image(name):
     ax = stage()
     PICTURES[name](ax)
     compare(ax.figure, name)
 
 
-def test_last_frame_of_the_animation(tmp_path):
+def test_last_frame_of_the_animation_equals_its_baseline_image(tmp_path):
     ax = stage()
     plots.animation(snapshots(), XOR, TARGETS, tmp_path / "learning.gif", frames=4, resolution=40, ax=ax)
     compare(ax.figure, "animation")
 
 
-def test_every_public_picture_has_a_baseline():
+def test_every_public_plot_has_a_baseline_image():
     drawn = {"history", "boundary", "boundaries", "predictions", "population", "landscape", "layers", "confusion"}
     drawn |= {"calibration", "animation", "epochs_to_converge"}
     assert drawn == set(plots.__all__)
@@ -129,8 +129,8 @@ def off(first, second):
     return differences(pixels(first.figure), pixels(second.figure))
 
 
-def test_another_picture_is_told_apart():
-    """No change passes that a reader would see: black rims of four points, a line of another colour."""
+def test_comparison_detects_visible_differences():
+    """Visible changes exceed the tolerances: black edges of four points, a line of another colour."""
     first, second = stage(), stage()
     plots.boundary(xor_net(), XOR, TARGETS, ax=first)
     plots.boundary(xor_net(), XOR, 1 - TARGETS, ax=second)

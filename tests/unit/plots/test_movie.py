@@ -1,4 +1,4 @@
-"""The animation: frames, files, progress, mistakes."""
+"""Animations of training: frames, files, progress, errors."""
 
 import builtins
 import io
@@ -22,7 +22,7 @@ def learnt():
     return snapshots
 
 
-def test_gif(learnt, tmp_path):
+def test_gif_has_frames_and_durations(learnt, tmp_path):
     path = tmp_path / "learning.gif"
     before = learnt.net.params.copy()
     ax = plots.animation(learnt, XOR, TARGETS, path, frames=12, seconds=1.2, resolution=30)
@@ -41,7 +41,7 @@ def test_gif(learnt, tmp_path):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 0", "input 1")
 
 
-def test_mp4(learnt, tmp_path):
+def test_mp4_has_frames(learnt, tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "learning.mp4"
     plots.animation(learnt, XOR, TARGETS, path, frames=6, seconds=1.0, resolution=20)
@@ -49,14 +49,14 @@ def test_mp4(learnt, tmp_path):
     assert 5 + 9 <= n_frames <= 6 + 9, "a second and a half of the last one is added"
 
 
-def test_given_axes_keep_what_else_is_in_their_figure(learnt, tmp_path, headless):
+def test_animation_in_given_axes_keeps_other_axes(learnt, tmp_path, headless):
     _, (left, right) = headless.subplots(1, 2)
     right.set_title("other")
     assert plots.animation(learnt, XOR, TARGETS, tmp_path / "a.gif", frames=3, resolution=20, ax=left) is left
     assert right.get_title() == "other"
 
 
-def test_progress_is_shown_where_somebody_watches(learnt, tmp_path, monkeypatch):
+def test_animation_shows_progress_on_a_terminal(learnt, tmp_path, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
@@ -69,7 +69,7 @@ def test_progress_is_shown_where_somebody_watches(learnt, tmp_path, monkeypatch)
         assert "frame" in sys.stderr.getvalue()
 
 
-def test_mistakes_cost_no_time(learnt, tmp_path, monkeypatch):
+def test_invalid_arguments_raise_before_drawing(learnt, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"path must end in \.gif or \.mp4"):
         plots.animation(learnt, XOR, TARGETS, tmp_path / "learning.avi")
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first"):
@@ -91,14 +91,14 @@ def test_mistakes_cost_no_time(learnt, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_are_refused(tmp_path, rng):
+def test_animation_of_regression_targets_raises(tmp_path, rng):
     snapshots, net = fastmlp.Snapshots(), fastmlp.MLP((2, 1), random_state=0)
     net.fit(XOR, rng.normal(size=4), epochs=3, callbacks=[snapshots])
     with pytest.raises(ValueError, match="shows exclusive classes"):
         plots.animation(snapshots, XOR, rng.normal(size=4), tmp_path / "a.gif")
 
 
-def test_what_is_no_recording_is_refused_in_a_sentence(tmp_path):
+def test_plots_of_wrong_objects_raise(tmp_path):
     net = xor_net()
     with pytest.raises(ValueError, match=r"needs a fastmlp.Snapshots that was among the callbacks.*given MLP"):
         plots.animation(net, XOR, TARGETS, tmp_path / "a.gif")

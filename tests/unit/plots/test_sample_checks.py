@@ -1,4 +1,4 @@
-"""What pictures take for classes and probabilities."""
+"""Samples of plots: classes, probabilities, and nets within estimators."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastmlp import plots
 from fastmlp.plots.sample_checks import as_samples, copy_of, has_classes, probabilities, unwrap_estimator
 
 
-def test_classes_follow_the_targets():
+def test_classes_are_recognised_from_targets():
     net = xor_net()
     assert as_samples(net, XOR, TARGETS).classes.tolist() == TARGETS.tolist()
     fractions = as_samples(net, XOR, [0.1, 0.9, 0.9, 0.1])
@@ -29,7 +29,7 @@ def test_probabilities_agree_with_predict_classes(settings, rng):
     np.testing.assert_array_equal(shares.argmax(axis=1), net.predict_classes(X))
 
 
-def test_a_copy_has_its_own_parameters():
+def test_copy_owns_its_parameters():
     net = fastmlp.MLP((2, 3, 1), init=fastmlp.Normal(0.5), dropout=0.2, dtype="float64", random_state=0)
     copy = copy_of(net)
     np.testing.assert_array_equal(copy.predict(XOR), net.predict(XOR))
@@ -44,7 +44,7 @@ class Face:
         self.net_, self.classes_ = xor_net(), np.array(["no", "yes"])
 
 
-def test_estimators_are_opened():
+def test_unwrap_estimator_returns_net_and_encoded_targets():
     answers = np.array(["no", "yes", "yes", "no"])
     net, y, labels = unwrap_estimator(Face(), answers)
     assert net.predict_classes(XOR).tolist() == y.tolist() == TARGETS.tolist()
@@ -55,7 +55,7 @@ def test_estimators_are_opened():
         unwrap_estimator(Face(), ["no", "maybe", "no", "no"])
 
 
-def test_pictures_of_estimators():
+def test_plots_accept_estimators():
     answers = ["no", "yes", "yes", "no"]
     for draw in (plots.boundary, plots.confusion, plots.calibration, plots.landscape):
         options = {"resolution": 5} if draw in (plots.boundary, plots.landscape) else {}

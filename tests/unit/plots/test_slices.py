@@ -1,4 +1,4 @@
-"""The loss around a net: the directions, the values, the way taken."""
+"""Loss landscapes: slices of the loss around a net, and the path of training."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastmlp import plots
 from fastmlp.plots.slices import losses_on, path_directions, random_directions
 
 
-def test_directions_are_scaled_unit_by_unit(rng):
+def test_random_directions_have_the_norm_of_each_unit(rng):
     net = fastmlp.MLP((5, 4, 3), random_state=0)
     for b in net.biases:
         b[:] = rng.normal(size=b.shape)
@@ -26,7 +26,7 @@ def test_directions_are_scaled_unit_by_unit(rng):
             np.testing.assert_allclose(np.linalg.norm(np.vstack([dW, db]), axis=0), own, rtol=1e-5)
 
 
-def test_values_are_losses():
+def test_slice_values_are_losses():
     net = xor_net()
     before = net.params.copy()
     directions = random_directions(net, np.random.default_rng(0))
@@ -39,7 +39,7 @@ def test_values_are_losses():
     assert losses[1, 2] == pytest.approx(net.evaluate(XOR, TARGETS)["loss"])
 
 
-def test_path_lies_in_its_plane(rng):
+def test_path_is_projected_onto_its_principal_plane(rng):
     plane = np.linalg.qr(rng.normal(size=(9, 2)))[0].T
     true = np.c_[np.linspace(-3, 0, 20), np.linspace(1, 0, 20) ** 2]
     directions, path = path_directions(SOLVED, SOLVED + true @ plane)
@@ -49,7 +49,7 @@ def test_path_lies_in_its_plane(rng):
     assert (path[0] <= 0).all(), "it begins at the lower left"
 
 
-def test_text():
+def test_landscape_plot_has_title_and_legend():
     ax = plots.landscape(xor_net(), XOR, TARGETS, resolution=5)
     assert ax.get_title(loc="left") == "Loss around the net, random directions"
     snapshots, net = fastmlp.Snapshots(), xor_net(0.3 * SOLVED)
@@ -68,7 +68,7 @@ def test_flat_and_negative_losses_are_drawn():
     plots.landscape(poisson, XOR, [5, 20, 20, 50], resolution=5)
 
 
-def test_mistakes():
+def test_invalid_arguments_raise():
     snapshots, other = fastmlp.Snapshots(), fastmlp.MLP((2, 1), random_state=0)
     other.fit(XOR, TARGETS, epochs=5, callbacks=[snapshots])
     with pytest.raises(ValueError, match="at least three of 9 parameters"):

@@ -1,4 +1,4 @@
-"""How a population's fit goes: restarts, divergence, records, interruption, progress."""
+"""Fits of populations: restarts, divergence, records, summaries, interruption and progress."""
 
 from dataclasses import replace
 
@@ -34,8 +34,8 @@ def test_restarts_use_other_weights_and_count_lost_epochs():
     assert (result.epochs[late] <= 60 * (result.restarts[late] + 1)).all()
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "alone"])
-def test_divergence_is_each_nets_own(sizes):
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "one by one"])
+def test_one_diverging_net_leaves_the_others_finite(sizes):
     rates = np.full(20, 1e-4)
     rates[3] = 1e6
     X, y = XOR, XOR_Y * 10.0
@@ -48,7 +48,7 @@ def test_divergence_is_each_nets_own(sizes):
     assert not result.converged[3]
 
 
-def test_same_bits_on_any_number_of_threads(monkeypatch):
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     def train(n):
         monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
         pop = Population((2, 5, 5, 1), 100, dtype="float32", random_state=1)
@@ -72,7 +72,7 @@ WIDE_FITS = {
 @pytest.mark.parametrize(
     "name, dtype", [(name, "float32") for name in WIDE_FITS] + [(name, "float64") for name in ("adam", "converged")]
 )
-def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
+def test_number_of_lanes_changes_no_bit(name, dtype, monkeypatch):
     """150 nets are not a multiple of any number of lanes."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
 
@@ -106,7 +106,7 @@ def test_equal_nets_give_equal_results():
     assert (pop.params == pop.params[0]).all()
 
 
-def test_records_are_the_losses_of_their_epochs():
+def test_records_equal_the_losses_of_single_nets():
     pop = Population((2, 4, 1), 20, dtype="float64", random_state=1)
     result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
     net = MLP((2, 4, 1), dtype="float64", random_state=int(pop.seeds[4]))
@@ -117,7 +117,7 @@ def test_records_are_the_losses_of_their_epochs():
     np.testing.assert_allclose(quantiles[:, 1], np.median(result.records, axis=1), rtol=1e-6)
 
 
-def test_summary_says_it_all():
+def test_summary_of_a_rule_has_rate_quantiles_and_histogram():
     pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
     result = pop.fit(XOR, XOR_Y, epochs=200, optimizer="rprop", converged="40-20-40", verbose=0)
     text = result.summary()
@@ -134,8 +134,8 @@ def test_summary_says_it_all():
     assert repr(result).startswith("PopulationResult(n_nets=300, success_rate=")
 
 
-def test_summary_without_a_rule_claims_nothing():
-    """Numbers are learned as well as they are; and the worst net is one that has a loss."""
+def test_summary_without_a_rule_has_no_success_rate():
+    """A regression has no success rate; and the worst net is the one with the largest finite loss."""
     x = np.linspace(-1.0, 1.0, 8)[:, None]
     rates = np.r_[np.full(7, 1e-3), 1e30]
     with pytest.warns(DivergenceWarning):
@@ -154,7 +154,7 @@ def test_summary_without_a_rule_claims_nothing():
     assert "epochs to it" not in classes.summary()
 
 
-def test_summary_has_no_median_of_all_where_most_fail():
+def test_summary_omits_the_median_if_most_nets_fail():
     pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
     result = pop.fit(XOR, XOR_Y, epochs=20, optimizer="rprop", converged="40-20-40", verbose=0)
     assert 0 < result.n_converged < 150
@@ -164,13 +164,13 @@ def test_summary_has_no_median_of_all_where_most_fail():
     assert "nan" not in text
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "alone"])
-def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "one by one"])
+def test_interruption_keeps_finished_nets(sizes, monkeypatch):
     """Ctrl-C after some nets have finished and while others are in training."""
     shown = []
 
     def show(self, done, loss):
-        if self.unit == "net":  # nets that are trained alone have a progress of their own
+        if self.unit == "net":  # one-by-one training shows progress per net as well
             shown.append(done)
             if len(shown) > 1 and done:
                 raise KeyboardInterrupt
@@ -193,8 +193,8 @@ def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
     assert (pop.fit(XOR, XOR_Y, epochs=3, verbose=0).epochs == 3).all(), "the population is usable"
 
 
-def test_interruption_of_one_thread(monkeypatch):
-    """It trains the nets itself, and is told in the midst of one."""
+def test_interruption_of_one_by_one_training_on_one_thread(monkeypatch):
+    """The calling thread itself trains the nets, and Ctrl-C arrives within a net's training."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
     shown = []
 
@@ -244,7 +244,7 @@ def test_interruption_counts_no_net_twice(monkeypatch):
     assert f"interrupted after {result.n_finished}" in result.summary()
 
 
-def test_records_are_those_of_the_last_attempt():
+def test_records_cover_the_last_attempt_only():
     pop = Population((2, 2, 1), 200, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
     result = pop.fit(XOR, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
     length = np.where(result.converged, result.epochs - 60 * result.restarts, 60)
@@ -258,8 +258,8 @@ def test_progress_counts_finished_nets(monkeypatch):
     assert shown[-1] == 50
 
 
-def test_interruption_of_nets_that_train_on_threads(monkeypatch):
-    """A net in training ends soon, not after all its epochs."""
+def test_interruption_of_one_by_one_training_on_two_threads(monkeypatch):
+    """A net that is training stops soon, not after all its epochs."""
 
     def show(self, done, loss):
         if self.unit == "net":
@@ -275,8 +275,8 @@ def test_interruption_of_nets_that_train_on_threads(monkeypatch):
     assert (result.epochs < 10**6).all()
 
 
-def test_interruption_in_an_attempt_that_is_not_the_last(monkeypatch):
-    """Nets that have used up this attempt would have begun another one: their training has not come to its end."""
+def test_interruption_before_the_last_attempt_finishes_no_net(monkeypatch):
+    """Nets at the end of an attempt would have been restarted, so that none of them has finished."""
 
     def show(self, done, loss):
         if self.unit == "net":
@@ -294,8 +294,8 @@ def test_interruption_in_an_attempt_that_is_not_the_last(monkeypatch):
     assert last.n_finished == 200
 
 
-def test_rules_may_be_given_whole_numbers():
-    """A loss of 1 is the same as 1.0, in whichever order they come."""
+def test_integer_rules_equal_float_rules():
+    """Kernels compiled for a float rule take an integer one, and the other way round."""
     losses = []
     for dtype in ("float32", "float64"):
         for loss, delta in ((1.0, 0.0), (1, 0), (1.0, 0.0)):
@@ -306,8 +306,8 @@ def test_rules_may_be_given_whole_numbers():
         np.testing.assert_array_equal(losses[k], losses[k // 3 * 3])
 
 
-def test_a_call_of_many_blocks_takes_many_epochs(monkeypatch):
-    """One after another: a call that is no longer than a fit would end after each block, and start threads anew."""
+def test_calls_with_many_blocks_take_many_epochs(monkeypatch):
+    """A call limited to a fit's own epochs would end after each block of nets and start threads anew."""
     asked, train = [], fastmlp.kernels.cpu.backend.train_nets
     monkeypatch.setattr(fastmlp.kernels.cpu.backend, "train_nets", lambda *job: (asked.append(job[-1]), train(*job)))
     monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (1e9, 2e9))

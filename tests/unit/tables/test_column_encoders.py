@@ -1,4 +1,4 @@
-"""fastmlp.tables.column_encoders: the encoders alone; how they are chosen and used on tables is in test_tabular.py."""
+"""Column encoders by themselves; their choice and use on tables is tested in test_preprocessing.py."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_survives_json(kind):
+def test_every_encoder_round_trips_through_json(kind):
     column = EXAMPLES[kind]
     assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_fills_its_features(kind):
+def test_every_encoder_fills_its_features(kind):
     cells = ["b", None, "c"] if kind == "category" else [1.0, None, 1e6]
     out = np.full((3, len(EXAMPLES[kind].feature_names)), np.nan, np.float32)
     EXAMPLES[kind].encode(pd.Series(cells, name="x"), out)
@@ -72,7 +72,7 @@ def test_kinds_of_cells(cells, kind):
     assert column_kind(cells) == kind
 
 
-def test_numbers_of_mixed_cells():
+def test_numbers_of_mixed_cells_become_float64():
     values = numbers_of(pd.Series(["1", None, 2.5], dtype=object))
     assert values.dtype == np.float64
     np.testing.assert_array_equal(values, [1.0, np.nan, 2.5])
@@ -91,7 +91,7 @@ def test_numbers_of_mixed_cells():
     ],
     ids=str,
 )
-def test_what_training_has_not_seen_is_said(cells, column, feature, serious, words):
+def test_values_unseen_in_training_give_notes(cells, column, feature, serious, words):
     out = np.empty((len(cells), len(column.feature_names)), np.float32)
     (note,) = column.encode(pd.Series(cells, name="x", dtype=object), out)
     assert words in note.text
@@ -103,7 +103,7 @@ def test_what_training_has_not_seen_is_said(cells, column, feature, serious, wor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_said_of_what_training_has_seen(kind):
+def test_values_seen_in_training_give_no_notes(kind):
     column = EXAMPLES[kind]
     cells = ["a", "b", None, None] if kind == "category" else [1.0, 1.5, 2.0, None if column.marks_missing else 1.0]
     assert column.encode(pd.Series(cells, name="x"), np.empty((4, len(column.feature_names)))) == []
@@ -137,7 +137,7 @@ def test_nothing_is_said_of_what_training_has_seen(kind):
     ],
     ids=["few bad", "half bad", "numbers as text", "mostly text", "dates", "one number"],
 )
-def test_text_with_numbers_in_it(cells, kind, words):
+def test_column_kind_of_text_with_numbers(cells, kind, words):
     column, note = fit_column(pd.Series(cells, name="x"))
     assert (column and column.kind) == kind
     assert words in note

@@ -1,4 +1,4 @@
-"""fastmlp.tables.column_selection: the columns a net learns from. The command's own mistakes are in test_cli.py."""
+"""Selection of feature columns. Errors of the command are tested in commands/test_cli.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE = pd.DataFrame({name: [1, 2] for name in ("id", "Size", "a,b", "age", "pri
         ({"ids": ("id",), "drop": ("id", "age")}, ["Size", "a,b", "price"]),
     ],
 )
-def test_columns_stay_in_their_order(options, left):
+def test_selected_columns_keep_their_order(options, left):
     assert list(select_columns(TABLE, "price", **options)) == left
 
 
@@ -36,7 +36,7 @@ def test_columns_stay_in_their_order(options, left):
         ({"drop": ("id", "Size", "a,b", "age")}, "No column is left to predict 'price' from"),
     ],
 )
-def test_mistakes(options, words):
+def test_invalid_selections_raise(options, words):
     with pytest.raises(ValueError) as caught:
         select_columns(TABLE, "price", **options)
     assert words in str(caught.value)

@@ -1,4 +1,4 @@
-"""fastmlp.tables.metrics against figures worked out by hand and the definition over all pairs."""
+"""Metrics of tables, compared with values worked by hand and with the definition over all pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two ranks, with a net each or with one: the same bits; and what one writes is far from what the other does."""
+"""Kernel family layerwise_data_parallel: equal bits for any number of threads, and no false sharing between them."""
 
 import itertools
 
@@ -42,7 +42,7 @@ def train(monkeypatch):
 
 
 @pytest.mark.parametrize("options", ({}, {"clip_norm": 0.1}), ids=["", "clipped"])
-def test_the_same_bits_near_and_far(train, options):
+def test_threads_with_and_without_a_shared_cache_give_the_same_bits(train, options):
     params, losses, _ = train(LARGE, 50, 1, **options)
     assert params.size > DATA_PARALLEL_PARAMS
     for threads, far, kernel in ((2, False, "layerwise"), (2, True, "layerwise_data_parallel"), (3, True, "layerwise")):
@@ -53,8 +53,8 @@ def test_the_same_bits_near_and_far(train, options):
 
 
 @pytest.mark.parametrize("rows", (17, 150))
-def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
-    """Of nets with more parameters than are worth exchanging, up to those that come from memory anyway."""
+def test_packed_weights_are_copied_per_thread_without_a_shared_cache(train, monkeypatch, rows):
+    """Weights are copied for nets too large for an all-reduce, but small enough for the cache."""
     params, losses, _ = train(WIDE, rows, 1)
     assert params.size > fastmlp.execution.dispatch.REPLICAS_UP_TO_PARAMS
     many = 10**6
@@ -67,7 +67,7 @@ def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
         assert ran == {("layerwise", copies)}
 
 
-def test_small_nets_are_not_asked_where_they_are(train):
+def test_small_nets_train_data_parallel_with_and_without_a_shared_cache(train):
     expected, _, _ = train(SMALL, 50, 1)
     for far in (False, True):
         params, _, ran = train(SMALL, 50, 2, far)
@@ -78,7 +78,7 @@ def test_small_nets_are_not_asked_where_they_are(train):
 @pytest.mark.parametrize(
     "sizes, kernel", [(SMALL, "layerwise_data_parallel"), (LARGE, "layerwise")], ids=["small", "large"]
 )
-def test_batches_that_leave_the_caches(train, sizes, kernel):
+def test_batches_larger_than_the_cache_give_the_same_bits(train, sizes, kernel):
     rows = fastmlp.execution.dispatch.L2_DELTAS // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
@@ -87,7 +87,7 @@ def test_batches_that_leave_the_caches(train, sizes, kernel):
 
 
 @pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
-def test_what_ranks_write_is_a_page_apart(family):
+def test_buffers_of_threads_are_a_page_apart(family):
     network = fastmlp.MLP(
         SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "layerwise_data_parallel")
     ).network
@@ -110,6 +110,6 @@ def test_what_ranks_write_is_a_page_apart(family):
         assert a_end + PAGE <= b or b_end + PAGE <= a, (mine, theirs)
 
 
-def test_ranks_know_whether_they_are_far():
+def test_team_reports_whether_threads_share_a_cache():
     with ThreadTeam(2) as team:
         assert {team.share_no_cache() for _ in range(3)} <= {True, False}

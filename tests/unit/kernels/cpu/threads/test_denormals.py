@@ -1,4 +1,4 @@
-"""Denormal numbers are zero inside kernels, and numbers again for everybody else."""
+"""Denormal numbers are flushed to zero inside kernels, and only there."""
 
 import numba
 import numpy as np
@@ -26,7 +26,7 @@ def products(a, flushed, kept):
 
 @pytest.mark.skipif(not IS_X86, reason="only x86 processors take a detour for denormal numbers, and have this mode")
 @pytest.mark.parametrize("dtype, small", [("float32", 1e-21), ("float64", 1e-158)])
-def test_mode(dtype, small):
+def test_denormals_are_flushed_only_between_flush_and_restore(dtype, small):
     a = np.array([small, 1.0], dtype)
     flushed, kept = np.empty_like(a), np.empty_like(a)
     products(a, flushed, kept)
@@ -34,7 +34,7 @@ def test_mode(dtype, small):
     assert kept[0] > 0.0
 
 
-def test_a_fit_leaves_the_callers_numbers_alone():
+def test_fits_restore_denormals_of_the_caller():
     fits = (
         (MLP((2, 3, 1), random_state=0), {}),
         (MLP((2, 40, 40, 1), random_state=0), {}),
@@ -46,8 +46,8 @@ def test_a_fit_leaves_the_callers_numbers_alone():
         assert np.float32(1e-30) * np.float32(1e-10) > 0.0
 
 
-def test_quickprop_learns_as_in_float64():
-    """Nets whose slopes vanish stand still, where 0 >= 0 once made their steps grow for ever."""
+def test_quickprop_in_float32_learns_as_in_float64():
+    """Nets whose gradients vanish must stop, since a comparison 0 >= 0 would let their steps grow for ever."""
     learned, start = [], np.random.default_rng(0).normal(size=(2000, 9))
     for dtype in ("float32", "float64"):
         pop = Population((2, 2, 1), 2000, hidden_activation="sigmoid", output_activation="sigmoid", dtype=dtype)
@@ -58,7 +58,7 @@ def test_quickprop_learns_as_in_float64():
     assert abs(learned[0] - learned[1]) < 0.02
 
 
-def test_quickprop_with_units_that_are_never_active():
+def test_quickprop_keeps_weights_of_dead_units():
     net = MLP((2, 4, 1), hidden_activation="relu", dtype="float64", random_state=0)
     start = net.params.copy()
     net.biases[0][:2] = -100.0

@@ -1,4 +1,4 @@
-"""The header of an architecture: its numbers are the layout's, and what names a module tells nets apart."""
+"""Headers of an architecture: constants equal the layout's, and different nets have different headers."""
 
 import re
 
@@ -17,7 +17,7 @@ def of(sizes, metric=METRIC_NONE, dtype="float32", **settings):
     return net, Architecture.of(describe_net(net.network), metric, net.dtype)
 
 
-def test_sizes():
+def test_architecture_sizes_equal_the_layout():
     net, architecture = of((3, 7, 5, 2), hidden_activation=["gelu", "tanh"])
     assert architecture.n_layers == 3
     assert architecture.n_params == len(net.params) == 80
@@ -35,13 +35,13 @@ def test_sizes():
         ({"hidden_activation": "tanh"}, False),
     ],
 )
-def test_what_is_kept_besides_outputs(settings, keeps):
+def test_architecture_keeps_pre_activations_if_needed(settings, keeps):
     assert of((3, 7, 2), **settings)[1].keeps == keeps
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 7, 5, 2)])
-def test_header_through_the_compiler(cuda, sizes):
-    """Every function of the layer and of the parameter, as a kernel sees it."""
+def test_compiled_header_constants_equal_the_layout(cuda, sizes):
+    """Every function of layers and parameters, called in a kernel."""
     from fastmlp.kernels.cuda.build.module import compiled, source
 
     net, architecture = of(sizes, hidden_activation="silu", dtype="float64")
@@ -84,8 +84,8 @@ def test_header_through_the_compiler(cuda, sizes):
     assert numbers.get().tolist() == [8, 3, 96, 1, 1, sizes[-1], units[layers]]
 
 
-def test_headers_tell_apart_what_kernels_differ_by():
-    """Any setting that a kernel is compiled for changes the text, which is the module's name."""
+def test_headers_differ_for_every_compile_time_setting():
+    """Any compile-time setting changes the text, by which modules are cached."""
     variants = [
         of((3, 4, 2))[1].header(),
         of((3, 4, 3))[1].header(),
@@ -108,8 +108,8 @@ def test_architectures_are_equal_by_value():
     assert len({of((3, 4, 2))[1], of((3, 4, 2))[1], of((3, 5, 2))[1]}) == 2
 
 
-def test_loss_width():
-    """Over how many outputs the loss is a mean."""
+def test_loss_width_is_the_number_of_outputs_in_the_mean():
+    """LOSS_WIDTH is the number of outputs that the loss is averaged over."""
     width = lambda header: int(re.search(r"LOSS_WIDTH = (\d+)", header)[1])
     assert width(of((3, 4, 5), loss="softmax_cross_entropy")[1].header()) == 1
     assert width(of((3, 4, 5))[1].header()) == 5

@@ -1,4 +1,4 @@
-"""Populations in windows of as many nets as there is room for, and what an interruption leaves."""
+"""Windows of a population: as many nets at a time as fit into memory, and interruption between launches."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.thinned(3)
 
 @pytest.fixture
 def windows(monkeypatch):
-    """The nets of every window that is opened; windows(n) makes them hold about n nets."""
+    """The list of the nets of each window that is opened."""
     from fastmlp.kernels.cuda.population.window import Window
 
     found, begin = [], Window.__init__
@@ -31,8 +31,8 @@ def windows(monkeypatch):
 
 
 @pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
-def test_windows(emulated_cuda, n_nets, most, windows, monkeypatch):
-    """With memory for a part of the nets only, every net ends as it would with memory for all."""
+def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, n_nets, most, windows, monkeypatch):
+    """With memory for only a part of the nets at a time, every net ends as it would with memory for all."""
     fit = {"epochs": 30, "optimizer": Adam(0.1), "converged": 0.4, "batch_size": 3, "shuffle": True, "verbose": 0}
     pops = [make(n_nets, (2, 3, 1), loss="binary_cross_entropy") for _ in range(2)]
     start = pops[0].params.copy()
@@ -59,7 +59,7 @@ def test_windows(emulated_cuda, n_nets, most, windows, monkeypatch):
 
 
 def follow_by_adam(reference, epochs, seed):
-    """XOR in batches of three and one, shuffled: orders are laid out as one long epoch for the reference's Adam."""
+    """Losses of the reference trained with Adam on XOR, shuffled, in batches of three and one."""
     orders = np.concatenate([epoch_order(4, seed, epoch) for epoch in range(epochs)])
     state, losses = {}, []
     for epoch in range(epochs):
@@ -73,8 +73,8 @@ def follow_by_adam(reference, epochs, seed):
 
 
 @pytest.mark.parametrize("sizes, n_nets", [((2, 3, 1), 200), ((2, 40, 40, 1), 40)], ids=["small", "large"])
-def test_memory_for_a_part_of_the_nets(emulated_cuda, sizes, n_nets, windows, monkeypatch):
-    """Whatever the limit is, a window that was measured by what is free has room; with arrays in global memory too."""
+def test_windows_fit_into_any_amount_of_memory(emulated_cuda, sizes, n_nets, windows, monkeypatch):
+    """Windows sized by the free memory fit into it for any limit, with arrays in global memory too."""
     from fastmlp.kernels.cuda.population import train
 
     if len(sizes) > 3:
@@ -89,7 +89,7 @@ def test_memory_for_a_part_of_the_nets(emulated_cuda, sizes, n_nets, windows, mo
     assert np.isfinite(pop.evaluate(XOR, XOR_Y)["loss"]).all()
 
 
-def test_no_room_for_one_net(emulated_cuda):
+def test_too_little_memory_for_one_net_raises(emulated_cuda):
     pop = make(3, (2, 100, 90, 1))
     emulated_cuda.settings.limit = 10_000
     with pytest.raises(MemoryError, match=r"no room for .* bytes are wanted, [\d,]+ of 10,000 are free"):
@@ -100,8 +100,8 @@ def test_no_room_for_one_net(emulated_cuda):
 
 
 @pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
-def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, windows, monkeypatch):
-    """Ctrl-C between launches, in the second window: the first is done, the second on its way, the rest not begun."""
+def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets, most, windows, monkeypatch):
+    """Ctrl-C in the second window: the first has finished, the second is training, the rest has not started."""
     from fastmlp.kernels.cuda.population import train
 
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
@@ -141,8 +141,8 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
 
 
 @pytest.mark.parametrize("n_nets", [130, 9], ids=["thread", "block"])
-def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monkeypatch):
-    """In which nothing else is due."""
+def test_interruption_reports_the_loss_of_the_last_epoch(cuda, n_nets, monkeypatch):
+    """No record is due in the last epoch of the launch, and the loss is reported nevertheless."""
     from fastmlp.kernels.cuda.population import train
 
     pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
@@ -165,8 +165,8 @@ def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monke
         assert result.loss[k] == pytest.approx(losses[-1])
 
 
-def test_interruption_before_the_first_launch(cuda, monkeypatch):
-    """Nothing is claimed of nets that have not begun."""
+def test_interruption_before_the_first_launch_trains_nothing(cuda, monkeypatch):
+    """Nets that have not started have no epochs, no loss, and their initial parameters."""
     from fastmlp.kernels.cuda.population import train
 
     launch = train.launch
