@@ -40,8 +40,8 @@ def pytest_addoption(parser):
 
 def asks_for_micro(config) -> bool:
     """Whether the command line names bench/micro or a file in it."""
-    places = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
-    return any(place.is_relative_to(MICRO) for place in places)
+    paths = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    return any(path.is_relative_to(MICRO) for path in paths)
 
 
 def pytest_configure(config):

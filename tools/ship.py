@@ -56,13 +56,13 @@ def main() -> None:
 
 def levels_here() -> list[str]:
     """Return the levels whose features this CPU has, and print the missing features of the other levels."""
-    found = []
+    levels = []
     for level, features in cpu_features.LEVELS.items():
         if missing := [name for name in features if not cpu_features.FEATURES.get(name)]:
             print(f"{level}: left out, since this processor has no {', '.join(missing)}")
         else:
-            found.append(level)
-    return found
+            levels.append(level)
+    return levels
 
 
 def start(task: tuple[str, str]) -> int:

@@ -136,7 +136,8 @@ def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
             f"loss {loss.mean():.4f}, accuracy {score.mean():.4f}"
         )
     ratios = [
-        min(found[k] for k in found if k != "fastmlp") / found["fastmlp"] for found in (wall_per_epoch, cpu_per_epoch)
+        min(per_epoch[k] for k in per_epoch if k != "fastmlp") / per_epoch["fastmlp"]
+        for per_epoch in (wall_per_epoch, cpu_per_epoch)
     ]
     print(
         f"{name:10} {ratios[0]:.1f} times scikit-learn's speed per epoch, {ratios[1]:.1f} by CPU time, "

@@ -78,13 +78,13 @@ def error_of(name: str, predicted, y_test) -> float:
     return float((predicted == y_test.to_numpy()).mean())
 
 
-def print_sklearn(name: str, parts) -> None:
+def print_sklearn(name: str, split) -> None:
     from sklearn import ensemble, neural_network
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    X, y, X_test, y_test = parts
+    X, y, X_test, y_test = split
     kind = "Regressor" if name in REGRESSIONS else "Classifier"
     net = getattr(neural_network, f"MLP{kind}")(random_state=0)
     trees = getattr(ensemble, f"HistGradientBoosting{kind}")(random_state=0)
@@ -94,11 +94,11 @@ def print_sklearn(name: str, parts) -> None:
         print(f"{name:11} {label}: {error_of(name, predicted, y_test):.4f}", flush=True)
 
 
-def figure(name: str, n_nets: int, seed: int, parts) -> tuple[float, float]:
+def figure(name: str, n_nets: int, seed: int, split) -> tuple[float, float]:
     """(accuracy or RMSE on the test part, seconds of the fit)"""
     from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 
-    X, y, X_test, y_test = parts
+    X, y, X_test, y_test = split
     model = (TabularMLPRegressor if name in REGRESSIONS else TabularMLPClassifier)(n_nets=n_nets, random_state=seed)
     start = time.perf_counter()
     model.fit(X, y)
@@ -116,12 +116,12 @@ def main() -> None:
     folder = data_folder()
     for name in settings.names or PUBLISHED:
         kind, *published = PUBLISHED.get(name, ("RMSE" if name in REGRESSIONS else "accuracy", None, None))
-        parts = DATA[name](folder)
+        split = DATA[name](folder)
         if name not in PUBLISHED:
             warnings.simplefilter("ignore")  # scikit-learn's MLP does not converge
-            print_sklearn(name, parts)
+            print_sklearn(name, split)
         for n_nets, reference in zip((1, 5), published, strict=True):
-            runs = np.array([figure(name, n_nets, seed, parts) for seed in range(settings.seeds)])
+            runs = np.array([figure(name, n_nets, seed, split) for seed in range(settings.seeds)])
             values, seconds = runs.T
             print(
                 f"{name:11} {n_nets} net{'s' if n_nets > 1 else ' '}: {kind} {values.mean():.4f}, "

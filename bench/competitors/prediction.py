@@ -74,14 +74,14 @@ class TorchEager:
         import torch
 
         torch.set_num_threads(threads)
-        parts = []
+        modules = []
         for W, b in layers(case.net.start, case.net.layer_sizes):
             linear = torch.nn.Linear(*W.shape)
             with torch.no_grad():
                 linear.weight.copy_(torch.from_numpy(W).T)
                 linear.bias.copy_(torch.from_numpy(b))
-            parts += [linear, torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*parts[:-1], torch.nn.Softmax(dim=1)).to(DEVICE).eval()
+            modules += [linear, torch.nn.ReLU()]
+        self.model = torch.nn.Sequential(*modules[:-1], torch.nn.Softmax(dim=1)).to(DEVICE).eval()
         self.X, self.torch = torch.from_numpy(case.net.X).to(DEVICE), torch
 
     def predict(self):

@@ -59,8 +59,8 @@ class Eager(TrainingImplementation):
         self.batches = list(zip(self.X.split(case.batch_size), self.y.split(case.batch_size), strict=True))
         self.loss_of = loss_function(case)
         activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[case.hidden_activation]
-        parts = [part for i, o in case.shapes for part in (torch.nn.Linear(i, o), activation())]
-        self.model = torch.nn.Sequential(*parts[:-1]).to(DEVICE)  # logits: the loss includes the output activation
+        modules = [module for i, o in case.shapes for module in (torch.nn.Linear(i, o), activation())]
+        self.model = torch.nn.Sequential(*modules[:-1]).to(DEVICE)  # logits: the loss includes the output activation
         started = time.perf_counter()
         self.reset()
         self.run(1)  # the first step sets up the libraries; nothing is compiled
@@ -72,7 +72,7 @@ class Eager(TrainingImplementation):
 
         with torch.no_grad():
             pairs = layers(self.case.start, self.case.layer_sizes)
-            linears = [part for part in self.model if isinstance(part, torch.nn.Linear)]
+            linears = [module for module in self.model if isinstance(module, torch.nn.Linear)]
             for linear, (W, b) in zip(linears, pairs, strict=True):
                 linear.weight.copy_(torch.from_numpy(W).T)
                 linear.bias.copy_(torch.from_numpy(b))

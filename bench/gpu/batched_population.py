@@ -47,8 +47,8 @@ def layers_of(flat: Any, sizes: tuple[int, ...]) -> list[tuple[Any, Any]]:
     return layers
 
 
-def flatten(parts: list[tuple[Any, Any]]) -> np.ndarray:
-    return np.concatenate([np.asarray(x).reshape(len(x), -1) for pair in parts for x in pair], axis=1)
+def flatten(layers: list[tuple[Any, Any]]) -> np.ndarray:
+    return np.concatenate([np.asarray(x).reshape(len(x), -1) for pair in layers for x in pair], axis=1)
 
 
 def numpy_steps(
@@ -112,12 +112,12 @@ class Torch:
 
         torch.set_float32_matmul_precision("highest")
         self.torch, self.device = torch, device
-        self.parts = [
+        self.layers = [
             tuple(torch.tensor(np.ascontiguousarray(x), device=device).requires_grad_() for x in pair)
             for pair in layers_of(start, sizes)
         ]
         self.optimizer = torch.optim.Adam(
-            [x for pair in self.parts for x in pair],
+            [x for pair in self.layers for x in pair],
             RATE,
             (BETA1, BETA2),
             EPSILON,
@@ -131,9 +131,9 @@ class Torch:
     def plain_step(self, rows: Any) -> None:
         functional = self.torch.nn.functional
         h, t = self.X[rows], self.y[rows]
-        for k, (W, b) in enumerate(self.parts):
+        for k, (W, b) in enumerate(self.layers):
             h = self.torch.baddbmm(b, h, W)
-            h = functional.relu(h) if k < len(self.parts) - 1 else h
+            h = functional.relu(h) if k < len(self.layers) - 1 else h
         loss = functional.cross_entropy(h.flatten(0, 1), t.flatten(), reduction="sum") / rows.shape[1]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -145,7 +145,7 @@ class Torch:
         self.step = self.torch.compile(self.plain_step, mode="reduce-overhead")
 
     def epoch(self, batch: int) -> None:
-        n_nets = len(self.parts[0][0])
+        n_nets = len(self.layers[0][0])
         orders = self.torch.rand((n_nets, len(self.X)), device=self.device).argsort(dim=1)
         for rows in orders.split(batch, dim=1):
             self.step(rows)
@@ -153,7 +153,7 @@ class Torch:
     def steps(self, orders: np.ndarray) -> np.ndarray:
         for rows in orders:
             self.step(self.torch.as_tensor(rows, device=self.device))
-        return flatten([tuple(x.detach().cpu() for x in pair) for pair in self.parts])
+        return flatten([tuple(x.detach().cpu() for x in pair) for pair in self.layers])
 
 
 def fail_if_uncompiled(torch: Any) -> None:
@@ -233,12 +233,14 @@ def check(
     """
     deviation, travelled = (layers_of(x.astype(np.float64), sizes) for x in (reached - expected, expected - start))
     for index, kind in enumerate(("weights", "biases")):
-        share = _length(deviation, index) / _length(travelled, index)
-        assert share < TOLERANCES[precision], f"{name}: two steps of {kind} end {share:.2g} of their length off"
+        relative_error = _length(deviation, index) / _length(travelled, index)
+        assert relative_error < TOLERANCES[precision], (
+            f"{name}: two steps of {kind} end {relative_error:.2g} of their length off"
+        )
 
 
-def _length(parts: list[tuple[Any, Any]], index: int) -> float:
-    return float(np.sqrt(sum((pair[index] ** 2).sum() for pair in parts)))
+def _length(layers: list[tuple[Any, Any]], index: int) -> float:
+    return float(np.sqrt(sum((pair[index] ** 2).sum() for pair in layers)))
 
 
 def make_competitors(

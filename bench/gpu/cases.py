@@ -40,7 +40,7 @@ def discard(row: dict[str, Any]) -> None:
 
 
 def timed(
-    ours: dict[str, Competitor],
+    fastmlp_forms: dict[str, Competitor],
     builders: Builders,
     rounds: int,
     save_row: SaveRow = discard,
@@ -54,7 +54,7 @@ def timed(
     into compiling; then each competitor when it is ready; then all in turns, which replaces the earlier times. A
     competitor that fails while it is built or warms up is left out; fastmlp must not fail.
 
-    ours : fastmlp's forms, and the limit under the name LIMIT if it is timed
+    fastmlp_forms : fastmlp's forms, and the limit under the name LIMIT if it is timed
     limit : the limit if it is a number; None if it is timed
     """
     row: dict[str, Any] = {
@@ -72,11 +72,11 @@ def timed(
             row["limit"] = limit
         save_row({**row, "times": {name: times for name, times in row["times"].items() if name != LIMIT}})
 
-    for competitor in ours.values():
+    for competitor in fastmlp_forms.values():
         warm_up(competitor)
-    for row["times"] in interleaved(ours, FIRST_ROUNDS):
+    for row["times"] in interleaved(fastmlp_forms, FIRST_ROUNDS):
         publish()
-    competitors = dict(ours)
+    competitors = dict(fastmlp_forms)
     for name, make in builders.items():
         row["pending"][name] = "not ready"
         publish()
@@ -171,8 +171,8 @@ def check_population(name: str, reached: np.ndarray, start: np.ndarray) -> None:
         a = 1 / (1 + np.exp(-(h @ W2 + b2)))
         d = 2 * (a - XOR_Y) * a * (1 - a) / 4
         dh = d @ W2.transpose(0, 2, 1) * h * (1 - h)
-        parts = [XOR_X.T @ dh, dh.sum(1), h.transpose(0, 2, 1) @ d, d.sum(1)]
-        P = P - np.concatenate([g.reshape(len(P), -1) for g in parts], axis=1)
+        gradients = [XOR_X.T @ dh, dh.sum(1), h.transpose(0, 2, 1) @ d, d.sum(1)]
+        P = P - np.concatenate([g.reshape(len(P), -1) for g in gradients], axis=1)
     np.testing.assert_allclose(reached, P, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
@@ -211,12 +211,14 @@ def nets_in_steps(
     save_row: SaveRow = discard,
 ) -> dict[str, Any]:
     """A population of mid-sized nets that take each step together; the limit is the bare products of the step."""
-    ours, builders, notes, fit = batched_population.make_competitors(cupy, sizes, n_nets, batch, n_batches, epochs)
+    fastmlp_forms, builders, notes, fit = batched_population.make_competitors(
+        cupy, sizes, n_nets, batch, n_batches, epochs
+    )
     wait = synchronizer(cupy)
-    ours[LIMIT], limit_notes = limit_competitor(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
+    fastmlp_forms[LIMIT], limit_notes = limit_competitor(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
     notes |= limit_notes | set_up_note(fit, wait, epochs)
     unit, target = "us per step of all nets", "ahead of PyTorch and JAX"
-    return timed(ours, builders, rounds, save_row, notes=notes, unit=unit, target=target)
+    return timed(fastmlp_forms, builders, rounds, save_row, notes=notes, unit=unit, target=target)
 
 
 def limit_competitor(

@@ -99,8 +99,8 @@ class Torch:
         with torch.cuda.graph(graph):
             self.plain_step(x, t)
         with torch.no_grad():  # as if nothing had been trained yet
-            for now, before in zip(self.model.parameters(), start, strict=True):
-                now.copy_(before)
+            for parameter, initial in zip(self.model.parameters(), start, strict=True):
+                parameter.copy_(initial)
             for state in self.optimizer.state.values():
                 for number in state.values():
                     number.zero_()

@@ -60,8 +60,8 @@ def main() -> None:
                 from cuda_emulator import fits
 
                 getattr(fits, fit)(dtype)
-                asked, counts = dict(cuda_emulator.sources), dict(cuda_emulator.counts)
-            for code, options in asked:
+                compiled_sources, counts = dict(cuda_emulator.sources), dict(cuda_emulator.counts)
+            for code, options in compiled_sources:
                 for arch in nvrtc.ARCHITECTURES:
                     began = time.perf_counter()
                     report = nvrtc.check(code, options, arch=arch)

@@ -82,7 +82,7 @@ def table(results: dict[str, Any]) -> str:
                 f"| {case} | {row['unit']} | {name} | {value:.4g} | {low:.3g} to {high:.3g} | "
                 f"{value / row['limit']:.2f} | {value / medians['fastmlp']:.2f} | {row['target']} |"
             )
-        notes = {name: f"left out: {why}" for name, why in row["left_out"].items()} | row.get("notes", {})
+        notes = {name: f"left out: {reason}" for name, reason in row["left_out"].items()} | row.get("notes", {})
         lines += [f"| {case} | | {name} | {text.replace('|', '/')} | | | | |" for name, text in notes.items()]
     return "\n".join(lines)
 
@@ -153,45 +153,45 @@ def wait_or_stop(process: subprocess.Popen, seconds: float) -> bool:
 
 
 def run_in_process(
-    name: str, quick: bool, seconds: float, known: dict[str, Any], program: str = __file__
+    name: str, quick: bool, seconds: float, known_limits: dict[str, Any], program: str = __file__
 ) -> dict[str, Any]:
     """The result of `measure(name)` in a process of its own, perhaps partial, or {"error": reason}."""
     if seconds <= 0:
         return {"error": f"not measured: {MINUTES:g} minutes were over"}
     with tempfile.TemporaryDirectory() as folder:
         into, out, errors = (Path(folder, name) for name in ("row.json", "out.txt", "errors.txt"))
-        command = [sys.executable, program, "--only", name, "--into", str(into), "--known", json.dumps(known)]
+        command = [sys.executable, program, "--only", name, "--into", str(into), "--known", json.dumps(known_limits)]
         # Files, not pipes: reading a pipe would wait for a compiler that has inherited it.
         with out.open("w") as o, errors.open("w") as e:
             process = start([*command, *["--quick"] * quick], o, e)
             ended = wait_or_stop(process, seconds)
-        why = ""
+        reason = ""
         if not ended:
-            why = f"stopped after {seconds:.0f} s, its share of {MINUTES:g} minutes"
+            reason = f"stopped after {seconds:.0f} s, its share of {MINUTES:g} minutes"
         elif process.returncode:
             text = errors.read_text(errors="replace")
             print(out.read_text(errors="replace")[-2000:], text[-4000:], flush=True)
             last = (text.strip().splitlines() or [f"ended with {process.returncode}"])[-1]
-            why = last.replace("|", "/")[:500]
-        return finish_row(json.loads(into.read_text()), why) if into.exists() else {"error": why or "no result"}
+            reason = last.replace("|", "/")[:500]
+        return finish_row(json.loads(into.read_text()), reason) if into.exists() else {"error": reason or "no result"}
 
 
-def finish_row(row: dict[str, Any], why: str) -> dict[str, Any]:
+def finish_row(row: dict[str, Any], reason: str) -> dict[str, Any]:
     """The row, with competitors that were not reached moved to "left_out".
 
-    why : the reason why the process ended early, or ""
+    reason : why the process ended early, or ""
     """
     pending = row.pop("pending", None)
-    if why and pending is not None:
-        row["notes"]["ended early"] = why
-        row["left_out"] |= {name: f"{state}: {why}" for name, state in pending.items()}
+    if reason and pending is not None:
+        row["notes"]["ended early"] = reason
+        row["left_out"] |= {name: f"{state}: {reason}" for name, state in pending.items()}
     return row
 
 
-def measure(name: str, quick: bool, known: dict[str, Any], save_row: cases.SaveRow) -> dict[str, Any]:
+def measure(name: str, quick: bool, known_limits: dict[str, Any], save_row: cases.SaveRow) -> dict[str, Any]:
     """Measure one thing: "devices", "limits", "thresholds" or a case.
 
-    known : the GPU's limits, once they have been measured
+    known_limits : the GPU's limits, once they have been measured
     save_row : called with the row of a case after each addition
     """
     if name == "devices":
@@ -208,7 +208,7 @@ def measure(name: str, quick: bool, known: dict[str, Any], save_row: cases.SaveR
             warnings.simplefilter("always")
             text = str(measure_gpu.measure("cuda", rows.append))
         return {"text": text, "rows": rows, "warnings": [str(warning.message) for warning in caught]}
-    return cases.case_builders(cupy, quick, known.get("multiply-adds/s", float("nan")), save_row)[name]()
+    return cases.case_builders(cupy, quick, known_limits.get("multiply-adds/s", float("nan")), save_row)[name]()
 
 
 def describe_gpu() -> dict[str, Any]:
@@ -259,12 +259,12 @@ def run(quick: bool, no_tests: bool, output: Path) -> None:
     """Measure everything, the most important first, and save each result."""
     end = time.monotonic() + 60 * MINUTES
     # In a process of its own: this one would hold the GPU, which may be exclusive to one process.
-    found = run_in_process("devices", quick, START_SECONDS, {})
-    if "error" in found:
-        sys.exit(f"There is no GPU to measure: {found['error']}.")
-    exclusive = found["exclusive"]
+    row = run_in_process("devices", quick, START_SECONDS, {})
+    if "error" in row:
+        sys.exit(f"There is no GPU to measure: {row['error']}.")
+    exclusive = row["exclusive"]
     results: dict[str, Any] = {
-        "gpu": found["gpu"],
+        "gpu": row["gpu"],
         "python": platform.python_version(),
         "fastmlp": fastmlp.__version__,
         "tests": "not run",
@@ -277,13 +277,13 @@ def run(quick: bool, no_tests: bool, output: Path) -> None:
         print(f"tests: {results['tests']}", flush=True)
     names = ["limits", *cases.case_builders(None, quick, 0.0), "thresholds"]
     for k, name in enumerate(names):
-        found = run_in_process(name, quick, time_share(names[k:], end - time.monotonic()), results["limits"])
+        row = run_in_process(name, quick, time_share(names[k:], end - time.monotonic()), results["limits"])
         if name in ("limits", "thresholds"):
-            results["limits" if name == "limits" else "thresholds of auto"] = found
-            print(found, flush=True)
+            results["limits" if name == "limits" else "thresholds of auto"] = row
+            print(row, flush=True)
         else:
-            results["cases"][name] = found
-            print(table({"cases": {name: found}}), flush=True)
+            results["cases"][name] = row
+            print(table({"cases": {name: row}}), flush=True)
         save(results, output)
     print(table(results))
 

@@ -108,8 +108,8 @@ class Session:
 
     def competitors(self, entry):
         """The competitors of a case that were chosen and can compute on this device."""
-        here = [competitor for competitor in entry.competitors if self.device in competitor.devices]
-        return [competitor for competitor in here if competitor.kind != "peer" or competitor.family in self.families]
+        able = [competitor for competitor in entry.competitors if self.device in competitor.devices]
+        return [competitor for competitor in able if competitor.kind != "peer" or competitor.family in self.families]
 
     def start(self) -> None:
         """Begin the results: machine and options; with --resume, the saved results."""
@@ -150,17 +150,17 @@ class Session:
 
     def result(self, name: str) -> dict:
         """The result of a case, measured the first time it is asked for."""
-        found = next((result for result in self.results["results"] if result["name"] == name), None)
-        if found and name in self.measured:
-            return found
+        result = next((result for result in self.results["results"] if result["name"] == name), None)
+        if result and name in self.measured:
+            return result
         entry = CASES[name]
         missing = [competitor for competitor in entry.competitors if competitor.name in self.wanted[name]]
-        if found:
-            have = {row["name"] for row in found["rows"] if row["status"] not in ("missing", "failed", "wrong")}
+        if result:
+            have = {row["name"] for row in result["rows"] if row["status"] not in ("missing", "failed", "wrong")}
             missing = [competitor for competitor in missing if competitor.name not in have]
             if not missing:
-                return found
-            self.results["results"].remove(found)
+                return result
+            self.results["results"].remove(result)
             missing = [
                 competitor
                 for competitor in entry.competitors
@@ -170,15 +170,15 @@ class Session:
         self.log(f"\n[{len(self.measured)}/{len(self.wanted)}] {entry.group}/{name}:")
         started = time.monotonic()
         try:
-            found = run_case(entry, missing, self.rules, self.pool, lambda text: self.log(f" {text},"))
+            result = run_case(entry, missing, self.rules, self.pool, lambda text: self.log(f" {text},"))
         except Exception as error:  # the tests of other competitors must not run the case again
-            found = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
-        self.log(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
-        self.results["results"].append(found)
+            result = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
+        self.log(f"\n    {bench_tables.one_line(result)} ({time.monotonic() - started:.0f} s)\n")
+        self.results["results"].append(result)
         self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed
         self.results["missing"] = bench_results.missing(self.results["results"])
         self.save()
-        return found
+        return result
 
     def save(self) -> None:
         self.results["finished"] = _now()

@@ -29,8 +29,8 @@ def blas_in_use(module) -> str:
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    found = {f"{p['internal_api']} {p['version']} {p.get('architecture')}" for p in pools}
-    return module.products() if hasattr(module, "products") else "; ".join(sorted(found))
+    libraries = {f"{p['internal_api']} {p['version']} {p.get('architecture')}" for p in pools}
+    return module.products() if hasattr(module, "products") else "; ".join(sorted(libraries))
 
 
 def peak_memory() -> int:

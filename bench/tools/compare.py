@@ -93,43 +93,43 @@ def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
 def lost(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Figures of fastmlp that are missing in the new file, in cases that both files have, as sentences."""
     old = {result["name"]: result for result in base["results"]}
-    found = []
+    messages = []
     for result in new["results"]:
         names = {row["name"] for row in bench_results.timed(result)}
         for row in bench_results.timed(old[result["name"]]) if result["name"] in old else ():
             if row["kind"] in FASTMLP_KINDS and row["name"] not in names:
                 row_now = next((r for r in result["rows"] if r["name"] == row["name"]), None)
-                why = f"{row_now['status']}, {row_now['reason']}" if row_now else "not there"
-                found.append(f"{result['title']}: {label(row['name'])} has no figure any more: {why}")
-    return found
+                reason = f"{row_now['status']}, {row_now['reason']}" if row_now else "not there"
+                messages.append(f"{result['title']}: {label(row['name'])} has no figure any more: {reason}")
+    return messages
 
 
 def differences(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Differences in the machines and options of the two files, which make them hard to compare."""
     keys = ("processor", "cpus")
-    found = [
+    messages = [
         f"{key}: {base['machine'][key]} and {new['machine'][key]}"
         for key in keys
         if base["machine"][key] != new["machine"][key]
     ]
-    old, now = base["machine"]["versions"], new["machine"]["versions"]
-    found += [
-        f"{name} {old[name]} and {now[name]}"
-        for name in old
-        if name != "fastmlp" and now.get(name, old[name]) != old[name]
+    base_versions, new_versions = base["machine"]["versions"], new["machine"]["versions"]
+    messages += [
+        f"{name} {base_versions[name]} and {new_versions[name]}"
+        for name in base_versions
+        if name != "fastmlp" and new_versions.get(name, base_versions[name]) != base_versions[name]
     ]
     if base["options"]["device"] != new["options"]["device"]:
-        found.append("different devices")
+        messages.append("different devices")
     if base["options"]["quick"] != new["options"]["quick"]:
-        found.append("one of them is a quick run")
-    return found
+        messages.append("one of them is a quick run")
+    return messages
 
 
 def line(change: Change) -> str:
-    share = f"{change.change:+.1%}"
+    percent = f"{change.change:+.1%}"
     machine = f", the machine {change.machine:+.1%} taken out" if abs(change.machine) >= 0.005 else ""
     return (
-        f"{share:>8}  (noise {change.noise:.1%}{machine})  {change.title}: {label(change.name)}, "
+        f"{percent:>8}  (noise {change.noise:.1%}{machine})  {change.title}: {label(change.name)}, "
         f"{duration(change.base)} -> {duration(change.new)}"
     )
 

@@ -104,8 +104,8 @@ def grown(counts: dict[str, float], base: dict[str, float]) -> dict[str, float]:
     >>> grown({"lanes": 1030.0, "one_net": 500.0}, {"lanes": 1000.0, "one_net": 500.0})
     {'lanes': 0.03}
     """
-    shares = {name: round(value / base[name] - 1, 6) for name, value in counts.items() if name in base}
-    return {name: share for name, share in shares.items() if share > GROWTH_LIMIT}
+    growths = {name: round(value / base[name] - 1, 6) for name, value in counts.items() if name in base}
+    return {name: growth for name, growth in growths.items() if growth > GROWTH_LIMIT}
 
 
 def main() -> int:
@@ -125,8 +125,8 @@ def main() -> int:
     if not options.base:
         return 0
     growth = grown(counts, json.loads(options.base.read_text(encoding="utf-8")))
-    for name, share in growth.items():
-        print(f"{name} needs {share:.2%} more instructions than before")
+    for name, relative in growth.items():
+        print(f"{name} needs {relative:.2%} more instructions than before")
     return 1 if growth else 0
 
 

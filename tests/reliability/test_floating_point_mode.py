@@ -17,7 +17,7 @@ RARE = np.array([1e-30, 2.0, 1e30], np.float32), np.array([1e-10, 3.0, 1e-35], n
 MODE = np.geterr()
 
 
-def is_as_ever():
+def is_default_mode():
     """Return whether denormals are not flushed, sums round to nearest, and NumPy's error settings are unchanged."""
     small = RARE[0] * RARE[1]
     half = np.float32(2.0**-24)
@@ -35,7 +35,7 @@ class StopHere(Exception):
 
 
 def stop(*_):
-    assert is_as_ever(), "in a callback"
+    assert is_default_mode(), "in a callback"
     raise StopHere
 
 
@@ -93,17 +93,17 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_mode_after(call, monkeypatch, count):
+def test_floating_point_mode_is_unchanged_after_every_call(call, monkeypatch, count):
     """Calls from the main thread and from another thread leave the mode of the calling thread unchanged."""
-    assert is_as_ever()
+    assert is_default_mode()
     CALLS[call](monkeypatch)
-    assert is_as_ever()
+    assert is_default_mode()
     found = []
 
     def elsewhere():
-        found.append(is_as_ever())
+        found.append(is_default_mode())
         CALLS[call](monkeypatch)
-        found.append(is_as_ever())
+        found.append(is_default_mode())
 
     if call != "an interruption":  # only the main thread is interrupted
         thread = threading.Thread(target=elsewhere)
@@ -113,7 +113,7 @@ def test_mode_after(call, monkeypatch, count):
     count("kind of call after which the floating-point mode was looked at", 1)
 
 
-def test_a_caller_that_flushes_goes_on_to_flush():
+def test_caller_that_flushes_denormals_still_does_after_a_fit():
     """The mode is restored, and not set to the default: a caller that flushes denormals still does after a fit."""
     numba = pytest.importorskip("numba")
     from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
@@ -139,4 +139,4 @@ def test_a_caller_that_flushes_goes_on_to_flush():
         assert (RARE[0] * RARE[1])[0] == 0.0
     finally:
         end(before)
-    assert is_as_ever()
+    assert is_default_mode()

@@ -147,7 +147,7 @@ def stopping(settings):
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_an_interrupt_at_each_line(name, params_after, tmp_path, is_long, count):
+def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_path, is_long, count):
     settings = FITS[name]
     expected = params_after(settings)
     n, stride, interrupted = 1, 1 if is_long else 5, 0
@@ -168,7 +168,7 @@ def test_an_interrupt_at_each_line(name, params_after, tmp_path, is_long, count)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
 @pytest.mark.parametrize("name", FITS)
-def test_a_signal_at_any_moment(name, ctrl_c, params_after, tmp_path, is_long, count):
+def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after, tmp_path, is_long, count):
     settings, rng = FITS[name], np.random.default_rng(1)
     expected = params_after(settings) if "early_stopping" not in settings else None
     n, n_ended = 400 if is_long else 12, 0

@@ -39,7 +39,7 @@ def samples(sizes, size):
 
 @pytest.mark.parametrize("epochs", (1, 2, 70))
 @pytest.mark.parametrize("case", CASES)
-def test_every_net_ends_finite_and_says_what_happened(case, epochs, is_long, count):
+def test_nets_with_overflowing_gradients_end_as_single_nets(case, epochs, is_long, count):
     sizes, optimizer, options = CASES[case]
     n_tried = 0
     for dtype in ("float32", "float64") if is_long else ("float32",):
@@ -75,7 +75,7 @@ def compare(sizes, optimizer, options, dtype, size, epochs):
     return 1
 
 
-def test_clipping_makes_the_step_that_was_asked_for():
+def test_clipping_works_if_the_sum_of_squares_overflows():
     """A clipped gradient keeps its direction and has the norm clip_norm, even if its sum of squares overflows."""
     for dtype in ("float32", "float64"):
         X, y = samples(WIDE, BIG["float32"])

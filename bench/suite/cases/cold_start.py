@@ -184,8 +184,8 @@ class ColdStartCase:
         """answer : the loss that the script printed"""
         if not self.trains:
             return {}
-        off = abs(answer - self.expected) / self.expected if answer is not None else float("nan")
-        return at_most({"loss": off}, {"loss": 0.01})
+        error = abs(answer - self.expected) / self.expected if answer is not None else float("nan")
+        return at_most({"loss": error}, {"loss": 0.01})
 
 
 ENTRIES = (

@@ -103,8 +103,8 @@ class KernelCase:
         return {"exp": np.exp, "tanh": np.tanh}[self.kind](x["x"])
 
     def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
-        off = float(np.abs(answer - self.expected).max() / np.abs(self.expected).max())
-        return at_most({self.kind: off}, {self.kind: TOLERANCES[self.kind]})
+        error = float(np.abs(answer - self.expected).max() / np.abs(self.expected).max())
+        return at_most({self.kind: error}, {self.kind: TOLERANCES[self.kind]})
 
 
 def _entry(name, *job, limits=ARITHMETIC, in_quick=False) -> CaseEntry:

@@ -96,8 +96,8 @@ class PopulationCase:
 
     def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_nets, n_params) after verify_runs epochs"""
-        off = np.abs(answer[:CHECKED] - self.expected).max(axis=1)
-        return at_most({"share of nets": float(np.mean(off > TOLERANCE))}, {"share of nets": 0.0})
+        error = np.abs(answer[:CHECKED] - self.expected).max(axis=1)
+        return at_most({"share of nets": float(np.mean(error > TOLERANCE))}, {"share of nets": 0.0})
 
 
 NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
@@ -123,7 +123,7 @@ def _competitors(sizes: tuple[int, ...], n_nets: int) -> tuple[Competitor, ...]:
 
 
 def _entry(
-    sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False, largest=False
+    sizes, n_nets, activation="sigmoid", optimizer="sgd", *, extra=(), in_quick=False, curve=False, largest=False
 ) -> CaseEntry:
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
@@ -133,11 +133,11 @@ def _entry(
     build = partial(
         PopulationCase, name, group, sizes, activation, optimizer, n_nets, max_runs, verify_runs=verify, curve=x
     )
-    return CaseEntry(name, group, (*ARITHMETIC, *_competitors(sizes, n_nets), *parts), build, in_quick, largest)
+    return CaseEntry(name, group, (*ARITHMETIC, *_competitors(sizes, n_nets), *extra), build, in_quick, largest)
 
 
 ENTRIES = (
-    *(_entry((2, 2, 1), 10**k, curve=True, parts=STOPPING if k == 5 else (), in_quick=k == 5) for k in range(7)),
+    *(_entry((2, 2, 1), 10**k, curve=True, extra=STOPPING if k == 5 else (), in_quick=k == 5) for k in range(7)),
     *(_entry((2, 2, 1), 10**k, curve=True, largest=True) for k in (7, 8) if fits(NUMBERS_OF_NET * 10**k)),
     *(_entry((2, 2, 1), 100_000, optimizer=name) for name in ("adam", "quickprop", "rprop")),
     _entry((2, 4, 4, 1), 100_000, "tanh"),

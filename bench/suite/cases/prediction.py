@@ -64,8 +64,8 @@ class PredictionCase:
 
     def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_samples, n_outputs) or its first rows"""
-        off = float(np.abs(answer[:CHECKED] - self.expected).max())
-        return at_most({"probabilities": off}, {"probabilities": TOLERANCE})
+        error = float(np.abs(answer[:CHECKED] - self.expected).max())
+        return at_most({"probabilities": error}, {"probabilities": TOLERANCE})
 
     source = property(lambda self: self.net.source)
     # read by limits/products.py

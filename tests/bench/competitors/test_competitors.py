@@ -1,4 +1,4 @@
-"""Competitors that train or predict reach float64's result on small cases, and are refused if they do less."""
+"""Competitors that train or predict: they reach the float64 result on small cases, and others are refused."""
 
 from importlib import import_module
 
@@ -33,7 +33,7 @@ def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
 
 
 def numbers(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
-    """A tiny net, which some forms treat otherwise."""
+    """A case with a tiny net, for which some competitors have other code."""
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((24, 2), np.float32), rng.integers(0, 2, (24, 1)).astype(np.float32)
     return TrainingCase(
@@ -73,7 +73,7 @@ name = lambda x: x.name
 
 @pytest.fixture(autouse=True)
 def uncompiled(monkeypatch):
-    """PyTorch computes what its graphs would be made of: compiling takes a minute."""
+    """Make torch.compile return its function, since compiling takes a minute."""
     try:
         import torch
     except ImportError:
@@ -91,7 +91,7 @@ def answer(competitor, case, runs):
 
 @pytest.mark.parametrize("case", TRAININGS, ids=name)
 @pytest.mark.parametrize("competitor", COMPETITORS, ids=name)
-def test_training(competitor, case):
+def test_trained_competitors_reach_the_reference_or_are_refused(competitor, case):
     if competitor.missing:
         pytest.skip(competitor.missing)
     part = case.verification
@@ -108,7 +108,7 @@ def test_training(competitor, case):
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("case", PREDICTIONS, ids=name)
 @pytest.mark.parametrize("competitor", PREDICTORS, ids=name)
-def test_prediction(competitor, case):
+def test_predicting_competitors_reach_the_reference_or_are_refused(competitor, case):
     if competitor.missing:
         pytest.skip(competitor.missing)
     found = answer(competitor, case, 1)

@@ -13,7 +13,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS.parent / folder) for folder in ("src", "bench", "tests")]
 
-NOT_NEEDED = (  # what pip installs with this project or its extras, but for what is measured beside it
+NOT_NEEDED = (  # dependencies of this project and its extras, without the competitors
     "pytest",
     "scipy",
     "safetensors",
@@ -81,8 +81,8 @@ cases.nets_in_steps = smaller(cases.nets_in_steps, lambda cupy, sizes, *rest: (c
 competitors.Jax = lambda *job, jax=competitors.Jax: (never_ready if job[-1] == "tf32" else jax)(*job)
 run.wait_or_stop = stop_where_one_waits
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
-measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
-measure_gpu.store = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not kept")
+measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # since new processes would not find the emulator
+measure_gpu.store = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not stored")
 run.run_in_process = partial(run.run_in_process, program=__file__)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ways of launching a fit's steps, in the emulator."""
+"""Launch modes of a fit's steps, in the emulator."""
 
 import os
 import re
@@ -12,8 +12,8 @@ import fastmlp.execution.dispatch
 
 
 @pytest.mark.parametrize("family", ["small_net", "layerwise"])
-def test_ways_of_launching(family, emulated_cuda, monkeypatch):
-    """Each is what it says, and settings are as before afterwards."""
+def test_each_launch_mode_launches_as_named(family, emulated_cuda, monkeypatch):
+    """Each mode launches as its name says, and settings are restored afterwards."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "1")
     small = fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
     sizes = (6, 20, 3) if family == "small_net" else (6, 150, 150, 3)
@@ -39,8 +39,8 @@ def test_ways_of_launching(family, emulated_cuda, monkeypatch):
     assert (os.environ["FASTMLP_CUDA_GRAPHS"], fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS) == ("1", small)
 
 
-def test_whether_graphs_were_used_is_said(emulated_cuda, monkeypatch):
-    """Replayed, never tried, refused by the driver, or told by the package."""
+def test_graphs_of_reports_whether_graphs_were_used(emulated_cuda, monkeypatch):
+    """Graphs may be replayed, never recorded, refused by the driver, or reported as failed by the package."""
     import cupy
 
     from fastmlp.kernels.cuda.runtime import cuda_graphs

@@ -1,4 +1,4 @@
-"""The regression gate."""
+"""bench/tools/compare.py: comparison of two files of benchmark results."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def moved(base, new, least=compare.SMALLEST_CHANGE):
     return {change.name: change.moved(least) for change in compare.compare(base, new)}
 
 
-def test_more_than_the_noise():
+def test_changes_beyond_the_noise_are_reported():
     assert moved(*two(1.0, 1.2)) == {"fastmlp": True, "numpy": False}
     assert moved(*two(1.0, 0.8))["fastmlp"], "faster is a move too"
     assert not moved(*two(1.0, 1.04))["fastmlp"], "below --least"
@@ -34,7 +34,7 @@ def test_more_than_the_noise():
     assert not moved(*two(1.0, 1.2, spread=0.4))["fastmlp"], "within the noise of such rounds"
 
 
-def test_what_slows_everybody_is_the_machine():
+def test_common_slowdown_is_attributed_to_the_machine():
     (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.5)) if c.is_fastmlp)
     assert change.change == pytest.approx(0.0)
     assert change.machine == pytest.approx(0.5)
@@ -56,8 +56,8 @@ def run(tmp_path, base, new, *options):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_figure_that_is_gone_is_no_success():
-    """Neither one that turned out wrong nor one that is not there any more; a peer's is its own affair."""
+def test_missing_figure_of_fastmlp_is_reported():
+    """A figure of fastmlp that is wrong or missing in the new file is reported; those of competitors are not."""
     base = two(1.0, 1.0)[0]
     wrong = row("fastmlp", [], "ours") | {"status": "wrong", "reason": "something else"}
     assert compare.lost(base, results(result("w", wrong, row("numpy", [1.0])))) == [
@@ -71,13 +71,13 @@ def test_a_figure_that_is_gone_is_no_success():
 
 
 def test_other_versions_are_named():
-    """A faster library would look like a faster machine."""
+    """Another version of a competitor's library would look like a change of the machine."""
     base, new = two(1.0, 1.0)
     new["machine"] = new["machine"] | {"versions": {"numpy": "3"}}
     assert compare.differences(base, new) == ["numpy 2 and 3"]
 
 
-def test_exit_status(tmp_path):
+def test_exit_status_reports_slowdowns_and_errors(tmp_path):
     code, out, _ = run(tmp_path, *two(1.0, 1.2))
     assert code == 1
     assert "+20.0%" in out
