@@ -49,17 +49,17 @@ def net(sizes=(2, 3, 1), **settings):
     return MLP(sizes, device="cpu", random_state=0, **settings)
 
 
-def erring():
+def fit_with_failing_callback():
     with pytest.raises(StopHere):
         fit(net(), callbacks=[stop])
 
 
-def refused():
+def fit_with_invalid_data():
     with pytest.raises(ValueError, match="samples"):
         net().fit(X, Y[:2], verbose=0)
 
 
-def interrupted(monkeypatch):
+def interrupted_fit(monkeypatch):
     def train(*arguments):
         backend_train(*arguments)
         raise KeyboardInterrupt
@@ -86,9 +86,9 @@ CALLS = {
     "divergence of nets in lanes": lambda _: fit(
         Population((2, 3, 1), 40, device="cpu", random_state=0), optimizer=SGD(1e30), epochs=50
     ),
-    "an error in a callback": lambda _: erring(),
-    "data that are refused": lambda _: refused(),
-    "an interruption": interrupted,
+    "an error in a callback": lambda _: fit_with_failing_callback(),
+    "data that are fit_with_invalid_data": lambda _: fit_with_invalid_data(),
+    "an interruption": interrupted_fit,
 }
 
 

@@ -24,8 +24,8 @@ CASES = {
     "clipped by adam": (WIDE, Adam(1e-3, clip_norm=1.0), {}),
     "clipped, with a long step": (WIDE, SGD(1e30, clip_norm=1.0), {}),
     "batches": (WIDE, SGD(1e30), {"batch_size": 3}),
-    "watched loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
-    "watched on validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
+    "monitored loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
+    "monitored validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
     "penalty": (WIDE, Rprop(), {"l2": 0.1}),
     "quick steps": (WIDE, Quickprop(1e30), {}),
 }

@@ -20,16 +20,16 @@ XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0
 CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences
 
 
-def alone(pop, k, X, y, settings, **fit):
+def train_alone(pop, k, X, y, settings, **fit):
     """(net k trained alone as an `MLP`, its history)"""
     net = MLP(pop.network.layer_sizes, **settings, dtype=pop.dtype, random_state=int(pop.seeds[k]))
     return net, net.fit(X, y, verbose=0, **fit)
 
 
-def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
+def assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
     tolerance = CLOSE[pop.dtype.name]
     for k in nets:
-        net, history = alone(pop, k, X, y, settings, **fit)
+        net, history = train_alone(pop, k, X, y, settings, **fit)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=tolerance, atol=tolerance, err_msg=f"net {k}")
         assert result.loss[k] == pytest.approx(history.loss[-1], rel=tolerance, abs=tolerance)
         assert result.epochs[k] == history.epochs
@@ -56,7 +56,7 @@ def test_every_optimizer_equals_single_nets(name, sizes, dtype):
     fit = {"epochs": 7, "optimizer": optimizer}
     pop = Population(sizes, 21, **settings, dtype=dtype, random_state=5)
     result = pop.fit(XOR, XOR_Y, verbose=0, **fit)
-    assert_equal_alone(pop, result, XOR, XOR_Y, settings, **fit)
+    assert_equals_single_nets(pop, result, XOR, XOR_Y, settings, **fit)
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
@@ -66,7 +66,7 @@ def test_momentum_equals_single_nets(options, sizes):
     settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"}
     pop = Population(sizes, 21, **settings, dtype="float64", random_state=5)
     result = pop.fit(XOR, XOR_Y, verbose=0, **fit)
-    assert_equal_alone(pop, result, XOR, XOR_Y, settings, **fit)
+    assert_equals_single_nets(pop, result, XOR, XOR_Y, settings, **fit)
 
 
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
@@ -77,7 +77,7 @@ def test_every_activation_equals_single_nets(row, sizes, rng):
     fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
     pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, settings, nets=(0, 16), **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
 
 
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
@@ -90,7 +90,7 @@ def test_every_loss_equals_single_nets(row, sizes, rng):
     fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
     pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, settings, nets=(0, 16), **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
     figures = pop.net(16).evaluate(X, y)
     for name, values in pop.evaluate(X, y).items():
         assert values[16] == pytest.approx(figures[name], rel=1e-9)
@@ -104,7 +104,7 @@ def test_each_net_shuffles_its_batches_by_its_own_seed(batch_size, sizes, rng):
     fit = {"epochs": 3, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.01), "schedule": "cosine"}
     pop = Population(sizes, 18, dtype="float64", random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, {}, nets=(0, 17), **fit)
+    assert_equals_single_nets(pop, result, X, y, {}, nets=(0, 17), **fit)
 
 
 @pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 80, 70, 1)], ids=["lanes", "one by one"])
@@ -115,7 +115,7 @@ def test_each_net_draws_its_own_dropout_masks(activation, sizes, rng):
     settings = {"dropout": 0.4, "hidden_activation": activation}
     pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, settings, nets=(0, 17), **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 17), **fit)
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
@@ -127,7 +127,7 @@ def test_settings_per_net_equal_single_nets(sizes):
     for k in (0, 7, 18):
         settings = {"hidden_activation": "tanh", "l2": l2[k], "init_scale": scale[k]}
         optimizer = fastmlp.SGD(rates[k], momentum=np.linspace(0, 0.9, n)[k])
-        net, history = alone(pop, k, XOR, XOR_Y, settings, epochs=9, optimizer=optimizer)
+        net, history = train_alone(pop, k, XOR, XOR_Y, settings, epochs=9, optimizer=optimizer)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
         assert result.loss[k] == pytest.approx(history.loss[-1])
     np.testing.assert_array_equal(result.settings["learning_rate"], rates)
@@ -139,7 +139,7 @@ def test_dropout_rate_per_net_equals_single_nets(sizes, rng):
     pop = Population(sizes, 17, dropout=rates, dtype="float64", random_state=3)
     pop.fit(X, y, epochs=5, optimizer=fastmlp.SGD(0.01), verbose=0)
     for k in (0, 3, 16):
-        net, _ = alone(pop, k, X, y, {"dropout": rates[k]}, epochs=5, optimizer=fastmlp.SGD(0.01))
+        net, _ = train_alone(pop, k, X, y, {"dropout": rates[k]}, epochs=5, optimizer=fastmlp.SGD(0.01))
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
 
 
@@ -165,7 +165,7 @@ def test_sample_weight_per_net_equals_single_nets(batch_size, sizes, rng):
     pop.fit(X, y, sample_weight=weights, verbose=0, **fit)
     losses = pop.evaluate(X, y, sample_weight=weights)["loss"]
     for k in (0, 17):
-        net, _ = alone(pop, k, X, y, {}, sample_weight=weights[k], **fit)
+        net, _ = train_alone(pop, k, X, y, {}, sample_weight=weights[k], **fit)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
         assert losses[k] == pytest.approx(net.evaluate(X, y, sample_weight=weights[k])["loss"])
 
@@ -179,7 +179,7 @@ def test_samples_per_net_equal_single_nets(own_y, sizes, rng):
     pop.fit(X, y, verbose=0, **fit)
     losses, outputs = pop.evaluate(X, y)["loss"], pop.predict(X)
     for k in (0, 17):
-        net, _ = alone(pop, k, X[k], y[k] if own_y else y, {}, **fit)
+        net, _ = train_alone(pop, k, X[k], y[k] if own_y else y, {}, **fit)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
         assert losses[k] == pytest.approx(net.evaluate(X[k], y[k] if own_y else y)["loss"])
         np.testing.assert_allclose(outputs[k], net.predict(X[k]), rtol=1e-10)
@@ -202,7 +202,7 @@ def test_early_stopping_equals_single_nets(monitor, sizes, rng):
     if monitor != "loss":
         assert len(set(result.epochs)) > 1, "nets should stop at different times"
     for k in (0, 5, 17):
-        net, history = alone(pop, k, X, y, settings, **fit)
+        net, history = train_alone(pop, k, X, y, settings, **fit)
         assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch)
         assert result.best_value[k] == pytest.approx(history.record(monitor or "validation_loss")[history.best_epoch])
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-9, atol=1e-9)
@@ -227,7 +227,7 @@ def test_each_net_stops_when_it_has_converged(rule, sizes):
         share = ((outputs > 0.5) == XOR_Y).mean(axis=1)
         np.testing.assert_array_equal(done, share >= (1.0 if rule == "accuracy" else 0.75))
     k = int(np.flatnonzero(done)[0])
-    _, history = alone(pop, k, XOR, XOR_Y, settings, epochs=int(result.epochs[k]), optimizer=fastmlp.Rprop())
+    _, history = train_alone(pop, k, XOR, XOR_Y, settings, epochs=int(result.epochs[k]), optimizer=fastmlp.Rprop())
     if rule == 0.1:
         assert history.loss[-1] <= 0.1
         assert (history.loss[:-1] > 0.1).all()

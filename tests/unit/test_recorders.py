@@ -30,13 +30,13 @@ def test_snapshots_stay_few_and_evenly_spaced(epochs):
 
 
 def test_recorders_change_no_bit_of_training():
-    plain, watched = (fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0) for _ in range(2))
+    plain, recorded = (fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0) for _ in range(2))
     plain.fit(XOR, TARGETS, epochs=20, callbacks=[lambda *_: None])
     snapshots, layers = fastmlp.Snapshots(), fastmlp.LayerRecorder(XOR, TARGETS)
-    watched.fit(XOR, TARGETS, epochs=20, callbacks=[snapshots, layers])
-    np.testing.assert_array_equal(plain.params, watched.params)
-    np.testing.assert_array_equal(snapshots.params[-1], watched.params)
-    assert snapshots.net is layers.net is watched
+    recorded.fit(XOR, TARGETS, epochs=20, callbacks=[snapshots, layers])
+    np.testing.assert_array_equal(plain.params, recorded.params)
+    np.testing.assert_array_equal(snapshots.params[-1], recorded.params)
+    assert snapshots.net is layers.net is recorded
 
 
 def test_second_fit_clears_the_snapshots():
@@ -60,7 +60,7 @@ def test_frames_cover_plateaus_and_changes_evenly():
 
 
 def test_layer_recorder_worked_by_hand():
-    """Sigmoid units that saturate, on the four patterns: z is 8 * (sum of inputs - 0.5) and 8 * (sum - 1.5)."""
+    """Saturating sigmoid units on the four samples of XOR: z is 8 * (sum of inputs - 0.5) and 8 * (sum - 1.5)."""
     spread, flat = activity(xor_net(SOLVED), XOR)
     a = 1 / (1 + np.exp(-8.0 * np.array([[-0.5, -1.5], [0.5, -0.5], [0.5, -0.5], [1.5, 0.5]])))
     assert spread[0] == pytest.approx(a.std(axis=0).mean(), rel=1e-5)

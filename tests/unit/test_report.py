@@ -28,7 +28,7 @@ def known_rate(monkeypatch):
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 
-class Checked(HTMLParser):
+class CheckedPage(HTMLParser):
     """A parser that collects text, headings and images, and fails on unclosed tags."""
 
     VOID = ("meta", "img")
@@ -55,7 +55,7 @@ class Checked(HTMLParser):
 
 
 def read(path):
-    return Checked(path.read_text(encoding="utf-8"))
+    return CheckedPage(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_report_has_all_sections(net, rng, tmp_path):
 def test_report_is_self_contained(net, tmp_path):
     net.fit(XOR, TARGETS, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
     text = (tmp_path / "run.html").read_text(encoding="utf-8")
-    page = Checked(text)
+    page = CheckedPage(text)
     assert "<script" not in text
     assert "Converged &lt;b&gt;" in text, "escaped"
     assert not re.findall(r"""(?:href|src|url\()\s*=?\s*["']?(?!data:)(?:https?:|//)""", text)

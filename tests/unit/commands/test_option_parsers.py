@@ -78,7 +78,7 @@ def test_invalid_option_values_raise(parse, text, words):
     ids=lambda arguments: " ".join(arguments)[:40],
 )
 def test_invalid_options_get_readable_messages(arguments):
-    """Such as "Input should be greater than or equal to 1", or "Value error, ..."."""
+    """No message of a library is shown, such as "Input should be greater than or equal to 1" or "Value error, ..."."""
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     said = " ".join(result.output.split())

@@ -34,7 +34,7 @@ def test_other_codings_do_not_give_fahlmans_histogram():
 
 
 def test_parity_results_agree_with_published_figures():
-    """Nine published figures, each with an interval of 95 %; counting the last epoch too, three would lie outside."""
+    """Nine published figures, each with a 95 % interval; if the last epoch counted, three would lie outside."""
     rows = list(reproduce.parity(4000))
     assert len(rows) == 9
     assert sum(not row.agrees for row in rows) <= 1, rows

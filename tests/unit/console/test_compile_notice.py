@@ -64,7 +64,7 @@ def test_notice_is_shown_from_a_timer_thread(monkeypatch):
     monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.001)
     there = threading.Event()
 
-    class Watched(Terminal):
+    class SignallingTerminal(Terminal):
         def flush(self):
             there.set()
 
@@ -72,7 +72,7 @@ def test_notice_is_shown_from_a_timer_thread(monkeypatch):
         with notify_listeners():
             assert there.wait(60)
 
-    assert TEXT in shown(monkeypatch, work, Watched())
+    assert TEXT in shown(monkeypatch, work, SignallingTerminal())
 
 
 def test_no_notice_without_a_terminal(at_once, monkeypatch):

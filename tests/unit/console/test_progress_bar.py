@@ -41,7 +41,7 @@ def test_long_fit_on_a_terminal_shows_a_bar(at_once, monkeypatch):
     assert "loss 0.5" in text
 
 
-def test_a_short_fit_shows_nothing(monkeypatch):
+def test_short_fit_shows_no_bar(monkeypatch):
     assert shown(monkeypatch, Terminal()) == ""
 
 

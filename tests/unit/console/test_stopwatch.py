@@ -35,7 +35,7 @@ def test_stopwatch_counts_compile_time_after_its_start():
 XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 
 
-def cold(monkeypatch):
+def fake_compilation(monkeypatch):
     """Pretend that kernels take 40 s to compile: the clock is advanced when a fit borrows a thread team."""
     from fastmlp.console import stopwatch
     from fastmlp.execution import buffer_cache
@@ -60,7 +60,7 @@ def test_history_separates_compile_time_of_a_cold_fit(monkeypatch):
     assert warm.compile_seconds == 0.0
     assert warm.training_seconds == warm.seconds > 0.0
     assert "compile_seconds" not in repr(warm)
-    cold(monkeypatch)
+    fake_compilation(monkeypatch)
     first = net.fit(*XOR, epochs=3)
     assert first.compile_seconds == pytest.approx(40.0)
     assert 0.0 < first.training_seconds == first.seconds - first.compile_seconds
@@ -74,7 +74,7 @@ def test_population_result_separates_compile_time_of_a_cold_fit(sizes, monkeypat
     warm = nets.fit(*XOR, epochs=3)
     assert warm.compile_seconds == 0.0
     assert " s\n" in warm.summary()
-    cold(monkeypatch)
+    fake_compilation(monkeypatch)
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")  # nets one by one: the fit's own thread waits for them
     first = nets.fit(*XOR, epochs=3)
     assert first.compile_seconds == pytest.approx(40.0)

@@ -242,13 +242,13 @@ def test_interruption_restores_the_best_validation_score(classes):
 
 def test_interruption_before_a_score_still_records_it(classes, monkeypatch):
     """A score that Ctrl-C interrupted is recorded after it."""
-    judge, calls = EpochRules._record_score, []
+    record_score, calls = EpochRules._record_score, []
 
     def interrupted(self, score, history):
         calls.append(score)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        judge(self, score, history)
+        record_score(self, score, history)
 
     monkeypatch.setattr(EpochRules, "_record_score", interrupted)
     with pytest.warns(UserWarning, match="interrupted"):

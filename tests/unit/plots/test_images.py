@@ -125,7 +125,7 @@ def test_every_public_plot_has_a_baseline_image():
     assert sum(path.stat().st_size for path in FOLDER.glob("*.png")) < 300_000
 
 
-def off(first, second):
+def measured_differences(first, second):
     return differences(pixels(first.figure), pixels(second.figure))
 
 
@@ -134,8 +134,8 @@ def test_comparison_detects_visible_differences():
     first, second = stage(), stage()
     plots.boundary(xor_net(), XOR, TARGETS, ax=first)
     plots.boundary(xor_net(), XOR, 1 - TARGETS, ax=second)
-    assert off(first, second)[1] > MOST_OFF
+    assert measured_differences(first, second)[1] > MOST_OFF
     first, second = stage(), stage()
     plots.history(history(), ax=first)
     plots.history(history(), ax=second).get_lines()[0].set_color("red")
-    assert off(first, second)[0] > MEAN_OFF or off(first, second)[1] > MOST_OFF
+    assert measured_differences(first, second)[0] > MEAN_OFF or measured_differences(first, second)[1] > MOST_OFF

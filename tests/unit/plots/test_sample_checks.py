@@ -37,8 +37,8 @@ def test_copy_owns_its_parameters():
     assert np.any(net.params)
 
 
-class Face:
-    """A fitted classifier, as scikit-learn has it: a net inside, and the names of its classes."""
+class FakeClassifier:
+    """A fake fitted classifier in scikit-learn's form, with a net and class names."""
 
     def __init__(self):
         self.net_, self.classes_ = xor_net(), np.array(["no", "yes"])
@@ -46,21 +46,21 @@ class Face:
 
 def test_unwrap_estimator_returns_net_and_encoded_targets():
     answers = np.array(["no", "yes", "yes", "no"])
-    net, y, labels = unwrap_estimator(Face(), answers)
+    net, y, labels = unwrap_estimator(FakeClassifier(), answers)
     assert net.predict_classes(XOR).tolist() == y.tolist() == TARGETS.tolist()
     assert list(labels) == ["no", "yes"]
-    assert list(unwrap_estimator(Face(), answers, ["0", "1"])[2]) == ["0", "1"]
+    assert list(unwrap_estimator(FakeClassifier(), answers, ["0", "1"])[2]) == ["0", "1"]
     assert unwrap_estimator(net, TARGETS) == (net, TARGETS, None)
     with pytest.raises(ValueError, match=r"y holds 'maybe', but the classes are no, yes\."):
-        unwrap_estimator(Face(), ["no", "maybe", "no", "no"])
+        unwrap_estimator(FakeClassifier(), ["no", "maybe", "no", "no"])
 
 
 def test_plots_accept_estimators():
     answers = ["no", "yes", "yes", "no"]
     for draw in (plots.boundary, plots.confusion, plots.calibration, plots.landscape):
         options = {"resolution": 5} if draw in (plots.boundary, plots.landscape) else {}
-        draw(Face(), XOR, answers, **options)
-    ax = plots.boundary(Face(), XOR, answers, resolution=5)
+        draw(FakeClassifier(), XOR, answers, **options)
+    ax = plots.boundary(FakeClassifier(), XOR, answers, resolution=5)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
-    (ax,) = plots.boundaries([Face()], XOR, answers, resolution=5)
+    (ax,) = plots.boundaries([FakeClassifier()], XOR, answers, resolution=5)
     assert ax.get_title(loc="left") == "net 0\n100 % right"

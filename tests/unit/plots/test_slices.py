@@ -62,10 +62,13 @@ def test_landscape_plot_has_title_and_legend():
 
 def test_flat_and_negative_losses_are_drawn():
     flat = fastmlp.MLP((2, 1), random_state=0, init="zeros")
-    plots.landscape(flat, XOR, np.zeros(4), resolution=5)
+    ax = plots.landscape(flat, XOR, np.zeros(4), resolution=5)
+    assert ax.collections
     poisson = fastmlp.MLP((2, 1), loss="poisson", random_state=0)
     poisson.params = [1.0, 1.0, 2.0]
-    plots.landscape(poisson, XOR, [5, 20, 20, 50], resolution=5)
+    assert poisson.evaluate(XOR, [5, 20, 20, 50])["loss"] < 0
+    ax = plots.landscape(poisson, XOR, [5, 20, 20, 50], resolution=5)
+    assert ax.collections
 
 
 def test_invalid_arguments_raise():

@@ -215,7 +215,7 @@ def test_interruption_of_one_by_one_training_on_one_thread(monkeypatch):
 
 
 def test_interruption_counts_no_net_twice(monkeypatch):
-    """Ctrl-C in the second attempt: nets that had not begun it keep the epochs of their first, and no loss."""
+    """Ctrl-C in the second attempt: nets that had not started it keep the epochs of their first, and no loss."""
     calls, redrawn = [], []
     draw = Population._draw
 

@@ -15,7 +15,7 @@ XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0
 
 @numba.njit(**OPTIONS)
 def products(a, flushed, kept):
-    """The squares of a, with and without denormals."""
+    """Write squares of a, first with denormals flushed, then with denormals kept."""
     before = flush_denormals()
     for i in range(len(a)):
         flushed[i] = a[i] * a[i]

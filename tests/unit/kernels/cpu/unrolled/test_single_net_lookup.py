@@ -21,16 +21,16 @@ SIGMOIDS = {"loss": "squared_error", "output": "sigmoid", "hidden_activation": "
 
 
 @pytest.fixture
-def used(monkeypatch):
+def unrolled_calls(monkeypatch):
     """Use unrolled code from the first step on; the list of addresses that were called."""
     calls, ask = [], single_net_lookup.address_for
 
-    def noted(*arguments):
+    def recorded(*arguments):
         calls.append(ask(*arguments))
         return calls[-1]
 
     monkeypatch.setattr(single_net_lookup, "MAKE_AFTER", 0)
-    monkeypatch.setattr(single_net_lookup, "address_for", noted)
+    monkeypatch.setattr(single_net_lookup, "address_for", recorded)
     return calls
 
 
@@ -41,10 +41,10 @@ def fit(sizes=(2, 2, 1), X=X, y=XOR, *, optimizer="sgd", dtype="float32", epochs
     return net, history
 
 
-def assert_same(used, *arguments, **settings):
+def assert_equals_loops(unrolled_calls, *arguments, **settings):
     net, history = fit(*arguments, **settings)
-    assert len(used) > 0
-    assert all(used)
+    assert len(unrolled_calls) > 0
+    assert all(unrolled_calls)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(single_net_lookup, "address_for", lambda *_: 0)
         expected, records = fit(*arguments, **settings)
@@ -55,7 +55,7 @@ def assert_same(used, *arguments, **settings):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-4), ("float64", 1e-10)])
-def test_unrolled_training_matches_the_reference(dtype, tolerance, used):
+def test_unrolled_training_matches_the_reference(dtype, tolerance, unrolled_calls):
     net = fastmlp.MLP(
         (2, 3, 1),
         hidden_activation="tanh",
@@ -70,7 +70,7 @@ def test_unrolled_training_matches_the_reference(dtype, tolerance, used):
         loss, gradient = reference.loss_and_gradient(X, XOR)
         assert history.loss[epoch] == pytest.approx(loss, rel=tolerance)
         reference.params -= 0.5 * gradient
-    assert all(used)
+    assert all(unrolled_calls)
     np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
 
 
@@ -83,48 +83,58 @@ def test_unrolled_training_matches_the_reference(dtype, tolerance, used):
     ],
     ids=lambda optimizer: optimizer.rule.name,
 )
-def test_every_update_rule_equals_the_loops(optimizer, used):
+def test_every_update_rule_equals_the_loops(optimizer, unrolled_calls):
     """The net has more parameters than a vector of the update."""
-    assert_same(used, (2, 4, 2, 1), optimizer=optimizer, hidden_activation="tanh", loss="binary_cross_entropy")
+    assert_equals_loops(
+        unrolled_calls, (2, 4, 2, 1), optimizer=optimizer, hidden_activation="tanh", loss="binary_cross_entropy"
+    )
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_every_activation_equals_the_loops(name, used):
-    assert_same(used, (2, 3, 1), hidden_activation=name, dtype="float64", loss="squared_error", output="sigmoid")
+def test_every_activation_equals_the_loops(name, unrolled_calls):
+    assert_equals_loops(
+        unrolled_calls, (2, 3, 1), hidden_activation=name, dtype="float64", loss="squared_error", output="sigmoid"
+    )
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
-def test_every_loss_equals_the_loops(row, used):
+def test_every_loss_equals_the_loops(row, unrolled_calls):
     output = row.outputs[0] if row.outputs else "tanh"
     y = np.concatenate([XOR, 1 - XOR], axis=1)
-    assert_same(
-        used, (2, 2, 2), y=y, loss=row.name, output=output, hidden_activation="tanh", optimizer=fastmlp.SGD(0.05)
+    assert_equals_loops(
+        unrolled_calls,
+        (2, 2, 2),
+        y=y,
+        loss=row.name,
+        output=output,
+        hidden_activation="tanh",
+        optimizer=fastmlp.SGD(0.05),
     )
 
 
 @pytest.mark.parametrize("batch_size", (1, 2, 3, 4))
 @pytest.mark.parametrize("shuffle", (False, True))
-def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, used, rng, monkeypatch):
+def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, unrolled_calls, rng, monkeypatch):
     """The last batch is short, sample weights differ, and calls end within epochs."""
     monkeypatch.setattr("fastmlp.training.call_autotune.FIRST_CALL", 1.0)
     X, y = rng.random((10, 2)), rng.integers(0, 2, (10, 1))
     walk = {"batch_size": batch_size, "shuffle": shuffle, "sample_weight": rng.random(10) + 0.5}
-    assert_same(used, X=X, y=y, **walk, **SIGMOIDS)
+    assert_equals_loops(unrolled_calls, X=X, y=y, **walk, **SIGMOIDS)
 
 
-def test_one_hot_targets_equal_the_loops(used):
+def test_one_hot_targets_equal_the_loops(unrolled_calls):
     """One-hot targets and batches of one sample: accuracy is by the larger output."""
     one_hot = np.concatenate([1 - XOR, XOR], axis=1)
-    assert_same(used, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
+    assert_equals_loops(unrolled_calls, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_softmax_equals_the_loops(batch_size, dtype, used, rng):
-    """Three classes, the last batch a short one, weights that differ."""
+def test_softmax_equals_the_loops(batch_size, dtype, unrolled_calls, rng):
+    """Three classes, a short last batch, and different sample weights."""
     X, y = rng.random((10, 2)), rng.integers(0, 3, 10)
-    assert_same(
-        used,
+    assert_equals_loops(
+        unrolled_calls,
         (2, 3, 3),
         X=X,
         y=y,
@@ -138,10 +148,11 @@ def test_softmax_equals_the_loops(batch_size, dtype, used, rng):
     )
 
 
-def test_divergence_is_detected(used):
+def test_divergence_is_detected(unrolled_calls):
     with pytest.warns(fastmlp.DivergenceWarning):
         net, history = fit(optimizer=fastmlp.SGD(1e30), loss="squared_error", output="identity", epochs=50)
-    assert all(used)
+    assert unrolled_calls
+    assert all(unrolled_calls)
     assert np.isfinite(net.params).all()
     assert np.isfinite(history.loss).all()
 
@@ -155,9 +166,9 @@ def test_divergence_is_detected(used):
         ("weight decay", (2, 2, 1), {"optimizer": fastmlp.AdamW(0.1)}),
     ],
 )
-def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, used):
+def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, unrolled_calls):
     fit(sizes, **settings)
-    assert not any(used), why
+    assert not any(unrolled_calls), why
 
 
 def test_unrolled_code_is_compiled_after_enough_steps(monkeypatch):
@@ -172,12 +183,12 @@ def test_unrolled_code_is_compiled_after_enough_steps(monkeypatch):
     data, configs = [], []
     address_for = single_net_lookup.address_for
 
-    def noted(net, given, what, dtype, n_steps):
+    def recorded(net, given, what, dtype, n_steps):
         data.append((net, given, dtype))
         configs.append(what)
         return 0
 
-    monkeypatch.setattr(single_net_lookup, "address_for", noted)
+    monkeypatch.setattr(single_net_lookup, "address_for", recorded)
     net.fit(X, XOR, epochs=1, batch_size=4)
     (description, samples, dtype), what = data[0], configs[0]
     ask = lambda n: address_for(description, samples, what, dtype, n)

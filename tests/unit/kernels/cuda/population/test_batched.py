@@ -54,8 +54,8 @@ def opened_windows(monkeypatch, kept):
 
 
 @pytest.fixture
-def unrecorded(monkeypatch):
-    """Every step is launched kernel by kernel."""
+def without_graphs(monkeypatch):
+    """Launch every step kernel by kernel, without graphs."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
 
 
@@ -194,24 +194,24 @@ def test_net_without_hidden_layers_matches_the_reference(rng):
 # ---- what is launched
 
 
-def test_launches_of_a_step_are_independent_of_the_number_of_nets(emulated_cuda, unrecorded, rng):
+def test_launches_of_a_step_are_independent_of_the_number_of_nets(emulated_cuda, without_graphs, rng):
     """A step has 5 L + 1 launches for any number of nets, an epoch two more, and no synchronisation inside an epoch."""
     X, y = samples(rng, 40)
 
-    def asked(n_nets, epochs, batch_size):
+    def count_operations(n_nets, epochs, batch_size):
         pop = make(n_nets, SIZES)
         with emulated_cuda.counting() as n:
             pop.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer="adam", verbose=0)
         return n
 
-    asked(2, 1, 10)
+    count_operations(2, 1, 10)
     for n_nets in (2, 6):
-        few, many = asked(n_nets, 1, 20), asked(n_nets, 1, 10)
+        few, many = count_operations(n_nets, 1, 20), count_operations(n_nets, 1, 10)
         assert many["launches"] + many["products"] - few["launches"] - few["products"] == 2 * (5 * 3 + 1)
         assert many["synchronizations"] == few["synchronizations"]
 
 
-def test_finished_nets_are_removed_from_the_batch(windows, unrecorded, monkeypatch):
+def test_finished_nets_are_removed_from_the_batch(windows, without_graphs, monkeypatch):
     """The slot of a finished net goes to a running one, grids shrink, and every net ends as it would alone."""
     from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts
 
@@ -238,7 +238,7 @@ def test_finished_nets_are_removed_from_the_batch(windows, unrecorded, monkeypat
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_replayed_steps_change_no_bit(emulated_cuda, recorded, unrecorded, monkeypatch, rng):
+def test_replayed_steps_change_no_bit(emulated_cuda, recorded, without_graphs, monkeypatch, rng):
     """Graphs are recorded per number of nets and rows, and give the same bits as single launches."""
     X, y = samples(rng, 75)
     fit = {
@@ -345,7 +345,7 @@ def test_inputs_beyond_device_memory_are_streamed_net_by_net(emulated_cuda, batc
 
 
 @pytest.mark.parametrize("launch", [37, 44])
-def test_interruption_keeps_whole_epochs(launch, unrecorded, monkeypatch, rng):
+def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rng):
     """Ctrl-C between two launches within an epoch: results are those of whole epochs."""
     from fastmlp.kernels.cuda.build import module
 

@@ -1,4 +1,4 @@
-"""Products of stacks of matrices. The passes around them are tested in test_batched.py, where nets are trained."""
+"""Batched matrix products. Other kernels of a step are tested in test_batched.py."""
 
 import itertools
 

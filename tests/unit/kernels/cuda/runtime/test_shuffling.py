@@ -133,7 +133,7 @@ def test_missing_targets_and_weights_are_none(module, cuda):
 
 @pytest.fixture
 def streaming(cuda, monkeypatch):
-    """No samples fit on the device."""
+    """Pretend that no samples fit into device memory."""
     from fastmlp.kernels.cuda.runtime import device_memory
 
     monkeypatch.setattr(device_memory, "fits", lambda data: device_memory.is_on_device(data.X))
