@@ -1,4 +1,4 @@
-"""Checks of the settings that MLP and Population share: seed, dtype, precision."""
+"""Checks of the settings that MLP and Population have in common: seed, dtype, precision."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ class Converged:
     Give either loss or accuracy.
 
     loss : float     the epoch's mean loss is at most this
-    accuracy : float     at least this share of the samples is correct in the epoch
+    accuracy : float     at least this fraction of the samples is correct in the epoch
     margin : float or None     when a sample counts as correct. None: each output is on the side of its range that the
         target is on or, for several exclusive classes, the largest output is that of the target's class. A number: each
-        output is within this share of the output's range of its target; Fahlman's 40-20-40 rule has 0.4
+        output is within this fraction of the output's range of its target; Fahlman's 40-20-40 rule has 0.4
 
     >>> Converged(loss=0.01)
     Converged(loss=0.01, accuracy=None, margin=None)
@@ -54,7 +54,7 @@ class Converged:
         """Return the index of the first epoch that meets the rule, or None.
 
         loss : (n_epochs,)     mean loss of each epoch
-        accuracy : (n_epochs,) or None     share of correct samples in each epoch
+        accuracy : (n_epochs,) or None     fraction of correct samples in each epoch
 
         >>> Converged(loss=0.1).first_reached(np.array([0.2, 0.1, 0.05]), None)
         1

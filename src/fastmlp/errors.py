@@ -197,7 +197,7 @@ def checked_number(
 
 
 def checked_share(validation_fraction: object, validation_data: object) -> float:
-    """Return the share of samples to hold out, in [0, 1).
+    """Return the fraction of samples to hold out, in [0, 1).
 
     Raises
     ------

@@ -76,7 +76,7 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
     path = Path(path)
     _file_at(path, else_leave_out)
     folder = Path(os.path.realpath(path)).parent
-    try:  # a trial, since on some systems permissions do not tell whether a folder is writable
+    try:  # a trial, since on some systems the permissions do not show whether a folder is writable
         from tempfile import TemporaryFile
 
         TemporaryFile(dir=folder).close()

@@ -21,7 +21,7 @@ class History:
 
     loss : (epochs,)                 mean loss over the epoch's samples, computed before each step's update, without the
                                      L2 penalty
-    accuracy : (epochs,) or None     share of correct samples, weighted by sample weights; None for regression
+    accuracy : (epochs,) or None     fraction of correct samples, weighted by sample weights; None for regression
     validation_loss, validation_accuracy : (epochs,) or None    loss and accuracy on the held-out samples, computed
                                      after each epoch
     metrics, validation_metrics : dict of (epochs,)    records that fit was given as `metrics=`, by name, computed after

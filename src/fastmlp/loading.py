@@ -177,7 +177,7 @@ def _check_fields(description: dict[str, Any], kinds: dict[str, tuple], section:
     """Return the values of a description that `kinds` names, after a check of their types.
 
     kinds : {name: allowed types}
-    section : str     what the description is about, for the message of the ValueError
+    section : str     name of the description in the message of the ValueError
     """
     for name, allowed in kinds.items():
         value = description[name]
@@ -248,7 +248,7 @@ def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.nd
 
 
 def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """Return (description as text, arrays by name) of a file; the message of a ValueError says only what is wrong.
+    """Return (description as text, arrays by name) of a file; the message of a ValueError names the defect only.
 
     The file is read, not memory-mapped: if another process truncated a mapped file, SIGBUS would end this process. The
     header is read first, so that a large file of another program is refused before its data are read.

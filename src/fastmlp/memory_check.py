@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import MOST_COUNTED
 
 GIB = 2**30
-ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not tell its memory
+ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not report its memory
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
 SHOWN_LAYERS = 8  # layers that a message names
 LARGE = 2**26  # multiply-adds of a prediction below which its outputs are not checked

@@ -149,7 +149,7 @@ class PopulationResult:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`."""
+        """Fraction of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`."""
         if self.judged_by != "rule":
             return None
         return self.n_converged / self.n_finished if self.n_finished else float("nan")

@@ -16,7 +16,7 @@ from .data.validation import as_features
 from .errors import checked_count
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 
-# A unit is saturated or dead where the derivative of its activation is below this share of the activation's largest
+# A unit is saturated or dead where the derivative of its activation is below this fraction of the activation's largest
 # derivative: it passes hardly any delta on.
 FLAT_DERIVATIVE = 0.05
 
@@ -118,7 +118,7 @@ class LayerRecorder(_ThinningRecorder):
     epochs : list of int                   epochs of the records, counted from 0
     gradient : (n_records, n_layers)       root mean square of the gradient with respect to the layer's weights
     spread : (n_records, n_layers)         standard deviation of a unit's output over the samples, mean over units
-    flat : (n_records, n_hidden)           per hidden layer, share of outputs at which the activation's derivative is
+    flat : (n_records, n_hidden)           per hidden layer, fraction of outputs at which the activation's derivative is
                                            below a twentieth of its largest: saturated or dead
 
     >>> import fastmlp

@@ -25,7 +25,7 @@ def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0
 
     n_samples : int     number of samples
     k : int     number of folds, and of nets; k = n_samples is leave-one-out
-    stratify : (n_samples,), optional     class of each sample; each fold gets about the same share of every class
+    stratify : (n_samples,), optional     class of each sample; each fold gets about the same fraction of every class
     random_state : int, Generator, RandomState or None     seed of the shuffling; None does not shuffle
 
     >>> folds(4, 2, random_state=None)

@@ -1,6 +1,6 @@
 """Notice to the user while kernels are compiled, which happens once for each kind of net and takes seconds.
 
-There is one mechanism for fits, predictions, populations and the command line: kernels/jit/compile_time.py tells its
+There is one mechanism for fits, predictions, populations and the command line: kernels/jit/compile_time.py calls its
 listeners when a kernel is compiled, and the listener here shows a notice after SHOW_AFTER seconds, if the program runs
 in a terminal or a notebook.
 """

@@ -227,7 +227,7 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     """Return the confidence that the learning rate is too low.
 
     The loss falls slowly along a straight line, while one step with learning rate 1 / largest curvature would gain as
-    much as many epochs. With dropout, whose noise hides such a line, the loss has not moved from where it began.
+    much as many epochs. With dropout, whose noise hides such a line, the loss is still near its first value.
     """
     is_plain = m.updates.is_plain_descent
     shorter = safe_rate_ratio(m)
@@ -256,7 +256,7 @@ def wrong_sign(m: Measurements) -> np.ndarray:
 def broken_updates(m: Measurements) -> np.ndarray:
     """Return the confidence that the updates do not follow the gradient.
 
-    Either the loss stands still although the true gradient would lower it, or the recorded loss is not the loss of the
+    Either the loss stays constant although the true gradient would lower it, or the recorded loss is not that of the
     current weights.
     """
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -67,7 +67,7 @@ def has_curve(m: Measurements) -> np.ndarray:
 
 
 def at_rest(m: Measurements) -> np.ndarray:
-    """Return the confidence that training has come to rest, by the loss curve or, without a curve, by the gradient."""
+    """Return the confidence that training makes no more progress, by the loss curve or else by the gradient."""
     change = np.abs(m.curve.change)
     near_end = ramp(remaining(m), 0.06, 0.015)
     near_end = near_end * ramp(change, 0.25, 0.08)  # a projection from a steep curve is vague

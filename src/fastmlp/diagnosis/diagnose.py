@@ -39,7 +39,7 @@ def diagnose(
         (n_samples, n_features), of which only the outputs can be diagnosed
     X, y : the training data in the form that fit takes. NaN and infinity are allowed and reported. Without X and y, an
         MLP is diagnosed on the samples that its history keeps after a fit in this process. For a net loaded from a file
-        only the records of the history are left, which tell less.
+        only the records of its history are available, which support fewer verdicts.
     history : the History or PopulationResult that fit returned, or a sequence with one loss per epoch. The last result
         of a Population is used by default.
     validation_data : (X, y) not used in training; they distinguish over-fitting from learning

@@ -147,7 +147,7 @@ def measured_by_records(model: ModelUnderTest, curve: Curve, updates: Any, base:
 
 
 def _unknown_data(n_samples: int, n_features: int) -> DataChecks:
-    """Return the checks of data that are not at hand: no defect, and NaN for what simple models explain."""
+    """Return the checks of data that are not available: no defect, and NaN for what simple models explain."""
     return DataChecks(
         n_samples=n_samples,
         n_features=n_features,

@@ -30,7 +30,7 @@ ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
 
 
 class Monitor:
-    """Monitor of the fit of one net. `look` is cheap, and silent while training goes well."""
+    """Monitor of the fit of one net. `look` takes little time, and warns only if training goes wrong."""
 
     def __init__(self, network: Network, data: Samples, n_epochs: int = 0):
         """Create a monitor for one fit.

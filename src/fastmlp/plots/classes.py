@@ -78,8 +78,8 @@ def reliability(p: np.ndarray, occurred: np.ndarray, n_bins: int) -> tuple[np.nd
     expected calibration error: the mean distance of the first two, weighted by the number of samples (Naeini et al.
     2015).
 
-    >>> mean, share, count, error = reliability(np.array([0.1, 0.9, 0.9, 0.9]), np.array([0, 1, 1, 0]), 10)
-    >>> share.round(2), count, round(error, 3)
+    >>> mean, frequency, count, error = reliability(np.array([0.1, 0.9, 0.9, 0.9]), np.array([0, 1, 1, 0]), 10)
+    >>> frequency.round(2), count, round(error, 3)
     (array([0.  , 0.67]), array([1, 3]), 0.2)
     """
     bins = np.minimum((p * n_bins).astype(int), n_bins - 1)

@@ -142,7 +142,7 @@ class Fits:
         for name, record in (("training", quantity), ("validation", f"validation_{quantity}")):
             records = [fit.records().get(record, np.empty(0)) for fit in self._fits]
             if any(map(len, records)):
-                last = len(records) - 1  # the record of the last fit may end early; those of others are padded
+                last = len(records) - 1  # the last fit's record may end early; those of earlier fits are padded
                 padded = [
                     values
                     if k == last and len(values)

@@ -57,7 +57,7 @@ class _NumericColumn(ABC):
     name: str
     marks_missing: bool
 
-    missing_meaning: ClassVar[str]  # what a missing cell counts as, for messages
+    missing_meaning: ClassVar[str]  # value that a missing cell is encoded as, for messages
 
     @abstractmethod
     def scores(self, values: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_m
 
     n_missing, n : number of missing cells and of all cells
     had_missing : whether the column had missing cells in training
-    missing_meaning : what a missing cell counts as
+    missing_meaning : value that a missing cell is encoded as
     """
     if not had_missing:
         cells = count_of(n_missing, n)

@@ -91,7 +91,7 @@ class BestEpoch:
 
         Returns
         -------
-        Why training ends ("early_stopping", "converged", or "" if it goes on), and after how many epochs.
+        Why training ends ("early_stopping", "converged", or "" if it continues), and after how many epochs.
         """
         best, scored = self._best, self.scored
         if best is not None:

@@ -161,7 +161,7 @@ class FitMetrics:
 
     metrics : fit's metrics argument
     net : MLP     the net that is trained
-    parts : {"training": Samples, "validation": Samples or None}
+    subsets : {"training": Samples, "validation": Samples or None}
     n_epochs : int     largest number of epochs of the fit
     """
 

@@ -1,6 +1,6 @@
 """Records of epochs: scores them for early stopping and convergence, and writes them into the history.
 
-The history's records are published in one step, so that an interruption between any two lines finds all of them of one
+The history's records are published in one step, so that an interruption between any two lines finds records of equal
 length.
 """
 

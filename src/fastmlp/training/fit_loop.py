@@ -1,6 +1,6 @@
 """Fit loop: trains epoch by epoch, and handles records, callbacks, interruption and divergence.
 
-No device is named here, and nothing is computed that the kernels compute.
+This module names no device, and leaves all arithmetic on samples to the kernels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Fit:
     params : (n_padded,), the net's parameters, padded
 
     An interruption may come between any two lines. The fit then ends as it would have ended there: parameters are
-    finite and, with early stopping, the best so far; all records have one length.
+    finite and, with early stopping, the best so far; all records have the same length.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Fit:
                 self._copy_to_host()
                 self._write_records(self._n_final_epochs)
         except KeyboardInterrupt:
-            with interrupts.deferred():  # a second Ctrl-C comes when all is whole
+            with interrupts.deferred():  # a second Ctrl-C is raised after the end of this block
                 self.history.stopped_by = "interrupt"
                 self._end_early()
         except BaseException:
@@ -168,7 +168,7 @@ class Fit:
     def _end_after_error(self) -> None:
         """End the fit as after an interruption, unless that fails too.
 
-        Parameters on a device stay there: the device may be what failed.
+        Parameters on a device are not copied back, since the device itself may have failed.
         """
         with suppress(Exception):
             if self._shares_host_memory:
@@ -348,7 +348,7 @@ class Fit:
         return reason
 
     def _write_records(self, n_epochs: int) -> None:
-        """Bring the history's records to n_epochs epochs."""
+        """Set the history's records to those of the first n_epochs epochs."""
         validation_metric = None if self.validation is None else self.validation[1].metric
         write_records(
             self.history,
