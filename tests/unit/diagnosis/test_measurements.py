@@ -5,11 +5,8 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP, Adam, diagnose
-from fastmlp.diagnosis.hidden_units import duplicate_fraction, has_dead_side, largest_derivative
 from fastmlp.diagnosis.measurements import base_loss_of, measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
-from fastmlp.diagnosis.sample_rows import sample_rows
-from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
 
@@ -57,16 +54,6 @@ def test_saturated_units_are_counted_per_layer():
     assert np.isnan(found.dead[0])
 
 
-def test_duplicate_units_are_counted(rng):
-    units = rng.normal(size=(2, 6, 5))
-    units[0, 3] = units[0, 1]
-    units[1, :4] = units[1, 0]
-    np.testing.assert_allclose(duplicate_fraction(units), [2 / 6, 4 / 6])
-    assert duplicate_fraction(rng.normal(size=(1, 300, 40)))[0] < 0.02
-    assert duplicate_fraction(np.zeros((1, 3, 2)))[0] == 1
-    assert duplicate_fraction(np.ones((1, 1, 2)))[0] == 0
-
-
 def test_permuting_units_changes_no_measurement(rng):
     one, other = net(6, hidden_activation="tanh"), net(6, hidden_activation="tanh")
     order = rng.permutation(6)
@@ -90,20 +77,6 @@ def test_validation_measurements_use_validation_samples():
     assert found.validation_explained[0] == pytest.approx(found.explained[0])
     assert found.validation_signal[0] == pytest.approx(found.agreement[0] * np.sqrt(len(Y)))
     assert np.isnan(measured(net(4)).validation_loss[0])
-
-
-def test_only_relu_can_die():
-    assert [row.name for row in ACTIVATIONS if has_dead_side(row)] == ["relu"]
-    derivatives = {row.name: largest_derivative(row) for row in ACTIVATIONS if row.hidden}
-    assert derivatives["sigmoid"] == pytest.approx(0.25)
-    assert derivatives["tanh"] == derivatives["relu"] == 1
-
-
-def test_rows_of_draws_distinct_sorted_rows():
-    assert sample_rows(5, 9).tolist() == [0, 1, 2, 3, 4]
-    chosen = sample_rows(100, 10)
-    assert len(set(chosen)) == 10
-    assert (np.diff(chosen) > 0).all()
 
 
 def test_skill_is_measured_from_the_loss_of_perfect_outputs(rng):
