@@ -83,14 +83,14 @@ def write(
     sizes = "-".join(map(str, net.network.layer_sizes))
     net_name = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
     page = Page(title or f"Training report: {net_name}", f"{net!r}")
-    _figures(page, history)
+    _key_figures(page, history)
     _verdict(page, diagnosed(history, parts) if diagnosis is None else diagnosis)
     if history.epochs:
-        _curves(page, history)
+        _learning_curves(page, history)
     if parts:
         name, samples = list(parts.items())[-1]  # the validation part, if there is one
         _predictions(page, history, *samples, name, feature_names, labels)
-    _time(page, history)
+    _roofline(page, history)
     _settings(page, history)
     write_text(path, page.html())
 
@@ -112,7 +112,7 @@ def diagnosed(history: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
     )
 
 
-def _figures(page: Page, history: History) -> None:
+def _key_figures(page: Page, history: History) -> None:
     """Add the key figures: losses, accuracies, epochs and time."""
     cards = []
     for name in ("loss", "accuracy"):
@@ -155,7 +155,7 @@ def _evidence_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
 
 
-def _curves(page: Page, history: History) -> None:
+def _learning_curves(page: Page, history: History) -> None:
     page.section("Learning")
     pictures = [as_svg(lambda ax: plot_history(history, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
     if history.accuracy is not None:
@@ -195,7 +195,7 @@ def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, name
             )
 
 
-def _time(page: Page, history: History) -> None:
+def _roofline(page: Page, history: History) -> None:
     speed = measure_speed(history)
     if speed is None:
         return

@@ -74,9 +74,9 @@ def test_class_weight_and_monitor_accept_device_samples(cuda, many, rng):
 
 
 def test_monitor_checks_units_on_device_samples(cuda, monkeypatch, rng):
-    checks, check_units = [], monitor.Monitor._units
+    checks, check_units = [], monitor.Monitor._check_units
     monkeypatch.setattr(monitor, "MAX_CHECK_FRACTION", np.inf)  # however short the fit is
-    monkeypatch.setattr(monitor.Monitor, "_units", lambda *given: checks.append(check_units(*given)))
+    monkeypatch.setattr(monitor.Monitor, "_check_units", lambda *given: checks.append(check_units(*given)))
     X, y = samples(rng, 40)[0], rng.integers(0, 2, 40)
     net = make(loss="softmax_cross_entropy")
     net.fit(cuda.asarray(X), cuda.asarray(y), epochs=300, verbose=0, optimizer=SGD(0.01), monitor=True)

@@ -80,7 +80,7 @@ class Processors:
         """
         spinners = self._started() if self._spinners is None else self._spinners
         try:
-            yield not spinners or self._come_to_speed(spinners)
+            yield not spinners or self._wait_for_full_speed(spinners)
         finally:
             for spinner in spinners:
                 spinner.rest()
@@ -102,7 +102,7 @@ class Processors:
             self._spinners = []
         return self._spinners
 
-    def _come_to_speed(self, spinners: list[Spinner]) -> bool:
+    def _wait_for_full_speed(self, spinners: list[Spinner]) -> bool:
         """Wait until all CPUs are at full speed, and return whether they are.
 
         Each wait without success halves the next one, since the CPUs may never be faster together: two of them can be

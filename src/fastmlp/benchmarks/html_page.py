@@ -125,7 +125,7 @@ def page(results: dict[str, Any]) -> str:
             for libraries in [products_in_use(results)]
             if libraries
         ),
-        _cleared(results),
+        _removed_variables(results),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -248,7 +248,7 @@ def _case_section(result: Result) -> str:
     head = f'<h3 id="{escape(result["name"])}">{escape(result["title"])}</h3>'
     head += f'<p class="soft">Data: {escape(result["source"])}.{escape(costs)}</p>'
     if not rows:
-        return head + _untimed(result)
+        return head + _rows_without_times(result)
     low, high = median(rows[0]), median(rows[-1])
     body = [_program_row(row, fastmlp_row, floor, low, high) for row in rows]
     heads = (
@@ -262,7 +262,7 @@ def _case_section(result: Result) -> str:
         "threads",
         "peak memory",
     )
-    return head + _table((*heads, ""), body, "case") + _untimed(result)
+    return head + _table((*heads, ""), body, "case") + _rows_without_times(result)
 
 
 def _program_row(row: Row, fastmlp_row: Row | None, floor: Row | None, low: float, high: float) -> str:
@@ -291,7 +291,7 @@ def _compiling(row: Row) -> str:
     return duration(seconds) if seconds >= 1e-3 else "-"
 
 
-def _untimed(result: Result) -> str:
+def _rows_without_times(result: Result) -> str:
     rows = [row for row in result["rows"] if row["status"] != "timed"]
     if not rows:
         return ""
@@ -330,6 +330,6 @@ def _scaling(results: dict[str, Any], plots: dict[str, str]) -> str:
     return f'<h2>Scaling</h2><p class="soft">{note}</p>{"".join(sections)}' if sections else ""
 
 
-def _cleared(results: dict[str, Any]) -> str:
+def _removed_variables(results: dict[str, Any]) -> str:
     names = results["machine"]["cleared"]
     return f"<p>Removed from the environment: {escape(', '.join(names))}.</p>" if names else ""

@@ -60,14 +60,14 @@ def validated_population_samples(
         else:
             targets = as_targets(targets, network, dtype, n, device=device)
         metric = metric_of(targets, network)
-        weights, w_stride = _nets_weights(
+        weights, w_stride = _population_weights(
             sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, device
         )
         data = make_samples(features, smoothed(targets, network), weights, metric)
     return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
 
 
-def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, device):
+def _population_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, device):
     """Return (weights, stride), as as_weights does; weights per net have mean 1 for each net."""
     n_axes = sample_weight.ndim if hasattr(sample_weight, "ndim") else np.ndim(sample_weight)  # CuPy may have no ndim()
     is_per_net = sample_weight is not None and n_axes == 2

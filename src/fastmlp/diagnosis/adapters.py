@@ -111,7 +111,7 @@ def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> Model
             names[-1] = name
         elif type(module).__name__ not in PASSED_OVER:
             raise _not_dense(type(module).__name__)
-    return _ended(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
+    return _model_of_layers(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
 
 
 def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
@@ -127,7 +127,7 @@ def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> Model
             names[-1] = name
         elif type(layer).__name__ not in PASSED_OVER:
             raise _not_dense(type(layer).__name__)
-    return _ended(weights, biases, activations or names, loss, "Keras model", activations is not None)
+    return _model_of_layers(weights, biases, activations or names, loss, "Keras model", activations is not None)
 
 
 def _not_dense(kind: str) -> ValueError:
@@ -137,7 +137,9 @@ def _not_dense(kind: str) -> ValueError:
     )
 
 
-def _ended(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool) -> ModelUnderTest:
+def _model_of_layers(
+    weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool
+) -> ModelUnderTest:
     """Return the model for lists of arrays and activation names.
 
     If the net ends in logits, as PyTorch modules often do, the loss decides the output activation.

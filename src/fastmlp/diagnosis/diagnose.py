@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.validation import checked_pair
 from ..history import History
-from . import input_checks as border
+from . import input_checks
 from .adapters import model_of_other_library
 from .from_history import verdict_of_records
 from .loss_curves import Curve
@@ -77,13 +77,13 @@ def diagnose(
         return _diagnose_fit(net, history, validation_data, learning_rate)
     if is_population(net):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
-    features, bad_X = border.as_inputs(X)
+    features, bad_X = input_checks.as_inputs(X)
     model, classes = _as_model(net, features, activations, loss)
-    border.check_loss_is_known(model, y, loss)
+    input_checks.check_loss_is_known(model, y, loss)
     history = getattr(net, "loss_curve_", None) if history is None else history
-    samples = border.as_samples(features, bad_X, y, model, classes)
-    held_out = border.as_validation(validation_data, model, classes)
-    curve, updates = border.as_curve(history), updates_of(history, net, learning_rate)
+    samples = input_checks.as_samples(features, bad_X, y, model, classes)
+    held_out = input_checks.as_validation(validation_data, model, classes)
+    curve, updates = input_checks.as_curve(history), updates_of(history, net, learning_rate)
     measured = measure(
         model,
         samples.X,
@@ -159,15 +159,15 @@ def _diagnose_population(
     pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
-    data_per_net = border.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
+    data_per_net = input_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
     dropout = np.reshape(pop.dropout, (-1, 1)) if np.ndim(pop.dropout) else pop.dropout
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate)
-    curve = border.as_curve(history)
-    held_out = border.as_validation(validation_data, model, None)
+    curve = input_checks.as_curve(history)
+    held_out = input_checks.as_validation(validation_data, model, None)
     if data_per_net is None:
-        features, bad_X = border.as_inputs(X)
-        samples = border.as_samples(features, bad_X, y, model, None)
+        features, bad_X = input_checks.as_inputs(X)
+        samples = input_checks.as_samples(features, bad_X, y, model, None)
         return PopulationDiagnosis(
             measure(
                 model,
@@ -183,9 +183,9 @@ def _diagnose_population(
     measurements = []
     for k, (net_X, net_y) in enumerate(data_per_net):  # nets with different data: measure each net on its own samples
         net_slice = slice(k, k + 1)
-        features, bad_X = border.as_inputs(net_X)
-        samples = border.as_samples(features, bad_X, net_y, model, None)
-        net_curve = None if curve is None else border.curve_of_net(curve, net_slice)
+        features, bad_X = input_checks.as_inputs(net_X)
+        samples = input_checks.as_samples(features, bad_X, net_y, model, None)
+        net_curve = None if curve is None else input_checks.curve_of_net(curve, net_slice)
         measurements.append(
             measure(
                 model.of_nets(net_slice),

@@ -83,7 +83,7 @@ def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
         verdict.name,
         verdict.title,
         confidences[best],
-        evidence(m, 0, verdict.facts),
+        evidence(m, 0, verdict.evidence_names),
         remedy,
         experiment,
         runners_up,

@@ -59,7 +59,7 @@ class Monitor:
         if self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end:
             return
         self._next = int(n * CHECK_RATIO) + 1
-        warning = self._curve(losses) or self._units(losses, params, started)
+        warning = self._check_curve(losses) or self._check_units(losses, params, started)
         if warning:
             self.warned = warning
             warnings.warn(f"Epoch {n}: {warning}; {ADVICE}", TrainingWarning, stacklevel=stacklevel)
@@ -74,7 +74,7 @@ class Monitor:
             )
         return self._base
 
-    def _curve(self, losses: np.ndarray) -> str:
+    def _check_curve(self, losses: np.ndarray) -> str:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
         if not last.mean() > 0:  # a perfect net, or a loss without a natural zero
@@ -100,7 +100,7 @@ class Monitor:
             return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: the learning rate is too high"
         return ""
 
-    def _units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
+    def _check_units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
         """Return a text on dead or saturated layers, or "". Checks only if the fit is long enough and the loss high."""
         elapsed = now - self._began
         expected = self._unit_seconds or 2e-4 + 2e-8 * self.network.layout.n_params

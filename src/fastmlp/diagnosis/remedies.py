@@ -175,12 +175,12 @@ def saturated(m: Measurements, k: int) -> str:
     scaled = max(m.data.largest_spread, m.data.largest_offset) <= 2
     return (
         f"Start with smaller weights: divide those of layer {layer_name(m.saturated_layer, k)} by "
-        f"{number(_shrink(m, k))} (init='auto' draws weights of that "
+        f"{number(_weight_ratio(m, k))} (init='auto' draws weights of that "
         f"size){'' if scaled else ', and standardise the inputs'}."
     )
 
 
-def _shrink(m: Measurements, k: int) -> float:
+def _weight_ratio(m: Measurements, k: int) -> float:
     layer = int(one(m.saturated_layer, k)) - 1
     W, _ = m.model.layers(m.model.params[k : k + 1])[max(layer, 0)]
     initial_size = np.sqrt(2.0 / sum(W.shape[1:]))

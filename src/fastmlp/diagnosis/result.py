@@ -155,7 +155,7 @@ class PopulationDiagnosis:
             row.name,
             row.title,
             float(confidences[order[0]]),
-            evidence(m, index, row.facts),
+            evidence(m, index, row.evidence_names),
             row.remedy(m, index),
             row.experiment(m, index),
             {
@@ -199,7 +199,7 @@ class PopulationDiagnosis:
                 for name, count in self.counts().items()
             ]
 
-    def _unsure(self, verdict: str) -> str:
+    def _unsure_text(self, verdict: str) -> str:
         n = int((self.confidence[self.verdicts == verdict] < SURE_CONFIDENCE).sum())
         return f"; {n:,} of them are not sure" if n else ""
 
@@ -209,7 +209,7 @@ class PopulationDiagnosis:
             percentage = 100.0 * count / self.n_nets
             lines.append(
                 f"  {count:>9,}  {percentage:5.1f} %  {title} ({name}), median loss {number(loss)}, "
-                f"as net {self.nets(name)[0]}{self._unsure(name)}"
+                f"as net {self.nets(name)[0]}{self._unsure_text(name)}"
             )
             lines += textwrap.wrap(remedy, WIDTH - 23, initial_indent=" " * 23, subsequent_indent=" " * 23)
         return "\n".join(lines)

@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
     name: str
     title: str
     score: Callable[[Measurements], np.ndarray]  # confidences (n_nets,)
-    facts: tuple[str, ...]  # names in evidence.FACTS
+    evidence_names: tuple[str, ...]  # keys of evidence.EVIDENCE
     remedy: Text
     experiment: Text
     is_healthy: bool = False

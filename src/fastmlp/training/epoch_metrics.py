@@ -91,7 +91,7 @@ METRICS: dict[str, Metric] = {
 assert METRICS.keys() == METRIC_SIGNS.keys()
 
 
-def _of_function(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
+def _function_metric(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
     def measured(samples: MetricSamples, y_pred: np.ndarray) -> float:
         value = function(samples.y_true, y_pred)
         if not is_number(value):
@@ -125,7 +125,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
                 raise unknown_name("metric", item, METRICS)
             metric = METRICS[item]
         elif callable(item) and accepts_n_arguments(item, 2):
-            metric = _of_function(item, name)
+            metric = _function_metric(item, name)
         else:
             raise ValueError(f"metrics must be names or functions (y_true, y_pred), but one of them is {item!r}.")
         if not isinstance(name, str) or name in metric_by_name or (name in MONITORS and name not in METRICS):

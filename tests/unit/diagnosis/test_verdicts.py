@@ -72,7 +72,7 @@ def test_every_verdict_has_a_score_evidence_and_sentences(row, kind):
     assert (scores >= 0).all()
     assert (scores <= 1).all()
     for k in np.flatnonzero(scores > 0):
-        assert all(isinstance(value, (float, str)) for value in evidence(m, k, row.facts).values())
+        assert all(isinstance(value, (float, str)) for value in evidence(m, k, row.evidence_names).values())
         for text in (row.remedy(m, k), row.experiment(m, k)):
             assert text[0].isupper()
             assert text.endswith((".", "!"))
@@ -88,7 +88,7 @@ def test_verdicts_of_a_population_equal_those_of_single_nets():
 
 
 def test_every_fact_is_used():
-    assert {name for row in VERDICTS for name in row.facts} == set(EVIDENCE)
+    assert {name for row in VERDICTS for name in row.evidence_names} == set(EVIDENCE)
 
 
 @pytest.mark.parametrize(
