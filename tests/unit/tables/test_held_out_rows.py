@@ -26,7 +26,7 @@ def trained(tmp_path, monkeypatch):
         options = ["--target", "y", "--hidden", "8", "--epochs", "5", "--seed", "3", "--validation", "0.3"]
         done = CliRunner().invoke(app, ["train", "table.csv", *options])
         assert done.exit_code == 0, done.output
-        net = fastmlp.load("model.safetensors")
+        net = fastmlp.load("model.safetensors").net_
         X, y, _ = read_samples(net, tmp_path / "table.csv", None)
         return net, X, y
 
