@@ -100,7 +100,7 @@ class PopulationCase:
         return at_most({"share of nets": float(np.mean(error > TOLERANCE))}, {"share of nets": 0.0})
 
 
-NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
+NETS = "2-2-1, sigmoid, SGD: a net and epoch against the number of nets"
 
 
 NUMBERS_OF_NET = 40  # numbers that training keeps of a 2-2-1 net: parameters, gradient, losses, records
