@@ -24,7 +24,7 @@ TOLERANCE = 1e-3  # of a parameter
 # Epochs before nets are compared. Quickprop divides by a difference of derivatives and Rprop depends on their signs, so
 # that after 20 epochs the rounding of float32 has led half of the nets elsewhere (in float64 they agree to 1e-8).
 VERIFY_RUNS = {"sgd": 20, "adam": 20, "quickprop": 5, "rprop": 5}
-NAMES = {"sgd": "descent", "adam": "Adam", "quickprop": "Quickprop", "rprop": "Rprop"}
+NAMES = {"sgd": "SGD", "adam": "Adam", "quickprop": "Quickprop", "rprop": "Rprop"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class PopulationCase:
         return at_most({"share of nets": float(np.mean(error > TOLERANCE))}, {"share of nets": 0.0})
 
 
-NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
+NETS = "2-2-1, sigmoid, SGD: a net and epoch against the number of nets"
 
 
 NUMBERS_OF_NET = 40  # numbers that training keeps of a 2-2-1 net: parameters, gradient, losses, records
