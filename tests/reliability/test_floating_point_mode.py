@@ -8,11 +8,12 @@ import warnings
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.cpu import backend
 
-X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+X, Y = XOR_X.astype(np.float32), XOR_Y
 RARE = np.array([1e-30, 2.0, 1e30], np.float32), np.array([1e-10, 3.0, 1e-35], np.float32)
 MODE = np.geterr()
 
