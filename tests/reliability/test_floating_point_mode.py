@@ -88,7 +88,7 @@ CALLS = {
         Population((2, 3, 1), 40, device="cpu", random_state=0), optimizer=SGD(1e30), epochs=50
     ),
     "an error in a callback": lambda _: fit_with_failing_callback(),
-    "data that are fit_with_invalid_data": lambda _: fit_with_invalid_data(),
+    "data that are refused": lambda _: fit_with_invalid_data(),
     "an interruption": interrupted_fit,
 }
 
