@@ -20,15 +20,15 @@ KIND = "a board of int64"
 
 
 @kernel
-def count_up(rank, n_ranks, barrier, board, rounds, meets):
+def count_up(thread, n_threads, barrier, board, rounds, meets):
     """Count up in each thread, for so long that a thread that is still running can be seen.
 
     meets : whether the threads wait for each other first
     """
-    if meets != 0 and not barrier_start(barrier, n_ranks):
+    if meets != 0 and not barrier_start(barrier, n_threads):
         return
     for k in range(rounds):
-        board[8 * rank] = board[8 * rank] + 1 + (k & 0)
+        board[8 * thread] = board[8 * thread] + 1 + (k & 0)
 
 
 @pytest.fixture

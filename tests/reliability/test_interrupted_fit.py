@@ -1,6 +1,6 @@
 """Fits that are interrupted in every phase.
 
-After the interrupt, the parameters are finite, and with early monitor_of they are those of the best epoch; all records
+After the interrupt, the parameters are finite, and with early stopping they are those of the best epoch; all records
 have the same length; the net can be saved and loaded, and fitted again. A KeyboardInterrupt is raised at each line of
 the modules that a fit runs through, in turn, and real SIGINTs are sent at random moments.
 """
@@ -43,7 +43,7 @@ Y = (X[:, 0] * X[:, 1] > 0).astype(np.float32)
 HELD = X[36:], Y[36:]
 FITS = {
     "validation": {"validation_data": HELD, "batch_size": 9},
-    "early monitor_of": {"validation_data": HELD, "early_stopping": EarlyStopping(10**6), "batch_size": 9},
+    "early stopping": {"validation_data": HELD, "early_stopping": EarlyStopping(10**6), "batch_size": 9},
     "by records": {"early_stopping": EarlyStopping(10**6, "accuracy"), "batch_size": 9},
     "by records of full batches": {"early_stopping": 10**6},
     "callbacks": {"validation_data": HELD, "early_stopping": 10**6, "callbacks": (lambda epoch, history: None,)},

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from images import TARGETS, XOR, xor_net
+from images import xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -11,12 +12,12 @@ from fastmlp.plots.sample_checks import as_samples, copy_net, has_classes, proba
 
 def test_classes_are_recognised_from_targets():
     net = xor_net()
-    assert as_samples(net, XOR, TARGETS).classes.tolist() == TARGETS.tolist()
-    fractions = as_samples(net, XOR, [0.1, 0.9, 0.9, 0.1])
+    assert as_samples(net, XOR_X, XOR_Y).classes.tolist() == XOR_Y.tolist()
+    fractions = as_samples(net, XOR_X, [0.1, 0.9, 0.9, 0.1])
     assert fractions.classes is None
     assert not has_classes(net.network, fractions)
-    assert has_classes(net.network, as_samples(net, XOR))
-    assert not has_classes(fastmlp.MLP((2, 1)).network, as_samples(net, XOR))
+    assert has_classes(net.network, as_samples(net, XOR_X))
+    assert not has_classes(fastmlp.MLP((2, 1)).network, as_samples(net, XOR_X))
 
 
 @pytest.mark.parametrize("settings", [{"loss": "binary_cross_entropy"}, {"output_activation": "tanh"}, {}])
@@ -32,7 +33,7 @@ def test_probabilities_agree_with_predict_classes(settings, rng):
 def test_copy_owns_its_parameters():
     net = fastmlp.MLP((2, 3, 1), init=fastmlp.Normal(0.5), dropout=0.2, dtype="float64", random_state=0)
     copy = copy_net(net)
-    np.testing.assert_array_equal(copy.predict(XOR), net.predict(XOR))
+    np.testing.assert_array_equal(copy.predict(XOR_X), net.predict(XOR_X))
     copy.params[:] = 0.0
     assert np.any(net.params)
 
@@ -47,10 +48,10 @@ class FakeClassifier:
 def test_unwrap_estimator_returns_net_and_encoded_targets():
     answers = np.array(["no", "yes", "yes", "no"])
     net, y, labels = unwrap_estimator(FakeClassifier(), answers)
-    assert net.predict_classes(XOR).tolist() == y.tolist() == TARGETS.tolist()
+    assert net.predict_classes(XOR_X).tolist() == y.tolist() == XOR_Y.tolist()
     assert list(labels) == ["no", "yes"]
     assert list(unwrap_estimator(FakeClassifier(), answers, ["0", "1"])[2]) == ["0", "1"]
-    assert unwrap_estimator(net, TARGETS) == (net, TARGETS, None)
+    assert unwrap_estimator(net, XOR_Y) == (net, XOR_Y, None)
     with pytest.raises(ValueError, match=r"y holds 'maybe', but the classes are no, yes\."):
         unwrap_estimator(FakeClassifier(), ["no", "maybe", "no", "no"])
 
@@ -59,8 +60,8 @@ def test_plots_accept_estimators():
     answers = ["no", "yes", "yes", "no"]
     for draw in (plots.boundary, plots.confusion, plots.calibration, plots.landscape):
         options = {"resolution": 5} if draw in (plots.boundary, plots.landscape) else {}
-        draw(FakeClassifier(), XOR, answers, **options)
-    ax = plots.boundary(FakeClassifier(), XOR, answers, resolution=5)
+        draw(FakeClassifier(), XOR_X, answers, **options)
+    ax = plots.boundary(FakeClassifier(), XOR_X, answers, resolution=5)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
-    (ax,) = plots.boundaries([FakeClassifier()], XOR, answers, resolution=5)
+    (ax,) = plots.boundaries([FakeClassifier()], XOR_X, answers, resolution=5)
     assert ax.get_title(loc="left") == "net 0\n100 % right"

@@ -7,6 +7,7 @@ tests/unit/test_optimizers.py; the first test here repeats that for unrolled cod
 import numpy as np
 import pytest
 from reference import ReferenceMLP
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.kernels.cpu.unrolled import single_net_lookup
@@ -15,8 +16,7 @@ from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 
 HIDDEN = [row.name for row in ACTIVATIONS if row.name not in ("softmax", "exponential")]
-X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-XOR = np.array([[0], [1], [1], [0]])
+TARGETS = XOR_Y[:, None]
 SIGMOIDS = {"loss": "squared_error", "output": "sigmoid", "hidden_activation": "sigmoid", "optimizer": fastmlp.SGD(0.5)}
 
 
@@ -34,7 +34,7 @@ def unrolled_calls(monkeypatch):
     return calls
 
 
-def fit(sizes=(2, 2, 1), X=X, y=XOR, *, optimizer="sgd", dtype="float32", epochs=40, output=None, **settings):
+def fit(sizes=(2, 2, 1), X=XOR_X, y=TARGETS, *, optimizer="sgd", dtype="float32", epochs=40, output=None, **settings):
     fits = {name: settings.pop(name) for name in ("batch_size", "shuffle", "sample_weight") if name in settings}
     net = fastmlp.MLP(sizes, output_activation=output, random_state=3, dtype=dtype, **settings)
     history = net.fit(X, y, epochs=epochs, optimizer=optimizer, **{"batch_size": 4, "shuffle": False, **fits})
@@ -65,9 +65,9 @@ def test_unrolled_training_matches_the_reference(dtype, tolerance, unrolled_call
         dtype=dtype,
     )
     reference = ReferenceMLP((2, 3, 1), ["tanh", "sigmoid"], "squared_error", np.array(net.params, float))
-    history = net.fit(X, XOR, epochs=200, batch_size=4, shuffle=False, optimizer=fastmlp.SGD(0.5))
+    history = net.fit(XOR_X, TARGETS, epochs=200, batch_size=4, shuffle=False, optimizer=fastmlp.SGD(0.5))
     for epoch in range(200):
-        loss, gradient = reference.loss_and_gradient(X, XOR)
+        loss, gradient = reference.loss_and_gradient(XOR_X, TARGETS)
         assert history.loss[epoch] == pytest.approx(loss, rel=tolerance)
         reference.params -= 0.5 * gradient
     assert all(unrolled_calls)
@@ -100,7 +100,7 @@ def test_every_activation_equals_the_loops(name, unrolled_calls):
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
 def test_every_loss_equals_the_loops(row, unrolled_calls):
     output = row.outputs[0] if row.outputs else "tanh"
-    y = np.concatenate([XOR, 1 - XOR], axis=1)
+    y = np.concatenate([TARGETS, 1 - TARGETS], axis=1)
     assert_equals_loops(
         unrolled_calls,
         (2, 2, 2),
@@ -124,7 +124,7 @@ def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, unrolled_cal
 
 def test_one_hot_targets_equal_the_loops(unrolled_calls):
     """One-hot targets and batches of one sample: accuracy is by the larger output."""
-    one_hot = np.concatenate([1 - XOR, XOR], axis=1)
+    one_hot = np.concatenate([1 - TARGETS, TARGETS], axis=1)
     assert_equals_loops(unrolled_calls, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
 
 
@@ -189,7 +189,7 @@ def test_unrolled_code_is_compiled_after_enough_steps(monkeypatch):
         return 0
 
     monkeypatch.setattr(single_net_lookup, "address_for", recorded)
-    net.fit(X, XOR, epochs=1, batch_size=4)
+    net.fit(XOR_X, TARGETS, epochs=1, batch_size=4)
     (description, samples, dtype), what = data[0], configs[0]
     ask = lambda n: address_for(description, samples, what, dtype, n)
     assert [ask(500), ask(500), ask(1)] == [0, 0, 1]

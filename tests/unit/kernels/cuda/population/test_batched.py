@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 import pytest
 from cuda_cases import DTYPES, HIDDEN_NAMES, Place, Recorded, fit_seed, follow, follow_sgd, masks_of, reference_of
-from cuda_populations import XOR, XOR_Y, make
+from cuda_populations import make
 from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.fit
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
@@ -224,14 +225,14 @@ def test_finished_nets_are_removed_from_the_batch(windows, without_graphs, monke
     monkeypatch.setattr(BatchedProducts, "_multiply", counted)
     pop = make(12, (2, 3, 1), loss="binary_cross_entropy")
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
     assert len(set(result.epochs)) > 3
     running = [(result.epochs > epoch).sum() for epoch in range(result.epochs.max())]
     assert counts[::5] == running, "five products a step, one step an epoch"
     assert (windows[0]._owners.get() != np.arange(12)).any()
     for k in range(12):
         reference = reference_of(pop.network, start[k])
-        losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.2), epochs=int(result.epochs[k]))
+        losses = follow(reference, XOR_X, XOR_Y[:, None], Adam(0.2), epochs=int(result.epochs[k]))
         assert result.loss[k] == pytest.approx(losses[-1])
         seen = result.record_epochs <= len(losses)
         np.testing.assert_allclose(result.records[seen, k], losses[result.record_epochs[seen] - 1], rtol=1e-9)
