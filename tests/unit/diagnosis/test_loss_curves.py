@@ -86,6 +86,6 @@ def test_nets_with_different_numbers_of_epochs_are_measured_alone():
     first, second = np.linspace(1, 0.5, 40), 0.3 + 0.7 * np.exp(-np.arange(20) / 5)
     together = shape(np.column_stack([first, np.concatenate([second, np.full(20, np.nan)])]))
     for k, alone in enumerate((shape(first), shape(second))):
-        for name in ("epochs", "first", "last", "lowest", "goal"):
+        for name in ("epochs", "first", "last", "lowest", "projected_loss"):
             assert getattr(together, name)[k] == pytest.approx(getattr(alone, name)[0]), name
         assert together.change[k] == pytest.approx(alone.change[0], rel=0.3)
