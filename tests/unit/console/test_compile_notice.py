@@ -110,7 +110,7 @@ def test_open_progress_bar_shows_the_notice(at_once, monkeypatch):
         with Progress(10, 1) as progress:
             progress.show(1.0, 0.5)
             said = []
-            monkeypatch.setattr(progress._bar, "say", said.append)
+            monkeypatch.setattr(progress._bar, "show_text", said.append)
             compile_notice.notice.bars[-1] = progress._bar.show_text
             compile_something()
             assert said == [TEXT, ""]
