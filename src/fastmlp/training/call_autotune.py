@@ -19,9 +19,9 @@ TRIAL_STEPS = 40  # ... and at least so many steps, since a trial costs at least
 # Short steps depend most on barriers: two virtual processors on one physical core are slower than one thread. So the
 # first trial comes early where steps are short.
 SHORT_STEP, FIRST_TRIAL = 5e-4, 0.02  # seconds up to which a step is short; seconds of training before the first trial
-# After a trial without success, the time to the next one doubles, up to MOST_PATIENCE times, unless steps have become
+# After a trial without success, the time to the next one doubles, up to MAX_PATIENCE times, unless steps have become
 # SLOWER times as long since.
-MOST_PATIENCE, SLOWER = 16, 1.25
+MAX_PATIENCE, SLOWER = 16, 1.25
 # A trial of one thread, or of all threads, succeeds below this ratio of its time per step to the present one.
 SUCCESS_RATIO = (0.8, 0.95)
 
@@ -49,17 +49,15 @@ class CallAutotuner:
         self._short, self._long = max(SHORT_CALL, overhead), max(LONG_CALL, 2 * overhead)
         self._seconds_per_step = 0.0  # of the present choice; 0 until measured
         self._since_trial = 0.0
-        self._patience, self._failed_trial_seconds = (
-            1,
-            0.0,
-        )  # _failed_trial_seconds: seconds per step at the last trial without success
+        self._patience = 1
+        self._failed_seconds = 0.0  # seconds per step at the last trial without success
         self._is_first = self._is_untried = True
 
     def next(self) -> tuple[int, int]:
         wait_seconds = TRIAL_AFTER[self._choice]
         if self._is_untried and self._seconds_per_step < SHORT_STEP:
             wait_seconds = FIRST_TRIAL
-        elif self._seconds_per_step < SLOWER * self._failed_trial_seconds:
+        elif self._seconds_per_step < SLOWER * self._failed_seconds:
             wait_seconds *= self._patience
         is_due = self._seconds_per_step > 0.0 and self._since_trial >= max(
             wait_seconds, TRIAL_STEPS * self._seconds_per_step
@@ -77,12 +75,9 @@ class CallAutotuner:
             self._since_trial, self._is_untried = 0.0, False
             if per_step < SUCCESS_RATIO[self._choice] * self._seconds_per_step:
                 self._choice, self._seconds_per_step = 1 - self._choice, per_step
-                self._patience, self._failed_trial_seconds = 1, 0.0
+                self._patience, self._failed_seconds = 1, 0.0
             else:
-                self._patience, self._failed_trial_seconds = (
-                    min(2 * self._patience, MOST_PATIENCE),
-                    self._seconds_per_step,
-                )
+                self._patience, self._failed_seconds = min(2 * self._patience, MAX_PATIENCE), self._seconds_per_step
             return
         self._since_trial += seconds
         if seconds > RELIABLE_SECONDS:
