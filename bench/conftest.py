@@ -19,7 +19,7 @@ MICRO = Path(__file__).resolve().parent / "micro"
 
 def pytest_addoption(parser):
     group = parser.getgroup("fastmlp", "fastmlp's benchmark suite")
-    group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where everybody computes")
+    group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where all competitors compute")
     group.addoption("--peers", default="all", help=f"competitors: all, none, or some of {','.join(FAMILIES)}")
     group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
     group.addoption(
@@ -28,19 +28,20 @@ def pytest_addoption(parser):
     group.addoption(
         "--largest",
         action="store_true",
-        help="only what is too large for a full run: as far as memory allows; with --resume they join its curves",
+        help="only the points that are too large for a full run, as far as memory allows; with --resume they are added "
+        "to its curves",
     )
     group.addoption(
-        "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
+        "--rounds", type=int, help=f"largest number of rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
     )
     group.addoption("--save", type=Path, help="results as JSON (bench/results/latest.json)")
-    group.addoption("--resume", action="store_true", help="keep what the file of --save already has")
+    group.addoption("--resume", action="store_true", help="keep the results that the file of --save already has")
 
 
 def asks_for_micro(config) -> bool:
-    """Whether the command line names bench/micro or something in it."""
-    places = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
-    return any(place.is_relative_to(MICRO) for place in places)
+    """Whether the command line names bench/micro or a file in it."""
+    paths = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    return any(path.is_relative_to(MICRO) for path in paths)
 
 
 def pytest_configure(config):
@@ -66,7 +67,7 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_finish(session):
-    """After -k and its like have chosen: only competitors whose tests run are measured."""
+    """Tell the session which tests were selected: only their competitors are measured."""
     suite = session.config.pluginmanager.get_plugin(PLUGIN)
     if suite is None:
         return

@@ -56,13 +56,13 @@ def main() -> None:
 
 def levels_here() -> list[str]:
     """Return the levels whose features this CPU has, and print the missing features of the other levels."""
-    found = []
+    levels = []
     for level, features in cpu_features.LEVELS.items():
         if missing := [name for name in features if not cpu_features.FEATURES.get(name)]:
             print(f"{level}: left out, since this processor has no {', '.join(missing)}")
         else:
-            found.append(level)
-    return found
+            levels.append(level)
+    return levels
 
 
 def start(task: tuple[str, str]) -> int:
@@ -72,16 +72,16 @@ def start(task: tuple[str, str]) -> int:
     512-bit vectors.
     """
     level, _ = task
-    own = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     features = ",".join([*(f"+{name}" for name in cpu_features.LEVELS[level]), "-prefer-256-bit"])
     environment = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": features, TASK: " ".join(task)}
-    return subprocess.run([sys.executable, __file__], env=own | environment, check=False).returncode
+    return subprocess.run([sys.executable, __file__], env=inherited | environment, check=False).returncode
 
 
 def compile_for(level: str, jobs: Iterable[Callable[[], object]]) -> None:
     """Run the jobs, with all kernels they need compiled and saved as prebuilt kernels of this level."""
-    place = lambda name: prebuilt.path_of(name, object_cache.sources_tag(), level)
-    object_cache._path, object_cache._prebuilt_path = place, lambda name: None
+    path_of = lambda name: prebuilt.path_of(name, object_cache.sources_tag(), level)
+    object_cache._path, object_cache._prebuilt_path = path_of, lambda name: None
     for job in jobs:
         job()
 

@@ -5,9 +5,9 @@ Run: FASTMLP_DATA=FOLDER python bench/accuracy/estimators.py [--rounds 3] [--epo
 
 Fits alternate between the competitors, each in a process of its own: fastmlp with its default threads, scikit-learn
 with one and with two BLAS threads, of which the faster counts. All get the same standardised inputs (MNIST: divided by
-255) and the same random_state, and report epochs and test accuracy, so that equal work can be seen. MNIST is limited
-to 20 epochs, or all to N: speed an epoch needs no whole fits. Seconds of the processor are beside those of the wall:
-they say more where something else is running.
+255) and the same random_state; epochs and test accuracy are printed to show that they did equal work. MNIST is limited
+to 20 epochs, and --epochs limits all to N: the time of an epoch needs no whole fit. CPU time is printed beside wall
+time, and says more when other processes are running.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
 from suite.clean_env import start_clean
+from suite.data import data_folder
 
 from fastmlp.benchmarks.machine import machine
 
@@ -43,7 +44,7 @@ def digits():
 
 
 def mnist():
-    arrays = np.load(Path(os.environ["FASTMLP_DATA"]) / "mnist/mnist.npz")
+    arrays = np.load(data_folder() / "mnist/mnist.npz")
     X, X_test = (arrays[f"x_{part}"].reshape(-1, 784) / 255.0 for part in ("train", "test"))
     return X, arrays["y_train"], X_test, arrays["y_test"]
 
@@ -51,7 +52,7 @@ def mnist():
 def adult():
     import pandas as pd
 
-    folder = Path(os.environ["FASTMLP_DATA"]) / "adult"
+    folder = data_folder() / "adult"
     parts = [pd.read_csv(folder / f"adult-{part}.csv.gz") for part in ("train", "test")]
     both = pd.get_dummies(pd.concat(parts).drop(columns="income"), dummy_na=True).to_numpy(float)
     n = len(parts[0])
@@ -59,21 +60,21 @@ def adult():
 
 
 def covertype():
-    arrays = np.load(Path(os.environ["FASTMLP_DATA"]) / "covertype/covertype.npz")
+    arrays = np.load(data_folder() / "covertype/covertype.npz")
     return arrays["x_train"].astype(float), arrays["y_train"], arrays["x_test"].astype(float), arrays["y_test"]
 
 
 def data(name: str):
     X, y, X_test, y_test = {"digits": digits, "mnist": mnist, "adult": adult, "covertype": covertype}[name]()
     if name == "mnist":
-        return _single(X), y, _single(X_test), y_test
+        return _float32(X), y, _float32(X_test), y_test
     mean, std = X.mean(axis=0), X.std(axis=0)
     std[std == 0.0] = 1.0
-    return _single((X - mean) / std), y, _single((X_test - mean) / std), y_test
+    return _float32((X - mean) / std), y, _float32((X_test - mean) / std), y_test
 
 
-def _single(X: np.ndarray) -> np.ndarray:
-    """float32, in which scikit-learn's nets compute too if they are given it."""
+def _float32(X: np.ndarray) -> np.ndarray:
+    """X in float32; scikit-learn's nets then compute in float32 too."""
     return X.astype(np.float32)
 
 
@@ -86,17 +87,17 @@ def classifier(competitor: str):
 
 
 def serve(competitor: str, name: str, epochs: str) -> None:
-    """A worker: one line of settings in, one line of results out, so that fits of the competitors can alternate."""
-    warnings.simplefilter("ignore")  # that max_iter was reached is the plan
+    """A worker process: reads a seed from each line, fits, and prints a line of results; so fits can alternate."""
+    warnings.simplefilter("ignore")  # of reaching max_iter
     make, (X, y, X_test, y_test) = classifier(competitor), data(name)
     limit = {"max_iter": int(epochs)} if epochs != "0" else {"max_iter": 20} if name == "mnist" else {}
-    make(max_iter=2).fit(X[:2000], y[:2000])  # what is compiled or loaded once is not timed
+    make(max_iter=2).fit(X[:2000], y[:2000])  # compiles and loads, which is not timed
     for line in sys.stdin:
         model = make(random_state=int(line), **limit)
-        start, start_cpu = time.perf_counter(), time.process_time()
+        start, cpu_start = time.perf_counter(), time.process_time()
         model.fit(X, y)
-        seconds, of_cpu = time.perf_counter() - start, time.process_time() - start_cpu
-        print(json.dumps([seconds, of_cpu, model.n_iter_, model.loss_, model.score(X_test, y_test)]), flush=True)
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        print(json.dumps([seconds, cpu_seconds, model.n_iter_, model.loss_, model.score(X_test, y_test)]), flush=True)
 
 
 def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
@@ -122,51 +123,57 @@ def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
-    walls, cpus = {}, {}
+    wall_per_epoch, cpu_per_epoch = {}, {}
     for competitor, rows in results.items():
-        seconds, of_cpu, epochs, loss, score = np.array(rows).T
-        walls[competitor], cpus[competitor] = np.median(seconds / epochs), np.median(of_cpu / epochs)
+        seconds, cpu_seconds, epochs, loss, score = np.array(rows).T
+        wall_per_epoch[competitor], cpu_per_epoch[competitor] = (
+            np.median(seconds / epochs),
+            np.median(cpu_seconds / epochs),
+        )
         print(
             f"{name:10} {competitor:19} {np.median(seconds):8.3f} s, {epochs.mean():5.1f} epochs of "
-            f"{1e3 * walls[competitor]:8.3f} ms ({1e3 * cpus[competitor]:8.3f} of the processor), "
+            f"{1e3 * wall_per_epoch[competitor]:8.3f} ms ({1e3 * cpu_per_epoch[competitor]:8.3f} of CPU time), "
             f"loss {loss.mean():.4f}, accuracy {score.mean():.4f}"
         )
-    ratios = [min(found[k] for k in found if k != "fastmlp") / found["fastmlp"] for found in (walls, cpus)]
+    ratios = [
+        min(per_epoch[k] for k in per_epoch if k != "fastmlp") / per_epoch["fastmlp"]
+        for per_epoch in (wall_per_epoch, cpu_per_epoch)
+    ]
     print(
-        f"{name:10} {ratios[0]:.1f} times scikit-learn's speed an epoch, {ratios[1]:.1f} by the processor's time, "
+        f"{name:10} {ratios[0]:.1f} times scikit-learn's speed per epoch, {ratios[1]:.1f} by CPU time, "
         f"target {TARGETS[name]}\n"
     )
 
 
 def predict() -> None:
-    """Microseconds of one call by the processor's clock, alternating between the competitors in blocks."""
-    from sklearn.neural_network import MLPClassifier as Theirs
+    """Print the CPU time of one call, in microseconds; the competitors alternate in blocks of calls."""
+    from sklearn.neural_network import MLPClassifier as SklearnClassifier
 
     import fastmlp
 
     warnings.simplefilter("ignore")
     X, y, X_test, _ = data("digits")
-    theirs = Theirs(max_iter=20, random_state=0).fit(X, y)
-    ours = fastmlp.MLPClassifier(max_iter=20, random_state=0).fit(X, y)
+    sklearn_net = SklearnClassifier(max_iter=20, random_state=0).fit(X, y)
+    fastmlp_net = fastmlp.MLPClassifier(max_iter=20, random_state=0).fit(X, y)
     for n in (1, 10, 100, 360):
         for method in ("predict", "predict_proba"):
             rows, best = X_test[:n], {}
             for _ in range(5):
-                for label, model in (("fastmlp", ours), ("sklearn", theirs)):
+                for label, model in (("fastmlp", fastmlp_net), ("sklearn", sklearn_net)):
                     call = getattr(model, method)
                     call(rows)
                     start = time.process_time()
                     for _ in range(CALLS // 10):
                         call(rows)
-                    spent = (time.process_time() - start) / (CALLS // 10) * 1e6
-                    best.setdefault(label, []).append(spent)
-            ours_us, theirs_us = (np.median(best[label]) for label in ("fastmlp", "sklearn"))
-            print(f"{method:14} {n:4} rows: fastmlp {ours_us:7.1f} us, scikit-learn {theirs_us:7.1f} us")
+                    microseconds = (time.process_time() - start) / (CALLS // 10) * 1e6
+                    best.setdefault(label, []).append(microseconds)
+            fastmlp_us, sklearn_us = (np.median(best[label]) for label in ("fastmlp", "sklearn"))
+            print(f"{method:14} {n:4} rows: fastmlp {fastmlp_us:7.1f} us, scikit-learn {sklearn_us:7.1f} us")
     print()
 
 
 def cv() -> None:
-    """Folds as one population against fits in a row, both of ours, on one core."""
+    """Cross-validation by fastmlp: all folds as one population, and one fit after another, on one core."""
     from sklearn.datasets import load_breast_cancer, load_iris, load_wine
     from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 
@@ -175,7 +182,7 @@ def cv() -> None:
     warnings.simplefilter("ignore")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    works = [
+    cases = [
         (load_iris, (4,), 30, 1),
         (load_iris, (10,), 30, 1),
         (load_wine, (10,), 32, 1),
@@ -185,21 +192,21 @@ def cv() -> None:
         (load_wine, (10,), 32, 3),
         (load_iris, (10,), 30, 10),
     ]
-    for load, hidden, batch, repeats in works:
+    for load, hidden, batch, repeats in cases:
         X, y = load(return_X_y=True)
         X = (X - X.mean(axis=0)) / X.std(axis=0)
         model = fastmlp.MLPClassifier(hidden, batch_size=batch, max_iter=200, random_state=0, n_iter_no_change=np.inf)
         folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=0)
-        spent: dict[str, list[float]] = {"population": [], "in a row": []}
+        cpu_seconds: dict[str, list[float]] = {"population": [], "in a row": []}
         for _ in range(6):
             for label, call in (("population", fastmlp.cross_val_population), ("in a row", cross_val_score)):
                 start = time.process_time()
                 call(model, X, y, cv=folds)
-                spent[label].append(time.process_time() - start)
-        together, apart = (np.median(spent[label][1:]) for label in ("population", "in a row"))
+                cpu_seconds[label].append(time.process_time() - start)
+        population, in_a_row = (np.median(cpu_seconds[label][1:]) for label in ("population", "in a row"))
         print(
-            f"{5 * repeats:2} folds of {load.__name__[5:]}, hidden {hidden}: {1e3 * together:.1f} ms of the processor "
-            f"as a population, {1e3 * apart:.1f} ms in a row, {apart / together:.1f} times, target 3"
+            f"{5 * repeats:2} folds of {load.__name__[5:]}, hidden {hidden}: {1e3 * population:.1f} ms of CPU time as "
+            f"a population, {1e3 * in_a_row:.1f} ms in a row, {in_a_row / population:.1f} times, target 3"
         )
 
 
@@ -214,9 +221,12 @@ def main() -> None:
     if settings.serve:
         serve(*settings.serve)
         return
+    names = settings.names or (*FITS, "predict", "cv")
+    if not {*names} <= {"digits", "predict", "cv"}:
+        data_folder()  # exits at once if there are no data
     start_clean()
     print(machine([]))
-    for name in settings.names or (*FITS, "predict", "cv"):
+    for name in names:
         if name in FITS:
             fits(name, settings.rounds, settings.epochs, [int(n) for n in settings.threads.split(",")])
         else:

@@ -1,4 +1,4 @@
-"""Accuracy on real data: the figures of the README, beside a reference MLP's.
+"""Accuracy on real data: the README's figures, beside those of scikit-learn's MLP.
 
 Run: FASTMLP_DATA=FOLDER python bench/accuracy/real_data.py [adult california covertype mnist]
 
@@ -10,7 +10,7 @@ quantile-normal inputs).
 
 from __future__ import annotations
 
-import os
+import argparse
 import sys
 import tempfile
 import time
@@ -19,6 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.data import data_folder
 
 from fastmlp import MLP, Adam, EarlyStopping
 from fastmlp.commands.train_predict import TrainSettings, train
@@ -31,28 +35,28 @@ REFERENCE = {
 }
 
 
-def adult(folder: Path, work: Path) -> tuple[Path, Path, str]:
+def adult(folder: Path, scratch: Path) -> tuple[Path, Path, str]:
     return folder / "adult/adult-train.csv.gz", folder / "adult/adult-test.csv.gz", "income"
 
 
-def california(folder: Path, work: Path) -> tuple[Path, Path, str]:
+def california(folder: Path, scratch: Path) -> tuple[Path, Path, str]:
     """The fixed split: the first fifth of RandomState(0)'s permutation is the test part."""
     table = pd.read_csv(folder / "california/california.csv.gz")
     order = np.random.RandomState(0).permutation(len(table))
     n_test = round(0.2 * len(table))
     for name, rows in (("test", order[:n_test]), ("train", order[n_test:])):
-        table.iloc[rows].to_csv(work / f"{name}.csv", index=False)
-    return work / "train.csv", work / "test.csv", "MedHouseVal"
+        table.iloc[rows].to_csv(scratch / f"{name}.csv", index=False)
+    return scratch / "train.csv", scratch / "test.csv", "MedHouseVal"
 
 
-def covertype(folder: Path, work: Path) -> tuple[Path, Path, str]:
+def covertype(folder: Path, scratch: Path) -> tuple[Path, Path, str]:
     """The official training records; test: every 50th record of the official test set."""
     arrays = np.load(folder / "covertype/covertype.npz")
     for name in ("train", "test"):
         table = pd.DataFrame(arrays[f"x_{name}"], columns=[f"c{j}" for j in range(54)])
         table["cover"] = arrays[f"y_{name}"]
-        table.to_csv(work / f"{name}.csv", index=False)
-    return work / "train.csv", work / "test.csv", "cover"
+        table.to_csv(scratch / f"{name}.csv", index=False)
+    return scratch / "train.csv", scratch / "test.csv", "cover"
 
 
 def mnist(folder: Path) -> float:
@@ -76,19 +80,21 @@ def mnist(folder: Path) -> float:
 TABLES = {"adult": adult, "california": california, "covertype": covertype}
 
 
-def main(names: list[str]) -> None:
-    folder = Path(os.environ["FASTMLP_DATA"])
-    for name in names or list(REFERENCE):
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=[], help=f"of {', '.join(REFERENCE)}")
+    names, folder = parser.parse_args().names, data_folder()
+    for name in names or REFERENCE:
         start = time.perf_counter()
         print(f"== {name}, reference {REFERENCE[name]}", flush=True)
         if name in TABLES:
-            with tempfile.TemporaryDirectory() as work:
-                file, test, target = TABLES[name](folder, Path(work))
-                train(file, TrainSettings(target), Path(work) / "model.safetensors", test, Console())
+            with tempfile.TemporaryDirectory() as scratch:
+                file, test, target = TABLES[name](folder, Path(scratch))
+                train(file, TrainSettings(target), Path(scratch) / "model.safetensors", test, Console())
         else:
             print(f"test accuracy {mnist(folder):.4f}")
         print(f"{time.perf_counter() - start:.1f} seconds\n", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

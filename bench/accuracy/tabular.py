@@ -5,14 +5,13 @@ Run: FASTMLP_DATA=FOLDER python bench/accuracy/tabular.py [--seeds 5] [adult cal
 Adult: the official test set. California housing: the first fifth of RandomState(0)'s permutation is the test part.
 Published: plain MLPs, each tuned to its data set, mean of 15 seeds, and the mean of five-net ensembles, from the logs
 of Gorishniy et al., TabM (yandex-research/tabm at 28e47ae3, exp/mlp). The defaults were chosen while looking at these
-two. The other three had no part in that; beside them stand scikit-learn's MLP on standardised columns and its histogram
-gradient boosting, both with defaults and one seed.
+two data sets. The other three had no part in that; they are compared with scikit-learn's MLP on standardised columns
+and with its histogram gradient boosting, both with defaults and one seed.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 import warnings
@@ -24,6 +23,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
 from suite.clean_env import start_clean
+from suite.data import data_folder
 
 from fastmlp.benchmarks.machine import machine
 
@@ -78,13 +78,13 @@ def error_of(name: str, predicted, y_test) -> float:
     return float((predicted == y_test.to_numpy()).mean())
 
 
-def rivals(name: str, parts) -> None:
+def print_sklearn(name: str, split) -> None:
     from sklearn import ensemble, neural_network
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    X, y, X_test, y_test = parts
+    X, y, X_test, y_test = split
     kind = "Regressor" if name in REGRESSIONS else "Classifier"
     net = getattr(neural_network, f"MLP{kind}")(random_state=0)
     trees = getattr(ensemble, f"HistGradientBoosting{kind}")(random_state=0)
@@ -94,16 +94,16 @@ def rivals(name: str, parts) -> None:
         print(f"{name:11} {label}: {error_of(name, predicted, y_test):.4f}", flush=True)
 
 
-def figure(name: str, n_nets: int, seed: int, parts) -> tuple[float, float]:
+def figure(name: str, n_nets: int, seed: int, split) -> tuple[float, float]:
     """(accuracy or RMSE on the test part, seconds of the fit)"""
     from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 
-    X, y, X_test, y_test = parts
-    made = (TabularMLPRegressor if name in REGRESSIONS else TabularMLPClassifier)(n_nets=n_nets, random_state=seed)
+    X, y, X_test, y_test = split
+    model = (TabularMLPRegressor if name in REGRESSIONS else TabularMLPClassifier)(n_nets=n_nets, random_state=seed)
     start = time.perf_counter()
-    made.fit(X, y)
+    model.fit(X, y)
     seconds = time.perf_counter() - start
-    return error_of(name, made.predict(X_test), y_test), seconds
+    return error_of(name, model.predict(X_test), y_test), seconds
 
 
 def main() -> None:
@@ -113,15 +113,15 @@ def main() -> None:
     settings = parser.parse_args()
     start_clean()
     print(machine([]))
-    folder = Path(os.environ["FASTMLP_DATA"])
+    folder = data_folder()
     for name in settings.names or PUBLISHED:
         kind, *published = PUBLISHED.get(name, ("RMSE" if name in REGRESSIONS else "accuracy", None, None))
-        parts = DATA[name](folder)
+        split = DATA[name](folder)
         if name not in PUBLISHED:
-            warnings.simplefilter("ignore")  # that scikit-learn's MLP has not converged
-            rivals(name, parts)
+            warnings.simplefilter("ignore")  # scikit-learn's MLP does not converge
+            print_sklearn(name, split)
         for n_nets, reference in zip((1, 5), published, strict=True):
-            runs = np.array([figure(name, n_nets, seed, parts) for seed in range(settings.seeds)])
+            runs = np.array([figure(name, n_nets, seed, split) for seed in range(settings.seeds)])
             values, seconds = runs.T
             print(
                 f"{name:11} {n_nets} net{'s' if n_nets > 1 else ' '}: {kind} {values.mean():.4f}, "

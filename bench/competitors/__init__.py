@@ -1,17 +1,17 @@
 """The table of competitors: fastmlp, other libraries, each written as its own experts would write it, and the limits.
 
 A competitor's module offers Implementation(variant) with
-    prepare(case, threads)     build and compile; returns the seconds that took; raises Unsupported if it cannot
+    prepare(case, threads)     build and compile, and return the seconds; raises Unsupported if it cannot do the case
     reset()                    back to the start of the case
     run(n)                     n more runs of the case; returns when they are finished
     answer(case)               the result that `case.check` compares with float64, after `run(case.verify_runs)`
 and, optionally,
     notes() -> {name: number}  more to report
     peak_memory() -> int       bytes, if yet another process does the computing
-A module may also have products() -> str, the library that multiplies its matrices, if threadpoolctl cannot see it, and
-preload(variant), for competitors with `preloads`: preparations that need not know the case. Each competitor runs in a
-process of its own per thread setting (suite/worker.py, suite/fork_server.py), so global settings need no undoing.
-DEVICE, "cpu" or "cuda", is where it computes.
+A module may also have products() -> str, the name of the library of its matrix products if threadpoolctl cannot see it,
+and preload(variant), for competitors with `preloads`: preparations that do not depend on the case. Each competitor runs
+in a process of its own per number of threads (suite/worker.py, suite/fork_server.py), so global settings need no
+undoing. DEVICE, "cpu" or "cuda", is where it computes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ABSENT = {
 }
 
 
-# What is imported for a library, where that is not all that its name imports.
+# Modules to import for a library, where importing its name alone does not import all that is used.
 LOADS = {
     "fastmlp": ("fastmlp.mlp", "fastmlp.population", "fastmlp.kernels.cpu.backend"),
     "fastmlp.estimators.mlp": ("fastmlp.estimators.mlp", "fastmlp.kernels.cpu.backend"),
@@ -46,13 +46,13 @@ class Unsupported(Exception):
 
 
 class TrainingImplementation:
-    """A competitor that trains one net; has params() -> (n_params,) float32 and loss(X, y) -> float too."""
+    """Base of competitors that train one net; they have params() -> (n_params,) float32 and loss(X, y) -> float."""
 
     def answer(self, case):
         return self.params(), self.loss(case.X, case.y)
 
 
-BOTH = ("cpu", "cuda")
+BOTH_DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,15 @@ class Competitor:
     """One competitor of a case.
 
     needs : the modules that must be installed
-    kind : "peer", "ours", "limit" (computes only what the work cannot do without) or "part" (ours, for comparison)
-    corrects_epsilon : which of its two published forms Adam has: float64.train
-    chooses_threads : decides on its own threads; otherwise it is run with each setting
+    kind : "peer" (another library), "ours" (fastmlp), "limit" (computes only what the case cannot do without) or "part"
+        (another form of fastmlp, for comparison)
+    corrects_epsilon : which of the two published forms of Adam it has (suite/reference.py, train)
+    chooses_threads : it chooses its number of threads; otherwise it is run with each setting
     devices : where it can compute
-    left_out : why it is not measured at this case, to be listed
-    loads : what its library imports only when it is used like this
-    preloads : its module has a `preload`
-    slow_start : its compiling takes longer than a quick run has for everything; --quick leaves it out
+    left_out : why it is not measured in this case, listed as the reason; or ""
+    loads : modules that its library imports only when it is used in this way
+    preloads : its module has `preload`
+    slow_start : it compiles for longer than a quick run takes; --quick leaves it out
     """
 
     name: str
@@ -90,26 +91,26 @@ class Competitor:
 
     @property
     def imports(self) -> tuple[str, ...]:
-        """The modules that its process begins with, but those of this suite."""
+        """The modules that its process imports at the start, without those of this suite."""
         return (*(module for name in self.needs for module in LOADS.get(name, (name,))), *self.loads)
 
     @property
     def missing(self) -> str:
-        """What is not installed, as a sentence, or ""."""
+        """A sentence that names what is not installed, or ""."""
         absent = [ABSENT.get(name, f"{name} is not installed") for name in self.needs if not is_installed(name)]
         return " and ".join(absent)
 
 
-def check_card(competitor: Competitor) -> None:
-    """Refuse a library that would compute on the CPU where a card was asked for."""
+def check_gpu(competitor: Competitor) -> None:
+    """Refuse a library that would compute on the CPU where a GPU was asked for."""
     if DEVICE != "cuda":
         return
     if "torch" in competitor.needs and not import_module("torch").cuda.is_available():
-        raise Unsupported("this PyTorch finds no card")
+        raise Unsupported("this PyTorch finds no GPU")
     if "jax" in competitor.needs:
         if import_module("jax").default_backend() != "gpu":
-            raise Unsupported("this JAX finds no card")
-        # On a card JAX's float32 products round as TF32 does, unless it is told not to.
+            raise Unsupported("this JAX finds no GPU")
+        # On a GPU, JAX's float32 products use TF32 unless told otherwise.
         import_module("jax").config.update("jax_default_matmul_precision", "highest")
 
 
@@ -121,23 +122,23 @@ def is_installed(module: str) -> bool:
 
 
 def _ours(module: str, variant: str = "") -> Competitor:
-    return Competitor("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True, devices=BOTH)
+    return Competitor("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True, devices=BOTH_DEVICES)
 
 
-def _on_card(name: str, variant: str) -> Competitor:
+def _on_gpu(name: str, variant: str) -> Competitor:
     return Competitor(name, "limits.cuda", variant, ("cupy",), kind="limit", devices=("cuda",))
 
 
 ARITHMETIC = (
     Competitor("arithmetic", "limits.arithmetic", kind="limit", preloads=True),
-    _on_card("arithmetic of the card", "arithmetic"),
+    _on_gpu("arithmetic of the GPU", "arithmetic"),
 )
-MEMORY = (Competitor("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
+MEMORY = (Competitor("memory", "limits.memory", kind="limit"), _on_gpu("memory of the GPU", "memory"))
 CHAIN = Competitor("chain", "limits.arithmetic", "chain", kind="limit", preloads=True)
 PRODUCTS = (
     Competitor("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True, preloads=True),
     Competitor("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit", preloads=True),
-    _on_card("products cuBLAS", "products"),
+    _on_gpu("products cuBLAS", "products"),
 )
 
 OPTIMISER, COMPILER = ("torch._dynamo",), ("torch._inductor.compile_fx",)
@@ -146,18 +147,20 @@ TRAINING = (
     _ours("competitors.fastmlp_competitor"),
     Competitor("numpy", "competitors.numpy_competitor"),
     Competitor("sklearn", "competitors.sklearn_competitor", needs=("sklearn",), corrects_epsilon=False),
-    Competitor("torch eager", "competitors.torch_competitor", "eager", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Competitor(
+        "torch eager", "competitors.torch_competitor", "eager", ("torch",), devices=BOTH_DEVICES, loads=OPTIMISER
+    ),
     Competitor(
         "torch compiled",
         "competitors.torch_competitor",
         "compiled",
         ("torch",),
         slow_start=True,
-        devices=BOTH,
+        devices=BOTH_DEVICES,
         loads=COMPILER,
     ),
-    Competitor("jax tuned", "competitors.jax_competitor", "tuned", ("jax",), devices=BOTH),
-    Competitor("jax scan", "competitors.jax_competitor", "scan", ("jax",), slow_start=True, devices=BOTH),
+    Competitor("jax tuned", "competitors.jax_competitor", "tuned", ("jax",), devices=BOTH_DEVICES),
+    Competitor("jax scan", "competitors.jax_competitor", "scan", ("jax",), slow_start=True, devices=BOTH_DEVICES),
     Competitor(
         "keras jax",
         "competitors.keras_competitor",
@@ -166,11 +169,11 @@ TRAINING = (
         _JAX,
         corrects_epsilon=False,
         slow_start=True,
-        devices=BOTH,
+        devices=BOTH_DEVICES,
     ),
 )
 # For large steps only.
-JAX_STEP = Competitor("jax step", "competitors.jax_competitor", "step", ("jax",), slow_start=True, devices=BOTH)
+JAX_STEP = Competitor("jax step", "competitors.jax_competitor", "step", ("jax",), slow_start=True, devices=BOTH_DEVICES)
 FIRST_FITS = Competitor(
     "fastmlp, first fits",
     "competitors.fastmlp_competitor",
@@ -187,8 +190,10 @@ _DEVICES = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count(
 POPULATION = (
     _ours("competitors.many_nets", "fastmlp"),
     Competitor("jax blocked", "competitors.many_nets", "jax blocked", ("jax",), _DEVICES),
-    Competitor("jax vmap", "competitors.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH),
-    Competitor("torch batched", "competitors.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Competitor("jax vmap", "competitors.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH_DEVICES),
+    Competitor(
+        "torch batched", "competitors.many_nets", "torch batched", ("torch",), devices=BOTH_DEVICES, loads=OPTIMISER
+    ),
     Competitor(
         "torch compiled", "competitors.many_nets", "torch compiled", ("torch",), slow_start=True, loads=COMPILER
     ),
@@ -211,19 +216,21 @@ PREDICTION = (
     _ours("competitors.prediction", "fastmlp"),
     Competitor("numpy", "competitors.prediction", "numpy"),
     Competitor("sklearn", "competitors.prediction", "sklearn", ("sklearn",)),
-    Competitor("torch eager", "competitors.prediction", "torch eager", ("torch",), devices=BOTH),
-    Competitor("torch traced", "competitors.prediction", "torch traced", ("torch",), devices=BOTH),
+    Competitor("torch eager", "competitors.prediction", "torch eager", ("torch",), devices=BOTH_DEVICES),
+    Competitor("torch traced", "competitors.prediction", "torch traced", ("torch",), devices=BOTH_DEVICES),
     Competitor(
         "torch compiled",
         "competitors.prediction",
         "torch compiled",
         ("torch",),
         slow_start=True,
-        devices=BOTH,
+        devices=BOTH_DEVICES,
         loads=COMPILER,
     ),
-    Competitor("jax", "competitors.prediction", "jax", ("jax",), devices=BOTH),
-    Competitor("keras jax", "competitors.prediction", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
+    Competitor("jax", "competitors.prediction", "jax", ("jax",), devices=BOTH_DEVICES),
+    Competitor(
+        "keras jax", "competitors.prediction", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH_DEVICES
+    ),
 )
 ESTIMATORS = (
     Competitor(

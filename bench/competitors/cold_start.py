@@ -15,7 +15,7 @@ from pathlib import Path
 
 from suite.cases.cold_start import SCRIPTS
 
-# JAX keeps only what took long to compile, if it is not told otherwise.
+# By default JAX caches only what took long to compile.
 JAX_CACHES_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 PEAK = """
 def peak():
@@ -39,28 +39,27 @@ class Implementation:
         self.source = self.source.replace("{start}", str(case.net.start.tolist())) if case.trains else self.source
         self.folder = tempfile.TemporaryDirectory()
         if not self.is_cold:
-            self.run(1)  # fills a cache that is meant to be warm, and the system's cache of files
+            self.run(1)  # fills the cache of kernels, and the system's file cache
         return time.perf_counter() - started
 
     def reset(self) -> None:
-        """Every process is a new one."""
+        """Nothing to do: each run is a new process."""
 
     def run(self, n: int) -> None:
         for _ in range(n):
             cache = tempfile.mkdtemp(dir=self.folder.name) if self.is_cold else self.folder.name
             environment = {**os.environ, **JAX_CACHES_ALL, **dict.fromkeys(self.variables, cache)}
-            environment.pop(
-                "PYTHONDONTWRITEBYTECODE", None
-            )  # an installed package has its bytecode, and so have its sources
-            fastmlp = importlib.util.find_spec("fastmlp")
-            if fastmlp and fastmlp.origin:  # it may run from its sources
-                environment["PYTHONPATH"] = str(Path(fastmlp.origin).parents[1])
-            done = subprocess.run(
+            # The bytecode of sources is cached, as an installed one's is.
+            environment.pop("PYTHONDONTWRITEBYTECODE", None)
+            package = importlib.util.find_spec("fastmlp")
+            if package and package.origin:  # it may run from its sources
+                environment["PYTHONPATH"] = str(Path(package.origin).parents[1])
+            process = subprocess.run(
                 [sys.executable, "-c", self.source + PEAK], env=environment, capture_output=True, text=True
             )
-            if done.returncode:
-                raise RuntimeError(done.stderr.strip().splitlines()[-1])
-            self.printed = done.stdout.split()
+            if process.returncode:
+                raise RuntimeError(process.stderr.strip().splitlines()[-1])
+            self.printed = process.stdout.split()
 
     def answer(self, case) -> float | None:
         return float(self.printed[0]) if len(self.printed) > 1 else None

@@ -1,4 +1,4 @@
-"""Competitors for suite/cases/estimators.py: two estimators of one interface, as they come."""
+"""Competitors for suite/cases/estimators.py: the estimators of both libraries, with their defaults."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class Implementation:
         self.module = {"fastmlp": "fastmlp", "sklearn": "sklearn.neural_network"}[variant]
 
     def prepare(self, case, threads: int | None) -> float:
-        warnings.filterwarnings("ignore")  # that max_iter was reached is what defaults do
+        warnings.filterwarnings("ignore")  # of reaching max_iter, as fits with defaults do
         started = time.perf_counter()
-        self.estimator_of = getattr(importlib.import_module(self.module), case.estimator)
+        self.estimator_class = getattr(importlib.import_module(self.module), case.estimator)
         self.X, self.y, self.X_test, self.y_test = case.data
-        few = slice(0, 400)
-        self.estimator_of(random_state=0, max_iter=1).fit(self.X[few], self.y[few])  # what compiles, compiles
+        # A short fit compiles what needs compiling.
+        self.estimator_class(random_state=0, max_iter=1).fit(self.X[:400], self.y[:400])
         return time.perf_counter() - started
 
     def reset(self) -> None:
-        """Every fit starts anew."""
+        """Nothing to do: each fit starts anew."""
 
     def run(self, n: int) -> None:
         for _ in range(n):
-            self.estimator = self.estimator_of(random_state=0).fit(self.X, self.y)
+            self.estimator = self.estimator_class(random_state=0).fit(self.X, self.y)
 
     def answer(self, case) -> float:
         return float(self.estimator.score(self.X_test, self.y_test))

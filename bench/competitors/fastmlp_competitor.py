@@ -1,7 +1,7 @@
-"""This package as a competitor: MLP.fit as a user calls it, with the threads it chooses by itself.
+"""fastmlp as a competitor: MLP.fit as a user calls it, with the number of threads that it chooses.
 
-"first fits": a tiny net as it is trained before its architecture has been trained for so long that its program is
-written out.
+"first fits": a tiny net as it is trained at first, before its architecture has been trained for long enough that
+unrolled code is compiled for it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from competitors import DEVICE, TrainingImplementation
 
 class Implementation(TrainingImplementation):
     def __init__(self, variant: str = ""):
-        self.name, self.are_first = variant or "fastmlp", variant == "first fits"
+        self.name, self.is_first_fits = variant or "fastmlp", variant == "first fits"
 
     def prepare(self, case: TrainingCase, threads: int | None) -> float:
         import fastmlp
         from fastmlp.kernels.cpu.unrolled import single_net_lookup
 
-        self.w = case
-        if self.are_first:
+        self.case = case
+        if self.is_first_fits:
             single_net_lookup.MAKE_AFTER = single_net_lookup.LOAD_AFTER = sys.maxsize
         sgd, adam = fastmlp.SGD, fastmlp.Adam
         self.optimizer = (sgd if case.optimizer == "sgd" else adam)(learning_rate=case.learning_rate)
         started = time.perf_counter()
         self.reset()
         self.run(1)
-        if single_net_lookup.is_tiny(self.w.n_params, self.w.batch_size) and not self.are_first:
-            self.run(single_net_lookup.MAKE_AFTER // self.w.n_steps + 1)  # compiled when it has been worth it
+        if single_net_lookup.is_tiny(self.case.n_params, self.case.batch_size) and not self.is_first_fits:
+            # So many steps make it compile unrolled code.
+            self.run(single_net_lookup.MAKE_AFTER // self.case.n_steps + 1)
             self.run(1)
         seconds = time.perf_counter() - started
         self.reset()
@@ -42,21 +43,21 @@ class Implementation(TrainingImplementation):
         import fastmlp
 
         self.net = fastmlp.MLP(
-            self.w.layer_sizes,
-            hidden_activation=self.w.hidden_activation,
-            output_activation=self.w.output_activation,
-            loss=self.w.loss,
+            self.case.layer_sizes,
+            hidden_activation=self.case.hidden_activation,
+            output_activation=self.case.output_activation,
+            loss=self.case.loss,
             random_state=0,
             device=DEVICE,
         )
-        self.net.params[:] = self.w.start
+        self.net.params[:] = self.case.start
 
     def run(self, n_epochs: int) -> None:
         self.net.fit(
-            self.w.X,
-            self.w.y,
+            self.case.X,
+            self.case.y,
             epochs=n_epochs,
-            batch_size=self.w.batch_size,
+            batch_size=self.case.batch_size,
             optimizer=self.optimizer,
             shuffle=False,
             verbose=0,

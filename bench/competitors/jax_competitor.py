@@ -1,11 +1,11 @@
-"""JAX, in three forms, as which is fastest depends on the net.
+"""JAX in three forms, since it depends on the net which is fastest.
 
 "scan": all epochs in one jit, a fori_loop over epochs and in it a scan over batches (one batch: only the fori_loop).
 "step": one jit per step, its state donated, called from Python.
-"tuned": as "scan", written for what XLA does well on a CPU. Tiny nets: each product as a broadcast multiplication and a
-sum, which fuses with its surroundings where a dot does not, the loss's derivative by hand, and some epochs in a turn of
-the loop. Other nets: samples in
-columns, z = W' x, which suits its products at some sizes.
+"tuned": like "scan", written for what XLA does well on a CPU. In tiny nets each product is a broadcast multiplication
+and a sum, which fuses with the operations around it where a dot does not; the derivative of the loss is written by
+hand, and the loop is unrolled by some epochs. In other nets samples are columns, z = W' x, which suits XLA's products
+at some sizes.
 
 Optax is not needed for SGD and Adam: they are written out over the tree of parameters. Targets are one-hot matrices,
 which XLA on a CPU handles faster than the gather and scatter of class numbers.
@@ -27,7 +27,7 @@ def products() -> str:
 
 
 TINY = 8  # units in the widest layer
-UNROLLED = 4  # epochs of such a net in one turn of the loop
+UNROLLED = 4  # epochs of such a net in one iteration of the loop
 
 
 def delta_of(case: TrainingCase, z, y, axis: int = 1):
@@ -51,42 +51,41 @@ def make_step(case: TrainingCase, is_tuned: bool):
     import jax
     import jax.numpy as jnp
 
-    w = case
-    activation = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}[w.hidden_activation]
+    activation = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}[case.hidden_activation]
 
     def logits(params, X, product):
         for k, (W, b) in enumerate(params):
-            z = product(activation(z) if k else X, W) + b  # noqa: F821, the last turn's z
+            z = product(activation(z) if k else X, W) + b  # noqa: F821, z of the layer below
         return z
 
     def loss(params, X, y):
         z = logits(params, X, jnp.matmul)
-        if w.loss == "squared_error":
-            return jnp.mean((z - y if w.output_activation == "identity" else jax.nn.sigmoid(z) - y) ** 2)
-        if w.loss == "binary_cross_entropy":
+        if case.loss == "squared_error":
+            return jnp.mean((z - y if case.output_activation == "identity" else jax.nn.sigmoid(z) - y) ** 2)
+        if case.loss == "binary_cross_entropy":
             return jnp.mean(jax.nn.softplus(z) - z * y)
         return -jnp.mean(jnp.sum(jax.nn.log_softmax(z) * y, axis=1))
 
     def tiny(params, X, y):
         z = logits(params, X, lambda a, W: jnp.sum(a[:, :, None] * W[None], axis=1))
-        return jnp.sum(jax.lax.stop_gradient(delta_of(w, z, y)) * z)
+        return jnp.sum(jax.lax.stop_gradient(delta_of(case, z, y)) * z)
 
     def columns(params, X, y):
         z = logits(params, X, lambda a, W: W @ a)
-        return jnp.sum(jax.lax.stop_gradient(delta_of(w, z, y, axis=0)) * z)
+        return jnp.sum(jax.lax.stop_gradient(delta_of(case, z, y, axis=0)) * z)
 
-    differentiated = loss if not is_tuned else tiny if max(w.layer_sizes) <= TINY else columns
+    differentiated = loss if not is_tuned else tiny if max(case.layer_sizes) <= TINY else columns
 
     def step(state, X, y):
         params, m, v, t = state
         grads = jax.grad(differentiated)(params, X, y)
-        if w.optimizer == "sgd":
-            return jax.tree.map(lambda p, g: p - w.learning_rate * g, params, grads), m, v, t
+        if case.optimizer == "sgd":
+            return jax.tree.map(lambda p, g: p - case.learning_rate * g, params, grads), m, v, t
         t = t + 1
         m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, grads)
         v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
         root = jnp.sqrt(1 - 0.999**t)
-        size = w.learning_rate * root / (1 - 0.9**t)
+        size = case.learning_rate * root / (1 - 0.9**t)
         return jax.tree.map(lambda p, m, v: p - size * m / (jnp.sqrt(v) + 1e-8 * root), params, m, v), m, v, t
 
     return loss, step
@@ -100,37 +99,39 @@ class Implementation(TrainingImplementation):
         import jax
         import jax.numpy as jnp
 
-        self.w = w = case
-        if self.variant == "step" and w.n_steps == 1:
+        self.case = case
+        if self.variant == "step" and case.n_steps == 1:
             raise Unsupported("an epoch is one batch: the forms with the loop inside are the better ones")
-        self.is_transposed = self.variant == "tuned" and max(w.layer_sizes) > TINY
-        self.loss_of, step = make_step(w, self.variant == "tuned")
-        X, y = (array.reshape(w.n_steps, w.batch_size, -1) for array in (w.X, w.y_matrix))
+        self.is_transposed = self.variant == "tuned" and max(case.layer_sizes) > TINY
+        self.loss_of, step = make_step(case, self.variant == "tuned")
+        X, y = (array.reshape(case.n_steps, case.batch_size, -1) for array in (case.X, case.y_matrix))
         if self.is_transposed:
             X, y = X.transpose(0, 2, 1), y.transpose(0, 2, 1)
         X, y = jnp.array(X), jnp.array(y)
         self.reset()
         if self.variant == "step":
-            self.batches = [jax.block_until_ready((X[k], y[k])) for k in range(w.n_steps)]
+            self.batches = [jax.block_until_ready((X[k], y[k])) for k in range(case.n_steps)]
             started = time.perf_counter()
             self.train = jax.jit(step, donate_argnums=0).lower(self.state, *self.batches[0]).compile()
         else:
 
             def epoch(state, X, y):
-                if w.n_steps == 1:
+                if case.n_steps == 1:
                     return step(state, X[0], y[0])
                 return jax.lax.scan(lambda state, batch: (step(state, *batch), None), state, (X, y))[0]
 
-            together = UNROLLED if self.variant == "tuned" and w.n_steps == 1 and max(w.layer_sizes) <= TINY else 1
+            unrolled = (
+                UNROLLED if self.variant == "tuned" and case.n_steps == 1 and max(case.layer_sizes) <= TINY else 1
+            )
 
             def epochs(state, n_epochs, X, y):
-                def some(_, state):
-                    for _ in range(together):
+                def several_epochs(_, state):
+                    for _ in range(unrolled):
                         state = epoch(state, X, y)
                     return state
 
-                state = jax.lax.fori_loop(0, n_epochs // together, some, state)
-                return jax.lax.fori_loop(0, n_epochs % together, lambda _, state: epoch(state, X, y), state)
+                state = jax.lax.fori_loop(0, n_epochs // unrolled, several_epochs, state)
+                return jax.lax.fori_loop(0, n_epochs % unrolled, lambda _, state: epoch(state, X, y), state)
 
             self.batches = X, y
             started = time.perf_counter()
@@ -144,7 +145,7 @@ class Implementation(TrainingImplementation):
         import jax
         import jax.numpy as jnp
 
-        params = [(jnp.array(W), jnp.array(b)) for W, b in layers(self.w.start, self.w.layer_sizes)]
+        params = [(jnp.array(W), jnp.array(b)) for W, b in layers(self.case.start, self.case.layer_sizes)]
         if self.is_transposed:
             params = [(jnp.array(W.T), b[:, None]) for W, b in params]
         zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
@@ -170,5 +171,5 @@ class Implementation(TrainingImplementation):
         return flatten(x for pair in self.net() for x in pair)
 
     def loss(self, X, y) -> float:
-        y = y if y.ndim == 2 else np.eye(self.w.layer_sizes[-1], dtype=np.float32)[y]
+        y = y if y.ndim == 2 else np.eye(self.case.layer_sizes[-1], dtype=np.float32)[y]
         return float(self.loss_of(self.net(), X, y))

@@ -35,48 +35,48 @@ class Implementation(TrainingImplementation):
             import torch
 
             torch.set_num_threads(threads)
-        self.w = w = case
+        self.case = case
         started = time.perf_counter()
-        dense = [keras.layers.Dense(size, activation=w.hidden_activation) for size in w.layer_sizes[1:-1]]
-        from_logits = w.loss != "squared_error"
-        output = None if from_logits or w.output_activation == "identity" else w.output_activation
-        last = keras.layers.Dense(w.layer_sizes[-1], activation=output)
-        self.model = keras.Sequential([keras.Input((w.layer_sizes[0],)), *dense, last])
+        dense = [keras.layers.Dense(size, activation=case.hidden_activation) for size in case.layer_sizes[1:-1]]
+        from_logits = case.loss != "squared_error"
+        output = None if from_logits or case.output_activation == "identity" else case.output_activation
+        last = keras.layers.Dense(case.layer_sizes[-1], activation=output)
+        self.model = keras.Sequential([keras.Input((case.layer_sizes[0],)), *dense, last])
         losses = {
             "softmax_cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "binary_cross_entropy": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
             "squared_error": keras.losses.MeanSquaredError,
         }
-        if w.optimizer == "sgd":
-            self.optimizer = keras.optimizers.SGD(w.learning_rate)
+        if case.optimizer == "sgd":
+            self.optimizer = keras.optimizers.SGD(case.learning_rate)
         else:
-            self.optimizer = keras.optimizers.Adam(w.learning_rate, epsilon=1e-8)
+            self.optimizer = keras.optimizers.Adam(case.learning_rate, epsilon=1e-8)
         self.steps = self.variant == "jax"
         self.model.compile(
-            self.optimizer, losses[w.loss](), steps_per_execution=2 if self.steps else 1, jit_compile=True
+            self.optimizer, losses[case.loss](), steps_per_execution=2 if self.steps else 1, jit_compile=True
         )
         self.optimizer.build(self.model.trainable_variables)
         self.fresh = [np.array(keras.ops.convert_to_numpy(v.value)) for v in self.optimizer.variables]
-        # The first fit fixes whether it can do several steps per execution; where they are short, so many as a job has.
-        self.run(64 if w.n_steps <= FEW and w.flop_per_step < SHORT else 1)
+        # The first fit decides whether there can be several steps per execution; short steps are repeated as in a job.
+        self.run(64 if case.n_steps <= FEW and case.flop_per_step < SHORT else 1)
         seconds = time.perf_counter() - started
         self.reset()
         return seconds
 
     def reset(self) -> None:
-        self.model.set_weights([x for pair in layers(self.w.start, self.w.layer_sizes) for x in pair])
+        self.model.set_weights([x for pair in layers(self.case.start, self.case.layer_sizes) for x in pair])
         for variable, value in zip(self.optimizer.variables, self.fresh, strict=True):
             variable.assign(value)
 
     def run(self, n_epochs: int) -> None:
-        X, y = self.w.X, self.w.y
-        if self.w.n_steps <= FEW:
+        X, y = self.case.X, self.case.y
+        if self.case.n_steps <= FEW:
             X, y = np.tile(X, (n_epochs, 1)), np.tile(y, (n_epochs, 1) if y.ndim == 2 else n_epochs)
             n_epochs = 1
         if self.steps:
-            n_steps = len(X) // self.w.batch_size
+            n_steps = len(X) // self.case.batch_size
             self.model.steps_per_execution = next(k for k in range(64, 0, -1) if n_steps % k == 0)
-        self.model.fit(X, y, batch_size=self.w.batch_size, epochs=n_epochs, shuffle=False, verbose=0)
+        self.model.fit(X, y, batch_size=self.case.batch_size, epochs=n_epochs, shuffle=False, verbose=0)
 
     def params(self):
         return flatten(self.model.get_weights())

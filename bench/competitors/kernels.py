@@ -1,8 +1,8 @@
 """Competitors for suite/cases/kernels.py.
 
-A form is made with (case); `run(n)` does the case n times, and `result()` returns what was written last.
+A form is constructed with the case; `run(n)` computes the case n times, and `result()` returns the last result.
 
-One thread, arrays at hand, results written into an array that is there already where the library can do that.
+One thread, arrays allocated before, results written into an existing array where the library can do that.
 """
 
 from __future__ import annotations
@@ -192,8 +192,10 @@ class Torch:
 
 
 class Jax:
-    """All turns in one fori_loop under jit, as ours are in one compiled loop. Zero times a number of the last turn's
-    result is added to one of the inputs, so that XLA does not compute the same thing once for all turns.
+    """All iterations in one fori_loop under jit, like fastmlp's compiled loop.
+
+    Zero times a number of the last iteration's result is added to one of the inputs, so that XLA does not move the
+    computation out of the loop.
     """
 
     def __init__(self, case):

@@ -1,9 +1,9 @@
 """Competitors for suite/cases/populations.py: many nets of one architecture on XOR, full batch, mean squared error.
 
-A form is Form(layer_sizes, hidden_activation, optimizer, start) with run(n_epochs) -> params (n_nets, n_params); it
-starts from `start` at each run. The other libraries' forms are in many_nets_jax.py, many_nets_torch.py
-and many_nets_numpy.py.
-Adam is that of its paper, epsilon 1e-8 after the correction; Quickprop and Rprop are Fahlman's and iRprop+.
+A form is Form(layer_sizes, hidden_activation, optimizer, start) with run(n_epochs) -> params (n_nets, n_params), which
+begins at `start` in each call. The forms of other libraries are in many_nets_jax.py, many_nets_torch.py and
+many_nets_numpy.py. Adam adds epsilon, 1e-8, after the correction, as in its paper; Quickprop is Fahlman's, Rprop is
+iRprop+.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Fastmlp:
         self.start = start
         rates = fit.pop("rates", RATES[optimizer])
         self.fit = {"optimizer": fastmlp.optimizer_from_name(optimizer, rates), "verbose": 0, **fit}
-        if len(start) <= FEW:  # nets that train one by one have their steps compiled when it has been worth it
+        if len(start) <= FEW:  # they train one by one, and unrolled code is compiled after this many steps
             from fastmlp.kernels.cpu.unrolled.single_net_lookup import MAKE_AFTER
 
             self.run(MAKE_AFTER // len(start) + 1)
@@ -40,14 +40,14 @@ class Fastmlp:
 
 
 class Stopping(Fastmlp):
-    """Every net watches its own loss, here for a goal that none reaches."""
+    """Each net has a stopping rule of its own, here a loss that none reaches."""
 
     def __init__(self, *job):
         super().__init__(*job, converged=1e-9)
 
 
 class Rates(Fastmlp):
-    """Every net has a learning rate of its own too, here the same number in an array."""
+    """Each net also has a learning rate of its own, here an array of equal numbers."""
 
     def __init__(self, layer_sizes, hidden_activation, optimizer, start):
         rates = np.full(len(start), RATES[optimizer])
@@ -57,8 +57,8 @@ class Rates(Fastmlp):
 FORMS = {"fastmlp": Fastmlp, "own stopping": Stopping, "own rates": Rates}
 
 
-def form_of(name: str):
-    """Other libraries' forms are imported on use, so that each process loads only the library it measures."""
+def form_class(name: str):
+    """The class of a form; imported on use, so that each process loads only the library that it measures."""
     if name in FORMS:
         return FORMS[name]
     library, form = name.split()
@@ -67,7 +67,7 @@ def form_of(name: str):
 
 class Implementation:
     def __init__(self, variant: str):
-        self.name, self.form_of = variant, form_of(variant)
+        self.name, self.form_class = variant, form_class(variant)
 
     def prepare(self, case, threads: int | None) -> float:
         if self.name.startswith("torch"):
@@ -75,12 +75,12 @@ class Implementation:
 
             torch.set_num_threads(threads)
         started = time.perf_counter()
-        self.form = self.form_of(case.layer_sizes, case.activation, case.optimizer, case.start)
+        self.form = self.form_class(case.layer_sizes, case.activation, case.optimizer, case.start)
         self.run(1)
         return time.perf_counter() - started
 
     def reset(self) -> None:
-        """Every run starts from the start."""
+        """Nothing to do: each run begins at the start."""
 
     def run(self, n_epochs: int) -> None:
         self.params = self.form.run(n_epochs)

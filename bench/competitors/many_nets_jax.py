@@ -1,4 +1,4 @@
-"""JAX with many nets: by hand in blocks, and the usual way, vmap."""
+"""JAX with many nets in two forms: a structure of arrays in blocks, written by hand, and the usual one, vmap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from suite.flat_params import offsets
 
 from competitors import Unsupported
 
-BLOCK = 4096  # nets whose numbers stay in a cache; of 512, 2,048 and 8,192 the fastest nearby
+BLOCK = 4096  # nets of a block, whose numbers stay in a cache; 512, 2,048 and 8,192 are no faster
 
 
 def sgd(t, p, g, error, state):
@@ -30,8 +30,8 @@ def quickprop(t, p, g, error, state):
     import jax.numpy as jnp
 
     growth, rate, moved = GROWTH["quickprop"], RATES["quickprop"], []
-    for step, before, slope in zip(*state, g, strict=True):
-        gap, bound = before - slope, growth / (1 + growth) * before
+    for step, last_slope, slope in zip(*state, g, strict=True):
+        gap, bound = last_slope - slope, growth / (1 + growth) * last_slope
         jump = jnp.where(gap == 0, 0.0, step * slope / jnp.where(gap == 0, 1.0, gap))
         jump = jnp.where(jnp.where(step > 0, slope < bound, slope > bound), growth * step, jump)
         descent = -rate * slope
@@ -43,20 +43,20 @@ def rprop(t, p, g, error, state):
     """state : the last slopes, sizes of steps, the last steps, the last errors"""
     import jax.numpy as jnp
 
-    befores, sizes, steps, last = state
-    worse, found = error > last, []
-    for a, slope, before, size, step in zip(p, g, befores, sizes, steps, strict=True):
-        sign = slope * before
+    last_slopes, sizes, steps, last_error = state
+    worse, updated = error > last_error, []
+    for a, slope, last_slope, size, step in zip(p, g, last_slopes, sizes, steps, strict=True):
+        sign = slope * last_slope
         grown, shrunk = jnp.minimum(size * GROWTH["rprop"], BIGGEST), jnp.maximum(size * SHRINK, SMALLEST)
         size = jnp.where(sign > 0, grown, jnp.where(sign < 0, shrunk, size))
         step = jnp.where(sign < 0, jnp.where(worse, -step, 0.0), -jnp.sign(slope) * size)
-        found.append((a + step, jnp.where(sign < 0, 0.0, slope), size, step))
-    p, *state = map(list, zip(*found, strict=True))
+        updated.append((a + step, jnp.where(sign < 0, 0.0, slope), size, step))
+    p, *state = map(list, zip(*updated, strict=True))
     return p, (*state, error)
 
 
-def state_of(optimizer, p):
-    """What a rule starts with."""
+def first_state(optimizer, p):
+    """The optimiser state before the first step."""
     import jax.numpy as jnp
 
     zeros = [jnp.zeros_like(a) for a in p]
@@ -69,23 +69,25 @@ RULES = {"sgd": sgd, "adam": adam, "quickprop": quickprop, "rprop": rprop}
 
 
 def training(layer_sizes, hidden_activation, optimizer):
-    """train(params, n_epochs) -> params. Structure of arrays by hand: every parameter is a vector over nets, every unit
-    and sample written out, all epochs in one fori_loop. Gradients by jax.grad, which writes them out too.
+    """train(params, n_epochs) -> params, on a structure of arrays.
+
+    Every parameter is a vector over nets, units and samples are unrolled, and all epochs are one fori_loop. jax.grad
+    makes the gradients, unrolled too.
     """
     import jax
     import jax.numpy as jnp
 
-    act = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
-    places, update = offsets(layer_sizes), RULES[optimizer]
+    activation = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
+    layer_offsets, update = offsets(layer_sizes), RULES[optimizer]
 
     def loss(params):
         """The sum of all nets', and each one's."""
         total = 0.0
         for x, y in zip(X, Y, strict=True):
             a = [float(v) for v in x]
-            for k, (w, b, i, j) in enumerate(places):
+            for k, (w, b, i, j) in enumerate(layer_offsets):
                 z = [params[b + q] + sum(params[w + r * j + q] * a[r] for r in range(i)) for q in range(j)]
-                a = [act(v) if k < len(places) - 1 else jax.nn.sigmoid(v) for v in z]
+                a = [activation(v) if k < len(layer_offsets) - 1 else jax.nn.sigmoid(v) for v in z]
             total += (a[0] - float(y)) ** 2
         return jnp.sum(total) / len(X), total
 
@@ -95,15 +97,16 @@ def training(layer_sizes, hidden_activation, optimizer):
         return update(t, params, grads, error, state)
 
     def train(params, n):
-        return jax.lax.fori_loop(0, n, step, (params, state_of(optimizer, params)))[0]
+        return jax.lax.fori_loop(0, n, step, (params, first_state(optimizer, params)))[0]
 
     return train
 
 
 class Blocked:
-    """`training` for a block of nets that stays in a cache, one block after another, on as many devices as XLA has been
-    told to make of the processors. For all nets at once, shared out by XLA, it takes as long or up to three times as
-    long.
+    """`training` for one block of nets after another, each of which stays in a cache.
+
+    XLA is told to present the CPUs as that many devices, and each device takes its blocks. With all nets at once, split
+    by XLA, it takes as long, or up to three times as long.
     """
 
     def __init__(self, layer_sizes, hidden_activation, optimizer, start):
@@ -123,7 +126,7 @@ class Blocked:
 
 
 class Vmap:
-    """The usual way: one net with matrices, vmap over nets, scan over epochs, jit around all."""
+    """The usual form: one net with matrices, vmap over nets, scan over epochs, jit around both."""
 
     def __init__(self, layer_sizes, hidden_activation, optimizer, start):
         import jax
@@ -131,14 +134,14 @@ class Vmap:
 
         if optimizer != "sgd":
             raise Unsupported("not written for this optimiser")
-        act = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
-        rate, places = RATES[optimizer], offsets(layer_sizes)
+        activation = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
+        rate, layer_offsets = RATES[optimizer], offsets(layer_sizes)
 
         def loss(params):
             a = X
-            for k, (w, b, i, j) in enumerate(places):
+            for k, (w, b, i, j) in enumerate(layer_offsets):
                 z = a @ params[w:b].reshape(i, j) + params[b : b + j]
-                a = act(z) if k < len(places) - 1 else jax.nn.sigmoid(z)
+                a = activation(z) if k < len(layer_offsets) - 1 else jax.nn.sigmoid(z)
             return jnp.mean((a[:, 0] - Y) ** 2)
 
         def train(params, steps):

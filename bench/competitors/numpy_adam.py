@@ -6,7 +6,10 @@ import numpy as np
 
 
 def adam(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, scratch: np.ndarray, t: int, rate: float) -> None:
-    """Step t, from 1, of parameters of any shape; g stays as it is. Epsilon, 1e-8, comes after the correction."""
+    """Make step t, counted from 1, of parameters p of any shape, in place; g is not changed.
+
+    Epsilon, 1e-8, is added after the correction.
+    """
     root = (1 - 0.999**t) ** 0.5
     np.multiply(g, g, out=scratch)
     scratch *= 0.001

@@ -18,22 +18,22 @@ class Implementation(TrainingImplementation):
 
     def prepare(self, case: TrainingCase, threads: int) -> float:
         started = time.perf_counter()
-        self.w = w = case
-        n = w.batch_size
-        self.p = np.empty(w.n_params, np.float32)
+        self.case = case
+        n = case.batch_size
+        self.p = np.empty(case.n_params, np.float32)
         self.g, self.m, self.v, self.scratch = (np.zeros_like(self.p) for _ in range(4))
-        self.net, self.slots = layers(self.p, w.layer_sizes), layers(self.g, w.layer_sizes)
-        self.a = [np.empty((n, o), np.float32) for _, o in w.shapes]
+        self.net, self.slots = layers(self.p, case.layer_sizes), layers(self.g, case.layer_sizes)
+        self.a = [np.empty((n, o), np.float32) for _, o in case.shapes]
         self.delta = [np.empty_like(a) for a in self.a]
         self.slope = [np.empty_like(a) for a in self.a]
-        y = w.y_matrix
-        batches = range(0, len(w.X), n)
-        self.batches = [(w.X[at : at + n], np.ascontiguousarray(y[at : at + n])) for at in batches]
+        y = case.y_matrix
+        batches = range(0, len(case.X), n)
+        self.batches = [(case.X[at : at + n], np.ascontiguousarray(y[at : at + n])) for at in batches]
         self.reset()
         return time.perf_counter() - started
 
     def reset(self) -> None:
-        self.p[:] = self.w.start
+        self.p[:] = self.case.start
         self.m[:] = self.v[:] = 0
         self.t = 0
 
@@ -44,7 +44,7 @@ class Implementation(TrainingImplementation):
         for k, ((W, b), z) in enumerate(zip(self.net, out, strict=True)):
             np.dot(a, W, out=z)
             z += b
-            name = self.w.output_activation if k == last else self.w.hidden_activation
+            name = self.case.output_activation if k == last else self.case.hidden_activation
             if name == "relu":
                 np.maximum(z, 0, out=z)
             elif name == "sigmoid":
@@ -59,24 +59,24 @@ class Implementation(TrainingImplementation):
             a = z
 
     def gradient(self, X, y) -> None:
-        w, a, delta, slope = self.w, self.a, self.delta, self.slope
+        case, a, delta, slope = self.case, self.a, self.delta, self.slope
         self.forward(X, a)
         np.subtract(a[-1], y, out=delta[-1])
-        if w.loss == "squared_error":
+        if case.loss == "squared_error":
             delta[-1] *= 2 / y.size
-            if w.output_activation == "sigmoid":
+            if case.output_activation == "sigmoid":
                 np.subtract(1, a[-1], out=slope[-1])
                 slope[-1] *= a[-1]
                 delta[-1] *= slope[-1]
         else:
-            delta[-1] *= 1 / (y.size if w.loss == "binary_cross_entropy" else len(y))
+            delta[-1] *= 1 / (y.size if case.loss == "binary_cross_entropy" else len(y))
         for k in range(len(a) - 1, -1, -1):
             W_slot, b_slot = self.slots[k]
             np.dot((a[k - 1] if k else X).T, delta[k], out=W_slot)
             np.sum(delta[k], axis=0, out=b_slot)
             if k:
                 np.dot(delta[k], self.net[k][0].T, out=delta[k - 1])
-                if w.hidden_activation == "relu":
+                if case.hidden_activation == "relu":
                     np.greater(a[k - 1], 0, out=slope[k - 1])
                 else:
                     np.subtract(1, a[k - 1], out=slope[k - 1])
@@ -85,8 +85,8 @@ class Implementation(TrainingImplementation):
 
     def update(self) -> None:
         self.t += 1
-        rate = self.w.learning_rate
-        if self.w.optimizer == "sgd":
+        rate = self.case.learning_rate
+        if self.case.optimizer == "sgd":
             self.g *= rate
             self.p -= self.g
         else:
@@ -102,10 +102,10 @@ class Implementation(TrainingImplementation):
         return self.p.copy()
 
     def loss(self, X, y) -> float:
-        a = [np.empty((len(X), o), np.float32) for _, o in self.w.shapes]
+        a = [np.empty((len(X), o), np.float32) for _, o in self.case.shapes]
         self.forward(X, a)
-        if self.w.loss == "squared_error":
+        if self.case.loss == "squared_error":
             return float(np.mean((a[-1] - y) ** 2))
-        if self.w.loss == "binary_cross_entropy":
+        if self.case.loss == "binary_cross_entropy":
             return float(-np.mean(y * np.log(a[-1]) + (1 - y) * np.log(1 - a[-1])))
         return float(-np.mean(np.log(a[-1][np.arange(len(y)), y])))

@@ -1,8 +1,7 @@
 """Competitors for suite/cases/prediction.py.
 
-A form is made with (case, threads); `predict()` returns the outputs of all rows, in one call.
-
-Each gets its rows as its users have them at hand: NumPy arrays for those that take NumPy, tensors for PyTorch.
+A form is constructed with (case, threads); `predict()` returns the outputs of all rows, in one call. The rows are what
+the library's users have: NumPy arrays for libraries that take them, tensors for PyTorch.
 """
 
 from __future__ import annotations
@@ -75,14 +74,14 @@ class TorchEager:
         import torch
 
         torch.set_num_threads(threads)
-        parts = []
+        modules = []
         for W, b in layers(case.net.start, case.net.layer_sizes):
             linear = torch.nn.Linear(*W.shape)
             with torch.no_grad():
                 linear.weight.copy_(torch.from_numpy(W).T)
                 linear.bias.copy_(torch.from_numpy(b))
-            parts += [linear, torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*parts[:-1], torch.nn.Softmax(dim=1)).to(DEVICE).eval()
+            modules += [linear, torch.nn.ReLU()]
+        self.model = torch.nn.Sequential(*modules[:-1], torch.nn.Softmax(dim=1)).to(DEVICE).eval()
         self.X, self.torch = torch.from_numpy(case.net.X).to(DEVICE), torch
 
     def predict(self):
@@ -97,7 +96,7 @@ class TorchCompiled(TorchEager):
 
 
 class TorchTraced(TorchEager):
-    """A traced and frozen graph, which calls into Python no more."""
+    """A traced and frozen graph, which does not call into Python."""
 
     def __init__(self, case, threads):
         super().__init__(case, threads)
@@ -108,8 +107,10 @@ class TorchTraced(TorchEager):
 
 
 class Jax:
-    """One jit around the net, whose weights are constants of it: each argument of a call costs microseconds. Its rows
-    are on the device. A call of a small net runs in the thread that asks, which needs no other one to wake up.
+    """One jit around the net, with weights as constants, because each argument of a call costs microseconds.
+
+    The rows are on the device. Without asynchronous dispatch a call runs in the calling thread, so that a small net
+    does not wait for another thread to wake up.
     """
 
     def __init__(self, case, threads):
@@ -132,7 +133,7 @@ class Jax:
 
 
 class Keras:
-    """`predict_on_batch`, the quick way into a compiled model, in batches where the rows are many."""
+    """`predict_on_batch`, the fastest call of a compiled model."""
 
     def __init__(self, case, threads):
         import keras

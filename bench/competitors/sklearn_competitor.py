@@ -23,23 +23,23 @@ class Implementation(TrainingImplementation):
     def prepare(self, case: TrainingCase, threads: int) -> float:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-        warnings.filterwarnings("ignore")  # that max_iter was reached is the plan
-        self.w = w = case
-        if w.loss == "squared_error" and w.output_activation != "identity":
+        warnings.filterwarnings("ignore")  # of reaching max_iter
+        self.case = case
+        if case.loss == "squared_error" and case.output_activation != "identity":
             raise Unsupported("no squared error behind a sigmoid output")
-        if w.output_activation == "softmax" and w.layer_sizes[-1] == 2:
+        if case.output_activation == "softmax" and case.layer_sizes[-1] == 2:
             raise Unsupported("two classes are one output")
-        self.y = w.y.ravel() if w.y.ndim == 2 else w.y
-        estimator = MLPRegressor if w.loss == "squared_error" else MLPClassifier
-        half = 0.5 if w.loss == "squared_error" else 1.0
+        self.y = case.y.ravel() if case.y.ndim == 2 else case.y
+        estimator = MLPRegressor if case.loss == "squared_error" else MLPClassifier
+        half = 0.5 if case.loss == "squared_error" else 1.0
         started = time.perf_counter()
         self.estimator = estimator(
-            hidden_layer_sizes=w.layer_sizes[1:-1],
-            activation={"relu": "relu", "sigmoid": "logistic"}[w.hidden_activation],
-            solver=w.optimizer,
+            hidden_layer_sizes=case.layer_sizes[1:-1],
+            activation={"relu": "relu", "sigmoid": "logistic"}[case.hidden_activation],
+            solver=case.optimizer,
             alpha=0.0,
-            batch_size=w.batch_size,
-            learning_rate_init=w.learning_rate / (half if w.optimizer == "sgd" else 1.0),
+            batch_size=case.batch_size,
+            learning_rate_init=case.learning_rate / (half if case.optimizer == "sgd" else 1.0),
             epsilon=1e-8 * half,
             momentum=0.0,
             nesterovs_momentum=False,
@@ -50,20 +50,20 @@ class Implementation(TrainingImplementation):
             max_iter=1,
             random_state=0,
         )
-        self.estimator.fit(w.X, self.y)
+        self.estimator.fit(case.X, self.y)
         self.reset()
         return time.perf_counter() - started
 
     def reset(self) -> None:
-        """`fit` makes a new optimiser each time and, with warm_start, continues from these."""
-        net = layers(self.w.start.copy(), self.w.layer_sizes)
+        """Set the start: with warm_start, `fit` continues from these attributes, with a new optimiser."""
+        net = layers(self.case.start.copy(), self.case.layer_sizes)
         self.estimator.coefs_ = [W for W, _ in net]
         self.estimator.intercepts_ = [b for _, b in net]
         self.estimator.n_iter_ = 0
 
     def run(self, n_epochs: int) -> None:
         self.estimator.max_iter = n_epochs
-        self.estimator.fit(self.w.X, self.y)
+        self.estimator.fit(self.case.X, self.y)
 
     def params(self):
         return flatten(x for pair in zip(self.estimator.coefs_, self.estimator.intercepts_, strict=True) for x in pair)
@@ -71,7 +71,7 @@ class Implementation(TrainingImplementation):
     def loss(self, X, y) -> float:
         from sklearn.metrics import log_loss
 
-        if self.w.loss == "squared_error":
+        if self.case.loss == "squared_error":
             return float(np.mean((self.estimator.predict(X).reshape(len(X), -1) - y) ** 2))
-        classes = np.arange(max(2, self.w.layer_sizes[-1]))
+        classes = np.arange(max(2, self.case.layer_sizes[-1]))
         return float(log_loss(y.ravel(), self.estimator.predict_proba(X), labels=classes))

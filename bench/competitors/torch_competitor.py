@@ -1,5 +1,7 @@
-"""PyTorch. "eager": nn.Sequential, autograd and the fused optimiser. "compiled": the whole step, forward, gradients and
-update, in one torch.compile graph; for small nets several steps, as calling the graph costs more than such a step.
+"""PyTorch in two forms.
+
+"eager": nn.Sequential, autograd and the fused optimiser. "compiled": a whole step (forward, gradients, update) in one
+torch.compile graph; for small nets several steps, since calling the graph takes longer than a step.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from suite.flat_params import flatten, layers
 
 from competitors import DEVICE, TrainingImplementation
 
-# Epochs in one graph where an epoch is one step; more compile longer and gain little. Adam's graph is far larger.
+# Epochs in one graph where an epoch is one step. More of them compile longer and gain little; Adam's graph is larger.
 UNROLLED_EPOCHS = {"sgd": 20, "adam": 8}
 UNROLLED_STEPS = 8
 SMALL = 1e7  # FLOP of a step, below which steps are unrolled
@@ -26,8 +28,8 @@ def products() -> str:
     return f"{blas} inside torch ({torch.backends.cpu.get_cpu_capability()})"
 
 
-def wait() -> None:
-    """Until the card is finished; on a CPU it is when the call returns."""
+def synchronize() -> None:
+    """Wait until the GPU is finished; a call on a CPU returns when it is."""
     if DEVICE == "cuda":
         import torch
 
@@ -52,16 +54,16 @@ class Eager(TrainingImplementation):
         import torch
 
         torch.set_num_threads(threads)
-        self.w = w = case
-        self.X, self.y = torch.from_numpy(w.X).to(DEVICE), torch.from_numpy(w.y).to(DEVICE)
-        self.batches = list(zip(self.X.split(w.batch_size), self.y.split(w.batch_size), strict=True))
-        self.loss_of = loss_function(w)
-        activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[w.hidden_activation]
-        parts = [part for i, o in w.shapes for part in (torch.nn.Linear(i, o), activation())]
-        self.model = torch.nn.Sequential(*parts[:-1]).to(DEVICE)  # logits: the loss includes the output activation
+        self.case = case
+        self.X, self.y = torch.from_numpy(case.X).to(DEVICE), torch.from_numpy(case.y).to(DEVICE)
+        self.batches = list(zip(self.X.split(case.batch_size), self.y.split(case.batch_size), strict=True))
+        self.loss_of = loss_function(case)
+        activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[case.hidden_activation]
+        modules = [module for i, o in case.shapes for module in (torch.nn.Linear(i, o), activation())]
+        self.model = torch.nn.Sequential(*modules[:-1]).to(DEVICE)  # logits: the loss includes the output activation
         started = time.perf_counter()
         self.reset()
-        self.run(1)  # nothing is compiled, but the libraries set themselves up
+        self.run(1)  # the first step sets up the libraries; nothing is compiled
         self.reset()
         return time.perf_counter() - started
 
@@ -69,13 +71,13 @@ class Eager(TrainingImplementation):
         import torch
 
         with torch.no_grad():
-            pairs = layers(self.w.start, self.w.layer_sizes)
-            linears = [part for part in self.model if isinstance(part, torch.nn.Linear)]
+            pairs = layers(self.case.start, self.case.layer_sizes)
+            linears = [module for module in self.model if isinstance(module, torch.nn.Linear)]
             for linear, (W, b) in zip(linears, pairs, strict=True):
                 linear.weight.copy_(torch.from_numpy(W).T)
                 linear.bias.copy_(torch.from_numpy(b))
-        optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.w.optimizer]
-        self.optimizer = optimizer(self.model.parameters(), lr=self.w.learning_rate, fused=True)
+        optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.case.optimizer]
+        self.optimizer = optimizer(self.model.parameters(), lr=self.case.learning_rate, fused=True)
 
     def run(self, n_epochs: int) -> None:
         model, optimizer, loss_of = self.model, self.optimizer, self.loss_of
@@ -84,11 +86,11 @@ class Eager(TrainingImplementation):
                 optimizer.zero_grad(set_to_none=True)
                 loss_of(model(X), y).backward()
                 optimizer.step()
-        wait()
+        synchronize()
 
     def params(self):
-        with_bias = list(self.model.parameters())
-        return flatten((p.detach().T if p.ndim == 2 else p.detach()).cpu().numpy() for p in with_bias)
+        parameters = list(self.model.parameters())
+        return flatten((p.detach().T if p.ndim == 2 else p.detach()).cpu().numpy() for p in parameters)
 
     def loss(self, X, y) -> float:
         import torch
@@ -102,16 +104,16 @@ class Compiled(TrainingImplementation):
         import torch
 
         torch.set_num_threads(threads)
-        self.w = w = case
+        self.case = case
         self.batches = list(
             zip(
-                torch.from_numpy(w.X).to(DEVICE).split(w.batch_size),
-                torch.from_numpy(w.y).to(DEVICE).split(w.batch_size),
+                torch.from_numpy(case.X).to(DEVICE).split(case.batch_size),
+                torch.from_numpy(case.y).to(DEVICE).split(case.batch_size),
                 strict=True,
             )
         )
-        loss_of, rate, adam = loss_function(w), w.learning_rate, w.optimizer == "adam"
-        activation = {"relu": torch.relu, "sigmoid": torch.sigmoid}[w.hidden_activation]
+        loss_of, rate, adam = loss_function(case), case.learning_rate, case.optimizer == "adam"
+        activation = {"relu": torch.relu, "sigmoid": torch.sigmoid}[case.hidden_activation]
 
         def loss(params, X, y):
             for k in range(0, len(params), 2):
@@ -144,7 +146,7 @@ class Compiled(TrainingImplementation):
         self.reset()
         started = time.perf_counter()
         for group in {
-            len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS[w.optimizer])
+            len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS[case.optimizer])
         }.values():
             self.call(group)
         seconds = time.perf_counter() - started
@@ -152,14 +154,14 @@ class Compiled(TrainingImplementation):
         return seconds
 
     def groups(self, n_epochs: int) -> list:
-        """The batches of n_epochs, in groups that one call of the graph takes."""
-        if self.w.n_steps == 1:
-            n = UNROLLED_EPOCHS[self.w.optimizer]
-            whole, rest = divmod(n_epochs, n)
-            return [self.batches * n] * whole + [self.batches] * rest
-        is_small = self.w.flop_per_step < SMALL
-        size = next(k for k in range(UNROLLED_STEPS if is_small else 1, 0, -1) if self.w.n_steps % k == 0)
-        return [self.batches[at : at + size] for at in range(0, self.w.n_steps, size)] * n_epochs
+        """The batches of n_epochs epochs, in groups: one for each call of the graph."""
+        if self.case.n_steps == 1:
+            n = UNROLLED_EPOCHS[self.case.optimizer]
+            n_full, n_single = divmod(n_epochs, n)
+            return [self.batches * n] * n_full + [self.batches] * n_single
+        is_small = self.case.flop_per_step < SMALL
+        size = next(k for k in range(UNROLLED_STEPS if is_small else 1, 0, -1) if self.case.n_steps % k == 0)
+        return [self.batches[at : at + size] for at in range(0, self.case.n_steps, size)] * n_epochs
 
     def call(self, group) -> None:
         import torch
@@ -168,11 +170,13 @@ class Compiled(TrainingImplementation):
             self.step(self.p, self.m, self.v, self.t, *group)
 
     def reset(self) -> None:
-        """In place: new tensors would be checked, and perhaps compiled for, anew."""
+        """Write the start into the existing tensors: for new ones, torch.compile would check its guards again."""
         import torch
 
         fresh = [
-            torch.from_numpy(x.copy()).to(DEVICE) for pair in layers(self.w.start, self.w.layer_sizes) for x in pair
+            torch.from_numpy(x.copy()).to(DEVICE)
+            for pair in layers(self.case.start, self.case.layer_sizes)
+            for x in pair
         ]
         if not hasattr(self, "p"):
             self.p, self.m, self.v = fresh, [torch.zeros_like(p) for p in fresh], [torch.zeros_like(p) for p in fresh]
@@ -186,7 +190,7 @@ class Compiled(TrainingImplementation):
     def run(self, n_epochs: int) -> None:
         for group in self.groups(n_epochs):
             self.call(group)
-        wait()
+        synchronize()
 
     def params(self):
         return flatten(p.cpu() for p in self.p)

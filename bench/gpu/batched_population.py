@@ -2,8 +2,8 @@
 
 ReLU nets with softmax cross-entropy and Adam; each net has its own order of samples.
 
-Every competitor trains on given orders from the given start, so that two steps of it can be compared with float64 NumPy
-before it is timed.
+Every competitor trains from a given start on samples in a given order, so that two of its steps can be compared with
+float64 NumPy before it is timed.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ import numpy as np
 
 import fastmlp
 import fastmlp.execution.dispatch
-from gpu.launch_modes import graphs_of_ways, reason, ways
+from gpu.launch_modes import graph_notes, launch_modes, one_line
 
 RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
-# How far two steps may lead from where exact ones do, of their length. The first steps of Adam are its rate in the
-# direction of each gradient's sign, which rounded operands turn round where a gradient is small, and rounded sums where
-# it is next to nothing: correct float32 leads up to 0.01 away, where a unit is on for one sample and that one at 0.
+# Largest error of two steps, relative to their length. Adam's first steps are its rate times the sign of each gradient
+# entry, and rounding changes the sign of small entries: correct float32 is up to 0.01 off, where a unit is active for a
+# single sample whose pre-activation is about 0.
 TOLERANCES = {"exact": 0.02, "tf32": 0.2, "bfloat16": 0.4, "float16": 0.2}
-Competitor = tuple[Callable[[], Any], Callable[[], Any], int, float]  # run, wait, runs a round, units a run
-Makers = dict[str, Callable[[], Competitor]]  # that verify what they make, and raise where it is wrong
+Competitor = tuple[Callable[[], Any], Callable[[], Any], int, float]  # run, wait, runs per round, units per run
+Builders = dict[str, Callable[[], Competitor]]  # each verifies its competitor, and raises if it is wrong
 
 
 @contextmanager
-def left_out_if_broken(name: str, left_out: dict[str, str]) -> Iterator[None]:
-    """A competitor that fails inside, or gives wrong numbers, is left out with the reason, and the run goes on."""
+def left_out_on_error(name: str, left_out: dict[str, str]) -> Iterator[None]:
+    """Leave a competitor out, with the reason, if it raises inside this context, and go on."""
     try:
         yield
     except Exception as error:
-        left_out[name] = reason(error)
+        left_out[name] = one_line(error)
 
 
-def parts_of(flat: Any, sizes: tuple[int, ...]) -> list[tuple[Any, Any]]:
+def layers_of(flat: Any, sizes: tuple[int, ...]) -> list[tuple[Any, Any]]:
     """[(W (n_nets, i, j), b (n_nets, 1, j))] of flat vectors (n_nets, n_params), layer by layer."""
-    found, at = [], 0
+    layers, at = [], 0
     for i, j in pairwise(sizes):
         W, b = flat[:, at : at + i * j].reshape(-1, i, j), flat[:, at + i * j : at + (i + 1) * j].reshape(-1, 1, j)
-        found.append((W, b))
+        layers.append((W, b))
         at += (i + 1) * j
-    return found
+    return layers
 
 
-def flat_of(parts: list[tuple[Any, Any]]) -> np.ndarray:
-    return np.concatenate([np.asarray(x).reshape(len(x), -1) for pair in parts for x in pair], axis=1)
+def flatten(layers: list[tuple[Any, Any]]) -> np.ndarray:
+    return np.concatenate([np.asarray(x).reshape(len(x), -1) for pair in layers for x in pair], axis=1)
 
 
 def numpy_steps(
@@ -58,25 +58,25 @@ def numpy_steps(
     params = start.astype(dtype)
     m, v = np.zeros_like(params), np.zeros_like(params)
     for t, rows in enumerate(orders, start=1):
-        layers, outs = parts_of(params, sizes), [X[rows].astype(dtype)]
+        layers, activations = layers_of(params, sizes), [X[rows].astype(dtype)]
         for k, (W, b) in enumerate(layers):
-            z = outs[-1] @ W + b
-            outs.append(np.maximum(z, 0) if k < len(layers) - 1 else z)
-        delta = np.exp(outs[-1] - outs[-1].max(axis=2, keepdims=True))
+            z = activations[-1] @ W + b
+            activations.append(np.maximum(z, 0) if k < len(layers) - 1 else z)
+        delta = np.exp(activations[-1] - activations[-1].max(axis=2, keepdims=True))
         delta /= delta.sum(axis=2, keepdims=True)
         delta = (delta - np.eye(sizes[-1], dtype=dtype)[y[rows]]) / rows.shape[1]
         grads = []
         for k in range(len(layers) - 1, -1, -1):
-            grads.append((outs[k].transpose(0, 2, 1) @ delta, delta.sum(axis=1, keepdims=True)))
-            delta = (delta @ layers[k][0].transpose(0, 2, 1)) * (outs[k] > 0)
-        g = flat_of(grads[::-1])
+            grads.append((activations[k].transpose(0, 2, 1) @ delta, delta.sum(axis=1, keepdims=True)))
+            delta = (delta @ layers[k][0].transpose(0, 2, 1)) * (activations[k] > 0)
+        g = flatten(grads[::-1])
         m, v = BETA1 * m + (1 - BETA1) * g, BETA2 * v + (1 - BETA2) * g * g
         params = params - RATE * (m / (1 - BETA1**t)) / (np.sqrt(v / (1 - BETA2**t)) + EPSILON)
     return params
 
 
-class Ours:
-    """Orders are drawn by each net's seed, so that what is verified goes through the samples as they stand."""
+class Fastmlp:
+    """fastmlp. Each net draws its order of samples by its seed, so the verified steps are made without shuffling."""
 
     def __init__(self, cupy: Any, sizes: tuple[int, ...], n_nets: int, X: np.ndarray, y: np.ndarray, batch: int):
         self.population = fastmlp.Population(sizes, n_nets, loss="softmax_cross_entropy", device="cuda", random_state=0)
@@ -105,19 +105,19 @@ class Ours:
 
 
 class Torch:
-    """baddbmm over all nets, autograd, one fused step for the stacked parameters."""
+    """PyTorch: baddbmm over all nets, autograd, one fused optimiser step for the stacked parameters."""
 
     def __init__(self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, device: str = "cuda"):
         import torch
 
         torch.set_float32_matmul_precision("highest")
         self.torch, self.device = torch, device
-        self.parts = [
+        self.layers = [
             tuple(torch.tensor(np.ascontiguousarray(x), device=device).requires_grad_() for x in pair)
-            for pair in parts_of(start, sizes)
+            for pair in layers_of(start, sizes)
         ]
         self.optimizer = torch.optim.Adam(
-            [x for pair in self.parts for x in pair],
+            [x for pair in self.layers for x in pair],
             RATE,
             (BETA1, BETA2),
             EPSILON,
@@ -131,21 +131,21 @@ class Torch:
     def plain_step(self, rows: Any) -> None:
         functional = self.torch.nn.functional
         h, t = self.X[rows], self.y[rows]
-        for k, (W, b) in enumerate(self.parts):
+        for k, (W, b) in enumerate(self.layers):
             h = self.torch.baddbmm(b, h, W)
-            h = functional.relu(h) if k < len(self.parts) - 1 else h
+            h = functional.relu(h) if k < len(self.layers) - 1 else h
         loss = functional.cross_entropy(h.flatten(0, 1), t.flatten(), reduction="sum") / rows.shape[1]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
 
     def compile(self) -> None:
-        """Forward and backward pass, each replayed as a CUDA graph; the optimiser's one launch follows them."""
-        fail_when_left_uncompiled(self.torch)
+        """Compile forward and backward pass, each replayed as a CUDA graph; one launch of the optimiser follows."""
+        fail_if_uncompiled(self.torch)
         self.step = self.torch.compile(self.plain_step, mode="reduce-overhead")
 
     def epoch(self, batch: int) -> None:
-        n_nets = len(self.parts[0][0])
+        n_nets = len(self.layers[0][0])
         orders = self.torch.rand((n_nets, len(self.X)), device=self.device).argsort(dim=1)
         for rows in orders.split(batch, dim=1):
             self.step(rows)
@@ -153,17 +153,17 @@ class Torch:
     def steps(self, orders: np.ndarray) -> np.ndarray:
         for rows in orders:
             self.step(self.torch.as_tensor(rows, device=self.device))
-        return flat_of([tuple(x.detach().cpu() for x in pair) for pair in self.parts])
+        return flatten([tuple(x.detach().cpu() for x in pair) for pair in self.layers])
 
 
-def fail_when_left_uncompiled(torch: Any) -> None:
-    """Where torch.compile would go back to running eagerly, without a word, after too many compilations."""
+def fail_if_uncompiled(torch: Any) -> None:
+    """Make torch.compile raise after too many compilations, instead of silently running eagerly."""
     if hasattr(torch._dynamo.config, "fail_on_recompile_limit_hit"):
         torch._dynamo.config.fail_on_recompile_limit_hit = True
 
 
 def jax_step(jax: Any, loss: Callable) -> Callable:
-    """A step of Adam on loss(params, rows), for jax.lax.scan over rows; the carry is params, m, v and steps taken."""
+    """A step of Adam on loss(params, rows), for jax.lax.scan over rows; the carry is (params, m, v, steps so far)."""
 
     def step(carry, rows):
         p, m, v, t = carry
@@ -178,13 +178,14 @@ def jax_step(jax: Any, loss: Callable) -> Callable:
 
 
 class Jax:
-    """One net's epoch as a scan over its batches, vmap over nets, jit around both; Adam written out."""
+    """JAX: one net's epoch as a scan over its batches, vmap over nets, jit around both; Adam written out."""
 
     def __init__(self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray):
         import jax
         import jax.numpy as jnp
 
-        jax.config.update("jax_default_matmul_precision", "highest")  # on a card TF32 else, which the check would see
+        # The default on a GPU is TF32, too inexact for the check.
+        jax.config.update("jax_default_matmul_precision", "highest")
 
         Xd, yd = jnp.asarray(X), jnp.asarray(y)
 
@@ -201,11 +202,11 @@ class Jax:
 
         @jax.jit
         def epoch(carry, keys, batch):
-            draw = lambda key: jax.random.permutation(key, len(X)).reshape(-1, len(batch))
-            return nets(carry, jax.vmap(draw)(keys))
+            draw_order = lambda key: jax.random.permutation(key, len(X)).reshape(-1, len(batch))
+            return nets(carry, jax.vmap(draw_order)(keys))
 
         self.jax, self.jnp, self.epoch_of = jax, jnp, epoch
-        params = [(jnp.asarray(W), jnp.asarray(b)) for W, b in parts_of(start, sizes)]
+        params = [(jnp.asarray(W), jnp.asarray(b)) for W, b in layers_of(start, sizes)]
         zeros = jax.tree.map(jnp.zeros_like, params)
         self.start = self.carry = params, zeros, zeros, jnp.zeros(len(start))
         self.keys = jax.random.split(jax.random.key(0), len(start))
@@ -217,41 +218,45 @@ class Jax:
         self.jax.block_until_ready(self.carry)
 
     def steps(self, orders: np.ndarray) -> np.ndarray:
-        return flat_of(self.train(self.start, self.jnp.asarray(orders.transpose(1, 0, 2)))[0])
+        return flatten(self.train(self.start, self.jnp.asarray(orders.transpose(1, 0, 2)))[0])
 
 
 def check(
     name: str, reached: np.ndarray, expected: np.ndarray, start: np.ndarray, sizes: tuple[int, ...], precision: str
 ) -> None:
-    """Raises where parameters (n_nets, n_params) after two steps are too far from those that exact steps lead to.
+    """Raise if the parameters after two steps are too far from the expected ones.
 
-    Lengths over all nets, since single parameters may go astray (TOLERANCES); of weights, and of biases, of which there
-    are too few to be seen among weights.
+    reached, expected, start : (n_nets, n_params)
+
+    The error is a length over all nets, since single parameters may differ (TOLERANCES). Weights and biases are
+    compared separately, because biases are too few to matter among weights.
     """
-    off, way = (parts_of(x.astype(np.float64), sizes) for x in (reached - expected, expected - start))
-    for which, kind in enumerate(("weights", "biases")):
-        share = _length(off, which) / _length(way, which)
-        assert share < TOLERANCES[precision], f"{name}: two steps of {kind} end {share:.2g} of their length off"
+    deviation, travelled = (layers_of(x.astype(np.float64), sizes) for x in (reached - expected, expected - start))
+    for index, kind in enumerate(("weights", "biases")):
+        relative_error = _length(deviation, index) / _length(travelled, index)
+        assert relative_error < TOLERANCES[precision], (
+            f"{name}: two steps of {kind} end {relative_error:.2g} of their length off"
+        )
 
 
-def _length(parts: list[tuple[Any, Any]], which: int) -> float:
-    return float(np.sqrt(sum((pair[which] ** 2).sum() for pair in parts)))
+def _length(layers: list[tuple[Any, Any]], index: int) -> float:
+    return float(np.sqrt(sum((pair[index] ** 2).sum() for pair in layers)))
 
 
 def make_competitors(
     cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, n_batches: int, epochs: int
-) -> tuple[dict[str, Competitor], Makers, dict[str, str], Callable[[int], Any]]:
-    """Ours, verified; the competitors'; notes; our fit of so many epochs."""
+) -> tuple[dict[str, Competitor], Builders, dict[str, str], Callable[[int], Any]]:
+    """(fastmlp's forms, verified; builders of other competitors; notes; fastmlp's fit as a function of epochs)"""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(batch * n_batches, sizes[0])).astype(np.float32)
     y = rng.integers(sizes[-1], size=len(X))
-    ours = Ours(cupy, sizes, n_nets, X, y, batch)
+    ours = Fastmlp(cupy, sizes, n_nets, X, y, batch)
     rows = np.arange(2 * batch).reshape(2, 1, batch)
     orders, start = np.broadcast_to(rows, (2, n_nets, batch)), ours.start
     expected = numpy_steps(start[:20], sizes, X, y, orders[:, :20])
     verify = lambda name, reached: check(name, reached[:20], expected, start[:20], sizes, "exact")
     verify("fastmlp", ours.steps(2))
-    found = ways(ours.run, epochs, "batched_gemm")
+    launchers = launch_modes(ours.run, epochs, "batched_gemm")
     wait = cupy.cuda.get_current_stream().synchronize
 
     def torch(name: str) -> Competitor:
@@ -266,15 +271,15 @@ def make_competitors(
     def jax() -> Competitor:
         import jax
 
-        assert jax.default_backend() != "cpu", "it finds no card"
+        assert jax.default_backend() != "cpu", "it finds no GPU"
         net = Jax(sizes, start, X, y)
         verify("JAX vmap + scan", net.steps(orders))
         return lambda: net.epoch(batch), net.wait, 1, n_batches
 
-    makers: Makers = {
+    builders: Builders = {
         "PyTorch baddbmm": lambda: torch("PyTorch baddbmm"),
         "JAX vmap + scan": jax,
         "PyTorch compiled": lambda: torch("PyTorch compiled"),
     }
-    timed = {name: (run, wait, 1, n * n_batches) for name, (run, n) in found.items()}
-    return timed, makers, graphs_of_ways(found), ours.run
+    timed = {name: (run, wait, 1, n * n_batches) for name, (run, n) in launchers.items()}
+    return timed, builders, graph_notes(launchers), ours.run

@@ -1,7 +1,7 @@
 """The cases of bench/gpu/run.py: fastmlp, its competitors and the GPU's limit, verified and then timed in turns.
 
-A row of results: unit, times {name: a number per round}, left_out {name: why}, pending {competitor still to come: its
-state}, notes {name: text}, limit, target. `keep` is called with the row whenever there is more of it.
+A row of results: unit, times {name: a number per round}, left_out {name: reason}, pending {competitor that is not timed
+yet: its state}, notes {name: text}, limit, target. `save_row` is called with the row after each addition.
 """
 
 from __future__ import annotations
@@ -15,115 +15,119 @@ import numpy as np
 import fastmlp
 import fastmlp.execution.dispatch
 from gpu import batched_population
-from gpu.batched_population import Competitor, Makers, left_out_if_broken
-from gpu.competitors import makers as single_net_makers
-from gpu.launch_modes import graphs_of, graphs_of_ways, ways
+from gpu.batched_population import Builders, Competitor, left_out_on_error
+from gpu.competitors import builders as single_net_builders
+from gpu.launch_modes import graph_note, graph_notes, launch_modes
 from gpu.limits import bare_products, bare_products_of_nets, median_time
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
 CHECKED_EPOCHS = 20
-JAX_EPOCHS = 500  # of a run of JAX, which leaves everything on the card
+JAX_EPOCHS = 500  # per run of JAX, whose data stay on the GPU
 OPERATIONS_221 = 293  # multiply-adds and their like of a net and epoch (bench/log/README.md#population-target-table)
 LIMIT = "bare products"
-LIMIT_RUNS = 5  # of it in a round: many steps, so that waiting for the last one does not count
-FIRST_ROUNDS = 2  # that each takes by itself before all take turns
-NOT_IN_TURNS = "each by itself; time was over before all could take turns"
-Keep = Callable[[dict[str, Any]], object]
-# How far our gradient may be from the CPU's, of its length. Rounding turns units on or off whose sum is next to
-# nothing: over 40 seeds correct gradients of these nets are up to 0.003, 0.011, 0.06 and 0.02 away.
+LIMIT_RUNS = 5  # per round: many steps, so that the wait for the last one does not count
+FIRST_ROUNDS = 2  # of each competitor by itself, before all take turns
+NOT_INTERLEAVED = "each by itself: the time was over before all could take turns"
+SaveRow = Callable[[dict[str, Any]], object]
+# Largest error of fastmlp's gradient, relative to the CPU's. Rounding switches units whose pre-activation is about 0:
+# over 40 seeds, correct gradients of these nets are up to 0.003, 0.011, 0.06 and 0.02 off.
 GRADIENT_TOLERANCES = {"exact": 0.005, "tf32": 0.03, "bfloat16": 0.15, "float16": 0.06}
 
 
-def nobody(row: dict[str, Any]) -> None:
-    """Keeps nothing."""
+def discard(row: dict[str, Any]) -> None:
+    """Save no row."""
 
 
 def timed(
-    ours: dict[str, Competitor],
-    makers: Makers,
+    fastmlp_forms: dict[str, Competitor],
+    builders: Builders,
     rounds: int,
-    keep: Keep = nobody,
+    save_row: SaveRow = discard,
     limit: float | None = None,
     notes: dict[str, str] | None = None,
     **facts: Any,
 ) -> dict[str, Any]:
-    """A row, times in microseconds a unit.
+    """A row of results, with times in microseconds per unit.
 
-    First fastmlp alone, so that its times are there whatever becomes of the competitors, most of whose time goes into
-    compiling; then each competitor as it gets ready; then all in turns, which replaces the times so far. A competitor
-    that fails while it is made or warms up is left out; fastmlp must not fail.
+    fastmlp is timed first, alone, so that its times exist whatever happens to the competitors, most of whose time goes
+    into compiling; then each competitor when it is ready; then all in turns, which replaces the earlier times. A
+    competitor that fails while it is built or warms up is left out; fastmlp must not fail.
 
-    limit : None where it is the competitor LIMIT of ours
+    fastmlp_forms : fastmlp's forms, and the limit under the name LIMIT if it is timed
+    limit : the limit if it is a number; None if it is timed
     """
     row: dict[str, Any] = {
         **facts,
         "times": {},
         "left_out": {},
-        "pending": dict.fromkeys(makers, "not reached"),
-        "notes": {**(notes or {}), "rounds": NOT_IN_TURNS},
+        "pending": dict.fromkeys(builders, "not reached"),
+        "notes": {**(notes or {}), "rounds": NOT_INTERLEAVED},
     }
 
-    def say() -> None:
+    def publish() -> None:
         if limit is None:
             row["limit"] = float(np.median(row["times"][LIMIT]))
         else:
             row["limit"] = limit
-        keep({**row, "times": {name: times for name, times in row["times"].items() if name != LIMIT}})
+        save_row({**row, "times": {name: times for name, times in row["times"].items() if name != LIMIT}})
 
-    for competitor in ours.values():
+    for competitor in fastmlp_forms.values():
         warm_up(competitor)
-    for row["times"] in in_turns(ours, FIRST_ROUNDS):
-        say()
-    competitors = dict(ours)
-    for name, make in makers.items():
+    for row["times"] in interleaved(fastmlp_forms, FIRST_ROUNDS):
+        publish()
+    competitors = dict(fastmlp_forms)
+    for name, make in builders.items():
         row["pending"][name] = "not ready"
-        say()
-        with left_out_if_broken(name, row["left_out"]):
+        publish()
+        with left_out_on_error(name, row["left_out"]):
             competitor = make()
             warm_up(competitor)
-            *_, found = in_turns({name: competitor}, FIRST_ROUNDS)
-            row["times"] |= found
+            *_, times_so_far = interleaved({name: competitor}, FIRST_ROUNDS)
+            row["times"] |= times_so_far
             competitors[name] = competitor
         del row["pending"][name]
-        say()
-    for found in in_turns(competitors, rounds):
-        if len(found["fastmlp"]) >= min(rounds, FIRST_ROUNDS):
-            row["times"] = found
+        publish()
+    for times_so_far in interleaved(competitors, rounds):
+        if len(times_so_far["fastmlp"]) >= min(rounds, FIRST_ROUNDS):
+            row["times"] = times_so_far
             row["notes"].pop("rounds", None)
-            say()
+            publish()
     row["times"].pop(LIMIT, None)
     return row
 
 
 def warm_up(competitor: Competitor) -> None:
-    """Compiles."""
+    """Run a competitor a few times, so that it compiles."""
     run, wait, n, _ = competitor
     median_time(run, wait, max(1, n // 4))
 
 
-def in_turns(competitors: dict[str, Competitor], rounds: int) -> Iterator[dict[str, list[float]]]:
-    """After each round {name: microseconds a unit, a number per round}."""
-    found: dict[str, list[float]] = {name: [] for name in competitors}
+def interleaved(competitors: dict[str, Competitor], rounds: int) -> Iterator[dict[str, list[float]]]:
+    """Yield {name: microseconds per unit, a number per round} after each round."""
+    times: dict[str, list[float]] = {name: [] for name in competitors}
     for _ in range(rounds):
         for name, (run, wait, n, units) in competitors.items():
-            found[name].append(1e6 * median_time(run, wait, n) / units)
-        yield found
+            times[name].append(1e6 * median_time(run, wait, n) / units)
+        yield times
 
 
-def set_up_of(fit: Callable[[int], Any], wait: Callable[[], None], epochs: int) -> dict[str, str]:
-    """A note on what fit(epochs) does once, on the host and for the device: it is part of the times of ours."""
-    once, all_of_it = (
+def set_up_note(fit: Callable[[int], Any], wait: Callable[[], None], epochs: int) -> dict[str, str]:
+    """A note on the set-up of fit(epochs), on the host and for the device, which is part of fastmlp's times."""
+    one_epoch, all_epochs = (
         min(median_time(partial(fit, n), wait, 1) for _ in range(repeats)) for n, repeats in ((1, 3), (epochs, 1))
     )
-    set_up = max(0.0, (epochs * once - all_of_it) / max(1, epochs - 1))
-    return {"set-up of a fit": f"{1e3 * set_up:.3g} ms, {100 * set_up / all_of_it:.2g} % of a fit of {epochs} epochs"}
+    set_up = max(0.0, (epochs * one_epoch - all_epochs) / max(1, epochs - 1))
+    return {"set-up of a fit": f"{1e3 * set_up:.3g} ms, {100 * set_up / all_epochs:.2g} % of a fit of {epochs} epochs"}
 
 
 def population(
-    cupy: Any, n_nets: int, epochs: int, rounds: int, multiply_adds: float, keep: Keep = nobody
+    cupy: Any, n_nets: int, epochs: int, rounds: int, multiply_adds: float, save_row: SaveRow = discard
 ) -> dict[str, Any]:
-    """2-2-1 nets on XOR, plain descent on the squared error. multiply_adds : of the card, in a second"""
+    """2-2-1 nets on XOR, SGD on the squared error.
+
+    multiply_adds : the GPU's rate, per second
+    """
     pop = fastmlp.Population(
         (2, 2, 1),
         n_nets,
@@ -138,7 +142,7 @@ def population(
     fit(CHECKED_EPOCHS)
     check_population("fastmlp", pop.params[:50], start)
     pop.params = start
-    wait = wait_of(cupy)
+    wait = synchronizer(cupy)
 
     def jax() -> Competitor:
         checked = jax_population(start[:50], CHECKED_EPOCHS)
@@ -150,16 +154,16 @@ def population(
         {"fastmlp": (lambda: fit(epochs), wait, 1, n_nets * epochs)},
         {"JAX vmap + scan": jax},
         rounds,
-        keep,
+        save_row,
         1e6 * OPERATIONS_221 / multiply_adds,
-        set_up_of(fit, wait, epochs),
+        set_up_note(fit, wait, epochs),
         unit="us per net and epoch",
         target="10 times JAX, 30 % of the limit",
     )
 
 
 def check_population(name: str, reached: np.ndarray, start: np.ndarray) -> None:
-    """Raises where parameters after CHECKED_EPOCHS of the first nets are not those of float64 NumPy."""
+    """Raise if the first nets' parameters after CHECKED_EPOCHS are not those of float64 NumPy."""
     P = start[: len(reached)].astype(np.float64)
     for _ in range(CHECKED_EPOCHS):
         W1, b1, W2, b2 = P[:, :4].reshape(-1, 2, 2), P[:, None, 4:6], P[:, 6:8, None], P[:, None, 8:]
@@ -167,17 +171,20 @@ def check_population(name: str, reached: np.ndarray, start: np.ndarray) -> None:
         a = 1 / (1 + np.exp(-(h @ W2 + b2)))
         d = 2 * (a - XOR_Y) * a * (1 - a) / 4
         dh = d @ W2.transpose(0, 2, 1) * h * (1 - h)
-        parts = [XOR_X.T @ dh, dh.sum(1), h.transpose(0, 2, 1) @ d, d.sum(1)]
-        P = P - np.concatenate([g.reshape(len(P), -1) for g in parts], axis=1)
+        gradients = [XOR_X.T @ dh, dh.sum(1), h.transpose(0, 2, 1) @ d, d.sum(1)]
+        P = P - np.concatenate([g.reshape(len(P), -1) for g in gradients], axis=1)
     np.testing.assert_allclose(reached, P, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-def jax_population(start: np.ndarray, epochs: int, anywhere: bool = False) -> tuple[Callable, Callable, Callable]:
-    """(run, wait, parameters after the last run) on a card, or anywhere."""
+def jax_population(start: np.ndarray, epochs: int, on_any_device: bool = False) -> tuple[Callable, Callable, Callable]:
+    """(run, wait, parameters after the last run) of JAX.
+
+    on_any_device : do not insist on a GPU
+    """
     import jax
     import jax.numpy as jnp
 
-    assert anywhere or jax.default_backend() != "cpu", "it finds no card"
+    assert on_any_device or jax.default_backend() != "cpu", "it finds no GPU"
     jax.config.update("jax_default_matmul_precision", "highest")  # TF32 would not train the same nets
     X, Y = jnp.array(XOR_X), jnp.array(XOR_Y)
 
@@ -201,24 +208,31 @@ def nets_in_steps(
     n_batches: int,
     epochs: int,
     rounds: int,
-    keep: Keep = nobody,
+    save_row: SaveRow = discard,
 ) -> dict[str, Any]:
-    """Mid-sized nets that take each step together; the limit is the bare products of such a step."""
-    ours, makers, notes, fit = batched_population.make_competitors(cupy, sizes, n_nets, batch, n_batches, epochs)
-    wait = wait_of(cupy)
-    ours[LIMIT], said = limit_of(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
-    notes |= said | set_up_of(fit, wait, epochs)
+    """A population of mid-sized nets that take each step together; the limit is the bare products of the step."""
+    fastmlp_forms, builders, notes, fit = batched_population.make_competitors(
+        cupy, sizes, n_nets, batch, n_batches, epochs
+    )
+    wait = synchronizer(cupy)
+    fastmlp_forms[LIMIT], limit_notes = limit_competitor(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
+    notes |= limit_notes | set_up_note(fit, wait, epochs)
     unit, target = "us per step of all nets", "ahead of PyTorch and JAX"
-    return timed(ours, makers, rounds, keep, notes=notes, unit=unit, target=target)
+    return timed(fastmlp_forms, builders, rounds, save_row, notes=notes, unit=unit, target=target)
 
 
-def limit_of(products: tuple[Callable[[], None], int], wait: Callable[[], None]) -> tuple[Competitor, dict[str, str]]:
-    """The competitor, and a note on whether its steps are replayed. products : (run, steps of a run)"""
+def limit_competitor(
+    products: tuple[Callable[[], None], int], wait: Callable[[], None]
+) -> tuple[Competitor, dict[str, str]]:
+    """The limit as a competitor, and a note on whether its steps are replayed as a graph.
+
+    products : (run, steps of a run)
+    """
     run, n_steps = products
-    return (run, wait, LIMIT_RUNS, n_steps), {f"graphs of {LIMIT}": graphs_of(run)}
+    return (run, wait, LIMIT_RUNS, n_steps), {f"graphs of {LIMIT}": graph_note(run)}
 
 
-def wait_of(cupy: Any) -> Callable[[], None]:
+def synchronizer(cupy: Any) -> Callable[[], None]:
     return cupy.cuda.get_current_stream().synchronize
 
 
@@ -231,11 +245,11 @@ def single(
     precision: str,
     target: str,
     rounds: int,
-    keep: Keep = nobody,
+    save_row: SaveRow = discard,
 ) -> dict[str, Any]:
-    """A relu net with softmax cross-entropy and Adam; ours, the competitors' and the bare products of its step.
+    """One ReLU net with softmax cross-entropy and Adam; the limit is the bare products of its step.
 
-    epochs : of one fit of ours, so that what it does once, such as recording its graphs, is a small part of it
+    epochs : of one fit of fastmlp, enough to make its set-up, such as recording graphs, a small part of it
     """
     rng = np.random.default_rng(0)
     n = batch * n_batches
@@ -246,24 +260,26 @@ def single(
     )
     net, exact = make("cuda", precision), make("cpu", "exact")
     ours, reference = net.loss_and_gradient(X[:256], y[:256]), exact.loss_and_gradient(X[:256], y[:256])
-    off = np.linalg.norm(ours[1] - reference[1]) / np.linalg.norm(reference[1])
-    assert off < GRADIENT_TOLERANCES[precision], f"the gradient is off by {off:.2g}"
-    wait, Xd, yd = wait_of(cupy), cupy.asarray(X), cupy.asarray(y)
+    deviation = np.linalg.norm(ours[1] - reference[1]) / np.linalg.norm(reference[1])
+    assert deviation < GRADIENT_TOLERANCES[precision], f"the gradient is off by {deviation:.2g}"
+    wait, Xd, yd = synchronizer(cupy), cupy.asarray(X), cupy.asarray(y)
     fit = lambda n: net.fit(Xd, yd, epochs=n, batch_size=batch, optimizer="adam", verbose=0)
-    found = ways(fit, epochs, fastmlp.execution.dispatch.choose_device_family(net.network, batch, precision, net.dtype))
-    notes = graphs_of_ways(found) | set_up_of(fit, wait, epochs)
+    launchers = launch_modes(
+        fit, epochs, fastmlp.execution.dispatch.choose_device_family(net.network, batch, precision, net.dtype)
+    )
+    notes = graph_notes(launchers) | set_up_note(fit, wait, epochs)
     competitors: dict[str, Competitor] = {
-        name: (run, wait, 1, n_epochs * n_batches) for name, (run, n_epochs) in found.items()
+        name: (run, wait, 1, n_epochs * n_batches) for name, (run, n_epochs) in launchers.items()
     }
-    competitors[LIMIT], said = limit_of(bare_products(cupy, sizes, batch, precision), wait)
-    notes |= said
-    makers = single_net_makers(sizes, exact.params, X, y, batch, precision)
-    return timed(competitors, makers, rounds, keep, notes=notes, unit="us per step", target=target)
+    competitors[LIMIT], limit_notes = limit_competitor(bare_products(cupy, sizes, batch, precision), wait)
+    notes |= limit_notes
+    builders = single_net_builders(sizes, exact.params, X, y, batch, precision)
+    return timed(competitors, builders, rounds, save_row, notes=notes, unit="us per step", target=target)
 
 
 LARGE, DIGITS, NARROW, MANY = (784, 512, 512, 10), (64, 64, 32, 10), (64, 64, 64, 64, 64, 16), (64, 128, 64, 10)
-# sizes, batch, batches, epochs, precision, target. So many epochs last for 0.2 s or so on a recent card; what a fit
-# does once takes milliseconds, and a note of the row says how many.
+# Layer sizes, batch size, batches, epochs, precision, target. The epochs last for some 0.2 s on a recent GPU; a note in
+# the row states the set-up of a fit, which takes milliseconds.
 SINGLES: dict[str, tuple] = {
     "784-512-512-10, batch 1024": (LARGE, 1024, 50, 40, "exact", "products are 85 % of a step"),
     "64-64-32-10, batch 32": (DIGITS, 32, 45, 200, "exact", "20 us"),
@@ -273,16 +289,16 @@ SINGLES: dict[str, tuple] = {
 
 
 def case_builders(
-    cupy: Any, quick: bool, multiply_adds: float, keep: Keep = nobody
+    cupy: Any, quick: bool, multiply_adds: float, save_row: SaveRow = discard
 ) -> dict[str, Callable[[], dict[str, Any]]]:
-    """By name, the most important first."""
+    """{name: function that measures this case}, the most important case first."""
     rounds = 3 if quick else 7
     return {
         "population 2-2-1, XOR": lambda: population(
-            cupy, 10**5 if quick else 10**6, 20_000, rounds, multiply_adds, keep
+            cupy, 10**5 if quick else 10**6, 20_000, rounds, multiply_adds, save_row
         ),
-        **{name: partial(single, cupy, *job, rounds, keep) for name, job in SINGLES.items()},
+        **{name: partial(single, cupy, *job, rounds, save_row) for name, job in SINGLES.items()},
         "population 64-128-64-10, batch 32": lambda: nets_in_steps(
-            cupy, MANY, 200 if quick else 1000, 32, 45, 30, rounds, keep
+            cupy, MANY, 200 if quick else 1000, 32, 45, 30, rounds, save_row
         ),
     }

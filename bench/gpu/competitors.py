@@ -1,6 +1,6 @@
 """Competitors for single nets on a GPU: PyTorch eager, compiled, with its whole step as one CUDA graph, and JAX.
 
-Each starts from given parameters and can train on given batches, so that two of its steps are compared with float64
+Each starts from given parameters and can train on given batches, so that two of its steps can be compared with float64
 NumPy before it is timed.
 """
 
@@ -17,19 +17,19 @@ from gpu.batched_population import (
     BETA2,
     EPSILON,
     RATE,
+    Builders,
     Competitor,
-    Makers,
     check,
-    fail_when_left_uncompiled,
-    flat_of,
+    fail_if_uncompiled,
+    flatten,
     jax_step,
+    layers_of,
     numpy_steps,
-    parts_of,
 )
 
 
 class Torch:
-    """Linear layers, cross_entropy, a fused Adam; under autocast where half precision is asked for."""
+    """PyTorch: linear layers, cross_entropy, fused Adam; under autocast for half precision."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Torch:
         self.torch, self.device = torch, device
         self.half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
         layers: list[Any] = []
-        for (i, j), (W, b) in zip(pairwise(sizes), parts_of(start[None], sizes), strict=True):
+        for (i, j), (W, b) in zip(pairwise(sizes), layers_of(start[None], sizes), strict=True):
             linear = torch.nn.Linear(i, j)
             linear.weight.data[:], linear.bias.data[:] = torch.as_tensor(W[0].T.copy()), torch.as_tensor(b[0, 0].copy())
             layers += [linear, torch.nn.ReLU()]
@@ -75,7 +75,7 @@ class Torch:
 
     def compile(self) -> None:
         """Forward and backward pass, each replayed as a CUDA graph; the optimiser's one launch follows them."""
-        fail_when_left_uncompiled(self.torch)
+        fail_if_uncompiled(self.torch)
         self.step = self.torch.compile(self.plain_step, mode="reduce-overhead")
 
     def capture(self, batch: int, compiled: bool) -> None:
@@ -85,7 +85,7 @@ class Torch:
         """
         torch = self.torch
         if compiled:
-            fail_when_left_uncompiled(torch)
+            fail_if_uncompiled(torch)
             self.loss_of = torch.compile(self.plain_loss)
         start = [x.detach().clone() for x in self.model.parameters()]
         x, t = self.X[:batch].clone(), self.y[:batch].clone()
@@ -99,8 +99,8 @@ class Torch:
         with torch.cuda.graph(graph):
             self.plain_step(x, t)
         with torch.no_grad():  # as if nothing had been trained yet
-            for now, before in zip(self.model.parameters(), start, strict=True):
-                now.copy_(before)
+            for parameter, initial in zip(self.model.parameters(), start, strict=True):
+                parameter.copy_(initial)
             for state in self.optimizer.state.values():
                 for number in state.values():
                     number.zero_()
@@ -121,7 +121,7 @@ class Torch:
         for rows in batches:
             self.step(self.X[rows], self.y[rows])
         parts = [x.detach().float().cpu().numpy() for x in self.model.parameters()]
-        return flat_of([(W.T[None], b[None]) for W, b in zip(parts[::2], parts[1::2], strict=True)])[0]
+        return flatten([(W.T[None], b[None]) for W, b in zip(parts[::2], parts[1::2], strict=True)])[0]
 
     def wait(self) -> None:
         self.torch.cuda.synchronize()
@@ -134,7 +134,7 @@ class Jax:
         import jax
         import jax.numpy as jnp
 
-        # On a card JAX's float32 products round as TF32 does, unless it is told not to.
+        # On a GPU JAX's float32 products round as TF32 does, unless it is told not to.
         jax.config.update("jax_default_matmul_precision", "highest" if precision == "exact" else "default")
         kind = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}.get(precision, jnp.float32)
         Xd, yd = jnp.asarray(X), jnp.asarray(y)
@@ -155,7 +155,7 @@ class Jax:
             return train(carry, jax.random.permutation(key, len(X)).reshape(-1, len(batch)))
 
         self.jax, self.jnp, self.epoch_of, self.key = jax, jnp, epoch, jax.random.key(0)
-        params = [(jnp.asarray(W[0]), jnp.asarray(b[0, 0])) for W, b in parts_of(start[None], sizes)]
+        params = [(jnp.asarray(W[0]), jnp.asarray(b[0, 0])) for W, b in layers_of(start[None], sizes)]
         zeros = jax.tree.map(jnp.zeros_like, params)
         self.start = self.carry = params, zeros, zeros, 0.0
 
@@ -164,23 +164,23 @@ class Jax:
 
     def steps(self, batches: np.ndarray) -> np.ndarray:
         params = self.train(self.start, self.jnp.asarray(batches))[0]
-        return flat_of([(W[None], b[None]) for W, b in params])[0]
+        return flatten([(W[None], b[None]) for W, b in params])[0]
 
     def wait(self) -> None:
         self.jax.block_until_ready(self.carry)
 
 
-def makers(
+def builders(
     sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, batch: int, precision: str
-) -> Makers:
-    """{name: what makes and verifies this competitor, an epoch a run}; those that take longest to compile are last."""
+) -> Builders:
+    """{name: function that builds and verifies the competitor}; a run is an epoch; the slowest to compile are last."""
     batches = np.arange(2 * batch).reshape(2, batch)
     expected = numpy_steps(start[None], sizes, X, y, batches[:, None])
 
-    def make(name: str) -> Competitor:
+    def build(name: str) -> Competitor:
         competitor = Jax(sizes, start, X, y, precision) if name == "JAX" else Torch(sizes, start, X, y, precision)
         if name == "JAX":
-            assert competitor.jax.default_backend() != "cpu", "it finds no card"
+            assert competitor.jax.default_backend() != "cpu", "it finds no GPU"
         elif name.endswith("captured"):
             competitor.capture(batch, "compiled" in name)
         elif name.endswith("compiled"):
@@ -189,4 +189,4 @@ def makers(
         return lambda: competitor.epoch(batch), competitor.wait, 1, len(X) // batch
 
     names = "PyTorch eager", "PyTorch captured", "JAX", "PyTorch compiled", "PyTorch compiled and captured"
-    return {name: partial(make, name) for name in names}
+    return {name: partial(build, name) for name in names}

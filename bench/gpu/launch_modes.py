@@ -1,4 +1,4 @@
-"""Ways to launch the steps of a fit: as CUDA graphs, kernel by kernel, layer by layer; and whether graphs were used."""
+"""Modes of launching the steps of a fit: as CUDA graphs, kernel by kernel, layer by layer; and a note on the graphs."""
 
 from __future__ import annotations
 
@@ -9,61 +9,66 @@ from typing import Any
 
 import fastmlp.execution.dispatch
 
-# A step of a small net takes several times as long layer by layer; so many times fewer epochs of it do.
-FEWER_BY_LAYERS = 8
+# A step of a small net takes several times as long layer by layer, so its fit has this many times fewer epochs.
+FEWER_LAYERWISE = 8
 
 
-def reason(error: BaseException) -> str:
-    """On one line of a table."""
+def one_line(error: BaseException) -> str:
+    """The error on one line, without the separator of a table."""
     return f"{type(error).__name__}: {error}".replace("|", "/").split("\n")[0][:200]
 
 
 @contextmanager
-def launched(graphs: bool, by_layers: bool) -> Iterator[None]:
-    """Within, fits replay their steps as graphs or launch them one by one, and small nets are trained as large ones."""
-    before = os.environ.get("FASTMLP_CUDA_GRAPHS"), fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
+def launched(graphs: bool, layerwise: bool) -> Iterator[None]:
+    """Within this context fits replay their steps as graphs, or launch them one by one.
+
+    layerwise : train small nets with the kernels of large ones, too
+    """
+    previous = os.environ.get("FASTMLP_CUDA_GRAPHS"), fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
     os.environ["FASTMLP_CUDA_GRAPHS"] = str(int(graphs))
-    if by_layers:
+    if layerwise:
         fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS = -1
     try:
         yield
     finally:
         os.environ.pop("FASTMLP_CUDA_GRAPHS")
-        if before[0] is not None:
-            os.environ["FASTMLP_CUDA_GRAPHS"] = before[0]
-        fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS = before[1]
+        if previous[0] is not None:
+            os.environ["FASTMLP_CUDA_GRAPHS"] = previous[0]
+        fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS = previous[1]
 
 
-def ways(fit: Callable[[int], Any], epochs: int, family: str) -> dict[str, tuple[Callable[[], None], int]]:
-    """{name: (run, epochs of a run)} of our fit(epochs) as it is, and with what shows the overhead of a step's
-    launches: without graphs, and, for a net that a block trains by itself, layer by layer.
+def launch_modes(fit: Callable[[int], Any], epochs: int, family: str) -> dict[str, tuple[Callable[[], None], int]]:
+    """{name: (run, epochs of a run)}: fastmlp's fit(epochs) as it is, and in modes that show the overhead of launches.
+
+    These modes are without graphs and, for a net that a single block trains, layer by layer.
     """
 
-    def within(graphs: bool, by_layers: bool) -> tuple[Callable[[], None], int]:
-        n = max(1, epochs // FEWER_BY_LAYERS) if by_layers else epochs
+    def launcher(graphs: bool, layerwise: bool) -> tuple[Callable[[], None], int]:
+        n = max(1, epochs // FEWER_LAYERWISE) if layerwise else epochs
 
         def run() -> None:
-            with launched(graphs, by_layers):
+            with launched(graphs, layerwise):
                 fit(n)
 
         return run, n
 
-    found = {"fastmlp": within(True, False)}
+    launchers = {"fastmlp": launcher(True, False)}
     if family == "small_net":
-        found["fastmlp, by layers"] = within(True, True)
+        launchers["fastmlp, by layers"] = launcher(True, True)
     name = "fastmlp, by layers, no graphs" if family == "small_net" else "fastmlp, no graphs"
-    return found | {name: within(False, family == "small_net")}
+    return launchers | {name: launcher(False, family == "small_net")}
 
 
-def graphs_of(run: Callable[[], Any]) -> str:
-    """Runs it, and says whether steps were replayed as graphs, or why not: where recording fails, a fit goes on without
-    a word, launch by launch.
+def graph_note(run: Callable[[], Any]) -> str:
+    """Run a fit, and say whether its steps were replayed as graphs, or why not.
+
+    Where recording a graph fails, a fit silently goes on launch by launch.
     """
     from fastmlp.kernels.cuda.runtime import cuda_graphs
 
     record, n_recorded = cuda_graphs.record, 0
 
-    def watched(*job: Any) -> Any:
+    def counting_record(*job: Any) -> Any:
         nonlocal n_recorded
         graph = record(*job)
         n_recorded += 1
@@ -71,7 +76,7 @@ def graphs_of(run: Callable[[], Any]) -> str:
 
     cuda_graphs.failures.clear()
 
-    cuda_graphs.record = watched
+    cuda_graphs.record = counting_record
     try:
         run()
     finally:
@@ -81,6 +86,8 @@ def graphs_of(run: Callable[[], Any]) -> str:
     return f"replayed, {n_recorded} recorded" if n_recorded else "none recorded"
 
 
-def graphs_of_ways(found: dict[str, tuple[Callable[[], None], int]]) -> dict[str, str]:
-    """{note: text} of those that may replay graphs."""
-    return {f"graphs of {name}": graphs_of(run) for name, (run, _) in found.items() if not name.endswith("no graphs")}
+def graph_notes(launchers: dict[str, tuple[Callable[[], None], int]]) -> dict[str, str]:
+    """{name of the note: text} for the modes that may replay graphs."""
+    return {
+        f"graphs of {name}": graph_note(run) for name, (run, _) in launchers.items() if not name.endswith("no graphs")
+    }

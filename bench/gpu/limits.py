@@ -14,8 +14,9 @@ HALVES = {"float16": CUDA_R_16F, "bfloat16": CUDA_R_16BF}
 
 
 def numbers(cupy: Any, precision: str, *shape: int) -> Any:
-    """What products are timed with: zeros and ones take less power, so that a card multiplies them faster. They are of
-    both signs, and neither grow nor vanish from layer to layer; halves are their bits, as uint16.
+    """Operands for timing products: normal random numbers, scaled so that they neither grow nor vanish over layers.
+
+    Zeros and ones take less power, and a GPU multiplies them faster. Half-precision numbers are returned as uint16.
     """
     values = np.random.default_rng(0).standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[-2]))
     if precision == "float16":
@@ -26,7 +27,7 @@ def numbers(cupy: Any, precision: str, *shape: int) -> Any:
 
 
 def median_time(run: Callable[[], Any], wait: Callable[[], Any], n: int) -> float:
-    """Seconds of one run() out of n in a row."""
+    """Mean seconds of one run(), over n runs in a row."""
     wait()
     start = time.perf_counter()
     for _ in range(n):
@@ -36,7 +37,12 @@ def median_time(run: Callable[[], Any], wait: Callable[[], Any], n: int) -> floa
 
 
 def limits(cupy: Any, size: int, n: int, repeats: int) -> dict[str, float]:
-    """size : numbers that are copied. n : of a square product. repeats : of multiply_add_rate"""
+    """Rates of copies, float32 products and multiply-adds.
+
+    size : numbers to copy
+    n : rows and columns of the square product
+    repeats : multiply-adds of each register in multiply_add_rate
+    """
     source, target = cupy.ones(size, cupy.float32), cupy.empty(size, cupy.float32)
     wait = cupy.cuda.get_current_stream().synchronize
     cupy.copyto(target, source)
@@ -52,7 +58,7 @@ def limits(cupy: Any, size: int, n: int, repeats: int) -> dict[str, float]:
 
 
 def multiply_add_rate(cupy: Any, repeats: int) -> float:
-    """float32 multiply-adds a second of a kernel of nothing else."""
+    """float32 multiply-adds per second of a kernel that does nothing else."""
     code = """extern "C" __global__ void run(float* x, int repeats) {
       float v[8];
       for (int q = 0; q < 8; ++q) v[q] = x[q];
@@ -71,7 +77,7 @@ def multiply_add_rate(cupy: Any, repeats: int) -> float:
 
 
 def _products(precision: str) -> Any:
-    """cuBLAS with nothing around it, operands as this precision has them."""
+    """cuBLAS products with operands of this precision."""
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
     class HalfProducts(Products):
@@ -107,12 +113,12 @@ def _products(precision: str) -> Any:
 
 
 def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str) -> tuple[Callable[[], None], int]:
-    """(run, steps of a run): the products of steps of one net, in this precision."""
+    """(run, steps of a run): the products of training steps of one net, in this precision."""
     return _steps(_products(precision), sizes, batch, lambda i, j: numbers(cupy, precision, i, j))
 
 
 def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> tuple[Callable[[], None], int]:
-    """(run, steps of a run): the products of steps of many nets together, in float32."""
+    """(run, steps of a run): the products of training steps of many nets together, in float32."""
     from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
 
     stack = lambda i, j: Stack.of(numbers(cupy, "exact", n_nets, i, j), 0, (i, j), i * j)
@@ -120,27 +126,29 @@ def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch:
 
 
 def _steps(
-    products: Any, sizes: tuple[int, ...], batch: int, make: Callable[[int, int], Any]
+    products: Any, sizes: tuple[int, ...], batch: int, make_matrix: Callable[[int, int], Any]
 ) -> tuple[Callable[[], None], int]:
-    """Replayed as a fit's steps are, where that can be: called one by one from Python, products of small nets wait for
-    the host.
+    """(run, steps of a run), replayed as CUDA graphs like the steps of a fit, if that is possible.
 
-    make(i, j) : a matrix, or one of each net
+    Called one by one from Python, the products of small nets would wait for the host.
+
+    make_matrix : function of (i, j) that returns a matrix, or a stack with a matrix per net
     """
     from fastmlp.kernels.cuda.runtime.cuda_graphs import LONG_RUN, GraphCache
 
-    a, deltas = [[make(batch, size) for size in sizes] for _ in range(2)]
-    W, slopes = [[make(i, j) for i, j in pairwise(sizes)] for _ in range(2)]
+    a, deltas = [[make_matrix(batch, size) for size in sizes] for _ in range(2)]
+    W, gradients = [[make_matrix(i, j) for i, j in pairwise(sizes)] for _ in range(2)]
 
     def step() -> None:
         for k, w in enumerate(W):
             products.times(a[k], w, a[k + 1], batch)
         for k in range(len(W) - 1, -1, -1):
-            products.transposed_times(a[k], deltas[k + 1], slopes[k], batch)
+            products.transposed_times(a[k], deltas[k + 1], gradients[k], batch)
             if k:
                 products.times_transposed(deltas[k + 1], W[k], deltas[k], batch)
 
-    replays, n = GraphCache(), 2 * LONG_RUN  # the first run launches some, and records both graphs that the others need
+    # The first run launches some steps, and records the two graphs of later runs.
+    replays, n = (GraphCache(), 2 * LONG_RUN)
     can_be_recorded = products.take_workspace()
 
     def run() -> None:

@@ -1,13 +1,12 @@
 """Registers, shared memory, stack and spills of the CUDA kernels on three architectures, without a GPU.
 
-Shared memory is that which a block declares (smem) and that which is asked for at the launch (asked).
+Shared memory has two columns: what a block declares (smem), and what is requested at the launch (asked).
 
 Run: python bench/gpu/registers.py > bench/results/cuda_registers.txt
 (needs g++ and the wheels of the extra `test`; no GPU)
 
-Small fits run in the CPU emulator of tests/cuda_emulator; whatever they compiled there is compiled by NVRTC. The first
-line has a digest of the sources, by which tests/bench/gpu/test_registers.py sees whether the results are of the
-present ones.
+Small fits run in the CPU emulator of tests/cuda_emulator, and NVRTC compiles the sources that they use. The first line
+has a digest of the sources; tests/bench/gpu/test_registers.py compares it with that of the present ones.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ RESULTS = ROOT / "bench" / "results" / "cuda_registers.txt"
 
 
 def code_of(text: str) -> str:
-    """Without comments and space, which change no kernel."""
+    """The source without comments and white space, which change no kernel."""
     return re.sub(r"\s+", " ", re.sub(r"//.*", "", re.sub(r"/\*.*?\*/", "", text, flags=re.S)))
 
 
 def digest() -> str:
-    """Of the CUDA sources: the files, and the formulas that are printed from the tables."""
+    """A digest of the CUDA sources: the files, and the formulas that are printed from the tables."""
     paths = sorted(path for path in (ROOT / "kernels" / "cuda").rglob("*") if path.suffix in (".cu", ".cuh"))
     parts = [formula_printer.formulas(), *(path.name + path.read_text(encoding="utf-8") for path in paths)]
     return hashlib.sha256("\n".join(map(code_of, parts)).encode()).hexdigest()[:16]
@@ -61,8 +60,8 @@ def main() -> None:
                 from cuda_emulator import fits
 
                 getattr(fits, fit)(dtype)
-                asked, counts = dict(cuda_emulator.sources), dict(cuda_emulator.counts)
-            for code, options in asked:
+                compiled_sources, counts = dict(cuda_emulator.sources), dict(cuda_emulator.counts)
+            for code, options in compiled_sources:
                 for arch in nvrtc.ARCHITECTURES:
                     began = time.perf_counter()
                     report = nvrtc.check(code, options, arch=arch)

@@ -1,9 +1,9 @@
 """The arithmetic limit: the case's multiply-adds with nothing around them, on all threads.
 
-Independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the processor's
-multipliers are the only thing that is waited for. suite/op_counts.py says what counts as how many of them. "chain" is
-the limit of the smallest nets: the case's longest chain of operations that need one another's results, as one such
-chain on one thread.
+Independent chains of fused multiply-adds, on the processor's widest vectors, stay in registers, so that only the
+throughput of the multipliers counts. suite/op_counts.py says as how many multiply-adds other operations count. "chain"
+is the limit of the smallest nets: the longest chain of operations of the case in which each needs the result of the
+one before, as one chain of multiply-adds on one thread.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Four cycles from operands to result, two or fewer a cycle: eight chains at least, and half as many again. With sixteen
-# AVX2's sixteen registers have no room for x and y, and stores to the stack halve the rate.
+# A multiply-add takes four cycles, and a processor starts at most two per cycle: this needs eight chains, and twelve
+# leave a margin. With sixteen, AVX2's sixteen registers have no room for x and y, and spills halve the rate.
 CHAINS = 12
-# What chains start from and go through is not known when they are compiled: LLVM had found that the chain from 1 is the
-# one from 0 a step later, and left it out.
+# The operands are arguments, unknown when the chains are compiled: LLVM had found that the chain from 1 is the chain
+# from 0 one step later, and left it out.
 X, Y = np.float32(0.5), np.float32(1.0)
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 
 
 @intrinsic(prefer_literal=True)
-def turns(typing_context, n_chains, n, x, y):
-    """The sum of n_chains vectors after n times v = v * x + y; n_chains : a literal; x, y : float32"""
+def multiply_add_chains(typing_context, n_chains, n, x, y):
+    """The sum of n_chains vectors after n times v = v * x + y.
+
+    n_chains : literal int;  n : int;  x, y : float32
+    """
     sig = types.float32(n_chains, types.intp, types.float32, types.float32)
     if not isinstance(n_chains, types.IntegerLiteral):
         return None
@@ -59,15 +62,15 @@ def turns(typing_context, n_chains, n, x, y):
         k.add_incoming(ir.Constant(index, 0), before)
         for c, chain in enumerate(chains):
             chain.add_incoming(ir.Constant(vector, [float(c)] * LANES), before)
-        moved = [builder.call(fma, [chain, x, y]) for chain in chains]
+        updated = [builder.call(fma, [chain, x, y]) for chain in chains]
         next_k = builder.add(k, ir.Constant(index, 1))
         k.add_incoming(next_k, body)
-        for chain, value in zip(chains, moved, strict=True):
+        for chain, value in zip(chains, updated, strict=True):
             chain.add_incoming(value, body)
         builder.cbranch(builder.icmp_signed("<", next_k, n), body, after)
         builder.position_at_end(after)
-        result = moved[0]
-        for value in moved[1:]:
+        result = updated[0]
+        for value in updated[1:]:
             result = builder.fadd(result, value)
         return builder.extract_element(result, ir.Constant(ir.IntType(32), 0))
 
@@ -75,17 +78,17 @@ def turns(typing_context, n_chains, n, x, y):
 
 
 @numba.njit(nogil=True)
-def side_by_side(n, x, y):
-    return turns(CHAINS, n, x, y)
+def independent_chains(n, x, y):
+    return multiply_add_chains(CHAINS, n, x, y)
 
 
 @numba.njit(nogil=True)
-def one_after_another(n, x, y):
-    return turns(1, n, x, y)
+def dependent_chain(n, x, y):
+    return multiply_add_chains(1, n, x, y)
 
 
 def preload(variant: str) -> None:
-    (one_after_another if variant == "chain" else side_by_side)(1, X, Y)
+    (dependent_chain if variant == "chain" else independent_chains)(1, X, Y)
 
 
 class Implementation:
@@ -94,13 +97,13 @@ class Implementation:
 
     def prepare(self, case, threads: int) -> float:
         if self.is_chain:
-            self.loop, self.threads, turns = one_after_another, 1, case.chain * case.n_units
+            self.loop, self.threads, iterations = dependent_chain, 1, case.chain * case.n_units
         else:
-            self.loop, self.threads = side_by_side, threads
-            turns = case.multiply_adds * case.n_units / LANES / CHAINS / threads
-        if not turns:
+            self.loop, self.threads = independent_chains, threads
+            iterations = case.multiply_adds * case.n_units / LANES / CHAINS / threads
+        if not iterations:
             raise Unsupported("nothing is counted for this case")
-        self.turns = turns
+        self.iterations = iterations
         started = time.perf_counter()
         self.pool = ThreadPoolExecutor(self.threads)
         self.run(1)
@@ -110,8 +113,8 @@ class Implementation:
         pass
 
     def run(self, n: int) -> None:
-        turns = max(1, round(n * self.turns))
+        iterations = max(1, round(n * self.iterations))
         if self.threads == 1:
-            self.loop(turns, X, Y)
+            self.loop(iterations, X, Y)
         else:
-            list(self.pool.map(lambda n: self.loop(n, X, Y), [turns] * self.threads))
+            list(self.pool.map(lambda n: self.loop(n, X, Y), [iterations] * self.threads))

@@ -1,4 +1,4 @@
-"""The memory limit: as many arrays are read and written as the case needs, with one addition per number written."""
+"""The memory limit: reads and writes as many arrays as the case needs, with one addition per number written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Implementation:
             raise Unsupported("nothing is counted for this case")
         started = time.perf_counter()
         arrays = [aligned_zeros(case.adam_params, np.float32) for _ in range(4)]
-        self.parts = list(zip(*(np.array_split(a, threads) for a in arrays), strict=True))
+        self.shards = list(zip(*(np.array_split(a, threads) for a in arrays), strict=True))
         self.pool = ThreadPoolExecutor(threads)
         self.run(1)
         return time.perf_counter() - started
@@ -39,11 +39,11 @@ class Implementation:
         pass
 
     def run(self, n: int) -> None:
-        def stream(part):
+        def stream(shard):
             for _ in range(n):
-                adam_traffic(*part)
+                adam_traffic(*shard)
 
-        if len(self.parts) == 1:
-            stream(self.parts[0])
+        if len(self.shards) == 1:
+            stream(self.shards[0])
         else:
-            list(self.pool.map(stream, self.parts))
+            list(self.pool.map(stream, self.shards))

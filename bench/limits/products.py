@@ -1,9 +1,9 @@
 """The limit of a dense net's training on a CPU: the matrix products of its steps and nothing else.
 
 Per layer a forward product, one for the gradient of W, and one for the gradient of the layer's inputs except in the
-first, in compiled code, with the BLAS that Numba uses. "np.dot" lets Numba call it on whole matrices; "gemm" is the
-package's own call of the same BLAS. A competitor without a loss: `run` multiplies as many steps as training takes;
-for predictions the forward products only.
+first, in compiled code, with the BLAS that Numba uses. "np.dot" lets Numba call it on whole matrices; "gemm" calls the
+same BLAS directly (blas_gemm.py). A competitor without a loss: `run` multiplies as many steps as training takes; for
+predictions the forward products only.
 """
 
 from __future__ import annotations
@@ -11,54 +11,66 @@ from __future__ import annotations
 import time
 from functools import cache
 
+import numba
 import numpy as np
-from competitors import Unsupported
+
+from limits.blas_gemm import gemm
+
+inlined = numba.njit(inline="always")
+
+# A product of each kind, on flat arrays: a (rows, fan_in) activations, d (rows, fan_out) deltas, p (fan_in, fan_out)
+# weights.
+
+
+@inlined
+def dot_forward(a, p, out, rows, fan_in, fan_out):
+    np.dot(a.reshape(rows, fan_in), p.reshape(fan_in, fan_out), out.reshape(rows, fan_out))
+
+
+@inlined
+def dot_weight_gradient(a, d, out, rows, fan_in, fan_out):
+    np.dot(a.reshape(rows, fan_in).T, d.reshape(rows, fan_out), out.reshape(fan_in, fan_out))
+
+
+@inlined
+def dot_input_gradient(d, p, out, rows, fan_in, fan_out):
+    np.dot(d.reshape(rows, fan_out), p.reshape(fan_in, fan_out).T, out.reshape(rows, fan_in))
+
+
+@inlined
+def gemm_forward(a, p, out, rows, fan_in, fan_out):
+    gemm(0, 0, rows, fan_out, fan_in, a, p, out)
+
+
+@inlined
+def gemm_weight_gradient(a, d, out, rows, fan_in, fan_out):
+    gemm(1, 0, fan_in, fan_out, rows, a, d, out)
+
+
+@inlined
+def gemm_input_gradient(d, p, out, rows, fan_in, fan_out):
+    gemm(0, 1, rows, fan_in, fan_out, d, p, out)
+
+
+PRODUCTS = {
+    "np.dot": (dot_forward, dot_weight_gradient, dot_input_gradient),
+    "gemm": (gemm_forward, gemm_weight_gradient, gemm_input_gradient),
+}
+SIGNATURE = "void(int64[::1], int64, float32[::1], float32[::1], float32[::1], float32[::1], int64, boolean)"
 
 
 @cache
 def make_steps(variant: str):
-    """Compiled: steps(sizes, n_samples, a, p, g, d, n_steps, both_ways), all flat
+    """Compiled: steps(sizes, n_samples, a, p, g, d, n_steps, trains), all arrays flat.
 
-    a, d : (n_samples times all sizes,);  p, g : (n_params,);  both_ways : not only forward
+    a, d : (n_samples times all sizes,)   activations and deltas of every layer
+    p, g : (n_params,)                    parameters and their gradient
+    trains : not only the forward products
     """
-    import numba
+    forward, weight_gradient, input_gradient = PRODUCTS[variant]
 
-    if variant == "np.dot":
-
-        @numba.njit(inline="always")
-        def forward(a, p, out, rows, i, o):
-            np.dot(a.reshape(rows, i), p.reshape(i, o), out.reshape(rows, o))
-
-        @numba.njit(inline="always")
-        def weights(a, d, out, rows, i, o):
-            np.dot(a.reshape(rows, i).T, d.reshape(rows, o), out.reshape(i, o))
-
-        @numba.njit(inline="always")
-        def inputs(d, p, out, rows, i, o):
-            np.dot(d.reshape(rows, o), p.reshape(i, o).T, out.reshape(rows, i))
-
-    else:
-        try:
-            from limits.blas_gemm import gemm
-        except ImportError as reason:
-            raise Unsupported(f"needs fastmlp's gemm: {reason}") from None
-
-        @numba.njit(inline="always")
-        def forward(a, p, out, rows, i, o):
-            gemm(0, 0, rows, o, i, a, 0, i, p, 0, o, out, 0, o)
-
-        @numba.njit(inline="always")
-        def weights(a, d, out, rows, i, o):
-            gemm(1, 0, i, o, rows, a, 0, i, d, 0, o, out, 0, o)
-
-        @numba.njit(inline="always")
-        def inputs(d, p, out, rows, i, o):
-            gemm(0, 1, rows, i, o, d, 0, o, p, 0, o, out, 0, i)
-
-    @numba.njit(
-        "void(int64[::1], int64, float32[::1], float32[::1], float32[::1], float32[::1], int64, boolean)", nogil=True
-    )
-    def steps(sizes, n, a, p, g, d, n_steps, both_ways):
+    @numba.njit(SIGNATURE, nogil=True)
+    def steps(sizes, n, a, p, g, d, n_steps, trains):
         for _ in range(n_steps):
             at, w = 0, 0
             for k in range(len(sizes) - 1):
@@ -66,12 +78,12 @@ def make_steps(variant: str):
                 after = at + n * i
                 forward(a[at:after], p[w : w + i * o], a[after : after + n * o], n, i, o)
                 at, w = after, w + i * o + o
-            for k in range(len(sizes) - 2 if both_ways else -1, -1, -1):
+            for k in range(len(sizes) - 2 if trains else -1, -1, -1):
                 i, o = sizes[k], sizes[k + 1]
                 before, w = at - n * i, w - i * o - o
-                weights(a[before:at], d[at : at + n * o], g[w : w + i * o], n, i, o)
+                weight_gradient(a[before:at], d[at : at + n * o], g[w : w + i * o], n, i, o)
                 if k > 0:
-                    inputs(d[at : at + n * o], p[w : w + i * o], d[before:at], n, i, o)
+                    input_gradient(d[at : at + n * o], p[w : w + i * o], d[before:at], n, i, o)
                 at = before
 
     return steps
@@ -86,7 +98,7 @@ class Implementation:
         self.name, self.variant = f"products {variant}", variant
 
     def prepare(self, case, threads: int) -> float:
-        self.w, rng = case, np.random.default_rng(0)
+        self.case, rng = case, np.random.default_rng(0)
         started = time.perf_counter()
         self.steps = make_steps(self.variant)
         self.sizes = np.array(case.layer_sizes)
@@ -103,5 +115,6 @@ class Implementation:
             getattr(self, name)[:] = values
 
     def run(self, n_epochs: int) -> None:
-        w = self.w
-        self.steps(self.sizes, w.batch_size, self.a, self.p, self.g, self.d, n_epochs * w.n_steps, w.trains)
+        case = self.case
+        n_steps = n_epochs * case.n_steps
+        self.steps(self.sizes, case.batch_size, self.a, self.p, self.g, self.d, n_steps, case.trains)

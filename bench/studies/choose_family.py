@@ -3,12 +3,13 @@
 Times both kernel families over widths and numbers of samples: a training step on one thread, and a forward pass on as
 many threads as each family chooses.
 
-Run: python bench/studies/choose_family.py
-Prints microseconds and who wins; the thresholds of src/fastmlp/execution/dispatch.py come from here.
+Run on an otherwise idle machine: python bench/studies/choose_family.py
+Prints microseconds of both and their ratio; thresholds in src/fastmlp/execution/dispatch.py come from it.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Iterator
 
@@ -19,18 +20,18 @@ from fastmlp.execution import dispatch
 from fastmlp.execution.dispatch import products
 
 SMALL = ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (16, 8, 1), (24, 5, 1), (20, 20, 1), (24, 24, 1))
-NEAR = ((10, 16, 16, 1), (16, 32, 1), (10, 48, 1), (30, 10, 2), (48, 12, 3), (40, 16, 1), (24, 32, 1), (64, 8, 8, 10))
+MEDIUM = ((10, 16, 16, 1), (16, 32, 1), (10, 48, 1), (30, 10, 2), (48, 12, 3), (40, 16, 1), (24, 32, 1), (64, 8, 8, 10))
 LARGE = ((32, 32, 4), (64, 64, 10), (100, 6, 1), (100, 10, 1))
 FEW_OUTPUTS = ((128, 1), (1000, 1), (500, 2, 1), (64, 4, 1), (200, 4, 1), (300, 3), (784, 4, 4))
-OPEN_TILES = ((64, 100, 10), (100, 50, 25, 2), (400, 100, 10), (1000, 8), (784, 20, 10))  # and beside them filled ones:
-FILLED = ((64, 64, 32, 10), (64, 128, 10))
+PARTIAL_TILES = ((64, 100, 10), (100, 50, 25, 2), (400, 100, 10), (1000, 8), (784, 20, 10))
+FULL_TILES = ((64, 64, 32, 10), (64, 128, 10))  # for comparison with PARTIAL_TILES
 ROWS = (1, 4, 8, 16, 64, 256, 512, 768, 1024, 2048)  # of a batch; powers of two and others
 PASS_ROWS = (1, 1000, 100_000)  # of a forward pass
 FAMILIES = ("batch_simd", "layerwise")
 
 
-def made(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.MLP, np.ndarray]:
-    """A net whose every step and pass is by this family, and samples."""
+def make_net(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.MLP, np.ndarray]:
+    """A net that uses this family for all steps and passes, and samples."""
     family = family if family == "layerwise" else "batch_simd_4" if rows <= 4 else "batch_simd_16"
     dispatch.choose_family = dispatch.choose_evaluation_family = lambda network, rows: family
     net = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0, device="cpu")
@@ -38,7 +39,7 @@ def made(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.MLP, n
 
 
 def seconds_per_step(family: str, sizes: tuple[int, ...], rows: int) -> float:
-    net, X = made(family, sizes, rows)
+    net, X = make_net(family, sizes, rows)
     y = np.random.default_rng(1).normal(size=(rows, sizes[-1]))
     net.fit(X, y, epochs=2, verbose=0)
     epochs = max(5, int(2e7 / products(net.network, rows)))
@@ -46,7 +47,7 @@ def seconds_per_step(family: str, sizes: tuple[int, ...], rows: int) -> float:
 
 
 def seconds_per_pass(family: str, sizes: tuple[int, ...], rows: int) -> float:
-    net, X = made(family, sizes, rows)
+    net, X = make_net(family, sizes, rows)
     best, repeats = np.inf, max(1, 20_000 // rows)
     for _ in range(5):
         began = time.perf_counter()
@@ -57,7 +58,7 @@ def seconds_per_pass(family: str, sizes: tuple[int, ...], rows: int) -> float:
 
 
 def table(seconds, nets, all_rows) -> Iterator[str]:
-    yield f"{'layers':16} {'rows':>7} {'weights':>8} {'lanes us':>10} {'layers us':>10}  lanes / layers"
+    yield f"{'layers':16} {'rows':>7} {'weights':>8} {'simd us':>10} {'layer us':>10}  batch_simd / layerwise"
     for sizes in nets:
         weights = max(np.multiply(sizes[:-1], sizes[1:]))
         for rows in all_rows:
@@ -66,7 +67,8 @@ def table(seconds, nets, all_rows) -> Iterator[str]:
 
 
 def main() -> None:
-    threads, nets = dispatch.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS, *OPEN_TILES, *FILLED)
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    threads, nets = dispatch.choose_threads, (*SMALL, *MEDIUM, *LARGE, *FEW_OUTPUTS, *PARTIAL_TILES, *FULL_TILES)
     dispatch.choose_threads = lambda *_: 1
     for line in table(seconds_per_step, nets, ROWS):
         print(line, flush=True)

@@ -7,6 +7,7 @@ Run on an otherwise idle machine: python bench/studies/choose_threads.py
 
 from __future__ import annotations
 
+import argparse
 import time
 
 import numpy as np
@@ -29,14 +30,13 @@ NETS = (
     (100, 256, 256, 1),
     (784, 512, 512, 10),
 )
-MOST = 1e9  # multiply-adds of a step
-
-
+MAX_MULTIPLY_ADDS = 1e9  # of a step
 PASSES = ((64, 64, 32, 10), (20, 100, 100, 2), (100, 256, 256, 1), (784, 512, 512, 10))
-PAUSES = 0.0, 3e-4  # seconds before a prediction: others come one after another
+PAUSES = 0.0, 3e-4  # seconds before every other prediction
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     steps(n_threads_available())
     predictions(n_threads_available())
 
@@ -47,7 +47,7 @@ def predictions(n_threads: int) -> None:
     for sizes in PASSES:
         net = fastmlp.MLP(sizes, random_state=0, device="cpu")
         for rows in (16, 32, 64, 128, 256, 512, 1024, 2048):
-            X, work = (
+            X, n_products = (
                 rng.normal(size=(rows, sizes[0])).astype("float32"),
                 rows * sum(map(int.__mul__, sizes, sizes[1:])),
             )
@@ -63,9 +63,9 @@ def predictions(n_threads: int) -> None:
                     net.predict(X)
                     seconds.append(time.perf_counter() - began)
                 medians.append(1e6 * float(np.median(seconds)))
-            one, more = medians
+            one, several = medians
             text = "-".join(map(str, sizes))
-            print(f"{text:16} {rows:5} {work:10} {one:12.1f} {more:12.1f}  {one / more:.2f}", flush=True)
+            print(f"{text:16} {rows:5} {n_products:10} {one:12.1f} {several:12.1f}  {one / several:.2f}", flush=True)
 
 
 def steps(n_threads: int) -> None:
@@ -75,7 +75,7 @@ def steps(n_threads: int) -> None:
     rng = np.random.default_rng(0)
     for sizes in NETS:
         for rows in (64, 128, 200, 256, 512, 1024, 4096):
-            if products(fastmlp.MLP(sizes).network, rows) > MOST:
+            if products(fastmlp.MLP(sizes).network, rows) > MAX_MULTIPLY_ADDS:
                 continue
             X, y = rng.normal(size=(rows * 8, sizes[0])), rng.normal(size=(rows * 8, sizes[-1]))
             seconds = []
@@ -86,10 +86,13 @@ def steps(n_threads: int) -> None:
                 epochs = max(1, int(3e9 / products(net.network, rows) / 8))
                 options = {"epochs": epochs, "batch_size": rows, "verbose": 0}
                 seconds.append(min(net.fit(X, y, **options).seconds / epochs / 8 for _ in range(5)))
-            work, text = products(net.network, rows), "-".join(map(str, sizes))
-            one, more = (s * 1e6 for s in seconds)
+            n_products, text = products(net.network, rows), "-".join(map(str, sizes))
+            one, several = (s * 1e6 for s in seconds)
             family = dispatch.choose_family(net.network, rows)
-            print(f"{text:16} {rows:5} {family:>20} {work:10} {one:12.1f} {more:12.1f}  {one / more:.2f}", flush=True)
+            print(
+                f"{text:16} {rows:5} {family:>20} {n_products:10} {one:12.1f} {several:12.1f}  {one / several:.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python bench/studies/lanes_per_block.py [--epochs 1024]
 
-Calls the unrolled function of an architecture on one block of nets, four samples of XOR, with nothing around it:
-no queue, no records; with fewer epochs the call through ctypes, 6 us, would count. Prints nanoseconds per net and epoch
-for both numbers of lanes, their ratio, and the stores to the stack in the machine code, which say how many numbers have
-no register. Nets start anew before each call, so that few have learned: slopes that vanish are another matter
+Calls the unrolled code of an architecture on one block of nets, with the four samples of XOR and nothing around it: no
+queue, no records. With fewer epochs the call through ctypes, 6 us, would count. Prints nanoseconds per net and epoch
+for both numbers of lanes, their ratio, and the number of stores to the stack in the machine code, which shows how many
+values have no register. Nets start anew before each call, so that few have learned and gradients do not become denormal
 (kernels/cpu/threads/denormals.py).
 """
 

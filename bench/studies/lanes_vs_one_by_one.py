@@ -1,10 +1,10 @@
-"""How many nets make lanes pay: the study behind dispatch.choose_nets_family.
+"""From how many nets on lanes pay: the study behind dispatch.choose_nets_family.
 
     python bench/studies/lanes_vs_one_by_one.py [--epochs 200]
 
-A block of lanes costs the same for one net as for all that it has room for; nets by themselves cost one by one. Prints,
-per net, number of samples and batch size, microseconds of the processor for an epoch of a full block and of one net
-alone, both with all that a fit does around them, and the number of nets from which the block is cheaper. One thread.
+A block of lanes takes the same time for one net as for a full block; nets one by one take time in proportion. Prints,
+per architecture, number of samples and batch size, the CPU time of an epoch of a full block and of one net alone, as
+parts of a whole fit, and the number of nets from which the block takes less. One thread.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIZES = (
     (64, 64, 32, 10),
 )
 BATCHES = ((4, None), (120, 8), (120, 32), (120, None), (500, 32), (500, 200))
-N_ALONE = 8
+N_ONE_BY_ONE = 8
 
 
 def make_fit(sizes, n_nets, n_samples, batch_size, optimizer):
@@ -51,9 +51,9 @@ def make_fit(sizes, n_nets, n_samples, batch_size, optimizer):
 
 
 def seconds(fit, epochs, in_lanes) -> float:
-    from fastmlp.population_training import fit as population_fit
+    from fastmlp.population_training import task
 
-    population_fit.choose_nets_family = lambda *_: "population_simd" if in_lanes else "one_by_one"
+    task.choose_nets_family = lambda *_: "population_simd" if in_lanes else "one_by_one"
     fit(2)
     times = []
     for _ in range(3):
@@ -75,15 +75,15 @@ def main():
     for sizes in SIZES:
         n_params = sum((i + 1) * j for i, j in pairwise(sizes))
         for n_samples, batch_size in BATCHES:
-            work = n_samples * n_params
-            epochs = max(4, min(options.epochs, int(4e7 / work)))
+            params_per_epoch = n_samples * n_params
+            epochs = max(4, min(options.epochs, int(4e7 / params_per_epoch)))
             args = (n_samples, batch_size, options.optimizer)
-            lanes = seconds(make_fit(sizes, LANES, *args), epochs, True)
-            alone = seconds(make_fit(sizes, N_ALONE, *args), epochs, False) / N_ALONE
+            block = seconds(make_fit(sizes, LANES, *args), epochs, True)
+            one_net = seconds(make_fit(sizes, N_ONE_BY_ONE, *args), epochs, False) / N_ONE_BY_ONE
             print(
                 f"{'-'.join(map(str, sizes)):14} {n_params:5} parameters, {n_samples:4} samples in batches of "
-                f"{batch_size or n_samples:4}: a block {1e6 * lanes:8.1f} us, a net alone {1e6 * alone:8.2f}, equal "
-                f"at {lanes / alone:5.1f} nets",
+                f"{batch_size or n_samples:4}: a block {1e6 * block:8.1f} us, one net {1e6 * one_net:8.2f}, equal "
+                f"at {block / one_net:5.1f} nets",
                 flush=True,
             )
 

@@ -1,9 +1,11 @@
 """Polynomial coefficients of kernels/simd/elementary.py.
 
-Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, and for EXP_32, which has
-no term to spare, the minimax polynomial itself, as for the powers by steps. All rounded to double.
+Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error. EXP_32, which has no term
+to spare, and the tables by steps (EXP_STEPS_32, EXPM1_STEPS_32) are minimax polynomials. All are rounded to double.
 Run: python bench/studies/polynomial_coefficients.py     (needs mpmath; prints the tables and their errors)
 """
+
+import argparse
 
 import mpmath as mp
 
@@ -29,24 +31,25 @@ def fit(function, low, high, degree):
 
 
 def minimax(function, low, high, degree, relative_to):
-    """The same of the polynomial whose largest error, relative_to(x) times the difference, is the least: Remez's
-    exchange of the places where the error is largest.
+    """Power-basis coefficients of the minimax polynomial, by the Remez exchange algorithm.
+
+    relative_to : weight of the error, as a function of x
     """
     n, grid = degree + 2, [mp.mpf(low) + (mp.mpf(high) - low) * k / 4000 for k in range(4001)]
-    places = [(mp.mpf(low) + high) / 2 - (mp.mpf(high) - low) / 2 * mp.cos(mp.pi * k / (n - 1)) for k in range(n)]
+    points = [(mp.mpf(low) + high) / 2 - (mp.mpf(high) - low) / 2 * mp.cos(mp.pi * k / (n - 1)) for k in range(n)]
     for _ in range(12):
-        system = mp.matrix([[*(x**k for k in range(n - 1)), (-1) ** i / relative_to(x)] for i, x in enumerate(places)])
-        c = list(mp.lu_solve(system, mp.matrix([function(x) for x in places])))[:-1]
+        system = mp.matrix([[*(x**k for k in range(n - 1)), (-1) ** i / relative_to(x)] for i, x in enumerate(points)])
+        c = list(mp.lu_solve(system, mp.matrix([function(x) for x in points])))[:-1]
         errors = [relative_to(x) * (mp.polyval(c[::-1], x) - function(x)) for x in grid]
-        tops = [max(group, key=lambda k: abs(errors[k])) for group in _of_one_sign(errors)]
-        if len(tops) < n:
+        extrema = [max(group, key=lambda k: abs(errors[k])) for group in _sign_runs(errors)]
+        if len(extrema) < n:
             break
-        places = [grid[k] for k in tops[:n]]
+        points = [grid[k] for k in extrema[:n]]
     return c
 
 
-def _of_one_sign(values):
-    """Their numbers, neighbours of one sign together."""
+def _sign_runs(values):
+    """Indices of the values, grouped into runs of one sign."""
     groups = [[0]]
     for k in range(1, len(values)):
         if (values[k] > 0) == (values[k - 1] > 0):
@@ -64,23 +67,24 @@ def show(name, function, low, high, degree, relative_to, method=fit):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     edge = mp.log(2) / 2 * mp.mpf("1.0001")
     # exp(r) = 1 + r + r**2 P(r)
     p = lambda r: (mp.exp(r) - 1 - r) / r**2 if abs(r) > mp.mpf("1e-20") else mp.mpf("0.5")
     show("EXP_32", p, -edge, edge, 3, lambda r: (r**2 + mp.mpf("1e-12")) / mp.exp(r), minimax)
     for steps, degree in ((32, 1), (8, 2)):
-        near = mp.log(2) / 2 / steps * mp.mpf("1.002")
-        first = lambda r: mp.expm1(r) / r if r else mp.mpf(1)  # exp(r) = 1 + r P(r)
+        half_step = mp.log(2) / 2 / steps * mp.mpf("1.002")
+        exp_quotient = lambda r: mp.expm1(r) / r if r else mp.mpf(1)  # exp(r) = 1 + r P(r)
         show(
             f"EXP_STEPS_32[{steps}]",
-            first,
-            -near,
-            near,
+            exp_quotient,
+            -half_step,
+            half_step,
             degree,
             lambda r: (abs(r) + mp.mpf("1e-12")) / mp.exp(r),
             minimax,
         )
-        show(f"EXPM1_STEPS_32[{steps}]", p, -near, near, degree, lambda r: abs(r) + mp.mpf("1e-12"), minimax)
+        show(f"EXPM1_STEPS_32[{steps}]", p, -half_step, half_step, degree, lambda r: abs(r) + mp.mpf("1e-12"), minimax)
     show("EXPM1_32", p, -edge, edge, 4, lambda r: r**2)
     show("EXP_64", p, -edge, edge, 9, lambda r: r**2)
     # log(m) = 2 atanh(s) = 2 s + s**3 R(s**2), s = (m - 1) / (m + 1)

@@ -1,12 +1,12 @@
 """Cost of a fit of a population beside its epochs: the study behind scheduler.py and population_training/fit.py.
 
     python bench/studies/population_overhead.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
-                                    [--epochs 1,16,500] [--records 64] [--rest 0.03]
+                                                [--epochs 1,16,500] [--records 64] [--pause 0.03]
 
-XOR, full batch, one sigmoid output. Prints for each number of epochs the fastest of nine fits, which take turns:
-milliseconds, of them in the kernel that trains, in the one that judges in the end and in all else (Python, new memory),
-and nanoseconds a net and epoch; and by how much the training kernel grows with a net and epoch since the line before.
-FASTMLP_NUM_THREADS=1, or another number, is respected.
+XOR, full batch, one sigmoid output. Prints, for each number of epochs, the fastest of nine fits, which take turns:
+milliseconds in all, in the training kernel, in the final evaluation, and in everything else (Python, new memory); and
+nanoseconds per net and epoch, in all and in the training kernel since the line before.
+FASTMLP_NUM_THREADS limits the threads.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def main():
     parser.add_argument("--optimizer", default="sgd", choices=RATES)
     parser.add_argument("--epochs", default="1,16,500")
     parser.add_argument(
-        "--rest", type=float, default=0.0, help="seconds before each fit, after which threads must wake"
+        "--pause", type=float, default=0.0, help="seconds before each fit, in which threads fall asleep"
     )
-    parser.add_argument("--records", type=int, help="losses recorded at the most, by each net")
+    parser.add_argument("--records", type=int, help="largest number of losses that each net records")
     options = parser.parse_args()
     start_clean()
     import fastmlp
@@ -72,20 +72,19 @@ def main():
         for epochs in lengths:
             for clock in clocks:
                 clock.seconds = 0.0
-            time.sleep(options.rest)
+            time.sleep(options.pause)
             began = time.perf_counter()
             pop.fit(X, y, epochs=epochs, optimizer=rule, verbose=0)
-            whole = time.perf_counter() - began
-            fastest[epochs] = min(fastest[epochs], (whole, *(clock.seconds for clock in clocks)))
+            total = time.perf_counter() - began
+            fastest[epochs] = min(fastest[epochs], (total, *(clock.seconds for clock in clocks)))
     before = None
-    for epochs, (whole, training, judging) in fastest.items():
-        each = 1e9 / options.nets
-        text = (
-            f"{epochs:6} epochs {1e3 * whole:8.2f} ms: training {1e3 * training:8.2f}, judging {1e3 * judging:6.2f}, "
-        )
-        text += f"else {1e3 * (whole - training - judging):6.2f}; {each * whole / epochs:6.2f} ns a net and epoch"
+    for epochs, (total, training, evaluation) in fastest.items():
+        per_net = 1e9 / options.nets
+        text = f"{epochs:6} epochs {1e3 * total:8.2f} ms: training {1e3 * training:8.2f}, "
+        text += f"evaluation {1e3 * evaluation:6.2f}, "
+        text += f"else {1e3 * (total - training - evaluation):6.2f}; {per_net * total / epochs:6.2f} ns a net and epoch"
         if before:
-            text += f", {each * (training - before[1]) / (epochs - before[0]):5.2f} of training"
+            text += f", {per_net * (training - before[1]) / (epochs - before[0]):5.2f} of training"
         print(text, flush=True)
         before = epochs, training
 

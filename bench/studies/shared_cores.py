@@ -2,13 +2,14 @@
 
 Run on an otherwise idle machine: python bench/studies/shared_cores.py [SECONDS]
 
-After each second of rest: how many times as long as alone both take for the same work (1.0 with a core each, 1.85 on
-the two threads of a core of AMD's), how long that lasted, and how long a meeting of two threads takes (some 30 ns with
-a third-level cache in common, five times as long without).
+Each line, after a second of rest, has the slowdown of two CPUs that compute at the same time (1.0 with a core each,
+1.85 on the two hardware threads of one AMD core), the time until there was none, and the time of a barrier of two
+threads (some 30 ns with a shared third-level cache, five times as long without).
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -20,21 +21,24 @@ from suite.thread_latency import barrier_latency
 from fastmlp.benchmarks.cpu_wakeup import Processors
 
 
-def main(seconds: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", type=int, nargs="?", default=20)
+    seconds = parser.parse_args().seconds
     processors = Processors()
     with processors.awake():
         pass
-    print(f"{'second':>6} {'slowed':>7} {'until ms':>9} {'meeting ns':>11}")
+    print(f"{'second':>6} {'slowdown':>8} {'until ms':>9} {'barrier ns':>11}")
     for second in range(seconds):
         time.sleep(1.0)
         began = time.perf_counter()
         with processors.awake() as at_speed:
             waited = time.perf_counter() - began
-            slowed = processors.first_look
-        meeting = barrier_latency() or 0.0
+            slowdown = processors.first_look
+        barrier = barrier_latency() or 0.0
         until = f"{1e3 * waited:.1f}" if at_speed else f"> {1e3 * waited:.0f}"
-        print(f"{second:6} {slowed:7.2f} {until:>9} {1e9 * meeting:11.0f}", flush=True)
+        print(f"{second:6} {slowdown:8.2f} {until:>9} {1e9 * barrier:11.0f}", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main()

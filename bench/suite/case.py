@@ -25,20 +25,20 @@ from competitors import Competitor
 
 from fastmlp.benchmarks.machine import memory
 
-AT_A_TIME = 6  # competitors of a case that are in memory
-ONE_THREAD_BELOW = 5e5  # FLOP between two meetings of the threads: nobody gains from a second one (choose_threads.py)
-ONE_NEVER_FROM = 1e8  # nobody is faster with one than with all
-FEW_CPUS = 4  # up to which all processors or one are all there is to try
+COMPETITORS_IN_MEMORY = 6  # of one case, at the same time
+ONE_THREAD_BELOW = 5e5  # FLOP between two barriers: no competitor gains from a second thread (choose_threads.py)
+ALL_THREADS_FROM = 1e8  # FLOP between two barriers: no competitor is faster with one thread than with all
+FEW_CPUS = 4  # up to so many, one thread and all threads are the only settings worth trying
 
 
 class Wrong(Exception):
-    """Another result than the reference's."""
+    """A competitor's result differs from the reference's."""
 
 
 class CaseEntry(NamedTuple):
-    """One row of the table of cases: all that is known before its data are loaded.
+    """One row of the table of cases: what is known before the data are loaded.
 
-    largest : a point of a curve that takes too long for a full run: --largest measures those and nothing else
+    largest : a point of a scaling curve that takes too long for a full run; --largest measures these points only
     """
 
     name: str
@@ -50,7 +50,9 @@ class CaseEntry(NamedTuple):
 
 
 def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:
-    """The numbers of threads that can be best for somebody.
+    """The numbers of threads with which some competitor may be fastest.
+
+    flop : floating-point operations between two barriers
 
     >>> thread_settings(1e5, 64), thread_settings(1e7, 2), thread_settings(1e7, 64), thread_settings(1e9, 64)
     ((1,), (1, 2), (1, 16, 64), (16, 64))
@@ -58,17 +60,17 @@ def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:
     if flop < ONE_THREAD_BELOW:
         return (1,)
     settings = {1, cpus} if cpus <= FEW_CPUS else {1, cpus // 4, cpus}
-    return tuple(sorted(settings if flop < ONE_NEVER_FROM or cpus == 1 else settings - {1}))
+    return tuple(sorted(settings if flop < ALL_THREADS_FROM or cpus == 1 else settings - {1}))
 
 
 def fits(numbers: float) -> bool:
-    """Whether competitors that keep so many numbers each have room in this machine's memory, half of it, together."""
-    return AT_A_TIME * 4 * numbers <= memory() / 2
+    """Whether half of this machine's memory holds all competitors of a case, each with so many float32 numbers."""
+    return COMPETITORS_IN_MEMORY * 4 * numbers <= memory() / 2
 
 
 def at_most(values: dict[str, float], tolerances: dict[str, float]) -> dict[str, float]:
     """The values; raises Wrong if one is above its tolerance or no number."""
-    if any(not values[name] <= most for name, most in tolerances.items()):
-        found = ", ".join(f"{name} off by {values[name]:.2g} (at most {most:g})" for name, most in tolerances.items())
-        raise Wrong(found)
+    if any(not values[name] <= tolerance for name, tolerance in tolerances.items()):
+        errors = (f"{name} off by {values[name]:.2g} (at most {limit:g})" for name, limit in tolerances.items())
+        raise Wrong(", ".join(errors))
     return values

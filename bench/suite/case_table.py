@@ -27,7 +27,7 @@ def build(name: str, quick: bool = False) -> Any:
 def main() -> None:
     for entry in ENTRIES:
         case = entry.build()
-        costs = ", ".join(f"{value:.4g} {what}" for what, value in case.costs().items())
+        costs = ", ".join(f"{value:.4g} {quantity}" for quantity, value in case.costs().items())
         print(f"{entry.group:11} {case.name:22} {case.title}; per {case.unit}: {costs or '-'}; data: {case.source}")
 
 

@@ -22,15 +22,15 @@ CLEARED = (
 
 def clear() -> list[str]:
     """Remove the variables above, for processes that start from now on; returns those that were set."""
-    found = [name for name in CLEARED if name in os.environ]
-    for name in found:
+    was_set = [name for name in CLEARED if name in os.environ]
+    for name in was_set:
         del os.environ[name]
-    return found
+    return was_set
 
 
 def start_clean() -> None:
     """Execute this script again without the variables above, if any is set: libraries read them when they load."""
     if any(name in os.environ for name in CLEARED):
-        kept = {name: value for name, value in os.environ.items() if name not in CLEARED}
+        environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
         sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept)
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

@@ -1,8 +1,8 @@
 """Time to compile fastmlp's kernels from an empty object cache.
 
-Cases share kernels, and some take ten seconds and more: each is compiled once in a run, by a process whose cache is a
-folder that was empty when the run began, and a case's seconds are the sum over the kernels that it loads and what
-setting up the compiler takes.
+Cases share kernels, and some kernels compile for ten seconds and more. So each kernel is compiled once in a run, by a
+process whose cache is a folder that was empty when the run began. The time of a case is the sum over the kernels that
+it loads, and the time of setting up the compiler.
 """
 
 from __future__ import annotations
@@ -14,36 +14,39 @@ from tempfile import TemporaryDirectory
 SET_UP = "the compiler itself"
 
 
-def note_kernels(seconds: dict[str, float]) -> None:
-    """From now on: name of each kernel that this process loads -> what compiling it took, 0 if it was on disk."""
+def record_kernels(seconds: dict[str, float]) -> None:
+    """Record the kernels that this process loads from now on.
+
+    seconds : written; name of a kernel -> seconds of compiling, 0 if it was on disk
+    """
     from fastmlp.kernels.jit import object_cache
 
-    read, write, asked = object_cache.read, object_cache.write, {}
+    read, write, started = object_cache.read, object_cache.write, {}
 
-    def noting_read(name):
-        seconds[name], asked[name] = 0.0, time.perf_counter()
+    def recording_read(name):
+        seconds[name], started[name] = 0.0, time.perf_counter()
         return read(name)
 
-    def noting_write(name, code):
-        seconds[name] = time.perf_counter() - asked[name]
+    def recording_write(name, code):
+        seconds[name] = time.perf_counter() - started[name]
         write(name, code)
 
-    object_cache.read, object_cache.write = noting_read, noting_write
+    object_cache.read, object_cache.write = recording_read, recording_write
 
 
 def set_up() -> float:
-    """Compile next to nothing, for which Numba is imported and learns of all types; returns the seconds."""
-    started = time.perf_counter()
+    """Seconds of setting up the compiler: compiles next to nothing, which imports Numba and registers all types."""
+    began = time.perf_counter()
     from numba import types
 
     from fastmlp.kernels.jit.compiler import machine_code_of_c
 
     machine_code_of_c(lambda x: x, types.int64, (types.int64,))
-    return time.perf_counter() - started
+    return time.perf_counter() - began
 
 
 class Compiled:
-    """What is known of a run's kernels, and the folder of those that have been compiled."""
+    """Compile times of the kernels of a run, and the folder in which they are compiled."""
 
     def __init__(self) -> None:
         self._folder: TemporaryDirectory | None = None
@@ -56,10 +59,10 @@ class Compiled:
         return self._folder.name
 
     def add(self, seconds: dict[str, float]) -> None:
-        """Of a process with that folder; what it found there says nothing."""
+        """Add the times of a process that used the folder, but those of kernels that it found there."""
         self._seconds.update({name: value for name, value in seconds.items() if value})
 
-    def knows(self, names: Iterable[str]) -> bool:
+    def has_all(self, names: Iterable[str]) -> bool:
         return self._seconds.keys() >= {SET_UP, *names}
 
     def total(self, names: Iterable[str]) -> float:

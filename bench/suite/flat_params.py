@@ -23,8 +23,8 @@ def flatten(arrays) -> np.ndarray:
 
 def offsets(layer_sizes: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
     """(W, b, fan_in, fan_out) per layer: where they start in a net's parameters."""
-    found, end = [], 0
+    starts, end = [], 0
     for i, j in pairwise(layer_sizes):
-        found.append((end, end + i * j, i, j))
+        starts.append((end, end + i * j, i, j))
         end += (i + 1) * j
-    return found
+    return starts

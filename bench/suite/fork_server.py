@@ -26,33 +26,32 @@ def may_fork(device: str) -> bool:
 
 
 def fork_server_main(connection, competitor: Competitor, forks: bool) -> None:
-    """Answer each (connection of the new process, *arguments of `serve`) with its process number."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # after Ctrl-C the parent closes the connection, which ends this process
+    """Start a worker for each request (connection of the worker, *arguments of `serve`), and send its number."""
+    # After Ctrl-C the parent closes the connection, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if forks:
-        with suppress(Exception):  # what breaks here will say so in a competitor's process
+        with suppress(Exception):  # the worker fails in the same way, and reports it
             load(competitor)
     connection.send("ready")
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with suppress(EOFError):
-        while (order := connection.recv()) is not None:
-            multiprocessing.active_children()  # takes leave of those that have ended
-            process = context.Process(target=serve, args=order, daemon=True)
+        while (request := connection.recv()) is not None:
+            multiprocessing.active_children()  # reaps workers that have ended
+            process = context.Process(target=serve, args=request, daemon=True)
             process.start()
-            order[0].close()
+            request[0].close()
             connection.send(process.pid)
 
 
 @contextmanager
 def variables(values: dict[str, str]):
     """Environment variables that a process started inside inherits."""
-    before = {name: os.environ.get(name) for name in values}
+    previous = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:
@@ -70,29 +69,29 @@ class ForkServer:
     def __init__(self, competitor: Competitor, device: str, folder: str):
         environment = {"TORCHINDUCTOR_CACHE_DIR": os.path.join(folder, "torch")}
         if device == "cpu":
-            environment["JAX_PLATFORMS"] = "cpu"  # where there is a card JAX would take it
+            environment["JAX_PLATFORMS"] = "cpu"  # by default JAX takes a GPU if there is one
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
+        self._connection, child_end = context.Pipe()
         with variables({**environment, **competitor.environment, "FASTMLP_BENCH_DEVICE": device}):
-            self._process = context.Process(target=fork_server_main, args=(theirs, competitor, may_fork(device)))
+            self._process = context.Process(target=fork_server_main, args=(child_end, competitor, may_fork(device)))
             self._process.start()
-        theirs.close()
+        child_end.close()
         self._is_ready = False
 
-    def start(self, competitor: Competitor, threads: int | None, most_cpus: int) -> Worker:
-        ours, theirs = multiprocessing.Pipe()
+    def start(self, competitor: Competitor, threads: int | None, max_cpus: int) -> Worker:
+        parent_end, child_end = multiprocessing.Pipe()
         try:
             self.wait()
-            self._connection.send((theirs, competitor, threads, most_cpus))
+            self._connection.send((child_end, competitor, threads, max_cpus))
             process = self._connection.recv()
         except (EOFError, OSError):
             raise Failed(f"importing {', '.join(competitor.imports) or competitor.module} ended the process") from None
         finally:
-            theirs.close()
-        return Worker(ours, process)
+            child_end.close()
+        return Worker(parent_end, process)
 
     def wait(self) -> None:
-        """Until it has imported what it is for."""
+        """Return when the server has imported its libraries."""
         if not self._is_ready:
             self._connection.recv()
             self._is_ready = True
@@ -106,7 +105,7 @@ class ForkServer:
 
 
 def fork_server_key(competitor: Competitor) -> tuple:
-    """Contestants with one key can have one fork server."""
+    """Competitors with the same key can share a fork server."""
     loads = (competitor.module, competitor.variant) if competitor.preloads else competitor.imports
     return loads, tuple(competitor.environment.items())
 
@@ -114,7 +113,7 @@ def fork_server_key(competitor: Competitor) -> tuple:
 class Pool:
     """The workers of a case, and the fork servers of all of them so far.
 
-    compiled : what has been found out about compiling this package's kernels
+    compiled : the times of compiling fastmlp's kernels that are known so far
     """
 
     def __init__(self, device: str):
@@ -123,14 +122,14 @@ class Pool:
         self._workers: list[Worker] = []
 
     def make_ready(self, competitors: Iterable[Competitor]) -> None:
-        """Import what these need, all at once and before anything is measured."""
+        """Import the competitors' libraries, at the same time and before anything is measured."""
         servers = [self._fork_server(competitor) for competitor in competitors]
         for server in servers:
-            with suppress(EOFError, OSError):  # what has ended will say so when it is asked to start something
+            with suppress(EOFError, OSError):  # a server that has ended reports it when it is asked for a worker
                 server.wait()
 
-    def start(self, competitor: Competitor, threads: int | None, most_cpus: int) -> Worker:
-        self._workers.append(self._fork_server(competitor).start(competitor, threads, most_cpus))
+    def start(self, competitor: Competitor, threads: int | None, max_cpus: int) -> Worker:
+        self._workers.append(self._fork_server(competitor).start(competitor, threads, max_cpus))
         return self._workers[-1]
 
     def _fork_server(self, competitor: Competitor) -> ForkServer:

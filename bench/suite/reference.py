@@ -32,7 +32,7 @@ def forward(case: TrainingCase, params, X):
 
 
 def loss(case: TrainingCase, params, X, y) -> float:
-    """y as a matrix."""
+    """The mean loss. y : (n_samples, n_outputs), one-hot for classes"""
     a = forward(case, np.asarray(params, np.float64), X.astype(np.float64))[-1]
     if case.loss == "squared_error":
         return float(np.mean((a - y) ** 2))
@@ -84,12 +84,12 @@ def train(case: TrainingCase, n_epochs: int, corrects_epsilon: bool = True) -> n
 
 
 def difference(case: TrainingCase, params, value, expected) -> dict[str, float]:
-    """{"parameters", "loss"}: how far a competitor ended from `expected`, as shares.
+    """{"parameters", "loss"}: relative errors of a competitor's result.
 
-    Parameters: the distance from the expected ones over the distance that those are from the start. It is not as small
-    as float32's precision: where rounding moves a logit across zero a relu switches, and Adam gives the weights whose
-    gradient hangs on that one sample a full step the other way (seen: 0.012). Adam without its corrections makes more
-    than 0.5.
+    Parameters: the distance between `params` and `expected`, divided by the distance between `expected` and the start.
+    It is larger than float32's precision: where rounding moves a logit across zero a ReLU switches, and Adam gives the
+    weights whose gradient depends on that one sample a full step in the other direction (seen: 0.012). Adam without its
+    corrections ends more than 0.5 off.
     """
     travelled = np.linalg.norm(expected - case.start)
     expected_loss = loss(case, expected, case.X, case.y_matrix)

@@ -26,12 +26,14 @@ from suite.fork_server import Pool
 from suite.thread_latency import barrier_latency
 from suite.worker import Failed, Worker
 
-LARGEST_ROUNDS, LARGEST_TOO_LONG = 2, 60.0  # of the curves' largest points: rounds, and seconds for FEWEST_RUNS runs
-STARTS = "start"  # the unit of cases whose every run is a new process: the run that is for calibrating is a round too
+# For the largest points of the curves: their rounds, and the seconds that FEWEST_RUNS runs may take.
+LARGEST_CASE_ROUNDS, LARGEST_CASE_TOO_LONG = 2, 60.0
+# The unit of cases whose every run is a new process. Such a run is slow, so the one for calibration is a round too.
+PROCESS_START = "start"
 
 
 def skip_reason(competitor: Competitor, rules: Rules) -> dict:
-    """What a competitor's row says that is not even started, else {}."""
+    """The status and reason in the row of a competitor that is not started at all; {} for one that is."""
     if competitor.missing:
         return {"status": "missing", "reason": competitor.missing}
     if competitor.left_out:
@@ -42,27 +44,28 @@ def skip_reason(competitor: Competitor, rules: Rules) -> dict:
 
 
 def calibrate_competitor(
-    entry: CaseEntry, case: Any, competitor: Competitor, rules: Rules, pool: Pool, known: dict[str, int | None]
+    entry: CaseEntry, case: Any, competitor: Competitor, rules: Rules, pool: Pool, best_threads: dict[str, int | None]
 ) -> tuple[Runner | None, dict]:
-    """The competitor with its better thread setting, if it can do the case, and its row.
+    """The competitor with its fastest number of threads, or None if it cannot do the case, and its row.
 
-    known : of each library the setting that suited its last form; one that compiles for long tries no other
+    best_threads : per library the number of threads that suited its last form; a form that compiles for long tries no
+        other number
     """
     row = new_row(competitor.name, competitor.kind)
-    if out := skip_reason(competitor, rules):
-        return None, row | out
+    if skipped := skip_reason(competitor, rules):
+        return None, row | skipped
     settings = case.thread_settings(cpus())
-    most = max(settings)
+    max_threads = max(settings)
     if rules.quick:
-        settings = (most,)
-    elif competitor.slow_start and competitor.family in known:
-        settings = (known[competitor.family],)
+        settings = (max_threads,)
+    elif competitor.slow_start and competitor.family in best_threads:
+        settings = (best_threads[competitor.family],)
     best: Runner | None = None
     in_table = entry.group != "scaling"  # points of pictures have no column for it
     measures_compiling = competitor.kind == "ours" and pool.device == "cpu" and in_table and not rules.quick
     for threads in [None] if competitor.chooses_threads else settings:
         try:
-            worker = pool.start(competitor, threads, most)
+            worker = pool.start(competitor, threads, max_threads)
             prepared = worker("prepare", entry.name, rules.quick)
             loaded = set(worker("kernels")) if measures_compiling else set()
             if not case.done_once and competitor.kind != "limit":
@@ -73,7 +76,7 @@ def calibrate_competitor(
                 case.done_once,
                 len(settings) > 1,
                 case.fewest_runs,
-                LARGEST_TOO_LONG if entry.largest else TOO_LONG,
+                LARGEST_CASE_TOO_LONG if entry.largest else TOO_LONG,
             )
             if case.done_once and competitor.kind != "limit":
                 row["verified"] = case.check(competitor, worker("answer"))
@@ -85,38 +88,38 @@ def calibrate_competitor(
         if best and per_unit >= row["tried"][str(row["threads"])]:
             continue
         row["threads"] = threads
-        if case.unit == STARTS:
+        if case.unit == PROCESS_START:
             row["seconds"] = [per_unit]
         best = Runner(worker, row, n_runs, repeats, seconds * repeats)
     if measures_compiling:
-        row |= cold_compile_seconds(entry, competitor, pool, loaded, most)
-    known[competitor.family] = row["threads"]
+        row |= cold_compile_seconds(entry, competitor, pool, loaded, max_threads)
+    best_threads[competitor.family] = row["threads"]
     return best, row
 
 
 def cold_compile_seconds(
-    entry: CaseEntry, competitor: Competitor, pool: Pool, names: set[str], most: int
+    entry: CaseEntry, competitor: Competitor, pool: Pool, names: set[str], max_cpus: int
 ) -> dict[str, float]:
-    """`compile_seconds` of the row of a competitor that has loaded these kernels; nothing, if there are none.
+    """`compile_seconds` for the row of a competitor that has loaded these kernels; {} if there are none.
 
-    A second one compiles, in the run's folder, those that none has compiled before.
+    Kernels that no case of this run has compiled before are compiled by a second worker, in the run's empty folder.
     """
     if not names:
         return {}
-    if not pool.compiled.knows(names):
-        with suppress(Unsupported, Failed):  # what is wrong with it is not the row's
-            other = pool.start(competitor, None, most)
-            other("prepare", entry.name, False, pool.compiled.folder)
-            pool.compiled.add(other("kernels"))
-    return {"compile_seconds": pool.compiled.total(names)} if pool.compiled.knows(names) else {}
+    if not pool.compiled.has_all(names):
+        with suppress(Unsupported, Failed):  # a failure here says nothing about the competitor
+            worker = pool.start(competitor, None, max_cpus)
+            worker("prepare", entry.name, False, pool.compiled.folder)
+            pool.compiled.add(worker("kernels"))
+    return {"compile_seconds": pool.compiled.total(names)} if pool.compiled.has_all(names) else {}
 
 
 def compile_ahead(competitors: Iterable[tuple[CaseEntry, Competitor]], rules: Rules, pool: Pool) -> None:
-    """Let these get ready once, all at the same time: what they compile takes all processors, and a case only one."""
+    """Prepare these competitors at the same time: compiling then uses all CPUs, where a case by itself uses one."""
 
     def get_ready(pair: tuple[CaseEntry, Worker]) -> None:
         entry, worker = pair
-        with suppress(Unsupported, Failed):  # what is wrong with it will be said when its case is run
+        with suppress(Unsupported, Failed):  # the case reports the same failure when it runs
             worker("prepare", entry.name, rules.quick)
 
     pairs = [
@@ -130,7 +133,7 @@ def compile_ahead(competitors: Iterable[tuple[CaseEntry, Competitor]], rules: Ru
 
 
 def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rules, reason: str) -> dict:
-    """The result of a case that broke as a whole, as one does whose data come with a library that is not installed."""
+    """The result of a case that failed as a whole, for example because its data come with a missing library."""
     failed = {"status": "failed", "reason": reason}
     rows = [
         new_row(competitor.name, competitor.kind) | (skip_reason(competitor, rules) or failed)
@@ -152,33 +155,33 @@ def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rule
 
 
 def run_case(
-    entry: CaseEntry, competitors: Sequence[Competitor], rules: Rules, pool: Pool, say: Callable[[str], None]
+    entry: CaseEntry, competitors: Sequence[Competitor], rules: Rules, pool: Pool, log: Callable[[str], None]
 ) -> dict:
     """The result of one case, as fastmlp.benchmarks.results describes it."""
     case = build(entry.name, rules.quick)
     if entry.largest:
-        rules = rules._replace(rounds=min(rules.rounds, LARGEST_ROUNDS))
-    busy, meetings = [others_busy()], [barrier_latency()]
-    rows, runners, known, slow_starts = [], [], {}, 0
+        rules = rules._replace(rounds=min(rules.rounds, LARGEST_CASE_ROUNDS))
+    busy_shares, barrier_seconds = [others_busy()], [barrier_latency()]
+    rows, runners, best_threads, slow_starts = [], [], {}, 0
     pool.make_ready(competitor for competitor in competitors if not skip_reason(competitor, rules))
     try:
         for competitor in competitors:
-            say(competitor.name)
-            runner, row = calibrate_competitor(entry, case, competitor, rules, pool, known)
+            log(competitor.name)
+            runner, row = calibrate_competitor(entry, case, competitor, rules, pool, best_threads)
             rows.append(row)
             runners += [runner] if runner else []
         if runners:
             n_rounds = affordable_rounds(rules, sum(runner.seconds + PAUSE for runner in runners))
-            say(f"{n_rounds} round{'s' if n_rounds > 1 else ''}")
-            slow_starts = time_rounds(runners, n_rounds - (case.unit == STARTS), case.n_units)
+            log(f"{n_rounds} round{'s' if n_rounds > 1 else ''}")
+            slow_starts = time_rounds(runners, n_rounds - (case.unit == PROCESS_START), case.n_units)
         for runner in runners:
             runner.row.update(runner.worker("facts"))
             runner.row.update(n_runs=runner.n_runs, repeats=runner.repeats)
     finally:
         pool.end_workers()
     come_to_rest()
-    busy.append(others_busy())
-    meetings.append(barrier_latency())
+    busy_shares.append(others_busy())
+    barrier_seconds.append(barrier_latency())
     return {
         "name": entry.name,
         "group": entry.group,
@@ -187,8 +190,8 @@ def run_case(
         "unit": case.unit,
         "costs": case.costs(),
         "curve": case.curve,
-        "others_busy": statistics.mean(busy),
+        "others_busy": statistics.mean(busy_shares),
         "slow_starts": slow_starts,
-        "meetings": [seconds for seconds in meetings if seconds],
+        "meetings": [seconds for seconds in barrier_seconds if seconds],
         "rows": rows,
     }

@@ -19,25 +19,25 @@ from suite.case_table import CASES, ENTRIES
 from suite.fork_server import Pool
 from suite.runner import compile_ahead, failed_case, run_case
 
-HOW = (
+METHOD = (
     "Every competitor runs in a process of its own, which begins with its libraries imported: imports are neither in "
     "its compile time nor in any duration, and pages of a library that only its import touched are not in its memory. "
-    "It is first compared with float64 NumPy from the same start; one that computes something else is not timed. "
-    "Durations are medians over rounds in which all competitors of a case take turns, each when the one before has "
-    "come to rest and the processors are at full speed, which virtual ones may not be for a tenth of a second after "
-    "they have slept; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. "
-    "Each competitor runs with one and with all threads where both make sense, and the better one counts; forms that "
-    "compile for long take the setting that suited their library's last form. Compiling is what a competitor needs "
-    "before its first run. fastmlp finds on the disk what an earlier case or run has compiled: of its two figures the "
-    "first is what compiling these kernels takes where none is there, each of them measured once in a run, the second "
-    "what it needs when all are. PyTorch keeps what it compiles in a folder that is empty when a run begins. What is "
-    "only there for comparison and takes seconds has one round, a curve's largest points have two. XOR's rows of "
-    "fastmlp are those of an architecture that has been trained for a million steps, after which its program is "
-    "written out; the row of the first fits is before. Environment variables that set the threads or the kernels of a "
-    "library are removed for all."
+    "Its result is first compared with float64 NumPy from the same start; a competitor that computes something else is "
+    "not timed. Durations are medians over rounds in which all competitors of a case take turns. Each begins when the "
+    "one before is at rest and the CPUs are at full speed, which virtual CPUs may not be for a tenth of a second after "
+    "they have slept. The spread is the middle half of the rounds; ratios are medians of the ratios within a round. "
+    "Each competitor runs with one thread and with all threads where both make sense, and the faster setting counts; "
+    "forms that compile for long take the setting that suited their library's last form. Compile time is what a "
+    "competitor needs before its first run. fastmlp finds on disk what an earlier case or run has compiled. It has two "
+    "figures: the time of compiling its kernels when none is on disk, each kernel measured once in a run, and the time "
+    "when all are. PyTorch keeps what it compiles in a folder that is empty when a run begins. Rows that are there for "
+    "comparison only and take seconds have one round, the largest points of a curve have two. fastmlp's rows of XOR "
+    "are those of an architecture that has been trained for a million steps, after which its unrolled code is "
+    "compiled; the row of the first fits is the time before that. Environment variables that set the threads or the "
+    "kernels of a library are removed for all."
 )
-# What files must agree in to be one.
-SAME = {
+# --resume: what the saved results and this run must agree in.
+MUST_AGREE = {
     "options": lambda results: results["options"],
     "processors": lambda results: (results["machine"]["processor"], results["machine"]["cpus"]),
     "versions": lambda results: results["machine"]["versions"],
@@ -50,8 +50,8 @@ ORDER = {entry.name: number for number, entry in enumerate(ENTRIES)}
 GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
 
 
-# Asked in a process of its own: competitors' processes are copies of this one, where a GPU's driver must not be open.
-ASK = """
+# Run in a process of its own: workers are forked from this process, in which a GPU's driver must not be open.
+FIND_DEVICE = """
 import sys
 from fastmlp.devices import resolve
 try:
@@ -62,8 +62,9 @@ except RuntimeError as error:
 
 
 def _missing(device: str) -> str:
-    """Why a device cannot be had, or an empty string."""
-    return subprocess.run([sys.executable, "-c", ASK, device], stdout=subprocess.PIPE, text=True, check=True).stdout
+    """Why a device cannot be used, or an empty string."""
+    command = [sys.executable, "-c", FIND_DEVICE, device]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 class Session:
@@ -85,17 +86,17 @@ class Session:
         self.families = self._chosen("--peers", option.peers, FAMILIES)
         self.path = option.save or RESULTS / "latest.json"
         self.pool = Pool(self.device)
-        self.wanted: dict[str, list[str]] = {}  # case -> its competitors among the tests that run
-        self.measured: set[str] = set()  # cases of this run, not of the file that it goes on with
+        self.wanted: dict[str, list[str]] = {}  # case -> competitors whose tests run
+        self.measured: set[str] = set()  # cases of this run, without those of a resumed file
         self.results: dict | None = None
 
     @staticmethod
-    def _chosen(flag: str, text: str, known: list[str]) -> list[str]:
+    def _chosen(flag: str, text: str, choices: list[str]) -> list[str]:
         if text in ("all", "none"):
-            return known if text == "all" else []
+            return choices if text == "all" else []
         chosen = text.split(",")
-        if unknown := [name for name in chosen if name not in known]:
-            raise pytest.UsageError(f"{flag}: unknown {', '.join(unknown)}; there are all, none, {', '.join(known)}")
+        if unknown := [name for name in chosen if name not in choices]:
+            raise pytest.UsageError(f"{flag}: unknown {', '.join(unknown)}; there are all, none, {', '.join(choices)}")
         return chosen
 
     def entries(self):
@@ -106,12 +107,12 @@ class Session:
                 yield entry
 
     def competitors(self, entry):
-        """The competitors of a case that were asked for and can compute on this device."""
-        here = [competitor for competitor in entry.competitors if self.device in competitor.devices]
-        return [competitor for competitor in here if competitor.kind != "peer" or competitor.family in self.families]
+        """The competitors of a case that were chosen and can compute on this device."""
+        able = [competitor for competitor in entry.competitors if self.device in competitor.devices]
+        return [competitor for competitor in able if competitor.kind != "peer" or competitor.family in self.families]
 
     def start(self) -> None:
-        """The file's head: machine, options, missing competitors; with --resume what is already there."""
+        """Begin the results: machine and options; with --resume, the saved results."""
         cleared = clean_env.clear()
         fresh = {
             "schema": bench_results.SCHEMA,
@@ -120,70 +121,70 @@ class Session:
             "started": _now(),
             "finished": "",
             "missing": {},
-            "how": HOW,
+            "how": METHOD,
             "results": [],
         }
         self.results = fresh
         if self.config.option.resume and self.path.exists():
             try:
-                kept = bench_results.load(self.path)
+                saved = bench_results.load(self.path)
             except ValueError as error:
                 raise pytest.UsageError(f"--resume: {error}") from None
-            if different := [what for what, get in SAME.items() if get(kept) != get(fresh)]:
+            if different := [name for name, get in MUST_AGREE.items() if get(saved) != get(fresh)]:
                 raise pytest.UsageError(
                     f"--resume: {self.path} was measured with other {' and '.join(different)}; run without --resume to "
                     "replace it"
                 )
-            self.results = kept
+            self.results = saved
 
     def compile_ahead(self) -> None:
-        """A quick run would wait for one processor that compiles, for longer than it measures."""
+        """Compile fastmlp's kernels of all cases at once: one after another takes longer than a quick run measures."""
         chosen = [
             (CASES[case], competitor)
             for case, names in self.wanted.items()
             for competitor in CASES[case].competitors
             if competitor.kind == "ours" and competitor.name in names
         ]
-        self.say("\ncompiling what is not on the disk yet")
+        self.log("\ncompiling what is not on the disk yet")
         compile_ahead(chosen, self.rules, self.pool)
 
     def result(self, name: str) -> dict:
         """The result of a case, measured the first time it is asked for."""
-        found = next((result for result in self.results["results"] if result["name"] == name), None)
-        if found and name in self.measured:
-            return found
+        result = next((result for result in self.results["results"] if result["name"] == name), None)
+        if result and name in self.measured:
+            return result
         entry = CASES[name]
         missing = [competitor for competitor in entry.competitors if competitor.name in self.wanted[name]]
-        if found:
-            have = {row["name"] for row in found["rows"] if row["status"] not in ("missing", "failed", "wrong")}
+        if result:
+            have = {row["name"] for row in result["rows"] if row["status"] not in ("missing", "failed", "wrong")}
             missing = [competitor for competitor in missing if competitor.name not in have]
             if not missing:
-                return found
-            self.results["results"].remove(found)
+                return result
+            self.results["results"].remove(result)
             missing = [
                 competitor
                 for competitor in entry.competitors
                 if competitor.name in self.wanted[name] or competitor.name in have
             ]
         self.measured.add(name)
-        self.say(f"\n[{len(self.measured)}/{len(self.wanted)}] {entry.group}/{name}:")
+        self.log(f"\n[{len(self.measured)}/{len(self.wanted)}] {entry.group}/{name}:")
         started = time.monotonic()
         try:
-            found = run_case(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
-        except Exception as error:  # tests of its other competitors must not start it again
-            found = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
-        self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
-        self.results["results"].append(found)
+            result = run_case(entry, missing, self.rules, self.pool, lambda text: self.log(f" {text},"))
+        except Exception as error:  # the tests of other competitors must not run the case again
+            result = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
+        self.log(f"\n    {bench_tables.one_line(result)} ({time.monotonic() - started:.0f} s)\n")
+        self.results["results"].append(result)
         self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed
         self.results["missing"] = bench_results.missing(self.results["results"])
         self.save()
-        return found
+        return result
 
     def save(self) -> None:
         self.results["finished"] = _now()
         bench_results.save(self.results, self.path)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """On the terminal, past pytest's capturing."""
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         capture = self.config.pluginmanager.get_plugin("capturemanager")

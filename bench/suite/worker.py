@@ -1,6 +1,6 @@
 """Worker: a process of its own for one competitor, with its own threads, environment and memory.
 
-It is driven through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
+The runner drives it through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ import time
 import traceback
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
-from competitors import Competitor, Unsupported, check_card
+from competitors import Competitor, Unsupported, check_gpu
 
-from suite.compile_time import SET_UP, note_kernels, set_up
+from suite.compile_time import SET_UP, record_kernels, set_up
 
-NAMES_OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
-PATIENCE = 600  # seconds for one command; a compiler may need minutes
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
+COMMAND_TIMEOUT = 600  # seconds; a compiler may need minutes
 
 
 class Failed(Exception):
-    """A competitor could not do what it was asked; the message is its last line of error."""
+    """A competitor's command failed; the message is the last line of its error."""
 
 
 def blas_in_use(module) -> str:
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    found = {f"{p['internal_api']} {p['version']} {p.get('architecture')}" for p in pools}
-    return module.products() if hasattr(module, "products") else "; ".join(sorted(found))
+    libraries = {f"{p['internal_api']} {p['version']} {p.get('architecture')}" for p in pools}
+    return module.products() if hasattr(module, "products") else "; ".join(sorted(libraries))
 
 
 def peak_memory() -> int:
@@ -42,7 +43,7 @@ def peak_memory() -> int:
 
 
 def load(competitor: Competitor) -> None:
-    """What a competitor's process does before it knows its case."""
+    """Import what the competitor needs: all that its process does before it knows its case."""
     for name in ("suite.case_table", *competitor.imports):
         import_module(name)
     if competitor.preloads:
@@ -50,96 +51,119 @@ def load(competitor: Competitor) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Of this process and those that it starts. PyTorch's are set by its competitors."""
+    """Limit the threads of this process and of those that it starts. PyTorch's are set by its competitors."""
     from threadpoolctl import threadpool_limits
 
-    os.environ.update(dict.fromkeys(NAMES_OF_THREADS, str(threads)))  # JAX reads them when it starts to compute
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))  # JAX reads them when it starts to compute
     threadpool_limits(threads)
 
 
-def serve(connection, competitor: Competitor, threads: int | None, most_cpus: int) -> None:
-    """Answer commands (name, *arguments) with ("ok", result), ("unsupported", why) or ("failed", why)."""
-    if threads is None and hasattr(os, "sched_setaffinity"):  # it decides by itself how many of these to use
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:most_cpus])
-    implementation = case = None
-    compiled: dict[str, float] = {}
+class Service:
+    """What a worker process does for its competitor: each public method is a command of `Worker`."""
 
-    def prepare(name, quick, cache=""):
-        """cache : a folder in which this package finds no kernels but those compiled in this run"""
-        nonlocal implementation, case
+    def __init__(self, competitor: Competitor, threads: int | None):
+        self._competitor, self._threads = competitor, threads
+        self._case = self._implementation = None
+        self._compile_seconds: dict[str, float] = {}
+
+    def prepare(self, name, quick, cache=""):
+        """Seconds of building and compiling the competitor for a case.
+
+        cache : a folder in which fastmlp finds no kernels but those compiled in this run
+        """
         from suite.case_table import build
 
-        load(competitor)
+        load(self._competitor)
         if cache:
             os.environ["NUMBA_CACHE_DIR"] = cache
-            compiled[SET_UP] = set_up()
-        if competitor.kind == "ours":
-            note_kernels(compiled)
-        if threads:
-            limit_threads(threads)
-        check_card(competitor)
-        case = build(name, quick)
-        implementation = import_module(competitor.module).Implementation(competitor.variant)
-        return implementation.prepare(case, threads)
+            self._compile_seconds[SET_UP] = set_up()
+        if self._competitor.kind == "ours":
+            record_kernels(self._compile_seconds)
+        if self._threads:
+            limit_threads(self._threads)
+        check_gpu(self._competitor)
+        self._case = build(name, quick)
+        self._implementation = self._new_implementation()
+        return self._implementation.prepare(self._case, self._threads)
 
-    def kernels():
-        """Of this package that were loaded: name -> what compiling took, 0 for those on disk."""
-        return compiled
+    def kernels(self):
+        """The kernels of fastmlp that were loaded: name -> seconds of compiling, 0 if it was on disk."""
+        return self._compile_seconds
 
-    def verify():
+    def verify(self):
         """The answer after a few runs; where they are of less than the whole case, of a second competitor."""
-        part, trial = case.verification, implementation
-        if part is not case:
-            trial = import_module(competitor.module).Implementation(competitor.variant)
-            trial.prepare(part, threads)
+        part, trial = self._case.verification, self._implementation
+        if part is not self._case:
+            trial = self._new_implementation()
+            trial.prepare(part, self._threads)
         trial.reset()
-        trial.run(case.verify_runs)
+        trial.run(self._case.verify_runs)
         answer = trial.answer(part)
         del trial
         reset_peak_memory()
         return answer
 
-    def answer():
-        """The answer after what `measure` did last, for cases that are done once."""
-        return implementation.answer(case)
+    def answer(self):
+        """The answer after the last `measure`, for cases that are done once."""
+        return self._implementation.answer(self._case)
 
-    def measure(n_runs, repeats):
+    def measure(self, n_runs, repeats):
         """Seconds of n_runs runs, the mean of `repeats` jobs one after the other."""
+        implementation = self._implementation
         implementation.reset()
         started = time.perf_counter()
         for _ in range(repeats):
             implementation.run(n_runs)
         return (time.perf_counter() - started) / repeats
 
-    def facts():
+    def facts(self):
+        """The library of its matrix products, its peak of memory, and what else it reports."""
+        implementation = self._implementation
         peak = implementation.peak_memory() if hasattr(implementation, "peak_memory") else peak_memory()
         notes = implementation.notes() if hasattr(implementation, "notes") else {}
-        return {"products": blas_in_use(import_module(competitor.module)), "peak_memory": peak, "notes": notes}
+        products = blas_in_use(import_module(self._competitor.module))
+        return {"products": products, "peak_memory": peak, "notes": notes}
 
-    commands = {f.__name__: f for f in (prepare, kernels, verify, answer, measure, facts)}
+    def _new_implementation(self):
+        return import_module(self._competitor.module).Implementation(self._competitor.variant)
+
+
+COMMANDS = ("prepare", "kernels", "verify", "answer", "measure", "facts")
+
+
+def serve(connection, competitor: Competitor, threads: int | None, max_cpus: int) -> None:
+    """Answer commands (name, *arguments) with ("ok", result), ("unsupported", reason) or ("failed", reason)."""
+    if threads is None and hasattr(os, "sched_setaffinity"):  # it decides by itself how many of these to use
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:max_cpus])
+    service = Service(competitor, threads)
+    commands = {name: getattr(service, name) for name in COMMANDS}
     while (command := connection.recv()) is not None:
-        try:
-            connection.send(("ok", commands[command[0]](*command[1:])))
-        except Unsupported as reason:
-            connection.send(("unsupported", str(reason)))
-        except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{os.path.basename(last.filename)}:{last.lineno}"
-            connection.send(("failed", f"{type(error).__name__}: {str(error)[:300]} ({place})"))
-    implementation = None  # its temporary folders too
+        connection.send(reply(commands, *command))
+    del commands, service  # its temporary folders too
     os._exit(0)  # some libraries take a second to tidy up
 
 
+def reply(commands, name, *arguments) -> tuple[str, Any]:
+    try:
+        return "ok", commands[name](*arguments)
+    except Unsupported as error:
+        return "unsupported", str(error)
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{os.path.basename(last.filename)}:{last.lineno}"
+        return "failed", f"{type(error).__name__}: {str(error)[:300]} ({place})"
+
+
 def reset_peak_memory() -> None:
-    """Start to count anew, where the system can (Linux)."""
+    """Start the count of peak memory anew, where the system can (Linux)."""
     with suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
 
 
 class Worker:
-    """What drives the process that serves at the other end: `worker("measure", 10, 1)`.
+    """The runner's handle of a worker process: `worker("measure", 10, 1)` sends a command and returns its result.
 
-    process : its number
+    process : the process's number
     """
 
     def __init__(self, connection, process: int):
@@ -150,9 +174,9 @@ class Worker:
             self._connection.send(command)
         except OSError:
             raise Failed(f"the process had ended before {command[0]!r}") from None
-        if not self._connection.poll(PATIENCE):
+        if not self._connection.poll(COMMAND_TIMEOUT):
             self._kill()
-            raise Failed(f"no answer to {command[0]!r} in {PATIENCE} s")
+            raise Failed(f"no answer to {command[0]!r} in {COMMAND_TIMEOUT} s")
         try:
             status, result = self._connection.recv()
         except (EOFError, OSError):
@@ -168,7 +192,7 @@ class Worker:
             os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def close(self) -> None:
-        """Returns when the process has ended, or let go of the connection at least."""
+        """End the process; returns when it has ended, or has closed the connection at least."""
         with suppress(OSError, EOFError):
             self._connection.send(None)
             if self._connection.poll(10):

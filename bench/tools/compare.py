@@ -3,8 +3,8 @@
     python bench/tools/compare.py BASE.json NEW.json [--least 0.05] [--all]
 
 BASE and NEW are files of `pytest bench --save`, measured on one machine. A median has moved if it changed by more than
---least and by more than three standard errors of both medians together. What moves all other competitors and the limits
-of a case alike is the machine, not the change: the median of their changes is taken out first (and printed).
+--least and by more than three standard errors of both medians together. What changes all other competitors and the
+limits of a case alike is the machine: the median of their changes is divided out first, and printed.
 
 Exit status: 0 if nothing of fastmlp became slower, 1 if something did, 2 if the files cannot be compared. --all lists
 competitors that are not fastmlp, and what did not move, too.
@@ -26,20 +26,20 @@ from fastmlp.benchmarks import results as bench_results  # noqa: E402
 from fastmlp.benchmarks.tables import duration, label  # noqa: E402
 
 ERRORS = 3.0  # standard errors
-LEAST = 0.05
-OWN = ("ours", "part")
+SMALLEST_CHANGE = 0.05
+FASTMLP_KINDS = ("ours", "part")
 
 
 class Change(NamedTuple):
-    """One competitor of one case: how its median changed, as shares of the old one."""
+    """How the median of one competitor changed in one case; changes are relative to the old median."""
 
     title: str
     name: str
-    is_own: bool
+    is_fastmlp: bool
     base: float
     new: float
-    machine: float  # how much the machine became slower
-    change: float  # with that taken out
+    machine: float  # how much slower the machine became
+    change: float  # without the machine's part
     noise: float  # ERRORS standard errors
 
     def moved(self, least: float) -> bool:
@@ -47,79 +47,89 @@ class Change(NamedTuple):
 
 
 def machine_drift(base: dict, new: dict) -> float:
-    """By what share the competitors of others became slower, in the middle; 0 where there are none."""
+    """The median relative change of competitors that are not fastmlp; 0 if there are none."""
     changes = [
         bench_results.median(row) / bench_results.median(before) - 1
         for before, row in pairs(base, new)
-        if row["kind"] not in OWN
+        if row["kind"] not in FASTMLP_KINDS
     ]
     return statistics.median(changes) if changes else 0.0
 
 
 def pairs(base: dict, new: dict) -> list[tuple[dict, dict]]:
-    """(old, new) rows of the competitors with figures in both."""
+    """(old, new) rows of the competitors that were timed in both."""
     old = {row["name"]: row for row in bench_results.timed(base)}
     return [(old[row["name"]], row) for row in bench_results.timed(new) if row["name"] in old]
 
 
 def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
-    """All competitors of all cases that both have, worst change first."""
+    """Changes of all competitors in the cases that both files have, the worst change first."""
     old = {result["name"]: result for result in base["results"]}
-    found = []
+    changes = []
     for result in new["results"]:
         if result["name"] not in old:
             continue
         before = old[result["name"]]
         drift = machine_drift(before, result)
-        for a, b in pairs(before, result):
-            x, y, is_own = bench_results.median(a), bench_results.median(b), b["kind"] in OWN
-            taken_out = drift if is_own else 0.0
-            change = y / x / (1 + taken_out) - 1
-            noise = ERRORS * math.hypot(bench_results.noise(a["seconds"]), bench_results.noise(b["seconds"]))
-            found.append(Change(result["title"], b["name"], is_own, x, y, taken_out, change, noise))
-    return sorted(found, key=lambda change: -change.change)
+        for base_row, new_row in pairs(before, result):
+            base_median, new_median, is_fastmlp = (
+                bench_results.median(base_row),
+                bench_results.median(new_row),
+                new_row["kind"] in FASTMLP_KINDS,
+            )
+            machine_change = drift if is_fastmlp else 0.0
+            change = new_median / base_median / (1 + machine_change) - 1
+            noise = ERRORS * math.hypot(
+                bench_results.noise(base_row["seconds"]), bench_results.noise(new_row["seconds"])
+            )
+            changes.append(
+                Change(
+                    result["title"], new_row["name"], is_fastmlp, base_median, new_median, machine_change, change, noise
+                )
+            )
+    return sorted(changes, key=lambda change: -change.change)
 
 
 def lost(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Our figures that the new file should have, cases that both have being compared, and has not."""
+    """Figures of fastmlp that are missing in the new file, in cases that both files have, as sentences."""
     old = {result["name"]: result for result in base["results"]}
-    found = []
+    messages = []
     for result in new["results"]:
         names = {row["name"] for row in bench_results.timed(result)}
         for row in bench_results.timed(old[result["name"]]) if result["name"] in old else ():
-            if row["kind"] in OWN and row["name"] not in names:
-                now = next((r for r in result["rows"] if r["name"] == row["name"]), None)
-                why = f"{now['status']}, {now['reason']}" if now else "not there"
-                found.append(f"{result['title']}: {label(row['name'])} has no figure any more: {why}")
-    return found
+            if row["kind"] in FASTMLP_KINDS and row["name"] not in names:
+                row_now = next((r for r in result["rows"] if r["name"] == row["name"]), None)
+                reason = f"{row_now['status']}, {row_now['reason']}" if row_now else "not there"
+                messages.append(f"{result['title']}: {label(row['name'])} has no figure any more: {reason}")
+    return messages
 
 
 def differences(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What makes the two files hard to compare, as sentences."""
+    """Differences in the machines and options of the two files, which make them hard to compare."""
     keys = ("processor", "cpus")
-    found = [
+    messages = [
         f"{key}: {base['machine'][key]} and {new['machine'][key]}"
         for key in keys
         if base["machine"][key] != new["machine"][key]
     ]
-    old, now = base["machine"]["versions"], new["machine"]["versions"]
-    found += [
-        f"{name} {old[name]} and {now[name]}"
-        for name in old
-        if name != "fastmlp" and now.get(name, old[name]) != old[name]
+    base_versions, new_versions = base["machine"]["versions"], new["machine"]["versions"]
+    messages += [
+        f"{name} {base_versions[name]} and {new_versions[name]}"
+        for name in base_versions
+        if name != "fastmlp" and new_versions.get(name, base_versions[name]) != base_versions[name]
     ]
     if base["options"]["device"] != new["options"]["device"]:
-        found.append("different devices")
+        messages.append("different devices")
     if base["options"]["quick"] != new["options"]["quick"]:
-        found.append("one of them is a quick run")
-    return found
+        messages.append("one of them is a quick run")
+    return messages
 
 
 def line(change: Change) -> str:
-    share = f"{change.change:+.1%}"
+    percent = f"{change.change:+.1%}"
     machine = f", the machine {change.machine:+.1%} taken out" if abs(change.machine) >= 0.005 else ""
     return (
-        f"{share:>8}  (noise {change.noise:.1%}{machine})  {change.title}: {label(change.name)}, "
+        f"{percent:>8}  (noise {change.noise:.1%}{machine})  {change.title}: {label(change.name)}, "
         f"{duration(change.base)} -> {duration(change.new)}"
     )
 
@@ -128,8 +138,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=Path)
     parser.add_argument("new", type=Path)
-    parser.add_argument("--least", type=float, default=LEAST, help="smallest change that counts, as a share")
-    parser.add_argument("--all", action="store_true", help="list everything")
+    parser.add_argument("--least", type=float, default=SMALLEST_CHANGE, help="smallest relative change that counts")
+    parser.add_argument("--all", action="store_true", help="list all competitors, and changes within the noise")
     options = parser.parse_args()
     try:
         base, new = bench_results.load(options.base), bench_results.load(options.new)
@@ -144,11 +154,11 @@ def main() -> int:
     if not changes and not gone:
         print("compare.py: the files have no case with figures in common", file=sys.stderr)
         return 2
-    shown = [change for change in changes if options.all or (change.is_own and change.moved(options.least))]
+    shown = [change for change in changes if options.all or (change.is_fastmlp and change.moved(options.least))]
     print("\n".join(map(line, shown)) or "Nothing of fastmlp moved.")
-    slower = [change for change in changes if change.is_own and change.change > 0 and change.moved(options.least)]
-    own = sum(change.is_own for change in changes)
-    print(f"{own} figures of fastmlp compared, {len(slower)} slower by more than the noise")
+    slower = [change for change in changes if change.is_fastmlp and change.change > 0 and change.moved(options.least)]
+    n_figures = sum(change.is_fastmlp for change in changes)
+    print(f"{n_figures} figures of fastmlp compared, {len(slower)} slower by more than the noise")
     return 1 if slower or gone else 0
 
 

@@ -1,12 +1,12 @@
-"""Instructions per epoch of two kernels, counted by valgrind: independent of how busy the machine is.
+"""Instructions per epoch of two kernels, counted by valgrind; the counts do not depend on how busy the machine is.
 
     python bench/tools/instructions.py [--json COUNTS.json] [--base COUNTS.json]
 
-Kernels: `one_net`, one 2-2-2-1 net on XOR, and `lanes`, 64 nets of 2-2-1 on XOR whose unrolled code is made for
-the architecture. Each is trained twice, for EPOCHS and for twice as many, in a process of its own under callgrind; the
-difference of the two counts, divided by the epochs, is free of everything that happens once. Valgrind has no AVX-512,
-so the kernels are compiled for AVX2 into a cache of their own before it starts. Takes some minutes: a process under
-callgrind is some fifty times slower.
+Kernels: `one_net` trains a 2-2-2-1 net on XOR, `lanes` 64 nets of 2-2-1 on XOR, both with unrolled code. Each is
+trained twice, for EPOCHS and for twice as many, in a process of its own under callgrind; the difference of the two
+counts, divided by the epochs, contains nothing that happens once. Valgrind has no AVX-512, so the kernels are compiled
+for AVX2 before, into a cache of their own. Takes some minutes, since a process under callgrind is some fifty times
+slower.
 
 --json saves the counts; --base compares with saved ones and exits with 1 where a count grew by more than 0.5 %.
 """
@@ -24,11 +24,11 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-# Of the runs, and of one before them that fills the cache: the program of a net is written out after a million steps,
-# and loaded after 50,000 (kernels/cpu/unrolled/single_net_lookup.py).
+# Epochs of the counted runs, and of a run before them that fills the cache: unrolled code of a single net is compiled
+# after a million steps, and loaded after 50,000 (kernels/cpu/unrolled/single_net_lookup.py).
 EPOCHS = {"one_net": 100_000, "lanes": 2_000}
 WARM = {"one_net": 3_000_000, "lanes": 2}
-MOST = 0.005  # growth that counts; the count itself repeats to 0.1 %
+GROWTH_LIMIT = 0.005  # growth that counts; the count itself repeats to 0.1 %
 PROGRAMS = {
     "one_net": """
 net = fastmlp.MLP((2, 2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0, device="cpu")
@@ -46,7 +46,7 @@ from llvmlite import binding
 features = binding.get_host_cpu_features()
 for name in features:
     features[name] = name in {FEATURES}
-# Kernels choose their vectors by these, and are found again by them; valgrind's processor is none that exists.
+# Kernels choose their vectors by these features, and the cache depends on them; valgrind's CPU is none that exists.
 binding.get_host_cpu_features, binding.get_host_cpu_name = lambda: features, lambda: "{CPU}"
 import numpy as np, fastmlp
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
@@ -72,7 +72,7 @@ def environment(cache: str) -> dict[str, str]:
 
 
 def count(kernel: str, epochs: int, cache: str) -> int:
-    """Instructions of a whole process."""
+    """The number of instructions of a whole process."""
     program = START + PROGRAMS[kernel].format(epochs=epochs)
     command = [
         "valgrind",
@@ -82,10 +82,10 @@ def count(kernel: str, epochs: int, cache: str) -> int:
         "-c",
         program,
     ]
-    done = subprocess.run(command, env=environment(cache), capture_output=True, text=True)
-    found = re.search(r"Collected\s*:\s*(\d+)", done.stderr)
-    if done.returncode or not found:
-        raise RuntimeError(f"callgrind failed: {done.stderr.strip()[-600:]}")
+    process = subprocess.run(command, env=environment(cache), capture_output=True, text=True)
+    found = re.search(r"Collected\s*:\s*(\d+)", process.stderr)
+    if process.returncode or not found:
+        raise RuntimeError(f"callgrind failed: {process.stderr.strip()[-600:]}")
     return int(found.group(1))
 
 
@@ -99,13 +99,13 @@ def per_epoch(kernel: str) -> float:
 
 
 def grown(counts: dict[str, float], base: dict[str, float]) -> dict[str, float]:
-    """Kernels that need more instructions than before, by what share.
+    """{kernel: relative growth} for kernels that need more instructions than before.
 
     >>> grown({"lanes": 1030.0, "one_net": 500.0}, {"lanes": 1000.0, "one_net": 500.0})
     {'lanes': 0.03}
     """
-    shares = {name: round(value / base[name] - 1, 6) for name, value in counts.items() if name in base}
-    return {name: share for name, share in shares.items() if share > MOST}
+    growths = {name: round(value / base[name] - 1, 6) for name, value in counts.items() if name in base}
+    return {name: growth for name, growth in growths.items() if growth > GROWTH_LIMIT}
 
 
 def main() -> int:
@@ -124,10 +124,10 @@ def main() -> int:
         options.json.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     if not options.base:
         return 0
-    more = grown(counts, json.loads(options.base.read_text(encoding="utf-8")))
-    for name, share in more.items():
-        print(f"{name} needs {share:.2%} more instructions than before")
-    return 1 if more else 0
+    growth = grown(counts, json.loads(options.base.read_text(encoding="utf-8")))
+    for name, relative in growth.items():
+        print(f"{name} needs {relative:.2%} more instructions than before")
+    return 1 if growth else 0
 
 
 if __name__ == "__main__":

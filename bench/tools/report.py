@@ -25,7 +25,7 @@ def committed() -> list[Path]:
 
 
 def tables(paths: list[Path]) -> str:
-    """What stands between the README's two marks."""
+    """The tables between the README's two marks."""
     from fastmlp.benchmarks import results as bench_results
     from fastmlp.benchmarks import tables as bench_tables
 
@@ -46,8 +46,8 @@ def with_tables(readme: str, text: str) -> str:
     ValueError
         If it does not have both marks, in order.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, after_begin = readme.partition(BEGIN)
+    _, end, after = after_begin.partition(END)
     if not begin or not end:
         raise ValueError(f"README.md needs the two marks {BEGIN} and {END}.")
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"

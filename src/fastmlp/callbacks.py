@@ -73,11 +73,11 @@ class EarlyStopping:
         validates = name.startswith(VALIDATION)
         if validates and held_out_metric is None:
             raise ValueError(f"There is no {name} to monitor: give validation_data.")
-        if name not in MONITORS and (wanted := name.removeprefix(VALIDATION)) not in metrics:
-            raise ValueError(f"There is no {name} to monitor: ask for it with metrics=[{wanted!r}] in MLP.fit.")
+        if name not in MONITORS and (metric_name := name.removeprefix(VALIDATION)) not in metrics:
+            raise ValueError(f"There is no {name} to monitor: ask for it with metrics=[{metric_name!r}] in MLP.fit.")
         if name.endswith("accuracy") and METRIC_NONE in (metric, held_out_metric if validates else metric):
-            where = "validation targets" if metric != METRIC_NONE else "targets"
-            raise ValueError(f"There is no {name} to monitor: the {where} are numbers, not classes.")
+            targets = "validation targets" if metric != METRIC_NONE else "targets"
+            raise ValueError(f"There is no {name} to monitor: the {targets} are numbers, not classes.")
 
 
 def as_early_stopping(value: Any) -> EarlyStopping | None:

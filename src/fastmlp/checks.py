@@ -1,4 +1,4 @@
-"""Checks of the settings that MLP and Population share: seed, dtype, precision."""
+"""Checks of the settings that MLP and Population have in common: seed, dtype, precision."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def checked_precision(precision: Any) -> str:
 
 def checked_dtype(dtype: Any) -> np.dtype:
     try:
-        found = np.dtype(dtype)
+        converted = np.dtype(dtype)
     except TypeError:
-        found = np.dtype(object)
-    if found not in (np.float32, np.float64):
+        converted = np.dtype(object)
+    if converted not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float32' or 'float64', but it is {dtype!r}.")
-    return found
+    return converted

@@ -17,7 +17,7 @@ from .network.spec import Network
 from .population_training.ensemble import outputs_in_parts
 from .tables.target_encoder import CLASSIFICATION, Target
 
-LARGEST = 1e37  # logits are clipped to this size: larger ones have overflowed, and would give NaN probabilities
+MAX_LOGIT = 1e37  # logits are clipped to this size: larger ones have overflowed, and would give NaN probabilities
 
 
 def log_probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
@@ -30,11 +30,11 @@ def log_probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarr
     """
     network = net.network
     if isinstance(net, MLP):
-        return _of_logits(logits(net, X), network, is_multilabel)
+        return _log_probabilities(logits(net, X), network, is_multilabel)
     total = None
     for _, z in outputs_in_parts(_with_logits(net), X, np.arange(net.n_nets)):
-        part = np.logaddexp.reduce(_of_logits(z, network, is_multilabel), axis=0)
-        total = part if total is None else np.logaddexp(total, part)
+        chunk = np.logaddexp.reduce(_log_probabilities(z, network, is_multilabel), axis=0)
+        total = chunk if total is None else np.logaddexp(total, chunk)
     assert total is not None
     return total - log(net.n_nets)
 
@@ -48,8 +48,8 @@ def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
     [[5.00000000e-01 5.00000000e-01]
      [3.72007598e-44 1.00000000e+00]]
     """
-    found = log_probabilities(net, X, is_multilabel)
-    return np.exp(found, out=found)
+    log_p = log_probabilities(net, X, is_multilabel)
+    return np.exp(log_p, out=log_p)
 
 
 def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
@@ -89,14 +89,14 @@ def _with_logits(net: Any) -> Any:
     return view
 
 
-def _of_logits(z: np.ndarray, network: Network, is_multilabel: bool) -> np.ndarray:
+def _log_probabilities(z: np.ndarray, network: Network, is_multilabel: bool) -> np.ndarray:
     z = z.astype(np.float64)
     if network.output_row.name == "softmax":
         return _log_softmax(z)
     if z.shape[-1] == 1 and not is_multilabel:
         return _log_sigmoid(np.concatenate((-z, z), axis=-1))
-    of_each = _log_sigmoid(z)
-    return of_each if is_multilabel else _log_softmax(of_each)  # normalised to sum 1
+    log_p = _log_sigmoid(z)
+    return log_p if is_multilabel else _log_softmax(log_p)  # normalised to sum 1
 
 
 def _log_sigmoid(z: np.ndarray) -> np.ndarray:
@@ -104,6 +104,6 @@ def _log_sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def _log_softmax(z: np.ndarray) -> np.ndarray:
-    z = np.minimum(np.maximum(z, -LARGEST), LARGEST)
+    z = np.minimum(np.maximum(z, -MAX_LOGIT), MAX_LOGIT)
     z -= z.max(axis=-1, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))

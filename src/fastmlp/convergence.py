@@ -25,10 +25,10 @@ class Converged:
     Give either loss or accuracy.
 
     loss : float     the epoch's mean loss is at most this
-    accuracy : float     at least this share of the samples is correct in the epoch
+    accuracy : float     at least this fraction of the samples is correct in the epoch
     margin : float or None     when a sample counts as correct. None: each output is on the side of its range that the
         target is on or, for several exclusive classes, the largest output is that of the target's class. A number: each
-        output is within this share of the output's range of its target; Fahlman's 40-20-40 rule has 0.4
+        output is within this fraction of the output's range of its target; Fahlman's 40-20-40 rule has 0.4
 
     >>> Converged(loss=0.01)
     Converged(loss=0.01, accuracy=None, margin=None)
@@ -54,18 +54,18 @@ class Converged:
         """Return the index of the first epoch that meets the rule, or None.
 
         loss : (n_epochs,)     mean loss of each epoch
-        accuracy : (n_epochs,) or None     share of correct samples in each epoch
+        accuracy : (n_epochs,) or None     fraction of correct samples in each epoch
 
         >>> Converged(loss=0.1).first_reached(np.array([0.2, 0.1, 0.05]), None)
         1
         """
         if self.loss is not None:
-            reached = loss <= self.loss
+            is_reached = loss <= self.loss
         elif accuracy is not None and self.accuracy is not None:
-            reached = accuracy >= self.accuracy * ALL_RIGHT
+            is_reached = accuracy >= self.accuracy * ALL_RIGHT
         else:
             return None
-        return int(reached.argmax()) if reached.any() else None
+        return int(is_reached.argmax()) if is_reached.any() else None
 
 
 def as_converged(value: Any) -> Converged | None:
@@ -98,9 +98,9 @@ def wilson_interval(n_successes: int, n_trials: int, z: float = 1.95996398454005
     if n_trials == 0:
         return 0.0, 1.0
     p, z2 = n_successes / n_trials, z * z
-    middle = (p + z2 / (2 * n_trials)) / (1 + z2 / n_trials)
-    half = z * sqrt(p * (1 - p) / n_trials + z2 / (4 * n_trials**2)) / (1 + z2 / n_trials)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    centre = (p + z2 / (2 * n_trials)) / (1 + z2 / n_trials)
+    half_width = z * sqrt(p * (1 - p) / n_trials + z2 / (4 * n_trials**2)) / (1 + z2 / n_trials)
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)
 
 
 class TwiceMedian(NamedTuple):
@@ -152,15 +152,17 @@ class EpochStatistics:
         """Median over all trials, failures counted as infinite, and mean over the trials up to twice the median."""
         all_times = np.concatenate([self.times, np.full(self.n_trials - len(self.times), np.inf)])
         median = float(np.median(all_times)) if self.n_trials else float("nan")
-        near = all_times[all_times <= 2 * median] if np.isfinite(median) else all_times[:0]
-        return TwiceMedian(median, float(near.mean()) if near.size else float("nan"), self.n_trials - len(near))
+        included = all_times[all_times <= 2 * median] if np.isfinite(median) else all_times[:0]
+        return TwiceMedian(
+            median, float(included.mean()) if included.size else float("nan"), self.n_trials - len(included)
+        )
 
     def expected_under_restart(self, limit: float) -> float:
         """Return the mean epochs to success, failed attempts included, with a restart after each `limit` epochs."""
-        short = self.times[self.times <= limit]
-        if not short.size:
+        successes = self.times[self.times <= limit]
+        if not successes.size:
             return float("inf")
-        return float((short.sum() + (self.n_trials - len(short)) * limit) / len(short))
+        return float((successes.sum() + (self.n_trials - len(successes)) * limit) / len(successes))
 
     @property
     def best_restart(self) -> tuple[int, float]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: drivers report it, not a count of 0, if there is no GPU or all GPUs are hidden
 
-ANYWHERE = nullcontext()  # the host needs no context
+NO_CONTEXT = nullcontext()  # the host needs no context
 
 
 class DeviceInfo(NamedTuple):
@@ -56,7 +56,7 @@ class Device(NamedTuple):
 
     def on(self) -> AbstractContextManager:
         """Return a context in which this device is the current one of its kind."""
-        return ANYWHERE if self.is_host else backend(self).on(self.number)
+        return NO_CONTEXT if self.is_host else backend(self).on(self.number)
 
 
 MOST_THREADS = 1024  # largest value of FASTMLP_NUM_THREADS
@@ -72,16 +72,20 @@ def n_threads_available() -> int:
     ValueError
         If FASTMLP_NUM_THREADS is set, but is not a whole number from 1 to MOST_THREADS.
     """
-    if wanted := os.environ.get("FASTMLP_NUM_THREADS", "").strip():
-        if wanted.isdecimal() and len(wanted) < 10 and 1 <= int(wanted) <= MOST_THREADS:
-            return int(wanted)
+    if setting := os.environ.get("FASTMLP_NUM_THREADS", "").strip():
+        if setting.isdecimal() and len(setting) < 10 and 1 <= int(setting) <= MOST_THREADS:
+            return int(setting)
         raise ValueError(
             f"FASTMLP_NUM_THREADS must be a whole number from 1 to {MOST_THREADS}, but the environment has "
-            f"{shown(wanted)}. Correct or unset it."
+            f"{shown(setting)}. Correct or unset it."
         )
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    of_openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return min(int(of_openmp[:9]), count) if of_openmp.isdecimal() and int(of_openmp[:9]) > 0 else count
+    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    openmp_setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return (
+        min(int(openmp_setting[:9]), n_processors)
+        if openmp_setting.isdecimal() and int(openmp_setting[:9]) > 0
+        else n_processors
+    )
 
 
 def _describe_cpu() -> list[DeviceInfo]:
@@ -120,17 +124,20 @@ def _find_cuda() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
         runtime = cupy.cuda.runtime
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
-            return (), f"CuPy is not installed; {INSTALL} brings it"
-        return (), f"CuPy cannot be imported ({_first_line(error)}); {INSTALL} brings one that fits"
+            return (), f"CuPy is not installed; install it with {INSTALL}"
+        return (), f"CuPy cannot be imported ({_first_line(error)}); install a version that fits with {INSTALL}"
     try:
         count = runtime.getDeviceCount()
     except Exception as error:
         if getattr(error, "status", None) != NO_DEVICE:
-            remedy = f"install or renew the driver, or take the CuPy that fits it: {INSTALL}"
+            remedy = f"install or update the driver, or install the CuPy that fits it: {INSTALL}"
             return (), f"CuPy {cupy.__version__} finds no usable NVIDIA driver ({_first_line(error)}); {remedy}"
         count = 0
     if not count:
-        return (), f"CuPy {cupy.__version__} and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES"
+        return (
+            (),
+            f"CuPy {cupy.__version__} and the driver are installed, but there is no GPU; check CUDA_VISIBLE_DEVICES",
+        )
     return tuple(cache(partial(_describe_gpu, cupy, index)) for index in range(count)), ""
 
 
@@ -157,11 +164,13 @@ def _try_kernel(cupy: Any, index: int) -> str:
         from cupy_backends.cuda.libs import cublas  # noqa: F401
 
         with cupy.cuda.Device(index):
-            found = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs the CUDA headers; our kernels do not
-            cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (found,))
-            return "" if found.get().tolist() == [7, 8, 9, 10] else "a small kernel ran, but gave wrong numbers"
+            probe = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs the CUDA headers; our kernels do not
+            cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (probe,))
+            return "" if probe.get().tolist() == [7, 8, 9, 10] else "a small kernel ran, but gave wrong numbers"
     except Exception as error:
-        return f"a small kernel does not compile or run there ({_first_line(error)}); {INSTALL} brings what it takes"
+        return (
+            f"a small kernel does not compile or run there ({_first_line(error)}); {INSTALL} installs what is missing"
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -171,8 +180,8 @@ def _first_line(error: Exception) -> str:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_find_cuda.cache_clear)  # a forked process cannot use the parent's GPU
 
-_TABLE = {"cpu": _describe_cpu, "cuda": _describe_cuda}
-NAMES = ("auto", *_TABLE)
+_DESCRIBE = {"cpu": _describe_cpu, "cuda": _describe_cuda}
+NAMES = ("auto", *_DESCRIBE)
 
 
 def devices() -> list[DeviceInfo]:
@@ -181,7 +190,7 @@ def devices() -> list[DeviceInfo]:
     >>> [device.name for device in devices()][:2]
     ['cpu', 'cuda']
     """
-    return [row for describe in _TABLE.values() for row in describe()]
+    return [row for describe in _DESCRIBE.values() for row in describe()]
 
 
 def check_name(device: object) -> str:
@@ -220,29 +229,31 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch:
     """
     kind = check_name(device)
     if kind == "cpu":
-        return Device("cpu", "asked for")
+        return Device("cpu", "as requested")
     if kind == "auto":
-        return _by_work(work, at_once, in_one_launch)
+        return _choose_by_work(work, at_once, in_one_launch)
     gpus, reason = _find_cuda()
     index = int(device.partition(":")[2] or 0)
     if gpus:
-        reason = gpus[index]().reason if index < len(gpus) else f"the highest number here is {len(gpus) - 1}"
+        reason = (
+            gpus[index]().reason if index < len(gpus) else f"the highest GPU number of this machine is {len(gpus) - 1}"
+        )
     if reason:
-        raise RuntimeError(f"device={device!r} cannot be had: {reason}. Use device='cpu' or device='auto'.")
-    return Device(device, "asked for")
+        raise RuntimeError(f"device={device!r} is not available: {reason}. Use device='cpu' or device='auto'.")
+    return Device(device, "as requested")
 
 
-def _by_work(work: float, at_once: float, in_one_launch: bool) -> Device:
+def _choose_by_work(work: float, at_once: float, in_one_launch: bool) -> Device:
     gpus, reason = _find_cuda()
-    usable = next((row for row in (look() for look in gpus) if row.available), None)
-    if usable is None:
+    gpu = next((row for row in (look() for look in gpus) if row.available), None)
+    if gpu is None:
         return _without_cuda(gpus[0]().reason if gpus else reason)
-    needed, given = thresholds(usable), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
+    minimum, amount = thresholds(gpu), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
     if in_one_launch:
-        given += " in one launch"
-    if needed.are_reached(work, at_once, in_one_launch):
-        return Device(usable.name, f"{given}; {needed} pay for the way to {usable.name}")
-    return Device("cpu", f"{given}; {usable.name} would be taken from {needed} on")
+        amount += " in one launch"
+    if minimum.are_reached(work, at_once, in_one_launch):
+        return Device(gpu.name, f"{amount}; {gpu.name} is chosen from {minimum} on")
+    return Device("cpu", f"{amount}; {gpu.name} is chosen from {minimum} on")
 
 
 @lru_cache(maxsize=1)
@@ -251,7 +262,7 @@ def _without_cuda(reason: str) -> Device:
 
 
 def choose_device(
-    name: str, present: Device, inputs: Any, work: float, at_once: float, in_one_launch: bool = False
+    name: str, current: Device, inputs: Any, work: float, at_once: float, in_one_launch: bool = False
 ) -> Device:
     """Return the device of the next fit or prediction.
 
@@ -259,14 +270,14 @@ def choose_device(
     work; with any other name, it is the present device.
 
     name : str     device as the user named it
-    present : Device     device of the net so far
+    current : Device     device of the net so far
     inputs : array X of the call
     work, at_once, in_one_launch : as for resolve
     """
     if name != "auto":
-        return present
-    place = device_of(inputs)
-    return Device(place, "the inputs lie there") if place else _by_work(work, at_once, in_one_launch)
+        return current
+    holder = device_of(inputs)
+    return Device(holder, "it holds the inputs") if holder else _choose_by_work(work, at_once, in_one_launch)
 
 
 def backend(device: Device) -> ModuleType:
@@ -292,17 +303,17 @@ def device_of(values: Any) -> str | None:
     """
     if type(values).__module__ == "numpy":  # by name, since `fastmlp devices` does not import NumPy
         return None
-    place = getattr(values, "__dlpack_device__", None)
-    if place is None or isinstance(values, type):
+    protocol = getattr(values, "__dlpack_device__", None)
+    if protocol is None or isinstance(values, type):
         return None
-    kind, index = place()
+    kind, index = protocol()
     return f"cuda:{index}" if int(kind) in (2, 13) else None  # kDLCUDA, kDLCUDAManaged
 
 
 def device_context(values: Any) -> AbstractContextManager:
     """Return a context in which the device that holds an array is current; for a host array it does nothing."""
-    place = device_of(values)
-    return ANYWHERE if place is None else Device(place, "an array lies there").on()
+    holder = device_of(values)
+    return NO_CONTEXT if holder is None else Device(holder, "it holds an array").on()
 
 
 def library_of(array: Any) -> ModuleType:

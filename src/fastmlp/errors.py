@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 MOST_COUNTED = 2**63 - 1  # largest int64
-SHOWN = 100  # characters, scale of the length of a value in a message
+SHOWN_CHARACTERS = 100  # characters, scale of the length of a value in a message
 
 
 class DivergenceWarning(UserWarning):
@@ -75,7 +75,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     for alias in aliases.split()
 }
 SEPARATORS = str.maketrans("", "", "_- ")
-ALIKE = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
+MIN_SIMILARITY = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
 
 
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
@@ -89,19 +89,20 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     Unknown init 'Xavier'. Did you mean 'glorot_uniform'? Choose from: he_normal, glorot_uniform.
     """
     choices = list(choices)
-    hint = f" Did you mean {near!r}?" if (near := _meant(str(name).lower(), choices)) else ""
+    hint = f" Did you mean {likely_name!r}?" if (likely_name := _likely_name(str(name).lower(), choices)) else ""
     return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices)}.")
 
 
-def _meant(name: str, choices: list[str]) -> str | None:
+def _likely_name(name: str, choices: list[str]) -> str | None:
     """Return the choice that a lower-case name probably means, or None."""
-    for meant in ALIASES.get(name.partition(":")[0].translate(SEPARATORS), ()):  # a device may have an index: "gpu:1"
-        if meant in choices:
-            return meant
+    alias = name.partition(":")[0].translate(SEPARATORS)  # a device may have an index: "gpu:1"
+    for known_name in ALIASES.get(alias, ()):
+        if known_name in choices:
+            return known_name
     from difflib import get_close_matches  # here, since its import takes longer than the rest of this module
 
-    near = get_close_matches(name, choices, n=1, cutoff=ALIKE)
-    return near[0] if near else None
+    matches = get_close_matches(name, choices, n=1, cutoff=MIN_SIMILARITY)
+    return matches[0] if matches else None
 
 
 def shown(value: object) -> str:
@@ -110,13 +111,17 @@ def shown(value: object) -> str:
     >>> shown("abc"), shown(10**400)
     ("'abc'", 'a whole number of 401 digits')
     """
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN_CHARACTERS:
         from math import log10
 
         n_digits = int(log10(abs(value))) + 1  # Python refuses to convert integers of more than 4,300 digits to text
         return f"a whole number of {n_digits:,} digits"
     text = repr(value)
-    return text if len(text) <= 3 * SHOWN else f"{text[: 2 * SHOWN]} ... {text[-SHOWN // 2 :]}"
+    return (
+        text
+        if len(text) <= 3 * SHOWN_CHARACTERS
+        else f"{text[: 2 * SHOWN_CHARACTERS]} ... {text[-SHOWN_CHARACTERS // 2 :]}"
+    )
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
@@ -184,23 +189,25 @@ def checked_number(
         below = number < high if open_high else number <= high
         if above and below and finite:
             return number
-    left = "(" if open_low or isinf(low) else "["
-    right = ")" if open_high or isinf(high) else "]"
-    raise ValueError(f"{name} must be a number in {left}{low:g}, {high:g}{right}, but it is {shown(value)}.")
+    left_bracket = "(" if open_low or isinf(low) else "["
+    right_bracket = ")" if open_high or isinf(high) else "]"
+    raise ValueError(
+        f"{name} must be a number in {left_bracket}{low:g}, {high:g}{right_bracket}, but it is {shown(value)}."
+    )
 
 
 def checked_share(validation_fraction: object, validation_data: object) -> float:
-    """Return the share of samples to hold out, in [0, 1).
+    """Return the fraction of samples to hold out, in [0, 1).
 
     Raises
     ------
     ValueError
         If it is out of range, or validation_data is given as well.
     """
-    share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
-    if share and validation_data is not None:
+    fraction = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
+    if fraction and validation_data is not None:
         raise ValueError("Give validation_data or validation_fraction, not both.")
-    return share
+    return fraction
 
 
 def checked_count(name: str, value: object, at_least: int = 1, at_most: int | None = MOST_COUNTED) -> int:

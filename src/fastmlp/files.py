@@ -33,20 +33,20 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     OSError
         If the file cannot be written, with a full sentence as its message.
     """
-    path, before = Path(path), _file_at(path)
+    path, replaced = Path(path), _file_at(path)
     try:
-        with atomic_file.replacing(Path(os.path.realpath(path)), 0o666 if before is None else PRIVATE) as file:
+        with atomic_file.replacing(Path(os.path.realpath(path)), 0o666 if replaced is None else PRIVATE) as file:
             yield file
-            if before is not None:
-                _keep_owner_and_permissions(file.fileno(), before)
+            if replaced is not None:
+                _keep_owner_and_permissions(file.fileno(), replaced)
     except OSError as error:
         if error.errno is None:  # the message is a full sentence already
             raise
-        state = "no file was made" if before is None else "the file that was there is as it was"
+        state = "no file was written" if replaced is None else "the existing file is unchanged"
         sentence = f"The output {str(path)!r} could not be written ({error.strerror}); {state}."
-        found = type(OSError(error.errno, ""))(sentence)  # such as a PermissionError
-        found.errno = error.errno
-        raise found from None
+        full_error = type(OSError(error.errno, ""))(sentence)  # such as a PermissionError
+        full_error.errno = error.errno
+        raise full_error from None
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
@@ -76,7 +76,7 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
     path = Path(path)
     _file_at(path, else_leave_out)
     folder = Path(os.path.realpath(path)).parent
-    try:  # a trial, since on some systems permissions do not tell whether a folder is writable
+    try:  # a trial, since on some systems the permissions do not show whether a folder is writable
         from tempfile import TemporaryFile
 
         TemporaryFile(dir=folder).close()
@@ -84,17 +84,17 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
         raise PermissionError(
             f"The output cannot be written to the folder {str(folder)!r} ({error.strerror}); choose another."
         ) from None
-    for read in inputs:
-        if read is not None and _is_same_file(path, read):
+    for input_path in inputs:
+        if input_path is not None and _is_same_file(path, input_path):
             raise ValueError(
-                f"The output {str(path)!r} is the same file as the input {str(read)!r}, which it would replace; "
+                f"The output {str(path)!r} is the same file as the input {str(input_path)!r}, which it would replace; "
                 "choose another name for the output."
             )
 
 
-def _is_same_file(one: str | os.PathLike, other: str | os.PathLike) -> bool:
+def _is_same_file(path: str | os.PathLike, other_path: str | os.PathLike) -> bool:
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(path, other_path)
     except OSError:  # one of the files does not exist
         return False
 
@@ -105,7 +105,7 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
     Raises OSError if `path` is something else, or its folder does not exist.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         real = Path(os.path.realpath(path))
         if not real.parent.is_dir():
@@ -114,7 +114,7 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
         return None
     except OSError as error:  # such as a loop of symbolic links
         raise type(error)(f"The output {str(path)!r} could not be written ({error.strerror}).") from None
-    kind = stat.S_IFMT(found.st_mode)
+    kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
     if kind != stat.S_IFREG:
@@ -127,24 +127,24 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
         raise PermissionError(
             f"The output {str(path)!r} is a file that you may not write to; make it writable or choose another."
         )
-    return found
+    return status
 
 
-def _keep_owner_and_permissions(fd: int, before: os.stat_result) -> None:
-    """Give the open file the owner, group and permissions of the replaced file, as in its stat result `before`.
+def _keep_owner_and_permissions(descriptor: int, replaced: os.stat_result) -> None:
+    """Give the open file the owner, group and permissions of the replaced file, as in its stat result `replaced`.
 
     If the group cannot be kept, the new group gets the permissions of "others".
     """
     if not hasattr(os, "fchown"):  # Windows
         return
-    mode, draft = before.st_mode & 0o777, os.fstat(fd)
-    if (draft.st_uid, draft.st_gid) != (before.st_uid, before.st_gid):
+    mode, current = replaced.st_mode & 0o777, os.fstat(descriptor)
+    if (current.st_uid, current.st_gid) != (replaced.st_uid, replaced.st_gid):
         try:
-            os.fchown(fd, before.st_uid, before.st_gid)
+            os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
         except OSError:
             try:
-                os.fchown(fd, -1, before.st_gid)
+                os.fchown(descriptor, -1, replaced.st_gid)
             except OSError:
                 mode = mode & 0o707 | (mode & 0o007) << 3
     with suppress(OSError):  # file systems without permissions
-        os.fchmod(fd, mode)
+        os.fchmod(descriptor, mode)

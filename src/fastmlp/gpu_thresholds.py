@@ -46,9 +46,9 @@ def _measured() -> dict[str, list[float]]:
     import json  # here and below: at the top it would slow down every `import fastmlp`
 
     with suppress(OSError, ValueError):
-        found = json.loads(read_file(base_folder() / FILE))
-        if isinstance(found, dict):
-            return found
+        measured = json.loads(read_file(base_folder() / FILE))
+        if isinstance(measured, dict):
+            return measured
     return {}
 
 
@@ -70,7 +70,7 @@ def store(gpu: str, processor: str, total: float, at_once: float, in_one_launch:
     import json
 
     make_folder(base_folder())
-    found = _measured() | {f"{gpu} | {processor}": [total, at_once, in_one_launch]}
-    write_text(base_folder() / FILE, json.dumps(found, indent=1) + "\n")
+    measured = _measured() | {f"{gpu} | {processor}": [total, at_once, in_one_launch]}
+    write_text(base_folder() / FILE, json.dumps(measured, indent=1) + "\n")
     thresholds_of.cache_clear()
     return thresholds_of(gpu, processor)

@@ -21,7 +21,7 @@ class History:
 
     loss : (epochs,)                 mean loss over the epoch's samples, computed before each step's update, without the
                                      L2 penalty
-    accuracy : (epochs,) or None     share of correct samples, weighted by sample weights; None for regression
+    accuracy : (epochs,) or None     fraction of correct samples, weighted by sample weights; None for regression
     validation_loss, validation_accuracy : (epochs,) or None    loss and accuracy on the held-out samples, computed
                                      after each epoch
     metrics, validation_metrics : dict of (epochs,)    records that fit was given as `metrics=`, by name, computed after
@@ -93,9 +93,9 @@ class History:
 
     def records(self) -> dict[str, np.ndarray]:
         """Return all records of the fit by name: "loss", "validation_loss", "squared_error" and so on."""
-        own = {name: values for name in RECORDS if (values := getattr(self, name)) is not None}
-        others = self.metrics | {f"{VALIDATION}{name}": values for name, values in self.validation_metrics.items()}
-        return own | {name: values for name, values in others.items() if name not in RECORDS}
+        records = {name: values for name in RECORDS if (values := getattr(self, name)) is not None}
+        metrics = self.metrics | {f"{VALIDATION}{name}": values for name, values in self.validation_metrics.items()}
+        return records | {name: values for name, values in metrics.items() if name not in RECORDS}
 
     def record(self, name: str) -> np.ndarray:
         """Return one record, (epochs,), by name.
@@ -133,8 +133,8 @@ class History:
     def __repr__(self) -> str:
         if not self.epochs:
             return f"History(epochs=0, stopped_by={self.stopped_by!r})"
-        last = {name: values[-1] for name, values in self.records().items() if len(values)}
-        figures = ", ".join(f"{name}={value:.4g}" for name, value in last.items())
+        last_values = {name: values[-1] for name, values in self.records().items() if len(values)}
+        figures = ", ".join(f"{name}={value:.4g}" for name, value in last_values.items())
         if self.best_epoch is not None:
             figures += f", best_epoch={self.best_epoch}"
         seconds = f"seconds={self.seconds:.3g}"

@@ -138,21 +138,21 @@ def draw_params(
         params[:] = 0.0
         return params
     factors = np.broadcast_to(np.asarray(scale, np.float64), len(seeds))[:, None]
-    step = max(1, CHUNK // n)
-    for first in range(0, len(seeds), step):
-        part = slice(first, first + step)
-        params[part] = factors[part] * _drawn(network, init, uniforms(seeds[part], n, draw))
+    chunk_nets = max(1, CHUNK // n)
+    for first in range(0, len(seeds), chunk_nets):
+        chunk = slice(first, first + chunk_nets)
+        params[chunk] = factors[chunk] * _draw_nets(network, init, uniforms(seeds[chunk], n, draw))
     return params
 
 
-def _drawn(network: Network, init: Any, u: np.ndarray) -> np.ndarray:
+def _draw_nets(network: Network, init: Any, u: np.ndarray) -> np.ndarray:
     if isinstance(init, (Uniform, Normal)):
         return init.transform(u)
     layout, params = network.layout, np.zeros_like(u)
     for k, (i, j) in enumerate(layout.shapes):
         if isinstance(init, UniformByFanIn):
-            both = slice(layout.weight_offsets[k], layout.bias_offsets[k] + j)
-            params[:, both] = init.of_layer(u[:, both], i)
+            layer = slice(layout.weight_offsets[k], layout.bias_offsets[k] + j)
+            params[:, layer] = init.of_layer(u[:, layer], i)
             continue
         name = ACTIVATIONS[network.activation_codes[k]].init if init == "auto" else init
         weights = slice(layout.weight_offsets[k], layout.bias_offsets[k])

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .population import Population
     from .population_result import PopulationResult
 
-MOST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 # Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -119,12 +119,12 @@ def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int =
         settings = description["settings"]
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
-        net = _made(settings, arrays, device)
+        net = _make_net(settings, arrays, device)
         if description.get("estimator") is not None:  # fastmlp.load makes the estimator; other callers use the net
             vars(net)["estimator"] = description["estimator"]
-        net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
+        net.preprocessing = _load_preprocessing(description["preprocessing"], settings["layer_sizes"])
         if description.get("random") is not None:  # files of the first versions lack it
-            net.seed, net.fits = _random(description["random"])
+            net.seed, net.fits = _random_state(description["random"])
     except DAMAGE as error:
         advice = "Restore it from a copy, or train and save again."
         raise ValueError(f"{str(path)!r} should be a net saved by fastmlp, but {_reason(error)}. {advice}") from None
@@ -138,7 +138,7 @@ def _reason(error: Exception) -> str:
         return f"it lacks {error}"
     if isinstance(error, ValueError):
         return str(error).rstrip(".")
-    return f"its description makes no sense ({error})"
+    return f"its description is not valid ({error})"
 
 
 def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
@@ -146,18 +146,18 @@ def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dic
 
     A damaged history or result is left out, since the parameters can be used without it.
     """
-    name, make = ("history", _history) if arrays["params"].ndim == 1 else ("result", _result)
+    name, make = ("history", _load_history) if arrays["params"].ndim == 1 else ("result", _load_result)
     if description.get(name) is None:
         return []
     try:
-        made, notes = make(net, description[name], arrays)
+        records, notes = make(net, description[name], arrays)
     except DAMAGE as error:
-        return [f"The {name} of the last fit is left out, since {_reason(error)}; the parameters are all there."]
-    setattr(net, name, made)
+        return [f"The {name} of the last fit is left out, since {_reason(error)}; the parameters are complete."]
+    setattr(net, name, records)
     return notes
 
 
-def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:
+def _make_net(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:
     from .mlp import MLP
     from .population import Population
 
@@ -173,48 +173,52 @@ def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) 
     return net
 
 
-def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> dict[str, Any]:
+def _check_fields(description: dict[str, Any], kinds: dict[str, tuple], section: str) -> dict[str, Any]:
     """Return the values of a description that `kinds` names, after a check of their types.
 
     kinds : {name: allowed types}
-    of : str     what the description is about, for the message of the ValueError
+    section : str     name of the description in the message of the ValueError
     """
     for name, allowed in kinds.items():
         value = description[name]
         if not isinstance(value, allowed) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
-            raise ValueError(f"its {of} has the {name} {reprlib.repr(value)}")
+            raise ValueError(f"its {section} has the {name} {reprlib.repr(value)}")
     return {name: description[name] for name in kinds}
 
 
-def _random(description: dict[str, Any]) -> tuple[int, int]:
+def _random_state(description: dict[str, Any]) -> tuple[int, int]:
     """Return (seed, number of fits), on which the random numbers of later fits depend."""
-    found = _checked(description, RANDOM, "randomness")
-    for name, value in found.items():
+    fields = _check_fields(description, RANDOM, "randomness")
+    for name, value in fields.items():
         if isinstance(value, bool) or not 0 <= value < 2**63:
             raise ValueError(f"its randomness has the {name} {value!r}")
-    return found["seed"], found["fits"]
+    return fields["seed"], fields["fits"]
 
 
-def _result(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[PopulationResult, list[str]]:
+def _load_result(
+    net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[PopulationResult, list[str]]:
     from .population_result import CLAIMS, PopulationResult
 
-    own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
+    arrays_of_result = {
+        name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)
+    }
     description = {
         "judged_by": "rule",
         "compile_seconds": 0.0,
         **description,
     }  # defaults for files of the first versions, which lack these fields
-    others = _checked(description, RESULT, "result")
-    if others["judged_by"] not in CLAIMS:
-        raise ValueError(f"its result is judged by {others['judged_by']!r}")
-    return PopulationResult.from_arrays(own, net.n_nets, **others), []
+    fields = _check_fields(description, RESULT, "result")
+    if fields["judged_by"] not in CLAIMS:
+        raise ValueError(f"its result is judged by {fields['judged_by']!r}")
+    return PopulationResult.from_arrays(arrays_of_result, net.n_nets, **fields), []
 
 
-def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[History, list[str]]:
+def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[History, list[str]]:
     """Return (history, sentences about its missing parts)."""
     history, notes = History(net), []
     # Files of the first versions lack compile_seconds.
-    for name, value in _checked({"compile_seconds": 0.0, **description}, HISTORY, "history").items():
+    for name, value in _check_fields({"compile_seconds": 0.0, **description}, HISTORY, "history").items():
         setattr(history, name, value)
     names = sorted(name.removeprefix(PREFIX) for name in arrays if name.startswith(PREFIX))
     records = {name: arrays[PREFIX + name] for name in ("loss", *names)}
@@ -224,8 +228,11 @@ def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray
     lengths = {name: len(values) for name, values in records.items()}
     epochs = min(lengths.values())
     if epochs < max(lengths.values()):  # left by a fit that was interrupted during an epoch
-        each = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        notes.append(f"The records of the last fit have different numbers of epochs ({each}); the first {epochs} stay.")
+        lengths_text = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        notes.append(
+            f"The records of the last fit have different numbers of epochs ({lengths_text}); the first {epochs} are "
+            "kept."
+        )
     for name, values in records.items():
         group, _, metric = name.partition(".")
         if name in RECORDS:
@@ -233,13 +240,15 @@ def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray
         elif group in METRIC_RECORDS:
             getattr(history, group)[metric] = values[:epochs]
     if history.best_epoch is not None and not 0 <= history.best_epoch < epochs:
-        notes.append(f"The last fit's best_epoch, {history.best_epoch}, is none of its {epochs} epochs and left out.")
+        notes.append(
+            f"The last fit's best_epoch, {history.best_epoch}, is not one of its {epochs} epochs, and is left out."
+        )
         history.best_epoch = None
     return history, notes
 
 
 def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """Return (description as text, arrays by name) of a file; the message of a ValueError says only what is wrong.
+    """Return (description as text, arrays by name) of a file; the message of a ValueError names the defect only.
 
     The file is read, not memory-mapped: if another process truncated a mapped file, SIGBUS would end this process. The
     header is read first, so that a large file of another program is refused before its data are read.
@@ -255,27 +264,29 @@ def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
         start = file.tell()
         if start + end != size:
-            raise ValueError(f"it is damaged: it has {size} bytes where {start + end} are announced")
+            raise ValueError(f"it is damaged: it has {size} bytes, but its header announces {start + end}")
         file.seek(0)
         data = file.read()
     try:
         return metadata[KEY], from_bytes(data)
     except (SafetensorError, *DAMAGE) as error:
-        raise ValueError(f"it is no safetensors file, or damaged ({error})") from None
+        raise ValueError(f"it is not a safetensors file, or it is damaged ({error})") from None
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
     """Return (header, file size in bytes) of a safetensors file; the file position is then at the end of the header."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
-    if not 0 < length <= min(MOST_HEADER, size - 8):
-        raise ValueError("it is no safetensors file, or damaged (it does not begin with the length of a header)")
+    if not 0 < length <= min(MAX_HEADER, size - 8):
+        raise ValueError(
+            "it is not a safetensors file, or it is damaged (it does not begin with the length of a header)"
+        )
     try:
         header = json.loads(file.read(length))
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"it is no safetensors file, or damaged (in its header: {error})") from None
+        raise ValueError(f"it is not a safetensors file, or it is damaged (in its header: {error})") from None
     if not isinstance(header, dict):
-        raise ValueError("it is no safetensors file, or damaged (its header is no table)")
+        raise ValueError("it is not a safetensors file, or it is damaged (its header is not a JSON object)")
     return header, size
 
 
@@ -287,15 +298,15 @@ def _parse(text: str) -> dict[str, Any]:
 
     description = json.loads(text, parse_float=finite, parse_constant=finite)
     if not isinstance(description, dict):
-        raise ValueError("its description is not one of a net")
-    found, writer = description["format"], description.get("version")
-    if type(found) is not int or found < 1:
-        raise ValueError(f"its format is {found!r}")
-    if found > FORMAT:
-        by = f" ({writer})" if isinstance(writer, str) else ""
+        raise ValueError("its description is not a JSON object")
+    file_format, writer = description["format"], description.get("version")
+    if type(file_format) is not int or file_format < 1:
+        raise ValueError(f"its format is {file_format!r}")
+    if file_format > FORMAT:
+        program = f" ({writer})" if isinstance(writer, str) else ""
         raise ValueError(
-            f"a newer fastmlp{by} wrote it in format {found}, and this one, {package_version()}, reads formats up to "
-            f"{FORMAT} (upgrade it with pip)"
+            f"a newer fastmlp{program} wrote it in format {file_format}, and this one, {package_version()}, reads "
+            f"formats up to {FORMAT} (upgrade it with pip)"
         )
     return description
 
@@ -307,7 +318,7 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
         raise ValueError(f"its layer sizes are {reprlib.repr(sizes)}")
     expected, dtype = Layout(tuple(sizes)).n_params, settings["dtype"]
     if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
-        raise ValueError(f"it holds {params.dtype} {params.shape} where layers {sizes} need {dtype} ({expected},)")
+        raise ValueError(f"it holds {params.dtype} {params.shape}, but layers {sizes} need {dtype} ({expected},)")
 
 
 def _parse_init(text: str) -> Init:
@@ -319,7 +330,7 @@ def _parse_init(text: str) -> Init:
     return OBJECTS[match[1]](**{name: float(value) for name, value in settings})
 
 
-def _preprocessing(description: dict[str, Any] | None, layer_sizes: list[int]) -> Any:
+def _load_preprocessing(description: dict[str, Any] | None, layer_sizes: list[int]) -> Any:
     from .tables.preprocessing import Preprocessing
 
     if description is None:

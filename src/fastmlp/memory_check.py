@@ -11,9 +11,9 @@ from pathlib import Path
 from .errors import MOST_COUNTED
 
 GIB = 2**30
-ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not tell its memory
+ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not report its memory
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
-FEW = 8  # layers that a message names
+SHOWN_LAYERS = 8  # layers that a message names
 LARGE = 2**26  # multiply-adds of a prediction below which its outputs are not checked
 # Arguments of check_array for predictions: noun and advice.
 OUTPUTS = "Outputs", "Ask for fewer samples at a time."
@@ -22,13 +22,13 @@ OUTPUTS = "Outputs", "Ask for fewer samples at a time."
 @cache
 def memory_bytes() -> int:
     """Return the memory of this machine in bytes, or the limit of the container that the process runs in."""
-    found = [ADDRESSES]
+    limits = [ADDRESSES]
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path in LIMITS:
         with suppress(OSError, ValueError):  # "max" is no limit
-            found.append(int(Path(path).read_text()))
-    return min(n for n in found if n > 0)
+            limits.append(int(Path(path).read_text()))
+    return min(n for n in limits if n > 0)
 
 
 def format_size(n_bytes: int) -> str:
@@ -41,10 +41,10 @@ def format_size(n_bytes: int) -> str:
     return f"{gib:#.3g} GiB" if gib < 1000 else f"{gib:,.0f} GiB" if gib < 1e9 else f"{gib:.3g} GiB"
 
 
-def check_memory(n_bytes: int, what: str, advice: str) -> None:
+def check_memory(n_bytes: int, noun: str, advice: str) -> None:
     """Check that n_bytes fit into memory.
 
-    what : str     plural noun for the message, the data that take n_bytes
+    noun : str     plural noun for the message, the data that take n_bytes
     advice : str     sentence for the message, a way to need less memory
 
     Raises
@@ -54,14 +54,14 @@ def check_memory(n_bytes: int, what: str, advice: str) -> None:
     """
     if n_bytes > memory_bytes():
         raise ValueError(
-            f"{what} would take {format_size(n_bytes)}, but this machine has {format_size(memory_bytes())} of memory. "
+            f"{noun} would take {format_size(n_bytes)}, but this machine has {format_size(memory_bytes())} of memory. "
             f"{advice}"
         )
 
 
-def check_array(shape: tuple[int, ...], itemsize: int, what: str, advice: str) -> None:
+def check_array(shape: tuple[int, ...], itemsize: int, noun: str, advice: str) -> None:
     """Check that an array of this shape, with itemsize bytes per element, fits into memory, as check_memory does."""
-    check_memory(prod(shape) * itemsize, f"{what} of shape {shape}", advice)
+    check_memory(prod(shape) * itemsize, f"{noun} of shape {shape}", advice)
 
 
 def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_nets: int = 1) -> None:
@@ -73,12 +73,12 @@ def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_n
     n_bytes = n_nets * n_params * itemsize
     if n_bytes <= memory_bytes():
         return
-    what = f"The {format_count(n_nets * n_params)} parameters of "
+    noun = f"The {format_count(n_nets * n_params)} parameters of "
     if n_nets > 1:
-        what += f"{format_count(n_nets)} nets with "
-    few = list(map(format_count, layer_sizes[:FEW]))
-    what += f"layers ({', '.join([*few, '...'] if len(layer_sizes) > FEW else few)})"
-    check_memory(n_bytes, what, "Make layers smaller." if n_nets == 1 else "Make fewer nets.")
+        noun += f"{format_count(n_nets)} nets with "
+    shown_sizes = list(map(format_count, layer_sizes[:SHOWN_LAYERS]))
+    noun += f"layers ({', '.join([*shown_sizes, '...'] if len(layer_sizes) > SHOWN_LAYERS else shown_sizes)})"
+    check_memory(n_bytes, noun, "Make layers smaller." if n_nets == 1 else "Make fewer nets.")
 
 
 def format_count(n: int) -> str:
@@ -102,10 +102,12 @@ def check_epochs(epochs: int, n_batches: int, n_records: int) -> None:
     ValueError
         If there are too many epochs.
     """
-    most = min(memory_bytes() // (8 * n_records), MOST_COUNTED // n_batches) if n_records else MOST_COUNTED // n_batches
-    if epochs > most:
-        why = f"{n_records} figures of each epoch are kept" if n_records else "more steps cannot be counted"
+    max_epochs = (
+        min(memory_bytes() // (8 * n_records), MOST_COUNTED // n_batches) if n_records else MOST_COUNTED // n_batches
+    )
+    if epochs > max_epochs:
+        reason = f"{n_records} figures of each epoch are kept" if n_records else "more steps cannot be counted"
         raise ValueError(
-            f"epochs must be a whole number of at most {most:,} here, since {why}, but it is {format_count(epochs)}. "
-            "Train in several fits."
+            f"epochs must be a whole number of at most {max_epochs:,} here, since {reason}, but it is "
+            f"{format_count(epochs)}. Train in several fits."
         )

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .callbacks import Callback, as_callbacks, as_early_stopping
-from .checks import checked_dtype, checked_precision, seed_of
-from .console.compile_notice import CompileNotices
-from .console.progress_bar import EpochLines, checked_verbose
+from .api.fit_arguments import FitArguments
+from .api.mlp_fit import fit_data, fit_options
+from .api.net_base import NetBase
+from .callbacks import Callback, as_callbacks
+from .checks import seed_of
+from .console.progress_bar import EpochLines
 from .console.stopwatch import Stopwatch
-from .data import validation as border
-from .data.class_weighting import split_and_weighted
-from .devices import check_name, choose_device, device_context, resolve, to_library_of
-from .errors import checked_count, checked_number, checked_share
-from .execution.dispatch import products
+from .data.validation import as_features, inputs_only, on_host, sample_for_plots, validated_samples
+from .devices import choose_device, resolve, to_library_of
+from .errors import checked_count, checked_number
 from .execution.explain import explain_training
 from .execution.plan import Plan
 from .history import History
-from .initialization import Init, check_init, draw_params
+from .initialization import Init, draw_params
 from .kernels.formulas.activations import ACTIVATIONS
-from .kernels.formulas.seeded_draws import fit_seed
-from .kernels.structs import METRIC_NONE, Samples
-from .memory_check import LARGE, OUTPUTS, check_array, check_epochs, check_params
+from .kernels.structs import Samples
+from .memory_check import LARGE, OUTPUTS, check_array
 from .network.spec import Network
-from .optimizers import optimizer_from_name
-from .schedules import schedule_factors
-from .training.epoch_metrics import FitMetrics
 from .training.fit_loop import Fit
-from .training.fit_options import Options
 from .training.objective import Objective
-from .training.optimizer_state import OptimizerState, checked_state
-from .training.prediction import predict, predicted_classes
+from .training.optimizer_state import OptimizerState
+from .training.prediction import predict
 
 
-class MLP:
+class MLP(NetBase):
     """A multilayer perceptron (one net) with its own training loop.
 
     Parameters
@@ -96,7 +90,9 @@ class MLP:
     array([0, 1, 1, 0])
     """
 
-    def __init__(
+    _not_pickled = ("device", "_padded")
+
+    def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
         *,
@@ -114,31 +110,19 @@ class MLP:
         precision: str = "exact",
         random_state: Any = None,
     ):
-        self.network = Network.build(
+        network = Network.build(
             layer_sizes, hidden_activation, output_activation, loss, dropout, l2, label_smoothing, huber_delta
         )
-        check_init(init)
-        check_name(device)
-        self.dtype, self.init = checked_dtype(dtype), init
-        check_params(self.network.layer_sizes, self.network.layout.n_params, self.dtype.itemsize)
-        self.precision = checked_precision(precision)
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
-        self.device = resolve(device)
-        self.preprocessing: Any = None  # set by `fastmlp train`; save and load keep it
-        self.history: History | None = None  # of the last fit; save and load keep it
-        self._named_device = device
+        self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
+        self.history: History | None = None  # of the last fit
         self.seed = seed_of(random_state)
-        self.fits = 0
         self._make_params()
         self.reset()
 
     def _make_params(self) -> None:
         self._padded = self.network.layout.padded(self.dtype)  # the vector that kernels work on; it begins with params
         self._params = self._padded[: self.network.layout.n_params]
-        self._products = products(self.network, 1)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled or copied net with its own parameter vector, on a device that exists on this machine.
@@ -154,18 +138,6 @@ class MLP:
             self.history.net = self
 
     # ---- parameters
-
-    @property
-    def params(self) -> np.ndarray:
-        """All parameters as a flat array (n_params,): per layer W (fan_in, fan_out), then b (fan_out,). Writable."""
-        return self._params
-
-    @params.setter
-    def params(self, values: Any) -> None:
-        array = border.as_numbers(values, "params")
-        if array.shape != self._params.shape:
-            raise ValueError(f"params must have shape {self._params.shape}, but it has shape {array.shape}.")
-        self._params[:] = array
 
     @property
     def padded_params(self) -> np.ndarray:
@@ -190,7 +162,7 @@ class MLP:
 
     # ---- training
 
-    def fit(
+    def fit(  # noqa: PLR0913
         self,
         X: Any,
         y: Any,
@@ -257,65 +229,28 @@ class MLP:
         ValueError
             If the data do not fit the net or are not finite, or a setting is invalid.
         """
-        watch, verbose, epochs = Stopwatch(), checked_verbose(verbose), checked_count("epochs", epochs)
-        share = checked_share(validation_fraction, validation_data)
-        rule = optimizer_from_name(optimizer)
-        stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        with CompileNotices(verbose > 0):
-            data = border.validated_samples(
-                X, y, self.network, self.dtype, sample_weight, None if share else class_weight
-            )
-        size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
-        check_epochs(epochs, -(-data.n_samples // size), 2 if validation_data is None and not share else 4)
-        shuffle = bool(shuffle) and size < data.n_samples
-        draws = shuffle or share or any(self.network.dropout)
-        seed = fit_seed(self.seed, self.fits) if draws else 0
-        held_out = None
-        if validation_data is not None:
-            held_out = border.make_validation(validation_data, self.network, self.dtype, data.metric)
-        elif share:
-            data, held_out = split_and_weighted(data, share, seed, class_weight, self.network)
-            size = min(size, data.n_samples)
-            shuffle = shuffle and size < data.n_samples
-        measured = FitMetrics(metrics, self, {"training": data, "validation": held_out}, epochs) if metrics else None
-        if stopping is not None:
-            names = measured.names if measured else ()
-            stopping.check_monitor(data.metric, None if held_out is None else held_out.metric, names)
-        watching = None
-        if monitor:
-            from .diagnosis.monitor import Monitor
-
-            watching = Monitor(self.network, data, epochs)
-        lines = (EpochLines(epochs),) if verbose == 2 else ()
-        options = Options(
-            epochs,
-            size,
-            shuffle,
-            seed,
-            rule,
-            factors,
-            stopping,
-            (*as_callbacks(callbacks), *lines),
-            verbose,
-            monitor=watching,
-            state=checked_state(optimizer_state),
-            metrics=measured,
+        watch = Stopwatch()
+        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
+        data = fit_data(
+            self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
         )
+        lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
+        called = *as_callbacks(callbacks), *lines
+        options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor)
+        training, held_out, rows, shuffle, _ = data
         self.history = history = History(self)
-        history.optimizer = rule
-        history.samples = border.sample_for_plots({"training": data, "validation": held_out})
+        history.optimizer = options.optimizer
+        history.samples = sample_for_plots(data.parts)
         self.fits += 1
-        self._choose_device(X, epochs * data.n_samples, size)
+        self._choose_device(X, options.epochs * training.n_samples, rows)
         with self.device.on():
             plan = Plan.for_training(
-                self.network, self.device, self.dtype, data.n_samples, size, shuffle, precision=self.precision
+                self.network, self.device, self.dtype, training.n_samples, rows, shuffle, precision=self.precision
             )
-            history.settings = options.description(data, held_out, plan.n_threads, schedule)  # type: ignore[assignment]
-            validation = None
-            if held_out is not None:
-                validation = self._plan_for(held_out.n_samples), held_out
-            try:
-                Fit(plan, data, validation, self._padded, options, history).run()
+            history.settings = options.description(training, held_out, plan.n_threads, schedule)  # type: ignore[assignment]
+            validation = None if held_out is None else (self._plan_for(held_out.n_samples), held_out)
+            try:  # run is called here, since warnings in it count the calls up to the user's line
+                Fit(plan, training, validation, self._padded, options, history).run()
             finally:
                 plan.release()
                 history.seconds, history.compile_seconds = watch.read()
@@ -337,24 +272,11 @@ class MLP:
         >>> print(MLP((2, 8, 1), device="cpu").explain(1000, batch_size=4).splitlines()[0])  # doctest: +ELLIPSIS
         Kernel family: batch_simd_4 on cpu (one small net, batches of up to 4 samples; ...
         """
-        n = X if isinstance(X, int) else len(border.as_features(X, self.network.n_features, self.dtype))
-        n = checked_count("the number of samples", n)
+        inputs, n = (None, X) if isinstance(X, int) else (X, len(as_features(X, self.network.n_features, self.dtype)))
+        n, each = checked_count("the number of samples", n), self._products
         size = n if batch_size is None else min(checked_count("batch_size", batch_size), n)
-        device, each = self.device, self._products
-        if self._named_device == "auto":
-            device = choose_device("auto", device, None if isinstance(X, int) else X, epochs * n * each, size * each)
+        device = choose_device(self._named_device, self.device, inputs, epochs * n * each, size * each)
         return explain_training(self.network, device, self.dtype, size, self.precision)
-
-    def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
-        """Choose the device, if it is "auto", by the amount of work.
-
-        X : inputs; a device that already holds them is used
-        samples : number of training samples over all epochs; a sample of a forward pass counts as a third
-        at_once : number of samples in one step, counted in the same way
-        """
-        if self._named_device == "auto":
-            each = self._products
-            self.device = choose_device("auto", self.device, X, samples * each, at_once * each)
 
     # ---- use
 
@@ -378,16 +300,16 @@ class MLP:
 
     def _outputs(self, X: Any) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
-        features = border.as_features(X, self.network.n_features, self.dtype)
+        features = as_features(X, self.network.n_features, self.dtype)
         n = len(features)
         if n * self._products > LARGE:
             check_array((n, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         self._choose_device(X, n / 3, n / 3)
         if self.device.is_host:  # no device context: entering one takes as long as the forward pass of a small net
-            return predict(border.on_host(features), self._padded, self.network, self._plan_for)
+            return predict(on_host(features), self._padded, self.network, self._plan_for)
         with self.device.on():
             output = type(features)((n, self.network.n_outputs), self.dtype)
-        self._evaluate(border.inputs_only(features), output.reshape(-1))
+        self._evaluate(inputs_only(features), output.reshape(-1))
         return output
 
     def predict_classes(self, X: Any) -> Any:
@@ -398,9 +320,7 @@ class MLP:
         The class is the index of the largest output. A net with one output predicts class 1 where the output is above
         the middle of its range, else class 0.
         """
-        output = self._outputs(X)
-        with device_context(output):
-            return to_library_of(predicted_classes(output, self.network), X)
+        return self._classes(self._outputs(X), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the mean loss, without the L2 penalty, and for classification the accuracy.
@@ -416,10 +336,9 @@ class MLP:
             whose largest output is that of the true class, if each sample has exactly one class; for multi-label
             targets it is the share of labels on the correct side of the threshold.
         """
-        data = border.validated_samples(X, y, self.network, self.dtype, sample_weight)
+        data = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
-        loss, right = self._evaluate(data, np.empty(0, self.dtype))
-        return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
+        return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))
 
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """Return the loss with the L2 penalty and its gradient (n_params,) at the current parameters, without dropout.
@@ -446,7 +365,7 @@ class MLP:
         >>> net.predict_classes(X)
         array([0, 1, 1, 0])
         """
-        data = border.validated_samples(X, y, self.network, self.dtype, sample_weight)
+        data = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples, data.n_samples)
         return Objective(self, data)
 
@@ -460,16 +379,8 @@ class MLP:
 
     def get_settings(self) -> dict[str, Any]:
         """Return the constructor arguments of an equal net, JSON-serialisable and without random_state."""
-        names = [ACTIVATIONS[code].name for code in self.network.activation_codes]
         return {
-            "layer_sizes": list(self.network.layer_sizes),
-            "hidden_activation": names[:-1],
-            "output_activation": names[-1],
-            "loss": self.network.loss_row.name,
-            "dropout": list(self.network.dropout),
-            "l2": self.network.l2,
-            "label_smoothing": self.network.label_smoothing,
-            "huber_delta": self.network.loss_constant or 1.0,
+            **self.network.arguments(),
             "init_scale": self.init_scale,
             "init": self.init if isinstance(self.init, str) else repr(self.init),
             "dtype": self.dtype.name,
@@ -479,12 +390,6 @@ class MLP:
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that `save` writes besides the settings, by name."""
         return {"params": self._params}
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the net to a safetensors file, atomically; fastmlp.load reads it."""
-        from .persistence import save
-
-        save(self, path)
 
     def __repr__(self) -> str:
         hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activation_codes[:-1]))

@@ -99,9 +99,9 @@ def checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     """Return the checksum of a file: over the description without its checksum, and the arrays' names, dtypes, shapes
     and values.
     """
-    own = {name: value for name, value in description.items() if name != "checksum"}
+    content = {name: value for name, value in description.items() if name != "checksum"}
     digest = hashlib.blake2b(digest_size=32)
-    digest.update(json.dumps(json.loads(json.dumps(own)), allow_nan=False).encode())  # as load reads it
+    digest.update(json.dumps(json.loads(json.dumps(content)), allow_nan=False).encode())  # as load reads it
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
@@ -111,7 +111,7 @@ def checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
 
 def _records(history: History) -> dict[str, np.ndarray]:
     """Return all records of a history by the names of their arrays in a file, without the prefix."""
-    found = {name: getattr(history, name) for name in RECORDS}
+    records = {name: getattr(history, name) for name in RECORDS}
     for group in METRIC_RECORDS:
-        found |= {f"{group}.{name}": values for name, values in getattr(history, group).items()}
-    return {name: values for name, values in found.items() if values is not None}
+        records |= {f"{group}.{name}": values for name, values in getattr(history, group).items()}
+    return {name: values for name, values in records.items() if values is not None}

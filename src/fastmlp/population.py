@@ -2,64 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from .callbacks import as_early_stopping
-from .checks import LateGenerator, checked_dtype, checked_precision, seed_of
+from .api.fit_arguments import FitArguments
+from .api.net_base import NetBase
+from .api.per_net_settings import PER_NET, checked_per_net_setting
+from .api.population_fit import checked_restarts, placed_data, population_watcher, result_of
+from .checks import LateGenerator, seed_of
 from .console.compile_notice import CompileNotices
-from .console.progress_bar import checked_verbose
 from .console.stopwatch import Stopwatch
-from .convergence import as_converged
-from .data import validation as border
 from .data.population_data import fit_data, prediction_samples, validated_population_samples
-from .devices import backend, check_name, choose_device, device_context, resolve, to_library_of
-from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
-from .execution.dispatch import products, trains_in_one_launch
-from .initialization import Init, check_init, draw_params
+from .devices import resolve, to_library_of
+from .errors import checked_count, is_per_net, shown
+from .execution.dispatch import trains_in_one_launch
+from .initialization import Init, draw_params
 from .kernels.formulas.seeded_draws import fit_seeds
 from .kernels.jit import interrupts
-from .kernels.structs import METRIC_NONE
-from .memory_check import OUTPUTS, check_array, check_epochs, check_memory, check_params
+from .memory_check import OUTPUTS, check_array, check_memory
 from .mlp import MLP
 from .network.spec import Network
-from .optimizers import optimizer_from_name, settings_of
 from .population_result import PopulationResult
 from .population_training.ensemble import average, checked_weights, greedy_weights
-from .population_training.evaluate import checked_members, converged_nets, evaluate_nets
-from .population_training.fit import PopulationTask, run
+from .population_training.evaluate import checked_members, evaluate_nets
+from .population_training.fit import run
 from .population_training.net_sequence import NetSequence
-from .schedules import schedule_factors
-from .training.prediction import predicted_classes
-
-# Constructor arguments that may differ from net to net, with their bounds.
-PER_NET: dict[str, dict[str, Any]] = {
-    "dropout": {"low": 0.0, "high": 1.0, "open_high": True},
-    "l2": {"low": 0.0},
-    "init_scale": {"low": 0.0},
-}
+from .population_training.task import PopulationTask
 
 
-def checked_per_net_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
-    """Return a setting as a number or an array (n_nets,), drawn if it is a distribution, and checked against PER_NET.
-
-    name : str     name of the setting, a key of PER_NET
-    value : number, array (n_nets,) or frozen SciPy distribution
-    n_nets : int     number of nets
-    rng : function that returns the generator to draw with; needed for a distribution only
-
-    The bounds are checked twice, since the numbers of a distribution are known only after the draw.
-    """
-    drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
-    return checked_setting(name, drawn, **PER_NET[name])
-
-
-class Population(NetSequence):
+class Population(NetBase, NetSequence):
     """Many independent nets of one architecture, trained in one call.
 
     Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself. A
@@ -96,7 +71,7 @@ class Population(NetSequence):
     array([0, 1, 1, 0])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
         n_nets: int,
@@ -124,24 +99,13 @@ class Population(NetSequence):
         self.l2 = checked_per_net_setting("l2", l2, self.n_nets, lambda: rng)
         self.init_scale = checked_per_net_setting("init_scale", init_scale, self.n_nets, lambda: rng)
         # One Network describes all nets: where they differ in dropout or l2, it has the largest value.
-        self.network = Network.build(
-            layer_sizes,
-            hidden_activation,
-            output_activation,
-            loss,
-            float(np.max(self.dropout)),
-            float(np.max(self.l2)),
-            label_smoothing,
-            huber_delta,
+        rate, penalty = float(np.max(self.dropout)), float(np.max(self.l2))
+        network = Network.build(
+            layer_sizes, hidden_activation, output_activation, loss, rate, penalty, label_smoothing, huber_delta
         )
-        check_init(init)
-        check_name(device)
-        self.dtype, self.init = checked_dtype(dtype), init
-        check_params(self.network.layer_sizes, self.network.layout.n_params, self.dtype.itemsize, self.n_nets)
-        self.precision = checked_precision(precision)
-        self.device = resolve(device)
+        self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
         self._settings: dict[str, Any] = {
-            "layer_sizes": self.network.layer_sizes,
+            "layer_sizes": network.layer_sizes,
             "hidden_activation": hidden_activation,
             "output_activation": output_activation,
             "loss": loss,
@@ -152,33 +116,16 @@ class Population(NetSequence):
             "device": device,
             "precision": precision,
         }
-        self.preprocessing: Any = None  # as in MLP
-        self.fits = 0
         self.result: PopulationResult | None = None
-        self._params = np.empty((self.n_nets, self.network.layout.n_params), self.dtype)
+        self._params = np.empty((self.n_nets, network.layout.n_params), self.dtype)
         self.reset()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "device"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled or copied population with its own parameters, on a device that exists on this machine."""
         self.__dict__.update(state | {"_params": state["_params"].copy()})
-        self.device = resolve(self._settings["device"])
+        self.device = resolve(self._named_device)
 
     # ---- parameters
-
-    @property
-    def params(self) -> np.ndarray:
-        """All parameters (n_nets, n_params); row k is laid out as MLP.params of net k. Writable."""
-        return self._params
-
-    @params.setter
-    def params(self, values: Any) -> None:
-        array = border.as_numbers(values, "params")
-        if array.shape != self._params.shape:
-            raise ValueError(f"params must have shape {self._params.shape}, but it has shape {array.shape}.")
-        self._params[:] = array
 
     def reset(self) -> Population:
         """Draw the initial parameters of all nets again, from their seeds, and forget earlier fits."""
@@ -233,7 +180,7 @@ class Population(NetSequence):
 
     # ---- training
 
-    def fit(
+    def fit(  # noqa: PLR0913
         self,
         X: Any,
         y: Any,
@@ -287,106 +234,59 @@ class Population(NetSequence):
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid.
         """
-        watch, verbose, epochs = Stopwatch(), checked_verbose(verbose), checked_count("epochs", epochs)
-        rule = as_converged(converged)
-        if restart_after is not None:
-            restart_after = checked_count("restart_after", restart_after)
-            if rule is None:
-                raise ValueError("restart_after needs converged=..., which says when a net has learned.")
-        stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        rng = LateGenerator([self.seed, self.fits])
-        optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
-        with CompileNotices(verbose > 0):
+        watch = Stopwatch()
+        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
+        rule, restart_after = checked_restarts(converged, restart_after)
+        rng, validation = LateGenerator([self.seed, self.fits]), (validation_data, validation_fraction)
+        nets_optimizer = arguments.optimizer.for_nets(self.n_nets, rng)
+        with CompileNotices(arguments.verbose > 0):
             data, strides, held_out = fit_data(
-                X,
-                y,
-                self.network,
-                self.dtype,
-                self.n_nets,
-                sample_weight,
-                class_weight,
-                validation_data,
-                validation_fraction,
-                rule,
-                rng,
+                X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation, rule, rng
             )
-        if stopping is not None:
-            stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
-        size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
-        check_epochs(epochs, -(-data.n_samples // size), 0)
-        shuffles, drops = bool(shuffle) and size < data.n_samples, any(self.network.dropout)
-        seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # else nothing is drawn
-        dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
-        if drops:
-            dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
-        self._choose_device(X, epochs * data.n_samples, size)
-        with self.device.on():  # copied once, for all nets, restarts and evaluations
-            place = backend(self.device).place
-            placed, held_out = place(data), None if held_out is None else place(held_out)
-        watching = None
-        if monitor:
-            from .diagnosis.monitor import population_monitor  # takes longer to import than all the rest
-
-            watching = population_monitor(self.network, data, strides)
+        arguments.check_monitor(data, held_out)
+        rows = arguments.batch_rows(data.n_samples, 0)
+        shuffle, drops = bool(shuffle) and rows < data.n_samples, any(self.network.dropout)
+        self._choose_device(X, arguments.epochs * data.n_samples, rows, self._in_one_launch())
+        placed, placed_held_out = placed_data(self.device, data, held_out)
         task = PopulationTask(
-            self.network,
-            self.device,
-            self.dtype,
-            self._params,
-            seeds,
-            optimizer,
-            self.l2,
-            dropout if len(dropout) > 1 else dropout[0],
-            placed,
-            strides,
-            held_out,
-            size,
-            shuffles,
-            factors,
-            rule,
-            stopping,
-            verbose,
-            self.precision,
-            watching,
+            network=self.network,
+            device=self.device,
+            dtype=self.dtype,
+            params=self._params,
+            seeds=fit_seeds(self.seeds, self.fits) if shuffle or drops else self.seeds,  # else nothing is drawn
+            optimizer=nets_optimizer,
+            l2=self.l2,
+            dropout=self._dropout_rates(),
+            data=placed,
+            strides=strides,
+            held_out=placed_held_out,
+            batch_size=rows,
+            shuffle=shuffle,
+            factors=arguments.factors,
+            converged=rule,
+            early_stopping=arguments.early_stopping,
+            verbose=arguments.verbose,
+            precision=self.precision,
+            watch=population_watcher(self.network, data, strides) if monitor else None,
         )
-        outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
+        outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, self._draw)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
         with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
             self.fits += 1
-            self.result = self._result(task, outcome, restarts, interrupted, watch)
+            settings = {"l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
+            self.result = result_of(task, outcome, restarts, interrupted, settings, watch)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
-    def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
-        """Choose the device, if it is "auto", by the amount of work; arguments as for MLP._choose_device, per net."""
-        each, joined = self.n_nets * products(self.network, 1), trains_in_one_launch(self.network, self.dtype)
-        self.device = choose_device(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
+    def _dropout_rates(self) -> np.ndarray:
+        """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
+        rates = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
+        rates[:, :-1] = np.reshape(self.dropout, (-1, 1))
+        return rates if len(rates) > 1 else rates[0]
 
-    def _result(self, task, outcome, restarts, interrupted, watch: Stopwatch) -> PopulationResult:
-        values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
-        monitored = task.monitor is not None
-        with CompileNotices(task.verbose > 0):
-            converged = converged_nets(task, outcome)
-        seconds, compile_seconds = watch.read()
-        return PopulationResult(
-            converged=converged,
-            epochs=outcome.epochs,
-            loss=outcome.loss,
-            accuracy=outcome.right if task.data.metric != METRIC_NONE else None,
-            monitor=task.monitor,
-            best_value=outcome.best if monitored else None,
-            best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
-            restarts=restarts,
-            status=outcome.status,
-            record_epochs=outcome.record_epochs,
-            records=outcome.records,
-            seconds=seconds,
-            compile_seconds=compile_seconds,
-            interrupted=interrupted,
-            settings={name: value for name, value in values.items() if is_per_net(value)},
-            judged_by=task.judged_by,
-        )
+    def _in_one_launch(self) -> bool:
+        return trains_in_one_launch(self.network, self.dtype)
 
     # ---- use
 
@@ -404,7 +304,7 @@ class Population(NetSequence):
     def _outputs(self, X: Any, nets: Any) -> Any:
         data, strides = prediction_samples(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
-        self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
+        self._choose_device(X, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
         check_array((len(members), data.n_samples, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         kind = np.ndarray if self.device.is_host else type(data.X)
         with self.device.on():
@@ -414,9 +314,7 @@ class Population(NetSequence):
 
     def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
         """Return the class numbers (n_nets, n_samples), chosen as in MLP.predict_classes; X and nets as for predict."""
-        output = self._outputs(X, nets)
-        with device_context(output):
-            return to_library_of(predicted_classes(output, self.network), X)
+        return self._classes(self._outputs(X, nets), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """Return {"loss": (n_nets,)}, without the L2 penalty, and for classification "accuracy" (n_nets,).
@@ -424,9 +322,8 @@ class Population(NetSequence):
         X, y, sample_weight : as for fit
         """
         data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, sample_weight)
-        self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
-        loss, right = evaluate_nets(self.network, self.device, self._params, data, strides)
-        return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
+        self._choose_device(X, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
+        return self._scores(data.metric, *evaluate_nets(self.network, self.device, self._params, data, strides))
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
         """Return the weighted mean of the nets' outputs (n_samples, n_outputs).
@@ -475,8 +372,8 @@ class Population(NetSequence):
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that `save` writes, by name: params, seeds, and the settings that may differ per net."""
-        own = {name: np.atleast_1d(np.asarray(getattr(self, name), np.float64)) for name in PER_NET}
-        return {"params": self._params, "seeds": self.seeds, **own}
+        settings = {name: np.atleast_1d(np.asarray(getattr(self, name), np.float64)) for name in PER_NET}
+        return {"params": self._params, "seeds": self.seeds, **settings}
 
     def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Set seeds and per-net settings from the result of get_arrays; params are set by the caller."""
@@ -490,12 +387,6 @@ class Population(NetSequence):
         self.seeds = arrays["seeds"].copy()
         dropout = (float(np.max(self.dropout)),) * len(self.network.dropout)
         self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write all nets to a safetensors file, atomically; fastmlp.load reads it."""
-        from .persistence import save
-
-        save(self, path)
 
     def __repr__(self) -> str:
         return (

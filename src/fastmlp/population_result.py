@@ -29,7 +29,7 @@ KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu",
 OPTIONAL = {"accuracy", "best_value", "best_epoch"}
 
 
-def _checked(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _checked_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     kinds = "biuf" if name.startswith("settings.") else KINDS.get(name, "f")
     if values.shape != shape or values.dtype.kind not in kinds:
         raise ValueError(f"its result holds {values.dtype} {values.shape} as {name}")
@@ -82,14 +82,14 @@ class PopulationResult:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays of the result by name, for a file; from_arrays reads them."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.best_epoch is not None:  # files count epochs from 1
-            own["best_epoch"] = self.best_epoch + 1
-        own |= {f"settings.{name}": np.asarray(value) for name, value in self.settings.items()}
-        return {name: value for name, value in own.items() if isinstance(value, np.ndarray)}
+            values["best_epoch"] = self.best_epoch + 1
+        values |= {f"settings.{name}": np.asarray(value) for name, value in self.settings.items()}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], n_nets: int, **others: Any) -> PopulationResult:
+    def from_arrays(cls, arrays: dict[str, np.ndarray], n_nets: int, **other_fields: Any) -> PopulationResult:
         """Return a result made of arrays as `arrays` returns them, and of the other fields as keyword arguments.
 
         Arrays with unknown names are ignored, since files of a later version may have more of them.
@@ -99,25 +99,25 @@ class PopulationResult:
         ValueError
             If an array is missing, or has values, a shape or a dtype that no result of n_nets nets has.
         """
-        own: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **others}
-        known = {field.name for field in fields(cls) if field.default is MISSING} - own.keys() | OPTIONAL
+        contents: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **other_fields}
+        known = {field.name for field in fields(cls) if field.default is MISSING} - contents.keys() | OPTIONAL
         for name, values in arrays.items():
             setting = name.removeprefix("settings.")
             if setting != name:
-                own["settings"][setting] = _checked(name, values, (n_nets,))
+                contents["settings"][setting] = _checked_array(name, values, (n_nets,))
             elif name in known:
                 n_records = arrays["record_epochs"].size if "record_epochs" in arrays else 0
                 shapes = {"record_epochs": (n_records,), "records": (n_records, n_nets)}
-                own[name] = _checked(name, values, shapes.get(name, (n_nets,)))
-        if own["best_epoch"] is not None:  # files count epochs from 1, and 0 is none
-            own["best_epoch"] = np.maximum(own["best_epoch"], 0) - 1
-        if lacking := sorted(known - own.keys()):
-            raise ValueError(f"its result lacks {', '.join(lacking)}")
-        if not np.isin(own["status"], list(STOPPED_BY)).all():
+                contents[name] = _checked_array(name, values, shapes.get(name, (n_nets,)))
+        if contents["best_epoch"] is not None:  # files count epochs from 1, and 0 is none
+            contents["best_epoch"] = np.maximum(contents["best_epoch"], 0) - 1
+        if missing := sorted(known - contents.keys()):
+            raise ValueError(f"its result lacks {', '.join(missing)}")
+        if not np.isin(contents["status"], list(STOPPED_BY)).all():
             raise ValueError("its result holds an unknown status")
-        if len({own[name] is None for name in ("monitor", "best_value", "best_epoch")}) > 1:
-            raise ValueError("its result says what was monitored without its values, or the other way round")
-        return cls(**own)
+        if len({contents[name] is None for name in ("monitor", "best_value", "best_epoch")}) > 1:
+            raise ValueError("its result names a monitored record without its values, or has values without a name")
+        return cls(**contents)
 
     @property
     def training_seconds(self) -> float:
@@ -149,7 +149,7 @@ class PopulationResult:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`."""
+        """Fraction of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`."""
         if self.judged_by != "rule":
             return None
         return self.n_converged / self.n_finished if self.n_finished else float("nan")
@@ -233,8 +233,8 @@ class PopulationResult:
         counts = f"{self.n_converged:,} of {self.n_finished:,}"
         if self.success_rate is None or self.success_interval is None:
             return (
-                f"no rule of convergence was asked for: {counts} {self.claim}; converged=... of fit would say when a "
-                "net has learned"
+                f"no convergence rule was given: {counts} {self.claim}; pass converged=... to fit to define when a net "
+                "has converged"
             )
         low, high = self.success_interval
         return (
@@ -247,15 +247,17 @@ class PopulationResult:
         q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
         limit, expected = times.best_restart
         twice = times.twice_median
-        of_all = "fewer than half converged, so that all have no median"
+        all_nets = "fewer than half of the nets converged, so there is no median over all"
         if np.isfinite(twice.median):
-            of_all = f"median of all {twice.median:g}, mean up to twice that {twice.mean:.4g}, {twice.others:,} beyond"
+            all_nets = (
+                f"median of all {twice.median:g}, mean up to twice the median {twice.mean:.4g}, {twice.others:,} above"
+            )
         return [
-            f"epochs to it      mean {times.mean:.4g}, SD {times.sd:.4g}, median {times.median:g}, "
+            f"epochs            mean {times.mean:.4g}, SD {times.sd:.4g}, median {times.median:g}, "
             f"{times.times.min():g} to {times.times.max():g}",
             f"                  quantiles 5, 25, 50, 75, 95 %: {q}",
-            f"                  harmonic mean {times.harmonic_mean:.4g}; {of_all}",
-            f"restarting        after {counted(limit, 'epoch')} is best: {expected:.4g} epochs expected",
+            f"                  harmonic mean {times.harmonic_mean:.4g}; {all_nets}",
+            f"best restart      after {counted(limit, 'epoch')}: {expected:.4g} epochs expected",
         ]
 
     def _histogram_lines(self, n_bins: int = 10, width: int = 40) -> list[str]:
@@ -268,10 +270,10 @@ class PopulationResult:
         longest = max(counts.max(), 1)
         lines = ["histogram         epochs"]
         for low, count in zip(edges[:-1], counts, strict=True):
-            span = f"{low:,}" if step == 1 else f"{low:,} to {low + step - 1:,}"
-            lines.append(f"{span:>24}  {count:>9,} {'#' * round(width * count / longest)}")
+            epochs = f"{low:,}" if step == 1 else f"{low:,} to {low + step - 1:,}"
+            lines.append(f"{epochs:>24}  {count:>9,} {'#' * round(width * count / longest)}")
         lines.append(f"{'later':>24}  {len(times) - counts.sum():>9,}")
-        lines.append(f"{'not':>24}  {self.n_finished - len(times):>9,}")
+        lines.append(f"{'not converged':>24}  {self.n_finished - len(times):>9,}")
         return lines
 
     def _loss_lines(self, n_lines: int = 6) -> list[str]:

@@ -16,12 +16,12 @@ from .data.validation import as_features
 from .errors import checked_count
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 
-# A unit is saturated or dead where the derivative of its activation is below this share of the activation's largest
+# A unit is saturated or dead where the derivative of its activation is below this fraction of the activation's largest
 # derivative: it passes hardly any delta on.
-FLAT = 0.05
+FLAT_DERIVATIVE = 0.05
 
 
-class _Thinning(ABC):
+class _ThinningRecorder(ABC):
     """Base class of recorders: records of evenly spaced epochs from the first on.
 
     A short fit has a record of each epoch, a long one between most / 2 and `most` records.
@@ -65,7 +65,7 @@ class _Thinning(ABC):
         return self.history.net
 
 
-class Snapshots(_Thinning):
+class Snapshots(_ThinningRecorder):
     """Recorder of the parameters during a fit: fit(..., callbacks=[snapshots]).
 
     most : int                          largest number of snapshots, each as large as the parameters
@@ -103,14 +103,14 @@ class Snapshots(_Thinning):
         if len(self.epochs) < 2:
             return list(range(len(self.epochs)))
         steps = np.linalg.norm(np.diff(self.params.astype(np.float64), axis=0), axis=1)
-        far = np.cumsum(steps) / (steps.sum() or 1.0)
-        late = (np.array(self.epochs[1:]) - self.epochs[0]) / (self.epochs[-1] - self.epochs[0])
-        progress = np.concatenate([[0.0], 0.5 * far + 0.5 * late])
+        distance = np.cumsum(steps) / (steps.sum() or 1.0)
+        time = (np.array(self.epochs[1:]) - self.epochs[0]) / (self.epochs[-1] - self.epochs[0])
+        progress = np.concatenate([[0.0], 0.5 * distance + 0.5 * time])
         rows = np.searchsorted(progress, np.linspace(0.0, progress[-1], n)).clip(0, len(progress) - 1)
         return [int(row) for row in np.unique(rows)]
 
 
-class LayerRecorder(_Thinning):
+class LayerRecorder(_ThinningRecorder):
     """Recorder of activations and gradients by layer, on a fixed set of samples.
 
     X, y : samples, as for fit; a few hundred are enough
@@ -118,7 +118,7 @@ class LayerRecorder(_Thinning):
     epochs : list of int                   epochs of the records, counted from 0
     gradient : (n_records, n_layers)       root mean square of the gradient with respect to the layer's weights
     spread : (n_records, n_layers)         standard deviation of a unit's output over the samples, mean over units
-    flat : (n_records, n_hidden)           per hidden layer, share of outputs at which the activation's derivative is
+    flat : (n_records, n_hidden)           per hidden layer, fraction of outputs at which the activation's derivative is
                                            below a twentieth of its largest: saturated or dead
 
     >>> import fastmlp
@@ -161,8 +161,8 @@ def activity(net: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
         a = _softmax(z) if code == SOFTMAX else row.value(z)
         spread.append(float(a.std(axis=0).mean()))
         if row.hidden:
-            slope = np.abs(row.derivative(z if row.needs_z else a) - row.offset)
-            flat.append(float((slope < FLAT * _steepest(code)).mean()))
+            derivative = np.abs(row.derivative(z if row.needs_z else a) - row.offset)
+            flat.append(float((derivative < FLAT_DERIVATIVE * _largest_derivative(code)).mean()))
     return np.array(spread), np.array(flat[: len(spread) - 1])
 
 
@@ -172,6 +172,6 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def _steepest(code: int) -> float:
+def _largest_derivative(code: int) -> float:
     row, z = ACTIVATIONS[code], np.linspace(-6.0, 6.0, 1201)
     return float(np.abs(row.derivative(z if row.needs_z else row.value(z)) - row.offset).max())

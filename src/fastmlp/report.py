@@ -13,7 +13,7 @@ from .files import check_output, write_text
 from .html_report.page import Page, as_svg, duration, quantity
 from .html_report.roofline import measure_speed
 from .plots.classes import calibration, confusion
-from .plots.curves import history
+from .plots.curves import history as plot_history
 from .plots.decision import boundary
 from .plots.regression import predictions
 from .plots.sample_checks import as_samples, has_classes
@@ -22,7 +22,7 @@ from .plots.style import import_pyplot, number, percent
 if TYPE_CHECKING:
     from .history import History
 
-ENOUGH = 30  # fewest samples for a meaningful calibration curve
+MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
 STOPPED_BY = {
     "epochs": "all epochs were trained",
     "early_stopping": "no more improvement",
@@ -33,7 +33,7 @@ STOPPED_BY = {
 
 
 def write(
-    of: History,
+    history: History,
     path: str | os.PathLike,
     X: Any = None,
     y: Any = None,
@@ -46,7 +46,7 @@ def write(
 ) -> None:
     """Write the report of a fit to an HTML file.
 
-    of : history of the fit
+    history : history of the fit
     path : path of the HTML file
     X, y : samples for the verdict and the plots of predictions. If not given, the samples of the fit are used, and for
         the plots its held-out samples if there are any. After loading a net, these are not known, and the report has no
@@ -72,30 +72,30 @@ def write(
     if X is not None:
         parts = {"": (X, y)}
     elif parts is None:
-        parts = of.samples
-    if not of.epochs and not parts:
+        parts = history.samples
+    if not history.epochs and not parts:
         raise ValueError(
-            "There is nothing to report: the net knows no training, and no samples were given. Train it and save it "
-            "again, or give samples."
+            "There is nothing to report: the net has no history of a fit, and no samples were given. Train it and "
+            "save it again, or give samples."
         )
     import_pyplot()  # raises ImportError before anything is computed
-    net = of.net
+    net = history.net
     sizes = "-".join(map(str, net.network.layer_sizes))
-    subject = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
-    page = Page(title or f"Training report: {subject}", f"{net!r}")
-    _figures(page, of)
-    _verdict(page, diagnosed(of, parts) if diagnosis is None else diagnosis)
-    if of.epochs:
-        _curves(page, of)
+    net_name = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
+    page = Page(title or f"Training report: {net_name}", f"{net!r}")
+    _key_figures(page, history)
+    _verdict(page, diagnosed(history, parts) if diagnosis is None else diagnosis)
+    if history.epochs:
+        _learning_curves(page, history)
     if parts:
         name, samples = list(parts.items())[-1]  # the validation part, if there is one
-        _learned(page, of, *samples, name, feature_names, labels)
-    _time(page, of)
-    _settings(page, of)
+        _predictions(page, history, *samples, name, feature_names, labels)
+    _roofline(page, history)
+    _settings(page, history)
     write_text(path, page.html())
 
 
-def diagnosed(of: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
+def diagnosed(history: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
     """Return the diagnosis of the net on the first part of the samples, with the validation part as held-out samples.
 
     Without samples, it is made from the records of the fit.
@@ -103,29 +103,32 @@ def diagnosed(of: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
     import fastmlp
 
     if not parts:
-        return fastmlp.diagnose(of.net, history=of)
+        return fastmlp.diagnose(history.net, history=history)
     held_out: dict[str, Any] = (
         {"validation_data": parts["validation"]} if len(parts) > 1 and "validation" in parts else {}
     )
-    return fastmlp.diagnose(of.net, *next(iter(parts.values())), history=of if of.epochs else None, **held_out)
+    return fastmlp.diagnose(
+        history.net, *next(iter(parts.values())), history=history if history.epochs else None, **held_out
+    )
 
 
-def _figures(page: Page, of: History) -> None:
+def _key_figures(page: Page, history: History) -> None:
     """Add the key figures: losses, accuracies, epochs and time."""
     cards = []
     for name in ("loss", "accuracy"):
         for record, kind in ((f"validation_{name}", f"validation {name}"), (name, f"training {name}")):
-            if of.epochs and getattr(of, record) is not None:
-                kept = -1 if of.best_epoch is None else of.best_epoch  # the epoch whose parameters the net has
-                figure = getattr(of, record)[kept]
-                note = "last epoch" if of.best_epoch is None else f"epoch {of.best_epoch + 1:,} of {of.epochs:,}, kept"
-                cards.append((kind, percent(figure) if name == "accuracy" else f"{figure:.4g}", note))
-    if of.epochs:
-        cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))
-        note = f"{duration(of.training_seconds / of.epochs)} an epoch"
-        if is_compile_time_worth_showing(of.compile_seconds, of.seconds):
-            note += f", after {duration(of.compile_seconds)} of compiling"
-        cards.append(("time", duration(of.training_seconds), note))
+            if history.epochs and getattr(history, record) is not None:
+                epoch, note = -1, "last epoch"  # the epoch whose parameters the net has
+                if history.best_epoch is not None:
+                    epoch, note = history.best_epoch, f"epoch {history.best_epoch + 1:,} of {history.epochs:,}, kept"
+                value = getattr(history, record)[epoch]
+                cards.append((kind, percent(value) if name == "accuracy" else f"{value:.4g}", note))
+    if history.epochs:
+        cards.append(("epochs", f"{history.epochs:,}", STOPPED_BY.get(history.stopped_by, history.stopped_by)))
+        note = f"{duration(history.training_seconds / history.epochs)} an epoch"
+        if is_compile_time_worth_showing(history.compile_seconds, history.seconds):
+            note += f", after {duration(history.compile_seconds)} of compiling"
+        cards.append(("time", duration(history.training_seconds), note))
     page.cards(cards)
 
 
@@ -141,57 +144,59 @@ def _verdict(page: Page, diagnosis: Any) -> None:
             ("How to confirm it", diagnosis.experiment),
             ("Judged on", getattr(diagnosis, "judged_on", "")),
         ],
-        {str(name).replace("_", " "): _shown(value) for name, value in diagnosis.evidence.items()},
+        {str(name).replace("_", " "): _evidence_text(value) for name, value in diagnosis.evidence.items()},
         alarms=not getattr(diagnosis, "is_healthy", True),
     )
 
 
-def _shown(value: Any) -> str:
+def _evidence_text(value: Any) -> str:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
 
 
-def _curves(page: Page, of: History) -> None:
+def _learning_curves(page: Page, history: History) -> None:
     page.section("Learning")
-    pictures = [as_svg(lambda ax: history(of, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
-    if of.accuracy is not None:
-        curve = as_svg(lambda ax: history(of, "accuracy", ax=ax), 6.0, 3.5, "Curves of the accuracy over the epochs")
+    pictures = [as_svg(lambda ax: plot_history(history, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
+    if history.accuracy is not None:
+        curve = as_svg(
+            lambda ax: plot_history(history, "accuracy", ax=ax), 6.0, 3.5, "Curves of the accuracy over the epochs"
+        )
         pictures.append(curve)
     page.pictures(pictures)
 
 
-def _learned(page: Page, of: History, X: Any, y: Any, part: str, names: Any, labels: Any) -> None:
-    net = of.net
+def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
+    net = history.net
     samples = as_samples(net, X, y)
     n = len(samples.X)
-    where = f" ({part} samples)" if part else f" ({n:,} samples given)"
+    subset_text = f" ({subset} samples)" if subset else f" ({n:,} samples given)"
     pictures = []
     if net.network.n_features == 2:
         draw = lambda ax: boundary(net, X, y, feature_names=names, labels=labels, ax=ax)
-        pictures.append(as_svg(draw, 5.6, 4.2, "What the net says over the plane of its two inputs"))
+        pictures.append(as_svg(draw, 5.6, 4.2, "Output of the net over the plane of its two inputs"))
     if samples.classes is not None:
         side = float(np.clip(2.2 + 0.5 * max(2, net.network.n_outputs), 3.6, 7.5))
         draw = lambda ax: confusion(net, X, y, labels=labels, ax=ax)
         pictures.append(as_svg(draw, side + 0.6, side, "How often each true class was predicted as each class"))
-        if len(samples.X) >= ENOUGH:
+        if len(samples.X) >= MIN_CALIBRATION_SAMPLES:
             draw = lambda ax: calibration(net, X, y, labels=labels, ax=ax)
-            pictures.append(as_svg(draw, 5.8, 4.0, "Share of samples that were right over their probability"))
+            pictures.append(as_svg(draw, 5.8, 4.0, "Fraction of correct predictions over the predicted probability"))
     elif not has_classes(net.network, samples):
         pictures.append(as_svg(lambda ax: predictions(net, X, y, ax=ax), 4.6, 4.2, "Predictions over true values"))
     if pictures:
-        page.section(f"What was learned{where}")
+        page.section(f"What was learned{subset_text}")
         page.pictures(pictures)
-        n_training = of.settings.get("n_samples") if of.epochs else None
-        if n_training and not part:
+        n_training = history.settings.get("n_samples") if history.epochs else None
+        if n_training and not subset:
             page.text(
-                f"The net was trained on {n_training:,} samples. As far as those are among the {n:,} shown here, the "
-                "figures are better than they would be on new ones."
+                f"The net was trained on {n_training:,} samples. If some of them are among the {n:,} shown here, the "
+                "figures are better than they would be on new samples."
             )
 
 
-def _time(page: Page, of: History) -> None:
-    speed = measure_speed(of)
+def _roofline(page: Page, history: History) -> None:
+    speed = measure_speed(history)
     if speed is None:
         return
     page.section("Time against the limit")
@@ -221,12 +226,12 @@ NAMES = {
 }
 
 
-def _settings(page: Page, of: History) -> None:
-    settings = of.net.get_settings()
-    usual = {"huber_delta": 1.0, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
+def _settings(page: Page, history: History) -> None:
+    settings = history.net.get_settings()
+    defaults = {"huber_delta": 1.0, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
     net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}
-    net |= {name: _setting(value) for name, value in settings.items() if value != usual.get(name) and np.any(value)}
-    fit = {name: _setting(value) for name, value in of.settings.items() if value not in (0, False, "None")}
+    net |= {name: _setting(value) for name, value in settings.items() if value != defaults.get(name) and np.any(value)}
+    fit = {name: _setting(value) for name, value in history.settings.items() if value not in (0, False, "None")}
     tables = {"Net": net, "Fit": fit} if fit else {"Net": net}
     page.section("Settings")
     page.tables(

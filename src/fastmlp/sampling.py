@@ -25,7 +25,7 @@ def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0
 
     n_samples : int     number of samples
     k : int     number of folds, and of nets; k = n_samples is leave-one-out
-    stratify : (n_samples,), optional     class of each sample; each fold gets about the same share of every class
+    stratify : (n_samples,), optional     class of each sample; each fold gets about the same fraction of every class
     random_state : int, Generator, RandomState or None     seed of the shuffling; None does not shuffle
 
     >>> folds(4, 2, random_state=None)
@@ -61,7 +61,7 @@ def bootstrap(n_samples: int, n_nets: int, *, random_state: Any = 0) -> np.ndarr
     n, m = checked_count("n_samples", n_samples), checked_count("n_nets", n_nets)
     check_array((m, n), 8, "Weights", "Take fewer nets.")
     rng = _generator(random_state)
-    bags = np.zeros((m, n))
-    for bag in bags:
-        bag += np.bincount(rng.integers(n, size=n), minlength=n)
-    return bags
+    weights = np.zeros((m, n))
+    for weights_of_net in weights:
+        weights_of_net += np.bincount(rng.integers(n, size=n), minlength=n)
+    return weights

@@ -108,8 +108,8 @@ class Warmup:
         schedule_factors(self.then)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        after = schedule_factors(self.then)(np.maximum(steps - self.steps, 0), max(n_steps - self.steps, 1))
-        return np.where(steps < self.steps, (steps + 1.0) / self.steps, after)
+        factors_of_then = schedule_factors(self.then)(np.maximum(steps - self.steps, 0), max(n_steps - self.steps, 1))
+        return np.where(steps < self.steps, (steps + 1.0) / self.steps, factors_of_then)
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ class OneCycle:
         checked_number("end", self.end, 0.0)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        last = n_steps - 1
-        peak = min(max(round(self.share * n_steps) - 1, 1), last - 1) if last > 1 else 0
-        up, down = np.minimum(steps / max(peak, 1), 1.0), np.clip((steps - peak) / max(last - peak, 1), 0.0, 1.0)
+        last_step = n_steps - 1
+        peak = min(max(round(self.share * n_steps) - 1, 1), last_step - 1) if last_step > 1 else 0
+        up, down = np.minimum(steps / max(peak, 1), 1.0), np.clip((steps - peak) / max(last_step - peak, 1), 0.0, 1.0)
         rising = self.start + (1.0 - self.start) * 0.5 * (1.0 - np.cos(np.pi * up))
         falling = self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * down))
         return np.where(steps < peak, rising, falling)
@@ -165,15 +165,15 @@ def factors_at(function: Callable[[np.ndarray, int], Any], first: int, n: int, n
     """
     if is_constant(function):
         return np.ones(n)
-    given = function(np.arange(first, first + n), n_steps)
+    returned = function(np.arange(first, first + n), n_steps)
     try:
-        factors = np.broadcast_to(np.asarray(given, np.float64), n)
+        factors = np.broadcast_to(np.asarray(returned, np.float64), n)
     except (ValueError, TypeError):
         factors = np.array([np.nan])
     if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
         raise ValueError(
             f"A schedule must give a finite factor of at least 0 for each of {counted(n, 'step')}, but it gave "
-            f"{given!r}."
+            f"{returned!r}."
         )
     return factors.copy()
 

@@ -12,7 +12,8 @@ from .checks import seed_of
 from .console.compile_notice import CompileNotices
 from .console.progress_bar import checked_verbose
 from .console.stopwatch import Stopwatch, format_time
-from .data import validation as border
+from .data.arrays import as_numbers, checked_finite
+from .data.targets import as_targets, metric_of
 from .errors import checked_count, counted, is_distribution, unknown_name
 from .kernels.structs import METRIC_NONE
 from .mlp import MLP
@@ -70,7 +71,7 @@ class SweepResult:
             import pandas as pd
         except ImportError as error:
             raise ImportError("to_frame needs pandas: pip install pandas.") from error
-        frame = pd.DataFrame([{key: _shown(value) for key, value in row.items()} for row in self.settings])
+        frame = pd.DataFrame([{key: _rounded(value) for key, value in row.items()} for row in self.settings])
         frame.insert(0, self.scoring, self.scores)
         frame.insert(1, "SD", self.fold_scores.std(axis=1, ddof=1))
         frame.insert(2, "train loss", self.train_losses)
@@ -83,9 +84,9 @@ class SweepResult:
             f"{len(self.scores)} configurations in {format_time(self.seconds, self.compile_seconds)}{end}; "
             f"{self.scoring}, mean over folds and SD"
         ]
-        for row, score, of_folds in list(zip(self.settings, self.scores, self.fold_scores, strict=True))[:top]:
-            text = ", ".join(f"{key}={_shown(value)}" for key, value in row.items())
-            lines.append(f"{score:9.4f} {of_folds.std(ddof=1):7.4f}  {text}")
+        for row, score, scores_of_folds in list(zip(self.settings, self.scores, self.fold_scores, strict=True))[:top]:
+            text = ", ".join(f"{key}={_rounded(value)}" for key, value in row.items())
+            lines.append(f"{score:9.4f} {scores_of_folds.std(ddof=1):7.4f}  {text}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -94,11 +95,11 @@ class SweepResult:
         )
 
 
-def _shown(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _drawn(name: str, choices: Any, rng: np.random.Generator) -> Any:
+def _draw_choice(name: str, choices: Any, rng: np.random.Generator) -> Any:
     if is_distribution(f"space[{name!r}]", choices):
         value = choices.rvs(random_state=rng)
         return value.item() if hasattr(value, "item") else value
@@ -116,13 +117,13 @@ def _configurations(space: Mapping[str, Any], n: int, rng: np.random.Generator) 
     for name in space:
         if name not in KNOWN:
             raise unknown_name("setting in space", name, KNOWN)
-    return [{name: _drawn(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
+    return [{name: _draw_choice(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
 
 
-def _guessed_loss(y: np.ndarray) -> str:
+def _default_loss(y: np.ndarray) -> str:
     """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
-    whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
-    if not whole or y.min() < 0 or y.max() >= MANY_CLASSES:
+    are_whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
+    if not are_whole or y.min() < 0 or y.max() >= MANY_CLASSES:
         return "squared_error"
     return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
 
@@ -137,14 +138,14 @@ def _n_outputs(loss: str, y: np.ndarray) -> int:
 
 def _optimizer(row: Mapping[str, Any]) -> Optimizer:
     base = optimizer_from_name(row.get("optimizer", "adam"))
-    own = {name: row[name] for name in OPTIMIZER_SETTINGS if name in row}
+    settings = {name: row[name] for name in OPTIMIZER_SETTINGS if name in row}
     names = {f.name for f in fields(base)}
-    if foreign := [name for name in own if name not in names]:
+    if unknown := [name for name in settings if name not in names]:
         raise ValueError(
-            f"space has {foreign[0]!r}, but {type(base).__name__} has no such setting. "
+            f"space has {unknown[0]!r}, but {type(base).__name__} has no such setting. "
             f"It has {', '.join(sorted(names))}."
         )
-    return type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **own})
+    return type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **settings})
 
 
 def sweep(
@@ -211,28 +212,30 @@ def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state,
     n, cv = checked_count("n", n), checked_count("cv", cv, 2)
     seed = seed_of(random_state)
     rng = np.random.default_rng(seed)
-    targets = border.as_numbers(y, "y")
-    border.checked_finite(targets, "y")
+    targets = as_numbers(y, "y")
+    checked_finite(targets, "y")
     rows = _configurations(space, n, rng)
-    loss = _guessed_loss(targets)
+    loss = _default_loss(targets)
     defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
-    features = border.as_numbers(X, "X")
+    features = as_numbers(X, "X")
     if features.ndim != 2:
         raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {features.shape}.")
     if len(targets) != len(features):
         raise ValueError(
-            f"y has {counted(len(targets), 'sample')}, but X has {len(features)}: they must be of one length."
+            f"y has {counted(len(targets), 'sample')}, but X has {len(features)}: they must have the same length."
         )
     is_class = loss != "squared_error"
-    left_in = folds(len(features), cv, stratify=targets.reshape(-1) if is_class else None, random_state=seed % 2**32)
+    fold_weights = folds(
+        len(features), cv, stratify=targets.reshape(-1) if is_class else None, random_state=seed % 2**32
+    )
     groups = [(members, [{**defaults, **rows[k]} for k in members]) for members in _groups(rows, defaults)]
-    scoring = _scoring([full[0] for _, full in groups], features, targets, device, dtype)
+    scoring = _scoring([configurations[0] for _, configurations in groups], features, targets, device, dtype)
     fold_scores, losses, order = np.full((n, cv), np.nan), np.full(n, np.nan), np.arange(0)
     interrupted = False
     try:
-        for members, full in groups:
-            pop, fit = _population(full, features, targets, cv, device, dtype, int(rng.integers(2**31)))
-            weights = np.tile(left_in, (len(members), 1))
+        for members, configurations in groups:
+            pop, fit = _population(configurations, features, targets, cv, device, dtype, int(rng.integers(2**31)))
+            weights = np.tile(fold_weights, (len(members), 1))
             result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
             figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
             score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
@@ -264,39 +267,41 @@ def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state,
     )
 
 
-def _scoring(firsts: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device: str, dtype: Any) -> str:
+def _scoring(configurations: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device: str, dtype: Any) -> str:
     """Return "accuracy" or "-loss", the score by which all configurations are compared.
 
-    firsts : one configuration of each group
+    configurations : one configuration of each group
 
     Raises
     ------
     ValueError
         If the scores of the configurations cannot be compared.
     """
-    found = {}
-    for row in firsts:
+    scorings = {}
+    for row in configurations:
         network = _population([row], X, y, 1, device, dtype, 0)[0].network
-        metric = border.metric_of(border.as_targets(y, network, np.dtype(dtype), len(X)), network)
+        metric = metric_of(as_targets(y, network, np.dtype(dtype), len(X)), network)
         scoring = "-loss" if metric == METRIC_NONE else "accuracy"
         loss = "" if scoring == "accuracy" else f", {network.loss_row.name} {network.loss_constant:g}"
-        found[scoring + loss] = scoring
-    if len(found) > 1:
+        scorings[scoring + loss] = scoring
+    if len(scorings) > 1:
         raise ValueError(
-            f"Scores of this space cannot be compared: {' and '.join(found)}. Search one loss and output activation at "
-            "a time."
+            f"Scores of this space cannot be compared: {' and '.join(scorings)}. Search one loss and output "
+            "activation at a time."
         )
-    return next(iter(found.values()))
+    return next(iter(scorings.values()))
 
 
 def _groups(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:
     """Return lists of row numbers, one per population: rows that differ only in settings that may differ per net."""
     groups: dict[str, list[int]] = {}
     for k, row in enumerate(rows):
-        full = {**defaults, **row}
-        optimizer = _optimizer(full)
-        alike = {name: value for name, value in full.items() if name not in (*PER_NET, *OPTIMIZER_SETTINGS)}
-        key = repr((sorted(alike.items(), key=str), type(optimizer).__name__, optimizer.rule.name))
+        settings = {**defaults, **row}
+        optimizer = _optimizer(settings)
+        shared_settings = {
+            name: value for name, value in settings.items() if name not in (*PER_NET, *OPTIMIZER_SETTINGS)
+        }
+        key = repr((sorted(shared_settings.items(), key=str), type(optimizer).__name__, optimizer.rule.name))
         groups.setdefault(key, []).append(k)
     return list(groups.values())
 
@@ -307,23 +312,31 @@ def _layer_sizes(row: Mapping[str, Any], X: np.ndarray, y: np.ndarray) -> tuple[
     return (X.shape[1], *hidden, _n_outputs(row["loss"], y))
 
 
-def _population(full, X, y, cv, device, dtype, seed) -> tuple[Population, dict[str, Any]]:
-    """Return a population with cv nets for each configuration of `full`, and the arguments of its fit."""
-    first = full[0]
+def _population(configurations, X, y, cv, device, dtype, seed) -> tuple[Population, dict[str, Any]]:
+    """Return a population with cv nets for each configuration of `configurations`, and the arguments of its fit."""
+    shared = configurations[0]
     repeated = lambda values: np.repeat(np.asarray(values, np.float64), cv)
-    own: dict[str, Any] = {name: repeated([row[name] for row in full]) for name in PER_NET if name in first}
-    settings: dict[str, Any] = {name: first[name] for name in NET_SETTINGS if name in first}
+    net_settings: dict[str, Any] = {
+        name: repeated([row[name] for row in configurations]) for name in PER_NET if name in shared
+    }
+    settings: dict[str, Any] = {name: shared[name] for name in NET_SETTINGS if name in shared}
     pop = Population(
-        _layer_sizes(first, X, y), len(full) * cv, **settings, **own, device=device, dtype=dtype, random_state=seed
+        _layer_sizes(shared, X, y),
+        len(configurations) * cv,
+        **settings,
+        **net_settings,
+        device=device,
+        dtype=dtype,
+        random_state=seed,
     )
-    optimizers = [_optimizer(row) for row in full]
-    base, varied = optimizers[0], {}
+    optimizers = [_optimizer(row) for row in configurations]
+    base, varied_settings = optimizers[0], {}
     for field in fields(base):
         values = [getattr(optimizer, field.name) for optimizer in optimizers]
         if any(value != values[0] for value in values):
-            varied[field.name] = repeated(values)
-    optimizer = type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **varied})
-    return pop, {"optimizer": optimizer, **{name: first[name] for name in FIT_SETTINGS if name in first}}
+            varied_settings[field.name] = repeated(values)
+    optimizer = type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **varied_settings})
+    return pop, {"optimizer": optimizer, **{name: shared[name] for name in FIT_SETTINGS if name in shared}}
 
 
 def _refit(row, X, y, device, dtype, seed, verbose) -> MLP:

@@ -1,4 +1,4 @@
-"""bench/micro stands apart from the suite, and its files are short enough to be read at sight."""
+"""Micro-benchmarks: bench/micro is separate from the suite, and its files are short."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ LONGEST = 60  # lines
 
 
 @pytest.mark.parametrize("folder, has_micro", [("bench", False), ("bench/micro", True)])
-def test_what_is_collected(folder, has_micro):
+def test_micro_benchmarks_are_collected_only_by_their_folder(folder, has_micro):
     command = [sys.executable, "-m", "pytest", folder, "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = {line.split("::")[0] for line in done.stdout.splitlines() if "::" in line}
@@ -20,6 +20,6 @@ def test_what_is_collected(folder, has_micro):
     assert found == (micro if has_micro else {"bench/suite/test_cases.py"})
 
 
-def test_files_are_short():
+def test_micro_benchmarks_are_short():
     for path in (ROOT / "bench" / "micro").glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < LONGEST, path

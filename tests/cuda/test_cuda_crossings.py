@@ -16,7 +16,7 @@ def crossings(moved, *arrays):
 
 
 @pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
-def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
+def test_samples_of_a_net_are_copied_once(cuda, monkeypatch, name, precision, rng):
     """Training and validation samples of a net are copied once."""
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
 
@@ -34,12 +34,12 @@ def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
     place.check()
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "per net"])
 @pytest.mark.parametrize(
     "name, n_nets, windows",
     [("thread", 131, 1), ("block", 7, 1), ("block", 7, 7), ("batched", 7, 1), ("batched", 7, 7), ("layers", 7, 0)],
 )
-def test_samples_of_a_population(cuda, monkeypatch, name, n_nets, windows, own, rng):
+def test_samples_of_a_population_are_copied_once(cuda, monkeypatch, name, n_nets, windows, own, rng):
     """Samples are copied once even if memory is too small for all nets at once, and if nets are trained one by one."""
     from fastmlp.kernels.cuda.population import train, window
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import pytest
 from cuda_cases import Place, fit_seed, follow_sgd, reference_of
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.population_training.fit
@@ -17,7 +18,6 @@ from fastmlp import MLP, SGD, Adam, Population
 pytestmark = pytest.mark.thinned(3)
 
 SIZES = (3, 5, 2)
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 
 
 def samples(rng, n=20):
@@ -40,7 +40,7 @@ def test_devices_are_listed(emulated_cuda):
         assert words in rows[1].description
 
 
-def test_tensor_cores_that_are_too_old(emulated_cuda, rng):
+def test_reduced_precision_on_an_old_gpu_raises(emulated_cuda, rng):
     """precision="bfloat16" on an old GPU raises a ValueError before anything is compiled."""
     emulated_cuda.settings.compute_capability = "75"
     net = make(precision="bfloat16")
@@ -48,45 +48,51 @@ def test_tensor_cores_that_are_too_old(emulated_cuda, rng):
         net.fit(*samples(rng), epochs=1, verbose=0)
 
 
-def test_no_driver(emulated_cuda):
+def test_missing_driver_is_reported(emulated_cuda):
     emulated_cuda.settings.available = False
     row = fastmlp.devices()[1]
     assert not row.available
     assert "finds no usable NVIDIA driver" in row.reason
     assert "cudaErrorInsufficientDriver" in row.reason
-    remedy = "; install or renew the driver, or take the CuPy that fits it: pip install 'fastmlp[cuda13]' (in"
+    remedy = "; install or update the driver, or install the CuPy that fits it: pip install 'fastmlp[cuda13]' (in"
     assert remedy in row.reason
-    with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* finds no usable NVIDIA driver.*Use"):
+    with pytest.raises(
+        RuntimeError, match=r"device='cuda' is not available: CuPy .* finds no usable NVIDIA driver.*Use"
+    ):
         make()
     assert "no usable NVIDIA driver" in MLP(SIZES, device="auto").device.reason
 
 
-def test_no_gpu(emulated_cuda):
+def test_missing_gpu_is_reported(emulated_cuda):
     emulated_cuda.settings.n_devices = 0
     row = fastmlp.devices()[1]
     assert not row.available
-    assert re.fullmatch(r"CuPy .* and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES", row.reason)
+    assert re.fullmatch(
+        r"CuPy .* and the driver are installed, but there is no GPU; check CUDA_VISIBLE_DEVICES", row.reason
+    )
     with pytest.raises(
-        RuntimeError, match=r"device='cuda' cannot be had: .* but no GPU is; check CUDA_VISIBLE_DEVICES"
+        RuntimeError, match=r"device='cuda' is not available: .* but there is no GPU; check CUDA_VISIBLE_DEVICES"
     ):
         make()
 
 
-def test_a_device_that_is_not_there(cuda):
-    with pytest.raises(RuntimeError, match=r"device='cuda:99' cannot be had: the highest number here is \d+\. Use"):
+def test_device_number_out_of_range_raises(cuda):
+    with pytest.raises(
+        RuntimeError, match=r"device='cuda:99' is not available: the highest GPU number of this machine is \d+\. Use"
+    ):
         make(device="cuda:99")
-    with pytest.raises(RuntimeError, match=r"device='cuda:99' cannot be had"):
+    with pytest.raises(RuntimeError, match=r"device='cuda:99' is not available"):
         Population(SIZES, 3, device="cuda:99")
 
 
-def test_a_cupy_without_its_libraries(emulated_cuda, cuda, monkeypatch):
+def test_cupy_without_its_libraries_is_reported(emulated_cuda, cuda, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs.cublas", None)
     monkeypatch.delattr(sys.modules["cupy_backends.cuda.libs"], "cublas")
     with pytest.raises(RuntimeError, match=r"does not compile or run there \(.*cublas.*pip install 'fastmlp"):
         make()
 
 
-def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):
+def test_failing_compiler_is_reported(emulated_cuda, cuda, monkeypatch):
     class Broken:
         def __init__(self, **_):
             raise cuda.cuda.compiler.CompileException("cannot open libnvrtc\nand more", "", "", ())
@@ -96,7 +102,7 @@ def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):
         make()
 
 
-def test_a_cupy_without_cudas_headers(emulated_cuda):
+def test_cupy_without_cuda_headers_is_reported(emulated_cuda):
     """If CuPy cannot compile its own kernels, device="cuda" raises an error at once, and "auto" takes the CPU."""
     emulated_cuda.settings.headers = False
     message = r"does not compile or run there \(.*cuda_fp16\.h.*\); pip install 'fastmlp\[cuda13\]'"
@@ -105,7 +111,7 @@ def test_a_cupy_without_cudas_headers(emulated_cuda):
     assert make(device="auto").device.name == "cpu"
 
 
-def test_what_is_asked_for_is_given(cuda):
+def test_requested_device_is_used(cuda):
     assert str(make().device) == "cuda (asked for)"
     assert str(make(device="cuda:0").device) == "cuda:0 (asked for)"
 
@@ -113,7 +119,7 @@ def test_what_is_asked_for_is_given(cuda):
 # ---- the same nets as on the processor
 
 
-def test_first_weights_are_the_processors(cuda):
+def test_initial_parameters_equal_those_on_the_cpu(cuda):
     for device in ("cpu", "cuda"):
         net, pop = make(device=device), Population(SIZES, 5, device=device, random_state=3, init_scale=1.5)
         if device == "cpu":
@@ -123,7 +129,7 @@ def test_first_weights_are_the_processors(cuda):
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_history(cuda, monkeypatch, name, rng):
+def test_history_and_early_stopping_match_the_reference(cuda, monkeypatch, name, rng):
     """Validation, callbacks and early stopping: records, parameters seen and final parameters match the reference."""
     place = Place(name, monkeypatch)
     X, y = samples(rng, 20)
@@ -172,7 +178,7 @@ def test_divergence_restores_finite_parameters(cuda, monkeypatch, name, rng):
     place.check()
 
 
-def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
+def test_second_fit_continues_the_first(cuda, rng):
     X, y = samples(rng)
     net = make(dtype="float64")
     reference = reference_of(net.network, net.params)
@@ -210,7 +216,7 @@ def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size,
             net.fit(X, y, epochs=1, batch_size=batch_size, verbose=0)
 
 
-def test_a_fit_leaves_no_memory_behind(emulated_cuda, cuda, rng):
+def test_fits_release_device_memory(emulated_cuda, cuda, rng):
     X, y = samples(rng, 50)
     pool = cuda.get_default_memory_pool()
     used = []
@@ -247,7 +253,7 @@ def launched_on(cuda, request):
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_work_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, late, name, rng):
+def test_net_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, late, name, rng):
     """A net trains and predicts on the user's stream, and runs nothing on the null stream."""
     place = Place(name, monkeypatch)
     be_late(late)
@@ -266,7 +272,7 @@ def test_work_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("name", ["block", "batched", "layers"])
-def test_nets_run_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, late, name, rng):
+def test_population_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, late, name, rng):
     """Nets of a population train on the current stream, also one by one, where the CPU would use several threads."""
     place = Place(name, monkeypatch)
     be_late(late)
@@ -294,9 +300,7 @@ USES = {
 @pytest.mark.parametrize("where", ["host", "there"])
 @pytest.mark.parametrize("name", ["block", "batched", "layers"])
 @pytest.mark.parametrize("use", USES)
-def test_trained_nets_are_used_on_the_current_stream(
-    cuda, be_late, launched_on, monkeypatch, use, name, where, late, rng
-):
+def test_predictions_run_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, use, name, where, late, rng):
     """Nets predict on the current stream, whatever stream they were trained on."""
     place = Place(name, monkeypatch)
     be_late(late)
@@ -322,7 +326,7 @@ def test_trained_nets_are_used_on_the_current_stream(
 
 @pytest.mark.parametrize("stream", ["own", "shared"])
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_fits_in_two_threads_do_not_disturb_each_other(cuda, monkeypatch, name, stream, rng):
+def test_concurrent_fits_match_the_reference(cuda, monkeypatch, name, stream, rng):
     """Two threads fit nets at the same time, on streams of their own or on the null stream.
 
     Each call has one step, so that the fits alternate, and both threads compile kernels.
@@ -358,7 +362,7 @@ def test_fits_in_two_threads_do_not_disturb_each_other(cuda, monkeypatch, name, 
 # ---- a population's statistics
 
 
-def test_statistics_are_the_processors(cuda):
+def test_convergence_statistics_equal_those_on_the_cpu(cuda):
     """Nets end alike on both devices, so success rate, order and summary are equal, except for the times."""
     results = []
     for device in ("cpu", "cuda"):
@@ -371,7 +375,9 @@ def test_statistics_are_the_processors(cuda):
             dtype="float64",
             random_state=2,
         )
-        results.append(pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.2, restart_after=40, verbose=0))
+        results.append(
+            pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.2, restart_after=40, verbose=0)
+        )
     cpu, gpu = results
     assert 0 < cpu.n_converged < 200
     for name in ("converged", "epochs", "restarts", "status", "record_epochs"):
@@ -389,12 +395,12 @@ def test_progress_counts_finished_nets(cuda, monkeypatch):
     shown = []
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, loss: shown.append(done))
-    Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
+    Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
     assert shown == sorted(shown)
 
 
-def test_saved_nets_are_the_same_on_the_device(cuda, tmp_path, rng):
+def test_loaded_net_predicts_the_same(cuda, tmp_path, rng):
     net = make()
     net.save(tmp_path / "net.safetensors")
     same = fastmlp.load(tmp_path / "net.safetensors")

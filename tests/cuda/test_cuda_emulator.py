@@ -30,22 +30,22 @@ extern "C" __global__ void total(const float* x, float* out) {
 
 
 def totals(cupy, emulator, *options):
-    """Return {order: whether the sums of the blocks are right}."""
+    """Return {order: whether the sums of the blocks are correct}."""
     x = np.arange(512, dtype=np.float32)
-    kernel, right = kernels(cupy, SUM, *options)("total"), {}
+    kernel, correct = kernels(cupy, SUM, *options)("total"), {}
     for order in ORDERS:
         emulator.settings.order = order
         out = cupy.empty(4, cupy.float32)
         kernel((4,), (128,), (cupy.asarray(x), out))
-        right[order] = np.array_equal(out.get(), x.reshape(4, 128).sum(axis=1))
-    return right
+        correct[order] = np.array_equal(out.get(), x.reshape(4, 128).sum(axis=1))
+    return correct
 
 
-def test_every_order_of_threads_gives_the_same(cuda, emulated_cuda):
+def test_any_order_of_threads_gives_correct_sums(cuda, emulated_cuda):
     assert all(totals(cuda, emulated_cuda).values())
 
 
-def test_missing_barrier_shows(cuda, emulated_cuda):
+def test_missing_barrier_gives_wrong_sums(cuda, emulated_cuda):
     assert not all(totals(cuda, emulated_cuda, "-DFORGET_BARRIER").values())
 
 
@@ -97,14 +97,14 @@ extern "C" __global__ void traps(float* y) {
     ],
 )
 @pytest.mark.parametrize("order", ORDERS)
-def test_faults(kernel, message, order, cuda, emulated_cuda):
+def test_faults_of_kernels_are_reported(kernel, message, order, cuda, emulated_cuda):
     emulated_cuda.settings.order = order
     y = cuda.zeros(32, cuda.float32)
     with pytest.raises(EmulatorError, match=message):
         kernels(cuda, WRONG)(kernel)((1,), (32,), (y,), shared_mem=128)
 
 
-def test_what_a_kernel_declares_counts_as_shared_memory(cuda, emulated_cuda):
+def test_static_and_dynamic_shared_memory_share_one_limit(cuda, emulated_cuda):
     """Static and dynamic shared memory together may be as large as a block has without a request, or as requested."""
     code = """extern "C" __global__ void declares_some(float* y) {
       FM_SHARED(float, part, [300]);
@@ -129,7 +129,7 @@ def test_what_a_kernel_declares_counts_as_shared_memory(cuda, emulated_cuda):
         ("FM_SHARED(float, s, [32]); s[i] = 1.0f; __syncthreads(); y[i] = s[i ^ 1];", None),
     ],
 )
-def test_address_sanitizer_sees_reads(body, fault, emulated_cuda):
+def test_address_sanitizer_reports_invalid_reads(body, fault, emulated_cuda):
     program = f"""
 import cupy, numpy as np
 code = '''extern "C" __global__ void k(const float* x, float* y) {{ const int i = threadIdx.x; {body} }}'''
@@ -163,7 +163,7 @@ extern "C" __global__ void shuffles(int* y) {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_collectives(order, cuda, emulated_cuda):
+def test_warp_collectives_equal_numpy(order, cuda, emulated_cuda):
     emulated_cuda.settings.order = order
     y = cuda.zeros((10, 64), cuda.int32)
     kernels(cuda, COLLECTIVES)("shuffles")((1,), (64,), (y,))
@@ -179,7 +179,7 @@ def test_collectives(order, cuda, emulated_cuda):
     np.testing.assert_array_equal(y.get(), expected)
 
 
-def test_atomics(cuda, emulated_cuda):
+def test_atomics_add_and_compare(cuda, emulated_cuda):
     code = r"""
     extern "C" __global__ void count(float* sum, unsigned int* most, unsigned long long* least) {
       const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -192,7 +192,7 @@ def test_atomics(cuda, emulated_cuda):
     assert [x.item() for x in out] == [192.0, 191, 5]
 
 
-def test_template_kernels(cuda, emulated_cuda):
+def test_template_kernels_are_found_by_name(cuda, emulated_cuda):
     """Template kernels are found by name_expressions; a kernel that the preprocessor excludes is not found."""
     code = r"""
     template <typename T, int K> __global__ void __launch_bounds__(32 * (K + 1)) add(T* x) { x[threadIdx.x] += T(K); }
@@ -233,15 +233,15 @@ extern "C" __global__ void k(const float* x, int n, long long m, double a, unsig
         (5, lambda cupy: np.uint64(12345), "no address of live device memory"),
     ],
 )
-def test_arguments_are_checked(place, value, message, cuda, emulated_cuda):
-    right = [cuda.zeros(4, cuda.float32), np.int32(1), np.int64(2), np.float64(3), np.uint32(4), None]
+def test_kernel_arguments_are_checked(place, value, message, cuda, emulated_cuda):
+    correct = [cuda.zeros(4, cuda.float32), np.int32(1), np.int64(2), np.float64(3), np.uint32(4), None]
     kernel = kernels(cuda, TYPED)("k")
-    kernel((1,), (1,), tuple(right))
-    kernel((1,), (1,), (*right[:5], np.uint64(right[0].data.ptr)))
+    kernel((1,), (1,), tuple(correct))
+    kernel((1,), (1,), (*correct[:5], np.uint64(correct[0].data.ptr)))
     with pytest.raises(EmulatorError, match=message):
-        kernel((1,), (1,), (*right[:place], value(cuda), *right[place + 1 :]))
+        kernel((1,), (1,), (*correct[:place], value(cuda), *correct[place + 1 :]))
     with pytest.raises(EmulatorError, match="k takes 6 arguments, got 5"):
-        kernel((1,), (1,), tuple(right[:5]))
+        kernel((1,), (1,), tuple(correct[:5]))
 
 
 def test_launches_are_checked(cuda, emulated_cuda):
@@ -300,7 +300,7 @@ extern "C" __global__ void product(const unsigned short* A, const unsigned short
 
 @pytest.mark.parametrize("kind", ["Half", "Bfloat"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_products_of_tiles(kind, order, cuda, rng, request):
+def test_tensor_core_products_equal_numpy(kind, order, cuda, rng, request):
     """mma.sync and ldmatrix of include/tensor_cores.cuh give the same results in the emulator and on a GPU."""
     if request.config.getoption("--device") == "emulator":
         request.getfixturevalue("emulated_cuda").settings.order = order
@@ -321,7 +321,7 @@ def test_products_of_tiles(kind, order, cuda, rng, request):
     np.testing.assert_array_equal(pairs.get(), ones | np.uint32(tenth) << np.uint32(16))
 
 
-def test_libraries_that_others_can_have_made_are_not_loaded(tmp_path, monkeypatch):
+def test_libraries_in_folders_writable_by_others_are_not_loaded(tmp_path, monkeypatch):
     folder = tmp_path / "libraries"
     folder.mkdir()
     folder.chmod(0o777)

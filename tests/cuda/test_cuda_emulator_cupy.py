@@ -7,7 +7,7 @@ from cuda_emulator import EmulatorError
 ADD = 'extern "C" __global__ void add(float* x, float by) { x[threadIdx.x] += by; }'
 
 
-def test_arrays_do_not_mix_with_numpys(cuda, emulated_cuda):
+def test_arrays_do_not_mix_with_numpy(cuda, emulated_cuda):
     x = cuda.asarray(np.arange(6.0).reshape(2, 3))
     with pytest.raises(TypeError, match="Implicit conversion to a NumPy array is not allowed"):
         np.asarray(x)
@@ -19,7 +19,7 @@ def test_arrays_do_not_mix_with_numpys(cuda, emulated_cuda):
     assert not isinstance(x, np.ndarray)
 
 
-def test_arrays_compute(cuda, emulated_cuda):
+def test_array_operations_equal_numpy(cuda, emulated_cuda):
     host = np.arange(6.0).reshape(2, 3)
     x = cuda.asarray(host)
     np.testing.assert_array_equal((2 * x - 1).T.get(), (2 * host - 1).T)
@@ -59,7 +59,7 @@ def test_memory_is_counted_and_limited(cuda, emulated_cuda):
     assert issubclass(cuda.cuda.memory.OutOfMemoryError, MemoryError)
 
 
-def test_counts(cuda, emulated_cuda):
+def test_launches_and_transfers_are_counted(cuda, emulated_cuda):
     x = cuda.zeros(4, cuda.float32)
     kernel = cuda.RawModule(code=ADD).get_function("add")
     with emulated_cuda.counting() as n:
@@ -80,7 +80,7 @@ def test_counts(cuda, emulated_cuda):
         assert n == expected
 
 
-def test_devices(cuda, emulated_cuda):
+def test_arrays_belong_to_a_device(cuda, emulated_cuda):
     emulated_cuda.settings.n_devices = 2
     here = cuda.zeros(4, cuda.float32)
     with cuda.cuda.Device(1):
@@ -98,7 +98,7 @@ def test_devices(cuda, emulated_cuda):
         cuda.cuda.runtime.getDeviceCount()
 
 
-def test_a_buffer_filled_again_too_early_shows(cuda, emulated_cuda):
+def test_early_overwritten_buffer_is_detected(cuda, emulated_cuda):
     """With late streams, an asynchronous copy reads the buffer late, and so sees data written too early."""
     for late, expected in (("", [0.0, 0.0]), ("all", [1.0, 1.0])):
         emulated_cuda.settings.late = late
@@ -110,7 +110,7 @@ def test_a_buffer_filled_again_too_early_shows(cuda, emulated_cuda):
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_a_missing_wait_between_streams_shows(waits, cuda, emulated_cuda):
+def test_missing_wait_between_streams_is_detected(waits, cuda, emulated_cuda):
     emulated_cuda.settings.late = "all"
     first, second = (cuda.cuda.Stream(non_blocking=True) for _ in range(2))
     kernel = cuda.RawModule(code=ADD).get_function("add")
@@ -128,7 +128,7 @@ def test_a_missing_wait_between_streams_shows(waits, cuda, emulated_cuda):
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_a_copy_that_runs_ahead_of_kernels_shows(waits, cuda, emulated_cuda):
+def test_copy_that_overtakes_kernels_is_detected(waits, cuda, emulated_cuda):
     """A device buffer that is refilled before kernels on the null stream have read it gives wrong results."""
     emulated_cuda.settings.late = "null"
     copies, x = cuda.cuda.Stream(non_blocking=True), cuda.zeros(4, cuda.float32)
@@ -147,7 +147,7 @@ def test_null_stream_waits_for_blocking_streams(cuda, emulated_cuda):
     assert x.tolist() == [1.0] * 4
 
 
-def test_captured_kernels_run_when_launched(cuda, emulated_cuda):
+def test_captured_kernels_run_at_graph_launch(cuda, emulated_cuda):
     kernel, x = cuda.RawModule(code=ADD).get_function("add"), cuda.zeros(4, cuda.float32)
     stream = cuda.cuda.Stream(non_blocking=True)
     with stream:
@@ -172,7 +172,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("action", REFUSED.values(), ids=REFUSED)
-def test_capture_refuses_what_cuda_refuses(action, cuda, emulated_cuda):
+def test_capture_refuses_forbidden_operations(action, cuda, emulated_cuda):
     """A forbidden operation raises an error, and the capture is invalid from then on."""
     x, stream = cuda.zeros(4, cuda.float32), cuda.cuda.Stream(non_blocking=True)
     with stream:
@@ -201,7 +201,7 @@ def test_pinned_memory_may_be_copied_in_capture(cuda, emulated_cuda):
     assert x.tolist() == [5.0] * 4
 
 
-def test_a_graph_keeps_no_arrays_alive(cuda, emulated_cuda):
+def test_graph_does_not_keep_arrays_alive(cuda, emulated_cuda):
     kernel, x = cuda.RawModule(code=ADD).get_function("add"), cuda.zeros(4, cuda.float32)
     stream = cuda.cuda.Stream(non_blocking=True)
     with stream:
@@ -229,7 +229,7 @@ def recorded_product(cuda, workspace):
     return graph, a, c
 
 
-def test_recorded_products_read_memory_when_replayed(cuda, emulated_cuda):
+def test_recorded_products_read_memory_at_replay(cuda, emulated_cuda):
     workspace = cuda.empty(2**25, np.uint8)
     graph, a, c = recorded_product(cuda, workspace)
     assert c.tolist() == [[0, 0], [0, 0]]
@@ -253,7 +253,7 @@ def test_cublas_needs_a_workspace_in_capture(cuda, emulated_cuda):
         libcublas.check_faults()
 
 
-def test_pinned_memory(cuda, emulated_cuda):
+def test_copies_from_pinned_memory_are_checked(cuda, emulated_cuda):
     memory = cuda.cuda.alloc_pinned_memory(32)
     host = np.frombuffer(memory, np.float64, 4)
     host[:] = 5.0
@@ -274,13 +274,13 @@ def pointer(number, dtype, keep=[]):  # noqa: B006
 @pytest.mark.parametrize("ta", [0, 1])
 @pytest.mark.parametrize("tb", [0, 1])
 @pytest.mark.parametrize("beta", [0.0, 0.5])
-def test_gemm(dtype, gemm, ta, tb, beta, cuda, emulated_cuda, rng):
+def test_gemm_equals_numpy(dtype, gemm, ta, tb, beta, cuda, emulated_cuda, rng):
     """C = 2 op(A) op(B) + beta C for column-major matrices; C is not read if beta is 0."""
     from cupy_backends.cuda.libs import cublas
 
     m, n, k = 3, 5, 4
     A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((m, k), (k, n), (m, n)))
-    columns = lambda x, turned: cuda.asarray(np.ascontiguousarray(x if turned else x.T))
+    columns = lambda x, transposed: cuda.asarray(np.ascontiguousarray(x if transposed else x.T))
     a, b, c = columns(A, ta), columns(B, tb), columns(C, 0) if beta else cuda.empty((n, m), dtype)
     alpha, beta_at = pointer(2.0, dtype), pointer(beta, dtype)
     leading = k if ta else m, n if tb else k
@@ -296,7 +296,7 @@ def test_gemm(dtype, gemm, ta, tb, beta, cuda, emulated_cuda, rng):
         getattr(cublas, gemm)(*arguments, m - 1)
 
 
-def test_batched_gemm(cuda, emulated_cuda, rng):
+def test_batched_gemm_equals_numpy(cuda, emulated_cuda, rng):
     """A batch of three products shares its second matrix by a stride of 0."""
     from cupy_backends.cuda.libs import cublas
 
@@ -309,7 +309,7 @@ def test_batched_gemm(cuda, emulated_cuda, rng):
         cublas.dgemmStridedBatched(1, 0, 0, 2, 5, 4, one, a.data.ptr, 2, 8, b.data.ptr, 4, 0, zero, c.data.ptr, 2, 5, 3)
 
 
-def test_gemm_of_half_precision(cuda, emulated_cuda, rng):
+def test_half_precision_gemm_equals_numpy(cuda, emulated_cuda, rng):
     from cupy_backends.cuda.libs import cublas
 
     runtime = cuda.cuda.runtime
@@ -340,7 +340,7 @@ def test_gemm_of_half_precision(cuda, emulated_cuda, rng):
     np.testing.assert_allclose(c.get(), B.astype(float) @ A.astype(float), rtol=1e-5, atol=1e-6)
 
 
-def test_kernels_that_have_gone_are_not_reached(cuda, emulated_cuda):
+def test_freed_memory_is_refused(cuda, emulated_cuda):
     """The address of a freed array is refused."""
     x = cuda.zeros(4, cuda.float32)
     address = np.uint64(x.data.ptr)

@@ -63,7 +63,7 @@ def given_to_kernels(cuda, monkeypatch):
 @pytest.mark.parametrize("library", ["cupy", "other"])
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, device, rng):
+def test_device_inputs_are_not_copied(cuda, given_to_kernels, library, many, device, rng):
     """Kernels read the user's memory; "auto" takes the device of the inputs, however small the work."""
     X, y = samples(rng)
     there = cuda.asarray(X)
@@ -73,7 +73,7 @@ def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, devi
     start = net.params.copy()
     net.fit(given, cuda.asarray(y), epochs=4, optimizer=SGD(0.1), verbose=0)
     assert net.device.name in ("cuda", "cuda:0")
-    assert ("lie there" in net.device.reason) == (device == "auto")
+    assert ("holds the inputs" in net.device.reason) == (device == "auto")
     outputs, figures = net.predict(given), net.evaluate(given, cuda.asarray(y))
     assert set(given_to_kernels["X"]) == {there.data.ptr}
     for k in range(3) if many else [0]:
@@ -88,7 +88,7 @@ def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, devi
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 0.0, 2.0]])
-def test_averages_of_nets(cuda, weights, rng):
+def test_ensemble_prediction_stays_on_the_device(cuda, weights, rng):
     """For inputs on the device, the average is there too; the chosen weights do not depend on the device."""
     X, y = samples(rng)
     there, pop = cuda.asarray(X), Population(SIZES, 3, hidden_activation="tanh", device="cuda", random_state=0)
@@ -103,7 +103,7 @@ def test_averages_of_nets(cuda, weights, rng):
 
 
 @pytest.mark.parametrize("kind, place", [(1, None), (2, "cuda:1"), (3, None), (13, "cuda:1")])
-def test_where_an_array_lies(kind, place):
+def test_device_of_follows_the_dlpack_device_type(kind, place):
     """The device follows from DLPack's device type: managed memory belongs to a GPU, pinned memory to the host."""
 
     class Array:
@@ -114,7 +114,7 @@ def test_where_an_array_lies(kind, place):
 
 
 @pytest.mark.parametrize("library", ["torch", "jax"])
-def test_arrays_of_a_library_on_a_card(cuda, request, given_to_kernels, library, rng):
+def test_torch_and_jax_arrays_on_a_gpu_are_not_copied(cuda, request, given_to_kernels, library, rng):
     if request.config.getoption("--device") == "emulator":
         pytest.skip("PyTorch's and JAX's own arrays need a card")
     module = pytest.importorskip(library)
@@ -138,7 +138,7 @@ def test_arrays_of_a_library_on_a_card(cuda, request, given_to_kernels, library,
 
 @pytest.mark.parametrize("library", ["cupy", "other"])
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
-def test_targets_and_weights_beside_the_inputs_are_not_copied(cuda, given_to_kernels, library, many, rng):
+def test_device_targets_are_not_copied_with_device_inputs(cuda, given_to_kernels, library, many, rng):
     X, y = samples(rng)
     X_there, y_there = cuda.asarray(X), cuda.asarray(y)
     give = (lambda array: array) if library == "cupy" else Tensor
@@ -150,7 +150,7 @@ def test_targets_and_weights_beside_the_inputs_are_not_copied(cuda, given_to_ker
 
 
 @pytest.mark.parametrize("change", [lambda x, xp: x.astype(xp.float64), lambda x, xp: xp.asfortranarray(x)])
-def test_other_dtypes_and_orders_are_made_fit_on_the_device(cuda, emulated_cuda, change, rng):
+def test_other_dtypes_and_orders_are_converted_on_the_device(cuda, emulated_cuda, change, rng):
     X = samples(rng)[0]
     net, there = make(), change(cuda.asarray(X), cuda)
     fastmlp.devices()
@@ -160,7 +160,7 @@ def test_other_dtypes_and_orders_are_made_fit_on_the_device(cuda, emulated_cuda,
     assert n["device_to_host"] == 1, "one number: whether all of it is finite"
 
 
-def test_bad_inputs_of_the_device_are_refused(cuda, rng):
+def test_invalid_device_inputs_raise(cuda, rng):
     X, y = samples(rng)
     for bad, message in ((X[:, :2], "has 2 features"), (X[0], "must have shape"), (X[:0], "at least one sample")):
         with pytest.raises(ValueError, match=message):
@@ -186,7 +186,7 @@ class Tracked(Tensor):
     ],
     ids=["complex", "tracked"],
 )
-def test_what_is_no_array_of_real_numbers_is_refused_as_on_the_host(cuda, spoil, message, many, rng):
+def test_complex_and_tracked_inputs_raise_as_on_the_host(cuda, spoil, message, many, rng):
     X, y = map(cuda.asarray, samples(rng))
     net = Population(SIZES, 3, device="cuda", random_state=0) if many else make()
     for device_net in (net, MLP(SIZES, device="cpu", random_state=0)):
@@ -196,7 +196,7 @@ def test_what_is_no_array_of_real_numbers_is_refused_as_on_the_host(cuda, spoil,
         net.fit(X, spoil(y), verbose=0)
 
 
-def test_validation_on_the_device(cuda, rng):
+def test_validation_of_device_inputs_equals_that_of_host_inputs(cuda, rng):
     X, y = samples(rng, 40)
     net = make(dtype="float64")
     same = make(dtype="float64")
@@ -208,7 +208,7 @@ def test_validation_on_the_device(cuda, rng):
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
-def test_the_cpu_takes_inputs_of_a_gpu(cuda, many, rng):
+def test_cpu_nets_accept_device_inputs(cuda, many, rng):
     """With device="cpu", inputs on a GPU are copied to the host, and everything runs on the CPU."""
     X, y = samples(rng)
     make_one = lambda: (
@@ -226,7 +226,7 @@ def test_the_cpu_takes_inputs_of_a_gpu(cuda, many, rng):
         np.testing.assert_array_equal(net.loss_and_gradient(cuda.asarray(X), y)[1], same.loss_and_gradient(X, y)[1])
 
 
-def test_own_inputs_of_the_device(cuda, rng):
+def test_device_inputs_per_net_match_the_reference(cuda, rng):
     X = rng.normal(size=(4, 9, 3)).astype(np.float32)
     pop = Population(SIZES, 4, device="cuda", hidden_activation="tanh", random_state=0)
     y = rng.normal(size=(4, 9, 2))
@@ -240,7 +240,7 @@ def test_own_inputs_of_the_device(cuda, rng):
         np.testing.assert_allclose(outputs[k].get(), reference.predict(X[k]), rtol=1e-5, atol=1e-6)
 
 
-def test_no_room_for_what_is_made_of_them(emulated_cuda, cuda, rng):
+def test_too_little_memory_for_conversions_or_outputs_raises(emulated_cuda, cuda, rng):
     """If memory is too small for a converted copy of the inputs or for the outputs, the MemoryError says so."""
     net = MLP((3, 5, 40), device="cuda", random_state=0)
     other, there = cuda.asarray(rng.normal(size=(500, 3))), cuda.asarray(samples(rng, 500)[0])
@@ -252,7 +252,7 @@ def test_no_room_for_what_is_made_of_them(emulated_cuda, cuda, rng):
             net.predict(given)
 
 
-def test_torch_tensors_of_the_host_stay_there(cuda, rng):
+def test_host_tensors_of_torch_train_on_the_cpu(cuda, rng):
     torch = pytest.importorskip("torch")
     X, y = samples(rng)
     tensor = torch.from_numpy(X)
@@ -269,7 +269,7 @@ def test_torch_tensors_of_the_host_stay_there(cuda, rng):
 
 
 @pytest.fixture(params=["torch", "jax"])
-def tensor_of_the_gpu(cuda, request, monkeypatch):
+def device_tensor(cuda, request, monkeypatch):
     """Return a fake tensor class of PyTorch or JAX, with only the attributes that are needed."""
 
     class FakeTensor(Tensor):
@@ -286,12 +286,12 @@ def tensor_of_the_gpu(cuda, request, monkeypatch):
 
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 @pytest.mark.parametrize("k", [1, 3])
-def test_predictions_come_back_in_kind(cuda, tensor_of_the_gpu, k, many, rng):
+def test_predictions_have_the_array_type_of_the_inputs(cuda, device_tensor, k, many, rng):
     X, settings = samples(rng)[0], {"device": "cuda", "random_state": 0, "loss": "binary_cross_entropy"}
     net = Population((3, 5, k), 4, **settings) if many else MLP((3, 5, k), **settings)
     expected = net.predict(X)
     assert isinstance(expected, np.ndarray)
-    given = tensor_of_the_gpu(cuda.asarray(X))
+    given = device_tensor(cuda.asarray(X))
     outputs, classes = net.predict(given), net.predict_classes(given)
     assert type(outputs) is type(given)
     np.testing.assert_array_equal(outputs.array.get(), expected)
@@ -311,7 +311,7 @@ def two_devices(emulated_cuda):
 
 @pytest.mark.parametrize("name", ["block", "layers"])
 @pytest.mark.parametrize("where", ["host", 1])
-def test_the_second_device(two_devices, cuda, where, name, monkeypatch, rng):
+def test_net_trains_on_the_second_device(two_devices, cuda, where, name, monkeypatch, rng):
     """A net trains on the second device, and the current device stays the same.
 
     The emulator refuses arrays of the wrong device.
@@ -336,7 +336,7 @@ def test_the_second_device(two_devices, cuda, where, name, monkeypatch, rng):
     place.check()
 
 
-def test_a_population_on_the_second_device(two_devices, cuda, rng):
+def test_population_trains_on_the_second_device(two_devices, cuda, rng):
     X, y = samples(rng)
     pop = Population(SIZES, 5, device="cuda:1", random_state=0, hidden_activation="tanh")
     reference = reference_of(pop.network, pop.params[4])
@@ -350,7 +350,7 @@ def test_a_population_on_the_second_device(two_devices, cuda, rng):
     assert result.epochs.tolist() == [3] * 5
 
 
-def test_inputs_of_another_device_than_the_named_one(two_devices, cuda, rng):
+def test_inputs_are_copied_to_the_device_of_the_net(two_devices, cuda, rng):
     """Inputs on another device are copied to the device of the net."""
     X, _ = samples(rng)
     with cuda.cuda.Device(1):

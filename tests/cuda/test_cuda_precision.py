@@ -38,7 +38,7 @@ def samples(rng, sizes, n=20):
         ((4, 20, 3), (0.25,), "SmallNetWorkspace"),
     ],
 )
-def test_a_net_that_is_too_wide_or_has_dropout(works, rng, sizes, rates, kind):
+def test_wide_nets_and_nets_with_dropout_train_in_float32(works, rng, sizes, rates, kind):
     """The net follows the reference, and has the same bits as with precision="exact"."""
     (X, y), fit = samples(rng, sizes), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}
     dropout = rates or 0.0
@@ -53,14 +53,14 @@ def test_a_net_that_is_too_wide_or_has_dropout(works, rng, sizes, rates, kind):
     np.testing.assert_array_equal(net.params, exact.params)
 
 
-def test_nets_that_train_in_one_launch(works, rng):
+def test_populations_in_one_launch_train_in_float32(works, rng):
     """Nets of a population that train in one launch, one per block, are trained in float32."""
     sizes, fit = (4, 16, 3), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}
     X, y = samples(rng, sizes)
     pop, exact = (Population(sizes, 3, precision=name, **SETTINGS) for name in ("bfloat16", "exact"))
     references = [reference_of(pop.network, params) for params in pop.params]
     pop.fit(X, y, **fit)
-    assert works() == set(), "none alone"
+    assert works() == set(), "no net may train alone"
     for k, reference in enumerate(references):
         follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=8, seed=fit_seed(pop.seeds[k]), shuffle=True)
         np.testing.assert_allclose(pop.params[k], reference.params, **EXACT)
@@ -68,7 +68,7 @@ def test_nets_that_train_in_one_launch(works, rng):
     np.testing.assert_array_equal(pop.params, exact.params)
 
 
-def test_nets_for_tensor_cores(works, rng):
+def test_populations_train_one_by_one_on_tensor_cores(works, rng):
     """Nets of a population are trained one by one on tensor cores: near the reference, with rounding errors."""
     sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
     X, y = samples(rng, sizes)

@@ -29,7 +29,7 @@ TASKS = {
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", TASKS)
-def test_targets_of_the_device_are_as_those_of_the_host(cuda, task, weighted, many, rng):
+def test_device_targets_train_as_host_targets(cuda, task, weighted, many, rng):
     """Targets of every kind give nets with the same bits, with label smoothing, validation split and weights too."""
     loss, draw = TASKS[task]
     X, y, weight = samples(rng, 24)[0], draw(rng), rng.integers(1, 4, 24) if weighted else None
@@ -48,7 +48,7 @@ def test_targets_of_the_device_are_as_those_of_the_host(cuda, task, weighted, ma
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_own_targets_and_weights_of_the_device(cuda, weighted, rng):
+def test_device_targets_and_weights_per_net_train_as_host_arrays(cuda, weighted, rng):
     """Targets and weights of each net of a population may be on the device; class weights are made on the host."""
     X, y, w = samples(rng, 9)[0], rng.integers(0, 2, (4, 9, 2)), rng.integers(1, 4, (4, 9))
     found = []
@@ -61,7 +61,7 @@ def test_own_targets_and_weights_of_the_device(cuda, weighted, rng):
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
-def test_class_weights_and_a_monitor_with_samples_of_the_device(cuda, many, rng):
+def test_class_weight_and_monitor_accept_device_samples(cuda, many, rng):
     X, y = samples(rng, 40)[0], rng.integers(0, 2, 40)
     found = []
     for give in (np.asarray, cuda.asarray):
@@ -73,18 +73,18 @@ def test_class_weights_and_a_monitor_with_samples_of_the_device(cuda, many, rng)
     np.testing.assert_array_equal(*found)
 
 
-def test_a_monitor_looks_at_units_with_samples_of_the_device(cuda, monkeypatch, rng):
-    looks, look = [], monitor.Monitor._units
-    monkeypatch.setattr(monitor, "LAST_SHARE", np.inf)  # however short the fit is
-    monkeypatch.setattr(monitor.Monitor, "_units", lambda *given: looks.append(look(*given)))
+def test_monitor_checks_units_on_device_samples(cuda, monkeypatch, rng):
+    checks, check_units = [], monitor.Monitor._check_units
+    monkeypatch.setattr(monitor, "MAX_CHECK_FRACTION", np.inf)  # however short the fit is
+    monkeypatch.setattr(monitor.Monitor, "_check_units", lambda *given: checks.append(check_units(*given)))
     X, y = samples(rng, 40)[0], rng.integers(0, 2, 40)
     net = make(loss="softmax_cross_entropy")
     net.fit(cuda.asarray(X), cuda.asarray(y), epochs=300, verbose=0, optimizer=SGD(0.01), monitor=True)
-    assert looks
-    assert set(looks) == {""}, "no unit is dead or saturated"
+    assert checks
+    assert set(checks) == {""}, "no unit is dead or saturated"
 
 
-def test_bad_targets_and_weights_of_the_device_are_refused(cuda, rng):
+def test_invalid_device_targets_and_weights_raise(cuda, rng):
     X, y = samples(rng)
     classes, rows = rng.integers(0, 2, 20), np.full((20, 2), 0.5)
     there, classifier = cuda.asarray(X), {"loss": "softmax_cross_entropy"}

@@ -23,24 +23,24 @@ cupy = pytest.importorskip("cupy", reason="CuPy is not installed here; .ci/run r
 without_driver = pytest.mark.skipif(cupy.cuda.is_available(), reason="there is a GPU and its driver")
 
 
-def test_version():
+def test_cupy_version_is_at_least_14():
     assert int(cupy.__version__.split(".")[0]) >= 14
 
 
-def test_a_driver_without_a_gpu_has_the_number_that_is_looked_for():
+def test_error_number_of_a_missing_gpu_is_known():
     error = cupy.cuda.runtime.CUDARuntimeError(fastmlp.devices.__globals__["NO_DEVICE"])
     assert (error.status, str(error).partition(":")[0]) == (100, "cudaErrorNoDevice")
 
 
 @without_driver
-def test_devices_say_that_the_driver_is_missing():
+def test_missing_driver_is_reported():
     cuda = fastmlp.devices()[1]
     assert (cuda.name, cuda.available) == ("cuda", False)
     assert re.match(rf"CuPy {re.escape(cupy.__version__)} finds no usable NVIDIA driver \(cudaError\w+: ", cuda.reason)
 
 
 @without_driver
-def test_a_kernel_is_tried_with_the_libraries_that_came_with_cupy(fresh_python, monkeypatch):
+def test_trial_kernel_uses_the_libraries_of_cupys_wheels(fresh_python, monkeypatch):
     """The libraries of CuPy's wheels are found by a process that has not loaded them and has no LD_LIBRARY_PATH.
 
     So only the missing driver keeps a kernel from running here.
@@ -54,13 +54,13 @@ def test_a_kernel_is_tried_with_the_libraries_that_came_with_cupy(fresh_python, 
 @without_driver
 @pytest.mark.parametrize("make", [fastmlp.MLP, lambda sizes, **names: fastmlp.Population(sizes, 3, **names)])
 def test_cuda_raises_and_auto_falls_back(make):
-    with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* driver.*Use device='cpu'"):
+    with pytest.raises(RuntimeError, match=r"device='cuda' is not available: CuPy .* driver.*Use device='cpu'"):
         make((2, 2, 1), device="cuda")
     assert make((2, 2, 1)).device.name == "cpu"
 
 
 @without_driver
-def test_command():
+def test_devices_command_names_cupy_and_the_missing_driver():
     program = "import sys; sys.argv = ['fastmlp', 'devices']; from fastmlp.commands.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -90,7 +90,7 @@ def dotted(node):
     return inside and f"{inside}.{node.attr}"
 
 
-def asked_of_cupy():
+def names_in_use():
     """Return every name cupy.… and cublas.… that the backend uses."""
     names = set()
     for path in [*KERNELS.rglob("*.py"), Path(fastmlp.__file__).with_name("devices.py")]:
@@ -112,8 +112,8 @@ def resolve(name):
     return found
 
 
-def test_cupy_has_what_is_asked_of_it():
-    names = asked_of_cupy()
+def test_cupy_has_every_name_in_use():
+    names = names_in_use()
     assert len(names) > 10, "the parser finds names"
     missing = []
     for name in names:
@@ -124,7 +124,7 @@ def test_cupy_has_what_is_asked_of_it():
     assert not missing
 
 
-def test_an_array_without_room_says_its_size():
+def test_out_of_memory_error_has_a_size():
     """OutOfMemoryError has the private attribute _size, which the error message of fastmlp reads."""
     assert cupy.cuda.memory.OutOfMemoryError(10, 20, 30)._size == 10
 
@@ -133,7 +133,7 @@ def public(thing):
     return {name for name in dir(thing) if not name.startswith("_")}
 
 
-def test_emulator_has_nothing_that_cupy_has_not():
+def test_emulator_has_no_names_beyond_cupys():
     """All names of the emulator exist in CuPy."""
     from cuda_emulator import MODULES, cublas
 
@@ -158,7 +158,7 @@ def test_emulator_has_nothing_that_cupy_has_not():
 
 
 @without_driver
-def test_cublas_has_the_c_interface_that_is_asked_for():
+def test_cublas_has_every_function_in_use():
     """cuBLAS is found where CuPy finds it, with every function; its error without a driver becomes a message."""
     import ctypes
 
@@ -181,7 +181,7 @@ def nvrtc():
     return module
 
 
-def test_its_nvrtc_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
+def test_nvrtc_of_cupy_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
     """NVRTC of CUDA 12 and of CUDA 13 compiles two cases of each kind of kernel, with all four dtypes among them."""
     from cuda_emulator.nvrtc import AS_CUPY
     from cuda_sources import KINDS, in_workspace, recording
@@ -227,7 +227,7 @@ class Loaded(function.Module):
 function.Module = Loaded
 compiler._get_arch = lambda: "80"
 for home, name in ((raw, "_get_raw_module"), (compiler, "_get_arch_for_options_for_nvrtc")):
-    setattr(home, name, getattr(home, name).__wrapped__)  # without its memory of each device's results
+    setattr(home, name, getattr(home, name).__wrapped__)  # without its cache of results per device
 """
 COMPILED = """
 import hashlib, json
@@ -274,7 +274,7 @@ def compile_in_a_process(fresh_python, monkeypatch, tmp_path):
     return run
 
 
-def test_a_kernel_is_compiled_once_for_all_processes(compile_in_a_process):
+def test_kernel_is_compiled_once_for_all_processes(compile_in_a_process):
     """The second process loads the kernel from CuPy's cache without NVRTC; another kernel is compiled."""
     given, loaded, files = compile_in_a_process("expf")
     assert given == [True]

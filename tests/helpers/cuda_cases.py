@@ -59,7 +59,7 @@ class Place:
         monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_STEP", 10**12)
-        monkeypatch.setattr(fastmlp.execution.dispatch, "ALONE_FROM_STEP", 0 if name == "layers" else 10**12)
+        monkeypatch.setattr(fastmlp.execution.dispatch, "ONE_BY_ONE_FROM_STEP", 0 if name == "layers" else 10**12)
         if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
             monkeypatch.setattr(_of_backend("population.launch"), "MOST_IN_THREAD", {4: 180, 8: 180})
         for module in map(_of_backend, ("single_net.small_net", "population.train")):

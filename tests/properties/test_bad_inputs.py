@@ -37,7 +37,7 @@ BAD_NETS = [
 
 
 @pytest.mark.parametrize("settings, message", BAD_NETS, ids=[str(row[0]) for row in BAD_NETS])
-def test_bad_net(settings, message):
+def test_invalid_net_settings_raise(settings, message):
     settings = {"layer_sizes": (3, 5, 2)} | settings
     with pytest.raises(ValueError, match=message):
         MLP(settings.pop("layer_sizes"), **settings)
@@ -73,7 +73,7 @@ BAD_FITS = [
 
 
 @pytest.mark.parametrize("settings, message", BAD_FITS, ids=[str(list(row[0])) + row[1] for row in BAD_FITS])
-def test_bad_fit(settings, message):
+def test_invalid_fit_arguments_raise(settings, message):
     """An invalid fit raises its error before the parameters change."""
     net = regressor()
     before = net.params.copy()
@@ -104,14 +104,14 @@ BAD_DATA = [
 
 @pytest.mark.parametrize("method", ("fit", "evaluate", "loss_and_gradient"))
 @pytest.mark.parametrize("bad_X, bad_y, message", BAD_DATA, ids=[row[2] for row in BAD_DATA])
-def test_bad_data(method, bad_X, bad_y, message):
+def test_invalid_data_raise(method, bad_X, bad_y, message):
     with pytest.raises(ValueError, match=message):
         getattr(regressor(), method)(bad_X, bad_y)
 
 
 @pytest.mark.parametrize("method", ("predict", "predict_classes"))
 @pytest.mark.parametrize("bad_X, _, message", BAD_DATA[:5], ids=[row[2] for row in BAD_DATA[:5]])
-def test_bad_data_for_prediction(method, bad_X, _, message):
+def test_invalid_data_for_prediction_raise(method, bad_X, _, message):
     with pytest.raises(ValueError, match=message):
         getattr(regressor(), method)(bad_X)
 
@@ -119,6 +119,6 @@ def test_bad_data_for_prediction(method, bad_X, _, message):
 @pytest.mark.parametrize(
     "values, message", [(np.zeros(5), "params must have shape"), (["a"], "params must hold numbers")]
 )
-def test_bad_params(values, message):
+def test_invalid_params_raise(values, message):
     with pytest.raises(ValueError, match=message):
         regressor().params = values

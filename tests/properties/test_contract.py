@@ -56,16 +56,16 @@ def backend_of(name):
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_signature(backend_module, name):
+def test_backend_functions_have_the_contracts_arguments(backend_module, name):
     assert list(inspect.signature(getattr(backend_module, name)).parameters) == CONTRACT[name]
 
 
 @pytest.mark.parametrize("name", ON_THE_HOST)
-def test_signature_on_the_host(name):
+def test_host_functions_have_the_contracts_arguments(name):
     assert list(inspect.signature(getattr(backend_of("cpu"), name)).parameters) == ON_THE_HOST[name]
 
 
-def test_nothing_else_is_public(backend_module):
+def test_backend_has_no_other_public_functions(backend_module):
     """A backend has no public function outside of the contract, which a plan could come to depend on."""
     module = backend_module
     public = {
@@ -76,7 +76,7 @@ def test_nothing_else_is_public(backend_module):
     assert public <= {*CONTRACT, *(ON_THE_HOST if module is backend_of("cpu") else ())}
 
 
-def test_team(backend_module):
+def test_thread_team_is_a_context_manager(backend_module):
     """A thread team is a context manager that knows its size and runs a kernel on every thread."""
     team_class = backend_module.ThreadTeam
     with team_class(1) as team:
@@ -84,11 +84,11 @@ def test_team(backend_module):
         assert callable(team.run)
 
 
-def test_the_cpu_is_a_device():
+def test_cpu_backend_exists():
     assert "cpu" in FOLDERS
 
 
-def test_the_cpu_moves_nothing():
+def test_cpu_backend_copies_no_arrays():
     module, array = backend_of("cpu"), np.ones(3)
     assert module.to_device(array) is array
     assert module.to_host(array) is array

@@ -33,13 +33,13 @@ def test_divergence_restores_finite_parameters(activation, callbacks, dtype):
     assert len(caught) == 1
 
 
-def test_warning_points_at_the_call_of_fit():
+def test_divergence_warning_points_at_the_call_of_fit():
     with pytest.warns(DivergenceWarning) as caught:
         make(hidden_activation="identity").fit(X, Y, epochs=200, optimizer=SGD(1e6), verbose=0)
     assert caught[0].filename == __file__
 
 
-def test_divergence_in_the_first_step_keeps_the_start():
+def test_divergence_in_the_first_step_keeps_initial_parameters():
     net = make(dtype="float32", hidden_activation="identity")
     net.params[:] = 1e30
     with pytest.warns(DivergenceWarning, match="stopped being finite in epoch 1 of 5; "):
@@ -59,7 +59,7 @@ def test_net_can_be_trained_after_divergence():
     assert history.loss[-1] < history.loss[0]
 
 
-def test_divergence_with_early_stopping_restores_the_best():
+def test_divergence_with_early_stopping_keeps_finite_parameters():
     net = make(hidden_activation="identity")
     with pytest.warns(DivergenceWarning):
         history = net.fit(X, Y, epochs=200, optimizer=SGD(1e6), early_stopping=100, verbose=0)
@@ -68,7 +68,7 @@ def test_divergence_with_early_stopping_restores_the_best():
 
 
 @pytest.mark.parametrize("rate, is_sound", [(0.1, True), (1e200, False)])
-def test_an_interruption_that_arrives_in_a_kernel(rate, is_sound, monkeypatch):
+def test_interruption_within_a_kernel_keeps_finite_parameters(rate, is_sound, monkeypatch):
     """Python sees the interrupt when the kernel returns: its parameters are kept if the loss is finite."""
     train, reached = backend.train, []
 

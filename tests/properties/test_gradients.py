@@ -22,7 +22,7 @@ def family(request, monkeypatch):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.hidden])
-def test_hidden_activation(family, hidden, dtype, rng):
+def test_gradient_of_every_hidden_activation_matches_the_reference(family, hidden, dtype, rng):
     net, reference = net_and_reference((5, 7, 19, 3), hidden, "squared_error", "identity", dtype)
     X, y = rng.normal(size=(9, 5)), rng.normal(size=(9, 3))
     assert_same_gradient(net, reference, X, y, dtype)
@@ -34,7 +34,7 @@ def test_hidden_activation(family, hidden, dtype, rng):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss, output", PAIRS)
 @pytest.mark.parametrize("k", (1, 3, 17))
-def test_loss_and_output(family, loss, output, k, dtype, rng):
+def test_gradient_of_every_loss_and_output_matches_the_reference(family, loss, output, k, dtype, rng):
     if loss == "softmax_cross_entropy" and k == 1:
         k = 2
     net, reference = net_and_reference((4, 6, k), "tanh", loss, output, dtype)
@@ -45,26 +45,26 @@ def test_loss_and_output(family, loss, output, k, dtype, rng):
 @pytest.mark.parametrize(
     "sizes, n", list(itertools.product([(1, 1), (3, 2), (2, 2, 2, 1), (16, 16, 16), (33, 17, 5)], [1, 4, 5, 33]))
 )
-def test_shapes(family, sizes, n, rng):
+def test_gradient_of_extreme_shapes_matches_the_reference(family, sizes, n, rng):
     net, reference = net_and_reference(sizes, "sigmoid", "squared_error", "sigmoid", "float64", l2=0.1)
     assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.random((n, sizes[-1])), "float64")
 
 
 @pytest.mark.parametrize("k", (1, 4))
-def test_sample_weight(family, k, rng):
+def test_weighted_gradient_matches_the_reference(family, k, rng):
     net, reference = net_and_reference((3, 5, k), "gelu", "huber", "identity", "float64", huber_delta=0.3)
     X, y, w = rng.normal(size=(37, 3)), rng.normal(size=(37, k)), rng.random(37) * (rng.random(37) > 0.3)
     assert_same_gradient(net, reference, X, y, "float64", sample_weight=w)
 
 
-def test_gradient_in_blocks(family, rng, monkeypatch):
-    """The gradient of more samples than are processed at a time is right."""
+def test_gradient_in_blocks_matches_the_reference(family, rng, monkeypatch):
+    """More samples than are processed at a time."""
     monkeypatch.setattr("fastmlp.training.objective.ROWS", 10)
     net, reference = net_and_reference((3, 5, 2), "relu", "squared_error", "identity", "float64", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 
 
-def test_central_differences(family, rng):
+def test_gradient_equals_central_differences(family, rng):
     net, _ = net_and_reference((3, 4, 2), "silu", "softmax_cross_entropy", "softmax", "float64", l2=0.05)
     X, y = rng.normal(size=(6, 3)), rng.integers(0, 2, 6)
     _, gradient = net.loss_and_gradient(X, y)

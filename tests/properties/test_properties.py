@@ -53,7 +53,7 @@ def family(request, monkeypatch):
 
 @some
 @given(task=tasks())
-def test_gradient_is_the_references(family, task):
+def test_gradient_matches_the_reference(family, task):
     net, reference, X, y = task
     loss, gradient = net.loss_and_gradient(X, y)
     expected_loss, expected = reference.loss_and_gradient(X, y)
@@ -65,7 +65,7 @@ def test_gradient_is_the_references(family, task):
 
 @some
 @given(task=tasks(), data=st.data())
-def test_one_epoch_is_the_references(family, task, data):
+def test_one_epoch_matches_the_reference(family, task, data):
     """One epoch equals the reference for any batch size, also one that does not divide or exceeds the data."""
     net, reference, X, y = task
     size = data.draw(st.integers(1, len(X) + 3))
@@ -78,7 +78,7 @@ def test_one_epoch_is_the_references(family, task, data):
 
 @some
 @given(task=tasks(), data=st.data())
-def test_hidden_units_may_change_places(family, task, data):
+def test_permuting_hidden_units_keeps_the_outputs(family, task, data):
     net, _, X, _ = task
     before = net.predict(X)
     if len(net.weights) > 1:

@@ -7,7 +7,7 @@ from fastmlp import MLP, EarlyStopping, Population
 
 
 @pytest.mark.parametrize("n_nets", (None, 3, 20))
-def test_accuracy_of_validation_targets_that_are_numbers(n_nets, rng):
+def test_monitoring_accuracy_of_numeric_validation_targets_raises(n_nets, rng):
     settings = {"output_activation": "sigmoid", "random_state": 0}
     net = MLP((3, 4, 1), **settings) if n_nets is None else Population((3, 4, 1), n_nets, **settings)
     x = rng.normal(size=(30, 3))
@@ -17,7 +17,7 @@ def test_accuracy_of_validation_targets_that_are_numbers(n_nets, rng):
         net.fit(x, y, epochs=2, validation_data=(x, y / 2), early_stopping=stopping, verbose=0)
 
 
-def test_validation_accuracy_is_of_the_same_kind(rng):
+def test_validation_accuracy_is_multilabel_as_in_training(rng):
     """Multilabel validation data with one label per sample: accuracy is still a fraction of labels, as in training."""
     x = rng.normal(size=(60, 3))
     y = (x[:, :2] > 0) * 1
@@ -29,6 +29,6 @@ def test_validation_accuracy_is_of_the_same_kind(rng):
 
 
 @pytest.mark.parametrize("given", ((np.zeros((3, 2)), np.zeros(2)), (np.full((3, 2), np.nan), np.zeros(3))))
-def test_errors_say_that_validation_data_are_meant(given):
+def test_errors_in_validation_data_name_the_argument(given):
     with pytest.raises(ValueError, match=r"^validation_data: "):
         MLP((2, 1)).fit(np.zeros((4, 2)), np.zeros(4), epochs=2, validation_data=given, verbose=0)

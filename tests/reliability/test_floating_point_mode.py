@@ -8,16 +8,17 @@ import warnings
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.cpu import backend
 
-X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+X, Y = XOR_X.astype(np.float32), XOR_Y
 RARE = np.array([1e-30, 2.0, 1e30], np.float32), np.array([1e-10, 3.0, 1e-35], np.float32)
 MODE = np.geterr()
 
 
-def is_as_ever():
+def is_default_mode():
     """Return whether denormals are not flushed, sums round to nearest, and NumPy's error settings are unchanged."""
     small = RARE[0] * RARE[1]
     half = np.float32(2.0**-24)
@@ -35,7 +36,7 @@ class StopHere(Exception):
 
 
 def stop(*_):
-    assert is_as_ever(), "in a callback"
+    assert is_default_mode(), "in a callback"
     raise StopHere
 
 
@@ -49,17 +50,17 @@ def net(sizes=(2, 3, 1), **settings):
     return MLP(sizes, device="cpu", random_state=0, **settings)
 
 
-def erring():
+def fit_with_failing_callback():
     with pytest.raises(StopHere):
         fit(net(), callbacks=[stop])
 
 
-def refused():
+def fit_with_invalid_data():
     with pytest.raises(ValueError, match="samples"):
         net().fit(X, Y[:2], verbose=0)
 
 
-def interrupted(monkeypatch):
+def interrupted_fit(monkeypatch):
     def train(*arguments):
         backend_train(*arguments)
         raise KeyboardInterrupt
@@ -86,24 +87,24 @@ CALLS = {
     "divergence of nets in lanes": lambda _: fit(
         Population((2, 3, 1), 40, device="cpu", random_state=0), optimizer=SGD(1e30), epochs=50
     ),
-    "an error in a callback": lambda _: erring(),
-    "data that are refused": lambda _: refused(),
-    "an interruption": interrupted,
+    "an error in a callback": lambda _: fit_with_failing_callback(),
+    "data that are refused": lambda _: fit_with_invalid_data(),
+    "an interruption": interrupted_fit,
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_mode_after(call, monkeypatch, count):
+def test_floating_point_mode_is_unchanged_after_every_call(call, monkeypatch, count):
     """Calls from the main thread and from another thread leave the mode of the calling thread unchanged."""
-    assert is_as_ever()
+    assert is_default_mode()
     CALLS[call](monkeypatch)
-    assert is_as_ever()
+    assert is_default_mode()
     found = []
 
     def elsewhere():
-        found.append(is_as_ever())
+        found.append(is_default_mode())
         CALLS[call](monkeypatch)
-        found.append(is_as_ever())
+        found.append(is_default_mode())
 
     if call != "an interruption":  # only the main thread is interrupted
         thread = threading.Thread(target=elsewhere)
@@ -113,7 +114,7 @@ def test_mode_after(call, monkeypatch, count):
     count("kind of call after which the floating-point mode was looked at", 1)
 
 
-def test_a_caller_that_flushes_goes_on_to_flush():
+def test_caller_that_flushes_denormals_still_does_after_a_fit():
     """The mode is restored, and not set to the default: a caller that flushes denormals still does after a fit."""
     numba = pytest.importorskip("numba")
     from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
@@ -139,4 +140,4 @@ def test_a_caller_that_flushes_goes_on_to_flush():
         assert (RARE[0] * RARE[1])[0] == 0.0
     finally:
         end(before)
-    assert is_as_ever()
+    assert is_default_mode()

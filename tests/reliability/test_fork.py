@@ -137,31 +137,31 @@ def run(program, *arguments, cache=None):
     return done.stdout.splitlines()
 
 
-def test_a_fork_waits_for_the_kernel_of_another_thread(count):
+def test_fork_waits_for_a_kernel_compiled_by_another_thread(count):
     assert run(HELD.format(wait=0.5, patience=60.0)) == ["True ['compiled']", "epochs"]
     count("forks while another thread held the lock", 1)
 
 
-def test_a_fork_does_not_wait_for_ever():
+def test_fork_stops_waiting_after_its_limit():
     assert run(HELD.format(wait=400.0, patience=0.1)) == ["True []", "epochs"]
 
 
-def test_a_fork_waits_for_the_printer():
+def test_fork_waits_for_the_formula_printer():
     assert run(PARSING) == ["True True"]
 
 
-def test_the_child_of_another_thread_defers_no_interrupt():
+def test_child_forked_by_another_thread_defers_no_interrupt():
     assert run(DEFERRED) == ["[0] True"]
 
 
 @pytest.mark.parametrize("module", ["llvmlite", "fastmlp.kernels.structs"])
-def test_a_fork_waits_for_the_import_of_the_backend(module, count):
+def test_fork_waits_for_an_import_in_another_thread(module, count):
     """A child would otherwise wait for ever for a module that a thread of its parent had begun to import."""
     assert run(COLD, module, 0.0) == ["True", "['epochs'] epochs"]
     count("forks while the backend was imported", 1)
 
 
-def test_forks_during_a_cold_fit(is_long, tmp_path, count):
+def test_forks_during_a_cold_fit_work(is_long, tmp_path, count):
     """A fork may come while another thread imports Numba or compiles."""
     if not is_long:
         pytest.skip("a cold fit for each moment takes half a minute")

@@ -74,7 +74,7 @@ def interrupted_fit(folder, module, seconds):
     )
 
 
-def test_the_next_fit_works(tmp_path, is_long, count):
+def test_fit_after_an_interrupted_compilation_works(tmp_path, is_long, count):
     moments = LONG if is_long else SHORT
     for k, (module, seconds) in enumerate(moments):
         done = interrupted_fit(tmp_path / str(k), module, seconds)
@@ -85,7 +85,7 @@ def test_the_next_fit_works(tmp_path, is_long, count):
         assert found["equal"]
         assert found["handler"] == "default_int_handler"
         notices = done.stderr.count("A kernel is being compiled")
-        assert notices == ("llvmlite" not in module), "said once, however often it comes, and not while LLVM is imported"
+        assert notices == ("llvmlite" not in module), "the message must be printed once, and not while LLVM is imported"
     count("cold fits interrupted", len(moments))
 
 
@@ -101,12 +101,12 @@ print(history.stopped_by, history.epochs, signal.getsignal(signal.SIGINT) == sig
 """
 
 
-def test_a_fit_goes_on_where_sigint_is_ignored(fresh_python):
+def test_fit_continues_if_sigint_is_ignored(fresh_python):
     """SIGINT is ignored in background jobs of a shell."""
     done = fresh_python(IGNORED)
     assert (done.stdout.strip(), done.stderr) == ("epochs 5 True", "")
 
 
-def test_tests_that_send_it_set_a_handler(ctrl_c):
+def test_ctrl_c_fixture_installs_a_handler(ctrl_c):
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)

@@ -15,30 +15,30 @@ from fastmlp.kernels.cpu.threads.barrier import barrier_start
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.jit.decorators import kernel
 
-N_RANKS, ROUNDS = 3, 1_000_000  # some milliseconds
+N_THREADS, ROUNDS = 3, 1_000_000  # some milliseconds
 KIND = "a board of int64"
 
 
 @kernel
-def count_up(rank, n_ranks, barrier, board, rounds, meets):
+def count_up(thread, n_threads, barrier, board, rounds, meets):
     """Count up in each thread, for so long that a thread that is still running can be seen.
 
     meets : whether the threads wait for each other first
     """
-    if meets != 0 and not barrier_start(barrier, n_ranks):
+    if meets != 0 and not barrier_start(barrier, n_threads):
         return
     for k in range(rounds):
-        board[8 * rank] = board[8 * rank] + 1 + (k & 0)
+        board[8 * thread] = board[8 * thread] + 1 + (k & 0)
 
 
 @pytest.fixture
-def ends_soon():
+def time_limit():
     """Fail the test if a call waits forever."""
     if not hasattr(signal, "setitimer"):
         pytest.skip("no timers there")
 
     def hangs(*_):
-        raise TimeoutError("a call waits for ranks that have no work")
+        raise TimeoutError("a call waits for threads that have no work")
 
     before = signal.signal(signal.SIGALRM, hangs)
     signal.setitimer(signal.ITIMER_REAL, 60.0)
@@ -76,8 +76,8 @@ class InterruptAt:
 
 def run_interrupted(n, meets):
     """Interrupt a call, or the end of its team, at the n-th line. Return whether there is such a line."""
-    board, trace = np.zeros(8 * N_RANKS, np.int64), InterruptAt(n)
-    team = ThreadTeam(N_RANKS)
+    board, trace = np.zeros(8 * N_THREADS, np.int64), InterruptAt(n)
+    team = ThreadTeam(N_THREADS)
     try:
         with trace, team:
             team.run(count_up, KIND, board, ROUNDS, meets)
@@ -85,14 +85,14 @@ def run_interrupted(n, meets):
         pass
     seen = board.copy()
     time.sleep(0.003)
-    assert (board == seen).all(), f"a rank is at work after an interrupt in line {trace.line}"
+    assert (board == seen).all(), f"a thread is at work after an interrupt in line {trace.line}"
     return trace.left <= 0
 
 
 @pytest.mark.parametrize("meets", [0, 1], ids=["alone", "together"])
-def test_an_interrupt_at_each_line(meets, ends_soon, count):
-    with ThreadTeam(N_RANKS) as team:
-        team.run(count_up, KIND, np.zeros(8 * N_RANKS, np.int64), 1, meets)  # compiles
+def test_no_thread_writes_after_an_interrupt_at_any_line(meets, time_limit, count):
+    with ThreadTeam(N_THREADS) as team:
+        team.run(count_up, KIND, np.zeros(8 * N_THREADS, np.int64), 1, meets)  # compiles
     n = 1
     while run_interrupted(n, meets):
         n += 1
@@ -100,12 +100,12 @@ def test_an_interrupt_at_each_line(meets, ends_soon, count):
     count("interrupts of a dispatch", n - 1)
 
 
-def test_the_next_call_works(ends_soon, count):
+def test_team_works_after_an_interrupt_at_any_line(time_limit, count):
     """A team works again after a call that was interrupted at any line, also while it waited for its threads."""
     n, interrupted = 1, True
     while interrupted:
-        team, trace = ThreadTeam(N_RANKS), InterruptAt(n)
-        board = np.zeros(8 * N_RANKS, np.int64)
+        team, trace = ThreadTeam(N_THREADS), InterruptAt(n)
+        board = np.zeros(8 * N_THREADS, np.int64)
         try:
             with trace:
                 team.run(count_up, KIND, board, ROUNDS, 1)
@@ -114,13 +114,13 @@ def test_the_next_call_works(ends_soon, count):
         interrupted = trace.left <= 0
         board[:] = 0
         team.run(count_up, KIND, board, 1000, 1)
-        assert board[::8].tolist() == [1000] * N_RANKS, f"after an interrupt in line {trace.line}"
+        assert board[::8].tolist() == [1000] * N_THREADS, f"after an interrupt in line {trace.line}"
         team.end()
         n += 1
     count("calls after an interrupt", n - 2)
 
 
-def test_an_interrupt_while_ranks_are_waited_for(ends_soon, count, monkeypatch):
+def test_no_thread_writes_after_an_interrupt_during_an_exception(time_limit, count, monkeypatch):
     """Thread 0 fails, and Ctrl-C comes while the call ends, at each line: the end of the team waits for its threads."""
     original, n, interrupted = team_module.compiled_kernel, 1, True
 

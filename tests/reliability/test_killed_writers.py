@@ -127,7 +127,7 @@ print(json.dumps({"drafts": left, "new": new}))
 
 
 @pytest.mark.parametrize("what", ["nets", "kernels"])
-def test_killed_writers_leave_a_good_file_and_no_draft(tmp_path, is_long, count, what):
+def test_killed_writers_leave_a_complete_file_and_no_draft(tmp_path, is_long, count, what):
     kills = 300 if is_long else 12
     command = [sys.executable, "-c", DRIVER, str(tmp_path), what, str(kills)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -148,7 +148,7 @@ print("trained", flush=True)
 """
 
 
-def test_a_process_after_killed_first_fits_works(tmp_path, is_long, count):
+def test_fit_after_killed_first_fits_works(tmp_path, is_long, count):
     """A fit works after earlier first fits were killed at various times. Only in the long form: it compiles kernels."""
     if not is_long:
         pytest.skip("compiles kernels: --long")

@@ -190,7 +190,7 @@ def use(net):
     assert math.prod(net.predict(np.zeros((2, net.network.n_features))).shape) > 0
 
 
-def test_damaged_files_are_refused_or_loaded_as_they_were_saved(tmp_path, is_long, count):
+def test_mutated_files_are_refused_or_load_unchanged(tmp_path, is_long, count):
     rng, outcomes = np.random.default_rng(20), {"refused": 0, "the same": 0, "accepted without a checksum": 0}
     files = [(*made, made[0].read_bytes(), *_read(made[0])) for made in subjects(tmp_path)]
     path = tmp_path / "mutated.safetensors"

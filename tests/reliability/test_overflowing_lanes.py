@@ -24,8 +24,8 @@ CASES = {
     "clipped by adam": (WIDE, Adam(1e-3, clip_norm=1.0), {}),
     "clipped, with a long step": (WIDE, SGD(1e30, clip_norm=1.0), {}),
     "batches": (WIDE, SGD(1e30), {"batch_size": 3}),
-    "watched loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
-    "watched on validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
+    "monitored loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
+    "monitored validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
     "penalty": (WIDE, Rprop(), {"l2": 0.1}),
     "quick steps": (WIDE, Quickprop(1e30), {}),
 }
@@ -39,7 +39,7 @@ def samples(sizes, size):
 
 @pytest.mark.parametrize("epochs", (1, 2, 70))
 @pytest.mark.parametrize("case", CASES)
-def test_every_net_ends_finite_and_says_what_happened(case, epochs, is_long, count):
+def test_nets_with_overflowing_gradients_end_as_single_nets(case, epochs, is_long, count):
     sizes, optimizer, options = CASES[case]
     n_tried = 0
     for dtype in ("float32", "float64") if is_long else ("float32",):
@@ -75,7 +75,7 @@ def compare(sizes, optimizer, options, dtype, size, epochs):
     return 1
 
 
-def test_clipping_makes_the_step_that_was_asked_for():
+def test_clipping_works_if_the_sum_of_squares_overflows():
     """A clipped gradient keeps its direction and has the norm clip_norm, even if its sum of squares overflows."""
     for dtype in ("float32", "float64"):
         X, y = samples(WIDE, BIG["float32"])

@@ -68,14 +68,14 @@ def needs_root():
         pytest.skip("only root gives files away")
 
 
-def test_what_this_user_has_compiled_is_used(load, cached):
+def test_code_compiled_by_this_user_is_used(load, cached):
     plant(cached, b"own")
     assert load() == ("own", cached, [])
 
 
 @pytest.mark.parametrize("place", ["folder", "folder above"])
 @pytest.mark.parametrize("attack", ["writable for all", "writable for a group", "of another user"])
-def test_a_folder_that_others_may_write_to(load, cached, place, attack):
+def test_folders_writable_by_others_are_not_used(load, cached, place, attack):
     plant(cached)
     folder = cached.parent if place == "folder" else cached.parent.parent
     if attack == "writable for all":
@@ -97,7 +97,7 @@ def test_a_folder_that_others_may_write_to(load, cached, place, attack):
 @pytest.mark.parametrize(
     "attack", ["of another user", "writable for all", "link", "link of another user", "pipe", "folder"]
 )
-def test_a_planted_object_file(load, cached, attack, tmp_path):
+def test_planted_object_file_is_not_used(load, cached, attack, tmp_path):
     """A planted file in a safe folder, such as one whose permissions were repaired: it is compiled and saved again."""
     victim = tmp_path / "victim"
     plant(victim)
@@ -131,7 +131,7 @@ def test_a_planted_object_file(load, cached, attack, tmp_path):
 
 
 @pytest.mark.parametrize("attack", ["link", "pipe", "folder"])
-def test_what_is_planted_in_the_place_of_a_lock(load, cached, attack, tmp_path):
+def test_planted_lock_file_is_ignored(load, cached, attack, tmp_path):
     victim, lock = tmp_path / "victim", cached.with_suffix(".lock")
     victim.write_bytes(b"mine")
     cached.unlink()
@@ -157,7 +157,7 @@ fastmlp.MLP((5, 2), random_state=0, device="cpu").evaluate([[0.0] * 5], [[0.0, 0
 """
 
 
-def test_a_real_process_says_so_and_goes_on(tmp_path):
+def test_process_with_an_unsafe_cache_warns_and_compiles(tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(0o777)

@@ -157,7 +157,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
 
 
 @pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # some nets diverge, by themselves too
-def test_a_population_is_its_nets_alone(seeds, monkeypatch, count):
+def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
     """A population has the same bits on 1, 2 and 3 threads. Its nets equal nets trained alone, and the reference.
 
     A net that diverges, diverges alone as well. Rounding then decides which parameters it reaches, and a population's

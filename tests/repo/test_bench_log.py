@@ -9,13 +9,21 @@ LOG = ROOT / "bench" / "log"
 INDEX = (LOG / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_entry_is_in_the_index():
+def test_every_log_entry_is_in_the_index():
     links = dict(re.findall(r"^\[([\d-]+)\]: (\S+)$", INDEX, re.M))
     assert sorted(links.values()) == sorted(path.name for path in LOG.glob("20*.md"))
     assert set(re.findall(r"\[(\d\d-\d+)\]", INDEX)) == set(links), "each entry is named in a topic, and no other is"
 
 
-def test_cited_findings_exist():
+def test_every_finding_has_an_anchor_and_an_entry():
+    findings = re.findall(r"^- .+$", INDEX.split("## ", 1)[1], re.M)
+    assert len(findings) > 50
+    for line in findings:
+        assert line.startswith('- <a id="'), f"no anchor: {line}"
+        assert re.search(r"\[\d\d-\d+\]", line), f"no entry is named: {line}"
+
+
+def test_cited_log_findings_exist():
     anchors = re.findall(r'<a id="([\w-]+)"></a>', INDEX)
     assert len(set(anchors)) == len(anchors)
     files = subprocess.run(["git", "grep", "-lI", "bench/log"], cwd=ROOT, capture_output=True, text=True, check=True)

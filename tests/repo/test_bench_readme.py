@@ -5,7 +5,7 @@ from tools import report
 README = report.README.read_text(encoding="utf-8")
 
 
-def test_tables_are_generated():
+def test_readme_tables_show_the_committed_results():
     paths = report.committed()
     assert paths, "bench/results holds the results that the README shows"
     expected = report.with_tables(README, report.tables(paths))

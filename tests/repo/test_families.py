@@ -10,16 +10,16 @@ from fastmlp.kernels.cpu import backend
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readme_prints_the_table():
+def test_kernels_readme_shows_the_family_table():
     assert family_table() in (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
 
 
-def test_families_of_one_net_are_in_the_table():
+def test_cpu_families_are_in_the_table():
     assert {*backend.FAMILIES} <= {row.name for row in FAMILIES if row.device == "cpu"}
 
 
 @pytest.mark.parametrize("page", ["kernels/README.md", "docs/architecture.md", "docs/glossary.md"])
-def test_files_that_pages_name_exist(page):
+def test_files_named_in_documents_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     words = {word.strip("`,.;:()|") for word in text.split() if word.strip("`,.;:()|").endswith((".py", ".cu", ".cuh"))}
     assert len(words) > 5

@@ -17,12 +17,12 @@ def functions(path):
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-def test_the_page_has_rows():
+def test_guarantees_page_has_rows():
     assert len(ROWS) > 20
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.startswith("| guarantee")])
-def test_a_guarantee_names_its_tests(row):
+def test_guarantees_name_existing_tests(row):
     named = TEST.findall(row)
     assert named, f"no test is named in: {row}"
     for path, name in named:

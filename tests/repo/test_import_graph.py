@@ -21,6 +21,7 @@ FLOORS = (
     "initialization execution data",
     "plots html_report history report population_result recorders training",
     "diagnosis persistence population_training",
+    "api",
     "mlp population",
     "sampling sweeps class_probabilities",
     "estimators loading",

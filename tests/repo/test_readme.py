@@ -6,7 +6,7 @@ from pathlib import Path
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
-def test_examples_run(tmp_path, monkeypatch, capsys):
+def test_readme_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope = {}
     blocks = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
@@ -16,7 +16,7 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
     assert "[0.01 0.99 0.99 0.01]" in capsys.readouterr().out
 
 
-def test_tables_name_what_there_is():
+def test_readme_tables_name_every_option():
     from fastmlp.initialization import INITIALIZERS
     from fastmlp.kernels.formulas.activations import ACTIVATIONS
     from fastmlp.kernels.formulas.losses import LOSSES
@@ -32,14 +32,14 @@ def test_tables_name_what_there_is():
     assert set(SCHEDULES) <= set(words["schedules"])
 
 
-def test_two_commands():
+def test_readme_has_commands_to_run_and_test():
     commands = re.findall(r"^```bash (run|test)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     assert [name for name, _ in commands] == ["run", "test"]
     assert "fastmlp xor" in commands[0][1]
     assert "pytest" in commands[1][1]
 
 
-def test_the_gpu_is_measured_or_said_not_to_be():
+def test_readme_states_whether_a_gpu_was_measured():
     """The README says that no GPU was measured if and only if there are no results of bench/gpu/run.py."""
     measured = list((Path(__file__).parents[2] / "bench" / "results").glob("gpu*.json"))
     assert ("not yet measured on a card" in " ".join(README.split())) != bool(measured)

@@ -1,11 +1,11 @@
-"""The rule of early stopping, away from any training."""
+"""Early stopping's rule on given sequences of values, and the forms that callbacks may have."""
 
 import pytest
 
 from fastmlp.callbacks import Best, EarlyStopping, as_callbacks, as_early_stopping
 
 
-def followed(rule, monitor, values):
+def run_rule(rule, monitor, values):
     """(epochs that improved, the epoch after which the rule stops)"""
     best, improved = Best(rule, monitor), []
     for epoch, value in enumerate(values):
@@ -16,26 +16,26 @@ def followed(rule, monitor, values):
     return improved, None
 
 
-def test_loss_falls_then_stalls():
-    assert followed(EarlyStopping(3), "loss", [5, 4, 4, 3, 3, 3, 3, 3]) == ([0, 1, 3], 6)
+def test_early_stopping_waits_patience_epochs_without_a_lower_loss():
+    assert run_rule(EarlyStopping(3), "loss", [5, 4, 4, 3, 3, 3, 3, 3]) == ([0, 1, 3], 6)
 
 
-def test_accuracy_is_to_rise():
-    assert followed(EarlyStopping(2), "accuracy", [0.1, 0.5, 0.4, 0.5, 0.9]) == ([0, 1], 3)
-    assert followed(EarlyStopping(2), "validation_accuracy", [0.1, 0.2, 0.3]) == ([0, 1, 2], None)
+def test_early_stopping_on_accuracy_counts_rises_as_improvements():
+    assert run_rule(EarlyStopping(2), "accuracy", [0.1, 0.5, 0.4, 0.5, 0.9]) == ([0, 1], 3)
+    assert run_rule(EarlyStopping(2), "validation_accuracy", [0.1, 0.2, 0.3]) == ([0, 1, 2], None)
 
 
-def test_min_delta():
-    assert followed(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.4, 4.3]) == ([0, 2], None)
-    assert followed(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.5, 3]) == ([0], 2)
+def test_changes_below_min_delta_are_no_improvement():
+    assert run_rule(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.4, 4.3]) == ([0, 2], None)
+    assert run_rule(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.5, 3]) == ([0], 2)
 
 
-def test_nan_never_improves():
-    assert followed(EarlyStopping(2), "loss", [1.0, float("nan"), float("nan")]) == ([0], 2)
-    assert followed(EarlyStopping(5), "loss", [float("nan"), 1.0])[0][-1] == 1
+def test_nan_is_never_an_improvement():
+    assert run_rule(EarlyStopping(2), "loss", [1.0, float("nan"), float("nan")]) == ([0], 2)
+    assert run_rule(EarlyStopping(5), "loss", [float("nan"), 1.0])[0][-1] == 1
 
 
-def test_what_fit_takes():
+def test_as_early_stopping_accepts_none_bool_patience_and_rule():
     assert as_early_stopping(None) is None
     assert as_early_stopping(False) is None
     assert as_early_stopping(True) == EarlyStopping()
@@ -55,20 +55,20 @@ def test_what_fit_takes():
         (lambda: as_early_stopping("yes"), "early_stopping must be a whole number of at least 1, but it is 'yes'"),
     ],
 )
-def test_bad_settings(make, message):
+def test_invalid_early_stopping_settings_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize("callbacks", (7, ["print"], (print, None)))
-def test_callbacks_must_be_functions(callbacks):
+def test_invalid_callbacks_raise(callbacks):
     with pytest.raises(ValueError, match="callbacks must be functions"):
         as_callbacks(callbacks)
     with pytest.raises(ValueError, match=r"called as callback\(epoch, history\), but .* does not take two arguments"):
         as_callbacks(lambda history: True)
 
 
-def test_one_callback_or_several():
+def test_as_callbacks_accepts_one_several_or_none():
     assert as_callbacks(print) == (print,)
     assert as_callbacks([print, divmod]) == (print, divmod)
     assert as_callbacks(()) == as_callbacks(None) == ()

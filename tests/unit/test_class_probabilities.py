@@ -1,4 +1,4 @@
-"""Probabilities and their logarithms beside SciPy's, in float64, from logits that are known."""
+"""Class probabilities and their logarithms, compared with SciPy's in float64 at known logits."""
 
 import numpy as np
 import pytest
@@ -10,15 +10,15 @@ from fastmlp.class_probabilities import likeliest, log_probabilities, logits, pr
 FAR = np.array([-200.0, -40.0, -17.0, -1.0, 0.0, 1e-8, 1.0, 16.9, 17.0, 40.0, 200.0], np.float32)
 
 
-def of_one_input(n_outputs, slopes, **settings):
-    """A net whose logits are the input times `slopes`."""
+def one_input_net(n_outputs, weights, **settings):
+    """A net of one input, whose logits are the input times `weights`."""
     net = MLP((1, n_outputs), random_state=0, **settings)
-    net.params = np.r_[slopes, np.zeros(n_outputs)]
+    net.params = np.r_[weights, np.zeros(n_outputs)]
     return net
 
 
-def test_two_classes_keep_both_sides():
-    net = of_one_input(1, [1.0], loss="binary_cross_entropy")
+def test_binary_probabilities_equal_expit_of_both_signs_of_the_logit():
+    net = one_input_net(1, [1.0], loss="binary_cross_entropy")
     z = FAR.astype(np.float64)
     np.testing.assert_allclose(probabilities(net, FAR[:, None]), np.c_[expit(-z), expit(z)], rtol=1e-13)
     np.testing.assert_allclose(log_probabilities(net, FAR[:, None]), np.c_[log_expit(-z), log_expit(z)], rtol=1e-13)
@@ -26,9 +26,9 @@ def test_two_classes_keep_both_sides():
     assert likeliest(net, FAR[:, None], is_multilabel=True).shape == (11, 1)
 
 
-def test_ranks_do_not_tie_where_logits_differ():
-    """In float32 the outputs above a logit of 17 are all 1."""
-    net = of_one_input(1, [1.0], loss="binary_cross_entropy")
+def test_probabilities_rank_samples_where_float32_outputs_saturate():
+    """Float32 outputs above a logit of 17 are all 1."""
+    net = one_input_net(1, [1.0], loss="binary_cross_entropy")
     X = np.linspace(15.0, 23.0, 60)[:, None]
     assert len(np.unique(net.predict(X))) < 40
     p = probabilities(net, X)
@@ -38,16 +38,16 @@ def test_ranks_do_not_tie_where_logits_differ():
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_more_classes(dtype):
-    net = of_one_input(3, [1.0, -0.5, 0.25], loss="softmax_cross_entropy", dtype=dtype)
+def test_softmax_probabilities_equal_scipys(dtype):
+    net = one_input_net(3, [1.0, -0.5, 0.25], loss="softmax_cross_entropy", dtype=dtype)
     z = FAR.astype(np.float64)[:, None] * [1.0, -0.5, 0.25]
     np.testing.assert_allclose(probabilities(net, FAR[:, None]), softmax(z, axis=1), rtol=1e-13)
     np.testing.assert_allclose(log_probabilities(net, FAR[:, None]), log_softmax(z, axis=1), rtol=1e-12, atol=1e-15)
     assert likeliest(net, FAR[[0, -1], None]).tolist() == [1, 0]
 
 
-def test_labels_and_shares():
-    net = of_one_input(2, [1.0, -1.0], loss="squared_error", output_activation="sigmoid")
+def test_sigmoid_outputs_are_label_probabilities_or_normalised_to_shares():
+    net = one_input_net(2, [1.0, -1.0], loss="squared_error", output_activation="sigmoid")
     z = FAR.astype(np.float64)[:, None] * [1.0, -1.0]
     np.testing.assert_allclose(probabilities(net, FAR[:, None], is_multilabel=True), expit(z), rtol=1e-13)
     shares = expit(z) / expit(z).sum(axis=1, keepdims=True)
@@ -55,17 +55,17 @@ def test_labels_and_shares():
     assert likeliest(net, FAR[:, None], is_multilabel=True).tolist() == (z > 0).tolist()
 
 
-def test_logits_that_overflow_leave_numbers():
-    net = of_one_input(3, [1e30, 1e30, -1e30], loss="softmax_cross_entropy")
+def test_overflowing_logits_give_no_nan():
+    net = one_input_net(3, [1e30, 1e30, -1e30], loss="softmax_cross_entropy")
     assert probabilities(net, [[1e30]]).tolist() == [[0.5, 0.5, 0.0]]
-    net = of_one_input(1, [1e30], loss="binary_cross_entropy")
+    net = one_input_net(1, [1e30], loss="binary_cross_entropy")
     assert probabilities(net, [[1e30]]).tolist() == [[0.0, 1.0]]
     assert log_probabilities(net, [[1e30]])[0, 0] == -np.inf
 
 
 @pytest.mark.parametrize("loss, n_outputs", (("binary_cross_entropy", 1), ("softmax_cross_entropy", 3)))
 @pytest.mark.parametrize("n_nets", (3, 40))
-def test_of_an_ensemble_the_mean_probability(loss, n_outputs, n_nets, rng):
+def test_population_probabilities_are_the_mean_over_its_nets(loss, n_outputs, n_nets, rng):
     nets = Population((4, 5, n_outputs), n_nets, loss=loss, random_state=0)
     X = rng.normal(size=(20, 4))
     mean = np.mean([probabilities(nets.net(k), X) for k in range(n_nets)], axis=0)
@@ -76,8 +76,8 @@ def test_of_an_ensemble_the_mean_probability(loss, n_outputs, n_nets, rng):
     assert np.isfinite(log_probabilities(nets, X)).all()
 
 
-def test_the_view_shares_parameters_and_leaves_the_net_alone(rng):
-    """One row each in turn: what a prediction leaves for the next one is for its own outputs."""
+def test_logits_follow_changed_parameters_and_leave_the_net_unchanged(rng):
+    """`logits` and `predict` in turn, one row each: the buffers that one call leaves behind do not reach the other."""
     net, x = MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0), rng.normal(size=(1, 2))
     for _ in range(4):
         z, p = logits(net, x), net.predict(x)

@@ -8,12 +8,12 @@ from fastmlp.convergence import Converged, EpochStatistics, as_converged, wilson
 
 
 @pytest.mark.parametrize("k, n", [(0, 10), (3, 10), (10, 10), (9008, 10_000)])
-def test_wilson_interval(k, n):
+def test_wilson_interval_equals_scipys(k, n):
     expected = binomtest(k, n).proportion_ci(method="wilson")
     assert wilson_interval(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_wilson_interval_of_nothing():
+def test_wilson_interval_of_no_trials_is_zero_to_one():
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
@@ -23,7 +23,7 @@ def times():
     return EpochStatistics(np.array([2.0, 4.0, 4.0, 20.0]), 5)
 
 
-def test_by_hand(times):
+def test_epoch_statistics_worked_by_hand(times):
     assert times.mean == 7.5
     assert times.median == 4.0
     assert times.sd == pytest.approx(np.sqrt((5.5**2 + 2 * 3.5**2 + 12.5**2) / 3))
@@ -32,7 +32,7 @@ def test_by_hand(times):
     np.testing.assert_allclose(times.quantiles((0.0, 1.0)), [2, 20])
 
 
-def test_restarts_by_hand(times):
+def test_expected_epochs_under_restart_worked_by_hand(times):
     # cut at 4: three successes of 2, 4 and 4 epochs, and two trials that cost 4 each
     assert times.expected_under_restart(4) == pytest.approx((2 + 4 + 4 + 2 * 4) / 3)
     assert times.expected_under_restart(1) == float("inf")
@@ -41,7 +41,7 @@ def test_restarts_by_hand(times):
     assert (limit, expected) == min(candidates.items(), key=lambda item: item[1])
 
 
-def test_no_success():
+def test_statistics_without_a_success_are_nan_or_infinite():
     nothing = EpochStatistics(np.empty(0), 3)
     assert np.isnan([nothing.mean, nothing.sd, nothing.median]).all()
     assert nothing.harmonic_mean == float("inf")
@@ -49,7 +49,7 @@ def test_no_success():
     assert nothing.twice_median.others == 3
 
 
-def test_rules():
+def test_as_converged_accepts_loss_name_and_rule():
     assert as_converged(None) is None
     assert as_converged(0.1) == Converged(loss=0.1)
     assert as_converged("accuracy") == Converged(accuracy=1.0)
@@ -69,6 +69,6 @@ def test_rules():
         (lambda: as_converged(float("nan")), "converged must be a number"),
     ],
 )
-def test_bad_rule(make, message):
+def test_invalid_convergence_rules_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

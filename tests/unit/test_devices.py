@@ -1,4 +1,4 @@
-"""The device flag: what each name gives on a machine without CUDA kernels, and why."""
+"""Device names: the device that each resolves to, and the reason where a device is unavailable."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from fastmlp.commands.cli import app
 from fastmlp.devices import backend, check_name, n_threads_available, resolve
 
 
-def test_table():
+def test_device_table_lists_cpu_and_gpus_with_reasons():
     by_name = {device.name: device for device in devices()}
     assert list(by_name) == ["cpu", "cuda", *(f"cuda:{k}" for k in range(1, len(by_name) - 1))]
     assert by_name["cpu"].available
@@ -24,22 +24,22 @@ def test_table():
         assert device.available == (device.reason == ""), "what is not available says why"
 
 
-def test_cpu_is_given_when_asked_for():
+def test_cpu_is_used_on_request():
     net = MLP((2, 1), device="cpu")
     assert net.device.name == "cpu"
-    assert str(net.device) == "cpu (asked for)"
+    assert str(net.device) == "cpu (as requested)"
 
 
 @pytest.mark.parametrize("name", ("cuda", "cuda:0", "cuda:1"))
-def test_cuda_raises_with_the_reason(name):
+def test_unavailable_cuda_raises_with_the_reason(name):
     cuda = devices()[1]
     if cuda.available:
         pytest.skip("this machine has CUDA")
-    with pytest.raises(RuntimeError, match=re.escape(f"device={name!r} cannot be had: {cuda.reason}")):
+    with pytest.raises(RuntimeError, match=re.escape(f"device={name!r} is not available: {cuda.reason}")):
         MLP((2, 1), device=name)
 
 
-def test_auto_falls_back_and_says_why():
+def test_auto_falls_back_to_cpu_with_the_reason():
     cuda = devices()[1]
     if cuda.available:
         pytest.skip("this machine has CUDA")
@@ -52,20 +52,20 @@ def test_auto_falls_back_and_says_why():
     "name, near",
     [("cudda", "cuda"), ("cpu ", "cpu"), ("cpu:0", "cpu"), ("cuda:x", "cuda"), ("Auto", "auto"), (None, ""), (0, "")],
 )
-def test_unknown_name(name, near):
+def test_unknown_device_raises_with_a_suggestion(name, near):
     with pytest.raises(ValueError, match=f"Unknown device {name!r}.*{near}.*Choose from: auto, cpu, cuda"):
         MLP((2, 1), device=name)
 
 
-def test_kind_of_a_name():
+def test_check_name_returns_the_kind_of_device():
     assert [check_name(name) for name in ("auto", "cpu", "cuda", "cuda:3")] == ["auto", "cpu", "cuda", "cuda"]
 
 
-def test_backend():
+def test_backend_of_the_cpu_is_its_module():
     assert backend(resolve("cpu")).__name__ == "fastmlp.kernels.cpu.backend"
 
 
-def test_number_of_threads(monkeypatch):
+def test_thread_count_follows_environment_variables(monkeypatch):
     monkeypatch.delenv("FASTMLP_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     mine = n_threads_available()
@@ -85,7 +85,7 @@ def test_number_of_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("nonsense", ["0", "-2", "abc", "1.5", "2,4", "1025", "9" * 5000, "²"])
-def test_a_number_of_threads_that_is_none_is_refused(nonsense, monkeypatch):
+def test_invalid_thread_count_in_the_environment_raises(nonsense, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", nonsense)
     with pytest.raises(ValueError, match="FASTMLP_NUM_THREADS must be a whole number from 1 to 1024, but"):
         n_threads_available()
@@ -96,8 +96,8 @@ def test_a_number_of_threads_that_is_none_is_refused(nonsense, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_process_looks_again(fresh_python):
-    """What a GPU's driver has begun does not work there."""
+def test_forked_process_searches_for_gpus_anew(fresh_python):
+    """A CUDA driver that was initialised before a fork does not work in the child."""
     done = fresh_python(
         "import os, fastmlp\nfrom fastmlp.devices import _find_cuda\nfastmlp.devices()\n"
         "assert _find_cuda.cache_info().currsize == 1\nchild = os.fork()\n"
@@ -106,12 +106,10 @@ def test_a_forked_process_looks_again(fresh_python):
     assert done.returncode == 0, done.stderr
 
 
-# ---- what is said of CuPy, and of the card
+# ---- what is reported of CuPy, and of the card
 
-REMEDY = (
-    "pip install 'fastmlp[cuda13]' (in a checkout: pip install '.[cuda13]'; cuda12 for drivers older than 580) brings "
-)
-SAY = """
+REMEDY = "pip install 'fastmlp[cuda13]' (in a checkout: pip install '.[cuda13]'; cuda12 for drivers older than 580)"
+REPORT = """
 import sys, fastmlp
 print(fastmlp.devices()[1].reason)
 sys.argv = ['fastmlp', 'devices']
@@ -120,17 +118,17 @@ main()
 """
 
 
-def said(fresh_python, program):
+def reported(fresh_python, program):
     """The reason that devices() gives for the lack of a GPU, and what `fastmlp devices` prints."""
-    done = fresh_python(program + SAY)
+    done = fresh_python(program + REPORT)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split("\n", 1)
 
 
-def test_without_cupy(fresh_python):
-    """How to get it is in one line, to be copied."""
-    reason, printed = said(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
-    assert reason == f"CuPy is not installed; {REMEDY}it"
+def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
+    """The message has one line with the install command, to be copied."""
+    reason, printed = reported(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
+    assert reason == f"CuPy is not installed; install it with {REMEDY}"
     assert f"cuda: {reason}\n" in printed
 
 
@@ -142,15 +140,15 @@ def test_without_cupy(fresh_python):
         ("", "module 'cupy' has no attribute 'cuda'"),
     ],
 )
-def test_a_cupy_that_cannot_be_imported(text, named, tmp_path, fresh_python):
-    """It is there, so "not installed" would mislead."""
+def test_broken_cupy_is_reported_with_its_import_error(text, named, tmp_path, fresh_python):
+    """CuPy is installed, so "not installed" would mislead."""
     (tmp_path / "cupy.py").write_text(text)
-    reason, printed = said(fresh_python, f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
-    assert reason == f"CuPy cannot be imported ({named}); {REMEDY}one that fits"
+    reason, printed = reported(fresh_python, f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
+    assert reason == f"CuPy cannot be imported ({named}); install a version that fits with {REMEDY}"
     assert f"cuda: {reason}\n" in printed
 
 
-def test_the_command_describes_a_gpu(emulated_cuda, monkeypatch):
+def test_devices_command_describes_each_gpu(emulated_cuda, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     emulated_cuda.settings.n_devices = 2
     result = CliRunner().invoke(app, ["devices"])
@@ -162,8 +160,8 @@ def test_the_command_describes_a_gpu(emulated_cuda, monkeypatch):
             assert words in row
 
 
-def test_gpus_that_nobody_asks_for_are_left_alone(emulated_cuda, monkeypatch):
-    """On each that a kernel is tried on, this process takes memory, and is one of its processes."""
+def test_unrequested_gpus_are_not_initialised(emulated_cuda, monkeypatch):
+    """A trial kernel would take memory on each GPU and make this process one of the GPU's processes."""
     emulated_cuda.settings.n_devices = 4
     tried, names = [], devices.__globals__
     broken = lambda cupy, index: tried.append(index) or ("broken" if index == 1 else "")
@@ -172,14 +170,14 @@ def test_gpus_that_nobody_asks_for_are_left_alone(emulated_cuda, monkeypatch):
         tried.clear()
         MLP((2, 1), device=device)
         assert tried == more, device
-    with pytest.raises(RuntimeError, match=r"device='cuda:1' cannot be had: broken\. Use"):
+    with pytest.raises(RuntimeError, match=r"device='cuda:1' is not available: broken\. Use"):
         MLP((2, 1), device="cuda:1")
     tried.clear()
     assert [row.available for row in devices()[1:]] == [True, False, True, True]
     assert tried == [3]
 
 
-def test_auto_takes_the_first_gpu_that_works(emulated_cuda, monkeypatch):
+def test_auto_picks_the_first_working_gpu(emulated_cuda, monkeypatch):
     emulated_cuda.settings.n_devices = 3
     monkeypatch.setitem(devices.__globals__, "_try_kernel", lambda cupy, index: "broken" * (index == 0))
     assert "cuda:1 would be taken" in MLP((2, 1), device="auto").device.reason
@@ -187,8 +185,8 @@ def test_auto_takes_the_first_gpu_that_works(emulated_cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_tests_that_ask_for_a_gpu(required):
-    """Without one they are skipped, and fail if it is required, lest a run on a card pass without the card."""
+def test_required_gpu_fails_tests_instead_of_skipping_them(required):
+    """Without a GPU, tests with `--device cuda` are skipped; with `--require-device cuda` they fail."""
     if devices()[1].available:
         pytest.skip("this machine has CUDA")
     folder = Path(__file__).parents[1]

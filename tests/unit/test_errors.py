@@ -1,4 +1,4 @@
-"""The wording of errors: what was expected, what came, and the nearest name."""
+"""Error messages: they state the expected and the given value, and suggest the nearest name."""
 
 import numpy as np
 import pytest
@@ -15,32 +15,32 @@ from fastmlp.schedules import SCHEDULES
 from fastmlp.sweeps import KNOWN
 
 
-def test_unknown_name():
+def test_unknown_name_suggests_the_nearest_choice():
     error = unknown_name("fruit", "aple", ["apple", "pear"])
     assert isinstance(error, ValueError)
     assert str(error) == "Unknown fruit 'aple'. Did you mean 'apple'? Choose from: apple, pear."
 
 
 @pytest.mark.parametrize("name", ("xyz", 7, None, ()))
-def test_unknown_name_without_a_near_one(name):
+def test_unknown_name_without_a_similar_choice_lists_the_choices(name):
     assert str(unknown_name("fruit", name, ["apple", "pear"])).endswith(f"{name!r}. Choose from: apple, pear.")
 
 
 @pytest.mark.parametrize("value", (0, 1, 0.5, np.float32(0.5), np.int64(1), np.float64(0.25)))
-def test_numbers(value):
+def test_checked_number_returns_a_float(value):
     checked = checked_number("x", value, 0.0, 1.0)
     assert checked == value
     assert type(checked) is float
 
 
 @pytest.mark.parametrize("value", (-0.1, 1.1, float("nan"), float("inf"), "0.5", None, True, [0.5], 1j))
-def test_not_numbers(value):
+def test_non_numbers_raise_with_the_interval(value):
     with pytest.raises(ValueError) as caught:
         checked_number("x", value, 0.0, 1.0)
     assert str(caught.value) == f"x must be a number in [0, 1], but it is {value!r}."
 
 
-def test_open_intervals():
+def test_open_interval_excludes_its_ends():
     assert checked_number("x", 0.1, 0.0, 1.0, open_low=True, open_high=True) == 0.1
     for value in (0.0, 1.0):
         with pytest.raises(ValueError, match=r"in \(0, 1\), but"):
@@ -48,19 +48,19 @@ def test_open_intervals():
 
 
 @pytest.mark.parametrize("value", (1, 7, np.int64(3), np.uint8(2)))
-def test_counts(value):
+def test_checked_count_returns_an_int(value):
     assert checked_count("n", value) == value
     assert type(checked_count("n", value)) is int
 
 
 @pytest.mark.parametrize("value", (0, -1, 1.0, 2.5, "3", None, True, np.float64(2)))
-def test_not_counts(value):
+def test_non_counts_raise(value):
     with pytest.raises(ValueError) as caught:
         checked_count("n", value)
     assert str(caught.value) == f"n must be a whole number of at least 1, but it is {value!r}."
 
 
-def test_lowest_count():
+def test_checked_count_respects_at_least():
     assert checked_count("n", 0, at_least=0) == 0
     with pytest.raises(ValueError, match="at least 0"):
         checked_count("n", -1, at_least=0)
@@ -91,11 +91,11 @@ LOSSES = [row.name for row in fastmlp.kernels.formulas.losses.LOSSES]
         ("l2", LOSSES, "squared_error"),
     ),
 )
-def test_what_others_call_it(name, choices, meant):
+def test_names_of_other_libraries_are_suggested(name, choices, meant):
     assert f" Did you mean {meant!r}? " in str(unknown_name("thing", name, choices))
 
 
-def test_aliases_lead_to_names_and_are_none():
+def test_aliases_point_to_existing_names():
     known = {*LOSSES, *HIDDEN, *INITIALIZERS, *NAMES, *MONITORS, *SCHEDULES, *KNOWN, *OPTIMIZERS, *PRECISIONS}
     known |= {"exponential", "log_loss"}
     for alias, names in ALIASES.items():
@@ -103,5 +103,5 @@ def test_aliases_lead_to_names_and_are_none():
         assert alias == alias.lower().translate(SEPARATORS)
 
 
-def test_a_hint_that_is_not_like_it_is_none():
+def test_dissimilar_names_get_no_suggestion():
     assert "Did you mean" not in str(unknown_name("loss", "kld", LOSSES))

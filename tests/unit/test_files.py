@@ -1,4 +1,4 @@
-"""Output files: whole or not at all, in the place of nothing but a regular file, never of an input."""
+"""Atomic output files: a write succeeds as a whole or changes nothing, and replaces only regular files, no inputs."""
 
 import os
 import socket
@@ -34,37 +34,37 @@ def test_text_is_written_in_utf_8(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
-def test_names_of_full_length(tmp_path):
+def test_names_of_255_characters_can_be_written(tmp_path):
     write_bytes(tmp_path / ("n" * 255), b"new")
     assert names(tmp_path) == ["n" * 255]
 
 
-@pytest.mark.parametrize("kept", [0o600, 0o644, 0o640, 0o666])
-def test_permissions_are_kept(path, kept):
-    path.chmod(kept)
+@pytest.mark.parametrize("permissions", [0o600, 0o644, 0o640, 0o666])
+def test_replaced_file_keeps_its_permissions(path, permissions):
+    path.chmod(permissions)
     before = os.umask(0o077)
     try:
         write_bytes(path, b"new")
     finally:
         os.umask(before)
-    assert (path.read_bytes(), mode(path)) == (b"new", kept)
+    assert (path.read_bytes(), mode(path)) == (b"new", permissions)
 
 
-def test_a_draft_of_a_private_file_is_private(path):
+def test_draft_file_is_readable_by_its_owner_only(path):
     path.chmod(0o644)
     with replacing(path) as file:
         assert os.fstat(file.fileno()).st_mode & 0o077 == 0
 
 
 @as_root
-def test_owners_are_kept(path):
+def test_replaced_file_keeps_owner_and_group(path):
     os.chown(path, 12345, 23456)
     write_bytes(path, b"new")
     assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (12345, 23456, b"new")
 
 
-def test_who_cannot_keep_the_group_gives_the_new_one_nothing(path, monkeypatch):
-    """The rights of a group are no other group's."""
+def test_group_permissions_are_dropped_when_the_group_cannot_be_kept(path, monkeypatch):
+    """Permissions meant for the old group must not go to the new file's group."""
     import fastmlp.files as module
 
     def refused(*_):
@@ -77,7 +77,7 @@ def test_who_cannot_keep_the_group_gives_the_new_one_nothing(path, monkeypatch):
     assert mode(path) == 0o644
 
 
-def test_links_are_followed(path, tmp_path):
+def test_symbolic_links_are_followed(path, tmp_path):
     (tmp_path / "link").symlink_to("file")
     write_bytes(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
@@ -103,17 +103,17 @@ def make_socket(path):
     [(os.mkfifo, "a pipe"), (lambda path: os.symlink("/dev/null", path), "a device"), (make_socket, "a socket")],
 )
 @pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), check_output])
-def test_what_is_no_regular_file_is_refused(tmp_path, monkeypatch, make, kind, write):
+def test_pipes_devices_and_sockets_are_refused(tmp_path, monkeypatch, make, kind, write):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "a")
     before = os.lstat(tmp_path / "a")[:2]
     with pytest.raises(OSError, match=rf"should be a file, but '.*a' is {kind}; give the name of a file\."):
         write(tmp_path / "a")
-    assert os.lstat(tmp_path / "a")[:2] == before, "the same one"
+    assert os.lstat(tmp_path / "a")[:2] == before, "it was replaced"
     assert names(tmp_path) == ["a"]
 
 
-def test_devices_are_refused_and_the_way_out_is_named():
+def test_refused_device_names_the_option_to_leave_out():
     before = os.stat("/dev/null")
     with pytest.raises(OSError, match="'/dev/null' is a device; give the name of a file, or leave out --output"):
         check_output("/dev/null", else_leave_out="--output")
@@ -121,7 +121,7 @@ def test_devices_are_refused_and_the_way_out_is_named():
 
 
 @pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), check_output])
-def test_folders(tmp_path, write):
+def test_folders_and_missing_folders_raise(tmp_path, write):
     with pytest.raises(IsADirectoryError, match=r"should be a file, but '.*' is a folder; add a file name"):
         write(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
@@ -131,7 +131,7 @@ def test_folders(tmp_path, write):
         write(tmp_path / "file" / "file")
 
 
-def test_a_read_only_file_is_not_replaced(path, monkeypatch):
+def test_read_only_file_is_not_replaced(path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(PermissionError, match="is a file that you may not write to"):
         write_bytes(path, b"new")
@@ -150,24 +150,24 @@ def test_a_read_only_file_is_not_replaced(path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("call", ["fsync", "replace", "open"])
-def test_the_last_good_file_stays(path, tmp_path, monkeypatch, error, kind, call):
+def test_failed_write_leaves_the_old_file(path, tmp_path, monkeypatch, error, kind, call):
     def fail(*_, **__):
         raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(
-            kind, match=rf"^The output '.*' could not be written \({error.strerror}\); the file that "
+            kind, match=rf"^The output '.*' could not be written \({error.strerror}\); the existing "
         ) as e:
             write_bytes(path, b"new")
         assert e.value.errno == error.errno
-        with pytest.raises(kind, match=rf"could not be written \({error.strerror}\); no file was made\.$"):
+        with pytest.raises(kind, match=rf"could not be written \({error.strerror}\); no file was written\.$"):
             write_bytes(tmp_path / "another", b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
 
 
-def test_a_sentence_stays_a_sentence(path):
+def test_errors_without_an_errno_keep_their_message(path):
     with pytest.raises(OSError, match=r"^Three words only\.$"), replacing(path):
         raise OSError("Three words only.")
 
@@ -181,10 +181,10 @@ write_bytes(sys.argv[1], bytes(1_000_000))
 """
 
 
-def test_more_than_fits(path, tmp_path):
-    """The system ends the writing in the middle, as it does where the disk is full."""
+def test_full_disk_leaves_the_old_file(path, tmp_path):
+    """A limit on the file size ends the write in the middle, as a full disk does."""
     done = subprocess.run([sys.executable, "-c", TOO_LARGE, str(path)], capture_output=True, text=True, check=False)
-    assert "could not be written (File too large); the file that was there is as it was." in done.stderr
+    assert "could not be written (File too large); the existing file is unchanged." in done.stderr
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
 
@@ -205,8 +205,8 @@ for write in (lambda path: write_bytes(path, b"new"), check_output):
 
 
 @as_root
-def test_a_folder_that_is_read_only(path):
-    """For another user than root, whom nothing is refused."""
+def test_read_only_folder_raises_permission_error(path):
+    """Runs as another user, since root may write everywhere."""
     top = Path("/tmp") / f"fastmlp-test-{os.getpid()}"  # where others can enter, unlike tmp_path
     top.mkdir(0o755)
     try:
@@ -217,7 +217,7 @@ def test_a_folder_that_is_read_only(path):
         if "No module named" in done.stderr or not done.stdout:
             pytest.skip(f"another user cannot import fastmlp here: {done.stderr[-200:]}")
         first, second = done.stdout.splitlines()
-        assert first.endswith("could not be written (Permission denied); the file that was there is as it was.")
+        assert first.endswith("could not be written (Permission denied); the existing file is unchanged.")
         assert second.startswith(f"The output cannot be written to the folder {str(top)!r} (Permission denied)")
         assert (top / "file").read_bytes() == b"old"
     finally:
@@ -228,14 +228,14 @@ def test_a_folder_that_is_read_only(path):
 # ---- outputs that are inputs
 
 
-def test_an_output_that_is_no_input(path, tmp_path):
+def test_output_that_differs_from_all_inputs_is_accepted(path, tmp_path):
     check_output(tmp_path / "new", path, None, tmp_path / "absent")
     check_output(path, tmp_path / "absent", tmp_path)
     assert names(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("name", ["file", "link", "hard", "folder/../file"])
-def test_an_output_that_is_an_input_by_whatever_name(path, tmp_path, monkeypatch, name):
+def test_output_equal_to_an_input_is_refused_by_any_path(path, tmp_path, monkeypatch, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(path)
     os.link(path, tmp_path / "hard")

@@ -1,4 +1,4 @@
-"""From how much work on "auto" takes a GPU, as it is kept from one process to the next."""
+"""GPU thresholds: the amount of work from which "auto" picks a GPU, stored across processes."""
 
 import os
 from math import inf
@@ -18,7 +18,7 @@ def folder(monkeypatch, tmp_path):
     thresholds_of.cache_clear()
 
 
-def test_estimates_until_something_is_measured():
+def test_thresholds_are_estimates_before_a_measurement():
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
     assert str(ESTIMATES) == (
         "5e+10 multiply-adds in all and 1e+06 at once, 1e+05 where nets train in one launch "
@@ -26,8 +26,8 @@ def test_estimates_until_something_is_measured():
     )
 
 
-def test_what_was_measured_is_kept():
-    """For this pair of devices."""
+def test_measured_thresholds_are_stored_per_gpu_and_processor():
+    """A measurement counts for one pair of GPU and processor."""
     assert store("a GPU", "a processor", 2e9, 3e5, 4e4) == (2e9, 3e5, 4e4, "measured here")
     store("another", "a processor", 1.0, inf, 2.0)
     thresholds_of.cache_clear()
@@ -47,8 +47,8 @@ def test_what_was_measured_is_kept():
         '{"a GPU | a processor": [1e9, 1e5]}',
     ],
 )
-def test_a_file_that_says_nothing(folder, content):
-    """It is as if there were none, and is written anew; so is one from before populations were measured."""
+def test_damaged_threshold_file_is_ignored_and_rewritten(folder, content):
+    """Content of an unknown form is overwritten, a file of two thresholds from an earlier version included."""
     folder.mkdir()
     (folder / FILE).write_text(content)
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
@@ -56,7 +56,7 @@ def test_a_file_that_says_nothing(folder, content):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
-def test_a_file_that_others_could_have_written_says_nothing(folder):
+def test_threshold_file_writable_by_others_is_ignored(folder):
     store("a GPU", "a processor", 2e9, 3e5, 4e4)
     (folder / FILE).chmod(0o666)
     thresholds_of.cache_clear()
@@ -67,7 +67,7 @@ def test_a_file_that_others_could_have_written_says_nothing(folder):
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
 
 
-def test_both_must_be_reached():
+def test_gpu_needs_both_total_and_simultaneous_work():
     t = gpu_thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 10.0)
     assert not t.are_reached(99.0, 99.0)
@@ -75,7 +75,7 @@ def test_both_must_be_reached():
     assert not t._replace(at_once=inf).are_reached(1e30, 1e30)
 
 
-def test_nets_in_one_launch_have_a_threshold_of_their_own():
+def test_nets_in_one_launch_have_a_separate_threshold():
     t = gpu_thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 1.0, in_one_launch=True)
     assert not t.are_reached(99.0, 1.0, in_one_launch=True)

@@ -1,4 +1,4 @@
-"""What fit returns."""
+"""`History`, the records that `fit` returns."""
 
 import copy
 import pickle
@@ -17,14 +17,14 @@ def history(**records):
     return made
 
 
-def test_empty():
+def test_empty_history_has_no_epochs():
     empty = History()
     assert empty.epochs == 0
     assert empty.loss.shape == (0,)
     assert repr(empty) == "History(epochs=0, stopped_by='epochs')"
 
 
-def test_epochs_and_repr_show_the_last_figures():
+def test_repr_shows_the_last_records():
     made = history(loss=np.array([3.0, 1.0]), accuracy=np.array([0.5, 0.75]), seconds=1.5, stopped_by="callback")
     assert made.epochs == 2
     assert repr(made) == "History(epochs=2, loss=1, accuracy=0.75, seconds=1.5, stopped_by='callback')"
@@ -32,7 +32,7 @@ def test_epochs_and_repr_show_the_last_figures():
     assert repr(made) == ("History(epochs=2, loss=1, accuracy=0.75, best_epoch=0, seconds=1.5, stopped_by='callback')")
 
 
-def test_record():
+def test_record_returns_an_array_by_name():
     made = history(loss=np.array([3.0]), validation_loss=np.array([4.0]))
     assert made.record("loss") is made.loss
     assert made.record("validation_loss") is made.validation_loss
@@ -41,12 +41,12 @@ def test_record():
 @pytest.mark.parametrize(
     "name, reason", [("accuracy", "not a classification"), ("validation_loss", "give validation_data")]
 )
-def test_missing_record(name, reason):
+def test_missing_record_raises_with_the_reason(name, reason):
     with pytest.raises(ValueError, match=f"There is no {name} to monitor: .*{reason}"):
         history(loss=np.array([3.0])).record(name)
 
 
-def test_settings_are_written_when_they_are_asked_for():
+def test_settings_are_computed_on_first_access():
     asked = []
     made = History()
     made.settings = lambda: asked.append(1) or {"epochs": 5}
@@ -56,18 +56,18 @@ def test_settings_are_written_when_they_are_asked_for():
     assert asked == [1]
 
 
-def test_a_net_with_a_history_is_pickled_and_copied():
+def test_pickled_and_copied_nets_keep_their_history_without_samples():
     net = fastmlp.MLP((2, 3, 1), random_state=0)
     net.fit([[0, 1], [1, 0]], [0, 1], epochs=3, schedule=lambda steps, n: 1.0, callbacks=[lambda epoch, history: None])
     for same in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
         np.testing.assert_array_equal(same.history.loss, net.history.loss)
         assert same.history.settings["schedule"] == "<lambda>"
         assert same.history.net is same
-        assert same.history.samples == {}, "data stay with their owner"
+        assert same.history.samples == {}, "samples must not be copied with the net"
     assert net.history.samples["training"][0].shape == (2, 2)
 
 
-def test_the_net_knows_its_last_fit():
+def test_net_history_is_that_of_its_last_fit():
     net = fastmlp.MLP((2, 3, 1), random_state=0)
     assert net.history is None
     history = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3, batch_size=1)
@@ -77,7 +77,7 @@ def test_the_net_knows_its_last_fit():
     assert net.reset().history is None
 
 
-def test_compiling_is_told_apart_where_it_is_worth_it():
+def test_repr_shows_compile_seconds_only_if_noticeable():
     made = history(loss=np.array([3.0, 1.0]), seconds=13.7, compile_seconds=12.1)
     assert made.training_seconds == pytest.approx(1.6)
     assert repr(made) == "History(epochs=2, loss=1, seconds=13.7, compile_seconds=12.1, stopped_by='epochs')"
@@ -85,8 +85,8 @@ def test_compiling_is_told_apart_where_it_is_worth_it():
     assert "compile_seconds" not in repr(made)
 
 
-def test_pickles_and_copies_keep_net_and_history_together():
-    """Whichever of the two comes first."""
+def test_copies_keep_net_and_history_linked():
+    """In either order of net and history in the pickled tuple."""
     net = fastmlp.MLP((2, 3, 1), random_state=0)
     made = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3)
     for again in (lambda whole: pickle.loads(pickle.dumps(whole)), copy.deepcopy):
@@ -101,8 +101,8 @@ def test_pickles_and_copies_keep_net_and_history_together():
     assert fastmlp.MLP((2, 3, 1), random_state=0).fit([[0, 1]], [1], epochs=2).net.params.size == net.params.size
 
 
-def test_states_are_trees():
-    """For formats without circles, such as skops': a net has its history, and a history no net."""
+def test_getstate_has_no_reference_cycle():
+    """Formats such as skops' cannot store cycles: a net's state holds its history, a history's state holds no net."""
     net = fastmlp.MLP((2, 3, 1), random_state=0)
     made = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3)
     assert made.__getstate__()["net"] is None

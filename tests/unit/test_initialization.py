@@ -1,4 +1,4 @@
-"""First parameters: their spread and shape by the papers' formulas, on a layer large enough to measure it."""
+"""Initial parameters: their distribution follows the papers' formulas, measured on a large layer."""
 
 import numpy as np
 import pytest
@@ -24,8 +24,8 @@ def drawn(init, sizes=(FAN_IN, FAN_OUT), **settings):
 
 
 @pytest.mark.parametrize("name", STD)
-def test_distribution(name):
-    """24,000 weights follow the uniform or normal distribution of that spread; Kolmogorov-Smirnov at a fixed seed."""
+def test_named_initialisers_follow_their_distribution(name):
+    """24,000 weights pass a Kolmogorov-Smirnov test against the uniform or normal distribution at a fixed seed."""
     weights = drawn(name).weights[0].reshape(-1) / STD[name]
     shape = ("uniform", (-(3**0.5), 2 * 3**0.5)) if name.endswith("uniform") else ("norm", ())
     assert kstest(weights, *shape).pvalue > 0.01
@@ -34,29 +34,29 @@ def test_distribution(name):
         assert 1.73 < np.abs(weights).max() <= 3**0.5
 
 
-def test_every_name_is_tested():
+def test_every_initialiser_is_tested():
     assert set(STD) | {"orthogonal", "zeros"} == set(INITIALIZERS)
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_names_leave_biases_at_zero(name):
+def test_named_initialisers_set_biases_to_zero(name):
     assert not any(b.any() for b in drawn(name, (5, 4, 3)).biases)
 
 
 @pytest.mark.parametrize("sizes", ((30, 30), (20, 50), (50, 20), (1, 7), (7, 1)))
-def test_orthogonal(sizes):
+def test_orthogonal_weights_have_orthonormal_rows_or_columns(sizes):
     (W,) = drawn("orthogonal", sizes).weights
     product = W @ W.T if sizes[0] <= sizes[1] else W.T @ W
     np.testing.assert_allclose(product, np.eye(min(sizes)), atol=1e-12)
 
 
-def test_orthogonal_is_uniform():
-    """Signs are not those of LAPACK's QR, whose R has a diagonal of one sign: the mean of W[0, 0] would not be 0."""
+def test_orthogonal_signs_are_not_fixed_by_the_qr_factorisation():
+    """With the signs of LAPACK's QR factorisation, the mean of W[0, 0] would not be 0."""
     corners = [MLP((2, 2), init="orthogonal", random_state=seed).weights[0][0, 0] for seed in range(300)]
     assert abs(np.mean(corners)) < 4 * (0.5 / 300) ** 0.5
 
 
-def test_zeros():
+def test_zeros_sets_all_parameters_to_zero():
     assert not drawn("zeros").params.any()
 
 
@@ -73,7 +73,7 @@ def test_normal_object_draws_biases_too():
 
 
 def test_uniform_by_fan_in_draws_biases_too():
-    """Of every layer by its own fan-in."""
+    """Each layer's bound follows from its own fan-in."""
     net = drawn(UniformByFanIn(2.0), (FAN_IN, FAN_OUT, 100))
     for k, fan_in in enumerate((FAN_IN, FAN_OUT)):
         bound = 2.0 / fan_in**0.5
@@ -82,8 +82,8 @@ def test_uniform_by_fan_in_draws_biases_too():
 
 
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
-def test_auto_by_activation(row):
-    """The layer before an activation has that activation's initialiser; the output layer here has identity's."""
+def test_auto_uses_the_initialiser_of_each_activation(row):
+    """A layer is initialised for the activation after it; the output layer here, for identity."""
     net = drawn("auto", (FAN_IN, FAN_OUT, 3), hidden_activation=row.name)
     assert net.weights[0].std() == pytest.approx(STD[row.init], rel=0.02)
 
@@ -94,12 +94,12 @@ def test_auto_is_he_for_relu_and_glorot_for_tanh():
     assert tanh == pytest.approx((2 / (FAN_IN + FAN_OUT)) ** 0.5, rel=0.02)
 
 
-def test_dtypes_start_equal():
+def test_float32_parameters_are_rounded_float64_parameters():
     single, double = (MLP((5, 7, 2), dtype=dtype, random_state=1).params for dtype in ("float32", "float64"))
     np.testing.assert_array_equal(single, double.astype(np.float32))
 
 
-def test_unknown_init():
+def test_unknown_initialiser_raises():
     with pytest.raises(ValueError, match=r"Unknown init 'glorot_unifrom'\. Did you mean 'glorot_uniform'"):
         MLP((2, 1), init="glorot_unifrom")
     with pytest.raises(ValueError, match="Unknown init 3"):
@@ -109,6 +109,6 @@ def test_unknown_init():
 @pytest.mark.parametrize(
     "make", (lambda: Uniform(1.0, -1.0), lambda: Uniform("a"), lambda: Normal(-1.0), lambda: UniformByFanIn(-1.0))
 )
-def test_bad_object(make):
+def test_invalid_initialiser_objects_raise(make):
     with pytest.raises(ValueError, match=r"(low|high|std|gain) must be a number"):
         make()

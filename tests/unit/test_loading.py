@@ -1,5 +1,5 @@
-"""fastmlp.load: nets, populations and estimators by one name. What is in their files is in test_persistence.py and
-estimators/test_saving.py.
+"""`fastmlp.load` returns nets, populations and estimators. Their file formats are tested in test_persistence.py and
+estimators/test_serialization.py.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 import fastmlp
 
 
-def test_every_kind(tmp_path):
+def test_load_returns_the_class_that_was_saved(tmp_path):
     fastmlp.MLP((2, 3, 1)).save(tmp_path / "net")
     fastmlp.Population((2, 3, 1), 2).save(tmp_path / "nets")
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
@@ -20,6 +20,6 @@ def test_every_kind(tmp_path):
         assert not hasattr(fastmlp.load(tmp_path / name), "estimator")
 
 
-def test_no_file(tmp_path):
+def test_loading_a_missing_file_raises(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         fastmlp.load(tmp_path / "nothing")

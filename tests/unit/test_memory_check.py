@@ -1,4 +1,4 @@
-"""What does not fit into memory or into 64 bits is refused in a sentence, before anything is allocated."""
+"""Memory checks: sizes beyond the memory or 64 bits raise a readable error before anything is allocated."""
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,11 @@ def nets():
     return Population((3, 4, 1), 2, loss="binary_cross_entropy", random_state=0)
 
 
-def test_the_machine_has_memory():
+def test_memory_bytes_is_plausible():
     assert 2**28 < memory_bytes() <= memory_check.ADDRESSES
 
 
-def test_limits_of_containers_count(monkeypatch, tmp_path):
+def test_memory_limit_of_a_container_counts(monkeypatch, tmp_path):
     limit, none = tmp_path / "limit", tmp_path / "none"
     limit.write_text(str(2**20))
     none.write_text("max\n")
@@ -34,7 +34,7 @@ def test_limits_of_containers_count(monkeypatch, tmp_path):
     assert memory_check.memory_bytes.__wrapped__() == 2**20
 
 
-def test_how_sizes_are_told():
+def test_sizes_and_counts_are_formatted_in_messages():
     assert format_size(10**10000) == "inf GiB"
     assert format_count(HUGE) == "2**1325 and more"
     check_memory(memory_bytes(), "All of it", "")
@@ -42,7 +42,7 @@ def test_how_sizes_are_told():
         check_memory(memory_bytes() + 1, "Things", "Buy more.")
 
 
-def test_epochs_are_bound_by_records_and_by_steps():
+def test_epochs_are_limited_by_memory_for_records_and_step_counter():
     most = memory_bytes() // 16
     check_epochs(most, 1, 2)
     with pytest.raises(ValueError, match=f"at most {most:,} here, since 2 figures of each epoch are kept, but it is"):
@@ -115,19 +115,19 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("attempt, message", ABSURD.values(), ids=ABSURD)
-def test_absurd_sizes(attempt, message):
+def test_sizes_beyond_memory_or_64_bits_raise(attempt, message):
     with pytest.raises(ValueError, match=message) as error:
         attempt()
     assert len(str(error.value)) < 500
 
 
-def test_a_random_state_may_be_as_large_as_it_likes():
+def test_huge_random_state_is_reduced_to_63_bits():
     seeds = [MLP((3, 1), random_state=HUGE).seed, Population((3, 1), 2, random_state=HUGE).seed]
     assert seeds == [HUGE % 2**63] * 2
     assert fastmlp.folds(4, 2, random_state=HUGE).shape == (2, 4)
 
 
-def test_columns_of_several_levels_are_numbers_like_others():
+def test_multiindex_columns_train_as_plain_arrays():
     columns = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)])
     history = net().fit(pd.DataFrame(X, columns=columns), y, epochs=2)
     np.testing.assert_array_equal(history.loss, net().fit(X, y, epochs=2).loss)

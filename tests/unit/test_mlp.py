@@ -1,4 +1,4 @@
-"""MLP, the plain API: inputs of every kind, parameters, and what equals what. Mistakes are in test_bad_inputs.py."""
+"""`MLP`: accepted inputs, parameters as views, and equivalent ways to train. Errors: properties/test_bad_inputs.py."""
 
 import copy
 import pickle
@@ -47,8 +47,8 @@ KINDS = {
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds_of_input(kind, dtype):
-    """The same numbers give the same bits, however they are stored, and from the kernels already compiled."""
+def test_input_layout_and_dtype_change_no_bit(kind, dtype):
+    """Equal numbers in any memory layout give equal bits, from the same compiled kernels."""
     numbers = X.astype(np.float16).astype(np.float32), Y.astype(np.float16).astype(np.float32)
     assert CHECK_TYPES, "with it, a kernel refuses arrays of another memory layout"
     expected = trained(regressor(dtype=dtype), *numbers)
@@ -60,7 +60,7 @@ def test_kinds_of_input(kind, dtype):
     assert net.predict(given[0]).dtype == dtype
 
 
-def test_whole_numbers():
+def test_integer_inputs_train_as_floats():
     whole = np.arange(36).reshape(12, 3) % 5
     expected = trained(classifier(), whole.astype(np.float32), LABELS)
     for dtype in (np.int8, np.uint16, np.int64):
@@ -70,7 +70,7 @@ def test_whole_numbers():
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_data_are_not_modified(dtype):
+def test_fit_and_predict_do_not_modify_their_inputs(dtype):
     given = X.astype(dtype), Y.astype(dtype), np.linspace(1, 2, 12)
     kept = [values.copy() for values in given]
     net = trained(regressor(dtype=dtype, dropout=0.3), *given[:2], sample_weight=given[2], validation_fraction=0.2)
@@ -79,12 +79,12 @@ def test_data_are_not_modified(dtype):
         np.testing.assert_array_equal(values, before)
 
 
-def test_targets_of_one_output_may_be_a_vector():
+def test_targets_of_one_output_may_be_one_dimensional():
     nets = [trained(MLP((3, 4, 1), random_state=0), X, y) for y in (Y[:, 0], Y[:, :1], Y[:, 0].tolist())]
     assert len({net.params.tobytes() for net in nets}) == 1
 
 
-def test_labels_and_one_hot_are_one_thing():
+def test_labels_and_one_hot_targets_train_the_same_net():
     nets = [trained(classifier(), X, y) for y in (LABELS, np.eye(3)[LABELS], LABELS[:, None], LABELS.astype(float))]
     assert len({net.params.tobytes() for net in nets}) == 1
 
@@ -92,7 +92,7 @@ def test_labels_and_one_hot_are_one_thing():
 # ---- parameters
 
 
-def test_views_write_through():
+def test_weights_and_biases_are_views_of_params():
     net = regressor()
     net.weights[0][:] = 0.0
     net.biases[0][:] = 0.0
@@ -113,7 +113,7 @@ def test_params_are_in_the_documented_order():
     assert net.biases[1].tolist() == [30, 31]
 
 
-def test_fit_keeps_the_array_of_params():
+def test_fit_updates_params_in_place():
     net = regressor()
     params, weight = net.params, net.weights[0]
     before = params.copy()
@@ -124,7 +124,7 @@ def test_fit_keeps_the_array_of_params():
 
 
 @pytest.mark.parametrize("duplicate", (copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))))
-def test_copies_have_parameters_of_their_own(duplicate):
+def test_copies_own_their_parameters(duplicate):
     net = trained(classifier(random_state=4), y=LABELS)
     kept, twin = net.params.copy(), duplicate(net)
     np.testing.assert_array_equal(twin.predict(X), net.predict(X))
@@ -137,7 +137,7 @@ def test_copies_have_parameters_of_their_own(duplicate):
     np.testing.assert_allclose(twin.predict(X), 1 / 3, rtol=1e-6)
 
 
-def test_reset():
+def test_reset_restores_the_initial_parameters():
     net = regressor()
     first = net.params.copy()
     after = trained(net).params.copy()
@@ -146,21 +146,21 @@ def test_reset():
     np.testing.assert_array_equal(trained(net).params, after)
 
 
-def test_reset_without_a_seed():
+def test_reset_without_random_state_restores_the_same_parameters():
     net = MLP((3, 5, 2))
     first = net.params.copy()
     np.testing.assert_array_equal(net.reset().params, first)
     assert not np.array_equal(MLP((3, 5, 2)).params, first)
 
 
-def test_fit_continues():
-    """Plain gradient descent has no memory: five epochs and then five are ten."""
+def test_fit_twice_equals_one_longer_fit():
+    """Gradient descent without momentum has no state: two fits of five epochs equal one of ten."""
     settings = {"optimizer": SGD(0.05), "batch_size": None}
     twice = trained(trained(regressor(), **settings), **settings)
     np.testing.assert_array_equal(twice.params, trained(regressor(), epochs=10, **settings).params)
 
 
-def test_second_fit_sees_other_batches():
+def test_second_fit_shuffles_differently():
     first, second = regressor(), regressor()
     trained(second)
     second.params[:] = first.params
@@ -172,7 +172,7 @@ def test_second_fit_sees_other_batches():
 
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_same_seed_same_bits(family, dtype, monkeypatch):
+def test_same_random_state_gives_the_same_bits(family, dtype, monkeypatch):
     kernel_families.use(family, monkeypatch)
     histories = []
     nets = [regressor(dtype=dtype, random_state=seed) for seed in (5, 5, 6)]
@@ -184,7 +184,7 @@ def test_same_seed_same_bits(family, dtype, monkeypatch):
     assert not np.array_equal(nets[0].params, nets[2].params)
 
 
-def test_generators_as_random_state():
+def test_random_state_may_be_a_generator():
     for make in (np.random.default_rng, np.random.RandomState):
         one, two = make(3), make(3)
         first = MLP((3, 5, 2), random_state=one)
@@ -192,7 +192,7 @@ def test_generators_as_random_state():
         assert not np.array_equal(first.params, MLP((3, 5, 2), random_state=one).params), "the generator moves on"
 
 
-def test_global_random_state_is_left_alone():
+def test_global_numpy_random_state_is_unchanged():
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     trained(regressor(random_state=None, dropout=0.2))
@@ -207,8 +207,8 @@ def test_global_random_state_is_left_alone():
     "sizes, n, batch_size",
     [((1, 1), 1, None), ((1, 1, 1), 5, 2), ((3, 2), 7, 3), ((2, 1, 2), 1, 1), ((2, 3, 1), 5, 100)],
 )
-def test_small_shapes(family, sizes, n, batch_size, monkeypatch, rng):
-    """One sample, one unit, no hidden layer, a batch that does not divide the data, one that is larger than it."""
+def test_smallest_shapes_can_be_trained(family, sizes, n, batch_size, monkeypatch, rng):
+    """One sample, one unit, no hidden layer, batches that do not divide the data or exceed it."""
     kernel_families.use(family, monkeypatch)
     net = MLP(sizes, hidden_activation="tanh", random_state=1)
     x, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
@@ -233,7 +233,7 @@ def test_no_hidden_layer_solves_least_squares(rng):
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
-def test_hidden_units_may_change_places(family, dtype, monkeypatch):
+def test_permuting_hidden_units_keeps_the_outputs(family, dtype, monkeypatch):
     kernel_families.use(family, monkeypatch)
     net = MLP((3, 6, 5, 2), dtype=dtype, random_state=3)
     before = net.predict(X)
@@ -247,8 +247,8 @@ def test_hidden_units_may_change_places(family, dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
-def test_each_sample_is_predicted_alone(family, monkeypatch, rng):
-    """In blocks of any number of rows, the same; softmax rows sum to one."""
+def test_prediction_is_independent_of_the_other_rows(family, monkeypatch, rng):
+    """Any block of rows gets the same outputs; softmax rows sum to one."""
     kernel_families.use(family, monkeypatch)
     net, many = classifier(dtype="float64"), rng.normal(size=(600, 3))
     whole = net.predict(many)
@@ -257,7 +257,7 @@ def test_each_sample_is_predicted_alone(family, monkeypatch, rng):
         np.testing.assert_allclose(net.predict(many[rows]), whole[rows], rtol=1e-12)
 
 
-def test_predict_classes():
+def test_predict_classes_thresholds_or_takes_the_argmax():
     net = classifier()
     np.testing.assert_array_equal(net.predict_classes(X), net.predict(X).argmax(axis=1))
     for loss, output, middle in (
@@ -273,7 +273,7 @@ def test_predict_classes():
         assert one.predict_classes(z).sum() == (9 if output != "identity" else 7)
 
 
-def test_evaluate():
+def test_evaluate_returns_loss_and_accuracy():
     net = classifier(dtype="float64")
     p = net.predict(X)
     figures = net.evaluate(X, LABELS)
@@ -286,8 +286,8 @@ def test_evaluate():
     assert list(regressor().evaluate(X, Y)) == ["loss"]
 
 
-def test_weighted_accuracy():
-    """As scikit-learn's score: the share of the weight of the samples that are right."""
+def test_accuracy_is_weighted_by_sample_weight():
+    """Weighted accuracy, as scikit-learn's score: the weight of the correct samples over the weight of all."""
     net, weights = classifier(dtype="float64"), np.linspace(0, 1, 12)
     figures = net.evaluate(X, LABELS, sample_weight=weights)
     assert figures["accuracy"] == pytest.approx(np.average(net.predict_classes(X) == LABELS, weights=weights))
@@ -297,7 +297,7 @@ def test_weighted_accuracy():
 
 
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
-def test_whole_sample_weights_are_repetitions(family, monkeypatch):
+def test_integer_sample_weights_equal_repeated_samples(family, monkeypatch):
     kernel_families.use(family, monkeypatch)
     repeats = np.array([1, 3, 0, 2, 1, 1, 5, 0, 1, 2, 1, 1])
     settings = {"batch_size": None, "optimizer": SGD(0.1, momentum=0.5), "epochs": 20}
@@ -308,7 +308,7 @@ def test_whole_sample_weights_are_repetitions(family, monkeypatch):
     np.testing.assert_allclose(weighted.params, repeated.params, rtol=1e-10, atol=1e-12)
 
 
-def test_class_weight_is_sample_weight():
+def test_class_weight_equals_the_corresponding_sample_weight():
     y = np.array([0] * 8 + [1] * 3 + [2])
     by_sample = np.where(y == 0, 1 / 8, np.where(y == 1, 1 / 3, 1.0))
     for class_weight in ("balanced", {0: 1 / 8, 1: 1 / 3, 2: 1.0}):
@@ -320,14 +320,14 @@ def test_class_weight_is_sample_weight():
     assert not np.allclose(nets[0].params, trained(classifier(dtype="float64"), X, y).params)
 
 
-def test_label_smoothing_is_smoothed_targets():
+def test_label_smoothing_equals_training_on_smoothed_targets():
     smooth = np.eye(3)[LABELS] * 0.7 + 0.1
     one = trained(classifier(dtype="float64", label_smoothing=0.3), X, LABELS)
     np.testing.assert_allclose(one.params, trained(classifier(dtype="float64"), X, smooth).params, rtol=1e-12)
     assert one.evaluate(X, LABELS)["accuracy"] == (one.predict_classes(X) == LABELS).mean()
 
 
-def test_repr_and_settings():
+def test_get_settings_rebuilds_the_net():
     net = MLP(
         (3, 5, 4, 2), hidden_activation=("tanh", "elu"), loss="huber", huber_delta=2.0, dropout=(0.1, 0.0), l2=0.5
     )
@@ -342,7 +342,7 @@ def test_repr_and_settings():
 # ---- solvers
 
 
-def test_objective_is_loss_and_gradient_of_its_argument():
+def test_objective_returns_loss_and_gradient_at_the_given_parameters():
     net, other = regressor(dtype="float64", l2=0.1), regressor(dtype="float64", l2=0.1, random_state=5)
     objective = net.objective(X, Y)
     loss, gradient = objective(other.params)
@@ -350,4 +350,4 @@ def test_objective_is_loss_and_gradient_of_its_argument():
     expected_loss, expected = other.loss_and_gradient(X, Y)
     assert loss == expected_loss
     np.testing.assert_array_equal(gradient, expected)
-    assert objective(other.params)[0] == loss, "nothing is left over from the call before"
+    assert objective(other.params)[0] == loss, "a second call gives another loss"

@@ -1,4 +1,4 @@
-"""Training with every optimiser, in every kernel family and dtype, against the reference step for step."""
+"""Optimisers: training in every kernel family and dtype, compared with the reference step for step."""
 
 import dataclasses
 
@@ -44,8 +44,8 @@ def family(request, monkeypatch):
 
 
 def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, weight=None, l2=0.0, epochs=None):
-    """14 samples of a noisy curve, layers that are no multiples of a vector, batches that may not divide the data."""
-    if epochs is None:  # Quickprop divides by a difference of two slopes: later it magnifies a rounding by 3 a step
+    """Compare parameters and losses with the reference, on 14 samples and layers of odd sizes."""
+    if epochs is None:  # Quickprop divides by a difference of two gradients, which magnifies rounding by 3 a step
         epochs = EPOCHS // 3 if isinstance(optimizer, Quickprop) else EPOCHS
     rng = np.random.default_rng(5)
     X = rng.normal(size=(14, 3))
@@ -85,44 +85,44 @@ def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, we
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
-def test_full_batch(family, optimizer, dtype):
+def test_full_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
-def test_mini_batches(family, optimizer, dtype):
+def test_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype, batch_size=4, epochs=8)
 
 
 @each_optimizer
-def test_l2_penalty(family, optimizer):
-    """In the gradient, on weights only."""
+def test_l2_penalty_matches_the_reference(family, optimizer):
+    """The penalty is in the gradient, for weights only."""
     assert_same_training(optimizer, "float64", l2=0.3)
 
 
 @each_optimizer
-def test_weight_decay(family, optimizer):
-    """Decoupled from the gradient, on weights only, by the learning rate with the schedule's factor."""
+def test_weight_decay_matches_the_reference(family, optimizer):
+    """Weight decay is decoupled from the gradient, for weights only, scaled by the scheduled learning rate."""
     assert_same_training(dataclasses.replace(optimizer, weight_decay=0.3), "float64", schedule=Step(0.5, share=0.4))
 
 
 @pytest.mark.parametrize("clip_norm", (0.05, 0.5, 1e9))
 @each_optimizer
-def test_clip_norm(family, optimizer, clip_norm):
-    """By the norm of the whole gradient, penalty included; 0.5 clips some steps only."""
+def test_clip_norm_matches_the_reference(family, optimizer, clip_norm):
+    """Clipping is by the norm of the whole gradient, penalty included; 0.5 clips some steps only."""
     assert_same_training(dataclasses.replace(optimizer, clip_norm=clip_norm), "float64", l2=0.1, batch_size=4, epochs=8)
 
 
 @each_optimizer
-def test_all_at_once(family, optimizer):
+def test_all_settings_together_match_the_reference(family, optimizer):
     weight = np.random.default_rng(0).random(14) + 0.1
     optimizer = dataclasses.replace(optimizer, clip_norm=0.3, weight_decay=0.1)
     assert_same_training(optimizer, "float64", l2=0.1, batch_size=4, weight=weight, schedule=OneCycle(), epochs=8)
 
 
 @pytest.mark.parametrize("schedule", (Step(0.5, share=0.3), Cosine(0.1), Warmup(7, "exponential"), OneCycle()))
-def test_schedule(family, schedule):
+def test_schedules_match_the_reference(family, schedule):
     assert_same_training(SGD(0.1, momentum=0.5), "float64", batch_size=4, schedule=schedule)
 
 
@@ -143,7 +143,7 @@ def by_hand(optimizer, dtype="float64", l2=0.0, steps=1):
 HAND_WORKED = {
     # 2 - 0.01*12, 1 - 0.01*4
     "sgd": (SGD(0.01), [1.88, 0.96]),
-    # the first step has no memory: as sgd
+    # the first step has no velocity yet: as sgd
     "momentum": (SGD(0.01, momentum=0.5), [1.88, 0.96]),
     # v = -0.12, -0.04; then p + 0.5 v - 0.01 g = 2 - 0.06 - 0.12, 1 - 0.02 - 0.04
     "nesterov": (SGD(0.01, momentum=0.5, nesterov=True), [1.82, 0.94]),
@@ -168,16 +168,16 @@ HAND_WORKED = {
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer, expected", HAND_WORKED.values(), ids=HAND_WORKED)
-def test_one_step_by_hand(family, optimizer, expected, dtype):
+def test_one_step_worked_by_hand(family, optimizer, expected, dtype):
     assert by_hand(optimizer, dtype) == pytest.approx(expected, rel=1e-6 if dtype == "float32" else 1e-14)
 
 
-def test_l2_by_hand(family):
+def test_l2_penalty_worked_by_hand(family):
     """dW = 12 + 0.5*2 = 13, db = 4."""
     assert by_hand(SGD(0.01), l2=0.5) == pytest.approx([1.87, 0.96], rel=1e-14)
 
 
-def test_two_steps_of_momentum_by_hand(family):
+def test_two_momentum_steps_worked_by_hand(family):
     """v = -0.12, -0.04, p = 1.88, 0.96: a = 6.6, g = 3.2*3 = 9.6 and 3.2. v = -0.06 - 0.096, -0.02 - 0.032."""
     assert by_hand(SGD(0.01, momentum=0.5), steps=2) == pytest.approx([1.88 - 0.156, 0.96 - 0.052], rel=1e-14)
 
@@ -186,19 +186,19 @@ def test_two_steps_of_momentum_by_hand(family):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_by_name(name):
+def test_optimizer_from_name_accepts_names_in_any_case(name):
     assert optimizer_from_name(name) == OPTIMIZERS[name]()
     assert optimizer_from_name(name.upper()) == OPTIMIZERS[name]()
     assert optimizer_from_name(name, learning_rate=0.3) == OPTIMIZERS[name](learning_rate=0.3)
 
 
-def test_objects_are_passed_through():
+def test_optimizer_objects_are_passed_through():
     optimizer = Adam(0.2)
     assert optimizer_from_name(optimizer) is optimizer
     assert optimizer_from_name(optimizer, learning_rate=0.3) == Adam(0.3)
 
 
-def test_unknown_name():
+def test_unknown_optimizer_name_raises():
     with pytest.raises(ValueError, match=r"Unknown optimizer 'adm'. Did you mean 'adam'"):
         optimizer_from_name("adm")
     with pytest.raises(ValueError, match=r"it is the class Adam. Pass Adam\(\)"):
@@ -222,7 +222,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("cls, settings", BAD, ids=[f"{cls.__name__}-{settings}" for cls, settings in BAD])
-def test_bad_settings(cls, settings):
+def test_invalid_optimizer_settings_raise(cls, settings):
     (name,) = settings
     with pytest.raises(ValueError, match=f"{name} must be a number in"):
         cls(**settings)
@@ -233,13 +233,13 @@ def test_nesterov_needs_momentum():
         SGD(nesterov=True)
 
 
-def test_frozen():
+def test_optimizers_are_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Adam().learning_rate = 1.0
 
 
-def test_fahlmans_factors():
-    """Per layer, of weights and of biases: epsilon over the connections into a unit, the bias among them."""
+def test_quickprop_layer_factors_follow_fahlmans_rule():
+    """A factor per layer for weights and for biases: epsilon over the number of a unit's inputs, bias included."""
     shapes = [(2, 3), (3, 1)]
     assert Quickprop().layer_factors(shapes).size == 0
     factors = Quickprop(by_fan_in=True, bias_input=0.5).layer_factors(shapes)

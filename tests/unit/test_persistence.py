@@ -1,4 +1,4 @@
-"""Saving and loading: nothing is lost, nothing is run, every damaged file is refused in a sentence."""
+"""Saving and loading: a round trip loses nothing, loading runs no code, and damaged files raise a readable error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write(path, description, params, key=KEY, name="params"):
         ((3, 4, 1), {"init": UniformByFanIn(0.5)}),
     ],
 )
-def test_everything_survives(path, rng, layer_sizes, settings):
+def test_settings_and_parameters_round_trip(path, rng, layer_sizes, settings):
     net = fastmlp.MLP(layer_sizes, random_state=0, **settings)
     net.params[:] = rng.normal(size=net.params.shape)
     net.save(path)
@@ -63,13 +63,13 @@ def test_everything_survives(path, rng, layer_sizes, settings):
     assert back.preprocessing is None
 
 
-def test_predictions_survive(net, path, rng):
+def test_loaded_net_predicts_the_same(net, path, rng):
     X = rng.normal(size=(5, 3))
     net.save(str(path))
     np.testing.assert_array_equal(fastmlp.load(str(path), device="cpu").predict(X), net.predict(X))
 
 
-def test_preprocessing_survives(path):
+def test_preprocessing_round_trips(path):
     pd = pytest.importorskip("pandas")
     pytest.importorskip("sklearn")
     from fastmlp.tables.preprocessing import Preprocessing
@@ -110,26 +110,26 @@ def test_saving_replaces_and_follows_links(net, path):
     np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
 
 
-def test_saving_to_no_folder(net, tmp_path):
+def test_saving_to_a_missing_folder_raises(net, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
         net.save(tmp_path / "nowhere" / "net.safetensors")
     with pytest.raises(IsADirectoryError, match=r"The output should be a file, but '.*' is a folder"):
         net.save(tmp_path)
 
 
-def test_an_unknown_device_is_not_the_files_fault(net, path):
+def test_unknown_device_when_loading_names_the_device(net, path):
     net.save(path)
     with pytest.raises(ValueError, match=r"^Unknown device 'gpu'"):
         fastmlp.load(path, device="gpu")
 
 
-def test_loading_nothing(tmp_path):
+def test_loading_a_missing_file_raises(tmp_path):
     for path in (tmp_path / "nothing.safetensors", tmp_path):
         with pytest.raises(FileNotFoundError, match=r"There is no file '.*'; check the path\."):
             fastmlp.load(path)
 
 
-def test_every_truncation_is_refused(net, path):
+def test_truncated_files_are_refused(net, path):
     net.save(path)
     data = path.read_bytes()
     for length in {0, 1, 7, 8, 9, *range(0, len(data), 37), len(data) - 1}:
@@ -142,7 +142,7 @@ def test_every_truncation_is_refused(net, path):
 
 
 class Bomb:
-    """Unpickling it makes a file."""
+    """An object whose unpickling creates a file."""
 
     def __init__(self, path):
         self.path = path
@@ -151,10 +151,10 @@ class Bomb:
         return open, (str(self.path), "w")
 
 
-def test_foreign_files_are_refused_and_not_run(net, path, tmp_path):
+def test_foreign_files_are_refused_without_running_code(net, path, tmp_path):
     bomb = tmp_path / "exploded"
     path.write_bytes(pickle.dumps(Bomb(bomb)))
-    with pytest.raises(ValueError, match="no safetensors file, or damaged"):
+    with pytest.raises(ValueError, match="not a safetensors file, or it is damaged"):
         fastmlp.load(path)
     settings = {**net.get_settings(), "init": f"open('{bomb}', 'w')"}
     write(path, {**contents(net), "settings": settings}, net.params)
@@ -174,7 +174,7 @@ def test_foreign_files_are_refused_and_not_run(net, path, tmp_path):
     ("version", "words"), [({}, ""), ({"version": "7.8.9"}, r" \(7\.8\.9\)"), ({"version": 3}, "")]
 )
 def test_newer_format_is_refused(net, path, version, words):
-    """Whatever its checksum is one of."""
+    """The format is checked before the checksum, whose rules the newer format may have changed."""
     write(path, {**contents(net), "format": FORMAT + 1, **version}, net.params)
     known = f"and this one, {re.escape(fastmlp.__version__)}, reads formats up to {FORMAT}"
     with pytest.raises(ValueError, match=rf"a newer fastmlp{words} wrote it in format {FORMAT + 1}, {known}"):
@@ -182,7 +182,7 @@ def test_newer_format_is_refused(net, path, version, words):
 
 
 @pytest.mark.parametrize("found", [0, -1, 1.5, True, "1", None, []])
-def test_a_format_that_is_none(net, path, found):
+def test_invalid_format_number_is_refused(net, path, found):
     write(path, {**contents(net), "format": found}, net.params)
     with pytest.raises(ValueError, match="its format is "):
         fastmlp.load(path)
@@ -191,7 +191,7 @@ def test_a_format_that_is_none(net, path, found):
 # ---- the checksum
 
 
-def test_the_version_and_a_checksum_are_saved(net, path):
+def test_version_and_checksum_are_saved(net, path):
     net.save(path)
     description, _ = _read(path)
     description = json.loads(description)
@@ -200,7 +200,7 @@ def test_the_version_and_a_checksum_are_saved(net, path):
     assert re.fullmatch("blake2b:[0-9a-f]{64}", description["checksum"])
 
 
-def test_every_flipped_bit_of_the_parameters_is_noticed(net, path):
+def test_flipped_bits_of_the_parameters_are_refused(net, path):
     net.save(path)
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
@@ -225,7 +225,7 @@ def changed_shape(description, arrays):
     arrays["history.loss"] = arrays["history.loss"].reshape(-1, 1)
 
 
-def another_array(description, arrays):
+def extra_array(description, arrays):
     arrays["extra"] = np.zeros(0)
 
 
@@ -233,7 +233,7 @@ def no_checksum(description, arrays):
     del description["checksum"]
 
 
-def no_text(description, arrays):
+def checksum_of_another_type(description, arrays):
     description["checksum"] = 3
 
 
@@ -243,12 +243,12 @@ def no_text(description, arrays):
         (changed_settings, "its checksum does not match"),
         (changed_history, "its checksum does not match"),
         (changed_shape, "its checksum does not match"),
-        (another_array, "its checksum does not match"),
+        (extra_array, "its checksum does not match"),
         (no_checksum, "it lacks 'checksum'"),
-        (no_text, "its checksum does not match"),
+        (checksum_of_another_type, "its checksum does not match"),
     ],
 )
-def test_what_was_changed_after_saving_is_refused(path, change, words):
+def test_changed_content_is_refused_by_its_checksum(path, change, words):
     trained().save(path)
     text, arrays = _read(path)
     description = json.loads(text)
@@ -258,7 +258,7 @@ def test_what_was_changed_after_saving_is_refused(path, change, words):
         fastmlp.load(path)
 
 
-def test_the_same_content_in_another_order_and_spelling_is_the_same(path):
+def test_checksum_ignores_order_and_json_formatting(path):
     net = trained()
     net.save(path)
     text, arrays = _read(path)
@@ -267,12 +267,12 @@ def test_the_same_content_in_another_order_and_spelling_is_the_same(path):
     np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
 
 
-def test_a_file_without_a_checksum_is_read(net, path):
+def test_file_without_a_checksum_is_read(net, path):
     write(path, contents(net), net.params)
     np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
 
 
-def test_a_large_file_of_another_program_is_not_read(path):
+def test_large_foreign_file_is_refused_without_reading_it(path):
     path.write_bytes(to_bytes({"weights": np.ones(3)}))
     with open(path, "r+b") as file:
         file.truncate(2**40)  # has no blocks on the disk
@@ -280,8 +280,8 @@ def test_a_large_file_of_another_program_is_not_read(path):
         fastmlp.load(path)
 
 
-def test_nothing_is_claimed_for_announced_sizes(net, path):
-    """A header that is as long as the memory, and arrays that are."""
+def test_announced_sizes_beyond_the_file_allocate_nothing(net, path):
+    """A header length and an array size of terabytes, in a small file."""
     net.save(path)
     data = path.read_bytes()
     path.write_bytes((2**40).to_bytes(8, "little") + data[8:])
@@ -291,7 +291,7 @@ def test_nothing_is_claimed_for_announced_sizes(net, path):
     header["params"] |= {"shape": [2**40], "data_offsets": [0, 2**42]}
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[-net.params.nbytes :])
-    with pytest.raises(ValueError, match="are announced"):
+    with pytest.raises(ValueError, match="its header announces"):
         fastmlp.load(path)
 
 
@@ -316,7 +316,7 @@ def test_nothing_is_claimed_for_announced_sizes(net, path):
         ("surprise", 1, "surprise"),
     ],
 )
-def test_damaged_settings(net, path, setting, value, words):
+def test_damaged_settings_are_refused(net, path, setting, value, words):
     write(path, {**contents(net), "settings": {**net.get_settings(), setting: value}}, net.params)
     with pytest.raises(ValueError, match=words) as caught:
         fastmlp.load(path)
@@ -341,14 +341,14 @@ def test_damaged_settings(net, path, setting, value, words):
     ],
     ids=lambda text: text[:40],
 )
-def test_damaged_descriptions(net, path, text):
+def test_damaged_descriptions_are_refused(net, path, text):
     write(path, text, net.params)
     with pytest.raises(ValueError, match="should be a net saved by fastmlp, but "):
         fastmlp.load(path)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_not_finite(net, path, number):
+def test_non_finite_numbers_in_the_description_are_refused(net, path, number):
     text = json.dumps(contents(net)).replace('"l2": 0.0', f'"l2": {number}')
     assert number in text
     write(path, text, net.params)
@@ -356,7 +356,7 @@ def test_numbers_that_are_not_finite(net, path, number):
         fastmlp.load(path)
 
 
-def test_missing_parts(net, path):
+def test_missing_parts_of_the_description_are_refused(net, path):
     for part in ("format", "settings", "preprocessing"):
         description = contents(net)
         del description[part]
@@ -369,7 +369,7 @@ def test_missing_parts(net, path):
             fastmlp.load(path)
 
 
-def test_params_of_another_shape(net, path):
+def test_params_of_another_shape_are_refused(net, path):
     write(path, contents(net), net.params.reshape(2, 13))
     with pytest.raises(ValueError, match=r"it holds float32 \(2, 13\)"):
         fastmlp.load(path)
@@ -383,7 +383,7 @@ def trained(**settings):
 
 
 @pytest.mark.parametrize("settings", [{}, {"early_stopping": 2, "schedule": lambda steps, n: 1.0 / (1 + steps)}])
-def test_history_survives(path, settings):
+def test_history_round_trips(path, settings):
     net = trained(**settings)
     net.save(path)
     back = fastmlp.load(path).history
@@ -393,10 +393,10 @@ def test_history_survives(path, settings):
         assert getattr(back, name) == getattr(net.history, name)
     assert back.settings["n_samples"] == 7
     assert back.settings["optimizer"].startswith("Adam(learning_rate=0.001")
-    assert back.samples == {}, "data stay with their owner"
+    assert back.samples == {}, "samples must not be saved with the net"
 
 
-def test_a_net_that_was_not_trained_has_no_history(net, path):
+def test_untrained_net_has_no_history_after_loading(net, path):
     net.save(path)
     assert fastmlp.load(path).history is None
     trained_net = trained()
@@ -404,13 +404,13 @@ def test_a_net_that_was_not_trained_has_no_history(net, path):
     assert fastmlp.load(path).history is None
 
 
-def test_files_from_before_histories_are_read(net, path):
+def test_files_without_a_history_are_read(net, path):
     write(path, contents(net), net.params)
     assert fastmlp.load(path).history is None
 
 
 def save_with_history(path, net, record, **records):
-    """As a version without checksums did."""
+    """Save a net and its history in the form of a version without checksums."""
     arrays = {"params": net.params} | {f"history.{name}": np.asarray(values) for name, values in records.items()}
     path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
 
@@ -431,8 +431,8 @@ RECORD = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings"
         ({}, {"loss": np.ones((7, 1))}, r"its history holds float64 \(7, 1\) as loss"),
     ],
 )
-def test_a_damaged_history_is_left_out(net, path, damage, records, reason):
-    """The parameters are worth more."""
+def test_damaged_history_is_left_out_with_a_warning(net, path, damage, records, reason):
+    """A damaged history must not prevent the parameters from loading."""
     save_with_history(path, net, RECORD, loss=np.ones(7))
     assert fastmlp.load(path).history.epochs == 7
     save_with_history(path, net, RECORD | damage, **{"loss": np.ones(7)} | records)
@@ -446,14 +446,14 @@ def test_a_damaged_history_is_left_out(net, path, damage, records, reason):
     np.testing.assert_array_equal(back.params, net.params)
 
 
-def test_a_history_without_its_loss_is_left_out(net, path):
+def test_history_without_losses_is_left_out_with_a_warning(net, path):
     save_with_history(path, net, RECORD, accuracy=np.ones(7))
     with pytest.warns(UserWarning, match="left out, since it lacks 'history.loss'"):
         assert fastmlp.load(path).history is None
 
 
-def test_of_records_of_unequal_length_the_common_part_is_kept(net, path):
-    """As interrupted fits with validation data have saved them."""
+def test_records_of_unequal_length_are_cut_to_the_shortest(net, path):
+    """Interrupted fits with validation data once saved such records."""
     record = RECORD | {"best_epoch": 4}
     save_with_history(path, net, record, loss=np.arange(10.0), validation_loss=np.arange(9.0))
     with pytest.warns(
@@ -466,9 +466,9 @@ def test_of_records_of_unequal_length_the_common_part_is_kept(net, path):
 
 
 @pytest.mark.parametrize("best_epoch", [7, -1])
-def test_a_best_epoch_that_was_none_is_left_out(net, path, best_epoch):
+def test_best_epoch_out_of_range_is_left_out_with_a_warning(net, path, best_epoch):
     save_with_history(path, net, RECORD | {"best_epoch": best_epoch}, loss=np.arange(7.0))
-    with pytest.warns(UserWarning, match=f"best_epoch, {best_epoch}, is none of its 7 epochs"):
+    with pytest.warns(UserWarning, match=f"best_epoch, {best_epoch}, is not one of its 7 epochs"):
         history = fastmlp.load(path).history
     assert (history.epochs, history.best_epoch) == (7, None)
 
@@ -484,7 +484,7 @@ def pop(rng):
     return nets
 
 
-def test_results_survive(pop, path):
+def test_population_result_round_trips(pop, path):
     pop.save(path)
     back = fastmlp.load(path)
     assert back.result.arrays().keys() == pop.result.arrays().keys()
@@ -496,7 +496,7 @@ def test_results_survive(pop, path):
 
 
 @pytest.mark.parametrize("many", (False, True))
-def test_a_fit_goes_on_as_without_saving(many, pop, path, rng):
+def test_training_continues_bit_for_bit_after_loading(many, pop, path, rng):
     net = pop if many else fastmlp.MLP((3, 4, 1), dropout=0.2, random_state=4)
     x = rng.normal(size=(20, 3))
     settings = {"epochs": 3, "batch_size": 5, "validation_fraction": 0.2, "verbose": 0}
@@ -512,13 +512,13 @@ def test_a_fit_goes_on_as_without_saving(many, pop, path, rng):
     "randomness",
     [{"seed": 1.5, "fits": 0}, {"seed": -1, "fits": 0}, {"seed": 2**63, "fits": 0}, {"seed": True, "fits": 0}],
 )
-def test_damaged_randomness_is_refused(net, path, randomness):
+def test_invalid_seed_is_refused(net, path, randomness):
     write(path, {**contents(net), "random": randomness}, net.params)
     with pytest.raises(ValueError, match=f"its randomness has the seed {randomness['seed']}"):
         fastmlp.load(path)
 
 
-def test_negative_seeds_are_refused(pop, path):
+def test_negative_seeds_of_a_population_are_refused(pop, path):
     path.write_bytes(to_bytes(pop.get_arrays() | {"seeds": -1 - pop.seeds}, {KEY: json.dumps(contents(pop))}))
     with pytest.raises(ValueError, match="its seeds are not all positive"):
         fastmlp.load(path)
@@ -534,7 +534,7 @@ FITTED = {"seconds": 1.0, "monitor": None, "interrupted": False}
         (
             {"monitor": "validation_loss"},
             {},
-            "its result says what was monitored without its values, or the other way round",
+            "its result names a monitored record without its values, or has values without a name",
         ),
         ({"judged_by": "luck"}, {}, "its result is judged by 'luck'"),
         ({}, {"loss": np.ones(3)}, r"its result holds float64 \(3,\) as loss"),
@@ -546,7 +546,7 @@ FITTED = {"seconds": 1.0, "monitor": None, "interrupted": False}
         ({}, {"loss": None, "epochs": None}, "its result lacks epochs, loss"),
     ],
 )
-def test_a_damaged_result_is_left_out(pop, path, description, arrays, reason):
+def test_damaged_population_result_is_left_out_with_a_warning(pop, path, description, arrays, reason):
     own = {f"result.{name}": values for name, values in (pop.result.arrays() | arrays).items() if values is not None}
     text = json.dumps({**contents(pop), "result": FITTED | description})
     path.write_bytes(to_bytes({**pop.get_arrays(), **own}, {KEY: text}))
@@ -557,7 +557,7 @@ def test_a_damaged_result_is_left_out(pop, path, description, arrays, reason):
 
 
 @pytest.mark.parametrize("name", ["settings", "of a later version"])
-def test_arrays_of_a_result_with_unknown_names_are_left_out(pop, path, name):
+def test_unknown_arrays_of_a_result_are_left_out(pop, path, name):
     own = {f"result.{name}": values for name, values in pop.result.arrays().items()}
     text = json.dumps({**contents(pop), "result": FITTED})
     path.write_bytes(to_bytes({**pop.get_arrays(), **own, f"result.{name}": np.ones(20)}, {KEY: text}))
@@ -566,8 +566,8 @@ def test_arrays_of_a_result_with_unknown_names_are_left_out(pop, path, name):
     np.testing.assert_array_equal(back.result.loss, pop.result.loss)
 
 
-def test_results_of_the_first_versions_load(pop, path):
-    """They do not say by what nets were judged."""
+def test_results_without_judged_by_are_read(pop, path):
+    """Files of the first versions have no `judged_by`."""
     pop.save(path)
     text = contents(pop) | {"result": {"seconds": 1.0, "monitor": None, "interrupted": False}}
     arrays = {f"result.{name}": values for name, values in pop.result.arrays().items()}
@@ -575,7 +575,7 @@ def test_results_of_the_first_versions_load(pop, path):
     assert fastmlp.load(path).result.judged_by == "rule"
 
 
-def test_a_copy_of_a_population_has_its_own_parameters(pop):
+def test_copied_population_owns_its_parameters(pop):
     for other in (copy.copy(pop), copy.deepcopy(pop), pickle.loads(pickle.dumps(pop))):
         other.params[:] = 0.0
         assert pop.params.any()

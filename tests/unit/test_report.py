@@ -1,4 +1,4 @@
-"""The report: everything it promises is on the page, nothing is fetched, nothing of the user's text is run."""
+"""HTML report of a fit: its sections are complete, it fetches nothing, and text of the user is escaped."""
 
 import base64
 import re
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import TARGETS, XOR
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.html_report.roofline
@@ -28,8 +28,8 @@ def known_rate(monkeypatch):
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 
-class Checked(HTMLParser):
-    """Collects text, headings and images, and refuses what is not closed."""
+class CheckedPage(HTMLParser):
+    """A parser that collects text, headings and images, and fails on unclosed tags."""
 
     VOID = ("meta", "img")
 
@@ -55,7 +55,7 @@ class Checked(HTMLParser):
 
 
 def read(path):
-    return Checked(path.read_text(encoding="utf-8"))
+    return CheckedPage(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def net(rng):
     return fastmlp.MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
 
 
-def test_history_report(net, rng, tmp_path):
+def test_report_has_all_sections(net, rng, tmp_path):
     X = rng.normal(size=(100, 2))
     history = net.fit(X, X[:, 0] > 0, epochs=20, batch_size=16, validation_fraction=0.4, schedule="cosine")
     history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
@@ -92,10 +92,10 @@ def test_history_report(net, rng, tmp_path):
     assert [image["alt"].split()[0] for image in page.images] == ["Curves", "Curves", "What", "How", "Share"]
 
 
-def test_the_page_needs_nothing_else(net, tmp_path):
-    net.fit(XOR, TARGETS, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
+def test_report_is_self_contained(net, tmp_path):
+    net.fit(XOR_X, XOR_Y, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
     text = (tmp_path / "run.html").read_text(encoding="utf-8")
-    page = Checked(text)
+    page = CheckedPage(text)
     assert "<script" not in text
     assert "Converged &lt;b&gt;" in text, "escaped"
     assert not re.findall(r"""(?:href|src|url\()\s*=?\s*["']?(?!data:)(?:https?:|//)""", text)
@@ -107,15 +107,15 @@ def test_the_page_needs_nothing_else(net, tmp_path):
         assert not re.findall(rb"""(?:href|src)=["'](?!data:|#)""", svg)
 
 
-def test_pictures_depend_on_nothing_but_the_fit(net, tmp_path):
-    history = net.fit(XOR, TARGETS, epochs=5)
+def test_pictures_are_deterministic(net, tmp_path):
+    history = net.fit(XOR_X, XOR_Y, epochs=5)
     for name in ("a", "b"):
         history.report(tmp_path / f"{name}.html", diagnosis=DIAGNOSIS)
     first, second = (read(tmp_path / f"{name}.html").images for name in ("a", "b"))
     assert first == second
 
 
-def test_numbers_are_predicted_over_true(rng, tmp_path):
+def test_regression_report_plots_predictions_over_targets(rng, tmp_path):
     net = fastmlp.MLP((3, 4, 1), random_state=0)
     history = net.fit(rng.normal(size=(30, 3)), rng.normal(size=30), epochs=3)
     history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
@@ -124,16 +124,16 @@ def test_numbers_are_predicted_over_true(rng, tmp_path):
     assert "accuracy" not in " ".join(page.text).split("Settings")[0]
 
 
-def test_samples_of_ones_own(net, tmp_path):
-    history = net.fit(XOR, TARGETS, epochs=5)
-    history.report(tmp_path / "run.html", np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), diagnosis=DIAGNOSIS)
+def test_report_uses_the_given_samples(net, tmp_path):
+    history = net.fit(XOR_X, XOR_Y, epochs=5)
+    history.report(tmp_path / "run.html", np.tile(XOR_X, (10, 1)), np.tile(XOR_Y, 10), diagnosis=DIAGNOSIS)
     page = read(tmp_path / "run.html")
     assert "What was learned (40 samples given)" in page.headings
     assert "The net was trained on 4 samples." in " ".join(page.text)
     assert len(page.images) == 5, "forty samples are enough for a calibration curve"
 
 
-def test_the_verdict_is_asked_for(net, tmp_path, monkeypatch):
+def test_report_calls_diagnose_with_the_fit(net, tmp_path, monkeypatch):
     asked = []
 
     def diagnose(net, X, y, history=None):
@@ -141,13 +141,13 @@ def test_the_verdict_is_asked_for(net, tmp_path, monkeypatch):
         return DIAGNOSIS
 
     monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
-    history = net.fit(XOR, TARGETS, epochs=5)
+    history = net.fit(XOR_X, XOR_Y, epochs=5)
     history.report(tmp_path / "run.html")
     assert asked == [(net, (4, 2), (4, 1), history)]
 
 
-def test_a_loaded_net_has_its_history_but_no_samples(net, tmp_path):
-    net.fit(XOR, TARGETS, epochs=5)
+def test_report_of_a_loaded_net_has_no_samples(net, tmp_path):
+    net.fit(XOR_X, XOR_Y, epochs=5)
     net.save(tmp_path / "net.safetensors")
     fastmlp.load(tmp_path / "net.safetensors").history.report(tmp_path / "run.html")
     page = read(tmp_path / "run.html")
@@ -155,7 +155,7 @@ def test_a_loaded_net_has_its_history_but_no_samples(net, tmp_path):
     assert "the records of the fit alone, without samples" in page.text
 
 
-def test_samples_are_few(rng):
+def test_history_keeps_copies_of_at_most_2000_samples(rng):
     net = fastmlp.MLP((50, 1), random_state=0)
     X, y = rng.normal(size=(30_000, 50)), rng.normal(size=30_000)
     history = net.fit(X, y, epochs=1, validation_fraction=0.5)
@@ -167,20 +167,20 @@ def test_samples_are_few(rng):
     assert np.all(history.samples["training"][0] != 0.0), "copies"
 
 
-def test_mistakes(net, tmp_path):
-    with pytest.raises(ValueError, match="There is nothing to report: the net knows no training"):
+def test_invalid_use_raises(net, tmp_path):
+    with pytest.raises(ValueError, match="There is nothing to report: the net has no history of a fit"):
         fastmlp.History(net).report(tmp_path / "run.html")
-    history = net.fit(XOR, TARGETS, epochs=2)
+    history = net.fit(XOR_X, XOR_Y, epochs=2)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         history.report(tmp_path / "nowhere" / "run.html")
     with pytest.raises(IsADirectoryError, match="should be a file"):
         history.report(tmp_path)
     with pytest.raises(ValueError, match="Give both X and y, or neither"):
-        history.report(tmp_path / "run.html", XOR)
+        history.report(tmp_path / "run.html", XOR_X)
 
 
-def test_compiling_is_told_apart(net, tmp_path):
-    history = net.fit(XOR, TARGETS, epochs=100, verbose=0)
+def test_report_separates_compile_time(net, tmp_path):
+    history = net.fit(XOR_X, XOR_Y, epochs=100, verbose=0)
     history.seconds, history.compile_seconds = 40.4, 38.8
     history.report(tmp_path / "cold.html", diagnosis=DIAGNOSIS)
     text = " ".join(read(tmp_path / "cold.html").text)
@@ -189,9 +189,9 @@ def test_compiling_is_told_apart(net, tmp_path):
     assert "compiling before a first run is in neither" in text
 
 
-def test_names_of_users_are_shown_as_they_are(net, tmp_path):
-    """Names that are formulas for matplotlib or tags for a browser."""
-    history = net.fit(np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), epochs=5)
+def test_names_with_markup_are_shown_verbatim(net, tmp_path):
+    """Names that matplotlib would take for formulas, or a browser for tags."""
+    history = net.fit(np.tile(XOR_X, (10, 1)), np.tile(XOR_Y, 10), epochs=5)
     names = [r"$\foo$", "<i>b</i>"]
     history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS, labels=names, feature_names=names, title=r"<b>$\foo$")
     page = read(tmp_path / "run.html")

@@ -1,4 +1,4 @@
-"""Learning-rate schedules against figures worked out by hand and against the properties their descriptions promise."""
+"""Learning-rate schedules: factors worked by hand, and properties that the docstrings promise."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ BY_HAND = [  # schedule, steps of a fit of 100, factors
 @pytest.mark.parametrize(
     "schedule, steps, expected", BY_HAND, ids=lambda value: str(value) if hasattr(value, "factors") else ""
 )
-def test_by_hand(schedule, steps, expected):
+def test_factors_worked_by_hand(schedule, steps, expected):
     np.testing.assert_allclose(schedule.factors(np.array(steps), 100), expected, atol=1e-12)
 
 
@@ -45,8 +45,8 @@ def test_every_schedule_is_worked_by_hand():
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("n_steps", (1, 2, 7, 1000))
-def test_any_length_of_fit(name, n_steps):
-    """Finite, positive (0 at the very end at most) and at most 1; a part of the steps gives a part of the factors."""
+def test_factors_are_positive_and_at_most_one_for_any_fit_length(name, n_steps):
+    """Factors of a part of the steps equal that part of all factors."""
     steps, factors = np.arange(n_steps), schedule_factors(name)
     whole = factors(steps, n_steps)
     assert whole.shape == (n_steps,)
@@ -57,7 +57,7 @@ def test_any_length_of_fit(name, n_steps):
 
 
 @pytest.mark.parametrize("name", ("exponential", "inverse_scaling", "cosine", "step"))
-def test_never_rises(name):
+def test_decaying_schedules_never_rise(name):
     assert (np.diff(schedule_factors(name)(np.arange(200), 200)) <= 1e-15).all()
 
 
@@ -80,26 +80,26 @@ ENDS = {  # (first, largest, last) factor of fits of 1, 2 and 50 steps
 
 
 @pytest.mark.parametrize("schedule", ENDS, ids=lambda schedule: type(schedule).__name__)
-def test_first_largest_and_last_factor(schedule):
-    """What the descriptions promise is reached, by steps that are made."""
+def test_first_largest_and_last_factor_are_as_documented(schedule):
+    """The documented start, peak and end are reached at steps of the fit."""
     for n_steps, expected in zip((1, 2, 50), ENDS[schedule], strict=True):
         factors = schedule.factors(np.arange(n_steps), n_steps)
         np.testing.assert_allclose((factors[0], factors.max(), factors[-1]), expected, rtol=1e-12, err_msg=str(n_steps))
 
 
-def test_ends_of_every_schedule_are_tested():
+def test_first_and_last_factors_of_every_schedule_are_tested():
     assert {type(schedule) for schedule in ENDS} == set(SCHEDULES.values())
 
 
 @pytest.mark.parametrize("n_steps", (3, 4, 5, 7, 100, 1001))
 @pytest.mark.parametrize("share", (0.01, 0.3, 0.99))
-def test_one_cycle_has_a_start_a_peak_and_an_end(n_steps, share):
+def test_one_cycle_reaches_start_peak_and_end(n_steps, share):
     factors = OneCycle(share=share).factors(np.arange(n_steps), n_steps)
     np.testing.assert_allclose((factors[0], factors.max(), factors[-1]), (0.04, 1.0, 4e-6), rtol=1e-12)
     assert (factors == 1.0).sum() == 1
 
 
-def test_none_names_objects_functions():
+def test_schedules_may_be_none_names_objects_or_functions():
     steps = np.arange(3)
     assert schedule_factors(None)(steps, 3).tolist() == [1, 1, 1]
     np.testing.assert_array_equal(schedule_factors("cosine")(steps, 3), Cosine().factors(steps, 3))
@@ -107,7 +107,7 @@ def test_none_names_objects_functions():
     assert schedule_factors(lambda steps, n_steps: steps / n_steps)(steps, 4).tolist() == [0, 0.25, 0.5]
 
 
-def test_unknown_name():
+def test_unknown_schedule_raises():
     with pytest.raises(ValueError, match=r"Unknown schedule 'cosin'\. Did you mean 'cosine'"):
         schedule_factors("cosin")
     with pytest.raises(ValueError, match="Unknown schedule 3"):
@@ -133,23 +133,23 @@ def test_unknown_name():
     ],
     ids=str,
 )
-def test_bad_settings(cls, settings):
+def test_invalid_schedule_settings_raise(cls, settings):
     (name,) = settings
     with pytest.raises(ValueError, match="schedule" if name == "then" else name):
         cls(**settings)
 
 
-def test_one_number_counts_for_all_steps():
+def test_scalar_factor_applies_to_all_steps():
     np.testing.assert_array_equal(factors_at(lambda steps, n_steps: 0.5, 0, 3, 9), [0.5] * 3)
     np.testing.assert_array_equal(factors_at(lambda steps, n_steps: steps / n_steps, 0, 3, 4), [0, 0.25, 0.5])
 
 
 @pytest.mark.parametrize("given", [np.ones(5), "a", None, np.nan, [1.0, np.inf, 1.0], -0.1])
-def test_bad_functions(given):
+def test_functions_returning_invalid_factors_raise(given):
     with pytest.raises(ValueError, match="A schedule must give a finite factor of at least 0 for each of 3 steps"):
         factors_at(lambda steps, n_steps: given, 0, 3, 9)
 
 
-def test_constant_is_known():
+def test_constant_schedules_are_recognised():
     assert all(is_constant(schedule_factors(given)) for given in (None, "constant", Constant()))
     assert not any(is_constant(schedule_factors(given)) for given in ("cosine", lambda steps, n_steps: 1.0))

@@ -1,4 +1,4 @@
-"""Sweeps: every configuration is what it would be by itself, the table is sorted, the best is refitted."""
+"""Random search by `sweep`: scores equal cross-validation, rows are sorted, and the best configuration is refitted."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ def task(rng):
     return X, (X[:, 0] * X[:, 1] > 0).astype(int)
 
 
-def test_table_is_sorted_and_the_best_is_refitted(task):
+def test_sweep_sorts_by_score_and_refits_the_best(task):
     X, y = task
     space = {
         "hidden_layer_sizes": [(4,), (6, 5)],
@@ -41,8 +41,8 @@ def test_table_is_sorted_and_the_best_is_refitted(task):
     assert len(found.summary(3).splitlines()) == 4
 
 
-def test_scores_are_those_of_cross_validation(task):
-    """One configuration: the population of its folds, by hand."""
+def test_fold_scores_equal_cross_validation_of_a_population(task):
+    """One configuration equals a population with one net per fold."""
     X, y = task
     found = sweep(X, y, {"learning_rate": [0.05]}, n=1, cv=4, epochs=30, random_state=3, verbose=0)
     weights = folds(80, 4, stratify=y, random_state=3)
@@ -56,7 +56,7 @@ def test_scores_are_those_of_cross_validation(task):
     np.testing.assert_allclose(found.fold_scores[0], scores)
 
 
-def test_same_seed_same_table(task):
+def test_same_seed_gives_the_same_sweep(task):
     X, y = task
     space = {"learning_rate": loguniform(1e-3, 1e-1), "optimizer": ["adam", "sgd"]}
     one, two = (sweep(X, y, space, n=5, epochs=5, random_state=7, verbose=0) for _ in range(2))
@@ -64,7 +64,7 @@ def test_same_seed_same_table(task):
     np.testing.assert_array_equal(one.scores, two.scores)
 
 
-def test_regression_and_several_classes(rng):
+def test_sweep_handles_regression_and_several_classes(rng):
     X = rng.normal(size=(60, 2))
     numbers = sweep(X, np.sin(X[:, 0]), {"learning_rate": [0.01, 0.03]}, n=3, epochs=30, random_state=0, verbose=0)
     assert numbers.scoring == "-loss"
@@ -85,14 +85,14 @@ def test_regression_and_several_classes(rng):
         ([[0, 1], [1, 0], [1, 0], [0, 1]], "squared_error", 2),
     ],
 )
-def test_what_targets_are(y, loss, n_outputs):
-    """Whole numbers from 0 to 49 are classes, others quantities: no net gets 250,001 outputs."""
+def test_loss_and_outputs_follow_from_the_targets(y, loss, n_outputs):
+    """Integers from 0 to 49 are classes, other numbers are regression targets, so that no net gets 250,001 outputs."""
     y = np.array(y)
-    assert sweeps._guessed_loss(y) == loss
+    assert sweeps._default_loss(y) == loss
     assert sweeps._n_outputs(loss, y) == n_outputs
 
 
-def test_a_named_loss_decides_what_whole_numbers_are(rng):
+def test_named_loss_decides_if_integers_are_classes(rng):
     X, counts = rng.normal(size=(40, 2)), rng.integers(0, 4, 40)
     settings = {"n": 2, "epochs": 3, "random_state": 0, "verbose": 0}
     assert sweep(X, counts, {"loss": "poisson", "l2": (0.0, 0.1)}, **settings).best.network.layer_sizes[-1] == 1
@@ -100,7 +100,7 @@ def test_a_named_loss_decides_what_whole_numbers_are(rng):
     assert (two.scoring, two.best.network.layer_sizes[-1]) == ("accuracy", 2)
 
 
-def test_interruption_keeps_what_was_finished(task, monkeypatch):
+def test_interruption_keeps_finished_configurations(task, monkeypatch):
     """Ctrl-C in the second population, after one configuration of it."""
     fits = []
     fit = Population.fit
@@ -123,7 +123,7 @@ def test_interruption_keeps_what_was_finished(task, monkeypatch):
         sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
 
 
-def test_interruption_outside_of_a_fit(task, monkeypatch):
+def test_interruption_during_evaluation_or_refit_keeps_scores(task, monkeypatch):
     """Ctrl-C while the second population is evaluated; and while the best configuration is trained again."""
     evaluations, evaluate = [], Population.evaluate
 
@@ -154,7 +154,7 @@ def test_interruption_outside_of_a_fit(task, monkeypatch):
 
 
 @pytest.mark.parametrize("y", [np.full(80, np.nan), np.zeros(79), np.full(80, "a")])
-def test_bad_targets(task, y):
+def test_invalid_targets_raise(task, y):
     with pytest.raises(ValueError, match="y "):
         sweep(task[0], y, {}, n=2, epochs=2, verbose=0)
 
@@ -171,6 +171,6 @@ BAD = [
 
 
 @pytest.mark.parametrize("space, message", BAD)
-def test_bad_space(task, space, message):
+def test_invalid_search_space_raises(task, space, message):
     with pytest.raises(ValueError, match=message):
         sweep(*task, space, n=8, epochs=2, random_state=0, verbose=0)

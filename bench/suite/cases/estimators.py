@@ -1,8 +1,8 @@
 """Cases for estimators with their defaults: `Estimator(random_state=0).fit(X, y)`.
 
-Two libraries stop after different numbers of epochs, so their losses are not compared; what both must reach is the
-score that scikit-learn's estimator reached when this was written, less a margin for the seed. The arithmetic limit is
-that of the epochs that ours trains.
+The two libraries stop after different numbers of epochs, so their losses are not compared. Both must reach the score
+that scikit-learn's estimator reached when this was written, less a margin for the seed. The arithmetic limit is that of
+the epochs that fastmlp's estimator trains.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from competitors import ARITHMETIC, ESTIMATORS, Competitor
 from suite.case import CaseEntry, Wrong
 from suite.op_counts import multiply_adds_of_step
 
-LARGEST_BATCH = 200  # of scikit-learn's default, which is ours
-SAME_AS = {"logistic": "sigmoid"}  # as op_counts.py calls it
+BATCH_SIZE = 200  # largest batch of batch_size="auto", the default of both libraries
+ACTIVATION_NAMES = {"logistic": "sigmoid"}  # scikit-learn's name -> op_counts.py's
 
 
 @dataclass(frozen=True, eq=False)
 class EstimatorCase:
-    """estimator : "MLPClassifier" or "MLPRegressor"; lowest_score : of the test rows, accuracy or R2"""
+    """A fit of an estimator with its defaults.
+
+    estimator : "MLPClassifier" or "MLPRegressor"
+    lowest_score : accuracy or R2 of the test rows that an estimator must reach
+    """
 
     name: str
     title: str
@@ -42,17 +46,19 @@ class EstimatorCase:
 
     @cached_property
     def multiply_adds(self) -> int:
-        """Of the epochs that this package's estimator trains before it stops."""
+        """Multiply-adds of the epochs that fastmlp's estimator trains before it stops."""
         import fastmlp
 
         X, y = self.data[:2]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that max_iter was reached is what defaults do
+            warnings.simplefilter("ignore")  # of reaching max_iter, as fits with defaults do
             net = getattr(fastmlp, self.estimator)(random_state=0).fit(X, y)
-        activations = [*["relu"] * (net.n_layers_ - 2), SAME_AS.get(net.out_activation_, net.out_activation_)]
-        of_step = partial(multiply_adds_of_step, [W.shape for W in net.coefs_], activations, optimizer=net.solver)
-        whole, rest = divmod(len(X), min(LARGEST_BATCH, len(X)))
-        return net.n_iter_ * (whole * of_step(rows=LARGEST_BATCH) + (of_step(rows=rest) if rest else 0))
+        activations = [*["relu"] * (net.n_layers_ - 2), ACTIVATION_NAMES.get(net.out_activation_, net.out_activation_)]
+        multiply_adds = partial(multiply_adds_of_step, [W.shape for W in net.coefs_], activations, optimizer=net.solver)
+        n_full, remainder = divmod(len(X), min(BATCH_SIZE, len(X)))
+        return net.n_iter_ * (
+            n_full * multiply_adds(rows=BATCH_SIZE) + (multiply_adds(rows=remainder) if remainder else 0)
+        )
 
     def costs(self) -> dict[str, float]:
         return {"multiply-adds": self.multiply_adds}
@@ -75,8 +81,9 @@ class EstimatorCase:
 
 
 def split(X, y) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A fifth of the rows for testing, inputs in standard units of the training rows; float32, in which scikit-learn's
-    nets compute too if they are given it.
+    """(X, y, X_test, y_test): a fifth of the rows is for testing; inputs are standardised by the training rows.
+
+    In float32: scikit-learn's nets then compute in float32, too.
     """
     order = np.random.RandomState(0).permutation(len(X))
     k = round(0.2 * len(X))

@@ -12,14 +12,22 @@ from competitors import ARITHMETIC, KERNELS, MEMORY, Competitor
 from suite.case import CaseEntry, at_most
 from suite.op_counts import DIVISION, EXPONENTIAL
 
-TOLERANCES = {"product": 2e-6, "exp": 4e-7, "tanh": 4e-7, "adam": 1e-5}  # of the largest number of the result
-MULTIPLY_ADDS = {"product": 1, "exp": EXPONENTIAL - DIVISION, "tanh": EXPONENTIAL}  # of a product of numbers, a number
+TOLERANCES = {"product": 2e-6, "exp": 4e-7, "tanh": 4e-7, "adam": 1e-5}  # relative to the largest number of a result
+MULTIPLY_ADDS = {
+    "product": 1,
+    "exp": EXPONENTIAL - DIVISION,
+    "tanh": EXPONENTIAL,
+}  # per product of two numbers, per number
 RATE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class KernelCase:
-    """kind : a key of TOLERANCES; shape : (m, n, k) of a product C = A B or A' B, or how many elements"""
+    """A single kernel.
+
+    kind : a key of TOLERANCES
+    shape : (m, n, k) of a product C = A B or A' B, or (number of elements,)
+    """
 
     name: str
     kind: str
@@ -95,8 +103,8 @@ class KernelCase:
         return {"exp": np.exp, "tanh": np.tanh}[self.kind](x["x"])
 
     def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
-        off = float(np.abs(answer - self.expected).max() / np.abs(self.expected).max())
-        return at_most({self.kind: off}, {self.kind: TOLERANCES[self.kind]})
+        error = float(np.abs(answer - self.expected).max() / np.abs(self.expected).max())
+        return at_most({self.kind: error}, {self.kind: TOLERANCES[self.kind]})
 
 
 def _entry(name, *job, limits=ARITHMETIC, in_quick=False) -> CaseEntry:

@@ -17,14 +17,14 @@ from suite.op_counts import multiply_adds_of_step
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
-GROWTH, SHRINK = {"quickprop": 1.75, "rprop": 1.2}, 0.5  # the rules' other constants, as everybody has them
+GROWTH, SHRINK = {"quickprop": 1.75, "rprop": 1.2}, 0.5  # other constants of the rules, the same for all
 SMALLEST, BIGGEST = 1e-6, 50.0
 CHECKED = 100  # nets that are compared with float64
 TOLERANCE = 1e-3  # of a parameter
-# Epochs before nets are compared. Quickprop divides by a difference of slopes and Rprop asks for their signs: after 20
-# epochs float32's rounding has led half of the nets elsewhere (in float64 they still agree to 1e-8).
+# Epochs before nets are compared. Quickprop divides by a difference of derivatives and Rprop depends on their signs, so
+# that after 20 epochs the rounding of float32 has led half of the nets elsewhere (in float64 they agree to 1e-8).
 VERIFY_RUNS = {"sgd": 20, "adam": 20, "quickprop": 5, "rprop": 5}
-NAMES = {"sgd": "descent", "adam": "Adam", "quickprop": "Quickprop", "rprop": "Rprop"}
+NAMES = {"sgd": "SGD", "adam": "Adam", "quickprop": "Quickprop", "rprop": "Rprop"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,35 +80,35 @@ class PopulationCase:
 
     @cached_property
     def expected(self) -> np.ndarray:
-        """Parameters of the first nets, one after another, by the net and the rules that the tests compare with."""
+        """Parameters of the first nets, each trained alone with the float64 reference of the tests."""
         import reference
         import reference_optimizers
 
         activations = (self.activation,) * (len(self.layer_sizes) - 2) + ("sigmoid",)
-        found = []
+        expected_params = []
         for start in self.verification.start[:CHECKED].astype(np.float64):
             net = reference.ReferenceMLP(self.layer_sizes, activations, "squared_error", start.copy())
             rule = {"sgd": "SGD"}.get(self.optimizer, self.optimizer.capitalize())
             rates = {"learning_rate": RATES[self.optimizer]}
             reference_optimizers.train(net, X.astype(float), Y[:, None], rule, rates, epochs=self.verify_runs)
-            found.append(net.params)
-        return np.array(found)
+            expected_params.append(net.params)
+        return np.array(expected_params)
 
     def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_nets, n_params) after verify_runs epochs"""
-        off = np.abs(answer[:CHECKED] - self.expected).max(axis=1)
-        return at_most({"share of nets": float(np.mean(off > TOLERANCE))}, {"share of nets": 0.0})
+        error = np.abs(answer[:CHECKED] - self.expected).max(axis=1)
+        return at_most({"share of nets": float(np.mean(error > TOLERANCE))}, {"share of nets": 0.0})
 
 
-NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
+NETS = "2-2-1, sigmoid, SGD: a net and epoch against the number of nets"
 
 
-NUMBERS_OF_NET = 40  # that training keeps of a net with nine parameters: they, their slopes, losses, what is recorded
-MANY = 1_000_000  # from which on not everybody takes part, and above which they are too many for a full run
-WORTH_COMPILING = 10_000  # nets; of a thousand an epoch is done before PyTorch has called its graph
-TOO_FEW = "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more"
-SLOW = ("jax vmap", "torch batched")
-TOO_MANY = "takes far longer than the others, as nothing stays in a cache; see 100,000 nets 2-2-1"
+NUMBERS_OF_NET = 40  # numbers that training keeps of a 2-2-1 net: parameters, gradient, losses, records
+MANY = 1_000_000  # nets from which slow competitors are left out; more than these are not in a full run
+WORTH_COMPILING = 10_000  # nets; an epoch of a thousand takes less time than a call of PyTorch's graph
+TOO_FEW = "compiles for ten seconds, and a call takes longer than so few nets; see 10,000 nets and more"
+SLOW_AT_SCALE = ("jax vmap", "torch batched")
+TOO_MANY = "takes far longer than the others, as nothing stays in a cache; see 100,000 nets of 2-2-1"
 
 
 def _competitors(sizes: tuple[int, ...], n_nets: int) -> tuple[Competitor, ...]:
@@ -116,28 +116,28 @@ def _competitors(sizes: tuple[int, ...], n_nets: int) -> tuple[Competitor, ...]:
     if n_nets < WORTH_COMPILING:
         reasons["torch compiled"] = TOO_FEW
     if n_nets >= MANY or (n_nets >= WORTH_COMPILING and sizes != (2, 2, 1)):
-        reasons |= dict.fromkeys(SLOW, TOO_MANY)
+        reasons |= dict.fromkeys(SLOW_AT_SCALE, TOO_MANY)
     return tuple(
         replace(competitor, left_out=reasons.get(competitor.name, competitor.left_out)) for competitor in POPULATION
     )
 
 
 def _entry(
-    sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False, largest=False
+    sizes, n_nets, activation="sigmoid", optimizer="sgd", *, extra=(), in_quick=False, curve=False, largest=False
 ) -> CaseEntry:
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
     group = "scaling" if curve and not 1000 <= n_nets <= MANY else "population"
-    most = FEWEST_RUNS if n_nets > MANY else 1000 if n_nets > 1000 else 5000  # so that a fit takes milliseconds
+    max_runs = FEWEST_RUNS if n_nets > MANY else 1000 if n_nets > 1000 else 5000  # so that a fit takes milliseconds
     verify = VERIFY_RUNS[optimizer]
     build = partial(
-        PopulationCase, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
+        PopulationCase, name, group, sizes, activation, optimizer, n_nets, max_runs, verify_runs=verify, curve=x
     )
-    return CaseEntry(name, group, (*ARITHMETIC, *_competitors(sizes, n_nets), *parts), build, in_quick, largest)
+    return CaseEntry(name, group, (*ARITHMETIC, *_competitors(sizes, n_nets), *extra), build, in_quick, largest)
 
 
 ENTRIES = (
-    *(_entry((2, 2, 1), 10**k, curve=True, parts=STOPPING if k == 5 else (), in_quick=k == 5) for k in range(7)),
+    *(_entry((2, 2, 1), 10**k, curve=True, extra=STOPPING if k == 5 else (), in_quick=k == 5) for k in range(7)),
     *(_entry((2, 2, 1), 10**k, curve=True, largest=True) for k in (7, 8) if fits(NUMBERS_OF_NET * 10**k)),
     *(_entry((2, 2, 1), 100_000, optimizer=name) for name in ("adam", "quickprop", "rprop")),
     _entry((2, 4, 4, 1), 100_000, "tanh"),

@@ -64,11 +64,11 @@ class PredictionCase:
 
     def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_samples, n_outputs) or its first rows"""
-        off = float(np.abs(answer[:CHECKED] - self.expected).max())
-        return at_most({"probabilities": off}, {"probabilities": TOLERANCE})
+        error = float(np.abs(answer[:CHECKED] - self.expected).max())
+        return at_most({"probabilities": error}, {"probabilities": TOLERANCE})
 
     source = property(lambda self: self.net.source)
-    # what limits.products asks for
+    # read by limits/products.py
     layer_sizes = property(lambda self: self.net.layer_sizes)
     batch_size = property(lambda self: len(self.net.X))
     n_params = property(lambda self: self.net.n_params)
@@ -98,9 +98,9 @@ def _build(name, label, samples, layer_sizes, rows: int, unit: str) -> Predictio
 
 
 DIGITS, MNIST = (64, 64, 32, 10), (784, 512, 512, 10)
-EVERYONE = (*PRODUCTS, *PREDICTION)
+ALL_FORMS = (*PRODUCTS, *PREDICTION)
 ENTRIES = tuple(
-    CaseEntry(name, "predict", EVERYONE, partial(_build, name, label, samples, sizes, rows, unit), in_quick)
+    CaseEntry(name, "predict", ALL_FORMS, partial(_build, name, label, samples, sizes, rows, unit), in_quick)
     for name, label, samples, sizes, rows, unit, in_quick in (
         ("digits_one_row", "digits", data.digits, DIGITS, 1, "call", True),
         ("digits_rows", "digits", data.digits, DIGITS, 1797, "row", False),

@@ -7,14 +7,14 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS, TRAINING
+from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS, TRAINING, Competitor
 
 from fastmlp.benchmarks.machine import cpus
 from suite import data
 from suite.case import CaseEntry, fits
 from suite.cases.training_case import TrainingCase
 
-MNIST_ROWS = 8192  # with half of them a fit's set-up was a tenth of a step of batch 1024
+MNIST_ROWS = 8192  # with half as many, the set-up of a fit was a tenth of a step of batch 1024
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
 
@@ -45,7 +45,7 @@ def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, sourc
 
 
 def _label(name: str, source: str) -> str:
-    """Of a title: random numbers are not called by the name of the data that they stand for."""
+    """The name of the data in a title; random stand-ins do not get the name of the data that they replace."""
     return f"random as {name}" if source.startswith("random") else name
 
 
@@ -55,7 +55,7 @@ def _digits(name, batch_size: int, most_runs: int) -> TrainingCase:
 
 
 def _mnist(name, batch_size: int, **others) -> TrainingCase:
-    X, y, source = data.mnist(MNIST_ROWS // batch_size * batch_size)  # a step costs the same however many there are
+    X, y, source = data.mnist(MNIST_ROWS // batch_size * batch_size)  # the time of a step does not depend on the rows
     return _softmax(
         name, _label("MNIST", source), others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1,
         f"{source}, {len(X):,} rows", **others,
@@ -91,7 +91,7 @@ def _regression256(name) -> TrainingCase:
 
 
 def _random(name, layer_sizes, batch_size, n_steps, axis, x, unit="step") -> TrainingCase:
-    """A point of a curve."""
+    """A case on random data: one point of a scaling curve."""
     X, y, source = data.random_classes(5, batch_size * n_steps, layer_sizes[0], layer_sizes[-1])
     return _softmax(
         name, "random", "scaling", layer_sizes, X, y, batch_size, 4000, source, unit=unit,
@@ -109,7 +109,11 @@ CURVES = {
 
 
 def _points(axis: str, label: str, values, point, largest=()) -> list[CaseEntry]:
-    """point(value) -> (layer_sizes, batch_size, n_steps, unit). largest : values that memory has to allow"""
+    """Cases of one scaling curve, one for each value on its axis.
+
+    point : function of a value that returns (layer_sizes, batch_size, n_steps, unit)
+    largest : values that are left out where memory is too small for them
+    """
     entries = []
     for x in (*values, *(x for x in largest if fits(_numbers(*point(x))))):
         name = f"{label}-{x}"
@@ -120,7 +124,7 @@ def _points(axis: str, label: str, values, point, largest=()) -> list[CaseEntry]
 
 
 def _numbers(layer_sizes, batch_size, n_steps, unit) -> int:
-    """That training keeps: samples, targets as a matrix, activations and deltas, parameters with slope and state."""
+    """How many numbers training keeps: samples, targets, activations, deltas, parameters, gradient, state."""
     params = sum(i * j for i, j in pairwise(layer_sizes))
     samples = batch_size * n_steps * (layer_sizes[0] + layer_sizes[-1])
     return samples + 3 * batch_size * sum(layer_sizes) + 4 * params
@@ -136,36 +140,35 @@ def _thread_points() -> list[CaseEntry]:
     return entries
 
 
-EVERYONE = (*PRODUCTS, *ARITHMETIC, *TRAINING)
-LARGE = (*EVERYONE, JAX_STEP)
+def _without_compiled(competitors: tuple[Competitor, ...], reason: str) -> tuple[Competitor, ...]:
+    """The competitors, with the compiled form of PyTorch left out for this reason."""
+    return tuple(
+        replace(competitor, left_out=reason) if competitor.name == "torch compiled" else competitor
+        for competitor in competitors
+    )
+
+
+ALL_FORMS = (*PRODUCTS, *ARITHMETIC, *TRAINING)
+LARGE = (*ALL_FORMS, JAX_STEP)
 TINY = (CHAIN, *TRAINING, FIRST_FITS)  # smaller matrices do not pay a call of BLAS
-# Compiling takes PyTorch long for a net that it then trains a hundred times slower: done for one of the five.
-NOT_AGAIN = "compiles for 20 seconds; see the cross-entropy net"
-TINY_AGAIN = tuple(
-    replace(competitor, left_out=NOT_AGAIN) if competitor.name == "torch compiled" else competitor
-    for competitor in TINY
-)
-NOT_COMPILED = tuple(
-    replace(competitor, left_out="compiles for 20 seconds; see batch 32")
-    if competitor.name == "torch compiled"
-    else competitor
-    for competitor in EVERYONE
-)
+# PyTorch compiles for long, and then trains a tiny net a hundred times slower: measured for one of the five nets only.
+TINY_UNCOMPILED = _without_compiled(TINY, "compiles for 20 seconds; see the cross-entropy net")
+UNCOMPILED = _without_compiled(ALL_FORMS, "compiles for 20 seconds; see batch 32")
 ENTRIES = (
     # A start from which 5000 epochs do learn XOR; most smaller ones stay at 0.5.
-    _xor_entry("squared_error", TINY_AGAIN, (2, 2, 2, 1), "sigmoid", "squared_error", "sgd", 0.15, start_seed=6,
+    _xor_entry("squared_error", TINY_UNCOMPILED, (2, 2, 2, 1), "sigmoid", "squared_error", "sgd", 0.15, start_seed=6,
                start_scale=3.0),
-    _xor_entry("one_hot_per_sample", TINY_AGAIN, (2, 2, 2, 2), "sigmoid", "squared_error", "sgd", 1.0, batch_size=1,
-               start_scale=3.0),
+    _xor_entry("one_hot_per_sample", TINY_UNCOMPILED, (2, 2, 2, 2), "sigmoid", "squared_error", "sgd", 1.0,
+               batch_size=1, start_scale=3.0),
     _xor_entry("cross_entropy", TINY, (2, 2, 2, 1), "sigmoid", "binary_cross_entropy", "sgd", 0.15, start_seed=6,
                start_scale=3.0, in_quick=True),
-    _xor_entry("relu_adam", TINY_AGAIN, (2, 4, 4, 1), "relu", "binary_cross_entropy", "adam", 1e-3, start_seed=4),
-    _xor_entry("relu_adam_softmax", TINY_AGAIN, (2, 4, 4, 2), "relu", "softmax_cross_entropy", "adam", 1e-3,
+    _xor_entry("relu_adam", TINY_UNCOMPILED, (2, 4, 4, 1), "relu", "binary_cross_entropy", "adam", 1e-3, start_seed=4),
+    _xor_entry("relu_adam_softmax", TINY_UNCOMPILED, (2, 4, 4, 2), "relu", "softmax_cross_entropy", "adam", 1e-3,
                start_seed=2),
-    CaseEntry("digits32", "minibatch", EVERYONE, partial(_digits, "digits32", 32, 100), in_quick=True),
-    CaseEntry("digits200", "minibatch", NOT_COMPILED, partial(_digits, "digits200", 200, 200)),
-    CaseEntry("moons1000", "minibatch", NOT_COMPILED, partial(_moons1000, "moons1000")),
-    CaseEntry("regression256", "minibatch", EVERYONE, partial(_regression256, "regression256")),
+    CaseEntry("digits32", "minibatch", ALL_FORMS, partial(_digits, "digits32", 32, 100), in_quick=True),
+    CaseEntry("digits200", "minibatch", UNCOMPILED, partial(_digits, "digits200", 200, 200)),
+    CaseEntry("moons1000", "minibatch", UNCOMPILED, partial(_moons1000, "moons1000")),
+    CaseEntry("regression256", "minibatch", ALL_FORMS, partial(_regression256, "regression256")),
     CaseEntry("mnist128", "large", LARGE, partial(_mnist, "mnist128", 128), in_quick=True),
     CaseEntry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),
     CaseEntry("table4096", "large", LARGE, partial(_table4096, "table4096")),

@@ -1,7 +1,7 @@
-"""The class of cases that train one net: data, first parameters, and the least operations it takes.
+"""The class of cases that train one net: data, first parameters, and the fewest operations that training takes.
 
-Every competitor trains exactly this: float32, consecutive batches of `batch_size` rows in the order of the data, rows
-that do not fill a batch dropped, from `start`. training.py has the table of them.
+Every competitor does the same training: float32, from `start`, in consecutive batches of `batch_size` rows in the order
+of the data, without rows that do not fill a batch. training.py has the table of these cases.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from suite.case import at_most, thread_settings
 from suite.op_counts import multiply_adds_of_step
 
 TOLERANCES = {
-    "parameters": 0.03,  # share of the distance travelled: reference.difference
-    "loss": 1e-4,  # share of the loss
+    "parameters": 0.03,  # relative to the distance travelled: reference.difference
+    "loss": 1e-4,  # relative
 }
-# Multiply-adds as long as the chain of operations in an activation or an update: an exponential and the division after
-# it take 41 cycles, a multiply-add 4 (bench/log/README.md#exp-division-cost).
+# Latency of an activation or an update, in multiply-adds: an exponential and the division after it take 41 cycles, a
+# multiply-add 4 (bench/log/README.md#exp-division-cost).
 CHAIN = {"identity": 0, "relu": 1, "sigmoid": 10, "softmax": 14, "sgd": 1, "adam": 12}
 QUICK_STEPS = 32  # in an epoch of a quick run
 
@@ -31,15 +31,15 @@ QUICK_STEPS = 32  # in an epoch of a quick run
 class TrainingCase:
     """One training job.
 
-    label : of the problem, where its sizes are not enough
-    unit : "step", "epoch" or "row", what durations are per
+    label : name of the problem, for the title
+    unit : "step", "epoch" or "row", to which durations refer
     loss : "squared_error", the mean over samples and outputs of (a - y)**2, without one half; "binary_cross_entropy",
         the mean over both; "softmax_cross_entropy", the mean over samples
     optimizer : "sgd" or "adam" (beta1 0.9, beta2 0.999, epsilon 1e-8 added to the root of the corrected moment)
     X : (n_samples, n_features) float32
     y : (n_samples, n_outputs) float32, or for softmax_cross_entropy the classes, (n_samples,) int64
     most_runs : epochs of one timed job
-    verify_steps, verify_runs : the first batches, and how often they are seen, for comparing competitors
+    verify_steps, verify_runs : the number of first batches, and of passes over them, with which competitors are checked
     """
 
     name: str
@@ -62,11 +62,11 @@ class TrainingCase:
     start_seed: int = 0
     start_scale: float = 1.0
     curve: dict | None = None
-    threads: tuple[int, ...] = ()  # instead of those that its size suggests
-    trains: bool = True  # not only forward
+    threads: tuple[int, ...] = ()  # instead of those that the size suggests
+    trains: bool = True  # False: forward passes only
     fewest_runs: int = 1
     done_once: bool = False
-    adam_params: int = 0  # for limits.memory: where a case is an update and nothing else
+    adam_params: int = 0  # for limits/memory.py, which measures updates only
 
     @property
     def title(self) -> str:
@@ -109,27 +109,27 @@ class TrainingCase:
 
     @property
     def flop_per_step(self) -> int:
-        """Multiplications and additions of the products: forward, both backward, but no gradient of the inputs."""
+        """Multiplications and additions of the matrix products: forward and backward, without the gradient of X."""
         products = [i * o for i, o in self.shapes]
         return 2 * self.batch_size * (3 * sum(products) - products[0])
 
     @property
     def bytes_per_step(self) -> int:
-        """What the update alone must move: gradients and parameters read, parameters written, Adam's m and v both."""
+        """Memory traffic of the update: gradients and parameters read, parameters written; Adam's m and v, both."""
         return 4 * self.n_params * {"sgd": 3, "adam": 7}[self.optimizer]
 
     @property
     def multiply_adds(self) -> float:
         activations = [*[self.hidden_activation] * (len(self.shapes) - 1), self.output_activation]
-        of_step = multiply_adds_of_step(self.shapes, activations, self.batch_size, self.optimizer)
-        return of_step * self.n_steps / self.n_units
+        per_step = multiply_adds_of_step(self.shapes, activations, self.batch_size, self.optimizer)
+        return per_step * self.n_steps / self.n_units
 
     @property
     def chain(self) -> float:
-        """Multiply-adds of a unit that must wait for one another, for nets so small that nothing else counts.
+        """The longest chain of dependent operations of a unit, in multiply-adds; it limits the smallest nets.
 
-        Forward the sums over fan_in and the activations, then the derivatives back, the sum over the batch and the
-        update of the first layer, where the next step begins.
+        Forward, the sums over fan_in and the activations; backward, the derivatives, the sum over the batch and the
+        update of the first layer, with which the next step begins.
         """
         forward = sum(i + CHAIN[self.hidden_activation] for i, _ in self.shapes[:-1])
         forward += self.shapes[-1][0] + CHAIN[self.output_activation]
@@ -138,14 +138,14 @@ class TrainingCase:
         return (forward + back + update) * self.n_steps / self.n_units
 
     def costs(self) -> dict[str, float]:
-        share = self.n_steps / self.n_units
-        return {"FLOP": self.flop_per_step * share, "B of update": self.bytes_per_step * share}
+        steps_per_unit = self.n_steps / self.n_units
+        return {"FLOP": self.flop_per_step * steps_per_unit, "B of update": self.bytes_per_step * steps_per_unit}
 
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return self.threads or thread_settings(self.flop_per_step, cpus)
 
     def head(self, n_steps: int) -> TrainingCase:
-        """The same job on the first batches only."""
+        """The same training on the first batches only."""
         rows = min(n_steps, self.n_steps) * self.batch_size
         return self if rows == len(self.X) else replace(self, X=self.X[:rows], y=self.y[:rows])
 

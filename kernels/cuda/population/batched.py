@@ -93,51 +93,51 @@ def on_device(**job: Any) -> Any:
 class BatchedWindow(Window):
     """Window of nets trained in lockstep: the nets in training are in the first n_active slots."""
 
-    most = MOST_NETS
+    max_nets = MOST_NETS
     remedy = "Lower batch_size, or use dtype='float32'."
 
     def __init__(
         self,
-        work: PopulationRun,
+        run: PopulationRun,
         members: np.ndarray,
-        course: TrainConfig,
-        goal: StopCriteria,
+        config: TrainConfig,
+        criteria: StopCriteria,
         nets: PopulationState,
         data: Samples,
         held_out: Samples,
         tables: Tables,
     ):
-        super().__init__(work, members, course, goal, nets, data, held_out, tables)
-        assert work.rule is not None
-        rule = CODES[work.rule.name]
-        validates = goal.monitor >= MONITOR_VALIDATION_LOSS
+        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
+        assert run.rule is not None
+        rule = CODES[run.rule.name]
+        validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
         # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
         self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
         self._module = compile_module(
-            work.architecture,
+            run.architecture,
             rule,
             self._settlers,
-            SHUFFLES=course.shuffle,
+            SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
-            SCHEDULED=goal.scheduled,
+            SCHEDULED=criteria.scheduled,
             PENALISED=nets.penalised,
             CLIPPED=nets.clipped,
-            LAYERED=course.layered,
+            LAYERED=config.layered,
             VALIDATES=validates,
         )
         self._held_out = held_out if validates else None
         self._held_out_module = (
-            evaluation_module(work.architecture, held_out.has_weights)
+            evaluation_module(run.architecture, held_out.has_weights)
             if validates and held_out.has_weights != data.has_weights
             else self._module
         )
-        self._course, self._compares = course, rule == RPROP
-        self._may_end = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
-        room = activation_rows(course, goal, held_out.n_samples)
+        self._config, self._compares = config, rule == RPROP
+        self._may_end = criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_right < np.inf
+        room = activation_rows(config, criteria, held_out.n_samples)
         self._grads = cupy.zeros_like(self._params)
-        self._passes = Passes(work.net, work.precision, self._params, self._grads, room)
+        self._passes = Passes(run.net, run.precision, self._params, self._grads, room)
         self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, self.n_batches > 1)
-        self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
+        self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype)
         self._clock, self._reached = cupy.zeros(1, np.int64), cupy.zeros((self.n_nets, 2))
         self._update_blocks = blocks_for(nets.n_params)
         self._can_be_recorded, self._replays = self._passes.products.take_workspace(), GraphCache()
@@ -149,14 +149,16 @@ class BatchedWindow(Window):
         return padded(n_params)
 
     @staticmethod
-    def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
-        vectors = max(1, work.n_state) + 3 + (goal.monitor != MONITOR_NONE)
-        itemsize, room = work.dtype.itemsize, activation_rows(course, goal, n_held_out)
-        each = padded(work.architecture.n_params) * vectors * itemsize
-        return each + Passes.bytes_each(work.net, room, True, itemsize) + 256
+    def bytes_each(
+        run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
+    ) -> int:
+        vectors = max(1, run.n_state) + 3 + (criteria.monitor != MONITOR_NONE)
+        itemsize, room = run.dtype.itemsize, activation_rows(config, criteria, n_held_out)
+        each = padded(run.architecture.n_params) * vectors * itemsize
+        return each + Passes.bytes_each(run.net, room, True, itemsize) + 256
 
     def train(self, n_epochs: int) -> None:
-        left = min(n_epochs, self.goal.n_epochs - self._epoch)
+        left = min(n_epochs, self.criteria.n_epochs - self._epoch)
         while left and self.n_active:
             self._train_epoch()
             left -= 1
@@ -164,11 +166,11 @@ class BatchedWindow(Window):
                 self._make_room()
 
     def _train_epoch(self) -> None:
-        module, passes, given, course, n = self._module, self._passes, self._given, self._course, self.n_active
-        if course.shuffle:
+        module, passes, given, config, n = self._module, self._passes, self._given, self._config, self.n_active
+        if config.shuffle:
             module["shuffle"]((n,), PER_BLOCK, given, self._epoch)
-        whole, rest = divmod(self.n_samples, course.batch_size)
-        for rows, n_alike in ((course.batch_size, whole), (rest, min(rest, 1))):
+        whole, rest = divmod(self.n_samples, config.batch_size)
+        for rows, n_alike in ((config.batch_size, whole), (rest, min(rest, 1))):
             if self._can_be_recorded:
                 self._replays.run((rows, n), n_alike, partial(self._step, rows))
             else:
@@ -193,7 +195,7 @@ class BatchedWindow(Window):
             clock,
             rows,
             *parts,
-            passes.chunks_of(rows if self._compares else self._course.batch_size),
+            passes.chunks_of(rows if self._compares else self._config.batch_size),
             passes.sums,
             passes.bias_parts,
             self._steps,
@@ -227,35 +229,35 @@ class BatchedWindow(Window):
         return self._reached
 
 
-def activation_rows(course: TrainConfig, goal: StopCriteria, n_held_out: int) -> int:
+def activation_rows(config: TrainConfig, criteria: StopCriteria, n_held_out: int) -> int:
     """Return the number of rows of activations that a net needs."""
-    held_out = min(n_held_out, EVALUATION_ROWS) if goal.monitor >= MONITOR_VALIDATION_LOSS else 0
-    return max(course.batch_size, held_out)
+    held_out = min(n_held_out, EVALUATION_ROWS) if criteria.monitor >= MONITOR_VALIDATION_LOSS else 0
+    return max(config.batch_size, held_out)
 
 
 def evaluate(
-    net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any, share_of_memory: float
+    net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any, share_of_memory: float
 ) -> None:
     """Evaluate nets as population/train.py's evaluate_nets does.
 
     share_of_memory : fraction of free memory that may be used
     """
     data = whole_data(data)
-    n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, work.dtype
-    n_out, stride = work.architecture.sizes[-1], padded(nets.n_params)
+    n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, run.dtype
+    n_out, stride = run.architecture.sizes[-1], padded(nets.n_params)
     room, size = min(n_samples, EVALUATION_ROWS), n_samples * n_out
     each = (stride + n_params + (size if output.size else 0)) * dtype.itemsize
     each += Passes.bytes_each(net, room, False, dtype.itemsize)
     free, _ = free_memory()
     most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
-    module = evaluation_module(work.architecture, data.has_weights)
+    module = evaluation_module(run.architecture, data.has_weights)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
         m = len(members)
         with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
             params = cupy.zeros((m, stride), dtype)
             params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
-            passes = Passes(net, work.precision, params, None, room)
+            passes = Passes(net, run.precision, params, None, room)
             batches = Batches(data, nets, passes.sizes, m, room, False)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
         nothing, owners = cupy.zeros(1), to_device(members)

@@ -82,8 +82,8 @@ class PopulationRun:
     def train(
         self,
         data: Samples,
-        course: TrainConfig,
-        goal: StopCriteria,
+        config: TrainConfig,
+        criteria: StopCriteria,
         nets: PopulationState,
         held_out: Samples,
         n_epochs: int,
@@ -94,26 +94,28 @@ class PopulationRun:
             if self._given is None:
                 given = whole_data(data)
                 held_out = given if held_out is data else whole_data(held_out)
-                self._given = (given, held_out, Tables(course, nets))
-            self._open(course, goal, nets)
+                self._given = (given, held_out, Tables(config, nets))
+            self._open(config, criteria, nets)
         assert self._window is not None
         self._window.train(n_epochs)
         if not self._window.n_active:
             self.collect()
 
-    def _open(self, course: TrainConfig, goal: StopCriteria, nets: PopulationState) -> None:
+    def _open(self, config: TrainConfig, criteria: StopCriteria, nets: PopulationState) -> None:
         assert self._given is not None
         free, _ = free_memory()
         data, held_out, _ = self._given
-        kind: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
-        each = kind.bytes_each(self, course, goal, nets.n_members, held_out.n_samples) + 16 * nets.n_records
-        if course.shuffle:
-            each += 12 * data.n_samples  # an order and its lists
-        n = min(nets.n_members - self._n_taken, max(1, int(SHARE_OF_MEMORY * free / each)), kind.most)
+        window_class: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
+        n_bytes = window_class.bytes_each(self, config, criteria, nets.n_members, held_out.n_samples)
+        n_bytes += 16 * nets.n_records
+        if config.shuffle:
+            n_bytes += 12 * data.n_samples  # an order and its lists
+        most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
+        n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
-        with checked_allocation("a window of nets", n * each, kind.remedy):
-            self._window = kind(self, members, course, goal, nets, *self._given)
+        with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
+            self._window = window_class(self, members, config, criteria, nets, *self._given)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
@@ -133,40 +135,42 @@ class IndependentWindow(Window):
 
     def __init__(
         self,
-        work: PopulationRun,
+        run: PopulationRun,
         members: np.ndarray,
-        course: TrainConfig,
-        goal: StopCriteria,
+        config: TrainConfig,
+        criteria: StopCriteria,
         nets: PopulationState,
         data: Samples,
         held_out: Samples,
         tables: Tables,
     ):
-        super().__init__(work, members, course, goal, nets, data, held_out, tables)
-        assert work.rule is not None
-        n, rule = len(members), work.rule
-        self._shape = Shape.choose(work.architecture, rule.n_state, course.batch_size, n, shared_limit())
-        rows = fixed_batch_rows(work.architecture, self._shape, course.batch_size, data.n_samples)
+        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
+        assert run.rule is not None
+        n, rule = len(members), run.rule
+        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, n, shared_limit())
+        rows = fixed_batch_rows(run.architecture, self._shape, config.batch_size, data.n_samples)
         self._kernel = compile_training(
-            work.architecture,
+            run.architecture,
             self._shape,
             CODES[rule.name],
             rows,
-            SHUFFLES=course.shuffle,
+            SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
-            SCHEDULED=goal.scheduled,
+            SCHEDULED=criteria.scheduled,
             PENALISED=nets.penalised,
             CLIPPED=nets.clipped,
-            LAYERED=course.layered,
-            VALIDATES=goal.monitor >= MONITOR_VALIDATION_LOSS,
+            LAYERED=config.layered,
+            VALIDATES=criteria.monitor >= MONITOR_VALIDATION_LOSS,
         )
         self._active = cupy.arange(n, dtype=np.int64)
 
     @staticmethod
-    def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
-        shape = Shape.choose(work.architecture, work.n_state, course.batch_size, n_nets, shared_limit())
-        vectors = padded(work.architecture.n_params) * (work.n_state + 3)
-        return (vectors + shape.workspace) * work.dtype.itemsize + 128
+    def bytes_each(
+        run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
+    ) -> int:
+        shape = Shape.choose(run.architecture, run.n_state, config.batch_size, n_nets, shared_limit())
+        vectors = padded(run.architecture.n_params) * (run.n_state + 3)
+        return (vectors + shape.workspace) * run.dtype.itemsize + 128
 
     def train(self, n_epochs: int) -> None:
         n_blocks = -(-self.n_active // self._shape.threads) if self._shape.in_thread else self.n_active
@@ -174,8 +178,8 @@ class IndependentWindow(Window):
             self._kernel,
             self._shape,
             (n_blocks,),
-            workspace_for(self._shape, n_blocks, self.work.dtype),
-            self.work.dtype,
+            workspace_for(self._shape, n_blocks, self.run.dtype),
+            self.run.dtype,
             **self._job,
             active=self._active,
             n_active=self.n_active,
@@ -185,56 +189,69 @@ class IndependentWindow(Window):
         self.n_active = int(self._active.size)
 
 
-def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any) -> None:
+def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any) -> None:
     """Write loss and fraction of correct samples of nets.members to `nets`; write outputs unless `output` is empty."""
-    if work.batched:
-        return batched.evaluate(net, data, nets, work, output, SHARE_OF_MEMORY)
+    if run.batched:
+        return batched.evaluate(net, data, nets, run, output, SHARE_OF_MEMORY)
     data = whole_data(data)
-    n, n_params, dtype = nets.n_members, nets.n_params, work.dtype
-    size = data.n_samples * work.architecture.sizes[-1]
+    n, dtype = nets.n_members, run.dtype
+    n_outputs = data.n_samples * run.architecture.sizes[-1] if output.size else 0  # of a net
     free, _ = free_memory()
-    shape = Shape.choose(work.architecture, 0, min(data.n_samples, 64), 1, shared_limit())
-    each = (n_params + (size if output.size else 0) + shape.workspace) * dtype.itemsize + 64
-    room = int(SHARE_OF_MEMORY * free / each)  # number of blocks, or of nets with one block each
-    most = max(1, min(n, 65535, room))  # 65,535: maximum second dimension of a grid
-    kernel = compile_evaluation(work.architecture, shape, data.has_weights, data.has_targets)
-    params = nets.params.reshape(-1, n_params)
-    for first in range(0, n, most):
-        members = nets.members[first : first + most]
+    shape = Shape.choose(run.architecture, 0, min(data.n_samples, 64), 1, shared_limit())
+    n_bytes = (nets.n_params + n_outputs + shape.workspace) * dtype.itemsize + 64
+    n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
+    max_nets = max(1, min(n, 65535, n_blocks))  # 65,535: maximum second dimension of a grid
+    kernel = compile_evaluation(run.architecture, shape, data.has_weights, data.has_targets)
+    for first in range(0, n, max_nets):
+        members = nets.members[first : first + max_nets]
         m = len(members)
-        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile), 4096 // m, room // m))
-        partial, nothing = cupy.zeros((m, chunks, 2)), cupy.zeros(1)
-        out = cupy.empty(m * size, dtype) if output.size else None
+        n_chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile), 4096 // m, n_blocks // m))
+        partial = cupy.zeros((m, n_chunks, 2))
+        outputs = cupy.empty(m * n_outputs, dtype) if n_outputs else None
         launch(
             kernel,
             shape,
-            (chunks, m),
-            workspace_for(shape, m * chunks, dtype),
+            (n_chunks, m),
+            workspace_for(shape, m * n_chunks, dtype),
             dtype,
-            **{
-                **NOTHING,
-                "params": to_device(params[members]),
-                "hyper": nothing,
-                "dropout": nothing,
-                "X": data.X,
-                "Y": data.Y,
-                "weight": data.weight,
-                "owners": to_device(members),
-                "active": cupy.arange(m, dtype=np.int64),
-                "output": out,
-                "partial": partial,
-                "n_active": m,
-                "n_slots": m,
-                "n_samples": data.n_samples,
-                "X_stride": nets.X_stride,
-                "Y_stride": nets.Y_stride,
-                "weight_stride": nets.weight_stride,
-                "bound": bound_of(net, data.metric),
-                "loss_constant": net.loss_constant,
-            },
+            **evaluation_job(net, data, nets, members, partial, outputs),
         )
-        if out is not None:
-            output[first * size : (first + m) * size] = out if is_on_device(output) else cupy.asnumpy(out)
+        if outputs is not None:
+            part = slice(first * n_outputs, (first + m) * n_outputs)
+            output[part] = outputs if is_on_device(output) else cupy.asnumpy(outputs)
         if data.has_targets:
             both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
             nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]
+
+
+def evaluation_job(
+    net: NetSpec, data: Samples, nets: PopulationState, members: np.ndarray, partial: Any, outputs: Any
+) -> dict[str, Any]:
+    """Return the fields of the Job that evaluates some nets.
+
+    members : (n,), numbers of the nets
+    partial : (n, n_chunks, 2), receives losses and correct samples of each chunk of the data
+    outputs : (n * n_samples * n_outputs,), or None
+    """
+    n, nothing = len(members), cupy.zeros(1)
+    return {
+        **NOTHING,
+        "params": to_device(nets.params.reshape(-1, nets.n_params)[members]),
+        "hyper": nothing,
+        "dropout": nothing,
+        "X": data.X,
+        "Y": data.Y,
+        "weight": data.weight,
+        "owners": to_device(members),
+        "active": cupy.arange(n, dtype=np.int64),
+        "output": outputs,
+        "partial": partial,
+        "n_active": n,
+        "n_slots": n,
+        "n_samples": data.n_samples,
+        "X_stride": nets.X_stride,
+        "Y_stride": nets.Y_stride,
+        "weight_stride": nets.weight_stride,
+        "bound": bound_of(net, data.metric),
+        "loss_constant": net.loss_constant,
+    }

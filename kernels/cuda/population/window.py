@@ -44,34 +44,34 @@ def bound_of(net: NetSpec, metric: int) -> float:
 class Tables:
     """Settings of all nets, on the device."""
 
-    def __init__(self, course: TrainConfig, nets: PopulationState):
+    def __init__(self, config: TrainConfig, nets: PopulationState):
         self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
         self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
-        self.factors, self.layer_factors = to_device(course.factors), to_device(course.layer_factors)
+        self.factors, self.layer_factors = to_device(config.factors), to_device(config.layer_factors)
 
 
 class Window(ABC):
     """The nets `members`, each in the slot of its position in `members` until it is moved."""
 
-    most = 2**62  # maximum number of nets in a window
+    max_nets = 2**62  # in a window
     remedy = "Train fewer nets at a time."
 
     def __init__(
         self,
-        work: PopulationRun,
+        run: PopulationRun,
         members: np.ndarray,
-        course: TrainConfig,
-        goal: StopCriteria,
+        config: TrainConfig,
+        criteria: StopCriteria,
         nets: PopulationState,
         data: Samples,
         held_out: Samples,
         tables: Tables,
     ):
-        self.nets, self.goal, self.work = nets, goal, work
-        n, rule, dtype, n_params = len(members), work.rule, work.dtype, nets.n_params
+        self.nets, self.criteria, self.run = nets, criteria, run
+        n, rule, dtype, n_params = len(members), run.rule, run.dtype, nets.n_params
         assert rule is not None
         self.n_nets = self.n_active = n
-        self.n_batches = -(-data.n_samples // course.batch_size)
+        self.n_batches = -(-data.n_samples // config.batch_size)
         self.n_samples = data.n_samples
         self._params = cupy.zeros((n, self.stride_of(n_params)), dtype)
         self._params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
@@ -83,7 +83,7 @@ class Window(ABC):
                 state[:, row, :] = to_device(values.astype(dtype))[:, None]
         scalars = np.zeros((n, N_SCALARS))
         scalars[:, :2], scalars[:, 2:4] = 1.0, np.inf
-        watches, shuffled = goal.monitor != MONITOR_NONE, n * data.n_samples * course.shuffle
+        watches, shuffled = criteria.monitor != MONITOR_NONE, n * data.n_samples * config.shuffle
         self._scalars, self._counters = to_device(scalars), cupy.zeros((n, N_COUNTERS), np.int64)
         self._owners = to_device(members)
         self._records = cupy.full((nets.n_records, n), np.nan)
@@ -117,25 +117,25 @@ class Window(ABC):
             "n_slots": n,
             "n_samples": data.n_samples,
             "n_held_out": held_out.n_samples,
-            "batch_size": course.batch_size,
+            "batch_size": config.batch_size,
             "n_batches": self.n_batches,
-            "n_epochs": goal.n_epochs,
+            "n_epochs": criteria.n_epochs,
             "first_factor": 0,
-            "n_factors": len(course.factors),
+            "n_factors": len(config.factors),
             "n_records": nets.n_records,
-            "patience": goal.patience,
-            "monitor": goal.monitor,
+            "patience": criteria.patience,
+            "monitor": criteria.monitor,
             "held_weighted": held_out.has_weights,
             "hyper_stride": nets.hyper_stride,
             "dropout_stride": nets.dropout_stride,
             "X_stride": nets.X_stride,
             "Y_stride": nets.Y_stride,
             "weight_stride": nets.weight_stride,
-            "stop_loss": goal.stop_loss,
-            "stop_right": goal.stop_right,
-            "min_delta": goal.min_delta,
-            "bound": bound_of(work.net, data.metric),
-            "loss_constant": work.net.loss_constant,
+            "stop_loss": criteria.stop_loss,
+            "stop_right": criteria.stop_right,
+            "min_delta": criteria.min_delta,
+            "bound": bound_of(run.net, data.metric),
+            "loss_constant": run.net.loss_constant,
         }
 
     @staticmethod
@@ -145,7 +145,9 @@ class Window(ABC):
 
     @staticmethod
     @abstractmethod
-    def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
+    def bytes_each(
+        run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
+    ) -> int:
         """Return the bytes a window needs per net, besides its records and its order."""
 
     @abstractmethod
@@ -169,7 +171,7 @@ class Window(ABC):
         nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - unmeasured
         nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
         nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
-        if self.goal.monitor != MONITOR_NONE:
+        if self.criteria.monitor != MONITOR_NONE:
             nets.best_epochs[owners], nets.best[owners] = counters[ended, BEST_EPOCH], scalars[ended, BEST_VALUE]
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)

@@ -32,16 +32,16 @@ def window() -> int:
 def main(processor: int) -> None:
     os.sched_setaffinity(0, {processor})
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    commands, answers = sys.stdin.fileno(), sys.stdout.fileno()
-    asleep = True
+    stdin, stdout = sys.stdin.fileno(), sys.stdout.fileno()
+    is_asleep = True
     while True:
-        if asleep or select.select([commands], [], [], 0)[0]:
-            command = os.read(commands, 1)
+        if is_asleep or select.select([stdin], [], [], 0)[0]:
+            command = os.read(stdin, 1)
             if not command:
                 return
-            asleep = command == b"."
-            if not asleep:
-                os.write(answers, b"%d\n" % window())
+            is_asleep = command == b"."
+            if not is_asleep:
+                os.write(stdout, b"%d\n" % window())
         else:
             burst()
             os.sched_yield()

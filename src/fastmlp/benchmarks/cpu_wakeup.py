@@ -20,9 +20,9 @@ from math import inf
 from pathlib import Path
 from time import perf_counter
 
-PATIENCE, LEAST = 0.5, 0.125  # longest wait for full speed in seconds, and its lower bound once waiting has helped
+PATIENCE, MIN_PATIENCE = 0.5, 0.125  # longest wait for full speed in seconds; its lower bound once waiting has helped
 SLOWED = 1.2  # a CPU is slow from this many times its best burst; for two threads of one core it is 1.85 times
-UP_TO = 32  # number of spinners, which take 10 MB each
+MAX_SPINNERS = 32  # number of spinners, which take 10 MB each
 
 
 class Spinner:
@@ -65,11 +65,11 @@ class Processors:
     first_look : time of the slowest CPU's burst at the last wake-up, as a multiple of the best burst so far
     """
 
-    def __init__(self, keeper: Callable[[int], Spinner] = Spinner):
-        self._keeper = keeper
-        self._keepers: list[Spinner] | None = None  # None: not started yet
-        self._alone = inf  # best burst of any spinner so far, in nanoseconds
-        self._patience, self._least = PATIENCE, 0.0
+    def __init__(self, make_spinner: Callable[[int], Spinner] = Spinner):
+        self._make_spinner = make_spinner
+        self._spinners: list[Spinner] | None = None  # None: not started yet
+        self._best_burst = inf  # best burst of any spinner so far, in nanoseconds
+        self._patience, self._min_patience = PATIENCE, 0.0
         self.first_look = 1.0
 
     @contextmanager
@@ -78,52 +78,56 @@ class Processors:
 
         Nothing happens if the system lacks SCHED_IDLE, which only Linux has, or forbids it.
         """
-        keepers = self._started() if self._keepers is None else self._keepers
+        spinners = self._started() if self._spinners is None else self._spinners
         try:
-            yield not keepers or self._come_to_speed(keepers)
+            yield not spinners or self._wait_for_full_speed(spinners)
         finally:
-            for keeper in keepers:
-                keeper.rest()
+            for spinner in spinners:
+                spinner.rest()
 
     def _started(self) -> list[Spinner]:
-        can = hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_IDLE")
-        self._keepers = [self._keeper(one) for one in sorted(os.sched_getaffinity(0))[:UP_TO]] if can else []
+        has_idle_scheduler = hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_IDLE")
+        self._spinners = (
+            [self._make_spinner(processor) for processor in sorted(os.sched_getaffinity(0))[:MAX_SPINNERS]]
+            if has_idle_scheduler
+            else []
+        )
         atexit.register(self.close)
         try:
             for _ in range(8):
-                self._ask(self._keepers[:1])
-            self._ask(self._keepers)
+                self._ask(self._spinners[:1])
+            self._ask(self._spinners)
         except (OSError, ValueError):  # the spinners have exited
             self.close()
-            self._keepers = []
-        return self._keepers
+            self._spinners = []
+        return self._spinners
 
-    def _come_to_speed(self, keepers: list[Spinner]) -> bool:
+    def _wait_for_full_speed(self, spinners: list[Spinner]) -> bool:
         """Wait until all CPUs are at full speed, and return whether they are.
 
         Each wait without success halves the next one, since the CPUs may never be faster together: two of them can be
         hardware threads of one core. If waiting has helped once, the wait stays at LEAST or longer.
         """
-        end, slowest = perf_counter() + self._patience, self._ask(keepers)
-        self.first_look = slowest / self._alone
-        while slowest > SLOWED * self._alone and perf_counter() < end:
-            slowest = self._ask(keepers)
-        at_speed = slowest <= SLOWED * self._alone
-        self._least = LEAST if at_speed and self.first_look > SLOWED else self._least
-        self._patience = min(PATIENCE, 2 * self._patience) if at_speed else max(self._least, self._patience / 2)
+        end, slowest_burst = perf_counter() + self._patience, self._ask(spinners)
+        self.first_look = slowest_burst / self._best_burst
+        while slowest_burst > SLOWED * self._best_burst and perf_counter() < end:
+            slowest_burst = self._ask(spinners)
+        at_speed = slowest_burst <= SLOWED * self._best_burst
+        self._min_patience = MIN_PATIENCE if at_speed and self.first_look > SLOWED else self._min_patience
+        self._patience = min(PATIENCE, 2 * self._patience) if at_speed else max(self._min_patience, self._patience / 2)
         return at_speed
 
-    def _ask(self, keepers: list[Spinner]) -> float:
+    def _ask(self, spinners: list[Spinner]) -> float:
         """Return the burst time of the slowest CPU, in nanoseconds."""
-        for keeper in keepers:
-            keeper.ask()
-        answers = [keeper.answer() for keeper in keepers]
-        self._alone = min([self._alone, *answers])
-        return max(answers, default=0.0)
+        for spinner in spinners:
+            spinner.ask()
+        bursts = [spinner.answer() for spinner in spinners]
+        self._best_burst = min([self._best_burst, *bursts])
+        return max(bursts, default=0.0)
 
     def close(self) -> None:
-        for keeper in self._keepers or ():
+        for spinner in self._spinners or ():
             with suppress(OSError):
-                keeper.end()
-        self._keepers = None
+                spinner.end()
+        self._spinners = None
         atexit.unregister(self.close)

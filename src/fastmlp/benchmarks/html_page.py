@@ -77,9 +77,9 @@ table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { text-align: right; padding: .28rem .55rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; white-space: normal; }
-table.work td:first-child { white-space: nowrap; }
-table.work th, table.work td { padding: .28rem .4rem; }
-table.work th { white-space: normal; vertical-align: bottom; }
+table.case td:first-child { white-space: nowrap; }
+table.case th, table.case td { padding: .28rem .4rem; }
+table.case th { white-space: normal; vertical-align: bottom; }
 td.text { text-align: left; color: var(--soft); }
 tr.ours td:first-child { font-weight: 700; color: var(--ours); }
 tr.limit td { color: var(--soft); }
@@ -101,14 +101,14 @@ def write(results: dict[str, Any], source: Path) -> list[Path]:
 
     source : path of the file of the results
     """
-    written = [source.with_suffix(".html"), source.with_suffix(".md")]
-    for path, text in zip(written, (page(results), report_markdown(results)), strict=True):
+    paths = [source.with_suffix(".html"), source.with_suffix(".md")]
+    for path, text in zip(paths, (page(results), report_markdown(results)), strict=True):
         write_text(path, text)
-    return written
+    return paths
 
 
 def page(results: dict[str, Any]) -> str:
-    drawn = pictures(results)
+    plots = pictures(results)
     body = [
         "<h1>fastmlp's benchmarks</h1>",
         *(f'<p class="soft">{escape(line)}</p>' for line in machine_lines(results)),
@@ -116,12 +116,16 @@ def page(results: dict[str, Any]) -> str:
         _cards(results),
         _overview(results),
         _losses(results),
-        _absent(results),
+        _not_measured(results),
         *(_group(group, members) for group, members in by_group(outside_curves(results))),
-        _scaling(results, drawn),
+        _scaling(results, plots),
         f"<h2>How it was measured</h2><p>{escape(results['how'])}</p>",
-        *(f"<p>Matrix products by: {escape('; '.join(found))}.</p>" for found in [products_in_use(results)] if found),
-        _cleared(results),
+        *(
+            f"<p>Matrix products by: {escape('; '.join(libraries))}.</p>"
+            for libraries in [products_in_use(results)]
+            if libraries
+        ),
+        _removed_variables(results),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -135,7 +139,7 @@ def page(results: dict[str, Any]) -> str:
 def _cards(results: dict[str, Any]) -> str:
     cards = []
     for group, n, low, middle, high in headline(results):
-        extent = f"{times(low)} to {times(high)} over {n} works" if n > 1 else "one work"
+        extent = f"{times(low)} to {times(high)} over {n} cases" if n > 1 else "one case"
         tone = "bad" if middle < 1 - LEVEL else "good" if middle > 1 + LEVEL else ""
         cards.append(
             f'<div class="card {tone}">{escape(GROUPS[group])}<b>{times(middle)} x</b>'
@@ -144,56 +148,59 @@ def _cards(results: dict[str, Any]) -> str:
     if not cards:
         return ""
     intro = (
-        "<p>How many times as long the best peer takes (median of the group's works; above 1 fastmlp is faster):</p>"
+        "<p>How many times as long the best competitor takes (median of the group's cases; above 1 fastmlp is "
+        "faster):</p>"
     )
     return f'{intro}<div class="cards">{"".join(cards)}</div>'
 
 
 def _overview(results: dict[str, Any]) -> str:
     members = [result for _, members in by_group(outside_curves(results)) for result in members]
-    return "<h2>All works</h2>" + _outcomes("work", [(_link(result), result) for result in members])
+    return "<h2>All cases</h2>" + _outcomes("case", [(_link(result), result) for result in members])
 
 
 def _link(result: Result) -> str:
     """Return a link to the table of a benchmark case, or to its scaling plot."""
-    place = _curve_id(result) if result["group"] == "scaling" else result["name"]
-    return f'<a href="#{escape(place)}">{escape(full_title(result))}</a>'
+    anchor = _curve_id(result) if result["group"] == "scaling" else result["name"]
+    return f'<a href="#{escape(anchor)}">{escape(full_title(result))}</a>'
 
 
 def _curve_id(point: Result) -> str:
     return "curve-" + point["curve"]["axis"].replace(" ", "-")
 
 
-def _outcomes(what: str, found: list[tuple[str, Result]]) -> str:
+def _outcomes(heading: str, labelled_results: list[tuple[str, Result]]) -> str:
     """Return a table with a row for each result: fastmlp, the best competitor, the roofline.
 
-    what : heading of the first column
-    found : (first cell as HTML, result) for each row
+    heading : heading of the first column
+    labelled_results : (first cell as HTML, result) for each row
     """
     rows = []
-    for head, result in found:
-        own, peer, floor = ours(result), best_peer(result), limit(result)
-        ahead, over = to_best_peer(result), to_limit(result)
+    for first_cell, result in labelled_results:
+        fastmlp_row, peer, floor = ours(result), best_peer(result), limit(result)
+        ratio_to_peer, ratio_to_limit = to_best_peer(result), to_limit(result)
         rows.append(
-            f"<tr><td>{head}</td><td>{escape(result['unit'])}</td>"
-            f"<td>{duration(median(own)) if own else '-'}</td>"
+            f"<tr><td>{first_cell}</td><td>{escape(result['unit'])}</td>"
+            f"<td>{duration(median(fastmlp_row)) if fastmlp_row else '-'}</td>"
             f"<td>{duration(median(peer)) if peer else '-'}</td>"
-            f'<td class="text">{escape(label(peer["name"])) if peer else "no peer"}</td>'
-            f"{_judged(times_of_peer(result) if ahead else '-', verdict(result))}"
+            f'<td class="text">{escape(label(peer["name"])) if peer else "no competitor"}</td>'
+            f"{_ratio_cell(times_of_peer(result) if ratio_to_peer else '-', verdict(result))}"
             f"<td>{duration(median(floor)) if floor else '-'}</td>"
-            f"<td>{times(over.median) + ' x' if over else '-'}</td></tr>"
+            f"<td>{times(ratio_to_limit.median) + ' x' if ratio_to_limit else '-'}</td></tr>"
         )
-    return _table((what, "per", "fastmlp", "best peer", "", "peer takes", "limit", "over the limit"), rows)
+    return _table(
+        (heading, "per", "fastmlp", "best competitor", "", "competitor takes", "limit", "over the limit"), rows
+    )
 
 
-def _judged(text: str, outcome: str) -> str:
+def _ratio_cell(text: str, outcome: str) -> str:
     tone = {"ahead": "good", "behind": "bad"}.get(outcome, "")
     return f'<td class="{tone}">{text}</td>'
 
 
 def _table(heads: tuple[str, ...], rows: list[str], kind: str = "all") -> str:
-    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    body = f"<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    header = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    body = f"<thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<div class="scroll"><table class="{kind}">{body}</table></div>'
 
 
@@ -201,18 +208,18 @@ def _losses(results: dict[str, Any]) -> str:
     """Return the lists of cases where a competitor is faster, and where fastmlp is far from the roofline."""
     lines = []
     for result in behind(results):
-        own, peer = ours(result), best_peer(result)
-        assert own is not None
+        fastmlp_row, peer = ours(result), best_peer(result)
+        assert fastmlp_row is not None
         assert peer is not None
-        slower = ratio(own, peer).median
-        figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(own))}, "
+        slower = ratio(fastmlp_row, peer).median
+        figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(fastmlp_row))}, "
         lines.append(
             f'<li>{_link(result)}: {escape(figures)}<span class="bad">{times(slower)} times as long</span></li>'
         )
-    text = "<h2>Where a peer is faster</h2>"
-    text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere, neither among the works above nor on a curve.</p>"
-    if far := far_from_limit(results):
-        items = "".join(f"<li>{_link(result)}: {escape(_over_limit(result))}</li>" for result in far)
+    text = "<h2>Where a competitor is faster</h2>"
+    text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere, neither among the cases above nor on a curve.</p>"
+    if far_results := far_from_limit(results):
+        items = "".join(f"<li>{_link(result)}: {escape(_over_limit(result))}</li>" for result in far_results)
         text += f"<h3>More than {FAR_FROM_LIMIT} times over the limit</h3><ul>{items}</ul>"
     return text
 
@@ -224,28 +231,28 @@ def _over_limit(result: Result) -> str:
     return f"{times(over.median)} times {floor['name']}"
 
 
-def _absent(results: dict[str, Any]) -> str:
+def _not_measured(results: dict[str, Any]) -> str:
     items = "".join(f"<li>{escape(line.removeprefix('not measured, '))}</li>" for line in missing_lines(results))
     return f"<h3>Not measured</h3><ul>{items}</ul>" if items else ""
 
 
 def _group(group: str, members: list[Result]) -> str:
-    return f"<h2>{escape(GROUPS[group])}</h2>" + "".join(_work(result) for result in members)
+    return f"<h2>{escape(GROUPS[group])}</h2>" + "".join(_case_section(result) for result in members)
 
 
-def _work(result: Result) -> str:
+def _case_section(result: Result) -> str:
     rows = timed(result)
-    own, floor = ours(result), limit(result)
-    costs = ", ".join(_count(value, what) for what, value in result["costs"].items())
+    fastmlp_row, floor = ours(result), limit(result)
+    costs = ", ".join(_count(value, unit) for unit, value in result["costs"].items())
     costs = f" One {result['unit']}: {costs}." if costs else ""
     head = f'<h3 id="{escape(result["name"])}">{escape(result["title"])}</h3>'
     head += f'<p class="soft">Data: {escape(result["source"])}.{escape(costs)}</p>'
     if not rows:
-        return head + _untimed(result)
+        return head + _rows_without_times(result)
     low, high = median(rows[0]), median(rows[-1])
-    body = [_contestant(row, own, floor, low, high) for row in rows]
+    body = [_program_row(row, fastmlp_row, floor, low, high) for row in rows]
     heads = (
-        "contestant",
+        "program",
         f"time per {result['unit']}",
         "",
         "spread",
@@ -255,18 +262,18 @@ def _work(result: Result) -> str:
         "threads",
         "peak memory",
     )
-    return head + _table((*heads, ""), body, "work") + _untimed(result)
+    return head + _table((*heads, ""), body, "case") + _rows_without_times(result)
 
 
-def _contestant(row: Row, own: Row | None, floor: Row | None, low: float, high: float) -> str:
+def _program_row(row: Row, fastmlp_row: Row | None, floor: Row | None, low: float, high: float) -> str:
     middle, first, last, _, _ = spread(row["seconds"])
     # Bars are logarithmic, since durations differ by up to three decades; a full bar is at least ten times the fastest.
-    share = math.log(middle / low) / math.log(max(high / low, 10.0))
-    bar = f'<span class="bar" style="width:{6 + 84 * share:.0f}px"></span>'
-    to_own = times(ratio(row, own).median) if own else "-"
+    bar_length = math.log(middle / low) / math.log(max(high / low, 10.0))
+    bar = f'<span class="bar" style="width:{6 + 84 * bar_length:.0f}px"></span>'
+    to_own = times(ratio(row, fastmlp_row).median) if fastmlp_row else "-"
     to_floor = times(ratio(row, floor).median) if floor else "-"
     memory = f"{row['peak_memory'] / 2**20:,.0f} MiB" if row["peak_memory"] else "-"
-    notes = "; ".join([f"{what} {value}" for what, value in row["notes"].items()])
+    notes = "; ".join([f"{note_name} {value}" for note_name, value in row["notes"].items()])
     tone = "ours" if row["name"].startswith("fastmlp") else "peer" if row["kind"] == "peer" else "limit"
     return (
         f'<tr class="{tone}"><td>{escape(label(row["name"]))}</td>'
@@ -284,45 +291,45 @@ def _compiling(row: Row) -> str:
     return duration(seconds) if seconds >= 1e-3 else "-"
 
 
-def _untimed(result: Result) -> str:
-    found = [row for row in result["rows"] if row["status"] != "timed"]
-    if not found:
+def _rows_without_times(result: Result) -> str:
+    rows = [row for row in result["rows"] if row["status"] != "timed"]
+    if not rows:
         return ""
     return (
         '<p class="soft">'
-        + "; ".join(f"{escape(label(row['name']))}: {escape(row['status'])} ({escape(row['reason'])})" for row in found)
+        + "; ".join(f"{escape(label(row['name']))}: {escape(row['status'])} ({escape(row['reason'])})" for row in rows)
         + "</p>"
     )
 
 
-def _count(value: float, what: str) -> str:
+def _count(value: float, unit: str) -> str:
     """Return an amount with its unit as text.
 
     >>> _count(983040.0, "FLOP"), _count(293, "multiply-adds")
     ('983 kFLOP', '293 multiply-adds')
     """
-    if what.split()[0] in ("FLOP", "B"):
+    if unit.split()[0] in ("FLOP", "B"):
         for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= size:
-                return f"{value / size:.3g} {prefix}{what}"
-    return f"{value:,.0f} {what}"
+                return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:,.0f} {unit}"
 
 
-def _scaling(results: dict[str, Any], drawn: dict[str, str]) -> str:
+def _scaling(results: dict[str, Any], plots: dict[str, str]) -> str:
     """Return the section of scaling plots: a table for each, and its plot if Matplotlib is installed."""
-    parts = []
+    sections = []
     for name, points in curves(results).items():
         axis = points[0]["curve"]["axis"]
-        figures = _outcomes(axis, [(f"{point['curve']['x']:,}", point) for point in points])
-        picture = f"<figure>{drawn[name]}</figure>" if name in drawn else ""
-        parts.append(f'<h3 id="{_curve_id(points[0])}">{escape(name)}</h3>{picture}{figures}')
+        table = _outcomes(axis, [(f"{point['curve']['x']:,}", point) for point in points])
+        figure = f"<figure>{plots[name]}</figure>" if name in plots else ""
+        sections.append(f'<h3 id="{_curve_id(points[0])}">{escape(name)}</h3>{figure}{table}')
     note = (
         "Logarithmic axes; lower is better. The band is the middle half of the rounds. The limit is at each point the "
     )
-    note += "highest floor that nobody beats: bare products of matrices, or else the arithmetic."
-    return f'<h2>Scaling</h2><p class="soft">{note}</p>{"".join(parts)}' if parts else ""
+    note += "highest lower bound that no program beats: bare products of matrices, or else the arithmetic."
+    return f'<h2>Scaling</h2><p class="soft">{note}</p>{"".join(sections)}' if sections else ""
 
 
-def _cleared(results: dict[str, Any]) -> str:
+def _removed_variables(results: dict[str, Any]) -> str:
     names = results["machine"]["cleared"]
     return f"<p>Removed from the environment: {escape(', '.join(names))}.</p>" if names else ""

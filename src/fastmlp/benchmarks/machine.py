@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..execution.blas_environment import SLOWING
+
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
-SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS choose kernels of another CPU
 
 
 def cpus() -> int:
@@ -53,16 +54,16 @@ def others_busy(seconds: float = 0.15) -> float:
     return 1 - (after[1] - before[1]) / (after[0] - before[0])
 
 
-def come_to_rest(most: float = 0.2, step: float = 0.02) -> None:
+def come_to_rest(max_seconds: float = 0.2, step: float = 0.02) -> None:
     """Wait until all CPUs are idle.
 
     The threads of a library may spin after its last call, those of OpenBLAS for a tenth of a second. The next program
     then shares a CPU with them, and took up to 1.3 times as long (bench/log/README.md#spinning-blas).
 
-    most : longest wait in seconds
+    max_seconds : longest wait in seconds
     step : seconds between two checks
     """
-    end, before = time.perf_counter() + most, _ticks()
+    end, before = time.perf_counter() + max_seconds, _ticks()
     while time.perf_counter() < end:
         time.sleep(step)
         after = _ticks()
@@ -80,14 +81,14 @@ def memory() -> int:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    version_by_name = {"python": platform.python_version()}
     for name in (*LIBRARIES, "fastmlp"):
         try:
-            found[name] = metadata.version(name)
+            version_by_name[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             spec = find_spec(name) if name == "fastmlp" else None  # fastmlp can also run from its source tree
-            found[name] = "from its sources" if spec else "not installed"
-    return found
+            version_by_name[name] = "from its sources" if spec else "not installed"
+    return version_by_name
 
 
 def machine(cleared: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def repeated(call: Callable[[], Any]) -> Callable[[int], None]:
     return run
 
 
-class Contestant:
+class Program:
     """A program that is measured: fastmlp, hand-written NumPy, or a part of the computation.
 
     run : function that does n runs
@@ -134,16 +134,16 @@ class Contestant:
 
 def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
     """Return copies of [W, b] for each layer, from flat parameters (..., n_params)."""
-    layers, at = [], 0
+    layers, start = [], 0
     for i, o in pairwise(sizes):
-        W = params[..., at : at + i * o].reshape(*params.shape[:-1], i, o).copy()
-        b = params[..., at + i * o : at + i * o + o].copy()
+        W = params[..., start : start + i * o].reshape(*params.shape[:-1], i, o).copy()
+        b = params[..., start + i * o : start + i * o + o].copy()
         layers.append([W, b[..., None, :] if b.ndim > 1 else b])
-        at += i * o + o
+        start += i * o + o
     return layers
 
 
-def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Contestant]:
+def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Program]:
     """Return fastmlp and hand-written NumPy, which train from the same initial parameters; one run is one epoch.
 
     X : (n_samples, n_features)
@@ -153,7 +153,7 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Co
     settings: dict[str, Any] = {"hidden_activation": hidden, "random_state": 0, "device": "cpu"}
     settings["loss"] = "binary_cross_entropy" if y.shape[1] == 1 else "softmax_cross_entropy"
     net: Any = Population(sizes, n_nets, **settings) if n_nets else MLP(sizes, **settings)
-    hand = NumpyNet(
+    numpy_net = NumpyNet(
         numpy_layers(sizes, np.array(net.params)), hidden, optimizer.learning_rate, isinstance(optimizer, Adam)
     )
     targets = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
@@ -166,18 +166,18 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Co
     def by_hand(n: int) -> None:
         for _ in range(n):
             for at in range(0, len(X), batch_size):
-                hand.step(X[at : at + batch_size], y[at : at + batch_size])
+                numpy_net.step(X[at : at + batch_size], y[at : at + batch_size])
 
-    own_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
+    fastmlp_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
     steps = 0 if n_nets else backend(net.device).steps_to_unrolled(len(net.params), batch_size)
     warm_up = steps // -(-len(X) // batch_size)
     return [
-        Contestant("fastmlp", "ours", fit, own_loss, warm_up),
-        Contestant("numpy", "peer", by_hand, lambda: hand.loss(X, y)),
+        Program("fastmlp", "ours", fit, fastmlp_loss, warm_up),
+        Program("numpy", "peer", by_hand, lambda: numpy_net.loss(X, y)),
     ]
 
 
-def bare_products(sizes, rows: int, trains: bool) -> Contestant:
+def bare_products(sizes, rows: int, trains: bool) -> Program:
     """Return the roofline of a step or a prediction: its matrix products alone, by NumPy.
 
     rows : number of samples in the batch
@@ -196,22 +196,22 @@ def bare_products(sizes, rows: int, trains: bool) -> Contestant:
                 if k:
                     np.dot(a[k + 1], W[k].T, out=out[k])
 
-    return Contestant("products numpy", "limit", run)
+    return Program("products numpy", "limit", run)
 
 
-def prediction(sizes, X) -> list[Contestant]:
+def prediction(sizes, X) -> list[Program]:
     net = MLP(sizes, loss="softmax_cross_entropy", random_state=0, device="cpu")
-    hand = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0, False)
+    numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0, False)
 
-    own, by_hand = repeated(lambda: net.predict(X)), repeated(lambda: hand.forward(X))
-    both = [
-        Contestant("fastmlp", "ours", own, lambda: float(np.mean(net.predict(X)[:, 0]))),
-        Contestant("numpy", "peer", by_hand, lambda: float(np.mean(hand.forward(X)[-1][:, 0]))),
+    predict_by_fastmlp, by_hand = repeated(lambda: net.predict(X)), repeated(lambda: numpy_net.forward(X))
+    programs = [
+        Program("fastmlp", "ours", predict_by_fastmlp, lambda: float(np.mean(net.predict(X)[:, 0]))),
+        Program("numpy", "peer", by_hand, lambda: float(np.mean(numpy_net.forward(X)[-1][:, 0]))),
     ]
-    return [*both, bare_products(sizes, len(X), trains=False)]
+    return [*programs, bare_products(sizes, len(X), trains=False)]
 
 
-def starts() -> list[Contestant]:
+def cold_starts() -> list[Program]:
     """Return programs that start a new process in each run."""
     folder = str(Path(__file__).parents[1])
 
@@ -225,18 +225,39 @@ def starts() -> list[Contestant]:
         "net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=5000, optimizer='sgd')\n"
     )
     return [
-        Contestant("fastmlp", "ours", run(xor)),
-        Contestant("fastmlp, import only", "part", run("import fastmlp")),
-        Contestant("import numpy", "limit", run("import numpy")),
+        Program("fastmlp", "ours", run(xor)),
+        Program("fastmlp, import only", "part", run("import fastmlp")),
+        Program("import numpy", "limit", run("import numpy")),
     ]
 
 
-def works() -> list[dict[str, Any]]:
-    """Return the benchmark cases.
+class Case(NamedTuple):
+    """One benchmark case of the quick suite.
 
-    Each has the head of its result, n_units (units of work in one run), most_runs, and a function that makes the
-    programs to measure.
+    group : name of its group in results.GROUPS
+    title : what is trained or predicted
+    unit : unit of work that durations refer to
+    n_units : units of work in one run
+    max_runs : largest number of runs in one job
+    make_programs : function that returns the programs to measure
     """
+
+    group: str
+    title: str
+    unit: str
+    n_units: int
+    max_runs: int
+    make_programs: Callable[[], list[Program]]
+
+    def head(self, name: str) -> dict[str, Any]:
+        """Return the fields of the case's result that are known before the measurement."""
+        source = "the four rows" if "XOR" in self.title else "random"
+        head = {"name": name, "group": self.group, "title": self.title, "unit": self.unit}
+        return {**head, "costs": {}, "curve": None, "source": source}
+
+
+def cases() -> list[Case]:
+    """Return the benchmark cases."""
     rng = np.random.default_rng(0)
 
     def data(rows: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
@@ -244,99 +265,59 @@ def works() -> list[dict[str, Any]]:
 
     digits, mnist = (64, 64, 32, 10), (784, 512, 512, 10)
     small, large = data(1024, 64), data(1024, 784)
-    many, X = 10_000, large[0]
-    jobs = (
-        (
-            "xor",
-            "XOR 2-2-2-1, cross-entropy, SGD",
-            "epoch",
-            1,
-            5000,
-            lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3)),
-        ),
-        (
-            "population",
-            f"XOR 2-2-1, {many:,} nets, SGD",
-            "net and epoch",
-            many,
-            200,
-            lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), many),
-        ),
-        (
-            "minibatch",
-            "64-64-32-10, softmax, Adam, batch 32",
-            "step",
-            32,
-            100,
-            lambda: training(digits, "relu", *small, 32, Adam(1e-3)),
-        ),
-        (
-            "large",
-            "784-512-512-10, softmax, Adam, batch 128",
-            "step",
-            8,
-            4,
-            lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), steps(bare_products(mnist, 128, True), 8)],
-        ),
-        ("predict", "784-512-512-10, one row in a call", "call", 1, 1000, lambda: prediction(mnist, X[:1])),
-        ("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), 50, lambda: prediction(mnist, X)),
-        ("cold_start", "a process that trains XOR", "start", 1, 1, starts),
-    )
+    n_nets, X = 10_000, large[0]
+    one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))
+    many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), n_nets)
+    batches = lambda: training(digits, "relu", *small, 32, Adam(1e-3))
+    large_products = lambda: steps(bare_products(mnist, 128, True), 8)
+    large_net = lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), large_products()]
+    one_row, many_rows = (lambda: prediction(mnist, X[:1])), (lambda: prediction(mnist, X))
     return [
-        {
-            "head": {
-                "name": f"quick_{k}",
-                "group": group,
-                "title": title,
-                "unit": unit,
-                "costs": {},
-                "curve": None,
-                "source": "the four rows" if "XOR" in title else "random",
-            },
-            "n_units": n_units,
-            "most_runs": most_runs,
-            "contestants": make,
-        }
-        for k, (group, title, unit, n_units, most_runs, make) in enumerate(jobs)
+        Case("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, 5000, one_net),
+        Case("population", f"XOR 2-2-1, {n_nets:,} nets, SGD", "net and epoch", n_nets, 200, many_nets),
+        Case("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, 100, batches),
+        Case("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, 4, large_net),
+        Case("predict", "784-512-512-10, one row in a call", "call", 1, 1000, one_row),
+        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), 50, many_rows),
+        Case("cold_start", "a process that trains XOR", "start", 1, 1, cold_starts),
     ]
 
 
-def steps(contestant: Contestant, n_steps: int) -> Contestant:
+def steps(program: Program, n_steps: int) -> Program:
     """Return a program that does n_steps runs of the given program in each of its runs."""
-    run = contestant.run
-    return Contestant(contestant.name, contestant.kind, lambda n: run(n * n_steps))
+    run = program.run
+    return Program(program.name, program.kind, lambda n: run(n * n_steps))
 
 
-def measure(work: dict[str, Any]) -> dict[str, Any]:
-    """Measure one benchmark case, and return a result as results.py describes it."""
+def measure(case: Case, name: str) -> dict[str, Any]:
+    """Measure one benchmark case, and return a result with this name, as results.py describes it."""
     busy = others_busy()
-    rows, entrants, expected = [], [], None
-    contestants = work["contestants"]()
-    for contestant in sorted(contestants, key=lambda contestant: contestant.kind != "peer"):
-        row = new_row(contestant.name, contestant.kind)
+    rows, runners, expected = [], [], None
+    for program in sorted(case.make_programs(), key=lambda program: program.kind != "peer"):
+        row = new_row(program.name, program.kind)
         rows.append(row)
-        row["prepare_seconds"] = contestant.measure("measure", 1, 1)
-        if contestant.loss:
-            found = contestant.loss()
-            expected = found if expected is None else expected  # the loss of NumPy, which is sorted first
-            row["verified"] = {"loss": abs(found - expected) / abs(expected)}
+        row["prepare_seconds"] = program.measure("measure", 1, 1)
+        if program.loss:
+            loss = program.loss()
+            expected = loss if expected is None else expected  # the loss of NumPy, which is sorted first
+            row["verified"] = {"loss": abs(loss - expected) / abs(expected)}
             if not row["verified"]["loss"] <= TOLERANCE:
-                row.update(status="wrong", reason=f"loss {found:.6g}, NumPy's is {expected:.6g}")
+                row.update(status="wrong", reason=f"loss {loss:.6g}, NumPy's is {expected:.6g}")
                 continue
-        if contestant.warm_up:
-            for n_runs in (contestant.warm_up, 1):  # the second fit compiles: unrolled code is requested at its start
-                row["prepare_seconds"] += contestant.measure("measure", n_runs, 1)
-        n_runs, repeats, seconds = calibrate(contestant.measure, work["most_runs"], work["most_runs"] == 1)
-        entrants.append(Runner(contestant.measure, row, n_runs, repeats, seconds * repeats))
-    n_rounds = affordable_rounds(QUICK, sum(entrant.seconds for entrant in entrants))
-    slow_starts = time_rounds(entrants, n_rounds, work["n_units"])
-    return {**work["head"], "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}
+        if program.warm_up:
+            for n_runs in (program.warm_up, 1):  # the second fit compiles: unrolled code is requested at its start
+                row["prepare_seconds"] += program.measure("measure", n_runs, 1)
+        n_runs, repeats, seconds = calibrate(program.measure, case.max_runs, case.max_runs == 1)
+        runners.append(Runner(program.measure, row, n_runs, repeats, seconds * repeats))
+    n_rounds = affordable_rounds(QUICK, sum(runner.seconds for runner in runners))
+    slow_starts = time_rounds(runners, n_rounds, case.n_units)
+    return {**case.head(name), "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}
 
 
-def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:
+def run(show_title: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:
     """Measure all benchmark cases, or those of some groups, and return the results.
 
-    say : called with the title of each case before it starts
+    show_title : called with the title of each case before it starts
     groups : names of groups; None for all
     """
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -350,9 +331,9 @@ def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str
         "how": HOW,
         "results": [],
     }
-    for work in works():
-        if groups is None or work["head"]["group"] in groups:
-            say(work["head"]["title"])
-            results["results"].append(measure(work))
+    for k, case in enumerate(cases()):
+        if groups is None or case.group in groups:
+            show_title(case.title)
+            results["results"].append(measure(case, f"quick_{k}"))
     results["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return results

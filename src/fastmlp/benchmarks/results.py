@@ -78,13 +78,13 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(ordered), low, high, ordered[0], ordered[-1])
 
 
-def ratio(row: Row, other: Row) -> Spread:
+def ratio(row: Row, base: Row) -> Spread:
     """Return the spread of the ratio of two rows' durations, taken round by round.
 
     A disturbance that slows down a whole round cancels in the ratio. If one row has fewer rounds, the ratio is over the
     rounds that both have: long parts are measured in the first round only.
     """
-    return spread([a / b for a, b in zip(row["seconds"], other["seconds"], strict=False)])
+    return spread([a / b for a, b in zip(row["seconds"], base["seconds"], strict=False)])
 
 
 def noise(values: Sequence[float]) -> float:
@@ -140,16 +140,16 @@ def is_unsteady(result: Result) -> bool:
     """
     for row in (ours(result), best_peer(result)):
         if row:
-            tried = row["tried"].get(str(row["threads"] or "own choice"), math.inf)
-            if max(row["seconds"]) > UNSTEADY * min(tried, *row["seconds"]):
+            trial_seconds = row["tried"].get(str(row["threads"] or "own choice"), math.inf)
+            if max(row["seconds"]) > UNSTEADY * min(trial_seconds, *row["seconds"]):
                 return True
     return False
 
 
 def to_best_peer(result: Result) -> Spread | None:
     """Return the ratio of the best competitor's duration to fastmlp's; below 1, the competitor is faster."""
-    own, peer = ours(result), best_peer(result)
-    return ratio(peer, own) if own and peer else None
+    fastmlp_row, peer = ours(result), best_peer(result)
+    return ratio(peer, fastmlp_row) if fastmlp_row and peer else None
 
 
 def to_limit(result: Result, row: Row | None = None) -> Spread | None:
@@ -188,37 +188,39 @@ def behind(results: dict[str, Any]) -> list[Result]:
 
 def far_from_limit(results: dict[str, Any]) -> list[Result]:
     """Return the results that take more than FAR_FROM_LIMIT times the roofline, with points of scaling plots last."""
-    far = [result for result in results["results"] if (over := to_limit(result)) and over.median > FAR_FROM_LIMIT]
-    return sorted(far, key=lambda result: result["group"] == "scaling")
+    far_results = [
+        result for result in results["results"] if (over := to_limit(result)) and over.median > FAR_FROM_LIMIT
+    ]
+    return sorted(far_results, key=lambda result: result["group"] == "scaling")
 
 
-def missing(found: Sequence[Result]) -> dict[str, list[str]]:
+def missing(results: Sequence[Result]) -> dict[str, list[str]]:
     """Return {reason, as a sentence: names of the competitors that could not be measured for it}."""
     names: dict[str, list[str]] = {}
-    for result in found:
+    for result in results:
         for row in result["rows"]:
             if row["status"] == "missing" and row["name"] not in names.setdefault(row["reason"], []):
                 names[row["reason"]].append(row["name"])
     return names
 
 
-def by_group(found: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
+def by_group(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
     """Yield (group, results of the group) in the order of GROUPS, without empty groups."""
     for group in GROUPS:
-        members = [result for result in found if result["group"] == group]
+        members = [result for result in results if result["group"] == group]
         if members:
             yield group, members
 
 
 def curves(results: dict[str, Any]) -> dict[str, list[Result]]:
     """Return {name of the scaling plot: points in order of x}, without plots of a single point."""
-    found: dict[str, list[Result]] = {}
+    points_by_name: dict[str, list[Result]] = {}
     for result in results["results"]:
         if result["curve"]:
-            found.setdefault(result["curve"]["name"], []).append(result)
+            points_by_name.setdefault(result["curve"]["name"], []).append(result)
     return {
         name: sorted(points, key=lambda result: result["curve"]["x"])
-        for name, points in found.items()
+        for name, points in points_by_name.items()
         if len({result["curve"]["x"] for result in points}) > 1
     }
 
@@ -242,10 +244,10 @@ def load(path: Path) -> dict[str, Any]:
         results = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not a file of benchmark results: {error}") from None
-    found = results.get("schema") if isinstance(results, dict) else None
-    if found != SCHEMA:
+    schema = results.get("schema") if isinstance(results, dict) else None
+    if schema != SCHEMA:
         hint = " (`pytest --benchmark-json` writes another format; use --save)" if "machine_info" in results else ""
-        raise ValueError(f"{path} is not a file of benchmark results: expected schema {SCHEMA!r}, got {found!r}{hint}")
+        raise ValueError(f"{path} is not a file of benchmark results: expected schema {SCHEMA!r}, got {schema!r}{hint}")
     return results
 
 

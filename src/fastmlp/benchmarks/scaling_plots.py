@@ -27,15 +27,15 @@ def series(points: list[Result]) -> dict[str, list[tuple[float, float, float, fl
 
     The name "limit" stands for the roofline, which results.limit chooses at each point.
     """
-    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    points_by_name: dict[str, list[tuple[float, float, float, float]]] = {}
     for result in points:
         floor = limit(result)
         rows: list[tuple[str, Row]] = [(row["name"], row) for row in timed(result) if row["kind"] in ("ours", "peer")]
         rows += [("limit", floor)] if floor else []
         for name, row in rows:
             middle, low, high, _, _ = spread(row["seconds"])
-            found.setdefault(name, []).append((result["curve"]["x"], middle, low, high))
-    return found
+            points_by_name.setdefault(name, []).append((result["curve"]["x"], middle, low, high))
+    return points_by_name
 
 
 def _draw(points: list[Result]) -> str:
@@ -56,7 +56,7 @@ def _draw(points: list[Result]) -> str:
             axes.plot(x, middle, "--", color=LIMIT, label="limit", zorder=2)
             continue
         is_ours = family == "fastmlp"
-        seen = peers_seen[family] = peers_seen.get(family, 0) + 1
+        n_seen = peers_seen[family] = peers_seen.get(family, 0) + 1
         style: dict[str, Any] = {
             "color": OURS if is_ours else COLOURS.get(family, OTHER),
             "linewidth": 2.4 if is_ours else 1.3,
@@ -64,7 +64,7 @@ def _draw(points: list[Result]) -> str:
         axes.plot(
             x,
             middle,
-            marker="o" if seen == 1 else "s",
+            marker="o" if n_seen == 1 else "s",
             markersize=4,
             label=label(name),
             zorder=4 if is_ours else 3,

@@ -66,63 +66,67 @@ def label(name: str) -> str:
 
 def one_line(result: Result) -> str:
     """Return the outcome of a benchmark case: fastmlp, the best competitor, the roofline, and failures."""
-    own, peer, floor = ours(result), best_peer(result), limit(result)
-    parts = [f"fastmlp {duration(median(own))} per {result['unit']}" if own else "fastmlp has no figure"]
+    fastmlp_row, peer, floor = ours(result), best_peer(result), limit(result)
+    phrases = [
+        f"fastmlp {duration(median(fastmlp_row))} per {result['unit']}" if fastmlp_row else "fastmlp has no figure"
+    ]
     if ratio := to_best_peer(result):
-        parts.append(f"the best peer, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
+        phrases.append(f"the best competitor, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
     elif peer:
-        parts.append(f"best peer {label(peer['name'])} {duration(median(peer))}")
+        phrases.append(f"best competitor {label(peer['name'])} {duration(median(peer))}")
     if over := to_limit(result):
-        parts.append(f"{times(over.median)} times the limit, {floor['name']}")  # type: ignore[index]
-    parts += [f"{label(row['name'])} {row['status']}: {row['reason']}" for row in failures(result)]
-    return "; ".join(parts)
+        phrases.append(f"{times(over.median)} times the limit, {floor['name']}")  # type: ignore[index]
+    phrases += [f"{label(row['name'])} {row['status']}: {row['reason']}" for row in failures(result)]
+    return "; ".join(phrases)
 
 
 def failures(result: Result) -> list[Row]:
     return [row for row in result["rows"] if row["status"] in ("failed", "wrong")]
 
 
-def busy_works(results: dict[str, Any]) -> list[Result]:
+def busy_cases(results: dict[str, Any]) -> list[Result]:
     return [result for result in results["results"] if result["others_busy"] > BUSY]
 
 
 def warnings_of(results: dict[str, Any]) -> list[str]:
     """Return warnings about disturbances of the measurement, wrong settings and failures."""
-    found = []
-    if busy := busy_works(results):
+    warnings = []
+    if busy := busy_cases(results):
         worst = max(result["others_busy"] for result in busy)
-        found.append(
-            f"Other programs were running: at {len(busy)} of {len(results['results'])} works they took up to "
-            f"{worst:.0%} of the processors. Ratios within a work were measured side by side and may hold; do not "
+        warnings.append(
+            f"Other programs were running: at {len(busy)} of {len(results['results'])} cases they took up to "
+            f"{worst:.0%} of the processors. Ratios within a case were measured side by side and may hold; do not "
             "quote the durations."
         )
-    slow = sum(result.get("slow_starts", 0) for result in results["results"])
+    n_slow_starts = sum(result.get("slow_starts", 0) for result in results["results"])
     measured = sum(len(row["seconds"]) for result in results["results"] for row in result["rows"])
-    if slow > SLOW_STARTS * measured:
-        found.append(
-            f"Before {slow:,} of {measured:,} measurements the processors did not come to full speed, as if two of "
-            "them were one core or another machine used it too: what has two threads is slower then."
+    if n_slow_starts > SLOW_STARTS * measured:
+        warnings.append(
+            f"Before {n_slow_starts:,} of {measured:,} measurements the CPUs did not reach full speed, as if two of "
+            "them were one core, or another machine used the core too: programs with two threads are slower then."
         )
-    meetings = [seconds for result in results["results"] for seconds in result.get("meetings", ())]
-    if meetings and max(meetings) > FARTHER * (near := min(meetings)):
-        n_far = sum(max(result.get("meetings", ()), default=0.0) > FARTHER * near for result in results["results"])
-        found.append(
-            f"The processors' distance changed: two threads met in {duration(near)} at best, and at {n_far} of "
-            f"{len(results['results'])} works in up to {duration(max(meetings))}, where small nets with two threads "
-            "are slower."
+    barriers = [seconds for result in results["results"] for seconds in result.get("meetings", ())]
+    if barriers and max(barriers) > FARTHER * (best_barrier := min(barriers)):
+        n_slow_barriers = sum(
+            max(result.get("meetings", ()), default=0.0) > FARTHER * best_barrier for result in results["results"]
+        )
+        warnings.append(
+            f"The distance of the CPUs changed: a barrier of two threads took {duration(best_barrier)} at best, and "
+            f"up to {duration(max(barriers))} at {n_slow_barriers} of {len(results['results'])} cases, where small "
+            "nets with two threads are slower."
         )
     if unsteady := sum(map(is_unsteady, results["results"])):
-        found.append(
-            f"At {unsteady} of {len(results['results'])} works, marked ~, rounds of ours or of the best peer differ by "
-            f"more than {UNSTEADY} times: their ratio says little."
+        warnings.append(
+            f"At {unsteady} of {len(results['results'])} cases, marked ~, the rounds of fastmlp or of the best "
+            f"competitor differ by more than {UNSTEADY} times: their ratio is not reliable."
         )
     if slowed := results["machine"]["slowed_by"]:
-        found.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
+        warnings.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
     for result in results["results"]:
-        found += [
+        warnings += [
             f"{result['title']}: {label(row['name'])} {row['status']}, {row['reason']}" for row in failures(result)
         ]
-    return found
+    return warnings
 
 
 def machine_lines(results: dict[str, Any]) -> list[str]:
@@ -134,7 +138,7 @@ def machine_lines(results: dict[str, Any]) -> list[str]:
         f"{machine['processor']}, {cpus}{memory}, {machine['system']}; "
         f"device {results['options']['device']}, float32, {results['finished'][:10]}",
         versions,
-        *(["a quick run: few works, few rounds"] if results["options"]["quick"] else []),
+        *(["a quick run: few cases, few rounds"] if results["options"]["quick"] else []),
     ]
 
 
@@ -155,17 +159,17 @@ def summary(results: dict[str, Any]) -> list[str]:
         lines += ["", GROUPS[group]]
         lines += [f"  {result['title']}: {one_line(result)}" for result in members]
     if lost := behind(results):
-        lines += ["", "A peer is faster at: " + "; ".join(map(full_title, lost))]
+        lines += ["", "A competitor is faster at: " + "; ".join(map(full_title, lost))]
     return lines
 
 
 def products_in_use(results: dict[str, Any]) -> list[str]:
     """Return the libraries that computed matrix products, each once; empty if none was recorded."""
-    found: dict[str, None] = {}
+    libraries: dict[str, None] = {}
     for result in results["results"]:
         for row in timed(result):
-            found.update(dict.fromkeys(text for text in row["products"].split("; ") if text))
-    return list(found)
+            libraries.update(dict.fromkeys(text for text in row["products"].split("; ") if text))
+    return list(libraries)
 
 
 def family_best(result: Result, family: str) -> Row | None:
@@ -178,24 +182,24 @@ def _cell(row: Row | None) -> str:
 
 def markdown(results: dict[str, Any]) -> str:
     """Return a Markdown table for each group: roofline, fastmlp, the fastest program of each library, and ratios."""
-    parts = []
+    tables = []
     for group, members in by_group(outside_curves(results)):
         families = [name for name in FAMILIES if any(family_best(result, name) for result in members)]
         with_limit = any(limit(result) for result in members)
-        heads = ["work", "per", *(["limit"] if with_limit else []), "fastmlp", *(FAMILIES[name] for name in families)]
-        heads += ["best peer takes", *(["over the limit"] if with_limit else [])]
+        heads = ["case", "per", *(["limit"] if with_limit else []), "fastmlp", *(FAMILIES[name] for name in families)]
+        heads += ["best competitor takes", *(["over the limit"] if with_limit else [])]
         lines = [f"**{GROUPS[group]}**", "", _row(heads), _row(["---"] * 2 + ["---:"] * (len(heads) - 2))]
         for result in members:
-            ahead, over = to_best_peer(result), to_limit(result)
-            own = _cell(ours(result))
+            ratio_to_peer, ratio_to_limit = to_best_peer(result), to_limit(result)
+            own_cell = _cell(ours(result))
             cells = [result["title"], result["unit"], *([_cell(limit(result))] if with_limit else [])]
-            cells += [f"**{own}**" if verdict(result) == "ahead" else own]
+            cells += [f"**{own_cell}**" if verdict(result) == "ahead" else own_cell]
             cells += [_winner(result, family_best(result, name)) for name in families]
-            cells += [times_of_peer(result) if ahead else NO_FIGURE]
-            cells += [f"{times(over.median)} x" if over else NO_FIGURE] if with_limit else []
+            cells += [times_of_peer(result) if ratio_to_peer else NO_FIGURE]
+            cells += [f"{times(ratio_to_limit.median)} x" if ratio_to_limit else NO_FIGURE] if with_limit else []
             lines.append(_row(cells))
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def times_of_peer(result: Result) -> str:
@@ -220,17 +224,17 @@ def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, floa
 
     The ratio is that of the best competitor's duration to fastmlp's.
     """
-    found = []
+    rows = []
     for group, members in by_group(outside_curves(results)):
         ratios = [ratio.median for result in members if (ratio := to_best_peer(result))]
         if ratios:
-            found.append((group, len(ratios), min(ratios), spread(ratios).median, max(ratios)))
-    return found
+            rows.append((group, len(ratios), min(ratios), spread(ratios).median, max(ratios)))
+    return rows
 
 
 def headline_markdown(results: dict[str, Any]) -> str:
     """Return a Markdown table with the ratio of the best competitor's duration to fastmlp's for each group."""
-    lines = ["| group | works | the best peer takes | median |", "| --- | ---: | ---: | ---: |"]
+    lines = ["| group | cases | the best competitor takes | median |", "| --- | ---: | ---: | ---: |"]
     for group, n, low, middle, high in headline(results):
         extent = f"{times(low)} to {times(high)} x" if n > 1 else f"{times(middle)} x"
         lines.append(f"| {GROUPS[group]} | {n} | {extent} | {times(middle)} x |")
@@ -239,14 +243,14 @@ def headline_markdown(results: dict[str, Any]) -> str:
 
 def report_markdown(results: dict[str, Any]) -> str:
     """Return the content of the HTML page as Markdown, without plots."""
-    parts = ["# fastmlp's benchmarks", "\n".join(machine_lines(results))]
-    parts += [f"> {text}" for text in warnings_of(results)]
-    parts += [headline_markdown(results), *_losses(results)]
+    sections = ["# fastmlp's benchmarks", "\n".join(machine_lines(results))]
+    sections += [f"> {text}" for text in warnings_of(results)]
+    sections += [headline_markdown(results), *_losses(results)]
     if missing := missing_lines(results):
-        parts.append("\n".join(f"- {line}" for line in missing))
-    return "\n\n".join([*parts, markdown(results)]) + "\n"
+        sections.append("\n".join(f"- {line}" for line in missing))
+    return "\n\n".join([*sections, markdown(results)]) + "\n"
 
 
 def _losses(results: dict[str, Any]) -> list[str]:
     lines = [f"- {full_title(result)}: {one_line(result)}" for result in behind(results)]
-    return ["Where a peer is faster:\n\n" + "\n".join(lines)] if lines else []
+    return ["Where a competitor is faster:\n\n" + "\n".join(lines)] if lines else []

@@ -16,7 +16,7 @@ WARM_UP = 1.0  # a first run of fewer seconds may be mostly warm-up
 SHORTEST = 0.06  # least seconds of one measurement
 LONG_PART = 3.0  # seconds of a measurement from which a row of kind "part" is measured in the first round only
 PAUSE = 0.06  # average seconds between two measurements, in which the CPUs come to rest and wake up
-FEWEST_ROUNDS = 4  # not 3: if the host is slow in two of three rounds, so is their median
+MIN_ROUNDS = 4  # not 3: if the host is slow in two of three rounds, so is their median
 PROCESSORS = Processors()
 
 
@@ -38,31 +38,31 @@ QUICK = Rules(rounds=3, seconds=4.0, quick=True)
 
 def calibrate(
     worker: Callable[..., Any],
-    most_runs: int,
-    done_once: bool = False,
+    max_runs: int,
+    is_single_run: bool = False,
     compares: bool = True,
-    fewest_runs: int = FEWEST_RUNS,
+    min_runs: int = FEWEST_RUNS,
     too_long: float = TOO_LONG,
 ) -> tuple[int, int, float]:
     """Return (runs per job, repeats of the job per measurement, seconds per job).
 
     worker : called as worker("measure", n_runs, repeats), returns the seconds of n_runs runs, mean over the repeats
-    most_runs : largest number of runs of a job
-    done_once : whether a single run is the job, and needs no warm-up
+    max_runs : largest number of runs of a job
+    is_single_run : whether a single run is the job, and needs no warm-up
     compares : whether the seconds decide between settings, and so are worth one more measurement
-    fewest_runs : least number of runs of a job that takes less than too_long
+    min_runs : least number of runs of a job that takes less than too_long
     too_long : seconds from which a job needs no more runs
     """
     n_runs = 1
     seconds = worker("measure", n_runs, 1)  # the first run may be mostly warm-up
-    if not done_once and (seconds < WARM_UP or (fewest_runs > 1 and seconds < too_long)):
+    if not is_single_run and (seconds < WARM_UP or (min_runs > 1 and seconds < too_long)):
         while True:
             seconds = worker("measure", n_runs, 1)
-            if n_runs >= most_runs or seconds >= (LONG_ENOUGH if n_runs >= fewest_runs else too_long):
+            if n_runs >= max_runs or seconds >= (LONG_ENOUGH if n_runs >= min_runs else too_long):
                 break
-            n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
+            n_runs = min(max_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
     repeats = max(1, math.ceil(SHORTEST / seconds))
-    if compares and not done_once and seconds < 2 * LONG_ENOUGH:
+    if compares and not is_single_run and seconds < 2 * LONG_ENOUGH:
         seconds = min(seconds, at_speed(worker, n_runs, repeats))
     return n_runs, repeats, seconds
 
@@ -80,7 +80,7 @@ def affordable_rounds(rules: Rules, seconds: float) -> int:
     >>> affordable_rounds(Rules(rounds=7, seconds=7.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=7.0), 60.0)
     (7, 4)
     """
-    return max(min(FEWEST_ROUNDS, rules.rounds), min(rules.rounds, int(rules.seconds / seconds)))
+    return max(min(MIN_ROUNDS, rules.rounds), min(rules.rounds, int(rules.seconds / seconds)))
 
 
 def new_row(name: str, kind: str) -> dict[str, Any]:
@@ -129,22 +129,22 @@ class Runner(NamedTuple):
         self.row["seconds"].append(self.worker("measure", self.n_runs, self.repeats) / self.n_runs / n_units)
 
 
-def time_rounds(entrants: Sequence[Runner], n_rounds: int, n_units: float) -> int:
+def time_rounds(runners: Sequence[Runner], n_rounds: int, n_units: float) -> int:
     """Measure each program once per round, in alternating order.
 
     Each measurement begins when the previous program is at rest and the CPUs are at full speed. Return the number of
     measurements before which the CPUs did not reach full speed in time.
 
-    entrants : the calibrated programs
+    runners : the calibrated programs
     n_rounds : number of rounds
     n_units : units of work in one run; durations are stored per unit
     """
     slow_starts = 0
     for k in range(n_rounds):
-        in_turn = [entrant for entrant in entrants if k == 0 or not entrant.is_long_part]
-        for entrant in in_turn if k % 2 == 0 else reversed(in_turn):
+        runners_of_round = [runner for runner in runners if k == 0 or not runner.is_long_part]
+        for runner in runners_of_round if k % 2 == 0 else reversed(runners_of_round):
             come_to_rest()
             with PROCESSORS.awake() as at_speed:
                 slow_starts += not at_speed
-                entrant.measure(n_units)
+                runner.measure(n_units)
     return slow_starts

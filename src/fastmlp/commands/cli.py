@@ -12,20 +12,20 @@ from typing import Annotated
 import typer
 
 from .option_parsers import (
-    COLUMN,
-    DEVICES,
-    FILE,
-    INTEGER,
     MOST_SEED,
-    NAME,
-    NUMBER,
-    choice,
+    choice_argument,
+    column_option,
+    device_option,
+    file_argument,
+    file_option,
+    integer_option,
     layer_sizes,
-    number,
-    whole_number,
+    model_argument,
+    name_option,
+    number_option,
 )
 from .terminal import console, errors_as_sentences, say
-from .train_options import train
+from .train_options import TrainOptions, as_command, train
 
 app = typer.Typer(
     help="Trains multilayer perceptrons.",
@@ -61,34 +61,14 @@ def options(
 @app.command()
 def xor(
     context: typer.Context,
-    nets: Annotated[
-        int,
-        typer.Option(
-            parser=whole_number(0), metavar=INTEGER, help="Train so many 2-2-1 nets and print statistics instead."
-        ),
-    ] = 0,
-    optimizer: Annotated[
-        str, typer.Option(metavar=NAME, help="With --nets: sgd, adam, quickprop, rprop, ...")
-    ] = "rprop",
-    learning_rate: Annotated[
-        float | None, typer.Option(parser=number, metavar=NUMBER, help="With --nets; the optimizer's own if not given.")
-    ] = None,
-    epochs: Annotated[
-        int, typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: the most epochs.")
-    ] = 1000,
+    nets: Annotated[int, integer_option("Train so many 2-2-1 nets and print statistics instead.", 0)] = 0,
+    optimizer: Annotated[str, name_option("With --nets: sgd, adam, quickprop, rprop, ...")] = "rprop",
+    learning_rate: Annotated[float | None, number_option("With --nets; the optimizer's own if not given.")] = None,
+    epochs: Annotated[int, integer_option("With --nets: the most epochs.", 1)] = 1000,
     hidden: Annotated[str, typer.Option(metavar="INTEGERS", help="With --nets: units of each hidden layer.")] = "2",
-    activation: Annotated[
-        str, typer.Option(metavar=NAME, help="With --nets: activation of the hidden layers.")
-    ] = "tanh",
-    restart_after: Annotated[
-        int | None, typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: epochs until a new start.")
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            parser=whole_number(0, MOST_SEED), metavar=INTEGER, help="With --nets: the same seed gives the same nets."
-        ),
-    ] = 0,
+    activation: Annotated[str, name_option("With --nets: activation of the hidden layers.")] = "tanh",
+    restart_after: Annotated[int | None, integer_option("With --nets: epochs until a new start.", 1)] = None,
+    seed: Annotated[int, integer_option("With --nets: the same seed gives the same nets.", 0, MOST_SEED)] = 0,
     stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
 ) -> None:
     """Train four small nets on XOR and show their outputs; with --nets, train a population and print statistics."""
@@ -128,20 +108,17 @@ class Experiment(str, Enum):
 def reproduce(
     experiment: Annotated[
         Experiment,
-        typer.Argument(
-            parser=choice(Experiment),
-            metavar="EXPERIMENT",
-            help="A result of the literature: all, xor-quickprop, xor-million, parity, two-spirals or proben1.",
+        choice_argument(
+            Experiment,
+            "EXPERIMENT",
+            "A result of the literature: all, xor-quickprop, xor-million, parity, two-spirals or proben1.",
         ),
     ] = Experiment.all,
     data: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Folder of data sets, for the last two; FASTMLP_DATA otherwise."),
     ] = None,
-    nets: Annotated[
-        int | None,
-        typer.Option(parser=whole_number(2), metavar=INTEGER, help="Nets per experiment; as published if not given."),
-    ] = None,
+    nets: Annotated[int | None, integer_option("Nets per experiment; as published if not given.", 2)] = None,
 ) -> None:
     """Repeat classic experiments of the literature and compare the results with the published figures."""
     with errors_as_sentences():
@@ -169,15 +146,11 @@ class BenchGroup(str, Enum):
 def bench(
     group: Annotated[
         BenchGroup,
-        typer.Argument(
-            parser=choice(BenchGroup),
-            metavar="GROUP",
-            help="What to measure: all, xor, population, minibatch, large, predict or cold_start.",
+        choice_argument(
+            BenchGroup, "GROUP", "What to measure: all, xor, population, minibatch, large, predict or cold_start."
         ),
     ] = BenchGroup.all,
-    output: Annotated[Path, typer.Option(metavar=FILE, help="The page; .json and .md are written beside it.")] = Path(
-        "bench.html"
-    ),
+    output: Annotated[Path, file_option("The page; .json and .md are written beside it.")] = Path("bench.html"),
 ) -> None:
     """Measure fastmlp against hand-written NumPy on this machine, in a minute or two, and write an HTML page."""
     with errors_as_sentences():
@@ -243,20 +216,16 @@ def _measure(gpu: str, starts: dict[str, float | None]) -> None:
     )
 
 
-app.command()(train)
+app.command()(as_command(train, TrainOptions))
 
 
 @app.command()
 def report(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net saved by `fastmlp train` or by net.save(...).")],
-    file: Annotated[
-        Path | None, typer.Argument(metavar=FILE, help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(metavar=COLUMN, help="The column to predict, if the net does not know it.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option(metavar=FILE, help="The page; beside the net if not given.")] = None,
-    device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
+    model: Annotated[Path, model_argument("A net saved by `fastmlp train` or by net.save(...).")],
+    file: Annotated[Path | None, file_argument("Samples to judge it on: CSV, Parquet, or .npz with X, y.")] = None,
+    target: Annotated[str | None, column_option("The column to predict, if the net does not know it.")] = None,
+    output: Annotated[Path | None, file_option("The page; beside the net if not given.")] = None,
+    device: Annotated[str, device_option] = "auto",
 ) -> None:
     """Write an HTML report on a trained net: verdict, curves, time, settings; with samples, plots of predictions."""
     with errors_as_sentences():
@@ -267,11 +236,9 @@ def report(
 
 @app.command()
 def diagnose(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net or population saved by fastmlp.")],
-    file: Annotated[Path, typer.Argument(metavar=FILE, help="The CSV or Parquet file it was trained on.")],
-    target: Annotated[
-        str | None, typer.Option(metavar=COLUMN, help="The column to predict; a net of `fastmlp train` knows it.")
-    ] = None,
+    model: Annotated[Path, model_argument("A net or population saved by fastmlp.")],
+    file: Annotated[Path, file_argument("The CSV or Parquet file it was trained on.")],
+    target: Annotated[str | None, column_option("The column to predict; a net of `fastmlp train` knows it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Explain why a net does not learn: the verdict, its evidence, the remedy, and an experiment to confirm it."""
@@ -283,22 +250,18 @@ def diagnose(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net saved by `fastmlp train`.")],
-    file: Annotated[
-        Path, typer.Argument(metavar=FILE, help="A CSV or Parquet file with the columns the net was trained on.")
-    ],
+    model: Annotated[Path, model_argument("A net saved by `fastmlp train`.")],
+    file: Annotated[Path, file_argument("A CSV or Parquet file with the columns the net was trained on.")],
     ids: Annotated[
         list[str],
-        typer.Option(
-            "--id",
-            metavar=COLUMN,
-            help="A column to put beside the predictions; those of `train --id` if not given. Repeat it for several.",
+        column_option(
+            "A column to put beside the predictions; those of `train --id` if not given. Repeat it for several.", "--id"
         ),
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006  # Typer copies it
     output: Annotated[
-        Path | None, typer.Option(metavar=FILE, help="A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
+        Path | None, file_option("A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
     ] = None,
-    device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
+    device: Annotated[str, device_option] = "auto",
 ) -> None:
     """Predict each row of a table: a column `prediction` and, for each class, a column `probability_<label>`.
 

@@ -1,6 +1,7 @@
-"""Parsers for option values: each converts the text of the command line, or raises BadParameter with a full sentence.
+"""Options by the kind of their values, and the parsers of these values.
 
-They are passed as `typer.Option(parser=...)`. Typer's own conversion would use the messages of the library beneath it.
+A parser converts the text of the command line, or raises BadParameter with a full sentence. Typer's own conversion
+would use the messages of the library beneath it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from typing import Any, NoReturn, TypeVar
 import typer
 
 Choice = TypeVar("Choice", bound=Enum)
-INTEGER, NUMBER, NAME, COLUMN, FILE = "INTEGER", "NUMBER", "NAME", "COLUMN", "FILE"  # as `--help` shows them
-DEVICES = "auto|cpu|cuda"
 MOST = 1_000_000_000  # largest count: the records of more epochs, or a layer of more units, fit into no memory
 MOST_SEED = 2**63 - 1
 
@@ -93,3 +92,52 @@ def choice(choices: type[Choice]) -> Callable[[Any], Choice]:
         raise typer.BadParameter(f"expected one of {', '.join(names)}, but got {text!r}{hint}")
 
     return parse
+
+
+# ---- options for the annotation of a command's parameter: Annotated[int, integer_option("Rows per training step.", 1)]
+
+
+def integer_option(help: str, at_least: int, at_most: int = MOST) -> Any:
+    return typer.Option(parser=whole_number(at_least, at_most), metavar="INTEGER", help=help)
+
+
+def number_option(help: str) -> Any:
+    return typer.Option(parser=number, metavar="NUMBER", help=help)
+
+
+def fraction_option(help: str) -> Any:
+    """Return an option whose value is a number from 0 to below 1."""
+    return typer.Option(parser=share, metavar="NUMBER", help=help)
+
+
+def name_option(help: str) -> Any:
+    return typer.Option(metavar="NAME", help=help)
+
+
+def column_option(help: str, *flags: str) -> Any:
+    """Return an option whose value is the name of a column of a table."""
+    return typer.Option(*flags, metavar="COLUMN", help=help)
+
+
+def file_option(help: str) -> Any:
+    return typer.Option(metavar="FILE", help=help)
+
+
+def file_argument(help: str) -> Any:
+    return typer.Argument(metavar="FILE", help=help)
+
+
+def model_argument(help: str) -> Any:
+    return typer.Argument(metavar="MODEL", help=help)
+
+
+def choice_option(choices: type[Enum], help: str) -> Any:
+    """Return an option whose value is one of a few names; `--help` shows them all."""
+    return typer.Option(parser=choice(choices), metavar="|".join(member.value for member in choices), help=help)
+
+
+def choice_argument(choices: type[Enum], metavar: str, help: str) -> Any:
+    return typer.Argument(parser=choice(choices), metavar=metavar, help=help)
+
+
+device_option = typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")

@@ -129,9 +129,9 @@ def kolmogorov_smirnov(times: np.ndarray, n_trials: int) -> float:
     times : epochs until convergence, of our nets that converged
     n_trials : number of our nets
     """
-    theirs = np.cumsum(FAHLMAN_BINS) / FAHLMAN_TRIALS
+    published = np.cumsum(FAHLMAN_BINS) / FAHLMAN_TRIALS
     ours = np.cumsum(np.bincount(times.astype(int), minlength=CUT + 1)[:CUT]) / n_trials
-    return float(np.abs(ours - theirs).max())
+    return float(np.abs(ours - published).max())
 
 
 def xor_quickprop(n_nets: int = FAHLMAN_TRIALS, **_: Any) -> Iterator[Row]:

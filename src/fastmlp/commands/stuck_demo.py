@@ -24,7 +24,7 @@ class Bug(NamedTuple):
 
     name: str
     wrong: str
-    right: str
+    corrected: str
     verdict: str
     learning_rate: float = 1.0
     epochs: int = 1000
@@ -135,32 +135,32 @@ def run(console: Any) -> int:
     """Run the demo and return an exit code: 0 if every bug got its verdict and the corrected net learned."""
     from rich.table import Table
 
-    say = lambda text="": console.print(text, markup=False, soft_wrap=True)
+    log = lambda text="": console.print(text, markup=False, soft_wrap=True)
     net, losses = trained(BUGS[0])
-    say(f"A 2-4-4-2 net for XOR, written by hand in NumPy, after {BUGS[0].epochs:,} epochs:")
-    say(_outputs(net))
-    say("\nfastmlp.diagnose(net.predict, X, y, losses) says:\n")
+    log(f"A 2-4-4-2 net for XOR, written by hand in NumPy, after {BUGS[0].epochs:,} epochs:")
+    log(_outputs(net))
+    log("\nfastmlp.diagnose(net.predict, X, y, losses) says:\n")
     found = verdict_on(net, losses)
-    say(str(found))
-    say(
-        f"\nThe fix, one line:\n  - {BUGS[0].wrong}\n  + {BUGS[0].right}\n\nThe same start with it, after "
+    log(str(found))
+    log(
+        f"\nThe fix, one line:\n  - {BUGS[0].wrong}\n  + {BUGS[0].corrected}\n\nThe same start with it, after "
         f"{CURED.epochs:,} epochs:"
     )
     cured, cured_losses = trained(CURED)
-    say(_outputs(cured))
+    log(_outputs(cured))
     last = verdict_on(cured, cured_losses)
-    say(f"{last.title} ({last.verdict}, confidence {last.confidence:.2f})\n")
+    log(f"{last.title} ({last.verdict}, confidence {last.confidence:.2f})\n")
     table = Table("bug", "outputs for class 1", "verdict", "confidence", title="Each bug of that question alone")
-    right = found.verdict == BUGS[0].verdict and last.verdict == CURED.verdict
+    as_expected = found.verdict == BUGS[0].verdict and last.verdict == CURED.verdict
     for bug in BUGS:
         net, losses = trained(bug)
         found = verdict_on(net, losses)
-        right &= found.verdict == bug.verdict
+        as_expected &= found.verdict == bug.verdict
         table.add_row(
             bug.name, " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found.title, f"{found.confidence:.2f}"
         )
     console.print(table)
-    return 0 if right else 1
+    return 0 if as_expected else 1
 
 
 def _outputs(net: HandWrittenNet) -> str:

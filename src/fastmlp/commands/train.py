@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -26,37 +26,13 @@ from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, 
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
+from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """Options of `fastmlp train` that determine the net and its training."""
-
-    target: str
-    task: str = "auto"
-    scaling: str = "auto"
-    hidden: tuple[int, ...] = (256, 256)
-    activation: str = "relu"
-    dropout: float = 0.1
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-3
-    schedule: str = "one_cycle"
-    epochs: int = 100
-    batch_size: int = 128
-    validation: float = 0.2
-    patience: int = 16
-    seed: int = 0
-    device: str = "auto"
-    clip_norm: float = 0.0
-    drop: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
 
 
 def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
@@ -74,28 +50,28 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     RuntimeError
         If the training diverged. Then `output` is unchanged too, and the net is in a file beside it.
     """
-    say = partial(console.print, markup=False, soft_wrap=True)
+    log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)  # before any work is done
     with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
         optimizer = make_optimizer(settings)
         schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
-        preprocessing, parts = read_parts(file, settings, test_file, say)
+        preprocessing, parts = read_parts(file, settings, test_file, log)
         net = make_net(preprocessing, settings)
         if earlier:
-            say(f"{earlier}; it will be replaced when this training is done.")
-        say(describe_task(net, parts))
+            log(f"{earlier}; it will be replaced when this training is done.")
+        log(describe_task(net, parts))
         history = fit(net, parts, settings, optimizer)
         if history.stopped_by in ("interrupt", "divergence"):
             leave_unfinished(net, history, settings, output)
-        say(summary(history))
+        log(summary(history))
         net.save(output)
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
-        say(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
+        log(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
         found = measure_parts(net, preprocessing.target, parts)
         print_metrics(found, console)
         for sentence in baseline_sentences(found, preprocessing.target, parts["training"][1]):
-            say(sentence)
+            log(sentence)
 
 
 def describe_task(net: MLP, parts: Parts) -> str:
@@ -123,9 +99,9 @@ def describe_earlier_net(output: Path) -> str:
             f"{str(output)!r} is there and is not a net that can be read, so it is left alone: choose another "
             "--output, or remove it first."
         ) from None
-    what = f"a net of {net.preprocessing.target.name!r}" if net.preprocessing else "a net"
+    description = f"a net of {net.preprocessing.target.name!r}" if net.preprocessing else "a net"
     figures = final_figures(history) if (history := getattr(net, "history", None)) is not None else ""
-    return f"{str(output)!r} holds {what}" + (f" ({figures})" if figures else "")
+    return f"{str(output)!r} holds {description}" + (f" ({figures})" if figures else "")
 
 
 def make_optimizer(settings: TrainSettings) -> Optimizer:
@@ -140,37 +116,37 @@ def make_optimizer(settings: TrainSettings) -> Optimizer:
 
 
 def read_parts(
-    file: Path, settings: TrainSettings, test_file: Path | None, say: partial
+    file: Path, settings: TrainSettings, test_file: Path | None, log: partial
 ) -> tuple[Preprocessing, Parts]:
     """Read the table, and return the preprocessing fitted to the training part and all parts encoded by it.
 
-    say : prints a sentence about each column or row that is left out
+    log : prints a sentence about each column or row that is left out
     """
     name = settings.target
     table, notes = rows_with_target(read_table(file), name, settings.task)
     table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
     table, further_notes = with_numbers(table, name)
     for note in (*notes, *further_notes):
-        say(note)
+        log(note)
     task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
-    held_out, kept = split_rows(table[name], task, settings.validation, settings.seed)
-    tables = {"training": table.iloc[kept]}
+    held_out, training = split_rows(table[name], task, settings.validation, settings.seed)
+    tables = {"training": table.iloc[training]}
     if len(held_out):
         tables["validation"] = table.iloc[held_out]
     preprocessing = Preprocessing.fit(tables["training"], name, task, settings.scaling)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
-        say(note)
+        log(note)
     if test_file is not None:  # read before the training, so that a mistake in the test table is found at once
         test = read_table(test_file, preprocessing.text_columns)
         tables["test"], notes = rows_with_target(test, name, task)
         for note in notes:
-            say(f"Test table: {note}")
-    return preprocessing, {part: _encoded(preprocessing, part, rows, say) for part, rows in tables.items()}
+            log(f"Test table: {note}")
+    return preprocessing, {part: _encoded(preprocessing, part, rows, log) for part, rows in tables.items()}
 
 
 def _encoded(
-    preprocessing: Preprocessing, part: str, rows: pd.DataFrame, say: partial
+    preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: partial
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return one part, encoded by the preprocessing.
 
@@ -181,14 +157,14 @@ def _encoded(
     X = preprocessing.transform(rows, notes=notes)
     for note in notes:
         if part == "test" or note.is_serious:
-            say(f"{part.capitalize()} part: {note.text}")
+            log(f"{part.capitalize()} part: {note.text}")
     return X, preprocessing.target.encode(rows[preprocessing.target.name])
 
 
 def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split a table at random, and return the row numbers (held out, kept), both ascending.
+    """Split a table at random, and return the row numbers (held out, training), both ascending.
 
-    For classification, the share applies to each class, and at least one row of each class is kept.
+    For classification, the share applies to each class, and at least one row of each class is a training row.
 
     target : column of the target
     task : "classification" or "regression"
@@ -202,8 +178,8 @@ def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[n
     order = rng.permutation(len(groups))
     order = order[np.argsort(groups[order], kind="stable")]  # grouped by class, in random order within each class
     sizes = np.bincount(groups)
-    rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    is_held_out = rank < np.repeat(np.minimum(np.round(share * sizes), sizes - 1), sizes)
+    place = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    is_held_out = place < np.repeat(np.minimum(np.round(share * sizes), sizes - 1), sizes)
     if share > 0 and not is_held_out.any():
         raise ValueError(
             f"A validation share of {share:g} of {counted(len(groups), 'row')} leaves none to validate on; raise it, "
@@ -274,7 +250,7 @@ def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
     return net
 
 
-def kept_epoch(history: History) -> int:
+def final_epoch(history: History) -> int:
     """Return the index of the epoch whose parameters the net has."""
     return history.epochs - 1 if history.best_epoch is None else history.best_epoch
 
@@ -287,7 +263,7 @@ def final_figures(history: History) -> str:
     validated = history.validation_loss is not None and len(history.validation_loss) > 0
     loss = history.validation_loss if validated else history.loss
     accuracy = history.validation_accuracy if validated else history.accuracy
-    epoch = kept_epoch(history)
+    epoch = final_epoch(history)
     if loss is None or not 0 <= epoch < len(loss) or not np.isfinite(loss[epoch]):
         return ""
     figures = f"{'validation' if validated else 'training'} loss {loss[epoch]:.4g}"

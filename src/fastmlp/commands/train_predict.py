@@ -26,7 +26,8 @@ from ..tables.preprocessing import (
     import_pandas,
     read_table,
 )
-from .train import TrainSettings, make_net, split_rows, train
+from .train import make_net, split_rows, train
+from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,8 +140,8 @@ def read_with_ids(
     """Return a table as the preprocessing needs it, and its id columns, which are read as text from a CSV file."""
     wanted = list(ids or preprocessing.ids)
     used = {preprocessing.target.name, *(column.name for column in preprocessing.columns)}
-    own = [name for name in wanted if name not in used]
-    table = read_table(file, [*preprocessing.text_columns, *own])
+    only_ids = [name for name in wanted if name not in used]
+    table = read_table(file, [*preprocessing.text_columns, *only_ids])
     if ids:
         check_columns(table, ids, "--id")
     elif absent := [name for name in wanted if name not in table.columns]:
@@ -149,7 +150,7 @@ def read_with_ids(
             f"The table has no column {absent[0]!r}, which training was told is an id, so predictions go without it.",
             stacklevel=2,
         )
-    passed = (table if set(wanted) <= set(own) else read_table(file, wanted))[wanted]
+    passed = (table if set(wanted) <= set(only_ids) else read_table(file, wanted))[wanted]
     numbers = [name for name in wanted if passed[name].dtype.kind == "f"]  # as objects: as_csv would round them
     return table, passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
 

@@ -83,7 +83,7 @@ def outputs_of_class_1(net: MLP) -> np.ndarray:
 
 
 def statistics(
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     n_nets: int,
     optimizer: str,
     learning_rate: float | None,
@@ -97,7 +97,7 @@ def statistics(
 
     After Ctrl-C, the statistics of the finished nets are printed, and KeyboardInterrupt is raised.
 
-    say : prints a text
+    log : prints a text
     n_nets : number of nets
     learning_rate : learning rate; None for the optimiser's own
     epochs : largest number of epochs
@@ -124,7 +124,7 @@ def statistics(
     sizes = "-".join(map(str, pop.network.layer_sizes))
     if result.n_finished:
         rule = f"40-20-40 rule, at most {counted(epochs, 'epoch')}"
-        say(f"XOR, {sizes}, {activation}, weights from U(-1, 1), {rule}\n{result.summary()}")
+        log(f"XOR, {sizes}, {activation}, weights from U(-1, 1), {rule}\n{result.summary()}")
     require_complete(result)
 
 

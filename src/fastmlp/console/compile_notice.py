@@ -1,6 +1,6 @@
 """Notice to the user while kernels are compiled, which happens once for each kind of net and takes seconds.
 
-There is one mechanism for fits, predictions, populations and the command line: kernels/jit/compile_time.py tells its
+There is one mechanism for fits, predictions, populations and the command line: kernels/jit/compile_time.py calls its
 listeners when a kernel is compiled, and the listener here shows a notice after SHOW_AFTER seconds, if the program runs
 in a terminal or a notebook.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..kernels.jit import compile_time
-from .viewers import NOBODY, NOTEBOOK, NotebookText, watcher
+from .viewers import NOTEBOOK, NOWHERE, NotebookText, output_target
 
 TEXT = "Compiling for this processor, once for this kind of net ..."
 SHOW_AFTER = 0.3  # seconds; a shorter compilation needs no notice
@@ -75,7 +75,7 @@ class Notice:
     def __call__(self, begins: bool) -> None:
         if not begins:
             self._finish()
-        elif _is_wanted() and watcher() != NOBODY and not _is_worker() and not _is_taken():
+        elif _is_wanted() and output_target() != NOWHERE and not _is_worker() and not _is_taken():
             self._start = time.perf_counter()
             if SHOW_AFTER <= 0:
                 self._show()
@@ -84,20 +84,20 @@ class Notice:
                 self._timer.daemon = True
                 self._timer.start()
 
-    def take_line(self) -> NotebookText | None:
+    def hand_over_line(self) -> NotebookText | None:
         """Hand over the notice in the current cell to a progress bar, which reuses its line; None if there is none."""
         line, self.line, self._compiled = self.line, None, 0.0
-        return line if line is not None and line.is_of_this_cell else None
+        return line if line is not None and line.is_in_current_cell else None
 
     def _show(self) -> None:
         with self._lock, suppress(Exception):  # a closed stream must not stop the compilation
             if not self._start:
                 return
             if self.bars:
-                say = self.bars[-1]
-                say(TEXT)
-                self._end = lambda seconds: say("")
-            elif watcher() == NOTEBOOK:
+                show_text = self.bars[-1]
+                show_text(TEXT)
+                self._end = lambda seconds: show_text("")
+            elif output_target() == NOTEBOOK:
                 self._end = self._show_in_cell()
             else:
                 sys.stderr.write(f"\r{TEXT}")
@@ -105,7 +105,7 @@ class Notice:
                 self._end = _erase
 
     def _show_in_cell(self) -> Callable[[float], None]:
-        if self.line is None or not self.line.is_of_this_cell:
+        if self.line is None or not self.line.is_in_current_cell:
             self.line, self._compiled = NotebookText(), 0.0
         line = self.line
         line.write(TEXT)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import shown
 from ..kernels.jit.compile_time import compile_seconds
 from .compile_notice import CompileNotices, notice
-from .viewers import NOTEBOOK, NotebookText, watcher
+from .viewers import NOTEBOOK, NotebookText, output_target
 
 SHOW_AFTER = 1.0  # seconds of training, without compiling, before a bar appears
 CELL_EVERY = 0.2  # seconds between two updates of a bar in a notebook
@@ -30,7 +30,7 @@ def checked_verbose(value: Any) -> int:
     """
     if not isinstance(value, (Integral, np.bool_)) or int(value) not in (0, 1, 2):
         raise ValueError(
-            "verbose must be 0 (silent), 1 (a progress bar, where a terminal or a notebook is watched) or 2 (a line "
+            "verbose must be 0 (silent), 1 (a progress bar, in a terminal or a notebook) or 2 (a line "
             f"per epoch), but it is {shown(value)}."
         )
     return int(value)
@@ -58,7 +58,7 @@ class TerminalBar:
     def update(self, done: float, text: str) -> None:
         self.rich.update(self._task, completed=done, text=text)
 
-    def say(self, text: str) -> None:
+    def show_text(self, text: str) -> None:
         self.rich.update(self._task, text=text)
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class NotebookBar:
 
     def __init__(self, total: int, unit: str):
         self.total, self.unit = total, unit
-        self._line = notice.take_line() or NotebookText()
+        self._line = notice.hand_over_line() or NotebookText()
         self._start = time.perf_counter()
         self._written = 0.0
         self._done, self._text = 0.0, ""
@@ -79,18 +79,18 @@ class NotebookBar:
         self._done, self._text = done, text
         if (now := time.perf_counter()) - self._written >= CELL_EVERY:
             self._written = now
-            self.say(text)
+            self.show_text(text)
 
-    def say(self, text: str) -> None:
-        full = round(WIDTH * self._done / self.total)
-        bar = "━" * full + "─" * (WIDTH - full)
+    def show_text(self, text: str) -> None:
+        n_full = round(WIDTH * self._done / self.total)
+        bar = "━" * n_full + "─" * (WIDTH - n_full)
         self._line.write(f"{self.unit} {int(self._done):,}/{self.total:,} {bar} {text}")
 
     def close(self) -> None:
         done = int(self._done)
-        of = "" if done == self.total else f" of {self.total:,}"
-        parts = [f"{done:,}{of} {self.unit}s", self._text]
-        self._line.write("  ".join(part for part in parts if part))
+        total = "" if done == self.total else f" of {self.total:,}"
+        texts = [f"{done:,}{total} {self.unit}s", self._text]
+        self._line.write("  ".join(text for text in texts if text))
 
 
 class Progress:
@@ -110,7 +110,7 @@ class Progress:
         self.done: float = 0
         self._start, self._waited = time.perf_counter(), compile_seconds()
         self._bar: Any = None
-        self._watcher = watcher() if bar and verbose else ""
+        self._watcher = output_target() if bar and verbose else ""
         self._notices = CompileNotices(bool(verbose))
 
     def __enter__(self) -> Progress:
@@ -123,7 +123,7 @@ class Progress:
             if not self._watcher or self._elapsed() < SHOW_AFTER:
                 return
             self._bar = (NotebookBar if self._watcher == NOTEBOOK else TerminalBar)(self.total, self.unit)
-            notice.bars.append(self._bar.say)
+            notice.bars.append(self._bar.show_text)
         self._bar.update(done, f"loss {loss:.4g}" if loss == loss else "")
 
     def _elapsed(self) -> float:
@@ -132,8 +132,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._notices.__exit__()
         if self._bar is not None:
-            if self._bar.say in notice.bars:  # not so in a forked process, where the list has been emptied
-                notice.bars.remove(self._bar.say)
+            if self._bar.show_text in notice.bars:  # not so in a forked process, where the list has been emptied
+                notice.bars.remove(self._bar.show_text)
             self._bar.close()
 
 

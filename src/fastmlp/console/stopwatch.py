@@ -6,8 +6,9 @@ import time
 
 from ..kernels.jit.compile_time import compile_seconds
 
-FEWEST, SHARE = 0.01, 0.05  # seconds, and fraction of the wall time, from which the compile time is reported
-COMPILES = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
+# Seconds, and fraction of the wall time, from which the compile time is reported.
+MIN_SECONDS, MIN_FRACTION = 0.01, 0.05
+SHORTEST_COMPILE = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
 
 
 class Stopwatch:
@@ -26,22 +27,22 @@ def is_compile_time_worth_showing(compile_seconds: float, seconds: float) -> boo
     compile_seconds : time spent on compiling and loading kernels
     seconds : wall time of the fit, with compiling
     """
-    return compile_seconds >= max(FEWEST, SHARE * seconds)
+    return compile_seconds >= max(MIN_SECONDS, MIN_FRACTION * seconds)
 
 
-def format_time(seconds: float, compile_seconds: float, form: str = ".3g") -> str:
+def format_time(seconds: float, compile_seconds: float, format_spec: str = ".3g") -> str:
     """Return the training time and, if it is long enough to be reported, the compile time as text.
 
     seconds : wall time of the fit, with compiling
     compile_seconds : time spent on compiling and loading kernels
-    form : format of the numbers
+    format_spec : format of the numbers
 
     >>> format_time(0.25, 0.0), format_time(13.7, 12.1)
     ('0.25 s', '1.6 s, after 12.1 s of compiling, once for this kind of net')
     """
     if not is_compile_time_worth_showing(compile_seconds, seconds):
-        return f"{seconds:{form}} s"
-    training, kernels = f"{seconds - compile_seconds:{form}} s", f"{compile_seconds:{form}} s"
-    if compile_seconds < COMPILES:
+        return f"{seconds:{format_spec}} s"
+    training, kernels = f"{seconds - compile_seconds:{format_spec}} s", f"{compile_seconds:{format_spec}} s"
+    if compile_seconds < SHORTEST_COMPILE:
         return f"{training}, after {kernels} of loading kernels"
     return f"{training}, after {kernels} of compiling, once for this kind of net"

@@ -6,14 +6,14 @@ import sys
 from typing import Any
 from uuid import uuid4
 
-TERMINAL, NOTEBOOK, NOBODY = "terminal", "notebook", ""
+TERMINAL, NOTEBOOK, NOWHERE = "terminal", "notebook", ""
 
 
-def watcher() -> str:
+def output_target() -> str:
     """Return TERMINAL if standard error is a terminal, NOTEBOOK in a Jupyter kernel, else NOBODY."""
     if sys.stderr is not None and sys.stderr.isatty():
         return TERMINAL
-    return NOTEBOOK if any(cls.__name__ == "ZMQInteractiveShell" for cls in type(_shell()).__mro__) else NOBODY
+    return NOTEBOOK if any(cls.__name__ == "ZMQInteractiveShell" for cls in type(_shell()).__mro__) else NOWHERE
 
 
 def _shell() -> Any:
@@ -27,14 +27,14 @@ class NotebookText:
     def __init__(self) -> None:
         self.cell = getattr(_shell(), "execution_count", None)
         self._id = uuid4().hex
-        self._is_there = False
+        self._is_displayed = False
 
     def write(self, text: str) -> None:
         from IPython.display import display
 
-        display({"text/plain": text}, raw=True, display_id=self._id, update=self._is_there)
-        self._is_there = True
+        display({"text/plain": text}, raw=True, display_id=self._id, update=self._is_displayed)
+        self._is_displayed = True
 
     @property
-    def is_of_this_cell(self) -> bool:
+    def is_in_current_cell(self) -> bool:
         return self.cell == getattr(_shell(), "execution_count", None)

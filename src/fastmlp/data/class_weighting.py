@@ -7,7 +7,8 @@ from typing import Any
 from ..devices import device_context, device_of
 from ..kernels.structs import Samples
 from ..network.spec import Network
-from .validation import as_weights, split
+from .sample_weights import as_weights
+from .validation import split
 
 
 def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Samples:
@@ -38,13 +39,13 @@ def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Sam
 
 
 def split_and_weighted(
-    data: Samples, share: float, seed: int, class_weight: Any, network: Network
+    data: Samples, fraction: float, seed: int, class_weight: Any, network: Network
 ) -> tuple[Samples, Samples]:
     """Return (training, held out) samples; class_weight applies to the training samples only.
 
-    share : float     share of the samples to hold out
+    fraction : float     fraction of the samples to hold out
     seed : int     seed of the random split; see split in data/validation.py
     class_weight : as for weighted_by_class
     """
-    training, held_out = split(data, share, seed)
+    training, held_out = split(data, fraction, seed)
     return weighted_by_class(training, class_weight, network), held_out

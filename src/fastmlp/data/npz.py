@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 
-def read_npz(path: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
+def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
     """Return arrays of an .npz file by name.
 
     path : path     file to read
-    needed : names of the arrays to return
+    required : names of the arrays to return
 
     Raises
     ------
@@ -25,15 +25,15 @@ def read_npz(path: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
-    wanted = f"{', '.join(needed[:-1])} and {needed[-1]}"
+    expected = f"{', '.join(required[:-1])} and {required[-1]}"
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             names = list(arrays.files)
-            if set(needed) <= set(names):
-                return {name: arrays[name] for name in needed}
+            if set(required) <= set(names):
+                return {name: arrays[name] for name in required}
     except (AttributeError, TypeError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         raise ValueError(
-            f"{str(path)!r} should be a file of arrays {wanted}, as numpy.savez writes it, but it is damaged or of "
+            f"{str(path)!r} should be a file of arrays {expected}, as numpy.savez writes it, but it is damaged or of "
             "another kind."
         ) from None
-    raise ValueError(f"{str(path)!r} must hold arrays {wanted}, but it holds {', '.join(names) or 'none'}.")
+    raise ValueError(f"{str(path)!r} must hold arrays {expected}, but it holds {', '.join(names) or 'none'}.")

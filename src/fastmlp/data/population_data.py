@@ -10,21 +10,11 @@ from ..devices import device_context, device_of
 from ..errors import checked_share, counted
 from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
+from .arrays import as_numbers, checked_finite
 from .class_weighting import split_and_weighted
-from .validation import (
-    as_features,
-    as_numbers,
-    as_targets,
-    as_weights,
-    checked_finite,
-    class_weights,
-    inputs_only,
-    make_samples,
-    make_validation,
-    metric_of,
-    normalized_weights,
-    smoothed,
-)
+from .sample_weights import as_weights, class_weights, normalized_weights
+from .targets import as_targets, metric_of, smoothed
+from .validation import as_features, inputs_only, make_samples, make_validation
 
 Strides = tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for an array of all nets
 
@@ -51,13 +41,13 @@ def validated_population_samples(
     """Return (samples, strides) of a population, checked; X, y and sample_weight may have a leading n_nets axis.
 
     n_samples of the result is the number of samples of one net. Arguments and errors are those of as_features,
-    as_targets and as_weights in data/validation.py.
+    as_targets and as_weights.
     """
     features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
     n = len(features) // n_nets if x_stride else len(features)
-    place = device_of(features)
+    device = device_of(features)
     with device_context(features):
-        targets, y_stride = as_numbers(y, "y", place), 0
+        targets, y_stride = as_numbers(y, "y", device), 0
         if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
             if targets.shape[:2] != (n_nets, n):
                 raise ValueError(
@@ -65,27 +55,27 @@ def validated_population_samples(
                 )
             y_stride = n * network.n_outputs
             targets = as_targets(
-                targets.reshape(n_nets * n, *targets.shape[2:]), network, dtype, n_nets * n, place=place
+                targets.reshape(n_nets * n, *targets.shape[2:]), network, dtype, n_nets * n, device=device
             )
         else:
-            targets = as_targets(targets, network, dtype, n, place=place)
+            targets = as_targets(targets, network, dtype, n, device=device)
         metric = metric_of(targets, network)
-        weights, w_stride = _nets_weights(
-            sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place
+        weights, w_stride = _population_weights(
+            sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, device
         )
         data = make_samples(features, smoothed(targets, network), weights, metric)
     return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
 
 
-def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place):
+def _population_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, device):
     """Return (weights, stride), as as_weights does; weights per net have mean 1 for each net."""
     n_axes = sample_weight.ndim if hasattr(sample_weight, "ndim") else np.ndim(sample_weight)  # CuPy may have no ndim()
-    own = sample_weight is not None and n_axes == 2
-    if not own and (class_weight is None or len(targets) == n):
-        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype, place), 0
+    is_per_net = sample_weight is not None and n_axes == 2
+    if not is_per_net and (class_weight is None or len(targets) == n):
+        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype, device), 0
     weights: Any = np.ones((n_nets, n))
     if sample_weight is not None:
-        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else place)
+        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else device)
         weights = weights.astype(np.float64)
         if weights.shape == (n,):
             weights = np.broadcast_to(weights, (n_nets, n))
@@ -96,18 +86,18 @@ def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, 
             raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
     if class_weight is not None:
         weights = weights * class_weights(class_weight, targets, network, metric).reshape(-1, n)
-    most = weights.max(axis=1)
-    if not (most > 0).all():
-        net = int(most.argmin())
-        raise ValueError(f"Every sample of net {net} has weight 0: there is nothing for it to learn from.")
+    largest = weights.max(axis=1)
+    if not (largest > 0).all():
+        net = int(largest.argmin())
+        raise ValueError(f"Every sample of net {net} has weight 0, so there is nothing to learn from.")
     return normalized_weights(weights).astype(dtype).reshape(-1), n
 
 
 def samples_of_net(data: Samples, strides: Strides, net: int) -> Samples:
     """Return the samples of one net, as views, as that net would have them by itself."""
-    part = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
+    rows_of_net = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
     x, y, weight = strides
-    return data._replace(X=part(data.X, x), Y=part(data.Y, y), weight=part(data.weight, weight))
+    return data._replace(X=rows_of_net(data.X, x), Y=rows_of_net(data.Y, y), weight=rows_of_net(data.weight, weight))
 
 
 def prediction_samples(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[Samples, Strides]:
@@ -118,10 +108,11 @@ def prediction_samples(X: Any, n_features: int, dtype: np.dtype, n_nets: int) ->
 
 
 def fit_data(
-    X, y, network, dtype, n_nets, sample_weight, class_weight, validation_data, validation_fraction, converged, rng
+    X, y, network, dtype, n_nets, sample_weight, class_weight, validation, converged, rng
 ) -> tuple[Samples, Strides, Samples | None]:
     """Return (samples, strides, held-out samples or None) for a fit of a population.
 
+    validation : (validation_data, validation_fraction) of Population.fit
     converged : Converged or None     the convergence rule, which must suit the targets
     rng : function that returns the generator from which the seed of the validation split is drawn; called only for
         validation_fraction
@@ -133,8 +124,9 @@ def fit_data(
     ValueError
         If the data do not fit the nets, or arguments cannot be combined.
     """
-    share = checked_share(validation_fraction, validation_data)
-    class_weight, of_training = (None, class_weight) if share else (class_weight, None)
+    validation_data, validation_fraction = validation
+    fraction = checked_share(validation_fraction, validation_data)
+    class_weight, training_class_weight = (None, class_weight) if fraction else (class_weight, None)
     data, strides = validated_population_samples(X, y, network, dtype, n_nets, sample_weight, class_weight)
     if converged is not None and converged.margin is not None:
         if not np.isfinite([network.output_row.low, network.output_row.high]).all():
@@ -151,8 +143,8 @@ def fit_data(
     held_out = None
     if validation_data is not None:
         held_out = make_validation(validation_data, network, dtype, data.metric)
-    elif share:
+    elif fraction:
         if any(strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")
-        data, held_out = split_and_weighted(data, share, int(rng().integers(2**63)), of_training, network)
+        data, held_out = split_and_weighted(data, fraction, int(rng().integers(2**63)), training_class_weight, network)
     return data, strides, held_out

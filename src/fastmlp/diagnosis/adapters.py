@@ -54,7 +54,7 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
 def _on_host(array: Any) -> Any:
     """Return a tensor detached from gradients and copied to the host."""
     for step in ("detach", "cpu"):
-        array = getattr(array, step, lambda kept=array: kept)()
+        array = getattr(array, step, lambda current=array: current)()
     return array
 
 
@@ -79,7 +79,7 @@ def _from_list(
         )
     if activations is None:
         raise ValueError(
-            "Weights alone do not say how the net computes: give activations=['tanh', 'sigmoid'], a name or a "
+            "Weights alone do not determine the outputs: give activations=['tanh', 'sigmoid'], a name or a "
             "function per layer, the output's last."
         )
     fits = lambda Ws: Ws[0].shape[0] == X.shape[1] and all(a.shape[1] == b.shape[0] for a, b in zip(Ws, Ws[1:]))  # noqa: B905, RUF007
@@ -91,8 +91,8 @@ def _from_list(
 
 def _activation_name(layer: Any) -> str | None:
     """Return the name that an activation layer has in the table ACTIVATIONS, or None if it is another layer."""
-    words = "".join(c if c.islower() or not k else f"_{c}" for k, c in enumerate(type(layer).__name__)).lower()
-    squeezed = words.replace("_", "")
+    snake_case = "".join(c if c.islower() or not k else f"_{c}" for k, c in enumerate(type(layer).__name__)).lower()
+    squeezed = snake_case.replace("_", "")
     known = {row.name.replace("_", ""): row.name for row in ACTIVATIONS}
     return known.get(squeezed)
 
@@ -111,23 +111,23 @@ def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> Model
             names[-1] = name
         elif type(module).__name__ not in PASSED_OVER:
             raise _not_dense(type(module).__name__)
-    return _ended(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
+    return _model_of_layers(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
 
 
 def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
     weights, biases, names = [], [], []
     for layer in net.layers:
         arrays = layer.get_weights()
-        own = getattr(getattr(layer, "activation", None), "__name__", None)
+        activation = getattr(getattr(layer, "activation", None), "__name__", None)
         if arrays and arrays[0].ndim == 2 and len(arrays) <= 2 and hasattr(layer, "units"):
             weights.append(arrays[0])
             biases.append(arrays[1] if len(arrays) == 2 else np.zeros(arrays[0].shape[1]))
-            names.append(own or "identity")
-        elif names and (name := own or _activation_name(layer)) is not None:
+            names.append(activation or "identity")
+        elif names and (name := activation or _activation_name(layer)) is not None:
             names[-1] = name
         elif type(layer).__name__ not in PASSED_OVER:
             raise _not_dense(type(layer).__name__)
-    return _ended(weights, biases, activations or names, loss, "Keras model", activations is not None)
+    return _model_of_layers(weights, biases, activations or names, loss, "Keras model", activations is not None)
 
 
 def _not_dense(kind: str) -> ValueError:
@@ -137,7 +137,9 @@ def _not_dense(kind: str) -> ValueError:
     )
 
 
-def _ended(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool) -> ModelUnderTest:
+def _model_of_layers(
+    weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool
+) -> ModelUnderTest:
     """Return the model for lists of arrays and activation names.
 
     If the net ends in logits, as PyTorch modules often do, the loss decides the output activation.

@@ -7,176 +7,59 @@ nothing to a confidence.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from .label_checks import ENOUGH
+from .confidence_terms import (
+    at_rest,
+    clipped,
+    finite,
+    gain,
+    has_curve,
+    improving,
+    labels_are_noise,
+    learnable,
+    learned,
+    log_ramp,
+    memorised,
+    merged_at_rest,
+    not_learned,
+    past_best,
+    ramp,
+    remaining,
+    safe_rate_ratio,
+    safe_step_epochs,
+    uniform,
+    unknown_elsewhere,
+    untrained,
+)
+from .label_checks import MIN_SAMPLES
 from .measurements import Measurements
-
-
-def ramp(x: Any, low: float, high: float) -> np.ndarray:
-    """Return a linear ramp: 0 for x up to low, 1 from high on; falling if high < low; 0 for NaN."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(np.clip((np.asarray(x, np.float64) - low) / (high - low), 0.0, 1.0), nan=0.0)
-
-
-def log_ramp(x: Any, low: float, high: float) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return ramp(np.log(x), np.log(low), np.log(high))
-
-
-def everywhere(m: Measurements, value: float) -> np.ndarray:
-    return np.full(m.subject.n_nets, float(value))
-
-
-# ---- quantities that several verdicts use
-
-
-def learned(m: Measurements) -> np.ndarray:
-    """Return how close a net is to what can be learned, from 0 to 1.
-
-    That is the variance that simple models explain out of sample; for few samples, or if simple models explain almost
-    nothing, it is all of the variance.
-    """
-    if not m.data.attainable > 0.05:
-        return ramp(m.explained, 0.5, 0.9)
-    share = m.explained / m.data.attainable
-    return np.maximum(ramp(share, 0.7, 0.95), ramp(m.explained, 0.95, 0.99))
-
-
-def behind(m: Measurements) -> np.ndarray:
-    return 1.0 - learned(m)
-
-
-def remaining(m: Measurements) -> np.ndarray:
-    """Return the projected further decrease of the loss, as a fraction of the base rate's loss; NaN without a curve."""
-    return np.maximum(m.curve.last - m.curve.goal, 0.0) / m.base_excess if m.base_excess > 0 else m.curve.last * np.nan
-
-
-def gain(m: Measurements) -> np.ndarray:
-    """Return the fraction of the loss that one descent step of the best length removes; NaN for functions."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return m.landscape.best_gain / m.excess
-
-
-def has_curve(m: Measurements) -> np.ndarray:
-    return np.isfinite(m.curve.change)
-
-
-def still(m: Measurements) -> np.ndarray:
-    """Return the confidence that training has come to rest, by the loss curve or, without a curve, by the gradient."""
-    change = np.abs(m.curve.change)
-    near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(
-        change, 0.25, 0.08
-    )  # a goal extrapolated from a steep curve is vague
-    near_goal = near_goal * np.maximum(learned(m) ** 2, ramp(change, 0.05, 0.01))
-    by_curve = np.maximum(near_goal, ramp(change, 0.02, 0.002))
-    by_gradient = ramp(gain(m), 0.06, 0.004)
-    by_curve = np.maximum(by_curve, past_best(m))
-    found = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
-    return np.maximum(np.maximum(found, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))
-
-
-def finite(m: Measurements) -> np.ndarray:
-    return (m.first_bad == 0).astype(np.float64) * (not m.bad_data)
-
-
-def structure(m: Measurements) -> float:
-    """Return the confidence that there is something to learn: 0 if labels are noise or constant."""
-    return float(ramp(m.data.attainable, 0.02, 0.1)) if m.target_high > m.target_low else 0.0
-
-
-def noise(m: Measurements) -> np.ndarray:
-    """Return the confidence that labels are unrelated to the inputs, as after shuffling."""
-    if not np.isfinite(m.data.signal) or m.data.n_samples < ENOUGH:
-        return everywhere(m, 0.0)
-    no_signal = float(ramp(m.data.signal, 3.8, 2.9))
-    known = np.where(np.isnan(m.validation_signal), 0.85, 0.95)
-    enough = ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH)
-    return no_signal * known * enough * (1.0 - ramp(m.validation_signal, 2.5, 4.0))
-
-
-def validation_loss(m: Measurements) -> np.ndarray:
-    """Return the validation loss: measured if validation data were given, otherwise the record of the kept epoch."""
-    return np.where(np.isfinite(m.validation_loss), m.validation_loss, m.curve.validation + m.floor)
-
-
-def generalisation_gap(m: Measurements) -> np.ndarray:
-    """Return the generalisation gap: how much better a net is on training samples than on held-out samples.
-
-    It is a fraction of the targets' variance, or of the base rate's loss if it comes from records. NaN if nothing is
-    known about held-out samples.
-    """
-    seen = m.explained - m.validation_explained
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recorded = (m.curve.validation - np.fmin(m.curve.training, m.excess)) / m.base_excess
-    return np.where(np.isfinite(seen), seen, recorded)
-
-
-def memorised(m: Measurements) -> np.ndarray:
-    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others."""
-    return ramp(generalisation_gap(m), 0.1, 0.22)
-
-
-def improving(m: Measurements) -> np.ndarray:
-    """Return the confidence that the validation loss still falls at the last epoch."""
-    return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - past_best(m))
-
-
-def past_best(m: Measurements) -> np.ndarray:
-    """Return the confidence that the validation loss was best long before the last epoch.
-
-    More epochs do not help then, even if the training loss still falls.
-    """
-    end = np.maximum(m.curve.epochs, 1.0)
-    behind_best = np.where(m.curve.kept < m.curve.epochs, m.curve.kept, m.curve.best)
-    long_ago = ramp(1.0 - behind_best / end, 0.03, 0.15)
-    return np.maximum(long_ago, m.curve.stopped_early)
-
 
 # ---- healthy states
 
 
 def converged(m: Measurements) -> np.ndarray:
-    doubts = (1.0 - 0.7 * noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+    doubts = (1.0 - 0.7 * labels_are_noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
     doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m))
-    return 0.95 * finite(m) * learned(m) * np.maximum(still(m), 0.4) * doubts
-
-
-def unknown_elsewhere(m: Measurements) -> np.ndarray:
-    """Return how far a net beats simple models on its training samples, if no validation data confirm that it learned.
-
-    Without them it may as well have memorised the samples. 0 if the generalisation gap is known.
-    """
-    beyond = ramp(m.explained - m.data.attainable, 0.15, 0.4) * (m.data.n_samples >= 2 * ENOUGH)
-    return beyond * np.isnan(generalisation_gap(m))
-
-
-def merged_at_rest(m: Measurements) -> np.ndarray:
-    """Return the confidence that samples with different targets share an output and that no step lowers the loss.
-
-    The recent course of the loss curve does not matter.
-    """
-    return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * behind(m)
+    return 0.95 * finite(m) * learned(m) * np.maximum(at_rest(m), 0.4) * doubts
 
 
 def still_learning(m: Measurements) -> np.ndarray:
-    far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(behind(m), 0.0, 0.4))
-    falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
+    distance = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(not_learned(m), 0.0, 0.4))
+    falls = ramp(m.curve.change, 0.002, 0.02) * distance * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
-    alone = could * (1.0 - 0.3 * learned(m))  # a converged net still gains a little with every step
+    without_curve = could * (1.0 - 0.3 * learned(m))  # a converged net still gains a little with every step
     begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short for `falls`
-    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), alone, begun))
+    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), without_curve, begun))
     held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
     if m.updates.schedule:  # a schedule flattens the end of any curve: use the gradient instead
-        moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(behind(m), 0.0, 0.4))
+        moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(not_learned(m), 0.0, 0.4))
         held_out = np.maximum(held_out, 0.75)
     held_out = held_out * (1.0 - 0.95 * past_best(m)) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
     known = 1.0 - 0.5 * unknown_elsewhere(m)
     moving = moving * (1.0 - 0.9 * merged_at_rest(m))
-    return 0.8 * finite(m) * moving * held_out * known * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
+    return 0.8 * finite(m) * moving * held_out * known * max(learnable(m), 0.2) * (1.0 - 0.7 * labels_are_noise(m))
 
 
 # ---- the data
@@ -187,30 +70,32 @@ def not_finite(m: Measurements) -> np.ndarray:
 
 
 def constant_labels(m: Measurements) -> np.ndarray:
-    return everywhere(m, 0.99 * (m.target_high <= m.target_low or m.data.n_constant_targets == m.subject.n_outputs))
+    return uniform(m, 0.99 * (m.target_high <= m.target_low or m.data.n_constant_targets == m.model.n_outputs))
 
 
 def constant_inputs(m: Measurements) -> np.ndarray:
-    return everywhere(m, 0.98 * (m.data.n_constant == m.data.n_features))
+    return uniform(m, 0.98 * (m.data.n_constant == m.data.n_features))
 
 
 def mis_encoded_labels(m: Measurements) -> np.ndarray:
-    return everywhere(m, 0.97 * bool(m.label_problem))
+    return uniform(m, 0.97 * bool(m.label_problem))
 
 
 def unreachable_targets(m: Measurements) -> np.ndarray:
-    return 0.97 * m.bounds.certainty * ramp(m.unreachable, 0.0, 0.03) * (1.0 if m.bounds.certainty < 1 else behind(m))
+    return (
+        0.97 * m.bounds.certainty * ramp(m.unreachable, 0.0, 0.03) * (1.0 if m.bounds.certainty < 1 else not_learned(m))
+    )
 
 
 def independent_outputs(m: Measurements) -> np.ndarray:
     """Return the confidence that exclusive classes are learned by independent outputs instead of softmax."""
-    row = m.subject.activations[-1]
-    separate = m.data.one_hot and np.isfinite(row.low) and row.name != "softmax" and m.subject.has_weights
-    return 0.84 * separate * behind(m) * ramp(m.skill, 0.35, 0.1) * ramp(m.skill, -0.5, -0.2) * structure(m)
+    row = m.model.activations[-1]
+    separate = m.data.one_hot and np.isfinite(row.low) and row.name != "softmax" and m.model.has_weights
+    return 0.84 * separate * not_learned(m) * ramp(m.skill, 0.35, 0.1) * ramp(m.skill, -0.5, -0.2) * learnable(m)
 
 
 def shuffled_labels(m: Measurements) -> np.ndarray:
-    return noise(m) * (m.target_high > m.target_low)
+    return labels_are_noise(m) * (m.target_high > m.target_low)
 
 
 def unscaled_inputs(m: Measurements) -> np.ndarray:
@@ -223,52 +108,50 @@ def unscaled_inputs(m: Measurements) -> np.ndarray:
         log_ramp(size, 20.0, 100.0),
         log_ramp(d.largest_spread, 0.02, 0.004),
     )
-    return 0.92 * worst * behind(m) * finite(m) * structure(m)
+    return 0.92 * worst * not_learned(m) * finite(m) * learnable(m)
 
 
 def unscaled_targets(m: Measurements) -> np.ndarray:
     """Return the confidence that the scale of the targets is far from that of a new net's outputs."""
-    row = m.subject.activations[-1]
-    free = (
-        m.subject.has_weights and not np.isfinite([row.low, row.high]).any() and not m.subject.loss.delta_is_wrt_logit
-    )
+    row = m.model.activations[-1]
+    free = m.model.has_weights and not np.isfinite([row.low, row.high]).any() and not m.model.loss.delta_is_wrt_logit
     size = max(m.target_spread, m.target_mean)
     worst = max(log_ramp(size, 15.0, 60.0), log_ramp(m.target_spread, 0.02, 0.004) if m.target_spread > 0 else 0.0)
-    return 0.91 * free * worst * behind(m) * finite(m) * structure(m)
+    return 0.91 * free * worst * not_learned(m) * finite(m) * learnable(m)
 
 
 # ---- the net
 
 
 def symmetric_units(m: Measurements) -> np.ndarray:
-    return 0.94 * ramp(m.duplicates, 0.6, 0.95) * behind(m) * finite(m)
+    return 0.94 * ramp(m.duplicates, 0.6, 0.95) * not_learned(m) * finite(m)
 
 
 def positive_weights(m: Measurements) -> np.ndarray:
     surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # in standard deviations of random signs
-    sure = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
+    is_positive = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
     drifted = unscaled_targets(m)  # weights that follow large targets become positive by themselves
-    return 0.93 * sure * (1.0 - drifted) * behind(m) * finite(m)
+    return 0.93 * is_positive * (1.0 - drifted) * not_learned(m) * finite(m)
 
 
 def dead_units(m: Measurements) -> np.ndarray:
-    return 0.93 * ramp(m.dead, 0.45, 0.8) * behind(m) * finite(m)
+    return 0.93 * ramp(m.dead, 0.45, 0.8) * not_learned(m) * finite(m)
 
 
 def saturated_units(m: Measurements) -> np.ndarray:
     # The weights of a narrow net in a local minimum grow without end: saturation is then the effect, not the cause.
     effect = ramp(m.narrowest, 6, 4) * ramp(m.skill, 0.2, 0.3)
-    return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - 0.5 * effect) * behind(m) * finite(m)
+    return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - 0.5 * effect) * not_learned(m) * finite(m)
 
 
 def vanishing_gradient(m: Measurements) -> np.ndarray:
-    deep = m.subject.layout.n_layers >= 4
+    deep = m.model.layout.n_layers >= 4
     dead = ramp(m.dead, 0.9, 1.0)
     return (
         0.9
         * deep
         * log_ramp(m.first_to_last, 2e-2, 1e-3)
-        * behind(m)
+        * not_learned(m)
         * ramp(m.skill, 0.5, 0.2)
         * finite(m)
         * (1 - dead)
@@ -276,28 +159,28 @@ def vanishing_gradient(m: Measurements) -> np.ndarray:
 
 
 def exploding_gradient(m: Measurements) -> np.ndarray:
-    deep = m.subject.layout.n_layers >= 3
+    deep = m.model.layout.n_layers >= 3
     with np.errstate(invalid="ignore"):
         far_off = log_ramp(-m.skill, 30.0, 1000.0)
     flows = log_ramp(m.largest_to_last, 30.0, 300.0)
-    return 0.92 * deep * np.maximum(flows, 0.5 * far_off) * ramp(m.skill, 0.2, -1.0) * behind(m) * finite(m)
+    return 0.92 * deep * np.maximum(flows, 0.5 * far_off) * ramp(m.skill, 0.2, -1.0) * not_learned(m) * finite(m)
 
 
 def too_small(m: Measurements) -> np.ndarray:
-    if not m.subject.has_weights:
-        return everywhere(m, 0.0)
+    if not m.model.has_weights:
+        return uniform(m, 0.0)
     d = m.data
     bent = max(d.neighbours, d.random_features) - d.linear if np.isfinite(d.linear) else 0.3
     linear = m.is_linear * ramp(bent, 0.03, 0.12)
-    narrow = (not m.is_linear) * ramp(m.narrowest, 6, 3) * (d.n_samples >= ENOUGH) * ramp(m.skill, 0.02, 0.1)
-    at_end = np.where(has_curve(m), still(m), ramp(gain(m), 0.1, 0.02))
-    return 0.82 * np.maximum(linear, narrow) * at_end * behind(m) * finite(m) * structure(m)
+    narrow = (not m.is_linear) * ramp(m.narrowest, 6, 3) * (d.n_samples >= MIN_SAMPLES) * ramp(m.skill, 0.02, 0.1)
+    at_end = np.where(has_curve(m), at_rest(m), ramp(gain(m), 0.1, 0.02))
+    return 0.82 * np.maximum(linear, narrow) * at_end * not_learned(m) * finite(m) * learnable(m)
 
 
 def over_fitting(m: Measurements) -> np.ndarray:
     rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
     apart = memorised(m) * (1.0 - 0.6 * improving(m))
-    return 0.96 * np.maximum(rise, apart) * finite(m) * (1.0 - 0.5 * noise(m))
+    return 0.96 * np.maximum(rise, apart) * finite(m) * (1.0 - 0.5 * labels_are_noise(m))
 
 
 # ---- the training
@@ -308,39 +191,15 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
         unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.landscape.largest, 1.8, 2.5)
-    seen = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
-    seen = np.maximum(seen, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
-    return np.where(m.curve.diverged > 0, 0.96, 0.92 * seen * behind(m)) * finite(m)
-
-
-def worth(m: Measurements) -> np.ndarray:
-    """Return the gain of one step with learning rate 1 / largest curvature, in units of the recent gain per epoch."""
-    per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)
-
-
-def short_of_safe(m: Measurements) -> np.ndarray:
-    """Return the learning rate that suits the curvature, divided by the one that was used."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return m.landscape.safe_step / m.updates.learning_rate
-
-
-def clipped(m: Measurements) -> np.ndarray:
-    """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
-
-    0 for update rules that divide by the size of the gradient, such as Adam: clipping does not change their steps.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shortened = np.where(m.updates.clip_norm > 0, m.landscape.gradient / m.updates.clip_norm, 0.0)
-        much = log_ramp(shortened / short_of_safe(m), 0.01, 0.1)
-    return m.updates.is_plain_descent * log_ramp(shortened, 3.0, 30.0) * much
+    symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
+    symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
+    return np.where(m.curve.diverged > 0, 0.96, 0.92 * symptoms * not_learned(m)) * finite(m)
 
 
 def clip_norm_too_low(m: Measurements) -> np.ndarray:
     """Return the confidence that clipped steps need many epochs for the gain of one unclipped step."""
-    creeps = log_ramp(worth(m), 15.0, 60.0) * ramp(m.curve.swing, 0.05, 0.01)
-    return 0.88 * clipped(m) * creeps * ramp(gain(m), 0.001, 0.005) * behind(m) * finite(m) * structure(m)
+    creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.curve.swing, 0.05, 0.01)
+    return 0.88 * clipped(m) * creeps * ramp(gain(m), 0.001, 0.005) * not_learned(m) * finite(m) * learnable(m)
 
 
 def weight_decay_too_high(m: Measurements) -> np.ndarray:
@@ -351,43 +210,34 @@ def weight_decay_too_high(m: Measurements) -> np.ndarray:
     """
     decayed = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
     small = log_ramp(m.weight_size, 1.2, 0.45)
-    return 0.87 * decayed * small * still(m) * behind(m) * finite(m) * structure(m)
-
-
-def untrained(m: Measurements) -> np.ndarray:
-    """Return the confidence that training has had no effect yet, for a net with dropout.
-
-    The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
-    """
-    above = ramp((m.masks.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4)
-    return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)
+    return 0.87 * decayed * small * at_rest(m) * not_learned(m) * finite(m) * learnable(m)
 
 
 def dropout_too_high(m: Measurements) -> np.ndarray:
     """Return the confidence that the outputs depend on the dropout masks more than on the inputs."""
     # In each layer masks multiply the variance of random sums by 1 / (1 - dropout). At rates for which this factor is
     # close to 1, masks dominate only if the outputs hardly vary at all, which has another cause.
-    added = 1.0 / (1.0 - m.subject.dropped).prod(axis=1) - 1.0
+    added = 1.0 / (1.0 - m.model.dropped).prod(axis=1) - 1.0
     decided = log_ramp(added, 0.6, 2.5) * ramp(m.masks.mask_share, 0.65, 0.95)
     decided = decided * ramp(m.curve.epochs, 20, 60) * (1.0 - untrained(m))
-    return 0.86 * decided * behind(m) * finite(m) * structure(m)
+    return 0.86 * decided * not_learned(m) * finite(m) * learnable(m)
 
 
 def learning_rate_too_low(m: Measurements) -> np.ndarray:
     """Return the confidence that the learning rate is too low.
 
     The loss falls slowly along a straight line, while one step with learning rate 1 / largest curvature would gain as
-    much as many epochs. With dropout, whose noise hides such a line, the loss has not moved from where it began.
+    much as many epochs. With dropout, whose noise hides such a line, the loss is still near its first value.
     """
     is_plain = m.updates.is_plain_descent
-    shorter = short_of_safe(m)
+    shorter = safe_rate_ratio(m)
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
-    slow = np.maximum(log_ramp(worth(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
+    slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
     slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
     long = ramp(m.curve.epochs, 8, 40)
     slow = slow * long
-    seen = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
-    return 0.87 * seen * behind(m) * finite(m) * structure(m)
+    symptoms = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
+    return 0.87 * symptoms * not_learned(m) * finite(m) * learnable(m)
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:
@@ -396,7 +246,7 @@ def wrong_sign(m: Measurements) -> np.ndarray:
     Outputs are anticorrelated with their targets, or the loss of a bounded output rose steadily.
     """
     against = ramp(m.agreement, -0.1, -0.4)
-    row = m.subject.activations[-1]
+    row = m.model.activations[-1]
     climbed = ramp(m.curve.trend, 0.6, 0.9) * bool(np.isfinite([row.low, row.high]).all())
     rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
     trained = np.where(np.isnan(m.curve.epochs), 0.85 * against, rose * np.maximum(against, climbed))
@@ -406,7 +256,7 @@ def wrong_sign(m: Measurements) -> np.ndarray:
 def broken_updates(m: Measurements) -> np.ndarray:
     """Return the confidence that the updates do not follow the gradient.
 
-    Either the loss stands still although the true gradient would lower it, or the recorded loss is not the loss of the
+    Either the loss stays constant although the true gradient would lower it, or the recorded loss is not that of the
     current weights.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -416,15 +266,10 @@ def broken_updates(m: Measurements) -> np.ndarray:
     known = np.max([learning_rate_too_low(m), clip_norm_too_low(m), weight_decay_too_high(m)], axis=0)
     other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
     other_loss = other_loss * (m.curve.last < m.excess)
-    return 0.91 * np.maximum(standing * (1.0 - known), other_loss) * (m.curve.epochs >= 20) * behind(m) * finite(m)
+    return 0.91 * np.maximum(standing * (1.0 - known), other_loss) * (m.curve.epochs >= 20) * not_learned(m) * finite(m)
 
 
 # ---- symptoms without a known cause
-
-
-def bends_down(m: Measurements) -> np.ndarray:
-    """Return whether the loss has negative curvature in some direction, as at a saddle, which can be left."""
-    return -m.landscape.smallest > 1e-3 * np.abs(m.landscape.largest)
 
 
 def base_rate(m: Measurements) -> np.ndarray:
@@ -432,7 +277,7 @@ def base_rate(m: Measurements) -> np.ndarray:
     deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
     moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), ramp(gain(m), 0.02, 0.1))
     tried = np.where(np.isnan(m.curve.epochs), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.9 * moving)
-    return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * behind(m) * finite(m) * max(structure(m), 0.3)
+    return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * not_learned(m) * finite(m) * max(learnable(m), 0.3)
 
 
 def plateau(m: Measurements) -> np.ndarray:
@@ -440,10 +285,10 @@ def plateau(m: Measurements) -> np.ndarray:
     by_gradient = ramp(gain(m), 0.02, 0.002) * np.where(np.isnan(m.curve.epochs), 1.0, 0.0)
     if m.updates.schedule:
         by_curve = np.minimum(by_curve, ramp(gain(m), 0.02, 0.002))
-    rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
+    is_at_rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
     downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 3e-4, 6e-3)
-    rest = np.maximum(rest, merged_at_rest(m))
+    is_at_rest = np.maximum(is_at_rest, merged_at_rest(m))
     kind = np.maximum(
         ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
     )
-    return 0.73 * rest * kind * behind(m) * finite(m) * structure(m) * (1.0 - 0.5 * m.curve.stopped_early)
+    return 0.73 * is_at_rest * kind * not_learned(m) * finite(m) * learnable(m) * (1.0 - 0.5 * m.curve.stopped_early)

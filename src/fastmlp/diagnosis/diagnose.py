@@ -10,11 +10,11 @@ import numpy as np
 
 from ..data.validation import checked_pair
 from ..history import History
-from . import input_checks as border
+from . import input_checks
 from .adapters import model_of_other_library
 from .from_history import verdict_of_records
 from .loss_curves import Curve
-from .measurements import Measurements, calm_blas
+from .measurements import Measurements, limit_blas_threads
 from .measurements import measure as measured_by
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .result import Diagnosis, PopulationDiagnosis
@@ -39,7 +39,7 @@ def diagnose(
         (n_samples, n_features), of which only the outputs can be diagnosed
     X, y : the training data in the form that fit takes. NaN and infinity are allowed and reported. Without X and y, an
         MLP is diagnosed on the samples that its history keeps after a fit in this process. For a net loaded from a file
-        only the records of the history are left, which tell less.
+        only the records of its history are available, which support fewer verdicts.
     history : the History or PopulationResult that fit returned, or a sequence with one loss per epoch. The last result
         of a Population is used by default.
     validation_data : (X, y) not used in training; they distinguish over-fitting from learning
@@ -77,15 +77,15 @@ def diagnose(
         return _diagnose_fit(net, history, validation_data, learning_rate)
     if is_population(net):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
-    features, bad_X = border.as_inputs(X)
-    subject, classes = _as_model(net, features, activations, loss)
-    border.check_loss_is_known(subject, y, loss)
+    features, bad_X = input_checks.as_inputs(X)
+    model, classes = _as_model(net, features, activations, loss)
+    input_checks.check_loss_is_known(model, y, loss)
     history = getattr(net, "loss_curve_", None) if history is None else history
-    samples = border.as_samples(features, bad_X, y, subject, classes)
-    held_out = border.as_validation(validation_data, subject, classes)
-    curve, updates = border.as_curve(history), updates_of(history, net, learning_rate)
+    samples = input_checks.as_samples(features, bad_X, y, model, classes)
+    held_out = input_checks.as_validation(validation_data, model, classes)
+    curve, updates = input_checks.as_curve(history), updates_of(history, net, learning_rate)
     measured = measure(
-        subject,
+        model,
         samples.X,
         samples.Y,
         curve,
@@ -95,48 +95,56 @@ def diagnose(
         updates=updates,
     )
     n_validation = None if validation_data is None else int(np.shape(checked_pair(validation_data)[0])[0])
-    own = any(part[0] is X for part in getattr(history, "samples", {}).values())
-    basis = measured_on(len(features), n_validation, updates, curve, own)
+    are_history_samples = any(
+        samples_of_history[0] is X for samples_of_history in getattr(history, "samples", {}).values()
+    )
+    basis = measured_on(len(features), n_validation, updates, curve, are_history_samples)
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
 
 
 def measured_on(
-    n_samples: int, n_validation: int | None, updates: TrainingSettings, curve: Curve | None, own: bool = False
+    n_samples: int,
+    n_validation: int | None,
+    updates: TrainingSettings,
+    curve: Curve | None,
+    are_history_samples: bool = False,
 ) -> str:
     """Return a description of the samples and records behind a verdict; empty for exactly the training samples.
 
     n_samples : number of samples that were given
     n_validation : number of validation samples, or None
-    own : whether the samples are the ones that the history has kept
+    are_history_samples : whether the samples come from the history
     """
-    given, trained = f"{n_samples:,} samples", f"{updates.n_samples:,}"
-    are_others = bool(updates.n_samples) and updates.n_samples != n_samples
-    if are_others and own:
-        given = f"{n_samples:,} of {trained} training samples"
-    elif are_others:
-        given += f" that were given, where the net was trained on {trained}: they may hold others than those"
+    samples_text, trained = f"{n_samples:,} samples", f"{updates.n_samples:,}"
+    differ = bool(updates.n_samples) and updates.n_samples != n_samples
+    if differ and are_history_samples:
+        samples_text = f"{n_samples:,} of {trained} training samples"
+    elif differ:
+        samples_text += f" that were given; the net was trained on {trained} samples, which may be others"
     if n_validation is not None:
-        return f"{given}; {n_validation:,} validation samples"
+        return f"{samples_text}; {n_validation:,} validation samples"
     if curve is not None and curve.validation is not None:
-        return f"{given}; the fit's own records of validation"
-    return given if are_others else ""
+        return f"{samples_text}; the validation records of the fit"
+    return samples_text if differ else ""
 
 
 def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis:
     """Diagnose an MLP without samples: on the samples that its history keeps, otherwise by its records alone."""
     history = getattr(net, "history", None) if history is None else history
     if not is_mlp(net) or not isinstance(history, History):
-        raise ValueError("Give samples X and y: only an MLP with the history of a fit can be judged without.")
+        raise ValueError(
+            "Give samples X and y: only an MLP with the history of a fit can be diagnosed without samples."
+        )
     if "training" not in history.samples:
         return verdict_of_records(_as_model(net, np.empty((0, 0)), None, None)[0], history)
     held_out = history.samples.get("validation") if validation_data is None else validation_data
     return diagnose(net, *history.samples["training"], history, validation_data=held_out, learning_rate=learning_rate)
 
 
-def measure(subject: ModelUnderTest, *arguments: Any, **settings: Any) -> Measurements:
+def measure(model: ModelUnderTest, *arguments: Any, **settings: Any) -> Measurements:
     """Return measurements.measure(...), with one BLAS thread for small nets."""
-    with calm_blas(subject):
-        return measured_by(subject, *arguments, **settings)
+    with limit_blas_threads(model):
+        return measured_by(model, *arguments, **settings)
 
 
 def _as_model(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[ModelUnderTest, Any]:
@@ -151,18 +159,18 @@ def _diagnose_population(
     pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
-    own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
+    data_per_net = input_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
     dropout = np.reshape(pop.dropout, (-1, 1)) if np.ndim(pop.dropout) else pop.dropout
-    subject = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
+    model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate)
-    curve = border.as_curve(history)
-    held_out = border.as_validation(validation_data, subject, None)
-    if own is None:
-        features, bad_X = border.as_inputs(X)
-        samples = border.as_samples(features, bad_X, y, subject, None)
+    curve = input_checks.as_curve(history)
+    held_out = input_checks.as_validation(validation_data, model, None)
+    if data_per_net is None:
+        features, bad_X = input_checks.as_inputs(X)
+        samples = input_checks.as_samples(features, bad_X, y, model, None)
         return PopulationDiagnosis(
             measure(
-                subject,
+                model,
                 samples.X,
                 samples.Y,
                 curve,
@@ -172,25 +180,25 @@ def _diagnose_population(
                 updates=updates,
             )
         )
-    parts = []
-    for k, (own_X, own_y) in enumerate(own):  # nets with different data: measure each net on its own samples
-        one = slice(k, k + 1)
-        features, bad_X = border.as_inputs(own_X)
-        samples = border.as_samples(features, bad_X, own_y, subject, None)
-        part = None if curve is None else border.curve_of_net(curve, one)
-        parts.append(
+    measurements = []
+    for k, (net_X, net_y) in enumerate(data_per_net):  # nets with different data: measure each net on its own samples
+        net_slice = slice(k, k + 1)
+        features, bad_X = input_checks.as_inputs(net_X)
+        samples = input_checks.as_samples(features, bad_X, net_y, model, None)
+        net_curve = None if curve is None else input_checks.curve_of_net(curve, net_slice)
+        measurements.append(
             measure(
-                subject.of_nets(one),
+                model.of_nets(net_slice),
                 samples.X,
                 samples.Y,
-                part,
+                net_curve,
                 label_problem=samples.label_problem,
                 bad_data=samples.bad_data,
                 validation=held_out,
-                updates=updates.of_nets(pop.n_nets, one),
+                updates=updates.of_nets(pop.n_nets, net_slice),
             )
         )
-    return PopulationDiagnosis(*parts)
+    return PopulationDiagnosis(*measurements)
 
 
 __all__ = ["Diagnosis", "PopulationDiagnosis", "diagnose"]

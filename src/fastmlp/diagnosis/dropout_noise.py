@@ -20,27 +20,26 @@ class Masks(NamedTuple):
 
 
 @np.errstate(all="ignore")  # exploded nets are measured too
-def draw_masks(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Masks:
+def draw_masks(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Masks:
     """Estimate the effect of dropout from DRAWS random masks.
 
     X : (n_samples, n_features)
     Y : (n_samples, n_outputs)
     """
-    if not np.any(subject.dropout):
-        return Masks(*np.zeros((3, subject.n_nets)))
+    if not np.any(model.dropout):
+        return Masks(*np.zeros((3, model.n_nets)))
     rng = np.random.default_rng(7)
-    losses, shape = [], (subject.n_nets, len(Y), subject.n_outputs)
+    losses, shape = [], (model.n_nets, len(Y), model.n_outputs)
     total, squares = np.zeros(shape), np.zeros(shape)
     for _ in range(DRAWS):
-        zs, outputs = subject.forward(X, rng=rng)
-        losses.append(subject.losses(zs[-1], outputs[-1], Y))
+        zs, outputs = model.forward(X, rng=rng)
+        losses.append(model.losses(zs[-1], outputs[-1], Y))
         total += outputs[-1]
         squares += outputs[-1] ** 2
     mean = total / DRAWS
     by_masks = (squares / DRAWS - mean**2).mean(axis=(1, 2)) * DRAWS / (DRAWS - 1)
-    by_inputs = np.maximum(
-        mean.var(axis=1).mean(axis=1) - by_masks / DRAWS, 0.0
-    )  # less the masks' contribution to the variance of the mean
-    share = by_masks / np.maximum(by_masks + by_inputs, 1e-300)
-    found = np.stack([np.std(losses, axis=0), share, np.mean(losses, axis=0)])
-    return Masks(*np.where(subject.dropped.any(axis=1), found, 0.0))
+    # The variance over the samples, less the contribution of the masks to the variance of the mean.
+    by_inputs = np.maximum(mean.var(axis=1).mean(axis=1) - by_masks / DRAWS, 0.0)
+    mask_share = by_masks / np.maximum(by_masks + by_inputs, 1e-300)
+    effects = np.stack([np.std(losses, axis=0), mask_share, np.mean(losses, axis=0)])
+    return Masks(*np.where(model.dropped.any(axis=1), effects, 0.0))

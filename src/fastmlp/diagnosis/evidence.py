@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import confidence_rules
+from . import confidence_terms
 from .measurements import Measurements
 
 
@@ -35,7 +35,7 @@ def rate(m: Measurements, k: int) -> float:
 
 def dropout(m: Measurements, k: int) -> float:
     """Return the largest dropout rate among the hidden layers of net k."""
-    return float(m.subject.dropped[k].max(initial=0.0))
+    return float(m.model.dropped[k].max(initial=0.0))
 
 
 def layer_name(layers: np.ndarray, k: int) -> str:
@@ -48,32 +48,32 @@ def _output_range(m: Measurements, k: int) -> str:
     return f"[{number(m.bounds.low)}, {number(m.bounds.high)}], {m.bounds.source}"
 
 
-def _left(m: Measurements) -> np.ndarray:
+def _epochs_left(m: Measurements) -> np.ndarray:
     """Return the projected number of epochs until the loss has converged, (n_nets,).
 
     Based on the validation loss if there is one. NaN with a schedule that lowered the learning rate, which flattens any
     curve.
     """
     if m.updates.schedule:
-        return np.full(m.subject.n_nets, np.nan)
+        return np.full(m.model.n_nets, np.nan)
     return np.where(np.isfinite(m.curve.validation_projected), m.curve.validation_projected, m.curve.projected)
 
 
-FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
+EVIDENCE: dict[str, Callable[[Measurements, int], float | str]] = {
     "samples": lambda m, k: float(m.n_samples),
     "inputs": lambda m, k: float(m.data.n_features),
-    "outputs": lambda m, k: float(m.subject.n_outputs),
-    "layers": lambda m, k: float(m.subject.layout.n_layers),
+    "outputs": lambda m, k: float(m.model.n_outputs),
+    "layers": lambda m, k: float(m.model.layout.n_layers),
     "weights": lambda m, k: float(m.n_weights),
     "narrowest hidden layer": lambda m, k: float(m.narrowest),
-    "output activation": lambda m, k: m.subject.activations[-1].name,
+    "output activation": lambda m, k: m.model.activations[-1].name,
     "loss": lambda m, k: one(m.loss, k),
     "base rate's loss": lambda m, k: m.base_loss,
     "explained": lambda m, k: one(m.explained, k),
     "attainable": lambda m, k: m.data.attainable,
     "accuracy": lambda m, k: one(m.accuracy, k),
     "share of the commonest class": lambda m, k: m.majority,
-    "validation loss": lambda m, k: one(confidence_rules.validation_loss(m), k),
+    "validation loss": lambda m, k: one(confidence_terms.validation_loss(m), k),
     "explained in validation": lambda m, k: one(m.validation_explained, k),
     "merged samples": lambda m, k: one(m.merged, k),
     "agreement": lambda m, k: one(m.agreement, k),
@@ -104,7 +104,7 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "best step": lambda m, k: one(m.landscape.best_step, k),
     "safe step": lambda m, k: one(m.landscape.safe_step, k),
     "gain of a safe step": lambda m, k: one(m.landscape.safe_gain, k) / one(m.excess, k),
-    "gain of one step": lambda m, k: one(confidence_rules.gain(m), k),
+    "gain of one step": lambda m, k: one(confidence_terms.gain(m), k),
     "learning rate": rate,
     "weight decay": lambda m, k: one(m.updates.weight_decay, k),
     "size of the weights": lambda m, k: one(m.weight_size, k),
@@ -112,9 +112,9 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "dropout": dropout,
     "share of the outputs by dropout": lambda m, k: one(m.masks.mask_share, k),
     "loss under dropout": lambda m, k: one(m.masks.mask_loss, k),
-    "penalty": lambda m, k: one(np.broadcast_to(m.subject.l2, m.subject.n_nets), k),
+    "penalty": lambda m, k: one(np.broadcast_to(m.model.l2, m.model.n_nets), k),
     "epochs": lambda m, k: one(m.curve.epochs, k),
-    "epochs left": lambda m, k: one(_left(m), k),
+    "epochs left": lambda m, k: one(_epochs_left(m), k),
     "first loss": lambda m, k: one(m.curve.first, k) + m.floor,
     "recorded loss": lambda m, k: one(m.curve.last, k) + m.floor,
     "lowest loss": lambda m, k: one(m.curve.lowest, k) + m.floor,
@@ -123,7 +123,7 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "rise of validation loss": lambda m, k: one(m.curve.validation_rise, k),
     "change of validation loss": lambda m, k: one(m.curve.validation_change, k),
     "best epoch": lambda m, k: one(m.curve.best, k),
-    "kept epoch": lambda m, k: one(m.curve.kept, k),
+    "kept epoch": lambda m, k: one(m.curve.final_epoch, k),
     "training loss of the kept epoch": lambda m, k: one(m.curve.training, k) + m.floor,
     "gap to validation loss": lambda m, k: one(m.curve.gap, k),
     "largest input spread": lambda m, k: m.data.largest_spread,
@@ -139,5 +139,5 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
 
 def evidence(m: Measurements, k: int, names: tuple[str, ...]) -> dict[str, float | str]:
     """Return the evidence on net k with the given names, without entries that could not be measured."""
-    found = {name: FACTS[name](m, k) for name in names}
-    return {name: value for name, value in found.items() if value != "" and value == value}
+    values = {name: EVIDENCE[name](m, k) for name in names}
+    return {name: value for name, value in values.items() if value != "" and value == value}

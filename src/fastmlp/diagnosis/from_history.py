@@ -12,22 +12,41 @@ import numpy as np
 
 from .dropout_noise import Masks
 from .evidence import evidence
+from .hidden_units import HIDDEN_EVIDENCE
 from .input_checks import as_curve
 from .label_checks import DataChecks
 from .landscape import Landscape
 from .loss_curves import Curve, shape_of
-from .measurements import HIDDEN_FACTS, Bounds, Measurements
+from .measurements import LAYER_EVIDENCE, Measurements
 from .model_under_test import ModelUnderTest
+from .output_range import Bounds
 from .result import Diagnosis
 from .training_settings import updates_of
 from .verdicts import VERDICTS
 
-TOLD = ("learning_rate_too_high", "over_fitting", "still_learning")  # verdicts that records alone can support
-SURE = 0.9  # factor on their confidence, because other causes could not be checked
-FLAT = 0.3  # confidence of "unclear"
+# Verdicts that records alone can support.
+RECORD_VERDICTS = ("learning_rate_too_high", "over_fitting", "still_learning")
+CONFIDENCE_FACTOR = 0.9  # factor on their confidence, because other causes cannot be checked without samples
+UNCLEAR_CONFIDENCE = 0.3  # confidence of "unclear"
+# Arrays of Measurements that need samples, besides those of layers and hidden units.
+UNKNOWN_ARRAYS = (
+    "explained",
+    "accuracy",
+    "variation",
+    "output_low",
+    "output_high",
+    "mean_gap",
+    "agreement",
+    "unreachable",
+    "merged",
+    "loss",
+    "validation_loss",
+    "validation_explained",
+    "validation_signal",
+)
 
 
-def verdict_of_records(subject: ModelUnderTest, history: Any) -> Diagnosis:
+def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
     """Return the diagnosis of one net from the History of its fit.
 
     Raises
@@ -39,35 +58,41 @@ def verdict_of_records(subject: ModelUnderTest, history: Any) -> Diagnosis:
     if curve is None or not len(curve.epochs):
         raise ValueError("There is nothing to diagnose: no samples were given, and the history has no finished epoch.")
     scaled = getattr(getattr(history, "net", None), "preprocessing", None) is not None
-    m = measured_by_records(subject, curve, updates_of(history, None, None), base_loss(subject, curve, scaled))
-    rows = {row.name: row for row in VERDICTS}
-    sure = {name: SURE * float(np.nan_to_num(rows[name].score(m))[0]) for name in TOLD}
+    m = measured_by_records(model, curve, updates_of(history, None, None), base_loss(model, curve, scaled))
+    verdicts = {verdict.name: verdict for verdict in VERDICTS}
+    confidences = {
+        name: CONFIDENCE_FACTOR * float(np.nan_to_num(verdicts[name].score(m))[0]) for name in RECORD_VERDICTS
+    }
     if not m.curve.diverged[0]:
-        sure["learning_rate_too_high"] = 0.0  # swings do no harm to a net that has learned, which is unknown here
-    sure["unclear"] = FLAT
-    best = max(sure, key=lambda name: sure[name])
-    row = rows[best]
-    remedy, experiment = row.remedy(m, 0), row.experiment(m, 0)
+        confidences["learning_rate_too_high"] = (
+            0.0  # swings do no harm to a net that has learned, which is unknown here
+        )
+    confidences["unclear"] = UNCLEAR_CONFIDENCE
+    best = max(confidences, key=lambda name: confidences[name])
+    verdict = verdicts[best]
+    remedy, experiment = verdict.remedy(m, 0), verdict.experiment(m, 0)
     if best == "unclear":
         remedy = (
-            "Give samples: in the records alone no failure shows, and whether the net has learned or is stuck at this "
-            "loss, only samples tell."
+            "Give samples: the records alone show no failure, and only samples show whether the net has learned or is "
+            "stuck at this loss."
         )
-    others = {name: round(value, 3) for name, value in sure.items() if name not in (best, "unclear") and value >= 0.1}
+    runners_up = {
+        name: round(value, 3) for name, value in confidences.items() if name not in (best, "unclear") and value >= 0.1
+    }
     return Diagnosis(
-        row.name,
-        row.title,
-        sure[best],
-        evidence(m, 0, row.facts),
+        verdict.name,
+        verdict.title,
+        confidences[best],
+        evidence(m, 0, verdict.evidence_names),
         remedy,
         experiment,
-        others,
-        row.is_healthy,
+        runners_up,
+        verdict.is_healthy,
         "the records of the fit alone, without samples",
     )
 
 
-def base_loss(subject: ModelUnderTest, curve: Curve, scaled: bool) -> float:
+def base_loss(model: ModelUnderTest, curve: Curve, scaled: bool) -> float:
     """Return an estimate of the loss of the best constant output, without the targets.
 
     For classes it assumes equal frequencies, for scaled targets a variance of 1. Otherwise it is the loss of the first
@@ -75,67 +100,30 @@ def base_loss(subject: ModelUnderTest, curve: Curve, scaled: bool) -> float:
 
     scaled : whether the targets were standardised for training
     """
-    if subject.is_softmax:
-        return float(np.log(subject.n_outputs))
-    if subject.loss.name == "binary_cross_entropy":
+    if model.is_softmax:
+        return float(np.log(model.n_outputs))
+    if model.loss.name == "binary_cross_entropy":
         return float(np.log(2.0))
-    if scaled and subject.loss.name == "squared_error":
+    if scaled and model.loss.name == "squared_error":
         return 1.0
     firsts = [curve.loss[0, 0], *([] if curve.validation is None else curve.validation[:1, 0])]
     finite = [value for value in firsts if np.isfinite(value)]
     return float(min(finite, default=1.0))
 
 
-def measured_by_records(subject: ModelUnderTest, curve: Curve, updates: Any, base: float) -> Measurements:
+def measured_by_records(model: ModelUnderTest, curve: Curve, updates: Any, base: float) -> Measurements:
     """Return Measurements of one net in which all values that need samples are NaN.
 
     base : the base rate's loss
     """
     nan = np.full(1, np.nan)
-    data = DataChecks(
-        n_samples=updates.n_samples,
-        n_features=subject.layout.layer_sizes[0],
-        largest_spread=1.0,
-        typical_spread=1.0,
-        largest_offset=0.0,
-        n_constant=0,
-        n_constant_targets=0,
-        one_hot=False,
-        n_values=0,
-        contradicted=np.nan,
-        linear=np.nan,
-        neighbours=np.nan,
-        random_features=np.nan,
-        signal=np.nan,
-        attainable=1.0,
-    )
-    arrays = (
-        "explained",
-        "accuracy",
-        "variation",
-        "output_low",
-        "output_high",
-        "mean_gap",
-        "agreement",
-        "unreachable",
-        "merged",
-        "positive",
-        "weight_size",
-        "first_to_last",
-        "largest_to_last",
-        "loss",
-        "validation_loss",
-        "validation_explained",
-        "validation_signal",
-        *HIDDEN_FACTS,
-    )
-    masks = Masks(np.zeros(1), nan, nan)
+    arrays = (*UNKNOWN_ARRAYS, *LAYER_EVIDENCE, *HIDDEN_EVIDENCE)
     return Measurements(
-        subject=subject,
-        data=data,
+        model=model,
+        data=_unknown_data(updates.n_samples, model.layout.layer_sizes[0]),
         curve=shape_of(curve, 1, np.full(1, base)),
         landscape=Landscape(*[nan] * len(Landscape._fields)),
-        masks=masks,
+        masks=Masks(np.zeros(1), nan, nan),
         bounds=Bounds(-np.inf, np.inf, "", 0.0),
         target_low=0.0,
         target_high=1.0,
@@ -150,9 +138,30 @@ def measured_by_records(subject: ModelUnderTest, curve: Curve, updates: Any, bas
         base_loss=base,
         floor=0.0,
         majority=np.nan,
-        n_weights=subject.layout.n_params,
-        narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
+        n_weights=model.layout.n_params,
+        narrowest=min(model.layout.layer_sizes[1:-1], default=0),
         is_linear=False,
         updates=updates.of_nets(1, slice(None)),
         **dict.fromkeys(arrays, nan),
+    )
+
+
+def _unknown_data(n_samples: int, n_features: int) -> DataChecks:
+    """Return the checks of data that are not available: no defect, and NaN for what simple models explain."""
+    return DataChecks(
+        n_samples=n_samples,
+        n_features=n_features,
+        largest_spread=1.0,
+        typical_spread=1.0,
+        largest_offset=0.0,
+        n_constant=0,
+        n_constant_targets=0,
+        one_hot=False,
+        n_values=0,
+        contradicted=np.nan,
+        linear=np.nan,
+        neighbours=np.nan,
+        random_features=np.nan,
+        signal=np.nan,
+        attainable=1.0,
     )

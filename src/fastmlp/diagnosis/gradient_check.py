@@ -112,63 +112,112 @@ def check_gradients(
     checked_number("tolerance", tolerance, 0.0, open_low=True)
     checked_count("max_entries", max_entries)
     names, arrays, rebuild = _taken_apart(params, layer_sizes)
+    result = loss_and_gradient(rebuild([part.copy() for part in arrays]))
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ValueError("loss_and_gradient must return a pair (loss, gradient).")
+    gradients = _gradient_parts(result[1], params, names, arrays, layer_sizes)
+    loss = _loss_function(loss_and_gradient, rebuild)
+    if not np.isfinite(loss(arrays)):
+        raise ValueError(f"The loss at these params is {loss(arrays)}: check the gradient where the loss is finite.")
+    derivatives = _central_differences(loss, arrays, max_entries)
+    overall = max((row.largest for row in derivatives), default=0.0)
+    checks = [
+        _check_array(name, gradient, row, overall, tolerance)
+        for name, gradient, row in zip(names, gradients, derivatives, strict=True)
+    ]
+    findings = tuple(check.finding for check in checks if check.finding is not None)
+    return GradientCheck(
+        ok=not findings,
+        findings=findings,
+        max_error=max((check.error for check in checks), default=0.0),
+        worst=_worst_of_all([entry for check in checks for entry in check.worst]),
+        n_checked=sum(len(row.entries) for row in derivatives),
+        n_entries=sum(array.size for array in arrays),
+    )
 
-    def value(parts: list[np.ndarray]) -> float:
-        loss = loss_and_gradient(rebuild([part.copy() for part in parts]))[0]
+
+LossOfArrays = Callable[[list[np.ndarray]], float]
+Entry = tuple[str, tuple[int, ...], float, float]  # name of the array, index, given value, true value
+
+
+def _loss_function(loss_and_gradient: Callable[[Any], tuple[float, Any]], rebuild: Callable) -> LossOfArrays:
+    """Return the loss as a function of the arrays, of which it gets copies."""
+
+    def loss_of(arrays: list[np.ndarray]) -> float:
+        loss = loss_and_gradient(rebuild([array.copy() for array in arrays]))[0]
         if np.ndim(loss) and np.size(loss) != 1:
             raise ValueError(f"loss_and_gradient must return (loss, gradient), a number first, but it is {loss!r}.")
         return float(np.asarray(loss).reshape(-1)[0])
 
-    answer = loss_and_gradient(rebuild([part.copy() for part in arrays]))
-    if not isinstance(answer, tuple) or len(answer) != 2:
-        raise ValueError("loss_and_gradient must return a pair (loss, gradient).")
-    given = _gradient_parts(answer[1], params, names, arrays, layer_sizes)
-    if not np.isfinite(value(arrays)):
-        raise ValueError(f"The loss at these params is {value(arrays)}: check the gradient where the loss is finite.")
-    rng, findings, entries, n_checked = np.random.default_rng(0), [], [], 0
-    largest = 0.0
-    trues = []
+    return loss_of
+
+
+class _Derivatives(NamedTuple):
+    """True derivatives of the loss with respect to some entries of one array."""
+
+    entries: np.ndarray  # (n,), indices into the flat array
+    values: np.ndarray  # (n,)
+
+    @property
+    def largest(self) -> float:
+        return float(np.abs(self.values).max(initial=0.0))
+
+
+def _central_differences(loss: LossOfArrays, arrays: list[np.ndarray], max_entries: int) -> list[_Derivatives]:
+    """Return the derivatives of each array, of up to max_entries entries that are drawn at random."""
+    rng, found = np.random.default_rng(0), []
     for k, array in enumerate(arrays):
-        chosen = np.arange(array.size)
+        entries = np.arange(array.size)
         if array.size > max_entries:
-            chosen = np.sort(rng.choice(array.size, max_entries, replace=False))
-        trues.append((chosen, np.array([_central(value, arrays, k, i) for i in chosen])))
-    overall = max((float(np.abs(true).max(initial=0.0)) for _, true in trues), default=0.0)
-    for k, (name, array, (chosen, true)) in enumerate(zip(names, arrays, trues, strict=True)):
-        mine = given[k].reshape(-1)[chosen]
-        scale = max(float(np.abs(true).max(initial=0.0)), 1e-6 * overall, 1e-10)
-        error = float(np.abs(mine - true).max(initial=0.0)) / scale
-        error = error if np.isfinite(error) else np.inf
-        n_checked += len(chosen)
-        largest = max(largest, error)
-        if not error <= tolerance:
-            findings.append(_finding(name, given[k], mine, true, array.shape, chosen, error))
-            worst = np.argsort(-np.abs(np.nan_to_num(mine - true, nan=np.inf)), kind="stable")[:3]
-            entries += [
-                (
-                    abs(mine[i] - true[i]),
-                    name,
-                    tuple(int(j) for j in np.unravel_index(chosen[i], array.shape)),
-                    mine[i],
-                    true[i],
-                )
-                for i in worst
-            ]
-    entries.sort(key=lambda entry: -np.nan_to_num(entry[0], nan=np.inf))
-    shown = tuple((name, index, float(a), float(b)) for _, name, index, a, b in entries[:6] if a != b)
-    return GradientCheck(not findings, tuple(findings), largest, shown, n_checked, sum(array.size for array in arrays))
+            entries = np.sort(rng.choice(array.size, max_entries, replace=False))
+        found.append(_Derivatives(entries, np.array([_central_difference(loss, arrays, k, int(i)) for i in entries])))
+    return found
 
 
-def _central(value: Callable, arrays: list[np.ndarray], k: int, i: int) -> float:
+def _central_difference(loss: LossOfArrays, arrays: list[np.ndarray], k: int, i: int) -> float:
     """Return the central difference of the loss with respect to entry i of array k."""
-    flat, kept = arrays[k].reshape(-1), arrays[k].reshape(-1)[i]
-    h = STEP * max(1.0, abs(kept))
-    flat[i] = kept + h
-    above = value(arrays)
-    flat[i] = kept - h
-    below = value(arrays)
-    flat[i] = kept
+    flat, value = arrays[k].reshape(-1), arrays[k].reshape(-1)[i]
+    h = STEP * max(1.0, abs(value))
+    flat[i] = value + h
+    above = loss(arrays)
+    flat[i] = value - h
+    below = loss(arrays)
+    flat[i] = value
     return (above - below) / (2.0 * h)
+
+
+class _ArrayCheck(NamedTuple):
+    """Comparison of one array of the gradient with the true derivatives."""
+
+    error: float  # largest deviation, relative to the largest true value
+    finding: Finding | None  # None if the array is right
+    worst: list[Entry]  # empty if the array is right
+
+
+def _check_array(
+    name: str, gradient: np.ndarray, derivatives: _Derivatives, overall: float, tolerance: float
+) -> _ArrayCheck:
+    """Compare one array of the gradient.
+
+    overall : largest true value of all arrays
+    """
+    given, true = gradient.reshape(-1)[derivatives.entries], derivatives.values
+    scale = max(derivatives.largest, 1e-6 * overall, 1e-10)
+    error = float(np.abs(given - true).max(initial=0.0)) / scale
+    error = error if np.isfinite(error) else np.inf
+    if error <= tolerance:
+        return _ArrayCheck(error, None, [])
+    worst = np.argsort(-np.abs(np.nan_to_num(given - true, nan=np.inf)), kind="stable")[:3]
+    index = lambda i: tuple(int(j) for j in np.unravel_index(derivatives.entries[i], gradient.shape))
+    entries = [(name, index(i), float(given[i]), float(true[i])) for i in worst]
+    return _ArrayCheck(error, _finding(name, gradient, derivatives, error), entries)
+
+
+def _worst_of_all(entries: list[Entry]) -> tuple[Entry, ...]:
+    """Return up to six entries with the largest deviations, the largest first."""
+    deviation = lambda entry: np.nan_to_num(abs(entry[2] - entry[3]), nan=np.inf)
+    entries = sorted(entries, key=lambda entry: -deviation(entry))
+    return tuple(entry for entry in entries[:6] if entry[2] != entry[3])
 
 
 def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
@@ -241,33 +290,26 @@ def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[n
     return [part if part.shape == array.shape else part.T for part, array in zip(parts, arrays, strict=True)]
 
 
-def _finding(
-    name: str,
-    whole: np.ndarray,
-    mine: np.ndarray,
-    true: np.ndarray,
-    shape: tuple[int, ...],
-    chosen: np.ndarray,
-    error: float,
-) -> Finding:
-    if not np.isfinite(mine).all():
+def _finding(name: str, gradient: np.ndarray, derivatives: _Derivatives, error: float) -> Finding:
+    """Return what is wrong with one array of the gradient."""
+    given, true, largest = gradient.reshape(-1)[derivatives.entries], derivatives.values, derivatives.largest
+    if not np.isfinite(given).all():
         return Finding(name, "not finite", f"{name} is not finite", np.nan, error)
-    largest = float(np.abs(true).max(initial=0.0))
-    if np.abs(mine).max(initial=0.0) <= MISSING * max(largest, 1e-300):
+    if np.abs(given).max(initial=0.0) <= MISSING * max(largest, 1e-300):
         return Finding(name, "missing", f"{name} is missing", 0.0, error)
     squares = float(true @ true)
-    factor = float(mine @ true) / squares if squares > 0 else np.nan
+    factor = float(given @ true) / squares if squares > 0 else np.nan
     if (
         np.isfinite(factor)
         and abs(factor) > 1e-6
-        and np.abs(mine - factor * true).max() <= NEAR * abs(factor) * largest
+        and np.abs(given - factor * true).max() <= NEAR * abs(factor) * largest
     ):
         return Finding(name, "factor", f"{name} is {_times(factor)}", factor, error)
-    if len(shape) == 2 and shape[0] == shape[1]:
-        turned = whole.T.reshape(-1)[chosen]
-        if np.abs(turned - true).max() <= NEAR * largest:
+    if gradient.ndim == 2 and gradient.shape[0] == gradient.shape[1]:
+        transposed = gradient.T.reshape(-1)[derivatives.entries]
+        if np.abs(transposed - true).max() <= NEAR * largest:
             return Finding(name, "transposed", f"{name} is transposed", np.nan, error)
-    cosine = float(mine @ true) / max(np.sqrt(squares * float(mine @ mine)), 1e-300)
+    cosine = float(given @ true) / max(np.sqrt(squares * float(given @ given)), 1e-300)
     where = f"the angle to the true one is {np.degrees(np.arccos(np.clip(cosine, -1, 1))):.0f} degrees"
     return Finding(name, "wrong", f"{name} is wrong, {where}", factor, error)
 

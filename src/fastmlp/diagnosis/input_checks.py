@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.validation import as_numbers, checked_pair
+from ..data.arrays import as_numbers
+from ..data.validation import checked_pair
 from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
 from .loss_curves import Curve
-from .measurements import rows_of
 from .model_under_test import ModelUnderTest
+from .sample_rows import sample_rows
 
-MOST_ROWS = 4000  # largest number of samples in a diagnosis; they are drawn at random from more
-FEW = 20  # whole numbers with at most so many distinct values count as labels
+MAX_ROWS = 4000  # largest number of samples in a diagnosis; they are drawn at random from more
+MAX_LABELS = 20  # whole numbers with at most so many distinct values count as labels
 MODELS = ("PyTorch module", "Keras model")  # own_name of models that do not know their loss
 
 
@@ -50,12 +51,12 @@ def _first_bad(name: str, array: np.ndarray) -> str:
     bad = ~np.isfinite(array)
     if not bad.any():
         return ""
-    where = ", ".join(str(int(k)) for k in np.argwhere(bad)[0])
+    index = ", ".join(str(int(k)) for k in np.argwhere(bad)[0])
     rows = int(bad.reshape(len(array), -1).any(axis=1).sum())
-    return f"{name}[{where}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
+    return f"{name}[{index}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
 
 
-def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: ModelUnderTest, classes: Any) -> CheckedSamples:
+def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSamples:
     """Return the checked samples for a model under test.
 
     X : (n_samples, n_features)
@@ -68,25 +69,25 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: ModelUnderT
     ValueError
         If the shapes do not match the model, or no row is finite.
     """
-    if X.shape[1] != subject.layout.layer_sizes[0]:
+    if X.shape[1] != model.layout.layer_sizes[0]:
         raise ValueError(
-            f"X has {X.shape[1]} features, but the {subject.own_name} has {subject.layout.layer_sizes[0]} inputs: pass "
+            f"X has {X.shape[1]} features, but the {model.own_name} has {model.layout.layer_sizes[0]} inputs: pass "
             "the data it was trained on."
         )
     array = as_labels(y, classes)
     if len(array) != len(X):
-        raise ValueError(f"y has {len(array)} samples, but X has {len(X)}: they must be of one length.")
+        raise ValueError(f"y has {len(array)} samples, but X has {len(X)}: they must have the same length.")
     bad_y = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     bad_data = (_first_bad("X", X) if bad_rows.any() else "") or _first_bad("y", array)
-    kept = ~(bad_rows | bad_y)
-    if not kept.any():
+    finite_rows = ~(bad_rows | bad_y)
+    if not finite_rows.any():
         raise ValueError(f"No row of X and y is finite: {bad_data}. Impute or drop those values first.")
-    Y, problem = as_coded(array[kept], subject)
-    chosen = rows_of(len(Y), MOST_ROWS)
-    return CheckedSamples(X[kept][chosen].astype(np.float64), Y[chosen], problem, bad_data)
+    Y, problem = as_coded(array[finite_rows], model)
+    chosen = sample_rows(len(Y), MAX_ROWS)
+    return CheckedSamples(X[finite_rows][chosen].astype(np.float64), Y[chosen], problem, bad_data)
 
 
-def check_loss_is_known(subject: ModelUnderTest, y: Any, loss: Any) -> None:
+def check_loss_is_known(model: ModelUnderTest, y: Any, loss: Any) -> None:
     """Check that the loss is given for a model of another library that ends without an activation, with labels as y.
 
     The outputs of such a model are probably logits.
@@ -97,13 +98,13 @@ def check_loss_is_known(subject: ModelUnderTest, y: Any, loss: Any) -> None:
         If the loss is not given.
     """
     labels = np.asarray(y)
-    are_labels = labels.dtype.kind in "biu" or (labels.ndim == 1 and subject.n_outputs > 1)
-    ends_open = subject.has_weights and subject.activations[-1].name == "identity"
-    if loss is None and ends_open and are_labels and subject.own_name in MODELS:
-        usual = "softmax_cross_entropy" if subject.n_outputs > 1 else "binary_cross_entropy"
+    are_labels = labels.dtype.kind in "biu" or (labels.ndim == 1 and model.n_outputs > 1)
+    ends_open = model.has_weights and model.activations[-1].name == "identity"
+    if loss is None and ends_open and are_labels and model.own_name in MODELS:
+        usual = "softmax_cross_entropy" if model.n_outputs > 1 else "binary_cross_entropy"
         raise ValueError(
-            f"The {subject.own_name} ends without an activation and y holds labels, so its loss must be named: "
-            f"loss={usual!r} if the outputs are logits, loss='squared_error' if they are learned as numbers."
+            f"The {model.own_name} ends without an activation and y holds labels, so its loss must be named: "
+            f"loss={usual!r} if the outputs are logits, loss='squared_error' if they are trained as numbers."
         )
 
 
@@ -127,9 +128,9 @@ def as_labels(y: Any, classes: Any) -> np.ndarray:
     return array
 
 
-def as_coded(y: np.ndarray, subject: ModelUnderTest) -> tuple[np.ndarray, str]:
+def as_coded(y: np.ndarray, model: ModelUnderTest) -> tuple[np.ndarray, str]:
     """Return (targets (n_samples, n_outputs), what is wrong with their coding or "")."""
-    k, row = subject.n_outputs, subject.activations[-1]
+    k, row = model.n_outputs, model.activations[-1]
     low, high = (row.low, row.high) if np.isfinite([row.low, row.high]).all() else (0.0, 1.0)
     problem = ""
     if y.ndim == 2 and y.shape[1] == 1:
@@ -151,24 +152,24 @@ def as_coded(y: np.ndarray, subject: ModelUnderTest) -> tuple[np.ndarray, str]:
     Y = y[:, None] if y.ndim == 1 else y
     if Y.shape[1] != k:
         raise ValueError(f"y must have shape ({len(Y)}, {k}) or ({len(Y)},), but it has shape {y.shape}.")
-    return Y, _coding_problem(Y, subject)
+    return Y, _coding_problem(Y, model)
 
 
-def _coding_problem(Y: np.ndarray, subject: ModelUnderTest) -> str:
+def _coding_problem(Y: np.ndarray, model: ModelUnderTest) -> str:
     """Return what is wrong with targets that are labels, given the ranges of output activation and loss, or ""."""
-    row, values = subject.activations[-1], np.unique(Y)
+    row, values = model.activations[-1], np.unique(Y)
     low, high = row.low, row.high
-    limits = subject.loss.targets
+    limits = model.loss.targets
     low, high = max(low, limits[0]), min(high, limits[1])
-    are_labels = len(values) <= FEW and bool((values == np.round(values)).all())
-    if subject.is_softmax and not np.allclose(Y.sum(axis=1), 1.0, atol=1e-3):
-        return "the rows of y are no distributions that sum to 1, as softmax needs; pass class numbers (n_samples,)"
+    are_labels = len(values) <= MAX_LABELS and bool((values == np.round(values)).all())
+    if model.is_softmax and not np.allclose(Y.sum(axis=1), 1.0, atol=1e-3):
+        return "the rows of y are not distributions that sum to 1, which softmax needs; pass class numbers (n_samples,)"
     if row not in ACTIVATIONS or not are_labels or (values[0] >= low and values[-1] <= high):
         return ""
     listed = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
     if len(values) == 2:
         return (
-            f"its two values are {listed}, but the output ({row.name}, {subject.loss.name}) learns {low:g} and "
+            f"its two values are {listed}, but the output ({row.name}, {model.loss.name}) learns {low:g} and "
             f"{high:g}; use numpy.where(y == {values[1]:g}, {high:g}, {low:g})"
         )
     return (
@@ -177,27 +178,29 @@ def _coding_problem(Y: np.ndarray, subject: ModelUnderTest) -> str:
     )
 
 
-def as_validation(given: Any, subject: ModelUnderTest, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    if given is None:
+def as_validation(validation_data: Any, model: ModelUnderTest, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    if validation_data is None:
         return None
-    X, y, *_ = checked_pair(given)
+    X, y, *_ = checked_pair(validation_data)
     features, bad = as_inputs(X)
-    samples = as_samples(features, bad, y, subject, classes)
+    samples = as_samples(features, bad, y, model, classes)
     return samples.X, samples.Y
 
 
-def own_data_axes(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple[Any, Any]] | None:
+def data_per_net(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple[Any, Any]] | None:
     """Return (X, y) of each net if X or y has a leading axis of nets, or None if all nets share the data."""
     X_axes, y_array = np.ndim(X), np.asarray(y)
     n_samples = np.shape(X)[-2] if X_axes >= 2 else len(y_array)
-    own_y = y_array.ndim == 3 or (y_array.ndim == 2 and y_array.shape == (n_nets, n_samples) != (n_samples, n_outputs))
-    if X_axes != 3 and not own_y:
+    y_per_net = y_array.ndim == 3 or (
+        y_array.ndim == 2 and y_array.shape == (n_nets, n_samples) != (n_samples, n_outputs)
+    )
+    if X_axes != 3 and not y_per_net:
         return None
     if X_axes == 3 and len(X) != n_nets:
         raise ValueError(f"X with three axes must have one block per net, {n_nets}, but it has {len(X)}.")
-    if own_y and len(y_array) != n_nets:
+    if y_per_net and len(y_array) != n_nets:
         raise ValueError(f"y with a leading axis must have one block per net, {n_nets}, but it has {len(y_array)}.")
-    return ((X[k] if X_axes == 3 else X, y_array[k] if own_y else y) for k in range(n_nets))
+    return ((X[k] if X_axes == 3 else X, y_array[k] if y_per_net else y) for k in range(n_nets))
 
 
 # ---- histories
@@ -219,10 +222,10 @@ def as_curve(history: Any) -> Curve | None:
     if isinstance(history, PopulationResult):
         return _population_curve(history)
     if isinstance(history, History):
-        early = history.stopped_by == "early_stopping" and history.validation_loss is not None
-        kept = np.nan if history.best_epoch is None else history.best_epoch + 1.0
+        stopped_early = history.stopped_by == "early_stopping" and history.validation_loss is not None
+        final_epoch = np.nan if history.best_epoch is None else history.best_epoch + 1.0
         diverged = history.stopped_by == "divergence"
-        return _one_curve(history.loss, history.validation_loss, diverged, early, kept)
+        return _one_curve(history.loss, history.validation_loss, diverged, stopped_early, final_epoch)
     records = getattr(history, "history", history)
     if isinstance(records, Mapping):
         if "loss" not in records:
@@ -232,27 +235,27 @@ def as_curve(history: Any) -> Curve | None:
 
 
 def _one_curve(
-    losses: Any, validation: Any, diverged: bool = False, stopped_early: bool = False, kept: float = np.nan
+    losses: Any, validation: Any, diverged: bool = False, stopped_early: bool = False, final_epoch: float = np.nan
 ) -> Curve:
     loss = as_numbers(losses, "history").astype(np.float64)
     if loss.ndim != 1:
         raise ValueError(f"A history must be one loss per epoch, (epochs,), but it has shape {loss.shape}.")
     held_out = None if validation is None else as_numbers(validation, "validation losses").astype(np.float64)[:, None]
     diverged = diverged or bool(loss.size and not np.isfinite(loss[-1]))
-    return Curve(np.arange(1, len(loss) + 1), loss[:, None], held_out, diverged, stopped_early, kept)
+    return Curve(np.arange(1, len(loss) + 1), loss[:, None], held_out, diverged, stopped_early, final_epoch)
 
 
 def _population_curve(result: PopulationResult) -> Curve:
     stopped = result.stopped_by
     epochs, loss = result.record_epochs, np.asarray(result.records, np.float64)
-    most = int(result.epochs.max(initial=0))
-    if len(epochs) and epochs[-1] < most:
-        epochs = np.append(epochs, most)
-        loss = np.concatenate([loss, np.where(result.epochs == most, result.loss, np.nan)[None]])
+    max_epochs = int(result.epochs.max(initial=0))
+    if len(epochs) and epochs[-1] < max_epochs:
+        epochs = np.append(epochs, max_epochs)
+        loss = np.concatenate([loss, np.where(result.epochs == max_epochs, result.loss, np.nan)[None]])
     return Curve(epochs, loss, None, stopped == "divergence", (stopped == "early_stopping") | (stopped == "converged"))
 
 
 def curve_of_net(curve: Curve, net: slice) -> Curve:
     """Return the loss curve of one net (a slice of length 1) of a population."""
-    own = lambda flags: flags[net] if np.ndim(flags) else flags
-    return Curve(curve.epochs, curve.loss[:, net], None, own(curve.diverged), own(curve.stopped_early))
+    flag_of_net = lambda flags: flags[net] if np.ndim(flags) else flags
+    return Curve(curve.epochs, curve.loss[:, net], None, flag_of_net(curve.diverged), flag_of_net(curve.stopped_early))

@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROWS = 1500  # largest number of samples that are used
-ENOUGH = 40  # smallest number of samples for a meaningful cross-validation
-TELLING = 8  # smallest effective number of samples (_effective_number) for which a missing signal is meaningful. In
+MAX_ROWS = 1500  # largest number of samples that are used
+MIN_SAMPLES = 40  # smallest number of samples for a meaningful cross-validation
+MIN_EFFECTIVE_SAMPLES = (
+    8  # smallest effective number of samples (_effective_number) for which a missing signal is meaningful. In
+)
 # trials with 400 samples and positives by a rule, the signal was missed always with one positive, in half of the trials
 # with two, in 5 % with six, and never with eight.
 FOLDS = 4
 NEIGHBOURS = 5
 RANDOM_FEATURES = 200
-MOST_COLUMNS = 400  # largest number of features of the linear model; more are projected at random
+MAX_COLUMNS = 400  # largest number of features of the linear model; more are projected at random
 RIDGE = 3.0  # added to the diagonal of the Gram matrix of the standardised features
 
 
@@ -49,8 +51,8 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
     Y : (n_samples, n_outputs), float64, finite
     """
     rng = np.random.default_rng(0)
-    if len(X) > ROWS:
-        chosen = np.sort(rng.choice(len(X), ROWS, replace=False))
+    if len(X) > MAX_ROWS:
+        chosen = np.sort(rng.choice(len(X), MAX_ROWS, replace=False))
         X, Y = X[chosen], Y[chosen]
     n = len(X)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -61,7 +63,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
     n_rows, contradicted = _contradicted(X, Y, total)
     linear = neighbours = features = signal = np.nan
     attainable = 0.0 if total <= 0 else 1.0 - contradicted
-    if n >= ENOUGH and total > 0 and varies.any():
+    if n >= MIN_SAMPLES and total > 0 and varies.any():
         Xs = np.clip((X[:, varies] - centre[varies]) / spread[varies], -6, 6)
         folds = rng.permutation(n) % FOLDS
         hidden = np.maximum(
@@ -69,24 +71,24 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
             + rng.normal(size=RANDOM_FEATURES),
             0.0,
         )
-        flat = Xs
-        if Xs.shape[1] > MOST_COLUMNS:
-            flat = Xs @ rng.normal(size=(Xs.shape[1], MOST_COLUMNS)) / np.sqrt(Xs.shape[1])
+        linear_features = Xs
+        if Xs.shape[1] > MAX_COLUMNS:
+            linear_features = Xs @ rng.normal(size=(Xs.shape[1], MAX_COLUMNS)) / np.sqrt(Xs.shape[1])
         one_hot = _is_one_hot(Y)
         columns = max(1, Y.shape[1] - 1) if one_hot else Y.shape[1]
-        found = [
-            _quality(_cross_validated(flat, Y, folds), Y, folds, columns),
-            _quality(_nearest(Xs, Y), Y, np.zeros(n, np.int64), columns),
-            _quality(_cross_validated(np.hstack([flat, hidden]), Y, folds), Y, folds, columns),
+        results = [
+            _quality(_cross_validated(linear_features, Y, folds), Y, folds, columns),
+            _quality(_nearest_neighbours(Xs, Y), Y, np.zeros(n, np.int64), columns),
+            _quality(_cross_validated(np.hstack([linear_features, hidden]), Y, folds), Y, folds, columns),
         ]
-        (linear, _, _), (neighbours, near, z), (features, _, _) = found
+        (linear, _, _), (neighbours, correlation, z), (features, _, _) = results
         # Even random labels correlate slightly negatively with predictions for their fold, since what a fold has the
         # rest lacks. Neighbours that differ for a reason, as in parity, correlate far more negatively.
-        signal = max(*(z for _, _, z in found), -z - 4.0)
-        shares = max(linear, neighbours, features, near * near if z < -8.0 else 0.0)
-        if _effective_number(Y) < TELLING:
+        signal = max(*(z for _, _, z in results), -z - 4.0)
+        explained = max(linear, neighbours, features, correlation * correlation if z < -8.0 else 0.0)
+        if _effective_samples(Y) < MIN_EFFECTIVE_SAMPLES:
             signal = np.nan
-        attainable = 1.0 - contradicted if n_rows <= n / 2 and n_rows <= 64 else max(0.0, shares)
+        attainable = 1.0 - contradicted if n_rows <= n / 2 and n_rows <= 64 else max(0.0, explained)
     return DataChecks(
         n_samples=n,
         n_features=X.shape[1],
@@ -111,7 +113,7 @@ def _is_one_hot(Y: np.ndarray) -> bool:
     return Y.shape[1] > 1 and bool(((high == Y).sum(axis=1) == 1).all() and ((low == Y) | (high == Y)).all())
 
 
-def _effective_number(Y: np.ndarray) -> float:
+def _effective_samples(Y: np.ndarray) -> float:
     """Return the effective number of samples that make up the variance of the targets.
 
     For classes of equal size it is the number of all samples, otherwise about that of the rare classes.
@@ -134,7 +136,7 @@ def _cross_validated(F: np.ndarray, Y: np.ndarray, folds: np.ndarray) -> np.ndar
     """Return out-of-fold predictions (n_samples, n_outputs) of ridge regression."""
     from scipy.linalg import solve  # slow to import, so only here
 
-    out = np.empty_like(Y)
+    predictions = np.empty_like(Y)
     for fold in range(FOLDS):
         test = folds == fold
         A, B = F[~test], Y[~test]
@@ -142,18 +144,20 @@ def _cross_validated(F: np.ndarray, Y: np.ndarray, folds: np.ndarray) -> np.ndar
         A = A - centre
         gram = A.T @ A
         gram[np.diag_indices_from(gram)] += RIDGE * max(1.0, A.shape[1] / 50)
-        out[test] = mean + (F[test] - centre) @ solve(gram, A.T @ (B - mean), assume_a="pos", check_finite=False)
-    return out
+        predictions[test] = mean + (F[test] - centre) @ solve(
+            gram, A.T @ (B - mean), assume_a="pos", check_finite=False
+        )
+    return predictions
 
 
-def _nearest(F: np.ndarray, Y: np.ndarray) -> np.ndarray:
+def _nearest_neighbours(F: np.ndarray, Y: np.ndarray) -> np.ndarray:
     """Return the mean target (n_samples, n_outputs) of the nearest neighbours of each sample."""
     squares = (F * F).sum(axis=1)
     distance = squares[:, None] + squares[None, :] - 2.0 * F @ F.T
     np.fill_diagonal(distance, np.inf)
     k = min(NEIGHBOURS, len(F) - 1)
-    near = np.argpartition(distance, k - 1, axis=1)[:, :k]
-    return Y[near].mean(axis=1)
+    nearest = np.argpartition(distance, k - 1, axis=1)[:, :k]
+    return Y[nearest].mean(axis=1)
 
 
 def _quality(prediction: np.ndarray, Y: np.ndarray, folds: np.ndarray, columns: int) -> tuple[float, float, float]:

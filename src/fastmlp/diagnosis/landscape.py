@@ -11,7 +11,7 @@ from .model_under_test import ModelUnderTest
 STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
 DIFFERENCE = 1e-4  # finite-difference step per parameter, relative to the root mean square of the parameters
 FLOPS = 4e8  # largest cost of one gradient; limits the number of samples
-ROWS = (48, 800)  # smallest and largest limit on the number of samples
+SAMPLE_LIMITS = (48, 800)  # smallest and largest limit on the number of samples
 
 
 class Landscape(NamedTuple):
@@ -29,7 +29,7 @@ class Landscape(NamedTuple):
 
 @np.errstate(all="ignore")  # exploded nets are measured too
 def measure_landscape(
-    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1
 ) -> Landscape:
     """Measure the loss landscape around each net.
 
@@ -40,31 +40,31 @@ def measure_landscape(
     n_iterations : number of Lanczos iterations
     stride : the line search tries every stride-th of STEPS
     """
-    most = int(np.clip(FLOPS / (6.0 * max(1, subject.params.shape[1])), *ROWS))
-    if len(X) > most:
-        chosen = np.sort(np.random.default_rng(1).choice(len(X), most, replace=False))
+    max_samples = int(np.clip(FLOPS / (6.0 * max(1, model.params.shape[1])), *SAMPLE_LIMITS))
+    if len(X) > max_samples:
+        chosen = np.sort(np.random.default_rng(1).choice(len(X), max_samples, replace=False))
         X, Y = X[chosen], Y[chosen]
-    params = subject.params
-    gradient = subject.gradient(X, Y)
+    params = model.params
+    gradient = model.gradient(X, Y)
     norm = np.linalg.norm(gradient, axis=1)
     size = np.sqrt((params * params).mean(axis=1, keepdims=True))
     scale = np.maximum(size, 1e-3) * DIFFERENCE
 
     def product(v: np.ndarray) -> np.ndarray:
         h = scale * np.sqrt(params.shape[1])
-        return (subject.gradient(X, Y, params + h * v) - subject.gradient(X, Y, params - h * v)) / (2.0 * h)
+        return (model.gradient(X, Y, params + h * v) - model.gradient(X, Y, params - h * v)) / (2.0 * h)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         start = _unit(gradient)
         curvature = (start * product(start)).sum(axis=1)
         noise = _unit(np.random.default_rng(2).normal(size=(1, params.shape[1])))
         smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
-        before = subject.objective(X, Y, params)
-        best_step, best_gain = _line_search(subject, X, Y, gradient, before, STEPS[::stride])
+        loss_before = model.objective(X, Y, params)
+        best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, STEPS[::stride])
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
-        after = subject.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
+        loss_after = model.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
     return Landscape(
-        norm, curvature, largest, smallest, best_step, best_gain, safe_step, np.maximum(before - after, 0.0)
+        norm, curvature, largest, smallest, best_step, best_gain, safe_step, np.maximum(loss_before - loss_after, 0.0)
     )
 
 
@@ -87,8 +87,8 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
         image = product(basis[k])
         T[:, k, k] = (basis[k] * image).sum(axis=1)
         for _ in range(2):  # orthogonalising twice is enough (Kahan and Parlett)
-            for other in basis:
-                image = image - (image * other).sum(axis=1, keepdims=True) * other
+            for vector in basis:
+                image = image - (image * vector).sum(axis=1, keepdims=True) * vector
         if k + 1 < m:
             T[:, k, k + 1] = T[:, k + 1, k] = np.linalg.norm(image, axis=1)
             basis.append(_unit(image))
@@ -99,10 +99,10 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
 
 
 def _line_search(
-    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray, steps
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, loss_before: np.ndarray, steps
 ):
-    after = np.stack([subject.objective(X, Y, subject.params - step * gradient) for step in steps])
-    after = np.where(np.isfinite(after), after, np.inf)
-    best = after.argmin(axis=0)
-    gain = before - after[best, np.arange(len(before))]
+    losses_after = np.stack([model.objective(X, Y, model.params - step * gradient) for step in steps])
+    losses_after = np.where(np.isfinite(losses_after), losses_after, np.inf)
+    best = losses_after.argmin(axis=0)
+    gain = loss_before - losses_after[best, np.arange(len(loss_before))]
     return np.where(gain > 0, steps[best], np.nan), np.maximum(gain, 0.0)

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 RECENT = 0.25  # last fraction of the epochs, over which the slope is taken
-FEWEST = 8  # smallest number of records for which a curve has a shape
-CLOSE = 1.05  # a curve has converged within 5 % of its projected goal ...
-SMALL = 0.02  # ... or below this fraction of the base rate's loss
+MIN_RECORDS = 8  # smallest number of records for which a curve has a shape
+CONVERGED_RATIO = 1.05  # a curve has converged within 5 % of its projected final loss ...
+CONVERGED_FRACTION = 0.02  # ... or below this fraction of the base rate's loss
 WINDOW = 1 / 16  # width of the running mean of noisy curves, as a fraction of the records
-BEYOND = 2.0  # steps and changes of the loss up to so many times the noise are ignored
+NOISE_FACTOR = 2.0  # steps and changes of the loss up to so many times the noise are ignored
 
 
 class Curve(NamedTuple):
@@ -22,7 +22,7 @@ class Curve(NamedTuple):
     validation: np.ndarray | None = None  # (n_records, n_nets) validation loss
     diverged: np.ndarray | bool = False  # (n_nets,)
     stopped_early: np.ndarray | bool = False  # (n_nets,) whether validation ended the fit and the best epoch was kept
-    kept: float = np.nan  # best epoch, whose parameters early stopping kept; NaN: the net has those of the last epoch
+    final_epoch: float = np.nan  # epoch to whose parameters early stopping returned; NaN without early stopping
 
     def above(self, floor: float) -> Curve:
         """Return the curve with the loss of perfect outputs subtracted."""
@@ -45,8 +45,8 @@ class Shape(NamedTuple):
     back_and_forth: np.ndarray  # length of the recent path over its net change; 1 is straight
     trend: np.ndarray  # net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
     projected: np.ndarray  # projected number of epochs until the loss has converged
-    goal: np.ndarray  # projected final loss
-    kept: np.ndarray  # epoch whose parameters the net has
+    projected_loss: np.ndarray  # projected final loss
+    final_epoch: np.ndarray  # epoch whose parameters the net has
     best: np.ndarray  # epoch with the lowest validation loss
     training: np.ndarray  # training loss of the kept epoch
     validation: np.ndarray  # validation loss of the kept epoch
@@ -88,69 +88,69 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
     )
-    kept_row = last_row
-    if np.isfinite(curve.kept):
-        kept_row = np.minimum(np.maximum(np.searchsorted(epochs, curve.kept), 0), last_row)
-    result = result._replace(kept=epochs[kept_row], training=loss[kept_row, nets])
+    final_row = last_row
+    if np.isfinite(curve.final_epoch):
+        final_row = np.minimum(np.maximum(np.searchsorted(epochs, curve.final_epoch), 0), last_row)
+    result = result._replace(final_epoch=epochs[final_row], training=loss[final_row, nets])
     if curve.validation is not None and len(curve.validation):
-        result = _with_validation(result, curve, kept_row, base_loss)
-    if len(epochs) < FEWEST:
+        result = _with_validation(result, curve, final_row, base_loss)
+    if len(epochs) < MIN_RECORDS:
         return result
     recent = (epochs[:, None] > (1.0 - RECENT) * end) & np.isfinite(loss)
     recent[np.maximum(last_row - 3, 0), nets] = True  # records of a population are sparse towards the end
     recent[np.maximum(last_row - 2, 0), nets] = recent[np.maximum(last_row - 1, 0), nets] = True
     level = np.nanmean(np.where(recent, loss, np.nan), axis=0)
-    within = recent[1:] & recent[:-1]
-    n_steps = within.sum(axis=0)
-    steps = np.where(within, np.diff(raw, axis=0), 0.0)
+    is_recent_step = recent[1:] & recent[:-1]
+    n_steps = is_recent_step.sum(axis=0)
+    steps = np.where(is_recent_step, np.diff(raw, axis=0), 0.0)
     noisy_step = 2.0 / np.sqrt(np.pi) * noise  # mean distance of two normal numbers
-    path = np.maximum(np.abs(steps).sum(axis=0) - BEYOND * noisy_step * n_steps, 0.0)
-    net_change = np.abs(np.where(within, np.diff(loss, axis=0), 0.0).sum(axis=0))
-    tiny = 1e-12 * (1.0 + np.abs(level))
-    change = -_slope(epochs, raw, recent) * np.where(within, np.diff(epochs)[:, None], 0.0).sum(axis=0)
+    path_length = np.maximum(np.abs(steps).sum(axis=0) - NOISE_FACTOR * noisy_step * n_steps, 0.0)
+    net_change = np.abs(np.where(is_recent_step, np.diff(loss, axis=0), 0.0).sum(axis=0))
+    epsilon = 1e-12 * (1.0 + np.abs(level))
+    change = -_slope(epochs, raw, recent) * np.where(is_recent_step, np.diff(epochs)[:, None], 0.0).sum(axis=0)
     noisy_change = noise * np.sqrt(12.0 / (n_steps + 1))  # standard error of a slope, over its span
-    change = np.sign(change) * np.maximum(np.abs(change) - BEYOND * noisy_change, 0.0)
+    change = np.sign(change) * np.maximum(np.abs(change) - NOISE_FACTOR * noisy_change, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         trend = (result.last - result.first) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
     before_last = epochs[np.maximum(last_row - 1, 0)]  # _around needs a record on either side
-    projected, goal = _projection(epochs, loss, before_last, base_loss)
+    projected, projected_loss = _projection(epochs, loss, before_last, base_loss)
     return result._replace(
         change=change / np.maximum(np.abs(level), 1e-12),
-        swing=path / np.maximum(n_steps, 1) / np.maximum(np.abs(level), 1e-12),
-        back_and_forth=(np.maximum(path, net_change) + tiny) / (net_change + tiny),
+        swing=path_length / np.maximum(n_steps, 1) / np.maximum(np.abs(level), 1e-12),
+        back_and_forth=(np.maximum(path_length, net_change) + epsilon) / (net_change + epsilon),
         trend=trend,
         projected=projected,
-        goal=goal,
+        projected_loss=projected_loss,
     )
 
 
-def _with_validation(result: Shape, curve: Curve, kept_row: np.ndarray, base_loss: Any) -> Shape:
+def _with_validation(result: Shape, curve: Curve, final_row: np.ndarray, base_loss: Any) -> Shape:
     """Return the shape with the fields that come from the validation records."""
     held_out = np.asarray(curve.validation, np.float64)
     n = min(len(held_out), len(curve.epochs))
     held_out = np.where(np.isfinite(held_out[:n]), held_out[:n], np.nan)
     nets = np.arange(held_out.shape[1])
-    kept = held_out[np.minimum(kept_row, n - 1), nets]
+    final_loss = held_out[np.minimum(final_row, n - 1), nets]
     lowest = _nanmin(held_out)
-    alone = shape_of(Curve(curve.epochs[:n], held_out), len(nets), base_loss)
+    validation_shape = shape_of(Curve(curve.epochs[:n], held_out), len(nets), base_loss)
     with np.errstate(divide="ignore", invalid="ignore"):
         return result._replace(
             best=curve.epochs[np.where(np.isfinite(held_out), held_out, np.inf).argmin(axis=0)].astype(np.float64),
-            validation=kept,
-            validation_rise=kept / lowest - 1.0,
-            gap=kept / result.training - 1.0,
-            validation_change=alone.change,
-            validation_projected=alone.projected,
+            validation=final_loss,
+            validation_rise=final_loss / lowest - 1.0,
+            gap=final_loss / result.training - 1.0,
+            validation_change=validation_shape.change,
+            validation_projected=validation_shape.projected,
         )
 
 
 def _running_mean(loss: np.ndarray) -> np.ndarray:
     """Return the centred running mean of the records, with a narrower window at the ends; NaN stays NaN."""
-    half = max(1, int(WINDOW * len(loss) / 2))
+    half_width = max(1, int(WINDOW * len(loss) / 2))
     sums = np.cumsum(np.pad(np.where(np.isfinite(loss), loss, 0.0), ((1, 0), (0, 0))), axis=0)
     counts = np.cumsum(np.pad(np.isfinite(loss), ((1, 0), (0, 0))), axis=0)
-    place = np.arange(len(loss))
-    first, end = np.maximum(place - half, 0), np.minimum(place + half + 1, len(loss))
+    rows = np.arange(len(loss))
+    first, end = np.maximum(rows - half_width, 0), np.minimum(rows + half_width + 1, len(loss))
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(loss), (sums[end] - sums[first]) / (counts[end] - counts[first]), np.nan)
 
@@ -178,29 +178,29 @@ def _projection(epochs: np.ndarray, loss: np.ndarray, end: np.ndarray, base_loss
 
     end : (n_nets,) epoch that counts as the last one
     """
-    at = lambda share: _around(epochs, loss, share * end)
-    L1, L2, L3 = at(0.5), at(0.75), at(1.0)
+    loss_at = lambda fraction: _median_around(epochs, loss, fraction * end)
+    L1, L2, L3 = loss_at(0.5), loss_at(0.75), loss_at(1.0)
     d1, d2 = L1 - L2, L2 - L3
     with np.errstate(divide="ignore", invalid="ignore"):
         r = d2 / d1
         falling = (d1 > 0) & (d2 > 0)
         geometric = falling & (r < 0.98)
-        goal = np.where(geometric, L3 - d2 * r / (1 - r), np.where(falling, 0.0, L3))
-        goal = np.maximum(goal, 0.0)
-        target = np.maximum(CLOSE * goal, SMALL * base_loss)
+        projected_loss = np.where(geometric, L3 - d2 * r / (1 - r), np.where(falling, 0.0, L3))
+        projected_loss = np.maximum(projected_loss, 0.0)
+        target = np.maximum(CONVERGED_RATIO * projected_loss, CONVERGED_FRACTION * base_loss)
         quarters = np.where(
             geometric,
-            np.log(np.maximum(target - goal, 1e-12) / np.maximum(L3 - goal, 1e-12)) / np.log(r),
+            np.log(np.maximum(target - projected_loss, 1e-12) / np.maximum(L3 - projected_loss, 1e-12)) / np.log(r),
             (L3 - target) / d2,
         )
-    left = np.where(falling & (target < L3), quarters * end / 4, 0.0)
-    return np.where(np.isfinite(L3), np.maximum(left, 0.0), np.nan), goal
+    epochs_left = np.where(falling & (target < L3), quarters * end / 4, 0.0)
+    return np.where(np.isfinite(L3), np.maximum(epochs_left, 0.0), np.nan), projected_loss
 
 
-def _around(epochs: np.ndarray, loss: np.ndarray, when: np.ndarray) -> np.ndarray:
-    """Return the median of the three records around the epochs `when`, (n_nets,)."""
-    place = np.clip(np.searchsorted(epochs, when - 0.5), 1, len(epochs) - 2)
+def _median_around(epochs: np.ndarray, loss: np.ndarray, at_epochs: np.ndarray) -> np.ndarray:
+    """Return the median of the three records around the epochs `at_epochs`, (n_nets,)."""
+    rows = np.clip(np.searchsorted(epochs, at_epochs - 0.5), 1, len(epochs) - 2)
     nets = np.arange(loss.shape[1])
-    near = np.stack([loss[place + k, nets] for k in (-1, 0, 1)])
-    finite = np.isfinite(near).any(axis=0)
-    return np.where(finite, np.nanmedian(np.where(finite, near, 0.0), axis=0), np.nan)
+    neighbours = np.stack([loss[rows + k, nets] for k in (-1, 0, 1)])
+    finite = np.isfinite(neighbours).any(axis=0)
+    return np.where(finite, np.nanmedian(np.where(finite, neighbours, 0.0), axis=0), np.nan)

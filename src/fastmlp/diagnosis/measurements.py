@@ -7,46 +7,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.formulas.activations import Activation
 from .dropout_noise import Masks, draw_masks
+from .hidden_units import HIDDEN_EVIDENCE, measure_hidden_units
 from .label_checks import DataChecks, check_data
 from .landscape import Landscape, measure_landscape
 from .loss_curves import Curve, Shape, shape_of
-from .merged_outputs import merged_share
-from .model_under_test import ModelUnderTest, activation_derivative, as_outputs
+from .merged_outputs import merged_fraction
+from .model_under_test import ModelUnderTest
+from .output_range import Bounds, output_bounds
+from .sample_rows import sample_rows
 from .training_settings import TrainingSettings
 
-ROWS = 1000  # largest number of samples for one net
-ROWS_OF_MANY = 200  # largest number of samples for each net of a population
-NUMBERS = 4_000_000  # largest number of float64 values in the activations of nets that are measured together
-SMALL = 100_000  # number of parameters below which matrix products are not worth two threads
-FLAT = 0.03  # a unit is saturated if the derivative of its activation is below this fraction of the largest one
-SAME = 1e-4  # units are duplicates if their weights differ by less than this fraction of their length
+MAX_ROWS = 1000  # largest number of samples for one net
+MAX_ROWS_PER_NET = 200  # largest number of samples for each net of a population
+MAX_VALUES = 4_000_000  # largest number of float64 values in the activations of nets that are measured together
+MAX_SINGLE_THREAD_PARAMS = 100_000  # number of parameters below which matrix products are not worth two threads
 ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of many
+LAYER_EVIDENCE = ("first_to_last", "largest_to_last", "positive", "weight_size")
 STRIDE = (1, 2)  # stride through landscape.STEPS for a single net, and for each net of many
-
-# (low, high, formula): output ranges of wrong formulas, for forward functions, of which only the outputs are known.
-SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
-NARROW_RANGES = (
-    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x))) or 1 / (1 + expit(-x))"),
-    (0.5, 1.0, "1 / (1 + expit(-x)), or a sigmoid of a ReLU"),
-    (1.0 - SIGMOID_OF_1, SIGMOID_OF_1, "a softmax of sigmoids, or a sigmoid of a tanh"),
-)
-
-
-class Bounds(NamedTuple):
-    """Range of the outputs."""
-
-    low: float
-    high: float
-    source: str  # activation or formula that has this range
-    certainty: float  # 1 if read from the output activation, less if guessed from outputs
 
 
 class Measurements(NamedTuple):
     """All quantities that verdicts are based on. Arrays are (n_nets,) float64, NaN where a value is unknown."""
 
-    subject: ModelUnderTest
+    model: ModelUnderTest
     data: DataChecks
     curve: Shape
     landscape: Landscape
@@ -109,25 +93,25 @@ class Measurements(NamedTuple):
             return 1.0 - self.excess / self.base_excess
 
 
-def base_loss_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
+def base_loss_of(model: ModelUnderTest, Y: np.ndarray) -> float:
     """Return the loss of the best constant output."""
-    constant = np.median(Y, axis=0) if subject.loss.name == "absolute_error" else Y.mean(axis=0)
+    constant = np.median(Y, axis=0) if model.loss.name == "absolute_error" else Y.mean(axis=0)
     a = np.broadcast_to(constant, (1, *Y.shape))
-    return float(subject.losses(subject.logits(a), a, Y)[0])
+    return float(model.losses(model.logits(a), a, Y)[0])
 
 
-def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
+def floor_of(model: ModelUnderTest, Y: np.ndarray) -> float:
     """Return the loss of outputs that equal their targets.
 
     It is 0, except for cross-entropy and Poisson losses with targets that are probabilities or counts.
     """
-    if not subject.loss.delta_is_wrt_logit:
+    if not model.loss.delta_is_wrt_logit:
         return 0.0
-    a = subject.smoothed(Y)[None]
-    return float(subject.losses(subject.logits(a), a, Y)[0])
+    a = model.smoothed(Y)[None]
+    return float(model.losses(model.logits(a), a, Y)[0])
 
 
-def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
+def limit_blas_threads(model: ModelUnderTest) -> AbstractContextManager:
     """Return a context manager that limits BLAS to one thread for small nets.
 
     On a busy machine two threads that wait for each other take ten times as long
@@ -135,16 +119,11 @@ def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
     """
     from threadpoolctl import threadpool_limits  # imported here: training alone (bench/gpu/run.py) does not need it
 
-    return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
-
-
-def rows_of(n: int, most: int) -> np.ndarray:
-    """Return at most `most` of n row numbers, drawn at random with a fixed seed."""
-    return np.arange(n) if n <= most else np.sort(np.random.default_rng(3).choice(n, most, replace=False))
+    return threadpool_limits(1, "blas") if model.params.shape[1] < MAX_SINGLE_THREAD_PARAMS else nullcontext()
 
 
 def measure(
-    subject: ModelUnderTest,
+    model: ModelUnderTest,
     X: np.ndarray,
     Y: np.ndarray,
     curve: Curve | None,
@@ -163,35 +142,23 @@ def measure(
     validation : (X, Y) of validation samples, or None
     updates : settings of the training, or None
     """
-    n_nets, many = subject.n_nets, subject.n_nets > 1
+    n_nets = model.n_nets
     data = check_data(X, Y)
-    rows = rows_of(len(X), ROWS_OF_MANY if many else ROWS)
+    rows = sample_rows(len(X), MAX_ROWS_PER_NET if n_nets > 1 else MAX_ROWS)
     values = np.unique(Y[:, 0]) if Y.shape[1] == 1 else np.unique(Y)
     is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
-    bounds = output_bounds(subject, X, Y)
-    base, floor = base_loss_of(subject, Y), floor_of(subject, Y)
-    per_net = len(rows) * sum(subject.layout.layer_sizes) + subject.params.shape[1]
-    size = max(1, NUMBERS // per_net)
-    parts = [
-        _measure_nets(subject.of_nets(slice(k, k + size)), X[rows], Y[rows], bounds, is_classification, many)
-        for k in range(0, n_nets, size)
-    ]
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    landscape = Landscape(*(found.pop(name) for name in Landscape._fields))
-    masks = Masks(*(found.pop(name) for name in Masks._fields))
+    bounds = output_bounds(model, X, Y)
+    base, floor = base_loss_of(model, Y), floor_of(model, Y)
+    arrays = _measure_in_chunks(model, X[rows], Y[rows], bounds, is_classification)
+    landscape = Landscape(*(arrays.pop(name) for name in Landscape._fields))
+    masks = Masks(*(arrays.pop(name) for name in Masks._fields))
     noise = masks.mask_noise * np.sqrt(len(rows) / len(X))
-    above = None if curve is None else curve.above(floor)
-    held_out = _validation(subject, validation)
-    weights = [W for W, _ in subject.layers(subject.params)] if subject.has_weights else []
-    hidden = subject.activations[:-1]
-    majority = np.nan
-    if is_classification:
-        share = (Y[:, 0] == Y.max()).mean()
-        majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
+    curve_above_floor = None if curve is None else curve.above(floor)
+    held_out = _measure_validation(model, validation)
     return Measurements(
-        subject=subject,
+        model=model,
         data=data,
-        curve=shape_of(above, n_nets, np.full(n_nets, base - floor), noise),
+        curve=shape_of(curve_above_floor, n_nets, np.full(n_nets, base - floor), noise),
         landscape=landscape,
         masks=masks,
         bounds=bounds,
@@ -203,225 +170,153 @@ def measure(
         label_problem=label_problem,
         bad_data=bad_data,
         n_samples=len(X),
-        places=_places(subject),
+        places=_places(model),
         base_loss=base,
         floor=floor,
-        majority=majority,
-        n_weights=sum(W[0].size for W in weights),
-        narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
-        is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
+        majority=_majority(Y) if is_classification else np.nan,
+        n_weights=sum(W[0].size for W, _ in model.layers(model.params)) if model.has_weights else 0,
+        narrowest=min(model.layout.layer_sizes[1:-1], default=0),
+        is_linear=model.has_weights and all(row.name == "identity" for row in model.activations[:-1]),
         validation_loss=held_out[0],
         validation_explained=held_out[1],
         validation_signal=held_out[2],
         updates=(updates or TrainingSettings()).of_nets(n_nets, slice(None)),
-        **found,
+        **arrays,
     )
 
 
-def _places(subject: ModelUnderTest) -> tuple[str, ...]:
-    n = len(subject.activations)
-    if not subject.has_weights:
+def _majority(Y: np.ndarray) -> float:
+    """Return the accuracy of always predicting the most frequent of two classes or of one-hot classes."""
+    if Y.shape[1] > 1:
+        return float((Y.max() == Y).mean(axis=0).max())
+    positive_fraction = (Y[:, 0] == Y.max()).mean()
+    return float(max(positive_fraction, 1.0 - positive_fraction))
+
+
+def _places(model: ModelUnderTest) -> tuple[str, ...]:
+    if not model.has_weights:
         return ("", "the outputs")
-    return ("", *(f"the parameters of layer {k + 1}" for k in range(n)), *(f"the units of layer {k + 1}" for k in range(n)), "the loss")  # fmt: skip  # noqa: E501
+    numbers = range(1, len(model.activations) + 1)
+    parameters = [f"the parameters of layer {k}" for k in numbers]
+    return ("", *parameters, *(f"the units of layer {k}" for k in numbers), "the loss")
 
 
-def _measure_nets(
-    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, many: bool
+def _measure_in_chunks(
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool
 ) -> dict[str, np.ndarray]:
-    zs, outputs = subject.forward(X)
-    out, n_nets = outputs[-1], subject.n_nets
+    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows."""
+    n_values = len(X) * sum(model.layout.layer_sizes) + model.params.shape[1]
+    size = max(1, MAX_VALUES // n_values)
+    has_many_nets = model.n_nets > 1
+    chunks = []
+    for k in range(0, model.n_nets, size):
+        chunk = model.of_nets(slice(k, k + size))
+        zs, outputs = chunk.forward(X)
+        measured = _measure_outputs(chunk, zs, outputs, Y, bounds, is_classification)
+        chunks.append(measured | _measure_layers(chunk, zs, outputs, X, Y, has_many_nets))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _measure_outputs(
+    model: ModelUnderTest,
+    zs: list[np.ndarray],
+    outputs: list[np.ndarray],
+    Y: np.ndarray,
+    bounds: Bounds,
+    is_classification: bool,
+) -> dict[str, np.ndarray]:
+    out, unknown = outputs[-1], np.full(model.n_nets, np.nan)
     with np.errstate(all="ignore"):
-        loss = subject.losses(zs[-1], out, Y)
+        loss = model.losses(zs[-1], out, Y)
         centred = Y - Y.mean(axis=0)
         variance = (centred**2).mean()
         mse = ((out - Y) ** 2).mean(axis=(1, 2))
         spread = np.sqrt(out.var(axis=1).mean(axis=1))
         out_centred = out - out.mean(axis=1, keepdims=True)
         norm = np.sqrt((out_centred**2).sum(axis=(1, 2)) * (centred**2).sum())
-        result = {
+        return {
             "loss": loss,
-            "first_bad": _first_bad(subject, outputs, loss),
-            "explained": 1.0 - mse / variance if variance > 0 else np.full(n_nets, np.nan),
-            "accuracy": _accuracy(out, Y) if is_classification else np.full(n_nets, np.nan),
-            "variation": spread / np.sqrt(variance) if variance > 0 else np.full(n_nets, np.nan),
+            "first_bad": _first_bad(model, outputs, loss),
+            "explained": 1.0 - mse / variance if variance > 0 else unknown,
+            "accuracy": _accuracy(out, Y) if is_classification else unknown,
+            "variation": spread / np.sqrt(variance) if variance > 0 else unknown,
             "output_low": out.min(axis=(1, 2)),
             "output_high": out.max(axis=(1, 2)),
             "mean_gap": (out.mean(axis=1) - Y.mean(axis=0)).mean(axis=1),
             "agreement": np.where(norm > 0, (out_centred * centred).sum(axis=(1, 2)) / norm, 0.0),
-            "merged": merged_share(out, Y),
-            "unreachable": np.full(n_nets, _beyond(Y, bounds)),
+            "merged": merged_fraction(out, Y),
+            "unreachable": np.full(model.n_nets, _fraction_beyond(Y, bounds)),
         }
-    if not subject.has_weights:
-        unknown = np.full(n_nets, np.nan)
-        flows = ("first_to_last", "largest_to_last", "positive", "weight_size")
-        names = (*HIDDEN_FACTS, *flows, *Landscape._fields, *Masks._fields)
-        return result | dict.fromkeys(names, unknown)
-    hidden = _hidden_facts(subject, zs, outputs)
+
+
+def _measure_layers(
+    model: ModelUnderTest,
+    zs: list[np.ndarray],
+    outputs: list[np.ndarray],
+    X: np.ndarray,
+    Y: np.ndarray,
+    has_many_nets: bool,
+) -> dict[str, np.ndarray]:
+    """Return the measurements of layers, gradients and weights; all NaN for a forward function."""
+    if not model.has_weights:
+        names = (*HIDDEN_EVIDENCE, *LAYER_EVIDENCE, *Landscape._fields, *Masks._fields)
+        return dict.fromkeys(names, np.full(model.n_nets, np.nan))
+    hidden = measure_hidden_units(model, zs, outputs)
     with np.errstate(all="ignore"):
-        sizes = np.stack([np.sqrt((delta**2).mean(axis=(1, 2))) for delta in subject.deltas(zs, outputs, Y)])
+        sizes = np.stack([np.sqrt((delta**2).mean(axis=(1, 2))) for delta in model.deltas(zs, outputs, Y)])
         last = np.maximum(sizes[-1], 1e-300)
-        flow = {"first_to_last": sizes[0] / last, "largest_to_last": sizes.max(axis=0) / last}
-        layers = [W for W, _ in subject.layers(subject.params)]
-        usual = [2.0 / sum(W.shape[1:]) for W in layers]  # variance of initial weights by Glorot and Bengio 2010
-        logs = [np.log((W * W).mean(axis=(1, 2)) / v) / 2.0 for W, v in zip(layers, usual, strict=True)]
-        W = np.concatenate([W.reshape(n_nets, -1) for W in layers], axis=1)
+        layers = [W for W, _ in model.layers(model.params)]
+        glorot = [2.0 / sum(W.shape[1:]) for W in layers]  # variances of initial weights by Glorot and Bengio 2010
+        logs = [np.log((W * W).mean(axis=(1, 2)) / v) / 2.0 for W, v in zip(layers, glorot, strict=True)]
+        W = np.concatenate([W.reshape(model.n_nets, -1) for W in layers], axis=1)
+        weights = (sizes[0] / last, sizes.max(axis=0) / last, (W > 0).mean(axis=1), np.exp(np.mean(logs, axis=0)))
     return (
-        result
-        | hidden
-        | flow
-        | {"positive": (W > 0).mean(axis=1), "weight_size": np.exp(np.mean(logs, axis=0))}
-        | measure_landscape(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
-        | draw_masks(subject, X, Y)._asdict()
+        hidden
+        | dict(zip(LAYER_EVIDENCE, weights, strict=True))
+        | measure_landscape(model, X, Y, ITERATIONS[has_many_nets], STRIDE[has_many_nets])._asdict()
+        | draw_masks(model, X, Y)._asdict()
     )
 
 
-def _first_bad(subject: ModelUnderTest, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
+def _first_bad(model: ModelUnderTest, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
     """Return, for each net, the index into `places` of the first array that is not finite, or 0; int (n_nets,)."""
-    found = list(outputs)
-    if subject.has_weights:
-        parameters = [np.concatenate([W.reshape(len(W), -1), b], axis=1) for W, b in subject.layers(subject.params)]
-        found = [*parameters, *outputs, loss[:, None]]
-    bad = np.stack([~np.isfinite(array).reshape(len(loss), -1).all(axis=1) for array in found])
+    stages = list(outputs)
+    if model.has_weights:
+        parameters = [np.concatenate([W.reshape(len(W), -1), b], axis=1) for W, b in model.layers(model.params)]
+        stages = [*parameters, *outputs, loss[:, None]]
+    bad = np.stack([~np.isfinite(array).reshape(len(loss), -1).all(axis=1) for array in stages])
     return np.where(bad.any(axis=0), bad.argmax(axis=0) + 1, 0)
 
 
 def _accuracy(out: np.ndarray, Y: np.ndarray) -> np.ndarray:
     if Y.shape[1] > 1:
         return (out.argmax(axis=2) == Y.argmax(axis=1)).mean(axis=1)
-    middle = (Y.min() + Y.max()) / 2
-    return ((out[:, :, 0] > middle) == (Y[:, 0] > middle)).mean(axis=1)
+    class_threshold = (Y.min() + Y.max()) / 2
+    return ((out[:, :, 0] > class_threshold) == (Y[:, 0] > class_threshold)).mean(axis=1)
 
 
-def _beyond(Y: np.ndarray, bounds: Bounds) -> float:
+def _fraction_beyond(Y: np.ndarray, bounds: Bounds) -> float:
     """Return the fraction of targets that lie beyond the bounds by more than 2 % of the targets' range."""
     slack = 0.02 * (Y.max() - Y.min())
     return float(((bounds.low - slack > Y) | (bounds.high + slack < Y)).mean())
 
 
-# ---- hidden layers
-
-HIDDEN_FACTS = ("saturated", "saturated_layer", "dead", "dead_layer", "duplicates", "duplicates_layer")
-
-
-def _hidden_facts(subject: ModelUnderTest, zs: list[np.ndarray], outputs: list[np.ndarray]) -> dict[str, np.ndarray]:
-    n_nets, layers = subject.n_nets, subject.layers(subject.params)
-    none = np.full((1, n_nets), np.nan)
-    saturated, dead, duplicates = [none[0]], [none[0]], [none[0]]
-    for k, row in enumerate(subject.activations[:-1]):
-        slopes = np.abs(activation_derivative(row, zs[k], outputs[k]))
-        if np.isfinite([row.low, row.high]).all():
-            saturated.append((slopes < FLAT * steepest(row)).mean(axis=(1, 2)))
-        else:
-            saturated.append(none[0])
-        dead.append((slopes.max(axis=1) < 1e-6).mean(axis=1) if has_dead_side(row) else none[0])
-        W, b = layers[k]
-        following, _ = layers[k + 1]
-        units = np.concatenate([W.transpose(0, 2, 1), b[:, :, None], following], axis=2)
-        duplicates.append(duplicate_share(units))
-    facts = {}
-    for name, shares in zip(HIDDEN_FACTS[::2], (saturated, dead, duplicates), strict=True):
-        table = np.stack(shares)
-        known = np.where(np.isnan(table), -1.0, table)
-        worst = known.argmax(axis=0)
-        facts[name] = table[worst, np.arange(n_nets)]
-        facts[f"{name}_layer"] = worst.astype(np.float64)
-    return facts
-
-
-def steepest(row: Activation) -> float:
-    z = np.linspace(-5, 5, 201)
-    return float(np.abs(activation_derivative(row, z, np.asarray(row.value(z)))).max())
-
-
-def has_dead_side(row: Activation) -> bool:
-    """Return whether the activation is exactly flat for negative z, as relu is."""
-    z = np.array([-3.0, -1.0])
-    return bool((activation_derivative(row, z, np.asarray(row.value(z))) == 0.0).all())
-
-
-def duplicate_share(units: np.ndarray) -> np.ndarray:
-    """Return the fraction of units with the same weights as another unit of their layer, (n_nets,).
-
-    Two random projections are compared instead of all pairs. Units whose weights are all zero count as equal.
-
-    units : (n_nets, n_units, n_weights) incoming weights, bias and outgoing weights of each unit
-    """
-    n_units = units.shape[1]
-    if n_units < 2:
-        return np.zeros(len(units))
-    directions = np.random.default_rng(4).normal(size=(units.shape[2], 2)) / np.sqrt(units.shape[2])
-    with np.errstate(all="ignore"):
-        places = units @ directions
-        order = places[:, :, 0].argsort(axis=1)
-        sorted_places = np.take_along_axis(places, order[:, :, None], axis=1)
-        length = np.sqrt((units**2).mean(axis=(1, 2)))[:, None]
-        near = (np.abs(np.diff(sorted_places, axis=1)) <= SAME * length[:, :, None]).all(axis=2)
-    return (np.pad(near, ((0, 0), (1, 0))) | np.pad(near, ((0, 0), (0, 1)))).mean(axis=1)
-
-
-# ---- outputs
-
-
-def output_bounds(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Bounds:
-    """Return the range of the outputs: that of the output activation, or for a function the range it seems to have."""
-    if subject.has_weights:
-        row = subject.activations[-1]
-        return Bounds(row.low, row.high, f"the output activation {row.name}", 1.0)
-    rng = np.random.default_rng(5)
-    rows = X[rows_of(len(X), 200)]
-    spread = np.maximum(X.std(axis=0), 1e-3)
-    far = [rows * 10.0, rows * 1000.0, rows * -1000.0, rng.normal(size=rows.shape) * spread * 100.0]
-    assert subject.function is not None
-    outputs = as_outputs(subject.function(X), len(X))
-    try:
-        tried = np.concatenate([outputs, *(as_outputs(subject.function(x), len(x)) for x in far)])
-    except (ValueError, FloatingPointError, OverflowError):  # the function does not accept such inputs
-        tried = outputs
-    tried = tried[np.isfinite(tried).all(axis=1)]
-    if not len(tried):
-        return Bounds(-np.inf, np.inf, "", 0.0)
-    for low, high, formula in NARROW_RANGES:
-        inside = tried.min() >= low - 1e-6 and tried.max() <= high + 1e-6
-        if inside and (Y.min() < low - 0.02 or Y.max() > high + 0.02):
-            certainty = _narrowed(outputs, Y, low, high)
-            if certainty > 0:
-                return Bounds(low, high, formula, certainty)
-    return Bounds(-np.inf, np.inf, "", 0.0)
-
-
-def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> float:
-    """Return the confidence that these bounds keep the outputs from their targets.
-
-    An ordinary net at least reaches the mean target. Outputs that are really bounded lie on one side of the mean, or
-    accumulate at both bounds.
-    """
-    below, above = Y.min() < low - 0.02, Y.max() > high + 0.02
-    near = 0.1 * (high - low)
-    pressed_low = below and (outputs[low > Y] < low + near).mean() > 0.6
-    pressed_high = above and (outputs[high < Y] > high - near).mean() > 0.6
-    if low < 0.5:  # a range around 0.5, which also contains the outputs of any new net
-        return 0.9 if pressed_low and pressed_high else 0.0
-    gap, spread = outputs.mean() - Y.mean(), outputs.std()
-    one_sided = gap > max(0.5 * spread, 1e-4) and below
-    return 0.95 if pressed_low and (pressed_high or one_sided) else 0.8 if one_sided else 0.5 * pressed_low
-
-
-def _validation(subject: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+def _measure_validation(model: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
     """Return loss, explained fraction and signal on validation samples, (3, n_nets); NaN without such samples."""
     if pair is None:
-        return np.full((3, subject.n_nets), np.nan)
+        return np.full((3, model.n_nets), np.nan)
     X, Y = pair
-    rows = rows_of(len(X), ROWS)
+    rows = sample_rows(len(X), MAX_ROWS)
     X, Y = X[rows], Y[rows]
     centred = Y - Y.mean(axis=0)
-    size = max(1, NUMBERS // (len(rows) * sum(subject.layout.layer_sizes) + 1))
-    parts = []
-    for k in range(0, subject.n_nets, size):
-        part = subject.of_nets(slice(k, k + size))
-        zs, outputs = part.forward(X)
+    size = max(1, MAX_VALUES // (len(rows) * sum(model.layout.layer_sizes) + 1))
+    chunks = []
+    for k in range(0, model.n_nets, size):
+        chunk = model.of_nets(slice(k, k + size))
+        zs, outputs = chunk.forward(X)
         with np.errstate(all="ignore"):
             out = outputs[-1] - outputs[-1].mean(axis=1, keepdims=True)
             agreement = (out * centred).sum(axis=(1, 2)) / np.sqrt((out**2).sum(axis=(1, 2)) * (centred**2).sum())
             explained = 1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / (centred**2).mean()
-        parts.append(np.stack([part.losses(zs[-1], outputs[-1], Y), explained, agreement * np.sqrt(len(Y))]))
-    return np.concatenate(parts, axis=1)
+        chunks.append(np.stack([chunk.losses(zs[-1], outputs[-1], Y), explained, agreement * np.sqrt(len(Y))]))
+    return np.concatenate(chunks, axis=1)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST = 64  # largest number of samples that are compared pair by pair
+MAX_SAMPLES = 64  # largest number of samples that are compared pair by pair
 EQUAL = 0.02  # outputs that differ by at most this fraction of the targets' range count as equal
-PAIRS = 4_000_000  # number of pairs of samples that are compared at once
+MAX_PAIRS = 4_000_000  # number of pairs of samples that are compared at once
 
 
-def merged_share(outputs: np.ndarray, Y: np.ndarray) -> np.ndarray:
+def merged_fraction(outputs: np.ndarray, Y: np.ndarray) -> np.ndarray:
     """Return the fraction of samples with a merged output, (n_nets,); NaN for more than MOST samples.
 
     An output is merged if samples with different targets have it, and if it is the mean of the targets of all samples
@@ -26,16 +26,20 @@ def merged_share(outputs: np.ndarray, Y: np.ndarray) -> np.ndarray:
     """
     n_nets, n, n_outputs = outputs.shape
     extent = float(Y.max() - Y.min())
-    if n > MOST or not extent > 0:
+    if n > MAX_SAMPLES or not extent > 0:
         return np.full(n_nets, np.nan)
-    others = np.abs(Y[:, None] - Y[None]).max(axis=2) > EQUAL * extent
-    size = max(1, PAIRS // (n * n * n_outputs))
-    shares = []
+    have_other_targets = np.abs(Y[:, None] - Y[None]).max(axis=2) > EQUAL * extent
+    size = max(1, MAX_PAIRS // (n * n * n_outputs))
+    fractions = []
     for k in range(0, n_nets, size):
-        out = outputs[k : k + size]
+        chunk_outputs = outputs[k : k + size]
         with np.errstate(invalid="ignore"):
-            same = np.abs(out[:, :, None] - out[:, None]).max(axis=3) <= EQUAL * extent
-            means = same.astype(np.float64) @ Y / np.maximum(same.sum(axis=2, keepdims=True), 1)
-            at_mean = np.abs(out - means).max(axis=2) <= EQUAL * extent
-        shares.append(((same & others).any(axis=2) & at_mean).mean(axis=1))
-    return np.concatenate(shares)
+            have_equal_outputs = (
+                np.abs(chunk_outputs[:, :, None] - chunk_outputs[:, None]).max(axis=3) <= EQUAL * extent
+            )
+            means = (
+                have_equal_outputs.astype(np.float64) @ Y / np.maximum(have_equal_outputs.sum(axis=2, keepdims=True), 1)
+            )
+            at_mean = np.abs(chunk_outputs - means).max(axis=2) <= EQUAL * extent
+        fractions.append(((have_equal_outputs & have_other_targets).any(axis=2) & at_mean).mean(axis=1))
+    return np.concatenate(fractions)

@@ -21,7 +21,7 @@ from ..network.parameter_layout import Layout
 from ..network.spec import Network
 
 USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
-PROBED = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # to find a function's bounds
+PROBES = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # to find a function's bounds
 UNBOUNDED = 100.0  # a function that exceeds this on PROBED counts as unbounded
 
 
@@ -76,15 +76,17 @@ class ModelUnderTest:
     def layers(self, params: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return W (n_nets, fan_in, fan_out) and b (n_nets, fan_out) of each layer, views into params."""
         n, layout = len(params), self.layout
-        places = zip(layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True)
-        return [(params[:, w : w + i * j].reshape(n, i, j), params[:, b : b + j]) for w, b, (i, j) in places]
+        offsets = zip(layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True)
+        return [(params[:, w : w + i * j].reshape(n, i, j), params[:, b : b + j]) for w, b, (i, j) in offsets]
 
     def of_nets(self, members: slice) -> ModelUnderTest:
         """Return the model with the nets of a slice only."""
         from dataclasses import replace
 
-        own = lambda setting: setting if np.ndim(setting) == 0 else np.asarray(setting)[members]
-        return replace(self, params=self.params[members], l2=own(self.l2), dropout=own(self.dropout))
+        setting_of_nets = lambda setting: setting if np.ndim(setting) == 0 else np.asarray(setting)[members]
+        return replace(
+            self, params=self.params[members], l2=setting_of_nets(self.l2), dropout=setting_of_nets(self.dropout)
+        )
 
     # ---- mathematics
 
@@ -103,14 +105,14 @@ class ModelUnderTest:
             a = as_outputs(self.function(X), len(X))[None]
             return [self.logits(a)], [a]
         layers = self.layers(self.params if params is None else params)
-        kept = 1.0 - self.dropped[:, :, None, None]
+        keep_probability = 1.0 - self.dropped[:, :, None, None]
         zs, outputs, a = [], [], X[None]
         with np.errstate(all="ignore"):
             for k, ((W, b), row) in enumerate(zip(layers, self.activations, strict=True)):
                 z = a @ W + b[:, None, :]
                 a = _softmax(z) if row.name == "softmax" else np.asarray(row.value(z))
                 if rng is not None and k < len(layers) - 1:
-                    a = a * (rng.random(a.shape) < kept[:, k]) / kept[:, k]
+                    a = a * (rng.random(a.shape) < keep_probability[:, k]) / keep_probability[:, k]
                 zs.append(z)
                 outputs.append(a)
         return zs, outputs
@@ -131,8 +133,8 @@ class ModelUnderTest:
         with np.errstate(all="ignore"):
             if self.is_softmax:
                 z = z - _logsumexp(z)
-            share = np.asarray(self.loss.value(z, a, self.smoothed(Y)[None], self.loss_constant))
-            return share.sum(axis=2).mean(axis=1) / (1 if self.is_softmax else self.n_outputs)
+            losses = np.asarray(self.loss.value(z, a, self.smoothed(Y)[None], self.loss_constant))
+            return losses.sum(axis=2).mean(axis=1) / (1 if self.is_softmax else self.n_outputs)
 
     def smoothed(self, Y: np.ndarray) -> np.ndarray:
         s = self.label_smoothing
@@ -174,8 +176,8 @@ class ModelUnderTest:
                 delta = delta * activation_derivative(self.activations[-1], zs[-1], outputs[-1])
             deltas = [delta]
             for k in range(len(layers) - 1, 0, -1):
-                back = deltas[0] @ layers[k][0].transpose(0, 2, 1)
-                deltas.insert(0, back * activation_derivative(self.activations[k - 1], zs[k - 1], outputs[k - 1]))
+                propagated = deltas[0] @ layers[k][0].transpose(0, 2, 1)
+                deltas.insert(0, propagated * activation_derivative(self.activations[k - 1], zs[k - 1], outputs[k - 1]))
         return deltas
 
 
@@ -186,8 +188,8 @@ def activation_derivative(row: Activation, z: np.ndarray, a: np.ndarray) -> np.n
 
 
 def _logsumexp(z: np.ndarray) -> np.ndarray:
-    top = z.max(axis=2, keepdims=True)
-    return top + np.log(np.exp(z - top).sum(axis=2, keepdims=True))
+    largest = z.max(axis=2, keepdims=True)
+    return largest + np.log(np.exp(z - largest).sum(axis=2, keepdims=True))
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:
@@ -214,10 +216,10 @@ def as_outputs(values: Any, n_samples: int) -> np.ndarray:
     return array
 
 
-def activation_row(given: Any, *, hidden: bool) -> Activation:
+def activation_row(activation: Any, *, hidden: bool) -> Activation:
     """Return the table row of an activation.
 
-    given : name of the activation, or a function of z
+    activation : name of the activation, or a function of z
     hidden : whether the activation is that of a hidden layer
 
     Raises
@@ -225,13 +227,15 @@ def activation_row(given: Any, *, hidden: bool) -> Activation:
     ValueError
         For an unknown name.
     """
-    if callable(given) and not isinstance(given, type):
-        return own_activation(given)
-    name = {"linear": "identity", "logistic": "sigmoid", "none": "identity"}.get(str(given).lower(), str(given).lower())
+    if callable(activation) and not isinstance(activation, type):
+        return own_activation(activation)
+    name = {"linear": "identity", "logistic": "sigmoid", "none": "identity"}.get(
+        str(activation).lower(), str(activation).lower()
+    )
     name = name.replace("leakyrelu", "leaky_relu").replace("swish", "silu")
     choices = [row.name for row in ACTIVATIONS if row.hidden or not hidden]
     if name not in choices:
-        raise unknown_name("activation", given, choices)
+        raise unknown_name("activation", activation, choices)
     return ACTIVATIONS[ACTIVATION_CODES[name]]
 
 
@@ -245,8 +249,8 @@ def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
     def derivative(z: np.ndarray) -> np.ndarray:
         return (value(z + 1e-6) - value(z - 1e-6)) / 2e-6
 
-    tried = value(PROBED)
-    tried = tried[np.isfinite(tried)] if tried.shape == PROBED.shape else np.array([np.nan])
+    tried = value(PROBES)
+    tried = tried[np.isfinite(tried)] if tried.shape == PROBES.shape else np.array([np.nan])
     low, high = (float(np.min(tried)), float(np.max(tried))) if tried.size else (np.nan, np.nan)
     low, high = (-np.inf if not low > -UNBOUNDED else low), (np.inf if not high < UNBOUNDED else high)
     return Activation(getattr(function, "__name__", "function").strip("<>"), value, derivative, low, high)
@@ -324,7 +328,7 @@ def from_arrays(
             f"loss {row.name!r} does not go with the output activation {rows[-1].name!r}: softmax_cross_entropy and "
             "softmax belong together."
         )
-    params = np.concatenate([part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair])[None]
+    params = np.concatenate([array.reshape(-1) for pair in zip(weights, biases, strict=True) for array in pair])[None]
     return ModelUnderTest(Layout(tuple(sizes)), params, tuple(rows), row, own_name=own_name)
 
 

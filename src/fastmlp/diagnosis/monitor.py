@@ -8,28 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from ..data.validation import on_host
+from ..data.arrays import on_host
 from ..errors import TrainingWarning
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
-from .measurements import FLAT, base_loss_of, has_dead_side, steepest
+from .hidden_units import FLAT_DERIVATIVE, has_dead_side, largest_derivative
+from .measurements import base_loss_of
 from .model_under_test import activation_derivative, model_of_fastmlp
 
-SHARE = 0.02  # largest fraction of the time of a fit for all checks ...
-LAST_SHARE = 0.01  # ... and of the time so far for one check of the units
-PACE = 1.3  # ratio between the epochs of consecutive checks
-FIRST = 30  # no warning before this epoch
+MAX_TIME_FRACTION = 0.02  # largest fraction of the time of a fit for all checks ...
+MAX_CHECK_FRACTION = 0.01  # ... and of the time so far for one check of the units
+CHECK_RATIO = 1.3  # ratio between the epochs of consecutive checks
+FIRST_EPOCH = 30  # no warning before this epoch
 PATIENCE = 0.1  # fraction of the planned epochs for which a loss may stay at the base rate's loss
 ROWS = 64  # number of samples for a check of the units
 FLAT_CURVE = 2e-3  # relative change over the second half of the epochs, below which a loss counts as constant
 AT_BASE = 0.01  # relative distance from the base rate's loss, up to which a loss counts as equal
-LOST = 0.9  # fraction of dead or saturated units in a layer that causes a warning
-SWINGS = 0.2  # mean step up or down between epochs, relative to the mean loss, that causes a warning
+FLAT_UNITS = 0.9  # fraction of dead or saturated units in a layer that causes a warning
+LARGE_SWING = 0.2  # mean step up or down between epochs, relative to the mean loss, that causes a warning
 ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
 
 
 class Monitor:
-    """Monitor of the fit of one net. `look` is cheap, and silent while training goes well."""
+    """Monitor of the fit of one net. `look` takes little time, and warns only if training goes wrong."""
 
     def __init__(self, network: Network, data: Samples, n_epochs: int = 0):
         """Create a monitor for one fit.
@@ -37,9 +38,9 @@ class Monitor:
         n_epochs : planned number of epochs; a plateau in the first tenth of them causes no warning
         """
         self.network, self.data = network, data
-        self._patient = max(FIRST, int(PATIENCE * n_epochs))
+        self._patient = max(FIRST_EPOCH, int(PATIENCE * n_epochs))
         self._began = time.perf_counter()
-        self._spent, self._next, self._base = 0.0, FIRST, -1.0
+        self._spent, self._next, self._base = 0.0, FIRST_EPOCH, -1.0
         self._unit_seconds = 0.0  # duration of the last check of the units
         self.warned = ""
 
@@ -52,39 +53,39 @@ class Monitor:
         stacklevel : as in warnings.warn
         """
         n = len(losses)
-        if self.warned or n < FIRST or (n < self._next and not at_end):
+        if self.warned or n < FIRST_EPOCH or (n < self._next and not at_end):
             return
-        now = time.perf_counter()
-        if self._spent > SHARE * (now - self._began) and not at_end:
+        started = time.perf_counter()
+        if self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end:
             return
-        self._next = int(n * PACE) + 1
-        found = self._curve(losses) or self._units(losses, params, now)
-        if found:
-            self.warned = found
-            warnings.warn(f"Epoch {n}: {found}; {ADVICE}", TrainingWarning, stacklevel=stacklevel)
-        self._spent += time.perf_counter() - now
+        self._next = int(n * CHECK_RATIO) + 1
+        warning = self._check_curve(losses) or self._check_units(losses, params, started)
+        if warning:
+            self.warned = warning
+            warnings.warn(f"Epoch {n}: {warning}; {ADVICE}", TrainingWarning, stacklevel=stacklevel)
+        self._spent += time.perf_counter() - started
 
     @property
     def base(self) -> float:
         if self._base < 0:
-            subject = model_of_fastmlp(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
+            model = model_of_fastmlp(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
             self._base = base_loss_of(
-                subject, on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
+                model, on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
             )
         return self._base
 
-    def _curve(self, losses: np.ndarray) -> str:
+    def _check_curve(self, losses: np.ndarray) -> str:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
         if not last.mean() > 0:  # a perfect net, or a loss without a natural zero
             return ""
         level, middle = last.mean(), losses[n // 2]
-        flat = abs(level - middle) < FLAT_CURVE * abs(level)
-        if flat and n >= self._patient and level > (1.0 - AT_BASE) * self.base:
-            place = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
+        is_flat = abs(level - middle) < FLAT_CURVE * abs(level)
+        if is_flat and n >= self._patient and level > (1.0 - AT_BASE) * self.base:
+            position = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
-                f"the loss has stayed {place} the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs have "
-                "nothing to do with the inputs"
+                f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs "
+                "do not depend on the inputs"
             )
         lowest = losses.min()
         if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
@@ -92,36 +93,36 @@ class Monitor:
                 f"the loss has risen from {lowest:.4g} to {level:.4g}: the learning rate is too high or the "
                 f"sign is wrong"
             )
-        quarter = losses[-max(8, n // 4) :]
-        steps = np.abs(np.diff(quarter))
-        share, net_change = steps.mean() / quarter.mean(), abs(quarter[-1] - quarter[0])
-        if share > SWINGS and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
-            return f"the loss swings by {100 * share:.0f} % from epoch to epoch: the learning rate is too high"
+        recent = losses[-max(8, n // 4) :]
+        steps = np.abs(np.diff(recent))
+        swing, net_change = steps.mean() / recent.mean(), abs(recent[-1] - recent[0])
+        if swing > LARGE_SWING and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
+            return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: the learning rate is too high"
         return ""
 
-    def _units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
+    def _check_units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
         """Return a text on dead or saturated layers, or "". Checks only if the fit is long enough and the loss high."""
-        so_far = now - self._began
+        elapsed = now - self._began
         expected = self._unit_seconds or 2e-4 + 2e-8 * self.network.layout.n_params
-        if expected > LAST_SHARE * so_far or losses[-1] < 0.5 * self.base:
+        if expected > MAX_CHECK_FRACTION * elapsed or losses[-1] < 0.5 * self.base:
             return ""
-        began = time.perf_counter()
-        subject = model_of_fastmlp(self.network, params[None, : self.network.layout.n_params], 0.0)
+        started = time.perf_counter()
+        model = model_of_fastmlp(self.network, params[None, : self.network.layout.n_params], 0.0)
         X = on_host(self.data.X.reshape(self.data.n_samples, -1)[:ROWS]).astype(np.float64)
-        zs, outputs = subject.forward(X)
-        found = ""
-        for k, row in enumerate(subject.activations[:-1]):
+        zs, outputs = model.forward(X)
+        warning = ""
+        for k, row in enumerate(model.activations[:-1]):
             slopes = np.abs(activation_derivative(row, zs[k], outputs[k]))[0]
-            if has_dead_side(row) and (share := float((slopes.max(axis=0) == 0).mean())) >= LOST:
-                found = f"{100 * share:.0f} % of the units of layer {k + 1} are dead"
+            if has_dead_side(row) and (fraction := float((slopes.max(axis=0) == 0).mean())) >= FLAT_UNITS:
+                warning = f"{100 * fraction:.0f} % of the units of layer {k + 1} are dead"
             elif np.isfinite([row.low, row.high]).all():
-                share = float((slopes < FLAT * steepest(row)).mean())
-                if share >= LOST:
-                    found = f"the units of layer {k + 1} are saturated, {100 * share:.0f} % of the time"
-            if found:
+                fraction = float((slopes < FLAT_DERIVATIVE * largest_derivative(row)).mean())
+                if fraction >= FLAT_UNITS:
+                    warning = f"the units of layer {k + 1} are saturated, {100 * fraction:.0f} % of the time"
+            if warning:
                 break
-        self._unit_seconds = time.perf_counter() - began
-        return found
+        self._unit_seconds = time.perf_counter() - started
+        return warning
 
 
 class PopulationMonitor:
@@ -139,45 +140,46 @@ class PopulationMonitor:
     def look(self, outcome: Any, *, at_end: bool = False, stacklevel: int = 5) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
 
-        outcome : population_training.fit.PopulationOutcome
+        outcome : population_training.task.PopulationOutcome
         at_end, stacklevel : as in Monitor.look
         """
-        now = time.perf_counter()
-        if self.warned or (self._spent > SHARE * (now - self._began) and not at_end):
+        started = time.perf_counter()
+        if self.warned or (self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end):
             return
         chosen = np.unique(np.linspace(0, len(outcome.status) - 1, self.NETS).astype(np.int64))
         records = np.asarray(outcome.records[:, chosen], np.float64)
         epochs = outcome.record_epochs
         n = np.isfinite(records).sum(axis=0)
-        seen = n > 0
+        is_recorded = n > 0
         last = np.maximum(n - 1, 0)
         half = np.searchsorted(epochs, epochs[last] / 2)
         nets = np.arange(len(chosen))
         level, middle = records[last, nets], records[np.minimum(half, last), nets]
-        old = seen & (epochs[last] >= FIRST) & (half < last)
+        is_old = is_recorded & (epochs[last] >= FIRST_EPOCH) & (half < last)
         with np.errstate(invalid="ignore"):
             at_base = (
-                old & (np.abs(level - self.base) < AT_BASE * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
+                is_old
+                & (np.abs(level - self.base) < AT_BASE * self.base)
+                & (np.abs(level - middle) < FLAT_CURVE * level)
             )
-        found = ""
+        warning = ""
         diverged = outcome.status[chosen] == DIVERGED_NET
-        if old.sum() >= len(chosen) / 4 and at_base.sum() > old.sum() / 2:
-            share = 100.0 * at_base.sum() / old.sum()
-            found = (
-                f"{share:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: their outputs "
-                "do not "
-                "depend on the inputs"
+        if is_old.sum() >= len(chosen) / 4 and at_base.sum() > is_old.sum() / 2:
+            percentage = 100.0 * at_base.sum() / is_old.sum()
+            warning = (
+                f"{percentage:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: their "
+                "outputs do not depend on the inputs"
             )
         elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end, fit itself warns of divergence
-            found = "most of the nets diverge: the learning rate is too high"
-        if found:
-            self.warned = found
+            warning = "most of the nets diverge: the learning rate is too high"
+        if warning:
+            self.warned = warning
             warnings.warn(
-                f"{found[0].upper()}{found[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
+                f"{warning[0].upper()}{warning[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
                 TrainingWarning,
                 stacklevel=stacklevel,
             )
-        self._spent += time.perf_counter() - now
+        self._spent += time.perf_counter() - started
 
 
 def population_monitor(network: Network, data: Samples, strides: tuple[int, int, int]) -> PopulationMonitor:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import confidence_rules
+from . import confidence_terms
 from .evidence import dropout as largest_dropout
 from .evidence import layer_name, number, one, rate
 from .measurements import Measurements
 
-OTHER_START = (
+RESTART = (
     "begin again with another random_state, best with a Population of 20 nets and its best() (reset() draws the same "
     "weights again)"
 )
@@ -29,17 +29,17 @@ def listed(items: list[str], last: str = "or") -> str:
 
 
 def hidden_names(m: Measurements) -> set[str]:
-    return {row.name for row in m.subject.activations[:-1]} if m.subject.has_weights else set()
+    return {row.name for row in m.model.activations[:-1]} if m.model.has_weights else set()
 
 
 def clipping(m: Measurements, k: int) -> str:
     """Return the advice to clip gradients, or "" if they are already clipped or the rule ignores their length."""
-    used = one(m.updates.clip_norm, k)
-    return "" if 0 < used <= 1 or m.updates.rule == "rprop" else ", or set clip_norm=1.0"
+    clip_norm = one(m.updates.clip_norm, k)
+    return "" if 0 < clip_norm <= 1 or m.updates.rule == "rprop" else ", or set clip_norm=1.0"
 
 
 def wider(m: Measurements) -> str:
-    if not m.subject.has_weights:
+    if not m.model.has_weights:
         return "double the hidden units"
     return f"double the hidden units from {m.narrowest}" if m.narrowest else "add a hidden layer of 16 units"
 
@@ -49,67 +49,67 @@ def still_learning(m: Measurements, k: int) -> str:
         epochs = one(m.curve.epochs, k)
         return (
             f"Train a new net for more epochs, such as {number(2 * epochs)}: the schedule {m.updates.schedule!r} has "
-            f"taken the learning rate down over {number(epochs)}, so the loss stands though it could fall."
+            f"lowered the learning rate over {number(epochs)} epochs, so the loss no longer falls although it could."
         )
     by_validation = one(m.curve.validation_projected, k)
     left = by_validation if np.isfinite(by_validation) else one(m.curve.projected, k)
     if np.isfinite(left) and left > 0:
-        share = left / max(one(m.curve.epochs, k), 1.0)
-        of = "validation loss goes on falling" if np.isfinite(by_validation) else "it goes on"
+        ratio = left / max(one(m.curve.epochs, k), 1.0)
+        loss = "validation loss" if np.isfinite(by_validation) else "loss"
         return (
-            f"Train on: if {of} at this pace, about {number(left)} more epochs are left, {share:.1f} times those it "
-            "has had."
+            f"Train on: at this rate the {loss} converges after about {number(left)} more epochs, {ratio:.1f} times "
+            "the epochs so far."
         )
     if np.isnan(one(m.curve.epochs, k)):
-        if one(confidence_rules.unknown_elsewhere(m), k) > 0.5:
+        if one(confidence_terms.unknown_elsewhere(m), k) > 0.5:
             return (
-                "Give diagnose the history or validation data before you train on: the net says more of these samples "
-                "than simple models can of others, and only those tell whether it has learned this or memorised it."
+                "Give diagnose the history or validation data before you train on: the net explains more of these "
+                "samples than simple models explain of held-out samples, and only validation data show whether it has "
+                "learned or memorised them."
             )
-        return "Train on, and give diagnose the history, from which it projects the epochs that are left."
-    return "Train on: the loss still falls, too unevenly or for too few epochs to say for how long."
+        return "Train on, and give diagnose the history, from which it projects the remaining epochs."
+    return "Train on: the loss still falls, but too unevenly or for too few epochs for a projection."
 
 
 def base_rate(m: Measurements, k: int) -> str:
-    l2 = float(np.broadcast_to(m.subject.l2, m.subject.n_nets)[k])
+    l2 = float(np.broadcast_to(m.model.l2, m.model.n_nets)[k])
     if l2 > 1e-4:
-        return (
-            f"Lower l2 from {number(l2)} to {number(l2 / 1000)}: the penalty costs more than what the weights can gain."
-        )
-    steps = [OTHER_START, wider(m)]
-    if m.subject.has_weights and m.narrowest and not hidden_names(m) & {"tanh", "relu", "leaky_relu"}:
+        return f"Lower l2 from {number(l2)} to {number(l2 / 1000)}: the penalty outweighs what larger weights gain."
+    steps = [RESTART, wider(m)]
+    if m.model.has_weights and m.narrowest and not hidden_names(m) & {"tanh", "relu", "leaky_relu"}:
         steps.append("use tanh or relu units")
     if not m.updates.is_adaptive:
-        unless = "" if m.updates.rule else " if it was not yet"
+        unless = "" if m.updates.rule else " if you have not"
         steps.append(f"train with 'rprop' or 'adam'{unless}, whose steps do not shrink with the gradient")
     return f"{sentence(', '.join(steps[:-1]))} and {steps[-1]}."
 
 
 def rate_too_high(m: Measurements, k: int) -> str:
-    used, largest = rate(m, k), one(m.landscape.largest, k)
-    if m.updates.is_plain_descent and np.isfinite(used) and largest > 0 and used * largest > 1:
+    learning_rate, largest = rate(m, k), one(m.landscape.largest, k)
+    if m.updates.is_plain_descent and np.isfinite(learning_rate) and largest > 0 and learning_rate * largest > 1:
         return (
-            f"Lower the learning rate from {number(used)} to {number(0.5 / largest)}: steps longer than "
-            f"{number(2 / largest)}, 2 over the largest curvature, climb."
+            f"Lower the learning rate from {number(learning_rate)} to {number(0.5 / largest)}: steps longer than "
+            f"{number(2 / largest)}, 2 / largest curvature, raise the loss."
         )
-    if np.isfinite(used):
-        return f"Lower the learning rate from {number(used)} to {number(used / 10)}{clipping(m, k)}."
+    if np.isfinite(learning_rate):
+        return f"Lower the learning rate from {number(learning_rate)} to {number(learning_rate / 10)}{clipping(m, k)}."
     return f"Lower the learning rate to a tenth{clipping(m, k)}."
 
 
 def rate_too_low(m: Measurements, k: int) -> str:
-    safe, used = one(m.landscape.safe_step, k), rate(m, k)
-    if np.isfinite(used) and m.updates.is_plain_descent and safe > used:
+    safe, learning_rate = one(m.landscape.safe_step, k), rate(m, k)
+    if np.isfinite(learning_rate) and m.updates.is_plain_descent and safe > learning_rate:
         return (
-            f"Raise the learning rate from {number(used)} to {number(safe)}, {number(safe / used)} times as much: "
-            "it suits the largest curvature of the loss."
+            f"Raise the learning rate from {number(learning_rate)} to {number(safe)}, {number(safe / learning_rate)} "
+            "times as much: it suits the largest curvature of the loss."
         )
-    if np.isfinite(used):
+    if np.isfinite(learning_rate):
         return (
-            f"Raise the learning rate from {number(used)} to {number(30 * used)}, and again if the loss still creeps."
+            f"Raise the learning rate from {number(learning_rate)} to {number(30 * learning_rate)}, and again if the "
+            "loss still falls slowly."
         )
     return (
-        f"Raise the learning rate, thirty times to begin with; for plain gradient descent {number(safe)} suits the "
+        f"Raise the learning rate, first by a factor of 30; for plain gradient descent {number(safe)} suits the "
         "curvature."
     )
 
@@ -131,25 +131,25 @@ def decay(m: Measurements, k: int) -> str:
 
 
 def less_dropout(m: Measurements, k: int) -> str:
-    used, share = largest_dropout(m, k), one(m.masks.mask_share, k)
+    dropout, mask_share = largest_dropout(m, k), one(m.masks.mask_share, k)
     return (
-        f"Lower dropout from {number(used)} to {number(min(0.2, used / 4))}, or widen the hidden layers: which units "
-        f"are left out makes {100 * share:.0f} % of the outputs' variance, and the inputs the rest."
+        f"Lower dropout from {number(dropout)} to {number(min(0.2, dropout / 4))}, or widen the hidden layers: the "
+        f"dropout masks cause {100 * mask_share:.0f} % of the outputs' variance, and the inputs cause the rest."
     )
 
 
 def unscaled(m: Measurements, k: int) -> str:
     d = m.data
     return (
-        "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): their standard deviations are "
-        f"{number(d.typical_spread)} in the middle and {number(d.largest_spread)} at most, and should be 1, with "
-        "means of 0."
+        "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): the median of their standard deviations is "
+        f"{number(d.typical_spread)} and the largest is {number(d.largest_spread)}, but each should be 1, with a mean "
+        "of 0."
     )
 
 
 def unreachable(m: Measurements, k: int) -> str:
     low, high = number(m.bounds.low), number(m.bounds.high)
-    if not m.subject.has_weights:
+    if not m.model.has_weights:
         return (
             f"Apply one sigmoid only: outputs lie in [{low}, {high}], as those of {m.bounds.source} do, and the "
             f"targets go from {number(m.target_low)} to {number(m.target_high)}. Use expit(z), or 1 / (1 + "
@@ -162,12 +162,12 @@ def unreachable(m: Measurements, k: int) -> str:
 
 
 def positive(m: Measurements, k: int) -> str:
-    width = m.subject.layout.layer_sizes[0]
-    bound = np.sqrt(6.0 / (width + m.subject.layout.layer_sizes[1]))
+    width = m.model.layout.layer_sizes[0]
+    bound = np.sqrt(6.0 / (width + m.model.layout.layer_sizes[1]))
     return (
         f"Draw weights around zero: rng.uniform(-{bound:.2g}, {bound:.2g}) for the first layer, or init='auto'; now "
-        f"{100 * one(m.positive, k):.0f} % of them are positive, so units all see the sum of the inputs and differ "
-        "little."
+        f"{100 * one(m.positive, k):.0f} % of them are positive, so all units compute nearly the same weighted sum "
+        "of the inputs."
     )
 
 
@@ -175,15 +175,16 @@ def saturated(m: Measurements, k: int) -> str:
     scaled = max(m.data.largest_spread, m.data.largest_offset) <= 2
     return (
         f"Start with smaller weights: divide those of layer {layer_name(m.saturated_layer, k)} by "
-        f"{number(_shrink(m, k))} (init='auto' draws such){'' if scaled else ', and standardise the inputs'}."
+        f"{number(_weight_ratio(m, k))} (init='auto' draws weights of that "
+        f"size){'' if scaled else ', and standardise the inputs'}."
     )
 
 
-def _shrink(m: Measurements, k: int) -> float:
+def _weight_ratio(m: Measurements, k: int) -> float:
     layer = int(one(m.saturated_layer, k)) - 1
-    W, _ = m.subject.layers(m.subject.params[k : k + 1])[max(layer, 0)]
-    wanted = np.sqrt(2.0 / sum(W.shape[1:]))
-    return max(2.0, float(np.sqrt((W * W).mean()) / wanted))
+    W, _ = m.model.layers(m.model.params[k : k + 1])[max(layer, 0)]
+    initial_size = np.sqrt(2.0 / sum(W.shape[1:]))
+    return max(2.0, float(np.sqrt((W * W).mean()) / initial_size))
 
 
 def dead(m: Measurements, k: int) -> str:
@@ -224,30 +225,33 @@ def too_small(m: Measurements, k: int) -> str:
 def not_finite(m: Measurements, k: int) -> str:
     if m.bad_data:
         return f"Impute or drop what is not finite in the data: {m.bad_data}."
-    place = m.places[int(m.first_bad[k])]
+    array_name = m.places[int(m.first_bad[k])]
     clips = clipping(m, k).replace(", or set", " and")
     return (
-        f"Begin again from the first weights (net.reset()) with a tenth of the learning rate{clips}: {place} "
-        f"{'is' if place.endswith('loss') else 'are'} no longer finite, and nothing can be learned from there on."
+        f"Begin again from the first weights (net.reset()) with a tenth of the learning rate{clips}: {array_name} "
+        f"{'is' if array_name.endswith('loss') else 'are'} no longer finite, and training cannot continue."
     )
 
 
 def over_fitting(m: Measurements, k: int) -> str:
-    best, end, kept = one(m.curve.best, k), one(m.curve.epochs, k), one(m.curve.kept, k)
-    used, l2 = largest_dropout(m, k), one(np.broadcast_to(m.subject.l2, m.subject.n_nets), k)
+    best, end, final_epoch = one(m.curve.best, k), one(m.curve.epochs, k), one(m.curve.final_epoch, k)
+    dropout, l2 = largest_dropout(m, k), one(np.broadcast_to(m.model.l2, m.model.n_nets), k)
     steps = []
     if m.updates.early_stopping:
-        known = f"{kept:,.0f} of {end:,.0f}" if kept < end else "the last"
-        steps.append(f"Stopping earlier gains no more: the best epoch, {known}, is kept already")
+        kept_epoch = f"{final_epoch:,.0f} of {end:,.0f}" if final_epoch < end else "the last"
+        steps.append(f"Stopping earlier gains no more: the best epoch, {kept_epoch}, is kept already")
     elif np.isnan(best):
         steps.append("Stop earlier (early_stopping=10 with validation data keeps the best epoch)")
     elif best < 0.9 * end:
         steps.append(f"Stop earlier (early_stopping=10 keeps the best epoch, {best:,.0f} of {end:,.0f})")
-    ways = [f"raise dropout from {number(used)} to {number(min(0.5, used + 0.2))}"] if 0 < used < 0.5 else []
-    ways += ["add dropout=0.2"] if used == 0 and m.narrowest else []
-    ways.append(f"raise l2 from {number(l2)} to {number(10 * l2)}" if l2 > 0 else "set l2=1e-3")
-    ways += ["halve the hidden units"] if m.narrowest > 2 else []
-    steps.append(f"{sentence(listed(ways))}; more data helps most")
+    remedies = []
+    if 0 < dropout < 0.5:
+        remedies.append(f"raise dropout from {number(dropout)} to {number(min(0.5, dropout + 0.2))}")
+    elif dropout == 0 and m.narrowest:
+        remedies.append("add dropout=0.2")
+    remedies.append(f"raise l2 from {number(l2)} to {number(10 * l2)}" if l2 > 0 else "set l2=1e-3")
+    remedies += ["halve the hidden units"] if m.narrowest > 2 else []
+    steps.append(f"{sentence(listed(remedies))}; more data helps most")
     return f"{gap_in_words(m, k)} {'. '.join(steps)}."
 
 
@@ -255,14 +259,14 @@ def gap_in_words(m: Measurements, k: int) -> str:
     """Return a sentence with the explained variance, or the loss, in training and validation."""
     if np.isfinite(one(m.validation_explained, k)):
         return (
-            f"The net explains {_share(m.explained, k)} of the variance of its samples and "
-            f"{_share(m.validation_explained, k)} of that of validation samples."
+            f"The net explains {_percent(m.explained, k)} of the variance of its samples and "
+            f"{_percent(m.validation_explained, k)} of that of validation samples."
         )
-    training, held_out = one(m.curve.training, k) + m.floor, one(confidence_rules.validation_loss(m), k)
+    training, held_out = one(m.curve.training, k) + m.floor, one(confidence_terms.validation_loss(m), k)
     return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
 
 
-def _share(explained: np.ndarray, k: int) -> str:
+def _percent(explained: np.ndarray, k: int) -> str:
     return f"{100 * one(explained, k):.0f} %"
 
 
@@ -280,29 +284,31 @@ def broken(m: Measurements, k: int) -> str:
 
 
 def plateau(m: Measurements, k: int) -> str:
-    down, bends = -one(m.landscape.smallest, k), bool(confidence_rules.bends_down(m)[k])
+    down, bends = -one(m.landscape.smallest, k), bool(confidence_terms.bends_down(m)[k])
     if leaves_by_other_steps(m, k):
         return (
             "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
-            f"with another random_state; the loss bends down by {number(down)} in one direction."
+            f"with another random_state; the loss has negative curvature, -{number(down)}, in one direction."
         )
-    seen = "the gradient is almost zero here" if one(confidence_rules.gain(m), k) < 0.02 else "the loss stands still"
+    observation = (
+        "the gradient is almost zero here" if one(confidence_terms.gain(m), k) < 0.02 else "the loss stands still"
+    )
     merged = one(m.merged, k)
     if merged > 0:
-        seen = (
+        observation = (
             f"{merged * m.n_samples:.0f} of {m.n_samples} samples get an output that is the mean of different targets, "
-            f"and {seen}, as in a local minimum"
+            f"and {observation}, as in a local minimum"
         )
     elif not bends and np.isfinite(down):
-        seen += " and the loss bends down nowhere, as in a local minimum"
+        observation += " and the loss has no direction of negative curvature, as in a local minimum"
     elif m.updates.is_adaptive:
-        seen += f", and {m.updates.rule}, which is made for such places, has not left it"
-    return f"{sentence(OTHER_START)}, or {wider(m)}: {seen}."
+        observation += f", and {m.updates.rule}, which is designed for plateaus, has not left this one"
+    return f"{sentence(RESTART)}, or {wider(m)}: {observation}."
 
 
 def leaves_by_other_steps(m: Measurements, k: int) -> bool:
     """Return whether another optimiser would leave the plateau: at a saddle, where plain descent is slow."""
-    return bool(confidence_rules.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
+    return bool(confidence_terms.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
 
 
 def plateau_experiment(m: Measurements, k: int) -> str:
@@ -310,14 +316,15 @@ def plateau_experiment(m: Measurements, k: int) -> str:
         return "Train on from here with 'rprop' for 200 epochs: a plateau is left, a minimum is not."
     return (
         "Train 20 nets from other random states, Population(..., n_nets=20): if some end well below "
-        f"{number(one(m.loss, k))}, it was the start; if all end here, it is the net's size or a setting."
+        f"{number(one(m.loss, k))}, the cause is the initial weights; if all end here, it is the net's size or a "
+        "setting."
     )
 
 
 def over_fitting_experiment(m: Measurements, k: int) -> str:
     if m.updates.early_stopping or one(m.curve.best, k) >= 0.9 * one(m.curve.epochs, k):
-        now = number(one(confidence_rules.validation_loss(m), k))
-        return f"Train again with the first of these changes: the kept epoch's validation loss should be below {now}."
+        loss = number(one(confidence_terms.validation_loss(m), k))
+        return f"Train again with the first of these changes: the kept epoch's validation loss should be below {loss}."
     return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
 
 
@@ -329,27 +336,27 @@ def still_learning_experiment(m: Measurements, k: int) -> str:
 
 def converged(m: Measurements, k: int) -> str:
     text = "Nothing to change: the net has learned what these data show"
-    gap = one(confidence_rules.generalisation_gap(m), k)
+    gap = one(confidence_terms.generalisation_gap(m), k)
     if gap > 0.05 and np.isfinite(one(m.validation_explained, k)):
         text += (
-            f". It explains {_share(m.explained, k)} of their variance and {_share(m.validation_explained, k)} of that "
+            f". It explains {_percent(m.explained, k)} of their variance, and "
+            f"{_percent(m.validation_explained, k)} of the variance of validation samples"
         )
-        text += "of validation samples"
     elif gap > 0.05:
         text += f". {gap_in_words(m, k).rstrip('.')}"
     return f"{text}."
 
 
 def converged_experiment(m: Measurements, k: int) -> str:
-    if np.isfinite(one(confidence_rules.generalisation_gap(m), k)):
+    if np.isfinite(one(confidence_terms.generalisation_gap(m), k)):
         return "Evaluate it on a test set that neither training nor the choice of the net has seen."
     return "Evaluate it on data that it has not seen."
 
 
 def unclear(m: Measurements, k: int) -> str:
     missing = ["the history"] if np.isnan(one(m.curve.epochs, k)) else []
-    if np.isnan(one(confidence_rules.generalisation_gap(m), k)):
+    if np.isnan(one(confidence_terms.generalisation_gap(m), k)):
         missing.append("validation data")
     if missing:
-        return f"Give diagnose {listed(missing, 'and')} as well: they tell what the present state of a net cannot."
+        return f"Give diagnose {listed(missing, 'and')} as well: they show what the weights of a net alone do not."
     return "Compare with nets from other random states and with a wider one: no single cause stands out in the numbers."

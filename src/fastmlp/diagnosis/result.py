@@ -13,10 +13,10 @@ from .evidence import evidence, number
 from .measurements import Measurements
 from .verdicts import NAMES, VERDICTS, score_verdicts
 
-RUNNERS_UP = 3
-WORTH_NAMING = 0.1  # smallest confidence of a runner-up that is listed
+MAX_RUNNERS_UP = 3
+MIN_CONFIDENCE = 0.1  # smallest confidence of a runner-up that is listed
 WIDTH = 100
-SURE = 0.5  # a verdict with less confidence is only a hint
+SURE_CONFIDENCE = 0.5  # a verdict with less confidence is only a hint
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ class Diagnosis:
     @property
     def is_sure(self) -> bool:
         """Whether the confidence is high enough to act on the verdict; otherwise it is only a hint."""
-        return self.confidence >= SURE
+        return self.confidence >= SURE_CONFIDENCE
 
     @property
     def doubt(self) -> str:
         """A warning sentence if the confidence is low, otherwise an empty text."""
-        return "" if self.is_sure else "Not sure: the evidence is weak, so take this as a hint and test it first."
+        return (
+            "" if self.is_sure else "Not sure: the evidence is weak, so treat the verdict as a hint and test it first."
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.title} ({self.verdict}, confidence {self.confidence:.2f})"]
@@ -119,9 +121,9 @@ class PopulationDiagnosis:
     confidences : (n_verdicts, n_nets) confidence of every verdict, in the order of fastmlp.diagnosis.verdicts.NAMES
     """
 
-    def __init__(self, *parts: Measurements):
-        self._parts = parts  # a single one for all nets, or one for each net if their data differ
-        self.confidences = np.concatenate([score_verdicts(part) for part in parts], axis=1)
+    def __init__(self, *measurements: Measurements):
+        self._measurements = measurements  # a single one for all nets, or one for each net if their data differ
+        self.confidences = np.concatenate([score_verdicts(measured) for measured in measurements], axis=1)
         best = self.confidences.argmax(axis=0)
         self.verdicts = np.array(NAMES)[best]
         self.confidence = self.confidences.max(axis=0)
@@ -133,7 +135,7 @@ class PopulationDiagnosis:
     @property
     def loss(self) -> np.ndarray:
         """Loss of each net on the data of the diagnosis, (n_nets,)."""
-        return np.concatenate([part.loss for part in self._parts])
+        return np.concatenate([measured.loss for measured in self._measurements])
 
     def net(self, k: int) -> Diagnosis:
         """Return the diagnosis of net k.
@@ -147,16 +149,20 @@ class PopulationDiagnosis:
             raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
         order = np.argsort(-self.confidences[:, k], kind="stable")
-        row, sure = VERDICTS[order[0]], self.confidences[:, k]
-        m, place = (self._parts[0], k) if len(self._parts) == 1 else (self._parts[k], 0)
+        row, confidences = VERDICTS[order[0]], self.confidences[:, k]
+        m, index = (self._measurements[0], k) if len(self._measurements) == 1 else (self._measurements[k], 0)
         return Diagnosis(
             row.name,
             row.title,
-            float(sure[order[0]]),
-            evidence(m, place, row.facts),
-            row.remedy(m, place),
-            row.experiment(m, place),
-            {NAMES[i]: round(float(sure[i]), 3) for i in order[1 : 1 + RUNNERS_UP] if sure[i] >= WORTH_NAMING},
+            float(confidences[order[0]]),
+            evidence(m, index, row.evidence_names),
+            row.remedy(m, index),
+            row.experiment(m, index),
+            {
+                NAMES[i]: round(float(confidences[i]), 3)
+                for i in order[1 : 1 + MAX_RUNNERS_UP]
+                if confidences[i] >= MIN_CONFIDENCE
+            },
             row.is_healthy,
         )
 
@@ -193,17 +199,17 @@ class PopulationDiagnosis:
                 for name, count in self.counts().items()
             ]
 
-    def _unsure(self, verdict: str) -> str:
-        n = int((self.confidence[self.verdicts == verdict] < SURE).sum())
+    def _unsure_text(self, verdict: str) -> str:
+        n = int((self.confidence[self.verdicts == verdict] < SURE_CONFIDENCE).sum())
         return f"; {n:,} of them are not sure" if n else ""
 
     def __str__(self) -> str:
         lines = [f"{self.n_nets:,} nets"]
         for name, title, count, loss, remedy in self._rows():
-            share = 100.0 * count / self.n_nets
+            percentage = 100.0 * count / self.n_nets
             lines.append(
-                f"  {count:>9,}  {share:5.1f} %  {title} ({name}), median loss {number(loss)}, "
-                f"as net {self.nets(name)[0]}{self._unsure(name)}"
+                f"  {count:>9,}  {percentage:5.1f} %  {title} ({name}), median loss {number(loss)}, "
+                f"as net {self.nets(name)[0]}{self._unsure_text(name)}"
             )
             lines += textwrap.wrap(remedy, WIDTH - 23, initial_indent=" " * 23, subsequent_indent=" " * 23)
         return "\n".join(lines)

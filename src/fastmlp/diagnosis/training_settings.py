@@ -25,7 +25,7 @@ class TrainingSettings(NamedTuple):
     clip_norm: Any = 0.0
     is_plain_descent: bool = False  # whether the update rule is gradient descent, with or without momentum
     rule: str = ""  # name of the update rule, as in kernels.formulas.update_rules.RULES, or scikit-learn's solver
-    early_stopping: bool = False  # whether the fit kept its best epoch
+    early_stopping: bool = False  # whether the fit returned to its best epoch
     n_samples: int = 0  # number of training samples
     n_validation: int = 0  # number of validation samples of the fit
     schedule: str = ""  # schedule of the learning rate; empty if constant
@@ -37,54 +37,56 @@ class TrainingSettings(NamedTuple):
         return self.rule in ADAPTIVE
 
     def of_nets(self, n_nets: int, members: slice) -> TrainingSettings:
-        own = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
+        setting_of_nets = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
         return self._replace(
-            learning_rate=own(self.learning_rate), weight_decay=own(self.weight_decay), clip_norm=own(self.clip_norm)
+            learning_rate=setting_of_nets(self.learning_rate),
+            weight_decay=setting_of_nets(self.weight_decay),
+            clip_norm=setting_of_nets(self.clip_norm),
         )
 
 
-def updates_of(history: Any, net: Any, given: Any) -> TrainingSettings:
+def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
     """Return what is known about the training of a net.
 
     history : history of the fit, or None
     net : the net, whose attributes are read if it is an estimator of scikit-learn
-    given : learning rate given by the user, or None
+    learning_rate : learning rate given by the user, or None
     """
     optimizer = optimizer_of(history)
     rule = optimizer.rule.name if optimizer is not None else ""
-    found = TrainingSettings()
+    settings = TrainingSettings()
     if optimizer is not None:
         rate = optimizer.learning_rate / (1.0 - getattr(optimizer, "momentum", 0.0))
-        found = TrainingSettings(
+        settings = TrainingSettings(
             rate, optimizer.weight_decay, optimizer.clip_norm, is_plain_descent=rule in PLAIN, rule=rule
         )
     elif isinstance(history, PopulationResult):
         known = history.settings.get
-        found = TrainingSettings(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
+        settings = TrainingSettings(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
     elif hasattr(net, "learning_rate_init"):
         rule = str(getattr(net, "solver", ""))
-        found = TrainingSettings(
+        settings = TrainingSettings(
             float(net.learning_rate_init),
             is_plain_descent=rule == "sgd",
             rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),
         )
     if isinstance(history, History):
-        settings = history.settings
-        schedule = str(settings.get("schedule") or "")
-        found = found._replace(
+        recorded = history.settings
+        schedule = str(recorded.get("schedule") or "")
+        settings = settings._replace(
             early_stopping=history.best_epoch is not None,
-            n_samples=int(settings.get("n_samples") or 0),
-            n_validation=int(settings.get("n_validation") or 0),
+            n_samples=int(recorded.get("n_samples") or 0),
+            n_validation=int(recorded.get("n_validation") or 0),
             ours=True,
             schedule="" if schedule in ("None", "constant") else schedule,
         )
     elif isinstance(history, PopulationResult):
-        found = found._replace(ours=True)
-    if given is None:
-        return found
-    rate = checked_setting("learning_rate", given, 0.0)
-    return found._replace(learning_rate=rate, is_plain_descent=rule in PLAIN or not rule)
+        settings = settings._replace(ours=True)
+    if learning_rate is None:
+        return settings
+    rate = checked_setting("learning_rate", learning_rate, 0.0)
+    return settings._replace(learning_rate=rate, is_plain_descent=rule in PLAIN or not rule)
 
 
 def optimizer_of(history: Any) -> Optimizer | None:
@@ -108,6 +110,6 @@ def optimizer_from_text(text: str) -> Optimizer | None:
         kind = getattr(optimizers, call.func.id, None)
         if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
             return None
-        return kind(**{word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg})
+        return kind(**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg})
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return None

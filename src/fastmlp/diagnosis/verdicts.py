@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import confidence_rules, remedies
+from . import confidence_rules, confidence_terms, remedies
 from .evidence import layer_name, number, one
 from .measurements import Measurements
 
@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
     name: str
     title: str
     score: Callable[[Measurements], np.ndarray]  # confidences (n_nets,)
-    facts: tuple[str, ...]  # names in evidence.FACTS
+    evidence_names: tuple[str, ...]  # keys of evidence.EVIDENCE
     remedy: Text
     experiment: Text
     is_healthy: bool = False
@@ -121,7 +121,7 @@ VERDICTS = (
         confidence_rules.unreachable_targets,
         ("output range", "lowest output", "highest output", "lowest target", "highest target", "share out of reach"),
         remedies.unreachable,
-        lambda m, k: "Feed the output function -100, 0 and 100: what comes out should cover the targets.",
+        lambda m, k: "Feed the output function -100, 0 and 100: the results should cover the range of the targets.",
     ),
     Verdict(
         "wrong_sign",
@@ -132,7 +132,7 @@ VERDICTS = (
             "Flip the sign of the update: subtract the learning rate times the gradient of (output - target), once."
         ),
         lambda m, k: (
-            "After the flip the loss of the very first step should fall; fastmlp.check_gradients tells by numbers."
+            "After the flip the loss of the very first step should fall; fastmlp.check_gradients checks it numerically."
         ),
     ),
     Verdict(
@@ -143,7 +143,7 @@ VERDICTS = (
         remedies.broken,
         lambda m, k: (
             f"Take one step by hand, params -= {number(one(m.landscape.best_step, k))} * gradient, with the "
-            f"true gradient: the loss should fall by {100 * one(confidence_rules.gain(m), k):.0f} %."
+            f"true gradient: the loss should fall by {100 * one(confidence_terms.gain(m), k):.0f} %."
         ),
     ),
     Verdict(
@@ -152,7 +152,7 @@ VERDICTS = (
         confidence_rules.symmetric_units,
         ("duplicate units", "layer of duplicates", "explained"),
         lambda m, k: (
-            f"Draw the weights at random, each by itself (init='auto'): {100 * one(m.duplicates, k):.0f} % of "
+            f"Draw all weights independently at random (init='auto'): {100 * one(m.duplicates, k):.0f} % of "
             f"the units of layer {layer_name(m.duplicates_layer, k)} have equal weights, and equal gradients "
             "keep them so."
         ),
@@ -192,7 +192,7 @@ VERDICTS = (
         confidence_rules.dead_units,
         ("dead units", "layer of dead units", "explained"),
         remedies.dead,
-        lambda m, k: "Train the same net with leaky_relu: units that were dead get gradients, and the loss moves.",
+        lambda m, k: "Train the same net with leaky_relu: units that were dead get gradients, and the loss changes.",
     ),
     Verdict(
         "saturated_units",
@@ -230,7 +230,8 @@ VERDICTS = (
             "predicts y any better than it would predict shuffled labels."
         ),
         lambda m, k: (
-            "Shuffle y on purpose and compare the validation losses: if they are alike, the labels hold nothing."
+            "Shuffle y on purpose and compare the validation losses: if they are alike, the labels contain no "
+            "information."
         ),
     ),
     Verdict(
@@ -239,7 +240,7 @@ VERDICTS = (
         confidence_rules.independent_outputs,
         ("output activation", "outputs", "explained", "gradient"),
         lambda m, k: (
-            f"Use loss='softmax_cross_entropy' for the {m.subject.n_outputs} exclusive classes (or one sigmoid "
+            f"Use loss='softmax_cross_entropy' for the {m.model.n_outputs} exclusive classes (or one sigmoid "
             "with binary_cross_entropy for two): independent outputs all settle at the base rate first."
         ),
         lambda m, k: (
@@ -318,7 +319,9 @@ VERDICTS = (
             "penalty",
         ),
         remedies.base_rate,
-        lambda m, k: "Train from five other seeds: if all end here, the cause is not the start but a setting.",
+        lambda m, k: (
+            "Train from five other seeds: if all end here, the cause is a setting and not the initial weights."
+        ),
     ),
     Verdict(
         "plateau",
@@ -340,10 +343,10 @@ VERDICTS = (
     Verdict(
         "unclear",
         "No known failure",
-        lambda m: confidence_rules.everywhere(m, 0.08),
+        lambda m: confidence_terms.uniform(m, 0.08),
         ("loss", "base rate's loss", "explained", "attainable", "gradient"),
         remedies.unclear,
-        lambda m, k: "Train three more seeds: a cause that lies in the settings shows in all of them.",
+        lambda m, k: "Train three more seeds: a cause in the settings affects all of them.",
     ),
 )
 NAMES = tuple(row.name for row in VERDICTS)
@@ -351,4 +354,4 @@ NAMES = tuple(row.name for row in VERDICTS)
 
 def score_verdicts(m: Measurements) -> np.ndarray:
     """Return the confidence of every verdict, (n_verdicts, n_nets), in the order of VERDICTS."""
-    return np.stack([np.broadcast_to(np.nan_to_num(row.score(m)), (m.subject.n_nets,)) for row in VERDICTS])
+    return np.stack([np.broadcast_to(np.nan_to_num(row.score(m)), (m.model.n_nets,)) for row in VERDICTS])

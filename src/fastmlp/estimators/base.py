@@ -22,7 +22,7 @@ from ..mlp import MLP
 from ..training.optimizer_state import OptimizerState
 from .ensembles import train_nets
 from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
-from .single_net import SplitSamples, train_net
+from .single_net import FitTask, SplitSamples, train_net
 from .sklearn_compat import SKLEARN_OUTPUT, EpochRules
 
 FLOATS = ("f4", "f8")
@@ -42,13 +42,13 @@ class BaseMLP(BaseEstimator, ABC):
     # ---- methods of the subclasses
 
     @abstractmethod
-    def _learn(self, y: np.ndarray, declared: Any) -> None:
+    def _set_targets(self, y: np.ndarray, declared_classes: Any) -> None:
         """Set n_outputs_ and the other attributes that the encoding of y depends on, such as classes_.
 
-        declared : class labels given to partial_fit, or None to take them from y
+        declared_classes : class labels given to partial_fit, or None to take them from y
         """
 
-    def _check_again(self, y: np.ndarray) -> None:
+    def _check_targets_unchanged(self, y: np.ndarray) -> None:
         """Raise ValueError if training cannot continue with y, for example because of new classes."""
 
     @abstractmethod
@@ -70,7 +70,7 @@ class BaseMLP(BaseEstimator, ABC):
         """Return the classes to stratify the held-out samples by, or None for a split without strata."""
         return None
 
-    def _quick_score(self, held_out: SplitSamples) -> Any:
+    def _score_from_history(self, held_out: SplitSamples) -> Any:
         """Return a function that computes the validation score from the records of a History, or None.
 
         None if the score does not follow from the records; the net must then predict after each epoch.
@@ -87,8 +87,12 @@ class BaseMLP(BaseEstimator, ABC):
     # ---- training
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, declared: Any = None
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, classes: Any = None
     ) -> Any:
+        """Train the net or nets; arguments as for fit and partial_fit of the subclasses.
+
+        incremental : whether this is a partial_fit
+        """
         check_settings(self)
         if incremental and (self.early_stopping or self.n_nets > 1):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
@@ -96,21 +100,21 @@ class BaseMLP(BaseEstimator, ABC):
         X, y = self._validated(X, y, reset=is_new)
         weights = _weights(sample_weight, X)
         if is_new:
-            self._learn(y, declared)
+            self._set_targets(y, classes)
         else:
-            self._check_again(y)
+            self._check_targets_unchanged(y)
         samples = SplitSamples(_dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
-        params = None if is_new else self._params_to_go_on(sizes)
-        rng = check_random_state(self.random_state)
+        params = None if is_new else self._params_to_continue(sizes)
+        task = FitTask(samples, held_out, sizes, params, check_random_state(self.random_state), self._strata(y))
         if is_new:
             self.t_ = 0
             self._forget()
         if self.n_nets > 1:
-            train_nets(self, samples, held_out, sizes, params, rng, self._strata(y))
+            train_nets(self, task)
         else:
-            train_net(self, samples, held_out, sizes, params, rng, self._strata(y), incremental)
+            train_net(self, task, incremental)
         self._finish(sizes)
         return self
 
@@ -140,7 +144,7 @@ class BaseMLP(BaseEstimator, ABC):
         weights = _weights(validation_data[2], X) if len(validation_data) == 3 else None
         return SplitSamples(_dense(X), y, self._encode(y), weights)
 
-    def _params_to_go_on(self, sizes: tuple[int, ...]) -> np.ndarray:
+    def _params_to_continue(self, sizes: tuple[int, ...]) -> np.ndarray:
         known = self.net_.network.layer_sizes
         if known != sizes:
             raise ValueError(
@@ -149,7 +153,7 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return self.net_.params
 
-    def _can_go_on(self) -> bool:
+    def _can_continue(self) -> bool:
         """Return True if partial_fit is available; otherwise raise AttributeError, as available_if expects."""
         if is_iterative(self):
             return True
@@ -240,3 +244,8 @@ def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
 
 def _dense(array: Any) -> np.ndarray:
     return array.toarray() if hasattr(array, "toarray") else array
+
+
+def float_type(X: Any) -> type:
+    """Return the dtype of predictions: float32 for X in float32, otherwise float64, as in scikit-learn."""
+    return np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64

@@ -75,7 +75,7 @@ def cross_val_population(
     whole = _checked(estimator)
     rows_of, table, labels = _safe_indexing, X, y
     X, y = whole._validated(X, y, reset=True)
-    whole._learn(y, None)
+    whole._set_targets(y, None)
     folds = list(check_cv(cv, y, classifier=is_classifier(whole)).split(X, y, groups))
     weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
     samples = SplitSamples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
@@ -120,14 +120,14 @@ def _checked(estimator: Any) -> Any:
 def _train(whole: Any, samples: SplitSamples, folds: list[np.ndarray]) -> tuple[Population, PopulationResult]:
     n = max(map(len, folds))
     rows = np.stack([np.concatenate([train, np.full(n - len(train), train[0])]) for train in folds])
-    own = np.stack([_weights(whole, samples.take(train), n) for train in folds])
+    fold_weights = np.stack([_weights(whole, samples.take(train), n) for train in folds])
     k = whole.n_outputs_
     targets = samples.targets if k == 1 or samples.targets.ndim == 2 else np.eye(k)[samples.targets]
     sizes = (samples.X.shape[1], *hidden_sizes(whole), k)
     batch = batch_size_of(whole, n)
     rngs = [check_random_state(whole.random_state) for _ in folds]
     nets = make_nets(whole, sizes, batch, samples.weights, rngs, None)
-    weights = None if (own == 1.0).all() else own
+    weights = None if (fold_weights == 1.0).all() else fold_weights
     of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
     return nets, fit_nets(whole, nets, of_folds, n, batch, scale_of(whole._loss_name(), k))
 

@@ -14,7 +14,7 @@ from ..population import Population
 from ..population_result import PopulationResult
 from ..schedules import schedule_factors
 from .parameters import activation_of, batch_size_of, optimizer_of, warn_user
-from .single_net import SplitSamples, check_finite, net_settings, penalty_of, split, warn_of_epochs
+from .single_net import FitTask, SplitSamples, check_finite, net_settings, penalty_of, warn_of_epochs
 from .sklearn_compat import Scale, inverse_scaling, scale_of, sklearn_initial_params
 
 
@@ -93,23 +93,15 @@ def fit_nets(
     return result
 
 
-def train_nets(
-    estimator: Any,
-    samples: SplitSamples,
-    held_out: SplitSamples | None,
-    sizes: tuple[int, ...],
-    params: np.ndarray | None,
-    rng: np.random.RandomState,
-    strata: Any,
-) -> None:
+def train_nets(estimator: Any, task: FitTask) -> None:
     """Train n_nets nets from different initial parameters, and set the fitted attributes of the estimator.
 
-    Predictions are the mean of their outputs. Parameters are those of single_net.train_net.
+    Predictions are the mean of their outputs.
     """
-    if held_out is None:
-        samples, held_out = split(estimator, samples, rng, strata)
-    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), sizes[-1])
-    nets = make_nets(estimator, sizes, batch, samples.weights, [rng] * estimator.n_nets, params)
+    samples, held_out = task.split(estimator)
+    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), task.sizes[-1])
+    rngs = [task.rng] * estimator.n_nets
+    nets = make_nets(estimator, task.sizes, batch, samples.weights, rngs, task.params)
     estimator.net_ = nets
     samples = samples._replace(weights=estimator._training_weights(samples))
     result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out)

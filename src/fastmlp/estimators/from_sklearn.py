@@ -32,21 +32,21 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
         If the estimator is not fitted.
 
     >>> import numpy as np
-    >>> from sklearn.neural_network import MLPClassifier as Theirs
+    >>> from sklearn.neural_network import MLPClassifier as SklearnClassifier
     >>> X, y = np.eye(4), np.array(["no", "yes", "yes", "no"])
-    >>> theirs = Theirs((8,), solver="lbfgs", random_state=0).fit(X, y)
-    >>> bool(np.allclose(from_sklearn(theirs).predict_proba(X), theirs.predict_proba(X)))
+    >>> original = SklearnClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
+    >>> bool(np.allclose(from_sklearn(original).predict_proba(X), original.predict_proba(X)))
     True
     """
-    ours = next((ours for theirs, ours in PAIRS if isinstance(estimator, theirs)), None)
-    if ours is None:
+    cls = next((fastmlp_class for sklearn_class, fastmlp_class in PAIRS if isinstance(estimator, sklearn_class)), None)
+    if cls is None:
         raise TypeError(
             "from_sklearn takes an MLPClassifier or MLPRegressor of sklearn.neural_network, but got "
             f"{type(estimator).__name__}. Of a pipeline or search pass the fitted step, as in search.best_estimator_."
         )
     check_is_fitted(estimator)
     dtype = estimator.coefs_[0].dtype.name
-    made = ours(**shared_settings(estimator, ours), dtype=dtype)
+    made = cls(**shared_settings(estimator, cls), dtype=dtype)
     made._forget()
     copy_records(estimator, made)
     if isinstance(made, MLPClassifier):

@@ -1,17 +1,16 @@
 """MLPClassifier and MLPRegressor: drop-in replacements for scikit-learn's estimators of these names.
 
-Parameters keep scikit-learn's names, defaults and meaning. All mathematics is in MLP and Population.
+Parameters keep scikit-learn's names, defaults and meaning. scikit-learn reads them from the signature of __init__, so
+each class lists all of them. All mathematics is in MLP and Population.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..errors import counted, unknown_name
-from .base import BaseMLP
+from .base import BaseMLP, float_type
 from .parameters import keep_settings
 from .regression_targets import as_quantities
 from .single_net import SplitSamples
@@ -88,7 +87,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes=(100,),
         activation="relu",
@@ -143,7 +142,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         """
         return self._fit(X, y, sample_weight, validation_data)
 
-    @available_if(BaseMLP._can_go_on)
+    @available_if(BaseMLP._can_continue)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train for one epoch on the given samples, starting from the current parameters.
 
@@ -159,17 +158,17 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
                 "enough sample y of them, and pass them as a dict: class_weight=dict(zip(classes, sklearn.utils."
                 "class_weight.compute_class_weight('balanced', classes=classes, y=y)))."
             )
-        if "net_" not in self.__dict__ and classes is None and not _is_multilabel(y):
+        if "net_" not in self.__dict__ and classes is None and not type_of_target(y).startswith("multilabel"):
             raise ValueError("classes must list all labels in the first call of partial_fit.")
         if "net_" in self.__dict__ and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
                 f"classes are {self.classes_.tolist()} since the first call, but now {np.unique(classes).tolist()}."
             )
-        return self._fit(X, y, sample_weight, None, incremental=True, declared=classes)
+        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
 
     # ---- overrides of BaseMLP
 
-    def _learn(self, y, declared):
+    def _set_targets(self, y, declared_classes):
         if self.loss not in CLASSIFIER_LOSSES:
             raise unknown_name("loss", self.loss, CLASSIFIER_LOSSES)
         kind = type_of_target(y, input_name="y")
@@ -180,11 +179,11 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         if self._is_multilabel:
             self.classes_ = np.arange(y.shape[1])
         else:
-            self.classes_ = np.unique(y if declared is None else declared)
+            self.classes_ = np.unique(y if declared_classes is None else declared_classes)
         exclusive = len(self.classes_) if len(self.classes_) > 2 else 1
         self.n_outputs_ = y.shape[1] if self._is_multilabel else exclusive
 
-    def _check_again(self, y):
+    def _check_targets_unchanged(self, y):
         if self.warm_start and not self._is_multilabel and not np.array_equal(found := np.unique(y), self.classes_):
             raise ValueError(
                 f"With warm_start y must have the classes {self.classes_.tolist()}, but has {found.tolist()}."
@@ -213,8 +212,8 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         if self.class_weight is None:
             return samples.weights
         if isinstance(self.class_weight, dict) and not self._is_multilabel:  # the dict may name classes that y lacks
-            of_each = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-            of_class = of_each[samples.targets]
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            of_class = weights[samples.targets]
         else:
             of_class = compute_sample_weight(self.class_weight, samples.y)
         return of_class if samples.weights is None else of_class * samples.weights
@@ -222,7 +221,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
     def _strata(self, y):
         return y if self.n_outputs_ == 1 and not self._is_multilabel else None  # as scikit-learn: binary classes only
 
-    def _quick_score(self, held_out):
+    def _score_from_history(self, held_out):
         if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
             return None
         return lambda history: float(history.validation_accuracy[-1])
@@ -246,11 +245,11 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         computed in float64 from logits, so that very small ones keep their precision. For X in float32 the result is
         rounded to float32, where probabilities above 1 - 6e-8 become 1; predict_log_proba still distinguishes them.
         """
-        return probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
+        return probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
 
     def predict_log_proba(self, X):
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0."""
-        return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
+        return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -283,7 +282,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         loss="squared_error",
         hidden_layer_sizes=(100,),
@@ -335,7 +334,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         return self._fit(X, y, sample_weight, validation_data)
 
-    @available_if(BaseMLP._can_go_on)
+    @available_if(BaseMLP._can_continue)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on the given samples, starting from the current parameters.
 
@@ -345,7 +344,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # ---- overrides of BaseMLP
 
-    def _learn(self, y, declared):
+    def _set_targets(self, y, declared_classes):
         if not isinstance(self.loss, str):
             raise ValueError(
                 f"loss is {self.loss!r}, but must be a name. It is the first argument, as in scikit-learn since 1.7: "
@@ -367,7 +366,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _net_settings(self):
         return {"huber_delta": self.huber_delta}
 
-    def _quick_score(self, held_out):
+    def _score_from_history(self, held_out):
         variance = self._variance(held_out)
         if self.loss != "squared_error" or self.n_outputs_ > 1 or not variance > 0.0:
             return None
@@ -384,19 +383,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def predict(self, X):
         """Return predictions (n_samples,), or (n_samples, n_outputs) for several outputs."""
-        outputs: np.ndarray = self._outputs(X).astype(_float_type(X), copy=False)
+        outputs: np.ndarray = self._outputs(X).astype(float_type(X), copy=False)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _float_type(X: Any) -> type:
-    """Return the dtype of predictions: float32 for X in float32, otherwise float64, as in scikit-learn."""
-    return np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
-
-
-def _is_multilabel(y: Any) -> bool:
-    return type_of_target(y).startswith("multilabel")

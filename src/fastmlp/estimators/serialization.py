@@ -40,8 +40,8 @@ def description_of(estimator: Any) -> dict[str, Any]:
     ValueError
         If the classes are neither text nor numbers.
     """
-    own = vars(estimator)
-    description: dict[str, Any] = {} if "classes_" not in own else {"classes": _labels(own["classes_"])}
+    attributes = vars(estimator)
+    description: dict[str, Any] = {} if "classes_" not in attributes else {"classes": _labels(attributes["classes_"])}
     params, left_out = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -53,10 +53,10 @@ def description_of(estimator: Any) -> dict[str, Any]:
     description |= {
         "class": type(estimator).__name__,
         "params": params,
-        "fitted": {name: own[name] for name in FITTED if name in own},
-        "arrays": {name: np.asarray(own[name]).tolist() for name in ARRAYS if own.get(name) is not None},
+        "fitted": {name: attributes[name] for name in FITTED if name in attributes},
+        "arrays": {name: np.asarray(attributes[name]).tolist() for name in ARRAYS if attributes.get(name) is not None},
         "names": list(estimator._names),
-        "has_names": "feature_names_in_" in own,
+        "has_names": "feature_names_in_" in attributes,
         "notes": list(estimator.notes_),
         "takes_more_columns": estimator._takes_more_columns,
     }

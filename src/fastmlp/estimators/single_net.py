@@ -57,6 +57,31 @@ class SplitSamples(NamedTuple):
         )
 
 
+class FitTask(NamedTuple):
+    """What a fit of an estimator hands to the training of its net or nets.
+
+    samples : training samples; with early stopping and no held_out, the held-out samples are split off them
+    held_out : held-out samples given by the user, or None
+    sizes : layer sizes
+    params : parameters to continue from, (n_params,) or (n_nets, n_params), or None to draw initial ones from rng
+    rng : random generator that draws, in scikit-learn's order, parameters, split and seed
+    strata : (n_samples,) classes to stratify the split by, or None
+    """
+
+    samples: SplitSamples
+    held_out: SplitSamples | None
+    sizes: tuple[int, ...]
+    params: np.ndarray | None
+    rng: np.random.RandomState
+    strata: np.ndarray | None
+
+    def split(self, estimator: Any) -> tuple[SplitSamples, SplitSamples | None]:
+        """Return (training samples, held-out samples), which are split off unless the user has given some."""
+        if self.held_out is not None:
+            return self.samples, self.held_out
+        return split(estimator, self.samples, self.rng, self.strata)
+
+
 def split(
     estimator: Any, samples: SplitSamples, rng: np.random.RandomState, strata: Any
 ) -> tuple[SplitSamples, SplitSamples | None]:
@@ -112,30 +137,15 @@ def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
     return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
-def train_net(
-    estimator: Any,
-    samples: SplitSamples,
-    held_out: SplitSamples | None,
-    sizes: tuple[int, ...],
-    params: np.ndarray | None,
-    rng: np.random.RandomState,
-    strata: Any,
-    incremental: bool,
-) -> None:
+def train_net(estimator: Any, task: FitTask, incremental: bool) -> None:
     """Train one net as scikit-learn would, and set the fitted attributes of the estimator.
 
-    samples : training samples; with early stopping and no held_out, the held-out samples are split off them
-    held_out : held-out samples given by the user, or None
-    sizes : layer sizes
-    params : (n_params,) parameters to continue from, or None to draw initial ones from rng
-    strata : (n_samples,) classes to stratify the split by, or None
     incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
     """
-    loss = estimator._loss_name()
+    loss, sizes, rng, params = estimator._loss_name(), task.sizes, task.rng, task.params
     if params is None:
         params = sklearn_initial_params(rng, Layout(sizes), activation_of(estimator))
-    if held_out is None:
-        samples, held_out = split(estimator, samples, rng, strata)
+    samples, held_out = task.split(estimator)
     batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(loss, sizes[-1])
     penalty = penalty_of(estimator, batch, samples.weights)
     net = make_net(estimator, sizes, penalty / scale.objective, int(rng.randint(2**31 - 1)))
@@ -190,14 +200,14 @@ def _run_epochs(
 ) -> None:
     rules = _epoch_rules(estimator, held_out, measure)
     n_samples = len(samples.X)
-    goes_on = incremental and estimator._optimizer_state is not None
-    if not goes_on:
+    continues = incremental and estimator._optimizer_state is not None
+    if not continues:
         estimator._optimizer_state = OptimizerState()
     schedule = schedule_factors(estimator.schedule)
     if rules.adaptive:
         schedule = rules.factors
     elif estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, goes_on)
+        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, continues)
     with CompileNotices(True), warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # check_finite raises an error instead
         history = net.fit(
@@ -224,8 +234,8 @@ def _run_epochs(
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
         chosen = estimator.early_stopping and rules.best_params is not None
-        kept = f"as it was at its best validation score, {rules.best_score:.4g}" if chosen else "as far as it had come"
-        warn_user(f"Training was interrupted in epoch {history.epochs + 1}; the net is {kept}.")
+        state = f"as it was at its best validation score, {rules.best_score:.4g}" if chosen else "as far as it had come"
+        warn_user(f"Training was interrupted in epoch {history.epochs + 1}; the net is {state}.")
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
 
@@ -260,22 +270,22 @@ def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: Objecti
         verbose=estimator.verbose,
     )
     if estimator._rules is not None:
-        rules.goes_on_from(estimator._rules)
+        rules.resume_from(estimator._rules)
     estimator._rules = rules
     return rules
 
 
 def _score_function(estimator: Any, held_out: SplitSamples) -> Any:
     """Return a function history -> score on the held-out samples, computed from the records if that is possible."""
-    quick = estimator._quick_score(held_out) if estimator.eval_metric is None else None
-    if quick is not None:
-        return quick
+    from_history = estimator._score_from_history(held_out) if estimator.eval_metric is None else None
+    if from_history is not None:
+        return from_history
     extra = {} if held_out.weights is None else {"sample_weight": held_out.weights}
     # held_out.X is an array without column names: an estimator with feature_names_in_ would warn in each epoch.
-    judged = copy.copy(estimator)
-    judged.__dict__.pop("feature_names_in_", None)
-    score = type(judged).score if estimator.eval_metric is None else get_scorer(estimator.eval_metric)
-    return lambda history: float(score(judged, held_out.X, held_out.y, **extra))
+    unnamed = copy.copy(estimator)
+    unnamed.__dict__.pop("feature_names_in_", None)
+    score = type(unnamed).score if estimator.eval_metric is None else get_scorer(estimator.eval_metric)
+    return lambda history: float(score(unnamed, held_out.X, held_out.y, **extra))
 
 
 def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:

@@ -73,7 +73,7 @@ def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activatio
 
 
 def inverse_scaling(
-    power: float, n_batches: int, n_samples: int, seen: int, goes_on: bool
+    power: float, n_batches: int, n_samples: int, seen: int, continues: bool
 ) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return scikit-learn's schedule "invscaling": factors 1 / (t + 1) ** power on the learning rate.
 
@@ -82,13 +82,13 @@ def inverse_scaling(
     power : power_t of the estimator
     n_batches, n_samples : number of batches and of samples in an epoch
     seen : number of samples seen before this fit
-    goes_on : whether the optimiser state continues too. If not, the factor is 1 in the first epoch.
+    continues : whether the optimiser state continues too. If not, the factor is 1 in the first epoch.
     """
 
     def factors(steps: np.ndarray, n_steps: int) -> np.ndarray:
         epochs = steps // n_batches
         falling = (seen + epochs * n_samples + 1.0) ** -power
-        return np.where((epochs == 0) & (not goes_on), 1.0, falling)
+        return np.where((epochs == 0) & (not continues), 1.0, falling)
 
     return factors
 
@@ -154,15 +154,15 @@ class EpochRules:
                 self.best_loss = min(self.best_loss, loss)
                 self.n_stalled = self.n_stalled + 1 if stalls else 0
         if self._score is not None:
-            self._judge(self._score(history), history)
-        return self.n_stalled > self.n_iter_no_change and self._ends()
+            self._record_score(self._score(history), history)
+        return self.n_stalled > self.n_iter_no_change and self._stop_or_lower_rate()
 
     def lag_behind(self, history: History) -> bool:
         """Return whether the callback has not yet recorded all finished epochs."""
         recorded = len(self.losses) if self._score is None else min(len(self.losses), len(self.scores))
         return recorded < history.epochs
 
-    def _judge(self, score: float, history: History) -> None:
+    def _record_score(self, score: float, history: History) -> None:
         self.scores.append(score)
         if self.verbose:
             print(f"Validation score: {score:f}")
@@ -172,7 +172,7 @@ class EpochRules:
                 self.best_score, self.best_params = score, history.net.params.copy()
             self.n_stalled = self.n_stalled + 1 if stalls else 0
 
-    def _ends(self) -> bool:
+    def _stop_or_lower_rate(self) -> bool:
         measure = "Validation score" if self.early_stopping else "Training loss"
         text = f"{measure} did not improve by more than {self.tol:g} for {self.n_iter_no_change} epochs."
         ends = not self.adaptive or self.learning_rate <= SMALLEST_ADAPTIVE_RATE
@@ -184,7 +184,7 @@ class EpochRules:
             print(text, "Stopping." if ends else f"Learning rate lowered to {self.learning_rate:g}.")
         return ends
 
-    def goes_on_from(self, before: EpochRules) -> None:
+    def resume_from(self, before: EpochRules) -> None:
         """Take over the best values and the count of stalled epochs from the rules of the previous fit."""
         self.n_stalled, self.best_params = before.n_stalled, before.best_params
         self.best_loss, self.best_score = before.best_loss, before.best_score

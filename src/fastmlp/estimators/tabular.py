@@ -104,7 +104,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     ("Column 'colour' has categories unseen in training in 1 of 2 cells ('mauve'), which count as none of its own.",)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes=(256, 256, 256),
         *,
@@ -138,7 +138,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             raise ValueError("y must be one column of classes. For several, fit one model each.")
         return y
 
-    def _learn(self, y, training):
+    def _set_targets(self, y, training):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_[0]!r}; a classifier needs two or more.")
@@ -217,7 +217,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes=(256, 256, 256),
         *,
@@ -245,7 +245,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
     def _checked_y(self, y):
         return as_quantities(super()._checked_y(y), "TabularMLPClassifier")
 
-    def _learn(self, y, training):
+    def _set_targets(self, y, training):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         self._mean, std = y[training].mean(axis=0), y[training].std(axis=0)
         self._std = np.where(std > 0.0, std, 1.0)

@@ -63,7 +63,7 @@ class BaseTabular(BaseEstimator, ABC):
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     @abstractmethod
-    def _learn(self, y: np.ndarray, training: np.ndarray) -> None:
+    def _set_targets(self, y: np.ndarray, training: np.ndarray) -> None:
         """Set the attributes that the encoding of y depends on, such as classes_ or mean and standard deviation.
 
         training : row numbers of the training samples
@@ -102,8 +102,8 @@ class BaseTabular(BaseEstimator, ABC):
             If settings or data are invalid.
         """
         stopping = self._check_settings()
-        goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
-        table = self._table(X, reset=not goes_on)
+        continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
+        table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
         y = self._checked_y(y)
         check_consistent_length(table, y)
@@ -111,8 +111,8 @@ class BaseTabular(BaseEstimator, ABC):
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         rng = check_random_state(self.random_state)
         training, held = self._split(y, rng, validation_data is not None)
-        if not goes_on:
-            self._learn(y, training)
+        if not continues:
+            self._set_targets(y, training)
             table, notes = with_numbers(table)
             self._learn_columns(table.iloc[training], notes)
         features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
@@ -126,7 +126,7 @@ class BaseTabular(BaseEstimator, ABC):
         weights = None if weights is None else weights[training]
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
-            self._train(features[training], targets[training], weights, held_out, seed, stopping, goes_on)
+            self._train(features[training], targets[training], weights, held_out, seed, stopping, continues)
         target = self._target(name)
         self.net_.preprocessing = None if target is None else preprocessing_of(self, target)
         return self
@@ -178,7 +178,7 @@ class BaseTabular(BaseEstimator, ABC):
         held_out: Any,
         seed: int,
         stopping: EarlyStopping,
-        goes_on: bool,
+        continues: bool,
     ) -> None:
         common = {
             "hidden_activation": self.activation,
@@ -191,8 +191,8 @@ class BaseTabular(BaseEstimator, ABC):
         }
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
         net: Any = MLP(sizes, **common) if self.n_nets == 1 else Population(sizes, self.n_nets, **common)
-        if goes_on:
-            self._go_on(net)
+        if continues:
+            self._continue_from_last(net)
         further = {"callbacks": self.callbacks} if isinstance(net, MLP) else {}
         history = net.fit(
             X,
@@ -210,7 +210,7 @@ class BaseTabular(BaseEstimator, ABC):
         self.keep_net(net, history)
         self.n_iter_ = int(np.max(history.epochs))
         if isinstance(net, MLP):
-            before = (self.loss_curve_, self.validation_loss_curve_) if goes_on else ([], None)
+            before = (self.loss_curve_, self.validation_loss_curve_) if continues else ([], None)
             self.loss_curve_: list[float] = [*before[0], *history.loss.tolist()]
             self.validation_loss_curve_: list[float] | None = before[1]
             if history.validation_loss is not None:
@@ -219,7 +219,7 @@ class BaseTabular(BaseEstimator, ABC):
             self.__dict__.pop("loss_curve_", None)
             self.__dict__.pop("validation_loss_curve_", None)
 
-    def _go_on(self, net: Any) -> None:
+    def _continue_from_last(self, net: Any) -> None:
         """Copy the parameters of the last fit into a new net or population."""
         known, shape = self.net_, self.net_.params.shape
         if known.network.layer_sizes != net.network.layer_sizes or shape != net.params.shape:
@@ -232,8 +232,8 @@ class BaseTabular(BaseEstimator, ABC):
 
     @staticmethod
     def _described(net: Any) -> str:
-        of = "" if isinstance(net, MLP) else f"{net.n_nets} nets of "
-        return f"{of}layers {net.network.layer_sizes}"
+        count = "" if isinstance(net, MLP) else f"{net.n_nets} nets of "
+        return f"{count}layers {net.network.layer_sizes}"
 
     def keep_net(self, net: Any, history: Any) -> None:
         """Store a trained net or population as net_, and its records as history_."""

@@ -30,7 +30,7 @@ def to_sklearn(estimator: Any) -> Any:
     """
     check_is_fitted(estimator)
     classifies = is_classifier(estimator)
-    theirs = neural_network.MLPClassifier if classifies else neural_network.MLPRegressor
+    sklearn_class = neural_network.MLPClassifier if classifies else neural_network.MLPRegressor
     if not isinstance(estimator.net_, MLP):
         raise ValueError("scikit-learn has no net of n_nets nets: convert them one by one, or keep the ensemble here.")
     if estimator.activation not in SKLEARN_ACTIVATIONS or estimator.loss not in SKLEARN_LOSSES:
@@ -39,10 +39,10 @@ def to_sklearn(estimator: Any) -> Any:
             f"loss={estimator.loss!r}: it knows {', '.join(SKLEARN_ACTIVATIONS)}, and "
             f"{', '.join(SKLEARN_LOSSES)}."
         )
-    settings = shared_settings(estimator, theirs)
+    settings = shared_settings(estimator, sklearn_class)
     if settings["solver"] not in SKLEARN_SOLVERS:
         settings["solver"] = "adam"  # only a later partial_fit uses the solver; predictions do not depend on it
-    made = theirs(**settings)
+    made = sklearn_class(**settings)
     copy_records(estimator, made)
     if classifies:
         if estimator.loss != "log_loss":

@@ -44,10 +44,10 @@ class BufferCache(threading.local):
             self.released[use] = key, what
 
     @contextmanager
-    def borrow_team(self, backend: ModuleType, n_ranks: int) -> Iterator[Any]:
+    def borrow_team(self, backend: ModuleType, n_threads: int) -> Iterator[Any]:
         """Context with a thread team from the cache, or a new one. An exception inside ends the team."""
-        use = f"team of {n_ranks}"
-        team = self.acquire(use, (backend,)) or backend.ThreadTeam(n_ranks)
+        use = f"team of {n_threads}"
+        team = self.acquire(use, (backend,)) or backend.ThreadTeam(n_threads)
         try:
             yield team
         except BaseException:
@@ -56,10 +56,10 @@ class BufferCache(threading.local):
         team.forget()
         self.release(use, (backend,), team, 0)
 
-    def evaluation_team(self, backend: ModuleType, n_ranks: int) -> Any:
+    def evaluation_team(self, backend: ModuleType, n_threads: int) -> Any:
         """Return the thread team of the last evaluation, which is kept as long as its plan."""
         if self.team is None:
-            self.team = backend.ThreadTeam(n_ranks)
+            self.team = backend.ThreadTeam(n_threads)
         return self.team
 
     def forget_evaluation(self) -> None:

@@ -34,7 +34,7 @@ def _why_family(network: Network, device: Device, family: str, batch_size: int) 
         limits = f"{dispatch.BLOCK_UP_TO_PARAMS:,} and {dispatch.BLOCK_UP_TO_STEP:,}"
         return {
             "fused_tensor_core": "the precision allows half-precision operands and no layer is wider than "
-            f"{dispatch.NARROW_UP_TO} units",
+            f"{dispatch.FUSED_UP_TO_UNITS} units",
             "small_net": f"{size}, within {limits}",
             "layerwise": f"{size}, where one block trains up to {limits}",
         }[family]
@@ -43,7 +43,7 @@ def _why_family(network: Network, device: Device, family: str, batch_size: int) 
         small = f"its layers are small (up to {largest:,} weights) for batches of {batch_size:,}"
         if family == "batch_simd_4":
             return f"{small}, and a batch fills no more than four lanes"
-        from_ = f"{dispatch.SAMPLE_REPLICAS_FROM:,}"
+        from_ = f"{dispatch.SHARDS_FROM_STEP:,}"
         is_above = "from" if family == "batch_simd_data_parallel" else "less than"
         step = dispatch.work_of_samples(network, batch_size)
         return f"{small}, and a step costs {step:,} multiply-adds: {is_above} {from_}, where shards begin to pay"
@@ -73,7 +73,7 @@ def _threads(network: Network, device: Device, choice: dispatch.TrainingChoice, 
     if choice.family in ("batch_simd_4", "batch_simd_16", "layerwise_batch1"):
         why = "this family has one"
     elif choice.family == "batch_simd_data_parallel":
-        why = f"one per {dispatch.SAMPLES_PER_THREAD:,} multiply-adds, two at least, a shard each"
+        why = f"one per {dispatch.STEP_PER_SHARD_THREAD:,} multiply-adds, two at least, a shard each"
     else:
         why = f"a step has {work:,} multiply-adds, and each thread should have {dispatch.STEP_PER_THREAD:,} and " + (
             f"{dispatch.ROWS_PER_THREAD:,} rows"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from .buffer_cache import buffers
 def describe_net(network: Network) -> NetSpec:
     """Return the network as kernels see it: codes, sizes and offsets."""
     rows = [ACTIVATIONS[code] for code in network.activation_codes]
-    of_z = [row.needs_z for row in rows]
+    needs_z = [row.needs_z for row in rows]
     low, high = network.output_row.low, network.output_row.high
     finite = np.isfinite([low, high]).all()
     return NetSpec(
@@ -35,8 +35,8 @@ def describe_net(network: Network) -> NetSpec:
         activations=np.array(network.activation_codes, np.int64),
         weight_offsets=np.array(network.layout.weight_offsets, np.int64),
         bias_offsets=np.array(network.layout.bias_offsets, np.int64),
-        keep_z=np.array([*of_z[:-1], True], np.int64),
-        derivative_needs_z=np.array(of_z, np.int64),
+        keep_z=np.array([*needs_z[:-1], True], np.int64),
+        derivative_needs_z=np.array(needs_z, np.int64),
         dropout=np.array([*network.dropout, 0.0], np.float64),
         loss=network.loss,
         loss_constant=network.loss_constant,
@@ -49,56 +49,73 @@ def describe_net(network: Network) -> NetSpec:
 
 
 def _forget_samples(work: Any) -> None:
-    """Those in the buffers would be taken for another net's."""
+    """Mark the samples in the buffers as missing: they would be taken for those of the next net."""
     if hasattr(work, "filled"):
         work.filled[:] = -1
 
 
-@contextmanager
-def nets_work(
-    network: Network,
-    net: NetSpec,
-    device: Device,
-    family: str,
-    rows: int,
-    n_samples: int,
-    n_ranks: int,
-    shuffle: bool,
-    rule: Rule | None,
-    metric: int,
-    dtype: np.dtype,
-    lanes: int,
-    precision: str,
-) -> Iterator[Any]:
-    """Context with the buffers of a population's fit or evaluation.
+class PopulationPlan(NamedTuple):
+    """Kernel family, threads and lanes of a population's fit or evaluation."""
 
-    On the host they are those of the last one on this thread, if its shapes were the same.
-    """
-    key = network, device, family, rows, n_samples if shuffle else 0, rule, metric, dtype, lanes
-    use = "nets" if rule else "judgement"
-    work = buffers.acquire(use, key)
-    if work is not None:
-        work.begin(n_ranks)
-    else:
-        work = backend(device).PopulationRun(
-            family,
+    network: Network
+    device: Device
+    dtype: np.dtype
+    family: str
+    n_threads: int
+    lanes: int  # number of nets in a block
+    rows: int  # samples per step, or that an evaluation takes through a net at a time
+    n_samples: int
+    metric: int  # one of METRIC_*
+    rule: Rule | None = None  # None for an evaluation
+    shuffle: bool = False
+    precision: str = "exact"
+
+    @contextmanager
+    def begin(self, net: NetSpec) -> Iterator[tuple[Any, Any]]:
+        """Context with the plan's device as the current one: (thread team, PopulationRun with the buffers)."""
+        with (
+            self.device.on(),
+            buffers.borrow_team(backend(self.device), self.n_threads) as team,
+            self._buffers(net) as run,
+        ):
+            yield team, run
+
+    @contextmanager
+    def _buffers(self, net: NetSpec) -> Iterator[Any]:
+        """Context with a PopulationRun. On the host it is the last one on this thread, if its shapes were the same."""
+        use, key = "a population" if self.rule else "a population's evaluation", self._key
+        run = buffers.acquire(use, key)
+        if run is not None:
+            run.begin(self.n_threads)
+        else:
+            run = self._make_run(net)
+        try:
+            yield run
+        finally:
+            if self.device.is_host:
+                buffers.release(use, key, run, run.n_bytes)
+
+    @property
+    def _key(self) -> tuple:
+        """All that the buffers depend on, except for the number of threads, for which `begin` makes room."""
+        shapes = self.network, self.dtype, self.rows, self.n_samples if self.shuffle else 0
+        return *shapes, self.device, self.family, self.lanes, self.rule, self.metric
+
+    def _make_run(self, net: NetSpec) -> Any:
+        return backend(self.device).PopulationRun(
+            self.family,
             net,
-            network.layout.n_params,
-            rows,
-            n_samples,
-            n_ranks,
-            shuffle,
-            rule,
-            (network.loss, metric),
-            dtype,
-            lanes,
-            precision,
+            self.network.layout.n_params,
+            self.rows,
+            self.n_samples,
+            self.n_threads,
+            self.shuffle,
+            self.rule,
+            (self.network.loss, self.metric),
+            self.dtype,
+            self.lanes,
+            self.precision,
         )
-    try:
-        yield work
-    finally:
-        if device.is_host:
-            buffers.release(use, key, work, work.n_bytes)
 
 
 @dataclass(frozen=True)
@@ -188,7 +205,7 @@ class Plan:
             self.scratch[use] = make()
         return self.scratch[use]
 
-    def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState:
+    def make_state(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState:
         """Return the state of a fit of up to n_epochs: its parameters and optimiser state, a gradient, and records."""
         grads = self.get_or_make("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
@@ -210,8 +227,8 @@ class Plan:
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the samples; outputs are written into `output` unless it is empty."""
-        loss, right = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
-        return loss / data.n_samples, right / data.n_samples
+        loss, n_correct = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
+        return loss / data.n_samples, n_correct / data.n_samples
 
     def evaluate_alone(self, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Evaluate outside a fit, with this thread's own thread team; arguments and result as of evaluate."""

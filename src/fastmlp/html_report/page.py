@@ -58,13 +58,13 @@ class Section:
     """HTML below one heading. Narrow sections are laid out side by side in a wide window."""
 
     def __init__(self, head: str):
-        self.parts, self.n_pictures, self.is_wide = [head], 0, False
+        self.elements, self.n_pictures, self.is_wide = [head], 0, False
 
     def html(self, tag: str = "section") -> str:
         narrow = tag == "section" and not self.is_wide and self.n_pictures < 2
-        inner = "\n".join(self.parts)
-        kind = ' class="narrow"' if narrow else ""
-        return f"<{tag}{kind}>\n{inner}\n</{tag}>"
+        content = "\n".join(self.elements)
+        class_attribute = ' class="narrow"' if narrow else ""
+        return f"<{tag}{class_attribute}>\n{content}\n</{tag}>"
 
 
 class Page:
@@ -79,23 +79,23 @@ class Page:
         self._sections = [Section(f"<h1>{escape(title)}</h1>\n<code>{escape(subtitle)}</code>")]
 
     @property
-    def _parts(self) -> list[str]:
-        return self._sections[-1].parts
+    def _elements(self) -> list[str]:
+        return self._sections[-1].elements
 
     def section(self, title: str) -> None:
         self._sections.append(Section(f"<h2>{escape(title)}</h2>"))
 
     def text(self, text: str) -> None:
-        self._parts.append(f'<p class="small">{escape(text)}</p>')
+        self._elements.append(f'<p class="small">{escape(text)}</p>')
 
     def cards(self, cards: Iterable[tuple[str, str, str]]) -> None:
         """Add cards with key figures, given as (name, value, note)."""
-        inner = "".join(
+        content = "".join(
             f'<div class="card"><div class="name">{escape(name)}</div><div class="value">{escape(value)}</div>'
             f'<div class="note">{escape(note)}</div></div>'
             for name, value, note in cards
         )
-        self._parts.append(f'<div class="cards">{inner}</div>')
+        self._elements.append(f'<div class="cards">{content}</div>')
 
     def verdict(
         self,
@@ -105,22 +105,22 @@ class Page:
         evidence: Mapping[str, str],
         alarms: bool = False,
     ) -> None:
-        said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
+        advice_html = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
         self._sections[-1].is_wide = True
         tables = self._tables({"Evidence": evidence}) if evidence else ""
-        self._parts.append(
+        self._elements.append(
             f'<div class="split"><div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)} '
-            f'<span class="sure">confidence {escape(confidence)}</span></p><dl>{said}</dl></div>{tables}</div>'
+            f'<span class="sure">confidence {escape(confidence)}</span></p><dl>{advice_html}</dl></div>{tables}</div>'
         )
 
     def pictures(self, images: Iterable[str]) -> None:
         images = list(images)
         self._sections[-1].n_pictures += len(images)
-        self._parts.append(f'<div class="pictures">{"".join(images)}</div>')
+        self._elements.append(f'<div class="pictures">{"".join(images)}</div>')
 
     def tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:
         """Add tables side by side. The keys are their captions."""
-        self._parts.append(self._tables(tables))
+        self._elements.append(self._tables(tables))
 
     def _tables(self, tables: Mapping[str, Mapping[str, str]]) -> str:
         inner = "".join(self._table(rows, caption) for caption, rows in tables.items())
@@ -136,20 +136,20 @@ class Page:
     def bars(self, rows: Iterable[tuple[str, float, str]]) -> None:
         """Add horizontal bars on one scale, given as (name, length, text)."""
         rows = list(rows)
-        longest = max(length for _, length, _ in rows) or 1.0
+        max_length = max(length for _, length, _ in rows) or 1.0
         inner = "".join(
-            f'<span>{escape(name)}</span><span class="bar"><i style="width:{80.0 * length / longest:.2f}%"></i>'
+            f'<span>{escape(name)}</span><span class="bar"><i style="width:{80.0 * length / max_length:.2f}%"></i>'
             f"{escape(text)}</span>"
             for name, length, text in rows
         )
-        self._parts.append(f'<div class="bars">{inner}</div>')
+        self._elements.append(f'<div class="bars">{inner}</div>')
 
     def html(self) -> str:
         from .. import __version__
 
         when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-        first, *others = self._sections
-        body = "\n".join([first.html("header"), *(section.html() for section in others)])
+        first, *other_sections = self._sections
+        body = "\n".join([first.html("header"), *(section.html() for section in other_sections)])
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

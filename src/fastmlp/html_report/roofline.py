@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..execution.blas_environment import SLOWING
 from ..execution.dispatch import products
 
 # Run in a new Python process, since BLAS reads its environment and number of threads when it is loaded.
@@ -27,7 +28,6 @@ for side in (192, 256, 384, 512):
 print(best)
 """
 THREADS = ("OPENBLAS", "OMP", "MKL", "BLIS")
-SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # set on some machines, which makes products there 4 times slower
 
 
 @lru_cache
@@ -47,8 +47,8 @@ def product_rate(dtype: str) -> float:
     environment |= {f"{name}_NUM_THREADS": "1" for name in THREADS}
     command = [sys.executable, "-c", PROGRAM, dtype]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
-        return float(done.stdout)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        return float(process.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise RuntimeError(f"The rate of a matrix product could not be measured: {error}") from None
 

@@ -123,6 +123,20 @@ class Network:
             l2=checked_number("l2", l2, 0.0),
         )
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `build` for an equal network, JSON-serialisable."""
+        names = [activations.ACTIVATIONS[code].name for code in self.activation_codes]
+        return {
+            "layer_sizes": list(self.layer_sizes),
+            "hidden_activation": names[:-1],
+            "output_activation": names[-1],
+            "loss": self.loss_row.name,
+            "dropout": list(self.dropout),
+            "l2": self.l2,
+            "label_smoothing": self.label_smoothing,
+            "huber_delta": self.loss_constant or 1.0,
+        }
+
     @cached_property
     def layout(self) -> Layout:
         return Layout(self.layer_sizes)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .sample_checks import require_attributes
-from .style import GRID, INK, PANEL_TITLE, axes, epoch_axis, heading, legend, log_axis, named, panels, percent
+from .style import GRID, INK, PANEL_TITLE, axes, epoch_axis, heading, label_axes, legend, log_axis, panels, percent
 
 TITLES = ("Gradient (RMS)", "Spread of outputs (SD)", "Saturated or dead")
 
@@ -36,21 +36,21 @@ def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
         recorder, ("gradient", "spread"), "a fastmlp.LayerRecorder that was among the callbacks of a fit"
     )
     net = recorder.net
-    room = axes(ax, 9.6, 3.2)
+    canvas = axes(ax, 9.6, 3.2)
     epochs = np.array(recorder.epochs) + 1
     names = [f"hidden {k + 1}" for k in range(net.network.layout.n_layers - 1)] + ["output"]
     if len(names) == 2:
         names[0] = "hidden"
     colours, widths = _ordered(len(names))
-    parts = panels(room, 1, 3, 0.25)[0]
-    for part, values in zip(parts, (recorder.gradient, recorder.spread, recorder.flat), strict=True):
-        part.grid(axis="y", color=GRID, linewidth=0.8)
+    panels_ = panels(canvas, 1, 3, 0.25)[0]
+    for panel, values in zip(panels_, (recorder.gradient, recorder.spread, recorder.flat), strict=True):
+        panel.grid(axis="y", color=GRID, linewidth=0.8)
         for k in range(values.shape[1]):
             mark = {"marker": "o", "markersize": 3} if len(epochs) == 1 else {}
-            part.plot(epochs, values[:, k], color=colours[k], linewidth=widths[k], label=names[k], **mark)
-        part.set_xlim(1, max(2, epochs[-1]))
-        epoch_axis(part)
-    size, spread, flat = parts
+            panel.plot(epochs, values[:, k], color=colours[k], linewidth=widths[k], label=names[k], **mark)
+        panel.set_xlim(1, max(2, epochs[-1]))
+        epoch_axis(panel)
+    size, spread, flat = panels_
     if (recorder.gradient > 0).any():
         size.set_yscale("log")
         log_axis(size.yaxis)
@@ -58,13 +58,13 @@ def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
     spread.set_ylim(bottom=0.0)
     flat.set_ylim(-0.02, 1.02)
     flat.yaxis.set_major_formatter(lambda value, _: percent(value) if value else "0 %")
-    for part, title in zip(parts, TITLES, strict=True):
-        named(part, title, "epoch", size=PANEL_TITLE)
+    for panel, title in zip(panels_, TITLES, strict=True):
+        label_axes(panel, title, "epoch", size=PANEL_TITLE)
     if not recorder.flat.size:
         flat.text(0.5, 0.5, "no hidden layer", transform=flat.transAxes, ha="center", color=INK, fontsize=PANEL_TITLE)
     legend(flat, beside=True, handles=size.get_lines())
-    heading(room, ax, "Inside the net, layer by layer")
-    return parts
+    heading(canvas, ax, "Inside the net, layer by layer")
+    return panels_
 
 
 def _ordered(n: int) -> tuple[list[Any], list[float]]:

@@ -22,14 +22,14 @@ from .style import (
     VERMILLION,
     axes,
     epoch_axis,
+    label_axes,
     legend,
     log_axis,
-    named,
 )
 
 QUANTITIES = ("loss", "accuracy")
-POINTS = 2000  # longer curves are drawn as the minimum and maximum of groups of epochs
-SECOND = (GREEN, PURPLE)  # colours of the second quantity, for training and validation
+MAX_POINTS = 2000  # longer curves are drawn as the minimum and maximum of groups of epochs
+SECOND_COLOURS = (GREEN, PURPLE)  # colours of the second quantity, for training and validation
 
 
 def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
@@ -53,17 +53,19 @@ def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool |
         If matplotlib is not installed.
     """
     fits = Fits(history)
-    first, *others = [quantity] if isinstance(quantity, str) else list(quantity)
-    if len(others) > 1:
-        raise ValueError(f"A picture has room for two quantities, but {1 + len(others)} were given: draw several.")
-    for name in (first, *others):
+    first, *other_quantities = [quantity] if isinstance(quantity, str) else list(quantity)
+    if len(other_quantities) > 1:
+        raise ValueError(
+            f"A plot shows at most two quantities, but {1 + len(other_quantities)} were given: draw several plots."
+        )
+    for name in (first, *other_quantities):
         fits.check(name)
     ax = axes(ax)
     ax.grid(axis="y", color=GRID, linewidth=0.8)
-    prefix = f"{first}, " if others else ""
-    finite = _draw(ax, fits.curves(first), (BLUE, VERMILLION), "-", prefix)
+    prefix = f"{first}, " if other_quantities else ""
+    finite_values = _draw(ax, fits.curves(first), (BLUE, VERMILLION), "-", prefix)
     if log is None:
-        log = first == "loss" and finite.size > 0 and 0 < finite.min() < finite.max()
+        log = first == "loss" and finite_values.size > 0 and 0 < finite_values.min() < finite_values.max()
     if log:
         ax.set_yscale("log")
         log_axis(ax.yaxis)
@@ -71,34 +73,34 @@ def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool |
     epoch_axis(ax)
     for start in fits.starts[1:]:
         ax.axvline(start + 0.5, color=FAINT, linewidth=0.8, zorder=1)
-    for name in others:
-        right = ax.twinx()
-        ax.set_zorder(right.get_zorder() + 1)  # so that the legend lies above both curves
+    for name in other_quantities:
+        right_axis = ax.twinx()
+        ax.set_zorder(right_axis.get_zorder() + 1)  # so that the legend lies above both curves
         ax.patch.set_visible(False)
-        _draw(right, fits.curves(name), SECOND, "--", f"{name}, ")
-        _dress_right(right, name)
-        for line in right.get_lines():
+        _draw(right_axis, fits.curves(name), SECOND_COLOURS, "--", f"{name}, ")
+        _style_right_axis(right_axis, name)
+        for line in right_axis.get_lines():
             ax.plot([], [], line.get_linestyle(), color=line.get_color(), linewidth=1.6, label=line.get_label())
     if first in SIGNS:
         _mark_best(ax, *fits.best_point(first))
-    legend(ax, **({"frameon": True, "framealpha": 0.85, "edgecolor": "none"} if others else {}))
-    what = " and ".join((first, *others)).replace("_", " ")
-    what = f"{what[0].upper()}{what[1:]}"
+    legend(ax, **({"frameon": True, "framealpha": 0.85, "edgecolor": "none"} if other_quantities else {}))
+    names = " and ".join((first, *other_quantities)).replace("_", " ")
+    names = f"{names[0].upper()}{names[1:]}"
     several = f", {len(fits.starts)} fits" if len(fits.starts) > 1 else ""
-    title = f"{what} over {fits.epochs:,} epochs{several}" if fits.epochs > 1 else f"{what} after one epoch"
-    return named(ax, title, "epoch", first.replace("_", " "))
+    title = f"{names} over {fits.epochs:,} epochs{several}" if fits.epochs > 1 else f"{names} after one epoch"
+    return label_axes(ax, title, "epoch", first.replace("_", " "))
 
 
 def _draw(ax: Any, curves: list[tuple[str, np.ndarray]], colours: Sequence[str], line: str, prefix: str) -> np.ndarray:
     """Draw the curves of one quantity, and return all of their finite values."""
     for (name, values), colour in zip(curves, colours, strict=False):
         x, drawn = thinned(values)
-        one = {"marker": "o", "markersize": 4} if len(values) == 1 else {}
-        ax.plot(x, drawn, line, color=colour, linewidth=1.6, label=f"{prefix}{name}", **one)
+        marker = {"marker": "o", "markersize": 4} if len(values) == 1 else {}
+        ax.plot(x, drawn, line, color=colour, linewidth=1.6, label=f"{prefix}{name}", **marker)
     return np.concatenate([values[np.isfinite(values)] for _, values in curves])
 
 
-def _dress_right(ax: Any, name: str) -> None:
+def _style_right_axis(ax: Any, name: str) -> None:
     ax.set_ylabel(name.replace("_", " "), fontsize=LABEL, color=INK)
     ax.tick_params(labelsize=SMALL, color=FAINT, labelcolor=INK)
     for side in ("top", "bottom", "left"):
@@ -114,7 +116,7 @@ class Fits:
         for fit in fits:
             if not hasattr(fit, "record"):
                 raise ValueError(
-                    f"This picture needs the History that fit returned, but it was given {type(fit).__name__}; "
+                    f"This plot needs the History that fit returned, but it was given {type(fit).__name__}; "
                     "a net's last one is net.history."
                 )
         self._fits = [fit for fit in fits if fit.epochs]
@@ -136,17 +138,19 @@ class Fits:
 
         Values are (epochs,), and NaN for fits without the record.
         """
-        found = []
+        curves = []
         for name, record in (("training", quantity), ("validation", f"validation_{quantity}")):
-            parts = [fit.records().get(record, np.empty(0)) for fit in self._fits]
-            if any(map(len, parts)):
-                last = len(parts) - 1  # the record of the last fit may end early; those of others are padded
-                filled = [
-                    part if k == last and len(part) else np.append(part, np.full(fit.epochs - len(part), np.nan))
-                    for k, (fit, part) in enumerate(zip(self._fits, parts, strict=True))
+            records = [fit.records().get(record, np.empty(0)) for fit in self._fits]
+            if any(map(len, records)):
+                last = len(records) - 1  # the last fit's record may end early; those of earlier fits are padded
+                padded = [
+                    values
+                    if k == last and len(values)
+                    else np.append(values, np.full(fit.epochs - len(values), np.nan))
+                    for k, (fit, values) in enumerate(zip(self._fits, records, strict=True))
                 ]
-                found.append((name, np.concatenate(filled)))
-        return found
+                curves.append((name, np.concatenate(padded)))
+        return curves
 
     def best_point(self, quantity: str) -> tuple[int, float]:
         """Return (epoch counted from 0, value) of the best epoch of the last fit, whose parameters the net has."""
@@ -192,13 +196,13 @@ def thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (2000, 1, 100000)
     """
     n = len(values)
-    if n <= POINTS:
+    if n <= MAX_POINTS:
         return np.arange(1, n + 1), values
-    edges = np.linspace(0, n, POINTS // 2 + 1).astype(int)
-    chosen = []
+    edges = np.linspace(0, n, MAX_POINTS // 2 + 1).astype(int)
+    rows_ = []
     for start, end in pairwise(edges):
-        part = values[start:end]
-        low, high = (int(np.where(np.isfinite(part), sign * part, np.inf).argmin()) for sign in (1.0, -1.0))
-        chosen += sorted((start + low, start + high))
-    rows = np.array(chosen)
+        group = values[start:end]
+        low, high = (int(np.where(np.isfinite(group), sign * group, np.inf).argmin()) for sign in (1.0, -1.0))
+        rows_ += sorted((start + low, start + high))
+    rows = np.array(rows_)
     return rows + 1, values[rows]

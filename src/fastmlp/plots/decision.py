@@ -29,15 +29,15 @@ from .style import (
     SMALL,
     axes,
     heading,
+    label_axes,
     legend,
-    named,
+    literal_text,
     panels,
     percent,
-    plain,
 )
 
-MOST_POINTS = 1500  # largest number of samples to draw; larger data are drawn with a stride
-FADE = 0.5  # saturation of the plane's colours, so that they differ from those of the points
+MAX_POINTS = 1500  # largest number of samples to draw; larger data are drawn with a stride
+SATURATION = 0.5  # saturation of the plane's colours, so that they differ from those of the points
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,22 @@ class Plane:
     def around(cls, X: np.ndarray, features: Sequence[int], resolution: int, margin: float = 0.12) -> Plane:
         """Return a plane around the samples X (n_samples, n_features), with a margin relative to their range."""
         n_features = X.shape[1]
-        pair = tuple(int(feature) for feature in features)
+        axes_ = tuple(int(feature) for feature in features)
         if n_features < 2:
             raise ValueError("A decision boundary needs two inputs, but the net has one. Plot net.predict(X) over X.")
-        if len(pair) != 2 or pair[0] == pair[1] or min(pair) < 0 or max(pair) >= n_features:
+        if len(axes_) != 2 or axes_[0] == axes_[1] or min(axes_) < 0 or max(axes_) >= n_features:
             raise ValueError(f"features must be two different inputs from 0 to {n_features - 1}, but it is {features}.")
         checked_count("resolution", resolution, at_least=2)
         extent: list[float] = []
-        for feature in pair:
+        for feature in axes_:
             low, high = float(X[:, feature].min()), float(X[:, feature].max())
-            room = margin * (high - low) or 1.0
-            extent += [low - room, high + room]
+            margin_width = margin * (high - low) or 1.0
+            extent += [low - margin_width, high + margin_width]
         x = np.linspace(extent[0], extent[1], resolution)
         y = np.linspace(extent[2], extent[3], resolution)
         points = np.tile(np.median(X, axis=0), (resolution * resolution, 1)).astype(X.dtype)
-        points[:, pair[0]], points[:, pair[1]] = np.tile(x, resolution), np.repeat(y, resolution)
-        return cls((pair[0], pair[1]), (extent[0], extent[1], extent[2], extent[3]), resolution, points)
+        points[:, axes_[0]], points[:, axes_[1]] = np.tile(x, resolution), np.repeat(y, resolution)
+        return cls((axes_[0], axes_[1]), (extent[0], extent[1], extent[2], extent[3]), resolution, points)
 
     def image(self, values: np.ndarray) -> np.ndarray:
         """Return values (n_points, ...) as an image (resolution, resolution, ...), with the first row at the bottom."""
@@ -127,54 +127,63 @@ def boundary(
         output = 0
     if output is not None:
         samples = one_output(net.network, samples, output)
-    shown = slice(None) if output is None else slice(output, output + 1)
-    outputs = net.predict(plane.points)[:, shown]
+    columns = slice(None) if output is None else slice(output, output + 1)
+    outputs = net.predict(plane.points)[:, columns]
     ax = axes(ax, 5.4, 4.2)
     if are_classes:
-        said = None
+        predicted = None
         if samples.classes is not None:
-            said = probabilities(net.network, net.predict(samples.X)[:, shown]).argmax(axis=1)
+            predicted = probabilities(net.network, net.predict(samples.X)[:, columns]).argmax(axis=1)
         paint_classes(ax, plane, probabilities(net.network, outputs))
-        draw_samples(ax, plane, samples, class_labels(net, labels, max(2, outputs.shape[1])), said)
+        draw_samples(ax, plane, samples, class_labels(net, labels, max(2, outputs.shape[1])), predicted)
         text = "Decision boundary"
-        if said is not None:
+        if predicted is not None:
             legend(ax, beside=True, title="class" if labels is None and net.preprocessing is None else None)
-            text += f": {percent(np.mean(said == samples.classes))} of {counted(len(said), 'sample')} right"
+            text += f": {percent(np.mean(predicted == samples.classes))} of {counted(len(predicted), 'sample')} right"
     else:
-        paint_numbers(ax, plane, outputs[:, 0], samples)
+        paint_values(ax, plane, outputs[:, 0], samples)
         text = "Output" if samples.targets is None else "Output, and targets as points"
     if output is not None and n_outputs > 1:
         text += f" (output {output})"
-    others = samples.X.shape[1] - 2
-    if others:
+    n_others = samples.X.shape[1] - 2
+    if n_others:
         text += (
-            "\n(the other input at its median)" if others == 1 else f"\n(the other {others} inputs at their medians)"
+            "\n(the other input at its median)"
+            if n_others == 1
+            else f"\n(the other {n_others} inputs at their medians)"
         )
-    return named(ax, text if title is None else plain(title), names[plane.features[0]], names[plane.features[1]])
+    return label_axes(
+        ax, text if title is None else literal_text(title), names[plane.features[0]], names[plane.features[1]]
+    )
 
 
-def paint_classes(ax: Any, plane: Plane, shares: np.ndarray) -> tuple[Any, list[Any]]:
+def paint_classes(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> tuple[Any, list[Any]]:
     """Draw the plane in the colours of the classes, with decision boundaries. Returns the image and the lines.
 
-    shares : (n_points, n_classes) probabilities
+    class_probabilities : (n_points, n_classes) probabilities
     """
     image = ax.imshow(
-        colours(plane, shares), origin="lower", extent=plane.extent, aspect="auto", interpolation="bilinear", zorder=0
+        colours(plane, class_probabilities),
+        origin="lower",
+        extent=plane.extent,
+        aspect="auto",
+        interpolation="bilinear",
+        zorder=0,
     )
-    return image, draw_lines(ax, plane, shares)
+    return image, draw_lines(ax, plane, class_probabilities)
 
 
-def colours(plane: Plane, shares: np.ndarray) -> np.ndarray:
+def colours(plane: Plane, class_probabilities: np.ndarray) -> np.ndarray:
     """Return the image (resolution, resolution, 3) of a plane in the colours of the most likely classes.
 
     Colours are blended with white where the second class is close.
 
-    shares : (n_points, n_classes) probabilities
+    class_probabilities : (n_points, n_classes) probabilities
     """
-    ranked = np.sort(shares, axis=1)
+    ranked = np.sort(class_probabilities, axis=1)
     lead = (ranked[:, -1] - ranked[:, -2])[:, None]
-    pure = palette(shares.shape[1])[shares.argmax(axis=1)]
-    return plane.image(1.0 - FADE * lead * (1.0 - pure))
+    full_colours = palette(class_probabilities.shape[1])[class_probabilities.argmax(axis=1)]
+    return plane.image(1.0 - SATURATION * lead * (1.0 - full_colours))
 
 
 def palette(n: int) -> np.ndarray:
@@ -187,16 +196,16 @@ def palette(n: int) -> np.ndarray:
     return colormaps["turbo"](np.linspace(0.05, 0.95, n))[:, :3]
 
 
-def draw_lines(ax: Any, plane: Plane, shares: np.ndarray) -> list[Any]:
+def draw_lines(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> list[Any]:
     """Draw the decision boundaries: the lines on which the most likely class changes. Returns the lines.
 
-    shares : (n_points, n_classes) probabilities
+    class_probabilities : (n_points, n_classes) probabilities
     """
     lines = []
-    n_classes = shares.shape[1]
+    n_classes = class_probabilities.shape[1]
     for k in range(1 if n_classes == 2 else 0, n_classes):
-        rest = np.delete(shares, k, axis=1).max(axis=1)
-        lead = plane.image(shares[:, k] - rest)
+        other_probability = np.delete(class_probabilities, k, axis=1).max(axis=1)
+        lead = plane.image(class_probabilities[:, k] - other_probability)
         if lead.min() < 0.0 < lead.max():
             line = ax.contour(lead, levels=[0.0], colors=BLACK, linewidths=1.3, extent=plane.extent, origin="lower")
             lines.append(line)
@@ -204,41 +213,44 @@ def draw_lines(ax: Any, plane: Plane, shares: np.ndarray) -> list[Any]:
 
 
 def draw_samples(
-    ax: Any, plane: Plane, samples: PlotSamples, labels: list[str], said: np.ndarray | None = None
+    ax: Any, plane: Plane, samples: PlotSamples, labels: list[str], predicted: np.ndarray | None = None
 ) -> None:
     """Draw the samples with the colour and marker of their class.
 
     labels : names of the classes
-    said : (n_samples,) predicted classes, or None; misclassified samples get a black rim
+    predicted : (n_samples,) predicted classes, or None; misclassified samples get a black rim
     """
     X, (first, second) = samples.X, plane.features
-    step = -(-len(X) // MOST_POINTS)
+    step = -(-len(X) // MAX_POINTS)
     size = float(np.clip(5000.0 / len(X), 10.0, 70.0))
     if samples.classes is None:
         ax.scatter(X[::step, first], X[::step, second], s=size, c=INK, edgecolors="white", linewidths=0.6, zorder=3)
         return
-    wrong = np.zeros(len(X), bool) if said is None else said != samples.classes
-    kinds = palette(len(labels))
+    wrong = np.zeros(len(X), bool) if predicted is None else predicted != samples.classes
+    class_colours = palette(len(labels))
     for k, label in enumerate(labels):
         of_class = samples.classes == k
-        for mask, rim, width, grown in ((of_class & ~wrong, "white", 0.6, 1.0), (of_class & wrong, BLACK, 1.2, 1.3)):
+        for mask, edge_colour, edge_width, size_factor in (
+            (of_class & ~wrong, "white", 0.6, 1.0),
+            (of_class & wrong, BLACK, 1.2, 1.3),
+        ):
             rows = np.flatnonzero(mask)[::step]
             ax.scatter(
                 X[rows, first],
                 X[rows, second],
-                s=size * grown,
-                color=kinds[k],
+                s=size * size_factor,
+                color=class_colours[k],
                 marker=MARKERS[k % len(MARKERS)],
-                edgecolors=rim,
-                linewidths=width,
-                zorder=4 if rim == BLACK else 3,
-                label=label if rim == "white" else None,
+                edgecolors=edge_colour,
+                linewidths=edge_width,
+                zorder=4 if edge_colour == BLACK else 3,
+                label=label if edge_colour == "white" else None,
             )
     if wrong.any():
         ax.scatter([], [], s=40, facecolors="none", edgecolors=BLACK, linewidths=1.2, label="wrong")
 
 
-def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSamples) -> None:
+def paint_values(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSamples) -> None:
     """Draw outputs over the plane, and the targets of the samples, on the same colour scale.
 
     values : (n_points,) outputs
@@ -246,7 +258,7 @@ def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSample
     from matplotlib.colors import Normalize
 
     targets = np.empty(0) if samples.targets is None else samples.targets[:, 0]
-    low, high = (float(pick(np.concatenate([values, targets]))) for pick in (np.min, np.max))
+    low, high = (float(extreme(np.concatenate([values, targets]))) for extreme in (np.min, np.max))
     scale = Normalize(low, high)
     image = ax.imshow(
         plane.image(values),
@@ -269,12 +281,12 @@ def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSample
             extent=plane.extent,
             origin="lower",
         )
-    X, step = samples.X, -(-len(samples.X) // MOST_POINTS)
-    c = targets[::step] if targets.size else INK
+    X, step = samples.X, -(-len(samples.X) // MAX_POINTS)
+    marker_colours = targets[::step] if targets.size else INK
     ax.scatter(
         X[::step, plane.features[0]],
         X[::step, plane.features[1]],
-        c=c,
+        c=marker_colours,
         cmap="cividis" if targets.size else None,
         norm=scale if targets.size else None,
         s=float(np.clip(5000.0 / len(X), 10.0, 70.0)),
@@ -312,33 +324,34 @@ def boundaries(
     if isinstance(nets, dict):
         titles, nets = list(nets), list(nets.values())
     nets = list(nets)
-    opens = [unwrap_estimator(net, y, options.get("labels")) for net in nets]
-    titles = [f"net {k}" for k in range(len(nets))] if titles is None else [plain(title) for title in titles]
+    unwrapped = [unwrap_estimator(net, y, options.get("labels")) for net in nets]
+    titles = [f"net {k}" for k in range(len(nets))] if titles is None else [literal_text(title) for title in titles]
     if not nets or len(titles) != len(nets):
         raise ValueError(
-            f"There must be at least one net and a title for each, but {len(nets)} and {len(titles)} came."
+            f"There must be at least one net and a title for each, but there are {counted(len(nets), 'net')} and "
+            f"{counted(len(titles), 'title')}."
         )
     n_columns = min(checked_count("n_columns", n_columns), len(nets))
     n_rows = -(-len(nets) // n_columns)
-    room = axes(ax, 2.7 * n_columns + 0.6, 2.75 * n_rows + 0.35)
-    grid = panels(room, n_rows, n_columns, 0.12, 0.42)
-    drawn = grid.reshape(-1)[: len(nets)]
-    for spare in grid.reshape(-1)[len(nets) :]:
-        spare.set_axis_off()
-    for k, ((net, targets, labels), title) in enumerate(zip(opens, titles, strict=True)):
-        boundary(net, X, targets, title="", ax=drawn[k], **{**options, "labels": labels})
+    canvas = axes(ax, 2.7 * n_columns + 0.6, 2.75 * n_rows + 0.35)
+    grid = panels(canvas, n_rows, n_columns, 0.12, 0.42)
+    panels_of_nets = grid.reshape(-1)[: len(nets)]
+    for empty_panel in grid.reshape(-1)[len(nets) :]:
+        empty_panel.set_axis_off()
+    for k, ((net, targets, labels), title) in enumerate(zip(unwrapped, titles, strict=True)):
+        boundary(net, X, targets, title="", ax=panels_of_nets[k], **{**options, "labels": labels})
         if y is not None:
             figures = net.evaluate(X, targets)
-            last = figures.get("accuracy")
-            title += f"\nloss {figures['loss']:.3g}" if last is None else f"\n{percent(last)} right"
-        drawn[k].set_title(title, loc="left", fontsize=PANEL_TITLE, color=INK)
-        if drawn[k].get_legend() is not None and k != min(n_columns, len(nets)) - 1:
-            drawn[k].get_legend().remove()
+            accuracy = figures.get("accuracy")
+            title += f"\nloss {figures['loss']:.3g}" if accuracy is None else f"\n{percent(accuracy)} right"
+        panels_of_nets[k].set_title(title, loc="left", fontsize=PANEL_TITLE, color=INK)
+        if panels_of_nets[k].get_legend() is not None and k != min(n_columns, len(nets)) - 1:
+            panels_of_nets[k].get_legend().remove()
         if k % n_columns:
-            drawn[k].set_ylabel("")
-            drawn[k].set_yticklabels([])
+            panels_of_nets[k].set_ylabel("")
+            panels_of_nets[k].set_yticklabels([])
         if k + n_columns < len(nets):
-            drawn[k].set_xlabel("")
-            drawn[k].set_xticklabels([])
-    heading(room, ax, f"Decision boundaries of {counted(len(nets), 'net')}")
-    return drawn
+            panels_of_nets[k].set_xlabel("")
+            panels_of_nets[k].set_xticklabels([])
+    heading(canvas, ax, f"Decision boundaries of {counted(len(nets), 'net')}")
+    return panels_of_nets

@@ -17,16 +17,29 @@ from .sample_checks import (
     PlotSamples,
     as_samples,
     class_labels,
-    copy_of,
+    copy_net,
     feature_labels,
     has_classes,
     probabilities,
     require_attributes,
 )
-from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, legend, log_axis, named, percent
+from .style import (
+    BLUE,
+    GRID,
+    INK,
+    LABEL,
+    VERMILLION,
+    axes,
+    epoch_axis,
+    import_pyplot,
+    label_axes,
+    legend,
+    log_axis,
+    percent,
+)
 
 SNAPSHOTS = "a fastmlp.Snapshots that was among the callbacks of a fit, fit(..., callbacks=[snapshots])"
-HOLD = 1.5  # seconds for which the last frame is shown
+LAST_FRAME_SECONDS = 1.5  # seconds for which the last frame is shown
 
 
 def animation(
@@ -70,15 +83,15 @@ def animation(
     path = Path(path)
     rate = checked_count("frames", frames, at_least=2) / checked_number("seconds", seconds, 0.0, open_low=True)
     write = _writer(path)
-    net = copy_of(snapshots.net)
+    net = copy_net(snapshots.net)
     samples = as_samples(net, X, y)
     if not has_classes(net.network, samples) or (y is not None and samples.classes is None):
         raise ValueError("The animation shows exclusive classes, but these targets are none. Use net.plot_boundary.")
     rows, history = snapshots.frames(frames), snapshots.history
     plane = Plane.around(samples.X, features, resolution)
-    stage = _Stage(net, samples, plane, history, class_labels(net, labels, max(2, net.network.n_outputs)), ax)
+    stage = _FrameRenderer(net, samples, plane, history, class_labels(net, labels, max(2, net.network.n_outputs)), ax)
     names = feature_labels(net, feature_names)
-    named(stage.ax, "", names[plane.features[0]], names[plane.features[1]])
+    label_axes(stage.ax, "", names[plane.features[0]], names[plane.features[1]])
 
     def pictures() -> Iterable[np.ndarray]:
         params, epochs = snapshots.params, snapshots.epochs
@@ -92,7 +105,7 @@ def animation(
     return stage.ax
 
 
-class _Stage:
+class _FrameRenderer:
     """Figure from which the frames are taken. Artists that never change are drawn once, into a background image."""
 
     def __init__(self, net: Any, samples: PlotSamples, plane: Plane, history: Any, labels: list[str], ax: Any):
@@ -118,19 +131,19 @@ class _Stage:
         self.curve.plot(x, loss, color=BLUE, linewidth=1.4)
         if np.isfinite(loss).all() and loss.min() > 0:
             self.curve.set_yscale("log")
-            log_axis(self.curve.yaxis, few=True)
+            log_axis(self.curve.yaxis, few_ticks=True)
         self.curve.set_xlim(1, max(2, self.history.epochs))
         epoch_axis(self.curve)
-        named(self.curve, "", "epoch", "loss")
+        label_axes(self.curve, "", "epoch", "loss")
         (self.dot,) = self.curve.plot([], [], "o", markersize=6, color=VERMILLION, clip_on=False)
         self.dot.set_in_layout(False)  # its position is not known yet
 
-    def _set_up(self, shares: np.ndarray) -> None:
+    def _set_up(self, class_probabilities: np.ndarray) -> None:
         """Create all artists, mark the moving ones as animated, and store the background without them."""
-        self.image, self.lines = paint_classes(self.ax, self.plane, shares)
-        before = set(self.ax.collections)
+        self.image, self.lines = paint_classes(self.ax, self.plane, class_probabilities)
+        artists_before = set(self.ax.collections)
         draw_samples(self.ax, self.plane, self.samples, self.labels)
-        self.above = [*(points for points in self.ax.collections if points not in before), *self.above]
+        self.above = [*(points for points in self.ax.collections if points not in artists_before), *self.above]
         if self.curve is not None:
             self.above.append(self.dot)
             if self.samples.classes is not None:
@@ -155,17 +168,17 @@ class _Stage:
     def picture(self, epoch: int, params: np.ndarray) -> np.ndarray:
         """Return the frame for the parameters (n_params,) after an epoch, uint8 (height, width, 3)."""
         self.net.params = params
-        shares = probabilities(self.net.network, self.net.predict(self.plane.points))
+        class_probabilities = probabilities(self.net.network, self.net.predict(self.plane.points))
         if self.image is None:
-            self._set_up(shares)
-        self.image.set_data(colours(self.plane, shares))
+            self._set_up(class_probabilities)
+        self.image.set_data(colours(self.plane, class_probabilities))
         for line in self.lines:
             line.remove()
-        self.lines = draw_lines(self.ax, self.plane, shares)
+        self.lines = draw_lines(self.ax, self.plane, class_probabilities)
         text = f"epoch {epoch + 1:,}"
         if self.samples.classes is not None:
-            right = float((self.net.predict_classes(self.samples.X) == self.samples.classes).mean())
-            text += f": {percent(right)} right"
+            accuracy = float((self.net.predict_classes(self.samples.X) == self.samples.classes).mean())
+            text += f": {percent(accuracy)} right"
         self.title.set_text(text)
         if self.curve is not None:
             self.dot.set_data([epoch + 1], [self.history.loss[epoch]])
@@ -207,11 +220,11 @@ def _write_gif(path: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
     from PIL import Image
 
     frames = [Image.fromarray(picture) for picture in pictures]
-    some = np.concatenate([np.asarray(frames[k]) for k in {0, len(frames) // 2, len(frames) - 1}])
-    palette = Image.fromarray(some).quantize(colors=128, method=Image.Quantize.MEDIANCUT)
+    sample_frames = np.concatenate([np.asarray(frames[k]) for k in {0, len(frames) // 2, len(frames) - 1}])
+    palette = Image.fromarray(sample_frames).quantize(colors=128, method=Image.Quantize.MEDIANCUT)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    each = max(20, round(1000 / rate))  # milliseconds; browsers slow down faster animations
-    durations = [each] * (len(frames) - 1) + [each + round(1000 * HOLD)]
+    frame_milliseconds = max(20, round(1000 / rate))  # milliseconds; browsers slow down faster animations
+    durations = [frame_milliseconds] * (len(frames) - 1) + [frame_milliseconds + round(1000 * LAST_FRAME_SECONDS)]
     with replacing(path) as file:
         frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
@@ -238,6 +251,6 @@ def _encode(imageio_ffmpeg: Any, name: str, pictures: Iterable[np.ndarray], rate
             )
             stream.send(None)
         stream.send(frame)
-    for _ in range(round(HOLD * rate)):
+    for _ in range(round(LAST_FRAME_SECONDS * rate)):
         stream.send(frame)
     stream.close()

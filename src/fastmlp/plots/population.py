@@ -20,16 +20,16 @@ from .style import (
     SMALL,
     VERMILLION,
     axes,
-    bare,
     heading,
-    named,
+    label_axes,
+    literal_text,
     number,
     panels,
     percent,
-    plain,
+    remove_ticks,
 )
 
-WIDE = 30.0  # the axis of epochs is logarithmic above this ratio of the slowest to the fastest net
+LOGARITHMIC_RATIO = 30.0  # the axis of epochs is logarithmic above this ratio of the slowest to the fastest net
 
 
 def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
@@ -53,21 +53,19 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
     ax = axes(ax, 6.4, 3.6)
     ax.grid(axis="y", color=GRID, linewidth=0.8)
     low, high = (float(times.min()), float(times.max())) if times.size else (1.0, float(result.epochs.max()))
-    logarithmic = high > WIDE * max(low, 1.0)
+    logarithmic = high > LOGARITHMIC_RATIO * max(low, 1.0)
     edges = _whole_edges(low, high, bins, logarithmic)
     counts, _ = np.histogram(times, edges)
     ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white", linewidth=0.4)
     if logarithmic:
         ax.set_xscale("log")
-    left, right = edges[0], edges[-1]
-    place = right * (right / left) ** 0.09 if logarithmic else right + 0.09 * (right - left)
-    width = place - (place / (right / left) ** 0.05 if logarithmic else place - 0.05 * (right - left))
+    bar_position, width = _failure_bar(edges[0], edges[-1], logarithmic)
     tallest = max(int(counts.max(initial=0)), 1)
     shown = min(n_failed, 1.15 * tallest) if times.size else n_failed  # a taller bar is cut and labelled as cut
-    ax.bar([place], [shown], [width], color=VERMILLION, hatch="///", edgecolor="white", linewidth=0.4)
+    ax.bar([bar_position], [shown], [width], color=VERMILLION, hatch="///", edgecolor="white", linewidth=0.4)
     ax.annotate(
         f"{n_failed:,}" + ("\n(cut)" if shown < n_failed else ""),
-        (place, shown),
+        (bar_position, shown),
         xytext=(0, 2),
         textcoords="offset points",
         ha="center",
@@ -75,8 +73,9 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         color=VERMILLION,
         linespacing=0.9,
     )
+    left, right = edges[0], edges[-1]
     ticks = [tick for tick in _ticks(left, right, logarithmic) if left <= tick <= right and tick == round(tick)]
-    ax.set_xticks([*ticks, place], [*map(number, ticks), "not\nconverged"])
+    ax.set_xticks([*ticks, bar_position], [*map(number, ticks), "not\nconverged"])
     ax.minorticks_off()
     ax.get_xticklabels()[-1].set_color(VERMILLION)
     if times.size:
@@ -91,13 +90,25 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
             fontsize=SMALL,
             color=INK,
         )
-    note, title = "no rule of convergence", f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}"
+    interval_note, title = (
+        "no rule of convergence",
+        f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}",
+    )
     if result.success_interval is not None:
-        low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
-        note, title = f"95 % interval {low_rate} to {high_rate} %", f"{title}: {percent(result.success_rate)}"
-    ax.text(1.0, 1.0, note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=FAINT)
+        low_rate, high_rate = (f"{100 * rate:.1f}" for rate in result.success_interval)
+        interval_note, title = f"95 % interval {low_rate} to {high_rate} %", f"{title}: {percent(result.success_rate)}"
+    ax.text(1.0, 1.0, interval_note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=FAINT)
     ax.set_ylim(0, 1.35 * max(tallest, shown))
-    return named(ax, title, "epochs to converge", "nets")
+    return label_axes(ax, title, "epochs to converge", "nets")
+
+
+def _failure_bar(left: float, right: float, logarithmic: bool) -> tuple[float, float]:
+    """Return (position, width) of the bar of nets that did not converge, beside the bins from left to right."""
+    if logarithmic:
+        position = right * (right / left) ** 0.09
+        return position, position - position / (right / left) ** 0.05
+    position = right + 0.09 * (right - left)
+    return position, position - (position - 0.05 * (right - left))
 
 
 def _whole_edges(low: float, high: float, bins: int, logarithmic: bool) -> np.ndarray:
@@ -160,39 +171,39 @@ def population(
         raise ValueError(
             f"verdicts must name one for each of {counted(pop.n_nets, 'net')}, but it has shape {names.shape}."
         )
-    kinds, counts = np.unique(names, return_counts=True)
+    verdict_names, counts = np.unique(names, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     losses = np.nan_to_num(pop.evaluate(X, y)["loss"], nan=np.inf)
-    rows = [_spread_out(np.flatnonzero(names == kinds[k]), losses, most) for k in order]
+    rows = [_select_nets(np.flatnonzero(names == verdict_names[k]), losses, most) for k in order]
     columns = max(map(len, rows))
-    room = axes(ax, 2.0 + 1.05 * columns, 0.5 + 1.25 * len(rows))
-    grid = panels(room, len(rows), columns, 0.08, 0.28)
+    canvas = axes(ax, 2.0 + 1.05 * columns, 0.5 + 1.25 * len(rows))
+    grid = panels(canvas, len(rows), columns, 0.08, 0.28)
     in_plane = samples.classes is not None and pop.network.n_features > 1
     plane = Plane.around(samples.X, features, resolution) if in_plane else None
     for i, members in enumerate(rows):
         outputs = pop.predict(samples.X if plane is None else plane.points, nets=members)
-        for j, part in enumerate(grid[i]):
+        for j, panel in enumerate(grid[i]):
             if j >= len(members):
-                part.set_axis_off()
+                panel.set_axis_off()
                 continue
-            bare(part)
+            remove_ticks(panel)
             if plane is None:
-                _draw_fit(part, samples, outputs[j])
+                _draw_fit(panel, samples, outputs[j])
             else:
-                _draw_plane(part, plane, samples, probabilities(pop.network, outputs[j]))
-            part.set_title(f"{losses[members[j]]:.2g}", fontsize=SMALL - 1, color=FAINT, pad=2)
+                _draw_plane(panel, plane, samples, probabilities(pop.network, outputs[j]))
+            panel.set_title(f"{losses[members[j]]:.2g}", fontsize=SMALL - 1, color=FAINT, pad=2)
         count = counts[order[i]]
         grid[i, 0].text(
             -0.12,
             0.5,
-            f"{plain(kinds[order[i]])}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
+            f"{literal_text(verdict_names[order[i]])}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
             transform=grid[i, 0].transAxes,
             ha="right",
             va="center",
             fontsize=PANEL_TITLE,
             color=INK,
         )
-    heading(room, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
+    heading(canvas, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
     return grid
 
 
@@ -202,14 +213,22 @@ def _verdicts(pop: Any, X: Any, y: Any) -> np.ndarray:
     return np.asarray(fastmlp.diagnose(pop, X, y).verdicts, dtype=str)
 
 
-def _spread_out(members: np.ndarray, losses: np.ndarray, most: int) -> np.ndarray:
-    ranked = members[np.argsort(losses[members], kind="stable")]
-    return ranked[np.unique(np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int))]
+def _select_nets(members: np.ndarray, losses: np.ndarray, max_nets: int) -> np.ndarray:
+    sorted_members = members[np.argsort(losses[members], kind="stable")]
+    return sorted_members[
+        np.unique(np.linspace(0, len(sorted_members) - 1, min(max_nets, len(sorted_members))).round().astype(int))
+    ]
 
 
-def _draw_plane(ax: Any, plane: Plane, samples: Any, shares: np.ndarray) -> None:
-    ax.imshow(colours(plane, shares), origin="lower", extent=plane.extent, aspect="auto", interpolation="bilinear")
-    draw_lines(ax, plane, shares)
+def _draw_plane(ax: Any, plane: Plane, samples: Any, class_probabilities: np.ndarray) -> None:
+    ax.imshow(
+        colours(plane, class_probabilities),
+        origin="lower",
+        extent=plane.extent,
+        aspect="auto",
+        interpolation="bilinear",
+    )
+    draw_lines(ax, plane, class_probabilities)
     if samples.classes is None:
         return
     step = -(-len(samples.X) // 60)
@@ -230,10 +249,10 @@ def _draw_plane(ax: Any, plane: Plane, samples: Any, shares: np.ndarray) -> None
 def _draw_fit(ax: Any, samples: Any, outputs: np.ndarray) -> None:
     """Draw predictions over targets with equal scales, and the line on which they are equal."""
     step = -(-len(samples.X) // 200)
-    targets, said = samples.targets[::step, 0], outputs[::step, 0]
+    targets, predicted = samples.targets[::step, 0], outputs[::step, 0]
     low, high = float(samples.targets.min()), float(samples.targets.max())
-    room = 0.15 * (high - low) or 1.0
+    margin = 0.15 * (high - low) or 1.0
     ax.plot([low, high], [low, high], color=FAINT, linewidth=0.7)
-    ax.scatter(targets, np.clip(said, low - room, high + room), s=5, color=BLUE, linewidths=0)
-    ax.set_xlim(low - room, high + room)
-    ax.set_ylim(low - 1.2 * room, high + 1.2 * room)
+    ax.scatter(targets, np.clip(predicted, low - margin, high + margin), s=5, color=BLUE, linewidths=0)
+    ax.set_xlim(low - margin, high + margin)
+    ax.set_ylim(low - 1.2 * margin, high + 1.2 * margin)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..tables.metrics import regression_metrics
-from .sample_checks import LONGEST, as_samples, one_output, unwrap_estimator
-from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named, plain
+from .sample_checks import MAX_NAME_LENGTH, as_samples, one_output, unwrap_estimator
+from .style import BLUE, FAINT, GRID, INK, SMALL, axes, label_axes, literal_text
 
-MOST_POINTS = 3000  # largest number of samples to draw; larger data are drawn with a stride
+MAX_POINTS = 3000  # largest number of samples to draw; larger data are drawn with a stride
 
 
 def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) -> Any:
@@ -31,23 +31,23 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     """
     net, y, _ = unwrap_estimator(net, y)
     samples = one_output(net.network, as_samples(net, X, y), output)
-    true, said = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
+    true, predicted = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
     name = "value" if net.network.n_outputs == 1 else f"output {output}"
     if net.preprocessing is not None:
         target = net.preprocessing.target
-        true, said, name = (
+        true, predicted, name = (
             true * target.std + target.mean,
-            said * target.std + target.mean,
-            plain(target.name, 2 * LONGEST),
+            predicted * target.std + target.mean,
+            literal_text(target.name, 2 * MAX_NAME_LENGTH),
         )
-    figures = regression_metrics(true, said)
+    figures = regression_metrics(true, predicted)
     ax = axes(ax, 4.6, 4.2)
     ax.grid(color=GRID, linewidth=0.8)
-    step = -(-len(true) // MOST_POINTS)
-    low, high = float(min(true.min(), said.min())), float(max(true.max(), said.max()))
-    room = 0.05 * (high - low) or 1.0
+    step = -(-len(true) // MAX_POINTS)
+    low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
+    margin = 0.05 * (high - low) or 1.0
     size = float(np.clip(4000.0 / len(true), 4.0, 30.0))
-    ax.scatter(true[::step], said[::step], s=size, color=BLUE, alpha=0.5 if len(true) > 200 else 0.9, linewidths=0)
+    ax.scatter(true[::step], predicted[::step], s=size, color=BLUE, alpha=0.5 if len(true) > 200 else 0.9, linewidths=0)
     ax.plot([low, high], [low, high], color=INK, linewidth=1.0, linestyle="--")
     ax.annotate(
         "equal",
@@ -61,8 +61,8 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
         rotation=45,
         rotation_mode="anchor",
     )
-    ax.set_xlim(low - room, high + room)
-    ax.set_ylim(low - room, high + room)
+    ax.set_xlim(low - margin, high + margin)
+    ax.set_ylim(low - margin, high + margin)
     ax.set_aspect("equal", anchor="W")
     title = f"Predictions: RMSE {figures['RMSE']:.3g}, R² {figures['R2']:.3f}"
-    return named(ax, title, f"true {name}", f"predicted {name}")
+    return label_axes(ax, title, f"true {name}", f"predicted {name}")

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.validation import as_features, as_targets, class_numbers, metric_of
+from ..data.targets import as_targets, class_numbers, metric_of
+from ..data.validation import as_features
 from ..errors import checked_count, counted
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
-from .style import plain
+from .style import literal_text
 
-LONGEST = 24  # largest number of characters in a class name; inputs may have twice as many
+MAX_NAME_LENGTH = 24  # largest number of characters in a class name; inputs may have twice as many
 
 
 class PlotSamples(NamedTuple):
@@ -43,13 +44,13 @@ def unwrap_estimator(model: Any, y: Any = None, labels: Any = None) -> tuple[Any
     if net is model or classes is None or np.ndim(y) == 2:
         return net, y, labels
     if y is not None:
-        place = np.searchsorted(classes, np.asarray(y)).clip(0, len(classes) - 1)
-        unknown = np.asarray(classes)[place] != np.asarray(y)
+        class_indices = np.searchsorted(classes, np.asarray(y)).clip(0, len(classes) - 1)
+        unknown = np.asarray(classes)[class_indices] != np.asarray(y)
         if unknown.any():
             raise ValueError(
                 f"y holds {np.asarray(y)[unknown].tolist()[0]!r}, but the classes are {', '.join(map(str, classes))}."
             )
-        y = place
+        y = class_indices
     return net, y, classes if labels is None else labels
 
 
@@ -65,19 +66,19 @@ def as_samples(net: Any, X: Any, y: Any = None) -> PlotSamples:
     return PlotSamples(features, targets, class_numbers(targets, network, metric) if exclusive else None)
 
 
-def require_attributes(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
-    """Return `thing` if it has the attributes `names`.
+def require_attributes(value: Any, names: tuple[str, ...], expected: str) -> Any:
+    """Return `value` if it has the attributes `names`.
 
-    wanted : description of the expected object, for the error message
+    expected : description of the expected object, for the error message
 
     Raises
     ------
     ValueError
         If an attribute is missing.
     """
-    if not all(hasattr(thing, name) for name in names):
-        raise ValueError(f"This picture needs {wanted}, but it was given {type(thing).__name__}.")
-    return thing
+    if not all(hasattr(value, name) for name in names):
+        raise ValueError(f"This plot needs {expected}, but it was given {type(value).__name__}.")
+    return value
 
 
 def one_output(network: Network, samples: PlotSamples, k: int) -> PlotSamples:
@@ -113,14 +114,14 @@ def probabilities(network: Network, outputs: np.ndarray) -> np.ndarray:
     low, high = network.output_row.low, network.output_row.high
     if not np.isfinite([low, high]).all():  # an unbounded output, trained on targets 0 and 1
         low, high = 0.0, 1.0
-    share = np.clip((outputs.astype(np.float64) - low) / (high - low), 0.0, 1.0)
-    return np.concatenate([1.0 - share, share], axis=-1) if outputs.shape[-1] == 1 else share
+    fractions = np.clip((outputs.astype(np.float64) - low) / (high - low), 0.0, 1.0)
+    return np.concatenate([1.0 - fractions, fractions], axis=-1) if outputs.shape[-1] == 1 else fractions
 
 
-def need_classes(net: Any, X: Any, y: Any, picture: str) -> PlotSamples:
+def require_classes(net: Any, X: Any, y: Any, plot_name: str) -> PlotSamples:
     """Return checked samples for a plot of a classifier; see as_samples.
 
-    picture : name of the plot, for the error message
+    plot_name : name of the plot, for the error message
 
     Raises
     ------
@@ -130,7 +131,7 @@ def need_classes(net: Any, X: Any, y: Any, picture: str) -> PlotSamples:
     samples = as_samples(net, X, y)
     if samples.classes is None:
         raise ValueError(
-            f"A {picture} needs targets that are exclusive classes, but y holds numbers or labels that may occur "
+            f"A {plot_name} needs targets that are exclusive classes, but y holds numbers or labels that may occur "
             "together. For numbers look at history.plot() and net.plot_boundary(X, y)."
         )
     return samples
@@ -156,7 +157,7 @@ def class_labels(net: Any, labels: Any, n_classes: int) -> list[str]:
             f"labels must name {counted(n_classes, 'class', 'classes')}, but it has "
             f"{counted(len(labels), 'entry', 'entries')}."
         )
-    return [plain(label, LONGEST) for label in labels]
+    return [literal_text(label, MAX_NAME_LENGTH) for label in labels]
 
 
 def feature_labels(net: Any, names: Any) -> list[str]:
@@ -179,10 +180,10 @@ def feature_labels(net: Any, names: Any) -> list[str]:
         raise ValueError(
             f"feature_names must name {counted(n, 'input')}, but it has {counted(len(names), 'entry', 'entries')}."
         )
-    return [plain(name, 2 * LONGEST) for name in names]
+    return [literal_text(name, 2 * MAX_NAME_LENGTH) for name in names]
 
 
-def copy_of(net: Any) -> Any:
+def copy_net(net: Any) -> Any:
     """Return a copy of an MLP with its own parameters, which plots can change."""
     copy = type(net)(**{**net.get_settings(), "init": "zeros"}, device=net.device.name)
     copy.params, copy.preprocessing = net.params, net.preprocessing

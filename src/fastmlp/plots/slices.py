@@ -8,10 +8,10 @@ import numpy as np
 
 from ..console.progress_bar import Progress
 from ..errors import checked_count, checked_number
-from .sample_checks import as_samples, copy_of, require_attributes, unwrap_estimator
-from .style import INK, LABEL, SMALL, VERMILLION, axes, legend, named
+from .sample_checks import as_samples, copy_net, require_attributes, unwrap_estimator
+from .style import INK, LABEL, SMALL, VERMILLION, axes, label_axes, legend
 
-MOST_SAMPLES = 2000  # largest number of samples; larger data are used with a stride
+MAX_SAMPLES = 2000  # largest number of samples; larger data are used with a stride
 
 
 def landscape(
@@ -65,8 +65,10 @@ def landscape(
         )
         directions, path = path_directions(centre, snapshots.params)
         x, z = (_around(path[:, k], resolution) for k in (0, 1))
-    step = -(-len(samples.X) // MOST_SAMPLES)
-    losses = losses_on(net, samples.X[::step], samples.targets[::step], centre, directions, x, z, verbose)
+    sample_stride = -(-len(samples.X) // MAX_SAMPLES)
+    losses = losses_on(
+        net, samples.X[::sample_stride], samples.targets[::sample_stride], centre, directions, x, z, verbose
+    )
     ax = axes(ax, 5.4, 4.3)
     _draw(ax, x, z, losses)
     if path is not None:
@@ -76,8 +78,8 @@ def landscape(
     ax.plot(0.0, 0.0, "*", color=VERMILLION, markeredgecolor="white", markersize=14, label="the net", clip_on=False)
     legend(ax, loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
     if path is None:
-        return named(ax, "Loss around the net, random directions", "first direction", "second direction")
-    return named(ax, "Loss where the parameters went", "first principal component", "second principal component")
+        return label_axes(ax, "Loss around the net, random directions", "first direction", "second direction")
+    return label_axes(ax, "Loss where the parameters went", "first principal component", "second principal component")
 
 
 def random_directions(net: Any, rng: np.random.Generator) -> np.ndarray:
@@ -85,10 +87,10 @@ def random_directions(net: Any, rng: np.random.Generator) -> np.ndarray:
     layout = net.network.layout
     directions = rng.normal(size=(2, layout.n_params))
     for direction in directions:
-        parts = (layout.weights(direction), layout.biases(direction), net.weights, net.biases)
-        for dW, db, W, b in zip(*parts, strict=True):
-            own = np.sqrt(np.square(W, dtype=np.float64).sum(axis=0) + np.square(b, dtype=np.float64))
-            scale = own / np.sqrt(np.square(dW).sum(axis=0) + np.square(db))
+        arrays = (layout.weights(direction), layout.biases(direction), net.weights, net.biases)
+        for dW, db, W, b in zip(*arrays, strict=True):
+            unit_norms = np.sqrt(np.square(W, dtype=np.float64).sum(axis=0) + np.square(b, dtype=np.float64))
+            scale = unit_norms / np.sqrt(np.square(dW).sum(axis=0) + np.square(db))
             dW *= scale
             db *= scale
     return directions
@@ -107,17 +109,17 @@ def path_directions(centre: np.ndarray, params: np.ndarray) -> tuple[np.ndarray,
             f"snapshots must hold at least three of {len(centre)} parameters, as they are of this net's fit, but they "
             f"have shape {params.shape}."
         )
-    moved = params.astype(np.float64) - centre
-    directions = np.linalg.svd(moved, full_matrices=False)[2][:2]
-    path = moved @ directions.T
+    displacements = params.astype(np.float64) - centre
+    directions = np.linalg.svd(displacements, full_matrices=False)[2][:2]
+    path = displacements @ directions.T
     sign = np.where(path[0] > 0, -1.0, 1.0)  # start at the lower left: the SVD leaves the signs arbitrary
     return directions * sign[:, None], path * sign
 
 
 def _around(values: np.ndarray, resolution: int) -> np.ndarray:
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    room = 0.2 * (high - low) or 1.0
-    return np.linspace(low - room, high + room, resolution)
+    margin = 0.2 * (high - low) or 1.0
+    return np.linspace(low - margin, high + margin, resolution)
 
 
 def losses_on(
@@ -138,12 +140,12 @@ def losses_on(
     x, z : coordinates of the grid points along the first and second direction
     verbose : whether to show a progress bar
     """
-    probe = copy_of(net)
+    probe = copy_net(net)
     losses = np.empty((len(z), len(x)))
     with Progress(len(z), verbose, unit="row") as progress:
-        for i, far in enumerate(z):
-            for j, wide in enumerate(x):
-                probe.params = centre + wide * directions[0] + far * directions[1]
+        for i, z_offset in enumerate(z):
+            for j, x_offset in enumerate(x):
+                probe.params = centre + x_offset * directions[0] + z_offset * directions[1]
                 losses[i, j] = probe.evaluate(X, y)["loss"]
             progress.show(i + 1, float(np.nanmin(losses[i])))
     return losses
@@ -156,13 +158,13 @@ def _draw(ax: Any, x: np.ndarray, z: np.ndarray, losses: np.ndarray) -> None:
     finite = losses[np.isfinite(losses)]
     low, high = float(finite.min()), float(np.quantile(finite, 0.995))
     shown = np.clip(np.nan_to_num(losses, nan=high, posinf=high), low, high)
-    ratio = low > 0 and high > 3 * low
-    levels = np.geomspace(low, high, 18) if ratio else np.linspace(low, high if high > low else low + 1.0, 18)
+    is_logarithmic = low > 0 and high > 3 * low
+    levels = np.geomspace(low, high, 18) if is_logarithmic else np.linspace(low, high if high > low else low + 1.0, 18)
     levels[-1] *= 1.0 + 1e-9 * np.sign(levels[-1])
-    scale = LogNorm(levels[0], levels[-1]) if ratio else Normalize(levels[0], levels[-1])
-    bands = ax.contourf(x, z, shown, levels=levels, cmap="cividis", norm=scale, extend="max")
+    scale = LogNorm(levels[0], levels[-1]) if is_logarithmic else Normalize(levels[0], levels[-1])
+    contours = ax.contourf(x, z, shown, levels=levels, cmap="cividis", norm=scale, extend="max")
     ax.contour(x, z, shown, levels=levels[::2], colors="white", linewidths=0.5, alpha=0.6)
-    bar = ax.figure.colorbar(bands, ax=ax, pad=0.02, ticks=levels[::3])
+    bar = ax.figure.colorbar(contours, ax=ax, pad=0.02, ticks=levels[::3])
     bar.ax.set_yticklabels([f"{level:.2g}" for level in levels[::3]])
     bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=SMALL)

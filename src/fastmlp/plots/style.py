@@ -29,7 +29,7 @@ def import_pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(f"Pictures need matplotlib: {install_command('plot')}.") from error
+        raise ImportError(f"Plots need matplotlib: {install_command('plot')}.") from error
     return plt
 
 
@@ -50,7 +50,7 @@ def axes(ax: Any, width: float = 6.0, height: float = 3.8) -> Any:
     return ax
 
 
-def named(ax: Any, title: str = "", x: str = "", y: str = "", size: float = TITLE) -> Any:
+def label_axes(ax: Any, title: str = "", x: str = "", y: str = "", size: float = TITLE) -> Any:
     """Set title and axis labels of an Axes, and return it."""
     ax.set_title(title, loc="left", fontsize=size, color=INK)
     ax.set_xlabel(x, fontsize=LABEL, color=INK)
@@ -58,26 +58,26 @@ def named(ax: Any, title: str = "", x: str = "", y: str = "", size: float = TITL
     return ax
 
 
-def whole_title(ax: Any) -> Any:
+def wrap_title(ax: Any) -> Any:
     """Let the title of an Axes wrap at the edge of the figure, and return the Axes."""
     for text in (ax.title, ax._left_title):
         text.set_wrap(True)
     return ax
 
 
-def plain(text: Any, most: int = 0) -> str:
+def literal_text(text: Any, max_length: int = 0) -> str:
     r"""Return a user's text (class name, column name, title) in a form that matplotlib shows literally.
 
     A dollar sign then starts no formula, and a leading underscore hides no legend entry.
 
-    most : largest number of characters; longer text is cut with an ellipsis; 0 for no limit
+    max_length : largest number of characters; longer text is cut with an ellipsis; 0 for no limit
 
     >>> plain(r"$\foo$"), plain("_x"), plain("a long name", 6)
     ('\\$\\foo\\$', ' _x', 'a lon…')
     """
     shown = str(text)
-    if most and len(shown) > most:
-        shown = f"{shown[: most - 1]}…"
+    if max_length and len(shown) > max_length:
+        shown = f"{shown[: max_length - 1]}…"
     shown = shown.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
@@ -86,9 +86,9 @@ def legend(ax: Any, **options: Any) -> Any:
     """Add a legend without a frame, and return it. With beside=True it is placed to the right of the Axes."""
     if options.pop("beside", False):
         options |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
-    made = ax.legend(fontsize=SMALL, labelcolor=INK, handletextpad=0.5, **{"frameon": False, **options})
-    made.get_title().set(fontsize=SMALL, color=INK)
-    return made
+    legend_ = ax.legend(fontsize=SMALL, labelcolor=INK, handletextpad=0.5, **{"frameon": False, **options})
+    legend_.get_title().set(fontsize=SMALL, color=INK)
+    return legend_
 
 
 def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: float = 0.16) -> np.ndarray:
@@ -99,23 +99,23 @@ def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: flo
     ax.set_axis_off()
     width = 1.0 / (n_columns + x_gap * (n_columns - 1))
     height = 1.0 / (n_rows + y_gap * (n_rows - 1))
-    made = np.empty((n_rows, n_columns), object)
+    grid = np.empty((n_rows, n_columns), object)
     for i, j in np.ndindex(n_rows, n_columns):
         left, bottom = j * width * (1 + x_gap), (n_rows - 1 - i) * height * (1 + y_gap)
-        made[i, j] = axes(ax.inset_axes((left, bottom, width, height)))
-    return made
+        grid[i, j] = axes(ax.inset_axes((left, bottom, width, height)))
+    return grid
 
 
-def heading(ax: Any, given: Any, text: str) -> None:
+def heading(ax: Any, user_ax: Any, text: str) -> None:
     """Set the title of a plot with several panels, as the title of the figure.
 
-    given : the Axes that the user passed, or None; with user's Axes no title is set
+    user_ax : the Axes that the user passed, or None; with user's Axes no title is set
     """
-    if given is None:
+    if user_ax is None:
         ax.figure.suptitle(text, x=0.01, ha="left", fontsize=TITLE, color=INK)
 
 
-def bare(ax: Any) -> None:
+def remove_ticks(ax: Any) -> None:
     """Remove the ticks of a panel, and give it a thin frame."""
     ax.set_xticks([])
     ax.set_yticks([])
@@ -139,23 +139,23 @@ SUBS = (
 )  # (decades above, ticks in each)
 
 
-def log_axis(axis: Any, few: bool = False) -> None:
+def log_axis(axis: Any, few_ticks: bool = False) -> None:
     """Set ticks with plain numbers on a logarithmic axis, also if it spans less than a decade.
 
-    few : whether the axis has room for only about three ticks
+    few_ticks : whether the axis has room for only about three ticks
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     low, high = sorted(axis.get_view_interval())
     decades = np.log10(high / low) if low > 0 else 9.0
     subs = next((subs for above, subs in SUBS if decades > above), None)
-    if few:
+    if few_ticks:
         subs = (1,) if decades > 1 else (1, 3)
     if subs is None:
         axis.set_major_locator(MaxNLocator(5))
         axis.set_minor_locator(NullLocator())
     else:
-        axis.set_major_locator(LogLocator(subs=subs, numticks=(4 if few else 7) if subs == (1,) else 20))
+        axis.set_major_locator(LogLocator(subs=subs, numticks=(4 if few_ticks else 7) if subs == (1,) else 20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
 
@@ -171,14 +171,14 @@ def number(value: float) -> str:
     return f"{value:.0e}"
 
 
-def percent(share: float) -> str:
+def percent(fraction: float) -> str:
     """Format a fraction as a percentage. Fractions other than 0 and 1 are not rounded to 0 % or 100 %.
 
     >>> percent(1.0), percent(0.99996), percent(0.5), percent(0.0)
     ('100 %', '99.9 %', '50 %', '0 %')
     """
-    value = 100.0 * share
-    if 1e-6 < value < 0.1:
+    percentage = 100.0 * fraction
+    if 1e-6 < percentage < 0.1:
         return "under 0.1 %"
-    rounded = min(value, 99.9) if value < 100.0 else value
+    rounded = min(percentage, 99.9) if percentage < 100.0 else percentage
     return f"{rounded:.1f}".removesuffix(".0") + " %"

@@ -9,21 +9,12 @@ import numpy as np
 from ..data.population_data import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
-from ..execution.buffer_cache import buffers
 from ..execution.dispatch import EVALUATION_ROWS, LANES, choose_nets_evaluation, lane_threads
-from ..execution.plan import Plan, describe_net, nets_work
-from ..kernels.structs import (
-    ALL_RIGHT,
-    CONVERGED,
-    NET_HYPER,
-    NO_EPOCH,
-    RUNNING,
-    UNKNOWN_TARGET,
-    PopulationState,
-    Samples,
-)
+from ..execution.plan import Plan, PopulationPlan, describe_net
+from ..kernels.structs import ALL_RIGHT, CONVERGED, RUNNING, UNKNOWN_TARGET, Samples
 from ..network.spec import Network
-from .fit import PopulationOutcome, PopulationTask
+from .state import evaluation_state
+from .task import PopulationOutcome, PopulationTask
 
 
 def evaluate_nets(
@@ -34,7 +25,7 @@ def evaluate_nets(
     strides: Strides = (0, 0, 0),
     members: np.ndarray | None = None,
     output: np.ndarray | None = None,
-):
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (loss, accuracy), each (n_members,), of the nets of a population.
 
     params : (n_nets, n_params)     parameters of all nets
@@ -42,76 +33,35 @@ def evaluate_nets(
     members : (n_members,)     numbers of the nets to evaluate; None for all
     output : (n_members * n_samples * n_outputs,)     written if given
     """
-    n_nets, n_params = params.shape
-    all_of_them = members is None
-    members = np.arange(n_nets) if members is None else members
+    n_nets = len(params)
+    chosen = np.arange(n_nets) if members is None else members
     output = np.empty(0, params.dtype) if output is None else output
-    module, net = backend(device), describe_net(network)
+    module = backend(device)
     with device.on():
         data = module.place(data)
-    streams = device_of(data.X) is None
-    family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams)
+    family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams=device_of(data.X) is None)
     if family == "one_by_one":
-        return _evaluate_one_by_one(network, device, params, data, strides, members, output)
-    loss, right = np.empty(n_nets), np.empty(n_nets)
-    empty, whole = np.empty(0), np.empty(0, np.int64)
-    nets = PopulationState(
-        n_params=n_params,
-        params=params.reshape(-1),
-        hyper=np.zeros(len(NET_HYPER)),
-        hyper_stride=0,
-        n_state=0,
-        bias_correction=False,
-        penalised=False,
-        clipped=False,
-        mixed=any(strides),
-        dropout=empty,
-        dropout_stride=0,
-        seeds=whole,
-        X_stride=strides[0],
-        Y_stride=strides[1],
-        weight_stride=strides[2],
-        members=members,
-        n_members=len(members),
-        status=whole,
-        epochs=whole,
-        best_epochs=whole,
-        loss=loss,
-        right=right,
-        best=empty,
-        judges_ends=False,
-        learned=np.empty(0, np.int8),
-        record_epochs=np.array([NO_EPOCH]),
-        n_records=0,
-        n_nets=n_nets,
-        records=np.empty(0, params.dtype),
+        return _evaluate_one_by_one(network, device, params, data, strides, chosen, output)
+    loss, accuracy = np.empty(n_nets), np.empty(n_nets)
+    nets, net = evaluation_state(params, strides, chosen, loss, accuracy), describe_net(network)
+    plan = PopulationPlan(
+        network=network,
+        device=device,
+        dtype=params.dtype,
+        family=family,
+        n_threads=lane_threads(network, len(chosen), LANES, data.n_samples),
+        lanes=LANES,
+        rows=min(data.n_samples, EVALUATION_ROWS),
+        n_samples=data.n_samples,
+        metric=data.metric,
     )
-    rows = min(data.n_samples, EVALUATION_ROWS)
-    n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
-    with (
-        device.on(),
-        buffers.borrow_team(module, n_ranks) as team,
-        nets_work(
-            network,
-            net,
-            device,
-            family,
-            rows,
-            data.n_samples,
-            n_ranks,
-            False,
-            None,
-            data.metric,
-            params.dtype,
-            LANES,
-            "exact",
-        ) as work,
-    ):
-        module.evaluate_nets(team, net, data, nets, work, output)
-    return (loss, right) if all_of_them else (loss[members], right[members])
+    with plan.begin(net) as (team, run):
+        module.evaluate_nets(team, net, data, nets, run, output)
+    return (loss, accuracy) if members is None else (loss[chosen], accuracy[chosen])
 
 
 def _evaluate_one_by_one(network, device, params, data, strides, members, output):
+    """Return (loss, accuracy) as evaluate_nets does, by the kernels of a single net."""
     results, size = [], data.n_samples * network.n_outputs
     padded = network.layout.padded(params.dtype)
     with device.on():
@@ -119,8 +69,8 @@ def _evaluate_one_by_one(network, device, params, data, strides, members, output
         data = plan.place(data)
         for i, net in enumerate(members):
             padded[: params.shape[1]] = params[net]
-            room = output[i * size : (i + 1) * size] if output.size else output
-            results.append(plan.evaluate_alone(samples_of_net(data, strides, net), padded, room))
+            net_output = output[i * size : (i + 1) * size] if output.size else output
+            results.append(plan.evaluate_alone(samples_of_net(data, strides, net), padded, net_output))
     return np.array(results).reshape(-1, 2).T
 
 
@@ -133,11 +83,11 @@ def converged_nets(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarr
     if task.converged is not None:
         return outcome.status == CONVERGED
     done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
-    if task.judges_ends:
-        unsaid = np.flatnonzero(outcome.learned == UNKNOWN_TARGET)
-        if unsaid.size:
-            _, right = evaluate_nets(task.network, task.device, task.params, task.data, task.strides, unsaid)
-            outcome.learned[unsaid] = right >= ALL_RIGHT
+    if task.checks_final_accuracy:
+        unknown = np.flatnonzero(outcome.learned == UNKNOWN_TARGET)
+        if unknown.size:
+            _, accuracy = evaluate_nets(task.network, task.device, task.params, task.data, task.strides, unknown)
+            outcome.learned[unknown] = accuracy >= ALL_RIGHT
         done &= outcome.learned.astype(bool)
     return done
 

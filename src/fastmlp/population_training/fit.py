@@ -1,57 +1,41 @@
 """Training of a population, with restarts: nets together in SIMD lanes or on a GPU, or one by one (one_by_one.py).
 
-Both ways write the same PopulationOutcome.
+Both write the same PopulationOutcome (task.py).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..callbacks import EarlyStopping
 from ..console.progress_bar import NetLines, Progress
-from ..convergence import Converged
-from ..devices import Device, backend, device_of
-from ..errors import is_per_net
-from ..execution.buffer_cache import buffers
-from ..execution.dispatch import choose_lanes, choose_nets_family, lane_threads, products
-from ..execution.plan import describe_net, nets_work
+from ..devices import backend
+from ..execution.dispatch import choose_lanes, lane_threads, products
+from ..execution.plan import PopulationPlan
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts
 from ..kernels.structs import (
     ALL_RIGHT,
     CONVERGED,
-    HYPER,
     MAX_RECORDS,
-    METRIC_NONE,
     MONITOR_LOSS,
     MONITOR_NONE,
     MONITOR_RIGHT,
     MONITOR_VALIDATION_LOSS,
     MONITOR_VALIDATION_RIGHT,
-    NET_HYPER,
-    NO_EPOCH,
     RUNNING,
-    UNKNOWN_TARGET,
-    NetSpec,
-    PopulationState,
-    Samples,
     StopCriteria,
     TrainConfig,
 )
 from ..memory_check import check_memory
-from ..network.spec import Network
-from ..optimizers import Optimizer, settings_of
 from ..schedules import factors_at, is_constant
 from .one_by_one import train_one_by_one
-
-if TYPE_CHECKING:
-    from ..diagnosis.monitor import PopulationMonitor
+from .state import training_state
+from .task import PopulationOutcome, PopulationTask
 
 MONITORS = {
     None: MONITOR_NONE,
@@ -69,128 +53,6 @@ FULL_DEVICE = 10_000  # nets up to which an epoch takes a GPU as long as for one
 FIRST_CALL_OF_DEVICE = 1e10
 
 
-@dataclass
-class PopulationOutcome:
-    """Result of training for each net: arrays (n_nets,), described in PopulationState of kernels/structs.py."""
-
-    status: np.ndarray
-    epochs: np.ndarray
-    best_epochs: np.ndarray
-    loss: np.ndarray
-    right: np.ndarray
-    best: np.ndarray
-    learned: np.ndarray  # whether all samples are correct at the end; empty with a convergence rule
-    record_epochs: np.ndarray  # (n_records,)
-    records: np.ndarray  # (n_records, n_nets)
-
-    @classmethod
-    def empty(cls, task: PopulationTask, record_epochs: np.ndarray) -> PopulationOutcome:
-        """Return the outcome of nets that have not been trained. Zeros take no memory until they are written to."""
-        n_nets, n_best = task.n_nets, task.n_nets if task.monitor is not None else 0
-        n_judged = n_nets if task.judges_ends else 0
-        status, epochs = np.zeros((2, n_nets), np.int64)  # RUNNING
-        loss, right = np.full((2, n_nets), np.nan)
-        best_epochs, best = np.full(n_best, -1), np.full(n_best, np.nan)
-        learned = np.full(n_judged, UNKNOWN_TARGET, np.int8)
-        records = np.full((len(record_epochs), n_nets), np.nan, task.dtype)
-        return cls(status, epochs, best_epochs, loss, right, best, learned, record_epochs, records)
-
-    def forget(self, members: Any) -> None:
-        """Reset the outcome of these nets to that of nets that have not been trained."""
-        self.status[members], self.epochs[members] = RUNNING, 0
-        self.loss[members] = self.right[members] = np.nan
-        self.records[:, members] = np.nan
-        if self.best.size:
-            self.best_epochs[members], self.best[members] = -1, np.nan
-
-
-@dataclass(frozen=True)
-class PopulationTask:
-    """Data and settings of one fit of a population, all of them checked."""
-
-    network: Network
-    device: Device
-    dtype: np.dtype
-    params: np.ndarray  # (n_nets, n_params), trained in place
-    seeds: np.ndarray  # int64 (n_nets,), seeds of shuffling and dropout in this fit
-    optimizer: Optimizer  # its settings are numbers or arrays (n_nets,)
-    l2: Any  # number or (n_nets,)
-    dropout: np.ndarray  # (n_layers,) or (n_nets, n_layers)
-    data: Samples
-    strides: tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for data of all nets
-    held_out: Samples | None
-    batch_size: int
-    shuffle: bool
-    factors: Callable[[np.ndarray, int], np.ndarray]
-    converged: Converged | None
-    early_stopping: EarlyStopping | None
-    verbose: int
-    precision: str = "exact"
-    watch: PopulationMonitor | None = None
-
-    @property
-    def n_nets(self) -> int:
-        return len(self.params)
-
-    @property
-    def net(self) -> NetSpec:
-        """Net as kernels see it, with the margin of the convergence rule."""
-        row, margin = self.network.output_row, self.converged.margin if self.converged is not None else None
-        return describe_net(self.network)._replace(margin=float(margin * (row.high - row.low)) if margin else 0.0)
-
-    @property
-    def family(self) -> str:
-        streams = device_of(self.data.X) is None  # on a GPU: whether the samples are too many for its memory
-        return choose_nets_family(
-            self.network, self.n_nets, self.batch_size, self.device, self.dtype, self.precision, streams, self.shuffle
-        )
-
-    @property
-    def n_batches(self) -> int:
-        return -(-self.data.n_samples // self.batch_size)
-
-    @property
-    def monitor(self) -> str | None:
-        if self.early_stopping is None:
-            return None
-        return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
-
-    @property
-    def judged_by(self) -> str:
-        """Meaning of PopulationResult.converged: "rule", "all right" or "finite loss"."""
-        return "rule" if self.converged is not None else "all right" if self.judges_ends else "finite loss"
-
-    @property
-    def judges_ends(self) -> bool:
-        """Whether a net counts as converged if all samples are correct after its last step."""
-        return self.converged is None and self.data.metric != METRIC_NONE
-
-    @property
-    def validates(self) -> bool:
-        return self.monitor is not None and self.monitor.startswith("validation")
-
-
-@lru_cache(maxsize=64)
-def recorded_epochs(length: int, n_records: int) -> np.ndarray:
-    """Return up to n_records epochs from 1 to length, evenly spaced on a logarithmic scale."""
-    return np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
-
-
-def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
-    """Return settings (n_nets, len(NET_HYPER)), in the order of NET_HYPER; one row if all nets have equal settings.
-
-    l2 : float or (n_nets,)     strength of the L2 penalty
-    """
-    values = {**settings_of(optimizer), "l2": l2}
-    columns = [values.get(name, 0.0) for name in NET_HYPER]
-    if not any(map(is_per_net, columns)):
-        return np.array([columns])
-    table = np.empty((n_nets, len(NET_HYPER)))
-    for k, column in enumerate(columns):
-        table[:, k] = column
-    return table
-
-
 def train_together(
     task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
 ) -> None:
@@ -205,123 +67,143 @@ def train_together(
     After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
     epoch.
     """
-    module, net = backend(task.device), task.net
-    table = hyper_table(task.optimizer, task.l2, task.n_nets)
-    decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
-    rule = task.optimizer.rule
-    n_steps = n_epochs * task.n_batches
-    scheduled = not is_constant(task.factors)  # only then is there a factor per step, which takes memory in a long fit
+    net, train_nets = task.net, backend(task.device).train_nets
+    config, criteria = train_config(task, n_epochs), stop_criteria(task, n_epochs)
+    nets = training_state(task, outcome, members)
+    held_out = task.data if task.held_out is None else task.held_out
+    plan = training_plan(task, len(members), n_epochs)
+    call_epochs = first_call_epochs(task, plan.lanes, len(members))
+    with plan.begin(net) as (team, run):
+        train = lambda n: train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)
+        try:
+            call_until_finished(task, outcome, run, train, nets.n_members, call_epochs, progress)
+        except KeyboardInterrupt:
+            with interrupts.deferred():  # a second Ctrl-C must not interrupt this
+                _record_unfinished(task, outcome, run)
+                run.collect()
+            raise
+        finally:
+            run.collect()
+
+
+def train_config(task: PopulationTask, n_epochs: int) -> TrainConfig:
+    """Return batches, update rule and learning-rate factors of a fit; settings are per net, in PopulationState."""
+    n_steps, scheduled = n_epochs * task.n_batches, has_schedule(task)
     if scheduled:
         check_memory(
             8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
         )
-    factors = factors_at(task.factors, 0, n_steps, n_steps) if scheduled else np.ones(1)
-    goal = StopCriteria(
-        n_epochs=n_epochs,
-        scheduled=scheduled,
-        stop_loss=-np.inf if task.converged is None or task.converged.loss is None else float(task.converged.loss),
-        stop_right=np.inf
-        if task.converged is None or task.converged.accuracy is None
-        else float(task.converged.accuracy * task.data.n_samples * ALL_RIGHT),
-        monitor=MONITORS[task.monitor],
-        patience=task.early_stopping.patience if task.early_stopping else 0,
-        min_delta=float(task.early_stopping.min_delta) if task.early_stopping else 0.0,
-    )
-    nets = PopulationState(
-        n_params=task.network.layout.n_params,
-        params=task.params.reshape(-1),
-        hyper=table.reshape(-1),
-        hyper_stride=table.shape[1] if len(table) > 1 else 0,
-        n_state=rule.n_state,
-        bias_correction=rule.bias_correction,
-        penalised=bool(decays.any()),
-        clipped=bool(table[:, HYPER.index("clip_norm")].any()),
-        mixed=any(task.strides),
-        dropout=np.ascontiguousarray(task.dropout, np.float64).reshape(-1),
-        dropout_stride=task.dropout.shape[1] if task.dropout.ndim == 2 else 0,
-        seeds=task.seeds,
-        X_stride=task.strides[0],
-        Y_stride=task.strides[1],
-        weight_stride=task.strides[2],
-        members=members,
-        n_members=len(members),
-        status=outcome.status,
-        epochs=outcome.epochs,
-        best_epochs=outcome.best_epochs,
-        loss=outcome.loss,
-        right=outcome.right,
-        best=outcome.best,
-        judges_ends=task.judges_ends,
-        learned=outcome.learned,
-        record_epochs=np.append(outcome.record_epochs, NO_EPOCH),
-        n_records=len(outcome.record_epochs),
-        n_nets=task.n_nets,
-        records=outcome.records.reshape(-1),
-    )
     layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
-    course = TrainConfig(
-        task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors, layer_factors.size > 0, layer_factors
+    return TrainConfig(
+        batch_size=task.batch_size,
+        shuffle=task.shuffle,
+        seed=0,
+        rule=CODES[task.optimizer.rule.name],
+        hyper=np.zeros(1),
+        factors=factors_at(task.factors, 0, n_steps, n_steps) if scheduled else np.ones(1),
+        layered=layer_factors.size > 0,
+        layer_factors=layer_factors,
     )
-    lanes = choose_lanes(task.network, task.device, len(members), task.validates)
-    n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
-    held_out = task.data if task.held_out is None else task.held_out
-    at_once, first_call = lanes, FIRST_CALL
+
+
+def has_schedule(task: PopulationTask) -> bool:
+    """Whether there is a learning-rate factor for each step, which takes memory in a long fit, or one for all."""
+    return not is_constant(task.factors)
+
+
+def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
+    """Return the criteria by which a net is finished."""
+    rule, stopping = task.converged, task.early_stopping
+    stop_loss = -np.inf if rule is None or rule.loss is None else float(rule.loss)
+    n_correct = np.inf
+    if rule is not None and rule.accuracy is not None:
+        n_correct = float(rule.accuracy * task.data.n_samples * ALL_RIGHT)
+    return StopCriteria(
+        n_epochs=n_epochs,
+        scheduled=has_schedule(task),
+        stop_loss=stop_loss,
+        stop_right=n_correct,
+        monitor=MONITORS[task.monitor],
+        patience=stopping.patience if stopping else 0,
+        min_delta=float(stopping.min_delta) if stopping else 0.0,
+    )
+
+
+def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> PopulationPlan:
+    """Return the plan by which n_members nets of the task are trained together."""
+    network, n_samples = task.network, task.data.n_samples
+    lanes = choose_lanes(network, task.device, n_members, task.validates)
+    return PopulationPlan(
+        network=network,
+        device=task.device,
+        dtype=task.dtype,
+        family=task.family,
+        n_threads=lane_threads(network, n_members, lanes, n_epochs * n_samples),
+        lanes=lanes,
+        rows=task.batch_size,
+        n_samples=n_samples,
+        metric=task.data.metric,
+        rule=task.optimizer.rule,
+        shuffle=task.shuffle,
+        precision=task.precision,
+    )
+
+
+def first_call_epochs(task: PopulationTask, lanes: int, n_members: int) -> int:
+    """Return the number of epochs of the first kernel call."""
+    n_nets, work = lanes, FIRST_CALL
     if not task.device.is_host:  # a GPU trains all nets at once, and few nets take as long as many
-        at_once, first_call = max(len(members), FULL_DEVICE), FIRST_CALL_OF_DEVICE
-    per_epoch = at_once * products(task.network, task.data.n_samples)
-    n_calls, call_epochs, finished_before = 0, max(1, int(first_call / per_epoch)), progress.done
-    with (
-        task.device.on(),
-        buffers.borrow_team(module, n_ranks) as team,
-        nets_work(
-            task.network,
-            net,
-            task.device,
-            task.family,
-            task.batch_size,
-            task.data.n_samples,
-            n_ranks,
-            task.shuffle,
-            rule,
-            task.data.metric,
-            task.dtype,
-            lanes,
-            task.precision,
-        ) as work,
-    ):
-        try:
-            while True:
-                began = time.perf_counter()
-                module.train_nets(team, net, task.data, course, goal, nets, held_out, work, call_epochs)
-                seconds, n_calls = time.perf_counter() - began, n_calls + 1
-                progress.show(finished_before + work.n_finished, float("nan"))
-                if task.watch is not None:
-                    task.watch.look(outcome)
-                if work.n_finished == len(members):
-                    work.collect()
-                    break
-                if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may include compiling
-                    call_epochs = min(2 * call_epochs, MOST_EPOCHS)
-                elif n_calls > 1 and seconds > CALL_SECONDS[1]:
-                    call_epochs = max(1, call_epochs // 2)
-        except KeyboardInterrupt:
-            with interrupts.deferred():  # a second Ctrl-C must not interrupt this
-                _keep_unfinished(task, outcome, work)
-                work.collect()
-            raise
-        finally:
-            work.collect()
+        n_nets, work = max(n_members, FULL_DEVICE), FIRST_CALL_OF_DEVICE
+    return max(1, int(work / (n_nets * products(task.network, task.data.n_samples))))
 
 
-def _keep_unfinished(task: PopulationTask, outcome: PopulationOutcome, work: Any) -> None:
+def call_until_finished(
+    task: PopulationTask,
+    outcome: PopulationOutcome,
+    run: Any,
+    train: Callable[[int], None],
+    n_members: int,
+    n_epochs: int,
+    progress: Progress,
+) -> None:
+    """Call the kernel until every net is finished, and adapt the number of epochs to the duration of the last call.
+
+    run : PopulationRun of the task's device
+    train : function that trains the nets in training for a number of epochs
+    n_members : int     number of nets to train
+    n_epochs : int     epochs of the first call
+    """
+    n_calls, finished_before = 0, progress.done
+    while True:
+        began = time.perf_counter()
+        train(n_epochs)
+        seconds, n_calls = time.perf_counter() - began, n_calls + 1
+        progress.show(finished_before + run.n_finished, float("nan"))
+        if task.watch is not None:
+            task.watch.look(outcome, stacklevel=6)  # the line of the user's program that called fit
+        if run.n_finished == n_members:
+            return run.collect()
+        if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may include compiling
+            n_epochs = min(2 * n_epochs, MOST_EPOCHS)
+        elif n_calls > 1 and seconds > CALL_SECONDS[1]:
+            n_epochs = max(1, n_epochs // 2)
+
+
+def _record_unfinished(task: PopulationTask, outcome: PopulationOutcome, run: Any) -> None:
     """Store parameters and records of the nets in training; with early stopping, parameters of their best epochs."""
-    for reached in work.unfinished(task.monitor is not None):
+    for reached in run.unfinished(task.monitor is not None):
         net = reached.net
         task.params[net], outcome.status[net] = reached.params, reached.status
         outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
-        outcome.right[net] = reached.right / task.data.n_samples
+        outcome.accuracy[net] = reached.right / task.data.n_samples
         if reached.best_epoch:
             outcome.best_epochs[net], outcome.best[net] = reached.best_epoch, reached.best_value
+
+
+@lru_cache(maxsize=64)
+def recorded_epochs(length: int, n_records: int) -> np.ndarray:
+    """Return up to n_records epochs from 1 to length, evenly spaced on a logarithmic scale."""
+    return np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
 
 
 def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from threading import Event
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,9 +25,7 @@ from ..memory_check import check_epochs
 from ..optimizers import settings_of
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
-
-if TYPE_CHECKING:
-    from .fit import PopulationOutcome, PopulationTask
+from .task import PopulationOutcome, PopulationTask
 
 STATUS = {
     "converged": CONVERGED,
@@ -64,17 +61,17 @@ def train_one_by_one(
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
             waited_before = compile_seconds()
-            room = NetTrainer(task, n_epochs, stop)
+            trainer = NetTrainer(task, n_epochs, stop)
             try:
                 for net in waiting:  # the threads share a list iterator, which gives each net to one thread
                     if stop.is_set():
                         return
-                    room.train(net, outcome)
+                    trainer.train(net, outcome)
                     finished.append(net)
                     if n_threads == 1:
                         progress.show(before + len(finished), float("nan"))
             finally:
-                room.leave()
+                trainer.release()
                 waits.append(compile_seconds() - waited_before)
 
     if n_threads == 1:  # in this thread, since starting and joining another one takes a millisecond
@@ -103,7 +100,7 @@ class NetTrainer:
     def __init__(self, task: PopulationTask, n_epochs: int, stop: Event):
         self.task, self.n_epochs, self.stop = task, n_epochs, stop
         self.padded = task.network.layout.padded(task.dtype)
-        self.own_settings = any(map(is_per_net, settings_of(task.optimizer).values()))
+        self.differs_per_net = any(map(is_per_net, settings_of(task.optimizer).values()))
         self.plan: Plan | None = None
         self.validation: Plan | None = None
         if task.held_out is not None:
@@ -132,48 +129,61 @@ class NetTrainer:
             )
         return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=dropout))
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release the buffers, after the last net."""
         if self.plan is not None:
             self.plan.release()
 
     def train(self, net: int, outcome: PopulationOutcome) -> None:
+        """Train one net, and write its parameters to the task and its results to the outcome.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the fit was interrupted.
+        """
         task, history = self.task, History()
-        options = Options(
-            self.n_epochs,
-            task.batch_size,
-            task.shuffle,
-            int(task.seeds[net]),
-            task.optimizer.of_net(net) if self.own_settings else task.optimizer,
-            task.factors,
-            task.early_stopping,
-            (),
-            0,
-            warns=False,
-            converged=task.converged,
-            stop=self.stop,
-        )
         params = self.padded[: task.network.layout.n_params]
         params[:] = task.params[net]
         validation = None
         if self.validation is not None and task.held_out is not None:
             validation = self.validation, task.held_out
-        Fit(
-            self.plan_of(net), samples_of_net(task.data, task.strides, net), validation, self.padded, options, history
-        ).run()
+        data = samples_of_net(task.data, task.strides, net)
+        Fit(self.plan_of(net), data, validation, self.padded, self._options(net), history).run()
         task.params[net] = params
+        self._record(net, history, outcome)
+        if history.stopped_by == "interrupt":  # Ctrl-C reaches the main thread only; it waits unless it trains
+            raise KeyboardInterrupt
+
+    def _options(self, net: int) -> Options:
+        task = self.task
+        return Options(
+            epochs=self.n_epochs,
+            batch_size=task.batch_size,
+            shuffle=task.shuffle,
+            seed=int(task.seeds[net]),
+            optimizer=task.optimizer.of_net(net) if self.differs_per_net else task.optimizer,
+            factors=task.factors,
+            early_stopping=task.early_stopping,
+            callbacks=(),
+            verbose=0,
+            warns=False,
+            converged=task.converged,
+            stop=self.stop,
+        )
+
+    def _record(self, net: int, history: History, outcome: PopulationOutcome) -> None:
+        """Write the results of a net's fit to the outcome."""
         n = outcome.epochs[net] = history.epochs
         if n:
             outcome.loss[net] = history.loss[-1]
-            outcome.right[net] = np.nan if history.accuracy is None else history.accuracy[-1]
-            seen = outcome.record_epochs <= n
+            outcome.accuracy[net] = np.nan if history.accuracy is None else history.accuracy[-1]
+            reached = outcome.record_epochs <= n
             with np.errstate(over="ignore"):
-                outcome.records[seen, net] = history.loss[outcome.record_epochs[seen] - 1]
+                outcome.records[reached, net] = history.loss[outcome.record_epochs[reached] - 1]
         if history.stopped_by == "divergence":
             outcome.loss[net] = np.nan
-        if task.monitor is not None and history.best_epoch is not None:
+        if self.task.monitor is not None and history.best_epoch is not None:
             outcome.best_epochs[net] = history.best_epoch + 1
-            outcome.best[net] = history.record(task.monitor)[history.best_epoch]
+            outcome.best[net] = history.record(self.task.monitor)[history.best_epoch]
         outcome.status[net] = STATUS[history.stopped_by]  # last, since until then the net counts as interrupted
-        if history.stopped_by == "interrupt":  # Ctrl-C reaches the main thread only; it waits unless it trains
-            raise KeyboardInterrupt

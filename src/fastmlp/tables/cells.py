@@ -23,11 +23,11 @@ NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "empty")
 MIXTURES = ("string", "mixed", "mixed-integer", "unknown-array")
 MISSING_TEXTS = {"", "?", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"}  # in lower case
 BOOLEANS = {"false": "False", "true": "True"}
-TRUTH_OF_NUMBER = {"0": "False", "1": "True"}
-NUMBER_OF_TRUTH = {truth: number for number, truth in TRUTH_OF_NUMBER.items()}
+BOOLEAN_OF_NUMBER = {"0": "False", "1": "True"}
+NUMBER_OF_BOOLEAN = {truth: number for number, truth in BOOLEAN_OF_NUMBER.items()}
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 EXACT_DIGITS = 7  # fractions that agree to so many digits are the same category; float32 keeps no more
-TOLERATED = 0.05  # fraction of the cells in a column of numbers that may not be numbers; these count as missing
+MAX_BAD_FRACTION = 0.05  # fraction of the cells in a column of numbers that may not be numbers; these count as missing
 
 
 def is_plain(cell: object) -> bool:
@@ -71,10 +71,10 @@ def contents(series: pd.Series) -> str:
         return "boolean"
     if types.is_numeric_dtype(series):
         return "complex" if types.is_complex_dtype(series) else "floating"
-    found = types.infer_dtype(series, skipna=True)
-    if found == "unknown-array" and isinstance(series.dtype, pd.ArrowDtype):  # such as Arrow's dictionaries
-        found = types.infer_dtype(series.astype(object), skipna=True)
-    return found
+    kind = types.infer_dtype(series, skipna=True)
+    if kind == "unknown-array" and isinstance(series.dtype, pd.ArrowDtype):  # such as Arrow's dictionaries
+        kind = types.infer_dtype(series.astype(object), skipna=True)
+    return kind
 
 
 class Reading(NamedTuple):
@@ -96,7 +96,7 @@ class Reading(NamedTuple):
     @property
     def is_tolerable(self) -> bool:
         """Whether the column counts as numbers: at most the fraction TOLERATED of its cells are not."""
-        return self.n_bad < self.n_present and self.n_bad <= TOLERATED * self.n_present
+        return self.n_bad < self.n_present and self.n_bad <= MAX_BAD_FRACTION * self.n_present
 
     @property
     def is_half(self) -> bool:
@@ -104,55 +104,58 @@ class Reading(NamedTuple):
         return self.n_present > 0 and 2 * self.n_bad <= self.n_present
 
 
-def read_numbers(series: pd.Series, truths: bool = False) -> Reading:
+def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
     """Read the cells of a column as numbers.
 
-    truths : whether to read the texts "true" and "false", in any letter case, as 1 and 0 instead of as bad cells
+    reads_booleans : whether to read "true" and "false", in any letter case, as 1 and 0 instead of as bad cells
     """
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
-        of_category = read_numbers(pd.Series(series.cat.categories), truths)
+        numbers_of_categories = read_numbers(pd.Series(series.cat.categories), reads_booleans)
         codes = series.cat.codes.to_numpy()
-        values = np.append(of_category.values, np.nan)[codes]
-        bad = np.append(of_category.bad, False)[codes]
+        values = np.append(numbers_of_categories.values, np.nan)[codes]
+        bad = np.append(numbers_of_categories.bad, False)[codes]
         return Reading(values, bad, len(values) - int(np.count_nonzero(np.isnan(values) & ~bad)))
-    found = contents(series)
-    if found in NUMBERS or found == "boolean":
+    kind = contents(series)
+    if kind in NUMBERS or kind == "boolean":
         try:
             values = series.to_numpy(dtype=np.float64, na_value=np.nan)
             return Reading(values, np.zeros(len(values), bool), int(np.count_nonzero(~np.isnan(values))))
         except OverflowError:
             pass  # an integer beyond float64: read cell by cell
-    return _read_each(series, found, truths)
+    return _read_each(series, kind, reads_booleans)
 
 
-def _read_each(series: pd.Series, found: str, truths: bool) -> Reading:
+def _read_each(series: pd.Series, kind: str, reads_booleans: bool) -> Reading:
     import pandas as pd
 
     missing = series.isna().to_numpy()
-    if found not in MIXTURES and found not in NUMBERS and found != "boolean":  # dates, lists, bytes, complex numbers
+    if kind not in MIXTURES and kind not in NUMBERS and kind != "boolean":  # dates, lists, bytes, complex numbers
         return Reading(np.full(len(series), np.nan), ~missing, int(np.count_nonzero(~missing)))
     codes: Any
     cells: Iterable[Any]
-    if found == "string":  # parse each distinct text once
+    if kind == "string":  # parse each distinct text once
         codes, cells = pd.factorize(series)
     else:
         codes, cells = np.arange(len(series)), series.astype(object)
-    of_truth = {"true": 1.0, "false": 0.0} if truths else {}
-    numbers = [of_truth[c.lower()] if isinstance(c, str) and c.lower() in of_truth else number_of(c) for c in cells]
+    numbers_of_booleans = {"true": 1.0, "false": 0.0} if reads_booleans else {}
+    numbers = [
+        numbers_of_booleans[c.lower()] if isinstance(c, str) and c.lower() in numbers_of_booleans else number_of(c)
+        for c in cells
+    ]
     values = np.append(np.array([np.nan if number is None else number for number in numbers], np.float64), np.nan)
     bad = np.append(np.array([number is None for number in numbers], bool), False)
     values, bad = values[codes], bad[codes] & ~missing  # code -1, a missing cell, selects the appended last value
     return Reading(values, bad, int(np.count_nonzero(bad)) + int(np.count_nonzero(~np.isnan(values))))
 
 
-def examples(series: pd.Series, which: np.ndarray, n: int = 3) -> str:
-    """Return the n most frequent of the cells selected by `which`, as text: "'unknown', '?!', '-' and 2 others"."""
-    counts = Counter(cell if isinstance(cell, str) else str(cell) for cell in series[which])
+def examples(series: pd.Series, selected: np.ndarray, n: int = 3) -> str:
+    """Return the n most frequent of the cells selected by `selected`, as text: "'unknown', '?!', '-' and 2 others"."""
+    counts = Counter(cell if isinstance(cell, str) else str(cell) for cell in series[selected])
     shown = ", ".join(repr(cell) for cell, _ in counts.most_common(n))
-    others = len(counts) - n
-    return shown + (f" and {others} other{'s' if others > 1 else ''}" if others > 0 else "")
+    n_others = len(counts) - n
+    return shown + (f" and {n_others} other{'s' if n_others > 1 else ''}" if n_others > 0 else "")
 
 
 def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:
@@ -165,8 +168,8 @@ def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:
         texts[present] = [text_of(cell) for cell in series[present]]
         codes, names = pd.factorize(texts)
         return codes, list(names)
-    codes, found = pd.factorize(series)
-    names = [text_of(cell) for cell in found]
+    codes, distinct_cells = pd.factorize(series)
+    names = [text_of(cell) for cell in distinct_cells]
     if len(set(names)) == len(names):
         return codes, names
     merged, distinct = pd.factorize(np.array(names, object))
@@ -178,14 +181,14 @@ def spelled_alike(names: Sequence[str]) -> list[str]:
 
     0 and 1 become "False" and "True" only in a column that also has a category spelled as a boolean.
     """
-    usual = [_usual(name) for name in names]
-    truths = [TRUTH_OF_NUMBER.get(name, name) for name in usual]
-    if set(truths) <= set(NUMBER_OF_TRUTH) and not set(usual) <= set(TRUTH_OF_NUMBER):
-        return truths
+    canonical = [_canonical_spelling(name) for name in names]
+    booleans = [BOOLEAN_OF_NUMBER.get(name, name) for name in canonical]
+    if set(booleans) <= set(NUMBER_OF_BOOLEAN) and not set(canonical) <= set(BOOLEAN_OF_NUMBER):
+        return booleans
     return list(names)
 
 
-def _usual(name: str) -> str:
+def _canonical_spelling(name: str) -> str:
     """Return the canonical spelling of a boolean or a number; other text is only stripped."""
     text = name.strip()
     if text.lower() in BOOLEANS:
@@ -206,16 +209,16 @@ class Spellings:
 
     def __init__(self, names: Sequence[str]):
         self._exact = {name: k for k, name in enumerate(names)}
-        usual = [_usual(name) for name in names]
-        counts = Counter(usual)
-        self._usual = {name: k for k, name in enumerate(usual) if counts[name] == 1}
-        if not any(NUMBER.fullmatch(name) and name not in TRUTH_OF_NUMBER for name in usual):
-            for number, truth in TRUTH_OF_NUMBER.items():
-                for name, other in ((number, truth), (truth, number)):
-                    if counts[name] == 1 and other not in counts:
-                        self._usual[other] = self._usual[name]
+        canonical = [_canonical_spelling(name) for name in names]
+        counts = Counter(canonical)
+        self._canonical = {name: k for k, name in enumerate(canonical) if counts[name] == 1}
+        if not any(NUMBER.fullmatch(name) and name not in BOOLEAN_OF_NUMBER for name in canonical):
+            for number, truth in BOOLEAN_OF_NUMBER.items():
+                for name, other_name in ((number, truth), (truth, number)):
+                    if counts[name] == 1 and other_name not in counts:
+                        self._canonical[other_name] = self._canonical[name]
 
     def find(self, name: str) -> int:
         """Return the index of the category, or -1 if there is none."""
-        found = self._exact.get(name)
-        return self._usual.get(_usual(name), -1) if found is None else found
+        index = self._exact.get(name)
+        return self._canonical.get(_canonical_spelling(name), -1) if index is None else index

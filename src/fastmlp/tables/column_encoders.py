@@ -1,6 +1,6 @@
 """Encoding of one table column as features: three immutable encoders, and the choice between them.
 
-cells.py interprets single cells. pandas is imported inside functions only, because it is an optional extra.
+cells.py interprets single cells, column_numbers.py reads columns as numbers.
 """
 
 from __future__ import annotations
@@ -16,26 +16,24 @@ from scipy.special import ndtri
 
 from ..errors import unknown_name
 from .cells import (
+    MAX_BAD_FRACTION,
     MISSING_TEXTS,
     MIXTURES,
-    NUMBERS,
-    TOLERATED,
     Spellings,
     categories_of,
     contents,
     examples,
-    is_plain,
     read_numbers,
     spelled_alike,
 )
+from .column_numbers import bad_cells_text, column_kind, count_of, tolerated_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCALINGS = ("auto", "standard", "quantile")
-LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 MAX_CATEGORIES = 255
-ENOUGH_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
+MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
 MANY_DISTINCT = 32  # scaling="auto" uses quantiles for columns with more distinct numbers
 # One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
@@ -53,88 +51,13 @@ class Note(NamedTuple):
     is_serious: bool
 
 
-def column_kind(series: pd.Series) -> str:
-    """Return the kind of a column: "number", "category", or the name of another type (dates, lists, bytes).
-
-    In a column of numbers up to 5 % of the cells may not be numbers. A text column in which every cell looks like a
-    number is a category.
-    """
-    import pandas as pd
-
-    found = contents(series)
-    if isinstance(series.dtype, pd.CategoricalDtype) or found == "boolean":
-        return "category"
-    if found in NUMBERS:
-        return "number"
-    if found not in MIXTURES or (found != "string" and not all(map(is_plain, series.dropna()))):
-        return found
-    reading = read_numbers(series)
-    if (found == "string" and not reading.n_bad) or not reading.is_tolerable:
-        return "category"
-    names = categories_of(series)[1]
-    return "number" if spelled_alike(names) == names else "category"  # booleans mixed with 1 and 0: a category
-
-
-def numbers_of(series: pd.Series) -> np.ndarray:
-    """Return a column as float64 (n_rows,), with NaN for missing cells. Raises ValueError for text and infinity."""
-    return tolerated_numbers(series, 0.0)[0]
-
-
-def tolerated_numbers(series: pd.Series, share: float, truths: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Return (values, bad): a column as float64 (n_rows,), and a mask of the cells that are not numbers.
-
-    Cells that are missing or not numbers are NaN. Raises ValueError for numbers beyond LARGEST_NUMBER.
-
-    share : fraction of the present cells; ValueError if so many or more are not numbers
-    truths : whether to read the texts "true" and "false" as 1 and 0, as in read_numbers
-    """
-    reading = read_numbers(series, truths)
-    if reading.n_bad and reading.n_bad >= share * reading.n_present:
-        raise ValueError(
-            f"Column {series.name!r} should hold numbers, but holds {examples(series, reading.bad)} in "
-            f"{_share(reading.n_bad, reading.n_present)}; correct or empty such cells."
-        )
-    values = reading.values
-    too_large = np.abs(values) > LARGEST_NUMBER
-    if too_large.any():
-        example = values[too_large][0]
-        raise ValueError(
-            f"Column {series.name!r} should hold finite numbers below {LARGEST_NUMBER:g} in size, but holds "
-            f"{example:g}; correct or empty such cells."
-        )
-    return values, reading.bad
-
-
-def text_as_numbers(series: pd.Series) -> tuple[np.ndarray, str] | None:
-    """Return (float64 (n_rows,), note) for a column of numbers that also holds text, and None for any other column.
-
-    Call it before a table is split into training and held-out rows: a part without the cells that are not numbers
-    would be read as categories.
-    """
-    if contents(series) not in MIXTURES or column_kind(series) != "number":
-        return None
-    values, bad = tolerated_numbers(series, 1.0, truths=False)
-    return values, f"Column {series.name!r} {_on_bad_cells(series, bad)}." if bad.any() else ""
-
-
-def _on_bad_cells(series: pd.Series, bad: np.ndarray) -> str:
-    cells = f"{_share(int(np.count_nonzero(bad)), len(series))} ({examples(series, bad)})"
-    return f"holds no numbers in {cells}, which count as missing"
-
-
-def _share(n: int, of: int) -> str:
-    if n == of:
-        return "its only cell" if n == 1 else f"all {n} cells"
-    return f"{n} of {of} cells"
-
-
 class _NumericColumn(ABC):
     """Encoder of a numeric column: one feature, plus an indicator of missing cells if training had any."""
 
     name: str
     marks_missing: bool
 
-    stands_in: ClassVar[str]  # what a missing cell counts as, for messages
+    missing_meaning: ClassVar[str]  # value that a missing cell is encoded as, for messages
 
     @abstractmethod
     def scores(self, values: np.ndarray) -> np.ndarray:
@@ -179,24 +102,24 @@ class _NumericColumn(ABC):
         n, n_bad = len(series), int(np.count_nonzero(bad))
         notes = []
         if n_bad:
-            notes.append(Note(f"Column {self.name!r} {_on_bad_cells(series, bad)}.", True))
+            notes.append(Note(f"Column {self.name!r} {bad_cells_text(series, bad)}.", True))
         if n_missing > n_bad:
-            notes += missing_note(self.name, n_missing - n_bad, n, self.marks_missing, self.stands_in)
+            notes += missing_note(self.name, n_missing - n_bad, n, self.marks_missing, self.missing_meaning)
         return notes
 
 
-def missing_note(name: str, n_missing: int, n: int, is_known: bool, stands_in: str) -> list[Note]:
+def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:
     """Return a note if a column has missing cells but had none in training, or if all of its cells are missing.
 
     n_missing, n : number of missing cells and of all cells
-    is_known : whether the column had missing cells in training
-    stands_in : what a missing cell counts as
+    had_missing : whether the column had missing cells in training
+    missing_meaning : value that a missing cell is encoded as
     """
-    if not is_known:
-        cells = _share(n_missing, n)
-        text = f"Column {name!r} is missing in {cells}, but in none of training; such cells count as {stands_in}."
+    if not had_missing:
+        cells = count_of(n_missing, n)
+        text = f"Column {name!r} is missing in {cells}, but in none of training; such cells count as {missing_meaning}."
         return [Note(text, 2 * n_missing > n)]
-    return [Note(f"Column {name!r} is missing in {_share(n, n)}.", True)] if n_missing == n >= ENOUGH_ROWS else []
+    return [Note(f"Column {name!r} is missing in {count_of(n, n)}.", True)] if n_missing == n >= MIN_NOTE_ROWS else []
 
 
 @dataclass(frozen=True)
@@ -208,7 +131,7 @@ class StandardColumn(_NumericColumn):
     std: float
     marks_missing: bool
     kind: ClassVar[str] = "standard"
-    stands_in: ClassVar[str] = "the mean"
+    missing_meaning: ClassVar[str] = "the mean"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
@@ -235,7 +158,7 @@ class QuantileColumn(_NumericColumn):
     quantiles: tuple[float, ...]  # at evenly spaced probabilities from 0 to 1; ascending, with repetitions
     marks_missing: bool
     kind: ClassVar[str] = "quantile"
-    stands_in: ClassVar[str] = "the median"
+    missing_meaning: ClassVar[str] = "the median"
 
     def __post_init__(self) -> None:
         knots = np.asarray(self.quantiles, dtype=np.float64)
@@ -294,11 +217,11 @@ class CategoryColumn:
         """
         codes, names = categories_of(series)
         find = Spellings(self.categories).find
-        of_missing = len(self.categories) if self.has_missing else -1
-        places = np.array([*map(find, names), -1])
-        is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (places < 0)
+        missing_index = len(self.categories) if self.has_missing else -1
+        indices = np.array([*map(find, names), -1])
+        is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (indices < 0)
         missing = is_missing[codes]  # in an array of text, None and NaN are the texts "None" and "nan"
-        feature = np.where(is_missing, of_missing, places)[codes]
+        feature = np.where(is_missing, missing_index, indices)[codes]
         known = np.flatnonzero(feature >= 0)
         out[:] = 0
         out[known, feature[known]] = 1
@@ -306,8 +229,8 @@ class CategoryColumn:
         n_missing = int(np.count_nonzero(missing))
         notes = []
         if n_unseen := n - len(known) - (0 if self.has_missing else n_missing):
-            cells = f"{_share(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
-            text = f"Column {self.name!r} has categories unseen in training in {cells}, which count as none of its own."
+            cells = f"{count_of(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
+            text = f"Column {self.name!r} has categories unseen in training in {cells}, which are encoded as zeros."
             notes.append(Note(text, 2 * n_unseen > n - n_missing))
         if n_missing:
             notes += missing_note(self.name, n_missing, n, self.has_missing, "none of its categories")
@@ -327,13 +250,13 @@ def fit_column(series: pd.Series, scaling: str = "auto") -> tuple[Column | None,
     """
     if scaling not in SCALINGS:
         raise unknown_name("scaling", scaling, SCALINGS)
-    column, reason = _fit(series, column_kind(series), scaling)
+    column, reason = _choose_encoder(series, column_kind(series), scaling)
     if column is None:
         return None, f"Column {series.name!r} is left out: {reason}."
     return column, reason and f"Column {series.name!r} {reason}."
 
 
-def _fit(series: pd.Series, kind: str, scaling: str) -> tuple[Column | None, str]:
+def _choose_encoder(series: pd.Series, kind: str, scaling: str) -> tuple[Column | None, str]:
     if str(series.name).startswith("Unnamed:"):
         return None, "it has no name in the header (row numbers saved with the table?)"
     if series.isna().all():
@@ -342,11 +265,11 @@ def _fit(series: pd.Series, kind: str, scaling: str) -> tuple[Column | None, str
         return _fit_numeric(series, scaling)
     if kind == "category":
         return _fit_category(series, scaling)
-    return None, f"it holds {kind}, not numbers, text, true or false; turn it into numbers to use it"
+    return None, f"it holds {kind}, not numbers, text, true or false; convert it to numbers to use it"
 
 
 def _fit_numeric(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
-    values, bad = tolerated_numbers(series, 1.0, truths=False)
+    values, bad = tolerated_numbers(series, 1.0, reads_booleans=False)
     present = values[~np.isnan(values)]
     marks_missing = len(present) < len(values)
     n_distinct = len(np.unique(present))
@@ -356,7 +279,7 @@ def _fit_numeric(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
         scaling = "quantile" if n_distinct > MANY_DISTINCT else "standard"
     fit = QuantileColumn.fit if scaling == "quantile" else StandardColumn.fit
     column = fit(str(series.name), present, marks_missing)
-    return column, _on_bad_cells(series, bad) if bad.any() else ""
+    return column, bad_cells_text(series, bad) if bad.any() else ""
 
 
 def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
@@ -369,26 +292,29 @@ def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
     reading = read_numbers(series) if contents(series) in MIXTURES else None
     reason = ""
     if len(distinct) > MAX_CATEGORIES:
-        reason = f"it has {len(distinct)} different texts, and at most {MAX_CATEGORIES} can be told apart"
+        reason = f"it has {len(distinct)} different texts, but at most {MAX_CATEGORIES} are encoded"
     elif len(distinct) == (codes >= 0).sum():
         reason = "its text is different in every row"
     if reason and reading is not None and reading.n_present and not reading.n_bad:
-        column, why = _fit_numeric(series, scaling)
-        return column, why if column is None else "holds text that is numbers, and is taken for a column of numbers"
+        column, numeric_reason = _fit_numeric(series, scaling)
+        return (
+            column,
+            numeric_reason if column is None else "holds numbers as text, and is used as a column of numbers",
+        )
     if reason and np.mean([DATE.fullmatch(name.strip()) is not None for name in names]) > 0.5:
-        reason = f"it holds dates as text, such as {names[0]!r}; turn them into numbers, such as days, to use it"
+        reason = f"it holds dates as text, such as {names[0]!r}; convert them to numbers, such as days, to use it"
     hint = ""
     if reading is not None and reading.n_bad and reading.is_half:
         hint = (
-            f"it holds no numbers in {_share(reading.n_bad, reading.n_present)} "
-            f"({examples(series, reading.bad)}), and a column of numbers may in {100 * TOLERATED:g} %"
+            f"it holds no numbers in {count_of(reading.n_bad, reading.n_present)} "
+            f"({examples(series, reading.bad)}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
     if reason:
         return None, f"{reason}; {hint}" if hint else reason
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
     return (
         column,
-        f"is taken for categories: {hint}; if numbers are meant, correct or empty those cells" if hint else "",
+        f"is used as categories: {hint}; if numbers are meant, correct or empty those cells" if hint else "",
     )
 
 
@@ -410,5 +336,5 @@ def column_from_dict(description: dict[str, Any]) -> Column:
     }
     if not isinstance(description["name"], str):
         raise TypeError(f"a column's name should be text, but is {description['name']!r}")
-    make: Any = KINDS[description["kind"]]
-    return make(**settings)
+    encoder: Any = KINDS[description["kind"]]
+    return encoder(**settings)

@@ -25,10 +25,10 @@ def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> Non
     for name in names:
         if name in columns:
             continue
-        parts = [part.strip() for part in name.split(",")]
-        if len(parts) > 1 and set(parts) <= set(columns):
-            several = " ".join(f"{option} {part!r}" for part in parts)
-            raise ValueError(f"{option} takes one column at a time, but it is {name!r}: give {several}.")
+        names_in_name = [column.strip() for column in name.split(",")]
+        if len(names_in_name) > 1 and set(names_in_name) <= set(columns):
+            example = " ".join(f"{option} {column!r}" for column in names_in_name)
+            raise ValueError(f"{option} takes one column at a time, but it is {name!r}: give {example}.")
         raise no_such_column(table, f"{option} column", name)
 
 
@@ -48,13 +48,15 @@ def select_columns(
         If a name is not in the table, if the target or an id is also given to another option, or if no input is left.
     """
     if drop and keep:
-        raise ValueError("--drop and --keep say two things about the same columns: give one of them.")
+        raise ValueError("--drop and --keep cannot be combined: give one of them.")
     for option, names in (("--drop", drop), ("--keep", keep), ("--id", ids)):
         check_columns(table, names, option)
         if target in names:
-            raise ValueError(f"{target!r} is the target, which is learned and no feature: leave it out of {option}.")
-    if both := [name for name in ids if name in keep]:
-        raise ValueError(f"An id is never learned from, but {both[0]!r} is given with --id and with --keep: choose.")
+            raise ValueError(f"{target!r} is the target column, which cannot be an input: leave it out of {option}.")
+    if kept_ids := [name for name in ids if name in keep]:
+        raise ValueError(
+            f"An id column is not used as an input, but {kept_ids[0]!r} is given to both --id and --keep: choose one."
+        )
     left_out = {*drop, *ids}
     if keep:
         left_out |= set(table.columns) - {*keep, target}

@@ -23,22 +23,22 @@ def training_split(
     X, y : features (n_rows, n_features) and encoded targets of the table
     split : commands.train.split_rows
     """
-    whole = {"": (X, y)}
+    undivided = {"": (X, y)}
     history = getattr(net, "history", None)
     if history is None:
-        return whole
+        return undivided
     settings = history.settings
     n_training, n_validation = settings.get("n_samples"), settings.get("n_validation")
     if not settings.get(SHARE) or not n_validation or len(X) != n_training + n_validation:
-        return whole
+        return undivided
     is_classification = net.preprocessing is not None and bool(net.preprocessing.target.classes)
     task = "classification" if is_classification else "regression"
-    held_out, kept = split(np.asarray(y), task, settings[SHARE], settings.get(SEED, 0))
+    held_out, training = split(np.asarray(y), task, settings[SHARE], settings.get(SEED, 0))
     recorded = history.validation_loss
     if len(held_out) != n_validation or recorded is None or not len(recorded):
-        return whole
+        return undivided
     row = len(recorded) - 1 if history.best_epoch is None else min(history.best_epoch, len(recorded) - 1)
-    found = net.evaluate(X[held_out], y[held_out])["loss"]
-    if not np.isclose(found, recorded[row], rtol=EQUAL, atol=1e-6):
-        return whole
-    return {"training": (X[kept], y[kept]), "validation": (X[held_out], y[held_out])}
+    loss = net.evaluate(X[held_out], y[held_out])["loss"]
+    if not np.isclose(loss, recorded[row], rtol=EQUAL, atol=1e-6):
+        return undivided
+    return {"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])}

@@ -78,10 +78,10 @@ def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFra
     return with_text_names(table, f"The table {str(path)!r}")
 
 
-def with_text_names(table: pd.DataFrame, what: str = "The table") -> pd.DataFrame:
+def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFrame:
     """Return the table with text as column names.
 
-    what : what error messages call the table
+    noun : what error messages call the table
 
     Raises
     ------
@@ -90,28 +90,28 @@ def with_text_names(table: pd.DataFrame, what: str = "The table") -> pd.DataFram
     """
     if table.columns.nlevels > 1:
         raise ValueError(
-            f"{what} has column names of {table.columns.nlevels} levels, such as {table.columns[0]!r}, but each column "
+            f"{noun} has column names of {table.columns.nlevels} levels, such as {table.columns[0]!r}, but each column "
             "needs one name; join the levels: table.columns = ['_'.join(map(str, name)) for name in table.columns]."
         )
-    check_names([str(name) for name in table.columns], what)
+    check_names([str(name) for name in table.columns], noun)
     return table if all(isinstance(name, str) for name in table.columns) else table.rename(columns=str)
 
 
-def check_names(names: Sequence[str], what: str) -> None:
+def check_names(names: Sequence[str], noun: str) -> None:
     """Raise ValueError if two columns have the same name: only the user can tell whether they mean the same thing."""
-    first: dict[str, int] = {}
+    first_position: dict[str, int] = {}
     for k, name in enumerate(names, start=1):
-        if name and name in first:
+        if name and name in first_position:
             raise ValueError(
-                f"{what} has two columns named {name!r}, columns {first[name]} and {k} of {len(names)}; rename or "
-                "drop one of them."
+                f"{noun} has two columns named {name!r}, columns {first_position[name]} and {k} of {len(names)}; "
+                "rename or drop one of them."
             )
-        first[name] = k
+        first_position[name] = k
 
 
 def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFrame:
     try:
-        separator, decimal, names = _form(path)
+        separator, decimal, names = _csv_format(path)
     except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
         raise _unreadable_csv(path, error) from None
     check_names(names, f"The table {str(path)!r}")  # pandas would rename the second of two equal names
@@ -146,7 +146,7 @@ def _unreadable_csv(path: Path, error: Exception) -> ValueError:
     )
 
 
-def _form(path: Path) -> tuple[str, str, list[str]]:
+def _csv_format(path: Path) -> tuple[str, str, list[str]]:
     """Return (separator, decimal mark, column names) of a CSV file.
 
     The separator is the most frequent of comma, semicolon and tab in the header outside quotation marks, with the comma

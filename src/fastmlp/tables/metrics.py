@@ -15,10 +15,10 @@ def classification_metrics(codes: np.ndarray, probabilities: np.ndarray) -> dict
     0.5
     """
     smallest = np.finfo(probabilities.dtype).tiny  # a probability of exactly 0 would make the loss infinite
-    of_class = probabilities[np.arange(len(codes)), codes].clip(smallest)
+    class_probabilities = probabilities[np.arange(len(codes)), codes].clip(smallest)
     metrics = {
         "accuracy": float((probabilities.argmax(axis=1) == codes).mean()),
-        "log loss": float(-np.log(of_class, dtype=np.float64).mean()),
+        "log loss": float(-np.log(class_probabilities, dtype=np.float64).mean()),
     }
     if probabilities.shape[1] == 2:
         metrics["ROC AUC"] = roc_auc(codes == 1, probabilities[:, 1])
@@ -38,8 +38,8 @@ def roc_auc(positive: np.ndarray, score: np.ndarray) -> float:
     >>> roc_auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.3]))
     0.75
     """
-    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - 0.5 * (counts - 1))[place]
+    _, positions, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - 0.5 * (counts - 1))[positions]
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive
     if n_positive == 0 or n_negative == 0:

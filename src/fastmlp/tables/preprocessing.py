@@ -14,16 +14,8 @@ import numpy as np
 
 from ..errors import counted
 from .cells import examples, read_numbers
-from .column_encoders import (
-    CategoryColumn,
-    Column,
-    Note,
-    column_from_dict,
-    column_kind,
-    column_to_dict,
-    fit_column,
-    text_as_numbers,
-)
+from .column_encoders import CategoryColumn, Column, Note, column_from_dict, column_to_dict, fit_column
+from .column_numbers import column_kind, text_as_numbers
 from .io import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas
@@ -48,8 +40,8 @@ def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
     kind : what the message calls the column
     """
     by_lower = {column.lower(): column for column in table.columns}
-    near = get_close_matches(name.lower(), by_lower, n=1)
-    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+    matches = get_close_matches(name.lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[matches[0]]!r}?" if matches else ""
     return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {_listed(table.columns)}.")
 
 
@@ -80,7 +72,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     missing = column.isna().to_numpy()
     if missing.all():
         raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
-    notes, reading = [], read_numbers(column, truths=True)
+    notes, reading = [], read_numbers(column, reads_booleans=True)
     bad = ""
     if reading.is_half and reading.n_bad:
         bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
@@ -111,16 +103,16 @@ def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.Dat
 
     Returns (the table, sentences on columns with cells that are not numbers).
     """
-    found = {name: text_as_numbers(table[name]) for name in table.columns if name != target}
-    numbers = {name: values for name, of_text in found.items() if of_text is not None for values in of_text[:1]}
-    notes = tuple(of_text[1] for of_text in found.values() if of_text is not None and of_text[1])
+    converted = {name: text_as_numbers(table[name]) for name in table.columns if name != target}
+    numbers = {name: result[0] for name, result in converted.items() if result is not None}
+    notes = tuple(result[1] for result in converted.values() if result is not None and result[1])
     return (table.assign(**numbers) if numbers else table), notes
 
 
 def fit_columns(table: pd.DataFrame, scaling: str = "auto") -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Return (encoders, notes): an encoder for each usable column, and sentences on columns with problems."""
-    found = [fit_column(table[name], scaling) for name in table.columns]
-    return tuple(column for column, _ in found if column is not None), tuple(note for _, note in found if note)
+    fitted = [fit_column(table[name], scaling) for name in table.columns]
+    return tuple(column for column, _ in fitted if column is not None), tuple(note for _, note in fitted if note)
 
 
 def feature_names(columns: Iterable[Column]) -> list[str]:
@@ -152,9 +144,9 @@ def encode_columns(
     start = 0
     for column in columns:
         end = start + len(column.feature_names)
-        found = column.encode(table[column.name], X[:, start:end])
+        column_notes = column.encode(table[column.name], X[:, start:end])
         if notes is not None:
-            notes += found
+            notes += column_notes
         start = end
     return X
 

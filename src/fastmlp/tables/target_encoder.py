@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import unknown_name
 from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, read_numbers, text_of
-from .column_encoders import column_kind, numbers_of, tolerated_numbers
+from .column_numbers import column_kind, numbers_of, tolerated_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,20 +161,20 @@ class Target:
 
 
 def _classes(series: pd.Series) -> tuple[Label, ...]:
-    found = set(labels_of(series))
-    foreign = [label for label in found if not isinstance(label, Label)]
-    if foreign:
-        raise ValueError(f"Classes should be text, true or false, or numbers; {series.name!r} holds {foreign[0]!r}.")
-    if len(found) < 2:
+    labels = set(labels_of(series))
+    invalid = [label for label in labels if not isinstance(label, Label)]
+    if invalid:
+        raise ValueError(f"Classes should be text, true or false, or numbers; {series.name!r} holds {invalid[0]!r}.")
+    if len(labels) < 2:
         raise ValueError(
-            f"The target column {series.name!r} holds one class only, {found.pop()!r}; it needs two or more."
+            f"The target column {series.name!r} holds one class only, {labels.pop()!r}; it needs two or more."
         )
-    if len(found) > MAX_CLASSES or len(found) == len(series) > 2:
+    if len(labels) > MAX_CLASSES or len(labels) == len(series) > 2:
         raise ValueError(
-            f"The target column {series.name!r} holds {len(found)} different values in {len(series)} rows, too many "
+            f"The target column {series.name!r} holds {len(labels)} different values in {len(series)} rows, too many "
             "for classes; choose another column, or the task 'regression' if it holds quantities."
         )
-    return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
+    return tuple(sorted(labels, key=lambda label: (isinstance(label, str), label)))
 
 
 def listed(labels: tuple[Label, ...]) -> str:

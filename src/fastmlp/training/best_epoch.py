@@ -29,11 +29,11 @@ class Checkpoint(NamedTuple):
     scalars: np.ndarray
 
     @classmethod
-    def of(cls, memory: TrainState, epoch: int) -> Checkpoint:
-        return cls(epoch, memory.params.copy(), memory.state.copy(), memory.scalars.copy())
+    def copy_of(cls, train_state: TrainState, epoch: int) -> Checkpoint:
+        return cls(epoch, train_state.params.copy(), train_state.state.copy(), train_state.scalars.copy())
 
-    def restore(self, memory: TrainState) -> None:
-        memory.params[:], memory.state[:], memory.scalars[:] = self.params, self.state, self.scalars
+    def restore(self, train_state: TrainState) -> None:
+        train_state.params[:], train_state.state[:], train_state.scalars[:] = self.params, self.state, self.scalars
 
 
 class FinalParams(NamedTuple):
@@ -44,7 +44,7 @@ class FinalParams(NamedTuple):
     n_epochs: int = 0
 
 
-class Scored(NamedTuple):
+class ScoredEpochs(NamedTuple):
     """Result of scoring the first `n_epochs` epochs: the best value, its epoch (-1 without one), the final parameters.
 
     Published in one assignment, so that an interruption finds either the old or the new result, never half of one.
@@ -69,7 +69,7 @@ class BestEpoch:
         self._best = None if rule is None else Best(rule, rule.monitor or default)
         self._converged, self._n_batches = options.converged, n_batches
         self.checkpoint: Checkpoint | None = None  # before the present call, if it has several epochs
-        self.scored = Scored()
+        self.scored = ScoredEpochs()
 
     @property
     def may_stop_early(self) -> bool:
@@ -82,16 +82,16 @@ class BestEpoch:
         return self.scored.epoch if self.scored.epoch >= 0 else None
 
     def score(
-        self, history: History, memory: TrainState, before_call: Any, first: int, last: int, is_current: bool
+        self, history: History, train_state: TrainState, before_call: Any, first: int, last: int, is_current: bool
     ) -> tuple[str, int]:
         """Score epochs first <= e < last by the records in `history`.
 
         before_call : parameters before the last kernel call
-        is_current : whether the parameters in `memory` are those after epoch last - 1
+        is_current : whether the parameters in `train_state` are those after epoch last - 1
 
         Returns
         -------
-        Why training ends ("early_stopping", "converged", or "" if it goes on), and after how many epochs.
+        Why training ends ("early_stopping", "converged", or "" if it continues), and after how many epochs.
         """
         best, scored = self._best, self.scored
         if best is not None:
@@ -101,13 +101,13 @@ class BestEpoch:
         if improved is not None:
             n_epochs = improved + self._epochs_to_params(reason)
             if n_epochs == last and is_current:
-                final = FinalParams(memory.params.copy())
+                final = FinalParams(train_state.params.copy())
             elif self.checkpoint is None:
                 final = FinalParams(before_call.copy())
             else:
                 final = FinalParams(checkpoint=self.checkpoint, n_epochs=n_epochs - first)
         value, epoch = (scored.value, scored.epoch) if best is None else (best.value, best.epoch)
-        self.scored = Scored(end, value, epoch, final)
+        self.scored = ScoredEpochs(end, value, epoch, final)
         return reason, end
 
     def _epochs_to_params(self, reason: str) -> int:
@@ -115,11 +115,11 @@ class BestEpoch:
         that of the parameters before the epoch's only step.
         """
         describes_after = self._best is not None and self._best.monitor not in ("loss", "accuracy")
-        before = self._n_batches == 1 and (not describes_after or reason == "converged")
-        return 0 if before else 1
+        describes_start = self._n_batches == 1 and (not describes_after or reason == "converged")
+        return 0 if describes_start else 1
 
-    def restore(self, memory: TrainState, replay: Callable[[int, int], None]) -> None:
-        """Write the final parameters into `memory`.
+    def restore(self, train_state: TrainState, replay: Callable[[int, int], None]) -> None:
+        """Write the final parameters into `train_state`.
 
         replay : trains n_steps from step `first` on, called as replay(first, n_steps); never for more than a call has
         """
@@ -127,9 +127,9 @@ class BestEpoch:
         if final is None:
             return
         if final.checkpoint is None:
-            memory.params[:] = final.params
+            train_state.params[:] = final.params
             return
-        final.checkpoint.restore(memory)
+        final.checkpoint.restore(train_state)
         if final.n_epochs:
             replay(final.checkpoint.epoch * self._n_batches, final.n_epochs * self._n_batches)
 

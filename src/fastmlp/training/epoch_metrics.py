@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..callbacks import METRIC_SIGNS, MONITORS
-from ..data.validation import inputs_only, on_host
+from ..data.arrays import on_host
+from ..data.validation import inputs_only
 from ..errors import accepts_n_arguments, is_number, shown, unknown_name
 from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
@@ -32,7 +33,7 @@ class MetricSamples(NamedTuple):
     y_true: np.ndarray  # (n_samples, n_outputs), without label smoothing
     weights: np.ndarray | None  # (n_samples,), mean 1
     metric: int  # which outputs count as correct: METRIC_ARGMAX, METRIC_THRESHOLD or METRIC_NONE
-    middle: float  # middle of an output's range, the threshold between classes
+    class_threshold: float  # middle of an output's range, the threshold between classes
 
 
 Metric = Callable[[MetricSamples, np.ndarray], float]
@@ -63,14 +64,14 @@ def _log_loss(samples: MetricSamples, y_pred: np.ndarray) -> float:
 def _accuracy(samples: MetricSamples, y_pred: np.ndarray) -> float:
     y = samples.y_true
     if samples.metric == METRIC_ARGMAX:
-        right = (y_pred.argmax(axis=1) == y.argmax(axis=1))[:, None]
+        is_correct = (y_pred.argmax(axis=1) == y.argmax(axis=1))[:, None]
     else:
-        right = (y_pred > samples.middle) == (y > samples.middle)
-    return _mean(samples, right.astype(np.float64))
+        is_correct = (y_pred > samples.class_threshold) == (y > samples.class_threshold)
+    return _mean(samples, is_correct.astype(np.float64))
 
 
 def _roc_auc(samples: MetricSamples, y_pred: np.ndarray) -> float:
-    return roc_auc(samples.y_true[:, -1] > samples.middle, y_pred[:, -1])
+    return roc_auc(samples.y_true[:, -1] > samples.class_threshold, y_pred[:, -1])
 
 
 def _r2(samples: MetricSamples, y_pred: np.ndarray) -> float:
@@ -90,7 +91,7 @@ METRICS: dict[str, Metric] = {
 assert METRICS.keys() == METRIC_SIGNS.keys()
 
 
-def _of_function(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
+def _function_metric(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
     def measured(samples: MetricSamples, y_pred: np.ndarray) -> float:
         value = function(samples.y_true, y_pred)
         if not is_number(value):
@@ -115,25 +116,25 @@ def as_metrics(value: Any) -> dict[str, Metric]:
     if isinstance(value, Mapping):
         pairs = list(value.items())
     else:
-        several = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        pairs = [(item if isinstance(item, str) else getattr(item, "__name__", repr(item)), item) for item in several]
-    found: dict[str, Metric] = {}
+        metrics = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        pairs = [(item if isinstance(item, str) else getattr(item, "__name__", repr(item)), item) for item in metrics]
+    metric_by_name: dict[str, Metric] = {}
     for name, item in pairs:
         if isinstance(item, str):
             if item not in METRICS:
                 raise unknown_name("metric", item, METRICS)
-            made = METRICS[item]
+            metric = METRICS[item]
         elif callable(item) and accepts_n_arguments(item, 2):
-            made = _of_function(item, name)
+            metric = _function_metric(item, name)
         else:
             raise ValueError(f"metrics must be names or functions (y_true, y_pred), but one of them is {item!r}.")
-        if not isinstance(name, str) or name in found or (name in MONITORS and name not in METRICS):
+        if not isinstance(name, str) or name in metric_by_name or (name in MONITORS and name not in METRICS):
             raise ValueError(
                 f"Each metric needs a name of its own, but there is another record {name!r}: give a dictionary "
                 "{name: function}."
             )
-        found[name] = made
-    return found
+        metric_by_name[name] = metric
+    return metric_by_name
 
 
 class OutputFunction:
@@ -160,19 +161,19 @@ class FitMetrics:
 
     metrics : fit's metrics argument
     net : MLP     the net that is trained
-    parts : {"training": Samples, "validation": Samples or None}
+    subsets : {"training": Samples, "validation": Samples or None}
     n_epochs : int     largest number of epochs of the fit
     """
 
-    def __init__(self, metrics: Any, net: MLP, parts: dict[str, Samples | None], n_epochs: int):
+    def __init__(self, metrics: Any, net: MLP, subsets: dict[str, Samples | None], n_epochs: int):
         self._metrics = metrics = as_metrics(metrics)
-        self._parts: dict[str, tuple[OutputFunction, MetricSamples]] = {}
-        for part, data in parts.items():
+        self._subsets: dict[str, tuple[OutputFunction, MetricSamples]] = {}
+        for subset, data in subsets.items():
             if data is not None:
                 check_metrics(metrics, net.network, data)
-                self._parts[part] = OutputFunction(net, data), _samples(data, net.network)
-        check_epochs(n_epochs, 1, len(metrics) * len(self._parts))
-        self._values = {part: {name: np.empty(n_epochs) for name in metrics} for part in self._parts}
+                self._subsets[subset] = OutputFunction(net, data), _samples(data, net.network)
+        check_epochs(n_epochs, 1, len(metrics) * len(self._subsets))
+        self._values = {subset: {name: np.empty(n_epochs) for name in metrics} for subset in self._subsets}
         self.n_measured = 0
 
     @property
@@ -181,11 +182,11 @@ class FitMetrics:
 
     def measure(self, epoch: int) -> None:
         """Compute all metrics after an epoch, counted from 0."""
-        for part, (outputs, samples) in self._parts.items():
+        for subset, (outputs, samples) in self._subsets.items():
             y_pred = outputs()
             for name, metric in self._metrics.items():
                 with np.errstate(all="ignore"):  # the fit loop handles a loss that is not finite
-                    self._values[part][name][epoch] = metric(samples, y_pred)
+                    self._values[subset][name][epoch] = metric(samples, y_pred)
         self.n_measured = epoch + 1
 
     def records(self, n_epochs: int) -> dict[str, dict[str, np.ndarray]]:
@@ -193,19 +194,21 @@ class FitMetrics:
         for values in self._values.values():
             for value in values.values():
                 value[self.n_measured : n_epochs] = np.nan
-        cut = {part: {name: v[:n_epochs] for name, v in values.items()} for part, values in self._values.items()}
-        return {"metrics": cut["training"], "validation_metrics": cut.get("validation", {})}
+        records = {
+            subset: {name: v[:n_epochs] for name, v in values.items()} for subset, values in self._values.items()
+        }
+        return {"metrics": records["training"], "validation_metrics": records.get("validation", {})}
 
 
 def _samples(data: Samples, network: Network) -> MetricSamples:
-    n, s = data.n_samples, network.label_smoothing
+    n, smoothing = data.n_samples, network.label_smoothing
     y = on_host(data.Y).reshape(n, -1)
-    if s:
-        y = ((y - s / network.n_outputs) / (1.0 - s)).astype(y.dtype)
+    if smoothing:
+        y = ((y - smoothing / network.n_outputs) / (1.0 - smoothing)).astype(y.dtype)
     low, high = network.output_row.low, network.output_row.high
-    middle = (low + high) / 2 if np.isfinite([low, high]).all() else 0.5
+    class_threshold = (low + high) / 2 if np.isfinite([low, high]).all() else 0.5
     weights = on_host(data.weight).astype(np.float64) if data.has_weights else None
-    return MetricSamples(y, weights, data.metric, middle)
+    return MetricSamples(y, weights, data.metric, class_threshold)
 
 
 def check_metrics(metrics: dict[str, Metric], network: Network, data: Samples) -> None:

@@ -1,6 +1,6 @@
 """Fit loop: trains epoch by epoch, and handles records, callbacks, interruption and divergence.
 
-No device is named here, and nothing is computed that the kernels compute.
+This module names no device, and leaves all arithmetic on samples to the kernels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Fit:
     params : (n_padded,), the net's parameters, padded
 
     An interruption may come between any two lines. The fit then ends as it would have ended there: parameters are
-    finite and, with early stopping, the best so far; all records have one length.
+    finite and, with early stopping, the best so far; all records have the same length.
     """
 
     def __init__(
@@ -57,22 +57,23 @@ class Fit:
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
         self._host_params = params
-        self.memory = plan.make_memory(params, self._first_state(), options.epochs)
+        self.train_state = plan.make_state(params, self._first_state(), options.epochs)
         if options.state is not None and options.state.scalars is not None:
-            self.memory.scalars[:, CARRIED] = options.state.scalars
+            self.train_state.scalars[:, CARRIED] = options.state.scalars
         self._hyper = options.optimizer.hyper
         self._layer_factors = options.optimizer.layer_factors(plan.network.layout.shapes)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, accuracy
         self._empty = np.empty(0, params.dtype)
-        # The last parameters known to give a finite loss, and the parameters before a call: equal until the second
-        # call.
-        self._proven = self._before_call = self._spare = plan.get_or_make("proven", self.memory.params.copy)
+        # The last parameters with a finite loss, and the parameters before a call: equal until the second call.
+        self._last_finite = self._before_call = self._spare_buffer = plan.get_or_make(
+            "last_finite", self.train_state.params.copy
+        )
         self._search = BestEpoch(options, validation is not None, self.n_batches)
-        self._call_began = 0  # first step of the present call
-        self._overflowed = False  # whether the parameters stopped being finite while the loss was
-        self._ended: int | None = None  # number of epochs the fit ends with, where training went on for more
+        self._call_first_step = 0  # first step of the present call
+        self._params_overflowed = False  # whether the parameters stopped being finite while the loss was
+        self._n_final_epochs: int | None = None  # number of epochs the fit ends with, where training went on for more
 
     def _first_state(self) -> np.ndarray:
         """Return the optimiser state to begin with, in a buffer of the plan unless a later fit is to go on from it."""
@@ -85,16 +86,16 @@ class Fit:
 
     @property
     def steps_done(self) -> int:
-        return int(self.memory.scalars[0, STEPS_DONE])
+        return int(self.train_state.scalars[0, STEPS_DONE])
 
     @property
     def epochs_done(self) -> int:
-        return self.steps_done // self.n_batches if self._ended is None else self._ended
+        return self.steps_done // self.n_batches if self._n_final_epochs is None else self._n_final_epochs
 
     @property
-    def _n_sound(self) -> int:
+    def _n_finite_epochs(self) -> int:
         """Number of epochs done, without an epoch whose last step made parameters that are not finite."""
-        return (self.steps_done - 1) // self.n_batches if self._overflowed else self.epochs_done
+        return (self.steps_done - 1) // self.n_batches if self._params_overflowed else self.epochs_done
 
     @property
     def _n_recorded(self) -> int:
@@ -104,35 +105,35 @@ class Fit:
     @property
     def _shares_host_memory(self) -> bool:
         """Whether kernels work on the host's own parameters and optimiser state."""
-        return self.memory.params is self._host_params
+        return self.train_state.params is self._host_params
 
     def _copy_to_host(self) -> None:
         """Copy parameters and optimiser state to the host's arrays, where the device has arrays of its own."""
         state, to_host = self.options.state, self.plan.backend.to_host
         if not self._shares_host_memory:
-            self._host_params[:] = to_host(self.memory.params)
+            self._host_params[:] = to_host(self.train_state.params)
             if state is not None and state.array is not None:
-                state.array[:] = to_host(self.memory.state).reshape(MOST_STATE, -1)
+                state.array[:] = to_host(self.train_state.state).reshape(MOST_STATE, -1)
         if state is not None:
-            state.scalars = self.memory.scalars[0, CARRIED]
+            state.scalars = self.train_state.scalars[0, CARRIED]
 
     def run(self) -> None:
-        start, module = time.perf_counter(), self.plan.backend
+        start, backend = time.perf_counter(), self.plan.backend
         # A plan's buffers are for its own number of threads: more threads would write beyond their end.
         n_validating = 0 if self.validation is None else self.validation[0].n_threads
         try:
             with (
-                buffers.borrow_team(module, n_validating) if n_validating else nullcontext() as validation_team,
-                buffers.borrow_team(module, self.plan.n_threads) as team,
+                buffers.borrow_team(backend, n_validating) if n_validating else nullcontext() as validation_team,
+                buffers.borrow_team(backend, self.plan.n_threads) as team,
                 Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
             ):
                 self.history.stopped_by = self._train(team, validation_team, progress)
-                self._ended = self._n_recorded
+                self._n_final_epochs = self._n_recorded
                 self._restore_final(team)
                 self._copy_to_host()
-                self._record(self._ended)
+                self._write_records(self._n_final_epochs)
         except KeyboardInterrupt:
-            with interrupts.deferred():  # a second Ctrl-C comes when all is whole
+            with interrupts.deferred():  # a second Ctrl-C is raised after the end of this block
                 self.history.stopped_by = "interrupt"
                 self._end_early()
         except BaseException:
@@ -147,40 +148,41 @@ class Fit:
         """End the fit as it would have ended at the present line."""
         is_finite = self._is_finite()
         if not is_finite:
-            self._restore_finite(self._call_began)
+            self._restore_finite(self._call_first_step)
         search = self._search
-        if self._ended is None and search.may_stop_early:
+        if self._n_final_epochs is None and search.may_stop_early:
             first, checkpoint = search.scored.n_epochs, search.checkpoint
-            if checkpoint is not None and checkpoint.epoch == first < self._n_sound and self.validation is None:
-                self._score(first, self._n_sound, is_current=False)
-            if self._ended is None:  # epochs that were not scored do not count
-                self._ended = search.scored.n_epochs
-        self._ended = self._n_recorded
+            if checkpoint is not None and checkpoint.epoch == first < self._n_finite_epochs and self.validation is None:
+                self._score(first, self._n_finite_epochs, is_current=False)
+            if self._n_final_epochs is None:  # epochs that were not scored do not count
+                self._n_final_epochs = search.scored.n_epochs
+        self._n_final_epochs = self._n_recorded
         if search.scored.final is not None:
             with buffers.borrow_team(self.plan.backend, self.plan.n_threads) as team:
                 self._restore_final(team)
         self._copy_to_host()
-        self._record(self._ended)
+        self._write_records(self._n_final_epochs)
         if not is_finite:
             self._warn_of_divergence(5)
 
     def _end_after_error(self) -> None:
         """End the fit as after an interruption, unless that fails too.
 
-        Parameters on a device stay there: the device may be what failed.
+        Parameters on a device are not copied back, since the device itself may have failed.
         """
         with suppress(Exception):
             if self._shares_host_memory:
                 return self._end_early()
         self._search.forget()
-        self._record(self._n_recorded)
+        self._write_records(self._n_recorded)
 
     def _train(self, team, validation_team, progress: Progress) -> str:
         """Train until the fit ends; return why it ended."""
-        measures = self.validation is not None or self.options.metrics is not None
-        checks = bool(self.options.callbacks) or self._search.may_stop_early or measures
-        checked, next_check = 0, 0 if checks else self.options.epochs  # epochs after which records are checked
-        n_products, n_params = products(self.plan.network, self.options.batch_size), self.memory.params.size
+        measures_epochs = self.validation is not None or self.options.metrics is not None
+        checks_records = bool(self.options.callbacks) or self._search.may_stop_early or measures_epochs
+        # Epochs after which records were checked last, and are checked next.
+        last_check, next_check = 0, 0 if checks_records else self.options.epochs
+        n_products, n_params = products(self.plan.network, self.options.batch_size), self.train_state.params.size
         make = lambda: CallAutotuner(self.plan.n_threads, n_products, n_params)
         autotuner = self.plan.get_or_make("autotuner", make)
         while (done := self.steps_done) < self.n_steps:
@@ -188,31 +190,33 @@ class Fit:
                 raise KeyboardInterrupt
             epoch = done // self.n_batches
             n_threads, n_steps = autotuner.next()
-            if checks and epoch >= next_check:
-                checked, next_check = epoch, min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
+            if checks_records and epoch >= next_check:
+                last_check, next_check = epoch, min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
                 needs_checkpoint = self._search.may_stop_early and next_check > epoch + 1
-                self._search.checkpoint = Checkpoint.of(self.memory, epoch) if needs_checkpoint else None
+                self._search.checkpoint = Checkpoint.copy_of(self.train_state, epoch) if needs_checkpoint else None
             n_steps = min(n_steps, next_check * self.n_batches - done)
-            began = time.perf_counter()
-            went_well = self._call(team, n_threads, done, n_steps)
-            autotuner.record(n_threads, n_steps, time.perf_counter() - began)
-            if not went_well:
-                scores = self._search.checkpoint is not None
-                return (scores and self._score(checked, self._n_sound, is_current=False)) or "divergence"
+            started = time.perf_counter()
+            is_finite = self._train_steps(team, n_threads, done, n_steps)
+            autotuner.record(n_threads, n_steps, time.perf_counter() - started)
+            if not is_finite:
+                has_checkpoint = self._search.checkpoint is not None
+                return (
+                    has_checkpoint and self._score(last_check, self._n_finite_epochs, is_current=False)
+                ) or "divergence"
             epochs_done = self.epochs_done
             self._show(progress, epochs_done)
-            is_due = checks and epochs_done >= next_check
-            if is_due and (reason := self._after_epochs(validation_team, checked, epochs_done)):
+            is_due = checks_records and epochs_done >= next_check
+            if is_due and (reason := self._after_epochs(validation_team, last_check, epochs_done)):
                 return reason
         return "epochs"
 
     def _show(self, progress: Progress, epochs_done: int) -> None:
         """Show the progress, and let the monitor look at losses and units."""
-        losses, monitor = self.memory.epoch_loss, self.options.monitor
+        losses, monitor = self.train_state.epoch_loss, self.options.monitor
         if epochs_done:
             progress.show(self.steps_done / self.n_batches, losses[epochs_done - 1])
         if monitor is not None:
-            params = self.plan.backend.to_host(self.memory.params)
+            params = self.plan.backend.to_host(self.train_state.params)
             monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps, stacklevel=6)
 
     def _epochs_ahead(self, epoch: int, n_steps: int) -> int:
@@ -221,62 +225,66 @@ class Fit:
         It is the number with the least expected cost: epochs trained beyond the end, and epochs that are replayed,
         against the checks themselves.
         """
-        ahead = epochs_ahead(self.options.callbacks) if self.options.callbacks else self.options.epochs
-        measures = self.validation is not None or self.options.metrics is not None
-        scores = self._search.may_stop_early
-        if measures or (scores and self.options.state is not None):
+        n_epochs = epochs_ahead(self.options.callbacks) if self.options.callbacks else self.options.epochs
+        measures_epochs = self.validation is not None or self.options.metrics is not None
+        may_stop_early = self._search.may_stop_early
+        if measures_epochs or (may_stop_early and self.options.state is not None):
             return 1
-        if scores:
-            cost = self.n_batches * (products(self.plan.network, self.options.batch_size) + STEP)
-            share = CHECK_COST / cost
-            ahead = min(ahead, int(sqrt(share * (epoch + share))), n_steps // self.n_batches)
-        return max(1, ahead)
+        if may_stop_early:
+            epoch_cost = self.n_batches * (products(self.plan.network, self.options.batch_size) + STEP)
+            relative_cost = CHECK_COST / epoch_cost
+            n_epochs = min(n_epochs, int(sqrt(relative_cost * (epoch + relative_cost))), n_steps // self.n_batches)
+        return max(1, n_epochs)
 
     def _restore_final(self, team) -> None:
         """Write the parameters that the fit ends with."""
-        self._search.restore(self.memory, lambda first, n: self._run_kernel(team, self.plan.n_threads, first, n))
+        self._search.restore(self.train_state, lambda first, n: self._call_kernel(team, self.plan.n_threads, first, n))
 
-    def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
+    def _train_steps(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on. If the loss is no longer finite, restore finite parameters, return False.
 
         An interruption finds a call on the host finished; a call on a device may be half done, and is undone.
         """
-        memory, start = self.memory, None
-        self._call_began = first
-        before = self._before_call = self._spare
-        before[:] = memory.params
-        if memory.params is not self._host_params:
-            state = memory.state if self.options.state is None else memory.state.copy()
-            start = Checkpoint(self.epochs_done, before, state, memory.scalars.copy())
+        train_state, checkpoint = self.train_state, None
+        self._call_first_step = first
+        before_call = self._before_call = self._spare_buffer
+        before_call[:] = train_state.params
+        if train_state.params is not self._host_params:
+            state = train_state.state if self.options.state is None else train_state.state.copy()
+            checkpoint = Checkpoint(self.epochs_done, before_call, state, train_state.scalars.copy())
         try:
-            self._run_kernel(team, n_threads, first, n_steps)
+            self._call_kernel(team, n_threads, first, n_steps)
             is_finite = self._is_finite()
         except KeyboardInterrupt:
-            if start is not None:
+            if checkpoint is not None:
                 with interrupts.deferred():
-                    start.restore(memory)
+                    checkpoint.restore(train_state)
             raise
         if is_finite:
-            last, self._proven = self._proven, before
-            self._spare = last if last is not before else self.plan.get_or_make("spare", self.memory.params.copy)
+            replaced, self._last_finite = self._last_finite, before_call
+            if replaced is before_call:
+                replaced = self.plan.get_or_make("spare", train_state.params.copy)
+            self._spare_buffer = replaced
         else:
             self._restore_finite(first)
             self._warn_of_divergence(6)
         return is_finite
 
     def _is_finite(self) -> bool:
-        return not self.memory.scalars[0, DIVERGED] and are_finite(self.memory.params, self.plan.backend.to_host)
+        return not self.train_state.scalars[0, DIVERGED] and are_finite(
+            self.train_state.params, self.plan.backend.to_host
+        )
 
     def _restore_finite(self, first: int) -> None:
         """Restore the last finite parameters after a call that began with step `first`."""
-        self._overflowed = not self.memory.scalars[0, DIVERGED]
-        self.memory.params[:] = self._before_call if self.steps_done > first else self._proven
+        self._params_overflowed = not self.train_state.scalars[0, DIVERGED]
+        self.train_state.params[:] = self._before_call if self.steps_done > first else self._last_finite
 
     def _warn_of_divergence(self, stacklevel: int) -> None:
         options = self.options
         if options.warns:
             # A loss that is not finite is found before its step, which is not counted then; parameters are after it.
-            epoch = (self.steps_done - (0 if self.memory.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
+            epoch = (self.steps_done - (0 if self.train_state.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
             warnings.warn(
                 f"The loss or the parameters stopped being finite in epoch {epoch} of {options.epochs}; training ended "
                 f"and the last finite parameters were restored. Lower the learning rate (it is "
@@ -285,9 +293,9 @@ class Fit:
                 stacklevel=stacklevel,
             )
 
-    def _run_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
+    def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         options = self.options
-        course = TrainConfig(
+        config = TrainConfig(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
             seed=options.seed,
@@ -303,8 +311,8 @@ class Fit:
             n_threads,
             self.plan.net,
             self.data,
-            course,
-            self.memory,
+            config,
+            self.train_state,
             self.plan.work,
             first,
             n_steps,
@@ -314,41 +322,41 @@ class Fit:
         """Validate, score and call back after epochs first <= e < last; return why training should stop, or ""."""
         if self.validation is not None:
             plan, data = self.validation
-            self._validated[last - 1] = plan.evaluate(validation_team, data, self.memory.params, self._empty)
+            self._validated[last - 1] = plan.evaluate(validation_team, data, self.train_state.params, self._empty)
             self._n_validated = last
         if self.options.metrics is not None:
             self._copy_to_host()
             self.options.metrics.measure(last - 1)
         if self._search.may_stop_early and (reason := self._score(first, last)):
             return reason
-        self._record(last)
+        self._write_records(last)
         if self.options.callbacks:
             self._copy_to_host()
-        answers = [callback(last - 1, self.history) for callback in self.options.callbacks]  # all of them are called
-        return "callback" if any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers) else ""
+        results = [callback(last - 1, self.history) for callback in self.options.callbacks]  # all of them are called
+        return "callback" if any(isinstance(result, (bool, np.bool_)) and result for result in results) else ""
 
     def _score(self, first: int, last: int, is_current: bool = True) -> str:
         """Score epochs first <= e < last; return why the fit ends, or "".
 
         is_current : whether the present parameters are those after epoch last - 1
         """
-        self._record(last)
-        reason, end = self._search.score(self.history, self.memory, self._before_call, first, last, is_current)
+        self._write_records(last)
+        reason, end = self._search.score(self.history, self.train_state, self._before_call, first, last, is_current)
         if reason:
-            self._ended, self._n_validated = end, min(self._n_validated, end)
-        self._record(end)
+            self._n_final_epochs, self._n_validated = end, min(self._n_validated, end)
+        self._write_records(end)
         return reason
 
-    def _record(self, n_epochs: int) -> None:
-        """Bring the history's records to n_epochs epochs."""
-        validated_metric = None if self.validation is None else self.validation[1].metric
+    def _write_records(self, n_epochs: int) -> None:
+        """Set the history's records to those of the first n_epochs epochs."""
+        validation_metric = None if self.validation is None else self.validation[1].metric
         write_records(
             self.history,
             n_epochs,
-            self.memory,
+            self.train_state,
             self.data.metric,
             self._validated,
-            validated_metric,
+            validation_metric,
             self._search.epoch,
             {} if self.options.metrics is None else self.options.metrics.records(n_epochs),
         )

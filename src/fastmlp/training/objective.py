@@ -26,34 +26,36 @@ class Objective:
     """
 
     def __init__(self, net: MLP, data: Samples):
-        self._net, size = net, min(data.n_samples, ROWS)
+        self._net, batch_size = net, min(data.n_samples, ROWS)
         network = replace(net.network, dropout=(0.0,) * len(net.network.dropout))
         with net.device.on():
             self._plan = plan = Plan.for_training(
-                network, net.device, net.dtype, data.n_samples, size, False, precision=net.precision
+                network, net.device, net.dtype, data.n_samples, batch_size, False, precision=net.precision
             )
             self._data = plan.place(data)
-            self._memory = plan.make_memory(net.padded_params, np.empty(0, net.dtype), 1)
-        self._course = TrainConfig(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
-        starts = np.arange(0, data.n_samples, size)
-        self._shares = np.minimum(size, data.n_samples - starts) / data.n_samples
+            self._state = plan.make_state(net.padded_params, np.empty(0, net.dtype), 1)
+        self._config = TrainConfig(
+            batch_size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0)
+        )
+        starts = np.arange(0, data.n_samples, batch_size)
+        self._fractions = np.minimum(batch_size, data.n_samples - starts) / data.n_samples
 
     def __call__(self, params: np.ndarray) -> tuple[float, np.ndarray]:
-        net, plan, memory, module = self._net, self._plan, self._memory, self._plan.backend
+        net, plan, state, backend = self._net, self._plan, self._state, self._plan.backend
         net.params[:] = params
         gradient = np.zeros_like(net.params)
-        memory.scalars[:, DIVERGED] = 0.0
-        with net.device.on(), buffers.borrow_team(module, plan.n_threads) as team:
-            if memory.params is not net.padded_params:
-                memory.params[:] = module.to_device(net.padded_params)
-            for step, share in enumerate(self._shares):
-                module.train(
-                    plan.family, team, plan.n_threads, plan.net, self._data, self._course, memory, plan.work, step, 1
+        state.scalars[:, DIVERGED] = 0.0
+        with net.device.on(), buffers.borrow_team(backend, plan.n_threads) as team:
+            if state.params is not net.padded_params:
+                state.params[:] = backend.to_device(net.padded_params)
+            for step, fraction in enumerate(self._fractions):
+                backend.train(
+                    plan.family, team, plan.n_threads, plan.net, self._data, self._config, state, plan.work, step, 1
                 )
-                if memory.scalars[0, DIVERGED]:
+                if state.scalars[0, DIVERGED]:
                     return float("inf"), np.zeros_like(gradient)
-                gradient += module.to_host(memory.grads)[: len(gradient)] * net.dtype.type(share)
-        loss, l2 = float(memory.epoch_loss[0]), net.network.l2
+                gradient += backend.to_host(state.grads)[: len(gradient)] * net.dtype.type(fraction)
+        loss, l2 = float(state.epoch_loss[0]), net.network.l2
         for W, dW in zip(net.weights, net.network.layout.weights(gradient), strict=True):
             loss += 0.5 * l2 * float(np.sum(W * W))
             dW += l2 * W

@@ -53,11 +53,11 @@ class OptimizerState:
         return self.rule, self.scalars, None if self.array is None else self.array[:n_state]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.rule, self.scalars, used = state
+        self.rule, self.scalars, stored = state
         self.array = None
-        if used is not None:
-            self.array = aligned_zeros((MOST_STATE, used.shape[1]), used.dtype)
-            self.array[: len(used)] = used
+        if stored is not None:
+            self.array = aligned_zeros((MOST_STATE, stored.shape[1]), stored.dtype)
+            self.array[: len(stored)] = stored
 
 
 def checked_state(value: Any) -> OptimizerState | None:

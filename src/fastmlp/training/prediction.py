@@ -27,16 +27,16 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
     """
     n = len(features)
     output = np.empty((n, network.n_outputs), params.dtype)
-    last, last_n, again, last_network = buffers.prediction
-    alike = last is params and last_n == n and last_network is network
-    if alike and again is not None:
-        again(features.reshape(-1), output.reshape(-1))
+    last_params, last_n, prepared_call, last_network = buffers.prediction
+    is_repeated = last_params is params and last_n == n and last_network is network
+    if is_repeated and prepared_call is not None:
+        prepared_call(features.reshape(-1), output.reshape(-1))
         return output
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
     if plan.n_threads == 1:  # preparing takes longer than three calls, so it waits for the second call
-        again = plan.repeat_prediction(data, params, flat) if alike else None
-        buffers.prediction = params, n, again, network
+        prepared_call = plan.repeat_prediction(data, params, flat) if is_repeated else None
+        buffers.prediction = params, n, prepared_call, network
     return output
 
 

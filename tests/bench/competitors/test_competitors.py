@@ -1,4 +1,4 @@
-"""Competitors that train or predict reach float64's result on small cases, and are refused if they do less."""
+"""Competitors that train or predict: they reach the float64 result on small cases, and others are refused."""
 
 from importlib import import_module
 
@@ -10,7 +10,7 @@ from suite.cases.prediction import PredictionCase
 from suite.cases.training_case import TrainingCase
 
 
-def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
+def classification_case(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((n_samples, sizes[0]), np.float32), rng.integers(0, sizes[-1], n_samples)
     return TrainingCase(
@@ -32,8 +32,8 @@ def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
     )
 
 
-def numbers(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
-    """A tiny net, which some forms treat otherwise."""
+def tiny_case(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
+    """A case with a tiny net, for which some competitors have other code."""
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((24, 2), np.float32), rng.integers(0, 2, (24, 1)).astype(np.float32)
     return TrainingCase(
@@ -56,13 +56,13 @@ def numbers(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
 
 
 TRAININGS = (
-    classes(40, 8),
-    classes(40, 8, (6, 20, 3), "wider classes"),
-    numbers("sigmoid", "sigmoid", "squared_error", "sgd", 0.5, "sigmoid", batch_size=24),
-    numbers("cross-entropy", "sigmoid", "binary_cross_entropy", "adam", 1e-2),
-    numbers("regression", "identity", "squared_error", "adam", 1e-2),
+    classification_case(40, 8),
+    classification_case(40, 8, (6, 20, 3), "wider classes"),
+    tiny_case("sigmoid", "sigmoid", "squared_error", "sgd", 0.5, "sigmoid", batch_size=24),
+    tiny_case("cross-entropy", "sigmoid", "binary_cross_entropy", "adam", 1e-2),
+    tiny_case("regression", "identity", "squared_error", "adam", 1e-2),
 )
-PREDICTIONS = tuple(PredictionCase(f"{n} rows", classes(n, n), "row") for n in (1, 30))
+PREDICTIONS = tuple(PredictionCase(f"{n} rows", classification_case(n, n), "row") for n in (1, 30))
 COMPETITORS = [
     competitor for competitor in (*TRAINING, JAX_STEP) if competitor.kind == "peer" and competitor.family != "keras"
 ]
@@ -72,8 +72,8 @@ name = lambda x: x.name
 
 
 @pytest.fixture(autouse=True)
-def uncompiled(monkeypatch):
-    """PyTorch computes what its graphs would be made of: compiling takes a minute."""
+def without_compilation(monkeypatch):
+    """Make torch.compile return its function, since compiling takes a minute."""
     try:
         import torch
     except ImportError:
@@ -91,7 +91,7 @@ def answer(competitor, case, runs):
 
 @pytest.mark.parametrize("case", TRAININGS, ids=name)
 @pytest.mark.parametrize("competitor", COMPETITORS, ids=name)
-def test_training(competitor, case):
+def test_trained_competitors_reach_the_reference_or_are_refused(competitor, case):
     if competitor.missing:
         pytest.skip(competitor.missing)
     part = case.verification
@@ -108,7 +108,7 @@ def test_training(competitor, case):
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("case", PREDICTIONS, ids=name)
 @pytest.mark.parametrize("competitor", PREDICTORS, ids=name)
-def test_prediction(competitor, case):
+def test_predicting_competitors_reach_the_reference_or_are_refused(competitor, case):
     if competitor.missing:
         pytest.skip(competitor.missing)
     found = answer(competitor, case, 1)

@@ -1,4 +1,4 @@
-"""Competitors that train many nets reach the reference's parameters, also in blocks that do not divide the nets."""
+"""Competitors that train many nets reach the reference's parameters, in blocks that do not divide the nets too."""
 
 import numpy as np
 import pytest
@@ -12,19 +12,19 @@ UNSUPPORTED = {"jax vmap": ("adam", "quickprop", "rprop"), "torch batched": ("qu
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("sizes, activation", [((2, 2, 1), "sigmoid"), ((2, 4, 4, 1), "tanh")])
-def test_forms(name, optimizer, sizes, activation, monkeypatch):
+def test_competitors_of_many_nets_reach_the_reference(name, optimizer, sizes, activation, monkeypatch):
     library = name.split()[0]
     if library != "numpy":
         module = pytest.importorskip(library)
-    if library == "torch":  # what the graph is made of; to compile it takes a minute
+    if library == "torch":  # compiling takes a minute
         monkeypatch.setattr(module, "compile", lambda function, **_: function)
         many_nets_torch.compiled.cache_clear()
-        monkeypatch.setattr(many_nets_torch, "ROWS", {})
+        monkeypatch.setattr(many_nets_torch, "BLOCK_NETS", {})
     for forms in (many_nets_jax, many_nets_numpy, many_nets_torch):
         monkeypatch.setattr(forms, "BLOCK", 9)
     case = PopulationCase("x", "population", sizes, activation, optimizer, 70, verify_runs=VERIFY_RUNS[optimizer])
     try:
-        form = many_nets.form_of(name)(sizes, activation, optimizer, case.start)
+        form = many_nets.form_class(name)(sizes, activation, optimizer, case.start)
     except Unsupported:
         assert optimizer in UNSUPPORTED[name]
         return

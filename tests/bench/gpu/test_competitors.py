@@ -1,4 +1,4 @@
-"""The competitors of bench/gpu/run.py, on the processor, and what tells right ones from wrong ones."""
+"""Competitors of bench/gpu/run.py, run on the CPU, and the check that refuses wrong ones."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ NETS = (64, 128, 64, 10)  # those of bench/gpu/run.py
 
 
 @pytest.mark.parametrize("competitor", ["torch", "jax"])
-def test_competitors_of_nets_in_step(competitor, rng):
-    """On the processor: two steps of every net in an order of its own, as float64 NumPy takes them; then an epoch."""
+def test_competitors_of_batched_nets_match_numpy(competitor, rng):
+    """Two steps of every net, each in another order, equal float64 NumPy; then an epoch runs."""
     pytest.importorskip(competitor)
     sizes, X, y = (6, 20, 12, 3), rng.normal(size=(24, 6)).astype(np.float32), rng.integers(3, size=24)
     start = (rng.normal(size=(4, 7 * 20 + 21 * 12 + 13 * 3)) * 0.3).astype(np.float32)
@@ -26,7 +26,7 @@ def test_competitors_of_nets_in_step(competitor, rng):
 
 
 def start_and_data(seed, sizes=NETS, n_nets=20, batch=32):
-    """(first parameters, X, y, orders of two steps that are the same for each net) as bench/gpu/run.py has them."""
+    """(initial parameters, X, y, orders of two steps, equal for all nets) as in bench/gpu/run.py."""
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(2 * batch, sizes[0])).astype(np.float32), rng.integers(sizes[-1], size=2 * batch)
     start = fastmlp.Population(sizes, n_nets, loss="softmax_cross_entropy", device="cpu", random_state=seed).params
@@ -34,32 +34,34 @@ def start_and_data(seed, sizes=NETS, n_nets=20, batch=32):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_float32_is_right(seed):
-    """Also where a gradient is next to nothing, whose sign leads Adam's first steps: single parameters go astray."""
+def test_float32_steps_pass_the_check(seed):
+    """Tiny gradients, whose sign decides Adam's first steps, lead to other parameters, which the check tolerates."""
     start, X, y, orders = start_and_data(seed)
     steps = lambda dtype: batched_population.numpy_steps(start, NETS, X, y, orders, dtype)
     assert steps(np.float32).dtype == np.float32
     batched_population.check("float32", steps(np.float32), steps(np.float64), start, NETS, "exact")
 
 
-def without(parts, steps, layer, which):
-    """Parameters after these steps, but for one layer's weights or biases, which are not trained."""
+def with_untrained_part(parts, steps, layer, which):
+    """Parameters after these steps, except that one layer's weights or biases stay untrained."""
     mixed = [list(pair) for pair in steps]
     mixed[layer][which] = parts[layer][which]
-    return batched_population.flat_of(mixed)
+    return batched_population.flatten(mixed)
 
 
 @pytest.mark.parametrize("precision", batched_population.TOLERANCES)
-def test_wrong_competitors_are_found(precision):
-    """Steps and samples that are left out or come in another order, layers that stay, another rate; what single
-    precision shows is more than what half precision does.
+def test_wrong_steps_fail_the_check(precision):
+    """Missing or reordered steps and samples, untrained layers, another learning rate. Single precision reveals more
+    faults than half precision.
     """
     start, X, y, orders = start_and_data(0)
     steps = lambda orders: batched_population.numpy_steps(start, NETS, X, y, orders)
     expected, one_net = steps(orders), orders.copy()
     one_net[:, 3] = orders[::-1, 3]
-    parts = [batched_population.parts_of(x, NETS) for x in (start, expected)]
-    stays = {f"layer {k}'s {'Wb'[which]}": without(*parts, k, which) for k in range(3) for which in range(2)}
+    parts = [batched_population.layers_of(x, NETS) for x in (start, expected)]
+    stays = {
+        f"layer {k}'s {'Wb'[which]}": with_untrained_part(*parts, k, which) for k in range(3) for which in range(2)
+    }
     finer = {
         "last weights": stays.pop("layer 2's W"),
         "last biases": stays.pop("layer 2's b"),
@@ -76,8 +78,8 @@ def test_wrong_competitors_are_found(precision):
 
 @pytest.mark.parametrize("competitor", ["torch", "jax"])
 @pytest.mark.parametrize("precision", ["exact", "tf32", "bfloat16"])
-def test_competitors_of_single_nets(competitor, precision, rng):
-    """On the processor: two steps as float64 NumPy takes them, then an epoch."""
+def test_competitors_of_single_nets_match_numpy(competitor, precision, rng):
+    """Two steps equal float64 NumPy; then an epoch runs."""
     pytest.importorskip(competitor)
     sizes, X, y = (12, 40, 30, 3), rng.normal(size=(240, 12)).astype(np.float32), rng.integers(3, size=240)
     start = (rng.normal(size=13 * 40 + 41 * 30 + 31 * 3) * 0.2).astype(np.float32)

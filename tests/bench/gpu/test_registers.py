@@ -1,10 +1,10 @@
-"""The committed registers of CUDA kernels are those of the present sources."""
+"""Registers of CUDA kernels: the committed table belongs to the present sources."""
 
 from gpu import registers
 
 
-def test_results_are_of_these_sources():
-    """Else a kernel that spills now would be said not to."""
+def test_committed_registers_match_the_sources():
+    """With an outdated table, a new register spill would go unnoticed."""
     first, *rows = registers.RESULTS.read_text(encoding="utf-8").splitlines()
     digest = registers.digest()
     assert first.endswith(f", sources {digest}"), (
@@ -14,7 +14,7 @@ def test_results_are_of_these_sources():
     assert {"train_nets", "evaluate_nets", "narrow_gradient", "activate", "update"} <= kernels
 
 
-def test_comments_do_not_count():
+def test_digest_ignores_comments():
     code = "int f(int x) { return x / 2; }"
     assert registers.code_of(f"/* two\n// lines */{code}  // half\n").strip() == code
     assert registers.code_of(code.replace("2", "3")) != code

@@ -1,4 +1,4 @@
-"""The measurements of bench/gpu/run.py, on sizes that say nothing about speed."""
+"""Measurements of bench/gpu/run.py, on tiny sizes."""
 
 import json
 import os
@@ -18,18 +18,18 @@ from fastmlp.gpu_thresholds import Thresholds
 COMPETITORS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 
 
-def test_population(cuda):
+def test_population_case_has_times_and_a_limit(cuda):
     row = cases.population(cuda, 130, epochs=2, rounds=2, multiply_adds=1e12)
     assert len(row["times"]["fastmlp"]) == 2
     assert row["limit"] == pytest.approx(293e-6)
     assert len(row["times"]) + len(row["left_out"]) == 2
 
 
-def test_jax_trains_the_same_population(rng):
-    """On the processor, where JAX is; what it is compared with is what ours is compared with."""
+def test_jax_population_passes_the_check(rng):
+    """JAX on the CPU passes the check that fastmlp has to pass."""
     pytest.importorskip("jax")
     start = rng.normal(size=(7, 9)).astype(np.float32)
-    run, wait, reached = cases.jax_population(start, cases.CHECKED_EPOCHS, anywhere=True)
+    run, wait, reached = cases.jax_population(start, cases.CHECKED_EPOCHS, on_any_device=True)
     run()
     wait()
     cases.check_population("JAX", reached(), start)
@@ -38,7 +38,7 @@ def test_jax_trains_the_same_population(rng):
 
 
 @pytest.mark.parametrize("precision", ("exact", "tf32", "bfloat16"))
-def test_single(cuda, precision):
+def test_single_net_case_has_times_notes_and_a_limit(cuda, precision):
     row = cases.single(cuda, (6, 20, 3), 32, 2, epochs=16, precision=precision, target="none", rounds=1)
     assert row["limit"] > 0
     assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
@@ -49,12 +49,12 @@ def test_single(cuda, precision):
     layers = set() if precision == "bfloat16" else {"fastmlp, by layers", "fastmlp, by layers, no graphs"}
     assert set(row["times"]) >= {"fastmlp", *(layers or {"fastmlp, no graphs"})}
     assert {*row["times"], *row["left_out"]} >= COMPETITORS
-    text = run.table({"workloads": {"small": row}})
+    text = run.table({"cases": {"small": row}})
     assert f"| {np.median(row['times']['fastmlp']):.4g} |" in text
     assert all(f"| small | | {name} | left out: {why} |" in text for name, why in row["left_out"].items())
 
 
-def test_nets_in_step(cuda, monkeypatch):
+def test_batched_nets_case_has_times_and_notes(cuda, monkeypatch):
     monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", -1)
     row = cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)
     assert row["limit"] > 0
@@ -66,16 +66,13 @@ def test_nets_in_step(cuda, monkeypatch):
         cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, epochs=1, rounds=1)
 
 
-@pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
-def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
-    """Three of each layer but the first, which has two, of the right shapes."""
+@pytest.mark.parametrize("precision", ["exact", "tf32"])
+def test_bare_products_have_the_shapes_of_a_step(cuda, precision, monkeypatch):
+    """Three products of each layer, two of the first, with the shapes of a step."""
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
     asked, made, multiply = [], [], Products._multiply
     run, _ = limits.bare_products(cuda, (6, 20, 3), 8, precision)
-    if precision in limits.HALVES:
-        run()
-        return
 
     def noted(*job):
         asked.append(sorted(job[3:6]))
@@ -84,6 +81,7 @@ def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
 
     monkeypatch.setattr(Products, "_multiply", noted)
     run()
+    assert made
     assert all(0.01 < float(abs(product).max()) < 100 for product in made)
     step = sorted([[6, 8, 20], [3, 8, 20], [3, 8, 20], [3, 8, 20], [6, 8, 20]])
     assert all(sorted(asked[k : k + 5]) == step for k in range(0, len(asked), 5))
@@ -91,7 +89,7 @@ def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16", "of nets"])
 def test_bare_products_are_replayed(emulated_cuda, precision):
-    """As many steps as a run says; the host has few calls to make."""
+    """A run replays the stated number of steps in two graph launches."""
     import cupy
 
     if precision == "of nets":
@@ -106,8 +104,8 @@ def test_bare_products_are_replayed(emulated_cuda, precision):
 
 
 @pytest.mark.parametrize("why", ["no C interface", "refused"])
-def test_bare_products_that_cannot_be_replayed(emulated_cuda, why, monkeypatch):
-    """Are timed all the same, and the row says so."""
+def test_bare_products_are_timed_without_graphs(emulated_cuda, why, monkeypatch):
+    """Products are timed without graphs, and the row notes that."""
     import cupy
 
     if why == "refused":
@@ -124,8 +122,8 @@ def test_bare_products_that_cannot_be_replayed(emulated_cuda, why, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
-def test_products_are_timed_on_numbers_that_take_power(cuda, precision):
-    """Not on zeros, nor on what a deep net's products would make infinite; halves are halves."""
+def test_products_are_timed_on_random_numbers(cuda, precision):
+    """Zeros would save power, and large numbers would overflow; numbers have the dtype of the precision."""
     values = limits.numbers(cuda, precision, 4, 50, 60).get()
     if precision == "float16":
         values = values.view(np.float16)
@@ -136,7 +134,7 @@ def test_products_are_timed_on_numbers_that_take_power(cuda, precision):
     assert abs(values.mean()) < 0.01
 
 
-def test_limits_of_a_card(cuda):
+def test_limits_of_a_gpu_are_positive(cuda):
     found = limits.limits(cuda, size=100, n=8, repeats=1)
     assert set(found) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
     assert all(value > 0 for value in found.values())
@@ -146,8 +144,8 @@ FINE = (lambda: None), (lambda: None), 1, 1.0
 BROKEN = (lambda: 1 / 0), (lambda: None), 1, 1.0
 
 
-def test_a_peer_that_breaks_is_left_out():
-    """Where it is made, or where it runs; ours goes on. If ours breaks, there is nothing to report."""
+def test_failing_competitor_is_left_out():
+    """A competitor may fail at its construction or in its run; a failure of fastmlp ends the case."""
     makers = {"a": lambda: BROKEN, "b": lambda: [][0], "c": lambda: FINE}
     row = cases.timed({"fastmlp": FINE}, makers, 4, limit=1.0, unit="us")
     assert {name: len(times) for name, times in row["times"].items()} == {"fastmlp": 4, "c": 4}
@@ -157,13 +155,13 @@ def test_a_peer_that_breaks_is_left_out():
         cases.timed({"fastmlp": BROKEN}, {}, 2, limit=1.0)
 
 
-def test_what_is_measured_is_kept_at_once():
-    """Ours with its limit first, then each competitor, then those that took turns; what is still to come is said."""
-    kept = []
-    keep = lambda row: kept.append(json.loads(json.dumps(row)))
+def test_rows_are_saved_after_each_measurement():
+    """fastmlp and its limit first, then each competitor, then alternating rounds; pending competitors are listed."""
+    saved = []
+    keep = lambda row: saved.append(json.loads(json.dumps(row)))
     ours = {"fastmlp": FINE, cases.LIMIT: FINE}
     cases.timed(ours, {"a": lambda: FINE, "b": lambda: BROKEN}, 3, keep, notes={"graphs": "none"})
-    assert [{name: len(times) for name, times in row["times"].items()} for row in kept] == [
+    assert [{name: len(times) for name, times in row["times"].items()} for row in saved] == [
         {"fastmlp": 1},
         {"fastmlp": 2},
         {"fastmlp": 2},
@@ -173,18 +171,18 @@ def test_what_is_measured_is_kept_at_once():
         {"fastmlp": 2, "a": 2},
         {"fastmlp": 3, "a": 3},
     ]
-    assert [row["pending"] for row in kept[1:6]] == [
+    assert [row["pending"] for row in saved[1:6]] == [
         {"a": "not reached", "b": "not reached"},
         {"a": "not ready", "b": "not reached"},
         {"b": "not reached"},
         {"b": "not ready"},
         {},
     ]
-    assert all(row["limit"] > 0 and row["notes"]["graphs"] == "none" for row in kept)
-    assert ["rounds" in row["notes"] for row in kept] == [True] * 6 + [False] * 2
+    assert all(row["limit"] > 0 and row["notes"]["graphs"] == "none" for row in saved)
+    assert ["rounds" in row["notes"] for row in saved] == [True] * 6 + [False] * 2
 
 
-def test_wrong_numbers_are_not_timed(cuda, monkeypatch):
+def test_wrong_gradient_is_not_timed(cuda, monkeypatch):
     monkeypatch.setattr(
         fastmlp.MLP, "loss_and_gradient", lambda net, X, y: (0.0, net.params + (net.device.name == "cpu"))
     )
@@ -192,13 +190,17 @@ def test_wrong_numbers_are_not_timed(cuda, monkeypatch):
         cases.single(cuda, (6, 20, 3), 32, 2, epochs=1, precision="exact", target="none", rounds=1)
 
 
-SAID = {"times": {"fastmlp": [2.0]}, "left_out": {"a": "no"}, "pending": {"b": "not ready"}, "notes": {}}
-SAYS = f"pathlib.Path(sys.argv[sys.argv.index('--into') + 1]).write_text('{json.dumps(SAID)}')"
+REPORTED = {"times": {"fastmlp": [2.0]}, "left_out": {"a": "no"}, "pending": {"b": "not ready"}, "notes": {}}
+REPORTS = f"pathlib.Path(sys.argv[sys.argv.index('--into') + 1]).write_text('{json.dumps(REPORTED)}')"
 
 
-def left(why):
-    """SAID, where the process has ended for this reason."""
-    return {"times": SAID["times"], "left_out": {"a": "no", "b": f"not ready: {why}"}, "notes": {"ended early": why}}
+def row_ended_early(why):
+    """REPORTED, where the process has ended for this reason."""
+    return {
+        "times": REPORTED["times"],
+        "left_out": {"a": "no", "b": f"not ready: {why}"},
+        "notes": {"ended early": why},
+    }
 
 
 STOPPED = "stopped after 3 s, its share of 8 minutes"
@@ -207,66 +209,66 @@ STOPPED = "stopped after 3 s, its share of 8 minutes"
 @pytest.mark.parametrize(
     "program, expected",
     [
-        (SAYS.replace('"b": "not ready"', ""), {name: SAID[name] for name in ("times", "left_out", "notes")}),
+        (REPORTS.replace('"b": "not ready"', ""), {name: REPORTED[name] for name in ("times", "left_out", "notes")}),
         ("raise ValueError('a | b')", {"error": "ValueError: a / b"}),
-        (f"{SAYS}; raise ValueError('a | b')", left("ValueError: a / b")),
-        (f"{SAYS}; os._exit(3)", left("ended with 3")),
+        (f"{REPORTS}; raise ValueError('a | b')", row_ended_early("ValueError: a / b")),
+        (f"{REPORTS}; os._exit(3)", row_ended_early("ended with 3")),
         ("time.sleep(60)", {"error": STOPPED}),
-        (f"{SAYS}; time.sleep(60)", left(STOPPED)),
+        (f"{REPORTS}; time.sleep(60)", row_ended_early(STOPPED)),
         # What holds its output open and lives on would be waited for, if that were a pipe.
         ("subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)", {"error": STOPPED}),
     ],
     ids=["fine", "broken", "broken later", "dead", "late", "late with ours", "late with another"],
 )
-def test_each_workload_has_a_process(program, expected, tmp_path):
-    """What it has said before it ends is kept."""
+def test_each_case_runs_in_a_separate_process(program, expected, tmp_path):
+    """Results reported before a process ends are saved."""
     path, begun, seconds = tmp_path / "program.py", time.monotonic(), 3.0 if "sleep" in program else 60.0
     path.write_text(f"import os, pathlib, subprocess, sys, time\n{program}\n")
-    assert run.child("a work", True, seconds, {}, program=str(path)) == expected
-    assert run.child("a work", True, 0.0, {}) == {"error": "not measured: 8 minutes were over"}
+    assert run.run_in_process("a work", True, seconds, {}, program=str(path)) == expected
+    assert run.run_in_process("a work", True, 0.0, {}) == {"error": "not measured: 8 minutes were over"}
     assert time.monotonic() - begun < 50
 
 
-def test_rows_are_written_whole(tmp_path):
+def test_rows_are_written_atomically(tmp_path):
     for row in ({"a": 1}, {"a": 2}):
         run.write(row, tmp_path / "row.json")
         assert json.loads((tmp_path / "row.json").read_text()) == row
     assert [path.name for path in tmp_path.iterdir()] == ["row.json"]
 
 
-def test_each_step_has_a_share_of_the_time():
-    """If each takes all of its own, the last ones have theirs; what one leaves is the others'."""
+def test_time_shares_add_up_to_the_limit():
+    """The last steps get their share even if earlier ones use all of theirs; unused time passes to later steps."""
     names, seconds, had = ["limits", *cases.case_builders(None, True, 0.0), "thresholds"], 300.0, {}
     for k, name in enumerate(names):
-        had[name] = run.share_of(names[k:], seconds)
+        had[name] = run.time_share(names[k:], seconds)
         seconds -= had[name]
     assert seconds == pytest.approx(0.0)
     assert min(had.values()) > 15
     assert had["thresholds"] > 45
-    assert run.share_of(names[-1:], 100.0) == 100.0
+    assert run.time_share(names[-1:], 100.0) == 100.0
 
 
-def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
-    """Whatever breaks, the rest is there."""
+def test_results_are_saved_as_they_arrive(monkeypatch, tmp_path, capsys):
+    """Failing steps do not prevent the results of others."""
     saved, row = [], {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {"JAX": "no"}, "limit": 1.0, "target": "x"}
     said = {
-        "devices": {"card": "A Card, 8 GiB", "exclusive": True},
+        "devices": {"gpu": "A Card, 8 GiB", "exclusive": True},
         "limits": {"copy GB/s": 2.0},
         "thresholds": {"error": "no"},
         "population 2-2-1, XOR": row | {"notes": {"graphs": "a | b"}},
     }
 
-    def child(name, *_):
+    def run_in_process(name, *_):
         saved.append((tmp_path / "gpu-a-card.json").exists())
         return said.get(name, {"error": "e"})
 
-    monkeypatch.setattr(run, "child", child)
+    monkeypatch.setattr(run, "run_in_process", run_in_process)
     monkeypatch.setattr(run, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
     run.run(quick=True, no_tests=False, output=tmp_path)
     names = list(cases.case_builders(None, True, 0.0))
     assert saved == [False, False, *[True] * (len(names) + 1)]
     results = json.loads((tmp_path / "gpu-a-card.json").read_text())
-    assert list(results["workloads"]) == names
+    assert list(results["cases"]) == names
     text = (tmp_path / "gpu-a-card.md").read_text()
     assert "A Card, 8 GiB; tests: 1 passed, True; copy GB/s 2" in text
     assert "| population 2-2-1, XOR | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in text
@@ -278,17 +280,17 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.full
-def test_the_whole_command(emulated_cuda, tmp_path):
-    """All that it does on a card, each case in a process of its own, in the emulator, which the process that starts
-    them does not have; one is stopped while a competitor keeps it waiting. There is no pytest, nor more than is needed.
+def test_whole_command_runs_in_the_emulator(emulated_cuda, tmp_path):
+    """The command on a machine with a GPU, each case in a separate process with the emulator; one process is stopped
+    while a competitor blocks. Only required packages can be imported.
     """
     program, folder = Path(__file__).with_name("run_in_emulator.py"), tmp_path / "results"
     command = [sys.executable, program, "--quick", "--output", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((folder / "gpu-emulated-gpu.json").read_text())
-    assert list(results["workloads"]) == list(cases.case_builders(None, True, 0.0))
-    for name, row in results["workloads"].items():
+    assert list(results["cases"]) == list(cases.case_builders(None, True, 0.0))
+    for name, row in results["cases"].items():
         assert len(row["times"]["fastmlp"]) == 2, (name, row)
         assert row["limit"] > 0
         assert f"| {name} | {row['unit']} | fastmlp |" in done.stdout
@@ -300,32 +302,32 @@ def test_the_whole_command(emulated_cuda, tmp_path):
             assert makers.pop("JAX").startswith("not ready: stopped after ")
             for competitor in ("PyTorch compiled", "PyTorch compiled and captured"):
                 assert makers.pop(competitor).startswith("not reached: stopped after ")
-            assert row["notes"]["rounds"] == cases.NOT_IN_TURNS
+            assert row["notes"]["rounds"] == cases.NOT_INTERLEAVED
             assert row["notes"]["ended early"].startswith("stopped after ")
         else:
             assert {"rounds", "ended early"}.isdisjoint(row["notes"])
-        reasons = ("card", "CUDA", "No module", "halted")  # the last of JAX, which needs SciPy
+        reasons = ("GPU", "CUDA", "No module", "halted")  # the last of JAX, which needs SciPy
         assert all(any(word in why for word in reasons) for why in makers.values()), row
     assert results["tests"] == "not run: pytest is not installed"
     assert "tests: not run: pytest is not installed" in done.stdout
     assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
-    assert results["thresholds of auto"]["text"].endswith("(measured, but not kept)")
+    assert results["thresholds of auto"]["text"].endswith("(measured, but not saved)")
     assert "Emulated GPU, 8 GiB" in (folder / "gpu-emulated-gpu.md").read_text()
 
 
 @pytest.mark.parametrize("processors, exclusive, n", [(1, False, 2), (4, False, 4), (64, False, 8), (64, True, 1)])
-def test_processes_that_run_tests(processors, exclusive, n, monkeypatch):
+def test_number_of_test_processes_is_limited(processors, exclusive, n, monkeypatch):
     monkeypatch.setattr(run, "n_threads_available", lambda: processors)
-    assert run.at_once(30, exclusive) == n
-    assert run.at_once(1, exclusive) == 1
+    assert run.n_test_processes(30, exclusive) == n
+    assert run.n_test_processes(1, exclusive) == 1
 
 
-def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
-    """There are some all the same, and it is said what was not measured."""
+def test_thresholds_are_measured_without_start_times_on_exclusive_gpus(cuda, monkeypatch):
+    """Thresholds are measured, with a warning about the start times."""
     small = {"WIDTHS": (2,), "NETS": (3,), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0, "START": "exit('all are busy')"}
     for name, value in small.items():
         monkeypatch.setattr(measure_gpu, name, value)
-    monkeypatch.setattr(measure_gpu, "store", lambda gpu, processor, *found: Thresholds(*found, "not kept"))
+    monkeypatch.setattr(measure_gpu, "store", lambda gpu, processor, *found: Thresholds(*found, "not saved"))
     row = run.measure("thresholds", True, {}, None)
     assert row["text"].startswith("5e+10 multiply-adds in all and ")
     assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]
@@ -333,22 +335,22 @@ def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
     assert said.endswith("(all are busy).")
 
 
-def test_the_card_is_described(emulated_cuda):
-    assert run.cards() == {"card": fastmlp.devices()[1].description, "exclusive": False}
+def test_gpu_is_described(emulated_cuda):
+    assert run.describe_gpu() == {"gpu": fastmlp.devices()[1].description, "exclusive": False}
     fastmlp.devices.__globals__["_find_cuda"].cache_clear()
     emulated_cuda.settings.available = False
-    assert "finds no usable NVIDIA driver" in run.cards()["error"]
+    assert "finds no usable NVIDIA driver" in run.describe_gpu()["error"]
 
 
 @pytest.mark.parametrize("missing", ["pytest", "scipy"])
-def test_tests_that_cannot_run(missing, monkeypatch):
-    """ "0 passed" would read as if they had."""
+def test_missing_test_packages_are_reported(missing, monkeypatch):
+    """The report must not read "0 passed", as if tests had run."""
     monkeypatch.setitem(sys.modules, missing, None)
     assert run.run_tests(30.0) == f"not run: {missing} is not installed"
 
 
-def test_tests_of_the_card(monkeypatch, tmp_path):
-    """Their files are there; what fails is counted and shown, what does not end is stopped."""
+def test_test_results_are_counted_and_slow_tests_stopped(monkeypatch, tmp_path):
+    """Failures are counted, and processes that take too long are stopped."""
     assert len(run.DEVICE_TESTS) > 20
     (tmp_path / "test_some.py").write_text(
         "import pytest\ndef test_a(): pass\ndef test_b(): assert False\n@pytest.mark.skip\ndef test_c(): pass\n"

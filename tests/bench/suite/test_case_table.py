@@ -1,4 +1,4 @@
-"""The table of cases: all groups are there, and what computes something else is told from what does not."""
+"""Table of benchmark cases: groups are complete, and checks refuse wrong results."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ from fastmlp.benchmarks.results import GROUPS
 COMPETITOR = TRAINING[0]
 
 
-def test_every_group_has_works_and_a_quick_one():
+def test_every_group_has_cases_and_a_quick_case():
     assert {entry.group for entry in case_table.ENTRIES} == set(GROUPS)
     assert {entry.group for entry in case_table.ENTRIES if entry.in_quick} == set(GROUPS) - {"scaling"}
 
 
-def test_largest_points_go_on_with_a_curve():
-    """That a full run has begun; where memory is short there are fewer of them, or none."""
+def test_largest_cases_continue_a_curve():
+    """A largest case continues a curve of ordinary cases; with little memory there are fewer of them."""
     largest = [entry for entry in case_table.ENTRIES if entry.largest]
     ordinary = {name.rpartition("-")[0] for name, entry in case_table.CASES.items() if not entry.largest}
     ordinary |= {name.rpartition("_")[0] for name, entry in case_table.CASES.items() if not entry.largest}
@@ -28,20 +28,20 @@ def test_largest_points_go_on_with_a_curve():
         assert {entry.name.rpartition("-")[0], entry.name.rpartition("_")[0]} & ordinary, entry.name
 
 
-def test_memory_decides_what_is_largest(monkeypatch):
-    monkeypatch.setattr(case_module, "memory", lambda: 2 * case_module.AT_A_TIME * 4 * 1000)
+def test_memory_decides_which_cases_fit(monkeypatch):
+    monkeypatch.setattr(case_module, "memory", lambda: 2 * case_module.COMPETITORS_IN_MEMORY * 4 * 1000)
     assert case_module.fits(1000)
     assert not case_module.fits(1001)
 
 
-def test_every_work_has_us_once():
+def test_every_case_has_fastmlp_once():
     for entry in case_table.ENTRIES:
         assert [competitor.kind for competitor in entry.competitors].count("ours") == 1, entry.name
         assert len({competitor.name for competitor in entry.competitors}) == len(entry.competitors), entry.name
 
 
 @pytest.mark.parametrize("name", ("cross_entropy", "relu_adam", "digits32", "first_net"))
-def test_descriptions(name):
+def test_built_cases_are_complete(name):
     case = case_table.build(name, quick=True)
     entry = case_table.CASES[name]
     assert (case.name, case.group) == (entry.name, entry.group)
@@ -57,12 +57,12 @@ def digits():
     return case, params, reference.loss(case, params, case.verification.X, case.verification.y_matrix)
 
 
-def test_training_from_the_same_start_is_right(digits):
+def test_correct_training_passes_the_check(digits):
     case, params, loss = digits
     assert max(case.check(COMPETITOR, (params.astype(np.float32), loss)).values()) < 1e-5
 
 
-def test_training_otherwise_is_wrong(digits):
+def test_wrong_training_fails_the_check(digits):
     case, params, loss = digits
     start = case.start.astype(np.float64)
     trained_too_little = reference.train(case.verification, case.verify_runs - 1)
@@ -74,38 +74,38 @@ def test_training_otherwise_is_wrong(digits):
         case.check(COMPETITOR, (params, 1.001 * loss))
 
 
-def test_population():
+def test_population_check_accepts_expected_and_refuses_wrong_parameters():
     case = case_table.build("2-2-1_sigmoid_adam_100000")
-    right = case.expected.copy()
-    assert right.shape == (CHECKED, 9)
-    assert case.check(COMPETITOR, right) == {"share of nets": 0.0}
-    right[3, 2] += 0.01
+    expected = case.expected.copy()
+    assert expected.shape == (CHECKED, 9)
+    assert case.check(COMPETITOR, expected) == {"share of nets": 0.0}
+    expected[3, 2] += 0.01
     with pytest.raises(Wrong, match="share of nets off by"):
-        case.check(COMPETITOR, right)
+        case.check(COMPETITOR, expected)
 
 
-def test_multiply_adds_of_a_population():
-    """Counted by hand for 2-2-1: 48 of products, 132 of 12 sigmoids with their slopes, 9 and 8 of updates."""
+def test_multiply_adds_of_a_population_worked_by_hand():
+    """For 2-2-1: 48 in products, 132 in 12 sigmoids with derivatives, 9 and 8 in updates."""
     assert case_table.build("2-2-1_sigmoid_sgd_1000").multiply_adds == 197
     assert case_table.build("2-2-1_sigmoid_adam_100000").multiply_adds == 197 + 9 * 9
 
 
-def test_multiply_adds_of_functions():
+def test_multiply_adds_of_kernels_worked_by_hand():
     assert case_table.build("exp_16384").multiply_adds == 16384 * 6
     assert case_table.build("tanh_16384").multiply_adds == 16384 * 8
     assert case_table.build("product_32_64_64").multiply_adds == 32 * 64 * 64
     assert case_table.build("adam_1000000").multiply_adds == 0, "memory is its limit"
 
 
-def test_multiply_adds_of_an_estimator():
-    """Counted by hand for 30-100-1: a row has 9,300 - 3,000 of products and 311 of units; 3 updates of 3,201."""
+def test_multiply_adds_of_an_estimator_worked_by_hand():
+    """For 30-100-1: a row has 9,300 - 3,000 in products and 311 in units; 3 updates have 3,201 each."""
     case = case_table.build("estimator_breast_cancer")
     n_epochs, rest = divmod(case.multiply_adds, 455 * 6611 + 3 * 32_010)
     assert rest == 0
     assert 20 < n_epochs <= 200
 
 
-def test_kernels():
+def test_kernel_check_accepts_expected_and_refuses_wrong_values():
     for name in ("product_transposed_784_512_128", "tanh_16384", "adam_1000000"):
         case = case_table.build(name)
         assert max(case.check(COMPETITOR, case.expected.astype(np.float32)).values()) < 1e-6
@@ -113,7 +113,7 @@ def test_kernels():
             case.check(COMPETITOR, case.expected * 1.0001 + 1e-4)
 
 
-def test_predictions():
+def test_prediction_check_accepts_expected_and_refuses_wrong_values():
     case = case_table.build("digits_one_row")
     assert case.expected.shape == (1, 10)
     assert case.expected.sum() == pytest.approx(1.0)
@@ -121,7 +121,7 @@ def test_predictions():
         case.check(COMPETITOR, case.expected + 0.001)
 
 
-def test_a_start_prints_the_loss_of_float64():
+def test_start_up_check_accepts_the_float64_loss_only():
     case = case_table.build("first_net")
     assert case.check(COMPETITOR, case.expected) == {"loss": 0.0}
     for answer in (None, 1.1 * case.expected):

@@ -1,4 +1,4 @@
-"""Competitors' processes: what they share, what is their own, and how they end."""
+"""Fork servers and workers of competitors: shared imports, separate state, and their ends."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def pool(request, monkeypatch):
     pool.close()
 
 
-def test_a_contestant_does_its_work(pool):
+def test_worker_prepares_verifies_and_measures(pool):
     worker = pool.start(NUMPY, 1, 1)
     assert worker("prepare", *CASE) >= 0
     params, loss = worker("verify")
@@ -36,8 +36,8 @@ def test_a_contestant_does_its_work(pool):
 
 
 @pytest.mark.full
-def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
-    """Wherever they are else; the next process with the folder finds them."""
+def test_kernels_are_compiled_in_the_given_folder(tmp_path):
+    """Kernels are compiled although they are cached elsewhere; the next process with this folder finds them."""
     pool = Pool("cpu")
     ours = Competitor("fastmlp", "competitors.prediction", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
     found = []
@@ -54,7 +54,7 @@ def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
     assert list(tmp_path.rglob("*.o"))
 
 
-def test_processes_are_new_and_end(pool):
+def test_workers_are_separate_processes_and_end(pool):
     first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
     first("prepare", *CASE)
     with pytest.raises(Failed, match="AttributeError"):
@@ -64,7 +64,7 @@ def test_processes_are_new_and_end(pool):
         first("measure", 1, 1)
 
 
-def test_what_a_contestant_raises_comes_back(pool):
+def test_exceptions_of_a_worker_are_raised(pool):
     absent = pool.start(Competitor("numpy", "competitors.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):
         absent("prepare", *CASE)
@@ -73,7 +73,7 @@ def test_what_a_contestant_raises_comes_back(pool):
         unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
 
 
-def test_a_process_that_is_killed_is_noticed(pool):
+def test_killed_worker_is_noticed(pool):
     worker = pool.start(NUMPY, 1, 1)
     worker("prepare", *CASE)
     os.kill(worker._process, signal.SIGTERM)
@@ -82,7 +82,7 @@ def test_a_process_that_is_killed_is_noticed(pool):
     worker.close()
 
 
-def test_an_import_that_kills_its_process_is_a_contestants_failure(pool, tmp_path, monkeypatch):
+def test_import_that_ends_the_process_is_a_failure_of_the_competitor(pool, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text("import os\nos._exit(1)\n")
     monkeypatch.syspath_prepend(tmp_path)
     deadly = Competitor("deadly", "deadly", needs=("deadly",))
@@ -91,7 +91,7 @@ def test_an_import_that_kills_its_process_is_a_contestants_failure(pool, tmp_pat
         pool.start(deadly, 1, 1)("prepare", *CASE)
 
 
-def test_libraries_and_environment_decide_who_shares():
+def test_fork_servers_are_shared_by_libraries_and_environment():
     scan, tuned = (
         Competitor(f"jax {form}", "competitors.jax_competitor", form, ("jax",)) for form in ("scan", "tuned")
     )
@@ -105,8 +105,8 @@ def test_libraries_and_environment_decide_who_shares():
     assert len({fork_server_key(other) for other in others}) == len(others)
 
 
-def test_the_environment_is_the_nurserys_alone(monkeypatch, tmp_path):
-    """And libraries keep what they compile in the folder that was empty."""
+def test_environment_is_set_in_the_fork_server_only(monkeypatch, tmp_path):
+    """Libraries store compiled code in the fork server's cache folder."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     made = ForkServer(
         Competitor("numpy", "competitors.numpy_competitor", environment={"KERAS_BACKEND": "jax"}), "cpu", str(tmp_path)

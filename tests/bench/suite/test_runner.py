@@ -1,4 +1,4 @@
-"""One case run with competitors that need no process: which are timed, which are not, and why."""
+"""Runner of one benchmark case, with fake competitors: which are timed, which are not, and why."""
 
 import threading
 from contextlib import nullcontext
@@ -31,7 +31,7 @@ class FakeCase:
 
 
 class FakeWorker:
-    """seconds of a run by number of threads; `answers` by command instead of the usual ones."""
+    """A fake worker. seconds : of a run; answers : by command, in place of the usual ones."""
 
     open = 0
 
@@ -95,8 +95,8 @@ def run_case(monkeypatch):
     pool.compiled.close()
 
 
-def test_contestants_get_ready_at_the_same_time(monkeypatch):
-    """Each waits until all are there; one that fails is none of the others' business, and all processes are ended."""
+def test_competitors_prepare_concurrently(monkeypatch):
+    """All competitors prepare at once; one that fails does not affect the others, and all processes end."""
     together, ready = threading.Barrier(3, timeout=60), []
 
     class Waiting(FakeWorker):
@@ -123,7 +123,7 @@ def test_contestants_get_ready_at_the_same_time(monkeypatch):
     assert FakeWorker.open == 0
 
 
-def test_the_better_number_of_threads_goes_on(run_case):
+def test_faster_number_of_threads_is_timed(run_case):
     result, rows = run_case({Competitor("numpy", "m"): lambda threads: FakeWorker({1: 0.3, 2: 0.1}[threads])})
     row = rows["numpy"]
     assert (row["threads"], row["status"], row["peak_memory"]) == (2, "timed", 7)
@@ -131,10 +131,10 @@ def test_the_better_number_of_threads_goes_on(run_case):
     assert row["tried"] == pytest.approx({"1": 0.03, "2": 0.01})
     assert result["others_busy"] == 0.25
     assert result["meetings"] == [1e-7, 1e-7]
-    assert result["slow_starts"] == 3, "each of the three measurements"
+    assert result["slow_starts"] == 3, "each of three measurements started slowly"
 
 
-def test_who_cannot_take_part_is_listed(run_case):
+def test_missing_wrong_and_failing_competitors_are_listed(run_case):
     absent = Competitor("keras jax", "m", needs=("no_such_module_anywhere",))
     wrong, broken, unable = (Competitor(name, "m") for name in ("jax", "torch", "sklearn"))
     _, rows = run_case(
@@ -156,13 +156,13 @@ def test_who_cannot_take_part_is_listed(run_case):
     assert all(row["seconds"] == [] for row in rows.values())
 
 
-def test_what_fails_with_the_second_number_of_threads_is_not_timed(run_case):
+def test_wrong_result_with_another_number_of_threads_is_not_timed(run_case):
     made = lambda threads: FakeWorker(0.1, **({"verify": 0.2} if threads == 2 else {}))
     _, rows = run_case({Competitor("numpy", "m"): made})
     assert rows["numpy"]["status"] == "wrong"
 
 
-def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(run_case):
+def test_limits_are_not_verified_and_quick_runs_omit_slow_starters(run_case):
     limit = Competitor("arithmetic", "m", kind="limit")
     slow = Competitor("torch compiled", "m", slow_start=True)
     workers = []
@@ -178,8 +178,8 @@ def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(run_case):
     assert "verify" not in workers[0].commands
 
 
-def test_compiling_from_nothing_is_measured_once_for_each_kernel(run_case):
-    """The first worker of a case loads kernels, a second one with an empty folder compiles what is not known yet."""
+def test_compile_time_is_measured_once_per_kernel(run_case):
+    """The first worker of a case loads kernels; a second one with an empty folder compiles those without a figure."""
     ours = Competitor("fastmlp", "m", kind="ours", chooses_threads=True)
     answers = iter(
         [
@@ -197,7 +197,7 @@ def test_compiling_from_nothing_is_measured_once_for_each_kernel(run_case):
     assert "compile_seconds" not in run_case({ours: lambda threads: FakeWorker(0.1)})[1]["fastmlp"]
 
 
-def test_who_cannot_compile_from_nothing_has_no_figure_of_it(run_case):
+def test_failed_compile_time_measurement_is_omitted(run_case):
     ours = Competitor("fastmlp", "m", kind="ours", chooses_threads=True)
     workers = iter([FakeWorker(0.1, kernels={"a": 0.0}), FakeWorker(0.1, prepare=Failed("it broke"))])
     _, rows = run_case({ours: lambda threads: next(workers)})
@@ -205,7 +205,7 @@ def test_who_cannot_compile_from_nothing_has_no_figure_of_it(run_case):
     assert "compile_seconds" not in rows["fastmlp"]
 
 
-def test_a_quick_run_and_competitors_compile_nothing_again(run_case):
+def test_compile_time_is_measured_for_fastmlp_in_full_runs_only(run_case):
     kernels = {"a": 0.0}
     quick = Rules(rounds=1, seconds=1.0, quick=True)
     ours, competitor = Competitor("fastmlp", "m", kind="ours"), Competitor("numpy", "m")
@@ -214,7 +214,7 @@ def test_a_quick_run_and_competitors_compile_nothing_again(run_case):
         assert "compile_seconds" not in rows[one.name]
 
 
-def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
+def test_failed_case_has_a_row_per_competitor():
     entry = CaseEntry("w", "xor", (), lambda: None)
     absent = Competitor("other", "m", needs=("a_library_that_nobody_has",))
     result = runner.failed_case(
@@ -227,20 +227,20 @@ def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
     ]
 
 
-def test_tolerances():
+def test_at_most_raises_above_the_tolerance_or_for_nan():
     assert at_most({"a": 1.0, "b": 5.0}, {"a": 1.0}) == {"a": 1.0, "b": 5.0}
     for value in (1.1, float("nan")):
         with pytest.raises(Wrong, match="a off by"):
             at_most({"a": value}, {"a": 1.0})
 
 
-def test_threads_worth_trying():
-    below, between, above = 0.5 * case_module.ONE_THREAD_BELOW, 1e7, case_module.ONE_NEVER_FROM
+def test_thread_settings_follow_the_work():
+    below, between, above = 0.5 * case_module.ONE_THREAD_BELOW, 1e7, case_module.ALL_THREADS_FROM
     assert [thread_settings(flop, 2) for flop in (below, between, above)] == [(1,), (1, 2), (2,)]
     assert [thread_settings(flop, 1) for flop in (below, between, above)] == [(1,)] * 3
     assert thread_settings(above, 64) == (16, 64)
 
 
-def test_modules_of_a_missing_package_are_missing():
+def test_module_of_a_missing_package_is_not_installed():
     assert not is_installed("no_such_package.module")
     assert is_installed("numpy")

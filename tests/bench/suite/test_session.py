@@ -1,4 +1,4 @@
-"""What the suite says of options that it cannot follow, before it measures anything."""
+"""Session of the benchmark suite: options, error messages and saved results."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
         (("--rounds", "0"), "--rounds: expected at least 1"),
     ],
 )
-def test_options_that_cannot_be_followed(options, said):
+def test_invalid_options_fail_before_measuring(options, said):
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
     command = [sys.executable, "-m", "pytest", "bench", "-p", "no:cacheprovider", *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -45,8 +45,8 @@ session.run_case = run_case
 """
 
 
-def test_from_options_to_saved_results(tmp_path):
-    """Which competitors are run and saved, without measuring anything; a second run with --resume keeps the first."""
+def test_options_select_competitors_and_resume_keeps_results(tmp_path):
+    """Selected competitors run, with fake measurements, and are saved; a second run with --resume keeps the first."""
     (tmp_path / "measures_nothing.py").write_text(MEASURES_NOTHING)
     paths = [str(tmp_path), str(ROOT / "bench"), str(Path(fastmlp.__file__).parents[1])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -1,4 +1,4 @@
-"""Waiting until processors are at full speed; with keepers whose answers are made up, and with real ones."""
+"""Waking processors before measurements, with fake keepers (spinning processes) and with real ones."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="priorities of Linux"
 
 
 class FakeHost:
-    """Two processors that take `slowed` times as long while both are at work, until they have been asked `parts_after`
+    """Two processors that take `slowed` times as long while both work, until they have been asked `parts_after`
     times."""
 
     def __init__(self, slowed, parts_after):
@@ -56,29 +56,29 @@ def processors(monkeypatch):
         both.close()
 
 
-def test_nobody_waits_at_full_speed_and_all_sleep_afterwards(processors):
+def test_full_speed_processors_are_checked_twice_and_rest_afterwards(processors):
     host = FakeHost(SLOWED - 0.01, 10**9)
     with processors(host.keeper).awake() as at_speed:
         assert at_speed
-        assert host.asked == 4, "once when they begin, and once more"
+        assert host.asked == 4, "each of two processors is asked twice"
     assert host.log[-2:] == [(0, "rest"), (1, "rest")]
 
 
-def test_they_sleep_after_an_error_too(processors):
+def test_keepers_rest_after_an_exception(processors):
     host = FakeHost(1.0, 0)
     with pytest.raises(KeyboardInterrupt), processors(host.keeper).awake():
         raise KeyboardInterrupt
     assert host.log[-2:] == [(0, "rest"), (1, "rest")]
 
 
-def test_slow_processors_are_waited_for(processors):
+def test_slow_processors_are_awaited(processors):
     host = FakeHost(1.85, 20)
     with processors(host.keeper).awake() as at_speed:
         assert at_speed
     assert host.asked in (21, 22)
 
 
-def test_patience_ends_and_is_halved(processors):
+def test_waiting_time_is_limited_and_halved_after_each_failure(processors):
     host = FakeHost(1.85, 10**9)
     both = processors(host.keeper)
     asked = []
@@ -94,14 +94,14 @@ def test_patience_ends_and_is_halved(processors):
         assert at_speed
 
 
-def test_other_systems_sleep_as_they_like(processors, monkeypatch):
+def test_systems_without_sched_idle_count_as_awake(processors, monkeypatch):
     monkeypatch.delattr(bench_processors.os, "SCHED_IDLE")
     with processors(FakeHost(1.85, 10**9).keeper).awake() as at_speed:
         assert at_speed
 
 
 def ticks_of(keeper):
-    """Hundredths of a second that it has computed so far."""
+    """CPU time of the keeper's process, in hundredths of a second."""
     return int(Path(f"/proc/{keeper.process}/stat").read_text().rsplit(")", 1)[1].split()[11])
 
 
@@ -119,7 +119,7 @@ def eventually(condition):
 
 
 @linux
-def test_a_keeper_is_awake_until_it_rests():
+def test_keeper_spins_until_it_rests():
     keeper = Spinner(min(os.sched_getaffinity(0)))
     try:
         keeper.ask()
@@ -134,8 +134,8 @@ def test_a_keeper_is_awake_until_it_rests():
 
 
 @linux
-def test_a_keeper_gives_way_after_each_burst(monkeypatch):
-    """Or a thread that gives way to all others would wait for it until the next tick."""
+def test_keeper_yields_after_each_burst(monkeypatch):
+    """Otherwise a thread that yields its processor would wait for the keeper until the next tick."""
     log, commands = [], [b"?", b""]
     monkeypatch.setattr(keeper.os, "sched_setaffinity", lambda *_: None)
     monkeypatch.setattr(keeper.os, "sched_setscheduler", lambda *_: None)
@@ -150,8 +150,8 @@ def test_a_keeper_gives_way_after_each_burst(monkeypatch):
     assert log == ["burst"] * keeper.WINDOW + ["burst", "way"] * 4
 
 
-class Ended:
-    """A keeper that was not allowed to be what it is."""
+class RefusedKeeper:
+    """A keeper whose process ended because the system refused its scheduling class."""
 
     def ask(self):
         raise BrokenPipeError
@@ -160,16 +160,20 @@ class Ended:
         raise BrokenPipeError
 
 
-def test_systems_that_forbid_it(processors):
-    both = processors(lambda processor: Ended())
+def test_refused_keepers_count_as_awake(processors):
+    both = processors(lambda processor: RefusedKeeper())
     for _ in range(2):
         with both.awake() as at_speed:
             assert at_speed
 
 
 @linux
-def test_all_of_them_come_and_go():
-    both = Processors()
-    with both.awake() as at_speed:
-        assert at_speed in (True, False)
+def test_real_keepers_start_and_end():
+    spinners = []
+    both = Processors(lambda processor: spinners.append(Spinner(processor)) or spinners[-1])
+    with both.awake():
+        paths = [Path(f"/proc/{spinner.process}") for spinner in spinners]
+        assert paths
+        assert all(path.exists() for path in paths)
     both.close()
+    assert not any(path.exists() for path in paths)

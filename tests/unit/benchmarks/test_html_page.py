@@ -1,4 +1,4 @@
-"""The page: well-formed, complete, nothing from elsewhere, and names that look like HTML stay text."""
+"""The benchmark's HTML page: well-formed, self-contained, with names escaped."""
 
 import re
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ from fastmlp.benchmarks import results as bench_results
 
 
 class Checker(HTMLParser):
-    """Every element is closed; collects text, links and identifiers."""
+    """A parser that asserts closed elements, and collects text, links and identifiers."""
 
     def __init__(self):
         super().__init__()
@@ -51,22 +51,22 @@ def test_page_without_curves():
     assert "Scaling" not in text
 
 
-def test_points_of_curves_lose_as_visibly_as_works():
-    """Among the losses, after the works; and each with its figures beside the picture."""
+def test_losses_at_curve_points_are_listed_with_other_losses():
+    """Losses at curve points follow those of single cases, and the curve's table has their figures."""
     points = [
         result(
             f"p{x}",
             row("products gemm", [0.5], "limit"),
             row("fastmlp", [2.0], "ours"),
-            row("jax", [peer]),
+            row("jax", [seconds]),
             group="scaling",
             curve={"name": "a step & its width", "axis": "width w", "x": x},
         )
-        for x, peer in ((8, 9.0), (2048, 1.0))
+        for x, seconds in ((8, 9.0), (2048, 1.0))
     ]
     page = bench_page.page(results(*points, *example()["results"]))
     text = checked(page)
-    lost, over = text.split("Where a peer is faster")[1].split("Not measured")[0].split("More than 1.3 times")
+    lost, over = text.split("Where a competitor is faster")[1].split("Not measured")[0].split("More than 1.3 times")
     assert lost.index("title of lost") < lost.index("a step & its width, at 2,048: JAX 1 s, fastmlp 2 s, 2.00 times")
     assert "at 8:" not in lost
     assert "a step & its width, at 8: 4.00 times products gemm" in over
@@ -74,8 +74,8 @@ def test_points_of_curves_lose_as_visibly_as_works():
     assert "2,048 step 2 s 1 s JAX 0.50 x 500 ms 4.00 x" in re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page))
 
 
-def test_compiling_of_ours_has_two_figures():
-    """With nothing on the disk and then; files of before that was measured have one."""
+def test_compile_time_of_fastmlp_has_two_figures():
+    """Without and with kernels on disk; files from earlier versions have one figure."""
     rows = row("fastmlp", [1.0], "ours", compile_seconds=19.4), row("jax", [2.0])
     found = re.sub("<[^>]*>", "|", bench_page.page(results(result("x", *rows))))
     assert "|19.4 s, then 500 ms|" in found
@@ -83,24 +83,24 @@ def test_compiling_of_ours_has_two_figures():
     assert "|19.4 s, then" not in bench_page.page(results(result("x", row("fastmlp", [1.0], "ours"))))
 
 
-def test_names_stay_text():
+def test_names_with_markup_are_escaped():
     odd = result("odd", row("fastmlp", [1.0], "ours"), row("<b>jax", [2.0]), title="a < b & c")
     text = checked(bench_page.page(results(odd)))
     assert "a < b & c" in text
     assert "<b>jax" in text
 
 
-def test_nothing_measured_yet():
+def test_page_without_measurements_is_valid():
     nobody = result("x", row("fastmlp", [], "ours", status="failed", reason="it broke"))
     text = checked(bench_page.page(results(nobody)))
     assert "failed (it broke)" in text
     checked(bench_page.page(results()))
 
 
-def test_written_beside_the_results(tmp_path):
+def test_page_and_markdown_are_written_beside_the_results(tmp_path):
     written = bench_page.write(example(), tmp_path / "x.json")
     assert [path.name for path in written] == ["x.html", "x.md"]
     assert written[0].read_text(encoding="utf-8") == bench_page.page(example())
-    assert "Where a peer is faster" in written[1].read_text(encoding="utf-8")
+    assert "Where a competitor is faster" in written[1].read_text(encoding="utf-8")
     bench_results.save(example(), tmp_path / "x.json")
     assert bench_page.page(bench_results.load(tmp_path / "x.json")) == bench_page.page(example())

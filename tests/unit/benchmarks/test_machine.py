@@ -1,11 +1,11 @@
-"""What benchmarks were measured on."""
+"""Facts of the machine that benchmarks run on, and its load by other programs."""
 
 import json
 
 from fastmlp.benchmarks import machine as bench_machine
 
 
-def test_machine(monkeypatch):
+def test_machine_facts_are_json(monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.delenv("OPENBLAS_L2_SIZE", raising=False)
     facts = bench_machine.machine(["OMP_NUM_THREADS"])
@@ -17,7 +17,7 @@ def test_machine(monkeypatch):
     assert {"python", "numpy", "numba", "fastmlp"} <= set(facts["versions"])
 
 
-def test_others_busy(monkeypatch):
+def test_others_busy_is_the_share_of_busy_ticks(monkeypatch):
     ticks = iter([(1000, 900), (1100, 950)])
     monkeypatch.setattr(bench_machine, "_ticks", lambda: next(ticks))
     assert bench_machine.others_busy(0.0) == 0.5
@@ -25,15 +25,15 @@ def test_others_busy(monkeypatch):
     assert bench_machine.others_busy(0.0) == 0.0
 
 
-def test_rest_is_waited_for(monkeypatch):
-    """Two processors: one spins for three looks, then both are idle; where the system does not tell, to the end."""
+def test_come_to_rest_waits_for_idle_processors(monkeypatch):
+    """Of two processors one is busy for three checks, then both are idle; without ticks the wait is the maximum."""
     ticks = iter([(0, 0), (4, 2), (8, 4), (12, 7), (16, 11), (20, 11)])
     monkeypatch.setattr(bench_machine, "_ticks", lambda: next(ticks))
     monkeypatch.setattr(bench_machine.time, "sleep", lambda seconds: None)
-    bench_machine.come_to_rest(most=60.0)
+    bench_machine.come_to_rest(max_seconds=60.0)
     assert next(ticks) == (20, 11)
     clock = iter(range(100))
     monkeypatch.setattr(bench_machine.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(bench_machine, "_ticks", lambda: None)
-    bench_machine.come_to_rest(most=5.0)
+    bench_machine.come_to_rest(max_seconds=5.0)
     assert next(clock) == 6

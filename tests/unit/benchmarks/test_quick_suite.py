@@ -1,4 +1,4 @@
-"""What `fastmlp bench` measures: NumPy by hand is right, both start equal, and results have the form of the suite's."""
+"""`fastmlp bench`, the quick benchmark: its NumPy competitor is correct, and its results have the suite's form."""
 
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from fastmlp.optimizers import SGD, Adam
 @pytest.mark.parametrize("optimizer", (SGD(0.5), Adam(0.01)))
 @pytest.mark.parametrize("sizes, hidden", (((3, 4, 5, 2), "relu"), ((3, 4, 1), "sigmoid")))
 @pytest.mark.parametrize("n_nets", (None, 3))
-def test_numpy_by_hand(sizes, hidden, optimizer, n_nets, rng):
+def test_numpy_competitor_matches_the_reference(sizes, hidden, optimizer, n_nets, rng):
     import reference_optimizers
 
     X = rng.normal(size=(6, 3)).astype(np.float32)
@@ -41,7 +41,7 @@ def test_numpy_by_hand(sizes, hidden, optimizer, n_nets, rng):
         np.testing.assert_allclose(found[k], expected.params, rtol=2e-3, atol=2e-4)
 
 
-def test_results_have_the_suites_form(monkeypatch):
+def test_quick_results_have_the_form_of_the_suite(monkeypatch):
     monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
     told: list = []
@@ -57,20 +57,19 @@ def test_results_have_the_suites_form(monkeypatch):
     assert "XOR" in bench_page.page(results)
 
 
-def test_what_computes_something_else_is_not_timed(monkeypatch):
+def test_competitor_with_a_wrong_loss_is_not_timed(monkeypatch):
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
-    right = bench_quick.Contestant("numpy", "peer", lambda n: None, lambda: 1.0)
-    wrong = bench_quick.Contestant("fastmlp", "ours", lambda n: None, lambda: 1.01)
-    head = {"group": "xor", "title": "x"}
-    work = {"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [wrong, right]}
-    rows = {row["name"]: row for row in bench_quick.measure(work)["rows"]}
+    right = bench_quick.Program("numpy", "peer", lambda n: None, lambda: 1.0)
+    wrong = bench_quick.Program("fastmlp", "ours", lambda n: None, lambda: 1.01)
+    case = bench_quick.Case("xor", "x", "epoch", 1, 1, lambda: [wrong, right])
+    rows = {row["name"]: row for row in bench_quick.measure(case, "quick_0")["rows"]}
     assert rows["fastmlp"]["status"] == "wrong"
     assert rows["fastmlp"]["seconds"] == []
     assert rows["numpy"]["seconds"]
 
 
-def test_what_compiles_late_has_compiled_before_it_is_timed(monkeypatch):
-    """The program of a tiny net is made by the call after the one that has made it worth making."""
+def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
+    """The unrolled kernel of a tiny net is compiled only after enough steps, which must be before timing."""
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
     made: list = []
     monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup.address", lambda *of: made.append(of) or 0)
@@ -79,11 +78,10 @@ def test_what_compiles_late_has_compiled_before_it_is_timed(monkeypatch):
     monkeypatch.setattr(
         bench_quick, "calibrate", lambda *_: pytest.fail("not made before it") if not made else (1, 1, 1)
     )
-    own, _ = next(work for work in bench_quick.works() if work["head"]["group"] == "xor")["contestants"]()
-    head = {"group": "xor", "title": "x"}
-    bench_quick.measure({"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [own]})
+    own, _ = next(case for case in bench_quick.cases() if case.group == "xor").make_programs()
+    bench_quick.measure(bench_quick.Case("xor", "x", "epoch", 1, 1, lambda: [own]), "quick_0")
     assert made
 
 
-def test_groups_are_those_of_the_command():
-    assert {group.value for group in BenchGroup} - {"all"} == {work["head"]["group"] for work in bench_quick.works()}
+def test_groups_equal_the_commands_choices():
+    assert {group.value for group in BenchGroup} - {"all"} == {case.group for case in bench_quick.cases()}

@@ -7,27 +7,27 @@ from bench_example import example, result, results, row
 from fastmlp.benchmarks import results as br
 
 
-def test_spread_is_numpys(rng):
+def test_spread_equals_numpys_quantiles(rng):
     values = list(rng.random(11))
     expected = [*np.quantile(values, [0.5, 0.25, 0.75]), min(values), max(values)]
     np.testing.assert_allclose(br.spread(values), expected)
     assert br.spread([2.0]) == (2.0,) * 5
 
 
-def test_ratios_are_taken_within_rounds():
-    """The middle round was disturbed for both: the ratio of medians would not show that nothing else differs."""
+def test_ratio_is_the_median_within_rounds():
+    """Disturbed rounds slow both rows alike, so that ratios within rounds stay exact."""
     fast, slow = row("a", [1.0, 9.0, 1.0, 8.0]), row("b", [2.0, 18.0, 2.0, 16.0])
     assert br.ratio(slow, fast) == (2.0,) * 5
 
 
-def test_noise_is_the_error_of_a_median(rng):
+def test_noise_estimates_the_error_of_a_median(rng):
     medians = np.median(rng.normal(1.0, 0.05, size=(4000, 25)), axis=1)
     found = np.mean([br.noise(list(rng.normal(1.0, 0.05, 25))) for _ in range(400)])
     assert found == pytest.approx(medians.std(), rel=0.15)
     assert br.noise([1.0, 1.0, 50.0]) == 0.0
 
 
-def test_who_counts_as_what():
+def test_best_peer_limit_and_verdict_of_an_example():
     won, lost = example()["results"]
     assert br.ours(won)["name"] == "fastmlp"
     assert br.best_peer(won)["name"] == "jax tuned"
@@ -39,13 +39,13 @@ def test_who_counts_as_what():
     assert br.to_limit(lost) is None
 
 
-def test_the_highest_floor_is_the_limit_without_products():
+def test_highest_floor_is_the_limit_without_products():
     found = result("x", row("chain", [2.0], "limit"), row("arithmetic", [1.0], "limit"), row("fastmlp", [3.0], "ours"))
     assert br.limit(found)["name"] == "chain"
 
 
-def test_a_limit_that_somebody_beats_is_none():
-    """Products by a library are a floor until somebody multiplies faster."""
+def test_floor_beaten_by_a_measurement_is_no_limit():
+    """A library's matrix products are a floor unless a competitor is faster."""
     floors = (
         row("products gemm", [2.0], "limit"),
         row("products np.dot", [2.5], "limit"),
@@ -57,7 +57,7 @@ def test_a_limit_that_somebody_beats_is_none():
     assert br.limit(result("x", *floors[:2], row("fastmlp", [1.0], "ours")))["name"] == "products gemm"
 
 
-def test_a_ratio_of_unsteady_rounds_says_little():
+def test_results_with_unsteady_rounds_are_marked():
     steady = result("x", row("fastmlp", [1.0, 1.1], "ours"), row("jax", [2.0, 2.2]), row("numpy", [5.0, 50.0]))
     assert not br.is_unsteady(steady)
     assert br.is_unsteady(result("x", row("fastmlp", [1.0, 1.0], "ours"), row("jax", [2.0, 3.1])))
@@ -66,7 +66,7 @@ def test_a_ratio_of_unsteady_rounds_says_little():
     assert br.is_unsteady(result("x", row("fastmlp", [1.0], "ours"), chosen | {"tried": {"2": 1.2}}))
 
 
-def test_a_work_without_peers_has_no_verdict():
+def test_result_without_competitors_has_no_verdict():
     assert br.verdict(result("x", row("fastmlp", [1.0], "ours"))) == ""
     assert br.verdict(result("x", row("numpy", [1.0]))) == ""
     assert br.verdict(result("x", row("fastmlp", [1.0], "ours"), row("numpy", [1.01]))) == "level"
@@ -82,13 +82,13 @@ def test_curves_are_sorted_and_need_two_points():
     assert br.outside_curves(results(*points)) == []
 
 
-def test_missing_contestants_are_named_once():
+def test_missing_competitors_are_listed_once():
     absent = [row(name, [], status="missing", reason="JAX is not installed") for name in ("jax scan", "jax tuned")]
     found = br.missing([result("a", *absent), result("b", absent[0], row("numpy", [1.0]))])
     assert found == {"JAX is not installed": ["jax scan", "jax tuned"]}
 
 
-def test_file(tmp_path):
+def test_results_round_trip_through_a_file(tmp_path):
     path = tmp_path / "new folder" / "x.json"
     saved = example()
     saved["results"][0]["rows"][0]["seconds"][0] = 0.123456789
@@ -100,7 +100,7 @@ def test_file(tmp_path):
 
 
 @pytest.mark.parametrize("text, words", (("{", "not a file of"), ("[]", "got None"), ('{"machine_info": 1}', "--save")))
-def test_other_files_are_refused(tmp_path, text, words):
+def test_invalid_result_files_raise(tmp_path, text, words):
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=words):

@@ -1,4 +1,4 @@
-"""Scaling pictures."""
+"""Scaling plots of benchmark results, as SVG."""
 
 import re
 
@@ -23,14 +23,14 @@ def points():
     ]
 
 
-def test_series():
+def test_series_have_medians_and_quartiles_by_x():
     found = bench_pictures.series(points())
     assert set(found) == {"fastmlp", "jax vmap", "limit"}
     assert found["fastmlp"][1] == (10, 15.0, 12.5, 17.5)
     assert [x for x, *_ in found["jax vmap"]] == [10, 100]
 
 
-def test_pictures_are_svg():
+def test_pictures_are_deterministic_svg():
     pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
     drawn = bench_pictures.pictures(results(*points()))
     assert list(drawn) == ["a curve"]
@@ -40,7 +40,7 @@ def test_pictures_are_svg():
     assert drawn == bench_pictures.pictures(results(*points())), "the same results give the same page"
 
 
-def test_times_within_one_power_of_ten_are_labelled_too():
+def test_times_within_one_power_of_ten_are_labelled():
     pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
     near = [
         result(
@@ -56,7 +56,7 @@ def test_times_within_one_power_of_ten_are_labelled_too():
     assert {"20 ms", "30 ms", "50 ms"} <= set(re.findall(r"<!-- (.*?) -->", svg))
 
 
-def test_without_matplotlib(fresh_python):
+def test_pictures_are_empty_without_matplotlib(fresh_python):
     done = fresh_python(
         "import sys\nsys.modules['matplotlib'] = None\nfrom fastmlp.benchmarks.scaling_plots import pictures\n"
         "print(pictures({'results': []}))"

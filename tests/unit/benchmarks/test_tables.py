@@ -1,4 +1,4 @@
-"""Results as lines and Markdown."""
+"""Benchmark results as text lines and Markdown tables."""
 
 from bench_example import example, result, results, row
 
@@ -28,16 +28,16 @@ def test_ratios_have_few_digits():
     ]
 
 
-def test_one_line_tells_what_went_wrong():
+def test_one_line_names_wrong_competitors():
     won, lost = example()["results"]
     line = bench_tables.one_line(won)
-    assert "fastmlp 1 us per step; the best peer, JAX tuned, takes 2.00 times as long" in line
+    assert "fastmlp 1 us per step; the best competitor, JAX tuned, takes 2.00 times as long" in line
     assert "1.25 times the limit, products gemm; PyTorch eager wrong: loss off by 2" in line
     assert "NumPy, takes 0.25 times as long" in bench_tables.one_line(lost)
-    assert bench_tables.one_line(result("x", row("numpy", [1.0]))) == "fastmlp has no figure; best peer NumPy 1 s"
+    assert bench_tables.one_line(result("x", row("numpy", [1.0]))) == "fastmlp has no figure; best competitor NumPy 1 s"
 
 
-def test_markdown_marks_the_winner():
+def test_markdown_marks_the_fastest():
     text = bench_tables.markdown(example())
     assert text.count("\n\n**") == 1, "a table per group"
     assert "| title of won | step | 800 ns | **1 us** | 2.2 us | 2.00 x | 1.25 x |" in text
@@ -46,40 +46,40 @@ def test_markdown_marks_the_winner():
     assert columns == {8, 6}
 
 
-def test_summary_lists_losses_and_missing_contestants():
+def test_summary_lists_losses_and_missing_competitors():
     found = "\n".join(bench_tables.summary(example()))
-    assert "A peer is faster at: title of lost" in found
+    assert "A competitor is faster at: title of lost" in found
     curve = {"name": "a curve", "axis": "nets", "x": 1000}
     point = result("p", row("fastmlp", [2.0], "ours"), row("jax", [1.0]), group="scaling", curve=curve)
-    assert "A peer is faster at: a curve, at 1,000" in bench_tables.summary(results(point))
+    assert "A competitor is faster at: a curve, at 1,000" in bench_tables.summary(results(point))
     assert "- a curve, at 1,000: fastmlp 2 s" in bench_tables.report_markdown(results(point))
     assert "not measured, Keras is not installed: Keras jax" in found
     assert "WARNING: title of won: PyTorch eager wrong" in found
 
 
-def test_warnings():
+def test_warnings_of_busy_or_slow_machines():
     busy = result("x", row("fastmlp", [1.0], "ours"), others_busy=0.4)
     (first,) = bench_tables.warnings_of(results(busy, result("y")))
-    assert first.startswith("Other programs were running: at 1 of 2 works they took up to 40%")
+    assert first.startswith("Other programs were running: at 1 of 2 cases they took up to 40%")
     slow = result("z", row("fastmlp", [1.0] * 20, "ours"), slow_starts=1)
     (third,) = bench_tables.warnings_of(results(slow))
-    assert third.startswith("Before 1 of 20 measurements the processors did not come to full speed")
+    assert third.startswith("Before 1 of 20 measurements the CPUs did not reach full speed")
     near, far = result("near", meetings=[5e-8, 6e-8]), result("far", meetings=[5e-8, 3.4e-7])
     (fourth,) = bench_tables.warnings_of(results(near, far))
-    assert "two threads met in 50 ns at best, and at 1 of 2 works in up to 340 ns" in fourth
+    assert "a barrier of two threads took 50 ns at best, and up to 340 ns at 1 of 2 cases" in fourth
     assert bench_tables.warnings_of(results(near)) == []
     assert bench_tables.warnings_of(results(result("y"))) == []
 
 
-def test_a_quick_run_says_so_and_names_no_products_it_does_not_know():
+def test_summary_of_a_quick_run_says_so():
     quick = results(result("x", row("numpy", [1.0])), options={"device": "cpu", "quick": True, "rounds": 3})
     quick["results"][0]["rows"][0]["products"] = ""
     text = "\n".join(bench_tables.summary(quick))
-    assert "a quick run: few works, few rounds" in text
+    assert "a quick run: few cases, few rounds" in text
     assert "WARNING" not in text
     assert "products by" not in text
 
 
-def test_headline():
+def test_headline_has_ratios_per_group():
     assert bench_tables.headline(example()) == [("xor", 1, 2.0, 2.0, 2.0), ("predict", 1, 0.25, 0.25, 0.25)]
     assert "| Prediction | 1 | 0.25 x |" in bench_tables.headline_markdown(example())

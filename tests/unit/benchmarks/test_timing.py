@@ -1,4 +1,4 @@
-"""Jobs long enough to measure, in interleaved rounds; with clocks that are made up."""
+"""Timing in interleaved rounds of jobs that are long enough to measure, with fake clocks."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -19,8 +19,8 @@ from fastmlp.benchmarks.timing import (
 )
 
 
-class Fake:
-    """A run takes `seconds`, the first measurement ten times as long."""
+class FakeWorker:
+    """A fake worker whose run takes `seconds`, and whose first measurement takes ten times as long."""
 
     def __init__(self, seconds, log=None):
         self.seconds, self.calls, self.log = seconds, [], log
@@ -35,9 +35,9 @@ class Fake:
 
 @pytest.mark.parametrize("fewest", (1, FEWEST_RUNS))
 @pytest.mark.parametrize("seconds", (1e-7, 1e-4, 0.02, 3.0))
-def test_jobs_are_long_enough_or_all_there_is(seconds, fewest):
-    fake = Fake(seconds)
-    n_runs, repeats, job = calibrate(fake, most_runs=1000, fewest_runs=fewest)
+def test_calibrated_jobs_are_long_enough_or_complete(seconds, fewest):
+    fake = FakeWorker(seconds)
+    n_runs, repeats, job = calibrate(fake, max_runs=1000, min_runs=fewest)
     assert n_runs == 1000 or n_runs * seconds >= LONG_ENOUGH
     assert n_runs >= fewest or n_runs * seconds >= TOO_LONG
     assert n_runs * seconds * repeats >= SHORTEST
@@ -45,19 +45,19 @@ def test_jobs_are_long_enough_or_all_there_is(seconds, fewest):
     assert sum(n * k for n, k in fake.calls) * seconds < 40 * LONG_ENOUGH + 10 * seconds
 
 
-def test_what_is_done_once_is_measured_once():
-    fake = Fake(0.01)
-    assert calibrate(fake, 1, done_once=True)[0] == 1
+def test_job_done_once_is_measured_once():
+    fake = FakeWorker(0.01)
+    assert calibrate(fake, 1, is_single_run=True)[0] == 1
     assert fake.calls == [(1, 1)]
 
 
-def test_rounds_fit_their_time():
+def test_number_of_rounds_fits_the_time():
     rules = Rules(rounds=7, seconds=10.0)
     assert [affordable_rounds(rules, seconds) for seconds in (0.1, 1.6, 100.0)] == [7, 6, 4]
     assert affordable_rounds(rules._replace(rounds=1), 100.0) == 1
 
 
-def test_rounds_alternate(monkeypatch):
+def test_rounds_alternate_the_order_of_competitors(monkeypatch):
     @contextmanager
     def awake():
         log.append("wake")
@@ -67,20 +67,20 @@ def test_rounds_alternate(monkeypatch):
     monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: log.append("rest"))
     monkeypatch.setattr(bench_rounds.PROCESSORS, "awake", awake)
     log: list = []
-    a, b = Fake(1.0, log), Fake(2.0, log)
-    entrants = [Runner(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
-    assert bench_rounds.time_rounds(entrants, 3, n_units=10) == 2, "the first two began with slow processors"
-    assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", "wake", entrant, "sleep")]
-    assert entrants[0].row["seconds"] == [1.0, 0.1, 0.1]
-    assert entrants[1].row["seconds"] == [2.0, 0.2, 0.2]
+    a, b = FakeWorker(1.0, log), FakeWorker(2.0, log)
+    runners = [Runner(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
+    assert bench_rounds.time_rounds(runners, 3, n_units=10) == 2, "the first two began with slow processors"
+    assert log == [x for runner in (a, b, b, a, a, b) for x in ("rest", "wake", runner, "sleep")]
+    assert runners[0].row["seconds"] == [1.0, 0.1, 0.1]
+    assert runners[1].row["seconds"] == [2.0, 0.2, 0.2]
 
 
-def test_a_long_part_has_one_round(monkeypatch):
-    """And is compared by the rounds that it has."""
+def test_long_part_has_one_round(monkeypatch):
+    """A part with one round is compared by that round."""
     monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: None)
     monkeypatch.setattr(bench_rounds.PROCESSORS, "awake", lambda: nullcontext(True))
     kinds = (("part", 9.0), ("part", 1.0), ("peer", 9.0))
-    entrants = [Runner(lambda *_: 1.0, new_row("x", kind), 5, 1, seconds) for kind, seconds in kinds]
-    bench_rounds.time_rounds(entrants, 3, n_units=1)
-    assert [len(entrant.row["seconds"]) for entrant in entrants] == [1, 3, 3]
-    assert ratio(entrants[0].row, entrants[2].row).median == 1.0
+    runners = [Runner(lambda *_: 1.0, new_row("x", kind), 5, 1, seconds) for kind, seconds in kinds]
+    bench_rounds.time_rounds(runners, 3, n_units=1)
+    assert [len(runner.row["seconds"]) for runner in runners] == [1, 3, 3]
+    assert ratio(runners[0].row, runners[2].row).median == 1.0

@@ -1,4 +1,4 @@
-"""The `fastmlp` command, run in this process; one run in a process of its own shows that `--help` is light."""
+"""The `fastmlp` command line: each subcommand end to end, help, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run():
 
 @pytest.fixture
 def tables(tmp_path, rng):
-    """Two CSV files of 300 and 100 rows with classes and quantities that can be learned."""
+    """Two CSV files of 300 and 100 rows with classes and numbers that can be learned."""
     pd = pytest.importorskip("pandas")
     n = 400
     size, colour = rng.normal(size=n), rng.choice(["red", "blue"], n)
@@ -48,8 +48,8 @@ def tables(tmp_path, rng):
     return train, test
 
 
-def sentence(result):
-    """What stands on stderr after a mistake: one line, exit code 1, nothing of Python."""
+def error_line(result):
+    """The line on stderr after a mistake; asserts that it is the only one, and that the exit code is 1."""
     assert result.exit_code == 1, result.output
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr
@@ -58,12 +58,12 @@ def sentence(result):
     return lines[0]
 
 
-def test_version(run):
+def test_version_option_prints_the_version(run):
     result = run("--version")
     assert (result.exit_code, result.stdout.strip()) == (0, fastmlp.__version__)
 
 
-def test_python_m(fresh_python):
+def test_python_m_fastmlp_runs_the_command(fresh_python):
     done = fresh_python("import runpy, sys\nsys.argv = ['fastmlp', '--version']\nrunpy.run_module('fastmlp')")
     assert done.stdout.strip() == fastmlp.__version__
 
@@ -87,15 +87,15 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.strip().endswith("[]")
 
 
-def test_devices(run):
+def test_devices_command_lists_names_and_reasons(run):
     result = run("devices")
     assert result.exit_code == 0
     for device in fastmlp.devices():
         assert device.name in result.stdout
-        assert device.reason in result.stdout, "in one line: it may name a command to copy"
+        assert device.reason in result.stdout, "the reason is in one line, since it may hold a command to copy"
 
 
-def test_measuring_needs_a_gpu(run):
+def test_measuring_without_a_gpu_fails(run):
     if fastmlp.devices()[1].available:
         pytest.skip("this machine has CUDA")
     result = run("devices", "--measure")
@@ -103,8 +103,8 @@ def test_measuring_needs_a_gpu(run):
     assert "no GPU that could be measured" in result.stderr
 
 
-def test_measuring_a_gpu(run, cuda, monkeypatch, tmp_path):
-    """A row for each size, then what "auto" goes by."""
+def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tmp_path):
+    """A row is printed for each size, then the thresholds of "auto"."""
     from fastmlp import gpu_thresholds
     from fastmlp.commands import measure_gpu
 
@@ -127,7 +127,7 @@ def test_measuring_a_gpu(run, cuda, monkeypatch, tmp_path):
     assert "8e+00 at once, 3e+00 where nets train in one launch (measured here)" in last
 
 
-def test_choices_are_those_of_the_library():
+def test_choices_of_options_equal_the_librarys():
     from fastmlp.tables.column_encoders import SCALINGS
     from fastmlp.tables.target_encoder import TASKS
 
@@ -135,7 +135,7 @@ def test_choices_are_those_of_the_library():
     assert tuple(scaling.value for scaling in Scaling) == SCALINGS
 
 
-def test_classification_from_table_to_predictions(run, tables, tmp_path):
+def test_train_and_predict_a_classification(run, tables, tmp_path):
     pd = pytest.importorskip("pandas")
     train, test = tables
     model, predictions = tmp_path / "model.safetensors", tmp_path / "predictions.csv"
@@ -166,7 +166,7 @@ def test_classification_from_table_to_predictions(run, tables, tmp_path):
         )
 
 
-def test_regression_to_stdout(run, tables, tmp_path):
+def test_train_and_predict_a_regression_to_stdout(run, tables, tmp_path):
     pd = pytest.importorskip("pandas")
     train, test = tables
     model = tmp_path / "model.safetensors"
@@ -185,7 +185,7 @@ def test_regression_to_stdout(run, tables, tmp_path):
     assert abs(predicted["prediction"].mean() - truth["price"].mean()) < truth["price"].std()
 
 
-def test_same_seed_same_file(run, tables, tmp_path):
+def test_same_seed_gives_the_same_file(run, tables, tmp_path):
     models = [tmp_path / f"{k}.safetensors" for k in range(3)]
     for model, seed in zip(models, (1, 1, 2), strict=True):
         arguments = ("--target", "label", "--seed", seed, "--output", model, *QUICK, "--epochs", 3)
@@ -198,7 +198,7 @@ def test_same_seed_same_file(run, tables, tmp_path):
     assert first != other
 
 
-def test_no_validation_reports_on_training(run, tables, tmp_path):
+def test_training_without_validation_reports_training_metrics(run, tables, tmp_path):
     arguments = ("--validation", 0, "--hidden", "", "--epochs", 3, "--output", tmp_path / "m.safetensors")
     result = run("train", tables[0], "--target", "label", *arguments)
     assert result.exit_code == 0, result.output
@@ -206,7 +206,7 @@ def test_no_validation_reports_on_training(run, tables, tmp_path):
     assert fastmlp.load(tmp_path / "m.safetensors").net_.network.layer_sizes[-1] == 2
 
 
-def test_preprocessing_sees_the_training_part_only(run, tables, tmp_path):
+def test_preprocessing_is_fitted_on_the_training_part_only(run, tables, tmp_path):
     model = tmp_path / "m.safetensors"
     assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
     preprocessing = fastmlp.load(model).net_.preprocessing
@@ -223,9 +223,9 @@ def test_preprocessing_sees_the_training_part_only(run, tables, tmp_path):
         (["--target", "key"], "too many for classes"),
         (["--target", "label", "--drop", "colr"], "no --drop column 'colr'. Did you mean 'colour'?"),
         (["--target", "label", "--drop", "size,colour"], "give --drop 'size' --drop 'colour'"),
-        (["--target", "label", "--keep", "size", "--drop", "key"], "--drop and --keep say two things"),
+        (["--target", "label", "--keep", "size", "--drop", "key"], "--drop and --keep cannot be combined"),
         (["--target", "label", "--drop", "label"], "'label' is the target"),
-        (["--target", "label", "--keep", "key", "--id", "key"], "An id is never learned from"),
+        (["--target", "label", "--keep", "key", "--id", "key"], "An id column is not used as an input"),
         (["--target", "label", "--optimizer", "adamm"], "Unknown optimizer 'adamm'. Did you mean 'adam'?"),
         (["--target", "label", "--activation", "rellu"], "Unknown hidden_activation 'rellu'. Did you mean 'relu'?"),
         (["--target", "label", "--device", "gpu"], "Unknown device 'gpu'"),
@@ -236,37 +236,37 @@ def test_preprocessing_sees_the_training_part_only(run, tables, tmp_path):
         (["--target", "label", "--output", "."], "but '.' is a folder"),
     ],
 )
-def test_mistakes_are_one_sentence(run, tables, tmp_path, monkeypatch, arguments, words):
+def test_mistakes_print_one_line_and_exit_with_1(run, tables, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert words in sentence(run("train", tables[0], *arguments))
+    assert words in error_line(run("train", tables[0], *arguments))
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_unreadable_inputs(run, tables, tmp_path):
+def test_unreadable_inputs_print_one_line(run, tables, tmp_path):
     nothing, folder = tmp_path / "nothing.csv", tmp_path
-    assert "There is no file" in sentence(run("train", nothing, "--target", "y"))
-    assert "should be a file ending in" in sentence(run("train", folder, "--target", "y"))
-    assert "There is no file" in sentence(run("predict", tmp_path / "nothing.safetensors", tables[0]))
-    assert "should be a net saved by fastmlp" in sentence(run("predict", tables[0], tables[0]))
+    assert "There is no file" in error_line(run("train", nothing, "--target", "y"))
+    assert "should be a file ending in" in error_line(run("train", folder, "--target", "y"))
+    assert "There is no file" in error_line(run("predict", tmp_path / "nothing.safetensors", tables[0]))
+    assert "should be a net saved by fastmlp" in error_line(run("predict", tables[0], tables[0]))
 
 
-def test_prediction_mistakes(run, tables, tmp_path):
+def test_invalid_predictions_print_one_line(run, tables, tmp_path):
     pd = pytest.importorskip("pandas")
     model = tmp_path / "m.safetensors"
     assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
     other = tmp_path / "other.csv"
     pd.DataFrame({"size": [1.0], "colour": ["red"]}).to_csv(other, index=False)
-    assert "lacks columns that the model was trained on: 'price'" in sentence(run("predict", model, other))
-    assert "There is no folder" in sentence(run("predict", model, tables[1], "--output", tmp_path / "no" / "p.csv"))
+    assert "lacks columns that the model was trained on: 'price'" in error_line(run("predict", model, other))
+    assert "There is no folder" in error_line(run("predict", model, tables[1], "--output", tmp_path / "no" / "p.csv"))
     fastmlp.MLP((3, 1)).save(model)
-    assert "it knows no table columns" in sentence(run("predict", model, other))
+    assert "it knows no table columns" in error_line(run("predict", model, other))
 
 
-def test_predictions_need_pandas(run, tables, tmp_path, monkeypatch):
+def test_predicting_without_pandas_prints_one_line(run, tables, tmp_path, monkeypatch):
     model = tmp_path / "model.safetensors"
     fastmlp.MLP((3, 1)).save(model)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    assert "Tables need pandas, which is not installed" in sentence(run("predict", model, tables[1]))
+    assert "Tables need pandas, which is not installed" in error_line(run("predict", model, tables[1]))
 
 
 @pytest.mark.parametrize(
@@ -284,23 +284,23 @@ def test_predictions_need_pandas(run, tables, tmp_path, monkeypatch):
     ],
     ids=" ".join,
 )
-def test_usage_mistakes_exit_with_2(run, arguments):
+def test_usage_errors_exit_with_2(run, arguments):
     result = run("train", "table.csv", *arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
 
 
-def test_settings_of_many_nets_need_many_nets(run):
+def test_population_options_need_nets_option(run):
     result = run("xor", "--restart-after", "40")
     assert result.exit_code == 2
     assert "--restart-after" in result.stderr
     assert "--nets" in result.stderr
 
 
-def test_xor_statistics(run):
+def test_xor_with_many_nets_prints_statistics(run):
     done = run("xor", "--nets", 500, "--optimizer", "quickprop", "--epochs", 100)
     assert done.exit_code == 0, done.output
-    for words in ("XOR, 2-2-1, tanh", "500 nets", "95 % interval", "histogram", "restarting"):
+    for words in ("XOR, 2-2-1, tanh", "500 nets", "95 % interval", "histogram", "best restart"):
         assert words in done.output
     again = run("xor", "--nets", 500, "--optimizer", "quickprop", "--epochs", 100, "--restart-after", 30)
     assert "restarts" in again.output
@@ -314,8 +314,8 @@ def test_xor_statistics(run):
         (("reproduce", "two-spirals", "--data", "nowhere"), "--data must name the folder"),
     ],
 )
-def test_mistakes_with_populations(run, arguments, words):
-    assert words in sentence(run(*arguments))
+def test_invalid_population_options_print_one_line(run, arguments, words):
+    assert words in error_line(run(*arguments))
 
 
 def test_reproduce_prints_a_table(run):
@@ -326,7 +326,7 @@ def test_reproduce_prints_a_table(run):
 
 @pytest.fixture
 def verdict(monkeypatch):
-    """Stands in for the diagnosis, which has tests of its own, and for the measured rate."""
+    """Replace the diagnosis, which has separate tests, and the measured product rate."""
     from types import SimpleNamespace
 
     import fastmlp.html_report.roofline
@@ -336,7 +336,7 @@ def verdict(monkeypatch):
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 
-def test_report_of_a_trained_table(run, tables, tmp_path, verdict):
+def test_report_command_writes_a_page_for_a_trained_table(run, tables, tmp_path, verdict):
     pytest.importorskip("matplotlib")
     train, test = tables
     model = tmp_path / "model.safetensors"
@@ -346,16 +346,16 @@ def test_report_of_a_trained_table(run, tables, tmp_path, verdict):
     page = (tmp_path / "model.html").read_text(encoding="utf-8")
     assert "Loss over 30 epochs" not in page, "text of pictures is drawn as shapes"
     assert "Curves of the loss over the epochs" in page
-    assert "Verdict" in page, "by the records"
+    assert "Verdict" in page, "the verdict follows from the records"
     result = run("report", model, test, "--output", tmp_path / "page.html")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Converged" in page
     assert "How often each true class was predicted as each class" in page
-    assert "leave it out" in sentence(run("report", model, test, "--target", "price"))
+    assert "leave it out" in error_line(run("report", model, test, "--target", "price"))
 
 
-def test_report_of_a_net_of_ones_own(run, tmp_path, verdict, rng):
+def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdict, rng):
     pytest.importorskip("matplotlib")
     pd = pytest.importorskip("pandas")
     X = rng.normal(size=(40, 2))
@@ -372,16 +372,16 @@ def test_report_of_a_net_of_ones_own(run, tmp_path, verdict, rng):
         assert result.exit_code == 0, result.output
         assert "over the plane of its two inputs" in (tmp_path / "net.html").read_text(encoding="utf-8")
     net_file = tmp_path / "net.safetensors"
-    assert "name the column to predict with --target" in sentence(run("report", net_file, tmp_path / "data.csv"))
-    assert "must hold arrays X and y, but it holds X" in sentence(run("report", net_file, tmp_path / "other.npz"))
-    assert "There is no file" in sentence(run("report", net_file, tmp_path / "none.npz"))
+    assert "name the column to predict with --target" in error_line(run("report", net_file, tmp_path / "data.csv"))
+    assert "must hold arrays X and y, but it holds X" in error_line(run("report", net_file, tmp_path / "other.npz"))
+    assert "There is no file" in error_line(run("report", net_file, tmp_path / "none.npz"))
     fastmlp.MLP((2, 1)).save(net_file)
-    assert "There is nothing to report" in sentence(run("report", net_file))
+    assert "There is nothing to report" in error_line(run("report", net_file))
     fastmlp.Population((2, 1), 3).save(net_file)
-    assert "holds a population" in sentence(run("report", net_file))
+    assert "holds a population" in error_line(run("report", net_file))
 
 
-def test_bench_writes_a_page(run, tmp_path, monkeypatch):
+def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):
     from fastmlp.benchmarks import quick_suite as bench_quick
     from fastmlp.benchmarks import results as bench_results
     from fastmlp.benchmarks.timing import Rules

@@ -1,4 +1,4 @@
-"""Options of the `fastmlp` command that do not go together, and files that could not be read again."""
+"""Mistakes on the command line: conflicting options, and outputs that could not be written or read back."""
 
 import os
 import stat
@@ -12,14 +12,14 @@ from fastmlp.commands.train_predict import check_table_path, write_table
 from fastmlp.tables.preprocessing import read_table
 
 
-def test_one_stuck_net_or_many():
+def test_stuck_and_nets_options_exclude_each_other():
     result = CliRunner().invoke(app, ["xor", "--stuck", "--nets", "5"])
     assert result.exit_code == 2
     assert "leave --nets out" in result.output
 
 
 @pytest.mark.parametrize("name", ("out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz"))
-def test_a_table_that_is_written_can_be_read(name, tmp_path):
+def test_written_tables_can_be_read_back(name, tmp_path):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"prediction": ["a, b", "c"], "probability_c": [0.25, 0.5]})
     check_table_path(tmp_path / name)
@@ -28,14 +28,14 @@ def test_a_table_that_is_written_can_be_read(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ("out.xyz", "out", "csv"))
-def test_an_output_that_could_not_be_read_is_refused(name, tmp_path):
+def test_output_with_unknown_ending_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match=r"A table should be a file ending in \.csv, .* but it is"):
         check_table_path(tmp_path / name)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions are POSIX")
-def test_an_output_that_cannot_be_written_is_noticed_before_the_training(tmp_path):
-    """Before the table is read, even."""
+def test_unwritable_output_fails_before_training(tmp_path):
+    """The output is checked even before the table is read."""
     locked = tmp_path / "locked"
     locked.mkdir()
     locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
@@ -45,7 +45,7 @@ def test_an_output_that_cannot_be_written_is_noticed_before_the_training(tmp_pat
     assert "The output cannot be written to the folder" in " ".join(found.stderr.split())
 
 
-def test_bench_refuses_a_folder_that_is_not_there_at_once(tmp_path):
+def test_bench_with_a_missing_folder_fails_at_once(tmp_path):
     result = CliRunner().invoke(app, ["bench", "--output", str(tmp_path / "nowhere" / "page.html")])
     assert result.exit_code == 1
     assert "There is no folder" in result.stderr

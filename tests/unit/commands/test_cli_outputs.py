@@ -1,4 +1,4 @@
-"""The files that the `fastmlp` command writes: never in the place of an input or a device, and whole or not at all."""
+"""Output files of the `fastmlp` command: written atomically, never over an input or a device."""
 
 import json
 import os
@@ -19,14 +19,14 @@ pd = pytest.importorskip("pandas")
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """A table and a net for it, in the folder where commands run; other names lead to both."""
+    """A table and a net for it in the current folder, with links to both."""
     monkeypatch.chdir(tmp_path)
     table = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0) % 3, "y": np.arange(20.0) / 7})
     table.to_csv("table.csv", index=False)
     table.to_csv("test.csv", index=False)
     net = fastmlp.MLP((2, 3, 1), random_state=0, device="cpu")
     net.preprocessing = Preprocessing.fit(table, "y")
-    net.save("net.csv")  # a name that is good for both
+    net.save("net.csv")  # .csv, so that the name is valid for a table and for a net
     os.symlink("table.csv", "link.csv")
     os.link("net.csv", "hard.csv")
     return tmp_path
@@ -52,7 +52,7 @@ def run(*arguments):
         "report net.csv --output hard.csv",
     ],
 )
-def test_an_output_never_replaces_an_input(files, command):
+def test_output_never_replaces_an_input(files, command):
     before = {path: path.read_bytes() for path in files.iterdir()}
     result = run(*command.split())
     assert result.exit_code == 1, result.output
@@ -63,7 +63,7 @@ def test_an_output_never_replaces_an_input(files, command):
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/null", "pipe.csv"])
-def test_predictions_to_a_device(files, name):
+def test_predictions_to_a_device_or_pipe_are_refused(files, name):
     if not name.startswith("/"):
         os.mkfifo(name)
     elif not os.path.exists(name):
@@ -77,7 +77,7 @@ def test_predictions_to_a_device(files, name):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz", "out.parquet"])
-def test_tables_are_whole_or_not_there(files, monkeypatch, name):
+def test_interrupted_table_write_leaves_the_old_file(files, monkeypatch, name):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
     table = pd.DataFrame({"prediction": ["a, b", "ü"], "probability_c": [0.25, 0.5]})
@@ -92,13 +92,13 @@ def test_tables_are_whole_or_not_there(files, monkeypatch, name):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match=r"could not be written \(No space left on device\); the file that was there"):
+        with pytest.raises(OSError, match=r"could not be written \(No space left on device\); the existing file"):
             write_table(table[:1], path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [name]
 
 
-def test_a_report_is_whole_or_not_there(files, monkeypatch):
+def test_failed_report_write_leaves_the_old_page(files, monkeypatch):
     pytest.importorskip("matplotlib")
     history = fastmlp.MLP((2, 3, 1), random_state=0, device="cpu").fit([[0, 1], [1, 0]], [0, 1], epochs=3)
     history.report("page.html")
@@ -114,7 +114,7 @@ def test_a_report_is_whole_or_not_there(files, monkeypatch):
     assert not list(files.glob(".*"))
 
 
-def test_bench_looks_at_all_its_outputs_at_once(tmp_path):
+def test_bench_checks_all_outputs_at_the_start(tmp_path):
     (tmp_path / "page.md").mkdir()
     result = run("bench", "--output", tmp_path / "page.html")
     assert result.exit_code == 1
@@ -123,8 +123,8 @@ def test_bench_looks_at_all_its_outputs_at_once(tmp_path):
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("command", ["predict", "diagnose"])
-def test_a_bad_history_is_a_sentence_and_no_obstacle(files, command):
-    """As an interrupted fit of an earlier version has left it."""
+def test_damaged_history_warns_and_the_command_continues(files, command):
+    """Records of unequal length, which interrupted fits of an earlier version saved."""
     net = fastmlp.load("net.csv").net_
     history = {"seconds": 1.0, "best_epoch": 3, "stopped_by": "interrupt", "settings": {}}
     parts = {"settings": net.get_settings(), "preprocessing": net.preprocessing.to_dict(), "history": history}

@@ -1,4 +1,4 @@
-"""`fastmlp diagnose` and `fastmlp xor --stuck`, run in this process."""
+"""`fastmlp diagnose` and `fastmlp xor --stuck`: accepted nets and tables, verdicts, reports."""
 
 import html
 import json
@@ -31,7 +31,7 @@ def moons(tmp_path):
     return X, y
 
 
-def test_a_net_of_train(run, moons):
+def test_diagnose_command_accepts_nets_of_train(run, moons):
     trained = run("train", "words.csv", "--target", "label", "--hidden", "16", "--epochs", "60", "--batch-size", "32")
     assert trained.exit_code == 0, trained.output
     found = run("diagnose", "model.safetensors", "words.csv")
@@ -45,7 +45,7 @@ def test_a_net_of_train(run, moons):
 
 
 def noisy_table(seed, n=800):
-    """A table that a broad net learns better than it can predict: noise of the size of the signal."""
+    """A table that a wide net over-fits: its noise is as large as its signal."""
     X, y = stuck_nets.table(seed, n)
     return pd.DataFrame(X, columns=list("abcdefghij")).assign(target=y)
 
@@ -66,8 +66,8 @@ def verdict_of_page(path):
         (["--hidden", "64", "--epochs", "3", "--schedule", "constant", "--learning-rate", "0.002"], "still_learning"),
     ],
 )
-def test_diagnose_and_report_say_the_same(run, tmp_path, options, verdict):
-    """Of the same net and table: by the table's own parts, and by other rows."""
+def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdict):
+    """Verdicts agree for the training table and for a table of other rows."""
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
     noisy_table(1, 150).to_csv(tmp_path / "other.csv", index=False)
     trained = run("train", "table.csv", "--target", "target", *options)
@@ -84,12 +84,12 @@ def test_diagnose_and_report_say_the_same(run, tmp_path, options, verdict):
             assert "What was learned (validation samples)" in page
             assert verdict in (None, found["verdict"])
         else:
-            assert found["judged_on"].startswith("150 samples that were given, where the net was trained on 640")
+            assert found["judged_on"].startswith("150 samples that were given; the net was trained on 640")
             assert "What was learned (150 samples given)" in page
             assert "The net was trained on 640 samples." in page
 
 
-def test_an_over_fitted_net_is_told_its_figures(run, tmp_path):
+def test_report_of_an_over_fitted_net_shows_its_best_epoch(run, tmp_path):
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
     run("train", "table.csv", "--target", "target", *BROAD)
     for arguments in (("table.csv",), ()):  # with samples, and by the records of the file
@@ -101,7 +101,7 @@ def test_an_over_fitted_net_is_told_its_figures(run, tmp_path):
         assert "validation loss" in page
 
 
-def test_a_net_of_the_plain_interface(run, moons):
+def test_diagnose_command_accepts_nets_without_preprocessing(run, moons):
     MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", init="zeros").save("net.safetensors")
     found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
     assert found.exit_code == 0
@@ -114,21 +114,21 @@ def test_a_net_of_the_plain_interface(run, moons):
     assert "the column 'label' of the table holds text" in text.stderr
 
 
-def test_a_table_that_does_not_fit(run, moons):
+def test_diagnose_with_a_table_of_another_width_fails(run, moons):
     MLP((3, 8, 1)).save("net.safetensors")
     found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
     assert (found.exit_code, found.stdout) == (1, "")
     assert "has 3 inputs, but the table has 2 columns besides 'number'" in found.stderr
 
 
-def test_a_population(run, moons):
+def test_diagnose_command_accepts_populations(run, moons):
     pop = Population((2, 4, 1), 20, loss="binary_cross_entropy", random_state=0)
     pop.save("pop.safetensors")
     found = run("diagnose", "pop.safetensors", "numbers.csv", "--target", "number")
     assert found.stdout.startswith("20 nets\n")
 
 
-def test_the_story_of_the_stuck_net(run):
+def test_xor_stuck_prints_the_verdict(run):
     found = run("xor", "--stuck")
     assert found.exit_code == 0, found.output
     assert "The outputs cannot reach the targets" in found.stdout

@@ -1,4 +1,4 @@
-"""fastmlp.commands.experiment_data: the folder of data sets, and files in it that are not what they should be."""
+"""The folder of data sets for experiments: where it is named, and errors for missing files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from fastmlp.commands.experiment_data import arrays, data_folder
 
 
-def test_the_folder(monkeypatch, tmp_path):
+def test_data_folder_comes_from_option_or_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("FASTMLP_DATA", raising=False)
     assert data_folder(None) is None
     assert data_folder(tmp_path) == tmp_path
@@ -21,7 +21,7 @@ def test_the_folder(monkeypatch, tmp_path):
         data_folder(None)
 
 
-def test_arrays_of_a_file(monkeypatch, tmp_path):
+def test_arrays_of_a_missing_file_name_the_option(monkeypatch, tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(3), y=np.ones(2))
     assert arrays(tmp_path, "a.npz", ("x", "y"))["x"].tolist() == [0, 1, 2]
     with pytest.raises(FileNotFoundError, match=r"--data must name the folder that has b\.npz"):

@@ -1,4 +1,4 @@
-"""Where a GPU overtakes the processor: the arithmetic on made-up times, and a real run on sizes that say nothing."""
+"""`fastmlp devices --measure`: thresholds from invented times, and a real run on tiny sizes."""
 
 from math import inf, sqrt
 
@@ -12,7 +12,7 @@ from fastmlp.gpu_thresholds import ESTIMATES, thresholds_of
 
 
 def rows(*ratios):
-    """Steps of 1, 10, 100, ... multiply-adds, for which the GPU takes so many times as long as the processor."""
+    """Rows for steps of 1, 10, 100, ... multiply-adds. ratios : time of the GPU over that of the CPU."""
     return [Row(str(k), 10.0**k, 1.0, ratio) for k, ratio in enumerate(ratios)]
 
 
@@ -27,13 +27,13 @@ def rows(*ratios):
         ((2.0, 0.5, 2.0, 0.5, 0.1), 10**2.5),
     ],
 )
-def test_crossing(ratios, wanted):
-    """In the middle of two sizes, in logarithms, if one side is as far ahead as the other; the last such place."""
+def test_crossing_is_interpolated_on_a_logarithmic_scale(ratios, wanted):
+    """Between two sizes, by the logarithms of their ratios; of several crossings the last one counts."""
     assert crossing(rows(*ratios)) == pytest.approx(wanted)
 
 
 @pytest.fixture
-def kept(monkeypatch, tmp_path):
+def threshold_folder(monkeypatch, tmp_path):
     monkeypatch.setattr("fastmlp.gpu_thresholds.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
     yield
@@ -41,9 +41,9 @@ def kept(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def made_up(monkeypatch):
-    """A processor of 1e9 multiply-adds a second, a GPU that takes 10 microseconds for a step of one net and 2 for one
-    of a population, and starts in 3 s.
+def fake_times(monkeypatch):
+    """Pretend a CPU of 1e9 multiply-adds a second, and a GPU that takes 10 microseconds for a step of one net, 2 for a
+    step of a population, and 3 s to start.
     """
     job = lambda device, size, on_gpu: Job(str(size), size, 1, lambda epochs: size / 1e9 if device == "cpu" else on_gpu)
     monkeypatch.setattr(measure_gpu, "one_net", lambda device, size: job(device, size, 1e-5))
@@ -54,7 +54,7 @@ def made_up(monkeypatch):
     monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0}.get)
 
 
-def test_measured_thresholds_are_what_auto_goes_by(cuda, kept, made_up):
+def test_measured_thresholds_decide_auto(cuda, threshold_folder, fake_times):
     shown = []
     found = measure_gpu.measure("cuda", shown.append)
     assert [row.work for row in shown] == [1000, 100_000, 100, 10_000]
@@ -65,8 +65,8 @@ def test_measured_thresholds_are_what_auto_goes_by(cuda, kept, made_up):
     assert resolve("auto", 4e9, 0.9e4, in_one_launch=True).name == "cuda"
 
 
-def test_starts_are_measured_before_this_process_is_on_the_gpu(cuda, kept, made_up, monkeypatch):
-    """A GPU may take one process at a time."""
+def test_start_times_are_measured_before_this_process_uses_the_gpu(cuda, threshold_folder, fake_times, monkeypatch):
+    """A GPU in exclusive mode accepts one process at a time."""
     looked = []
     monkeypatch.setattr(
         measure_gpu, "seconds_to_start", lambda _: looked.append(_find_cuda.cache_info().currsize) or 1.0
@@ -77,8 +77,8 @@ def test_starts_are_measured_before_this_process_is_on_the_gpu(cuda, kept, made_
     assert _find_cuda.cache_info().currsize == 1
 
 
-def test_starts_of_gpus_are_measured_from_outside(monkeypatch):
-    """By processes that are on one GPU each; this one does not even look for them."""
+def test_start_times_of_gpus_are_measured_in_other_processes(monkeypatch):
+    """Each GPU is measured by a process of its own; this process does not search for GPUs."""
     monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0, "cuda:1": 2.5}.get)
     monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda', 'cuda:1')")
     _find_cuda.cache_clear()
@@ -86,8 +86,8 @@ def test_starts_of_gpus_are_measured_from_outside(monkeypatch):
     assert _find_cuda.cache_info().currsize == 0
 
 
-def test_a_gpu_that_takes_no_second_process(cuda, kept, made_up, monkeypatch):
-    """The rest is measured."""
+def test_unmeasurable_start_time_warns_and_the_rest_is_measured(cuda, threshold_folder, fake_times, monkeypatch):
+    """A GPU that refuses a second process gets an estimated start time."""
     monkeypatch.setattr(measure_gpu, "seconds_to_start", seconds_to_start)
     monkeypatch.setattr(measure_gpu, "START", "import sys\nsys.exit('all devices are busy' * (sys.argv[1] == 'cuda'))")
     with pytest.warns(UserWarning, match=r"How long cuda takes to start was not measured.*\(all devices are busy\)\.$"):
@@ -95,7 +95,7 @@ def test_a_gpu_that_takes_no_second_process(cuda, kept, made_up, monkeypatch):
     assert found == (ESTIMATES.total, *map(pytest.approx, (1e4, 2e3)), "measured here")
 
 
-def test_real_times(cuda, kept, monkeypatch):
+def test_measured_times_are_plausible(cuda, threshold_folder, monkeypatch):
     sizes = {"WIDTHS": (2, 3), "NETS": (3, 130), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0}
     for name, value in sizes.items():
         monkeypatch.setattr(measure_gpu, name, value)
@@ -107,5 +107,5 @@ def test_real_times(cuda, kept, monkeypatch):
     assert all(0.0 < row.processor < 10.0 and 0.0 < row.gpu < 10.0 for row in shown)
 
 
-def test_start_of_a_process():
+def test_start_time_of_a_cpu_process_is_plausible():
     assert 0.1 < seconds_to_start("cpu") < 60.0

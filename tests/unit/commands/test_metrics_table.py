@@ -1,4 +1,4 @@
-"""fastmlp.commands.metrics_table: the net's figures beside those of a baseline."""
+"""Metrics of a trained net, printed with those of a baseline."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ CLASSES = Target("label", "classification", classes=("no", "yes"))
 PRICE = Target("price", "regression", mean=10.0, std=2.0)
 
 
-def test_the_baseline_of_classes_is_their_share_in_training():
+def test_baseline_of_a_classification_is_the_class_shares_in_training():
     outputs = baseline_outputs(CLASSES, np.array([0, 0, 0, 1]), 2)
     np.testing.assert_array_equal(outputs, [[0.75, 0.25]] * 2)
 
 
-def test_the_baseline_of_numbers_is_the_training_mean():
+def test_baseline_of_a_regression_is_the_training_mean():
     np.testing.assert_array_equal(baseline_outputs(PRICE, np.array([[-1.0], [2.0]]), 3), [[0.5]] * 3)
 
 
 class Rows(MLP):
-    """A net whose outputs, or logarithms of them where they are probabilities, are these."""
+    """A net that returns given outputs, or given logarithms of probabilities."""
 
     def __init__(self, rows, loss):
         super().__init__((1, rows.shape[1]), loss=loss)
@@ -53,8 +53,8 @@ def measured(target, outputs, y, training_y):
     return measure_parts(net, target, parts)
 
 
-def test_parts_are_measured_beside_the_baseline():
-    """By hand: the baseline answers "no" in every row, and with 3/4."""
+def test_metrics_of_net_and_baseline_worked_by_hand():
+    """The baseline answers "no" in every row, with probability 3/4."""
     outputs = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
     (part,) = measured(CLASSES, outputs, np.array([0, 1, 1]), np.array([0, 0, 0, 1]))
     assert (part.part, part.n_rows) == ("validation", 3)
@@ -63,17 +63,17 @@ def test_parts_are_measured_beside_the_baseline():
     assert part.baseline["log loss"] == pytest.approx(-(np.log(0.75) + 2 * np.log(0.25)) / 3)
     assert part.baseline["ROC AUC"] == 0.5
     (part,) = measured(PRICE, [[0.0], [1.0]], np.array([[0.0], [2.0]]), np.array([[-1.0], [1.0]]))
-    assert part.baseline["RMSE"] == pytest.approx(np.sqrt(8.0)), "in the target's units"
+    assert part.baseline["RMSE"] == pytest.approx(np.sqrt(8.0)), "RMSE is in units of the target"
     assert part.net["RMSE"] == pytest.approx(np.sqrt(2.0))
 
 
-def test_only_training_rows():
+def test_training_part_is_measured_if_there_is_no_other():
     net = net_of(np.array([[1.0, 1e-30]]), CLASSES)
     (part,) = measure_parts(net, CLASSES, {"training": (np.zeros((1, 1)), np.array([0]))})
     assert part.part == "training"
 
 
-def test_the_table():
+def test_metrics_are_printed_with_the_baseline_below():
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=80)
@@ -95,7 +95,7 @@ def test_the_table():
         ({"accuracy": 0.9, "log loss": 0.7}, "probabilities are worse than the baseline's (log loss 0.7000 against"),
     ],
 )
-def test_a_net_that_is_not_better_is_named(net, words):
+def test_classifier_no_better_than_the_baseline_is_reported(net, words):
     found = [PartMetrics("test", 10, net, {"accuracy": 0.8, "log loss": 0.5})]
     sentences = baseline_sentences(found, CLASSES, np.array([0, 0, 1]))
     assert sentences[0].startswith("The baseline always answers 'no', the most frequent class of the training part")
@@ -103,7 +103,7 @@ def test_a_net_that_is_not_better_is_named(net, words):
     assert words is None or words in sentences[1]
 
 
-def test_numbers_no_better_than_their_mean():
+def test_regression_no_better_than_the_mean_is_reported():
     baseline = {"RMSE": 2.0}
     say = lambda rmse: baseline_sentences([PartMetrics("test", 10, {"RMSE": rmse}, baseline)], PRICE, np.zeros((3, 1)))
     assert say(1.0) == ["The baseline always answers 10, the mean of the training part."]

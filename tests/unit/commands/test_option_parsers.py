@@ -1,4 +1,4 @@
-"""fastmlp.commands.option_parsers: what the command line takes, and its own words for what it does not."""
+"""Parsers of option values: accepted values, and readable messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Colour(str, Enum):
         (choice(Colour), Colour.red, Colour.red),
     ],
 )
-def test_what_is_taken(parse, text, value):
+def test_valid_option_values_are_parsed(parse, text, value):
     assert parse(text) == value
 
 
@@ -53,7 +53,7 @@ def test_what_is_taken(parse, text, value):
         (choice(Colour), "bleu", "expected one of red, blue, but got 'bleu'; did you mean 'blue'?"),
     ],
 )
-def test_what_is_refused(parse, text, words):
+def test_invalid_option_values_raise(parse, text, words):
     with pytest.raises(typer.BadParameter) as caught:
         parse(text)
     assert words in caught.value.message
@@ -77,8 +77,8 @@ def test_what_is_refused(parse, text, words):
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )
-def test_no_option_is_refused_in_a_librarys_words(arguments):
-    """Such as "Input should be greater than or equal to 1", or "Value error, ..."."""
+def test_invalid_options_get_readable_messages(arguments):
+    """No message of a library is shown, such as "Input should be greater than or equal to 1" or "Value error, ..."."""
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     said = " ".join(result.output.split())

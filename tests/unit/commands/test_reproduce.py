@@ -1,4 +1,4 @@
-"""Published results, run again: small here, in full by `fastmlp reproduce`."""
+"""Published results reproduced at a small scale; `fastmlp reproduce` runs them in full."""
 
 import dataclasses
 import io
@@ -25,23 +25,23 @@ def test_quickprop_gives_fahlmans_histogram():
     times = reproduce.epochs_to_learn(result)
     assert abs((times.sum() + 100 * (10_000 - len(times))) / 10_000 - 28.78) <= 0.8
     assert reproduce.kolmogorov_smirnov(times, 10_000) < 0.0125
-    assert reproduce.kolmogorov_smirnov(times + 1, 10_000) > 0.05, "his program did not count the last epoch"
+    assert reproduce.kolmogorov_smirnov(times + 1, 10_000) > 0.05, "Fahlman's program did not count the last epoch"
 
 
-def test_other_codings_do_not():
+def test_other_codings_do_not_give_fahlmans_histogram():
     times = reproduce.epochs_to_learn(reproduce.quickprop_xor(2000, coding=0.0))
     assert reproduce.kolmogorov_smirnov(times, 2000) > 0.3
 
 
-def test_parity():
-    """Nine published figures, each with an interval of 95 %; counting the last epoch too, three would lie outside."""
+def test_parity_results_agree_with_published_figures():
+    """Nine published figures, each with a 95 % interval; if the last epoch counted, three would lie outside."""
     rows = list(reproduce.parity(4000))
     assert len(rows) == 9
     assert sum(not row.agrees for row in rows) <= 1, rows
 
 
-def test_restarts_are_trials_in_turn():
-    """Nets 0 and 1, then 2, then 3 to 5, are one trial each; net 6 is the start of one without an end."""
+def test_trials_with_restarts_are_consecutive_nets():
+    """Nets 0 and 1, net 2, and nets 3 to 5 are one trial each; net 6 begins a trial that does not end."""
     result = SimpleNamespace(
         converged=np.array([False, True, True, False, False, True, False]),
         epochs=np.array([40, 11, 21, 40, 40, 31, 40]),
@@ -51,7 +51,7 @@ def test_restarts_are_trials_in_turn():
     assert restarts == 3
 
 
-def test_prechelts_rules():
+def test_prechelts_stopping_rules_worked_by_hand():
     def stops(validation, training):
         history = SimpleNamespace(record=lambda name: np.array(validation), loss=np.array(training))
         return reproduce.prechelt_stops(len(training) - 1, history)
@@ -63,13 +63,13 @@ def test_prechelts_rules():
     assert stops([1.0] * 10, [1.0] * 5 + [0.9] * 5)
 
 
-def test_proben1(data_folder, monkeypatch):
+def test_proben1_results_are_near_published_figures(data_folder, monkeypatch):
     monkeypatch.setattr(reproduce, "PROBEN1", {name: reproduce.PROBEN1[name] for name in ("cancer1", "diabetes3")})
     for row in reproduce.proben1(16, data=data_folder):
         assert float(row.ours) == pytest.approx(float(row.published), rel=0.5)
 
 
-def test_ctrl_c_shows_the_rows_that_were_finished(monkeypatch):
+def test_ctrl_c_prints_finished_rows(monkeypatch):
     def experiment(**_):
         yield reproduce.Row("one", "1", "1.01", "", True)
         reproduce.require_complete(dataclasses.replace(reproduce.quickprop_xor(20), interrupted=True))
@@ -81,7 +81,7 @@ def test_ctrl_c_shows_the_rows_that_were_finished(monkeypatch):
     assert "1.01" in console.file.getvalue()
 
 
-def test_data_must_be_named(monkeypatch, tmp_path):
+def test_missing_data_name_the_option(monkeypatch, tmp_path):
     monkeypatch.delenv("FASTMLP_DATA", raising=False)
     with pytest.raises(FileNotFoundError, match="--data or FASTMLP_DATA"):
         next(reproduce.two_spirals())
@@ -89,13 +89,13 @@ def test_data_must_be_named(monkeypatch, tmp_path):
         next(reproduce.two_spirals(data=tmp_path))
 
 
-def test_the_command_names_every_experiment():
+def test_command_offers_every_experiment():
     assert {name.value for name in Experiment} == {"all", *reproduce.EXPERIMENTS}
 
 
 @pytest.fixture
 def quick_experiments(monkeypatch):
-    """Two experiments that take no time: one without data, one that would read two_spirals.npz."""
+    """Two trivial experiments: one without data, one that needs two_spirals.npz."""
     monkeypatch.delenv("FASTMLP_DATA", raising=False)
     experiments = {
         "parity": ("Parity", lambda **_: iter([reproduce.Row("one", "1", "1.01", "", True)])),
@@ -104,8 +104,8 @@ def quick_experiments(monkeypatch):
     monkeypatch.setattr(reproduce, "EXPERIMENTS", experiments)
 
 
-def test_without_data_the_rest_runs_and_is_a_success(quick_experiments, tmp_path):
-    """What was skipped, the files it would read and where they belong are said."""
+def test_experiments_without_data_are_skipped_with_exit_code_0(quick_experiments, tmp_path):
+    """The output names the skipped experiment, its files, and the folder they belong in."""
     result = CliRunner().invoke(app, ["reproduce"])
     assert result.exit_code == 0, result.output
     said = " ".join(result.stdout.split())
@@ -117,7 +117,7 @@ def test_without_data_the_rest_runs_and_is_a_success(quick_experiments, tmp_path
     assert "was skipped" in result.stdout
 
 
-def test_with_data_nothing_is_skipped(quick_experiments, tmp_path):
+def test_no_experiment_is_skipped_with_data(quick_experiments, tmp_path):
     (tmp_path / "two_spirals").mkdir()
     (tmp_path / "two_spirals" / "two_spirals.npz").touch()
     result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path)])
@@ -126,14 +126,14 @@ def test_with_data_nothing_is_skipped(quick_experiments, tmp_path):
     assert "Spirals" in result.stdout
 
 
-def test_a_folder_that_is_not_there_is_said_before_anything_runs(quick_experiments):
+def test_missing_data_folder_fails_before_any_experiment(quick_experiments):
     result = CliRunner().invoke(app, ["reproduce", "--data", "nowhere"])
     assert result.exit_code == 1
     assert "There is no folder 'nowhere'" in result.stderr
     assert result.stdout == ""
 
 
-def test_tables_have_legends(quick_experiments):
+def test_result_tables_have_legends(quick_experiments):
     console = Console(file=io.StringIO(), width=80)
     reproduce.show("parity", console)
     assert "hidden units" in console.file.getvalue()

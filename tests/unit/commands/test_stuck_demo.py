@@ -1,4 +1,4 @@
-"""The bugs of the founding question: each is reproduced, and named by its verdict."""
+"""`fastmlp xor --stuck`: bugs of a hand-written net are reproduced, and the diagnosis names each of them."""
 
 import io
 
@@ -12,7 +12,7 @@ from fastmlp.commands.xor_demo import X
 
 
 @pytest.mark.parametrize("bug", [*BUGS, CURED], ids=[bug.name or "cured" for bug in [*BUGS, CURED]])
-def test_each_bug_is_named(bug):
+def test_diagnosis_names_each_bug(bug):
     for seed in range(4):
         net, losses = trained(bug, seed)
         assert verdict_on(net, losses).verdict == bug.verdict, seed
@@ -27,15 +27,15 @@ def test_each_bug_is_named(bug):
         ("wrong sign", 1.0, 1.0),
     ],
 )
-def test_outputs_are_stuck_as_they_were(name, low, high):
+def test_bugs_reproduce_the_reported_outputs(name, low, high):
     bug = next(bug for bug in BUGS if bug.name == name)
     outputs = trained(bug)[0].predict(X)
     assert outputs.min() == pytest.approx(low, abs=0.03)
     assert outputs.max() == pytest.approx(high, abs=0.03)
 
 
-def test_the_data_are_overwritten_by_updated_activations():
-    """The recorded losses fall, but they are those of inputs that have moved; X itself is a copy's source and stays."""
+def test_updated_activations_bug_overwrites_its_inputs():
+    """Recorded losses fall, but belong to overwritten inputs; X itself is copied first and stays unchanged."""
     bug = next(bug for bug in BUGS if bug.name == "updated activations")
     net, losses = trained(bug)
     assert losses[-1] < 0.01
@@ -43,8 +43,8 @@ def test_the_data_are_overwritten_by_updated_activations():
     assert set(np.unique(X)) == {0.0, 1.0}
 
 
-def test_its_backward_pass_is_right():
-    """Without a bug a step is one of descent: params move by the rate times the gradient that differences give."""
+def test_hand_written_backward_pass_passes_the_gradient_check():
+    """Without a bug, a step moves the parameters by the learning rate times the central-difference gradient."""
     x, y, rate = X[1].astype(float), ONE_HOT[1], 1e-3
 
     def loss_and_gradient(arrays):
@@ -58,7 +58,7 @@ def test_its_backward_pass_is_right():
     assert check_gradients(loss_and_gradient, HandWrittenNet().as_arrays(), tolerance=1e-2)
 
 
-def test_the_story():
+def test_stuck_demo_prints_each_bug_and_its_cure():
     text = io.StringIO()
     assert run(Console(file=text, width=140)) == 0
     for words in ("got [0.501 0.501]", "The outputs cannot reach the targets", "+ return expit(z)", "Converged"):

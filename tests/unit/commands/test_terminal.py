@@ -1,4 +1,4 @@
-"""fastmlp.commands.terminal: every way a command can fail is one line and an exit status."""
+"""Errors on the terminal: each failure of a command prints one line and sets the exit code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def raises(error):
         ),
     ],
 )
-def test_errors_are_sentences(capsys, fail, status, said):
+def test_errors_print_one_line_and_set_the_exit_code(capsys, fail, status, said):
     with pytest.raises(typer.Exit) as caught, errors_as_sentences():
         fail()
     assert caught.value.exit_code == status
@@ -54,14 +54,14 @@ def test_errors_are_sentences(capsys, fail, status, said):
         assert words not in line
 
 
-def test_what_an_interruption_left(capsys):
+def test_interruption_message_names_what_was_written(capsys):
     with pytest.raises(typer.Exit), errors_as_sentences("nothing was written"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == "fastmlp: Interrupted; nothing was written.\n"
 
 
 @pytest.mark.filterwarnings("default")
-def test_warnings_are_sentences_and_the_command_goes_on(capsys):
+def test_warnings_print_one_line_and_the_command_continues(capsys):
     with errors_as_sentences():
         warnings.warn("beware", stacklevel=1)
         print("done")
@@ -69,6 +69,6 @@ def test_warnings_are_sentences_and_the_command_goes_on(capsys):
     assert (said.out, said.err) == ("done\n", "fastmlp: beware\n")
 
 
-def test_mistakes_of_the_program_are_not_hidden():
+def test_unexpected_exceptions_propagate():
     with pytest.raises(KeyError), errors_as_sentences():
         raise KeyError("a bug")

@@ -1,4 +1,4 @@
-"""fastmlp.commands.train: what `fastmlp train` leaves behind, whichever way it ends."""
+"""`fastmlp train`: output files and messages after success, Ctrl-C and divergence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def table(tmp_path, rng):
 
 @pytest.fixture
 def train(table, tmp_path):
-    """Runs the command on the table; the net is m.safetensors beside it."""
+    """A function that runs the command on the table, with m.safetensors beside it as output."""
 
     def run(*options):
         arguments = ["train", str(table), "--target", "price", "--output", str(tmp_path / "m.safetensors"), *QUICK]
@@ -42,7 +42,7 @@ def train(table, tmp_path):
 
 @pytest.fixture
 def ctrl_c_after(monkeypatch):
-    """ctrl_c_after(n): SIGINT comes when the n-th epoch of a fit is shown, as from a terminal."""
+    """ctrl_c_after(n) raises SIGINT when the progress of a fit shows epoch n, as from a terminal."""
     from fastmlp.training.fit_loop import Progress
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -60,7 +60,7 @@ def ctrl_c_after(monkeypatch):
     signal.signal(signal.SIGINT, before)
 
 
-def one_sentence(result):
+def error_line(result):
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.output
     assert lines[0].startswith("fastmlp: ")
@@ -72,13 +72,13 @@ def files(folder):
 
 
 @pytest.mark.parametrize("validation", [0, 0.2])
-def test_ctrl_c_leaves_the_output_and_keeps_what_was_reached(train, tmp_path, ctrl_c_after, validation):
+def test_ctrl_c_leaves_the_output_and_saves_the_unfinished_net(train, tmp_path, ctrl_c_after, validation):
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     ctrl_c_after(3)
     result = train("--epochs", 100_000, "--validation", validation, "--patience", 100_000)
     assert result.exit_code == 130
-    assert "Interrupted after" in one_sentence(result)
+    assert "Interrupted after" in error_line(result)
     assert "m.safetensors.interrupted" in result.stderr
     after = files(tmp_path)
     reached = after.pop("m.safetensors.interrupted")
@@ -97,13 +97,13 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(train, tmp_path, ctrl_c_af
     ctrl_c_after(0)
     result = train("--batch-size", 1, "--epochs", 100_000)
     assert result.exit_code == 130
-    assert "Interrupted" in one_sentence(result)
+    assert "Interrupted" in error_line(result)
     if "before the end of the first epoch" in result.stderr:  # a call may have been a whole epoch
         assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize("where", ["read_table", "measure_parts", "make_net"])
-def test_ctrl_c_at_any_other_time(train, tmp_path, monkeypatch, where):
+def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, where):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -112,12 +112,12 @@ def test_ctrl_c_at_any_other_time(train, tmp_path, monkeypatch, where):
     result = train("--epochs", 2)
     assert result.exit_code == 130
     saved = where == "measure_parts"
-    assert ("the net is in" if saved else "is as it was") in one_sentence(result)
+    assert ("the net is in" if saved else "is as it was") in error_line(result)
     assert set(files(tmp_path)) - set(before) == ({"m.safetensors"} if saved else set())
 
 
-def test_a_second_ctrl_c_while_the_first_one_saves(train, tmp_path, monkeypatch, ctrl_c_after):
-    """No broken file, neither in the output's place nor in that of what was reached."""
+def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monkeypatch, ctrl_c_after):
+    """Neither the output nor the file of the unfinished net may be broken."""
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     ctrl_c_after(3)
@@ -128,19 +128,19 @@ def test_a_second_ctrl_c_while_the_first_one_saves(train, tmp_path, monkeypatch,
     monkeypatch.setattr(os, "replace", interrupt)
     result = train("--epochs", 100_000)
     assert result.exit_code == 130
-    one_sentence(result)
+    error_line(result)
     assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize("validation", [0, 0.2])
-def test_divergence_is_a_failure_that_leaves_the_output(train, tmp_path, validation):
-    """Exit status 1, a remedy in the command's own options, and what was reached beside the output."""
+def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validation):
+    """The message suggests options of the command, and the unfinished net is saved beside the output."""
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     settings = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 30, "--hidden", "64,64")
     result = train(*settings, "--epochs", 200, "--validation", validation)
     assert result.exit_code == 1, result.output
-    said = one_sentence(result)
+    said = error_line(result)
     for words in ("stopped being finite", "Lower --learning-rate (it is 30)", "give --clip-norm 1"):
         assert words in said
     after = files(tmp_path)
@@ -149,8 +149,8 @@ def test_divergence_is_a_failure_that_leaves_the_output(train, tmp_path, validat
     assert after == before
 
 
-def test_a_divergence_after_some_epochs_keeps_what_they_reached(tmp_path):
-    """The sentence names the file; the history says how it ended."""
+def test_divergence_after_some_epochs_saves_the_unfinished_net(tmp_path):
+    """The message names the file, and the history states the divergence."""
     net = fastmlp.MLP((2, 1), random_state=0)
     history = net.fit(np.eye(2), [0, 1], epochs=3)
     history.stopped_by = "divergence"
@@ -163,36 +163,36 @@ def test_a_divergence_after_some_epochs_keeps_what_they_reached(tmp_path):
         train_job.leave_unfinished(net, history, settings, output)
 
 
-def test_clipping_is_an_option(train, tmp_path):
+def test_clip_norm_option_reaches_the_optimizer(train, tmp_path):
     result = train("--optimizer", "sgd", "--learning-rate", 30, "--clip-norm", 0.01, "--epochs", 5)
     assert result.exit_code == 0, result.output
     assert "clip_norm=0.01" in fastmlp.load(tmp_path / "m.safetensors").history_.settings["optimizer"]
 
 
-def test_an_earlier_net_is_replaced_in_words(train, tmp_path):
+def test_replacing_an_earlier_net_is_announced(train, tmp_path):
     first = train("--epochs", 2)
     assert "replaced" not in first.stdout
     second = train("--epochs", 3)
     assert second.exit_code == 0
-    kept = fastmlp.load(tmp_path / "m.safetensors").net_
-    assert kept.history.epochs == 3
+    saved = fastmlp.load(tmp_path / "m.safetensors").net_
+    assert saved.history.epochs == 3
     for words in ("holds a net of 'price' (validation loss", "it will be replaced when this training is done"):
         assert words in second.stdout
     assert "in place of the net that was there" in second.stdout
 
 
-def test_what_is_no_net_is_not_replaced(train, tmp_path):
+def test_output_that_is_no_net_is_not_replaced(train, tmp_path):
     model = tmp_path / "m.safetensors"
     model.write_text("a thesis")
     result = train("--epochs", 2)
     assert result.exit_code == 1
-    assert "is not a net that can be read, so it is left alone" in one_sentence(result)
+    assert "is not a net that can be read, so it is left alone" in error_line(result)
     assert model.read_text() == "a thesis"
     model.write_text("")  # an empty file holds nothing that could be lost: mktemp makes one
     assert train("--epochs", 2).exit_code == 0
 
 
-def test_earlier_nets_without_a_table_or_history(tmp_path):
+def test_description_of_earlier_nets_without_a_history(tmp_path):
     path = tmp_path / "net.safetensors"
     assert describe_earlier_net(path) == ""
     fastmlp.MLP((2, 1)).save(path)
@@ -201,15 +201,15 @@ def test_earlier_nets_without_a_table_or_history(tmp_path):
     assert describe_earlier_net(path) == f"{str(path)!r} holds a net"
 
 
-def test_where_and_how_much_is_said_in_few_words(train):
-    """Why there is no GPU belongs to `fastmlp devices`; numbers have their nouns in the singular where they are one."""
+def test_train_prints_rows_features_and_device(train):
+    """The output does not explain a missing GPU, and nouns after 1 are in the singular."""
     result = train("--epochs", 1, "--keep", "size")
     assert "160 rows, 1 feature, on the CPU\n" in result.stdout
     assert "Trained 1 epoch in" in result.stdout
     assert "CuPy" not in result.stdout
 
 
-def test_columns_can_be_dropped_and_kept(train, tmp_path):
+def test_drop_and_keep_options_select_columns(train, tmp_path):
     names = lambda: fastmlp.load(tmp_path / "m.safetensors").net_.preprocessing.feature_names
     assert train("--epochs", 1, "--drop", "age", "--drop", "id").exit_code == 0
     assert names() == ["size"]
@@ -217,7 +217,7 @@ def test_columns_can_be_dropped_and_kept(train, tmp_path):
     assert names() == ["age"]
 
 
-def test_an_id_is_no_feature_and_labels_predictions(train, table, tmp_path):
+def test_id_columns_are_no_features_and_label_predictions(train, table, tmp_path):
     assert train("--epochs", 1, "--id", "id").exit_code == 0
     model = str(tmp_path / "m.safetensors")
     preprocessing = fastmlp.load(model).net_.preprocessing
@@ -228,40 +228,40 @@ def test_an_id_is_no_feature_and_labels_predictions(train, table, tmp_path):
     assert lines[8].startswith("00007,"), "an id is text: its zeros stay"
     assert predict("--id", "age")[0] == "age,prediction"
     ages = pd.read_csv(table, dtype=str)["age"].tolist()
-    assert [line.split(",")[0] for line in predict("--id", "age")[1:]] == ages, "to the last digit"
+    assert [line.split(",")[0] for line in predict("--id", "age")[1:]] == ages, "ids are printed to the last digit"
     assert predict("--id", "price", "--id", "id")[0] == "price,id,prediction"
 
 
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
-def test_ids_that_are_not_there(train, table, tmp_path):
+def test_missing_id_columns_warn_or_fail(train, table, tmp_path):
     assert train("--epochs", 1, "--id", "id").exit_code == 0
     model, other = str(tmp_path / "m.safetensors"), tmp_path / "other.csv"
     pd.read_csv(table).drop(columns="id").to_csv(other, index=False)
     result = CliRunner().invoke(app, ["predict", model, str(other)])
     assert result.exit_code == 0
     assert result.stdout.startswith("prediction\n")
-    assert "no column 'id', which training was told is an id" in one_sentence(result)
+    assert "no column 'id', which training was told is an id" in error_line(result)
     result = CliRunner().invoke(app, ["predict", model, str(other), "--id", "agge"])
     assert result.exit_code == 1
-    assert "no --id column 'agge'. Did you mean 'age'?" in one_sentence(result)
+    assert "no --id column 'agge'. Did you mean 'age'?" in error_line(result)
     pd.read_csv(table).rename(columns={"id": "prediction"}).to_csv(other, index=False)
     result = CliRunner().invoke(app, ["predict", model, str(other), "--id", "prediction"])
-    assert "'prediction' is an id and a column of the predictions" in one_sentence(result)
+    assert "'prediction' is an id and a column of the predictions" in error_line(result)
 
 
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
-def test_what_training_has_not_seen_is_said_at_prediction(train, table, tmp_path):
+def test_prediction_warns_of_values_unseen_in_training(train, table, tmp_path):
     assert train("--epochs", 1).exit_code == 0
     other = tmp_path / "other.csv"
     pd.read_csv(table).assign(age=np.nan).to_csv(other, index=False)
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "m.safetensors"), str(other)])
     assert result.exit_code == 0
-    assert "Column 'age' is missing in" in one_sentence(result)
+    assert "Column 'age' is missing in" in error_line(result)
     result = train("--epochs", 1, "--test", other)
     assert "Test part: Column 'age' is missing in" in result.stdout
 
 
-def test_summaries():
+def test_summary_states_epochs_time_and_final_figures():
     history = History()
     history.loss, history.stopped_by, history.seconds = np.array([3.0, 1.0, 2.0]), "epochs", 1.25
     assert summary(history) == "Trained 3 epochs in 1.2 s: training loss 2 in epoch 3."
@@ -277,7 +277,7 @@ def test_summaries():
     assert final_figures(history) == ""
 
 
-def test_a_summary_tells_compiling_apart():
+def test_summary_separates_compile_time():
     history = History()
     history.loss, history.seconds, history.compile_seconds = np.ones(80), 13.7, 12.1
     assert summary(history).startswith(
@@ -285,8 +285,8 @@ def test_a_summary_tells_compiling_apart():
     )
 
 
-def test_one_bad_cell_makes_no_categories(table, train):
-    """Wherever the split puts its row, also in the validation part alone."""
+def test_few_bad_cells_do_not_make_a_column_categorical(table, train):
+    """For any split, also if the bad cells are in the validation part only."""
     rows = pd.read_csv(table, dtype={"id": str}).astype(object)
     rows["rooms"] = (np.arange(200) % 7).astype(object)
     rows.loc[[3, 5], "rooms"] = "unknown"

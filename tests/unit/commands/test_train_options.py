@@ -1,27 +1,26 @@
-"""fastmlp.commands.train_options: the options of `fastmlp train`. What it does with them is in test_train_job.py."""
+"""Options of `fastmlp train`: their defaults and help. Their effects are tested in test_train.py."""
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import fields
 
 from typer.testing import CliRunner
 
 from fastmlp.commands.cli import app
-from fastmlp.commands.train import TrainSettings
-from fastmlp.commands.train_options import train
+from fastmlp.commands.train_options import TrainOptions
+from fastmlp.commands.train_settings import TrainSettings
 
 
-def test_defaults_are_those_of_the_settings():
-    options = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-    as_text = {"hidden": "256,256", "ids": [], "drop": [], "keep": []}
-    for field in fields(TrainSettings):
-        if field.name != "target":
-            default = getattr(options[field.name], "value", options[field.name])
-            assert default == as_text.get(field.name, field.default), field.name
+def test_defaults_of_options_equal_train_settings():
+    assert TrainOptions("table.csv", "y").settings() == TrainSettings("y")
+    assert {row.name for row in fields(TrainOptions)} - {row.name for row in fields(TrainSettings)} == {
+        "file",
+        "test",
+        "output",
+    }
 
 
-def test_help_names_every_option_and_what_an_interruption_leaves():
+def test_help_names_every_option_and_the_interrupted_file():
     result = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "160", "TERMINAL_WIDTH": "160"})
     assert result.exit_code == 0
     words = " ".join(result.stdout.split())
@@ -30,8 +29,8 @@ def test_help_names_every_option_and_what_an_interruption_leaves():
     assert "class" not in words.split("--hidden")[1].split("--activation")[0], "no Python types"
 
 
-def test_arguments_list_their_choices():
-    """As text, since a parser takes their type's place in the help of some versions of Typer."""
+def test_help_lists_choices_of_arguments():
+    """Choices are in the help text, since some versions of Typer show a parser's name instead."""
     from fastmlp.commands.cli import BenchGroup, Experiment
 
     for command, choices in (("reproduce", Experiment), ("bench", BenchGroup)):

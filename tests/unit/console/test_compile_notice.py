@@ -1,4 +1,4 @@
-"""The line that says that kernels are compiled: where somebody watches, while it happens, whatever asks for them."""
+"""The compile notice: a line on a terminal or in a notebook while kernels are compiled."""
 
 import io
 import multiprocessing
@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 
-import numpy as np
 import pytest
 from terminals import Terminal
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.console import compile_notice
@@ -36,7 +36,7 @@ def compile_something():
         pass
 
 
-def test_the_line_comes_and_goes(at_once, monkeypatch):
+def test_notice_is_shown_while_compiling_and_erased_after(at_once, monkeypatch):
     seen = []
     stream = Terminal()
 
@@ -49,7 +49,7 @@ def test_the_line_comes_and_goes(at_once, monkeypatch):
     assert text == f"\r{TEXT}\r{' ' * len(TEXT)}\r"
 
 
-def test_what_is_soon_done_needs_no_words(monkeypatch):
+def test_short_compilation_shows_no_notice(monkeypatch):
     monkeypatch.setattr(compile_notice, "SHOW_AFTER", 3600.0)
     assert shown(monkeypatch, compile_something) == ""
     assert not [
@@ -59,12 +59,12 @@ def test_what_is_soon_done_needs_no_words(monkeypatch):
     ]
 
 
-def test_it_comes_while_the_compiler_is_at_work(monkeypatch):
-    """From a thread, as the compiler says nothing in between."""
+def test_notice_is_shown_from_a_timer_thread(monkeypatch):
+    """A thread writes the notice, since the compiler reports nothing in between."""
     monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.001)
     there = threading.Event()
 
-    class Watched(Terminal):
+    class SignallingTerminal(Terminal):
         def flush(self):
             there.set()
 
@@ -72,29 +72,29 @@ def test_it_comes_while_the_compiler_is_at_work(monkeypatch):
         with notify_listeners():
             assert there.wait(60)
 
-    assert TEXT in shown(monkeypatch, work, Watched())
+    assert TEXT in shown(monkeypatch, work, SignallingTerminal())
 
 
-def test_nobody_watches(at_once, monkeypatch):
+def test_no_notice_without_a_terminal(at_once, monkeypatch):
     assert shown(monkeypatch, compile_something, io.StringIO()) == ""
 
 
-def test_a_worker_of_another_process_is_silent(at_once, monkeypatch):
+def test_worker_processes_show_no_notice(at_once, monkeypatch):
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
     assert shown(monkeypatch, compile_something) == ""
 
 
-def test_the_outermost_call_decides(at_once, monkeypatch):
+def test_outermost_call_decides_on_notices(at_once, monkeypatch):
     def nested(outer, inner):
         with CompileNotices(outer), CompileNotices(inner):
             compile_something()
 
     assert shown(monkeypatch, lambda: nested(False, True)) == ""
     assert TEXT in shown(monkeypatch, lambda: nested(True, False))
-    assert TEXT in shown(monkeypatch, compile_something), "and is over"
+    assert TEXT in shown(monkeypatch, compile_something), "the settings of outer calls must have ended"
 
 
-def test_a_closed_stream_is_no_reason_not_to_compile(at_once, monkeypatch):
+def test_closed_stream_does_not_stop_compilation(at_once, monkeypatch):
     class Closed(Terminal):
         def write(self, text):
             raise ValueError("I/O operation on closed file")
@@ -102,7 +102,7 @@ def test_a_closed_stream_is_no_reason_not_to_compile(at_once, monkeypatch):
     assert shown(monkeypatch, compile_something, Closed()) == ""
 
 
-def test_an_open_bar_says_it(at_once, monkeypatch):
+def test_open_progress_bar_shows_the_notice(at_once, monkeypatch):
     monkeypatch.setattr("fastmlp.console.progress_bar.SHOW_AFTER", 0.0)
     monkeypatch.setenv("TERM", "xterm")
 
@@ -110,29 +110,26 @@ def test_an_open_bar_says_it(at_once, monkeypatch):
         with Progress(10, 1) as progress:
             progress.show(1.0, 0.5)
             said = []
-            monkeypatch.setattr(progress._bar, "say", said.append)
-            compile_notice.notice.bars[-1] = progress._bar.say
+            monkeypatch.setattr(progress._bar, "show_text", said.append)
+            compile_notice.notice.bars[-1] = progress._bar.show_text
             compile_something()
             assert said == [TEXT, ""]
 
     shown(monkeypatch, work)
 
 
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), [0, 1, 1, 0]
-
-
 def fit(verbose):
-    fastmlp.MLP((2, 3, 1), random_state=0).fit(*XOR, epochs=2, verbose=verbose)
+    fastmlp.MLP((2, 3, 1), random_state=0).fit(XOR_X, XOR_Y, epochs=2, verbose=verbose)
 
 
 def fit_nets(sizes, verbose):
-    fastmlp.Population(sizes, 2, random_state=0).fit(*XOR, epochs=2, verbose=verbose)
+    fastmlp.Population(sizes, 2, random_state=0).fit(XOR_X, XOR_Y, epochs=2, verbose=verbose)
 
 
 def classify():
     from fastmlp import MLPClassifier
 
-    MLPClassifier((3,), max_iter=300, tol=1.0, random_state=0).fit(*XOR)
+    MLPClassifier((3,), max_iter=300, tol=1.0, random_state=0).fit(XOR_X, XOR_Y)
 
 
 def xor():
@@ -145,22 +142,22 @@ CASES = [
     (lambda: fit(1), True),
     (lambda: fit(0), False),
     (lambda: fit(2), True),
-    (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR[0]), True),
+    (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR_X), True),
     (lambda: fit_nets((2, 2, 1), 1), True),
     (lambda: fit_nets((2, 2, 1), 0), False),
     (lambda: fit_nets((2, 100, 1), 1), True),
     (lambda: fit_nets((2, 100, 1), 0), False),
-    (lambda: fastmlp.sweep(*XOR, {}, n=1, cv=2, epochs=1, verbose=0), False),
+    (lambda: fastmlp.sweep(XOR_X, XOR_Y, {}, n=1, cv=2, epochs=1, verbose=0), False),
     (classify, True),
     (xor, True),
 ]
 
 
 @pytest.mark.parametrize("work, expected", CASES)
-def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
-    """Each kernel that is called is announced here, as if it were compiled."""
+def test_every_entry_point_shows_the_notice_unless_silent(work, expected, at_once, monkeypatch):
+    """Every kernel call is announced, as if the kernel were compiled."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
-    work()  # so that all of them are there
+    work()  # compiles the kernels
     found = call.compiled_kernel
 
     def announcing(*arguments):
@@ -174,15 +171,15 @@ def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
     assert (TEXT in shown(monkeypatch, work)) == expected
 
 
-def test_an_end_without_a_beginning():
+def test_end_event_without_a_start_is_ignored():
     notice = Notice()
     notice(False)
-    assert notice.take_line() is None
+    assert notice.hand_over_line() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_process_begins_anew(fresh_python):
-    """Also where another thread had the lock at that moment."""
+def test_forked_process_resets_the_notice(fresh_python):
+    """The child's lock is free even if another thread held it during the fork."""
     done = fresh_python(
         "import os, sys\nfrom fastmlp.console.compile_notice import notice\nnotice.bars.append(print)\n"
         "with notice._lock:\n    child = os.fork()\nif child:\n    sys.exit(os.waitpid(child, 0)[1])\n"

@@ -1,4 +1,4 @@
-"""An executed notebook: what fits and compiling leave in the outputs of its cells."""
+"""An executed notebook: cell outputs of fits and of compiling."""
 
 import json
 from importlib.util import find_spec
@@ -36,7 +36,7 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def outputs():
-    """Of each cell, as text: those of standard output in one piece."""
+    """(texts of display outputs, text of standard output) of each cell."""
     if MISSING:
         pytest.skip(f"{', '.join(MISSING)} is missing: pip install '.[test]'")
     import os
@@ -59,39 +59,39 @@ def outputs():
     return found
 
 
-def test_a_long_fit_leaves_one_line(outputs):
+def test_long_fit_leaves_one_line(outputs):
     [text], printed = outputs[1]
     assert text.startswith("30 epochs  loss 0.")
     assert printed == ""
 
 
-def test_a_fit_that_ended_early_says_so(outputs):
+def test_fit_that_ended_early_shows_both_numbers_of_epochs(outputs):
     [text], printed = outputs[2]
     assert text.startswith("30 of 60 epochs  loss 0.")
     assert printed == "afterwards\n"
 
 
-def test_lines_of_epochs(outputs):
+def test_verbose_2_prints_a_line_per_epoch(outputs):
     texts, printed = outputs[3]
     assert texts == []
     assert [line.split("  ")[0] for line in printed.splitlines()] == [f"epoch {k}/30" for k in range(1, 31)]
 
 
 @pytest.mark.parametrize("cell", [0, 4, 5], ids=["verbose=0", "a long one", "a short fit"])
-def test_no_output_at_all(cell, outputs):
+def test_silent_and_short_fits_leave_no_output(cell, outputs):
     assert outputs[cell] == ([], "")
 
 
-def test_compiling_leaves_one_line(outputs):
+def test_compilation_leaves_one_line(outputs):
     [text], printed = outputs[6]
     assert text.startswith("Compiled for this processor in 0.0 s, once")
     assert printed == ""
 
 
-def test_a_bar_takes_the_line_over(outputs):
+def test_progress_bar_replaces_the_compile_notice(outputs):
     [text], _ = outputs[7]
     assert text.startswith("30 epochs")
 
 
-def test_no_widgets_are_needed(outputs):
+def test_no_widget_library_is_imported(outputs):
     assert outputs[8] == (["[]"], "")

@@ -1,4 +1,4 @@
-"""The progress bar: where a person watches, after a while, and never otherwise; and lines where they are asked for."""
+"""Progress: a bar on a terminal or in a notebook for long fits, and lines per epoch with `verbose=2`."""
 
 import io
 import sys
@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.console.compile_notice
 import fastmlp.console.progress_bar
@@ -26,7 +27,7 @@ def at_once(monkeypatch):
 
 
 def shown(monkeypatch, stream, verbose=1):
-    """What ten epochs write. Standard error is replaced here, because pytest replaces it before each test too."""
+    """The text that ten epochs write to standard error, replaced here, since pytest replaces it for each test."""
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
         with Progress(10, verbose) as progress:
@@ -35,13 +36,13 @@ def shown(monkeypatch, stream, verbose=1):
     return stream.getvalue() if stream else ""
 
 
-def test_a_long_fit_on_a_terminal(at_once, monkeypatch):
+def test_long_fit_on_a_terminal_shows_a_bar(at_once, monkeypatch):
     text = shown(monkeypatch, Terminal())
     assert "epoch" in text
     assert "loss 0.5" in text
 
 
-def test_a_short_fit_shows_nothing(monkeypatch):
+def test_short_fit_shows_no_bar(monkeypatch):
     assert shown(monkeypatch, Terminal()) == ""
 
 
@@ -50,11 +51,11 @@ def test_verbose_0_is_silent(at_once, monkeypatch):
 
 
 @pytest.mark.parametrize("stream", (io.StringIO(), None), ids=["a file", "none at all"])
-def test_nobody_watches(stream, at_once, monkeypatch):
+def test_no_bar_without_a_terminal(stream, at_once, monkeypatch):
     assert shown(monkeypatch, stream) == ""
 
 
-def test_the_bar_is_closed_by_an_exception(at_once, monkeypatch):
+def test_exception_closes_the_bar(at_once, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     progress = Progress(5, 1)
     with suppress(KeyboardInterrupt), progress:
@@ -70,7 +71,7 @@ class Shell:
 
 @pytest.fixture
 def notebook(at_once, monkeypatch):
-    """The texts that a cell's output has had, by their identity."""
+    """The successive texts of a cell's outputs, by display id."""
     texts = {}
 
     def display(data, raw, display_id, update):
@@ -85,14 +86,14 @@ def notebook(at_once, monkeypatch):
     return texts
 
 
-def test_a_notebook_has_one_text_that_changes(notebook, monkeypatch):
+def test_notebook_shows_one_text_that_is_updated(notebook, monkeypatch):
     shown(monkeypatch, io.StringIO())
     [texts] = notebook.values()
     assert texts[0] == "epoch 1/10 " + "━" * 3 + "─" * 27 + " loss 0.5"
     assert texts[-2:] == ["epoch 10/10 " + "━" * 30 + " loss 0.5", "10 epochs  loss 0.5"]
 
 
-def test_in_a_notebook_a_bar_goes_on_in_the_line_about_compiling(notebook, monkeypatch):
+def test_notebook_bar_replaces_the_compile_notice(notebook, monkeypatch):
     monkeypatch.setattr(fastmlp.console.compile_notice, "SHOW_AFTER", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", io.StringIO())
@@ -105,33 +106,33 @@ def test_in_a_notebook_a_bar_goes_on_in_the_line_about_compiling(notebook, monke
     assert texts[-1] == "10 epochs  loss 0.5"
 
 
-def test_a_notebook_with_verbose_0_and_2(notebook, monkeypatch):
+def test_notebook_shows_no_bar_with_verbose_0_and_2(notebook, monkeypatch):
     shown(monkeypatch, io.StringIO(), verbose=0)
     with Progress(10, 2, bar=False) as progress:
         progress.show(5, 0.5)
     assert notebook == {}
 
 
-def test_compiling_is_no_reason_for_a_bar(monkeypatch):
-    """SHOW_AFTER counts the work itself."""
-    monkeypatch.setattr(sys, "stderr", Terminal())
+def test_compile_time_does_not_count_towards_showing_a_bar(monkeypatch):
+    """SHOW_AFTER counts training time without compile time."""
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
     with Progress(10, 1) as progress:
         progress._start -= 100.0
         add_wait(100.0)
         progress.show(1, 0.5)
-        assert progress._bar is None
     add_wait(-100.0)
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize(
     "value, number", [(0, 0), (False, 0), (np.bool_(True), 1), (True, 1), (np.int64(2), 2), (2, 2)]
 )
-def test_verbose(value, number):
+def test_checked_verbose_accepts_booleans_and_integers(value, number):
     assert checked_verbose(value) == number
 
 
 @pytest.mark.parametrize("value", ["yes", "1", -1, 3, 10**400, 1.0, None, [1], np.array([1])])
-def test_bad_verbose(value):
+def test_invalid_verbose_raises(value):
     X, y = [[0.0, 1.0]], [1]
     for attempt in (
         lambda: checked_verbose(value),
@@ -142,9 +143,6 @@ def test_bad_verbose(value):
         with pytest.raises(ValueError, match=r"verbose must be 0 .*, 1 .* or 2 .*, but it is") as error:
             attempt()
         assert len(str(error.value)) < 300
-
-
-XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 
 
 def net():
@@ -158,16 +156,16 @@ def lines(capsys, prefix="epoch"):
     return printed.out.splitlines()
 
 
-def test_a_line_per_epoch_where_nobody_watches(capsys):
-    """To standard output, as a file or a log has it."""
-    history = net().fit(*XOR, epochs=12, verbose=2)
+def test_verbose_2_prints_a_line_per_epoch(capsys):
+    """Lines go to standard output, without a terminal too."""
+    history = net().fit(XOR_X, XOR_Y, epochs=12, verbose=2)
     printed = lines(capsys)
     assert len(printed) == 12
     assert printed[6] == f"epoch 7/12  loss {history.loss[6]:.4g}  accuracy {history.accuracy[6]:.4g}"
 
 
-def test_lines_have_all_records(capsys):
-    history = net().fit(*XOR, epochs=2, verbose=2, validation_data=XOR, metrics="squared_error")
+def test_epoch_lines_have_all_records(capsys):
+    history = net().fit(XOR_X, XOR_Y, epochs=2, verbose=2, validation_data=(XOR_X, XOR_Y), metrics="squared_error")
     assert lines(capsys)[1] == "epoch 2/2  " + "  ".join(f"{k} {v[1]:.4g}" for k, v in history.records().items())
 
 
@@ -177,18 +175,18 @@ def test_lines_have_all_records(capsys):
         {"early_stopping": 5},
         {"early_stopping": fastmlp.EarlyStopping(3, "accuracy")},
         {"callbacks": lambda epoch, history: epoch == 777},
-        {"validation_data": XOR, "early_stopping": 2},
+        {"validation_data": (XOR_X, XOR_Y), "early_stopping": 2},
         {},
     ],
     ids=["looks ahead", "accuracy", "callback", "validation", "all epochs"],
 )
 @pytest.mark.parametrize("batch_size", [None, 2])
-def test_as_many_lines_as_epochs_and_the_same_fit(options, batch_size, capsys):
+def test_verbose_2_prints_every_epoch_and_changes_no_bit(options, batch_size, capsys):
     settings = {"epochs": 3000, "batch_size": batch_size, "optimizer": fastmlp.SGD(1.0), **options}
     silent, printing = net(), net()
-    expected = silent.fit(*XOR, **settings, verbose=0)
+    expected = silent.fit(XOR_X, XOR_Y, **settings, verbose=0)
     assert lines(capsys) == []
-    history = printing.fit(*XOR, **settings, verbose=2)
+    history = printing.fit(XOR_X, XOR_Y, **settings, verbose=2)
     assert (history.epochs, history.stopped_by) == (expected.epochs, expected.stopped_by)
     np.testing.assert_array_equal(printing.params, silent.params)
     printed = lines(capsys)
@@ -196,18 +194,18 @@ def test_as_many_lines_as_epochs_and_the_same_fit(options, batch_size, capsys):
     assert printed[-1].split()[3] == f"{history.loss[-1]:.4g}"
 
 
-def test_an_interrupted_fit_prints_what_it_did(capsys):
+def test_interrupted_fit_prints_its_epochs(capsys):
     def interrupts(epoch, history):
         if epoch == 3:
             raise KeyboardInterrupt
 
-    history = net().fit(*XOR, epochs=100, callbacks=interrupts, verbose=2)
+    history = net().fit(XOR_X, XOR_Y, epochs=100, callbacks=interrupts, verbose=2)
     assert history.stopped_by == "interrupt"
     assert len(lines(capsys)) == history.epochs
 
 
-def test_many_short_epochs_are_printed_together(capsys):
-    """A call into the kernel still takes many of them."""
+def test_short_epochs_are_printed_in_groups(capsys):
+    """Printing several epochs at once lets a kernel call run many epochs."""
     printer = EpochLines(10**6)
     made, n = fastmlp.History(), 0
     for _ in range(5):
@@ -220,10 +218,10 @@ def test_many_short_epochs_are_printed_together(capsys):
 
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 100, 1)], ids=["in lanes", "one by one"])
 @pytest.mark.parametrize("converged", [None, 0.01])
-def test_lines_about_a_population(sizes, converged, capsys, monkeypatch):
+def test_population_prints_lines_of_finished_nets(sizes, converged, capsys, monkeypatch):
     monkeypatch.setattr(fastmlp.console.progress_bar, "LINE_EVERY", 0.0)
     pop = fastmlp.Population(sizes, 5, loss="binary_cross_entropy", random_state=0)
-    result = pop.fit(*XOR, epochs=20, converged=converged, verbose=2)
+    result = pop.fit(XOR_X, XOR_Y, epochs=20, converged=converged, verbose=2)
     printed = lines(capsys, "net")
     assert len(set(printed)) == len(printed) >= 1
     start = "net 5/5  " if converged is None else f"net 5/5  converged {result.n_converged}  "

@@ -1,4 +1,4 @@
-"""Who sees what is shown."""
+"""Viewers: whether progress is shown on a terminal, in a notebook, or not at all."""
 
 import io
 import sys
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from terminals import Terminal
 
-from fastmlp.console.viewers import NOBODY, NOTEBOOK, TERMINAL, NotebookText, watcher
+from fastmlp.console.viewers import NOTEBOOK, NOWHERE, TERMINAL, NotebookText, output_target
 
 
 class ZMQInteractiveShell:
@@ -15,7 +15,7 @@ class ZMQInteractiveShell:
 
 
 class Shell(ZMQInteractiveShell):
-    """As some hosts of notebooks have it."""
+    """A subclass of the notebook shell, as some notebook hosts have."""
 
 
 class TerminalInteractiveShell:
@@ -31,22 +31,22 @@ def in_shell(patch, shell, stream):
     "shell, stream, expected",
     [
         (None, Terminal(), TERMINAL),
-        (None, io.StringIO(), NOBODY),
-        (None, None, NOBODY),
+        (None, io.StringIO(), NOWHERE),
+        (None, None, NOWHERE),
         (TerminalInteractiveShell(), Terminal(), TERMINAL),
-        (TerminalInteractiveShell(), io.StringIO(), NOBODY),
+        (TerminalInteractiveShell(), io.StringIO(), NOWHERE),
         (ZMQInteractiveShell(), io.StringIO(), NOTEBOOK),
         (Shell(), io.StringIO(), NOTEBOOK),
     ],
 )
-def test_who_watches(shell, stream, expected, monkeypatch):
+def test_viewer_follows_from_shell_and_stream(shell, stream, expected, monkeypatch):
     with monkeypatch.context() as patch:
         in_shell(patch, shell, stream)
-        found = watcher()
+        found = output_target()
     assert found == expected
 
 
-def test_a_text_in_a_notebook_is_one_output_that_changes(monkeypatch):
+def test_notebook_text_updates_one_output(monkeypatch):
     shown, shell = [], ZMQInteractiveShell()
     with monkeypatch.context() as patch:
         in_shell(patch, shell, io.StringIO())
@@ -55,9 +55,9 @@ def test_a_text_in_a_notebook_is_one_output_that_changes(monkeypatch):
         text = NotebookText()
         text.write("one")
         text.write("two")
-        assert text.is_of_this_cell
+        assert text.is_in_current_cell
         shell.execution_count += 1
-        assert not text.is_of_this_cell
+        assert not text.is_in_current_cell
     assert [data for data, _, _ in shown] == [{"text/plain": "one"}, {"text/plain": "two"}]
     assert [update for _, _, update in shown] == [False, True]
     assert shown[0][1] == shown[1][1]

@@ -1,4 +1,4 @@
-"""class_weight counts in training and nowhere else, sample_weight in both, however samples are held out."""
+"""Class weights count in training only, sample weights in training and validation."""
 
 import numpy as np
 import pytest
@@ -30,8 +30,8 @@ def parts(net, X, y, sample_weight):
 
 @pytest.mark.parametrize("weighted", (False, True))
 @pytest.mark.parametrize("class_weight", (None, WEIGHTS, "balanced"))
-def test_both_ways_to_hold_out_are_one(samples, class_weight, weighted):
-    """The same rows held out by validation_fraction and given as validation_data: the same figures, of one fit."""
+def test_validation_fraction_equals_the_same_rows_as_validation_data(samples, class_weight, weighted):
+    """Rows held out by validation_fraction, or given as validation_data, lead to the same fit and records."""
     X, y, sample_weight = samples
     sample_weight = sample_weight if weighted else None
     net = MLP((2, 3, 1), **SETTINGS)
@@ -60,8 +60,8 @@ def test_both_ways_to_hold_out_are_one(samples, class_weight, weighted):
 
 
 @pytest.mark.parametrize("how", ("share", "data"))
-def test_a_population_does_the_same(samples, how):
-    """Early stopping watches the figure that evaluate gives for the held-out samples, without class weights."""
+def test_population_validation_ignores_class_weight(samples, how):
+    """Early stopping monitors the loss that `evaluate` gives for held-out samples, without class weights."""
     X, y, _ = samples
     pop = Population((2, 3, 1), 4, **SETTINGS)
     held = {"validation_fraction": 0.3} if how == "share" else {"validation_data": (X, y)}
@@ -83,8 +83,8 @@ def test_a_population_does_the_same(samples, how):
     assert not np.array_equal(ends, pop.params) or how == "data"
 
 
-def test_population_share_leaves_class_weights_out(samples):
-    """A net of a population and the net alone, told to hold out the same rows, see the same validation loss."""
+def test_population_validation_fraction_ignores_class_weight(samples):
+    """The best validation loss equals `evaluate` on the held-out rows, without class weights."""
     X, y, _ = samples
     pop = Population((2, 3, 1), 3, **SETTINGS)
     held = {"validation_fraction": 0.25, "early_stopping": 50}
@@ -98,7 +98,7 @@ def test_population_share_leaves_class_weights_out(samples):
     np.testing.assert_allclose(result.best_value, pop.evaluate(X[rows], y[rows])["loss"], rtol=1e-9)
 
 
-def test_weights_of_a_split(samples):
+def test_class_weight_is_applied_after_the_split(samples):
     X, y, _ = samples
     net = MLP((2, 3, 1), **SETTINGS)
     data = validated_samples(X, y, net.network, np.dtype(float))

@@ -1,4 +1,4 @@
-"""Finite parameters are found finite, whatever their sums are, and nobody is warned."""
+"""`are_finite`: its answer is right even if sums overflow, and it gives no warning."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def as_is(params):
 @pytest.mark.parametrize("size", (3, 4 * SMALL))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("bad", (None, np.nan, np.inf, -np.inf))
-def test_sums_that_overflow_say_nothing(bad, dtype, size):
+def test_are_finite_finds_one_bad_value_and_ignores_overflowing_sums(bad, dtype, size):
     for value in (0.0, 1.0, 0.9 * np.finfo(dtype).max):
         params = np.full(size, value, dtype)
         if bad is not None:
@@ -21,7 +21,7 @@ def test_sums_that_overflow_say_nothing(bad, dtype, size):
         assert are_finite(params, as_is) == (bad is None)
 
 
-def test_infinities_of_both_signs():
+def test_infinities_of_both_signs_are_not_finite():
     assert not are_finite(np.array([np.inf, 1.0, -np.inf], np.float32), as_is)
     both = np.ones(2 * SMALL)
     both[:2] = np.inf, -np.inf

@@ -1,4 +1,4 @@
-"""fastmlp.data.npz: arrays of .npz files, and files that hold none."""
+"""`read_npz`: arrays of .npz files, and errors for damaged and foreign files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from fastmlp.data.npz import read_npz
 
 
-def test_arrays_by_name(tmp_path):
+def test_read_npz_returns_the_named_arrays(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(3), y=np.ones(2), z=np.zeros(1))
     assert {name: len(array) for name, array in read_npz(tmp_path / "a.npz", ("x", "y")).items()} == {"x": 3, "y": 2}
     with pytest.raises(ValueError, match=r"must hold arrays x and w, but it holds x, y, z\."):
@@ -17,8 +17,8 @@ def test_arrays_by_name(tmp_path):
         read_npz(tmp_path / "b.npz", ("x", "y"))
 
 
-def test_damaged_files_and_others(tmp_path):
-    """None of them is a traceback, or an open file that is left behind; no object is ever unpickled."""
+def test_damaged_and_foreign_files_raise(tmp_path):
+    """Errors are readable, no file stays open, and no object is unpickled."""
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.arange(3000), y=np.ones(2))
     whole = path.read_bytes()

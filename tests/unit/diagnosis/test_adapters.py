@@ -1,4 +1,4 @@
-"""Nets of other libraries give the outputs here that they give at home."""
+"""Adapters of the diagnosis for nets of other libraries: outputs equal those of the library."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def X(rng):
     return rng.normal(size=(60, 3))
 
 
-def test_scikit_learn(X):
+def test_scikit_learn_outputs_are_reproduced(X):
     neural_network = pytest.importorskip("sklearn.neural_network")
     y = (X[:, 0] > 0).astype(int)
     settings = {"hidden_layer_sizes": (5,), "max_iter": 300, "random_state": 0, "learning_rate_init": 0.05}
@@ -39,7 +39,7 @@ def test_scikit_learn(X):
         diagnose(binary, X, np.where(y, "yes", "maybe"))
 
 
-def test_pytorch(X):
+def test_pytorch_outputs_are_reproduced(X):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     nn = torch.nn
@@ -59,8 +59,8 @@ def test_pytorch(X):
         model_of_other_library(nn.Sequential(nn.Conv1d(1, 1, 1)), X, None, None)
 
 
-def test_keras_by_its_attributes(X, rng):
-    """A stand-in with the attributes of a Keras model: importing Keras takes longer than all other tests here."""
+def test_keras_outputs_are_reproduced(X, rng):
+    """A fake model with the attributes of a Keras model, since importing Keras takes long."""
 
     class Dense:
         def __init__(self, units, weights, activation):
@@ -97,11 +97,11 @@ def test_keras_by_its_attributes(X, rng):
     np.testing.assert_allclose(outputs(subject, X), np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), atol=1e-12)
 
 
-def test_lists_and_transposed_lists(X):
+def test_weights_may_be_lists_dictionaries_or_transposed(X):
     net = MLP((3, 4, 1), hidden_activation="tanh", random_state=0, dtype="float64")
     arrays = [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
-    turned = [array.T for array in arrays]
-    for given in (arrays, turned, tuple(arrays), dict(enumerate(turned))):
+    transposed = [array.T for array in arrays]
+    for given in (arrays, transposed, tuple(arrays), dict(enumerate(transposed))):
         np.testing.assert_allclose(
             outputs(model_of_other_library(given, X, ["tanh", "identity"], None), X), net.predict(X)
         )
@@ -109,8 +109,8 @@ def test_lists_and_transposed_lists(X):
     np.testing.assert_allclose(outputs(only_weights, X), net.predict(X), atol=1e-12)  # biases start at 0
 
 
-def test_what_cannot_be_read(X):
-    with pytest.raises(ValueError, match="Weights alone do not say how the net computes"):
+def test_unreadable_models_raise(X):
+    with pytest.raises(ValueError, match="Weights alone do not determine the outputs"):
         model_of_other_library([np.ones((3, 1)), np.ones(1)], X, None, None)
     with pytest.raises(ValueError, match="in the order of the layers, but they have shapes"):
         model_of_other_library([np.ones((3, 1, 1))], X, ["tanh"], None)
@@ -118,8 +118,8 @@ def test_what_cannot_be_read(X):
         model_of_other_library(3, X, None, None)
 
 
-def test_one_activation_as_text_is_one_activation():
-    """And not one per letter."""
+def test_activations_as_one_string_name_one_layer():
+    """A string is one name, not a sequence of letters."""
     X, y = np.array([[0.0], [1.0]]), np.array([0, 1])
     one, two = [np.ones((1, 1)), np.zeros(1)], [np.ones((1, 2)), np.zeros(2), np.ones((2, 1)), np.zeros(1)]
     assert diagnose(one, X, y, activations="sigmoid").verdict == diagnose(one, X, y, activations=["sigmoid"]).verdict

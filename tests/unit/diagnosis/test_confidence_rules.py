@@ -1,4 +1,4 @@
-"""Verdicts that rest on what is known of the training (dropout, weight decay, clipping), and on rare classes."""
+"""Confidence rules for dropout, weight decay, clipping and rare classes."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def relu(hidden, **settings):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_noise_of_dropout_is_no_high_learning_rate(seed):
+def test_dropout_noise_is_not_taken_for_a_high_learning_rate(seed):
     found = verdict_on(
         data.XOR_X, data.XOR_Y, hidden=(8,), epochs=500, optimizer=Adam(0.02), dropout=0.5, random_state=seed
     )
@@ -44,7 +44,7 @@ def test_noise_of_dropout_is_no_high_learning_rate(seed):
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_dropout_is_named_where_it_keeps_a_net_from_learning(dropout, hidden, verdicts, seed):
+def test_harmful_dropout_is_named(dropout, hidden, verdicts, seed):
     found = relu(hidden, optimizer=Adam(1e-3), dropout=dropout, random_state=seed)
     assert found.verdict in verdicts
     assert "learning_rate_too_high" not in found.others
@@ -52,18 +52,18 @@ def test_dropout_is_named_where_it_keeps_a_net_from_learning(dropout, hidden, ve
         assert f"Lower dropout from {dropout:g}" in found.remedy
 
 
-def test_a_wrong_learning_rate_is_named_in_spite_of_dropout():
+def test_wrong_learning_rate_is_named_despite_dropout():
     X, y = data.friedman(0)
     for optimizer, verdict in ((SGD(1.5), "learning_rate_too_high"), (Adam(1e-6), "learning_rate_too_low")):
         assert verdict_on(X, y, epochs=100, optimizer=optimizer, dropout=0.3).verdict == verdict
 
 
-def test_little_dropout_is_not_blamed_for_a_plateau():
+def test_low_dropout_is_not_blamed_for_a_plateau():
     settings = {"hidden": (8, 8), "optimizer": SGD(0.05), "init_scale": 1e-3, "dropout": 0.2}
     assert verdict_on(*data.blobs(0), **settings).verdict == "plateau"
 
 
-def test_each_net_of_a_population_has_its_own_dropout():
+def test_dropout_of_each_net_of_a_population_is_considered():
     rates = np.array([0.0, 0.9])
     pop = Population((4, 32, 32, 1), 2, loss="binary_cross_entropy", dropout=rates, random_state=0)
     pop.fit(CORNERS, SAME_SIGN, epochs=300, optimizer=Adam(1e-3))
@@ -77,15 +77,15 @@ def test_each_net_of_a_population_has_its_own_dropout():
 
 
 @pytest.mark.parametrize("n_rare", [1, 2])
-def test_a_class_of_one_or_two_says_nothing_about_the_order_of_the_labels(n_rare):
+def test_class_of_one_or_two_samples_is_no_evidence_of_shuffled_labels(n_rare):
     y = (CORNERS[:, 0] >= np.sort(CORNERS[:, 0])[-n_rare]) * 1
     options = {"hidden": (8,), "hidden_activation": "relu"}
     found = verdict_on(CORNERS, y, epochs=2000, optimizer=Adam(0.02), **options)
     assert found.verdict == "converged"
     assert "shuffled_labels" not in found.others
     for seed in range(3):
-        young = verdict_on(CORNERS, y, epochs=50, optimizer=Adam(1e-3), random_state=seed, **options)
-        assert young.verdict == "still_learning"
+        early = verdict_on(CORNERS, y, epochs=50, optimizer=Adam(1e-3), random_state=seed, **options)
+        assert early.verdict == "still_learning"
 
 
 # ---- what the optimiser does besides
@@ -102,7 +102,7 @@ def test_a_class_of_one_or_two_says_nothing_about_the_order_of_the_labels(n_rare
     ],
     ids=str,
 )
-def test_weight_decay_is_named(optimizer):
+def test_harmful_weight_decay_is_named(optimizer):
     found = relu((16,), optimizer=optimizer)
     assert found.verdict == "weight_decay_too_high"
     assert found.remedy.startswith(f"Lower weight_decay from {optimizer.weight_decay:g} to ")
@@ -119,23 +119,23 @@ def test_weight_decay_is_named(optimizer):
     ],
     ids=str,
 )
-def test_what_does_no_harm_is_not_named(optimizer):
+def test_harmless_weight_decay_and_clipping_are_not_named(optimizer):
     assert relu((16,), optimizer=optimizer).is_healthy
 
 
 @pytest.mark.parametrize("clip_norm", [1e-8, 1e-5, 1e-3])
-def test_the_clip_is_named_where_it_keeps_steps_short(clip_norm):
+def test_harmful_clip_norm_is_named(clip_norm):
     found = relu((16,), optimizer=SGD(0.1, clip_norm=clip_norm))
     assert found.verdict == "clip_norm_too_low"
     assert found.remedy.startswith(f"Raise clip_norm from {clip_norm:.2g} to ")
     assert "leave it out" in found.remedy
 
 
-def test_a_learning_rate_that_is_too_low_with_a_clip_that_does_nothing():
+def test_low_learning_rate_is_named_despite_an_inactive_clip():
     assert relu((16,), optimizer=SGD(1e-5, clip_norm=1.0)).verdict == "learning_rate_too_low"
 
 
-def test_each_net_of_a_population_has_its_own_weight_decay():
+def test_weight_decay_of_each_net_of_a_population_is_considered():
     pop = Population((4, 16, 1), 2, loss="binary_cross_entropy", random_state=0)
     decays, rates = np.array([1e-3, 30.0]), np.array([0.01, 0.01])
     pop.fit(CORNERS, SAME_SIGN, epochs=300, optimizer=AdamW(rates, weight_decay=decays))

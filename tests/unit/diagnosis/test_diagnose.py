@@ -1,4 +1,4 @@
-"""diagnose as a user meets it: what it takes, what it returns, what it says of mistakes."""
+"""`diagnose`: accepted arguments, the returned diagnosis, and errors."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ def moons():
     return net, X, y, net.fit(X, y, epochs=500, optimizer=Adam(0.03), verbose=0)
 
 
-def test_report(moons):
+def test_diagnosis_as_text_and_dictionary(moons):
     found = diagnose(*moons)
     assert found.is_healthy
     assert 0 < found.confidence <= 1
@@ -39,18 +39,18 @@ def test_report(moons):
     assert found.title in html
 
 
-def test_html_is_escaped(moons):
+def test_html_of_a_diagnosis_is_escaped(moons):
     net, X, y, _ = moons
     found = dataclasses.replace(diagnose(net, X, y), remedy="a < b & c")
     assert "a &lt; b &amp; c" in found._repr_html_()
 
 
-def test_a_history_is_enough_for_the_net(moons):
+def test_diagnose_accepts_a_history_in_place_of_its_net(moons):
     net, X, y, history = moons
     assert diagnose(history, X, y).to_dict() == diagnose(net, X, y, history).to_dict()
 
 
-def test_forms_of_history(moons):
+def test_history_may_be_an_array_list_dictionary_or_keras_history(moons):
     net, X, y, history = moons
 
     class KerasHistory:
@@ -64,7 +64,7 @@ def test_forms_of_history(moons):
         diagnose(net, X, y, np.ones((3, 2)))
 
 
-def test_the_net_and_the_data_are_left_alone(moons):
+def test_diagnose_changes_neither_net_nor_data(moons):
     net, X, y, history = moons
     kept = net.params.copy(), X.copy(), y.copy()
     diagnose(net, X, y, history, validation_data=(X, y))
@@ -72,12 +72,12 @@ def test_the_net_and_the_data_are_left_alone(moons):
         np.testing.assert_array_equal(before, after)
 
 
-def test_the_same_again(moons):
+def test_diagnose_is_deterministic(moons):
     assert diagnose(*moons).to_dict() == diagnose(*moons).to_dict()
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_where_nan_first_arose(moons, place):
+def test_first_layer_with_nan_parameters_is_named(moons, place):
     _, X, y, _ = moons
     net = MLP((2, 4, 4, 1), loss="binary_cross_entropy", random_state=0)
     net.weights[place][0, 0] = np.nan
@@ -86,14 +86,14 @@ def test_where_nan_first_arose(moons, place):
     assert found.evidence["first not finite"] == f"the parameters of layer {place + 1}"
 
 
-def test_overflow_is_found_where_it_is():
+def test_first_overflowing_layer_is_named():
     X, y = data.moons(0)
     net = MLP((2, 4, 4, 1), dtype="float64", random_state=0)
     net.params[:] = 1e200
     assert diagnose(net, abs(X) + 1, y).evidence["first not finite"] == "the units of layer 2"
 
 
-def test_bad_values_in_the_data(moons):
+def test_non_finite_data_are_located(moons):
     net, X, y, _ = moons
     spoiled = X.copy()
     spoiled[[7, 9], 1] = np.nan, np.inf
@@ -107,7 +107,7 @@ def test_bad_values_in_the_data(moons):
         diagnose(net, X * np.nan, y)
 
 
-def test_mistakes_are_sentences(moons):
+def test_invalid_arguments_raise(moons):
     net, X, y, _ = moons
     with pytest.raises(ValueError, match="X has 1 features, but the net has 2 inputs"):
         diagnose(net, X[:, :1], y)
@@ -125,7 +125,7 @@ def test_mistakes_are_sentences(moons):
         diagnose(net, X, y, learning_rate=-1)
 
 
-def test_a_learning_rate_can_be_told():
+def test_learning_rate_may_be_given():
     X, y = data.friedman(0)
     net = MLP((5, 16, 1), hidden_activation="tanh", random_state=0)
     history = net.fit(X, y, epochs=150, optimizer=SGD(1e-5), verbose=0)
@@ -135,8 +135,8 @@ def test_a_learning_rate_can_be_told():
     assert "Raise the learning rate from 1e-05 to" in found.remedy
 
 
-def test_the_bounds_of_ones_own_activation():
-    """A double sigmoid handed over as the function that it is."""
+def test_bounds_of_a_users_activation_are_measured():
+    """A double sigmoid given as a function."""
     X, y = data.moons(0)
     net = MLP((2, 8, 1), hidden_activation="tanh", random_state=0)
     arrays = [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
@@ -153,8 +153,8 @@ def test_the_bounds_of_ones_own_activation():
     "formula, high",
     [(lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z)))), 0.731), (lambda z: 1 / (1 + 1 / (1 + np.exp(z))), 1.0)],
 )
-def test_double_sigmoids_are_seen_in_the_outputs(formula, high):
-    """Trained as well as it can be, or not at all."""
+def test_double_sigmoid_is_recognised_from_outputs(formula, high):
+    """Outputs of a sigmoid after a sigmoid, in either of two sign conventions."""
     X, y = data.moons(1)
     net = MLP((2, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     net.fit(X, y, epochs=300, optimizer=Adam(0.01), verbose=0)
@@ -164,17 +164,17 @@ def test_double_sigmoids_are_seen_in_the_outputs(formula, high):
     assert found.evidence["output range"].startswith(f"[0.5, {high:g}]")
 
 
-def test_healthy_functions_are_not_called_narrow(moons):
+def test_healthy_functions_are_not_called_unreachable(moons):
     net, X, y, _ = moons
     assert diagnose(net.predict, X, y).is_healthy
     rng = np.random.default_rng(0)
     for seed in range(20):
-        young = MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=seed)
-        young.fit(X, y, epochs=3, verbose=0)
+        early = MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=seed)
+        early.fit(X, y, epochs=3, verbose=0)
         base = MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=seed, init_scale=0.01)
         shuffled = rng.permutation(y)
         base.fit(X, shuffled, epochs=100, verbose=0)
-        assert diagnose(young.predict, X, y).verdict != "unreachable_targets"
+        assert diagnose(early.predict, X, y).verdict != "unreachable_targets"
         assert diagnose(base.predict, X, shuffled).verdict != "unreachable_targets"
 
 
@@ -188,7 +188,7 @@ def population():
     return pop
 
 
-def test_population(population):
+def test_diagnosis_of_a_population_counts_verdicts(population):
     found = diagnose(population, data.XOR_X, data.XOR_Y)
     assert found.verdicts.shape == found.confidence.shape == found.loss.shape == (60,)
     assert found.confidences.shape == (len(NAMES), 60)
@@ -207,15 +207,15 @@ def test_population(population):
         found.net(60)
 
 
-def test_a_net_of_a_population_is_as_it_is_alone(population):
-    """By its present state; a population's records are fewer than a history's."""
+def test_verdicts_of_a_population_equal_those_of_single_nets(population):
+    """Verdicts follow from parameters alone, since a population's records are fewer than a history's."""
     population = population.reset()
     together = diagnose(population, data.XOR_X, data.XOR_Y)
     for k in range(0, 60, 7):
         assert diagnose(population.net(k), data.XOR_X, data.XOR_Y).verdict == together.verdicts[k]
 
 
-def test_population_with_data_of_its_own():
+def test_population_with_data_per_net_is_diagnosed_per_net():
     X = np.stack([data.moons(seed)[0] for seed in range(3)])
     y = np.stack([data.moons(seed)[1] for seed in range(3)])
     y[1] = 1
@@ -229,8 +229,8 @@ def test_population_with_data_of_its_own():
         diagnose(pop, X[:2], y[0])
 
 
-def test_real_tables(data_folder):
-    """Nets trained as one would on digits, adult and California housing are healthy."""
+def test_nets_trained_on_real_data_are_healthy(data_folder):
+    """Nets with usual settings on digits, adult and California housing are healthy."""
     from fastmlp.commands.train_predict import TrainSettings, make_net
     from fastmlp.tables.preprocessing import Preprocessing, read_table
 
@@ -252,26 +252,26 @@ def test_real_tables(data_folder):
     assert [one.verdict for one in found if not one.is_healthy] == []
 
 
-def test_public_names():
+def test_diagnosis_names_are_public():
     assert {"diagnose", "check_gradients", "Diagnosis", "PopulationDiagnosis", "TrainingWarning"} <= set(
         fastmlp.__all__
     )
 
 
-def test_the_samples_behind_a_verdict_are_named():
+def test_samples_behind_a_verdict_are_named():
     X, y = data.blobs(0, n=3000)
     net = MLP((4, 8, 3), loss="softmax_cross_entropy", random_state=0)
     history = net.fit(X, y, epochs=3, validation_fraction=0.2, verbose=0)
     others = data.blobs(1, n=70)
     assert diagnose(history).judged_on == "2,000 of 2,400 training samples; 600 validation samples"
-    given = "70 samples that were given, where the net was trained on 2,400: they may hold others than those"
-    assert diagnose(history, *others).judged_on == f"{given}; the fit's own records of validation"
+    given = "70 samples that were given; the net was trained on 2,400 samples, which may be others"
+    assert diagnose(history, *others).judged_on == f"{given}; the validation records of the fit"
     assert diagnose(history, *others, validation_data=others).judged_on == f"{given}; 70 validation samples"
     assert f"Judged on: {given[:40]}" in str(diagnose(history, *others))
     assert diagnose(net, X, y).judged_on == ""
 
 
-def test_a_hint_is_called_one(moons):
+def test_low_confidence_is_stated(moons):
     found = diagnose(*moons)
     assert found.is_sure
     assert "Not sure" not in str(found)

@@ -1,4 +1,4 @@
-"""Masks of dropout against the noise of the losses that training records."""
+"""Dropout noise: the effect of random masks on loss and outputs, compared with recorded losses."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ def drawn(mlp, dropout):
     return draw_masks(model_of_fastmlp(mlp.network, mlp.params[None], 0.0, dropout), X, Y)
 
 
-def test_no_dropout():
+def test_without_dropout_there_is_no_mask_noise():
     assert np.stack(drawn(net(0.0, 8), 0.0)).tolist() == [[0.0]] * 3
 
 
 @pytest.mark.parametrize("dropout", [0.2, 0.5, [0.9, 0.0]])
-def test_noise_is_that_of_the_records(dropout):
-    """At a rate too small to move the net, records differ by their masks alone."""
+def test_mask_noise_equals_the_noise_of_recorded_losses(dropout):
+    """At a learning rate too small to change a parameter, records differ by their masks alone."""
     mlp = net(dropout, 8, 8)
     records = mlp.fit(X, Y, epochs=300, optimizer=SGD(1e-12), verbose=0).loss
     found = drawn(mlp, np.asarray(mlp.network.dropout)[None])
@@ -33,8 +33,8 @@ def test_noise_is_that_of_the_records(dropout):
     assert found.mask_loss[0] == pytest.approx(records.mean(), abs=records.std())
 
 
-def test_share_of_the_outputs():
-    """More dropout, more of the outputs' variance is the masks'; of outputs that never vary it has none."""
+def test_share_of_output_variance_by_masks_grows_with_the_rate():
+    """A higher rate raises the masks' share of the output variance; constant outputs have a share of 0."""
     shares = [drawn(net(rate, 16), rate).mask_share[0] for rate in (0.05, 0.5, 0.95)]
     assert 0 < shares[0] < 0.2 < 0.6 < shares[1] < 0.9 < shares[2] < 1
     silent = net(0.5, 4)
@@ -42,7 +42,7 @@ def test_share_of_the_outputs():
     assert drawn(silent, 0.5).mask_share[0] == 0
 
 
-def test_each_net_has_its_own_rate():
+def test_mask_noise_follows_each_nets_rate():
     mlp = net(0.5, 8)
     params = np.repeat(mlp.params[None], 3, axis=0)
     subject = model_of_fastmlp(mlp.network, params, 0.0, np.array([[0.0], [0.3], [0.8]]))

@@ -1,4 +1,4 @@
-"""Verdicts without samples, by the records of a fit."""
+"""Diagnosis without samples, from the records of a fit."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def with_records(loss, validation=None, **settings):
 FALL = np.linspace(1.1, 0.1, 100)
 
 
-def test_over_fitting_is_named_with_its_figures():
+def test_over_fitting_is_recognised_from_records():
     validation = np.concatenate([np.linspace(1.1, 0.6, 30), np.linspace(0.6, 0.9, 70)])
     found = diagnose(with_records(FALL, validation))
     assert found.verdict == "over_fitting"
@@ -29,7 +29,7 @@ def test_over_fitting_is_named_with_its_figures():
     assert found.judged_on == "the records of the fit alone, without samples"
 
 
-def test_a_kept_epoch_long_before_the_last_is_not_still_learning():
+def test_early_best_epoch_is_not_still_learning():
     validation = np.concatenate([np.linspace(1.1, 0.6, 60), np.linspace(0.6, 0.62, 40)])
     history = with_records(np.linspace(1.1, 0.55, 100), validation)
     history.best_epoch, history.stopped_by = 59, "early_stopping"
@@ -39,13 +39,13 @@ def test_a_kept_epoch_long_before_the_last_is_not_still_learning():
     assert "Train on" not in found.remedy
 
 
-def test_both_losses_fall():
+def test_falling_losses_are_still_learning():
     found = diagnose(with_records(FALL, FALL + 0.02))
     assert found.verdict == "still_learning"
-    assert found.remedy.startswith("Train on: if validation loss goes on falling")
+    assert found.remedy.startswith("Train on: at this rate the validation loss converges")
 
 
-def test_a_loss_that_stands_still_says_nothing_certain():
+def test_constant_loss_gives_an_unclear_verdict():
     found = diagnose(with_records(np.full(100, 0.4)))
     assert (found.verdict, found.is_sure) == ("unclear", False)
     assert found.remedy.startswith("Give samples")
@@ -53,7 +53,7 @@ def test_a_loss_that_stands_still_says_nothing_certain():
     assert "Not sure" in found._repr_html_()
 
 
-def test_divergence():
+def test_divergence_is_recognised_from_records():
     X, y = data.friedman(0)
     net = MLP((5, 16, 1), random_state=0)
     with pytest.warns(DivergenceWarning):
@@ -62,7 +62,7 @@ def test_divergence():
     assert diagnose(net).verdict == "learning_rate_too_high"
 
 
-def test_after_a_fit_in_this_process_its_samples_are_used(tmp_path):
+def test_samples_of_a_fit_in_this_process_are_used(tmp_path):
     X, y = data.moons(0)
     net = MLP((2, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     net.fit(X, y, epochs=300, optimizer=Adam(0.03), validation_fraction=0.3, verbose=0)
@@ -71,7 +71,7 @@ def test_after_a_fit_in_this_process_its_samples_are_used(tmp_path):
     assert diagnose(fastmlp.load(tmp_path / "net.safetensors")).judged_on.startswith("the records of the fit alone")
 
 
-def test_mistakes():
+def test_missing_samples_and_empty_histories_raise():
     with pytest.raises(ValueError, match="Give samples X and y"):
         diagnose(MLP((2, 1)))
     with pytest.raises(ValueError, match="the history has no finished epoch"):

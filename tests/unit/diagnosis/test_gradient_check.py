@@ -1,4 +1,4 @@
-"""Gradients that are wrong in a known way are called by that name."""
+"""`check_gradients`: gradients with a known error are reported by the kind of that error."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def replaced(place, change):
     return lambda gradients: [change(g) if k == place else g for k, g in enumerate(gradients)]
 
 
-def test_a_right_one():
+def test_correct_gradient_passes():
     found = check_gradients(backprop(), params())
     assert found.ok
     assert bool(found)
@@ -58,7 +58,7 @@ def test_a_right_one():
         (2, lambda g: g * np.nan, "not finite", "dW of layer 2 is not finite"),
     ],
 )
-def test_a_wrong_one_is_named(place, change, kind, text):
+def test_kind_of_error_is_named(place, change, kind, text):
     found = check_gradients(backprop(replaced(place, change)), params())
     assert not found.ok
     assert [finding.kind for finding in found.findings] == [kind]
@@ -66,7 +66,7 @@ def test_a_wrong_one_is_named(place, change, kind, text):
     assert found.worst[0][0] == found.findings[0].name
 
 
-def test_several_at_once():
+def test_several_errors_are_named():
     def spoil(g):
         return [g[0], 0 * g[1], 2 * g[2], g[3]]
 
@@ -74,7 +74,7 @@ def test_several_at_once():
     assert text == "bias gradient of layer 1 is missing; dW of layer 2 is twice the true value."
 
 
-def test_other_forms():
+def test_parameters_may_be_flat_or_dictionaries():
     flat = np.concatenate([part.reshape(-1) for part in params()])
     net = MLP((2, 2, 1), hidden_activation="tanh", loss="binary_cross_entropy", dtype="float64")
 
@@ -100,7 +100,7 @@ def test_other_forms():
     assert "W2 is minus the true value" in str(check_gradients(of_dictionary, named))
 
 
-def test_biases_as_rows_and_columns():
+def test_biases_may_be_rows_or_columns():
     def rows(values):
         loss, (dW1, db1, dW2, db2) = backprop()([values[0], values[1][0], values[2], values[3][0]])
         return loss, [dW1, 3 * db1[None], dW2, db2[None]]
@@ -109,12 +109,12 @@ def test_biases_as_rows_and_columns():
     assert "bias gradient of layer 1 is 3 times" in str(check_gradients(rows, [W1, b1[None], W2, b2[None]])).lower()
 
 
-def test_params_are_left_alone_and_large_arrays_are_sampled(rng):
+def test_large_arrays_are_sampled_and_parameters_unchanged(rng):
     W, given = rng.normal(size=(60, 50)), []
 
     def loss_and_gradient(values):
         given.append(values[0].copy())
-        values[0][:] = 0  # what a careless function may do
+        values[0][:] = 0  # a function may overwrite its arguments
         return float((given[-1] ** 2).sum()), [2 * given[-1]]
 
     kept = W.copy()
@@ -124,7 +124,7 @@ def test_params_are_left_alone_and_large_arrays_are_sampled(rng):
     np.testing.assert_array_equal(W, kept)
 
 
-def test_mistakes():
+def test_invalid_arguments_raise():
     with pytest.raises(ValueError, match=r"must return a pair \(loss, gradient\)"):
         check_gradients(lambda p: 1.0, params())
     with pytest.raises(ValueError, match="must be a list of 4 arrays, as params is"):

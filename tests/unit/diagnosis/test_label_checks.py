@@ -1,4 +1,4 @@
-"""What the data say without a net."""
+"""Checks of data without a net: signal, contradictions, scales and coding of targets."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def checks(X, y):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_real_labels_have_a_signal_and_shuffled_ones_none(seed):
+def test_signal_separates_real_from_shuffled_labels(seed):
     rng = np.random.default_rng(seed)
     for X, y in (data.moons(seed), data.friedman(seed), data.rare(seed), data.overlapping(seed), data.rings(seed)):
         assert checks(X, y).signal > 5
@@ -21,7 +21,7 @@ def test_real_labels_have_a_signal_and_shuffled_ones_none(seed):
         assert checks(X, rng.permutation(y)).attainable < 0.06
 
 
-def test_linear_against_bent():
+def test_linear_and_nonlinear_fits_separate_tasks():
     X, y = data.rings(0)
     found = checks(X, y)
     assert found.linear < 0.1
@@ -31,21 +31,21 @@ def test_linear_against_bent():
     assert checks(X, X @ np.arange(5.0)).linear > 0.99
 
 
-def test_parity_is_no_noise():
-    """Neighbours are wrong each time, which is as good as right."""
+def test_parity_is_not_taken_for_noise():
+    """Nearest neighbours are always wrong, which is as informative as always right."""
     found = checks(*data.parity(7))
     assert found.signal > 4
     assert found.attainable > 0.5
 
 
-def test_few_samples_are_not_judged():
+def test_few_samples_give_nan():
     found = checks(data.XOR_X, data.XOR_Y)
     assert np.isnan([found.linear, found.neighbours, found.random_features, found.signal]).all()
     assert found.attainable == 1.0
 
 
 @pytest.mark.parametrize("n_rare", [1, 2, 5, 7])
-def test_a_rare_class_of_a_few_is_not_judged(n_rare):
+def test_rare_class_of_few_samples_gives_nan(n_rare):
     X = np.random.default_rng(0).normal(size=(400, 4))
     y = X[:, 0] >= np.sort(X[:, 0])[-n_rare]
     for targets in (y, np.column_stack([y, ~y]), 1e3 * y + X[:, 1]):  # labels, one-hot, and outliers among quantities
@@ -53,7 +53,7 @@ def test_a_rare_class_of_a_few_is_not_judged(n_rare):
     assert checks(X, X[:, 0] >= np.sort(X[:, 0])[-8]).signal > 3.8
 
 
-def test_contradictions():
+def test_contradicting_labels_limit_the_attainable_fit():
     X = np.repeat(data.XOR_X, 25, axis=0)
     y = np.repeat(data.XOR_Y, 25)
     assert checks(X, y).contradicted == 0
@@ -65,7 +65,7 @@ def test_contradictions():
     assert found.attainable == pytest.approx(1 - share)
 
 
-def test_scales():
+def test_scales_of_inputs_are_measured():
     X = np.column_stack([np.linspace(0, 1, 50), np.linspace(0, 1e4, 50) + 1e6, np.full(50, 7.0)])
     found = checks(X, np.arange(50) % 2)
     assert found.n_constant == 1
@@ -74,13 +74,13 @@ def test_scales():
     assert found.largest_offset == pytest.approx(1.005e6 / found.largest_spread, rel=1e-3)
 
 
-def test_coding():
+def test_one_hot_and_constant_targets_are_recognised():
     assert checks(np.arange(6.0)[:, None], np.eye(3)[[0, 1, 2, 0, 1, 2]]).one_hot
     assert not checks(np.arange(3.0)[:, None], np.array([[0, 1], [1, 1], [0, 0.0]])).one_hot
     assert checks(np.arange(4.0)[:, None], np.ones(4)).n_constant_targets == 1
     assert checks(np.arange(4.0)[:, None], np.ones(4)).attainable == 0
 
 
-def test_many_columns(rng):
+def test_more_columns_than_samples_are_accepted(rng):
     X = rng.normal(size=(120, 900))
     assert checks(X, X[:, :300].sum(axis=1)).n_features == 900

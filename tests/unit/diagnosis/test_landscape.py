@@ -1,4 +1,4 @@
-"""Curvature by finite differences against Hessians that are known."""
+"""Curvature of the loss by finite differences, compared with known Hessians."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastmlp.diagnosis.landscape import measure_landscape
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 
 
-def test_a_linear_net_is_a_parabola(rng):
+def test_curvature_of_a_linear_net_equals_its_hessian(rng):
     """The mean of (X w + b - y)**2 has the Hessian 2 / n [X 1]' [X 1]."""
     net = MLP((3, 1), dtype="float64", random_state=0)
     X, Y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))
@@ -27,7 +27,7 @@ def test_a_linear_net_is_a_parabola(rng):
     assert found.best_gain[0] >= found.safe_gain[0] * 0.5
 
 
-def test_ends_of_the_spectrum_of_a_bent_net(rng):
+def test_extreme_eigenvalues_of_a_nonlinear_net_equal_its_hessians(rng):
     net = MLP((2, 3, 1), hidden_activation="tanh", dtype="float64", random_state=3)
     X, Y = rng.normal(size=(20, 2)), rng.normal(size=(20, 1))
     subject = model_of_fastmlp(net.network, net.params[None], 0.0)
@@ -41,15 +41,15 @@ def test_ends_of_the_spectrum_of_a_bent_net(rng):
     np.testing.assert_allclose([found.smallest[0], found.largest[0]], values[[0, -1]], atol=1e-3 * values[-1])
 
 
-def test_a_saddle_bends_down():
-    """All weights near zero: the loss is flat there, and falls where two layers grow together."""
+def test_saddle_has_negative_curvature():
+    """Near zero weights the loss is flat, and falls if both layers grow together."""
     X, y = data.blobs(0, n_classes=2)
     net = MLP((4, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", init_scale=1e-3, random_state=0)
     found = measure_landscape(model_of_fastmlp(net.network, net.params[None], 0.0), X, y[:, None].astype(float), 16)
     assert found.smallest[0] < -0.01 * found.largest[0]
 
 
-def test_nets_do_not_mix(rng):
+def test_landscapes_of_several_nets_are_independent(rng):
     net = MLP((2, 3, 1), dtype="float64", random_state=0)
     params = rng.normal(size=(4, len(net.params)))
     X, Y = rng.normal(size=(20, 2)), rng.normal(size=(20, 1))

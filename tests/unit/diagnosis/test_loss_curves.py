@@ -1,9 +1,9 @@
-"""Curves whose shape is known."""
+"""Shapes of loss curves, measured on curves of known shape."""
 
 import numpy as np
 import pytest
 
-from fastmlp.diagnosis.loss_curves import FEWEST, Curve, empty_shape, shape_of
+from fastmlp.diagnosis.loss_curves import MIN_RECORDS, Curve, empty_shape, shape_of
 
 
 def shape(loss, base=1.0, noise=0.0, **more):
@@ -15,37 +15,37 @@ def shape(loss, base=1.0, noise=0.0, **more):
 
 
 def test_geometric_fall_is_projected():
-    """0.2 + 0.8 exp(-t / 100): after 200 epochs the goal is known, and when the loss is within 5 % of it."""
+    """0.2 + 0.8 exp(-t / 100): 200 epochs determine the limit, and the epoch at 5 % above it."""
     t = np.arange(1, 201)
     found = shape(0.2 + 0.8 * np.exp(-t / 100))
-    assert found.goal[0] == pytest.approx(0.2, abs=0.01)
+    assert found.projected_loss[0] == pytest.approx(0.2, abs=0.01)
     exact = 100 * np.log(0.8 / (0.05 * 0.2)) - 200
     assert found.projected[0] == pytest.approx(exact, rel=0.1)
     assert found.trend[0] == pytest.approx(-1)
     assert found.back_and_forth[0] == pytest.approx(1)
 
 
-def test_flat_and_done():
+def test_constant_loss_has_no_change():
     found = shape(np.full(100, 0.7))
     assert (found.change[0], found.swing[0], found.projected[0]) == (0, 0, 0)
-    assert found.goal[0] == pytest.approx(0.7)
+    assert found.projected_loss[0] == pytest.approx(0.7)
 
 
-def test_straight_fall_goes_to_zero():
+def test_linear_fall_is_projected_to_zero():
     found = shape(np.linspace(1, 0.5, 101))
-    assert found.goal[0] == 0
+    assert found.projected_loss[0] == 0
     assert found.projected[0] == pytest.approx((0.5 - 0.02) / 0.005, rel=0.03)
 
 
-def test_swings():
+def test_oscillating_loss_has_swings():
     found = shape(1 + 0.3 * (-1.0) ** np.arange(80))
     assert found.swing[0] == pytest.approx(0.6)
     assert found.back_and_forth[0] > 10
     assert abs(found.change[0]) < 0.1
 
 
-def test_noise_of_dropout_is_no_swing():
-    """What a level curve with known noise has of swings and of change is its noise; larger swings are seen still."""
+def test_dropout_noise_is_not_counted_as_swings():
+    """Swings within the known noise of a constant curve do not count; larger swings do."""
     records = 0.6 + 0.1 * np.random.default_rng(0).normal(size=400)
     found = shape(records)
     assert found.swing[0] > 0.15
@@ -60,32 +60,32 @@ def test_noise_of_dropout_is_no_swing():
     assert both.swing == pytest.approx([found.swing[0], 0])
 
 
-def test_climb():
+def test_rising_loss_has_a_positive_trend():
     found = shape(np.linspace(0.2, 0.9, 50))
     assert found.trend[0] == pytest.approx(1)
     assert (found.lowest[0], found.last[0], found.projected[0]) == pytest.approx((0.2, 0.9, 0))
 
 
-def test_validation():
+def test_validation_rise_and_gap_are_measured():
     loss, held_out = np.linspace(1, 0.1, 40), np.concatenate([np.linspace(1, 0.5, 20), np.linspace(0.5, 0.8, 20)])
     found = shape(loss, validation=held_out[:, None])
     assert found.validation_rise[0] == pytest.approx(0.6)
     assert found.gap[0] == pytest.approx(7)
 
 
-def test_short_and_absent_curves():
-    found = shape(np.linspace(1, 0.5, FEWEST - 1))
+def test_short_and_missing_curves_give_nan():
+    found = shape(np.linspace(1, 0.5, MIN_RECORDS - 1))
     assert found.last[0] == 0.5
     assert np.isnan(found.change[0])
     assert np.isnan(empty_shape(2).last).all()
     assert shape_of(None, 3, np.ones(3)).diverged.tolist() == [0, 0, 0]
 
 
-def test_nets_that_ended_at_different_epochs():
-    """Records of a population: NaN after a net's end. Each has the shape it would have alone."""
+def test_nets_with_different_numbers_of_epochs_are_measured_alone():
+    """Records of a population are NaN after a net's end, and each net has the shape of its own curve."""
     first, second = np.linspace(1, 0.5, 40), 0.3 + 0.7 * np.exp(-np.arange(20) / 5)
     together = shape(np.column_stack([first, np.concatenate([second, np.full(20, np.nan)])]))
     for k, alone in enumerate((shape(first), shape(second))):
-        for name in ("epochs", "first", "last", "lowest", "goal"):
+        for name in ("epochs", "first", "last", "lowest", "projected_loss"):
             assert getattr(together, name)[k] == pytest.approx(getattr(alone, name)[0]), name
         assert together.change[k] == pytest.approx(alone.change[0], rel=0.3)

@@ -1,13 +1,12 @@
-"""Single measurements on nets where the answer is known."""
+"""Measurements of a diagnosis, on nets with known values."""
 
 import numpy as np
 import pytest
 import toy_data as data
 
 from fastmlp import MLP, Adam, diagnose
-from fastmlp.diagnosis.measurements import base_loss_of, duplicate_share, has_dead_side, measure, rows_of, steepest
+from fastmlp.diagnosis.measurements import base_loss_of, measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
-from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
 
@@ -20,7 +19,7 @@ def net(*hidden, **settings):
     return MLP((2, *hidden, 1), **{"loss": "binary_cross_entropy", "random_state": 0, "dtype": "float64", **settings})
 
 
-def test_base_loss():
+def test_base_loss_is_the_loss_of_a_constant_output():
     p = Y.mean()
     entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
     assert base_loss_of(model_of_fastmlp(net(3).network, net(3).params[None], 0), Y) == pytest.approx(entropy)
@@ -29,7 +28,7 @@ def test_base_loss():
         assert base_loss_of(model_of_fastmlp(other.network, other.params[None], 0), Y) == pytest.approx(expected(Y))
 
 
-def test_outputs():
+def test_output_measurements_equal_evaluate_and_numpy():
     found = measured(net(4))
     outputs = net(4).predict(X)
     assert found.loss[0] == pytest.approx(net(4).evaluate(X, Y)["loss"])
@@ -39,7 +38,7 @@ def test_outputs():
     assert (found.output_low[0], found.output_high[0]) == pytest.approx((outputs.min(), outputs.max()))
 
 
-def test_dead_units():
+def test_dead_units_are_counted_per_layer():
     one = net(10, 8)
     one.biases[1][:6] = -1e4
     found = measured(one)
@@ -47,7 +46,7 @@ def test_dead_units():
     assert np.isnan(found.saturated[0]), "relu has no upper bound to saturate at"
 
 
-def test_saturated_units():
+def test_saturated_units_are_counted_per_layer():
     one = net(10, 8, hidden_activation="tanh")
     one.biases[0][:] = 50.0
     found = measured(one)
@@ -55,17 +54,7 @@ def test_saturated_units():
     assert np.isnan(found.dead[0])
 
 
-def test_duplicate_units(rng):
-    units = rng.normal(size=(2, 6, 5))
-    units[0, 3] = units[0, 1]
-    units[1, :4] = units[1, 0]
-    np.testing.assert_allclose(duplicate_share(units), [2 / 6, 4 / 6])
-    assert duplicate_share(rng.normal(size=(1, 300, 40)))[0] < 0.02
-    assert duplicate_share(np.zeros((1, 3, 2)))[0] == 1
-    assert duplicate_share(np.ones((1, 1, 2)))[0] == 0
-
-
-def test_permuted_units_change_nothing(rng):
+def test_permuting_units_changes_no_measurement(rng):
     one, other = net(6, hidden_activation="tanh"), net(6, hidden_activation="tanh")
     order = rng.permutation(6)
     other.weights[0][:], other.biases[0][:] = one.weights[0][:, order], one.biases[0][order]
@@ -75,14 +64,14 @@ def test_permuted_units_change_nothing(rng):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-9, err_msg=name)
 
 
-def test_gradient_by_layer():
+def test_gradient_ratios_show_vanishing_and_exploding():
     small = measured(net(*[8] * 6, hidden_activation="sigmoid"))
     assert small.first_to_last[0] < 1e-3
     large = measured(net(*[8] * 6, init_scale=6.0))
     assert large.largest_to_last[0] > 100
 
 
-def test_validation():
+def test_validation_measurements_use_validation_samples():
     found = measured(net(4), validation=(X, Y))
     assert found.validation_loss[0] == pytest.approx(found.loss[0])
     assert found.validation_explained[0] == pytest.approx(found.explained[0])
@@ -90,22 +79,8 @@ def test_validation():
     assert np.isnan(measured(net(4)).validation_loss[0])
 
 
-def test_activations_that_can_die():
-    assert [row.name for row in ACTIVATIONS if has_dead_side(row)] == ["relu"]
-    slopes = {row.name: steepest(row) for row in ACTIVATIONS if row.hidden}
-    assert slopes["sigmoid"] == pytest.approx(0.25)
-    assert slopes["tanh"] == slopes["relu"] == 1
-
-
-def test_rows():
-    assert rows_of(5, 9).tolist() == [0, 1, 2, 3, 4]
-    chosen = rows_of(100, 10)
-    assert len(set(chosen)) == 10
-    assert (np.diff(chosen) > 0).all()
-
-
-def test_losses_that_do_not_end_at_zero(rng):
-    """Counts and probabilities as targets: skill is measured from the loss of perfect outputs."""
+def test_skill_is_measured_from_the_loss_of_perfect_outputs(rng):
+    """For counts and probabilities as targets, perfect outputs have a loss other than zero."""
     X = rng.normal(size=(300, 3))
     y = rng.poisson(np.exp(1.5 + 0.5 * X[:, 0]))
     counts = MLP((3, 8, 1), loss="poisson", hidden_activation="tanh", random_state=0)

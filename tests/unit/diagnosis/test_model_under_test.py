@@ -1,4 +1,4 @@
-"""The slow plain computation of a diagnosis against the reference, for every activation and loss; users' input."""
+"""The model that a diagnosis computes with: compared with the reference, and built from users' arrays or functions."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def targets(loss, rng, n, k):
 
 @pytest.mark.parametrize("activation", HIDDEN)
 @pytest.mark.parametrize("loss", [row.name for row in LOSSES])
-def test_equals_the_reference(rng, activation, loss):
+def test_loss_gradient_and_outputs_equal_the_reference(rng, activation, loss):
     net = MLP((3, 5, 4, 2), hidden_activation=activation, loss=loss, dtype="float64", random_state=1, l2=0.1)
     X = rng.normal(size=(7, 3))
     Y = targets(loss, rng, 7, 2)
@@ -51,7 +51,7 @@ def test_fahlman_sigmoid_has_its_true_slope(rng):
     np.testing.assert_allclose(found, twin.loss_and_gradient(X, Y)[1], atol=1e-12)
 
 
-def test_nets_of_a_subject_are_independent(rng):
+def test_nets_of_a_model_under_test_are_independent(rng):
     net = MLP((2, 4, 1), dtype="float64", random_state=0)
     params = rng.normal(size=(5, net.network.layout.n_params))
     together = model_of_fastmlp(net.network, params, np.linspace(0, 1, 5))
@@ -62,7 +62,7 @@ def test_nets_of_a_subject_are_independent(rng):
         np.testing.assert_allclose(alone.objective(X, Y, alone.params), together.objective(X, Y, params)[k], rtol=1e-12)
 
 
-def test_label_smoothing_is_in_the_loss(rng):
+def test_loss_includes_label_smoothing(rng):
     net = MLP((2, 4, 3), loss="softmax_cross_entropy", label_smoothing=0.2, dtype="float64", random_state=0)
     X, y = rng.normal(size=(9, 2)), np.arange(9) % 3
     subject = model_of_fastmlp(net.network, net.params[None], 0.0)
@@ -81,12 +81,12 @@ def test_label_smoothing_is_in_the_loss(rng):
         (0.0, np.inf, lambda z: np.maximum(z, 0)),
     ],
 )
-def test_bounds_of_a_users_activation(low, high, function):
+def test_bounds_of_a_users_activation_are_measured(low, high, function):
     row = own_activation(function)
     np.testing.assert_allclose([row.low, row.high], [low, high], atol=2e-3)
 
 
-def test_slope_of_a_users_activation():
+def test_derivative_of_a_users_activation_is_measured():
     row, z = own_activation(np.tanh), np.linspace(-2, 2, 9)
     np.testing.assert_allclose(row.derivative(z), 1 - np.tanh(z) ** 2, atol=1e-8)
 
@@ -95,11 +95,11 @@ def test_slope_of_a_users_activation():
     "given, name",
     [("linear", "identity"), ("logistic", "sigmoid"), ("ReLU", "relu"), ("LeakyReLU", "leaky_relu"), ("swish", "silu")],
 )
-def test_names_of_other_libraries(given, name):
+def test_activation_names_of_other_libraries_are_understood(given, name):
     assert activation_row(given, hidden=True).name == name
 
 
-def test_usual_losses():
+def test_loss_follows_from_the_output_activation():
     assert loss_row(None, activation_row("sigmoid", hidden=False)).name == "binary_cross_entropy"
     assert loss_row(None, activation_row("softmax", hidden=False)).name == "softmax_cross_entropy"
     assert loss_row("mse").name == "squared_error"
@@ -107,7 +107,7 @@ def test_usual_losses():
         loss_row("hinge")
 
 
-def test_mistakes_in_arrays():
+def test_invalid_weight_arrays_raise():
     W, b = [np.ones((2, 3)), np.ones((3, 1))], [np.ones(3), np.ones(1)]
     assert from_arrays(W, b, ["tanh", "sigmoid"]).layout.layer_sizes == (2, 3, 1)
     with pytest.raises(ValueError, match=r"a name or a function per layer.* names 1 where the layers are 2"):
@@ -120,7 +120,7 @@ def test_mistakes_in_arrays():
         from_arrays(W, b, ["tanh", "sigmoid"], "softmax_cross_entropy")
 
 
-def test_functions():
+def test_functions_must_return_a_row_per_sample():
     X = np.ones((4, 2))
     assert from_function(lambda x: x.sum(axis=1), X).n_outputs == 1
     with pytest.raises(ValueError, match=r"one row of outputs per sample, shape \(4, n_outputs\)"):

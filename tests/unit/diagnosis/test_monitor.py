@@ -1,4 +1,4 @@
-"""monitor=True warns once where training fails in a known way, and stays silent where it does not."""
+"""`monitor=True`: one warning if training fails in a known way, none otherwise."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, Normal, Population, TrainingWarning
-from fastmlp.diagnosis.monitor import FIRST, SHARE, Monitor
+from fastmlp.diagnosis.monitor import FIRST_EPOCH, MAX_TIME_FRACTION, Monitor
 
 
 def net(X, **settings):
@@ -30,7 +30,7 @@ ENTROPY, LINEAR = {"loss": "binary_cross_entropy"}, {"hidden_activation": "ident
         (LINEAR, {"optimizer": Adam(2.0), "batch_size": 16}, "the learning rate is too high"),
     ],
 )
-def test_warns_once_in_one_line(settings, fit, text):
+def test_monitor_warns_once_in_one_line(settings, fit, text):
     X, y = data.moons(0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -45,17 +45,23 @@ def test_warns_once_in_one_line(settings, fit, text):
 
 @pytest.mark.parametrize("settings", [{"hidden_activation": "relu"}, {}, {"hidden_activation": "sigmoid"}])
 @pytest.mark.parametrize("source", [data.moons, data.overlapping, data.rings])
-def test_says_nothing_of_healthy_nets(settings, source):
+def test_monitor_is_silent_for_healthy_nets(settings, source):
     X, y = source(1)
-    net(X, loss="binary_cross_entropy", **settings).fit(X, y, epochs=300, optimizer=Adam(0.01), monitor=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net(X, loss="binary_cross_entropy", **settings).fit(X, y, epochs=300, optimizer=Adam(0.01), monitor=True)
+    assert warned(caught) == []
 
 
-def test_is_off_unless_asked_for():
+def test_monitor_is_off_by_default():
     X, y = data.moons(0)
-    net(X, init="zeros").fit(X, y, epochs=500, optimizer=SGD(0.1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net(X, init="zeros", loss="binary_cross_entropy").fit(X, y, epochs=1500, optimizer=SGD(0.1))
+    assert warned(caught) == []
 
 
-def look(monitor, losses, params):
+def messages_after(monitor, losses, params):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         monitor.look(np.asarray(losses, float), params, at_end=True)
@@ -63,53 +69,53 @@ def look(monitor, losses, params):
 
 
 @pytest.fixture
-def watched():
+def monitored():
     X, y = data.moons(0)
     found = net(X, hidden_activation="relu", loss="binary_cross_entropy")
     return found, Monitor(found.network, fastmlp.data.validation.validated_samples(X, y, found.network, found.dtype))
 
 
-def test_dead_and_saturated_layers(watched):
-    found, monitor = watched
-    monitor._began -= 60.0  # as if the fit had run for a minute, so that a look at the units is cheap
+def test_monitor_warns_of_dead_and_saturated_layers(monitored):
+    found, monitor = monitored
+    monitor._began -= 60.0  # as if the fit had run for a minute, so that checking units is cheap
     found.biases[1][:] = -1000.0
-    losses = np.linspace(0.9, 0.6, 2 * FIRST)
-    assert "100 % of the units of layer 2 are dead" in look(monitor, losses, found._padded)[0]
-    assert look(monitor, losses, found._padded) == [], "once"
+    losses = np.linspace(0.9, 0.6, 2 * FIRST_EPOCH)
+    assert "100 % of the units of layer 2 are dead" in messages_after(monitor, losses, found._padded)[0]
+    assert messages_after(monitor, losses, found._padded) == [], "monitor warns only once"
     X, y = data.moons(0)
     tanh = net(X, loss="binary_cross_entropy", init=Normal(100.0))
     monitor = Monitor(tanh.network, fastmlp.data.validation.validated_samples(X, y, tanh.network, tanh.dtype))
     monitor._began -= 60.0
-    assert "the units of layer 1 are saturated" in look(monitor, losses, tanh._padded)[0]
+    assert "the units of layer 1 are saturated" in messages_after(monitor, losses, tanh._padded)[0]
 
 
-def test_curves(watched):
-    found, monitor = watched
-    assert look(monitor, np.linspace(0.7, 0.3, 100), found._padded) == []
-    assert look(monitor, np.full(FIRST - 1, monitor.base), found._padded) == [], "too early to tell"
-    assert "has risen from 0.3 to" in look(monitor, np.linspace(0.3, 0.9, 100), found._padded)[0]
+def test_monitor_warns_of_a_rising_loss(monitored):
+    found, monitor = monitored
+    assert messages_after(monitor, np.linspace(0.7, 0.3, 100), found._padded) == []
+    assert messages_after(monitor, np.full(FIRST_EPOCH - 1, monitor.base), found._padded) == [], "too early to tell"
+    assert "has risen from 0.3 to" in messages_after(monitor, np.linspace(0.3, 0.9, 100), found._padded)[0]
 
 
-def test_a_plateau_in_the_first_tenth_is_nothing_to_warn_of():
+def test_monitor_ignores_a_plateau_in_the_first_tenth():
     X, y = data.XOR_X, data.XOR_Y
     small = MLP((2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
     monitor = Monitor(
         small.network, fastmlp.data.validation.validated_samples(X, y, small.network, small.dtype), n_epochs=5000
     )
-    assert look(monitor, np.full(400, monitor.base), small._padded) == []
-    assert len(look(monitor, np.full(501, monitor.base), small._padded)) == 1
+    assert messages_after(monitor, np.full(400, monitor.base), small._padded) == []
+    assert len(messages_after(monitor, np.full(501, monitor.base), small._padded)) == 1
 
 
-def test_spends_no_more_than_its_share(watched):
-    """Once it has taken its share of the time it does not look again before the end."""
-    found, monitor = watched
-    monitor._spent = 2 * SHARE * 3600
+def test_monitor_stops_checking_after_its_share_of_time(monitored):
+    """A monitor that has used its share of the time checks nothing before the end of the fit."""
+    found, monitor = monitored
+    monitor._spent = 2 * MAX_TIME_FRACTION * 3600
     monitor._began -= 3600
     monitor.look(np.linspace(0.3, 0.9, 100), found._padded)
     assert monitor.warned == ""
 
 
-def test_population():
+def test_monitor_warns_once_for_a_population():
     pop = Population((2, 2, 1), 300, init="zeros", hidden_activation="sigmoid", loss="binary_cross_entropy")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -121,6 +127,9 @@ def test_population():
     assert caught[0].filename == __file__
 
 
-def test_healthy_population():
+def test_monitor_is_silent_for_a_healthy_population():
     pop = Population((2, 8, 1), 100, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    pop.fit(data.XOR_X, data.XOR_Y, epochs=300, optimizer="rprop", monitor=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pop.fit(data.XOR_X, data.XOR_Y, epochs=300, optimizer="rprop", monitor=True)
+    assert warned(caught) == []

@@ -1,4 +1,4 @@
-"""Remedies look at what the net has and how it was trained before they advise anything."""
+"""Remedies: advice depends on the net's settings and on how it was trained."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def measured(updates=None, **settings):
 
 
 @pytest.mark.parametrize("optimizer", [Adam(0.02), "rprop"])
-def test_a_local_minimum_is_left_by_another_start_and_not_by_what_led_into_it(optimizer):
-    """ReLU's trap on XOR after Adam and Rprop, which used to be told "use 'rprop' or 'adam'"."""
+def test_remedy_for_a_local_minimum_is_another_start(optimizer):
+    """A local minimum of ReLU nets on XOR: after Adam or Rprop, neither of them may be advised."""
     found = verdict_of(stuck_relu(optimizer, 2000)(3))
     assert found.verdict == "plateau"
     assert found.remedy.startswith("Begin again with another random_state")
@@ -33,27 +33,27 @@ def test_a_local_minimum_is_left_by_another_start_and_not_by_what_led_into_it(op
     assert found.evidence["merged samples"] in (0.5, 0.75)
 
 
-def test_another_optimiser_is_for_saddles_after_plain_descent():
+def test_remedy_for_a_saddle_is_another_optimiser():
     settings = {"hidden": (8, 8), "init_scale": 1e-3}
     plain = train(*data.blobs(0), optimizer=SGD(0.05), **settings)
     assert diagnose(plain.net, plain.X, plain.y, plain.history).remedy.startswith("Leave the saddle: use 'rprop'")
 
 
-def test_regularisation_that_is_there_is_raised_and_not_added():
+def test_existing_regularisation_is_raised():
     m = measured(dropout=0.1, l2=1e-3, hidden=(16,))
     text = remedies.over_fitting(m, 0)
     assert "aise dropout from 0.1 to 0.3" in text
     assert "raise l2 from 0.001 to 0.01" in text
     assert "add dropout" not in text
-    kept = m._replace(updates=m.updates._replace(early_stopping=True))
-    assert "Stop earlier" not in remedies.over_fitting(kept, 0)
-    assert "early_stopping" not in remedies.over_fitting_experiment(kept, 0)
+    stopped = m._replace(updates=m.updates._replace(early_stopping=True))
+    assert "Stop earlier" not in remedies.over_fitting(stopped, 0)
+    assert "early_stopping" not in remedies.over_fitting_experiment(stopped, 0)
     linear = remedies.over_fitting(measured(hidden=()), 0)
     assert "hidden units" not in linear
     assert "dropout" not in linear
 
 
-def test_clipping_is_advised_once():
+def test_clipping_is_advised_only_if_unused():
     clipped = measured(optimizer=SGD(0.1, clip_norm=1.0))
     free = measured(optimizer=SGD(0.1))
     for remedy in (remedies.rate_too_high, remedies.exploding):
@@ -62,7 +62,7 @@ def test_clipping_is_advised_once():
     assert "clip_norm" not in remedies.exploding(measured(optimizer="rprop"), 0)
 
 
-def test_activations_that_are_there_are_not_advised():
+def test_activation_in_use_is_not_advised():
     relu, tanh = measured(hidden_activation="relu"), measured()
     assert "Use relu" in remedies.vanishing(tanh, 0)
     assert "Use relu" not in remedies.vanishing(relu, 0)
@@ -70,14 +70,14 @@ def test_activations_that_are_there_are_not_advised():
     assert "tanh or relu" in remedies.base_rate(measured(hidden_activation="sigmoid"), 0)
 
 
-def test_the_optimiser_that_was_used_is_not_advised():
+def test_optimiser_in_use_is_not_advised():
     assert "'adam'" not in remedies.base_rate(measured(optimizer=Adam(0.01)), 0)
     assert "'adam'" in remedies.base_rate(measured(optimizer=SGD(0.01)), 0)
-    assert "if it was not yet" in remedies.base_rate(measured(updates=TrainingSettings().of_nets(1, slice(None))), 0)
+    assert "if you have not" in remedies.base_rate(measured(updates=TrainingSettings().of_nets(1, slice(None))), 0)
 
 
-def test_no_remedy_says_that_reset_draws_other_weights():
-    """It draws the first ones again."""
+def test_remedies_say_that_reset_draws_the_same_weights():
+    """`reset` without another seed draws the initial weights again."""
     m = measured(hidden_activation="relu")
     for remedy in (remedies.dead, remedies.base_rate, remedies.plateau):
         assert "same weights again" in remedy(m, 0)

@@ -1,4 +1,4 @@
-"""What is known of a training: from the optimiser itself, or from its text in a file."""
+"""Training settings for a diagnosis, from an optimiser or from its repr in a file."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.diagnosis.training_settings import TrainingSettings, optimizer_from_text, updates_of
+from fastmlp.diagnosis.training_settings import optimizer_from_text, updates_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from fastmlp.diagnosis.training_settings import TrainingSettings, optimizer_from
         Rprop(),
     ],
 )
-def test_an_optimiser_is_read_back_from_its_text(optimizer):
+def test_optimiser_is_parsed_from_its_repr(optimizer):
     assert optimizer_from_text(repr(optimizer)) == optimizer
 
 
@@ -42,11 +42,11 @@ def test_an_optimiser_is_read_back_from_its_text(optimizer):
         "(" * 5000,
     ],
 )
-def test_other_text_is_no_optimiser(text):
+def test_invalid_text_is_no_optimiser(text):
     assert optimizer_from_text(text) is None
 
 
-def test_a_net_from_a_file_was_trained_as_it_was(tmp_path):
+def test_training_settings_survive_saving(tmp_path):
     X, y = data.moons(0)
     net = fastmlp.MLP((2, 8, 1), loss="binary_cross_entropy", random_state=0)
     history = net.fit(
@@ -67,9 +67,9 @@ def test_a_net_from_a_file_was_trained_as_it_was(tmp_path):
     assert (known.n_samples, known.n_validation, known.is_adaptive, known.ours) == (160, 40, True, True)
 
 
-def test_nothing_is_known_of_a_list_of_losses():
-    assert updates_of([1.0, 0.5], None, None) == TrainingSettings() or np.isnan(
-        updates_of([1.0], None, None).learning_rate
-    )
+def test_list_of_losses_has_no_training_settings():
+    unknown = updates_of([1.0, 0.5], None, None)
+    assert np.isnan(unknown.learning_rate)
+    assert unknown.rule == ""
     told = updates_of([1.0, 0.5], None, 0.1)
     assert (told.learning_rate, told.is_plain_descent, told.rule) == (0.1, True, "")

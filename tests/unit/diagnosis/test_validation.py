@@ -1,4 +1,4 @@
-"""Validated, not asserted: nets made stuck on purpose are named, healthy ones are left in peace, and the cures help.
+"""Validation of the diagnosis: verdicts on nets stuck on purpose and on healthy nets, and the effect of remedies.
 
 tests/helpers/validation.py makes the confusion matrix of docs/diagnosis.md from the same nets.
 """
@@ -14,8 +14,8 @@ from validation import DOCS, SEEDS, confusion, counts_of, helped, matrix_table, 
 from fastmlp.diagnosis.verdicts import VERDICTS
 
 HEALTHY = {row.name for row in VERDICTS if row.is_healthy}
-NAMED = 0.9  # share of the nets of a verdict that must get it, or one as right
-HELPED = 0.85  # share of the cures that must help
+NAMED = 0.9  # share of the nets of a verdict that must get it, or an equivalent verdict
+HELPED = 0.85  # share of the remedies that must help
 MOVED = 5  # nets whose verdict may differ from the page on another processor, where floating point rounds otherwise
 
 
@@ -25,32 +25,32 @@ def found():
 
 
 @pytest.mark.parametrize("verdict", dict.fromkeys(case.verdict for case in CASES))
-def test_stuck_nets_are_named(found, verdict):
+def test_verdicts_of_stuck_nets_are_correct(found, verdict):
     mine = [(case, diagnosis) for case, _, diagnosis in found if case.verdict == verdict]
-    right = [diagnosis.verdict in (case.verdict, *case.also) for case, diagnosis in mine]
-    assert len(right) >= 4
-    assert np.mean(right) >= NAMED, [
-        (case.title, d.verdict) for (case, d), ok in zip(mine, right, strict=True) if not ok
+    is_correct = [diagnosis.verdict in (case.verdict, *case.also) for case, diagnosis in mine]
+    assert len(is_correct) >= 4
+    assert np.mean(is_correct) >= NAMED, [
+        (case.title, d.verdict) for (case, d), ok in zip(mine, is_correct, strict=True) if not ok
     ]
 
 
-def test_healthy_nets_are_not_called_broken(found):
+def test_healthy_nets_get_healthy_verdicts(found):
     verdicts = [diagnosis.verdict for case, _, diagnosis in found if case.verdict in HEALTHY]
     assert len(verdicts) > 50
     assert np.mean([verdict in HEALTHY for verdict in verdicts]) >= 0.98
 
 
-def test_stuck_nets_are_not_called_healthy(found):
+def test_stuck_nets_get_no_healthy_verdicts(found):
     verdicts = [diagnosis.verdict for case, _, diagnosis in found if case.verdict not in HEALTHY]
     assert np.mean([verdict in HEALTHY for verdict in verdicts]) <= 0.02
 
 
-def test_the_page_shows_this_matrix(found):
+def test_documented_confusion_matrix_is_current(found):
     """`python tests/helpers/validation.py --write` brings the page up to date."""
     text = DOCS.read_text(encoding="utf-8")
     assert part(text, "verdicts") == verdict_table()
     shown, now = part(text, "confusion matrix"), confusion(found)
-    assert matrix_table(counts_of(shown)) == shown, "the page's table is whole"
+    assert matrix_table(counts_of(shown)) == shown, "the page's table is incomplete"
     moved = sum((counts_of(shown) - now).values()) + sum((now - counts_of(shown)).values())
     assert moved / 2 <= MOVED
 
@@ -60,8 +60,8 @@ def test_every_verdict_has_cases():
 
 
 @pytest.mark.full
-def test_following_the_remedy_helps(capsys):
-    """Of one seed each; tests/helpers/validation.py counts all of them."""
+def test_remedies_help(capsys):
+    """One seed per case; tests/helpers/validation.py counts all seeds."""
     outcomes = {}
     for case in CASES:
         if case.cure is not None:
@@ -75,8 +75,8 @@ def test_following_the_remedy_helps(capsys):
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.verdict == "plateau" and case.cure is not None], ids=lambda case: case.title
 )
-def test_the_first_remedy_for_a_plateau_solves_most(case, capsys):
-    """Another start, or another optimiser at a saddle: what the sentence begins with is what the cure does."""
+def test_first_remedy_for_a_plateau_solves_most_seeds(case, capsys):
+    """Each case's cure applies the first sentence of the remedy: another start, or at a saddle another optimiser."""
     solved = []
     for seed in (200, 201, 202):
         before, after = verdict_of(case.make(seed)), verdict_of(case.cure(seed))
@@ -88,8 +88,8 @@ def test_the_first_remedy_for_a_plateau_solves_most(case, capsys):
     assert sum(solved) >= 2
 
 
-def test_no_remedy_repeats_what_was_done(found):
-    """No optimiser, early stopping, activation or clipping that the net has already is advised to it."""
+def test_remedies_do_not_repeat_present_settings(found):
+    """No remedy advises an optimiser, early stopping, activation or clipping that the net has already."""
     for case, seed, diagnosis in found:
         if seed != SEEDS[0]:
             continue
@@ -110,8 +110,8 @@ def test_no_remedy_repeats_what_was_done(found):
             assert "Use relu" not in advice, (case.title, advice)
 
 
-def test_the_learning_rate_in_the_remedy_is_one_that_works():
-    """Too low or too high, plain descent at the rate that the sentence names learns more in as many epochs."""
+def test_learning_rate_of_the_remedy_lowers_the_loss():
+    """Gradient descent at the learning rate of the remedy reaches a lower loss in as many epochs."""
     from toy_data import friedman
 
     from fastmlp import MLP, SGD, DivergenceWarning, diagnose
@@ -128,7 +128,7 @@ def test_the_learning_rate_in_the_remedy_is_one_that_works():
         assert cured.fit(X, y, epochs=150, optimizer=SGD(named), verbose=0).loss[-1] < 0.8 * history.loss.min()
 
 
-def test_examples_of_the_page_run_and_print_what_it_shows(capsys):
+def test_documented_examples_print_the_shown_output(capsys):
     text, scope, printed = DOCS.read_text(encoding="utf-8"), {}, ""
     blocks = re.findall(r"^```(python|text)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     assert [kind for kind, _ in blocks].count("python") == 3

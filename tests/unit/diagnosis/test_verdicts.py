@@ -1,11 +1,11 @@
-"""The table of verdicts: every row has a score, facts and sentences for any net."""
+"""The table of verdicts: every row has a score, evidence and sentences for any net."""
 
 import numpy as np
 import pytest
 import toy_data as data
 
 from fastmlp import MLP, Population
-from fastmlp.diagnosis.evidence import FACTS, evidence, number
+from fastmlp.diagnosis.evidence import EVIDENCE, evidence, number
 from fastmlp.diagnosis.input_checks import as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import from_function, model_of_fastmlp
@@ -31,13 +31,13 @@ def subjects():
 SUBJECTS = dict(subjects())
 
 
-def test_names_are_unique_and_snake_case():
+def test_verdict_names_are_unique_and_snake_case():
     assert len(set(NAMES)) == len(NAMES)
     assert all(name == name.lower() and name.isidentifier() for name in NAMES)
     assert {row.name for row in VERDICTS if row.is_healthy} == {"converged", "still_learning", "over_fitting"}
 
 
-def test_the_verdicts_that_were_asked_for():
+def test_documented_verdicts_exist():
     assert {
         "converged",
         "still_learning",
@@ -65,35 +65,35 @@ def test_the_verdicts_that_were_asked_for():
 
 @pytest.mark.parametrize("row", VERDICTS, ids=NAMES)
 @pytest.mark.parametrize("kind", SUBJECTS)
-def test_every_row_scores_and_speaks(row, kind):
+def test_every_verdict_has_a_score_evidence_and_sentences(row, kind):
     m = SUBJECTS[kind]
-    scores = np.broadcast_to(row.score(m), (m.subject.n_nets,))
+    scores = np.broadcast_to(row.score(m), (m.model.n_nets,))
     assert np.isfinite(scores).all()
     assert (scores >= 0).all()
     assert (scores <= 1).all()
     for k in np.flatnonzero(scores > 0):
-        assert all(isinstance(value, (float, str)) for value in evidence(m, k, row.facts).values())
+        assert all(isinstance(value, (float, str)) for value in evidence(m, k, row.evidence_names).values())
         for text in (row.remedy(m, k), row.experiment(m, k)):
             assert text[0].isupper()
             assert text.endswith((".", "!"))
 
 
-def test_one_net_of_many_gets_what_it_gets_alone():
+def test_verdicts_of_a_population_equal_those_of_single_nets():
     m = SUBJECTS["population"]
     X, y = data.moons(0)
     together = score_verdicts(m)
     for k in range(4):
-        alone = score_verdicts(measured(m.subject.of_nets(slice(k, k + 1)), X, y))[:, 0]
+        alone = score_verdicts(measured(m.model.of_nets(slice(k, k + 1)), X, y))[:, 0]
         assert NAMES[alone.argmax()] == NAMES[together[:, k].argmax()]
 
 
 def test_every_fact_is_used():
-    assert {name for row in VERDICTS for name in row.facts} == set(FACTS)
+    assert {name for row in VERDICTS for name in row.evidence_names} == set(EVIDENCE)
 
 
 @pytest.mark.parametrize(
     "value, text",
     [(0.5, "0.5"), (1234.5, "1,230"), (2e-7, "2e-07"), (0.0, "0"), (3e8, "3e+08"), (float("nan"), "nan"), (12.0, "12")],
 )
-def test_numbers_in_sentences(value, text):
+def test_numbers_are_formatted_with_three_digits(value, text):
     assert number(value) == text

@@ -1,4 +1,4 @@
-"""The estimators among others: what X may be, and scikit-learn's machinery around them."""
+"""Estimators within scikit-learn: accepted inputs, copies, searches, pipelines, metadata routing."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +48,7 @@ def data(rng):
         lambda X: pl.DataFrame(X, schema=list("abc")),
     ),
 )
-def test_forms_of_X(data, convert):
+def test_kinds_of_X_train_the_same_estimator(data, convert):
     X, y = data
     expected = MLPClassifier(**SMALL).fit(X, y)
     clf = MLPClassifier(**SMALL).fit(convert(X), y)
@@ -59,14 +59,14 @@ def test_forms_of_X(data, convert):
 
 
 @pytest.mark.parametrize("convert", (list, pd.Series, pl.Series, lambda y: pd.Series(y).astype("category")))
-def test_forms_of_y(data, convert):
+def test_kinds_of_y_train_the_same_estimator(data, convert):
     X, y = data
     assert (MLPClassifier(**SMALL).fit(X, convert(y)).predict(X) == MLPClassifier(**SMALL).fit(X, y).predict(X)).all()
     with pytest.warns(sklearn.exceptions.DataConversionWarning):
         MLPRegressor(**SMALL).fit(X, y[:, None])
 
 
-def test_names_of_features(data):
+def test_feature_names_are_checked_as_in_scikit_learn(data):
     X, y = data
     frame = pd.DataFrame(X, columns=list("abc"))
     clf = MLPClassifier(**SMALL).fit(frame, y)
@@ -77,22 +77,22 @@ def test_names_of_features(data):
         clf.predict(X)
 
 
-def test_wrong_width(data):
+def test_wrong_number_of_features_raises(data):
     X, y = data
     clf = MLPClassifier(**SMALL).fit(X, y)
     with pytest.raises(ValueError, match="X has 2 features, but MLPClassifier is expecting 3"):
         clf.predict(X[:, :2])
 
 
-def test_dtypes_of_predictions(data):
+def test_predictions_have_the_dtype_of_X(data):
     X, y = data
     reg, clf = MLPRegressor(**SMALL).fit(X, y), MLPClassifier(**SMALL).fit(X, y)
     for dtype in (np.float32, np.float64):
         assert reg.predict(X.astype(dtype)).dtype == clf.predict_proba(X.astype(dtype)).dtype == dtype
 
 
-def test_predictions_do_not_depend_on_company(data):
-    """The same bits for a sample, alone or among others; check_estimator asks for 1e-7."""
+def test_prediction_is_independent_of_the_other_rows(data):
+    """A sample gets the same bits alone and among others; check_estimator asks for 1e-7."""
     X, y = data
     for hidden in ((6,), (60, 20)):
         clf = MLPClassifier(hidden, max_iter=2, random_state=0).fit(X, y)
@@ -101,7 +101,7 @@ def test_predictions_do_not_depend_on_company(data):
             np.testing.assert_array_equal(clf.predict_proba(X[rows]), whole[rows])
 
 
-def test_parameters_are_views(data):
+def test_coefs_and_intercepts_are_views_of_the_parameters(data):
     X, y = data
     clf = MLPClassifier(**SMALL).fit(X, y)
     before = clf.predict_proba(X)
@@ -113,19 +113,19 @@ def test_parameters_are_views(data):
 
 @pytest.mark.parametrize("n_nets", (1, 3))
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
-def test_pickle_joblib_clone(cls, n_nets, data, tmp_path):
+def test_pickle_and_joblib_round_trip_and_clone_is_unfitted(cls, n_nets, data, tmp_path):
     X, y = data
     est = cls(**SMALL, n_nets=n_nets, early_stopping=True).fit(X, y)
     joblib.dump(est, tmp_path / "net.joblib")
     for same in (pickle.loads(pickle.dumps(est)), joblib.load(tmp_path / "net.joblib")):
         np.testing.assert_array_equal(same.predict(X), est.predict(X))
-        same.set_params(early_stopping=False, warm_start=True).fit(X, y)  # memory is whole again
+        same.set_params(early_stopping=False, warm_start=True).fit(X, y)  # pickled estimators can be trained again
         assert not np.array_equal(same.coefs_[0], est.coefs_[0])
     assert not hasattr(clone(est), "net_")
     assert clone(est).get_params() == est.get_params()
 
 
-def test_partial_fit_goes_on_after_a_pickle(data):
+def test_partial_fit_continues_after_pickling(data):
     X, y = data
     one, other = (MLPClassifier(**SMALL).partial_fit(X, y, classes=[0, 1]) for _ in range(2))
     other = pickle.loads(pickle.dumps(other))
@@ -135,7 +135,7 @@ def test_partial_fit_goes_on_after_a_pickle(data):
 # JAX, if another test has loaded it, warns of every fork.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("backend", ("loky", "threading", "multiprocessing"))
-def test_parallel_search(data, backend):
+def test_parallel_grid_search_equals_serial_search(data, backend):
     grid = {"alpha": [1e-4, 1.0], "activation": ["relu", "tanh"]}
     with joblib.parallel_backend(backend, n_jobs=2):
         parallel = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2, n_jobs=2).fit(*data)
@@ -143,18 +143,18 @@ def test_parallel_search(data, backend):
     np.testing.assert_array_equal(parallel.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
 
 
-def test_workers_share_the_processors():
-    """joblib tells its processes how many threads are theirs, and nets keep to it."""
+def test_joblib_workers_share_the_processors():
+    """joblib tells each process its number of threads, which nets respect."""
     counts = joblib.Parallel(n_jobs=2)(joblib.delayed(n_threads_available)() for _ in range(4))
     assert max(counts) <= max(1, joblib.cpu_count() // 2)
 
 
-def test_halving_search(data):
+def test_halving_search_returns_a_fitted_estimator(data):
     search = HalvingGridSearchCV(MLPClassifier(**SMALL), {"alpha": [1e-4, 1e-2, 1.0]}, cv=2, random_state=0, n_jobs=2)
     assert search.fit(*data).best_estimator_.predict(data[0]).shape == (90,)
 
 
-def test_threads_share_a_net(data):
+def test_concurrent_predictions_of_one_estimator_are_correct(data):
     X, y = data
     clf = MLPClassifier(**SMALL).fit(X, y)
     whole = clf.predict_proba(X)
@@ -163,7 +163,7 @@ def test_threads_share_a_net(data):
     np.testing.assert_array_equal(np.concatenate(rows), whole)
 
 
-def test_pipelines_and_output(data):
+def test_estimators_work_in_pipelines_with_pandas_output(data):
     X, y = data
     frame = pd.DataFrame(X, columns=list("abc"))
     pipe = make_pipeline(StandardScaler(), MLPRegressor(**SMALL)).set_output(transform="pandas").fit(frame, y)
@@ -173,7 +173,7 @@ def test_pipelines_and_output(data):
     assert cross_val_score(pipe, frame, y, cv=3).shape == (3,)
 
 
-def test_metadata_routing(data):
+def test_metadata_routing_passes_sample_weight(data):
     X, y = data
     weights = np.where(y, 5.0, 1.0)
     with sklearn.config_context(enable_metadata_routing=True):
@@ -190,7 +190,7 @@ def test_metadata_routing(data):
 
 
 @pytest.mark.filterwarnings("ignore:The y_prob values do not sum:UserWarning")
-def test_inspection_and_calibration(data):
+def test_permutation_importance_and_calibration_work(data):
     X, y = data
     clf = MLPClassifier(**SMALL).fit(X, y)
     importance = permutation_importance(clf, X, y, n_repeats=3, random_state=0).importances_mean
@@ -199,14 +199,14 @@ def test_inspection_and_calibration(data):
     np.testing.assert_allclose(calibrated.predict_proba(X).sum(axis=1), 1.0)
 
 
-def test_probabilities_sum_to_one_as_metrics_want(rng):
+def test_probabilities_sum_to_one_within_metric_tolerance(rng):
     X, y = rng.normal(size=(200, 3)), rng.integers(5, size=200)
     p = MLPClassifier(**SMALL).fit(X, y).predict_proba(X)
     np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-12)
     sklearn.metrics.log_loss(y, p)
 
 
-def test_representations():
+def test_repr_shows_changed_parameters():
     text = repr(MLPClassifier(alpha=0.5, dropout=0.1))
     assert text == "MLPClassifier(alpha=0.5, dropout=0.1)"
     assert "MLPRegressor" in estimator_html_repr(MLPRegressor())

@@ -1,4 +1,4 @@
-"""All folds at once give what folds one after another give."""
+"""`cross_val_population`: all folds trained as one population agree with folds trained one after another."""
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,8 @@ def iris():
 
 
 @pytest.mark.parametrize("cv", (None, 3, StratifiedKFold(7, shuffle=True, random_state=0)))
-def test_scores_are_those_of_single_fits(iris, cv):
-    """Full batches, which nothing shuffles, so that folds filled up to one length see the same."""
+def test_fold_scores_agree_with_single_fits(iris, cv):
+    """Full batches are not shuffled, so that folds padded to equal length train alike."""
     settings = SETTINGS | {"batch_size": 150}
     with pytest.warns(UserWarning, match="they are one batch"):
         found = cross_val_population(MLPClassifier(**settings), *iris, cv=cv)
@@ -38,7 +38,7 @@ def test_scores_are_those_of_single_fits(iris, cv):
             np.testing.assert_array_equal(a, b)
 
 
-def test_numbers_batches_and_scoring():
+def test_regression_scores_agree_with_cross_val_score():
     X, y = load_diabetes(return_X_y=True)
     X, y = X / X.std(axis=0), (y - y.mean()) / y.std()
     est = MLPRegressor(**SETTINGS, batch_size=32)
@@ -48,7 +48,7 @@ def test_numbers_batches_and_scoring():
     np.testing.assert_allclose(found, alone, atol=0.05)
 
 
-def test_frames_weights_and_class_weights(iris, rng):
+def test_cross_val_population_accepts_frames_and_weights(iris, rng):
     X, y = iris
     names = np.array(["a", "b", "c"])[y]
     frame = pd.DataFrame(X, columns=list("wxyz"))
@@ -59,7 +59,7 @@ def test_frames_weights_and_class_weights(iris, rng):
     assert not hasattr(clf, "net_")
 
 
-def test_what_it_refuses(iris):
+def test_unsupported_estimators_and_settings_raise(iris):
     with pytest.raises(
         TypeError, match="takes an MLPClassifier or MLPRegressor of fastmlp, but got LogisticRegression"
     ):

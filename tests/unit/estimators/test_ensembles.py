@@ -1,4 +1,4 @@
-"""Estimators of several nets: a population behind the same face."""
+"""Estimators with `n_nets` above 1: ensembles that train as a population."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def iris():
     return (X - X.mean(axis=0)) / X.std(axis=0), y
 
 
-def test_the_mean_of_the_nets_predicts(iris):
+def test_ensemble_predicts_the_mean_of_its_nets(iris):
     X, y = iris
     clf = MLPClassifier((8,), n_nets=4, learning_rate_init=0.05, max_iter=40, random_state=0).fit(X, y)
     assert isinstance(clf.net_, Population)
@@ -29,7 +29,7 @@ def test_the_mean_of_the_nets_predicts(iris):
     assert len(np.unique(clf.coefs_[0][:, 0, 0])) == 4
 
 
-def test_nets_stop_by_themselves(iris):
+def test_ensemble_nets_stop_early(iris):
     clf = MLPClassifier((8,), n_nets=3, learning_rate_init=0.02, tol=0.01, n_iter_no_change=2, random_state=0)
     clf.fit(*iris)
     assert clf.n_iter_ < 200
@@ -37,7 +37,7 @@ def test_nets_stop_by_themselves(iris):
 
 
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
-def test_early_stopping_and_weights(cls, iris, rng):
+def test_early_stopping_of_ensembles_monitors_validation_score(cls, iris, rng):
     few = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.03, "max_iter": 60, "tol": 0.0, "random_state": 0}
     est = cls(**few, n_nets=3, early_stopping=True, n_iter_no_change=30)
     est.fit(*iris, sample_weight=rng.uniform(0.5, 2.0, 150))
@@ -45,7 +45,7 @@ def test_early_stopping_and_weights(cls, iris, rng):
     assert est.score(*iris) > 0.7
 
 
-def test_many_nets_are_steadier_than_one(rng):
+def test_ensemble_has_a_lower_error_than_one_net(rng):
     X = rng.normal(size=(120, 5))
     y = X[:, 0] + rng.normal(size=120)
     X_test = rng.normal(size=(500, 5))
@@ -56,14 +56,14 @@ def test_many_nets_are_steadier_than_one(rng):
     assert errors[1] < errors[0]
 
 
-def test_warm_start(iris):
+def test_warm_start_continues_an_ensemble(iris):
     clf = MLPClassifier((8,), n_nets=2, max_iter=5, warm_start=True, random_state=0).fit(*iris)
     first = clf.loss_
     assert clf.fit(*iris).loss_ < first
     assert clf.t_ == 1500
 
 
-def test_what_needs_a_single_net(iris):
+def test_single_net_features_raise_for_ensembles(iris):
     with pytest.raises(ValueError, match="callbacks and eval_metric are for a single net"):
         MLPClassifier(n_nets=2, callbacks=print).fit(*iris)
     with pytest.raises(ValueError, match="partial_fit does not support"):
@@ -73,7 +73,7 @@ def test_what_needs_a_single_net(iris):
 
 
 def interrupted_fit(monkeypatch):
-    """Ctrl-C at the first look at a population's progress."""
+    """Raise KeyboardInterrupt at a population's first progress update."""
 
     def show(self, done, loss):
         raise KeyboardInterrupt
@@ -82,7 +82,7 @@ def interrupted_fit(monkeypatch):
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
 
 
-def test_an_interrupted_ensemble_says_so(monkeypatch, rng):
+def test_interrupted_ensemble_warns_and_predicts(monkeypatch, rng):
     interrupted_fit(monkeypatch)
     X = rng.normal(size=(60, 3))
     with pytest.warns(UserWarning, match="0 of 40 nets had come to their end, .* had not begun"):
@@ -91,7 +91,7 @@ def test_an_interrupted_ensemble_says_so(monkeypatch, rng):
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_an_interrupted_cross_validation_has_no_scores(monkeypatch, rng):
+def test_interrupted_cross_validation_raises(monkeypatch, rng):
     interrupted_fit(monkeypatch)
     X = rng.normal(size=(60, 3))
     with pytest.raises(KeyboardInterrupt):

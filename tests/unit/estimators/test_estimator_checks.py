@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of the four estimators. What is expected to fail is named, with the reason."""
+"""scikit-learn's estimator checks of the four estimators; checks expected to fail are listed with the reason."""
 
 import warnings
 
@@ -34,22 +34,22 @@ CASES = [
 
 
 @pytest.mark.parametrize("estimator, check", CASES)
-def test_check(estimator, check):
+def test_scikit_learn_estimator_check(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # checks are content with few epochs
-        warnings.filterwarnings("ignore", "Column .* is left out")  # they have columns that say nothing
+        warnings.filterwarnings("ignore", "Column .* is left out")  # their tables have constant columns
         check(estimator)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("estimator, expected", ESTIMATORS[:2])
-def test_what_is_expected_to_fail_fails(estimator, expected):
-    """So that the list above stays true."""
+def test_checks_expected_to_fail_still_fail(estimator, expected):
+    """A check that begins to pass must be removed from the list above."""
     for checked, check in estimator_checks_generator(estimator):
         if check.func.__name__ in expected:
             with pytest.raises(AssertionError, match="not equivalent"):
                 check(checked)
 
 
-def test_there_are_checks():
+def test_estimator_checks_are_collected():
     assert len(CASES) > 350

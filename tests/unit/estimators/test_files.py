@@ -1,4 +1,4 @@
-"""Fitted estimators in files of other libraries, and in copies: what comes back predicts the same and can go on."""
+"""Fitted estimators saved by skops, joblib and pickle, or copied: they predict the same and can be trained further."""
 
 import copy
 import io
@@ -42,7 +42,7 @@ WAYS = (by_skops, by_joblib, lambda estimator: pickle.loads(pickle.dumps(estimat
 
 @pytest.mark.parametrize("again", WAYS, ids=("skops", "joblib", "pickle", "deepcopy"))
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
-def test_round_trip(estimator, again, rng):
+def test_estimators_round_trip_through_other_formats(estimator, again, rng):
     X = rng.normal(size=(60, 3))
     y = (X[:, 0] > 0).astype(int)
     fitted = clone(estimator).fit(X, y)

@@ -1,4 +1,4 @@
-"""Fitted estimators cross over in both directions, with their predictions."""
+"""Conversion of fitted estimators from and to scikit-learn, which keeps their predictions."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def assert_same_predictions(a, b, tolerance):
 
 @pytest.mark.parametrize("name, y", TASKS)
 @pytest.mark.parametrize("activation", ("relu", "logistic", "tanh", "identity"))
-def test_there_and_back(name, y, activation):
+def test_conversion_from_and_to_sklearn_round_trips(name, y, activation):
     original = getattr(theirs, name)(**SMALL, activation=activation, alpha=0.01).fit(X, y)
     ours = fastmlp.from_sklearn(original)
     assert type(ours) is getattr(fastmlp, name)
@@ -50,12 +50,12 @@ def test_there_and_back(name, y, activation):
 
 
 @pytest.mark.parametrize("name, y", TASKS)
-def test_of_float32(name, y):
+def test_float32_estimator_converts_to_sklearn(name, y):
     ours = getattr(fastmlp, name)(**SMALL).fit(X, y)
     assert_same_predictions(ours.to_sklearn(), ours, 1e-5)
 
 
-def test_training_goes_on_after_either_way():
+def test_training_continues_after_conversion():
     a = fastmlp.from_sklearn(theirs.MLPRegressor(**SMALL).fit(X, X[:, 0]))
     first = a.loss_
     assert a.partial_fit(X, X[:, 0]).loss_ < first
@@ -65,7 +65,7 @@ def test_training_goes_on_after_either_way():
     assert c.fit(X, LABELS).score(X, LABELS) > 0.3
 
 
-def test_what_only_we_have():
+def test_estimators_without_an_equivalent_raise_on_conversion():
     same = MLPClassifier(**SMALL, solver="adamw", dropout=0.1, class_weight="balanced").fit(X, LABELS)
     assert_same_predictions(same.to_sklearn(), same, 1e-5)
     for settings in ({"activation": "gelu"}, {"loss": "squared_error"}):
@@ -73,7 +73,7 @@ def test_what_only_we_have():
             MLPClassifier(**SMALL, **settings).fit(X, LABELS).to_sklearn()
 
 
-def test_what_it_refuses():
+def test_foreign_or_unfitted_estimators_raise():
     with pytest.raises(TypeError, match="but got LogisticRegression"):
         fastmlp.from_sklearn(LogisticRegression())
     with pytest.raises(NotFittedError):

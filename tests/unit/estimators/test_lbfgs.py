@@ -1,4 +1,4 @@
-"""SciPy's solver over a net's objective."""
+"""L-BFGS, SciPy's solver, on a net's objective."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def problem(rng):
     return MLP((3, 4, 1), hidden_activation="tanh", l2=1e-3, dtype="float64", random_state=0), X, np.sin(X[:, 0])
 
 
-def test_gradient_vanishes(problem):
+def test_lbfgs_reduces_the_gradient_to_the_tolerance(problem):
     net, X, y = problem
     before = abs(net.loss_and_gradient(X, y)[1]).max()
     result = minimize(net, X, y, max_iter=2000, tol=1e-7)
@@ -25,28 +25,28 @@ def test_gradient_vanishes(problem):
     np.testing.assert_array_equal(net.params, result.x)
 
 
-def test_limits(problem):
+def test_lbfgs_respects_max_iter_and_max_fun(problem):
     net, X, y = problem
     assert minimize(net, X, y, max_iter=3).nit == 3
     net.reset()
     assert minimize(net, X, y, max_fun=5, tol=0.0).nfev <= 25  # SciPy finishes the line search it is in
 
 
-def test_scale_changes_what_tol_means(problem):
+def test_larger_scale_tightens_the_tolerance(problem):
     net, X, y = problem
     rough = minimize(net, X, y, scale=1.0, tol=1e-2, max_iter=2000).nit
     net.reset()
     assert minimize(net, X, y, scale=1000.0, tol=1e-2, max_iter=2000).nit > rough
 
 
-def test_verbose(problem, capsys):
+def test_verbose_prints_a_line_per_iteration(problem, capsys):
     net, X, y = problem
     minimize(net, X, y, max_iter=3, verbose=True)
     assert capsys.readouterr().out.count("Iteration") == 3
 
 
-def test_objective_of_many_samples_is_that_of_parts(rng):
-    """More samples than are taken at a time: the gradient is the mean over all."""
+def test_objective_of_many_samples_is_the_mean_over_parts(rng):
+    """More samples than one micro-batch holds: the gradient is the mean over all of them."""
     X = rng.normal(size=(5000, 2))
     y = X.sum(axis=1)
     net = MLP((2, 3, 1), dtype="float64", random_state=0)
@@ -56,7 +56,7 @@ def test_objective_of_many_samples_is_that_of_parts(rng):
     np.testing.assert_allclose(gradient, np.mean([half[1] for half in halves], axis=0), rtol=1e-9, atol=1e-12)
 
 
-def test_objective_that_is_not_finite_says_so():
+def test_overflowing_objective_is_infinite():
     net = MLP((1, 1), dtype="float64", random_state=0)
     objective = net.objective([[1.0], [2.0]], [1.0, 2.0])
     assert objective(np.array([1e200, 0.0]))[0] == float("inf")

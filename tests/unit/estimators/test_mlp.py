@@ -1,4 +1,4 @@
-"""MLPClassifier and MLPRegressor beside scikit-learn's: same settings, same numbers where chance is the same."""
+"""`MLPClassifier` and `MLPRegressor` compared with scikit-learn's: equal settings and random numbers, equal results."""
 
 import inspect
 import warnings
@@ -33,7 +33,7 @@ def diabetes():
 
 
 @pytest.mark.parametrize("their, our", PAIRS)
-def test_every_parameter_with_the_same_default(their, our):
+def test_parameters_and_defaults_include_scikit_learns(their, our):
     expected, found = (inspect.signature(cls.__init__).parameters for cls in (their, our))
     assert {name: p.default for name, p in expected.items()}.items() <= {
         name: p.default for name, p in found.items()
@@ -42,9 +42,9 @@ def test_every_parameter_with_the_same_default(their, our):
     assert positional == [name for name, p in found.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
-# Nothing is left to chance but the first weights. Adam's epsilon stands elsewhere in theirs: one that does not matter.
-SAME_COURSE = {"shuffle": False, "max_iter": 30, "batch_size": 50, "epsilon": 1e-14}
-COURSES = [
+# Only initial weights are random. scikit-learn's Adam has epsilon in another place: one that is negligible.
+DETERMINISTIC = {"shuffle": False, "max_iter": 30, "batch_size": 50, "epsilon": 1e-14}
+SETTINGS = [
     {},
     {"alpha": 5.0},
     {"activation": "logistic"},
@@ -61,7 +61,10 @@ COURSES = [
 
 
 def compare(their, our, data, settings, tolerance=5e-4, **fit):
-    """tolerance : of losses, whose penalty is measured once an epoch. Parameters agree much better."""
+    """Fit both estimators and compare losses and parameters.
+
+    tolerance : of losses, since fastmlp measures the penalty once an epoch
+    """
     a, b = their(random_state=3, **settings), our(random_state=3, dtype="float64", **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -86,41 +89,41 @@ def compare(their, our, data, settings, tolerance=5e-4, **fit):
     return a, b
 
 
-@pytest.mark.parametrize("settings", COURSES, ids=str)
-def test_classes_as_scikit_learn(iris, settings):
-    a, b = compare(*PAIRS[0], iris, SAME_COURSE | settings)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_classifier_training_equals_scikit_learn(iris, settings):
+    a, b = compare(*PAIRS[0], iris, DETERMINISTIC | settings)
     np.testing.assert_allclose(b.predict_proba(iris[0]), a.predict_proba(iris[0]), atol=1e-6)
     np.testing.assert_allclose(b.predict_log_proba(iris[0]), a.predict_log_proba(iris[0]), atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [*COURSES[:3], COURSES[6], COURSES[11] | {"batch_size": 40}], ids=str)
-def test_numbers_as_scikit_learn(diabetes, settings):
-    compare(*PAIRS[1], diabetes, SAME_COURSE | settings)
+@pytest.mark.parametrize("settings", [*SETTINGS[:3], SETTINGS[6], SETTINGS[11] | {"batch_size": 40}], ids=str)
+def test_regressor_training_equals_scikit_learn(diabetes, settings):
+    compare(*PAIRS[1], diabetes, DETERMINISTIC | settings)
 
 
-def test_two_classes_labels_and_poisson(iris, diabetes):
+def test_binary_multilabel_and_poisson_training_equal_scikit_learn(iris, diabetes):
     X, y = iris
-    compare(*PAIRS[0], (X, y > 0), SAME_COURSE)
+    compare(*PAIRS[0], (X, y > 0), DETERMINISTIC)
     Xm, ym = make_multilabel_classification(n_samples=100, n_classes=4, random_state=0)
-    compare(*PAIRS[0], (Xm / 10, ym), SAME_COURSE)
+    compare(*PAIRS[0], (Xm / 10, ym), DETERMINISTIC)
     X, y = diabetes
-    compare(*PAIRS[1], (X, np.exp(y)), SAME_COURSE | {"loss": "poisson"})
+    compare(*PAIRS[1], (X, np.exp(y)), DETERMINISTIC | {"loss": "poisson"})
 
 
 @pytest.mark.parametrize("solver", ("sgd", "adam"))
-def test_several_outputs(diabetes, solver):
+def test_multi_output_training_equals_scikit_learn(diabetes, solver):
     X, y = diabetes
-    compare(*PAIRS[1], (X, np.c_[y, X[:, 0], y**2]), SAME_COURSE | {"solver": solver, "learning_rate_init": 0.005})
+    compare(*PAIRS[1], (X, np.c_[y, X[:, 0], y**2]), DETERMINISTIC | {"solver": solver, "learning_rate_init": 0.005})
 
 
-def test_sample_weight(iris, rng):
-    """In full batches; in others, a batch's loss is divided by its size and not by its weight."""
-    settings = SAME_COURSE | {"batch_size": 150, "learning_rate_init": 0.01, "alpha": 1.0}
+def test_full_batch_sample_weight_equals_scikit_learn(iris, rng):
+    """Full batches only: scikit-learn divides a smaller batch's loss by its weight, fastmlp by its size."""
+    settings = DETERMINISTIC | {"batch_size": 150, "learning_rate_init": 0.01, "alpha": 1.0}
     compare(*PAIRS[0], iris, settings, sample_weight=rng.uniform(0.5, 2.0, 150))
 
 
 @pytest.mark.parametrize("settings", ({}, {"activation": "tanh", "alpha": 0.1}, {"max_fun": 20}), ids=str)
-def test_lbfgs_agrees_closely(iris, diabetes, settings):
+def test_lbfgs_training_equals_scikit_learn(iris, diabetes, settings):
     settings = {"solver": "lbfgs", "max_iter": 25, "hidden_layer_sizes": (8,)} | settings
     compare(*PAIRS[0], iris, settings, tolerance=1e-7)
     compare(*PAIRS[1], diabetes, settings, tolerance=1e-7)
@@ -128,8 +131,8 @@ def test_lbfgs_agrees_closely(iris, diabetes, settings):
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("solver", ("adam", "sgd"))
-def test_shuffled_courses_agree_over_seeds(iris, solver):
-    """In float32, with other orders of samples: losses and scores are alike within what seeds differ by."""
+def test_shuffled_training_agrees_with_scikit_learn_over_seeds(iris, solver):
+    """In float32 with other orders of samples, losses and scores differ no more than between seeds."""
     settings = {
         "solver": solver,
         "learning_rate_init": 0.01,
@@ -148,7 +151,7 @@ def test_shuffled_courses_agree_over_seeds(iris, solver):
 
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
-def test_labels_come_back_as_they_were(iris):
+def test_predicted_labels_have_the_given_names_and_dtype(iris):
     X, y = iris
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     clf = MLPClassifier((10,), learning_rate_init=0.05, max_iter=60, random_state=0).fit(X, names)
@@ -161,7 +164,7 @@ def test_labels_come_back_as_they_were(iris):
 
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
-def test_one_class_only():
+def test_single_class_is_always_predicted():
     clf = MLPClassifier(max_iter=2).fit([[0.0], [1.0]], ["a", "a"])
     assert list(clf.predict([[3.0], [4.0]])) == ["a", "a"]
 
@@ -177,7 +180,7 @@ def test_multilabel_predicts_indicators():
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("loss", ("squared_error", "huber", "absolute_error", "atanh_error"))
-def test_further_losses_of_a_classifier(iris, loss):
+def test_classifier_learns_with_further_losses(iris, loss):
     X, y = iris
     clf = MLPClassifier((10,), loss=loss, learning_rate_init=0.05, max_iter=60, random_state=0).fit(X, y)
     assert clf.score(X, y) > 0.85
@@ -186,7 +189,7 @@ def test_further_losses_of_a_classifier(iris, loss):
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("loss", ("huber", "absolute_error"))
-def test_further_losses_of_a_regressor_forgive_outliers(loss):
+def test_robust_losses_of_a_regressor_tolerate_outliers(loss):
     X = np.linspace(-1, 1, 200)[:, None]
     y = X[:, 0].copy()
     y[::20] += 50.0
@@ -199,7 +202,7 @@ def test_further_losses_of_a_regressor_forgive_outliers(loss):
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("solver", ("rmsprop", "adagrad", "rprop", "quickprop", "adamw", fastmlp.AdamW(0.05)), ids=str)
 @pytest.mark.parametrize("activation", ("gelu", "leaky_relu"))
-def test_further_solvers_and_activations(iris, solver, activation):
+def test_classifier_learns_with_further_solvers_and_activations(iris, solver, activation):
     clf = MLPClassifier(
         (10,), activation, solver=solver, learning_rate_init=0.02, max_iter=60, random_state=0, dropout=0.05
     )
@@ -207,7 +210,7 @@ def test_further_solvers_and_activations(iris, solver, activation):
 
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
-def test_class_weight(iris):
+def test_class_weight_equals_sample_weight_per_class(iris):
     X, y = iris
     y = y == 0
     rare = np.flatnonzero(y)[5:]
@@ -221,7 +224,7 @@ def test_class_weight(iris):
     np.testing.assert_array_equal(by_name.predict_proba(X), as_weights.predict_proba(X))
 
 
-def test_label_smoothing(iris):
+def test_label_smoothing_lowers_the_largest_probability(iris):
     X, y = iris
     few = {"solver": "lbfgs", "hidden_layer_sizes": (8,), "max_iter": 500, "random_state": 0, "tol": 1e-5}
     sure, smooth = (MLPClassifier(**few, label_smoothing=s).fit(X, y).predict_proba(X).max() for s in (0.0, 0.2))
@@ -229,7 +232,7 @@ def test_label_smoothing(iris):
 
 
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
-def test_not_fitted(cls):
+def test_unfitted_estimator_raises(cls):
     with pytest.raises(NotFittedError, match=f"This {cls.__name__} is not fitted yet"):
         cls().predict([[0.0]])
     assert not hasattr(cls(), "coefs_")
@@ -254,12 +257,12 @@ BAD_DATA = [
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize("cls, X, y, message", BAD_DATA)
-def test_bad_data(cls, X, y, message):
+def test_invalid_data_raise(cls, X, y, message):
     with pytest.raises(ValueError, match=message):
         cls().fit(X, y)
 
 
-def test_negative_weights():
+def test_negative_sample_weight_raises():
     with pytest.raises(ValueError, match="sample_weight must be at least 0, but holds -1"):
         MLPClassifier().fit([[0.0], [1.0]], [0, 1], sample_weight=[1, -1])
 
@@ -270,21 +273,21 @@ def test_warnings_point_to_the_users_line():
     assert {warning.filename for warning in found} == {__file__}
 
 
-def test_divergence_is_an_error(diabetes):
-    """As scikit-learn's, and with no warning beside it."""
+def test_divergence_raises_without_a_warning(diabetes):
+    """Divergence raises ValueError, as in scikit-learn, without a warning in addition."""
     X, y = diabetes
     with pytest.raises(ValueError, match="Training diverged"):
         MLPRegressor(solver="sgd", learning_rate_init=1e6, random_state=0).fit(X, y)
 
 
-def test_works_without_being_asked_to_import_scikit_learn(fresh_python):
+def test_estimators_import_scikit_learn_on_first_use(fresh_python):
     done = fresh_python(
         "import sys, fastmlp; assert 'sklearn' not in sys.modules; print(fastmlp.MLPClassifier().alpha)"
     )
     assert (done.stdout.strip(), done.stderr) == ("0.0001", "")
 
 
-def test_says_what_to_install(fresh_python):
+def test_missing_scikit_learn_names_the_install_command(fresh_python):
     done = fresh_python("import sys; sys.modules['sklearn'] = None\nimport fastmlp\nfastmlp.MLPRegressor")
     assert "pip install 'fastmlp[sklearn]' (in a checkout: pip install '.[sklearn]')" in done.stderr.splitlines()[-1]
 
@@ -294,7 +297,7 @@ def test_says_what_to_install(fresh_python):
 
 @pytest.fixture(scope="module")
 def far_apart():
-    """Two classes that a net tells apart with logits of up to some hundred, and its twin in scikit-learn."""
+    """(a classifier of two classes with logits up to some hundred, its inputs)"""
     rng = np.random.default_rng(0)
     X = np.linspace(-40.0, 40.0, 161)[:, None] * [[1.0, 0.3]]
     clf = MLPClassifier((4,), activation="identity", max_iter=2, random_state=0)
@@ -306,8 +309,8 @@ def far_apart():
     return clf, X
 
 
-def test_the_small_side_of_two_classes(far_apart):
-    """Where a sigmoid in float32 is 1, and where scikit-learn's in float64 is."""
+def test_small_binary_probabilities_keep_their_precision(far_apart):
+    """The logits include values whose sigmoid is 1 in float32, and 1 in scikit-learn's float64."""
     clf, X = far_apart
     p, log_p = clf.predict_proba(X), clf.predict_log_proba(X)
     assert p.min() > 0.0
@@ -323,7 +326,7 @@ def test_the_small_side_of_two_classes(far_apart):
     assert small.min() > 0.0
 
 
-def test_tiny_probabilities_keep_their_ranks(far_apart):
+def test_tiny_probabilities_keep_their_order(far_apart):
     clf, X = far_apart
     X = X[X[:, 0] > 17] / 2
     y = np.arange(len(X)) % 2
@@ -334,7 +337,7 @@ def test_tiny_probabilities_keep_their_ranks(far_apart):
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("settings", ({}, {"n_nets": 3}, {"loss": "squared_error"}), ids=str)
 @pytest.mark.parametrize("kind", ("two", "three", "labels"))
-def test_logarithms_are_those_of_probabilities(kind, settings, iris):
+def test_log_probabilities_equal_logarithms_of_probabilities(kind, settings, iris):
     X, y = iris
     y = {"two": y > 0, "three": y, "labels": np.c_[y > 0, y > 1].astype(int)}[kind]
     clf = MLPClassifier((8,), max_iter=20, random_state=0, **settings).fit(X, y)
@@ -348,7 +351,7 @@ def test_logarithms_are_those_of_probabilities(kind, settings, iris):
 
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
-def test_probabilities_where_scikit_learn_asks_for_them(iris):
+def test_probabilities_work_in_calibration_and_cross_val_predict(iris):
     X, y = iris
     clf = MLPClassifier((8,), max_iter=60, learning_rate_init=0.02, random_state=0)
     calibrated = CalibratedClassifierCV(clf, cv=2).fit(X, y)

@@ -1,4 +1,4 @@
-"""Settings under scikit-learn's names become fastmlp's own, or a sentence."""
+"""Parameters under scikit-learn's names: their translation to fastmlp's, and errors for invalid values."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fastmlp.estimators.sklearn_compat import Scale
 SCALE = Scale(objective=2.0, reported=1.0)
 
 
-def test_optimizers_act_on_our_loss_as_on_theirs():
+def test_learning_rates_are_rescaled_to_fastmlps_loss():
     assert optimizer_of(MLPClassifier(), SCALE) == Adam(0.001, epsilon=0.5e-8)
     assert optimizer_of(MLPClassifier(solver="sgd"), SCALE) == SGD(0.002, momentum=0.9, nesterov=True)
     assert optimizer_of(MLPClassifier(solver="sgd", momentum=0.0), SCALE) == SGD(0.002)
@@ -20,12 +20,12 @@ def test_optimizers_act_on_our_loss_as_on_theirs():
 
 
 def test_beta_of_zero_is_allowed():
-    """As in scikit-learn, where the first moment is the gradient then."""
+    """A beta of 0 is valid in scikit-learn: the first moment is then the gradient itself."""
     made = optimizer_of(MLPClassifier(beta_1=0.0, beta_2=0.0), SCALE)
     assert np.float32(made.beta1) == np.float32(made.beta2) == 0.0
 
 
-def test_batch_sizes():
+def test_batch_size_follows_solver_and_samples():
     assert batch_size_of(MLPClassifier(), 1000) == 200
     assert batch_size_of(MLPClassifier(), 50) == 50
     assert batch_size_of(MLPClassifier(solver="rprop"), 1000) == 1000
@@ -34,13 +34,13 @@ def test_batch_sizes():
         assert batch_size_of(MLPClassifier(batch_size=60), 50) == 50
 
 
-def test_dtypes():
+def test_dtype_follows_the_solver():
     assert dtype_of(MLPClassifier()) == np.float32
     assert dtype_of(MLPClassifier(solver="lbfgs")) == np.float64
     assert dtype_of(MLPClassifier(solver="lbfgs", dtype="float32")) == np.float32
 
 
-def test_names_and_sizes():
+def test_hidden_layer_sizes_may_be_int_list_or_array():
     assert solver_name(AdamW()) == "adamw"
     assert hidden_sizes(MLPClassifier(7)) == (7,)
     assert hidden_sizes(MLPClassifier([3, 2])) == (3, 2)
@@ -78,6 +78,6 @@ BAD = [
 
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
 @pytest.mark.parametrize("settings, message", BAD, ids=[str(settings) for settings, _ in BAD])
-def test_bad_settings(cls, settings, message):
+def test_invalid_settings_raise(cls, settings, message):
     with pytest.raises(ValueError, match=message):
         cls(**settings).fit([[0.0], [1.0], [2.0]], [0, 1, 1])

@@ -1,4 +1,4 @@
-"""estimators.regression_targets: quantities, and nothing else."""
+"""Regression targets: numbers are accepted; text, dates and durations are not."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from fastmlp.estimators.regression_targets import as_quantities
 
 
 @pytest.mark.parametrize("y", [[1, 2], [1.5, 2], [True, False], np.array([1, 2.5], object), [[1, 2], [3, 4]]])
-def test_numbers(y):
+def test_numeric_targets_become_float64(y):
     y = np.asarray(y)
     assert as_quantities(y, "X").dtype == np.float64
     np.testing.assert_array_equal(as_quantities(y, "X"), y.astype(float))
@@ -30,6 +30,6 @@ def test_numbers(y):
     ],
     ids=repr,
 )
-def test_what_only_turns_into_numbers(y):
+def test_targets_only_convertible_to_numbers_raise(y):
     with pytest.raises(ValueError, match=r"y must hold numbers for a regression, but it holds .*use MLPClassifier\."):
         as_quantities(np.asarray(y), "MLPClassifier")

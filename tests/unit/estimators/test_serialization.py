@@ -1,4 +1,4 @@
-"""estimators.saving: tabular estimators in files, without pickle."""
+"""Serialisation of tabular estimators to files, without pickle."""
 
 import json
 
@@ -42,7 +42,7 @@ def again(estimator, path):
 
 @pytest.mark.parametrize("n_nets", [1, 2])
 @pytest.mark.parametrize("labels", LABELS)
-def test_classifiers(table, tmp_path, labels, n_nets):
+def test_classifiers_round_trip_through_files(table, tmp_path, labels, n_nets):
     y = LABELS[labels](np.arange(60) % 3)
     clf = TabularMLPClassifier(**QUICK, n_nets=n_nets, class_weight={y[0]: 2.0}, categorical_features=["count"])
     same = again(clf.fit(table, y), tmp_path / "clf.safetensors")
@@ -60,7 +60,7 @@ def test_classifiers(table, tmp_path, labels, n_nets):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_regressors(table, tmp_path, rng, n_outputs):
+def test_regressors_round_trip_through_files(table, tmp_path, rng, n_outputs):
     y = 1e3 + rng.normal(size=(60, n_outputs)) / 3
     y = y[:, 0] if n_outputs == 1 else y
     reg = TabularMLPRegressor(**QUICK, n_nets=2, schedule=Warmup(2, Cosine())).fit(table.to_numpy(), y)
@@ -72,7 +72,7 @@ def test_regressors(table, tmp_path, rng, n_outputs):
     assert (tmp_path / "reg.safetensors").read_bytes() == (tmp_path / "reg2.safetensors").read_bytes()
 
 
-def test_training_goes_on_after_loading(table, tmp_path):
+def test_warm_start_continues_after_loading(table, tmp_path):
     y = np.arange(60) % 2
     settings = QUICK | {"n_nets": 1, "warm_start": True}
     clf = TabularMLPClassifier(**settings).fit(table, y)
@@ -83,8 +83,8 @@ def test_training_goes_on_after_loading(table, tmp_path):
     np.testing.assert_array_equal(same.predict_proba(table), clf.predict_proba(table))
 
 
-def test_files_are_ones_of_nets_too(table, tmp_path):
-    """`fastmlp predict`, and fastmlp.loading.load_net below it, find a net with its preprocessing."""
+def test_estimator_files_can_be_loaded_as_nets(table, tmp_path):
+    """`fastmlp predict` reads an estimator's file through load_net, as a net with its preprocessing."""
     path = tmp_path / "model.safetensors"
     y = pd.Series(np.where(np.arange(60) % 2, "yes", "no"), name="bought")
     clf = TabularMLPClassifier(**QUICK, n_nets=2).fit(table, y)
@@ -110,7 +110,7 @@ def test_nets_are_loaded_as_nets(tmp_path):
     assert isinstance(fastmlp.load(tmp_path / "net.safetensors"), MLP)
 
 
-def test_what_cannot_be_written_is_said(table, tmp_path):
+def test_unsavable_parameters_warn_and_are_dropped(table, tmp_path):
     y = np.arange(60) % 2
     settings = QUICK | {"n_nets": 1, "random_state": np.random.RandomState(0)}
     clf = TabularMLPClassifier(**settings, callbacks=lambda epoch, history: False).fit(table, y)

@@ -1,4 +1,4 @@
-"""Fits of the estimators: what is held out, what goes on, what ends them, and what they record."""
+"""Estimators of a single net: validation, early stopping, partial_fit, warm_start, interruption, records."""
 
 import warnings
 
@@ -30,7 +30,7 @@ def numbers(rng):
     return X, X[:, 0] + np.sin(X[:, 1])
 
 
-def test_max_iter_is_reported(classes):
+def test_reaching_max_iter_warns(classes):
     with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs before it converged"):
         clf = MLPClassifier(**SMALL, max_iter=3).fit(*classes)
     assert (clf.n_iter_, clf.t_, len(clf.loss_curve_)) == (3, 720, 3)
@@ -38,7 +38,7 @@ def test_max_iter_is_reported(classes):
         MLPClassifier(**SMALL, max_iter=3, solver="lbfgs").fit(*classes)
 
 
-def test_no_warning_where_it_converged(classes):
+def test_converged_fit_does_not_warn(classes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clf = MLPClassifier(**SMALL, tol=0.05, n_iter_no_change=2).fit(*classes)
@@ -46,7 +46,7 @@ def test_no_warning_where_it_converged(classes):
     assert clf.best_loss_ == min(clf.loss_curve_)
 
 
-def test_early_stopping_restores_the_best(classes):
+def test_early_stopping_records_the_best_score(classes):
     clf = MLPClassifier(**SMALL, early_stopping=True, n_iter_no_change=3, max_iter=300).fit(*classes)
     assert clf.n_iter_ < 300
     assert clf.best_validation_score_ == max(clf.validation_scores_)
@@ -56,7 +56,7 @@ def test_early_stopping_restores_the_best(classes):
 
 
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
-def test_validation_data(cls, classes, numbers):
+def test_validation_scores_equal_the_score_on_validation_data(cls, classes, numbers):
     X, y = classes if cls is MLPClassifier else numbers
     held_out = X[180:], y[180:]
     est = cls(**SMALL, max_iter=12).fit(X[:180], y[:180], validation_data=held_out)
@@ -74,15 +74,15 @@ def test_validation_loss_curve_is_on_the_scale_of_the_loss_curve(numbers):
     assert est.validation_loss_curve_[-1] == pytest.approx(0.5 * np.mean((est.predict(X) - y) ** 2), rel=1e-4)
 
 
-def test_validation_weights(classes, numbers, rng):
+def test_validation_scores_are_weighted(classes, numbers, rng):
     weights = rng.uniform(0.1, 3.0, 240)
     for cls, data in ((MLPClassifier, classes), (MLPRegressor, numbers)):
         est = cls(**SMALL, max_iter=5).fit(*data, validation_data=(*data, weights))
         assert est.validation_scores_[-1] == pytest.approx(est.score(*data, weights), abs=1e-5)
 
 
-def test_scores_that_need_predictions(rng, numbers):
-    """Several labels, several outputs, other losses, other metrics."""
+def test_validation_scores_of_other_tasks_losses_and_metrics(rng, numbers):
+    """Scores that a kernel does not compute: several labels, several outputs, other losses, other metrics."""
     X, y = make_multilabel_classification(n_samples=100, n_classes=3, random_state=0)
     clf = MLPClassifier(**SMALL, max_iter=4).fit(X, y, validation_data=(X, y))
     assert clf.validation_scores_[-1] == clf.score(X, y)
@@ -95,7 +95,7 @@ def test_scores_that_need_predictions(rng, numbers):
     assert clf.validation_scores_[-1] == pytest.approx(roc_auc_score(two[1], clf.predict_proba(X)[:, 1]))
 
 
-def test_early_stopping_splits_as_scikit_learn(classes):
+def test_early_stopping_holds_out_the_same_rows_as_scikit_learn(classes):
     X, y = classes
     settings = {**SMALL, "early_stopping": True, "max_iter": 2, "validation_fraction": 0.25}
     for data in ((X, y), (X, y > 0)):
@@ -105,8 +105,8 @@ def test_early_stopping_splits_as_scikit_learn(classes):
 
 
 @pytest.mark.parametrize("solver, learning_rate", (("adam", "constant"), ("sgd", "invscaling"), ("sgd", "adaptive")))
-def test_partial_fit_goes_on_as_one_fit(classes, solver, learning_rate):
-    """Momentum, moments, correction and rate go on; shuffles do not, as each call begins with random_state."""
+def test_repeated_partial_fit_equals_one_fit(classes, solver, learning_rate):
+    """The optimiser's state and the learning rate continue; shuffling starts from random_state in each call."""
     X, y = classes
     settings = SMALL | {"shuffle": False, "solver": solver, "learning_rate": learning_rate, "dtype": "float64"}
     whole = MLPClassifier(**settings, max_iter=6).fit(X, y)
@@ -117,7 +117,7 @@ def test_partial_fit_goes_on_as_one_fit(classes, solver, learning_rate):
     assert (parts.t_, parts.n_iter_, len(parts.loss_curve_)) == (whole.t_, 1, 6)
 
 
-def test_partial_fit_after_fit_as_scikit_learn(classes):
+def test_partial_fit_after_fit_equals_scikit_learn(classes):
     settings = SMALL | {
         "shuffle": False,
         "max_iter": 4,
@@ -136,7 +136,7 @@ def test_partial_fit_after_fit_as_scikit_learn(classes):
     assert ours.t_ == expected.t_
 
 
-def test_partial_fit_knows_its_classes(classes):
+def test_partial_fit_checks_its_classes(classes):
     X, y = classes
     with pytest.raises(ValueError, match="classes must list all labels in the first call"):
         MLPClassifier().partial_fit(X, y)
@@ -152,7 +152,7 @@ def test_partial_fit_knows_its_classes(classes):
 
 
 @pytest.mark.parametrize("solver", ("adam", "lbfgs"))
-def test_warm_start_goes_on(numbers, solver):
+def test_warm_start_continues_training(numbers, solver):
     X, y = numbers
     est = MLPRegressor(**SMALL, solver=solver, max_iter=5, warm_start=True).fit(X, y)
     first = est.loss_
@@ -164,14 +164,14 @@ def test_warm_start_goes_on(numbers, solver):
     assert cold.fit(X, y).loss_ == first
 
 
-def test_warm_start_with_validation_data_of_fewer_classes(classes):
+def test_warm_start_accepts_validation_data_with_fewer_classes(classes):
     X, y = classes
     clf = MLPClassifier(**SMALL, max_iter=2, warm_start=True).fit(X, y)
     few = y < 2
     assert len(clf.fit(X, y, validation_data=(X[few], y[few])).validation_scores_) == 2
 
 
-def test_warm_start_refuses_what_has_changed(classes):
+def test_warm_start_with_other_classes_or_layers_raises(classes):
     X, y = classes
     clf = MLPClassifier(**SMALL, max_iter=2, warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match="With warm_start y must have the classes"):
@@ -180,7 +180,7 @@ def test_warm_start_refuses_what_has_changed(classes):
         clf.set_params(hidden_layer_sizes=9).fit(X, y)
 
 
-def test_callbacks_see_the_net_and_may_stop(classes):
+def test_callbacks_get_the_net_and_can_stop(classes):
     seen = []
 
     def watch(epoch, history):
@@ -193,7 +193,7 @@ def test_callbacks_see_the_net_and_may_stop(classes):
     assert clf.n_iter_ == 5
 
 
-def test_schedule_over_max_iter(numbers):
+def test_schedule_spans_max_iter_epochs(numbers):
     rates = []
 
     def falling(steps, n_steps):
@@ -205,7 +205,7 @@ def test_schedule_over_max_iter(numbers):
     assert rates[-1] == 0.95
 
 
-def test_verbose_prints_as_scikit_learn(classes, capsys):
+def test_verbose_output_has_the_form_of_scikit_learns(classes, capsys):
     MLPClassifier(**SMALL, max_iter=2, verbose=True, early_stopping=True).fit(*classes)
     ours = capsys.readouterr().out
     theirs.MLPClassifier(**SMALL, max_iter=2, verbose=True, early_stopping=True).fit(*classes)
@@ -213,7 +213,7 @@ def test_verbose_prints_as_scikit_learn(classes, capsys):
     assert shape(ours) == shape(capsys.readouterr().out)
 
 
-def test_interruption_keeps_what_was_reached(classes):
+def test_interruption_keeps_trained_epochs(classes):
     def interrupt(epoch, history):
         if epoch == 2:
             raise KeyboardInterrupt
@@ -224,7 +224,7 @@ def test_interruption_keeps_what_was_reached(classes):
     assert clf.predict(classes[0]).shape == (240,)
 
 
-def test_interruption_keeps_the_best_of_early_stopping(classes):
+def test_interruption_restores_the_best_validation_score(classes):
     def interrupt(epoch, history):
         if epoch == 40:
             raise KeyboardInterrupt
@@ -234,29 +234,29 @@ def test_interruption_keeps_the_best_of_early_stopping(classes):
         clf = MLPClassifier(**settings, callbacks=interrupt).fit(*classes)
     assert len(clf.validation_scores_) == len(clf.validation_loss_curve_) == len(clf.loss_curve_) == clf.n_iter_ == 41
     best = int(np.argmax(clf.validation_scores_))
-    assert best < 40, "or the last would be the best"
+    assert best < 40, "the best epoch must not be the last for this test"
     assert clf.best_validation_score_ == clf.validation_scores_[best]
     alike = MLPClassifier(**settings, max_iter=best + 1).fit(*classes)
     np.testing.assert_array_equal(clf.net_.params, alike.net_.params)
 
 
-def test_interruption_between_a_loss_and_its_score(classes, monkeypatch):
-    """What was not recorded when Ctrl-C came is recorded then."""
-    judge, calls = EpochRules._judge, []
+def test_interruption_before_a_score_still_records_it(classes, monkeypatch):
+    """A score that Ctrl-C interrupted is recorded after it."""
+    record_score, calls = EpochRules._record_score, []
 
     def interrupted(self, score, history):
         calls.append(score)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        judge(self, score, history)
+        record_score(self, score, history)
 
-    monkeypatch.setattr(EpochRules, "_judge", interrupted)
+    monkeypatch.setattr(EpochRules, "_record_score", interrupted)
     with pytest.warns(UserWarning, match="interrupted"):
         clf = MLPClassifier(**SMALL, early_stopping=True).fit(*classes)
     assert len(clf.validation_scores_) == len(clf.loss_curve_) == clf.n_iter_ == 4
 
 
-def test_interruption_before_the_first_epoch(classes, monkeypatch):
+def test_interruption_before_the_first_epoch_warns_and_predicts(classes, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
@@ -267,7 +267,7 @@ def test_interruption_before_the_first_epoch(classes, monkeypatch):
     assert np.isfinite(clf.predict_proba(classes[0])).all()
 
 
-def test_validation_part_may_be_too_small():
+def test_too_small_validation_part_raises():
     with pytest.raises(ValueError, match="leaves 1 to validate on"):
         MLPRegressor(early_stopping=True).fit(np.arange(5.0)[:, None], np.arange(5.0))
     with pytest.raises(ValueError, match=r"validation_data must be \(X, y\)"):
@@ -286,8 +286,8 @@ def test_validation_part_may_be_too_small():
         (MLPRegressor, "one", {"eval_metric": "neg_mean_absolute_error"}),
     ),
 )
-def test_early_stopping_on_a_table_is_silent(cls, y, settings, rng):
-    """The samples held out have no names of columns, whatever measures them."""
+def test_early_stopping_on_a_frame_gives_no_feature_name_warning(cls, y, settings, rng):
+    """Held-out samples are arrays without column names, and no metric must warn of that."""
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
     column = X["a"].to_numpy()
@@ -312,14 +312,14 @@ def test_partial_fit_appends_to_its_curve(classes):
     clf = MLPClassifier(**SMALL).partial_fit(*classes, classes=[0, 1, 2])
     curve, first = clf.loss_curve_, clf.loss_
     clf.partial_fit(*classes)
-    assert clf.loss_curve_ is curve, "copied at each call it makes calls longer and longer"
+    assert clf.loss_curve_ is curve, "copying the curve would make each call longer"
     assert curve == [first, clf.loss_]
     clf.fit(*classes)
     assert len(curve) == 2
     assert clf.loss_curve_ is not curve
 
 
-def test_partial_fit_takes_weights_of_classes_as_a_dict(classes):
+def test_partial_fit_accepts_class_weight_as_a_dict_only(classes):
     X, y = classes
     with pytest.raises(ValueError, match=r"class_weight=.balanced. is not supported by partial_fit.*as a dict"):
         MLPClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
@@ -329,7 +329,7 @@ def test_partial_fit_takes_weights_of_classes_as_a_dict(classes):
     assert np.isfinite(clf.loss_)
 
 
-def test_class_weight_is_a_factor_on_the_samples_of_a_class(classes):
+def test_class_weight_multiplies_sample_weight(classes):
     X, y = classes
     by_class = MLPClassifier(**SMALL, max_iter=3, class_weight={2: 5.0}).fit(X, y)
     by_sample = MLPClassifier(**SMALL, max_iter=3).fit(X, y, np.where(y == 2, 5.0, 1.0))
@@ -337,7 +337,7 @@ def test_class_weight_is_a_factor_on_the_samples_of_a_class(classes):
 
 
 def test_loss_has_the_same_bits_for_any_number_of_threads(rng, monkeypatch):
-    """The rule that stops training reads it."""
+    """Early stopping depends on the loss, so that other bits could end a fit at another epoch."""
     X = rng.normal(size=(1500, 20))
     y = rng.integers(0, 3, 1500)
     curves, params = [], []

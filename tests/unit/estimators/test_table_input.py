@@ -1,4 +1,4 @@
-"""estimators.tables: one DataFrame from whatever holds a table."""
+"""Table input: conversion of tables of other libraries to a DataFrame."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ TABLE = pd.DataFrame({"size": [1.5, None, 3.0], "colour": ["red", None, "blue"],
 
 
 class Stream:
-    """What has nothing but Arrow's protocol."""
+    """A table that supports Arrow's stream protocol only."""
 
     def __arrow_c_stream__(self, requested_schema=None):
         return pa.Table.from_pandas(TABLE).__arrow_c_stream__(requested_schema)
@@ -29,7 +29,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_every_kind_is_the_same_frame(kind):
+def test_kinds_of_tables_become_the_same_frame(kind):
     frame = as_frame(TABLES[kind])
     assert list(frame.columns) == list(TABLE.columns)
     np.testing.assert_array_equal(frame["size"].to_numpy(float), TABLE["size"])
@@ -39,16 +39,16 @@ def test_every_kind_is_the_same_frame(kind):
 
 
 @pytest.mark.parametrize("other", [[[1, 2]], np.eye(2), TABLE["size"], pl.Series([1.0]), pa.array([1]), [], 3, None])
-def test_what_has_no_columns(other):
+def test_inputs_without_columns_are_no_frames(other):
     assert as_frame(other) is None
 
 
-def test_rows_that_are_not_computed_yet():
+def test_lazy_frames_raise():
     with pytest.raises(ValueError, match=r"X is a LazyFrame, .* pass X.collect\(\)"):
         as_frame(pl.from_pandas(TABLE).lazy())
 
 
-def test_cells_of_lists_keep_their_types():
+def test_as_cells_keeps_the_types_of_mixed_lists():
     cells = as_cells([[1.5, "red", None], [2, "blue", True]])
     assert cells.dtype == object
     assert cells.tolist() == [[1.5, "red", None], [2, "blue", True]]
@@ -57,7 +57,7 @@ def test_cells_of_lists_keep_their_types():
     assert as_cells([[1, 2.5]]).dtype == np.float64
 
 
-def test_columns_of_an_array_have_types_of_their_own():
+def test_frame_of_array_infers_a_type_per_column():
     frame = frame_of_array(np.array([[1.5, "red", True], [2, "blue", False]], dtype=object))
     assert list(frame.columns) == ["0", "1", "2"]
     assert [dtype.kind for dtype in frame.dtypes[["0", "2"]]] == ["f", "b"]

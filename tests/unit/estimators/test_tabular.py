@@ -1,4 +1,4 @@
-"""TabularMLPClassifier and TabularMLPRegressor: tables as people have them."""
+"""`TabularMLPClassifier` and `TabularMLPRegressor` on tables with mixed, missing and unseen cells."""
 
 import pickle
 
@@ -25,7 +25,7 @@ def table(rng):
     return frame, score
 
 
-def test_classes(table):
+def test_classifier_learns_a_mixed_table(table):
     X, score = table
     y = np.where(score > 0.5, "yes", "no")
     clf = TabularMLPClassifier(**QUICK).fit(X, y)
@@ -48,7 +48,7 @@ def test_classes(table):
     assert clf.n_iter_ <= 40
 
 
-def test_numbers_in_their_own_units(table):
+def test_regressor_predicts_in_units_of_the_target(table):
     X, score = table
     y = 1e6 + 1e4 * score
     reg = TabularMLPRegressor(**QUICK).fit(X, y)
@@ -58,7 +58,7 @@ def test_numbers_in_their_own_units(table):
     assert two.score(X, np.c_[y, score]) > 0.8
 
 
-def test_one_net_is_an_mlp(table):
+def test_single_net_estimator_holds_an_mlp(table):
     X, score = table
     one = TabularMLPRegressor(**QUICK | {"n_nets": 1}).fit(X, score)
     assert isinstance(one.net_, MLP)
@@ -66,13 +66,13 @@ def test_one_net_is_an_mlp(table):
     assert len(pickle.dumps(one)) < 3 * one.net_.params.nbytes + 50_000
 
 
-def test_same_random_state_same_numbers(table):
+def test_same_random_state_gives_the_same_predictions(table):
     X, score = table
     a, b = (TabularMLPRegressor(**QUICK).fit(X, score).predict(X) for _ in range(2))
     np.testing.assert_array_equal(a, b)
 
 
-def test_unseen_categories_and_missing_cells(table):
+def test_unseen_categories_and_missing_cells_give_finite_predictions(table):
     X, score = table
     reg = TabularMLPRegressor(**QUICK).fit(X, score)
     strange = X.head(3).copy()
@@ -81,7 +81,7 @@ def test_unseen_categories_and_missing_cells(table):
     assert np.isfinite(reg.predict(strange)).all()
 
 
-def test_polars_arrays_and_categories(table):
+def test_polars_frames_and_categorical_array_columns_are_accepted(table):
     X, score = table
     by_pandas = TabularMLPRegressor(**QUICK).fit(X, score).predict(X)
     by_polars = TabularMLPRegressor(**QUICK).fit(pl.from_pandas(X), score).predict(pl.from_pandas(X))
@@ -95,7 +95,7 @@ def test_polars_arrays_and_categories(table):
     assert as_classes.score(codes, effect) > 0.95 > as_numbers.score(codes, effect) - 0.04
 
 
-def test_columns_left_out_are_told(table):
+def test_dropped_columns_warn(table):
     X, score = table
     X = X.assign(id=[f"row {k}" for k in range(400)])
     with pytest.warns(UserWarning, match="Column 'id' is left out: it has 320 different texts"):
@@ -103,7 +103,7 @@ def test_columns_left_out_are_told(table):
     assert len(reg.notes_) == 1
 
 
-def test_weights_count_in_training_and_validation(rng):
+def test_sample_and_class_weights_change_predictions(rng):
     X = rng.normal(size=(600, 1))
     y = np.where(np.arange(600) % 2, X[:, 0], -X[:, 0])
     reg = TabularMLPRegressor(**QUICK).fit(X, y, sample_weight=np.where(np.arange(600) % 2, 1.0, 1e-3))
@@ -150,16 +150,16 @@ def fitted():
 
 
 @pytest.mark.parametrize("other", OTHER_TYPES)
-def test_cells_mean_the_same_in_every_type(fitted, other):
-    """A column of true and false that came as 0 and 1 counted as a category never seen: accuracy 0.5."""
+def test_column_types_do_not_change_predictions(fitted, other):
+    """A boolean column given as 0 and 1 must not count as unseen categories, which would halve the accuracy."""
     clf, X = fitted
     np.testing.assert_allclose(clf.predict_proba(OTHER_TYPES[other](X)), clf.predict_proba(X), rtol=1e-6)
     assert clf.notes_on(OTHER_TYPES[other](X)) == ()
 
 
 @pytest.mark.parametrize("other", BY_POSITION)
-def test_arrays_go_by_position(fitted, other):
-    """With scikit-learn's own warning, where X had names in training."""
+def test_arrays_are_matched_by_position_with_a_warning(fitted, other):
+    """scikit-learn's warning is given if X had names in training."""
     clf, X = fitted
     with pytest.warns(UserWarning, match="X does not have valid feature names, but TabularMLPClassifier was fitted"):
         p = clf.predict_proba(BY_POSITION[other](X))
@@ -171,7 +171,7 @@ def test_arrays_go_by_position(fitted, other):
         clf.predict(X.to_numpy()[:, :3])
 
 
-def test_names_that_training_did_not_have(rng):
+def test_feature_names_absent_in_training_warn(rng):
     X, y = rng.normal(size=(50, 2)), np.arange(50.0)
     reg = TabularMLPRegressor(**QUICK).fit(X, y)
     with pytest.warns(UserWarning, match="X has feature names, but TabularMLPRegressor was fitted without"):
@@ -181,7 +181,7 @@ def test_names_that_training_did_not_have(rng):
     np.testing.assert_array_equal(reg.predict(numbered[[20, 10]]), reg.predict(X))
 
 
-def test_most_cells_of_a_column_are_not_as_in_training(fitted):
+def test_columns_unlike_training_warn(fitted):
     clf, X = fitted
     with pytest.warns(
         UserWarning, match=r"'colour' has categories unseen in training in all 200 cells \('BLUE', 'RED'"
@@ -204,7 +204,7 @@ def test_most_cells_of_a_column_are_not_as_in_training(fitted):
     ]
 
 
-def test_names_of_several_levels(table):
+def test_multi_level_column_names_raise(table):
     X, score = table
     deep = X.set_axis(pd.MultiIndex.from_product([["a"], X.columns]), axis=1)
     with pytest.raises(ValueError, match="X has column names of 2 levels"):
@@ -214,12 +214,12 @@ def test_names_of_several_levels(table):
 @pytest.mark.parametrize(
     "y", [pd.date_range("2020-01-01", periods=400), [f"{k}.5" for k in range(400)], np.arange(400).astype("m8[s]")]
 )
-def test_targets_that_only_turn_into_numbers(table, y):
+def test_targets_only_convertible_to_numbers_raise(table, y):
     with pytest.raises(ValueError, match=r"y must hold numbers for a regression, but .* use TabularMLPClassifier\."):
         TabularMLPRegressor(**QUICK).fit(table[0], y)
 
 
-def test_a_few_cells_that_are_no_numbers(table):
+def test_few_non_numeric_cells_count_as_missing_with_a_warning(table):
     X, score = table
     X["size"] = [*X["size"].map(repr)[:-4], "unknown", "unknown", "?!", "-"]
     with pytest.warns(
@@ -232,10 +232,10 @@ def test_a_few_cells_that_are_no_numbers(table):
 @pytest.mark.parametrize(
     ("y", "other"), [(bool, int), (int, bool), (bool, str), (int, str), (str, int), (float, bool), (str, bool)]
 )
-def test_classes_in_other_types(table, y, other):
+def test_validation_labels_may_have_another_type(table, y, other):
     X, score = table
-    right = (score > 0).astype(int if {y, other} == {int, str} else bool)  # "1" for 1, but "True" for true
-    labels, others = right.astype(y), right.astype(other)
+    truth = (score > 0).astype(int if {y, other} == {int, str} else bool)  # "1" for 1, but "True" for true
+    labels, others = truth.astype(y), truth.astype(other)
     settings = QUICK | {"max_iter": 3, "n_nets": 1}
     models = [TabularMLPClassifier(**settings).fit(X, labels, validation_data=(X, held)) for held in (labels, others)]
     assert models[0].validation_loss_curve_ == models[1].validation_loss_curve_
@@ -243,7 +243,7 @@ def test_classes_in_other_types(table, y, other):
         models[0].fit(X, labels, validation_data=(X, np.where(score > 0, "perhaps", "never")))
 
 
-def test_callbacks_of_a_single_net(table):
+def test_callbacks_work_for_a_single_net_only(table):
     X, score = table
     seen = []
     one = QUICK | {"n_nets": 1}
@@ -258,7 +258,7 @@ def test_callbacks_of_a_single_net(table):
 
 
 @pytest.mark.parametrize("n_nets", [1, 2])
-def test_warm_start(table, n_nets):
+def test_warm_start_keeps_columns_and_parameters(table, n_nets):
     X, score = table
     y = score > 0
     clf = TabularMLPClassifier(**QUICK | {"n_nets": n_nets, "max_iter": 5}, warm_start=True).fit(X, y)
@@ -276,7 +276,7 @@ def test_warm_start(table, n_nets):
     assert clf.net_.network.layer_sizes == (8, 16, 2)
 
 
-def test_patience_has_another_name(table):
+def test_former_name_patience_warns(table):
     X, score = table
     known = TabularMLPRegressor(**QUICK, n_iter_no_change=2).fit(X, score)
     with pytest.warns(FutureWarning, match="patience has another name now.* write n_iter_no_change=2"):
@@ -285,7 +285,7 @@ def test_patience_has_another_name(table):
     np.testing.assert_array_equal(former.predict(X), known.predict(X))
 
 
-def test_weights_of_the_samples_held_out(table, rng):
+def test_validation_loss_is_weighted(table, rng):
     X, score = table
     settings = QUICK | {"n_nets": 1, "max_iter": 4}
     weights = rng.uniform(0.1, 3, 100)
@@ -300,20 +300,20 @@ def test_weights_of_the_samples_held_out(table, rng):
             TabularMLPRegressor(**settings).fit(*args, validation_data=bad)
 
 
-def test_class_weights_count_in_both_kinds_of_validation(table):
+def test_class_weight_counts_in_both_kinds_of_validation(table):
     X, score = table
     y = np.where(score > 2, "rare", "usual")
-    kept, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), False)
+    training, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), False)
     settings = QUICK | {"n_nets": 1, "max_iter": 3, "class_weight": {"rare": 5.0}}
     drawn = TabularMLPClassifier(**settings).fit(X, y)
-    given = TabularMLPClassifier(**settings).fit(X.iloc[kept], y[kept], validation_data=(X.iloc[held], y[held]))
+    given = TabularMLPClassifier(**settings).fit(X.iloc[training], y[training], validation_data=(X.iloc[held], y[held]))
     for clf in (drawn, given):
         p = clf.predict_proba(X.iloc[held])[np.arange(len(held)), np.searchsorted(clf.classes_, y[held])]
         expected = np.average(-np.log(p), weights=np.where(y[held] == "rare", 5.0, 1.0))
         np.testing.assert_allclose(min(clf.validation_loss_curve_), expected, rtol=1e-4)
 
 
-def test_validation(table):
+def test_validation_data_and_validation_fraction_zero_are_accepted(table):
     X, score = table
     given = TabularMLPRegressor(**QUICK).fit(X[:300], score[:300], validation_data=(X[300:], score[300:]))
     assert given.score(X[300:], score[300:]) > 0.7
@@ -321,13 +321,13 @@ def test_validation(table):
     assert every_epoch.n_iter_ == 40
 
 
-def test_batches_of_small_tables():
+def test_default_batch_size_grows_with_the_table():
     sizes = [TabularMLPRegressor()._batch_size(n) for n in (10, 500, 1000, 5000, 8192, 100_000)]
     assert sizes == [16, 16, 16, 128, 256, 256]
     assert TabularMLPRegressor(batch_size=50)._batch_size(10) == 50
 
 
-def test_among_others(table):
+def test_tabular_estimators_work_in_grid_search_and_pickle(table):
     X, score = table
     search = GridSearchCV(TabularMLPRegressor(**QUICK | {"n_nets": 1}), {"dropout": [0.0, 0.5]}, cv=2)
     assert search.fit(X, score).best_params_["dropout"] == 0.0
@@ -350,12 +350,12 @@ BAD = [
 
 
 @pytest.mark.parametrize("model, y, message", BAD)
-def test_bad_input(model, y, message):
+def test_invalid_arguments_raise(model, y, message):
     with pytest.raises(ValueError, match=message):
         model.fit(pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0, 5.0]}), y)
 
 
-def test_tables_that_cannot_be_used():
+def test_unusable_tables_raise():
     with pytest.raises(ValueError, match="X has two columns named 'a', columns 1 and 2 of 2"):
         TabularMLPRegressor().fit(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), [1, 2])
     with pytest.raises(ValueError, match="No column can be used to predict y: Column 'a' is left out"):

@@ -1,4 +1,4 @@
-"""Buffers and threads that a fit releases to the next fit of its thread."""
+"""`BufferCache`: buffers and thread teams that a fit releases to the next fit of its thread."""
 
 import gc
 import time
@@ -24,17 +24,17 @@ def buffers():
     cache.forget()
 
 
-def test_released_buffers_are_acquired_once_and_by_the_same_key(buffers):
+def test_released_buffers_are_acquired_once_by_the_same_key(buffers):
     buffers.release("a net", (1, "x"), "plan", 10)
     assert buffers.acquire("nets", (1, "x")) is None
     assert buffers.acquire("a net", (1, "x")) == "plan"
     assert buffers.acquire("a net", (1, "x")) is None
     buffers.release("a net", (1, "x"), "plan", 10)
     assert buffers.acquire("a net", (2, "x")) is None
-    assert buffers.acquire("a net", (1, "x")) is None, "only the last is kept, until somebody asks"
+    assert buffers.acquire("a net", (1, "x")) is None, "acquiring with another key discards the released buffers"
 
 
-def test_large_buffers_are_not_kept(buffers):
+def test_large_buffers_are_not_cached(buffers):
     buffers.release("a net", (), "plan", MOST_BYTES + 1)
     assert buffers.acquire("a net", ()) is None
 
@@ -46,7 +46,7 @@ def test_each_thread_has_its_own_cache(buffers):
     assert buffers.acquire("a net", ()) == "plan"
 
 
-def test_a_team_is_used_again(buffers):
+def test_released_thread_teams_are_reused(buffers):
     with buffers.borrow_team(backend, 2) as team:
         assert isinstance(team, ThreadTeam)
         with buffers.borrow_team(backend, 2) as within, buffers.borrow_team(backend, 3) as larger:
@@ -57,8 +57,8 @@ def test_a_team_is_used_again(buffers):
         assert also is larger
 
 
-def test_a_team_is_ended_by_an_exception(buffers):
-    """It may have come in the midst of anything."""
+def test_exception_ends_the_borrowed_thread_team(buffers):
+    """After an exception, threads may be in any state and must not be reused."""
     before = _count()
     with pytest.raises(KeyboardInterrupt), buffers.borrow_team(backend, 3) as team:
         raise KeyboardInterrupt

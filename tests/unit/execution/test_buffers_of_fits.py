@@ -1,4 +1,4 @@
-"""Buffers, auto-tuning and threads that a fit leaves for the next one of the same shapes: nothing is made twice."""
+"""Reuse of buffers, auto-tuning and threads by the next fit of the same shapes."""
 
 import os
 
@@ -25,8 +25,8 @@ def one_fit(hidden, X=DATA[0], **settings):
 @pytest.mark.filterwarnings("ignore:The loss or the parameters stopped")
 @pytest.mark.parametrize("hidden", (5, 50, 300))
 @pytest.mark.parametrize("shuffle", (False, True))
-def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
-    """And trains to the same bits in them, whatever is in them."""
+def test_fit_reuses_buffers_of_an_equal_fit(hidden, shuffle):
+    """Training in reused buffers gives the same bits, whatever the buffers hold."""
     buffers.released.clear()
     first = one_fit(hidden, shuffle=shuffle)
     left = buffers_left("a net")
@@ -40,7 +40,7 @@ def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
 
 @pytest.mark.parametrize("hidden", (5, 50, 300))
 @pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "adagrad"))
-def test_what_a_fit_has_left_in_its_arrays_does_not_matter(hidden, optimizer):
+def test_contents_of_reused_buffers_do_not_change_results(hidden, optimizer):
     buffers.released.clear()
     first = one_fit(hidden, optimizer=optimizer)
     room = buffers_left("a net").scratch
@@ -53,7 +53,7 @@ def test_what_a_fit_has_left_in_its_arrays_does_not_matter(hidden, optimizer):
     assert buffers_left("a net").scratch is room
 
 
-def test_a_fit_goes_on_at_the_pace_of_one_alike():
+def test_fit_reuses_the_auto_tuning_of_an_equal_fit():
     buffers.released.clear()
     one_fit(50)
     autotuner = buffers_left("a net").scratch["autotuner"]
@@ -63,8 +63,8 @@ def test_a_fit_goes_on_at_the_pace_of_one_alike():
     assert autotuner.next()[1] > n_steps
 
 
-def test_an_optimizer_state_is_nobody_elses():
-    """A fit that others go on from leaves its state to them, not to the next fit."""
+def test_optimizer_state_given_by_the_user_is_not_reused():
+    """A fit with `optimizer_state=` leaves its state to the user, not to the next fit."""
     buffers.released.clear()
     state = OptimizerState()
     one_fit(50, optimizer_state=state)
@@ -81,8 +81,8 @@ def some_nets(n_rows, X=DATA[0], **settings):
 @pytest.mark.filterwarnings("ignore:The loss of", "ignore:overflow")
 @pytest.mark.parametrize("shuffle", (False, True))
 @pytest.mark.parametrize("batch_size", (4, 7))
-def test_a_population_has_the_buffers_that_one_alike_has_left(batch_size, shuffle):
-    """And trains to the same bits in them, whatever is in them, and on fewer samples."""
+def test_population_reuses_buffers_of_an_equal_fit(batch_size, shuffle):
+    """Training in reused buffers gives the same bits, whatever the buffers hold, on fewer samples too."""
     buffers.released.clear()
     settings = {"batch_size": batch_size, "shuffle": shuffle}
     first = [some_nets(n, **settings) for n in (7, 3)]
@@ -91,21 +91,21 @@ def test_a_population_has_the_buffers_that_one_alike_has_left(batch_size, shuffl
         again = some_nets(n, **settings)
         for name in ("loss", "accuracy", "records", "epochs", "converged"):
             np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
-    left = [buffers_left(use) for use in ("nets", "judgement")]
+    left = [buffers_left(use) for use in ("a population", "a population's evaluation")]
     some_nets(3, X=DATA[0][::-1].copy(), **settings)
-    assert [buffers_left(use) for use in ("nets", "judgement")] == left
+    assert [buffers_left(use) for use in ("a population", "a population's evaluation")] == left
     some_nets(3, optimizer="sgd", **settings)
-    assert buffers_left("nets") is not left[0]
+    assert buffers_left("a population") is not left[0]
 
 
-def test_a_fit_within_a_fit_has_buffers_of_its_own():
+def test_nested_fit_has_separate_buffers():
     alone, within = one_fit(50), []
     outer = one_fit(50, callbacks=lambda epoch, history: within.append(one_fit(50)))
     for params in (outer, *within):
         np.testing.assert_array_equal(params, alone)
 
 
-def test_large_buffers_are_not_left(monkeypatch):
+def test_large_buffers_are_not_cached(monkeypatch):
     monkeypatch.setattr(fastmlp.execution.buffer_cache, "MOST_BYTES", 1000)
     buffers.released.clear()
     one_fit(50)
@@ -139,8 +139,8 @@ assert (fitted() == expected).all()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_fits_go_on_after_a_fork(fresh_python, monkeypatch):
-    """In the child too, which has none of the threads."""
+def test_fits_work_after_a_fork(fresh_python, monkeypatch):
+    """Fits work in parent and child, although the child has none of the cached threads."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     done = fresh_python(FORKED_AFTER_FITS)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What is decided once per fit or prediction: kernel family and threads, lanes or rows at a time."""
+"""Dispatch: the choice of kernel family and number of threads for a fit or prediction."""
 
 import numpy as np
 import pytest
@@ -27,11 +27,11 @@ def network(sizes, **settings):
 @pytest.mark.parametrize(
     "sizes, rows", [(XOR, 1), (XOR, 4), (XOR, 5), (XOR, 10_000), (LARGE, 1), (LARGE, 1024), ((1, 1), 1)]
 )
-def test_family_is_one_there_is(sizes, rows):
+def test_chosen_family_exists(sizes, rows):
     assert choose_family(network(sizes), rows) in backend.FAMILIES
 
 
-def test_small_nets_have_samples_in_lanes():
+def test_family_follows_net_and_batch_size():
     assert choose_family(network(XOR), 4) == "batch_simd_4"
     assert choose_family(network(XOR), 32) == "batch_simd_16"
     assert choose_family(network((784, 200, 10)), 128) == "layerwise_data_parallel"
@@ -39,12 +39,12 @@ def test_small_nets_have_samples_in_lanes():
     assert choose_family(network(LARGE), 128) == "layerwise"
 
 
-def test_few_outputs_count_where_a_batch_is_one_sample():
+def test_family_of_few_outputs_and_batches_of_one_sample():
     assert choose_family(network((784, 1)), 1) == "layerwise_data_parallel"
     assert choose_family(network((784, 1)), 2) == choose_family(network((8, 16, 1)), 1) == "batch_simd_4"
 
 
-def test_deep_narrow_nets_are_replicas_whatever_the_batch():
+def test_deep_narrow_nets_train_data_parallel_for_any_batch_size():
     for rows in (16, 128, 1024):
         assert choose_family(network((64, *64 * (64,), 10)), rows) == "layerwise_data_parallel"
         assert choose_family(network((64, *16 * (128,), 10)), rows) == "layerwise_data_parallel"
@@ -52,7 +52,7 @@ def test_deep_narrow_nets_are_replicas_whatever_the_batch():
     assert choose_family(network((64, *400 * (64,), 10)), 128) == "layerwise"
 
 
-def test_family_of_a_step_that_one_thread_is_enough_for():
+def test_family_of_small_and_medium_steps():
     assert choose_family(network((16, 32, 1)), 64) == "batch_simd_16"
     assert choose_family(network((16, 32, 1)), 1024) == "batch_simd_data_parallel"
     assert (
@@ -63,35 +63,35 @@ def test_family_of_a_step_that_one_thread_is_enough_for():
     assert choose_family(network((30, 40, 40, 2)), 64) == "batch_simd_data_parallel"
 
 
-def test_few_outputs_count_little():
-    """A logistic regression has many weights, but a product with one column wastes most of its registers."""
+def test_family_of_many_inputs_and_few_outputs():
+    """A product with one column wastes most of its registers, so that nets of one output do not train layerwise."""
     assert choose_family(network((1000, 1)), 100) == "batch_simd_16"
     assert choose_family(network((1000, 8)), 32) == "layerwise_data_parallel"
     assert choose_family(network((1000, 3)), 8) == "layerwise_data_parallel"
 
 
-def test_layers_whose_outputs_leave_much_of_a_tile_empty():
+def test_family_of_layers_that_fill_few_panels():
     for sizes in ((1000, 8), (64, 100, 10), (64, *40 * (50,), 10)):
         assert choose_family(network(sizes), 200) == "batch_simd_data_parallel"
         assert choose_family(network(sizes), 32) == "layerwise_data_parallel"
     for sizes in ((1000, 8), (64, 100, 10)):
         assert choose_family(network(sizes), 10_000) == "layerwise_data_parallel", (
-            "there is work for more than eight threads"
+            "there is work for more than the eight threads of batch_simd_data_parallel"
         )
     for sizes in ((64, 64, 32, 10), (64, 128, 10), (64, 200, 10), (64, 100, 96, 10), (784, 100, 10)):
         assert choose_family(network(sizes), 200) == "layerwise_data_parallel"
 
 
-def test_family_of_a_forward_pass():
+def test_evaluation_family_follows_net_and_rows():
     assert choose_evaluation_family(network(XOR), 4) == "batch_simd_4"
     assert choose_evaluation_family(network(XOR), 1000) == "batch_simd_16"
-    assert choose_evaluation_family(network(XOR, dropout=0.5), 1000) == "batch_simd_16", "which draws no masks"
+    assert choose_evaluation_family(network(XOR, dropout=0.5), 1000) == "batch_simd_16", "an evaluation draws no masks"
     assert choose_evaluation_family(network((16, 32, 1)), 4) == "layerwise"
 
 
 @pytest.mark.parametrize("dropout", (0.5, (0.0, 0.1), (0.1, 0.0)))
-def test_dropout_needs_masks(dropout):
-    """Nets with samples as lanes have none: they would train without dropout, silently."""
+def test_nets_with_dropout_train_in_families_that_draw_masks(dropout):
+    """Families with samples in lanes draw no masks: nets would train without dropout, silently."""
     assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "layerwise_data_parallel"
     assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) == "batch_simd_4"
 
@@ -107,8 +107,8 @@ def test_dropout_needs_masks(dropout):
         (LARGE, 2, 2048, "one_by_one"),
     ],
 )
-def test_family_of_nets_on_a_gpu(sizes, n_nets, rows, wanted):
-    """In a block if memory is large enough, in step, or alone if a step fills the card or there is one net."""
+def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
+    """Nets that fit a block's memory train in blocks, others batched, or one by one if a single net fills the GPU."""
     choose = lambda *more, dtype="float32": choose_nets_family(
         network(sizes), n_nets, rows, Device("cuda:0", "a test"), np.dtype(dtype), *more
     )
@@ -144,8 +144,8 @@ PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
     ],
 )
 def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
-    """A block of its own up to 20,000 parameters and 4e6 multiply-adds a step; all layers in one kernel up to 128
-    units, without dropout, in float32, if halves are allowed. Otherwise the permission changes nothing.
+    """small_net up to 20,000 parameters and 4e6 multiply-adds a step; fused_tensor_core up to 128 units, without
+    dropout, in float32, if reduced precision is allowed.
     """
     net = network(sizes, **settings)
     for precision in PRECISIONS:
@@ -154,22 +154,22 @@ def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
         assert choose_device_family(net, rows, precision, np.dtype("float64")) == exact, precision
 
 
-def test_limits_of_a_block():
-    """The table above has nets on both sides of each."""
+def test_dispatch_table_covers_both_sides_of_the_block_limits():
+    """The cases above lie on both sides of each limit."""
     assert [network((n, 1)).layout.n_params for n in (19_999, 20_000)] == [20_000, 20_001]
     assert products(network((4, 32, 3)), 7352) <= 4_000_000 < products(network((4, 32, 3)), 7353)
 
 
 @pytest.mark.parametrize("n_nets, wanted", [(2, "one_by_one"), (32, "population_simd"), (1000, "population_simd")])
-def test_family_of_nets_on_a_processor(n_nets, wanted):
-    """Lanes must be filled for nets of some thousands of parameters."""
+def test_family_of_a_population_on_a_cpu(n_nets, wanted):
+    """Nets of some thousands of parameters train in lanes only if there are enough nets to fill them."""
     device, f4 = Device("cpu", "a test"), np.dtype("float32")
     assert choose_nets_family(network((20, 64, 32, 2)), n_nets, 16, device, f4) == wanted
     assert choose_nets_family(network(LARGE), n_nets, 32, device, f4) == "one_by_one"
 
 
 @pytest.mark.parametrize("available", (1, 2, 64))
-def test_threads(available, monkeypatch):
+def test_training_threads_grow_with_rows_and_work(available, monkeypatch):
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
     large = network(LARGE)
     counts = [choose_threads(large, "layerwise", rows) for rows in (1, 8, 16, 64, 256, 4096, 100_000)]
@@ -181,7 +181,9 @@ def test_threads(available, monkeypatch):
     )
     small = network((64, 64, 32, 10))
     assert choose_threads(small, "layerwise", 64) == 1
-    assert choose_threads(small, "layerwise_data_parallel", 64) == min(2, available), "which exchange less"
+    assert choose_threads(small, "layerwise_data_parallel", 64) == min(2, available), (
+        "data-parallel threads synchronise less"
+    )
     assert choose_threads(small, "layerwise_data_parallel", 10_000) == available
     assert choose_threads(network((16, 32, 1)), "batch_simd_data_parallel", 512) == min(2, available)
     assert choose_threads(network((16, 32, 1)), "batch_simd_data_parallel", 100_000) == min(8, available)
@@ -190,24 +192,24 @@ def test_threads(available, monkeypatch):
 
 
 @pytest.mark.parametrize("available", (1, 2, 64))
-def test_threads_of_an_evaluation(available, monkeypatch):
+def test_evaluation_threads_grow_with_rows_and_work(available, monkeypatch):
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
     small, large = network((64, 64, 32, 10)), network(LARGE)
     counts = [choose_evaluation_threads(small, rows) for rows in (1, 100, 1000, 1797, 100_000)]
     assert counts == [1, 1, 1, min(2, available), available]
-    assert choose_evaluation_threads(large, 8) == 1, "a rank takes eight rows at a time"
+    assert choose_evaluation_threads(large, 8) == 1, "a thread takes eight rows at a time"
     assert choose_evaluation_threads(large, 100) == min(9, available)
 
 
-def test_products():
-    """Forward, weight gradient and backward, but nothing goes back to the inputs: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
+def test_number_of_multiply_adds_worked_by_hand():
+    """Forward, weight gradient and input gradient, except for the first layer: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
     assert products(network((4, 3, 2)), 10) == 420
 
 
 @pytest.mark.parametrize("sizes", ((2, 2, 1), (4, 100, 3), (20, 20, 4), (64, 64, 10), (70, 300, 520, 3)))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_outputs_do_not_depend_on_company(sizes, dtype):
-    """The same bits, whichever kernel and whichever number of rows takes a sample."""
+def test_prediction_is_independent_of_the_other_rows(sizes, dtype):
+    """A sample gets the same bits from every kernel and in any number of rows."""
     net = MLP(sizes, dtype=dtype, random_state=0, hidden_activation="tanh")
     X = np.random.default_rng(0).normal(size=(600, sizes[0]))
     whole = net.predict(X)

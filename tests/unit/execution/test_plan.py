@@ -1,4 +1,4 @@
-"""What a fit or a prediction runs with: the description that kernels see, and the buffers."""
+"""Plans of fits and evaluations: the description of a net for kernels, and the buffers."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +17,8 @@ def network(sizes, **settings):
     return MLP(sizes, **settings).network
 
 
-def test_columns_do_not_collide():
-    """Samples are columns: units' columns that lie a power of two apart would fall into few places of a cache."""
+def test_columns_of_batch_simd_avoid_powers_of_two():
+    """Rows of units a power of two apart would map to few sets of the cache."""
     net = describe_net(network((64, 8, 8, 10)))
     for rows in (1, 100, 512, 1000, 1024, 4096):
         work = backend.make_work("batch_simd_16", net, rows, rows, 1, False, np.dtype(np.float32), "exact")
@@ -26,7 +26,7 @@ def test_columns_do_not_collide():
         assert work.columns * 4 % 2048
 
 
-def test_description():
+def test_net_description_matches_the_network():
     made = network(
         (3, 5, 4, 2), hidden_activation=("gelu", "tanh"), loss="huber", huber_delta=0.5, dropout=(0.1, 0.2), l2=0.3
     )
@@ -53,12 +53,12 @@ def test_description():
     ],
     ids=str,
 )
-def test_middle(settings, middle):
+def test_class_threshold_is_the_middle_of_the_output_range(settings, middle):
     assert describe_net(network((3, 2), **settings)).class_threshold == middle
 
 
-def test_one_compilation_serves_every_net(rng):
-    """Whatever is trained, evaluated or differentiated, a kernel is compiled once per dtype: it takes many seconds."""
+def test_kernels_are_compiled_once_per_dtype(rng):
+    """A kernel is compiled once per dtype for every net, schedule and use, since compiling takes many seconds."""
     X, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
     schedules = (None, "cosine", lambda steps, n_steps: 0.5, lambda steps, n_steps: np.ones(len(steps), np.float32))
     for sizes, settings in (((3, 4, 2), {}), ((3, 4, 2), {"dropout": 0.5}), ((3, 50, 2), {"l2": 0.1})):
@@ -76,32 +76,32 @@ def test_one_compilation_serves_every_net(rng):
             assert len(of_float32) == 1, f"{kernel} was compiled {len(of_float32)} times"
 
 
-def test_buffers_are_aligned():
-    """On cache lines: parameters, gradient, and everything the families work in."""
+def test_buffers_are_aligned_to_cache_lines():
+    """Parameters, gradient and workspace begin at cache lines."""
     net = MLP((3, 50, 2))
     plan = Plan.for_training(net.network, net.device, net.dtype, 40, 8, True)
-    memory = plan.make_memory(net._padded, np.empty(0, np.float32), 1)
-    for array in (net.params, memory.grads, plan.work.a, plan.work.delta):
+    train_state = plan.make_state(net._padded, np.empty(0, np.float32), 1)
+    for array in (net.params, train_state.grads, plan.work.a, plan.work.delta):
         assert array.ctypes.data % 64 == 0
 
 
-def test_few_samples_are_evaluated_without_allocating():
-    """A thread's last evaluation is kept, for the same net, dtype and number of samples."""
+def test_last_evaluation_plan_is_reused_for_equal_calls():
+    """Each thread caches the plan of its last evaluation, for the same net, dtype and number of samples."""
     net, other = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=0)
     plan = lambda net, n: Plan.for_evaluation(net.network, net.device, net.dtype, n)
-    kept = plan(net, 1)
-    assert plan(net, 1) is kept
-    assert plan(net, 2) is not kept
-    assert plan(net, 1) is not kept, "only the last"
-    kept = plan(net, 1)
-    assert plan(other, 1) is not kept
-    kept = plan(net, 300)
-    assert plan(net, 700) is kept, "both in blocks of as many rows"
+    cached = plan(net, 1)
+    assert plan(net, 1) is cached
+    assert plan(net, 2) is not cached
+    assert plan(net, 1) is not cached, "only the last plan is cached"
+    cached = plan(net, 1)
+    assert plan(other, 1) is not cached
+    cached = plan(net, 300)
+    assert plan(net, 700) is cached, "both evaluate in blocks of equal size"
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(plan, other, 1).result() is not plan(other, 1)
 
 
-def test_ranks_get_equal_shares_of_an_evaluation():
+def test_evaluation_rows_are_shared_equally_among_threads():
     net = MLP((3, 600, 600, 2), random_state=0)
     for n_samples in (16, 600, 1797, 10_000):
         plan = Plan.for_evaluation(net.network, net.device, net.dtype, n_samples, 2)
@@ -136,8 +136,8 @@ print("left over:", _count() - before)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_kept_team_is_not_used_after_a_fork(fresh_python, monkeypatch):
-    """The child has none of its threads; and they end when another evaluation is kept."""
+def test_cached_thread_team_is_not_used_after_a_fork(fresh_python, monkeypatch):
+    """The child of a fork has none of the team's threads, which end in the parent once another plan is cached."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     done = fresh_python(FORKED)
     assert done.returncode == 0, done.stderr

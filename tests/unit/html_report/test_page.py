@@ -1,11 +1,11 @@
-"""The page's parts, as HTML."""
+"""Elements of the report page as HTML."""
 
 import pytest
 
 from fastmlp.html_report.page import Page, duration, quantity
 
 
-def test_everything_is_escaped():
+def test_all_text_is_escaped():
     evil = "<script>x</script>&"
     page = Page(evil, evil)
     page.section(evil)
@@ -19,24 +19,24 @@ def test_everything_is_escaped():
     assert text.count("&lt;script&gt;x&lt;/script&gt;&amp;") == 19
 
 
-def test_bars_are_on_one_scale():
+def test_bars_share_one_scale():
     page = Page("", "")
     page.bars([("a", 4.0, ""), ("b", 1.0, ""), ("c", 0.0, "")])
     assert [part.split("%")[0] for part in page.html().split("width:")[-3:]] == ["80.00", "20.00", "0.00"]
 
 
 @pytest.mark.parametrize("seconds, text", [(3e-9, "3 ns"), (59.99, "60 s"), (61, "1 min 1 s"), (7322, "2 h 2 min")])
-def test_duration(seconds, text):
+def test_duration_is_formatted_with_units(seconds, text):
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize("value, text", [(12.0, "12 FLOP"), (1500.0, "1.5 kFLOP"), (3e18, "3e+03 PFLOP")])
-def test_quantity(value, text):
+def test_quantity_is_formatted_with_si_prefixes(value, text):
     assert quantity(value, "FLOP") == text
 
 
-def test_what_is_small_stands_side_by_side():
-    """Sections with one picture or none share a row; the verdict has its evidence beside it."""
+def test_small_sections_share_a_row():
+    """Sections with at most one picture share a row; evidence stands beside the verdict."""
     page = Page("", "")
     page.section("Verdict")
     page.verdict("", "", [("a", "b")], {"fact": "1"})

@@ -1,4 +1,4 @@
-"""The limit of a fit: what is counted, and what is divided by what."""
+"""The roofline of a fit: its arithmetic over the machine's product rate."""
 
 import subprocess
 
@@ -10,8 +10,8 @@ import fastmlp.html_report.roofline
 from fastmlp.html_report.roofline import Speed, measure_speed, product_rate
 
 
-def test_work_is_counted_by_hand(monkeypatch, rng):
-    """Forward, weight gradient and, but for the first layer, input gradient: a product each."""
+def test_flop_count_worked_by_hand(monkeypatch, rng):
+    """A product each for forward pass, weight gradient and, except in the first layer, input gradient."""
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: {"float64": 5e9}[dtype])
     net = fastmlp.MLP((3, 5, 2), dtype="float64", random_state=0)
     history = net.fit(rng.normal(size=(50, 3)), rng.normal(size=(50, 2)), epochs=4, batch_size=16)
@@ -22,23 +22,23 @@ def test_work_is_counted_by_hand(monkeypatch, rng):
     assert speed.share == pytest.approx(speed.limit / history.training_seconds)
 
 
-def test_threads_count():
+def test_roofline_scales_with_threads():
     one, two = (Speed(1.0, 1, 1e9, n_threads, 1e10).limit for n_threads in (1, 2))
     assert one == 2 * two
 
 
-def test_unknown_fits_have_no_speed():
+def test_history_without_a_fit_has_no_speed():
     assert measure_speed(fastmlp.History(fastmlp.MLP((2, 1)))) is None
 
 
-def test_rate_is_measured_once():
+def test_product_rate_is_measured_once():
     product_rate.cache_clear()
     rate = product_rate("float32")
     assert 1e8 < rate < 1e13
     assert product_rate("float32") is rate
 
 
-def test_no_second_python(monkeypatch):
+def test_failed_rate_measurement_raises(monkeypatch):
     product_rate.cache_clear()
 
     def refuse(*_, **__):
@@ -50,7 +50,7 @@ def test_no_second_python(monkeypatch):
     assert np.isfinite(Speed(1.0, 1, 1.0, 1, 1.0).share)
 
 
-def test_compiling_is_no_part_of_it():
+def test_compile_time_is_excluded_from_speed():
     net = fastmlp.MLP((20, 30, 2), random_state=0)
     history = net.fit(np.zeros((50, 20)), np.zeros((50, 2)), epochs=2)
     history.seconds, history.compile_seconds = 40.0, 38.5

@@ -1,4 +1,4 @@
-"""Buffers and the orders that kernels and their callers agree on."""
+"""Structs of kernels: aligned buffers, and positions of settings and scalars."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fastmlp.kernels.structs import HYPER, LINE, N_SCALARS, aligned_zeros
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
 @pytest.mark.parametrize("shape", (0, 1, 17, 4096, (3, 16), (0, 5), 2**19 + 3, (3, 2**18)))
-def test_aligned_zeros(shape, dtype):
+def test_aligned_zeros_begin_at_cache_lines(shape, dtype):
     for _ in range(5):  # the allocator's own alignment differs from call to call
         array = aligned_zeros(shape, dtype)
         assert array.shape == (shape if isinstance(shape, tuple) else (shape,))
@@ -21,14 +21,14 @@ def test_aligned_zeros(shape, dtype):
         assert array.size == 0 or array.ctypes.data % LINE == 0
 
 
-def test_large_arrays_begin_at_different_places():
-    """Of a page and of the caches' sets: those that begin alike get in each other's way when walked along together."""
+def test_large_arrays_begin_at_different_page_offsets():
+    """Arrays with equal offsets in a page map to the same cache sets and evict each other."""
     arrays = [aligned_zeros(2**20, np.float32) for _ in range(4)]
     assert len({array.ctypes.data % 4096 for array in arrays}) == 4
 
 
-def test_large_arrays_without_huge_pages(monkeypatch):
-    """On systems that have none, or whose kernel refuses."""
+def test_large_arrays_work_without_huge_pages(monkeypatch):
+    """Some systems have no huge pages, and some kernels refuse them."""
     import mmap
 
     monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 12345, raising=False)
@@ -41,19 +41,19 @@ def test_large_arrays_without_huge_pages(monkeypatch):
         assert array.sum() == 2**19
 
 
-def test_settings_are_named_once():
+def test_hyper_constants_are_positions_in_hyper():
     """The constants by which the update loop reads `hyper` are the places of the names in HYPER."""
     for place, name in enumerate(HYPER):
         assert getattr(optimizer_step, name.upper()) == place
     assert len(set(HYPER)) == len(HYPER)
 
 
-def test_rules_read_what_there_is():
+def test_step_settings_come_from_hyper():
     changing = {"decay", "inv_sqrt_bias_correction2", "loss_increased"}
     assert set(StepSettings._fields) - changing <= set(HYPER)
 
 
-def test_scalars_fit():
+def test_scalar_positions_are_distinct():
     from fastmlp.kernels import structs
 
     places = [structs.POWER1, structs.POWER2, structs.LAST_LOSS, structs.EPOCH_LOSS, structs.EPOCH_RIGHT]

@@ -1,4 +1,4 @@
-"""Offsets into the flat vector, against the order the documentation promises: per layer W row by row, then b."""
+"""Layout of the flat parameter vector: per layer W row by row, then b, as documented."""
 
 from itertools import pairwise
 
@@ -14,10 +14,10 @@ SIZES = ((1, 1), (2, 3, 1), (4, 1, 1, 5), (3, 16, 17, 2))
 def test_views_cover_the_vector_in_order(sizes):
     layout = Layout(sizes)
     params = np.arange(layout.n_params)
-    pieces = [
-        piece.reshape(-1) for pair in zip(layout.weights(params), layout.biases(params), strict=True) for piece in pair
+    parts = [
+        part.reshape(-1) for pair in zip(layout.weights(params), layout.biases(params), strict=True) for part in pair
     ]
-    np.testing.assert_array_equal(np.concatenate(pieces), params)
+    np.testing.assert_array_equal(np.concatenate(parts), params)
     assert [W.shape for W in layout.weights(params)] == list(pairwise(sizes))
     assert [b.shape for b in layout.biases(params)] == [(size,) for size in sizes[1:]]
     assert layout.n_layers == len(sizes) - 1
@@ -40,7 +40,7 @@ def test_views_write_through():
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_padding(sizes):
+def test_padded_length_is_a_multiple_of_a_cache_line(sizes):
     layout = Layout(sizes)
     assert layout.n_padded % PADDING == 0
     assert 0 <= layout.n_padded - layout.n_params < PADDING

@@ -1,4 +1,4 @@
-"""The description of a net: every setting that cannot be is refused in a sentence that names it and what can be."""
+"""`Network`, a net's architecture: invalid settings raise an error that names the setting and valid values."""
 
 import dataclasses
 import itertools
@@ -66,7 +66,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("name, value, message", BAD, ids=[f"{name}={value!r}" for name, value, _ in BAD])
-def test_bad_setting(name, value, message):
+def test_invalid_settings_raise(name, value, message):
     with pytest.raises(ValueError, match=message):
         build(**{name: value})
 
@@ -74,8 +74,8 @@ def test_bad_setting(name, value, message):
 @pytest.mark.parametrize(
     "loss, output", list(itertools.product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS]))
 )
-def test_loss_and_output(loss, output):
-    """A pair is either made as asked for, or refused with the outputs that would do."""
+def test_loss_accepts_only_its_output_activations(loss, output):
+    """A pair of loss and output is accepted, or raises an error that names suitable outputs."""
     possible = {row.name: row.outputs for row in LOSSES}[loss] or ELEMENTWISE
     if output in possible:
         network = build(loss=loss, output_activation=output)
@@ -106,12 +106,12 @@ def test_output_follows_from_the_loss(loss, output):
     assert build(loss=loss).output_row.name == output
 
 
-def test_softmax_of_one_output():
+def test_softmax_of_one_output_raises():
     with pytest.raises(ValueError, match="softmax over one output is always 1"):
         build(layer_sizes=(3, 1), loss="softmax_cross_entropy")
 
 
-def test_one_value_for_all_hidden_layers_or_one_each():
+def test_hidden_layer_settings_may_be_one_value_or_one_per_layer():
     assert build(hidden_activation="tanh", dropout=0.2) == build(hidden_activation=["tanh"] * 2, dropout=[0.2, 0.2])
     network = build(hidden_activation=("tanh", "elu"), dropout=(0.0, 0.5))
     assert network.dropout == (0.0, 0.5)
@@ -119,19 +119,19 @@ def test_one_value_for_all_hidden_layers_or_one_each():
     assert names == ["tanh", "elu", "identity"]
 
 
-def test_no_hidden_layer():
+def test_net_without_hidden_layers_has_no_dropout():
     network = build(layer_sizes=(3, 2), dropout=0.5, hidden_activation="tanh")
     assert network.dropout == ()
     assert network.layout.n_params == 3 * 2 + 2
 
 
-def test_sizes_of_numpy_and_lists():
+def test_layer_sizes_may_be_lists_or_numpy_integers():
     import numpy as np
 
     assert build(layer_sizes=[np.int64(3), np.int32(4), 2]).layer_sizes == (3, 4, 2)
     assert build(layer_sizes=np.array([3, 4, 2])).layer_sizes == (3, 4, 2)
 
 
-def test_immutable():
+def test_network_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         build().l2 = 1.0

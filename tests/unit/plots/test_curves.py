@@ -1,10 +1,10 @@
-"""Curves over epochs: which records, which epoch is the best, what the text says."""
+"""Plots of records over epochs: drawn values, best epoch, labels."""
 
 import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.plots.curves import POINTS, best_point, thinned
+from fastmlp.plots.curves import MAX_POINTS, best_point, thinned
 
 
 def history(**records):
@@ -18,7 +18,7 @@ def texts(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_training_alone():
+def test_plot_of_training_loss_marks_the_best_epoch():
     ax = history(loss=[3.0, 1.0, 2.0]).plot()
     assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == ("Loss over 3 epochs", "epoch", "loss")
     assert ax.get_yscale() == "log"
@@ -26,14 +26,14 @@ def test_training_alone():
     assert texts(ax) == ["training", "best: 1, epoch 2"]
 
 
-def test_validation_decides_the_best():
+def test_best_epoch_follows_the_validation_loss():
     made = history(loss=[3.0, 2.0, 1.0], validation_loss=[2.0, 1.5, 4.0])
     assert texts(made.plot()) == ["training", "validation", "best: 1.5, epoch 2"]
     made.best_epoch = 0
     assert best_point(made, "loss") == (0, 2.0)
 
 
-def test_accuracy():
+def test_plot_of_accuracy_is_linear():
     made = history(loss=[3.0, 2.0], accuracy=[0.9, 0.5])
     ax = made.plot("accuracy")
     assert ax.get_yscale() == "linear"
@@ -41,32 +41,32 @@ def test_accuracy():
 
 
 @pytest.mark.parametrize("loss, scale", [([1.0, 0.0], "linear"), ([-1.0, 2.0], "linear"), ([1.0, np.nan, 0.5], "log")])
-def test_scale_follows_the_loss(loss, scale):
+def test_log_scale_is_used_for_positive_losses(loss, scale):
     assert history(loss=loss).plot().get_yscale() == scale
 
 
-def test_log_can_be_chosen():
+def test_log_scale_can_be_switched_off():
     assert history(loss=[2.0, 1.0]).plot(log=False).get_yscale() == "linear"
 
 
-def test_draws_where_it_is_told(headless):
+def test_plot_uses_the_given_axes(headless):
     _, ax = headless.subplots()
     assert history(loss=[2.0]).plot(ax=ax) is ax
     assert ax.get_title(loc="left") == "Loss after one epoch"
 
 
-def test_long_records_keep_their_peaks():
+def test_thinned_records_keep_their_peaks():
     values = np.linspace(1.0, 0.1, 1_000_000)
     values[123_456] = 50.0
     values[999] = np.nan
     epochs, drawn = thinned(values)
-    assert len(epochs) == POINTS
+    assert len(epochs) == MAX_POINTS
     assert (np.diff(epochs) >= 0).all()
     assert drawn.max() == 50.0
     assert epochs[drawn.argmax()] == 123_457
 
 
-def test_mistakes():
+def test_invalid_quantities_raise():
     with pytest.raises(ValueError, match="nothing to plot: the history has no finished epoch"):
         fastmlp.History().plot()
     with pytest.raises(ValueError, match=r"Unknown quantity 'los'\. Did you mean 'loss'"):
@@ -75,7 +75,7 @@ def test_mistakes():
         history(loss=[1.0]).plot("accuracy")
 
 
-def test_a_metric_and_its_validation():
+def test_plot_of_a_metric_shows_its_validation():
     made = history(
         loss=[2.0, 1.0], metrics={"r2": np.array([0.1, 0.5])}, validation_metrics={"r2": np.array([0.2, 0.1])}
     )
@@ -83,10 +83,10 @@ def test_a_metric_and_its_validation():
     assert texts(ax) == ["training", "validation", "best: 0.2, epoch 1"], "the higher the better"
     assert ax.get_title(loc="left") == "R2 over 2 epochs"
     made.metrics["mine"] = np.array([1.0, 2.0])
-    assert texts(made.plot("mine")) == ["training"], "nobody knows which is the best"
+    assert texts(made.plot("mine")) == ["training"], "a user's metric has no best epoch"
 
 
-def test_two_quantities_in_one_picture():
+def test_two_quantities_share_a_plot():
     made = history(loss=[2.0, 1.0], accuracy=[0.5, 0.9], validation_accuracy=[0.4, 0.6])
     ax = made.plot(["loss", "accuracy"])
     assert ax.get_title(loc="left") == "Loss and accuracy over 2 epochs"
@@ -96,7 +96,7 @@ def test_two_quantities_in_one_picture():
     assert texts(ax) == ["loss, training", "accuracy, training", "accuracy, validation", "best: 1, epoch 2"]
 
 
-def test_successive_fits_are_drawn_end_to_end():
+def test_successive_fits_are_plotted_end_to_end():
     first = history(loss=[4.0, 3.0, 1.5], validation_loss=[5.0, 4.0, 3.0])
     second = history(loss=[2.0, 1.0], best_epoch=0)
     ax = fastmlp.plots.history([first, fastmlp.History(), second])
@@ -108,16 +108,16 @@ def test_successive_fits_are_drawn_end_to_end():
     assert "best: 2, epoch 4" in texts(ax)
 
 
-def test_a_record_that_ends_early():
+def test_shorter_record_is_plotted():
     made = history(loss=[4.0, 3.0, 2.0], validation_loss=[5.0, 4.0])
     np.testing.assert_array_equal(made.plot().get_lines()[1].get_ydata(), [5, 4])
 
 
-def test_more_mistakes():
+def test_too_many_quantities_and_empty_histories_raise():
     made = history(loss=[2.0], metrics={"r2": np.array([0.1])})
     with pytest.raises(ValueError, match=r"Unknown quantity 'mse'.*accuracy, loss, r2"):
         made.plot("mse")
-    with pytest.raises(ValueError, match="room for two quantities, but 3 were given"):
+    with pytest.raises(ValueError, match="at most two quantities, but 3 were given"):
         made.plot(["loss", "r2", "accuracy"])
     with pytest.raises(ValueError, match="nothing to plot"):
         fastmlp.plots.history([])

@@ -1,8 +1,9 @@
-"""Decision boundaries: the plane, the colours, the samples, the text."""
+"""Plots of decision boundaries: plane, colours, samples and labels."""
 
 import numpy as np
 import pytest
-from images import TARGETS, XOR, xor_net
+from images import xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -13,7 +14,7 @@ def texts(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_plane_holds_other_inputs_at_their_medians(rng):
+def test_plane_fixes_other_inputs_at_their_medians(rng):
     X = rng.normal(size=(51, 4))
     plane = Plane.around(X, (3, 1), 5)
     assert plane.points.shape == (25, 4)
@@ -24,13 +25,13 @@ def test_plane_holds_other_inputs_at_their_medians(rng):
     np.testing.assert_allclose(plane.points[-1, [3, 1]], [right, top])
 
 
-def test_constant_input_gets_some_room():
+def test_constant_input_gets_a_margin():
     plane = Plane.around(np.array([[1.0, 2.0], [1.0, 3.0]]), (0, 1), 3)
     assert plane.extent[:2] == (0.0, 2.0)
 
 
-def test_colour_is_the_class_and_paleness_the_doubt():
-    plane = Plane.around(XOR, (0, 1), 2)
+def test_colours_fade_with_uncertainty():
+    plane = Plane.around(XOR_X, (0, 1), 2)
     image = colours(plane, np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.6, 0.4]])).reshape(4, 3)
     blue, orange = palette(2)
     np.testing.assert_allclose(image[0], (1 + blue) / 2)
@@ -40,8 +41,8 @@ def test_colour_is_the_class_and_paleness_the_doubt():
     assert (image[3] <= 1.0).all()
 
 
-def test_two_classes():
-    ax = xor_net().plot_boundary(XOR, TARGETS, resolution=30)
+def test_boundary_plot_of_two_classes():
+    ax = xor_net().plot_boundary(XOR_X, XOR_Y, resolution=30)
     assert ax.get_title(loc="left") == "Decision boundary: 100 % of 4 samples right"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 0", "input 1")
     assert texts(ax) == ["0", "1"]
@@ -51,17 +52,17 @@ def test_two_classes():
     assert corner[2] > corner[0], "blue, class 0, at the origin"
 
 
-def test_the_line_is_where_the_net_changes_its_mind():
+def test_boundary_line_lies_at_probability_one_half():
     net = xor_net()
-    ax = net.plot_boundary(XOR, TARGETS)
+    ax = net.plot_boundary(XOR_X, XOR_Y)
     (lines,) = (artist for artist in ax.collections if hasattr(artist, "levels"))
     points = np.concatenate([path.vertices for path in lines.get_paths()])
     assert len(points) > 50
     np.testing.assert_allclose(net.predict(points), 0.5, atol=0.02)
 
 
-def test_wrong_samples_have_a_black_rim():
-    ax = xor_net().plot_boundary(XOR, [1, 1, 1, 0], labels=["no", "yes"])
+def test_misclassified_samples_have_a_black_edge():
+    ax = xor_net().plot_boundary(XOR_X, [1, 1, 1, 0], labels=["no", "yes"])
     assert ax.get_title(loc="left") == "Decision boundary: 75 % of 4 samples right"
     assert texts(ax) == ["no", "yes", "wrong"]
     points = [artist for artist in ax.collections if not hasattr(artist, "levels")]
@@ -69,13 +70,13 @@ def test_wrong_samples_have_a_black_rim():
     assert [offsets for offsets in black if offsets] == [[[0.0, 0.0]]]
 
 
-def test_without_targets():
-    ax = xor_net().plot_boundary(XOR)
+def test_boundary_plot_without_targets():
+    ax = xor_net().plot_boundary(XOR_X)
     assert ax.get_title(loc="left") == "Decision boundary"
     assert ax.get_legend() is None
 
 
-def test_chosen_features_and_their_names():
+def test_boundary_plot_of_chosen_features_shows_their_names():
     net = fastmlp.MLP((3, 3), loss="softmax_cross_entropy", random_state=0)
     X = np.arange(12.0).reshape(4, 3)
     ax = net.plot_boundary(X, [0, 1, 2, 2], features=(2, 0), feature_names=["a", "b", "c"], resolution=9)
@@ -83,7 +84,7 @@ def test_chosen_features_and_their_names():
     assert ax.get_title(loc="left").endswith("(the other input at its median)")
 
 
-def test_numbers_have_a_scale_for_plane_and_targets(rng):
+def test_regression_boundary_plot_has_a_common_colour_scale(rng):
     net = fastmlp.MLP((2, 3, 1), random_state=0)
     X = rng.normal(size=(20, 2))
     y = 10 * rng.normal(size=20)
@@ -94,7 +95,7 @@ def test_numbers_have_a_scale_for_plane_and_targets(rng):
     assert len(ax.figure.axes) == 2, "a scale of colours"
 
 
-def test_labels_that_occur_together_are_shown_one_by_one(rng):
+def test_multilabel_boundary_plot_shows_one_output(rng):
     net = fastmlp.MLP((2, 3, 2), loss="binary_cross_entropy", random_state=0)
     X = rng.normal(size=(20, 2))
     Y = np.c_[X[:, 0] > 0, X[:, 1] > 0]
@@ -104,13 +105,13 @@ def test_labels_that_occur_together_are_shown_one_by_one(rng):
         net.plot_boundary(X, Y, output=2)
 
 
-def test_side_by_side(headless):
+def test_boundaries_are_drawn_side_by_side(headless):
     nets = {"learnt": xor_net(), "not": xor_net(np.zeros(9))}
-    drawn = plots.boundaries(nets, XOR, TARGETS, resolution=20)
+    drawn = plots.boundaries(nets, XOR_X, XOR_Y, resolution=20)
     assert [ax.get_title(loc="left") for ax in drawn] == ["learnt\n100 % right", "not\n50 % right"]
-    assert [ax.get_legend() is None for ax in drawn] == [True, False], "one key is enough"
+    assert [ax.get_legend() is None for ax in drawn] == [True, False], "only the last panel has a legend"
     _, room = headless.subplots()
-    drawn = plots.boundaries(list(nets.values()), XOR, n_columns=1, ax=room, resolution=20)
+    drawn = plots.boundaries(list(nets.values()), XOR_X, n_columns=1, ax=room, resolution=20)
     assert [ax.get_title(loc="left") for ax in drawn] == ["net 0", "net 1"]
     assert room.child_axes == list(drawn)
 
@@ -119,19 +120,19 @@ def test_side_by_side(headless):
     "call, message",
     [
         (
-            lambda net: net.plot_boundary(XOR, TARGETS, features=(0, 2)),
+            lambda net: net.plot_boundary(XOR_X, XOR_Y, features=(0, 2)),
             "features must be two different inputs from 0 to 1",
         ),
-        (lambda net: net.plot_boundary(XOR, TARGETS, features=(1, 1)), "features must be two different inputs"),
-        (lambda net: net.plot_boundary(XOR[:, :1], TARGETS), "X has 1 feature, but the net has 2 inputs"),
-        (lambda net: net.plot_boundary(XOR, TARGETS, resolution=1), "resolution must be a whole number of at least 2"),
-        (lambda net: net.plot_boundary(XOR, TARGETS, labels=["one"]), "labels must name 2 classes, but it has 1 entry"),
-        (lambda net: net.plot_boundary(XOR, TARGETS, feature_names="a"), "feature_names must name 2 inputs"),
-        (lambda net: plots.boundaries([], XOR), "at least one net and a title for each, but 0 and 0 came"),
-        (lambda net: plots.boundaries([net], XOR, titles=["a", "b"]), "but 1 and 2 came"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, features=(1, 1)), "features must be two different inputs"),
+        (lambda net: net.plot_boundary(XOR_X[:, :1], XOR_Y), "X has 1 feature, but the net has 2 inputs"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, resolution=1), "resolution must be a whole number of at least 2"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, labels=["one"]), "labels must name 2 classes, but it has 1 entry"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, feature_names="a"), "feature_names must name 2 inputs"),
+        (lambda net: plots.boundaries([], XOR_X), "at least one net and a title for each, but 0 and 0 came"),
+        (lambda net: plots.boundaries([net], XOR_X, titles=["a", "b"]), "but 1 and 2 came"),
         (lambda net: fastmlp.MLP((1, 1)).plot_boundary([[0.0], [1.0]]), "needs two inputs, but the net has one"),
     ],
 )
-def test_mistakes(call, message):
+def test_invalid_arguments_raise(call, message):
     with pytest.raises(ValueError, match=message):
         call(xor_net())

@@ -1,10 +1,11 @@
-"""Pictures of populations: nothing is lost in the histogram, rows are verdicts."""
+"""Plots of populations: histogram of epochs to converge, and nets by verdict."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import SOLVED, TARGETS, XOR
+from images import SOLVED
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -29,7 +30,7 @@ def heights(ax):
 
 
 @pytest.mark.parametrize("times", [[5], [7, 7, 8, 30], range(1, 300), [1, 2, 3, 50, 4000, 9000]])
-def test_every_net_is_in_one_bar(times):
+def test_histogram_counts_every_net_once(times):
     ax = plots.epochs_to_converge(result(times, len(times) + 3), bins=20)
     *bars, failed = heights(ax)
     assert sum(bars) == len(times)
@@ -39,25 +40,25 @@ def test_every_net_is_in_one_bar(times):
     assert f"{len(times):,} of {len(times) + 3:,} nets converged" in ax.get_title(loc="left")
 
 
-def test_wide_ranges_are_logarithmic():
+def test_histogram_of_a_wide_range_is_logarithmic():
     assert plots.epochs_to_converge(result([2, 3, 900], 3)).get_xscale() == "log"
     assert plots.epochs_to_converge(result([20, 30, 90], 3)).get_xscale() == "linear"
 
 
-def test_a_bar_of_failures_that_would_dwarf_the_others_is_cut():
+def test_dominant_bar_of_failures_is_cut():
     ax = plots.epochs_to_converge(result([10, 20, 30], 1000))
     assert heights(ax)[-1] < 10
     assert any(text.get_text() == "997\n(cut)" for text in ax.texts)
 
 
-def test_none_converged():
+def test_histogram_without_a_converged_net():
     ax = plots.epochs_to_converge(result([], 50))
     assert ax.get_title(loc="left") == "0 of 50 nets converged: 0 %"
     assert heights(ax)[-1] == 50
     assert any(text.get_text() == "95 % interval 0.0 to 7.1 %" for text in ax.texts)
 
 
-def test_no_rule_no_rate():
+def test_histogram_without_a_rule_has_no_rate():
     of = result([10, 20], 4)
     of.success_rate = of.success_interval = None
     ax = plots.epochs_to_converge(of)
@@ -65,9 +66,9 @@ def test_no_rule_no_rate():
     assert any(text.get_text() == "no rule of convergence" for text in ax.texts)
 
 
-def test_short_way():
+def test_population_result_plot_draws_the_histogram():
     pop = fastmlp.Population((2, 2, 1), 40, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    ax = pop.fit(XOR, TARGETS, epochs=300, optimizer="rprop", converged="40-20-40").plot(bins=10)
+    ax = pop.fit(XOR_X, XOR_Y, epochs=300, optimizer="rprop", converged="40-20-40").plot(bins=10)
     assert f"{pop.result.n_converged} of 40 nets converged" in ax.get_title(loc="left")
 
 
@@ -78,27 +79,27 @@ def pop():
     return made
 
 
-def test_rows_are_verdicts(pop):
+def test_population_plot_has_a_row_per_verdict(pop):
     verdicts = np.array(3 * ["converged"] + 6 * ["still_learning"])
-    grid = plots.population(pop, XOR, TARGETS, verdicts=verdicts, most=4, resolution=10)
+    grid = plots.population(pop, XOR_X, XOR_Y, verdicts=verdicts, most=4, resolution=10)
     assert grid.shape == (2, 4)
     said = [row[0].texts[0].get_text() for row in grid]
     assert said == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
     assert [ax.axison for ax in grid[1]] == [True, True, True, False]
-    losses = pop.evaluate(XOR, TARGETS)["loss"]
+    losses = pop.evaluate(XOR_X, XOR_Y)["loss"]
     assert grid[1, 0].get_title() == f"{losses[0]:.2g}", "the best of the verdict first"
 
 
-def test_verdicts_come_from_the_diagnosis(pop, monkeypatch):
+def test_population_plot_diagnoses_the_nets(pop, monkeypatch):
     def diagnose(net, X, y, history=None):
         assert net is pop
         return SimpleNamespace(verdicts=np.array(9 * ["converged"]))
 
     monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
-    assert plots.population(pop, XOR, TARGETS, most=2, resolution=10).shape == (1, 2)
+    assert plots.population(pop, XOR_X, XOR_Y, most=2, resolution=10).shape == (1, 2)
 
 
-def test_numbers_are_shown_over_their_targets(rng):
+def test_population_plot_of_a_regression_shows_outputs_over_targets(rng):
     pop = fastmlp.Population((1, 3, 1), 5, random_state=0)
     X = np.linspace(-1, 1, 20)[:, None]
     grid = plots.population(pop, X, np.sin(3 * X), verdicts=5 * ["x"], most=3)
@@ -106,6 +107,6 @@ def test_numbers_are_shown_over_their_targets(rng):
     np.testing.assert_allclose(drawn[:, 0], np.sin(3 * X[:, 0]), rtol=1e-5)
 
 
-def test_mistakes(pop):
+def test_wrong_number_of_verdicts_raises(pop):
     with pytest.raises(ValueError, match=r"verdicts must name one for each of 9 nets, but it has shape \(2,\)"):
-        plots.population(pop, XOR, TARGETS, verdicts=["a", "b"])
+        plots.population(pop, XOR_X, XOR_Y, verdicts=["a", "b"])

@@ -1,4 +1,4 @@
-"""Predictions over true values."""
+"""Plot of predictions over true values."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import fastmlp
 from fastmlp import plots
 
 
-def test_points_and_title(rng):
+def test_predictions_plot_shows_outputs_and_error(rng):
     net = fastmlp.MLP((3, 2), random_state=0)
     X, Y = rng.normal(size=(30, 3)), rng.normal(size=(30, 2))
     ax = plots.predictions(net, X, Y, output=1)
@@ -20,7 +20,7 @@ def test_points_and_title(rng):
         plots.predictions(net, X, Y, output=2)
 
 
-def test_units_of_a_table(rng):
+def test_predictions_plot_uses_units_of_the_table(rng):
     pd = pytest.importorskip("pandas")
     from fastmlp.tables.preprocessing import Preprocessing
 

@@ -1,4 +1,4 @@
-"""What all pictures share."""
+"""Style of all plots: palette, logarithmic axes, panels."""
 
 import builtins
 
@@ -9,7 +9,7 @@ import fastmlp
 from fastmlp.plots import style
 
 
-def test_without_matplotlib_a_sentence_says_what_to_install(monkeypatch):
+def test_missing_matplotlib_names_the_install_command(monkeypatch):
     found = builtins.__import__
 
     def refuse(name, *arguments, **keywords):
@@ -22,18 +22,18 @@ def test_without_matplotlib_a_sentence_says_what_to_install(monkeypatch):
     history.loss = np.ones(3)
     with pytest.raises(
         ImportError,
-        match=r"Pictures need matplotlib: pip install 'fastmlp\[plot\]' \(in a checkout: pip install '\.\[plot\]'\)",
+        match=r"Plots need matplotlib: pip install 'fastmlp\[plot\]' \(in a checkout: pip install '\.\[plot\]'\)",
     ):
         history.plot()
 
 
-def test_pictures_are_imported_without_matplotlib(fresh_python):
+def test_plots_module_imports_without_matplotlib(fresh_python):
     done = fresh_python("import sys, fastmlp\nfastmlp.plots.history\nprint('matplotlib' in sys.modules)")
     assert (done.stdout.strip(), done.stderr) == ("False", "")
 
 
 def seen(colour, weakness):
-    """CIELAB of what a dichromat sees of an sRGB colour: Viénot, Brettel, Mollon 1999, in linear RGB."""
+    """CIELAB of an sRGB colour as a dichromat sees it: Viénot, Brettel, Mollon 1999, in linear RGB."""
     from matplotlib.colors import to_rgb
 
     r, g, b = np.array(to_rgb(colour)) ** 2.2
@@ -46,18 +46,20 @@ def seen(colour, weakness):
 
 
 @pytest.mark.parametrize("weakness", ["protanopia", "deuteranopia"])
-def test_colours_stay_apart_for_colour_blind_readers(weakness):
-    """By 10 units of CIELAB, which is told apart at a glance."""
+def test_palette_is_distinguishable_for_colour_blind_readers(weakness):
+    """Colours differ by more than 10 units of CIELAB, a difference visible at a glance."""
     colours = [seen(colour, weakness) for colour in style.PALETTE[:5]]
     for k, one in enumerate(colours):
         for other in colours[:k]:
             assert np.linalg.norm(one - other) > 10
     red, green = {"protanopia": ("#ff0000", "#5e5e00"), "deuteranopia": ("#b80000", "#606000")}[weakness]
-    assert np.linalg.norm(seen(red, weakness) - seen(green, weakness)) < 10, "the simulation finds what looks alike"
+    assert np.linalg.norm(seen(red, weakness) - seen(green, weakness)) < 10, (
+        "the simulation must find confusable colours alike"
+    )
 
 
 @pytest.mark.parametrize("low, high", [(1e-6, 1.0), (0.01, 1.0), (0.1, 0.6), (0.2, 0.25), (3.0, 3.3)])
-def test_log_axis_always_has_numbers(headless, low, high):
+def test_log_axis_has_labelled_ticks(headless, low, high):
     _, ax = headless.subplots()
     ax.plot([0, 1], [low, high])
     ax.set_yscale("log")
@@ -70,7 +72,7 @@ def test_log_axis_always_has_numbers(headless, low, high):
     assert all(float(text.replace(",", "")) > 0 for text in texts)
 
 
-def test_panels_share_the_room_of_their_axes(headless):
+def test_panels_stay_within_their_axes(headless):
     figure, ax = headless.subplots()
     grid = style.panels(ax, 2, 3)
     assert grid.shape == (2, 3)

@@ -1,30 +1,29 @@
-"""Which nets have learned, where no rule of convergence says it: those that have every sample right at the end."""
+"""Convergence without a rule: nets count as converged if they classify every sample correctly at the end."""
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import Population
 from fastmlp.kernels.structs import ALL_RIGHT
 from fastmlp.population_training import evaluate
 
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-XOR_Y = np.array([0, 1, 1, 0], np.float32)
 WEIGHTS = np.array([1.0, 0.5, 3.0, 0.0])
 THREE_CLASSES = np.array([0, 1, 2, 1])
 
 
 @pytest.fixture
-def judged(monkeypatch):
-    """Numbers of nets that needed a pass of their own."""
+def evaluated(monkeypatch):
+    """Numbers of nets in each evaluation after training."""
     found = []
 
-    def judge_nets(network, device, params, data, strides, members):
+    def count_evaluated(network, device, params, data, strides, members):
         found.append(len(members))
         return real(network, device, params, data, strides, members)
 
     real = evaluate.evaluate_nets
-    monkeypatch.setattr(evaluate, "evaluate_nets", judge_nets)
+    monkeypatch.setattr(evaluate, "evaluate_nets", count_evaluated)
     return found
 
 
@@ -37,17 +36,19 @@ def population(sizes, n_nets, **settings):
 @pytest.mark.parametrize("n_nets", (16, 33, 100, 300))
 @pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "quickprop"))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_programs_say_it_themselves(judged, n_nets, optimizer, dtype):
+def test_unrolled_kernels_report_final_accuracy_without_another_pass(evaluated, n_nets, optimizer, dtype):
     pop = population((2, 2, 1), n_nets, dtype=dtype)
     rates = np.geomspace(1.0, 8.0, n_nets)
     setting = {"sgd": fastmlp.SGD(rates), "adam": fastmlp.Adam(rates / 8)}.get(optimizer, optimizer)
-    result = pop.fit(XOR, XOR_Y, epochs=15, optimizer=setting, verbose=0)
-    assert judged == []
-    expected = pop.evaluate(XOR, XOR_Y)["accuracy"] >= ALL_RIGHT
+    result = pop.fit(XOR_X, XOR_Y, epochs=15, optimizer=setting, verbose=0)
+    assert evaluated == []
+    expected = pop.evaluate(XOR_X, XOR_Y)["accuracy"] >= ALL_RIGHT
     np.testing.assert_array_equal(result.converged, expected)
     assert result.n_converged < n_nets
     if n_nets == 300:
-        assert (expected != (result.accuracy >= ALL_RIGHT)).any(), "for some nets the last step decides"
+        assert (expected != (result.accuracy >= ALL_RIGHT)).any(), (
+            "no net's accuracy changes in the last step, so that this test shows nothing"
+        )
 
 
 # Sizes, settings of the population, settings of the fit.
@@ -59,16 +60,16 @@ FITS = {
     "penalty": ((2, 3, 1), {"l2": 1e-3}, {}),
     "dropout": ((2, 3, 1), {"dropout": 0.1}, {}),
     "stops early": ((2, 3, 1), {}, {"early_stopping": fastmlp.EarlyStopping(3, "loss", 1e-2)}),
-    "no program": ((2, 12, 1), {}, {}),
-    "alone": ((2, 300, 1), {}, {}),
+    "lanes": ((2, 12, 1), {}, {}),
+    "one by one": ((2, 300, 1), {}, {}),
 }
 
 
 @pytest.mark.parametrize("rows", (4, 90))
 @pytest.mark.parametrize("fit", FITS)
-def test_all_ways_of_training_agree_with_a_pass_after_it(fit, rows):
+def test_final_accuracy_equals_an_evaluation_after_training(fit, rows):
     sizes, settings, options = FITS[fit]
-    X, y = np.resize(XOR, (rows, 2)), np.resize(THREE_CLASSES if sizes[-1] == 3 else XOR_Y, rows)
+    X, y = np.resize(XOR_X, (rows, 2)), np.resize(THREE_CLASSES if sizes[-1] == 3 else XOR_Y, rows)
     weight = np.resize(WEIGHTS, rows) if "sample_weight" in options else None
     pop = population(sizes, 70, **settings)
     result = pop.fit(
@@ -84,18 +85,18 @@ def test_all_ways_of_training_agree_with_a_pass_after_it(fit, rows):
     assert 0 < result.n_converged < 70
 
 
-def test_targets_of_their_own():
+def test_final_accuracy_with_targets_per_net_equals_an_evaluation():
     y = np.random.default_rng(0).integers(0, 2, (100, 4)).astype(np.float32)
     pop = population((2, 2, 1), 100)
-    result = pop.fit(XOR, y, epochs=100, optimizer="rprop", verbose=0)
-    np.testing.assert_array_equal(result.converged, pop.evaluate(XOR, y)["accuracy"] >= ALL_RIGHT)
+    result = pop.fit(XOR_X, y, epochs=100, optimizer="rprop", verbose=0)
+    np.testing.assert_array_equal(result.converged, pop.evaluate(XOR_X, y)["accuracy"] >= ALL_RIGHT)
     assert 0 < result.n_converged < 100
 
 
-def test_nets_that_diverged_have_not_learned(judged):
+def test_diverged_nets_do_not_count_as_converged(evaluated):
     pop = population((2, 2, 1), 100, loss="squared_error", output_activation="identity")
     rates = np.where(np.arange(100) % 7 == 3, 1e30, 0.1)
     with pytest.warns(fastmlp.DivergenceWarning):
-        result = pop.fit(XOR, XOR_Y, epochs=80, optimizer=fastmlp.SGD(rates), verbose=0)
+        result = pop.fit(XOR_X, XOR_Y, epochs=80, optimizer=fastmlp.SGD(rates), verbose=0)
     assert (result.stopped_by[rates > 1] == "divergence").all()
     assert not result.converged[rates > 1].any()

@@ -1,6 +1,4 @@
-"""Ctrl-C in a population's fit with early stopping: each net has the best parameters it had so far, and its result says
-which they are.
-"""
+"""Ctrl-C in a population's fit with early stopping: each net ends with its best parameters so far."""
 
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ HELD = X[40:], Y[40:]
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """Ctrl-C after a few calls of kernels, when the nets are in the midst of their training."""
+    """Ctrl-C after a few kernel calls, while nets are training."""
     calls = []
 
     def show(self, done, loss):
@@ -34,8 +32,8 @@ def interrupt(monkeypatch):
 
 
 @pytest.mark.parametrize("monitor", ["validation_loss", "validation_accuracy", "accuracy"])
-@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 90, 70, 1)], ids=["lanes", "alone"])
-def test_the_best_so_far_is_kept(sizes, monitor, interrupt, tmp_path):
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 90, 70, 1)], ids=["lanes", "one by one"])
+def test_interrupted_early_stopping_keeps_each_nets_best_parameters(sizes, monitor, interrupt, tmp_path):
     pop = Population(sizes, 5, loss="binary_cross_entropy", random_state=0, device="cpu")
     first = pop.params.copy()
     settings = {"batch_size": 8, "optimizer": "adam", "validation_data": HELD, "verbose": 0}

@@ -1,4 +1,4 @@
-"""Few nets: each is trained by itself, as an MLP would be, whatever is its own, with looks at several epochs a time."""
+"""One-by-one training of a population: each net equals an `MLP` to the bit; epochs are checked several at a time."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def samples(rng):
     return X, (X[:, 0] * X[:, 1] > 0).astype(int)
 
 
-def assert_equal_alone(pop, result, X, y, settings, **fit):
-    """Bit by bit: it is the same kernel."""
+def assert_equals_single_nets(pop, result, X, y, settings, **fit):
+    """Both use the same kernel, so that results agree to the bit."""
     for k in range(pop.n_nets):
         own = {name: values[k] if np.ndim(values) else values for name, values in settings.items()}
         net = MLP(pop.network.layer_sizes, **own, dtype=pop.dtype, random_state=int(pop.seeds[k]))
@@ -34,7 +34,7 @@ def assert_equal_alone(pop, result, X, y, settings, **fit):
             assert result.best_epoch[k] == history.best_epoch
 
 
-def test_who_trains_in_lanes():
+def test_lanes_are_chosen_by_size_and_number_of_nets():
     cpu, f4 = resolve("cpu"), np.dtype("float32")
     network = Network.build((4, 8, 3), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
     tiny = Network.build((2, 2, 1), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
@@ -57,15 +57,15 @@ def test_who_trains_in_lanes():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("batch_size", [None, 8])
-def test_every_optimizer(name, batch_size, samples):
+def test_every_optimizer_equals_single_nets_bit_for_bit(name, batch_size, samples):
     fit = {"epochs": 6, "batch_size": batch_size, "optimizer": OPTIMIZERS[name](weight_decay=0.02, clip_norm=0.3)}
     settings = {"loss": "binary_cross_entropy", "l2": np.linspace(0.0, 0.1, N_NETS)}
     pop = Population(SIZES, N_NETS, **settings, random_state=5)
-    assert_equal_alone(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
+    assert_equals_single_nets(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
 
 
-def test_nets_follow_the_reference(samples):
-    """In float64: own rates, and weights of the samples that leave some of them out."""
+def test_settings_and_weights_per_net_match_the_reference(samples):
+    """A learning rate per net, and sample weights of cross-validation folds, in float64."""
     X, y = samples
     rates, weights = np.linspace(0.1, 0.9, N_NETS), fastmlp.folds(len(X), N_NETS)
     settings = {"hidden_activation": "tanh", "loss": "binary_cross_entropy"}
@@ -79,16 +79,16 @@ def test_nets_follow_the_reference(samples):
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-12)
 
 
-def test_own_dropout(samples):
+def test_dropout_rate_per_net_equals_single_nets_bit_for_bit(samples):
     settings = {"dropout": np.linspace(0.1, 0.5, N_NETS), "loss": "binary_cross_entropy"}
     fit = {"epochs": 4, "batch_size": 7}
     pop = Population(SIZES, N_NETS, **settings, random_state=2)
-    assert_equal_alone(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
+    assert_equals_single_nets(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
 
 
 @pytest.mark.parametrize("batch_size", [None, 8])
 @pytest.mark.parametrize("monitor", ["loss", "accuracy", "validation_loss"])
-def test_early_stopping(monitor, batch_size, samples):
+def test_early_stopping_equals_single_nets_bit_for_bit(monitor, batch_size, samples):
     X, y = samples
     fit = {
         "epochs": 300,
@@ -101,7 +101,7 @@ def test_early_stopping(monitor, batch_size, samples):
     pop = Population(SIZES, N_NETS, **settings, random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)
     assert len(set(result.epochs)) > 1
-    assert_equal_alone(pop, result, X, y, settings, **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, **fit)
 
 
 FITS = {
@@ -109,16 +109,16 @@ FITS = {
     "best accuracy": {"early_stopping": EarlyStopping(6, "accuracy")},
     "never stops": {"early_stopping": EarlyStopping(500, "loss")},
     "converges": {"converged": 0.4},
-    "gets them right": {"converged": Converged(accuracy=0.9)},
+    "reaches accuracy": {"converged": Converged(accuracy=0.9)},
     "either": {"converged": 0.3, "early_stopping": EarlyStopping(3, "loss", 1e-3)},
 }
 
 
 @pytest.mark.parametrize("batch_size", [None, 8])
 @pytest.mark.parametrize("name", FITS)
-def test_looks_at_several_epochs_find_what_a_look_at_each_does(name, batch_size, samples, monkeypatch):
-    def train(look):
-        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", look)
+def test_checking_several_epochs_at_once_equals_checking_each(name, batch_size, samples, monkeypatch):
+    def train(check_cost):
+        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", check_cost)
         pop = Population(SIZES, N_NETS, loss="binary_cross_entropy", hidden_activation="tanh", random_state=4)
         return pop, pop.fit(
             *samples, epochs=120, batch_size=batch_size, optimizer=fastmlp.Adam(0.08), verbose=0, **FITS[name]
@@ -134,13 +134,13 @@ def test_looks_at_several_epochs_find_what_a_look_at_each_does(name, batch_size,
         assert len(set(of_each.epochs)) > 1
 
 
-def test_divergence_between_looks_keeps_the_best(monkeypatch):
-    """Steps that grow: the loss falls, then overflows before the next look."""
+def test_divergence_between_checks_restores_the_best_parameters(monkeypatch):
+    """Growing learning rates: the loss falls, then overflows before the next check."""
     X, y = np.linspace(-1, 1, 20)[:, None], np.linspace(-1, 1, 20) * 3
     growing = lambda steps, n_steps: 1.35 ** np.asarray(steps, float)
 
-    def train(look):
-        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", look)
+    def train(check_cost):
+        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", check_cost)
         net = MLP((1, 4, 1), hidden_activation="leaky_relu", random_state=0)
         with pytest.warns(fastmlp.DivergenceWarning):
             history = net.fit(X, y, epochs=200, optimizer=fastmlp.SGD(0.01), schedule=growing, early_stopping=150)
@@ -152,7 +152,7 @@ def test_divergence_between_looks_keeps_the_best(monkeypatch):
     assert of_several.epochs == of_each.epochs
 
 
-def test_few_calls_for_many_epochs(samples, monkeypatch):
+def test_many_epochs_take_few_kernel_calls(samples, monkeypatch):
     calls = []
     run = fastmlp.training.fit_loop.Fit._run_kernel
     monkeypatch.setattr(fastmlp.training.fit_loop.Fit, "_run_kernel", lambda fit, *a: (calls.append(a), run(fit, *a)))
@@ -162,12 +162,12 @@ def test_few_calls_for_many_epochs(samples, monkeypatch):
 
 @pytest.mark.parametrize("batch_size", [None, 8])
 @pytest.mark.parametrize("sizes", [(3, 5, 1), (3, 160, 140, 1)], ids=["block", "layers"])
-def test_looks_on_a_gpu(sizes, batch_size, samples, cuda, monkeypatch):
-    """Training repeats itself there too."""
+def test_checking_several_epochs_at_once_equals_checking_each_on_cuda(sizes, batch_size, samples, cuda, monkeypatch):
+    """Replaying epochs from a checkpoint gives the same bits on the device as well."""
     fit = {"epochs": 40, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.05), "verbose": 0}
 
-    def train(look):
-        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", look)
+    def train(check_cost):
+        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", check_cost)
         net = MLP(sizes, loss="binary_cross_entropy", random_state=1, device="cuda")
         return net, net.fit(*samples, **fit, early_stopping=EarlyStopping(3, "loss", 0.05))
 

@@ -1,4 +1,4 @@
-"""fastmlp.tables.cells: one meaning of a cell, in whatever type it comes."""
+"""Cells of tables: a value has one meaning in every type that can hold it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pd = pytest.importorskip("pandas")
     ],
     ids=repr,
 )
-def test_names_of_categories(cell, text):
+def test_category_names_are_text_of_the_value(cell, text):
     assert text_of(cell) == text
 
 
@@ -47,26 +47,26 @@ def test_names_of_categories(cell, text):
     ],
     ids=str,
 )
-def test_other_spellings(categories, spellings):
+def test_other_spellings_of_a_category_are_recognised(categories, spellings):
     find = Spellings(categories).find
     assert {name: find(name) for name in spellings} == spellings
 
 
-def test_true_is_not_taken_for_one_in_a_mixture():
+def test_true_and_one_differ_in_mixed_columns():
     codes, names = categories_of(pd.Series([True, 1, "1", None, 1.0, "a", np.int8(1)], dtype=object))
     assert [names[code] if code >= 0 else None for code in codes] == ["True", "1", "1", None, "1", "a", "1"]
     codes, names = categories_of(pd.Series(pd.Categorical([1, 2.5, None, 1])))
     assert [names[code] if code >= 0 else None for code in codes] == ["1", "2.5", None, "1"]
 
 
-def test_true_and_false_are_spelled_alike():
+def test_spellings_of_booleans_are_unified():
     assert spelled_alike(["TRUE", "false", "1", "0.0"]) == ["True", "False", "True", "False"]
     for names in (["1", "0"], ["true", "perhaps"], ["true", "2"]):
         assert spelled_alike(names) == names
 
 
 @pytest.mark.parametrize("dtype", ["object", "str", "category"])
-def test_texts_read_as_numbers(dtype):
+def test_texts_are_parsed_as_numbers(dtype):
     cells = pd.Series([" 1.5", "-2", ".5", "1e3", "nan", "", None, "N/A", "x", "1,5", "1_0", "inf"]).astype(dtype)
     reading = read_numbers(cells)
     np.testing.assert_array_equal(reading.values, [1.5, -2, 0.5, 1000] + 8 * [np.nan])
@@ -76,9 +76,9 @@ def test_texts_read_as_numbers(dtype):
     assert not reading.is_tolerable
 
 
-def test_other_cells_read_as_numbers():
+def test_other_cell_types_are_parsed_as_numbers():
     cells = pd.Series([True, Decimal("2.5"), np.int8(3), "true", None, [1], pd.NA, 10**400, -(10**400)], dtype=object)
-    reading = read_numbers(cells, truths=True)
+    reading = read_numbers(cells, reads_booleans=True)
     np.testing.assert_array_equal(reading.values, [1, 2.5, 3, 1, np.nan, np.nan, np.nan, np.inf, -np.inf])
     assert np.flatnonzero(reading.bad).tolist() == [5]
     assert read_numbers(pd.Series(["true", "1"])).bad.tolist() == [True, False]
@@ -87,7 +87,7 @@ def test_other_cells_read_as_numbers():
     assert not read_numbers(pd.Series([None, None], dtype=object)).is_tolerable
 
 
-def test_arrow_types():
+def test_arrow_types_are_read():
     pa = pytest.importorskip("pyarrow")
     texts = pd.Series(["1", "2", None], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())))
     assert contents(texts) == "string"
@@ -98,7 +98,7 @@ def test_arrow_types():
     np.testing.assert_array_equal(read_numbers(truths).values, [1, np.nan])
 
 
-def test_examples_begin_with_the_commonest():
+def test_examples_are_sorted_by_frequency():
     cells = pd.Series(["a", "b", "b", "c", "d", "d", "d", "e"])
     assert examples(cells, cells != "a") == "'d', 'b', 'c' and 1 other"
     assert examples(cells, cells == "b") == "'b'"

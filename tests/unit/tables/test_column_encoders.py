@@ -1,4 +1,4 @@
-"""fastmlp.tables.column_encoders: the encoders alone; how they are chosen and used on tables is in test_tabular.py."""
+"""Column encoders by themselves; their choice and use on tables is tested in test_preprocessing.py."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from fastmlp.tables.column_encoders import (
     QuantileColumn,
     StandardColumn,
     column_from_dict,
-    column_kind,
     column_to_dict,
     fit_column,
-    numbers_of,
 )
 
 pd = pytest.importorskip("pandas")
@@ -30,13 +28,13 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_survives_json(kind):
+def test_every_encoder_round_trips_through_json(kind):
     column = EXAMPLES[kind]
     assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_fills_its_features(kind):
+def test_every_encoder_fills_its_features(kind):
     cells = ["b", None, "c"] if kind == "category" else [1.0, None, 1e6]
     out = np.full((3, len(EXAMPLES[kind].feature_names)), np.nan, np.float32)
     EXAMPLES[kind].encode(pd.Series(cells, name="x"), out)
@@ -44,45 +42,10 @@ def test_every_kind_fills_its_features(kind):
 
 
 @pytest.mark.parametrize(
-    ("cells", "kind"),
-    [
-        (pd.Series([1, 2]), "number"),
-        (pd.Series([1, None], dtype="Int64"), "number"),
-        (pd.Series([None, None], dtype=object), "number"),
-        (pd.Series([1.5, 2], dtype=object), "number"),
-        (pd.Series(["a", None]), "category"),
-        (pd.Series([True, False]), "category"),
-        (pd.Series([True, None], dtype=object), "category"),
-        (pd.Series([True, None], dtype="boolean"), "category"),
-        (pd.Series([1, 2], dtype="category"), "category"),
-        (pd.Series([1 + 2j]), "complex"),
-        (pd.Series([b"a"]), "bytes"),
-        (pd.Series([[1], [2]]), "mixed"),
-        (pd.Series(pd.to_datetime(["2020-01-01"])), "datetime64"),
-        (pd.Series(["1.5", "2"]), "category"),
-        (pd.Series([1, "1", 2.5], dtype=object), "number"),
-        (pd.Series(["1.5"] * 19 + ["?!"]), "number"),
-        (pd.Series(["1.5"] * 19 + ["?!"] * 2), "category"),
-        (pd.Series([True, 0, "1", "true"] * 20, dtype=object), "category"),
-        (pd.Series([1, True, [1]], dtype=object), "mixed-integer"),
-    ],
-    ids=str,
-)
-def test_kinds_of_cells(cells, kind):
-    assert column_kind(cells) == kind
-
-
-def test_numbers_of_mixed_cells():
-    values = numbers_of(pd.Series(["1", None, 2.5], dtype=object))
-    assert values.dtype == np.float64
-    np.testing.assert_array_equal(values, [1.0, np.nan, 2.5])
-
-
-@pytest.mark.parametrize(
     ("cells", "column", "feature", "serious", "words"),
     [
         (["c", "b", None], EXAMPLES["category"], [0, 1, 0], False, "unseen in training in 1 of 3 cells ('c')"),
-        (["c", "d", "a"], EXAMPLES["category"], [0, 0, 0], True, "in 2 of 3 cells ('c', 'd'), which count as none"),
+        (["c", "d", "a"], EXAMPLES["category"], [0, 0, 0], True, "in 2 of 3 cells ('c', 'd'), which are encoded"),
         (["c"], EXAMPLES["category"], [0], True, "unseen in training in its only cell ('c')"),
         ([None] * 10, EXAMPLES["category"], [0] * 10, True, "Column 'x' is missing in all 10 cells."),
         ([None] * 10, EXAMPLES["standard"], [0] * 10, True, "Column 'x' is missing in all 10 cells."),
@@ -91,7 +54,7 @@ def test_numbers_of_mixed_cells():
     ],
     ids=str,
 )
-def test_what_training_has_not_seen_is_said(cells, column, feature, serious, words):
+def test_values_unseen_in_training_give_notes(cells, column, feature, serious, words):
     out = np.empty((len(cells), len(column.feature_names)), np.float32)
     (note,) = column.encode(pd.Series(cells, name="x", dtype=object), out)
     assert words in note.text
@@ -103,7 +66,7 @@ def test_what_training_has_not_seen_is_said(cells, column, feature, serious, wor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_said_of_what_training_has_seen(kind):
+def test_values_seen_in_training_give_no_notes(kind):
     column = EXAMPLES[kind]
     cells = ["a", "b", None, None] if kind == "category" else [1.0, 1.5, 2.0, None if column.marks_missing else 1.0]
     assert column.encode(pd.Series(cells, name="x"), np.empty((4, len(column.feature_names)))) == []
@@ -122,22 +85,18 @@ def test_nothing_is_said_of_what_training_has_seen(kind):
             "category",
             "holds no numbers in 25 of 100 cells ('unknown'), and a column of",
         ),
-        (
-            [str(k / 7) for k in range(100)],
-            "quantile",
-            "holds text that is numbers, and is taken for a column of numbers",
-        ),
+        ([str(k / 7) for k in range(100)], "quantile", "holds numbers as text, and is used as a column of numbers"),
         ([str(k / 7) for k in range(90)] + ["?!"] * 300, "category", ""),
         (
             [f"2020-{k % 12 + 1}-{k % 28 + 1}" for k in range(80)],
             None,
-            "it holds dates as text, such as '2020-1-1'; turn",
+            "it holds dates as text, such as '2020-1-1'; convert",
         ),
         (["1.0", "1"], None, "all of its cells are equal"),
     ],
     ids=["few bad", "half bad", "numbers as text", "mostly text", "dates", "one number"],
 )
-def test_text_with_numbers_in_it(cells, kind, words):
+def test_column_kind_of_text_with_numbers(cells, kind, words):
     column, note = fit_column(pd.Series(cells, name="x"))
     assert (column and column.kind) == kind
     assert words in note

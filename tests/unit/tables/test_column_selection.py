@@ -1,4 +1,4 @@
-"""fastmlp.tables.column_selection: the columns a net learns from. The command's own mistakes are in test_cli.py."""
+"""Selection of feature columns. Errors of the command are tested in commands/test_cli.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE = pd.DataFrame({name: [1, 2] for name in ("id", "Size", "a,b", "age", "pri
         ({"ids": ("id",), "drop": ("id", "age")}, ["Size", "a,b", "price"]),
     ],
 )
-def test_columns_stay_in_their_order(options, left):
+def test_selected_columns_keep_their_order(options, left):
     assert list(select_columns(TABLE, "price", **options)) == left
 
 
@@ -30,13 +30,13 @@ def test_columns_stay_in_their_order(options, left):
     [
         ({"drop": ("size",)}, "no --drop column 'size'. Did you mean 'Size'?"),
         ({"keep": ("Size, age",)}, "--keep takes one column at a time, but it is 'Size, age': give --keep 'Size' --ke"),
-        ({"ids": ("price",)}, "'price' is the target, which is learned and no feature: leave it out of --id"),
+        ({"ids": ("price",)}, "'price' is the target column, which cannot be an input: leave it out of --id"),
         ({"drop": ("age",), "keep": ("Size",)}, "give one of them"),
-        ({"ids": ("id",), "keep": ("id",)}, "An id is never learned from, but 'id'"),
+        ({"ids": ("id",), "keep": ("id",)}, "An id column is not used as an input, but 'id'"),
         ({"drop": ("id", "Size", "a,b", "age")}, "No column is left to predict 'price' from"),
     ],
 )
-def test_mistakes(options, words):
+def test_invalid_selections_raise(options, words):
     with pytest.raises(ValueError) as caught:
         select_columns(TABLE, "price", **options)
     assert words in str(caught.value)

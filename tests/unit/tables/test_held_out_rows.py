@@ -1,4 +1,4 @@
-"""The rows that a net of `fastmlp train` was not trained on are found again, and only where they are certain."""
+"""`training_split`: recovers the validation rows of `fastmlp train`, but only if they are certain."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ pd = pytest.importorskip("pandas")
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """Trains on a table of a task; returns the net and its samples."""
+    """A function that trains on a table of a task and returns the net and its samples."""
     monkeypatch.chdir(tmp_path)
 
     def train(task):
@@ -26,7 +26,7 @@ def trained(tmp_path, monkeypatch):
         options = ["--target", "y", "--hidden", "8", "--epochs", "5", "--seed", "3", "--validation", "0.3"]
         done = CliRunner().invoke(app, ["train", "table.csv", *options])
         assert done.exit_code == 0, done.output
-        net = fastmlp.load("model.safetensors")
+        net = fastmlp.load("model.safetensors").net_
         X, y, _ = read_samples(net, tmp_path / "table.csv", None)
         return net, X, y
 
@@ -34,18 +34,18 @@ def trained(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_parts_are_those_of_the_training(trained, task):
+def test_training_split_recovers_training_and_validation_rows(trained, task):
     net, X, y = trained(task)
     parts = training_split(net, X, y, split_rows)
     assert list(parts) == ["training", "validation"]
     assert len(parts["training"][0]) == net.history.settings["n_samples"]
-    kept = -1 if net.history.best_epoch is None else net.history.best_epoch
+    last = -1 if net.history.best_epoch is None else net.history.best_epoch
     loss = net.evaluate(*parts["validation"])["loss"]
-    assert loss == pytest.approx(net.history.validation_loss[kept], rel=1e-4)
+    assert loss == pytest.approx(net.history.validation_loss[last], rel=1e-4)
     assert sum(len(part[0]) for part in parts.values()) == len(X)
 
 
-def test_other_rows_are_not_taken_for_them(trained):
+def test_training_split_of_other_rows_is_unknown(trained):
     net, X, y = trained("regression")
     for other in ((X[:-1], y[:-1]), (X[::-1], y[::-1]), (X + 0.1, y)):
         assert list(training_split(net, *other, split_rows)) == [""]
@@ -53,7 +53,7 @@ def test_other_rows_are_not_taken_for_them(trained):
     assert list(training_split(net, X, y, split_rows)) == [""], "parameters that the history does not belong to"
 
 
-def test_a_net_of_another_training_has_no_parts():
+def test_training_split_of_nets_from_fit_is_unknown():
     net = fastmlp.MLP((2, 1), random_state=0)
     assert list(training_split(net, np.ones((3, 2)), np.ones(3), split_rows)) == [""]
     net.fit(np.ones((3, 2)), np.ones(3), epochs=1, verbose=0)

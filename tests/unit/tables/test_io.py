@@ -1,4 +1,4 @@
-"""fastmlp.tables.io: what is refused; that every kind of file is read is in test_tabular.py."""
+"""Reading of table files: refused files. Accepted kinds of files are tested in test_preprocessing.py."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ pd = pytest.importorskip("pandas")
     ["price,size,price", '"price",size,"price"', "price, size, price", "\ufeffprice,size,price", "\nprice,size,price"],
     ids=repr,
 )
-def test_two_columns_of_one_name_are_refused(tmp_path, header):
-    """pandas would name the second one price.1, and the first one would be the target."""
+def test_duplicate_column_names_raise(tmp_path, header):
+    """pandas would rename the second column to price.1 and take the first one as the target."""
     path = tmp_path / "table.csv"
     path.write_text(header + "\n1,2,3\n4,5,6\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"table.csv' has two columns named 'price', columns 1 and 3 of 3; rename"):
         read_table(path)
 
 
-def test_columns_without_a_name_may_be_several(tmp_path):
+def test_several_unnamed_columns_are_accepted(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(",,a\n1,2,3\n")
     assert read_table(path).shape == (1, 3)
 
 
-def test_two_columns_of_one_name_in_parquet(tmp_path):
+def test_duplicate_column_names_in_parquet_raise(tmp_path):
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -40,8 +40,8 @@ def test_two_columns_of_one_name_in_parquet(tmp_path):
 
 
 @pytest.mark.parametrize("damaged", [b"{", b"[]", b"{}", b'{"columns": 3}', b'{"index_columns": [3], "columns": [7]}'])
-def test_damaged_pandas_metadata(tmp_path, damaged):
-    """What pandas wrote about the columns is unreadable: a sentence, or the table where it does not matter."""
+def test_damaged_pandas_metadata_raises_or_is_ignored(tmp_path, damaged):
+    """Unreadable metadata of pandas raise a readable error, or are ignored if irrelevant."""
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -53,7 +53,7 @@ def test_damaged_pandas_metadata(tmp_path, damaged):
         assert "table.parquet' should be a Parquet file, but could not be read as one: " in str(error)  # noqa: PT017
 
 
-def test_names_of_several_levels(tmp_path):
+def test_multi_level_column_names_raise(tmp_path):
     table = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")]))
     with pytest.raises(ValueError, match=r"has column names of 2 levels, such as \('a', 'b'\).*join the levels"):
         with_text_names(table)
@@ -63,12 +63,12 @@ def test_names_of_several_levels(tmp_path):
         read_table(tmp_path / "table.parquet")
 
 
-def test_names_that_are_one_as_text():
+def test_column_names_equal_as_text_raise():
     with pytest.raises(ValueError, match="two columns named '1', columns 1 and 2"):
         with_text_names(pd.DataFrame([[1, 2]], columns=[1, "1"]))
 
 
-def test_separators_within_quotation_marks_do_not_count(tmp_path):
+def test_separators_within_quotes_are_ignored(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text('"x;y;z;w",t\n1,2\n3,4\n')
     assert list(read_table(path).columns) == ["x;y;z;w", "t"]
@@ -76,7 +76,7 @@ def test_separators_within_quotation_marks_do_not_count(tmp_path):
     assert list(read_table(path).columns) == ['a "x,y,z"', "t"]
 
 
-def test_pandas_metadata_that_is_json_but_wrong_is_no_raw_error(tmp_path):
+def test_wrong_pandas_metadata_raises_with_the_file_name(tmp_path):
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""Reading tables and turning them into features: fastmlp.tables.preprocessing."""
+"""Preprocessing of tables: reading files, and encoding columns as features and targets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def features(preprocessing, table):
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv", "parquet"])
-def test_every_kind_of_file_gives_the_same_table(table, tmp_path, ending):
+def test_every_file_format_gives_the_same_table(table, tmp_path, ending):
     path = tmp_path / f"table.{ending}"
     if ending == "parquet":
         pytest.importorskip("pyarrow")
@@ -59,7 +59,7 @@ def test_every_kind_of_file_gives_the_same_table(table, tmp_path, ending):
     assert back["colour"].isna().equals(table["colour"].isna())
 
 
-def test_separator_and_missing_marks(tmp_path):
+def test_separators_and_missing_markers_are_recognised(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("a;b\n1; x\n?;\n3;NA\n")
     back = read_table(path)
@@ -77,14 +77,14 @@ def test_separator_and_missing_marks(tmp_path):
         ("a\tb\n1.5\t1,234\n2\t2,000\n3\t3,000\n", [1.5, 2.0, 3.0]),
     ],
 )
-def test_decimal_marks(tmp_path, text, numbers):
-    """The comma is one in files with semicolons, whose numbers have it; never where it may mark thousands."""
+def test_decimal_commas_are_recognised(tmp_path, text, numbers):
+    """A comma is a decimal mark only in files with semicolons, never if it may separate thousands."""
     path = tmp_path / "table.csv"
     path.write_text(text)
     assert read_table(path)["a"].tolist() == numbers
 
 
-def test_text_columns_stay_text(tmp_path):
+def test_columns_can_be_read_as_text(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("code,number\n007,1\n010,2\n")
     assert read_table(path)["code"].tolist() == [7, 10]
@@ -106,7 +106,7 @@ def test_text_columns_stay_text(tmp_path):
         ("table.xlsx", b"", "should be a file ending in .csv"),
     ],
 )
-def test_unreadable_files(tmp_path, name, content, words):
+def test_unreadable_files_raise(tmp_path, name, content, words):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
     path = tmp_path / name
@@ -117,7 +117,7 @@ def test_unreadable_files(tmp_path, name, content, words):
     assert name in str(caught.value)
 
 
-def test_missing_file(tmp_path):
+def test_missing_file_raises(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no file '.*nothing.csv'"):
         read_table(tmp_path / "nothing.csv")
 
@@ -125,7 +125,7 @@ def test_missing_file(tmp_path):
 @pytest.mark.parametrize(
     ("module", "name", "words"), [("pandas", "t.csv", "pandas"), ("pyarrow", "t.parquet", "pyarrow")]
 )
-def test_absent_extra_is_named(monkeypatch, tmp_path, module, name, words):
+def test_missing_package_is_named(monkeypatch, tmp_path, module, name, words):
     def without(wanted, *arguments, **settings):
         if wanted.split(".")[0] == module:
             raise ImportError(wanted)
@@ -169,7 +169,7 @@ def test_auto_scaling_depends_on_distinct_values():
 
 
 @pytest.mark.parametrize("scaling", ["standard", "quantile"])
-def test_outliers_and_unseen_holes(table, scaling):
+def test_outliers_and_unseen_missing_cells_give_finite_features(table, scaling):
     preprocessing = Preprocessing.fit(table, "target", scaling=scaling)
     new = table.head(3).assign(few=[None, 1e9, -1e9])
     result = features(preprocessing, new)["few"]
@@ -178,7 +178,7 @@ def test_outliers_and_unseen_holes(table, scaling):
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, 1e31])
-def test_infinite_numbers_name_the_column(table, bad):
+def test_infinite_numbers_raise_with_the_column(table, bad):
     preprocessing = Preprocessing.fit(table, "target")
     table.loc[3, "skewed"] = bad
     for use in (lambda: preprocessing.transform(table), lambda: Preprocessing.fit(table, "target")):
@@ -186,13 +186,13 @@ def test_infinite_numbers_name_the_column(table, bad):
             use()
 
 
-def test_number_that_overflows_names_the_column(table):
+def test_overflowing_number_raises_with_the_column(table):
     preprocessing = Preprocessing.fit(table.assign(few=table["few"] * 1e-20), "target", scaling="standard")
     with pytest.raises(ValueError, match=r"Column 'few' holds 1e\+25, which is too far"):
         preprocessing.transform(table.assign(few=1e25))
 
 
-def test_text_in_a_column_of_numbers(table):
+def test_text_in_a_numeric_column_raises(table):
     preprocessing = Preprocessing.fit(table, "target")
     with pytest.raises(ValueError, match="'few' should hold numbers, but holds 'many'"):
         preprocessing.transform(table.assign(few=["1", "many"] * 40))
@@ -202,7 +202,7 @@ def test_text_in_a_column_of_numbers(table):
 # ---- categories
 
 
-def test_one_feature_per_category(table):
+def test_categories_become_one_feature_each(table):
     result = features(Preprocessing.fit(table, "target"), table)
     for colour in ("red", "green", "blue"):
         assert result[f"colour = {colour}"].tolist() == (table["colour"] == colour).astype(float).tolist()
@@ -211,7 +211,7 @@ def test_one_feature_per_category(table):
     assert "flag is missing" not in result
 
 
-def test_unknown_categories_are_all_zeros(table):
+def test_unknown_categories_become_zeros(table):
     preprocessing = Preprocessing.fit(table, "target")
     result = features(preprocessing, table.head(2).assign(colour=["violet", None], flag=[None, True]))
     colours = result.filter(like="colour")
@@ -220,7 +220,7 @@ def test_unknown_categories_are_all_zeros(table):
     assert result.loc[0, ["flag = False", "flag = True"]].sum() == 0  # no cell of "flag" was missing in training
 
 
-def test_categories_survive_other_dtypes():
+def test_categories_are_recognised_in_other_dtypes():
     frame = pd.DataFrame({"a": pd.Categorical([1, 2, 1, 2]), "y": [0.1, 0.2, 0.3, 0.4]})
     preprocessing = Preprocessing.fit(frame, "y")
     assert preprocessing.feature_names == ["a = 1", "a = 2"]
@@ -228,7 +228,7 @@ def test_categories_survive_other_dtypes():
         assert preprocessing.transform(pd.DataFrame({"a": cells})).tolist() == [[1, 0], [0, 1]]
 
 
-def test_useless_columns_are_left_out_with_a_sentence(table):
+def test_useless_columns_are_dropped_with_a_note(table):
     n = len(table)
     extra = {
         "constant": 3,
@@ -247,7 +247,7 @@ def test_useless_columns_are_left_out_with_a_sentence(table):
     preprocessing.transform(table)  # none of them is asked for
 
 
-def test_too_many_categories():
+def test_columns_with_too_many_categories_are_dropped():
     n = 600
     frame = pd.DataFrame({"x": range(n), "text": [f"t{k % 256}" for k in range(n)], "y": np.linspace(0, 1, n)})
     assert "256 different texts" in Preprocessing.fit(frame, "y").notes[0]
@@ -255,14 +255,14 @@ def test_too_many_categories():
     assert len(Preprocessing.fit(frame, "y").feature_names) == 256
 
 
-def test_no_usable_column():
+def test_table_without_a_usable_column_raises():
     with pytest.raises(ValueError, match=r"No column can be used to predict 'y': Column 'a' is left out: all .* equal"):
         Preprocessing.fit(pd.DataFrame({"a": [1, 1, 1], "y": [0.5, 1.5, 2.5]}), "y")
     with pytest.raises(ValueError, match="it has no other column"):
         Preprocessing.fit(pd.DataFrame({"y": [0.5, 1.5, 2.5]}), "y")
 
 
-def test_columns_at_prediction(table):
+def test_missing_columns_raise_and_order_is_ignored(table):
     preprocessing = Preprocessing.fit(table, "target")
     with pytest.raises(ValueError, match=r"lacks columns .*trained on: 'few', 'flag'\. It has: 'skewed'"):
         preprocessing.transform(table.drop(columns=["few", "flag"]))
@@ -289,8 +289,8 @@ OTHER_TYPES = {
 
 
 @pytest.mark.parametrize("other", OTHER_TYPES)
-def test_true_and_false_in_every_type(table, other):
-    """Whichever type training has seen, and whichever comes: the same features."""
+def test_booleans_encode_alike_in_every_type(table, other):
+    """Features are equal for any type of the boolean column in training and in prediction."""
     if other == "arrow":
         pytest.importorskip("pyarrow")
     table["few"] = table["flag"].astype(int)  # a column of numbers that arrives as true and false
@@ -306,7 +306,7 @@ def test_true_and_false_in_every_type(table, other):
     assert notes == []
 
 
-def test_unseen_categories_are_said(table):
+def test_unseen_categories_give_a_note(table):
     preprocessing = Preprocessing.fit(table, "target")
     notes = []
     preprocessing.transform(table.assign(flag="yes"), notes=notes)
@@ -314,8 +314,8 @@ def test_unseen_categories_are_said(table):
     assert "Column 'flag' has categories unseen in training in all 80 cells ('yes')" in notes[0].text
 
 
-def test_a_few_cells_that_are_no_numbers(table):
-    """500 quantities with ten "unknown" stay one feature, not 62 categories."""
+def test_few_non_numeric_cells_count_as_missing(table):
+    """400 numbers with ten "unknown" stay one feature, not 62 categories."""
     table = pd.concat([table] * 5, ignore_index=True)
     table["skewed"] = [*table["skewed"].astype(str)[:-10], *["unknown"] * 10]
     preprocessing = Preprocessing.fit(table, "target")
@@ -328,8 +328,8 @@ def test_a_few_cells_that_are_no_numbers(table):
     assert [note.text for note in notes] == [note]
 
 
-def test_cells_that_are_no_numbers_before_a_table_is_split(table):
-    """A part without them would make the column categories."""
+def test_with_numbers_converts_columns_before_a_split(table):
+    """A part of the table without the bad cells would make the column categorical."""
     table["few"] = [*table["few"].astype(str)[:-1], "unknown"]
     whole, notes = with_numbers(table, "target")
     assert notes == ("Column 'few' holds no numbers in 1 of 80 cells ('unknown'), which count as missing.",)
@@ -343,7 +343,7 @@ def test_cells_that_are_no_numbers_before_a_table_is_split(table):
 # ---- target
 
 
-def test_a_few_bad_cells_in_a_target_of_quantities(table):
+def test_rows_with_a_non_numeric_target_are_dropped(table):
     expected = Preprocessing.fit(table.iloc[:-1], "target")
     table["target"] = [*table["target"].astype(str)[:-1], "n/a?"]
     rows, notes = rows_with_target(table, "target")
@@ -360,14 +360,14 @@ def test_a_few_bad_cells_in_a_target_of_quantities(table):
     assert notes == ("The target 'target' holds text that is numbers, and is taken for numbers.",)
 
 
-def test_two_columns_of_one_name(table):
+def test_duplicate_column_names_raise(table):
     twice = pd.concat([table, table[["few"]]], axis=1)
     for use in (lambda: Preprocessing.fit(twice, "target"), lambda: Preprocessing.fit(table, "few").transform(twice)):
         with pytest.raises(ValueError, match="two columns named 'few', columns 2 and 7 of 7"):
             use()
 
 
-def test_regression_target_is_standardised_and_restored(table):
+def test_regression_target_is_standardised_and_decoded(table):
     target = Preprocessing.fit(table, "target").target
     y = target.encode(table["target"])
     assert y.shape == (80, 1)
@@ -376,7 +376,7 @@ def test_regression_target_is_standardised_and_restored(table):
     np.testing.assert_allclose(target.decode(y)["prediction"], table["target"], rtol=1e-12)
 
 
-def test_rows_without_target_are_left_out(table):
+def test_rows_without_target_are_dropped(table):
     table.loc[:9, "target"] = np.nan
     kept, n_dropped = drop_rows_without_target(table, "target")
     assert (len(kept), n_dropped) == (70, 10)
@@ -396,13 +396,13 @@ def test_rows_without_target_are_left_out(table):
         (pd.date_range("2020-01-01", periods=3), {}, "should hold numbers or classes, but it holds datetime"),
     ],
 )
-def test_unusable_targets(cells, settings, words):
+def test_unusable_targets_raise(cells, settings, words):
     with pytest.raises(ValueError) as caught:
         Preprocessing.fit(pd.DataFrame({"x": [1, 2, 3], "y": cells}), "y", **settings)
     assert words in str(caught.value)
 
 
-def test_absent_target_names_the_nearest_column(table):
+def test_missing_target_suggests_the_nearest_column(table):
     with pytest.raises(
         ValueError, match=r"no target column 'Targt'\. Did you mean 'target'\? Its columns are: 'skewed'"
     ):
@@ -415,7 +415,7 @@ def test_absent_target_names_the_nearest_column(table):
 
 
 @pytest.mark.parametrize("target", ["target", "colour", "flag", "few"])
-def test_json_keeps_everything(table, target):
+def test_preprocessing_round_trips_through_json(table, target):
     preprocessing = Preprocessing.fit(table, target)
     text = json.dumps(preprocessing.to_dict(), allow_nan=False)
     back = Preprocessing.from_dict(json.loads(text))
@@ -423,7 +423,7 @@ def test_json_keeps_everything(table, target):
     np.testing.assert_array_equal(back.transform(table), preprocessing.transform(table))
 
 
-def test_damaged_descriptions_are_refused(table):
+def test_damaged_descriptions_raise(table):
     def damage(change):
         description = json.loads(json.dumps(good))
         change(description)
@@ -460,7 +460,7 @@ def test_damaged_descriptions_are_refused(table):
 
 
 def test_ids_are_optional_in_files():
-    """Files written before there were ids have no such key; damaged ones are a sentence."""
+    """Files written before ids existed have no such key; damaged ids raise a readable error."""
     table = pd.DataFrame({"x": [1.0, 2.0, 4.0], "price": [1.5, 2.5, 3.25]})
     description = Preprocessing.fit(table, "price").to_dict()
     assert description.pop("ids") == []

@@ -1,4 +1,4 @@
-"""fastmlp.tables.target_encoder: the task a column poses, its encoding, and the way back."""
+"""Target encoder: inferred task, encoding of targets, decoding of outputs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ pd = pytest.importorskip("pandas")
         (list(range(21)), "regression"),
     ],
 )
-def test_inferred_task(cells, task):
+def test_task_is_inferred_from_the_target(cells, task):
     assert infer_task(pd.Series(cells)) == task
     assert infer_task(pd.Series(cells), "regression") == "regression"
     assert infer_task(pd.Series(pd.Categorical(cells))) == "classification"
 
 
-def test_classes_are_kept_and_decoded():
+def test_classes_are_encoded_and_decoded():
     target = Target.fit(pd.Series(["no", "yes", "no", "perhaps"], name="y"))
     assert target.classes == ("no", "perhaps", "yes")
     assert target.encode(pd.Series(["yes", "no"])).tolist() == [2, 0]
@@ -39,14 +39,14 @@ def test_classes_are_kept_and_decoded():
     assert decoded["probability_perhaps"].tolist() == [0.1, 0.3]
 
 
-def test_whole_number_classes_are_ints():
+def test_integer_classes_stay_integers():
     target = Target.fit(pd.Series([2.0, 1.0, 2.0], name="y"))
     assert target.classes == (1, 2)
     assert all(type(label) is int for label in target.classes)
     assert target.encode(pd.Series([1, 2])).tolist() == [0, 1]
 
 
-def test_class_unknown_to_training():
+def test_class_unseen_in_training_raises():
     target = Target.fit(pd.Series(["a", "b", "a"], name="y"))
     with pytest.raises(ValueError, match="class 'c', which did not occur in training; the model knows 'a', 'b'"):
         target.encode(pd.Series(["a", "c"]))
@@ -61,7 +61,7 @@ def test_class_unknown_to_training():
         (["1", "2", "1"], [1, 2.0, "1", 1.0, "2", 2, np.float32(1)]),
     ],
 )
-def test_classes_in_other_types(classes, cells):
+def test_classes_are_recognised_in_other_types(classes, cells):
     target = Target.fit(pd.Series(classes, name="y"))
     first, second = target.encode(pd.Series(classes[:2], name="y"))
     expected = [first, second, first, first, second, second, first]
@@ -82,11 +82,11 @@ QUANTITIES = [str(k / 7) for k in range(100)]
         ([*QUANTITIES, *["?!"] * 200], "auto", True),
     ],
 )
-def test_numbers_with_a_few_other_cells(cells, task, classes):
+def test_task_of_numbers_with_a_few_other_cells(cells, task, classes):
     assert is_classification(pd.Series(cells, name="y"), task) == classes
 
 
-def test_quantities_with_many_other_cells_are_no_classes():
+def test_numbers_with_many_other_cells_raise():
     cells = pd.Series([*QUANTITIES, *["?!"] * 10], name="y")
     with pytest.raises(
         ValueError, match=r"'y' looks like numbers, but 10 of its 110 cells hold '\?!'; correct or empty"
@@ -95,7 +95,7 @@ def test_quantities_with_many_other_cells_are_no_classes():
     assert is_classification(cells, "classification")
 
 
-def test_json_like_round_trip():
+def test_target_round_trips_through_a_dictionary():
     for cells in (["a", "b", "a"], [1, 2, 1], [True, False, True], [0.5, 1.0, 2.5]):
         target = Target.fit(pd.Series(cells, name="y"))
         assert Target.from_dict({**target.to_dict(), "classes": list(target.classes)}) == target

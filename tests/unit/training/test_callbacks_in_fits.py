@@ -1,4 +1,4 @@
-"""What a fit offers to those who build on it: callbacks that look ahead, weighted validation."""
+"""Callbacks in fits: callbacks with `epochs_ahead`, and weighted validation data."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastmlp.kernels.cpu import backend
 
 
 class Patient:
-    """A callback that looks every n epochs."""
+    """A callback that asks for a call every n epochs."""
 
     def __init__(self, n):
         self.n, self.calls = n, []
@@ -21,7 +21,7 @@ class Patient:
         self.calls.append((epoch, history.epochs))
 
 
-def test_callbacks_may_look_ahead(rng):
+def test_callback_with_epochs_ahead_is_called_every_n_epochs(rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
     patient = Patient(4)
     net, other = MLP((2, 3, 1), random_state=0), MLP((2, 3, 1), random_state=0)
@@ -32,7 +32,7 @@ def test_callbacks_may_look_ahead(rng):
     np.testing.assert_array_equal(net.params, other.params)
 
 
-def test_the_most_curious_callback_decides(rng):
+def test_most_frequent_callback_decides_the_length_of_calls(rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
     for others in (
         {"callbacks": [Patient(4), lambda epoch, history: None]},
@@ -45,7 +45,7 @@ def test_the_most_curious_callback_decides(rng):
 
 @pytest.mark.parametrize("n_nets", (1, 40))
 def test_validation_data_may_be_weighted(n_nets, rng):
-    """By each family: nets alone, and in lanes."""
+    """Both for a single net and for a population in lanes."""
     X, y, weights = rng.normal(size=(30, 2)), rng.integers(2, size=30), rng.uniform(0, 2, 30)
     settings = {"loss": "binary_cross_entropy", "random_state": 0}
     fit = {"epochs": 3, "validation_data": (X, y, weights), "early_stopping": 50}
@@ -61,21 +61,21 @@ def test_validation_data_may_be_weighted(n_nets, rng):
 @pytest.mark.parametrize(
     "n_samples, n_held_out, hidden", ((48, 12, (256, 256, 256)), (40, 900, (64, 64)), (700, 5, (20,)))
 )
-def test_validation_has_as_many_threads_as_its_buffers(n_samples, n_held_out, hidden, rng, monkeypatch):
-    """A training with more threads than its validation once wrote beyond the end of the latter's memory."""
+def test_validation_uses_no_more_threads_than_its_buffers_allow(n_samples, n_held_out, hidden, rng, monkeypatch):
+    """A fit with more threads in training than in validation must not write past the validation's buffers."""
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: 2)
-    ranks = []
+    thread_counts = []
 
-    def watched(family, team, net, data, params, work, rows, output):
-        ranks.append((team.n_ranks, len(getattr(work, "scratch", work.partial))))
+    def recorded(family, team, net, data, params, work, rows, output):
+        thread_counts.append((team.n_ranks, len(getattr(work, "scratch", work.partial))))
         return evaluate(family, team, net, data, params, work, rows, output)
 
     evaluate = backend.evaluate
-    monkeypatch.setattr(backend, "evaluate", watched)
+    monkeypatch.setattr(backend, "evaluate", recorded)
     X, y = rng.normal(size=(n_samples, 2)), rng.normal(size=n_samples)
     X_held, y_held = rng.normal(size=(n_held_out, 2)), rng.normal(size=n_held_out)
     net = MLP((2, *hidden, 1), dropout=0.1, random_state=0)
     history = net.fit(X, y, epochs=2, batch_size=16, validation_data=(X_held, y_held))
     assert history.validation_loss[-1] == pytest.approx(net.evaluate(X_held, y_held)["loss"], rel=1e-6)
-    assert len(ranks) == 3
-    assert all(n_ranks <= n_rows for n_ranks, n_rows in ranks)
+    assert len(thread_counts) == 3
+    assert all(n_ranks <= n_rows for n_ranks, n_rows in thread_counts)

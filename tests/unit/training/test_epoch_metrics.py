@@ -1,4 +1,4 @@
-"""`fit(metrics=...)`: each figure against NumPy or scikit-learn, after each epoch, on both parts."""
+"""`fit(metrics=...)`: metrics after each epoch, on training and validation samples, compared with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -56,8 +56,8 @@ def test_every_metric_is_tested():
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
 @pytest.mark.parametrize("task, name", FITTING)
-def test_against_scikit_learn(task, name, weights):
-    """On the validation part, which is not changed by the fit; and in the last epoch on the training part."""
+def test_metrics_equal_scikit_learns(task, name, weights):
+    """Compared on the validation samples, and for the last epoch on the training samples."""
     sizes, loss, y, targets = TASKS[task]
     net = MLP(sizes, loss=loss, random_state=0)
     held = (X[40:], y[40:]) if weights is None else (X[40:], y[40:], weights[40:])
@@ -77,7 +77,7 @@ def test_against_scikit_learn(task, name, weights):
         np.testing.assert_allclose(record[name][-1], expected, rtol=2e-5, atol=1e-6)
 
 
-def test_functions_get_targets_and_outputs_of_each_epoch():
+def test_metric_functions_get_targets_and_outputs_of_each_epoch():
     seen = []
 
     def mine(y_true, y_pred):
@@ -93,7 +93,7 @@ def test_functions_get_targets_and_outputs_of_each_epoch():
     assert history.validation_metrics == {}
 
 
-def test_what_is_measured_changes_nothing():
+def test_metrics_change_no_bit_of_training():
     settings = {"epochs": 5, "batch_size": 7, "validation_fraction": 0.3, "verbose": 0}
     plain, measured = (MLP((3, 4, 1), loss="binary_cross_entropy", dropout=0.2, random_state=0) for _ in range(2))
     plain.fit(X, TWO, **settings)
@@ -102,8 +102,8 @@ def test_what_is_measured_changes_nothing():
     np.testing.assert_allclose(history.validation_metrics["log_loss"], history.validation_loss, rtol=1e-5)
 
 
-def test_early_stopping_by_a_metric():
-    """The parameters after the best epoch are kept, and records end with the fit."""
+def test_early_stopping_by_a_metric_restores_the_best_epoch():
+    """The net ends with the parameters after the best epoch, and records end with the fit."""
     net = MLP((3, 16, 1), loss="binary_cross_entropy", random_state=0)
     rule = EarlyStopping(5, "validation_squared_error")
     history = net.fit(
@@ -123,17 +123,17 @@ def test_early_stopping_by_a_metric():
     assert history.best_epoch == record.argmin()
 
 
-def test_in_a_full_batch_the_parameters_after_the_best_epoch_are_kept():
+def test_full_batch_early_stopping_restores_the_parameters_after_the_best_epoch():
     net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
     history = net.fit(
         X, TWO, epochs=400, metrics="r2", early_stopping=EarlyStopping(3, "r2"), optimizer=fastmlp.SGD(5.0), verbose=0
     )
     best = history.metrics["r2"].max()
-    kept = theirs.r2_score(TWO, net.predict(X)[:, 0])
-    assert kept == pytest.approx(best, rel=1e-4)
+    found = theirs.r2_score(TWO, net.predict(X)[:, 0])
+    assert found == pytest.approx(best, rel=1e-4)
 
 
-def test_records_by_name_and_in_a_file(tmp_path):
+def test_metric_records_have_names_and_survive_saving(tmp_path):
     net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
     history = net.fit(
         X, TWO, epochs=3, metrics={"mine": lambda y, p: 7.0, "sse": "squared_error"}, validation_fraction=0.5
@@ -160,7 +160,7 @@ def test_records_by_name_and_in_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("moment", [1, 4])
-def test_an_interrupted_fit_has_records_of_one_length(moment):
+def test_interrupted_fit_has_records_of_equal_length(moment):
     calls = []
 
     def interrupts(y_true, y_pred):
@@ -188,12 +188,12 @@ def test_an_interrupted_fit_has_records_of_one_length(moment):
         ("log_loss", "needs classes, and outputs that are probabilities"),
     ],
 )
-def test_mistakes(metrics, message):
+def test_invalid_metrics_raise(metrics, message):
     with pytest.raises(ValueError, match=message):
         MLP((3, 2)).fit(X, NUMBERS, epochs=1, metrics=metrics)
 
 
-def test_more_mistakes():
+def test_metrics_that_do_not_fit_the_task_raise():
     with pytest.raises(ValueError, match="The metric 'roc_auc' is for two classes, but the net has 3 outputs"):
         MLP((3, 3), loss="softmax_cross_entropy").fit(X, THREE, epochs=1, metrics="roc_auc")
     with pytest.raises(ValueError, match="must return a number, but it returned 'x'"):

@@ -1,4 +1,4 @@
-"""A fit from the outside: epochs, records, validation, early stopping, callbacks, interruption, divergence."""
+"""Fits of one net: records, validation, shuffling, early stopping, callbacks and interruption."""
 
 import inspect
 
@@ -36,7 +36,7 @@ def arguments_of_train(arguments):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The arguments of every call of a training kernel."""
+    """The list of arguments of all calls of a training kernel, by name."""
     found = []
 
     def recorded(*arguments):
@@ -50,7 +50,7 @@ def calls(monkeypatch):
 # ---- records
 
 
-def test_loss_is_the_mean_before_each_update():
+def test_recorded_loss_is_the_mean_before_each_update():
     net = make()
     before = net.evaluate(X, Y)["loss"]
     history = net.fit(X, Y, epochs=3, verbose=0)
@@ -64,7 +64,7 @@ def test_loss_is_the_mean_before_each_update():
     assert history.seconds > 0
 
 
-def test_accuracy():
+def test_recorded_accuracy_reaches_one_on_separable_data():
     net = classifier()
     before = net.evaluate(X, LABELS)["accuracy"]
     history = net.fit(X, LABELS, epochs=300, optimizer=Adam(0.05), verbose=0)
@@ -75,8 +75,8 @@ def test_accuracy():
 
 @pytest.mark.parametrize("loss, y, k", [("binary_cross_entropy", LABELS, 1), ("softmax_cross_entropy", LABELS, 2)])
 @pytest.mark.parametrize("batch_size", (None, 1, 7))
-def test_accuracy_over_batches(loss, y, k, batch_size):
-    """With a rate that moves nothing, an epoch's accuracy is that of the net, however it is cut into batches."""
+def test_accuracy_and_loss_are_independent_of_the_batch_size(loss, y, k, batch_size):
+    """With a learning rate too small to change a parameter, an epoch's records are those of the net."""
     net = MLP((3, 5, k), loss=loss, random_state=4)
     history = net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=SGD(1e-30), verbose=0)
     figures = net.evaluate(X, y)
@@ -98,8 +98,8 @@ def test_validation_is_measured_after_each_epoch():
     assert history.validation_accuracy is None
 
 
-def test_records_grow_in_place():
-    """An epoch copies no earlier ones, which would make long fits quadratic."""
+def test_records_grow_in_one_buffer():
+    """Records are views of one buffer: copying them every epoch would make long fits quadratic."""
     seen = []
     net = make()
     net.fit(
@@ -115,21 +115,21 @@ def test_records_grow_in_place():
         assert all(np.shares_memory(values, losses[-1]) for values in losses)
 
 
-def test_validation_changes_nothing():
-    plain, watched = make(), make()
+def test_validation_changes_no_bit_of_training():
+    plain, validated = make(), make()
     plain.fit(X[:15], Y[:15], epochs=9, batch_size=4, verbose=0)
-    watched.fit(X[:15], Y[:15], epochs=9, batch_size=4, validation_data=(X[15:], Y[15:]), verbose=0)
-    np.testing.assert_array_equal(plain.params, watched.params)
+    validated.fit(X[:15], Y[:15], epochs=9, batch_size=4, validation_data=(X[15:], Y[15:]), verbose=0)
+    np.testing.assert_array_equal(plain.params, validated.params)
 
 
-def test_validation_accuracy():
+def test_validation_accuracy_is_a_multiple_of_one_over_n_samples():
     history = classifier().fit(X, LABELS, epochs=3, validation_fraction=0.25, verbose=0)
     assert set(history.validation_accuracy * 5) <= {0, 1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize("share, n", [(0.25, 5), (0.01, 1), (0.99, 19), (0.5, 10)])
-def test_validation_fraction_cuts_the_data(share, n, monkeypatch, calls):
-    """Every sample is on exactly one side."""
+def test_validation_fraction_partitions_the_data(share, n, monkeypatch, calls):
+    """Every sample is either in the training part or in the validation part."""
     held_out = []
     evaluate = fastmlp.training.fit_loop.Plan.evaluate
 
@@ -148,7 +148,7 @@ def test_validation_fraction_cuts_the_data(share, n, monkeypatch, calls):
     assert all(rows[tuple(row)] == tuple(target) for row, target in zip(together, targets, strict=True))
 
 
-def test_validation_fraction_of_one_sample():
+def test_validation_fraction_of_one_sample_raises():
     with pytest.raises(ValueError, match="at least two samples"):
         make().fit(X[:1], Y[:1], validation_fraction=0.5, verbose=0)
 
@@ -179,23 +179,23 @@ def orders_of_epochs(epochs, shuffle, n=8):
     return [tuple(order) for order in np.argsort(-moved, axis=1)]
 
 
-def test_each_epoch_is_shuffled_anew():
+def test_each_epoch_has_another_order():
     assert len(set(orders_of_epochs(12, shuffle=True))) == 12
 
 
-def test_no_shuffling():
+def test_shuffle_false_keeps_the_order():
     assert set(orders_of_epochs(1, shuffle=False)) == {tuple(range(8))}
 
 
-def test_full_batch_does_not_depend_on_order():
+def test_full_batch_training_ignores_shuffle():
     plain, shuffled = make(), make()
     plain.fit(X, Y, epochs=5, shuffle=False, verbose=0)
     shuffled.fit(X, Y, epochs=5, shuffle=True, verbose=0)
     np.testing.assert_array_equal(plain.params, shuffled.params)
 
 
-def test_shuffled_training_is_training_on_that_order(calls):
-    """The reference walks through the permutations that the seed of the fit stands for."""
+def test_shuffled_training_matches_the_reference_in_the_same_order(calls):
+    """The reference trains in the orders that follow from the seed of the fit."""
     net = make()
     reference = ReferenceMLP((3, 6, 2), ("tanh", "identity"), "squared_error", net.params)
     net.fit(X, Y, epochs=3, batch_size=7, optimizer=SGD(0.1), verbose=0)
@@ -208,8 +208,8 @@ def test_shuffled_training_is_training_on_that_order(calls):
 @pytest.mark.parametrize("hidden", (6, 40))
 @pytest.mark.parametrize("batch_size", (100, 1200))
 @pytest.mark.parametrize("shuffle", (False, True))
-def test_data_that_no_cache_holds(hidden, batch_size, shuffle, calls):
-    """A shuffled batch's inputs are fetched ahead; the last one has fewer rows, and after it comes none."""
+def test_data_larger_than_the_cache_match_the_reference(hidden, batch_size, shuffle, calls):
+    """Inputs of the next shuffled batch are prefetched; the last batch has fewer rows and no successor."""
     X = np.random.default_rng(0).normal(size=(6941, 30))
     Y = np.tanh(X[:, :2])
     assert X.size > PREFETCHED_FROM
@@ -225,8 +225,8 @@ def test_data_that_no_cache_holds(hidden, batch_size, shuffle, calls):
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
 
 
-def test_cutting_a_fit_into_calls_changes_nothing(calls, monkeypatch):
-    """Few long calls, many short ones, a call per epoch: the same bits, and every step once."""
+def test_length_of_kernel_calls_changes_no_bit(calls, monkeypatch):
+    """Few long calls, many short calls, and a call per epoch give the same bits, and every step runs once."""
     nets = []
     for first_call, callbacks in ((1e12, ()), (1, ()), (1e12, [lambda *_: None])):
         calls.clear()
@@ -244,8 +244,8 @@ def test_cutting_a_fit_into_calls_changes_nothing(calls, monkeypatch):
 # ---- early stopping
 
 
-def test_early_stopping_restores_the_best():
-    """A rate so high that the loss falls, then swings up: what is kept are the parameters of the best epoch."""
+def test_early_stopping_restores_the_best_parameters():
+    """At a high learning rate the validation loss falls, then rises: the parameters of the best epoch are restored."""
     net, params = make(), []
     history = net.fit(
         X,
@@ -270,15 +270,15 @@ def test_early_stopping_on_the_loss_without_validation_data():
     assert (history.stopped_by, history.epochs, history.best_epoch) == ("early_stopping", 4, 0)
 
 
-def test_early_stopping_on_the_loss_restores_the_best():
-    """With a full batch, an epoch's loss is that of the parameters before its step: those are the ones to restore."""
+def test_early_stopping_on_the_loss_restores_the_best_parameters():
+    """With a full batch, an epoch's loss belongs to the parameters before its step, which are to be restored."""
     net = make()
     history = net.fit(X, Y, epochs=100, optimizer=SGD(1.5, momentum=0.5), early_stopping=5, verbose=0)
-    assert history.loss[-1] > 1.1 * history.loss.min(), "the loss does rise again"
+    assert history.loss[-1] > 1.1 * history.loss.min(), "the loss must rise again for this test"
     assert net.evaluate(X, Y)["loss"] == pytest.approx(history.loss.min(), rel=1e-9)
 
 
-def test_early_stopping_on_accuracy():
+def test_early_stopping_on_accuracy_stops_patience_epochs_after_the_best():
     net = classifier()
     rule = EarlyStopping(5, monitor="accuracy")
     history = net.fit(X, LABELS, epochs=2000, optimizer=Adam(0.05), early_stopping=rule, verbose=0)
@@ -286,7 +286,7 @@ def test_early_stopping_on_accuracy():
     assert history.epochs == history.best_epoch + 6
 
 
-def test_best_is_restored_at_the_last_epoch_too():
+def test_best_parameters_are_restored_after_the_last_epoch():
     net, params = make(), []
     history = net.fit(
         X,
@@ -304,7 +304,7 @@ def test_best_is_restored_at_the_last_epoch_too():
 
 
 @pytest.mark.parametrize("monitor", ("validation_loss", "validation_accuracy", "accuracy"))
-def test_monitor_that_is_not_recorded(monitor):
+def test_monitoring_a_missing_record_raises(monitor):
     with pytest.raises(ValueError, match=f"There is no {monitor} to monitor"):
         make().fit(X, Y, epochs=2, early_stopping=EarlyStopping(monitor=monitor), verbose=0)
 
@@ -312,7 +312,7 @@ def test_monitor_that_is_not_recorded(monitor):
 # ---- callbacks and interruption
 
 
-def test_callbacks_see_every_epoch_and_may_stop():
+def test_callbacks_are_called_every_epoch_and_can_stop_the_fit():
     net, seen = make(), []
 
     def stop_at_three(epoch, history):
@@ -326,25 +326,25 @@ def test_callbacks_see_every_epoch_and_may_stop():
     assert not np.array_equal(seen[0][3], seen[1][3])
 
 
-def test_only_true_stops():
+def test_callback_values_other_than_true_do_not_stop():
     history = make().fit(
         X, Y, epochs=5, callbacks=[lambda epoch, history: "no", lambda *_: 1, lambda *_: None], verbose=0
     )
     assert (history.stopped_by, history.epochs) == ("epochs", 5)
 
 
-def test_numpys_true_stops_too():
+def test_numpy_true_from_a_callback_stops():
     history = make().fit(X, Y, epochs=5, callbacks=lambda _, history: history.loss[-1] < np.inf, verbose=0)
     assert (history.stopped_by, history.epochs) == ("callback", 1)
 
 
-def test_all_callbacks_are_called_in_the_epoch_that_stops():
+def test_all_callbacks_are_called_in_the_last_epoch():
     seen = []
     make().fit(X, Y, epochs=5, callbacks=[lambda *_: True, lambda epoch, _: seen.append(epoch)], verbose=0)
     assert seen == [0]
 
 
-def test_error_in_a_callback_is_the_users():
+def test_exception_in_a_callback_propagates():
     def broken(epoch, history):
         raise ZeroDivisionError("mine")
 
@@ -355,7 +355,7 @@ def test_error_in_a_callback_is_the_users():
 
 
 @pytest.mark.parametrize("early_stopping", (None, 100))
-def test_interrupt_keeps_what_was_reached(early_stopping):
+def test_interrupt_in_a_callback_keeps_parameters_and_records(early_stopping):
     net, params = make(), []
 
     def interrupt(epoch, history):
@@ -372,8 +372,8 @@ def test_interrupt_keeps_what_was_reached(early_stopping):
     assert (again.stopped_by, again.epochs) == ("epochs", 2)
 
 
-def test_interrupt_between_calls(monkeypatch):
-    """Ctrl-C arrives while Python runs, between two calls of a kernel; the epoch that was under way is not recorded."""
+def test_interrupt_between_kernel_calls_drops_the_unfinished_epoch(monkeypatch):
+    """Ctrl-C between two kernel calls: the unfinished epoch is not recorded."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     count = iter(range(1000))
 

@@ -1,4 +1,4 @@
-"""fastmlp.training.interruption: a fit that Ctrl-C ended ends what comes after it."""
+"""Interruption: a fit that Ctrl-C ended also ends the command or loop around it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def interrupted_history():
     return history
 
 
-def test_whole_fits_pass():
+def test_require_complete_passes_finished_fits_and_raises_for_interrupted_ones():
     history, result = History(), SimpleNamespace(interrupted=False, stopped_by=np.array(["epochs", "interrupt"]))
     assert require_complete(history) is history
     assert require_complete(result) is result
@@ -30,14 +30,14 @@ def test_whole_fits_pass():
             require_complete(record)
 
 
-def test_a_sentence_is_added_once():
+def test_innermost_interrupt_message_wins():
     with pytest.raises(KeyboardInterrupt, match=r"^inner$"), interrupt_message("outer"), interrupt_message("inner"):
         raise KeyboardInterrupt
     with pytest.raises(ValueError), interrupt_message("nothing to say"):
         raise ValueError
 
 
-def says_130(*arguments):
+def assert_exits_with_130(*arguments):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 130, result.output
     lines = result.stderr.strip().splitlines()
@@ -46,19 +46,19 @@ def says_130(*arguments):
     return result
 
 
-def test_the_four_nets_of_xor(monkeypatch):
+def test_interrupted_xor_demo_exits_with_130(monkeypatch):
     monkeypatch.setattr(xor_demo.MLP, "fit", lambda *_, **__: interrupted_history())
-    says_130("xor")
+    assert_exits_with_130("xor")
 
 
 @pytest.mark.parametrize("n_finished", [0, 3])
-def test_many_nets_are_summed_up_as_far_as_they_came(monkeypatch, n_finished):
+def test_interrupted_xor_population_prints_a_summary_of_finished_nets(monkeypatch, n_finished):
     result = SimpleNamespace(interrupted=True, n_finished=n_finished, summary=lambda: "three nets")
     monkeypatch.setattr(xor_demo.Population, "fit", lambda *_, **__: result)
-    assert ("three nets" in says_130("xor", "--nets", 5).stdout) == bool(n_finished)
+    assert ("three nets" in assert_exits_with_130("xor", "--nets", 5).stdout) == bool(n_finished)
 
 
-def test_measuring_devices(monkeypatch):
+def test_interrupted_gpu_measurement_raises_keyboard_interrupt(monkeypatch):
     for kind in (MLP, Population):
         monkeypatch.setattr(kind, "fit", lambda *_, **__: interrupted_history())
     for job in (measure_gpu.one_net("cpu", 8), measure_gpu.population("cpu", 3)):
@@ -67,7 +67,7 @@ def test_measuring_devices(monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["bench", "reproduce", "predict", "report", "diagnose"])
-def test_other_commands(monkeypatch, tmp_path, command):
+def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tmp_path, command):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -83,7 +83,7 @@ def test_other_commands(monkeypatch, tmp_path, command):
         monkeypatch.setattr(f"fastmlp.{where}", interrupt)
     if command == "bench":
         monkeypatch.chdir(tmp_path)
-    says_130(command, *arguments.get(command, []))
+    assert_exits_with_130(command, *arguments.get(command, []))
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "before"
     assert train_predict.load_net is interrupt

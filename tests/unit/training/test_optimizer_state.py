@@ -1,4 +1,4 @@
-"""State that goes on from fit to fit."""
+"""`OptimizerState`: optimiser state that continues from one fit to the next."""
 
 import pickle
 
@@ -9,7 +9,7 @@ from fastmlp import MLP, SGD, OptimizerState, optimizer_from_name
 
 
 @pytest.mark.parametrize("name", ("sgd", "adam", "rmsprop", "adagrad", "quickprop", "rprop"))
-def test_two_fits_with_one_optimizer_state_are_one_fit(name, rng):
+def test_two_fits_with_one_optimizer_state_equal_one_fit(name, rng):
     X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
     optimizer = SGD(0.05, momentum=0.9) if name == "sgd" else optimizer_from_name(name)
     whole, parts = (MLP((3, 5, 1), random_state=0, l2=1e-3, dtype="float64") for _ in range(2))
@@ -21,7 +21,7 @@ def test_two_fits_with_one_optimizer_state_are_one_fit(name, rng):
     np.testing.assert_array_equal(parts.params, whole.params)
 
 
-def test_optimizer_state_of_another_net_is_refused():
+def test_optimizer_state_of_another_net_dtype_or_rule_raises():
     state, X, y = OptimizerState(), [[0.0], [1.0]], [0, 1]
     MLP((1, 1), random_state=0).fit(X, y, epochs=1, optimizer_state=state)
     for net, optimizer in ((MLP((1, 40, 1)), "adam"), (MLP((1, 1), dtype="float64"), "adam"), (MLP((1, 1)), "rprop")):
@@ -29,6 +29,6 @@ def test_optimizer_state_of_another_net_is_refused():
             net.fit(X, y, epochs=1, optimizer=optimizer, optimizer_state=state)
 
 
-def test_optimizer_state_of_another_kind():
+def test_optimizer_state_of_another_type_raises():
     with pytest.raises(ValueError, match=r"optimizer_state must be a fastmlp.OptimizerState .* but it is 3"):
         MLP((1, 1)).fit([[0.0], [1.0]], [0, 1], epochs=2, optimizer_state=3, verbose=0)

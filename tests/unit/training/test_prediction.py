@@ -1,5 +1,6 @@
-"""Predictions one after another, what they keep of each other, and what they must not."""
+"""Repeated predictions: buffers are reused between equal calls, inputs and outputs are not."""
 
+import gc
 import threading
 import weakref
 
@@ -9,10 +10,11 @@ from reference import ReferenceMLP
 
 import fastmlp
 from fastmlp.execution.buffer_cache import buffers
+from fastmlp.execution.dispatch import choose_evaluation_threads
 
 NETS = {
     "lanes of samples": ((3, 4, 2), "float32"),
-    "by layers": ((40, 30, 5), "float32"),
+    "layerwise": ((40, 30, 5), "float32"),
     "float64": ((40, 30, 5), "float64"),
 }
 
@@ -22,7 +24,7 @@ def make(name):
     return fastmlp.MLP(layer_sizes, hidden_activation="tanh", dtype=dtype, device="cpu", random_state=0)
 
 
-def check(net, X):
+def assert_matches_reference(net, X):
     expected = ReferenceMLP(net.network.layer_sizes, ["tanh", "identity"], "squared_error", net.params).predict(X)
     np.testing.assert_allclose(net.predict(X), expected, rtol=2e-5, atol=1e-5)
 
@@ -32,31 +34,31 @@ def rows(n, net, seed):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_each_of_many_calls_predicts_its_own_inputs(name):
+def test_repeated_predictions_match_the_reference_for_their_inputs(name):
     net = make(name)
     for k in range(6):
-        check(net, rows(1, net, k))
+        assert_matches_reference(net, rows(1, net, k))
         net.params[:] *= 1.1  # in place: the net keeps its array
     net.fit(rows(4, net, 9), np.zeros((4, net.network.n_outputs)), epochs=3, verbose=0)
     for k in range(3):
-        check(net, rows(1, net, k))
+        assert_matches_reference(net, rows(1, net, k))
 
 
-def test_nets_sizes_and_evaluations_in_turn():
-    """Other calls between two that are alike, in every order."""
+def test_alternating_nets_sizes_and_evaluations_match_the_reference():
+    """Predictions and evaluations of three nets and three sizes, in random order."""
     nets = [make(name) for name in NETS]
     rng = np.random.default_rng(0)
     for _ in range(120):
         net, n = nets[rng.integers(3)], int(rng.choice([1, 3, 300]))
         X = rows(n, net, rng.integers(100))
         for _ in range(rng.integers(1, 5)):
-            check(net, X)
+            assert_matches_reference(net, X)
         if rng.random() < 0.2:
             net.evaluate(X, np.zeros((n, net.network.n_outputs)))
 
 
-def test_nothing_given_or_returned_is_kept_or_written_again():
-    net = make("by layers")
+def test_prediction_keeps_no_inputs_and_reuses_no_outputs():
+    net = make("layerwise")
     outputs = []
     for k in range(5):
         X = rows(1, net, k)
@@ -64,43 +66,44 @@ def test_nothing_given_or_returned_is_kept_or_written_again():
         known = weakref.ref(X)
         del X
         assert known() is None, "inputs are kept alive"
-    assert buffers.prediction[2] is not None, "calls that are alike keep what they need"
+    assert buffers.prediction[2] is not None, "equal calls should reuse buffers, or this test shows nothing"
     assert len({output.tobytes() for output in outputs}) == 5
     known = weakref.ref(outputs.pop())
     assert known() is None, "outputs are kept alive"
 
 
-def test_threads_have_their_own():
-    net, wrong = make("by layers"), []
+def test_concurrent_predictions_do_not_share_buffers():
+    net, wrong = make("layerwise"), []
     X = [rows(1, net, k) for k in range(4)]
-    expected, kept = [net.predict(x) for x in X], {}
+    expected = [net.predict(x) for x in X]
 
-    def ask(k):
+    def predict_repeatedly(k):
         for _ in range(300):
             if not np.array_equal(net.predict(X[k]), expected[k]):
                 wrong.append(k)
-        kept[k] = buffers.prediction[2]
 
-    threads = [threading.Thread(target=ask, args=(k,)) for k in range(4)]
+    threads = [threading.Thread(target=predict_repeatedly, args=(k,)) for k in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len({id(again) for again in kept.values()}) == 4
 
 
-def test_a_net_that_two_threads_predict_with_is_not_kept_alive(monkeypatch):
+def test_multithreaded_prediction_keeps_no_net_alive(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     net = fastmlp.MLP((300, 300, 2), device="cpu", random_state=0)
     for k in range(3):
         net.predict(rows(300, net, k))
-    assert buffers.plan.n_threads == 2
-    assert buffers.prediction[0] is not net.padded_params
+    assert choose_evaluation_threads(net.network, 300) == 2
+    known = weakref.ref(net.padded_params)
+    del net
+    gc.collect()
+    assert known() is None
 
 
-def test_bad_inputs_after_good_ones_are_refused():
-    net = make("by layers")
+def test_invalid_inputs_raise_after_repeated_predictions():
+    net = make("layerwise")
     for _ in range(4):
         net.predict(rows(1, net, 0))
     for bad, message in ((np.full((1, 40), np.nan), "NaN or infinite"), (np.zeros((1, 39)), "39 features")):

@@ -1,6 +1,6 @@
-"""The machine code of every hot loop: packed arithmetic in the widest registers, no float64 in float32 loops, no calls.
+"""Machine code of every hot loop: packed arithmetic in the widest registers, no float64 in float32 loops, no calls.
 
-LLVM turns vectors into whatever it can; these tests say when that is no longer what was meant.
+LLVM does not guarantee vectorisation; these tests fail when it is lost.
 """
 
 import re
@@ -38,7 +38,7 @@ def assembly(function, *arguments):
 
 
 def without_wrappers(text):
-    """The functions themselves: the wrappers that are called from outside convert or hand on numbers of every kind."""
+    """Assembly without the wrappers for Python callers, which convert numbers of every type."""
     functions = re.findall(r"^(\S+):\n(.*?)^\.Lfunc_end", text, flags=re.MULTILINE | re.DOTALL)
     return "\n".join(body for name, body in functions if not re.search(f"cpython|cfunc|{ENTRY}", name))
 
@@ -53,7 +53,7 @@ def assert_packed(text, arithmetic=r"v?(add|sub|mul|div|max|min|and|fn?madd\w*|f
 
 
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
-def test_activate(code):
+def test_activation_loops_are_vectorised(code):
     activate = elementwise._make_activate(ACTIVATIONS[code])
 
     def run(z, b, a):
@@ -63,7 +63,7 @@ def test_activate(code):
 
 
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
-def test_backward(code):
+def test_derivative_loops_are_vectorised(code):
     backward = elementwise._make_backward(ACTIVATIONS[code])
 
     def run(kept, delta):
@@ -73,7 +73,7 @@ def test_backward(code):
 
 
 @pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
-def test_loss_and_delta(code):
+def test_loss_loops_are_vectorised(code):
     loss_and_delta = elementwise._make_loss(LOSSES[code])
 
     def run(z, a, y, delta, scale, rows, width):
@@ -83,7 +83,7 @@ def test_loss_and_delta(code):
 
 
 @pytest.mark.parametrize("code", range(len(RULES)), ids=[row.name for row in RULES])
-def test_update(code):
+def test_update_loops_are_vectorised(code):
     update_loop = optimizer_step.make_update(RULES[code])
 
     def run(p, g, s, h):
@@ -92,7 +92,7 @@ def test_update(code):
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS))
 
 
-def test_adjust():
+def test_penalty_and_clipping_loop_is_vectorised():
     adjust = optimizer_step.add_penalty_and_clip
 
     def run(p, g, decay):
@@ -102,7 +102,7 @@ def test_adjust():
 
 
 @pytest.mark.parametrize("rows, width", [(64, 10), (64, 64)])
-def test_softmax(rows, width):
+def test_softmax_loop_is_vectorised(rows, width):
     softmax_rows = elementwise.softmax_rows
 
     def run(z, a, scratch):
@@ -111,7 +111,7 @@ def test_softmax(rows, width):
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
 
 
-def test_other_passes():
+def test_mask_and_norm_loops_are_vectorised():
     multiply, squares = elementwise.multiply, optimizer_step.squares
 
     def run_multiply(a, mask, out):
@@ -126,8 +126,8 @@ def test_other_passes():
 
 
 @pytest.mark.full
-def test_samples_as_lanes(monkeypatch):
-    """The two widths of the small nets: whole kernels, since their loops only exist inside them."""
+def test_kernels_with_samples_in_lanes_are_vectorised(monkeypatch):
+    """Whole batch_simd kernels of both widths, since their loops are inlined."""
     from fastmlp import MLP
     from fastmlp.kernels.jit import call, compiler, object_cache
 
@@ -149,8 +149,8 @@ def test_samples_as_lanes(monkeypatch):
     assert len(listings) == 2
 
 
-def test_nets_as_lanes():
-    """The loops over units: weights and activations of 16 nets to a load, no scalar arithmetic among them."""
+def test_kernels_with_nets_in_lanes_are_vectorised():
+    """Loops over units load weights and activations of 16 nets at once, without scalar arithmetic."""
     from fastmlp.kernels.cpu.population import gradient
     from fastmlp.kernels.simd.load_store import offset
 
@@ -168,7 +168,7 @@ def test_nets_as_lanes():
         assert not re.search(r"v?(add|mul|fmadd\w*)ss\s", text)
 
 
-# Stores of a register to the stack, in blocks that are made where that is the widest one.
+# Most register spills to the stack, for the widest register of this processor.
 MOST_SPILLS = {
     "zmm": [((2, 2, 1), 16, 125), ((2, 2, 1), 32, 200), ((2, 4, 4, 1), 16, 500)],
     "ymm": [((2, 2, 1), 8, 100), ((2, 2, 1), 16, 280), ((2, 4, 4, 1), 8, 400)],
@@ -178,8 +178,8 @@ MOST_SPILLS = {
 
 @pytest.mark.parametrize("loops", (False, True))
 @pytest.mark.parametrize("sizes, lanes, most_spills", MOST_SPILLS[WIDEST])
-def test_straight_line(sizes, lanes, most_spills, loops):
-    """All vectors, nothing scalar, no calls; what does not fit into the registers is bounded, and aligned."""
+def test_unrolled_kernels_are_vectorised_with_bounded_spills(sizes, lanes, most_spills, loops):
+    """Only vector arithmetic and no calls; register spills are bounded and aligned."""
     from fastmlp.kernels.cpu.unrolled.population_codegen import python_function, signature
     from fastmlp.kernels.formulas.activations import CODES
     from fastmlp.kernels.jit.compiler import library_of_c
@@ -196,8 +196,8 @@ def test_straight_line(sizes, lanes, most_spills, loops):
     assert not re.findall(rf"v?movu\w+\s+%{WIDEST}\d+, -?\d*\(%r[sb]p\)", text), "nor are vectors that lie there"
 
 
-def test_a_product_fetches_ahead_between_its_multiply_adds():
-    """One line with each row of B, in the loop that has no other memory to write to: no register is spilt."""
+def test_product_prefetches_between_multiply_adds_without_spills():
+    """The inner loop prefetches one line with each row of B and writes no memory: no register is spilled."""
 
     @helper
     def ahead(nothing, i, tile, depth, extra):

@@ -1,4 +1,4 @@
-"""Where the nets of a population are: fixtures that are entered for a whole test, and checked at its end."""
+"""Fixtures of the kernel that trains a population; each checks at the end of a test that this kernel was used."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ lanes = placed(("thread", "block", "workspace", "batched"))
 
 @pytest.fixture
 def assert_same(request):
-    """assert_same(found, expected): what two kernels of the same formulas make. The same bits in the emulator; on a GPU
+    """assert_same(found, expected): results of two kernels with the same formulas. Equal bits in the emulator; on a GPU
     as far as rounding goes, since NVRTC may join other multiplications and additions in one than in the other.
     """
 

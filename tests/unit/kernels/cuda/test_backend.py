@@ -1,4 +1,4 @@
-"""The contract's functions on the device; what they do for a fit is tested where fits are."""
+"""Functions of the device contract on CUDA. Whole fits are tested in test_fits.py."""
 
 import numpy as np
 import pytest
@@ -27,11 +27,11 @@ def make(rng, n=13, metric=METRIC_NONE, weighted=False):
     return net, X, Y, Samples(n, X.ravel(), Y.ravel(), weighted, weight, True, metric)
 
 
-def test_families(backend):
+def test_cuda_backend_has_its_families(backend):
     assert set(FAMILIES) < set(backend.FAMILIES)
 
 
-def test_on(backend, emulated_cuda, cuda):
+def test_on_selects_the_current_device(backend, emulated_cuda, cuda):
     emulated_cuda.settings.n_devices = 3
     with backend.on(2):
         assert cuda.cuda.Device().id == 2
@@ -41,8 +41,8 @@ def test_on(backend, emulated_cuda, cuda):
     assert cuda.cuda.Device().id == 0
 
 
-def test_synchronize(backend, emulated_cuda, cuda):
-    """The current stream, and no other one."""
+def test_synchronize_waits_for_the_current_stream_only(backend, emulated_cuda, cuda):
+    """Other streams are not synchronised."""
     emulated_cuda.settings.late = "all"
     one, other = cuda.cuda.Stream(non_blocking=True), cuda.cuda.Stream(non_blocking=True)
     array = np.ones(3)
@@ -55,7 +55,7 @@ def test_synchronize(backend, emulated_cuda, cuda):
     assert not other.done
 
 
-def test_team(backend):
+def test_thread_team_runs_once(backend):
     found = []
     with backend.ThreadTeam(8) as team:
         assert team.n_ranks == 1
@@ -63,7 +63,7 @@ def test_team(backend):
     assert found == [3]
 
 
-def test_place(backend, cuda, rng):
+def test_place_moves_samples_to_the_device(backend, cuda, rng):
     data = backend.place(make(rng, weighted=True)[-1])
     for array in (data.X, data.Y, data.weight):
         assert isinstance(array, cuda.ndarray)
@@ -72,27 +72,27 @@ def test_place(backend, cuda, rng):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_gradient(backend, family, weighted, rng):
-    """One step that updates nothing leaves the gradient, the loss and the parameters as they were."""
+def test_step_without_update_gives_the_reference_gradient(backend, family, weighted, rng):
+    """A step without an update leaves parameters unchanged, and gives gradient and loss."""
     net, X, Y, data = make(rng, weighted=weighted)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
     work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
-    memory = plan.make_memory(net._padded, np.zeros(0), 1)
-    course = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
-    backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), course, memory, work, 0, 1)
+    train_state = plan.make_state(net._padded, np.zeros(0), 1)
+    config = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
+    backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), config, train_state, work, 0, 1)
     reference = reference_of(net.network, net.params)
     loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
     n = len(gradient)
-    np.testing.assert_allclose(backend.to_host(memory.grads)[:n], gradient, rtol=1e-11, atol=1e-14)
-    assert memory.epoch_loss[0] == pytest.approx(loss, rel=1e-12)
-    np.testing.assert_array_equal(backend.to_host(memory.params)[:n], net.params)
-    assert memory.scalars[0, STEPS_DONE] == 1
+    np.testing.assert_allclose(backend.to_host(train_state.grads)[:n], gradient, rtol=1e-11, atol=1e-14)
+    assert train_state.epoch_loss[0] == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_array_equal(backend.to_host(train_state.params)[:n], net.params)
+    assert train_state.scalars[0, STEPS_DONE] == 1
 
 
 @pytest.mark.parametrize("output_there", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_evaluate(backend, cuda, family, output_there, rng):
-    """Sums of losses and of right samples; outputs on either side, in tiles of fewer rows than there are samples."""
+def test_evaluate_returns_sums_and_outputs(backend, cuda, family, output_there, rng):
+    """Sums of losses and of correct samples, with outputs on host or device, in blocks of fewer rows than samples."""
     net, X, Y, data = make(rng, n=29, metric=METRIC_THRESHOLD)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 29, 29, False)
     work = backend.make_work(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
@@ -109,7 +109,7 @@ def test_evaluate(backend, cuda, family, output_there, rng):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_evaluate_without_targets(backend, family, rng):
+def test_evaluate_without_targets_returns_outputs(backend, family, rng):
     net, X, _, data = make(rng)
     work = backend.make_work(
         family,

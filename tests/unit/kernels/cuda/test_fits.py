@@ -1,4 +1,4 @@
-"""Whole fits give the same bits however threads and streams take turns, and touch nothing that is not theirs."""
+"""Whole fits on CUDA: equal bits for any order of threads and streams, and no access outside arrays."""
 
 import importlib
 import re
@@ -34,11 +34,11 @@ def fit(request, cuda, monkeypatch):
     return request.param
 
 
-def test_every_fit_is_tested(emulated_cuda):
+def test_every_fit_of_the_emulator_is_tested(emulated_cuda):
     assert set(FITS) == {function.__name__ for function in importlib.import_module("cuda_emulator.fits").FITS}
 
 
-def test_threads_in_any_order(fit, emulated_cuda):
+def test_any_order_of_threads_gives_the_same_bits(fit, emulated_cuda):
     expected = run(fit)
     assert np.isfinite(expected).all()
     for order in (1, 2, 3):
@@ -47,8 +47,8 @@ def test_threads_in_any_order(fit, emulated_cuda):
 
 
 @pytest.mark.parametrize("late", ["all", "null"])
-def test_streams_as_late_as_they_may(fit, late, emulated_cuda):
-    """No buffer is filled again before it has been copied or used, none is read before its copy has arrived."""
+def test_late_streams_give_the_same_bits(fit, late, emulated_cuda):
+    """No buffer may be overwritten before its use, or read before its copy has arrived."""
     expected = run(fit)
     emulated_cuda.settings.late = late
     np.testing.assert_array_equal(run(fit), expected)
@@ -56,8 +56,8 @@ def test_streams_as_late_as_they_may(fit, late, emulated_cuda):
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("stream", ["own", "shared"])
-def test_fits_in_two_threads(fit, stream, late, cuda, be_late):
-    """Each on a stream of its own, or both on the one that is everybody's unless a user says otherwise."""
+def test_concurrent_fits_give_the_same_bits(fit, stream, late, cuda, be_late):
+    """Each fit has its own stream, or both use the default stream."""
     expected, found = run(fit), {}
     be_late(late)
 
@@ -74,9 +74,9 @@ def test_fits_in_two_threads(fit, stream, late, cuda, be_late):
         np.testing.assert_array_equal(found[number], expected)
 
 
-def test_what_kernels_take_to_be_apart_is_apart(cuda, monkeypatch):
-    """A __restrict__ parameter shares no number with what its kernel writes, else that might be read too early: with
-    outputs in place of what the activation took and beside it, masks, weights, orders, and nothing learned.
+def test_restrict_parameters_do_not_overlap(cuda, monkeypatch):
+    """A __restrict__ parameter must not overlap an array that its kernel writes, which might be read too early. Covers
+    in-place and separate activations, masks, weights, orders and evaluations.
     """
     from fastmlp import MLP, Population
     from fastmlp.kernels.cuda.build.module import Kernel
@@ -110,8 +110,8 @@ def test_what_kernels_take_to_be_apart_is_apart(cuda, monkeypatch):
     assert passes == {("judge", part) for part in ("b", "y", "weight")} | {("backward", "kept"), ("backward", "mask")}
 
 
-def without_room(emulated_cuda, share):
-    """Samples of 40 inputs; the device has room for a share of them."""
+def samples_beyond_memory(emulated_cuda, share):
+    """Samples of 40 inputs, and a device with memory for a share of them."""
     import cupy
 
     rng = np.random.default_rng(0)
@@ -120,13 +120,13 @@ def without_room(emulated_cuda, share):
     return X, y
 
 
-def test_small_net_on_inputs_without_room(emulated_cuda, monkeypatch):
-    """One block would train it, but cannot wait for batches: it is trained as a large net is."""
+def test_small_net_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypatch):
+    """A block cannot wait for streamed batches, so that the net trains layerwise."""
     from fastmlp import MLP
     from fastmlp.execution import dispatch
 
     monkeypatch.setattr(dispatch, "DEVICE_EVALUATION_ROWS", 256)
-    X, y = without_room(emulated_cuda, 1.3)
+    X, y = samples_beyond_memory(emulated_cuda, 1.3)
     nets = [MLP((40, 3, 2), hidden_activation="tanh", device=name, random_state=0) for name in ("cuda", "cpu")]
     for net in nets:
         net.fit(X, y, epochs=1, batch_size=512)
@@ -135,13 +135,13 @@ def test_small_net_on_inputs_without_room(emulated_cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_population_on_inputs_without_room(emulated_cuda, monkeypatch, own):
-    """Nor can blocks of many nets: each is trained by itself, on batches from the host."""
+def test_population_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypatch, own):
+    """Blocks of many nets cannot wait for streamed batches either, so that nets train one by one."""
     from fastmlp import Population
     from fastmlp.execution import dispatch
 
     monkeypatch.setattr(dispatch, "DEVICE_EVALUATION_ROWS", 256)
-    X, y = without_room(emulated_cuda, 1.3)
+    X, y = samples_beyond_memory(emulated_cuda, 1.3)
     if own:
         X, y = X[:1800].reshape(3, 600, 40), y[:1800].reshape(3, 600, 2)
     pops = [
@@ -156,8 +156,8 @@ def test_population_on_inputs_without_room(emulated_cuda, monkeypatch, own):
 
 @pytest.mark.full
 @pytest.mark.usefixtures("with_asan")
-def test_no_read_or_write_outside_arrays(emulated_cuda):
-    """Under AddressSanitizer, which sees every access of every thread."""
+def test_address_sanitizer_finds_no_fault(emulated_cuda):
+    """AddressSanitizer checks every access of every thread in the emulator."""
     program = (
         "from cuda_emulator.fits import FITS, MORE_FITS\n"
         "for fit in (*MORE_FITS[:-1], *FITS, MORE_FITS[-1]):\n    fit('float32')\nprint('no fault')\n"

@@ -1,4 +1,4 @@
-"""The masks of dropout on CUDA are those of the CPU's kernels, bit by bit: both are read from the buffers of a fit.
+"""Dropout masks of CUDA and CPU are equal to the bit; both are read from the buffers of a fit.
 
 That they are what Philox names is tested, against Python's whole numbers, with each family.
 """
@@ -18,7 +18,7 @@ TILE = 16  # samples of a block's tile, which has room for a batch
 
 @pytest.fixture
 def returned(monkeypatch):
-    """returned(module, name): the list of what this function of fastmlp.kernels returns from now on."""
+    """returned(module, name): the list of values that this function of fastmlp.kernels returns from then on."""
 
     def watch(module, name):
         module, found = importlib.import_module(f"fastmlp.kernels.{module}"), []
@@ -29,17 +29,17 @@ def returned(monkeypatch):
     return watch
 
 
-def of_cpu(work, layer):
+def cpu_mask(work, layer):
     first, width = work.blocks[layer + 1], SIZES[layer + 1]
     return work.mask[first : first + ROWS * width].reshape(ROWS, width)
 
 
-def of_layers(work, layer):
+def layerwise_mask(work, layer):
     return work.mask[layer].get()
 
 
-def of_block(memory, layer):
-    """Behind activations, z and deltas of all units, a row of samples for each unit: see include/block_memory.cuh."""
+def block_mask(memory, layer):
+    """Masks follow activations, z and deltas of all units, with a row of samples per unit: include/block_memory.cuh."""
     first, width = 3 * sum(SIZES) + sum(SIZES[: layer + 1]), SIZES[layer + 1]
     return memory.get()[first * TILE : (first + width) * TILE].reshape(width, TILE)[:, :ROWS].T
 
@@ -49,12 +49,12 @@ def of_block(memory, layer):
 @pytest.mark.parametrize(
     "name, made_by, of_cuda",
     [
-        ("layers", ("cuda.backend", "make_work"), of_layers),
-        ("workspace", ("cuda.single_net.small_net", "workspace_for"), of_block),
+        ("layers", ("cuda.backend", "make_work"), layerwise_mask),
+        ("workspace", ("cuda.single_net.small_net", "workspace_for"), block_mask),
     ],
 )
-def test_masks_are_the_cpus(cuda, monkeypatch, returned, name, made_by, of_cuda, dtype, rates, rng):
-    """Those of each fit's last step; fits have seeds of their own."""
+def test_cuda_masks_equal_cpu_masks(cuda, monkeypatch, returned, name, made_by, of_cuda, dtype, rates, rng):
+    """Masks of the last step of each fit, whose seeds differ."""
     place = Place(name, monkeypatch)
     buffers.forget()  # so that the CPU's buffers are made here
     on_cpu, on_cuda = returned("cpu.backend", "make_work"), returned(*made_by)
@@ -65,7 +65,7 @@ def test_masks_are_the_cpus(cuda, monkeypatch, returned, name, made_by, of_cuda,
         for net in nets:
             net.fit(X, y, epochs=epochs, batch_size=ROWS, verbose=0)
         for layer in np.flatnonzero(rates):
-            mask = of_cpu(on_cpu[-1], layer)
+            mask = cpu_mask(on_cpu[-1], layer)
             np.testing.assert_array_equal(of_cuda(on_cuda[-1], layer), mask)
             assert set(np.unique(mask)) == {0, np.dtype(dtype).type(1 / (1 - rates[layer]))}
             seen.add(mask.tobytes())

@@ -1,4 +1,4 @@
-"""What the backend compiles also compiles for real architectures, and fits into their registers."""
+"""NVRTC: sources of the backend compile for real architectures, and fit into their registers."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def formulas(number):
 
 @pytest.mark.parametrize("number", ["float", "double"])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_formulas(arch, number):
+def test_formulas_compile_without_spills(arch, number):
     found = nvrtc.check(formulas(number), arch=arch)
     assert set(found) == {"activations", "losses", "rules", "words"}
     for used in found.values():
@@ -50,29 +50,28 @@ def test_formulas(arch, number):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_float_stays_float(arch):
-    """Not one instruction on doubles in kernels of floats; a literal that is no T would bring some."""
+def test_float32_kernels_have_no_float64_instructions(arch):
+    """A literal of another type than T would lead to float64 instructions."""
     ptx = nvrtc.build(formulas("float"), arch=arch)[1]
     assert not re.findall(r"^.*\.f64.*$", ptx, re.M)
-    assert ".f64" in nvrtc.build(formulas("double"), arch=arch)[1], "the pattern finds doubles"
+    assert ".f64" in nvrtc.build(formulas("double"), arch=arch)[1], "the pattern must find float64 instructions"
 
 
-def test_errors_name_the_line():
+def test_compile_errors_name_the_line():
     with pytest.raises(nvrtc.CompileError, match=r"kernel\.cu\(2\): error: .*nope"):
         nvrtc.check('extern "C" __global__ void k() {\n  nope(); }')
 
 
-def test_host_headers_are_missed():
-    """As where CuPy compiles: a source that needs one fails here before it fails there."""
+def test_host_headers_are_not_found():
+    """A source that includes a host header must fail here, as it would in CuPy."""
     with pytest.raises(nvrtc.CompileError, match="cannot open source file"):
         nvrtc.check("#include <math_constants_that_are_not_there.h>")
 
 
 @pytest.mark.full
-def test_what_fits_ask_for(emulated_cuda):
-    """Small fits run in the emulator; every source that they compiled there is compiled for every architecture, and
-    those that ask for each kind of kernel for sm_90 too, which is what CuPy asks for on an H100. Tables, and doubles,
-    are in test_nvrtc_tables.py.
+def test_sources_of_fits_compile_for_every_architecture(emulated_cuda):
+    """Sources that small fits compile in the emulator are compiled for every architecture; those that cover every kind
+    of kernel also for sm_90, the target of CuPy on an H100. Tables and float64 are tested in test_nvrtc_tables.py.
     """
     from cuda_emulator.fits import COMPILED_FITS, FITS
 

@@ -1,4 +1,4 @@
-"""Every row of the tables compiles for every real architecture in every kernel that has a use for it.
+"""NVRTC: every row of the tables compiles for every architecture in every kernel that uses it.
 
 Not each combination, which would take hours: case i has the i-th rule, two hidden activations, a loss, and switches
 that are on in half of the cases. What whole fits ask for is compiled in test_nvrtc.py.
@@ -24,7 +24,7 @@ MOST_SPILLED_AT_LIMIT = {"float32": 288, "float64": 448}  # of the largest nets 
 
 @pytest.fixture
 def texts(emulated_cuda):
-    """Sources that the backend would have had compiled."""
+    """The list of sources that the backend would compile."""
     with recording() as found:
         yield found
 
@@ -44,8 +44,8 @@ LARGEST = [
 
 
 @pytest.mark.parametrize("sizes, n_state, dtype", LARGEST)
-def test_the_largest_nets_of_threads(sizes, n_state, dtype, texts):
-    """With all switches on, a thread's registers hold almost all of them."""
+def test_largest_nets_of_threads_compile_within_register_limits(sizes, n_state, dtype, texts):
+    """With all switches on, register spills of the largest nets per thread are bounded."""
     from fastmlp.kernels.cuda.build.net_constants import Architecture
     from fastmlp.kernels.cuda.population.launch import MOST_IN_THREAD, Shape, compile_training
 
@@ -65,16 +65,16 @@ def test_the_largest_nets_of_threads(sizes, n_state, dtype, texts):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_case_of_each_kind_compiles(kind, texts):
-    """The first one, for an H100."""
+def test_first_case_of_each_kernel_compiles(kind, texts):
+    """The first case, compiled for an H100."""
     kind(0)
     assert_compile(kind, texts, ["sm_90"])
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_row_compiles(kind, texts):
-    """For every architecture."""
+def test_every_table_row_compiles_for_every_architecture(kind, texts):
+    """All cases, compiled for every architecture."""
     for i in FEWER.get(kind, range(N_CASES)):
         kind(i)
     assert len(set(texts)) == len(texts)
@@ -82,7 +82,7 @@ def test_every_row_compiles(kind, texts):
 
 
 def assert_compile(kind, texts, architectures):
-    """Without more spills than stated, and with no more static shared memory than a block has."""
+    """Assert that sources compile, with bounded register spills and static shared memory."""
     from fastmlp.kernels.cuda.build.module import MOST_DECLARED, OPTIONS
 
     jobs = [(text, arch) for text in texts for arch in architectures]
@@ -95,7 +95,7 @@ def assert_compile(kind, texts, architectures):
             assert used["smem"] <= MOST_DECLARED, (name, arch, used)
 
 
-def test_cases_have_every_row():
+def test_cases_cover_every_table_row():
     nets = [net_of(i, (4, 9, 5), True) for i in range(N_CASES)]
     assert {int(code) for net, _, _ in nets for code in net.activations[:-1]} >= {
         code for code, row in enumerate(ACTIVATIONS) if row.hidden

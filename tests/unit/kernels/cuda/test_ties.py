@@ -1,4 +1,4 @@
-"""Outputs that are equal: the class is the first of them on a GPU too, in every kernel that counts what is right."""
+"""Ties of outputs: the predicted class is the first of equal outputs, in every CUDA kernel that counts accuracy."""
 
 import numpy as np
 import pytest
@@ -10,16 +10,16 @@ import fastmlp
 @pytest.mark.parametrize("equal", [(0, 1, 2), (1, 2), (0, 2)])
 @pytest.mark.parametrize("place", ["block", "layers"])
 @pytest.mark.parametrize("precision", ["exact", "float16"])
-def test_nets(cuda, place, precision, equal, rng, monkeypatch):
+def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal, rng, monkeypatch):
     where = Place(place, monkeypatch) if precision == "exact" else None
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
     net = fastmlp.MLP((4, 7, 3), loss="softmax_cross_entropy", device="cuda", init="zeros", precision=precision)
     net.biases[-1][list(equal)] = 1.0
-    right = np.mean(y == equal[0])
-    assert np.mean(net.predict_classes(X) == y) == right
-    assert net.evaluate(X, y)["accuracy"] == pytest.approx(right)
+    accuracy = np.mean(y == equal[0])
+    assert np.mean(net.predict_classes(X) == y) == accuracy
+    assert net.evaluate(X, y)["accuracy"] == pytest.approx(accuracy)
     history = net.fit(X, y, epochs=1, batch_size=40, optimizer=fastmlp.SGD(1e-30), verbose=0)
-    assert history.accuracy[0] == pytest.approx(right)
+    assert history.accuracy[0] == pytest.approx(accuracy)
     if where is not None:
         where.check()
 
@@ -29,13 +29,13 @@ def test_nets(cuda, place, precision, equal, rng, monkeypatch):
     [(200, (4, 2, 3), None), (3, (4, 7, 3), None), (3, (4, 7, 3), 0)],
     ids=["threads", "blocks", "in step"],
 )
-def test_populations(cuda, n_nets, sizes, block_bytes, rng, monkeypatch):
+def test_ties_of_populations_go_to_the_first_class(cuda, n_nets, sizes, block_bytes, rng, monkeypatch):
     if block_bytes is not None:
         monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", block_bytes)
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
     nets = fastmlp.Population(sizes, n_nets, loss="softmax_cross_entropy", device="cuda", random_state=0)
     nets.params[::2] = 0.0
-    right = (nets.predict_classes(X) == y).mean(axis=1)
-    np.testing.assert_allclose(nets.evaluate(X, y)["accuracy"], right, rtol=1e-6)
+    accuracy = (nets.predict_classes(X) == y).mean(axis=1)
+    np.testing.assert_allclose(nets.evaluate(X, y)["accuracy"], accuracy, rtol=1e-6)
     result = nets.fit(X, y, epochs=1, optimizer=fastmlp.SGD(1e-30), verbose=0)
-    np.testing.assert_allclose(result.accuracy, right, rtol=1e-6)
+    np.testing.assert_allclose(result.accuracy, accuracy, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Every activation's formula, as plain Python on NumPy arrays, against the reference and central differences."""
+"""Formulas of all activations on NumPy arrays, compared with the reference and with central differences."""
 
 import inspect
 
@@ -26,33 +26,33 @@ def derivative(row, z):
 
 
 @each_row
-def test_value(row):
+def test_values_equal_the_reference(row):
     np.testing.assert_allclose(row.value(Z), reference.ACTIVATIONS[row.name](Z), rtol=1e-12, atol=1e-15)
 
 
 @each_row
-def test_derivative(row):
+def test_derivatives_equal_the_reference(row):
     expected = reference.DERIVATIVES[row.name](Z)
     # One that is written in the output of a squashing function loses what the output has rounded away.
     np.testing.assert_allclose(derivative(row, Z), expected, rtol=1e-10, atol=1e-15)
 
 
 @each_row
-def test_derivative_by_central_differences(row):
+def test_derivatives_equal_central_differences(row):
     z, h = Z[np.abs(Z) < 8], 1e-5
     difference = (row.value(z + h) - row.value(z - h)) / (2 * h)
     np.testing.assert_allclose(derivative(row, z), difference + row.offset, rtol=1e-7, atol=1e-9)
 
 
 @each_row
-def test_at_zero(row):
+def test_values_at_zeros_of_both_signs(row):
     z = np.array([0.0, -0.0])
     np.testing.assert_array_equal(row.value(z), reference.ACTIVATIONS[row.name](z))
     assert np.isfinite(derivative(row, z)).all()
 
 
 @each_row
-def test_far_out(row):
+def test_values_at_large_inputs(row):
     z = np.array([-1e4, 1e4])
     with np.errstate(over="ignore"):
         np.testing.assert_allclose(row.value(z), reference.ACTIVATIONS[row.name](z), rtol=1e-12, atol=1e-15)
@@ -66,8 +66,8 @@ def test_nan_stays_nan(row):
 
 
 @each_row
-def test_low_and_high(row):
-    """No value lies outside, and some lie close to each bound that is finite."""
+def test_bounds_are_tight(row):
+    """No value lies outside the bounds, and some values lie close to each finite bound."""
     z = np.concatenate([np.linspace(-40, 40, 20_001), [-1e4, 1e4]])
     with np.errstate(over="ignore"):
         value = row.value(z)
@@ -77,7 +77,7 @@ def test_low_and_high(row):
     assert row.high - value.max() < 0.001 if np.isfinite(row.high) else value.max() > 50
 
 
-def test_names_and_codes():
+def test_codes_are_positions_in_the_table():
     names = [row.name for row in ACTIVATIONS]
     assert len(set(names)) == len(names)
     assert [CODES[name] for name in names] == list(range(len(names)))
@@ -85,7 +85,7 @@ def test_names_and_codes():
     assert names[SOFTMAX] == "softmax"
 
 
-def test_rows_are_complete():
+def test_table_rows_are_complete():
     for row in ACTIVATIONS:
         assert row.init in INITIALIZERS, row.name
         assert list(inspect.signature(row.value).parameters) == ["z"], row.name
@@ -96,8 +96,8 @@ def test_rows_are_complete():
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("name", ("silu", "gelu"))
-def test_far_below_zero(name, dtype):
-    """A unit that is far below zero gives 0 and has no slope, although sigmoid and density of vectors never are 0."""
+def test_vector_values_far_below_zero_are_zero(name, dtype):
+    """Far below zero, value and derivative are 0, although sigmoid and density of vectors never reach 0."""
     row, most = ACTIVATIONS[CODES[name]], np.finfo(dtype).max
     value_of, slope_of = row.value, row.derivative
 

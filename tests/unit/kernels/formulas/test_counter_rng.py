@@ -1,4 +1,4 @@
-"""Philox against its authors' known answers, and the epoch orders drawn from it."""
+"""Philox, compared with its authors' known answers, and the epoch orders drawn from it."""
 
 import itertools
 
@@ -47,7 +47,7 @@ KNOWN_ANSWERS = (
 
 
 @pytest.mark.parametrize("counter, key, answer", KNOWN_ANSWERS)
-def test_known_answers(counter, key, answer):
+def test_philox_gives_the_published_answers(counter, key, answer):
     counter, key, answer = ([int(word, 16) for word in text.split()] for text in (counter, key, answer))
     out = np.zeros((1, 4), np.uint64)
     words(np.array([counter], np.int64), np.uint64(key[0] + (key[1] << 32)), out)
@@ -55,11 +55,11 @@ def test_known_answers(counter, key, answer):
     assert reference_random.philox(counter, key[0] + (key[1] << 32)) == tuple(answer)
 
 
-def test_purposes():
+def test_stream_constants_equal_the_references():
     assert (SHUFFLE, DROPOUT) == (reference_random.SHUFFLE, reference_random.DROPOUT)
 
 
-def test_as_the_definition_says(rng):
+def test_philox_equals_its_definition(rng):
     """Seeds come as signed numbers below 2**63, counters as int64."""
     counters, seed = rng.integers(0, 2**32, (200, 4)), int(rng.integers(2**63))
     out = np.zeros((200, 4), np.uint64)
@@ -69,23 +69,23 @@ def test_as_the_definition_says(rng):
 
 
 @pytest.mark.parametrize("n", (*range(1, 18), 255, 256, 257, 511, 512, 513, 1000, 12345))
-def test_every_sample_once(n):
+def test_epoch_orders_are_permutations(n):
     np.testing.assert_array_equal(np.sort(permutations(n, 7, count=3), axis=1), np.tile(np.arange(n), (3, 1)))
 
 
 @pytest.mark.parametrize("n", (1, 7, 300))
-def test_order_as_the_definition_says(n):
+def test_epoch_orders_equal_their_definition(n):
     for epoch, order in enumerate(permutations(n, 2**62 + 5, count=3)):
         np.testing.assert_array_equal(order, reference_random.epoch_order(n, 2**62 + 5, epoch))
 
 
-def test_same_seed_and_epoch_same_order():
+def test_same_seed_and_epoch_give_the_same_order():
     orders = permutations(300, 2**62 + 5, count=4)
     np.testing.assert_array_equal(orders, permutations(300, 2**62 + 5, count=4))
     np.testing.assert_array_equal(orders[2:], permutations(300, 2**62 + 5, first_epoch=2, count=2))
 
 
-def test_other_epoch_or_seed_other_order():
+def test_other_epochs_and_seeds_give_other_orders():
     orders = [*permutations(300, 1, count=3), *permutations(300, 2, count=3), *permutations(300, 1 + 2**32, count=3)]
     assert len({tuple(order) for order in orders}) == 9
 
@@ -99,8 +99,8 @@ def test_all_orders_are_equally_likely():
     assert chisquare(counts).pvalue > 0.001
 
 
-def test_each_sample_is_everywhere_equally_often():
-    """In the second block of words too, where n is above BLOCK."""
+def test_every_position_is_equally_likely_for_a_sample():
+    """n is above BLOCK, so that positions in the second block of words count too."""
     n, count = 300, 6000
     orders = permutations(n, 5, count=count)
     for sample in (0, 150, 299):

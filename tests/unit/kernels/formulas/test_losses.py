@@ -1,4 +1,4 @@
-"""Every loss's formula, as plain Python on NumPy arrays, against the reference and central differences."""
+"""Formulas of all losses on NumPy arrays, compared with the reference and with central differences."""
 
 import numba
 import numpy as np
@@ -37,7 +37,7 @@ def targets_of(row, rng, shape):
 
 
 @each_row
-def test_value(row, rng):
+def test_values_equal_the_reference(row, rng):
     z = rng.normal(size=(40, 5)) * 3
     y = targets_of(row, rng, z.shape)
     shares = row.value(*output_of(row, z), y, C)
@@ -47,8 +47,8 @@ def test_value(row, rng):
 
 
 @each_row
-def test_delta_by_central_differences(row, rng):
-    """With respect to the logit where the output is the loss's own, else with respect to the output."""
+def test_deltas_equal_central_differences(row, rng):
+    """Delta is with respect to the logit if the loss has a single output activation, else to the output."""
     z, h = rng.normal(size=(40, 5)) * 2, 1e-6
     y = targets_of(row, rng, z.shape)
     delta = row.delta(output_of(row, z)[1], y, C)
@@ -63,12 +63,12 @@ def test_delta_by_central_differences(row, rng):
 
 
 @each_row
-def test_perfect_prediction_has_no_slope(row):
+def test_delta_of_a_perfect_prediction_is_zero(row):
     y = np.array([[0.0, 1.0]])
     assert (row.delta(y, y, C) == 0).all()
 
 
-def test_kinks_of_huber():
+def test_huber_is_continuous_at_its_threshold():
     """r**2 up to C, then a line of the same slope: value and derivative are continuous."""
     row = LOSSES[CODES["huber"]]
     a = np.array([-2.0, -C - 1e-9, -C + 1e-9, 0.0, C - 1e-9, C + 1e-9, 2.0])
@@ -78,8 +78,8 @@ def test_kinks_of_huber():
     np.testing.assert_allclose(row.delta(a, 0.0, C), [-2 * C, -2 * C, -2 * C, 0, 2 * C, 2 * C, 2 * C], atol=1e-8)
 
 
-def test_binary_cross_entropy_far_out():
-    """From the logit, so that a certain and wrong output costs its logit and not infinity."""
+def test_binary_cross_entropy_of_large_logits_is_finite():
+    """The loss is computed from the logit, so that a certain wrong output costs its logit, not infinity."""
     row = LOSSES[CODES["binary_cross_entropy"]]
     z = np.array([-1e4, 1e4, -1e4, 1e4])
     np.testing.assert_array_equal(row.value(z, (z > 0) * 1.0, np.array([1, 0, 0, 1]), C), [1e4, 1e4, 0, 0])
@@ -87,14 +87,14 @@ def test_binary_cross_entropy_far_out():
 
 @each_row
 def test_nan_stays_nan(row):
-    """Divergence must be seen: in the output, and so in the logit, or in the target."""
+    """A NaN in output and logit, or in the target, must reach the loss, so that divergence is noticed."""
     nan, one = np.array([np.nan]), np.array([0.5])
     with np.errstate(invalid="ignore"):  # NumPy's logaddexp warns
         assert np.isnan(row.value(nan, nan, one, C)).all()
         assert np.isnan(row.value(one, one, nan, C)).all()
 
 
-def test_table():
+def test_table_of_losses_is_consistent():
     names = [row.name for row in LOSSES]
     assert len(set(names)) == len(names)
     assert [CODES[name] for name in names] == list(range(len(names)))
@@ -112,7 +112,7 @@ def test_table():
 
 
 def compiled_loss(z, y):
-    """binary_cross_entropy of vectors, as kernels compute it."""
+    """The binary cross-entropy that kernels compute on vectors."""
     value = LOSSES[CODES["binary_cross_entropy"]].value
 
     @numba.njit(**OPTIONS)
@@ -127,8 +127,8 @@ def compiled_loss(z, y):
 
 
 @pytest.mark.parametrize("dtype, rtol", [("float32", 3e-7), ("float64", 1e-15)])
-def test_binary_cross_entropy_of_certain_outputs(dtype, rtol):
-    """No digits are lost where the output is nearly the target: rules that compare losses with 1e-7 rely on it."""
+def test_binary_cross_entropy_of_vectors_keeps_its_precision(dtype, rtol):
+    """No digits are lost if the output is nearly the target, since stopping rules compare losses with 1e-7."""
     z = np.linspace(-80.0, 80.0, 4000).astype(dtype)
     exact_z = z.astype(np.longdouble)
     for target, sign in ((1.0, -1.0), (0.0, 1.0)):

@@ -1,4 +1,4 @@
-"""What the host draws: by NumPy, by Python's integers and by the kernel the same, and as Philox's definition says."""
+"""Seeded draws on the host: NumPy, Python's integers and the kernel give the numbers of Philox's definition."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ SEEDS = np.array([0, 1, 2**32 + 5, 2**63 - 1])
 
 @pytest.fixture(params=["numpy", "kernel"])
 def either(request, monkeypatch):
-    """Both ways of drawing, whatever the amount."""
+    """Draw with NumPy or with the kernel, for any amount."""
     monkeypatch.setattr(seeded_draws, "FEW", 2**62 if request.param == "numpy" else 0)
 
 
 @pytest.mark.parametrize("n", (1, 2, 3, 9, 2 * BLOCK - 1, 2 * BLOCK + 1))
-def test_as_the_definition_says(either, n):
-    """Two numbers for each counter; of an odd one the second is not used. Nets begin and end inside of blocks."""
+def test_numbers_equal_philox_by_definition(either, n):
+    """Each counter gives two numbers, of which the last may be unused; seeds start and end within blocks."""
     expected = []
     for seed in SEEDS.tolist():
         words = [reference_random.philox((pair, 3, INITIAL, 5), seed) for pair in range(-(-n // 2))]
@@ -26,8 +26,8 @@ def test_as_the_definition_says(either, n):
     assert seeded_draws.numbers(SEEDS, n, INITIAL, 3, 5).tolist() == expected
 
 
-def test_uniform_numbers(either):
-    """53 bits, in the middle between their neighbours: never 0 or 1, and the mean is a half."""
+def test_uniforms_are_53_bit_midpoints(either):
+    """Uniform numbers are midpoints of 2**53 equal intervals: never 0 or 1, with mean one half."""
     found, bits = seeded_draws.uniforms(SEEDS, 5001, 2), seeded_draws.numbers(SEEDS, 5001, INITIAL, 2, 0)
     assert found.shape == (4, 5001)
     assert found.dtype == np.float64
@@ -36,14 +36,14 @@ def test_uniform_numbers(either):
     assert found.mean() == pytest.approx(0.5, abs=0.01)
 
 
-def test_numbers_depend_on_their_seed_alone(either):
-    """Not on those that are drawn with it, nor on where it stands among them; seeds may have strides."""
+def test_numbers_depend_only_on_their_seed(either):
+    """Other seeds in the same call, and the order of seeds, do not matter; seeds may be strided."""
     seeds = np.arange(40) * 7**18
     found = seeded_draws.uniforms(seeds, 9, 0)
     np.testing.assert_array_equal(seeded_draws.uniforms(seeds[::-3], 9, 0), found[::-3])
 
 
-def test_the_seed_of_a_fit_alone_is_what_it_is_among_others(either):
+def test_fit_seed_equals_its_entry_in_fit_seeds(either):
     """A few seeds are drawn with Python's integers, more with NumPy, many by the kernel."""
     seeds = np.tile(SEEDS, seeded_draws.FEW_SEEDS)
     alone = [seeded_draws.fit_seed(seed, 7) for seed in seeds.tolist()]

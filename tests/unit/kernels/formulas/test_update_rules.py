@@ -1,4 +1,4 @@
-"""Every update rule, as plain Python on NumPy arrays, against the reference over many steps of one long vector."""
+"""Formulas of all update rules on NumPy arrays, compared with the reference over many steps."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ LEARNING_RATE = 0.1
 
 
 def run_rule(row, p, gradients, errors, hyper):
-    """The rule as kernels drive it: (n_steps, n) parameters after each step."""
+    """(n_steps, n) parameters after each step of the rule, called as kernels do."""
     named = {"learning_rate": LEARNING_RATE, **hyper}
     starts = [named[start] if isinstance(start, str) else start for start in row.initial]
     state, path = [np.full_like(p, start) for start in starts], []
@@ -35,8 +35,8 @@ def run_rule(row, p, gradients, errors, hyper):
 
 
 @pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
-def test_rule(row, rng):
-    """With gradients that keep their sign, change it, grow, shrink and vanish, and errors that rise and fall."""
+def test_rules_equal_the_reference(row, rng):
+    """Gradients keep and change their sign, grow, shrink and vanish; errors rise and fall."""
     name, hyper = EXAMPLES[row.name]
     p, gradients = rng.normal(size=500), rng.normal(size=(40, 500)) + np.sin(np.arange(40))[:, None]
     gradients[:, :20] = 0.0
@@ -49,14 +49,14 @@ def test_rule(row, rng):
     np.testing.assert_allclose(run_rule(row, p, gradients, errors, hyper), path, rtol=1e-9, atol=1e-12)
 
 
-def test_table():
+def test_table_of_rules_is_consistent():
     names = [row.name for row in RULES]
     assert set(names) == set(EXAMPLES), "this module tests every row"
     assert [CODES[name] for name in names] == list(range(len(names)))
     assert all(len(row.initial) == MOST_STATE and row.n_state <= MOST_STATE for row in RULES)
 
 
-def test_quickprop_by_hand():
+def test_quickprop_step_worked_by_hand():
     """The slope goes from -4 to -1 over a step of 0.3, so the parabola's minimum is 0.3 * -1 / (-4 - -1) = 0.1 further.
 
     That is less than growth times the step, 0.525. The slope still falls, so 0.1 * 1 is added: 0.2 in all.
@@ -67,7 +67,7 @@ def test_quickprop_by_hand():
     np.testing.assert_allclose([p[0], step[0], g[0]], [1.2, 0.2, -1.0], rtol=1e-14)
 
 
-def test_rprop_by_hand():
+def test_rprop_step_worked_by_hand():
     """The sign changes after a step of 0.1: the size halves to 0.05; the step is undone only if the error has grown."""
     row = RULES[CODES["rprop"]]
     h = StepSettings(*[0.0] * len(StepSettings._fields))._replace(growth=1.2, shrink=0.5, smallest=1e-6, biggest=50.0)

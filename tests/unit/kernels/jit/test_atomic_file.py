@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what remains of processes that died while they wrote one."""
+"""Atomic files: written as a whole or not at all, and drafts of killed processes are removed."""
 
 import os
 import subprocess
@@ -32,14 +32,14 @@ def write(path, data=b"new"):
 
 
 def left_behind(folder, **changes):
-    """A draft as another process would name it."""
+    """Create a draft file as another process would name it."""
     parts = {"host": atomic_file._host(), "pid": os.getpid(), "began": atomic_file._began(os.getpid())} | changes
     path = folder / f".fastmlp-{parts['host']}-{parts['pid']}-{parts['began']}-{'0' * 16}.tmp"
     path.write_bytes(b"half")
     return path
 
 
-def test_a_file_is_written_and_replaced(tmp_path):
+def test_replacing_writes_and_replaces_a_file(tmp_path):
     for data in (b"one", b"two, longer"):
         write(tmp_path / "a", data)
         assert (tmp_path / "a").read_bytes() == data
@@ -47,7 +47,7 @@ def test_a_file_is_written_and_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
-def test_an_error_changes_nothing(tmp_path, error):
+def test_exception_while_writing_leaves_the_old_file(tmp_path, error):
     (tmp_path / "a").write_bytes(b"old")
     with pytest.raises(error), atomic_file.replacing(tmp_path / "a"):
         raise error
@@ -55,17 +55,17 @@ def test_an_error_changes_nothing(tmp_path, error):
     assert names(tmp_path) == ["a"]
 
 
-def test_the_draft_is_beside_the_file_and_known_as_one(tmp_path):
+def test_draft_is_in_the_same_folder_and_recognised(tmp_path):
     with atomic_file.replacing(tmp_path / "a") as file:
         (name,) = names(tmp_path)
         assert file.name == str(tmp_path / name)
         assert atomic_file.DRAFT.fullmatch(name)[2] == str(os.getpid())
         atomic_file.sweep(tmp_path)
-        assert names(tmp_path) == [name], "this process lives"
+        assert names(tmp_path) == [name], "drafts of living processes must stay"
 
 
 @posix
-def test_the_mode_is_less_what_the_umask_withholds(tmp_path):
+def test_file_mode_respects_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         write(tmp_path / "a")
@@ -75,7 +75,7 @@ def test_the_mode_is_less_what_the_umask_withholds(tmp_path):
 
 
 @posix
-def test_nothing_that_lies_in_the_place_of_a_draft_is_written_to(tmp_path, monkeypatch):
+def test_existing_file_with_the_draft_name_is_not_overwritten(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "urandom", lambda n: bytes(n))
     victim, name = tmp_path / "victim", left_behind(tmp_path).name
     (tmp_path / name).unlink()
@@ -87,7 +87,7 @@ def test_nothing_that_lies_in_the_place_of_a_draft_is_written_to(tmp_path, monke
 
 
 @posix
-def test_the_draft_of_a_killed_process_is_removed_with_the_next_file(tmp_path):
+def test_draft_of_a_killed_process_is_removed_by_the_next_write(tmp_path):
     done = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(tmp_path / "a")], check=False)
     assert done.returncode == -9
     (name,) = names(tmp_path)
@@ -98,7 +98,7 @@ def test_the_draft_of_a_killed_process_is_removed_with_the_next_file(tmp_path):
 
 @posix
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="when processes began is not known")
-def test_the_number_of_a_dead_process_may_be_another_ones_now(tmp_path):
+def test_draft_of_a_dead_process_is_removed_after_pid_reuse(tmp_path):
     left_behind(tmp_path, began=atomic_file._began(os.getpid()) + 1)
     atomic_file.sweep(tmp_path)
     assert names(tmp_path) == []
@@ -106,7 +106,7 @@ def test_the_number_of_a_dead_process_may_be_another_ones_now(tmp_path):
 
 @posix
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states of processes are not known")
-def test_a_dead_process_whose_parent_has_not_noticed_is_dead(tmp_path):
+def test_draft_of_a_zombie_process_is_removed(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     draft = left_behind(tmp_path, pid=child.pid, began=atomic_file._began(child.pid))
     atomic_file.sweep(tmp_path)
@@ -119,7 +119,7 @@ def test_a_dead_process_whose_parent_has_not_noticed_is_dead(tmp_path):
 
 
 @posix
-def test_what_is_not_certainly_left_behind_stays(tmp_path):
+def test_files_that_may_be_in_use_are_not_removed(tmp_path):
     dead = 2**22 + 1  # above the highest number of a process
     kept = [left_behind(tmp_path), left_behind(tmp_path, began=0), left_behind(tmp_path, host="0" * 12, pid=dead)]
     kept += [left_behind(tmp_path, pid=1, began=0)]
@@ -133,7 +133,7 @@ def test_what_is_not_certainly_left_behind_stays(tmp_path):
     assert names(tmp_path) == sorted([folder.name, *(path.name for path in kept)])
 
 
-def test_a_folder_that_takes_long_is_not_swept_each_time(tmp_path, monkeypatch):
+def test_slow_folders_are_swept_rarely(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic_file, "SHORT", -1.0)
     monkeypatch.setattr(atomic_file, "SHARE", 1e-9)
     atomic_file.sweep(tmp_path)
@@ -146,7 +146,7 @@ def test_a_folder_that_takes_long_is_not_swept_each_time(tmp_path, monkeypatch):
     assert draft.exists() == (os.name == "nt")
 
 
-def test_folders_that_cannot_be_synchronised_do_not_matter(tmp_path, monkeypatch):
+def test_failing_fsync_of_the_folder_is_ignored(tmp_path, monkeypatch):
     fsync, calls = os.fsync, []
 
     def of_files_only(fd):

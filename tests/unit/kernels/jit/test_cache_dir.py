@@ -1,4 +1,4 @@
-"""The folder of what processes find out for each other: where it is, and who could have written what is in it."""
+"""Cache folder: its place, and the check that only this user could have written its files."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ def folder(tmp_path):
     return made
 
 
-def test_where_it_is(monkeypatch):
+def test_base_folder_follows_the_environment(monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", "somewhere")
     assert base_folder() == Path("somewhere")
     monkeypatch.delenv("NUMBA_CACHE_DIR")
@@ -31,7 +31,7 @@ def test_where_it_is(monkeypatch):
         assert base_folder() == Path("/x/fastmlp")
 
 
-def test_a_folder_of_this_user_is_trusted(folder):
+def test_folder_of_this_user_is_trusted(folder):
     assert distrust_reason(folder) is None
     with pytest.raises(FileNotFoundError):
         distrust_reason(folder / "not" / "there")
@@ -40,7 +40,7 @@ def test_a_folder_of_this_user_is_trusted(folder):
 
 
 @posix
-def test_folders_are_made_so_that_others_cannot_write(tmp_path):
+def test_new_folders_are_not_writable_by_others(tmp_path):
     before = os.umask(0)
     try:
         make_folder(tmp_path / "a" / "b")
@@ -52,13 +52,13 @@ def test_folders_are_made_so_that_others_cannot_write(tmp_path):
 @posix
 @pytest.mark.parametrize("place", ["base", "base/tag"])
 @pytest.mark.parametrize("mode", [0o757, 0o777, 0o702])
-def test_what_others_may_write_to_is_refused(folder, tmp_path, place, mode):
+def test_folders_writable_by_others_are_refused(folder, tmp_path, place, mode):
     (tmp_path / place).chmod(mode)
     assert distrust_reason(folder) == f"others may write to {str(tmp_path / place)!r}"
 
 
 @posix
-def test_the_folder_above_may_be_one_like_tmp(folder):
+def test_sticky_parent_folder_is_accepted(folder):
     folder.parent.chmod(0o1777)
     assert distrust_reason(folder) is None
     folder.chmod(0o1777)
@@ -67,14 +67,14 @@ def test_the_folder_above_may_be_one_like_tmp(folder):
 
 @as_root
 @pytest.mark.parametrize("place", ["base", "base/tag"])
-def test_another_users_is_refused(folder, tmp_path, place):
+def test_folder_of_another_user_is_refused(folder, tmp_path, place):
     os.chown(tmp_path / place, 12345, 0)
     assert distrust_reason(folder) == f"{str(tmp_path / place)!r} belongs to another user (12345)"
 
 
 @as_root
 @pytest.mark.parametrize("owner", [0, 12345])
-def test_a_link_is_followed_if_it_is_this_users(folder, tmp_path, owner):
+def test_link_is_followed_only_if_owned_by_this_user(folder, tmp_path, owner):
     link = tmp_path / "link"
     link.symlink_to(folder)
     os.chown(link, owner, 0, follow_symlinks=False)
@@ -101,8 +101,8 @@ class Group:
     ],
     ids=["own", "own, listed", "root's", "shared", "users", "of administrators", "unknown"],
 )
-def test_a_group_of_this_user_alone_may_write(folder, monkeypatch, group, trusted):
-    """As under a umask of 002."""
+def test_group_writable_folder_is_trusted_for_a_private_group(folder, monkeypatch, group, trusted):
+    """A umask of 002 makes folders writable for the user's private group."""
     import grp
 
     def found(group_id):
@@ -118,7 +118,7 @@ def test_a_group_of_this_user_alone_may_write(folder, monkeypatch, group, truste
     module._is_own_group.cache_clear()
 
 
-def test_a_file_of_this_user_is_read(folder):
+def test_file_of_this_user_is_read(folder):
     (folder / "a").write_bytes(b"content")
     assert read_file(folder / "a") == b"content"
     with pytest.raises(FileNotFoundError):
@@ -126,7 +126,7 @@ def test_a_file_of_this_user_is_read(folder):
 
 
 @posix
-def test_files_that_others_could_have_written_are_not_read(folder):
+def test_files_writable_by_others_and_links_are_not_read(folder):
     path = folder / "a"
     path.write_bytes(b"content")
     path.chmod(0o666)
@@ -140,7 +140,7 @@ def test_files_that_others_could_have_written_are_not_read(folder):
 
 
 @as_root
-def test_files_of_others_are_not_read(folder):
+def test_files_of_other_users_are_not_read(folder):
     (folder / "a").write_bytes(b"content")
     os.chown(folder / "a", 12345, 0)
     with pytest.raises(PermissionError):
@@ -149,7 +149,7 @@ def test_files_of_others_are_not_read(folder):
 
 @posix
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_regular_file_is_neither_read_nor_waited_for(folder, make):
+def test_pipes_folders_and_devices_are_not_read(folder, make):
     make(folder / "a")
     assert not stat.S_ISREG(os.lstat(folder / "a").st_mode)
     text = "import sys\nfrom fastmlp.kernels.jit.cache_dir import read_file\nread_file(sys.argv[1])"

@@ -1,8 +1,9 @@
-"""Kernels as Python calls them: what they are given arrives, and a warm process does without Numba."""
+"""Calls of kernels from Python: arguments, type checks, and warm processes without Numba."""
 
 import math
 import os
 import stat
+import weakref
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,14 +36,14 @@ def spread(first, parts, last, out):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("flag", [True, False])
-def test_arguments_arrive(flag, dtype):
+def test_arguments_reach_the_kernel(flag, dtype):
     numbers, table = np.array([1.5, 2.5, 3.5], dtype), np.arange(12, dtype=np.int64).reshape(3, 4)
     out = np.zeros(10)
     call.call(spread, dtype, -3, Parts(flag, 2**40, 0.25, numbers, table), np.float64(1e300), out)
     np.testing.assert_array_equal(out, [-3, 2**40, 0.25, 1e300, flag, 2.5, 3, 6, 3, 12])
 
 
-def test_empty_and_read_only_arrays():
+def test_empty_and_read_only_arrays_are_accepted():
     out, table = np.zeros(10), np.zeros((2, 3), np.int64)
     numbers = np.zeros(4, np.float32)[1:1]
     numbers.flags.writeable = False
@@ -50,7 +51,7 @@ def test_empty_and_read_only_arrays():
     assert out[6] == 0
 
 
-def test_a_repeated_call_has_other_arrays_in_the_places_of_two():
+def test_prepared_call_replaces_its_first_and_last_array():
     x, table, out = np.array([1.0, 2.0]), np.arange(6).reshape(2, 3), np.zeros(10)
     parts = Parts(True, 1, 0.5, x, table)
     repeated = call.PreparedCall(spread, "repeated", (7, parts, 0.25, out), (x, out))
@@ -58,7 +59,10 @@ def test_a_repeated_call_has_other_arrays_in_the_places_of_two():
         numbers, out = np.array([1.0, 10.0 * n]), np.zeros(10)
         repeated(numbers, out)
         np.testing.assert_array_equal(out, [7, 1, 0.5, 0.25, 1, 10 * n, 2, 5, 2, 6])
-    assert not any(held is x or held is numbers or held is out for held in repeated._kept), "what is new is kept alive"
+    known = weakref.ref(numbers), weakref.ref(out)
+    del numbers, out
+    assert [ref() for ref in known] == [None, None], "arguments are kept alive"
+    numbers, out = np.zeros(2), np.zeros(10)
     with pytest.raises(AssertionError, match="called again for"):
         repeated(numbers.astype(np.float32), out)
 
@@ -73,8 +77,8 @@ def take(few, out):
 
 
 @pytest.mark.parametrize("first, second", [(Few(1), Few(0.5)), (Few(0.5), Few(1))])
-def test_a_class_has_real_numbers_in_the_same_fields(monkeypatch, first, second):
-    """Another kernel, or one for other types, would be compiled for the one and given the other."""
+def test_struct_with_other_field_types_raises(monkeypatch, first, second):
+    """A kernel compiled for one set of field types must not be called with another."""
     monkeypatch.setattr(call, "_structs", {})
     monkeypatch.setattr(call, "_entries", {})
     call.call(take, "first", first, np.zeros(1))
@@ -82,8 +86,8 @@ def test_a_class_has_real_numbers_in_the_same_fields(monkeypatch, first, second)
         call.call(take, "second", second, np.zeros(1))
 
 
-def test_wrong_types_are_found(monkeypatch):
-    """With FASTMLP_CHECK_TYPES, as in these tests: a kernel reads its arguments as what it was compiled for."""
+def test_wrong_argument_types_raise(monkeypatch):
+    """FASTMLP_CHECK_TYPES checks that arguments have the types that a kernel was compiled for."""
     monkeypatch.setattr(call, "CHECK_TYPES", True)
     parts = Parts(True, 1, 1.0, np.zeros(2), np.zeros((2, 3), np.int64))
     out = np.zeros(10)
@@ -97,8 +101,8 @@ def test_wrong_types_are_found(monkeypatch):
         call.call(spread, "text", 0, parts, "last", out)
 
 
-def test_what_no_process_has_is_refused():
-    """Code that calls a library might not load where Numba is not; and kernels allocate nothing."""
+def test_kernels_with_library_calls_or_allocations_are_refused():
+    """Code that calls a library might not load without Numba, and kernels must not allocate memory."""
 
     @kernel
     def calls(out):
@@ -114,7 +118,7 @@ def test_what_no_process_has_is_refused():
         machine_code(allocates, (np.zeros(1),))
 
 
-def test_code_is_compiled_once_and_kept(monkeypatch, tmp_path):
+def test_code_is_compiled_once_and_cached(monkeypatch, tmp_path):
     monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
     made = []
 
@@ -150,16 +154,16 @@ print(net.predict(X).ravel().tolist(), pop.params.sum(), "numba" in sys.modules,
 """
 
 
-def test_a_warm_process_does_not_import_numba(fresh_python):
-    """The first process may find its kernels, too: other tests need the same ones."""
+def test_warm_process_does_not_import_numba(fresh_python):
+    """The first process may find its kernels in the cache as well, from other tests."""
     first, warm = fresh_python(PROGRAM), fresh_python(PROGRAM)
     assert (first.returncode, first.stderr, warm.stderr) == (0, "", "")
     assert warm.stdout.split()[-2:] == ["False", "False"]
     assert first.stdout.split()[:-2] == warm.stdout.split()[:-2]
 
 
-def test_numba_may_have_been_imported_and_not_used(fresh_python, monkeypatch, tmp_path):
-    """It leaves LLVM as it was until it compiles."""
+def test_importing_numba_before_compiling_is_harmless(fresh_python, monkeypatch, tmp_path):
+    """An imported Numba does not initialise LLVM before it compiles."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     for program in (UNWRITABLE, "import numba" + UNWRITABLE):
         done = fresh_python(program)
@@ -176,8 +180,8 @@ print("works")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions are POSIX")
-def test_without_a_writable_cache_folder(fresh_python, tmp_path, monkeypatch):
-    """Compiles in every process, and says so once."""
+def test_unwritable_cache_folder_warns_once_and_compiles(fresh_python, tmp_path, monkeypatch):
+    """Each process compiles its kernels again, and warns once."""
     locked = tmp_path / "locked"
     locked.mkdir()
     locked.chmod(stat.S_IRUSR | stat.S_IXUSR)

@@ -1,4 +1,4 @@
-"""The house decorators: what is compiled, and what stays Python."""
+"""Decorators of kernels, helpers and formulas: compiled code and Python functions."""
 
 from functools import cache
 
@@ -58,20 +58,20 @@ def loop_driver():
     return run
 
 
-def test_formulas_stay_python_functions():
+def test_formulas_remain_python_functions():
     assert double(3) == 6
     np.testing.assert_array_equal(halve(np.array([2.0, 4.0])), [1.0, 2.0])
 
 
 @pytest.mark.parametrize("code, function", list(enumerate((double, halve, oppose))))
-def test_selector(code, function):
+def test_selector_calls_the_formula_of_a_code(code, function):
     x, out = np.arange(4.0), np.zeros(4)
     driver()(code, x, out)
     np.testing.assert_array_equal(out, function(x))
 
 
 @pytest.mark.parametrize("code, function", list(enumerate((double, halve, oppose))))
-def test_loop_selector(code, function):
+def test_loop_selector_runs_the_loop_of_a_code(code, function):
     x, out = np.arange(12.0), np.full(12, 7.0)
     loop_driver()(code, x, out, 8)
     np.testing.assert_array_equal(out, [*function(x[:8]), *4 * [7.0]])
@@ -79,8 +79,8 @@ def test_loop_selector(code, function):
     np.testing.assert_array_equal(out[8:], 7.0)
 
 
-def test_helpers_are_not_for_python():
-    """They are optimised inside their callers only; a call from Python fails instead of doing something else."""
+def test_helpers_cannot_be_called_from_python():
+    """Helpers are optimised only within their callers, so that a call from Python must fail."""
 
     @helper
     def plus_one(x):
@@ -90,14 +90,14 @@ def test_helpers_are_not_for_python():
         plus_one(1)
 
 
-def test_options():
-    """No assumption that hides a NaN or an infinity, no reordering of sums, no exception exit at divisions."""
+def test_compiler_options_preserve_nan_and_order_of_sums():
+    """No option hides a NaN or an infinity, reorders sums, or raises at divisions."""
     assert OPTIONS["error_model"] == "numpy"
     assert not OPTIONS["fastmath"] & {"nnan", "ninf", "reassoc", "fast"}
 
 
-def test_formulas_wait_for_a_compiler():
-    """Whether they are written before Numba is loaded or after, each is handed over once."""
+def test_formulas_are_registered_once_before_or_after_the_compiler():
+    """A formula defined before or after Numba is loaded is passed to the compiler once."""
     formulas, compiled = Formulas(), []
     formulas.add(double)
     formulas.hand_to(compiled.append)

@@ -1,8 +1,9 @@
-"""Processes that take turns: one does it, the others wait and find it done, whatever happens to the first."""
+"""File locks between processes: one works, the others wait and find the result, even if the first one dies."""
 
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -40,7 +41,7 @@ def start(script, folder):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_one_of_several_processes_does_it(tmp_path):
+def test_one_of_several_processes_does_the_work(tmp_path):
     processes = [start(DO_ONCE, tmp_path) for _ in range(4)]
     for process in processes:
         assert process.stdout.readline() == "here\n"
@@ -52,7 +53,7 @@ def test_one_of_several_processes_does_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["it"]  # no lock is left behind
 
 
-def test_the_turn_of_one_that_dies_ends(tmp_path):
+def test_lock_of_a_killed_process_is_released(tmp_path):
     start(ENTER_AND_DIE, tmp_path).communicate()
     assert [path.name for path in tmp_path.iterdir()] == ["it.lock"]
     with acquire(tmp_path / "it.lock"):
@@ -60,7 +61,7 @@ def test_the_turn_of_one_that_dies_ends(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_ends_a_turn(tmp_path):
+def test_exception_releases_the_lock(tmp_path):
     with pytest.raises(KeyboardInterrupt), acquire(tmp_path / "it.lock"):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
@@ -68,30 +69,32 @@ def test_an_error_ends_a_turn(tmp_path):
         pass
 
 
-def test_nobody_waits_for_ever(tmp_path, monkeypatch):
+def test_waiting_for_a_lock_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr(file_lock, "PATIENCE", 0.1)
-    with (
-        acquire(tmp_path / "it.lock"),
-        acquire(tmp_path / "it.lock"),
-    ):  # a second file of this process: locked for it too
-        pass
+    with acquire(tmp_path / "it.lock"):
+        before = time.monotonic()
+        with acquire(tmp_path / "it.lock"):  # opens the file again, so that it waits for this process as for another
+            assert time.monotonic() - before >= 0.1
 
 
-def test_nobody_waits_where_files_have_no_locks(tmp_path, monkeypatch):
+def test_file_systems_without_locks_do_not_block(tmp_path, monkeypatch):
     def refused(*arguments):
         raise OSError("no locks available")
 
     monkeypatch.setattr(file_lock.fcntl, "flock", refused)
+    entered = []
     with acquire(tmp_path / "it.lock"), acquire(tmp_path / "it.lock"):
-        pass
+        entered.append("twice without locks")
     occupied = tmp_path / "file"
     occupied.write_text("")
     with acquire(occupied / "it.lock"):
-        pass
+        entered.append("without a folder")
+    assert entered == ["twice without locks", "without a folder"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("victim", path)])
-def test_what_lies_in_the_place_of_a_lock_is_left_alone(tmp_path, monkeypatch, make):
+def test_existing_file_with_the_lock_name_is_not_touched(tmp_path, monkeypatch, make):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "victim").write_text("mine")
     make(tmp_path / "it.lock")

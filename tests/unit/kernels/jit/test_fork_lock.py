@@ -1,4 +1,4 @@
-"""A lock is held while a process forks; tests/reliability/test_fork.py forks while other threads have locks."""
+"""Fork lock: held while a process forks. tests/reliability/test_fork.py forks while other threads hold locks."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ class Hooks:
 
 
 @pytest.mark.parametrize("kind", [threading.Lock, threading.RLock])
-def test_it_is_held_while_forking(kind, monkeypatch):
+def test_lock_is_held_during_a_fork(kind, monkeypatch):
     hooks, lock = Hooks(monkeypatch), kind()
     assert fork_lock.hold_while_forking(lock) is lock
     for after in ("after_in_parent", "after_in_child"):
@@ -29,16 +29,19 @@ def test_it_is_held_while_forking(kind, monkeypatch):
             pass
 
 
-def test_a_thread_may_fork_while_it_has_the_lock_itself(monkeypatch):
+def test_thread_holding_the_lock_can_fork(monkeypatch):
     hooks, lock = Hooks(monkeypatch), fork_lock.hold_while_forking(threading.RLock())
     with lock:
         hooks.before()
         hooks.after_in_parent()
-    with lock:
-        pass
+    found = []
+    other = threading.Thread(target=lambda: found.append(lock.acquire(blocking=False)))
+    other.start()
+    other.join()
+    assert found == [True], "the lock is still held after the fork"
 
 
-def test_a_lock_that_was_not_had_is_free_in_the_child(monkeypatch):
+def test_lock_not_acquired_in_time_is_free_in_the_child(monkeypatch):
     monkeypatch.setattr(fork_lock, "PATIENCE", 0.01)
     hooks, lock = Hooks(monkeypatch), fork_lock.hold_while_forking(threading.RLock())
     begun, end = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""SIGINT waits inside a block and is handled at its end, by the handler that was there, once."""
+"""Deferred interrupts: SIGINT within a block is handled once at its end, by the handler installed before."""
 
 import os
 import signal
@@ -15,41 +15,41 @@ pytestmark = [
 ]
 
 
-def press():
+def send_sigint():
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_it_comes_at_the_end(capsys):
+def test_deferred_interrupt_is_raised_at_the_end_of_the_block(capsys):
     done = []
 
     def work():
         with interrupts.deferred("wait a moment"):
-            press()
-            press()
+            send_sigint()
+            send_sigint()
             done.append(1)
 
     with pytest.raises(KeyboardInterrupt):
         work()
     assert done == [1]
-    assert capsys.readouterr().err == "\nwait a moment\n", "once"
+    assert capsys.readouterr().err == "\nwait a moment\n", "the message must be printed once"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
-        press()
+        send_sigint()
 
 
-def test_nothing_comes_where_nobody_presses(capsys):
+def test_block_without_an_interrupt_does_nothing(capsys):
     with interrupts.deferred("wait a moment"):
         pass
     assert capsys.readouterr().err == ""
 
 
-def test_the_outermost_block_counts():
+def test_interrupt_is_raised_at_the_end_of_the_outermost_block():
     done = []
 
     def work():
         with interrupts.deferred():
             with interrupts.deferred():
-                press()
+                send_sigint()
             done.append(1)
 
     with pytest.raises(KeyboardInterrupt):
@@ -57,10 +57,10 @@ def test_the_outermost_block_counts():
     assert done == [1]
 
 
-def test_it_comes_after_an_error_too():
+def test_interrupt_is_raised_after_an_exception_of_the_block():
     def work():
         with interrupts.deferred():
-            press()
+            send_sigint()
             raise ValueError("of the block")
 
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -69,28 +69,28 @@ def test_it_comes_after_an_error_too():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_of_the_users_is_called():
+def test_user_handler_is_called_at_the_end():
     seen = []
     signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame.f_code.co_name)))
     with interrupts.deferred():
-        press()
+        send_sigint()
         assert seen == []
-    assert seen == [(signal.SIGINT, "press")]
+    assert seen == [(signal.SIGINT, "send_sigint")]
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, None], ids=["ignored", "from C"])
-def test_what_is_no_handler_of_pythons_stays(handler, monkeypatch):
+def test_ignored_and_foreign_handlers_stay(handler, monkeypatch):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if handler is None:
         monkeypatch.setattr(interrupts.signal, "getsignal", lambda number: None)
     with interrupts.deferred():
-        press()
+        send_sigint()
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_another_thread_defers_nothing():
-    """Python calls handlers in the main thread."""
+def test_other_threads_defer_nothing():
+    """Python calls signal handlers in the main thread only."""
     found = []
 
     def work():
@@ -104,11 +104,11 @@ def test_another_thread_defers_nothing():
     assert found == [signal.default_int_handler]
 
 
-def test_where_nothing_is_half_done_it_may_come():
+def test_deliver_pending_raises_a_deferred_interrupt():
     done = []
     with interrupts.deferred():
         interrupts.deliver_pending()
-        press()
+        send_sigint()
         with pytest.raises(KeyboardInterrupt):
             interrupts.deliver_pending()
         interrupts.deliver_pending()
@@ -116,7 +116,7 @@ def test_where_nothing_is_half_done_it_may_come():
     assert done == [1]
 
 
-def test_a_closed_stderr_does_no_harm(monkeypatch):
+def test_closed_stderr_is_ignored(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     with pytest.raises(KeyboardInterrupt), interrupts.deferred("wait a moment"):
-        press()
+        send_sigint()

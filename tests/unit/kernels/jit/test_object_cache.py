@@ -1,4 +1,4 @@
-"""Machine code on disk: found again only where everything is as it was, and never needed."""
+"""Object cache: machine code on disk, used only if sources, machine and settings are the same."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "folder"
 
 
-def test_read_what_was_written(folder):
+def test_read_returns_what_was_written(folder):
     assert object_cache.read("a kernel") is None
     object_cache.write("a kernel", b"code")
     assert object_cache.read("a kernel") == b"code"
@@ -26,41 +26,41 @@ def test_read_what_was_written(folder):
 
 
 @pytest.mark.parametrize("damage", [lambda code: code[:-1], lambda code: code[:-1] + b"?", lambda code: b""])
-def test_a_damaged_file_is_not_used(folder, damage):
+def test_damaged_file_is_not_used(folder, damage):
     object_cache.write("a kernel", b"code")
     (path,) = folder.iterdir()
     path.write_bytes(damage(path.read_bytes()))
     assert object_cache.read("a kernel") is None
 
 
-def test_another_machine_has_other_files(folder, monkeypatch):
+def test_code_of_another_machine_is_not_used(folder, monkeypatch):
     object_cache.write("a kernel", b"code")
     monkeypatch.setattr(object_cache, "machine", lambda: "another processor")
     assert object_cache.read("a kernel") is None
 
 
 @pytest.mark.parametrize("name", ["NUMBA_CPU_NAME", "NUMBA_OPT"])
-def test_settings_of_numba_are_part_of_the_machine(name, monkeypatch):
+def test_numba_settings_are_part_of_the_machine(name, monkeypatch):
     before = object_cache.machine.__wrapped__()
     monkeypatch.setenv(name, "1")
     assert object_cache.machine.__wrapped__() != before
 
 
 @pytest.mark.parametrize("name", sorted(object_cache.OF_NO_CONCERN))
-def test_workers_find_what_their_parent_has_compiled(name, monkeypatch):
+def test_irrelevant_numba_settings_do_not_change_the_machine(name, monkeypatch):
     before = object_cache.machine.__wrapped__()
     monkeypatch.setenv(name, "1")
     assert object_cache.machine.__wrapped__() == before
 
 
-def test_without_a_folder_to_write_in(tmp_path, monkeypatch):
+def test_unwritable_folder_warns_once(tmp_path, monkeypatch):
     occupied = tmp_path / "file"
     occupied.write_text("")
     monkeypatch.setattr(object_cache, "cache_folder", lambda: occupied)
     monkeypatch.setattr(object_cache, "_warned", [])
     with pytest.warns(RuntimeWarning, match=r"cannot be kept in '.*file' \(.+\).*NUMBA_CACHE_DIR"):
         object_cache.write("a kernel", b"code")
-    object_cache.write("another kernel", b"code")  # says nothing, or the test would fail
+    object_cache.write("another kernel", b"code")  # a second warning would fail the test
     assert object_cache.read("a kernel") is None
 
 
@@ -74,7 +74,7 @@ def unwarned(monkeypatch):
 
 
 @posix
-def test_a_folder_that_others_may_write_to_is_not_used(folder, unwarned):
+def test_folder_writable_by_others_is_not_used(folder, unwarned):
     object_cache.write("a kernel", b"code")
     (path,) = folder.iterdir()
     folder.chmod(0o777)
@@ -82,15 +82,15 @@ def test_a_folder_that_others_may_write_to_is_not_used(folder, unwarned):
     assert object_cache.read("a kernel") is None
     assert not object_cache.exists("a kernel")
     with object_cache.compile_lock("a kernel"):
-        assert list(folder.iterdir()) == [path], "without a lock"
+        assert list(folder.iterdir()) == [path], "no lock file may be created"
     with pytest.warns(RuntimeWarning, match=REFUSED.format("others may write to '.*folder'")):
         object_cache.write("a kernel", b"code")
-    object_cache.write("another kernel", b"code")  # says nothing, or the test would fail
+    object_cache.write("another kernel", b"code")  # a second warning would fail the test
     assert list(folder.iterdir()) == [path]
 
 
 @posix
-def test_nothing_is_made_in_a_folder_that_others_may_write_to(folder, unwarned):
+def test_no_folder_is_created_within_one_writable_by_others(folder, unwarned):
     folder.parent.chmod(0o777)
     with pytest.warns(RuntimeWarning, match=REFUSED.format("others may write to")):
         object_cache.write("a kernel", b"code")
@@ -98,7 +98,7 @@ def test_nothing_is_made_in_a_folder_that_others_may_write_to(folder, unwarned):
 
 
 @posix
-def test_a_file_that_others_could_have_written_is_written_anew(folder):
+def test_file_writable_by_others_is_replaced(folder):
     object_cache.write("a kernel", b"code")
     (path,) = folder.iterdir()
     path.chmod(0o666)
@@ -108,7 +108,7 @@ def test_a_file_that_others_could_have_written_is_written_anew(folder):
 
 
 @posix
-def test_planted_links_and_pipes_are_neither_followed_nor_waited_for(folder, tmp_path):
+def test_planted_links_and_pipes_are_ignored(folder, tmp_path):
     object_cache.write("a kernel", b"code")
     (path,) = folder.iterdir()
     victim = tmp_path / "victim"
@@ -134,7 +134,7 @@ def test_planted_links_and_pipes_are_neither_followed_nor_waited_for(folder, tmp
 
 
 @posix
-def test_what_dead_processes_left_is_removed(folder):
+def test_files_of_dead_processes_are_removed(folder):
     folder.mkdir()
     dead = 2**22 + 1
     draft = folder / f".fastmlp-{object_cache.atomic_file._host()}-{dead}-1-{'0' * 16}.tmp"
@@ -147,8 +147,8 @@ def test_what_dead_processes_left_is_removed(folder):
     assert new.exists()
 
 
-def test_the_folder_is_named_by_the_sources(monkeypatch, tmp_path):
-    """Any change to a source of CPU kernels gives another folder."""
+def test_folder_name_follows_from_the_sources(monkeypatch, tmp_path):
+    """Any change to a source file of CPU kernels leads to another folder."""
     sources, tag = Path(fastmlp.kernels.__file__).parent, object_cache.sources_tag.__wrapped__()
     for path in sources.rglob("*.py"):
         copy = tmp_path / path.relative_to(sources)

@@ -1,6 +1,4 @@
-"""Machine code that comes with a wheel: used where it was compiled from these sources for such a processor, and nowhere
-else.
-"""
+"""Prebuilt kernels of a wheel: used only if compiled from the same sources for the same level of processor."""
 
 import os
 import subprocess
@@ -27,20 +25,20 @@ V3, V4 = cpu_features.V3, cpu_features.V4
     ],
     ids=["AVX-512", "AVX2", "SSE4", "nothing known", "some of AVX-512", "AVX2 alone"],
 )
-def test_levels(monkeypatch, features, level):
-    """A processor with some of AVX-512 has wide vectors, for which no level has code."""
+def test_level_follows_from_cpu_features(monkeypatch, features, level):
+    """A processor with a part of AVX-512 has wide vectors, for which there is no prebuilt level."""
     monkeypatch.setattr(cpu_features, "FEATURES", dict.fromkeys(features, True))
     assert cpu_features.level() == level
 
 
-def test_numba_may_be_told_of_another_processor(monkeypatch):
+def test_cpu_features_follow_numba_settings(monkeypatch):
     monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2,-avx512f,+fma")
     assert cpu_features.features() == {"avx2": True, "avx512f": False, "fma": True}
 
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Of what is compiled here and of what is shipped, for a processor with AVX2."""
+    """Folders of code compiled here and of prebuilt code, for a processor with AVX2."""
     for name in list(os.environ):
         if name.startswith("NUMBA_"):
             monkeypatch.delenv(name)
@@ -52,14 +50,14 @@ def folders(tmp_path, monkeypatch):
     object_cache.save(prebuilt.path_of("a kernel", "these sources", "x86-64-v3"), b"shipped")
 
 
-def test_what_is_shipped_is_found(folders):
+def test_prebuilt_code_is_found(folders):
     assert object_cache.exists("a kernel")
     assert object_cache.read("a kernel") == b"shipped"
     assert not object_cache.exists("another kernel")
     assert object_cache.read("another kernel") is None
 
 
-def test_what_was_compiled_here_comes_first(folders):
+def test_code_compiled_here_takes_precedence(folders):
     object_cache.write("a kernel", b"own")
     assert object_cache.read("a kernel") == b"own"
 
@@ -75,18 +73,18 @@ def test_what_was_compiled_here_comes_first(folders):
     ],
     ids=["sources", "wider", "no level", "objects", "system"],
 )
-def test_it_fits_or_is_not_used(folders, monkeypatch, place, name, value):
+def test_prebuilt_code_for_other_sources_or_machines_is_not_used(folders, monkeypatch, place, name, value):
     monkeypatch.setattr(place, name, value)
     assert not object_cache.exists("a kernel")
     assert object_cache.read("a kernel") is None
 
 
-def test_who_sets_numba_gets_what_numba_makes(folders, monkeypatch):
+def test_prebuilt_code_is_not_used_with_numba_settings(folders, monkeypatch):
     monkeypatch.setenv("NUMBA_OPT", "1")
     assert object_cache.read("a kernel") is None
 
 
-def test_a_damaged_file_is_not_used(folders):
+def test_damaged_prebuilt_file_is_not_used(folders):
     path = prebuilt.path_of("a kernel", "these sources", "x86-64-v3")
     path.write_bytes(path.read_bytes()[:-1])
     assert object_cache.read("a kernel") is None
@@ -113,8 +111,8 @@ print("numba" in sys.modules)
 @pytest.mark.skipif(
     sys.platform != "linux" or cpu_features.level() is None, reason="nothing is shipped for such a processor or system"
 )
-def test_from_sources_to_another_installation(tmp_path):
-    """Who has nothing else trains without Numba."""
+def test_prebuilt_code_works_in_another_installation(tmp_path):
+    """With prebuilt kernels, training does not import Numba."""
     level = cpu_features.level()
     features = ",".join([*(f"+{name}" for name in cpu_features.LEVELS[level]), "-prefer-256-bit"])
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}

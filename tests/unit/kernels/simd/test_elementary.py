@@ -1,4 +1,4 @@
-"""The elementary functions as compiled for SIMD vectors, in units in the last place of the true value.
+"""Elementary functions compiled for SIMD vectors: errors in units in the last place (ulp).
 
 float32 is measured against float64 (NumPy, SciPy), float64 against NumPy's long double and, for normal_cdf, against its
 series and continued fraction, summed here in long double.
@@ -111,7 +111,7 @@ def ulps(value, true, dtype):
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_last_places(name, dtype, lanes):
+def test_errors_are_within_a_few_ulps(name, dtype, lanes):
     x = arguments(name, dtype)
     error = ulps(compiled(name, x, lanes), exact(name, x), dtype)
     bound = ULPS[name] if name in ULPS else NORMAL_CDF_ULPS[dtype]
@@ -127,8 +127,8 @@ def test_last_places(name, dtype, lanes):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_as_python_function(name, dtype):
-    """Outside kernels the same name works on NumPy arrays."""
+def test_functions_accept_numpy_arrays(name, dtype):
+    """Outside kernels, the functions work on NumPy arrays."""
     x = arguments(name, dtype).astype(np.float64)
     value = getattr(elementary, name)(x)
     np.testing.assert_allclose(value, exact(name, x).astype(float), rtol=1e-12, atol=1e-16)
@@ -147,7 +147,7 @@ LIMITS = {  # at -inf, -1e4, -50, -0, 0, 50, 1e4, inf
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", LIMITS)
-def test_special_values(name, dtype, lanes):
+def test_values_at_infinities_and_zeros(name, dtype, lanes):
     x = np.array([-np.inf, -1e4, -50, -0.0, 0.0, 50, 1e4, np.inf], dtype)
     # exp never falls below 2 to 3 times the smallest normal number.
     np.testing.assert_allclose(
@@ -165,7 +165,7 @@ def test_nan_stays_nan(name, dtype, lanes):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_exp_is_never_zero(dtype):
-    """Divisors and logarithms of sums of exp rely on it."""
+    """Divisions by sums of exp, and logarithms of such sums, rely on positive values."""
     x = np.array([-90, -104, -745, -800, -1e30, -np.inf], dtype)
     value = compiled("exp", x)
     assert (value >= np.finfo(dtype).tiny).all()

@@ -1,4 +1,4 @@
-"""The sum of many numbers: right for every length, and not finite where one of them is not."""
+"""Sum of an array: correct for every length, and not finite if one element is not."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def total_of(x):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 1000])
-def test_sum(n, dtype, rng):
+def test_sum_equals_numpy(n, dtype, rng):
     x = rng.normal(size=n).astype(dtype)
     np.testing.assert_allclose(total_of(x), x.sum(dtype=np.float64), atol=1e-5 * np.sqrt(n))
 
@@ -22,7 +22,7 @@ def test_sum(n, dtype, rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 40, 130, 199])
-def test_one_number_is_not_finite(place, bad, dtype):
+def test_sum_with_one_non_finite_number_is_not_finite(place, bad, dtype):
     x = np.ones(200, dtype)
     x[place] = bad
     assert not np.isfinite(total_of(x))

@@ -1,4 +1,4 @@
-"""Vectors of lanes as values: each operation against the same line of NumPy, and memory past a vector left alone."""
+"""SIMD vectors: each operation is compared with NumPy, and memory past a vector stays unchanged."""
 
 import sys
 from functools import cache
@@ -110,7 +110,7 @@ def run(a, b, n):
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("row", range(len(ROWS)), ids=[name for name, _ in ROWS])
-def test_operation(row, lanes, dtype, rng):
+def test_vector_operations_equal_numpy(row, lanes, dtype, rng):
     a, b = rng.normal(size=(2, lanes)).astype(dtype)
     b[1] = a[1]  # so that "less" and "at most" differ
     for n in range(1, lanes + 1):
@@ -120,15 +120,15 @@ def test_operation(row, lanes, dtype, rng):
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 @pytest.mark.parametrize("lanes", (4, 16))
-def test_store_first_leaves_the_rest(lanes, dtype, rng):
+def test_store_partial_leaves_the_rest(lanes, dtype, rng):
     a = rng.normal(size=lanes).astype(dtype)
     for n in range(lanes + 1):
         np.testing.assert_array_equal(run(a, a, n)[-1], [*a[:n], *[7.0] * (lanes - n)])
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
-def test_nan_is_on_the_false_side(dtype):
-    """Comparisons are ordered: a NaN is neither less, nor greater, nor equal."""
+def test_comparisons_with_nan_are_false(dtype):
+    """Comparisons are ordered: NaN is neither less, greater nor equal."""
     a, b = np.array([np.nan, 1, np.nan, np.inf], dtype), np.array([1, np.nan, np.nan, -np.inf], dtype)
     rows = dict(zip([name for name, _ in ROWS], run(a, b, 4), strict=False))
     for comparison in ("less", "at most", "greater", "at least"):
@@ -140,7 +140,7 @@ def test_nan_is_on_the_false_side(dtype):
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 @pytest.mark.parametrize("lanes", (4, 16))
-def test_ratio_over_the_whole_range(lanes, dtype, rng):
+def test_ratio_is_within_two_ulps_over_the_whole_range(lanes, dtype, rng):
     """Within 2 units in the last place for every size of divisor that leaves the quotient a normal number."""
     top = 0.9 * np.log10(np.finfo(dtype).max)
     for power in np.linspace(-top, top, 300):
@@ -168,22 +168,22 @@ def through_pointers(pair, out):
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
-def test_pointers(dtype):
+def test_struct_arrays_become_pointers(dtype):
     out = np.zeros(3, dtype)
     through_pointers(Pair(np.arange(4).astype(dtype), 10), out)
     assert out.tolist() == [11, 12, 13]
 
 
 @numba.njit(**OPTIONS)
-def turn(a, a_row, out, out_row):
+def run_transpose(a, a_row, out, out_row):
     transpose_square(a, 1, a_row, out, 2, out_row, 16)
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
-def test_transpose_square(dtype):
-    """A square among longer rows into another; what is around it stays."""
+def test_transpose_square_equals_numpy_and_writes_only_its_output(dtype):
+    """A square within longer rows is transposed into another; memory around it stays unchanged."""
     a, out = np.arange(16 * 19).reshape(16, 19).astype(dtype), np.full((17, 20), -1, dtype)
-    turn(a.reshape(-1), 19, out.reshape(-1), 20)
+    run_transpose(a.reshape(-1), 19, out.reshape(-1), 20)
     np.testing.assert_array_equal(out[:16, 2:18], a[:, 1:17].T)
     out[:16, 2:18] = -1
     assert (out == -1).all()
@@ -218,7 +218,7 @@ print("untouched", flush=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="guard pages are made with mprotect")
-def test_masked_memory_is_not_touched(fresh_python):
-    """The array ends where a page begins that may not be touched; in a process of its own, which would be killed."""
+def test_masked_lanes_touch_no_memory(fresh_python):
+    """The array ends at a protected page, in a separate process, which an access would kill."""
     done = fresh_python(GUARDED)
     assert (done.returncode, done.stdout.strip()) == (0, "untouched"), done.stderr

@@ -1,4 +1,4 @@
-"""Products on parts of flat arrays, against NumPy in float64."""
+"""Matrix products (GEMM) on parts of flat arrays, compared with NumPy in float64."""
 
 import numba
 import numpy as np
@@ -16,15 +16,18 @@ from fastmlp.kernels.simd.load_store import offset
 
 pytestmark = pytest.mark.thinned(3)
 
-forward_product, turned_product = make_product(nothing_after, few=dots), make_product(nothing_after, few=sums_of_rows)
+forward_product, transposed_product = (
+    make_product(nothing_after, few=dots),
+    make_product(nothing_after, few=sums_of_rows),
+)
 
 
 @numba.njit(**OPTIONS)
 def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch):
-    """As layers multiply."""
+    """The products that layers use."""
     a, b, c, scratch = offset(a, 0), offset(b, 0), offset(c, 0), offset(scratch, 0)
     if trans_a:
-        turned_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, 0)
+        transposed_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, 0)
     else:
         forward_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, 0)
 
@@ -81,8 +84,8 @@ FEW_COLUMNS = [(1, 1, 300), (7, 1, 30), (7, 3, 100), (130, FEW, 2 * K_BLOCK + 30
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("m, n, k", SHAPES + FEW_COLUMNS)
-def test_product(m, n, k, adds, trans_a, dtype, rng):
-    """Matrices that are parts of longer rows, at an offset, and an output whose surroundings must stay as they are."""
+def test_product_equals_numpy_and_writes_only_its_output(m, n, k, adds, trans_a, dtype, rng):
+    """Matrices are parts of longer rows, at an offset, and memory around the output must stay unchanged."""
     a = rng.normal(size=(k, m + 3) if trans_a else (m, k + 3)).astype(dtype)
     b = rng.normal(size=(k, n + 2)).astype(dtype)
     c = np.full((m + 2, n + 5), 7.0, dtype)
@@ -126,8 +129,8 @@ def product_of(trans_a, a, b):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", (1, 2, FEW))
-def test_few_columns_of_transposed_products_are_those_of_many(n, dtype, rng):
-    """To the bit: which way is taken depends on how many rows a thread has."""
+def test_transposed_product_of_few_columns_equals_columns_of_a_wide_one(n, dtype, rng):
+    """Equal to the bit, since the number of rows of a thread decides which code runs."""
     a, b = rng.normal(size=(K_BLOCK + 77, 203)).astype(dtype), np.zeros((K_BLOCK + 77, 40), dtype)
     b[:, :n] = rng.normal(size=(len(b), n))
     assert [are_few.py_func(True, 203, columns, K_BLOCK) for columns in (n, 40)] == [True, False]
@@ -136,7 +139,7 @@ def test_few_columns_of_transposed_products_are_those_of_many(n, dtype, rng):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", (1, 3))
-def test_a_row_of_few_columns_is_the_same_in_any_company(n, dtype, rng):
+def test_row_of_a_product_is_independent_of_the_other_rows(n, dtype, rng):
     a, b = rng.normal(size=(9, K_BLOCK + 77)).astype(dtype), rng.normal(size=(K_BLOCK + 77, n)).astype(dtype)
     assert are_few.py_func(False, 9, n, K_BLOCK)
     whole = product_of(False, a, b)
@@ -146,8 +149,8 @@ def test_a_row_of_few_columns_is_the_same_in_any_company(n, dtype, rng):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("m, n, k", SHAPES)
-def test_product_with_panels(m, n, k, dtype, rng):
-    """The same bits as without."""
+def test_packed_panels_change_no_bit_of_a_product(m, n, k, dtype, rng):
+    """A product that reads packed panels gives the same bits as one that reads the matrix."""
     a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
     found, expected = np.full((2, m, n + 3), 7.0, dtype)
     scratch = np.empty(scratch_size(n, a.itemsize), dtype)
@@ -161,8 +164,8 @@ def test_product_with_panels(m, n, k, dtype, rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("in_panels", [False, True])
 @pytest.mark.parametrize("m, n, k", SHAPES)
-def test_product_that_fetches_ahead(m, n, k, in_panels, dtype, rng):
-    """The same bits as one that does not, wherever the lines are: beyond arrays' ends too."""
+def test_prefetching_changes_no_bit_of_a_product(m, n, k, in_panels, dtype, rng):
+    """Prefetched lines may lie anywhere, past the ends of arrays too."""
     a, b = rng.normal(size=(k, m)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
     found, expected = np.full((2, m, n), 7.0, dtype)
     scratch = np.empty(scratch_size(n, a.itemsize), dtype)
@@ -185,8 +188,8 @@ def test_product_that_fetches_ahead(m, n, k, in_panels, dtype, rng):
         (5, 33, 32, 32),
     ],
 )
-def test_sums_of_columns_in_panels(k, n, first, last, adds, dtype, rng):
-    """The same bits as without panels."""
+def test_column_sums_of_matrix_and_panels_equal_numpy(k, n, first, last, adds, dtype, rng):
+    """Sums from panels have the same bits as sums from the matrix."""
     b, sums = rng.normal(size=(k, n)).astype(dtype), rng.normal(size=n + 2).astype(dtype)
     found, expected = sums.copy(), sums.copy()
     run_sums(b.reshape(-1), panels_of(b), k, n, first, last, adds, expected, found)

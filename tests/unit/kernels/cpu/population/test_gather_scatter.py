@@ -1,4 +1,4 @@
-"""Parameters into blocks of lanes and back, against NumPy: nothing beside them is touched."""
+"""Gather and scatter of parameters into lanes and back, compared with NumPy; other memory stays unchanged."""
 
 import numba
 import numpy as np
@@ -37,7 +37,7 @@ def run_lane(p, lane, n, params, start):
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("n_columns", SIZES)
 @pytest.mark.parametrize("n_rows", (2, 5, LANES))
-def test_transpose(n_rows, n_columns, dtype, rng):
+def test_transpose_equals_numpy_and_writes_only_its_output(n_rows, n_columns, dtype, rng):
     a = rng.normal(size=n_rows * n_columns + 7).astype(dtype)
     out = np.full(a.size + 3, 7.0, dtype)
     run_transpose(a, 4, n_rows, n_columns, out, 5)
@@ -48,7 +48,7 @@ def test_transpose(n_rows, n_columns, dtype, rng):
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("n", SIZES)
-def test_a_block_is_its_lanes_and_comes_back(n, dtype, rng):
+def test_block_of_lanes_round_trips(n, dtype, rng):
     start = 3 * n
     params = rng.normal(size=(LANES + 5, n)).astype(dtype)
     p, other, back = np.empty((n, LANES), dtype), np.empty((n, LANES), dtype), np.full_like(params, 7.0)

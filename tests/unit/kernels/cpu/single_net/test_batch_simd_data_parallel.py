@@ -1,4 +1,4 @@
-"""Small nets with many samples: any number of threads gives the same bits, and the gradient is the reference's."""
+"""Kernel family batch_simd_data_parallel: equal bits for any number of threads, gradients of the reference."""
 
 import kernel_families
 import numpy as np
@@ -42,7 +42,7 @@ def fitted(n, dtype, **settings):
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("n", (605, 601))
 def test_any_number_of_threads_gives_the_same_bits(n, name, dtype, threads):
-    """Batches of 300, whose last has 5 rows or one: most parts of it are empty."""
+    """Batches of 300, of which the last has 5 rows or one, so that most shards are empty."""
     outcomes = []
     for n_threads in (1, 2, 3, 4, 2):
         threads(min(n_threads, n_shards(SETTINGS[name].get("batch_size", 300) or n)))
@@ -58,7 +58,7 @@ def test_any_number_of_threads_gives_the_same_bits(n, name, dtype, threads):
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("rows", (1, 16, 17, 33, 130, 700))
 @pytest.mark.parametrize("n_threads", (1, 2))
-def test_training(n_threads, rows, dtype, threads, rng):
+def test_training_matches_the_reference_for_any_batch_size(n_threads, rows, dtype, threads, rng):
     threads(n_threads)
     sizes = (4, 9, 2)
     net = MLP(sizes, hidden_activation="tanh", dtype=dtype, random_state=1)

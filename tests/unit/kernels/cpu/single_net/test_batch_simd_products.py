@@ -1,4 +1,4 @@
-"""Products with samples in columns, at sizes around their blocks, against NumPy; and sums over lanes four at a time."""
+"""Products with samples in lanes, at sizes around their blocks, and sums over lanes, compared with NumPy."""
 
 from functools import cache
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.thinned(3)
 
 @helper
 def doubled(y, start, size, extra):
-    """What follows a product here: that it has seen all rows, each once."""
+    """The epilogue of a product; doubles each row, so that a row visited twice or never is noticed."""
     for i in range(start, start + size):
         y[i] = y[i] * extra
 
@@ -52,7 +52,7 @@ def compiled(lanes):
 @pytest.mark.parametrize("vectors", (1, 2, 3, 5))
 @pytest.mark.parametrize("n_in, n_out", [(1, 1), (2, 3), (3, 4), (5, 5), (8, 7), (9, 8)])
 @pytest.mark.parametrize("lanes", (LANES_SMALL, LANES_LARGE))
-def test_products(lanes, n_in, n_out, vectors, dtype, rng):
+def test_products_of_batch_simd_equal_numpy(lanes, n_in, n_out, vectors, dtype, rng):
     run_dense, run_gradients, _ = compiled(lanes)
     columns = vectors * lanes
     x, delta = (rng.normal(size=(n, columns)).astype(dtype) for n in (n_in, n_out))
@@ -79,7 +79,7 @@ def test_products(lanes, n_in, n_out, vectors, dtype, rng):
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("lanes", (LANES_SMALL, LANES_LARGE))
-def test_totals(lanes, dtype, rng):
+def test_sum_lanes_equals_numpy(lanes, dtype, rng):
     x, out = rng.normal(size=(4, lanes)).astype(dtype), np.full(13, 7.0, dtype)
     compiled(lanes)[2](x.ravel(), out)
     sums = x.sum(axis=1, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The element loops of every family, at inputs that are awkward: zeros of both signs, far out, ties, one row.
+"""Elementwise loops of every kernel family at extreme inputs: zeros of both signs, large values, ties, one row.
 
 Through nets of one layer whose weights are ones, so that the logits are what the test chooses.
 """
@@ -23,7 +23,7 @@ def family(request, monkeypatch):
 
 
 def identity_net(k, dtype="float64", **settings):
-    """The logits are the inputs."""
+    """A net whose logits are its inputs."""
     net = MLP((k, k), dtype=dtype, **settings)
     net.params[:] = 0.0
     net.weights[0][:] = np.eye(k)
@@ -32,7 +32,7 @@ def identity_net(k, dtype="float64", **settings):
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("name", ELEMENTWISE)
-def test_activation_at_awkward_inputs(family, name, dtype):
+def test_activations_equal_the_reference_at_extreme_inputs(family, name, dtype):
     net = identity_net(1, dtype, output_activation=name)
     z = AWKWARD.astype(dtype).astype(np.float64)
     # a few ulp (gelu: those of normal_cdf), and below the normal numbers the floors of exp, 50 times at z = -50, and of
@@ -45,19 +45,19 @@ def test_activation_at_awkward_inputs(family, name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_certain_and_wrong(family, dtype):
-    """Losses are computed from logits: 1e4 on the wrong side costs 1e4, and its slope is 1."""
+def test_cross_entropy_of_certain_wrong_outputs_is_the_logit(family, dtype):
+    """Losses are computed from logits: a logit of 1e4 with the wrong sign has loss 1e4 and derivative 1."""
     z = np.array([[1e4], [-1e4], [1e4], [-1e4]])
     net = identity_net(1, dtype, loss="binary_cross_entropy")
-    for y, loss, slope in (([0, 1, 1, 0], 5e3, 0.0), ([0, 0, 1, 0], 2.5e3, 0.25)):
+    for y, loss, delta in (([0, 1, 1, 0], 5e3, 0.0), ([0, 0, 1, 0], 2.5e3, 0.25)):
         found, gradient = net.loss_and_gradient(z, y)
         assert found == pytest.approx(loss, rel=1e-6)
-        assert gradient[1] == pytest.approx(slope, abs=1e-7)  # of the bias: the mean of a - y
+        assert gradient[1] == pytest.approx(delta, abs=1e-7)  # of the bias: the mean of a - y
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("k", (2, 5, 17))
-def test_softmax_far_out(family, k, dtype, rng):
+def test_softmax_equals_the_reference_at_extreme_logits(family, k, dtype, rng):
     net = identity_net(k, dtype, loss="softmax_cross_entropy")
     X = rng.normal(size=(7, k)).astype(dtype).astype(np.float64)
     X[0] = 0.0
@@ -74,7 +74,7 @@ def test_softmax_far_out(family, k, dtype, rng):
     np.testing.assert_allclose(gradient, expected, rtol=100 * eps, atol=1e5 * eps)
 
 
-def test_uniform_logits_are_uniform_probabilities(family):
+def test_equal_logits_give_equal_probabilities(family):
     net = identity_net(8, loss="softmax_cross_entropy")
     np.testing.assert_allclose(net.predict(np.full((3, 8), 1e4)), 1 / 8, rtol=1e-15)
 
@@ -84,7 +84,7 @@ def test_uniform_logits_are_uniform_probabilities(family):
 
 @pytest.mark.parametrize("k", (2, 3, 16, 17, 40))
 @pytest.mark.parametrize("n", (1, 15, 33))
-def test_argmax(family, k, n, rng):
+def test_accuracy_by_argmax_equals_numpy(family, k, n, rng):
     net = identity_net(k, loss="softmax_cross_entropy")
     X, labels = rng.normal(size=(n, k)), rng.integers(0, k, n)
     assert net.evaluate(X, labels)["accuracy"] == pytest.approx((X.argmax(axis=1) == labels).mean(), rel=1e-14)
@@ -92,8 +92,8 @@ def test_argmax(family, k, n, rng):
     assert net.evaluate(X, X.argmin(axis=1))["accuracy"] == 0.0
 
 
-def test_targets_that_are_not_one_hot(family, rng):
-    """The class of a target that spreads over classes is its largest share."""
+def test_soft_targets_count_as_their_largest_class(family, rng):
+    """The class of a soft target is the one with the largest share."""
     net = identity_net(4, loss="softmax_cross_entropy")
     X, y = rng.normal(size=(50, 4)), rng.dirichlet(np.ones(4), 50)
     assert net.evaluate(X, y)["accuracy"] == pytest.approx((X.argmax(axis=1) == y.argmax(axis=1)).mean(), rel=1e-14)
@@ -105,8 +105,8 @@ def test_targets_that_are_not_one_hot(family, rng):
     ids=str,
 )
 @pytest.mark.parametrize("k", (1, 5, 18))
-def test_threshold(family, k, settings, middle, rng):
-    """For labels that are not exclusive each output counts by itself, a sample as the share of its outputs."""
+def test_accuracy_by_threshold_counts_each_output(family, k, settings, middle, rng):
+    """For multilabel targets each output counts separately, and a sample counts by its share of correct outputs."""
     net = identity_net(k, **settings)
     z = rng.normal(size=(21, k))
     truth = rng.integers(0, 2, (21, k))

@@ -1,4 +1,4 @@
-"""Nets whose layers are matrices: wide layers, dropout with its actual masks, and any number of threads."""
+"""Kernel family layerwise: wide layers, dropout with known masks, and any number of threads."""
 
 import itertools
 
@@ -29,7 +29,7 @@ def family(request, monkeypatch):
 
 @pytest.fixture
 def threads(monkeypatch):
-    """threads(n): every plan from here on has n threads."""
+    """threads(n): every plan from then on has n threads."""
 
     def choose(n):
         for name in ("choose_threads", "choose_evaluation_threads"):
@@ -40,7 +40,7 @@ def threads(monkeypatch):
 
 @pytest.fixture
 def seeds(monkeypatch):
-    """The seeds of the training calls."""
+    """The list of seeds of all training calls."""
     found = []
 
     def recorded(*arguments):
@@ -57,8 +57,8 @@ def seeds(monkeypatch):
 @pytest.mark.parametrize("rows", (45, 601))
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_wide_layers(n_threads, dtype, rows, threads, rng):
-    """Layers wide enough for products that copy their operands, and for more than one block of the inner dimension."""
+def test_wide_layers_match_the_reference(n_threads, dtype, rows, threads, rng):
+    """Layers wide enough for products that pack their operands, and for several blocks of the inner dimension."""
     threads(n_threads)
     sizes = (390, 350, 331, 11)
     net = MLP(sizes, hidden_activation=("tanh", "gelu"), loss="softmax_cross_entropy", dtype=dtype, random_state=1)
@@ -73,8 +73,8 @@ def test_wide_layers(n_threads, dtype, rows, threads, rng):
 
 
 @pytest.mark.parametrize("n_threads", (1, 2))
-def test_weights_that_no_cache_holds(n_threads, threads, rng):
-    """Their copies are written past the caches, by one thread for the other too."""
+def test_weights_larger_than_the_cache_match_the_reference(n_threads, threads, rng):
+    """Packed copies of the weights are written with non-temporal stores, each by one thread for all."""
     threads(n_threads)
     sizes = (16, 1450, 1450, 4)
     net = MLP(sizes, hidden_activation="tanh", dtype="float64", random_state=1)
@@ -88,8 +88,8 @@ def test_weights_that_no_cache_holds(n_threads, threads, rng):
 
 
 @pytest.mark.parametrize("width, rows", list(itertools.product((2, 15, 16, 17, 33), (1, 15, 16, 17))))
-def test_softmax_of_any_width(width, rows, rng):
-    """One layer and no bias: the logits are the inputs, times 1 and 50."""
+def test_softmax_of_any_width_matches_the_reference(width, rows, rng):
+    """A net of one layer without bias, whose logits are 50 times the inputs."""
     net = MLP((width, width), loss="softmax_cross_entropy", dtype="float64")
     net.params[:] = 0.0
     net.weights[0][:] = 50 * np.eye(width)
@@ -116,8 +116,8 @@ def masks_of(sizes, rates, rows, seed, step):
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")])
-def test_dropout_with_the_actual_masks(hidden, dtype, n_threads, threads, seeds, rng):
-    """The reference drops the units that Philox names; batches are the data in order, the last of them smaller."""
+def test_dropout_training_matches_the_reference_with_the_same_masks(hidden, dtype, n_threads, threads, seeds, rng):
+    """The reference uses the masks of Philox; samples are in order, and the last batch is smaller."""
     threads(n_threads)
     sizes, rates = (5, 7, 19, 6, 2), (0.5, 0.0, 0.2)
     net = MLP(sizes, hidden_activation=hidden, dropout=rates, dtype=dtype, random_state=8, l2=0.01)
@@ -139,8 +139,8 @@ def test_dropout_with_the_actual_masks(hidden, dtype, n_threads, threads, seeds,
     np.testing.assert_allclose(history.loss, np.sum(np.reshape(losses, (3, 3)), axis=1), rtol=tolerance)
 
 
-def test_dropout_keeps_the_mean():
-    """The output is a mean of hidden units of 1, of which each step drops some and scales up the others."""
+def test_dropout_preserves_the_mean_activation():
+    """The output is the mean of hidden units of value 1; a step drops some of them and scales up the others."""
     width, rate, n = 40, 0.3, 2000
     net = MLP((1, width, 1), hidden_activation="identity", dropout=rate, random_state=0, dtype="float64")
     net.params[:] = 0.0
@@ -151,7 +151,7 @@ def test_dropout_keeps_the_mean():
     assert history.loss[0] == pytest.approx(1 + rate / (1 - rate) / width, rel=0.01)
 
 
-def test_dropout_is_off_in_use(rng):
+def test_dropout_is_off_outside_training(rng):
     plain, dropping = (MLP((3, 20, 2), dropout=rate, random_state=0) for rate in (0.0, 0.5))
     X, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 2))
     np.testing.assert_array_equal(plain.predict(X), dropping.predict(X))
@@ -159,7 +159,7 @@ def test_dropout_is_off_in_use(rng):
     assert plain.evaluate(X, y) == dropping.evaluate(X, y)
 
 
-def test_dropout_by_seed(rng):
+def test_dropout_masks_follow_the_seed(rng):
     X, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 2))
     nets = [MLP((3, 20, 2), dropout=0.5, random_state=seed, init="zeros") for seed in (1, 1, 2)]
     for net in nets:
@@ -169,7 +169,7 @@ def test_dropout_by_seed(rng):
     assert not np.array_equal(nets[0].params, nets[2].params)
 
 
-def test_each_step_drops_other_units():
+def test_dropout_masks_differ_by_step_and_layer():
     masks = [dropout_mask(20, 30, 0.5, 1, step, layer) for step, layer in itertools.product(range(3), range(2))]
     assert len({mask.tobytes() for mask in masks}) == 6
 
@@ -199,7 +199,7 @@ def fitted(n, dropout=0.3, sizes=(7, 40, 33, 3), **settings):
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("n", (405, 401))
 def test_any_number_of_threads_gives_the_same_bits(n, name, dtype, threads, family):
-    """Batches of 200: the last has 5 rows or one, fewer than the threads have shares."""
+    """Batches of 200, of which the last has 5 rows or one, fewer than there are chunks."""
     outcomes = []
     for n_threads in (1, 2, 3, 2):
         threads(n_threads)
@@ -213,8 +213,8 @@ def test_any_number_of_threads_gives_the_same_bits(n, name, dtype, threads, fami
     np.testing.assert_array_equal(outcomes[1][1].loss, outcomes[3][1].loss)
 
 
-def test_more_threads_than_units(threads):
-    """Layers of one unit, and batches of one row: most threads have nothing to do."""
+def test_more_threads_than_units_give_the_same_bits(threads):
+    """With layers of one unit and batches of two rows, most threads have no work."""
     nets = []
     for n_threads in (1, 3):
         threads(n_threads)
@@ -223,8 +223,8 @@ def test_more_threads_than_units(threads):
 
 
 @pytest.mark.parametrize("n", (1, 5, 256, 700))
-def test_threads_share_an_evaluation(n, threads, rng):
-    """In blocks of 256 rows a thread."""
+def test_evaluation_is_equal_for_any_number_of_threads(n, threads, rng):
+    """A thread evaluates blocks of 256 rows."""
     net = MLP((4, 30, 3), loss="softmax_cross_entropy", dtype="float64", random_state=0)
     X, labels = rng.normal(size=(n, 4)), rng.integers(0, 3, n)
     weight = rng.random(n) + 0.1
@@ -238,7 +238,7 @@ def test_threads_share_an_evaluation(n, threads, rng):
         assert figures["loss"] == pytest.approx(found[0][1]["loss"], rel=1e-13)
 
 
-def test_threads_share_a_gradient(threads, rng, monkeypatch):
+def test_gradient_of_any_number_of_threads_matches_the_reference(threads, rng, monkeypatch):
     monkeypatch.setattr(fastmlp.training.objective, "ROWS", 50)
     net = MLP((4, 30, 3), dtype="float64", random_state=0)
     reference = ReferenceMLP((4, 30, 3), ("relu", "identity"), "squared_error", net.params)
@@ -252,8 +252,8 @@ def test_threads_share_a_gradient(threads, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_weights_in_panels_change_no_bit_of_a_pass(n_threads, monkeypatch):
-    """Of many samples; few have none, and three threads neither."""
+def test_packed_weights_change_no_bit_of_an_evaluation(n_threads, monkeypatch):
+    """Weights are packed for many samples on up to two threads, and not otherwise."""
     net = MLP((30, 330, 40, 350, 3), loss="softmax_cross_entropy", random_state=0)
     X = np.random.default_rng(0).normal(size=(3 * PANELS_FROM + 1, 30)).astype(np.float32)
     y = np.arange(len(X)) % 3

@@ -1,4 +1,4 @@
-"""Batches of one sample in per_layer: no gradient in memory, no copies of weights, and W as it lies on the way back."""
+"""Kernel family layerwise_batch1: batches of one sample, without a gradient in memory or packed weights."""
 
 import kernel_families
 import numpy as np
@@ -16,7 +16,7 @@ from fastmlp.optimizers import settings_of
 
 pytestmark = pytest.mark.thinned(3)
 
-# Layers of no whole vectors, of more outputs than a product takes at a time, and than are updated at a time.
+# Widths that are no multiple of a vector, and that exceed the block of a product and of an update.
 SIZES, WIDE = (5, 300, 18, 3), (5, 1100, 3)
 OPTIMIZERS = (
     SGD(0.02),
@@ -32,7 +32,7 @@ OPTIMIZERS = (
 
 @pytest.fixture
 def choose(monkeypatch):
-    """choose(threads, family): what follows trains so."""
+    """choose(threads, family): fits from then on use this family and number of threads."""
 
     def use(threads, family="layerwise"):
         kernel_families.use(family, monkeypatch)
@@ -60,7 +60,7 @@ def samples():
     "sizes, hidden, l2", [(SIZES, "tanh", 0.0), (SIZES, "softplus", 0.1), (WIDE, "tanh", 0.0)], ids=["", "l2", "wide"]
 )
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=title)
-def test_training_is_the_reference_s(choose, samples, optimizer, sizes, hidden, l2):
+def test_training_matches_the_reference(choose, samples, optimizer, sizes, hidden, l2):
     choose(1)
     X, y, weight = samples
     net = make("float64", hidden, sizes, l2=l2)
@@ -81,7 +81,7 @@ def test_training_is_the_reference_s(choose, samples, optimizer, sizes, hidden, 
 @pytest.mark.parametrize("family", ("layerwise", "layerwise_data_parallel"))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("optimizer", OPTIMIZERS[:4], ids=title)
-def test_the_same_bits_for_any_number_of_threads(choose, samples, optimizer, dtype, family):
+def test_any_number_of_threads_gives_the_same_bits(choose, samples, optimizer, dtype, family):
     X, y, _ = samples
     found = []
     for threads in (1, 2, 3):
@@ -94,7 +94,7 @@ def test_the_same_bits_for_any_number_of_threads(choose, samples, optimizer, dty
         np.testing.assert_array_equal(losses, found[0][1])
 
 
-def test_shuffled_samples_are_those_of_the_order(choose, samples):
+def test_shuffled_training_equals_training_in_that_order(choose, samples):
     choose(2)
     X, y, _ = samples
     shuffled, in_order = make("float64"), make("float64")
@@ -104,8 +104,8 @@ def test_shuffled_samples_are_those_of_the_order(choose, samples):
     np.testing.assert_array_equal(shuffled.params, in_order.params)
 
 
-def test_larger_batches_go_on_where_they_end(choose, samples):
-    """Copies of weights, which they have, are made anew."""
+def test_fits_of_other_batch_sizes_continue_from_the_parameters(choose, samples):
+    """Larger batches read packed weights, which must be packed again after batches of one sample."""
     X, y, _ = samples
     found = []
     for family in ("layerwise", "batch_simd_16"):

@@ -1,4 +1,4 @@
-"""Two ranks, with a net each or with one: the same bits; and what one writes is far from what the other does."""
+"""Kernel family layerwise_data_parallel: equal bits for any number of threads, and no false sharing between them."""
 
 import itertools
 
@@ -8,6 +8,8 @@ import pytest
 import fastmlp
 import fastmlp.execution.dispatch
 import fastmlp.execution.plan
+import fastmlp.kernels.cpu.threads.thread_team as team_module
+import fastmlp.training.call_autotune
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.structs import DATA_PARALLEL_PARAMS
@@ -18,7 +20,7 @@ PAGE = 4096
 
 @pytest.fixture
 def train(monkeypatch):
-    """train(sizes, rows, threads, far) -> (parameters, losses, kernels that ran, with how many copies of weights)"""
+    """train(sizes, rows, threads, far) -> (parameters, losses, {(kernel, number of copies of weights)})"""
     ran = []
 
     def run_each(team, kernel, kind, arguments):
@@ -27,6 +29,9 @@ def train(monkeypatch):
 
     real = ThreadTeam.run_each
     monkeypatch.setattr(ThreadTeam, "run_each", run_each)
+    # no trial of one thread, which would be due on a busy machine
+    monkeypatch.setattr(fastmlp.training.call_autotune, "TRIAL_AFTER", (np.inf, np.inf))
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_TRIAL", np.inf)
 
     def run(sizes, rows, threads, far=False, **options):
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: threads)
@@ -42,7 +47,7 @@ def train(monkeypatch):
 
 
 @pytest.mark.parametrize("options", ({}, {"clip_norm": 0.1}), ids=["", "clipped"])
-def test_the_same_bits_near_and_far(train, options):
+def test_threads_with_and_without_a_shared_cache_give_the_same_bits(train, options):
     params, losses, _ = train(LARGE, 50, 1, **options)
     assert params.size > DATA_PARALLEL_PARAMS
     for threads, far, kernel in ((2, False, "layerwise"), (2, True, "layerwise_data_parallel"), (3, True, "layerwise")):
@@ -53,10 +58,10 @@ def test_the_same_bits_near_and_far(train, options):
 
 
 @pytest.mark.parametrize("rows", (17, 150))
-def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
-    """Of nets with more parameters than are worth exchanging, up to those that come from memory anyway."""
+def test_packed_weights_are_copied_per_thread_without_a_shared_cache(train, monkeypatch, rows):
+    """Weights are copied for nets too large for an all-reduce, but small enough for the cache."""
     params, losses, _ = train(WIDE, rows, 1)
-    assert params.size > fastmlp.execution.dispatch.REPLICAS_UP_TO_PARAMS
+    assert params.size > fastmlp.execution.dispatch.CACHED_BATCH_PARAMS
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies
@@ -67,7 +72,7 @@ def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
         assert ran == {("layerwise", copies)}
 
 
-def test_small_nets_are_not_asked_where_they_are(train):
+def test_small_nets_train_data_parallel_with_and_without_a_shared_cache(train):
     expected, _, _ = train(SMALL, 50, 1)
     for far in (False, True):
         params, _, ran = train(SMALL, 50, 2, far)
@@ -78,7 +83,7 @@ def test_small_nets_are_not_asked_where_they_are(train):
 @pytest.mark.parametrize(
     "sizes, kernel", [(SMALL, "layerwise_data_parallel"), (LARGE, "layerwise")], ids=["small", "large"]
 )
-def test_batches_that_leave_the_caches(train, sizes, kernel):
+def test_batches_larger_than_the_cache_give_the_same_bits(train, sizes, kernel):
     rows = fastmlp.execution.dispatch.L2_DELTAS // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
@@ -87,19 +92,19 @@ def test_batches_that_leave_the_caches(train, sizes, kernel):
 
 
 @pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
-def test_what_ranks_write_is_a_page_apart(family):
+def test_buffers_of_threads_are_a_page_apart(family):
     network = fastmlp.MLP(
         SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "layerwise_data_parallel")
     ).network
     net = fastmlp.execution.plan.describe_net(network)
     work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
-    state = np.zeros(2 * net.n_padded, np.float32)
+    optimizer_state = np.zeros(2 * net.n_padded, np.float32)
     plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
-    memory = plan.make_memory(np.zeros(net.n_padded, np.float32), state, 1)
-    owned = backend._replica(memory, work, 1)
+    train_state = plan.make_state(np.zeros(net.n_padded, np.float32), optimizer_state, 1)
+    owned = backend._replica(train_state, work, 1)
     first, second = (
         {name: array for part in parts for name, array in part._asdict().items() if isinstance(array, np.ndarray)}
-        for parts in ((memory, work), owned)
+        for parts in ((train_state, work), owned)
     )
     written = ("params", "grads", "state", *(backend._own(work)))
     for mine, theirs in itertools.product(written, written):
@@ -110,6 +115,8 @@ def test_what_ranks_write_is_a_page_apart(family):
         assert a_end + PAGE <= b or b_end + PAGE <= a, (mine, theirs)
 
 
-def test_ranks_know_whether_they_are_far():
+@pytest.mark.parametrize("limit, far", [(0, True), (2**62, False)])
+def test_team_compares_barrier_cycles_with_the_limit(limit, far, monkeypatch):
+    monkeypatch.setattr(team_module, "FAR_CYCLES", limit)
     with ThreadTeam(2) as team:
-        assert {team.share_no_cache() for _ in range(3)} <= {True, False}
+        assert team.share_no_cache() == far

@@ -1,11 +1,10 @@
-"""Batches that go through a net in stages: the gradient of all rows, whoever computes it, in the memory of a stage."""
+"""Micro-batches: a batch processed in parts has the gradient of the whole, in the memory of one part."""
 
 import kernel_families
 import numpy as np
 import pytest
 from reference import ReferenceMLP
 
-import fastmlp
 from fastmlp import MLP, Adam, DivergenceWarning, Rprop
 from fastmlp.devices import resolve
 from fastmlp.execution import dispatch
@@ -15,9 +14,9 @@ from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.structs import n_shards
 
 SIZES = (20, 30, 17, 3)
-# Rows of a stage and of a batch: halves that are one block of a product or two; a last stage that is short, so short
-# that it has no second half, and of one row.
-STAGES = ((96, 250), (96, 195), (1200, 1501), (1200, 2401))
+# Rows of a micro-batch and of a batch: shards of one block of a product or of two; a last micro-batch that is short, so
+# short that it has no second shard, and of one row.
+MICRO_BATCHES = ((96, 250), (96, 195), (1200, 1501), (1200, 2401))
 
 
 @pytest.fixture(params=["batch_simd_data_parallel", "layerwise", "layerwise_data_parallel"])
@@ -27,12 +26,12 @@ def family(request, monkeypatch):
 
 
 @pytest.fixture
-def stages_of(family, monkeypatch):
-    """stages_of(rows, threads=1): what follows trains in stages of so many rows, on so many threads at the most."""
+def use_micro_batches(family, monkeypatch):
+    """use_micro_batches(rows, threads=1): micro-batches of `rows` rows on at most `threads` threads from then on."""
 
     def choose(rows, threads=1):
         buffers.released.clear()
-        monkeypatch.setattr(dispatch, "STAGE_ROWS", rows)
+        monkeypatch.setattr(dispatch, "MICRO_BATCH_ROWS", rows)
         most = n_shards(rows) if family == "batch_simd_data_parallel" else threads
         monkeypatch.setattr(dispatch, "choose_threads", lambda *_: min(threads, most))
 
@@ -56,10 +55,10 @@ def make(dtype="float64", hidden="tanh", **settings):
     )
 
 
-@pytest.mark.parametrize("rows, n", STAGES)
+@pytest.mark.parametrize("rows, n", MICRO_BATCHES)
 @pytest.mark.parametrize("threads", (1, 2, 3))
-def test_the_gradient_is_that_of_the_whole_batch(family, stages_of, rows, n, threads, rng):
-    stages_of(rows, threads)
+def test_gradient_equals_that_of_the_whole_batch(family, use_micro_batches, rows, n, threads, rng):
+    use_micro_batches(rows, threads)
     X, y, weight = samples(n, rng)
     net = make(l2=0.01)
     names = [ACTIVATIONS[code].name for code in net.network.activation_codes]
@@ -70,14 +69,14 @@ def test_the_gradient_is_that_of_the_whole_batch(family, stages_of, rows, n, thr
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("rows, n", STAGES)
+@pytest.mark.parametrize("rows, n", MICRO_BATCHES)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("shuffle", (False, True))
-def test_the_same_bits_for_any_number_of_threads(family, stages_of, rows, n, dtype, shuffle, rng):
+def test_any_number_of_threads_gives_the_same_bits(family, use_micro_batches, rows, n, dtype, shuffle, rng):
     X, y, _ = samples(n + rows // 2, rng)  # the second batch of an epoch is smaller, and a stage by itself
     found = []
     for threads in (1, 2, 3):
-        stages_of(rows, threads)
+        use_micro_batches(rows, threads)
         net = make(dtype, l2=0.001)
         net.fit(X, y, epochs=3, batch_size=n, shuffle=shuffle, optimizer=Adam(0.01, clip_norm=0.5), verbose=0)
         found.append(net.params)
@@ -86,22 +85,22 @@ def test_the_same_bits_for_any_number_of_threads(family, stages_of, rows, n, dty
 
 
 @pytest.mark.parametrize("optimizer", (Adam(0.01, weight_decay=0.1), Adam(0.01, clip_norm=0.1), Rprop()))
-def test_training_is_that_of_batches_in_one_piece(family, stages_of, optimizer, rng):
-    """Its losses, hits, optimiser's state and, layer by layer, masks of dropout."""
+def test_training_equals_that_without_micro_batches(family, use_micro_batches, optimizer, rng):
+    """Equal losses, accuracy, optimiser state and dropout masks."""
     X, y, weight = samples(700, rng)
     dropout = 0.0 if family == "batch_simd_data_parallel" else 0.3
     found = []
     for rows in (700, 96):
-        stages_of(rows, 2)
+        use_micro_batches(rows, 2)
         net = make(l2=0.01, dropout=dropout)
         history = net.fit(X, y, epochs=4, batch_size=500, optimizer=optimizer, sample_weight=weight, verbose=0)
         found.append((net.params, history.loss, history.accuracy, net.evaluate(X, y)["loss"]))
-    for whole, staged in zip(*found, strict=True):
-        np.testing.assert_allclose(staged, whole, rtol=1e-9, atol=1e-13)
+    for whole, in_parts in zip(*found, strict=True):
+        np.testing.assert_allclose(in_parts, whole, rtol=1e-9, atol=1e-13)
 
 
-def test_a_loss_that_is_no_number_in_a_later_stage_ends_it(family, stages_of, rng):
-    stages_of(96)
+def test_overflow_in_a_later_micro_batch_ends_the_fit(family, use_micro_batches, rng):
+    use_micro_batches(96)
     X, y, _ = samples(300, rng)
     X[-1] = 1e308
     net = make(hidden="relu")
@@ -113,20 +112,20 @@ def test_a_loss_that_is_no_number_in_a_later_stage_ends_it(family, stages_of, rn
 
 
 @pytest.mark.parametrize("sizes", ((64, 64, 32, 10), (2, 16, 16, 2), (100, 400, 400, 10)))
-def test_memory_does_not_grow_with_a_batch(sizes):
+def test_memory_is_independent_of_the_batch_size(sizes):
     def n_bytes(rows):
         buffers.released.clear()
         plan = Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), 10**8, rows, False, 2)
         return sum(x.nbytes for x in plan.work if isinstance(x, np.ndarray))
 
     network = MLP(sizes, loss="softmax_cross_entropy").network
-    assert n_bytes(10**8) == n_bytes(dispatch.STAGE_ROWS)
+    assert n_bytes(10**8) == n_bytes(dispatch.MICRO_BATCH_ROWS)
 
 
-def test_one_thread_has_batches_of_the_smallest_nets_at_once():
+def test_smallest_nets_on_one_thread_have_no_micro_batches():
     network = MLP((2, 1), loss="binary_cross_entropy").network
-    rows = dispatch.STAGE_ROWS + 1000
+    rows = dispatch.MICRO_BATCH_ROWS + 1000
     assert dispatch.choose_family(network, rows) == "batch_simd_16"
     assert Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), rows, rows, False).work.rows == rows
-    with pytest.raises(AssertionError):  # or this test would show nothing
-        assert fastmlp.execution.dispatch.stage_rows(resolve("cpu"), "layerwise", rows) == rows
+    rows_of_layerwise = dispatch.micro_batch_rows(resolve("cpu"), "layerwise", rows)
+    assert rows_of_layerwise < rows, "no family has micro-batches of this size"

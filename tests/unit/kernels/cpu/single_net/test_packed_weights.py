@@ -1,4 +1,4 @@
-"""The copies of weights that products read, against the matrices they are of."""
+"""Packed weights: panels that products read, compared with the matrices they are copied from."""
 
 import numba
 import numpy as np
@@ -42,7 +42,7 @@ BOTH = pytest.mark.parametrize("past_caches", (0, 1))
 
 
 def check(run, w, expected):
-    """In two parts, as two ranks make them; a rank's part begins at a multiple of UNIT."""
+    """Pack in two parts, as two threads do; each part begins at a multiple of WEIGHT_CHUNK_ROWS."""
     rows, n = w.shape
     middle, out = rows // 2 // WEIGHT_CHUNK_ROWS * WEIGHT_CHUNK_ROWS, aligned_zeros(expected.size, w.dtype)
     for first, last in ((0, middle), (middle, rows)):
@@ -53,7 +53,7 @@ def check(run, w, expected):
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (70, 48), (97, 67), (40, 2 * K_BLOCK + 43)])
-def test_transpose_to_panels(rows, n, dtype, past_caches, rng):
+def test_transposed_panels_equal_numpy(rows, n, dtype, past_caches, rng):
     w = rng.normal(size=(rows, n)).astype(dtype)
     check(TRANSPOSES[past_caches], w, panels_of(w.T))
 
@@ -61,13 +61,13 @@ def test_transpose_to_panels(rows, n, dtype, past_caches, rng):
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (33, 17), (70, 320), (97, 67), (2 * K_BLOCK + 43, 50)])
-def test_copy_to_panels(rows, n, dtype, past_caches, rng):
+def test_panels_equal_numpy(rows, n, dtype, past_caches, rng):
     w = rng.normal(size=(rows, n)).astype(dtype)
     check(COPIES[past_caches], w, panels_of(w))
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
-def test_where_packed_weights_start(itemsize):
+def test_packed_starts_depend_on_layer_and_batch_size(itemsize):
     sizes, width = [5, PACK_FROM, 7, PACK_FROM + 1, PACK_FROM - 1], 2 * VECTOR_BYTES // itemsize
     lengths = [5 * -(-PACK_FROM // width) * width, 7 * -(-(PACK_FROM + 1) // width) * width]
     starts, end = packed_starts(sizes, PACK_ROWS, 1, itemsize)

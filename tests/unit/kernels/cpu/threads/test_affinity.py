@@ -1,4 +1,4 @@
-"""A thread that is woken begins on another processor than its waker's, and is free from then on."""
+"""Affinity: a woken thread starts on another processor than its waker, and is unpinned from then on."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ needs_several = pytest.mark.skipif(len(PROCESSORS) < 2, reason="there are not tw
 
 
 def serve(orders, answers):
-    """A thread that answers with its number, and with where it may run before and after it is set free."""
+    """A thread that answers with its id, and with its allowed processors before and after it is unpinned."""
     answers.put(threading.get_native_id())
     while (allowed := orders.get()) is not None:
         before = os.sched_getaffinity(0)
@@ -27,14 +27,14 @@ def serve(orders, answers):
 
 
 @needs_several
-def test_begins_elsewhere_and_is_set_free():
+def test_woken_thread_starts_on_another_processor_and_is_unpinned():
     orders, answers = SimpleQueue(), SimpleQueue()
     thread = start_new_thread(serve, (orders, answers))
     native = answers.get(timeout=10)
     for _ in range(3):
         here = os.sched_getaffinity(0)
         one = {min(here)}
-        os.sched_setaffinity(0, one)  # so that it is known which processor is this thread's
+        os.sched_setaffinity(0, one)  # so that this thread's processor is known
         try:
             assert affinity.pin_away([thread]) is None, "there is no other one"
         finally:
@@ -51,7 +51,7 @@ def test_begins_elsewhere_and_is_set_free():
 
 
 @needs_several
-def test_one_processor_each_where_that_takes_all():
+def test_threads_get_one_processor_each():
     pairs = [(SimpleQueue(), SimpleQueue()) for _ in range(len(PROCESSORS) - 1)]
     threads = [start_new_thread(serve, pair) for pair in pairs]
     natives = [answers.get(timeout=10) for _, answers in pairs]
@@ -65,23 +65,23 @@ def test_one_processor_each_where_that_takes_all():
 
 
 @needs_several
-def test_more_threads_than_other_processors_are_left_alone():
+def test_more_threads_than_other_processors_are_not_pinned():
     assert affinity.pin_away([0] * len(PROCESSORS)) is None
 
 
 @needs_several
-def test_processors_that_the_process_has_lost():
+def test_unpinning_to_lost_processors_is_ignored():
     affinity.unpin({max(PROCESSORS) + 1000})
     assert os.sched_getaffinity(0) == PROCESSORS
 
 
 @kernel
-def nothing(rank, n_ranks, barrier, x):
+def nothing(thread, n_threads, barrier, x):
     pass
 
 
 @needs_several
-def test_a_team_keeps_ranks_apart_after_a_rest_and_leaves_them_free(monkeypatch):
+def test_team_pins_threads_apart_after_a_rest_and_unpins_them(monkeypatch):
     given, found = [], []
 
     def set_free(allowed):
@@ -98,7 +98,7 @@ def test_a_team_keeps_ranks_apart_after_a_rest_and_leaves_them_free(monkeypatch)
     assert found == [PROCESSORS] * 3
 
 
-def test_other_systems_do_without(monkeypatch):
+def test_systems_without_affinity_do_nothing(monkeypatch):
     monkeypatch.setattr(affinity, "_set_mask", None)
     assert affinity.pin_away([1]) is None
     affinity.unpin(None)

@@ -1,4 +1,4 @@
-"""Ranks meet as often as they are told to, an interrupted start leaves none waiting, and errors come through."""
+"""Thread teams: barriers synchronise, an interrupted start leaves no thread waiting, and exceptions propagate."""
 
 import threading
 import time
@@ -13,40 +13,40 @@ from fastmlp.kernels.jit.decorators import kernel
 
 
 @kernel
-def relay(rank, n_ranks, barrier, board, rounds):
-    """Each round, every rank adds up what all ranks wrote in the round before: wrong if any rank runs ahead."""
-    if not barrier_start(barrier, n_ranks):
+def relay(thread, n_threads, barrier, board, rounds):
+    """Each round, every thread adds up what all threads wrote in the round before: wrong if a thread runs ahead."""
+    if not barrier_start(barrier, n_threads):
         return
-    meetings = 1
+    barriers = 1
     for _ in range(rounds):
         total = 0
-        for r in range(n_ranks):
-            total += board[r]
-        meetings = barrier_wait(barrier, n_ranks, meetings)
-        board[rank] = total + 1
-        meetings = barrier_wait(barrier, n_ranks, meetings)
+        for other in range(n_threads):
+            total += board[other]
+        barriers = barrier_wait(barrier, n_threads, barriers)
+        board[thread] = total + 1
+        barriers = barrier_wait(barrier, n_threads, barriers)
 
 
 KIND = "board of int64"
 
 
-def expected(n_ranks, rounds):
+def expected(n_threads, rounds):
     value = 0
     for _ in range(rounds):
-        value = (n_ranks * value + 1) % 2**63
+        value = (n_threads * value + 1) % 2**63
     return value
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 3])
-def test_ranks_meet(n_ranks):
-    with ThreadTeam(n_ranks) as team:
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_threads_synchronise_at_every_barrier(n_threads):
+    with ThreadTeam(n_threads) as team:
         for rounds in (1, 30):
-            board = np.zeros(n_ranks, np.int64)
+            board = np.zeros(n_threads, np.int64)
             team.run(relay, KIND, board, rounds)
-            assert board.tolist() == [expected(n_ranks, rounds)] * n_ranks
+            assert board.tolist() == [expected(n_threads, rounds)] * n_threads
 
 
-def test_fewer_ranks_than_there_are():
+def test_team_can_run_on_fewer_threads():
     with ThreadTeam(3) as team:
         board = np.zeros(3, np.int64)
         team.run(relay, KIND, board, 5, n_ranks=2)
@@ -57,17 +57,17 @@ def test_fewer_ranks_than_there_are():
 
 @pytest.fixture
 def failing(monkeypatch):
-    """fail(rank, error): the kernel raises that error in this rank, before it starts."""
+    """fail(thread, error): the kernel raises this error in the thread of that number, before it starts."""
     original = team_module.compiled_kernel
 
-    def fail(failing_rank, error):
+    def fail(failing_thread, error):
         def entry(kernel, kind, arguments):
             found = original(kernel, kind, arguments)
 
             def call(words):
-                if int.from_bytes(words[:8], "little") == failing_rank:
+                if int.from_bytes(words[:8], "little") == failing_thread:
                     raise error
-                if failing_rank == 0:
+                if failing_thread == 0:
                     found.function(words)
 
             return found._replace(function=call)
@@ -81,9 +81,9 @@ def threads_of_teams():
     return {thread for thread in threading.enumerate() if thread.name.startswith("fastmlp-")}
 
 
-def test_an_interrupted_start_leaves_nobody_waiting(failing):
+def test_interrupted_start_leaves_no_thread_waiting(failing):
     failing(0, KeyboardInterrupt())
-    before = threads_of_teams()  # of an evaluation that is kept
+    before = threads_of_teams()  # threads of a cached evaluation plan
     board = np.zeros(2, np.int64)
     with ThreadTeam(2) as team, pytest.raises(KeyboardInterrupt):
         team.run(relay, KIND, board, 5)
@@ -94,7 +94,7 @@ def test_an_interrupted_start_leaves_nobody_waiting(failing):
     assert board.tolist() == [0, 0]
 
 
-def test_an_error_of_another_rank_is_raised(failing):
-    failing(1, ZeroDivisionError("rank 1"))
-    with ThreadTeam(2) as team, pytest.raises(ZeroDivisionError, match="rank 1"):
+def test_exception_of_another_thread_is_raised(failing):
+    failing(1, ZeroDivisionError("thread 1"))
+    with ThreadTeam(2) as team, pytest.raises(ZeroDivisionError, match="thread 1"):
         team.run(relay, KIND, np.zeros(2, np.int64), 1)

@@ -1,4 +1,4 @@
-"""Pieces of a step: each is somebody's, once, and whoever is done takes what is left of the others' parts."""
+"""Work stealing: a thread takes its own chunks first, then unfinished chunks of other threads."""
 
 import numba
 import numpy as np
@@ -12,34 +12,34 @@ from fastmlp.kernels.jit.decorators import OPTIONS
 
 
 @numba.njit(**OPTIONS)
-def run_take_piece(rank, n_ranks, counts, n, tried):
-    return next_chunk(rank, n_ranks, counts, n, tried)
+def run_next_chunk(thread, n_threads, counts, n, tried):
+    return next_chunk(thread, n_threads, counts, n, tried)
 
 
-@pytest.mark.parametrize("n_ranks", (1, 2, 3, 5))
+@pytest.mark.parametrize("n_threads", (1, 2, 3, 5))
 @pytest.mark.parametrize("n", (0, 1, 2, 7, 40))
-def test_every_piece_is_taken_once(n, n_ranks, rng):
-    """By ranks that come in any order, the first of them far more often."""
-    counts = np.zeros(n_ranks * LINE_OF_COUNTS, np.int64)
-    tried, taken, busy = [0] * n_ranks, [[] for _ in range(n_ranks)], set(range(n_ranks))
+def test_every_chunk_is_taken_once(n, n_threads, rng):
+    """Threads ask in random order, the first of them far more often."""
+    counts = np.zeros(n_threads * LINE_OF_COUNTS, np.int64)
+    tried, taken, busy = [0] * n_threads, [[] for _ in range(n_threads)], set(range(n_threads))
     while busy:
-        rank = int(min(rng.choice(sorted(busy), 3)))
-        piece, tried[rank] = run_take_piece(rank, n_ranks, counts, n, tried[rank])
-        if piece < 0:
-            busy.remove(rank)
+        thread = int(min(rng.choice(sorted(busy), 3)))
+        chunk, tried[thread] = run_next_chunk(thread, n_threads, counts, n, tried[thread])
+        if chunk < 0:
+            busy.remove(thread)
         else:
-            taken[rank].append(piece)
-    assert sorted(piece for pieces in taken for piece in pieces) == list(range(n))
+            taken[thread].append(chunk)
+    assert sorted(chunk for chunks in taken for chunk in chunks) == list(range(n))
 
 
-def test_ranks_that_are_equally_fast_keep_their_parts():
+def test_equally_fast_threads_keep_their_own_chunks():
     counts = np.zeros(2 * LINE_OF_COUNTS, np.int64)
-    taken = [run_take_piece(step % 2, 2, counts, 9, 0)[0] for step in range(8)]
+    taken = [run_next_chunk(step % 2, 2, counts, 9, 0)[0] for step in range(8)]
     assert taken[::2] == [0, 1, 2, 3]
     assert taken[1::2] == [4, 5, 6, 7]
 
 
-def test_pieces_of_a_batch():
+def test_chunk_rows_depend_on_batch_net_and_threads():
     assert (
         chunk_rows(100, 100, 1)
         == chunk_rows(200, 100, 2)
@@ -54,11 +54,11 @@ def test_pieces_of_a_batch():
     assert chunk_rows(5000, 100, 0) == 5000
 
 
-@pytest.mark.parametrize("n_ranks", (1, 2, 16))
+@pytest.mark.parametrize("n_threads", (1, 2, 16))
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 5000, 2), (784, 512, 512, 10), (64, 64, 10), (2048, 2048, 10)])
-def test_pieces_of_the_weights(sizes, n_ranks):
-    """Not too large, or as small as they can be."""
-    starts = workspace.weight_chunks(list(sizes), n_ranks)
+def test_weight_chunks_are_bounded_in_size(sizes, n_threads):
+    """Chunks are below the limit, or as small as possible."""
+    starts = workspace.weight_chunks(list(sizes), n_threads)
     for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
         assert 1 <= n <= -(-fan_in // WEIGHT_CHUNK_ROWS)
         assert fan_in * fan_out / n <= max(workspace.CHUNK_WEIGHTS, WEIGHT_CHUNK_ROWS * fan_out)

@@ -1,4 +1,4 @@
-"""Printed formulas, compiled and run, against the Python ones they are printed from."""
+"""Formulas printed as CUDA C++, compiled and run, compared with the Python formulas."""
 
 import inspect
 import math
@@ -58,7 +58,7 @@ extern "C" __global__ void words(const unsigned int* counters, unsigned long lon
 
 
 def run(cupy, kernel, dtype, *arguments, text=KERNELS, n):
-    """Launch a kernel of `text`; arrays of `arguments` move to the device and come back, in a list."""
+    """Launch a kernel of `text`; arrays in `arguments` are moved to the device; the list of arrays after the launch."""
     module = cupy.RawModule(code=f"{HEADER}typedef {CPP[dtype]} T;\n{text}", options=("-std=c++17",))
     moved = [cupy.asarray(x) if isinstance(x, np.ndarray) else x for x in arguments]
     module.get_function(kernel)((2,), (128,), (*moved, np.int32(n)))
@@ -66,7 +66,7 @@ def run(cupy, kernel, dtype, *arguments, text=KERNELS, n):
 
 
 def assert_same(found, expected, scale, dtype):
-    """Same NaN, same infinities, and else within a few roundings of the numbers that went in."""
+    """Equal NaN and infinities, and other values within a few roundings of the inputs."""
     slack = 16 * np.finfo(dtype).eps
     with np.errstate(all="ignore"):
         scale = np.where(np.isfinite(scale), scale, 1.0)
@@ -76,7 +76,7 @@ def assert_same(found, expected, scale, dtype):
 
 
 def inputs(rng, dtype, n_arguments):
-    """(n_arguments, n): awkward numbers in every combination, and others."""
+    """(n_arguments, n): extreme numbers in every combination, and random numbers."""
     grid = np.stack(np.meshgrid(*[AWKWARD] * n_arguments), axis=-1).reshape(-1, n_arguments).T
     rest = rng.normal(size=(n_arguments, 400)) * rng.choice([0.01, 1.0, 10.0], 400)
     return np.concatenate([grid, rest], axis=1).astype(dtype)
@@ -84,7 +84,7 @@ def inputs(rng, dtype, n_arguments):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("code, row", list(enumerate(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
-def test_activation(code, row, dtype, cuda, rng):
+def test_printed_activations_equal_python(code, row, dtype, cuda, rng):
     (z,) = inputs(rng, dtype, 1)
     scale = np.maximum(np.abs(z), 0.5 if "sigmoid" in row.name else 0.0)  # some are a difference from one half
     for kernel, original in (("value", row.value), ("derivative", row.derivative)):
@@ -95,21 +95,21 @@ def test_activation(code, row, dtype, cuda, rng):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("code, row", list(enumerate(LOSSES)), ids=[row.name for row in LOSSES])
-def test_loss(code, row, dtype, cuda, rng):
+def test_printed_losses_equal_python(code, row, dtype, cuda, rng):
     z, a, y = inputs(rng, dtype, 3)
     c = np.abs(rng.normal(size=len(z))).astype(dtype)
     found = run(cuda, "loss", dtype, np.int32(code), z, a, y, c, np.zeros_like(z), n=len(z))[-1]
-    slope = run(cuda, "delta", dtype, np.int32(code), a, y, c, np.zeros_like(z), n=len(z))[-1]
+    deltas = run(cuda, "delta", dtype, np.int32(code), a, y, c, np.zeros_like(z), n=len(z))[-1]
     with np.errstate(all="ignore"):
         scale = np.abs(z) + np.abs(a) + np.abs(y) + np.abs(z * y)
         assert_same(found, row.value(z, a, y, c), scale, dtype)
-        assert_same(slope, row.delta(a, y, c), scale, dtype)
+        assert_same(deltas, row.delta(a, y, c), scale, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("code, row", list(enumerate(RULES)), ids=[row.name for row in RULES])
-def test_rule(code, row, dtype, cuda, rng):
-    """Ten steps of gradients that keep their sign, change it and vanish, and errors that rise and fall."""
+def test_printed_update_rules_equal_the_reference(code, row, dtype, cuda, rng):
+    """Ten steps; gradients keep or change their sign or vanish, and errors rise and fall."""
     n, rate = 200, 0.1
     name, hyper = EXAMPLES[row.name]
     p, gradients, errors = rng.normal(size=n), rng.normal(size=(10, n)), rng.random(10)
@@ -133,13 +133,13 @@ def test_rule(code, row, dtype, cuda, rng):
 
 
 @pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
-def test_rule_leaves_others_state_alone(row, cuda):
+def test_printed_rules_write_only_their_own_state(row, cuda):
     state = np.arange(MOST_STATE * 4.0) + 1.0
     after = run(cuda, "update", "float64", np.int32(RULES.index(row)), np.ones(4), np.ones(4), state, np.ones(12), n=4)
     np.testing.assert_array_equal(after[2][row.n_state * 4 :], state[row.n_state * 4 :])
 
 
-def test_philox(cuda, rng):
+def test_printed_philox_equals_the_reference(cuda, rng):
     counters, seed = rng.integers(0, 2**32, (300, 4), np.uint32), 2**63 - 12345
     out = run(cuda, "words", "float32", counters, np.uint64(seed), np.zeros_like(counters), n=300)[1]
     assert out.tolist() == [list(reference_random.philox(c, seed)) for c in counters.tolist()]
@@ -171,8 +171,8 @@ extern "C" __global__ void line(const T* params, const T* X, const T* Y, T weigh
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes, names, loss", NETS, ids=[f"{net[2]} of {net[0]}" for net in NETS])
-def test_straight_line(sizes, names, loss, dtype, cuda, rng):
-    """One thread goes through all samples: gradients, outputs and losses as in the reference."""
+def test_printed_unrolled_gradient_equals_the_reference(sizes, names, loss, dtype, cuda, rng):
+    """One thread processes all samples; gradients, outputs and losses equal the reference."""
     n_in, n_out, rows, c = sizes[0], sizes[-1], 5, 0.7
     params = rng.normal(size=sum((i + 1) * j for i, j in pairwise(sizes)))
     X, y = rng.normal(size=(rows, n_in)), rng.integers(0, 2, (rows, n_out)).astype(float)
@@ -194,7 +194,7 @@ def test_straight_line(sizes, names, loss, dtype, cuda, rng):
     np.testing.assert_allclose(shares.sum() / (rows * width), expected_loss, **tolerance)
 
 
-def test_statements_declare_each_local_once():
+def test_printed_statements_declare_each_local_once():
     lines = formula_printer.statements((2, 3, 2), [activations.CODES["tanh"], activations.CODES["sigmoid"]], 0)
     declared = [line.split()[1] for line in lines if line.startswith("T ")]
     assert len(declared) == len(set(declared)) == 3 * (3 + 2)
@@ -205,7 +205,7 @@ def test_statements_declare_each_local_once():
     }
 
 
-def test_every_row_is_printed():
+def test_every_table_row_is_printed():
     text = formula_printer.formulas()
     for prefix, table in (("value", ACTIVATIONS), ("derivative", ACTIVATIONS), ("loss", LOSSES), ("delta", LOSSES)):
         assert all(f" {prefix}_{row.name}(" in text for row in table)
@@ -263,7 +263,7 @@ def names_a_keyword(z):
     return exp(z=z)
 
 
-def knows_nothing_of(z):
+def reads_an_undefined_name(z):
     return z + missing  # noqa: F821
 
 
@@ -298,7 +298,7 @@ REFUSED = (
     reads_infinity,
     reads_a_list,
     names_a_keyword,
-    knows_nothing_of,
+    reads_an_undefined_name,
     returns_two,
     reads_a_field,
     shifts,
@@ -308,8 +308,8 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("formula", REFUSED, ids=lambda formula: formula.__name__)
-def test_refusals(formula):
-    """Each names the formula and says which words are wrong."""
+def test_formulas_outside_the_grammar_are_refused(formula):
+    """The message names the formula and the unsupported expression."""
     with pytest.raises(
         formula_printer.OutsideGrammar, match=rf"(?s){formula.__name__}: `.+` cannot be printed as CUDA C\+\+"
     ):
@@ -317,12 +317,12 @@ def test_refusals(formula):
 
 
 def folds(z):
-    """Constants are folded in float64, and a docstring is no statement."""
+    """A formula with constants to fold, and with a docstring, which is not printed."""
     half = -(FINITE + FINITE)
     return z * (FINITE * 2 - 1.0) + half
 
 
-def test_constants_are_folded():
+def test_constants_are_folded_in_float64():
     text = formula_printer.function(folds, "folds")
     assert "T(-0.5)" in text
     assert "half = T(-0.5);" in text

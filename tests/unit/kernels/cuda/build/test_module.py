@@ -1,4 +1,4 @@
-"""Sources become kernels, and a launch checks what CUDA does not."""
+"""Modules: sources compiled to kernels, and checks of arguments at a launch."""
 
 import re
 from importlib import resources
@@ -22,6 +22,9 @@ extern "C" __global__ void fill_shared(T* out) {
   __syncthreads();
   if (threadIdx.x == 0) out[0] = memory[19999];
 }
+extern "C" __global__ void is_null(const T* x, T* out) {
+  if (threadIdx.x == 0) out[0] = T(x == nullptr);
+}
 """
 
 
@@ -39,16 +42,21 @@ def kernel(module, dtype="float32", name="scale"):
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_arguments_become_what_the_kernel_takes(module, cuda, dtype):
-    """Python's numbers and those of other widths are cast; arrays are passed on."""
+def test_arguments_are_cast_to_the_kernels_types(module, cuda, dtype):
+    """Numbers of any type are cast, and arrays are passed as pointers."""
     x, out = cuda.asarray(np.arange(4.0), dtype), cuda.zeros(3, dtype)
     where = cuda.asarray(np.array([3, 1, 0]))
     kernel(module, dtype)((1,), 64, x, np.int32(3), np.float32(0.5), True, where, out)
     assert out.get().tolist() == [2.5, 1.5, 1.0]
 
 
-def test_nothing_is_a_null_pointer(module, cuda):
-    kernel(module)((1,), 64, None, 0, 0.5, 1, None, None)
+def test_none_becomes_a_null_pointer(module, cuda):
+    found = []
+    for x in (None, cuda.zeros(1, "float32")):
+        out = cuda.full(1, 7.0, "float32")
+        kernel(module, name="is_null")((1,), 32, x, out)
+        found += out.get().tolist()
+    assert found == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -62,27 +70,27 @@ def test_nothing_is_a_null_pointer(module, cuda):
         (5, lambda cuda: [0.0], "scale: out must be a C-contiguous device array.*list"),
     ],
 )
-def test_wrong_arrays_are_refused(module, cuda, place, change, message):
+def test_wrong_arrays_raise(module, cuda, place, change, message):
     arguments = [cuda.zeros(4, "float32"), 3, 0.5, 1, cuda.zeros(3, "int64"), cuda.zeros(3, "float32")]
     arguments[place] = change(cuda)
     with pytest.raises(TypeError, match=message):
         kernel(module)((1,), 64, *arguments)
 
 
-def test_wrong_numbers_are_refused(module, cuda):
+def test_wrong_numbers_of_arguments_or_types_raise(module, cuda):
     with pytest.raises(TypeError, match="scale takes 6 arguments, but 2 came"):
         kernel(module)((1,), 64, None, 3)
     with pytest.raises((TypeError, ValueError)):
         kernel(module)((1,), 64, None, "three", 0.5, 1, None, None)
 
 
-def test_more_shared_memory_than_a_block_has_by_itself(module, cuda):
+def test_shared_memory_above_the_default_is_available(module, cuda):
     out = cuda.zeros(1, "float32")
     kernel(module, name="fill_shared")((1,), 32, out, shared=80_000)
     assert out.get().tolist() == [19999.0]
 
 
-def test_one_module_per_text_and_device(module, emulated_cuda, cuda):
+def test_modules_are_cached_per_text_and_device(module, emulated_cuda, cuda):
     emulated_cuda.settings.n_devices = 2
     first = module.compiled("int x;")
     assert module.compiled("int x;") is first
@@ -91,12 +99,12 @@ def test_one_module_per_text_and_device(module, emulated_cuda, cuda):
         assert module.compiled("int x;") is not first
 
 
-def test_missing_kernel(module, cuda):
+def test_missing_kernel_raises(module, cuda):
     with pytest.raises(cuda.cuda.driver.CUDADriverError, match="named symbol not found"):
         kernel(module, name="there")
 
 
-def test_a_source_is_all_its_parts_in_order(module):
+def test_source_concatenates_its_parts_in_order(module):
     text = module.source("// the header", "include/layout.cuh")
     order = [text.index(part) for part in ("FM_SHARED", "namespace elementary", "// the header", "part_of")]
     assert order == sorted(order)
@@ -110,8 +118,8 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_parameter_is_of_a_kind_that_is_checked(module, cuda, name):
-    """And is read from the text as the compiler reads it."""
+def test_every_kernel_parameter_is_checked(module, cuda, name):
+    """The parameters that are checked are those that the compiler sees."""
     text = module.text_of(name)
     found = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(', text)
     assert set(found) == FILES[name], "update the table, and the tests of what is new"
@@ -133,7 +141,7 @@ def test_every_parameter_is_of_a_kind_that_is_checked(module, cuda, name):
                     check(cuda.zeros(3, np.uint8))
 
 
-def test_sources_are_packaged():
+def test_cuda_sources_are_packaged():
     folder = resources.files(fastmlp.kernels.cuda)
     assert all(folder.joinpath(name).is_file() for name in FILES)
 
@@ -152,8 +160,8 @@ print(*[hashlib.sha256(text.encode()).hexdigest() for text in texts])
 """
 
 
-def test_every_process_asks_for_the_same_texts(fresh_python, monkeypatch):
-    """Or what CuPy keeps on disk would be found by chance only. Sets of strings have another order in each process."""
+def test_every_process_compiles_the_same_sources(fresh_python, monkeypatch):
+    """CuPy caches by source text, which must not depend on the order of sets, since it differs by process."""
     found = []
     for seed in "12":
         monkeypatch.setenv("PYTHONHASHSEED", seed)

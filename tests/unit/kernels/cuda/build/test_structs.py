@@ -1,4 +1,4 @@
-"""Structs: bytes that a C++ compiler reads as the same fields."""
+"""Structs packed on the host, whose bytes a C++ compiler reads as the same fields."""
 
 import ctypes
 import struct
@@ -9,7 +9,7 @@ import pytest
 from fastmlp.kernels.cuda.build.structs import FORMATS, JOB, Struct
 
 
-def test_bytes_of_each_field():
+def test_packed_bytes_of_each_field():
     class Array:  # of a device
         class data:
             ptr = 2**40 + 8
@@ -20,7 +20,7 @@ def test_bytes_of_each_field():
     assert struct.unpack("<qqd", pair.pack(values=None, n=np.int64(4), share=float("-inf"))) == (0, 4, float("-inf"))
 
 
-def test_fields_must_be_all_there():
+def test_missing_and_unknown_fields_raise():
     pair = Struct("Pair", "double* values; long long n")
     with pytest.raises(TypeError, match=r"Pair needs exactly its fields.*\['values'\]"):
         pair.pack(n=3)
@@ -29,7 +29,7 @@ def test_fields_must_be_all_there():
 
 
 def test_every_field_takes_eight_bytes():
-    """So that there is no padding to agree about."""
+    """Fields of equal size need no padding, about which compilers could differ."""
     assert JOB.pack(**dict.fromkeys(JOB.types, 0) | {k: None for k, v in JOB.types.items() if v not in FORMATS})
     assert ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(ctypes.c_longlong) == 8
     assert {kind.rstrip("*") for kind in JOB.types.values() if kind not in FORMATS} == {
@@ -43,8 +43,8 @@ def test_every_field_takes_eight_bytes():
     }
 
 
-def test_a_kernel_reads_what_the_host_packed(cuda):
-    """A field of each kind, at the end of the struct too, under the compiler's own layout."""
+def test_kernel_reads_packed_fields(cuda):
+    """A field of each type, read with the layout of the C++ compiler."""
     fields = Struct("Fields", "double* values; long long n; double share; const long long* numbers; long long last")
     text = fields.source + (
         'extern "C" __global__ void unpack(const Fields* f, double* out) {'

@@ -1,5 +1,5 @@
-"""Nets that take each step together. That each trains as it would alone, with all that is its own, is tested in
-test_nets.py and test_nets_ends.py; here is what comes with many nets at a time in products and passes.
+"""Kernel family batched_gemm: all nets of a window take each step together. That each net trains as it would alone is
+tested in test_train.py and test_train_ends.py.
 """
 
 import itertools
@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 import pytest
 from cuda_cases import DTYPES, HIDDEN_NAMES, Place, Recorded, fit_seed, follow, follow_sgd, masks_of, reference_of
-from cuda_populations import XOR, XOR_Y, make
+from cuda_populations import make
 from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.fit
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
@@ -30,13 +31,13 @@ def batched(cuda, monkeypatch):
 
 @pytest.fixture
 def windows(monkeypatch):
-    """Every window that is opened, which keeps its memory."""
+    """The list of windows that are opened."""
     return opened_windows(monkeypatch, lambda window, members: window)
 
 
 @pytest.fixture
 def counts(monkeypatch):
-    """How many nets each of them is opened for."""
+    """The numbers of nets of the windows that are opened."""
     return opened_windows(monkeypatch, lambda window, members: len(members))
 
 
@@ -54,8 +55,8 @@ def opened_windows(monkeypatch, kept):
 
 
 @pytest.fixture
-def unrecorded(monkeypatch):
-    """Every step is launched kernel by kernel."""
+def without_graphs(monkeypatch):
+    """Launch every step kernel by kernel, without graphs."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
 
 
@@ -73,8 +74,8 @@ def assert_close(pop, k, reference, start):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_hidden_activation(dtype, rng):
-    """A layer each, with dropout on some of the nets."""
+def test_every_hidden_activation_matches_the_reference(dtype, rng):
+    """One layer per activation, with dropout on some of the nets."""
     sizes, rates = (3,) * (len(HIDDEN_NAMES) + 1) + (2,), np.array([0.0, 0.2])
     X, y = samples(rng, 11, sizes)
     pop = make(2, sizes, hidden_activation=HIDDEN_NAMES, dtype=dtype, init_scale=1.5, dropout=rates)
@@ -98,7 +99,7 @@ def test_every_hidden_activation(dtype, rng):
 
 
 @pytest.mark.parametrize("loss, output", {loss: (loss, output) for loss, output in PAIRS}.values())
-def test_every_loss(loss, output, rng):
+def test_every_loss_matches_the_reference(loss, output, rng):
     X, _ = samples(rng, 11, (2, 3, 3))
     y, weight = targets_for(loss, output, 11, 3, rng), rng.random((3, 11)) * (rng.random((3, 11)) > 0.3)
     pop = make(3, (2, 3, 3), loss=loss, output_activation=output, huber_delta=0.3)
@@ -112,8 +113,8 @@ def test_every_loss(loss, output, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_masks_and_orders_bit_by_bit(dtype, windows, rng):
-    """Those of the last step lie in the window's arrays; 13 x 7 and 13 x 6 elements are no multiples of four."""
+def test_masks_and_orders_equal_the_reference_bit_for_bit(dtype, windows, rng):
+    """The window's arrays hold masks of the last step; 13 x 7 and 13 x 6 elements are no multiples of four."""
     rates = np.array([0.5, 0.0, 0.3])
     pop, (X, y) = make(3, SIZES, dropout=rates, dtype=dtype), samples(rng, 39)
     pop.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
@@ -127,8 +128,8 @@ def test_masks_and_orders_bit_by_bit(dtype, windows, rng):
             np.testing.assert_array_equal(mask, expected[layer].astype(dtype))
 
 
-def test_long_orders_are_swapped_in_global_memory(windows, rng):
-    """Which is where they lie when shared memory has no room for them."""
+def test_long_orders_in_global_memory_equal_the_reference(windows, rng):
+    """Orders too long for shared memory are drawn in global memory."""
     n = 13_000
     pop = make(2, (1, 2, 1))
     pop.fit(rng.normal(size=(n, 1)), np.zeros(n), epochs=1, batch_size=6500, optimizer=SGD(0.1), verbose=0)
@@ -142,9 +143,9 @@ def test_long_orders_are_swapped_in_global_memory(windows, rng):
 
 @pytest.mark.parametrize("optimizer", [SGD(0.4, clip_norm=0.4), Rprop(0.02, clip_norm=0.4)], ids=["sgd", "rprop"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_wide_layers_and_many_rows(dtype, optimizer, rng, monkeypatch):
+def test_wide_layers_and_many_rows_match_the_reference(dtype, optimizer, rng, monkeypatch):
     """More columns and rows than a block takes, chunks of rows, the last one short; a shorter last batch; more
-    parameters than threads; held-out samples in pieces of as many rows as there is room for.
+    parameters than threads; held-out samples in parts of as many rows as fit into memory.
     """
     monkeypatch.setattr("fastmlp.kernels.cuda.population.batched_passes.MOST_BLOCKS", 2)
     sizes = (33, 40, 35, 12)
@@ -180,7 +181,7 @@ def test_wide_layers_and_many_rows(dtype, optimizer, rng, monkeypatch):
         assert_close(pop, k, reference, start)
 
 
-def test_one_layer(rng):
+def test_net_without_hidden_layers_matches_the_reference(rng):
     X, y = samples(rng, 9, (3, 2))
     pop = make(3, (3, 2))
     start = pop.params.copy()
@@ -194,25 +195,25 @@ def test_one_layer(rng):
 # ---- what is launched
 
 
-def test_launches_of_a_step(emulated_cuda, unrecorded, rng):
-    """5 L + 1 whatever the number of nets, and a shuffle and an end for each epoch; nothing waits inside an epoch."""
+def test_launches_of_a_step_are_independent_of_the_number_of_nets(emulated_cuda, without_graphs, rng):
+    """A step has 5 L + 1 launches for any number of nets, an epoch two more, and no synchronisation inside an epoch."""
     X, y = samples(rng, 40)
 
-    def asked(n_nets, epochs, batch_size):
+    def count_operations(n_nets, epochs, batch_size):
         pop = make(n_nets, SIZES)
         with emulated_cuda.counting() as n:
             pop.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer="adam", verbose=0)
         return n
 
-    asked(2, 1, 10)
+    count_operations(2, 1, 10)
     for n_nets in (2, 6):
-        few, many = asked(n_nets, 1, 20), asked(n_nets, 1, 10)
+        few, many = count_operations(n_nets, 1, 20), count_operations(n_nets, 1, 10)
         assert many["launches"] + many["products"] - few["launches"] - few["products"] == 2 * (5 * 3 + 1)
         assert many["synchronizations"] == few["synchronizations"]
 
 
-def test_nets_that_have_ended_cost_nothing(windows, unrecorded, monkeypatch):
-    """Each leaves its slot to one that has not; the grids shrink, and every net ends where it would alone."""
+def test_finished_nets_are_removed_from_the_batch(windows, without_graphs, monkeypatch):
+    """The slot of a finished net goes to a running one, grids shrink, and every net ends as it would alone."""
     from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts
 
     counts, multiply = [], BatchedProducts._multiply
@@ -224,22 +225,22 @@ def test_nets_that_have_ended_cost_nothing(windows, unrecorded, monkeypatch):
     monkeypatch.setattr(BatchedProducts, "_multiply", counted)
     pop = make(12, (2, 3, 1), loss="binary_cross_entropy")
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
     assert len(set(result.epochs)) > 3
     running = [(result.epochs > epoch).sum() for epoch in range(result.epochs.max())]
     assert counts[::5] == running, "five products a step, one step an epoch"
     assert (windows[0]._owners.get() != np.arange(12)).any()
     for k in range(12):
         reference = reference_of(pop.network, start[k])
-        losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.2), epochs=int(result.epochs[k]))
+        losses = follow(reference, XOR_X, XOR_Y[:, None], Adam(0.2), epochs=int(result.epochs[k]))
         assert result.loss[k] == pytest.approx(losses[-1])
         seen = result.record_epochs <= len(losses)
         np.testing.assert_allclose(result.records[seen, k], losses[result.record_epochs[seen] - 1], rtol=1e-9)
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_replayed_steps_are_the_same(emulated_cuda, recorded, unrecorded, monkeypatch, rng):
-    """Recorded for each number of nets and of rows; the same bits as launch by launch, with all that nets may have."""
+def test_replayed_steps_change_no_bit(emulated_cuda, recorded, without_graphs, monkeypatch, rng):
+    """Graphs are recorded per number of nets and rows, and give the same bits as single launches."""
     X, y = samples(rng, 75)
     fit = {
         "epochs": 4,
@@ -264,7 +265,7 @@ def test_replayed_steps_are_the_same(emulated_cuda, recorded, unrecorded, monkey
 
 
 @pytest.mark.parametrize("precision", ["exact", "tf32"])
-def test_precision_is_the_populations(windows, precision, rng):
+def test_precision_of_the_population_reaches_the_products(windows, precision, rng):
     pop, (X, y) = make(2, SIZES, dtype="float32", precision=precision), samples(rng, 8)
     start = pop.params.copy()
     pop.fit(X, y, epochs=2, optimizer=SGD(0.2), verbose=0)
@@ -277,8 +278,8 @@ def test_precision_is_the_populations(windows, precision, rng):
 # ---- windows, memory, interruption
 
 
-def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch, rng):
-    """With memory for a part of the nets only, every net ends as it would with memory for all."""
+def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, counts, monkeypatch, rng):
+    """With memory for only a part of the nets at a time, every net ends as it would with memory for all."""
     X, y = samples(rng, 20)
     fit = {"epochs": 6, "batch_size": 8, "optimizer": Adam(0.1), "early_stopping": 2, "verbose": 0}
     pops = [make(9, SIZES, dropout=0.2) for _ in range(2)]
@@ -297,7 +298,7 @@ def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch,
 
 
 def windows_bytes(pop, rows):
-    """What a window measures a net at, for Adam with early stopping."""
+    """Bytes per net that a window is measured with, for Adam with early stopping."""
     from fastmlp.execution.plan import describe_net
     from fastmlp.kernels.cuda.population.batched_passes import Passes
     from fastmlp.kernels.cuda.population.launch import padded
@@ -306,8 +307,8 @@ def windows_bytes(pop, rows):
     return padded(pop.network.layout.n_params) * 8 * 6 + of_batch + 256
 
 
-def test_a_window_has_room(emulated_cuda, counts, rng):
-    """What a net is measured at is what it takes: whatever memory there is, windows fit in."""
+def test_windows_fit_into_the_measured_memory(emulated_cuda, counts, rng):
+    """The measured bytes of a net are those that it takes, so that windows fit into any amount of memory."""
     X, y = samples(rng, 50, (5, 40, 30, 2))
     for limit in (700_000, 1_500_000):
         counts.clear()
@@ -322,7 +323,7 @@ def test_a_window_has_room(emulated_cuda, counts, rng):
         assert np.isfinite(pop.predict(X)).all()
 
 
-def test_no_room_for_one_net(emulated_cuda, batched, rng):
+def test_too_little_memory_for_one_net_raises(emulated_cuda, batched, rng):
     X, y = samples(rng, 200)
     emulated_cuda.settings.limit = 40_000
     with pytest.raises(MemoryError, match=r"no room for a window of nets: .* bytes are wanted.* Lower batch_size"):
@@ -330,7 +331,7 @@ def test_no_room_for_one_net(emulated_cuda, batched, rng):
     batched.batched = 1  # nothing was trained
 
 
-def test_inputs_without_room_are_streamed_one_net_after_the_other(emulated_cuda, batched, rng):
+def test_inputs_beyond_device_memory_are_streamed_net_by_net(emulated_cuda, batched, rng):
     X, y = samples(rng, 300)
     pop = make(2, SIZES, dtype="float32")
     start = pop.params.copy()
@@ -345,8 +346,8 @@ def test_inputs_without_room_are_streamed_one_net_after_the_other(emulated_cuda,
 
 
 @pytest.mark.parametrize("launch", [37, 44])
-def test_interruption_keeps_what_was_reached(launch, unrecorded, monkeypatch, rng):
-    """Ctrl-C between two launches, in the middle of an epoch: epochs and losses are those of whole epochs."""
+def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rng):
+    """Ctrl-C between two launches within an epoch: results are those of whole epochs."""
     from fastmlp.kernels.cuda.build import module
 
     call, count = module.Kernel.__call__, itertools.count()
@@ -380,8 +381,8 @@ def test_interruption_keeps_what_was_reached(launch, unrecorded, monkeypatch, rn
 
 @pytest.mark.parametrize("memory", [2**33, 200_000])
 @pytest.mark.parametrize("loss, k", [("binary_cross_entropy", 1), ("softmax_cross_entropy", 3)])
-def test_use(emulated_cuda, batched, loss, k, memory, rng):
-    """Outputs, losses and accuracy of all nets and of some, with inputs and weights of their own, in pieces of rows."""
+def test_predict_and_evaluate_match_the_reference(emulated_cuda, batched, loss, k, memory, rng):
+    """Outputs, losses and accuracy of all nets and of some, with inputs and weights per net, in parts of rows."""
     n = 300
     pop = make(5, (2, 6, k), loss=loss)
     own, weight = rng.normal(size=(5, n, 2)), rng.random((5, n)) * (rng.random((5, n)) > 0.2)

@@ -1,4 +1,4 @@
-"""Products of stacks of matrices. The passes around them are tested in test_batched.py, where nets are trained."""
+"""Batched matrix products. Other kernels of a step are tested in test_batched.py."""
 
 import itertools
 
@@ -9,8 +9,8 @@ from tolerances import TOLERANCES
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("precision", ("exact", "tf32"))
-def test_products(cuda, precision, dtype, rng):
-    """Of the first three of four nets, whose matrices lie apart; inputs of their own and shared ones."""
+def test_batched_products_equal_numpy(cuda, precision, dtype, rng):
+    """Products of the first three of four nets, with gaps between matrices, and inputs per net or shared."""
     from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
 
     products, room, n, gap = BatchedProducts(np.dtype(dtype), precision, 3), 9, 4, 5
@@ -61,8 +61,8 @@ CALLS = [
 
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize("precision, dtype, wrapper, call", CALLS)
-def test_precision_decides_the_call(emulated_cuda, precision, dtype, wrapper, call, wrapped, cuda):
-    """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
+def test_precision_decides_the_cublas_call(emulated_cuda, precision, dtype, wrapper, call, wrapped, cuda):
+    """TF32 is for float32 only. CuPy's wrappers get the same arguments as the library."""
     emulated_cuda.settings.cublas = not wrapped
     from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
 

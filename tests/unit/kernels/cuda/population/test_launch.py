@@ -1,4 +1,4 @@
-"""Which kernel trains a net, with how much memory; what is laid out on the host and in kernels is the same."""
+"""Launch shapes of population kernels: net per thread or per block, tiles, shared memory, and their layout."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def per_net(cuda):
     return launch
 
 
-def of(sizes, dtype="float32", **settings):
+def architecture_of(sizes, dtype="float32", **settings):
     from fastmlp.kernels.cuda.build.net_constants import Architecture
 
     net = MLP(sizes, dtype=dtype, device="cpu", **settings)
@@ -30,8 +30,8 @@ def choose(per_net, architecture, n_state=2, rows=16, n_nets=1000, limit=200_000
 
 
 @pytest.mark.parametrize("n_samples, n_blocks", [(300, 5), (10**6, 264)])
-def test_an_evaluation_has_blocks_for_all_of_a_card(per_net, monkeypatch, n_samples, n_blocks):
-    """Two for each of 132 multiprocessors, if there is a tile of samples for each."""
+def test_evaluation_has_blocks_for_all_multiprocessors(per_net, monkeypatch, n_samples, n_blocks):
+    """Two blocks for each of 132 multiprocessors, if there is a tile of samples for each block."""
     from fastmlp.kernels.cuda.population import train
     from fastmlp.kernels.cuda.single_net import small_net
 
@@ -44,20 +44,20 @@ def test_an_evaluation_has_blocks_for_all_of_a_card(per_net, monkeypatch, n_samp
     assert grids == [(n_blocks, 1), (n_blocks, 2)]
 
 
-def test_threads_take_many_tiny_nets(per_net):
-    """As many as fill a block, small enough for registers, without dropout."""
-    tiny = of((2, 2, 1))
+def test_tiny_nets_train_one_per_thread(per_net):
+    """A net per thread needs enough nets to fill a block, parameters that fit into registers, and no dropout."""
+    tiny = architecture_of((2, 2, 1))
     shape = choose(per_net, tiny)
     assert (shape.in_thread, shape.threads, shape.workspace, shape.shared) == (True, 128, 0, 0)
     assert not choose(per_net, tiny, n_nets=127).in_thread
     assert choose(per_net, tiny, n_nets=128).in_thread
-    assert not choose(per_net, of((2, 2, 1), dropout=0.1)).in_thread
-    assert choose(per_net, of((2, 2), loss="softmax_cross_entropy")).in_thread
+    assert not choose(per_net, architecture_of((2, 2, 1), dropout=0.1)).in_thread
+    assert choose(per_net, architecture_of((2, 2), loss="softmax_cross_entropy")).in_thread
 
 
-def test_few_samples_are_known_to_a_threads_kernel(per_net):
-    """If all of them are every batch."""
-    tiny = of((2, 2, 1))
+def test_small_numbers_of_samples_are_compile_time_constants(per_net):
+    """The number of rows is a constant of the kernel if every batch holds all samples."""
+    tiny = architecture_of((2, 2, 1))
     thread, block = choose(per_net, tiny), choose(per_net, tiny, n_nets=1)
     assert [per_net.fixed_batch_rows(tiny, thread, rows, 4) for rows in (3, 4, 5)] == [0, 4, 4]
     assert [per_net.fixed_batch_rows(tiny, thread, n, n) for n in (17, 18)] == [17, 0]
@@ -66,21 +66,21 @@ def test_few_samples_are_known_to_a_threads_kernel(per_net):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_state", range(4))
-def test_registers_bound_a_thread(per_net, n_state, dtype):
-    """Parameters, gradients and state; doubles take two registers each, and so does what comes with them."""
+def test_one_net_per_thread_is_limited_by_registers(per_net, n_state, dtype):
+    """Parameters, gradients and state count; float64 takes two registers each."""
     for width in range(1, 40):
-        architecture = of((2, width, 1), dtype)
+        architecture = architecture_of((2, width, 1), dtype)
         numbers = (4 * width + 1) * (2 + n_state)
         assert choose(per_net, architecture, n_state).in_thread == (numbers <= (75 if dtype == "float64" else 180))
 
 
 @pytest.mark.parametrize("rows, tile", [(1, 4), (4, 4), (5, 8), (16, 16), (63, 64), (64, 64), (1000, 64)])
-def test_a_tile_is_whole_fours_of_the_batch(per_net, rows, tile):
-    assert choose(per_net, of((8, 16, 4)), rows=rows).tile == tile
+def test_tile_is_the_batch_rounded_up_to_four(per_net, rows, tile):
+    assert choose(per_net, architecture_of((8, 16, 4)), rows=rows).tile == tile
 
 
-def test_less_shared_memory_makes_smaller_tiles_then_none(per_net):
-    architecture = of((8, 30, 20, 4))
+def test_less_shared_memory_leads_to_smaller_tiles_then_global_memory(per_net):
+    architecture = architecture_of((8, 30, 20, 4))
     tiles = []
     for limit in range(200_000, 0, -2_000):
         shape = choose(per_net, architecture, rows=64, limit=limit)
@@ -100,9 +100,9 @@ def test_less_shared_memory_makes_smaller_tiles_then_none(per_net):
     "sizes, rows, threads",
     [((2, 2, 1), 4, 32), ((16, 30, 2), 16, 32), ((16, 30, 2), 32, 64), ((64, 64, 64), 64, 256), ((90, 9, 9), 64, 256)],
 )
-def test_threads_of_a_block(per_net, sizes, rows, threads):
-    """One for each 4 x 4 numbers of the largest product, in whole warps, up to 256."""
-    assert choose(per_net, of(sizes), n_nets=1, rows=rows).threads == threads
+def test_threads_of_a_block_follow_the_largest_product(per_net, sizes, rows, threads):
+    """A thread for each 4 x 4 tile of the largest product, in whole warps, up to 256 threads."""
+    assert choose(per_net, architecture_of(sizes), n_nets=1, rows=rows).threads == threads
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_threads_of_a_block(per_net, sizes, rows, threads):
     ids=["plain", "keeps", "drops", "both", "softmax"],
 )
 @pytest.mark.parametrize("sizes", [(3, 2), (3, 7, 5, 2)])
-def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
-    """The first number after all arrays, as the kernel lays them out, is the number of them on the host."""
+def test_block_memory_layout_equals_the_kernels(per_net, cuda, settings, sizes):
+    """The kernel's first offset after all arrays equals the host's number of elements."""
     from fastmlp.kernels.cuda.build.module import compiled
     from fastmlp.kernels.cuda.build.structs import JOB
 
-    architecture = of(sizes, "float64", **settings)
+    architecture = architecture_of(sizes, "float64", **settings)
     for rule, tile in itertools.product((CODES["sgd"], CODES["rprop"]), (4, 24)):
         n_state = RULES[rule].n_state
         shape = per_net.Shape(False, 32, tile, 0, True)
@@ -160,14 +160,14 @@ def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
         assert padded == per_net.padded(architecture.n_params)
 
 
-def test_workspace(per_net, cuda):
+def test_workspace_exists_only_for_nets_in_global_memory(per_net, cuda):
     shape = per_net.Shape(False, 32, 4, 1000, False)
     assert per_net.workspace_for(shape, 7, np.dtype("float32")).shape == (7000,)
     assert per_net.workspace_for(per_net.Shape(False, 32, 4, 1000, True), 7, np.dtype("float32")) is None
     assert per_net.workspace_for(per_net.Shape(True, 128, 4, 1000, False), 7, np.dtype("float32")) is None
 
 
-def test_shared_limit_leaves_room_for_what_kernels_declare(per_net, cuda):
+def test_shared_limit_leaves_room_for_static_shared_memory(per_net, cuda):
     most = cuda.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
     assert 0 < per_net.shared_limit() <= most - 1024 - 256  # words of an order, parts of a sum
 

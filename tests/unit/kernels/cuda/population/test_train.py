@@ -1,13 +1,14 @@
-"""Populations: each net is the reference with its own settings and data, in its own order."""
+"""Population kernels: each net matches the reference, with settings, data and order per net."""
 
 import numpy as np
 import pytest
 from cuda_cases import DTYPES, HIDDEN_NAMES, OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
-from cuda_populations import SIZES, XOR, XOR_Y, make
+from cuda_populations import SIZES, make
 from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.fit
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
@@ -37,8 +38,8 @@ def assert_close(pop, result, k, reference, losses, start):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_optimizer(small, optimizer, dtype):
-    """Rates, penalties and weights of its own, with everything a step may have, on one batch and on uneven ones."""
+def test_optimizers_with_settings_per_net_match_the_reference(small, optimizer, dtype):
+    """Learning rates, penalties and sample weights per net, with clipping and decay, on equal and unequal batches."""
     n_nets = small.n
     rates = optimizer.learning_rate * np.linspace(0.3, 1.0, n_nets)
     l2, schedule = np.linspace(0.0, 0.1, n_nets), Cosine(0.1)
@@ -74,8 +75,8 @@ def test_optimizer(small, optimizer, dtype):
             assert_close(pop, result, k, reference, losses, start)
 
 
-def test_factors_of_layers(small):
-    """Of each net's own rate."""
+def test_layer_factors_with_rates_per_net_match_the_reference(small):
+    """Layer factors multiply the learning rate of each net."""
     X, y, _ = samples(16)
     rates = np.linspace(0.1, 0.4, small.n)
     pop = make(small.n, l2=0.05)
@@ -91,7 +92,7 @@ def test_factors_of_layers(small):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("part", range(3))
-def test_every_hidden_activation_in_a_thread(cuda, part, dtype, monkeypatch):
+def test_every_hidden_activation_in_a_thread_matches_the_reference(cuda, part, dtype, monkeypatch):
     hidden = HIDDEN_NAMES[part::3]
     place = Place("thread", monkeypatch)
     X, y, _ = samples(11)
@@ -105,7 +106,7 @@ def test_every_hidden_activation_in_a_thread(cuda, part, dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("loss, output", PAIRS)
-def test_every_loss_and_output_in_a_thread(cuda, loss, output, monkeypatch):
+def test_every_loss_and_output_in_a_thread_matches_the_reference(cuda, loss, output, monkeypatch):
     place = Place("thread", monkeypatch)
     X, _, rng = samples(11)
     y, weight = targets_for(loss, output, 11, 2, rng), rng.random(11) * (rng.random(11) > 0.3)
@@ -122,7 +123,7 @@ def test_every_loss_and_output_in_a_thread(cuda, loss, output, monkeypatch):
 # ---- what is each net's own
 
 
-def test_own_samples(place):
+def test_samples_per_net_match_the_reference(place):
     X, y, rng = samples(12)
     X, y = X + 0.1 * rng.normal(size=(place.n, 12, 2)), y + 0.1 * rng.normal(size=(place.n, 12, 2))
     pop = make(place.n)
@@ -137,7 +138,7 @@ def test_own_samples(place):
         assert figures["loss"][k] == pytest.approx(reference.loss_and_gradient(X[k], y[k])[0])
 
 
-def test_own_orders(place):
+def test_orders_per_net_match_the_reference(place):
     X, y, _ = samples(30)
     pop = make(place.n)
     start = pop.params.copy()
@@ -148,8 +149,8 @@ def test_own_orders(place):
         assert_close(pop, result, k, reference, losses, start)
 
 
-def test_own_orders_bit_by_bit(small, monkeypatch):
-    """More samples than words are drawn at a time; what lies on the device at the end is the last epoch's order."""
+def test_orders_per_net_equal_the_reference_bit_for_bit(small, monkeypatch):
+    """More samples than random words drawn at a time; the device array at the end holds the last epoch's order."""
     from fastmlp.kernels.cuda.population.window import Window
 
     found, collect = [], Window.collect
@@ -161,8 +162,8 @@ def test_own_orders_bit_by_bit(small, monkeypatch):
         np.testing.assert_array_equal(found[0].reshape(small.n, 300)[k], epoch_order(300, fit_seed(pop.seeds[k]), 1))
 
 
-def test_own_dropout(cuda, monkeypatch):
-    """Nets that drop are never in a thread, however many there are; one of them drops nothing."""
+def test_dropout_rate_per_net_matches_the_reference(cuda, monkeypatch):
+    """Nets with dropout never train one per thread, for any number of nets; one net here has rate 0."""
     place = Place("block", monkeypatch)
     X, y, _ = samples(90)
     rates = np.linspace(0.0, 0.6, 130)
@@ -187,9 +188,9 @@ def test_own_dropout(cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.5), Adam(0.1), Rprop(0.01)])
-def test_samples_that_are_written_out_give_the_same(cuda, optimizer, assert_same, monkeypatch):
-    """A kernel that is compiled for so many samples, and one that counts them; in float64, where no sign of a slope, by
-    which Rprop goes, hangs on rounding.
+def test_unrolled_samples_give_the_same_results(cuda, optimizer, assert_same, monkeypatch):
+    """A kernel with the number of samples as a constant, and one with a loop. In float64, since the signs of gradients
+    that Rprop uses must not depend on rounding.
     """
     from fastmlp.kernels.cuda.population import launch
 
@@ -200,12 +201,12 @@ def test_samples_that_are_written_out_give_the_same(cuda, optimizer, assert_same
         pop = make(130, dtype="float64")
         result = pop.fit(X, y, sample_weight=weight, epochs=70, optimizer=optimizer, shuffle=True, verbose=0)
         fits.append((pop.params, result.loss, result.records))
-    for written_out, counted in zip(*fits, strict=True):
-        assert_same(written_out, counted)
+    for unrolled, looped in zip(*fits, strict=True):
+        assert_same(unrolled, looped)
 
 
-def test_samples_of_weight_zero_do_not_count(lanes):
-    """Not even where their loss overflows: what a fold leaves out may be anything."""
+def test_samples_of_weight_zero_do_not_count_even_if_they_overflow(lanes):
+    """Samples held out by a fold may have any values, so that their loss may overflow."""
     X, _, rng = samples(12)
     y, weight = rng.poisson(1.5, (12, 2)).astype(float), np.ones((lanes.n, 12))
     X[3], weight[:, 3] = 1e6, 0.0
@@ -213,10 +214,10 @@ def test_samples_of_weight_zero_do_not_count(lanes):
     pop.params[:] *= np.sign(pop.params)  # so that the logits of that sample are huge
     start = pop.params.copy()
     result = pop.fit(X, y, epochs=3, optimizer=SGD(0.01), sample_weight=weight, verbose=0)
-    kept = np.arange(12) != 3
+    counted_rows = np.arange(12) != 3
     for k in lanes.some:
         reference = reference_of(pop.network, start[k])
-        losses = follow_sgd(reference, X[kept], y[kept], 0.01, epochs=3)
+        losses = follow_sgd(reference, X[counted_rows], y[counted_rows], 0.01, epochs=3)
         np.testing.assert_allclose(pop.params[k], reference.params, rtol=2e-4, atol=2e-4)
         assert result.loss[k] == pytest.approx(losses[-1], rel=2e-4)
 
@@ -228,8 +229,8 @@ def test_samples_of_weight_zero_do_not_count(lanes):
 @pytest.mark.parametrize(
     "loss, k", [("binary_cross_entropy", 1), ("binary_cross_entropy", 3), ("softmax_cross_entropy", 3)]
 )
-def test_use(emulated_cuda, loss, k, memory, rng):
-    """Outputs, losses and accuracy of all nets and of some, with weights of their own, whatever room there is."""
+def test_predict_and_evaluate_match_the_reference(emulated_cuda, loss, k, memory, rng):
+    """Outputs, losses and accuracy of all nets and of some, with weights per net, for any amount of memory."""
     pop = make(40, (2, 5, k), loss=loss)
     X, weight = rng.normal(size=(70, 2)), rng.random((40, 70)) * (rng.random((40, 70)) > 0.2)
     y = targets_for(loss, None, 70, k, rng)
@@ -261,11 +262,11 @@ def test_use(emulated_cuda, loss, k, memory, rng):
 def test_equal_nets_give_equal_results(small):
     pop = make(small.n, (2, 3, 1), dtype="float32")
     pop.params = np.broadcast_to(pop.params[0], pop.params.shape)
-    pop.fit(XOR, XOR_Y, epochs=20, verbose=0)
+    pop.fit(XOR_X, XOR_Y, epochs=20, verbose=0)
     assert (pop.params == pop.params[0]).all()
 
 
-def test_net_is_what_it_would_be_alone(small):
+def test_each_net_equals_a_single_net(small):
     pop = make(small.n)
     X, y, _ = samples(30)
     result = pop.fit(X, y, epochs=4, batch_size=13, optimizer="adam", verbose=0)
@@ -276,7 +277,7 @@ def test_net_is_what_it_would_be_alone(small):
         assert result.loss[k] == pytest.approx(history.loss[-1])
         np.testing.assert_allclose(pop.net(k).predict(X), pop.predict(X, nets=[k])[0], rtol=1e-12)
     small.shapes[:] = [shape for shape in small.shapes if shape[1].in_thread == (small.name == "thread")]
-    small.layers = 0  # where a net alone is, if populations are in step
+    small.layers = 0  # the single net trains layerwise if populations are batched
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -302,9 +303,9 @@ def test_any_order_of_threads_gives_the_same_bits(lanes, dtype, emulated_cuda):
 
 
 @pytest.mark.parametrize("n_nets, full", [(100, 10), (4, 100)])
-def test_calls_begin_short(cuda, n_nets, full, monkeypatch):
-    """Nobody can interrupt a call. The first is as long as so many multiply-adds of all nets, or of as many as a device
-    takes at once; the next up to twice, and windows do not double it for ever.
+def test_first_calls_are_short_and_double(cuda, n_nets, full, monkeypatch):
+    """A call cannot be interrupted. The first has a fixed number of multiply-adds of all nets that run at once, later
+    ones up to twice as many, and windows do not double the length without limit.
     """
     from fastmlp.kernels.cuda import backend
     from fastmlp.kernels.cuda.population import train
@@ -316,6 +317,6 @@ def test_calls_begin_short(cuda, n_nets, full, monkeypatch):
     monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (1e9, 2e9))
     monkeypatch.setattr(fastmlp.population_training.fit, "MOST_EPOCHS", 20)
     monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # a window is one net
-    pop.fit(XOR, XOR_Y, epochs=17, optimizer="adam", verbose=0)
+    pop.fit(XOR_X, XOR_Y, epochs=17, optimizer="adam", verbose=0)
     assert asked[:6] == [3, 3, 6, 12, 20, 20]
     assert max(asked) == 20

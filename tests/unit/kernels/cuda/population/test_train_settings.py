@@ -1,4 +1,4 @@
-"""Settings of an optimiser that are each net's own, wherever nets are trained."""
+"""Optimiser settings per net, in every kernel that trains populations."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ CAN_BE_ZERO = {"weight_decay", "clip_norm"}  # which is off: every third net goe
 
 
 def spread(optimizer, n_nets):
-    """Arrays (n_nets,) of every setting that it has and uses."""
+    """Arrays (n_nets,) of every setting that the optimiser has and uses."""
     found = {}
     for name in settings_of(optimizer).keys() - NOT_OF_NETS:
         found[name] = np.linspace(*RANGES[name], n_nets)
@@ -51,7 +51,7 @@ def samples(n):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_every_setting(place, optimizer, dtype):
+def test_every_optimizer_setting_may_differ_per_net(place, optimizer, dtype):
     X, y = samples(16)
     settings, pop = spread(optimizer, place.n), make(place.n, l2=0.01, dtype=dtype)
     start, mine = pop.params.copy(), own(optimizer, **settings)
@@ -73,8 +73,8 @@ def test_every_setting(place, optimizer, dtype):
     assert seen == set(settings) - signs_only, "a setting that has no say would pass whatever the kernels did with it"
 
 
-def test_settings_stay_with_their_net(place):
-    """When others have ended, whose place it may take."""
+def test_settings_stay_with_their_net_after_others_end(place):
+    """A net may take the slot of another that has ended, and keeps its settings."""
     X, y = samples(16)
     optimizer = AdamW(0.05)
     pop = make(place.n, l2=np.linspace(0.0, 0.05, place.n))

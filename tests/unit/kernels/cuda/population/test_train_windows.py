@@ -1,11 +1,12 @@
-"""Populations in windows of as many nets as there is room for, and what an interruption leaves."""
+"""Windows of a population: as many nets at a time as fit into memory, and interruption between launches."""
 
 import numpy as np
 import pytest
 from cuda_cases import fit_seed, follow, reference_of
-from cuda_populations import XOR, XOR_Y, make
+from cuda_populations import make
 from reference_optimizers import adam
 from reference_random import epoch_order
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.population_training.fit
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.thinned(3)
 
 @pytest.fixture
 def windows(monkeypatch):
-    """The nets of every window that is opened; windows(n) makes them hold about n nets."""
+    """The list of the nets of each window that is opened."""
     from fastmlp.kernels.cuda.population.window import Window
 
     found, begin = [], Window.__init__
@@ -31,18 +32,18 @@ def windows(monkeypatch):
 
 
 @pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
-def test_windows(emulated_cuda, n_nets, most, windows, monkeypatch):
-    """With memory for a part of the nets only, every net ends as it would with memory for all."""
+def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, n_nets, most, windows, monkeypatch):
+    """With memory for only a part of the nets at a time, every net ends as it would with memory for all."""
     fit = {"epochs": 30, "optimizer": Adam(0.1), "converged": 0.4, "batch_size": 3, "shuffle": True, "verbose": 0}
     pops = [make(n_nets, (2, 3, 1), loss="binary_cross_entropy") for _ in range(2)]
     start = pops[0].params.copy()
-    results = [pops[0].fit(XOR, XOR_Y, **fit)]
+    results = [pops[0].fit(XOR_X, XOR_Y, **fit)]
     assert [len(window) for window in windows] == [n_nets]
     windows.clear()
     monkeypatch.setattr(
         "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit
     )
-    results.append(pops[1].fit(XOR, XOR_Y, **fit))
+    results.append(pops[1].fit(XOR_X, XOR_Y, **fit))
     assert len(windows) > 2
     np.testing.assert_array_equal(np.concatenate(windows), np.arange(n_nets))
     if len(windows[-1]) >= 128 or n_nets < 128:  # a last window of few nets is trained in blocks, which round otherwise
@@ -59,13 +60,13 @@ def test_windows(emulated_cuda, n_nets, most, windows, monkeypatch):
 
 
 def follow_by_adam(reference, epochs, seed):
-    """XOR in batches of three and one, shuffled: orders are laid out as one long epoch for the reference's Adam."""
+    """Losses of the reference trained with Adam on XOR, shuffled, in batches of three and one."""
     orders = np.concatenate([epoch_order(4, seed, epoch) for epoch in range(epochs)])
     state, losses = {}, []
     for epoch in range(epochs):
         rows, sums = orders[4 * epoch : 4 * epoch + 4], 0.0
         for part in (rows[:3], rows[3:]):
-            loss, gradient = reference.loss_and_gradient(XOR[part], XOR_Y[part, None])
+            loss, gradient = reference.loss_and_gradient(XOR_X[part], XOR_Y[part, None])
             sums += loss * len(part)
             reference.params = adam(reference.params, gradient, state, loss, 0.1)
         losses.append(sums / 4)
@@ -73,35 +74,35 @@ def follow_by_adam(reference, epochs, seed):
 
 
 @pytest.mark.parametrize("sizes, n_nets", [((2, 3, 1), 200), ((2, 40, 40, 1), 40)], ids=["small", "large"])
-def test_memory_for_a_part_of_the_nets(emulated_cuda, sizes, n_nets, windows, monkeypatch):
-    """Whatever the limit is, a window that was measured by what is free has room; with arrays in global memory too."""
+def test_windows_fit_into_any_amount_of_memory(emulated_cuda, sizes, n_nets, windows, monkeypatch):
+    """Windows sized by the free memory fit into it for any limit, with arrays in global memory too."""
     from fastmlp.kernels.cuda.population import train
 
     if len(sizes) > 3:
         monkeypatch.setattr(train, "shared_limit", lambda: 4000)
     pop = make(n_nets, sizes, dtype="float32")
     emulated_cuda.settings.limit = 150_000 if len(sizes) == 3 else 1_500_000
-    result = pop.fit(XOR, XOR_Y, epochs=3, optimizer=Adam(0.1), verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=3, optimizer=Adam(0.1), verbose=0)
     assert len(windows) > 1
     assert (result.epochs == 3).all()
     emulated_cuda.settings.limit = 30_000 if len(sizes) == 3 else 400_000
-    assert np.isfinite(pop.predict(XOR)).all()
-    assert np.isfinite(pop.evaluate(XOR, XOR_Y)["loss"]).all()
+    assert np.isfinite(pop.predict(XOR_X)).all()
+    assert np.isfinite(pop.evaluate(XOR_X, XOR_Y)["loss"]).all()
 
 
-def test_no_room_for_one_net(emulated_cuda):
+def test_too_little_memory_for_one_net_raises(emulated_cuda):
     pop = make(3, (2, 100, 90, 1))
     emulated_cuda.settings.limit = 10_000
     with pytest.raises(MemoryError, match=r"no room for .* bytes are wanted, [\d,]+ of 10,000 are free"):
-        pop.fit(XOR, XOR_Y, epochs=1, verbose=0)
+        pop.fit(XOR_X, XOR_Y, epochs=1, verbose=0)
 
 
 # ---- interruption
 
 
 @pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
-def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, windows, monkeypatch):
-    """Ctrl-C between launches, in the second window: the first is done, the second on its way, the rest not begun."""
+def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets, most, windows, monkeypatch):
+    """Ctrl-C in the second window: the first has finished, the second is training, the rest has not started."""
     from fastmlp.kernels.cuda.population import train
 
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
@@ -120,7 +121,7 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
     count = []
     pop = make(n_nets, (2, 3, 1))
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=5, optimizer=Adam(0.1), verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=5, optimizer=Adam(0.1), verbose=0)
     assert result.interrupted
     done, under_way = windows
     assert (result.epochs[done] == 5).all()
@@ -132,22 +133,22 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
     for nets_of, epochs in ((done, 5), (under_way, 2)):
         for k in nets_of[[0, -1]]:
             reference = reference_of(pop.network, start[k])
-            losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.1), epochs=epochs)
+            losses = follow(reference, XOR_X, XOR_Y[:, None], Adam(0.1), epochs=epochs)
             np.testing.assert_allclose(pop.params[k], reference.params, rtol=1e-9)
             assert result.loss[k] == pytest.approx(losses[-1])
     assert set(result.stopped_by) == {"epochs", "interrupt"}
     monkeypatch.setattr(train, "launch", launch)
-    assert (pop.fit(XOR, XOR_Y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
+    assert (pop.fit(XOR_X, XOR_Y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
 
 
 @pytest.mark.parametrize("n_nets", [130, 9], ids=["thread", "block"])
-def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monkeypatch):
-    """In which nothing else is due."""
+def test_interruption_reports_the_loss_of_the_last_epoch(cuda, n_nets, monkeypatch):
+    """No record is due in the last epoch of the launch, and the loss is reported nevertheless."""
     from fastmlp.kernels.cuda.population import train
 
     pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
     start = pop.params.copy()
-    per_epoch = fastmlp.population_training.fit.FULL_DEVICE * products(pop.network, len(XOR))
+    per_epoch = fastmlp.population_training.fit.FULL_DEVICE * products(pop.network, len(XOR_X))
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
 
     def interrupted(*arguments, **job):
@@ -157,16 +158,16 @@ def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monke
         launch(*arguments, **job)
 
     monkeypatch.setattr(train, "launch", interrupted)
-    result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.1), verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.1), verbose=0)
     assert n_epochs == [7]
     assert 7 not in result.record_epochs
     for k in (0, n_nets - 1):
-        losses = follow(reference_of(pop.network, start[k]), XOR, XOR_Y[:, None], Adam(0.1), epochs=7)
+        losses = follow(reference_of(pop.network, start[k]), XOR_X, XOR_Y[:, None], Adam(0.1), epochs=7)
         assert result.loss[k] == pytest.approx(losses[-1])
 
 
-def test_interruption_before_the_first_launch(cuda, monkeypatch):
-    """Nothing is claimed of nets that have not begun."""
+def test_interruption_before_the_first_launch_trains_nothing(cuda, monkeypatch):
+    """Nets that have not started have no epochs, no loss, and their initial parameters."""
     from fastmlp.kernels.cuda.population import train
 
     launch = train.launch
@@ -179,7 +180,7 @@ def test_interruption_before_the_first_launch(cuda, monkeypatch):
     monkeypatch.setattr(train, "launch", interrupted)
     pop = make(9, (2, 3, 1))
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=5, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert result.interrupted
     assert (result.epochs == 0).all()
     assert np.isnan(result.loss).all()

@@ -1,4 +1,4 @@
-"""cuBLAS through its C interface: handles, streams, workspaces, and what is said when it refuses."""
+"""cuBLAS through its C interface: handles, streams, workspaces and error messages."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ def cublas(cuda):
 
 
 @pytest.mark.parametrize("missing", ["library", "module"])
-def test_without_a_library(emulated_cuda, missing, monkeypatch):
-    """CuPy's wrappers do; nothing is said."""
+def test_missing_library_falls_back_to_cupy(emulated_cuda, missing, monkeypatch):
+    """CuPy's wrappers are used without a warning."""
     from fastmlp.kernels.cuda.runtime import cublas
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
@@ -27,15 +27,15 @@ def test_without_a_library(emulated_cuda, missing, monkeypatch):
     assert not Products(np.dtype("float32"), "exact").take_workspace()
 
 
-def test_a_handle_that_is_not_given(emulated_cuda, cublas):
+def test_failed_handle_creation_raises_or_returns_none(emulated_cuda, cublas):
     emulated_cuda.settings.cublas = False
     with pytest.raises(cublas.CublasError, match=r"cublasCreate_v2 answers CUBLAS_STATUS_NOT_INITIALIZED; its arg"):
         cublas.Handle()
     assert cublas.new_handle() is None
 
 
-def test_every_status_is_a_sentence(cublas, cuda):
-    """A leading dimension below the number of rows, and a kind of number that there is not."""
+def test_failed_calls_raise_with_the_status_name(cublas, cuda):
+    """A leading dimension below the number of rows, and an unknown data type."""
     x, one = cuda.ones((2, 2), np.float32), np.ones(1, np.float32)
     handle, at, a = cublas.Handle().on(0, None), one.ctypes.data, x.data.ptr
     with pytest.raises(cublas.CublasError, match="cublasSgemm_v2 answers CUBLAS_STATUS_INVALID_VALUE"):
@@ -44,8 +44,8 @@ def test_every_status_is_a_sentence(cublas, cuda):
         cublas.library().cublasGemmEx(handle, 0, 0, 2, 2, 2, at, a, 77, 2, a, 77, 2, at, a, 77, 2, 68, -1)
 
 
-def test_handles_are_used_again(emulated_cuda, cublas):
-    """One at a time: two owners have two, the third owner gets that of one who has gone."""
+def test_released_handles_are_reused(emulated_cuda, cublas):
+    """Two owners have two handles, and a third owner gets the handle of one that was deleted."""
     with emulated_cuda.counting() as n:
         first, second = cublas.Handle(), cublas.Handle()
         addresses = {first.on(0, None), second.on(0, None)}
@@ -64,8 +64,8 @@ def test_handles_belong_to_a_device(emulated_cuda, cuda, cublas):
         assert cublas.Handle().on(0, None) != address
 
 
-def test_a_handle_follows_the_stream(emulated_cuda, cuda, cublas):
-    """And has its workspace again, which a change of stream takes away."""
+def test_handle_is_moved_to_the_current_stream(emulated_cuda, cuda, cublas):
+    """Setting a stream resets the workspace, which must be set again."""
     from cuda_emulator import libcublas
 
     handle, workspace = cublas.Handle(), cuda.empty(cublas.workspace_bytes(), np.uint8)

@@ -1,4 +1,4 @@
-"""Steps that are recorded and replayed, and what happens where that cannot be."""
+"""CUDA graphs: steps are recorded and replayed, or launched one by one if a graph is refused."""
 
 from contextlib import nullcontext
 from unittest.mock import ANY
@@ -25,7 +25,7 @@ def replays(cuda):
 
 @pytest.fixture
 def steps(cuda, request, counter, replays):
-    """steps(n, key): (kernels launched one by one or recorded, graphs launched) of n steps, which are all done. How
+    """steps(n, key): (kernels launched or recorded, graphs launched) in n steps, which all run. How
     many graphs a GPU has launched it does not say, so that any number equals that.
     """
     x, launch = counter
@@ -44,7 +44,7 @@ def steps(cuda, request, counter, replays):
     return run
 
 
-def test_the_first_steps_are_launched_one_by_one(steps):
+def test_first_steps_are_launched_then_recorded_and_replayed(steps):
     assert steps(3) == (3, 0)
     assert steps(1) == (1, 1)  # recorded
     assert steps(5) == (0, 5)
@@ -52,25 +52,25 @@ def test_the_first_steps_are_launched_one_by_one(steps):
     assert steps(50) == (0, 3 + 2)
 
 
-def test_keys_have_graphs_of_their_own(steps):
+def test_each_key_has_its_own_graph(steps):
     for key in ("a", "b"):
         assert steps(10, key) == (3 + 1, 7)
 
 
-def test_graphs_do_not_pile_up(steps, replays):
+def test_number_of_cached_graphs_is_limited(steps, replays):
     for key in range(30):
         steps(5, key)
     assert len(replays._graphs) <= 8
 
 
-def test_a_setting_says_no(steps, monkeypatch):
+def test_environment_variable_disables_graphs(steps, monkeypatch):
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
     assert steps(40) == (40, 0)
 
 
 @pytest.mark.parametrize("failing", ["begin_capture", "end_capture", "launch"])
-def test_what_the_driver_refuses_is_launched_one_by_one(emulated_cuda, cuda, counter, replays, failing, monkeypatch):
-    """Silently, and it is not asked again."""
+def test_refused_graphs_fall_back_to_single_launches(emulated_cuda, cuda, counter, replays, failing, monkeypatch):
+    """No warning is given, and no further graph is attempted."""
     asked, kind = [], cuda.cuda.Graph if failing == "launch" else cuda.cuda.Stream
     real = getattr(kind, failing)
 
@@ -89,8 +89,8 @@ def test_what_the_driver_refuses_is_launched_one_by_one(emulated_cuda, cuda, cou
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_step_that_cannot_be_recorded(cuda, counter, replays, error):
-    """The stream is no longer captured; an interruption gets through, after a part of the steps."""
+def test_failed_recording_ends_the_capture(cuda, counter, replays, error):
+    """The stream is no longer capturing; KeyboardInterrupt propagates after a part of the steps."""
     x, launch = counter
 
     def step():
@@ -108,7 +108,7 @@ def test_a_step_that_cannot_be_recorded(cuda, counter, replays, error):
     assert not cuda.cuda.get_current_stream().is_capturing()
 
 
-def test_a_graph_runs_on_the_current_stream(emulated_cuda, cuda, counter, replays):
+def test_graph_runs_on_the_current_stream(emulated_cuda, cuda, counter, replays):
     emulated_cuda.settings.late = "all"
     x, launch = counter
     stream = cuda.cuda.Stream(non_blocking=True)

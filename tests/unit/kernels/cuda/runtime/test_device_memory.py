@@ -1,4 +1,4 @@
-"""Arrays on their way to the device, and what is said when there is no room."""
+"""Device memory: transfers of arrays, and errors if memory is insufficient."""
 
 import gc
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def data_of(n, width=3, weighted=False):
     return Samples(n, X, Y, weighted, np.ones(n if weighted else 0, np.float32), True, METRIC_NONE)
 
 
-def test_there_and_back(memory, cuda):
+def test_arrays_round_trip_to_the_device(memory, cuda):
     array = np.arange(5.0)
     there = memory.to_device(array)
     assert memory.is_on_device(there)
@@ -33,7 +33,7 @@ def test_there_and_back(memory, cuda):
     assert memory.to_host(array) is array
 
 
-def test_what_is_there_is_not_copied(memory, cuda):
+def test_device_arrays_are_not_copied(memory, cuda):
     there = cuda.zeros(3)
     assert memory.to_device(there) is there
     data = memory.device_data(memory.device_data(data_of(4)))
@@ -42,8 +42,8 @@ def test_what_is_there_is_not_copied(memory, cuda):
     assert again.Y is data.Y
 
 
-def test_large_arrays_lock_no_memory(memory, emulated_cuda, monkeypatch):
-    """They are copied as they stand, and are the caller's again when that is done."""
+def test_large_arrays_use_no_pinned_memory(memory, emulated_cuda, monkeypatch):
+    """Large arrays are copied directly, and may be overwritten by the caller when the copy returns."""
     monkeypatch.setattr(memory, "MOST_PINNED", 800)
     emulated_cuda.settings.late = "all"
     for n, n_bytes in ((100, 800), (101, 0)):
@@ -56,8 +56,8 @@ def test_large_arrays_lock_no_memory(memory, emulated_cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["thread", "block", "batched", "layers"])
-def test_no_large_array_goes_another_way(memory, cuda, monkeypatch, name, rng):
-    """Samples and parameters, whatever they are for."""
+def test_large_arrays_are_never_sent_through_pinned_memory(memory, cuda, monkeypatch, name, rng):
+    """Samples and parameters, in fits, evaluations and predictions."""
     Place(name, monkeypatch)
     monkeypatch.setattr(memory, "MOST_PINNED", 0)  # all are large
     moved = sizes_moved(cuda, monkeypatch)
@@ -72,7 +72,7 @@ def test_no_large_array_goes_another_way(memory, cuda, monkeypatch, name, rng):
     assert not large & set(moved)
 
 
-def test_data_that_fit(memory, emulated_cuda):
+def test_samples_that_fit_are_moved_to_the_device(memory, emulated_cuda):
     with emulated_cuda.counting() as n:
         data = memory.device_data(data_of(8, weighted=True))
     assert n["host_to_device"] == 3
@@ -80,8 +80,8 @@ def test_data_that_fit(memory, emulated_cuda):
     np.testing.assert_array_equal(data.X.get(), np.arange(24))
 
 
-def test_data_that_do_not_fit_stay_on_the_host(memory, emulated_cuda):
-    """Inputs, targets and weights count."""
+def test_samples_that_do_not_fit_stay_on_the_host(memory, emulated_cuda):
+    """Inputs, targets and weights count towards the memory."""
     data = data_of(1000, weighted=True)  # 12,000 bytes, and twice 4,000
     emulated_cuda.settings.limit = 28_000  # of which 0.7 are 19,600
     assert not memory.fits(data)
@@ -98,7 +98,7 @@ def test_inputs_of_the_device_always_fit(memory, emulated_cuda, cuda):
     assert memory.device_data(data).X is data.X
 
 
-def test_no_room_is_said_in_a_sentence(memory, emulated_cuda):
+def test_out_of_memory_raises_a_readable_error(memory, emulated_cuda):
     from fastmlp.kernels.cuda import backend
 
     emulated_cuda.settings.limit = 1000
@@ -117,14 +117,14 @@ def test_no_room_is_said_in_a_sentence(memory, emulated_cuda):
 @pytest.mark.parametrize(
     "limit, wanted", [(0, (70 + 20, 100)), (60, (60 - 10, 60)), (95, (95 - 10, 95)), (200, (90, 100))]
 )
-def test_free_memory(memory, monkeypatch, limit, wanted):
-    """100 bytes, of which 30 are the pool's: 10 in use and 20 ready for the next array."""
+def test_free_memory_counts_pool_and_limit(memory, monkeypatch, limit, wanted):
+    """100 bytes, of which the pool holds 30: 10 in use and 20 free for the next array."""
     pool = SimpleNamespace(free_bytes=lambda: 20, used_bytes=lambda: 10, get_limit=lambda: limit)
     monkeypatch.setattr(memory.cupy, "get_default_memory_pool", lambda: pool)
     monkeypatch.setattr(memory.cupy.cuda, "Device", lambda: SimpleNamespace(mem_info=(70, 100)))
     assert memory.free_memory() == wanted
 
 
-def test_other_errors_are_left_alone(memory):
+def test_other_exceptions_propagate(memory):
     with pytest.raises(ZeroDivisionError), memory.checked_allocation("a thing", 5, ""):
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Products of row-major arrays through a library that thinks in columns."""
+"""Matrix products of row-major arrays by cuBLAS, which is column-major."""
 
 import itertools
 
@@ -9,8 +9,8 @@ from tolerances import TOLERANCES
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("precision", ("exact", "tf32"))
-def test_products(cuda, precision, dtype, rng):
-    """Every shape, with one row and one column too; the outputs have room for more rows, which stay as they are."""
+def test_products_equal_numpy_and_write_only_their_rows(cuda, precision, dtype, rng):
+    """Every shape, with one row and one column too; rows of the outputs beyond the product stay unchanged."""
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
     products, room = Products(np.dtype(dtype), precision), 9
@@ -41,8 +41,8 @@ NAMES = {"sgemm": "cublasSgemm_v2", "dgemm": "cublasDgemm_v2", "gemmEx": "cublas
 
 @pytest.mark.parametrize("dtype, precision, call", CALLS)
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_precision_decides_the_call(emulated_cuda, cuda, dtype, precision, call, wrapped, monkeypatch):
-    """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
+def test_precision_decides_the_cublas_call(emulated_cuda, cuda, dtype, precision, call, wrapped, monkeypatch):
+    """TF32 is for float32 only. CuPy's wrappers get the same arguments as the library."""
     emulated_cuda.settings.cublas = not wrapped
     from fastmlp.kernels.cuda.runtime import gemm as products
 

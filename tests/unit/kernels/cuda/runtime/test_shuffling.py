@@ -1,4 +1,4 @@
-"""Batches on the device: orders bit by bit, and samples that stream from the host while others are in use."""
+"""Shuffling on the device: orders bit for bit, and samples streamed from the host."""
 
 import numpy as np
 import pytest
@@ -37,21 +37,21 @@ def module(cuda):
     return work.module(work.header(data_of(8), 0, False, False))
 
 
-def course(size, shuffle, seed=2**62 + 3):
+def config(size, shuffle, seed=2**62 + 3):
     return TrainConfig(size, shuffle, seed, 0, np.zeros(0), np.ones(1), False, np.zeros(0))
 
 
 TICK = 'extern "C" __global__ void tick(void* clock) { ++*(long long*)clock; }'
 
 
-class Taken:
-    """Batches one after the other, by a clock that moves on as it does in training."""
+class BatchSequence:
+    """Successive batches, with a step counter that advances as in training."""
 
     def __init__(self, module, data, size, shuffle):
         from fastmlp.kernels.cuda.build.module import compiled
         from fastmlp.kernels.cuda.runtime.step_counter import StepCounter
 
-        self.module, self.data, self.course = module, data, course(size, shuffle)
+        self.module, self.data, self.config = module, data, config(size, shuffle)
         self.n_batches, self.clock, self.tick = -(-data.n_samples // size), StepCounter(), compiled(TICK)["tick"]
         self.batches = batches_of(size)
         self.start(0)
@@ -62,26 +62,26 @@ class Taken:
 
     def next(self, use=lambda x, y, w: None):
         epoch, batch = divmod(self.step, self.n_batches)
-        rows = min(self.course.batch_size, self.data.n_samples - batch * self.course.batch_size)
-        self.batches.begin(self.module, self.data, self.course, epoch)
-        taken = self.batches.take(self.module, self.clock, self.data, self.course, epoch, batch, rows)
-        use(*taken)
+        rows = min(self.config.batch_size, self.data.n_samples - batch * self.config.batch_size)
+        self.batches.begin(self.module, self.data, self.config, epoch)
+        batch_arrays = self.batches.take(self.module, self.clock, self.data, self.config, epoch, batch, rows)
+        use(*batch_arrays)
         self.tick((1,), 1, self.clock.array)
         self.step += 1
-        return taken
+        return batch_arrays
 
 
 @pytest.mark.parametrize("n, size", [(10, 4), (600, 170), (7, 1)])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_orders_bit_by_bit(module, cuda, n, size, shuffle):
-    """Inputs, targets and weights of every batch are those of the order; epochs may be skipped."""
-    taken = Taken(module, data_of(n, cuda), size, shuffle)
+def test_batches_follow_the_epoch_order_bit_for_bit(module, cuda, n, size, shuffle):
+    """Inputs, targets and weights of every batch follow the order; epochs may be skipped."""
+    sequence = BatchSequence(module, data_of(n, cuda), size, shuffle)
     for epoch in (0, 1, 2, 5):
         order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)
-        taken.start(epoch)
-        for batch in range(taken.n_batches):
+        sequence.start(epoch)
+        for batch in range(sequence.n_batches):
             chosen = order[batch * size : (batch + 1) * size]
-            x, y, w = taken.next()
+            x, y, w = sequence.next()
             rows = len(chosen)
             np.testing.assert_array_equal(x.get()[:rows], np.arange(3 * n).reshape(n, 3)[chosen])
             np.testing.assert_array_equal(y.get()[:rows], np.arange(2 * n).reshape(n, 2)[chosen] + np.float32(0.5))
@@ -90,27 +90,27 @@ def test_orders_bit_by_bit(module, cuda, n, size, shuffle):
 
 @pytest.mark.parametrize("threads", [0, 5, 6])
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 257, 20_000])
-def test_orders_of_any_length_by_threads_in_any_order(module, cuda, request, n, threads):
-    """A step comes into its list whenever its thread does; the order is the same."""
+def test_orders_are_equal_for_any_order_of_threads(module, cuda, request, n, threads):
+    """Threads insert their elements in any order, and the epoch order is the same."""
     data = Samples(n, cuda.zeros(1, np.float32), None, False, None, False, METRIC_NONE)
     if threads:
         request.getfixturevalue("emulated_cuda").settings.order = threads
     for epoch in (0, 7):
         batches = batches_of(4)
-        batches.begin(module, data, course(4, True), epoch)
+        batches.begin(module, data, config(4, True), epoch)
         np.testing.assert_array_equal(batches._order.get(), epoch_order(n, 2**62 + 3, epoch))
 
 
-def test_what_is_launched_does_not_depend_on_the_batch(module, cuda):
-    """As a recorded step needs it: the same arrays for each."""
+def test_batch_arrays_have_fixed_addresses(module, cuda):
+    """A recorded graph needs the same arrays in each step."""
     for shuffle in (True, False):
-        taken = Taken(module, data_of(12, cuda), 4, shuffle)
-        assert len({tuple(array.data.ptr for array in taken.next()) for _ in range(6)}) == 1
+        sequence = BatchSequence(module, data_of(12, cuda), 4, shuffle)
+        assert len({tuple(array.data.ptr for array in sequence.next()) for _ in range(6)}) == 1
 
 
-def test_a_full_batch_in_order_is_the_data(module, cuda):
+def test_full_batch_in_order_is_not_copied(module, cuda):
     data = data_of(10, cuda)
-    x, y, w = Taken(module, data, 10, False).next()
+    x, y, w = BatchSequence(module, data, 10, False).next()
     assert [a.data.ptr for a in (x, y, w)] == [a.data.ptr for a in (data.X, data.Y, data.weight)]
 
 
@@ -123,7 +123,7 @@ def test_batches_of_an_evaluation_are_views(module, cuda):
         assert w.data.ptr == data.weight.data.ptr + batch * 4 * 4
 
 
-def test_what_is_not_there_is_nothing(module, cuda):
+def test_missing_targets_and_weights_are_none(module, cuda):
     data = data_of(10, cuda)._replace(has_weights=False, has_targets=False)
     assert batches_of(4).in_order(data, 4, 4)[1:] == (None, None)
 
@@ -133,7 +133,7 @@ def test_what_is_not_there_is_nothing(module, cuda):
 
 @pytest.fixture
 def streaming(cuda, monkeypatch):
-    """No samples fit on the device."""
+    """Pretend that no samples fit into device memory."""
     from fastmlp.kernels.cuda.runtime import device_memory
 
     monkeypatch.setattr(device_memory, "fits", lambda data: device_memory.is_on_device(data.X))
@@ -142,8 +142,8 @@ def streaming(cuda, monkeypatch):
 @pytest.mark.parametrize("late", ["", "all", "null"])
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
-def test_streamed_batches_train_as_others_do(cuda, be_late, streaming, monkeypatch, late, shuffle, n_batches, rng):
-    """Streams that do everything as late as they may show a buffer, on either side, that is filled too early."""
+def test_streamed_batches_match_the_reference(cuda, be_late, streaming, monkeypatch, late, shuffle, n_batches, rng):
+    """Streams that run as late as allowed reveal buffers, on host or device, that are overwritten too early."""
     place = Place("layers", monkeypatch)
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     be_late(late)
@@ -172,14 +172,14 @@ extern "C" __global__ void keep(const float* x, long long n, float* kept) {
 @pytest.mark.parametrize("late", ["", "all", "null"])
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
-def test_a_batch_stays_until_it_has_been_used(be_late, module, cuda, streaming, late, shuffle, n_batches):
-    """Kernels that read it long after the host has gone on, into the next epochs, find it as it was."""
+def test_batch_buffers_are_not_overwritten_before_use(be_late, module, cuda, streaming, late, shuffle, n_batches):
+    """Kernels that read a batch long after the host has moved on find it unchanged."""
     from fastmlp.kernels.cuda.build.module import compiled
 
     n, keep, widths = 4 * n_batches - 1, compiled(KEEP)["keep"], (3, 2, 1)
     kept = [cuda.zeros((4 * n_batches, 4 * width), np.float32) for width in widths]
     data = data_of(n)
-    taken = Taken(module, data, 4, shuffle)
+    sequence = BatchSequence(module, data, 4, shuffle)
     be_late(late)
     for t in range(4 * n_batches):
         rows = min(4, n - 4 * (t % n_batches))
@@ -188,7 +188,7 @@ def test_a_batch_stays_until_it_has_been_used(be_late, module, cuda, streaming, 
             for part, width, to in zip(batch, widths, kept, strict=True):
                 keep((1,), 32, part, width * rows, to[t])
 
-        taken.next(use)
+        sequence.next(use)
     for epoch in range(4):
         order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)
         for batch in range(n_batches):
@@ -202,8 +202,8 @@ def test_a_batch_stays_until_it_has_been_used(be_late, module, cuda, streaming, 
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_streaming_in_many_calls(be_late, streaming, monkeypatch, late, shuffle, rng):
-    """A batch that was sent off by one call is used by the next, which finds the same bits when it comes late."""
+def test_streaming_over_many_calls_matches_the_reference(be_late, streaming, monkeypatch, late, shuffle, rng):
+    """A batch sent by one call is used by the next one, with the same bits if the copy arrives late."""
     place = Place("layers", monkeypatch)
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     X, y = rng.normal(size=(35, 5)), rng.normal(size=(35, 2))
@@ -220,8 +220,8 @@ def test_streaming_in_many_calls(be_late, streaming, monkeypatch, late, shuffle,
     place.check()
 
 
-def test_streamed_samples_cross_a_batch_at_a_time(streaming, monkeypatch, rng):
-    """Never all of them at once: what is on the device is two batches."""
+def test_streaming_holds_two_batches_on_the_device(streaming, monkeypatch, rng):
+    """Device memory holds two batches of samples, never all samples."""
     Place("layers", monkeypatch)
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
@@ -234,12 +234,12 @@ def test_streamed_samples_cross_a_batch_at_a_time(streaming, monkeypatch, rng):
     monkeypatch.setattr(DoubleBuffer, "__init__", made)
     X, y = rng.normal(size=(400, 5)), rng.normal(size=(400, 2))
     MLP(SIZES, device="cuda", random_state=3).fit(X, y, epochs=1, batch_size=10, verbose=0)
-    assert sizes == [64 + 64]  # 50 inputs and 20 targets, each from a whole line on
+    assert sizes == [64 + 64]  # 50 inputs and 20 targets, each beginning at a cache line
 
 
 @pytest.mark.parametrize("kind", ["layers", "narrow", "evaluation"])
-def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monkeypatch, kind, rng):
-    """On another stream than the kernels', so that it crosses over while they work."""
+def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monkeypatch, kind, rng):
+    """The copy is on another stream than the kernels, so that both overlap."""
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
@@ -281,8 +281,8 @@ def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monke
 
 @pytest.mark.parametrize("late", ["", "all", "null"])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_streamed_batches_of_narrow_layers(cuda, be_late, monkeypatch, late, shuffle, rng):
-    """The steps of samples that are on the device, which test_narrow.py compares with the reference, and about its."""
+def test_streamed_batches_of_narrow_layers_give_the_same_results(cuda, be_late, monkeypatch, late, shuffle, rng):
+    """Streamed samples give the results of samples on the device, which test_fused_tensor_core.py tests."""
     from fastmlp.kernels.cuda.runtime import device_memory
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
 
@@ -306,8 +306,8 @@ def test_streamed_batches_of_narrow_layers(cuda, be_late, monkeypatch, late, shu
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted, rng):
-    """They stream too, and so do weights."""
+def test_targets_and_weights_larger_than_inputs_are_streamed(emulated_cuda, monkeypatch, weighted, rng):
+    """Targets and weights are streamed as inputs are."""
     X, y = rng.normal(size=(2000, 5)), rng.normal(size=(2000, 30))
     weight = rng.uniform(0.5, 1.5, 2000) if weighted else None
     net = MLP((5, 7, 30), hidden_activation="tanh", device="cuda", random_state=3)
@@ -327,8 +327,8 @@ def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted,
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
-def test_small_nets_take_data_of_any_size(emulated_cuda, many, monkeypatch, rng):
-    """Data that do not fit: small nets are trained in batches that come from the host, one net after another."""
+def test_small_nets_accept_data_beyond_device_memory(emulated_cuda, many, monkeypatch, rng):
+    """If data do not fit into memory, small nets train on streamed batches, one net after another."""
     X, y = rng.normal(size=(3000, 5)), rng.normal(size=(3000, 2))
     emulated_cuda.settings.limit = 70_000
     monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
@@ -344,8 +344,8 @@ def test_small_nets_take_data_of_any_size(emulated_cuda, many, monkeypatch, rng)
         np.testing.assert_allclose(output, reference.predict(X), rtol=1e-4, atol=1e-5)
 
 
-def test_no_room_for_a_batch_of_samples(emulated_cuda, streaming, monkeypatch, rng):
-    """Said when the first one is to be sent."""
+def test_too_little_memory_for_a_batch_raises(emulated_cuda, streaming, monkeypatch, rng):
+    """The error is raised when the first batch is sent."""
     Place("layers", monkeypatch)
     X, y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 2))
     net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
@@ -354,8 +354,8 @@ def test_no_room_for_a_batch_of_samples(emulated_cuda, streaming, monkeypatch, r
         net.fit(X, y, epochs=1, verbose=0)
 
 
-def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
-    """Memory that is handed out again may have kernels under way: nothing is copied there before they are done."""
+def test_reused_memory_is_not_overwritten_before_its_kernels_finish(emulated_cuda, cuda):
+    """Kernels may still use memory that the pool has reassigned; a copy must wait for them."""
     from fastmlp.kernels.cuda.build.module import compiled
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
@@ -368,8 +368,8 @@ def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
     assert cuda.cuda.get_current_stream().done
 
 
-def test_buffers_are_left_when_nothing_is_under_way_to_them(emulated_cuda, cuda):
-    """As when a fit is interrupted between a copy and its use."""
+def test_buffers_are_released_after_their_copies_finish(emulated_cuda, cuda):
+    """A fit may be interrupted between a copy and its use."""
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
     emulated_cuda.settings.late = "all"

@@ -1,4 +1,4 @@
-"""What kernels read of a step: step numbers, settings and records, at an address that stays."""
+"""`StepCounter`: step numbers, settings and records that kernels read at a fixed address."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ extern "C" __global__ void look(Clock* clock, T* setting, long long* numbers) {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_kernels_see_what_was_set(cuda, dtype):
+def test_kernels_read_the_host_values_at_a_fixed_address(cuda, dtype):
     from fastmlp.kernels.cuda.build.module import compiled
     from fastmlp.kernels.cuda.runtime.step_counter import CLOCK, StepCounter
 

@@ -1,4 +1,4 @@
-"""Nets of narrow layers on tensor cores: gradients and training against the reference, which rounds nothing."""
+"""Kernel family fused_tensor_core: gradients and training, compared with the reference in float64."""
 
 import dataclasses
 
@@ -12,14 +12,14 @@ from fastmlp.kernels.formulas.losses import CODES as LOSS_CODES
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.schedules import Cosine
 
-# Of a gradient's length. A half has 11 bits of fraction and a bfloat has 8; operands of every product are rounded.
+# Relative to the gradient's norm. Operands of products are rounded: float16 has 11 bits of precision, bfloat16 has 8.
 OFF = {"float16": 2e-3, "bfloat16": 2.5e-2}
 PRECISIONS = tuple(OFF)
 
 
 @pytest.fixture(autouse=True)
-def narrow(cuda, monkeypatch):
-    """All training is that of the narrow kernel."""
+def workspace_types(cuda, monkeypatch):
+    """Assert that all training uses the fused kernel; the list of workspace types in use."""
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
@@ -36,7 +36,7 @@ def make(sizes, precision, **settings):
     return MLP(sizes, device="cuda", random_state=0, precision=precision, **settings)
 
 
-def close(gradient, expected, precision):
+def assert_close(gradient, expected, precision):
     off = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
     assert off < OFF[precision], off
 
@@ -56,18 +56,18 @@ assert {name for pair in PAIRS for name in pair} == set(HIDDEN_NAMES)
 
 
 @pytest.mark.parametrize("hidden, precision", list(zip(PAIRS, 4 * PRECISIONS, strict=False)), ids=str)
-def test_every_hidden_activation(hidden, precision, rng):
+def test_every_hidden_activation_matches_the_reference(hidden, precision, rng):
     net = make((5, 20, 33, 3), precision, hidden_activation=hidden)
     X, y = rng.normal(size=(70, 5)), rng.normal(size=(70, 3))
     loss, gradient = net.loss_and_gradient(X, y)
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y)
     assert loss == pytest.approx(expected_loss, rel=OFF[precision])
-    close(gradient, expected, precision)
+    assert_close(gradient, expected, precision)
 
 
 @pytest.mark.parametrize("loss", [row.name for row in LOSSES])
-def test_every_loss(loss, rng):
-    """Of samples with weights in every second case."""
+def test_every_loss_matches_the_reference(loss, rng):
+    """Samples have weights in every second case."""
     weighted = LOSS_CODES[loss] % 2 == 0
     net = make((5, 20, 3), "float16", hidden_activation="tanh", loss=loss, l2=0.01)
     X = rng.normal(size=(70, 5))
@@ -77,7 +77,7 @@ def test_every_loss(loss, rng):
     scaled = weight / weight.mean() if weighted else None
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y, scaled)
     assert found == pytest.approx(expected_loss, rel=2e-3)
-    close(gradient, expected, "float16")
+    assert_close(gradient, expected, "float16")
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_every_loss(loss, rng):
         ((100, 7, 128, 10), 129),
     ],
 )
-def test_shapes(sizes, n, rng):
-    """One unit and 128 of them; fewer rows than a tile, one more than a tile and more than a block's share."""
+def test_gradients_of_extreme_shapes_match_the_reference(sizes, n, rng):
+    """Layers of 1 to 128 units; fewer rows than a tile, one more than a tile, and more than one block processes."""
     net = make(sizes, "float16", hidden_activation="tanh")
     X, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
     loss, gradient = net.loss_and_gradient(X, y)
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y)
     assert loss == pytest.approx(expected_loss, rel=3e-3)
-    close(gradient, expected, "float16")
+    assert_close(gradient, expected, "float16")
 
 
 @pytest.mark.parametrize("limit", [10**6, 50_000])
-def test_gradients_in_shared_or_global_memory(limit, monkeypatch, rng):
-    """And one block for all tiles of rows, or many."""
+def test_gradients_in_shared_or_global_memory_match_the_reference(limit, monkeypatch, rng):
+    """One block processes all tiles of rows, or many blocks share them."""
     from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
     monkeypatch.setattr(fused_tensor_core, "shared_limit", lambda: limit)
@@ -111,11 +111,11 @@ def test_gradients_in_shared_or_global_memory(limit, monkeypatch, rng):
     X, y = rng.normal(size=(333, 5)), rng.normal(size=(333, 3))
     for n in (60, 333):
         _, gradient = net.loss_and_gradient(X[:n], y[:n])
-        close(gradient, reference_of(net.network, net.params).loss_and_gradient(X[:n], y[:n])[1], "float16")
+        assert_close(gradient, reference_of(net.network, net.params).loss_and_gradient(X[:n], y[:n])[1], "float16")
 
 
-def test_sources_are_put_together_once(monkeypatch, rng):
-    """Not at every step that is launched."""
+def test_sources_are_assembled_once(monkeypatch, rng):
+    """Sources must not be assembled at every step."""
     from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
     texts, source = [], fused_tensor_core.source
@@ -127,8 +127,8 @@ def test_sources_are_put_together_once(monkeypatch, rng):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_training(precision, rng):
-    """Some epochs of shuffled batches, the last one short: losses and the way parameters went."""
+def test_training_matches_the_reference(precision, rng):
+    """Shuffled batches, the last one short: losses and changes of parameters match the reference."""
     from cuda_cases import fit_seed
 
     net = make((5, 20, 33, 3), precision, hidden_activation="tanh")
@@ -137,14 +137,14 @@ def test_training(precision, rng):
     history = net.fit(X, y, epochs=6, batch_size=64, optimizer=SGD(0.1), verbose=0)
     losses = follow_sgd(reference, X, y, 0.1, epochs=6, batch_size=64, seed=fit_seed(0), shuffle=True)
     np.testing.assert_allclose(history.loss, losses, rtol=OFF[precision])
-    close(net.params - start, reference.params - start, precision)
+    assert_close(net.params - start, reference.params - start, precision)
     # Evaluation rounds nothing.
     exact = reference_of(net.network, net.params)
     np.testing.assert_allclose(net.predict(X), exact.predict(X), rtol=1e-4, atol=1e-5)
 
 
 class Rounded(ReferenceMLP):
-    """The reference's own steps by the gradients of a net that rounds, which other tests compare with the reference."""
+    """The reference's optimiser with rounded gradients, which other tests compare with exact ones."""
 
     def loss_and_gradient(self, X, y, weight=None, masks=None):
         self.net.params[:] = self.params
@@ -153,8 +153,8 @@ class Rounded(ReferenceMLP):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_rule(name, rng):
-    """Its state and the parameters are float32: it rounds nothing. Clipped, with a penalty and a schedule."""
+def test_every_update_rule_matches_the_reference(name, rng):
+    """State and parameters are float32 and not rounded. With clipping, a penalty and a schedule."""
     optimizer = dataclasses.replace(OPTIMIZERS[name], clip_norm=0.4)
     net, other = (make((5, 20, 3), "bfloat16", hidden_activation="tanh", l2=0.05) for _ in range(2))
     start, schedule = net.params.copy(), Cosine(0.1)
@@ -168,16 +168,16 @@ def test_every_rule(name, rng):
     assert off < 2e-3, off
 
 
-def test_accuracy_counts_right_samples(rng):
+def test_recorded_accuracy_equals_evaluate(rng):
     net = make((5, 20, 3), "float16", loss="softmax_cross_entropy", hidden_activation="relu")
     X, labels = rng.normal(size=(150, 5)), rng.integers(0, 3, 150)
     before = net.evaluate(X, labels)["accuracy"]
     history = net.fit(X, labels, epochs=1, optimizer=SGD(0.1), verbose=0)
-    assert history.accuracy[0] == pytest.approx(before, abs=0.011)  # a sample may lie on the border
+    assert history.accuracy[0] == pytest.approx(before, abs=0.011)  # one sample may change its class by rounding
 
 
 @pytest.mark.parametrize("optimizer", [Adam(0.01), Adam(0.01, clip_norm=0.1)], ids=["adam", "clipped"])
-def test_replayed_steps_give_the_same_bits(optimizer, monkeypatch, rng):
+def test_replayed_steps_change_no_bit(optimizer, monkeypatch, rng):
     found, (X, y) = [], (rng.normal(size=(150, 5)), rng.normal(size=(150, 3)))
     for wanted in ("0", "1"):
         monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", wanted)
@@ -187,8 +187,8 @@ def test_replayed_steps_give_the_same_bits(optimizer, monkeypatch, rng):
     np.testing.assert_array_equal(*found)
 
 
-def test_a_step_is_five_launches(emulated_cuda, monkeypatch, rng):
-    """Whatever the depth."""
+def test_step_has_five_launches(emulated_cuda, monkeypatch, rng):
+    """The number of launches is independent of the depth."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
     names = ("gather", "narrow_weights", "narrow_gradient", "reduce", "update")
     for sizes in ((5, 20, 3), (5, 16, 16, 16, 16, 3)):
@@ -199,7 +199,7 @@ def test_a_step_is_five_launches(emulated_cuda, monkeypatch, rng):
         assert n["launches"] == 30 + 2 * 2 + n["launches of probe"]  # two for each epoch's order
 
 
-def test_a_sample_of_weight_0_may_have_no_room_in_a_half(rng):
+def test_sample_of_weight_zero_may_overflow_float16(rng):
     net = make((5, 20, 3), "float16", hidden_activation="tanh")
     X, y, weight = rng.normal(size=(40, 5)), rng.normal(size=(40, 3)), np.ones(40)
     weight[7] = 0.0
@@ -207,27 +207,29 @@ def test_a_sample_of_weight_0_may_have_no_room_in_a_half(rng):
     scaled = weight / weight.mean()
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y, scaled)
     assert loss == pytest.approx(expected_loss, rel=2e-3)
-    close(gradient, expected, "float16")
+    assert_close(gradient, expected, "float16")
 
 
-def test_a_net_too_deep_for_shared_memory(narrow, rng):
-    """It is trained layer by layer, with operands that are rounded less than they may be."""
+def test_net_too_deep_for_shared_memory_trains_layerwise(workspace_types, rng):
+    """The layerwise kernel trains the net, with more precise operands than bfloat16."""
     net = make((128,) * 8 + (10,), "bfloat16", hidden_activation="gelu")
     X, y = rng.normal(size=(40, 128)), rng.normal(size=(40, 10))
     _, gradient = net.loss_and_gradient(X, y)
-    assert {kind.__name__ for kind in narrow} == {"LayerwiseWorkspace"}
-    close(gradient, reference_of(net.network, net.params).loss_and_gradient(X, y)[1], "float16")
-    narrow.clear()
-    make((5, 20, 3), "bfloat16").loss_and_gradient(X[:, :5], y[:, :3])  # which is trained by the kernel meant here
+    assert {kind.__name__ for kind in workspace_types} == {"LayerwiseWorkspace"}
+    assert_close(gradient, reference_of(net.network, net.params).loss_and_gradient(X, y)[1], "float16")
+    workspace_types.clear()
+    make((5, 20, 3), "bfloat16").loss_and_gradient(
+        X[:, :5], y[:, :3]
+    )  # trains in the fused kernel, which the fixture expects
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_rounding_is_for_float32(precision, narrow, cuda, rng):
-    """In float64 the permission to round is not used."""
+def test_float64_nets_are_not_rounded(precision, workspace_types, cuda, rng):
+    """`precision` has no effect in float64."""
     net = make((5, 20, 3), precision, hidden_activation="tanh", dtype="float64")
     reference = reference_of(net.network, net.params)
     X, y = rng.normal(size=(50, 5)), rng.normal(size=(50, 3))
     net.fit(X, y, epochs=2, batch_size=25, shuffle=False, optimizer=SGD(0.1), verbose=0)
     follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=25)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
-    make((5, 20, 3), precision).fit(X, y, epochs=1, verbose=0)  # which is trained by the kernel that is meant here
+    make((5, 20, 3), precision).fit(X, y, epochs=1, verbose=0)  # trains in the fused kernel, which the fixture expects

@@ -1,5 +1,5 @@
-"""Large nets layer by layer: masks bit by bit, the launches of a step, no waiting inside an epoch, wide layers, chunks
-of rows. That training is right is tested in test_single.py and test_nets.py, whose nets are trained here too.
+"""Kernel family layerwise on CUDA: masks, launches of a step, graphs, wide layers, chunks of rows. Training of its nets
+is compared with the reference in test_small_net.py and population/test_train.py as well.
 """
 
 import importlib
@@ -30,7 +30,7 @@ def layers(cuda, monkeypatch):
 
 @pytest.fixture
 def works(monkeypatch):
-    """The buffers of every fit and evaluation."""
+    """The list of workspaces of all fits and evaluations."""
     from fastmlp.kernels.cuda.single_net import layerwise
 
     found, begin = [], layerwise.LayerwiseWorkspace.__init__
@@ -51,8 +51,8 @@ def samples(rng, n, sizes=SIZES):
     return rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
 
 
-def test_a_large_batch_has_blocks_for_all_of_a_card(layers, cuda):
-    """Each chunk of rows is one; cards have up to 140 multiprocessors or so."""
+def test_large_batch_has_blocks_for_all_multiprocessors(layers, cuda):
+    """A block per chunk of rows; GPUs have up to about 140 multiprocessors."""
     from fastmlp.execution.plan import describe_net
     from fastmlp.kernels.cuda.population.batched_passes import Passes
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
@@ -65,8 +65,8 @@ def test_a_large_batch_has_blocks_for_all_of_a_card(layers, cuda):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_masks_bit_by_bit(works, dtype, rng):
-    """Those of the last step lie in the work's arrays; 13 x 7 and 13 x 6 elements are no multiples of four."""
+def test_masks_equal_the_reference_bit_for_bit(works, dtype, rng):
+    """The workspace holds masks of the last step; 13 x 7 and 13 x 6 elements are no multiples of four."""
     net, (X, y) = make(dropout=(0.5, 0.3), dtype=dtype), samples(rng, 39)
     net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
     for mask, expected in zip(works[0].mask, masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5), strict=False):
@@ -75,8 +75,8 @@ def test_masks_bit_by_bit(works, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_wide_layers_and_many_rows(dtype, rng):
-    """More columns and rows than a block takes, several chunks of rows, the last one short; a shorter last batch."""
+def test_wide_layers_and_many_rows_match_the_reference(dtype, rng):
+    """More columns and rows than a block processes, several chunks of rows, a shorter last batch."""
     sizes = (33, 70, 65, 37)
     net = make(sizes, hidden_activation=("silu", "tanh"), loss="softmax_cross_entropy", dtype=dtype, l2=0.01)
     reference = reference_of(net.network, net.params)
@@ -101,8 +101,8 @@ def test_wide_layers_and_many_rows(dtype, rng):
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
 
 
-def test_more_parameters_than_threads(rng, monkeypatch):
-    """The update's blocks go on to parameters beyond one each."""
+def test_update_of_more_parameters_than_threads_matches_the_reference(rng, monkeypatch):
+    """Threads of the update process more than one parameter each."""
     monkeypatch.setattr("fastmlp.kernels.cuda.single_net.layerwise.MOST_BLOCKS", 1)
     sizes = (3, 40, 2)
     net, (X, y) = make(sizes, dtype="float64", l2=0.1), samples(rng, 31, sizes)
@@ -115,8 +115,8 @@ def test_more_parameters_than_threads(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_evaluation_in_parts(weighted, monkeypatch, rng):
-    """Sums go on from part to part; the last one is short."""
+def test_evaluation_in_parts_matches_the_reference(weighted, monkeypatch, rng):
+    """Sums are continued from part to part; the last part is short."""
     monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
     net = make(dtype="float64", hidden_activation="gelu")
     reference = reference_of(net.network, net.params)
@@ -130,8 +130,8 @@ def test_evaluation_in_parts(weighted, monkeypatch, rng):
 # ---- what an epoch asks of the device
 
 
-def counted(emulated_cuda, fit):
-    fastmlp.devices()  # looks once, with a kernel of its own
+def count_operations(emulated_cuda, fit):
+    fastmlp.devices()  # searches for devices, which launches a kernel
     with emulated_cuda.counting() as n:
         fit()
     return n
@@ -147,14 +147,16 @@ def launches(n):
     ids=["sgd", "adam", "clipped", "rprop"],
 )
 @pytest.mark.parametrize("sizes", [(5, 2), SIZES, (5, 4, 4, 4, 2)])
-def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeypatch):
-    """gather, L - 1 activations, judge, L - 1 passes back, update; 3 L - 1 products. What cuda/single_net/layerwise.py
-    promises: 5 L in all, or one more for rules and settings that look at the whole gradient first.
+def test_step_has_five_launches_per_layer(emulated_cuda, sizes, optimizer, extra, rng, monkeypatch):
+    """gather, L - 1 activations, loss, L - 1 backward passes, update, and 3 L - 1 products: 5 L launches, or one more
+    for rules and settings that need the whole gradient first.
     """
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     n_layers, (X, y) = len(sizes) - 1, samples(rng, 40, sizes)
-    n = counted(emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0))
+    n = count_operations(
+        emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0)
+    )
     per_step = {"gather": 1, "activate": n_layers - 1, "judge": 1, "backward": n_layers - 1, "update": 1, **extra}
     found = launches(n)
     assert (found.pop("list_steps"), found.pop("order_samples")) == (3, 3)  # once an epoch
@@ -186,8 +188,8 @@ def fitted(rng_seed=5, dtype="float32", precision="exact", **settings):
     return net, net.fit(*samples(rng, 75), **settings)
 
 
-def same_both_ways(monkeypatch, works, **settings):
-    """The same bits without and with graphs, of which there are some."""
+def assert_same_with_and_without_graphs(monkeypatch, works, **settings):
+    """Assert equal bits with and without graphs, and that graphs were used."""
     found = []
     for wanted in ("0", "1"):
         monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", wanted)
@@ -202,19 +204,19 @@ def same_both_ways(monkeypatch, works, **settings):
 @pytest.mark.parametrize(
     "case, calls", [*((case, "one call") for case in REPLAYED), ("adam", "many calls"), ("rprop", "many calls")]
 )
-def test_replayed_steps_give_the_same_bits(monkeypatch, works, case, calls):
-    """What is the same from step to step is launched, what is not is on the device."""
+def test_replayed_steps_change_no_bit(monkeypatch, works, case, calls):
+    """A graph holds what is equal in every step; what differs is read from device memory."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12 if calls == "one call" else 1)
-    same_both_ways(monkeypatch, works, **REPLAYED[case])
+    assert_same_with_and_without_graphs(monkeypatch, works, **REPLAYED[case])
 
 
 @pytest.mark.parametrize("dtype, precision", [("float64", "exact"), ("float32", "tf32")])
-def test_replayed_steps_of_every_precision(monkeypatch, works, dtype, precision):
-    same_both_ways(monkeypatch, works, dtype=dtype, precision=precision)
+def test_replayed_steps_of_every_precision_change_no_bit(monkeypatch, works, dtype, precision):
+    assert_same_with_and_without_graphs(monkeypatch, works, dtype=dtype, precision=precision)
 
 
 def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
-    """Though other modules may have taken their place in the cache."""
+    """A recorded module must stay loaded even if the module cache has dropped it."""
     from fastmlp.kernels.cuda.build import module
     from fastmlp.kernels.cuda.single_net import layerwise
 
@@ -228,8 +230,8 @@ def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
 
 
 @pytest.mark.parametrize("case", ["adam", "full batch"])
-def test_almost_all_steps_are_replayed(emulated_cuda, monkeypatch, case):
-    """All but the first ones of whole batches and of the short last one; each graph is recorded once."""
+def test_most_steps_are_replayed(emulated_cuda, monkeypatch, case):
+    """Only the first steps of full batches and of the short last batch are launched; each graph is recorded once."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     with emulated_cuda.counting() as n:
         fitted(**REPLAYED[case])
@@ -238,16 +240,16 @@ def test_almost_all_steps_are_replayed(emulated_cuda, monkeypatch, case):
 
 
 @pytest.mark.parametrize("late", ["all", "null"])
-def test_replayed_steps_on_late_streams(emulated_cuda, monkeypatch, late):
-    """No order of an epoch is drawn over before its last step has run."""
+def test_replayed_steps_on_late_streams_change_no_bit(emulated_cuda, monkeypatch, late):
+    """An epoch's order must not be overwritten before its last step has run."""
     expected, _ = fitted()
     emulated_cuda.settings.late = late
     np.testing.assert_array_equal(fitted()[0].params, expected.params)
 
 
 @pytest.mark.parametrize("stream", ["own", "shared"])
-def test_replayed_steps_of_fits_in_two_threads(cuda, works, stream):
-    """What one of them does while the other one records a graph is no part of it, and does not spoil it."""
+def test_concurrent_fits_with_replayed_steps_change_no_bit(cuda, works, stream):
+    """Work of one thread while the other records a graph must neither enter nor invalidate the graph."""
     expected, found = fitted()[0].params, {}
 
     def work(number):
@@ -266,8 +268,8 @@ def test_replayed_steps_of_fits_in_two_threads(cuda, works, stream):
 
 
 @pytest.mark.parametrize("why", ["no library", "no workspace", "no capture"])
-def test_without_graphs_all_is_launched(emulated_cuda, cuda, monkeypatch, why):
-    """Silently: warnings are errors here."""
+def test_steps_are_launched_one_by_one_without_graphs(emulated_cuda, cuda, monkeypatch, why):
+    """No warning is given, since warnings are errors in tests."""
     expected, _ = fitted()
     if why == "no library":
         emulated_cuda.settings.cublas = False
@@ -286,8 +288,8 @@ def test_without_graphs_all_is_launched(emulated_cuda, cuda, monkeypatch, why):
     assert n["launches of update"] == 6 * 19
 
 
-def test_a_step_of_a_long_run_costs_a_sixteenth_of_a_launch(emulated_cuda, monkeypatch, rng):
-    """Calls of the driver for an epoch of 50 batches, as bench/log/README.md#gpu-graphs says of 784-512-512-10."""
+def test_graphs_hold_sixteen_steps(emulated_cuda, monkeypatch, rng):
+    """Driver calls of an epoch of 50 batches, as in bench/log/README.md#gpu-graphs for 784-512-512-10."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     X, y = samples(rng, 200)
     net = make()
@@ -300,15 +302,15 @@ def test_a_step_of_a_long_run_costs_a_sixteenth_of_a_launch(emulated_cuda, monke
     assert more["launches"] + more["products"] == first["launches"] + first["products"] + 2  # of the order
 
 
-def test_a_full_batch_gathers_nothing(emulated_cuda, rng):
+def test_full_batch_launches_no_gather(emulated_cuda, rng):
     X, y = samples(rng, 40)
-    n = counted(emulated_cuda, lambda: make().fit(X, y, epochs=3, verbose=0))
+    n = count_operations(emulated_cuda, lambda: make().fit(X, y, epochs=3, verbose=0))
     assert "gather" not in launches(n)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
-    """What crosses over or waits does not grow with the number of batches, nor, in one call, with that of epochs."""
+def test_no_synchronisation_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
+    """Transfers and synchronisations are independent of the number of batches and, within a call, of epochs."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     X, y = samples(rng, 48)
     found = {}
@@ -316,15 +318,15 @@ def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
         fit = lambda epochs=epochs, size=batch_size: make(dropout=0.2).fit(
             X, y, epochs=epochs, batch_size=size, shuffle=shuffle, optimizer=Adam(0.01, clip_norm=1.0), verbose=0
         )
-        n = counted(emulated_cuda, fit)
+        n = count_operations(emulated_cuda, fit)
         found[epochs, batch_size] = {name: n[name] for name in ("synchronizations", "device_to_host", "host_to_device")}
     assert found[3, 24] == found[3, 2]
     more = {name: found[6, 24][name] - count for name, count in found[3, 24].items()}
     assert set(more.values()) == {0}, found
 
 
-def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
-    """Not with each call, whatever else does."""
+def test_samples_are_sent_once_per_fit(emulated_cuda, rng, monkeypatch):
+    """Samples are sent once, not with each call."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)  # calls stay short
     from fastmlp.kernels.cuda.runtime import device_memory
@@ -346,8 +348,8 @@ def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
     assert len(calls) > 3
 
 
-def test_tf32_rounds_products_only(monkeypatch, rng):
-    """The emulator computes exactly; that the setting reaches the products is what can be seen."""
+def test_tf32_reaches_the_products(monkeypatch, rng):
+    """The emulator does not round, so that only the setting given to the products can be checked."""
     from fastmlp.kernels.cuda.single_net import layerwise
 
     asked, made = [], layerwise.Products

@@ -1,5 +1,5 @@
-"""One net: optimisers, losses, activations, dropout, orders and accuracy against the reference, in a block's memory,
-in global memory, and layer by layer.
+"""Training of one net on CUDA, compared with the reference, in the kernel families small_net (in shared and in global
+memory) and layerwise.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ SIZES, HIDDEN = (3, 7, 5, 2), ("tanh", "sigmoid")
 
 @pytest.fixture(params=("block", "workspace", "layers"))
 def place(cuda, request, monkeypatch):
-    """Every net of the test is trained there."""
+    """Assert that every net of the test trains in this kernel."""
     place = Place(request.param, monkeypatch)
     yield place
     place.check()
@@ -45,7 +45,7 @@ def place(cuda, request, monkeypatch):
 
 @pytest.fixture(params=("block", "layers"))
 def either(cuda, request, monkeypatch):
-    """The two kinds of kernels; a block's code is the same wherever its memory is."""
+    """Both kernel families; small_net's code is the same for shared and global memory."""
     place = Place(request.param, monkeypatch)
     yield place
     place.check()
@@ -70,8 +70,8 @@ def assert_close(net, history, reference, losses, start):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_optimizer(place, optimizer, dtype):
-    """With everything that a step may have, on one batch and on batches that do not divide the data."""
+def test_optimizers_match_the_reference(place, optimizer, dtype):
+    """With clipping, decay, penalty and schedule, on a full batch and on batches that do not divide the data."""
     optimizer = own(optimizer, clip_norm=0.4, weight_decay=optimizer.weight_decay or 0.1)
     for n, epochs in ((16, 6), (30, 2)):
         X, y, weight = samples(n)
@@ -103,8 +103,8 @@ def test_optimizer(place, optimizer, dtype):
         assert_close(net, history, reference, losses, start)
 
 
-def test_factors_of_layers(place):
-    """Fahlman's: gradients by the connections into the unit, that of a bias also by the square of its input."""
+def test_layer_factors_match_the_reference(place):
+    """Fahlman's rule: gradients are divided by the number of inputs of the unit."""
     X, y, _ = samples(16)
     net, optimizer = make(dtype="float64", l2=0.05), Quickprop(0.5, by_fan_in=True, bias_input=0.5)
     reference = Layered(SIZES, (*HIDDEN, "identity"), "squared_error", net.params, l2=0.05)
@@ -114,8 +114,8 @@ def test_factors_of_layers(place):
     assert_close(net, net.fit(X, y, epochs=6, optimizer=optimizer, verbose=0), reference, losses, start)
 
 
-def test_many_calls_are_one(place, monkeypatch):
-    """A step per launch or all in one: the same bits, with momentum, schedule and corrections carried over."""
+def test_length_of_calls_changes_no_bit(place, monkeypatch):
+    """A step per launch, or all steps in one: optimiser state, schedule and corrections are carried over."""
     X, y, _ = samples(30)
     nets = []
     for first_call in (1, 1e12):
@@ -125,7 +125,7 @@ def test_many_calls_are_one(place, monkeypatch):
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
 
 
-def test_no_epoch_ends_in_a_call(place, monkeypatch):
+def test_calls_shorter_than_an_epoch_match_the_reference(place, monkeypatch):
     X, y, _ = samples(30)
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
@@ -142,8 +142,8 @@ def test_no_epoch_ends_in_a_call(place, monkeypatch):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [HIDDEN_NAMES[::2], HIDDEN_NAMES[1::2]], ids=["even", "odd"])
-def test_every_hidden_activation(place, hidden, dtype, rng):
-    """A layer each."""
+def test_every_hidden_activation_matches_the_reference(place, hidden, dtype, rng):
+    """One layer per activation."""
     sizes = (5, *(6 + k % 4 for k in range(len(hidden))), 3)
     net, reference = net_and_reference(sizes, hidden, "squared_error", "identity", dtype, device="cuda")
     for W, name in zip(net.weights, (*hidden, "identity"), strict=True):
@@ -160,7 +160,7 @@ def test_every_hidden_activation(place, hidden, dtype, rng):
 
 
 @pytest.mark.parametrize("loss, output", PAIRS)
-def test_every_loss_and_output(either, loss, output, rng):
+def test_every_loss_and_output_matches_the_reference(either, loss, output, rng):
     net, reference = net_and_reference((4, 6, 3), "tanh", loss, output, "float64", device="cuda", huber_delta=0.3)
     X, y = rng.normal(size=(21, 4)), targets_for(loss, output, 21, 3, rng)
     weight = rng.random(21) * (rng.random(21) > 0.3)
@@ -168,22 +168,22 @@ def test_every_loss_and_output(either, loss, output, rng):
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (70, 33, 41, 17), (2, 1, 1, 5)])
-def test_shapes(place, sizes, rng):
+def test_gradients_of_extreme_shapes_match_the_reference(place, sizes, rng):
     """No hidden layer, one unit, layers wider than a warp and than a tile; a last tile that is not full."""
     net, reference = net_and_reference(sizes, "tanh", "squared_error", "identity", "float64", device="cuda", l2=0.1)
     for n in (1, 67, 131):
         assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1])), "float64")
 
 
-def test_gradient_in_parts(place, rng, monkeypatch):
-    """Data of more rows than are taken at a time: each step's gradient comes back, the last one's too."""
+def test_gradient_in_parts_matches_the_reference(place, rng, monkeypatch):
+    """More rows than one part holds: gradients of all parts are added up."""
     monkeypatch.setattr("fastmlp.training.objective.ROWS", 16)
     net, reference = net_and_reference(SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 
 
-def test_gradient_of_a_net_with_dropout(place, rng):
-    """Nothing is dropped where only a gradient is asked for."""
+def test_gradient_of_a_net_with_dropout_drops_nothing(place, rng):
+    """Dropout is for training only, not for `loss_and_gradient`."""
     net, reference = net_and_reference(
         SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", dropout=0.5
     )
@@ -197,8 +197,8 @@ def test_gradient_of_a_net_with_dropout(place, rng):
 
 @pytest.mark.parametrize("hidden", [("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_dropout_with_the_actual_masks(place, hidden, dtype, rng):
-    """The reference drops the units that Philox names; a batch is more than a tile, the last one is smaller."""
+def test_dropout_training_matches_the_reference_with_the_same_masks(place, hidden, dtype, rng):
+    """The reference uses the masks of Philox; a batch exceeds a tile, and the last batch is smaller."""
     sizes, rates = (5, 7, 19, 6, 2), (0.5, 0.0, 0.2)
     net = make(sizes, hidden, dropout=rates, dtype=dtype, l2=0.01)
     reference = reference_of(net.network, net.params)
@@ -214,27 +214,29 @@ def test_dropout_with_the_actual_masks(place, hidden, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_masks_bit_by_bit(cuda, monkeypatch, dtype, rng):
-    """Those of the last step lie in a block's memory; 13 x 7 and 13 x 5 elements are no multiples of four."""
+def test_masks_equal_the_reference_bit_for_bit(cuda, monkeypatch, dtype, rng):
+    """The block's memory holds masks of the last step; 13 x 7 and 13 x 5 elements are no multiples of four."""
     from fastmlp.kernels.cuda.single_net import small_net
 
     Place("workspace", monkeypatch)
-    kept, (X, y, _) = [], samples(39)
+    workspaces, (X, y, _) = [], samples(39)
     workspace_for = small_net.workspace_for
-    monkeypatch.setattr(small_net, "workspace_for", lambda *given: kept.append(workspace_for(*given)) or kept[-1])
+    monkeypatch.setattr(
+        small_net, "workspace_for", lambda *given: workspaces.append(workspace_for(*given)) or workspaces[-1]
+    )
     net = make(dropout=(0.5, 0.3), dtype=dtype)
     net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
     n_units, tile = sum(SIZES), 16
     at = 3 * n_units * tile  # behind activations, z and deltas: see include/block_memory.cuh
-    masks = kept[-1].get()[at : at + n_units * tile].reshape(n_units, tile)[SIZES[0] :, :13]
+    masks = workspaces[-1].get()[at : at + n_units * tile].reshape(n_units, tile)[SIZES[0] :, :13]
     for expected in masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5):
         width = expected.shape[1]
         np.testing.assert_array_equal(masks[:width].T, expected.astype(dtype))
         masks = masks[width:]
 
 
-def test_shuffled_training_is_training_on_that_order(place, rng):
-    """More samples than words of an order are drawn at a time; fits after the first have orders of their own."""
+def test_shuffled_training_matches_the_reference_in_the_same_order(place, rng):
+    """More samples than random words drawn at a time; the second fit has other orders."""
     net = make(dtype="float64")
     X, y, weight = samples(300)
     reference = reference_of(net.network, net.params)
@@ -255,7 +257,7 @@ def test_shuffled_training_is_training_on_that_order(place, rng):
         assert_close(net, history, reference, losses, start)
 
 
-def test_shuffle_and_dropout_together(place, rng):
+def test_shuffling_and_dropout_together_match_the_reference(place, rng):
     net = make(dropout=0.3, dtype="float64")
     X, y, _ = samples(30)
     reference = reference_of(net.network, net.params)
@@ -265,8 +267,8 @@ def test_shuffle_and_dropout_together(place, rng):
     assert_close(net, history, reference, losses, start)
 
 
-def test_order_bit_by_bit(cuda):
-    """What lies on the device after an epoch is that epoch's order."""
+def test_order_equals_the_reference_bit_for_bit(cuda):
+    """The device array after an epoch holds the order of that epoch."""
     from fastmlp.kernels.cuda.single_net import small_net
 
     network, n = make().network, 600
@@ -275,10 +277,10 @@ def test_order_bit_by_bit(cuda):
     data = Samples(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
     n_batches, seed = -(-n // 64), 2**61 + 5
     plan = Plan.for_training(network, resolve("cuda"), np.dtype(np.float32), n, 64, True)
-    memory = plan.make_memory(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
+    memory = plan.make_state(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
     for epoch in (0, 7):
-        course = TrainConfig(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
-        work.train(data, course, memory, epoch * n_batches, n_batches)
+        config = TrainConfig(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
+        work.train(data, config, memory, epoch * n_batches, n_batches)
         np.testing.assert_array_equal(work._order.get(), epoch_order(n, seed, epoch))
         assert memory.scalars[0, STEPS_DONE] == (epoch + 1) * n_batches
 
@@ -294,8 +296,8 @@ def test_order_bit_by_bit(cuda):
         ("softmax_cross_entropy", 3, "float32"),
     ],
 )
-def test_use(either, loss, k, dtype, rng):
-    """Outputs, losses and accuracy, by threshold and by largest output, with weights, over tiles and blocks of them."""
+def test_predict_and_evaluate_match_the_reference(either, loss, k, dtype, rng):
+    """Outputs, losses and accuracy, by threshold and by argmax, with weights, over several tiles and blocks."""
     net, reference = net_and_reference((4, 6, k), "tanh", loss, None, dtype, device="cuda")
     n = 4500 if k == 1 else 131
     X, weight = rng.normal(size=(n, 4)), rng.random(n) * (rng.random(n) > 0.2)
@@ -320,8 +322,8 @@ def test_use(either, loss, k, dtype, rng):
     assert history.loss == pytest.approx([figures["loss"]], rel=10 * tolerance)
 
 
-def test_softmax_of_large_logits(place):
-    """Logits of 500 apart: no overflow, and no loss of a class that is next to impossible."""
+def test_softmax_of_large_logits_matches_the_reference(place):
+    """Logits differ by 500: no overflow, and a finite loss of a class of tiny probability."""
     net = make((3, 3), (), loss="softmax_cross_entropy", dtype="float64")
     net.params[:] = 0.0
     net.weights[0][:] = 500 * np.eye(3)
@@ -334,8 +336,8 @@ def test_softmax_of_large_logits(place):
 # ---- memory of a block
 
 
-def test_what_a_kernel_declares_counts_as_shared_memory(emulated_cuda, monkeypatch):
-    """A net whose numbers are just below what a block has without asking: with what is declared they are above it."""
+def test_static_shared_memory_counts_towards_the_limit(emulated_cuda, monkeypatch):
+    """A net just below the default limit of shared memory: with static shared memory it exceeds the limit."""
     from fastmlp.kernels.cuda.build.module import DEFAULT_SHARED, MOST_DECLARED, Kernel
 
     asked, launch = [], Kernel.__call__

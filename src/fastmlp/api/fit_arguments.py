@@ -1,0 +1,59 @@
+"""Arguments of fit that MLP and Population share, checked: those that do not depend on the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..callbacks import EarlyStopping, as_early_stopping
+from ..console.progress_bar import checked_verbose
+from ..errors import checked_count
+from ..kernels.structs import Samples
+from ..memory_check import check_epochs
+from ..optimizers import Optimizer, optimizer_from_name
+from ..schedules import schedule_factors
+
+
+class FitArguments(NamedTuple):
+    """Checked arguments of fit, with the names that they have there."""
+
+    epochs: int
+    batch_size: Any  # checked by batch_rows, when the number of samples is known
+    optimizer: Optimizer
+    factors: Callable[[np.ndarray, int], np.ndarray]  # of the learning rate, by the schedule
+    early_stopping: EarlyStopping | None
+    verbose: int
+
+    @classmethod
+    def checked(
+        cls, epochs: Any, batch_size: Any, optimizer: Any, schedule: Any, early_stopping: Any, verbose: Any
+    ) -> FitArguments:
+        """Return the arguments after a check of each.
+
+        Raises
+        ------
+        ValueError
+            If one is invalid.
+        """
+        verbose, epochs = checked_verbose(verbose), checked_count("epochs", epochs)
+        rule, stopping = optimizer_from_name(optimizer), as_early_stopping(early_stopping)
+        return cls(epochs, batch_size, rule, schedule_factors(schedule), stopping, verbose)
+
+    def batch_rows(self, n_samples: int, n_records: int) -> int:
+        """Return the number of samples per step, and check that the records of all epochs fit into memory.
+
+        n_records : int     number of float64 records that are kept for each epoch
+        """
+        rows = n_samples if self.batch_size is None else min(checked_count("batch_size", self.batch_size), n_samples)
+        check_epochs(self.epochs, -(-n_samples // rows), n_records)
+        return rows
+
+    def check_monitor(self, data: Samples, held_out: Samples | None, metrics: Iterable[str] = ()) -> None:
+        """Check that the fit has the record that early stopping monitors.
+
+        metrics : names of the records besides loss and accuracy
+        """
+        if self.early_stopping is not None:
+            self.early_stopping.check_monitor(data.metric, None if held_out is None else held_out.metric, metrics)

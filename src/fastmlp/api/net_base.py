@@ -1,0 +1,106 @@
+"""What MLP and Population share: parameters, choice of the device, class numbers, scores, files and pickling."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ..checks import checked_dtype, checked_precision
+from ..data.validation import as_numbers
+from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
+from ..execution.dispatch import products
+from ..initialization import Init, check_init
+from ..kernels.structs import METRIC_NONE
+from ..memory_check import check_params
+from ..network.spec import Network
+from ..training.prediction import predicted_classes
+
+
+class NetBase:
+    """Base class of MLP and Population. The constructors of both set seed, fits and _params."""
+
+    network: Network
+    dtype: np.dtype
+    init: Init
+    precision: str
+    device: Device
+    preprocessing: Any  # set by `fastmlp train`; save and load keep it
+    seed: int
+    fits: int  # number of fits since the last reset
+    _named_device: str  # as the user named it
+    _products: int  # multiply-adds of a training step with one sample, of all nets
+    _params: np.ndarray
+    _not_pickled: tuple[str, ...] = ("device",)
+
+    def _set_up(self, network: Network, n_nets: int, *, init: Init, dtype: Any, device: str, precision: str) -> None:
+        """Check the settings that all nets have in common, and store them.
+
+        network : Network     architecture of the nets
+        n_nets : int     number of nets
+        init, dtype, device, precision : as for MLP
+        """
+        self.network = network
+        check_init(init)
+        check_name(device)
+        self.dtype, self.init = checked_dtype(dtype), init
+        check_params(network.layer_sizes, network.layout.n_params, self.dtype.itemsize, n_nets)
+        self.precision = checked_precision(precision)
+        self.device, self._named_device = resolve(device), device
+        self.preprocessing = None
+        self.fits = 0
+        self._products = n_nets * products(network, 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self._not_pickled}
+
+    # ---- parameters
+
+    @property
+    def params(self) -> np.ndarray:
+        """All parameters, writable.
+
+        (n_params,) for an MLP: per layer W (fan_in, fan_out) row by row, then b (fan_out,). (n_nets, n_params) for a
+        Population: row k is laid out as MLP.params of net k.
+        """
+        return self._params
+
+    @params.setter
+    def params(self, values: Any) -> None:
+        array = as_numbers(values, "params")
+        if array.shape != self._params.shape:
+            raise ValueError(f"params must have shape {self._params.shape}, but it has shape {array.shape}.")
+        self._params[:] = array
+
+    # ---- use
+
+    def _choose_device(self, X: Any, samples: float, at_once: float, in_one_launch: bool = False) -> None:
+        """Choose the device, if it is "auto", by the amount of work.
+
+        X : inputs; a device that already holds them is used
+        samples : number of training samples of each net over all epochs; a sample of a forward pass counts as a third
+        at_once : number of samples in one step, counted in the same way
+        in_one_launch : whether a GPU would train all nets in one launch
+        """
+        if self._named_device == "auto":
+            each = self._products
+            self.device = choose_device("auto", self.device, X, samples * each, at_once * each, in_one_launch)
+
+    def _classes(self, outputs: Any, X: Any) -> Any:
+        """Return the class numbers of outputs (..., n_samples, n_outputs), as an array of X's library."""
+        with device_context(outputs):
+            return to_library_of(predicted_classes(outputs, self.network), X)
+
+    @staticmethod
+    def _scores(metric: int, loss: Any, accuracy: Any) -> dict[str, Any]:
+        """Return the result of evaluate: the loss and, for classification, the accuracy."""
+        return {"loss": loss} if metric == METRIC_NONE else {"loss": loss, "accuracy": accuracy}
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the net, or all nets of a population, to a safetensors file, atomically; fastmlp.load reads it."""
+        from ..persistence import save
+
+        save(self, path)  # type: ignore[arg-type]  # of a subclass

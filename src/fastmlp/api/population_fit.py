@@ -1,0 +1,93 @@
+"""What Population.fit does before and after training: checks of restarts, placed samples, and the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..console.compile_notice import CompileNotices
+from ..console.stopwatch import Stopwatch
+from ..convergence import Converged, as_converged
+from ..data.population_data import Strides
+from ..devices import Device, backend
+from ..errors import checked_count, is_per_net
+from ..kernels.structs import METRIC_NONE, Samples
+from ..network.spec import Network
+from ..optimizers import settings_of
+from ..population_result import PopulationResult
+from ..population_training.evaluate import converged_nets
+from ..population_training.task import PopulationOutcome, PopulationTask
+
+if TYPE_CHECKING:
+    from ..diagnosis.monitor import PopulationMonitor
+
+
+def checked_restarts(converged: Any, restart_after: Any) -> tuple[Converged | None, int | None]:
+    """Return the convergence rule and the number of epochs until a restart, checked; arguments as for Population.fit.
+
+    Raises
+    ------
+    ValueError
+        If one is invalid, or there are restarts without a rule.
+    """
+    rule = as_converged(converged)
+    if restart_after is not None:
+        restart_after = checked_count("restart_after", restart_after)
+        if rule is None:
+            raise ValueError("restart_after needs converged=..., which says when a net has learned.")
+    return rule, restart_after
+
+
+def placed_data(device: Device, data: Samples, held_out: Samples | None) -> tuple[Samples, Samples | None]:
+    """Return the samples on the device: they are copied once, for all nets, restarts and evaluations."""
+    with device.on():
+        place = backend(device).place
+        return place(data), None if held_out is None else place(held_out)
+
+
+def population_watcher(network: Network, data: Samples, strides: Strides) -> PopulationMonitor:
+    """Return the monitor of fit(monitor=True)."""
+    from ..diagnosis.monitor import population_monitor  # takes longer to import than all the rest
+
+    return population_monitor(network, data, strides)
+
+
+def result_of(
+    task: PopulationTask,
+    outcome: PopulationOutcome,
+    restarts: np.ndarray,
+    interrupted: bool,
+    settings: dict[str, Any],
+    watch: Stopwatch,
+) -> PopulationResult:
+    """Return the result of a fit.
+
+    restarts : (n_nets,)     number of restarts of each net
+    interrupted : bool     whether Ctrl-C ended the fit
+    settings : settings of the nets besides those of the optimiser; the result keeps those that differ per net
+    watch : Stopwatch     started with the fit
+    """
+    settings = {**settings_of(task.optimizer), **settings}
+    monitored = task.monitor is not None
+    with CompileNotices(task.verbose > 0):
+        converged = converged_nets(task, outcome)
+    seconds, compile_seconds = watch.read()
+    return PopulationResult(
+        converged=converged,
+        epochs=outcome.epochs,
+        loss=outcome.loss,
+        accuracy=outcome.accuracy if task.data.metric != METRIC_NONE else None,
+        monitor=task.monitor,
+        best_value=outcome.best if monitored else None,
+        best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
+        restarts=restarts,
+        status=outcome.status,
+        record_epochs=outcome.record_epochs,
+        records=outcome.records,
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+        interrupted=interrupted,
+        settings={name: value for name, value in settings.items() if is_per_net(value)},
+        judged_by=task.judged_by,
+    )

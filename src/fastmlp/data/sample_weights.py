@@ -1,0 +1,88 @@
+"""Sample weights: checks of sample_weight and class_weight, and their product with mean 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import checked_number, shown
+from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
+from ..network.spec import Network
+from .arrays import as_numbers, checked_finite, empty_array, on_host
+from .targets import class_numbers
+
+
+def as_weights(
+    sample_weight: Any,
+    class_weight: Any,
+    targets: Any,
+    network: Network,
+    metric: int,
+    dtype: np.dtype,
+    device: str | None = None,
+) -> Any:
+    """Return weights (n_samples,) with mean 1, or an empty array if all are equal.
+
+    sample_weight, class_weight : as for MLP.fit
+    targets : (n_samples, n_outputs), from as_targets
+    metric : int     METRIC_* code of the targets
+    device : str or None     device on which sample_weight stays if it is there and class_weight is None
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong, a weight is negative, all weights are 0, class_weight names an unknown class, or the task
+        has no exclusive classes.
+    """
+    if sample_weight is None and class_weight is None:
+        return empty_array(dtype)
+    n = len(targets)
+    weights: Any = np.ones(n)
+    if sample_weight is not None:
+        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else device)
+        weights = weights.astype(np.float64)
+        if weights.shape != (n,):
+            raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")
+        checked_finite(weights, "sample_weight")
+        if weights.min() < 0 or weights.max() == 0:
+            raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
+    if class_weight is not None:
+        weights = weights * class_weights(class_weight, targets, network, metric)
+    if not weights.max() > 0:
+        raise ValueError(
+            "Every sample has weight 0 by sample_weight and class_weight, so there is nothing to learn from."
+        )
+    if weights.min() == weights.max():
+        return np.empty(0, dtype)
+    return normalized_weights(weights).astype(dtype)
+
+
+def normalized_weights(weights: Any) -> Any:
+    """Return weights (n,) or (n_nets, n), scaled to mean 1 in each row."""
+    with np.errstate(over="ignore"):
+        means = weights.mean(axis=-1, keepdims=True)
+        if not np.isfinite(means).all():  # a sum overflowed
+            weights = weights / weights.max(axis=-1, keepdims=True)
+            means = weights.mean(axis=-1, keepdims=True)
+    return weights / means
+
+
+def class_weights(class_weight: Any, targets: Any, network: Network, metric: int) -> np.ndarray:
+    if metric == METRIC_NONE or (metric == METRIC_THRESHOLD and targets.shape[1] > 1):
+        raise ValueError("class_weight needs a task with exclusive classes; these targets are numbers or labels.")
+    classes = class_numbers(on_host(targets), network, metric)
+    n_classes = max(targets.shape[1], 2)
+    if class_weight == "balanced":
+        counts = np.bincount(classes, minlength=n_classes)
+        return (len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[classes]
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            f"class_weight must be 'balanced' or a dictionary {{class: weight}}, but it is {class_weight!r}."
+        )
+    unknown = [key for key in class_weight if key not in range(n_classes)]
+    if unknown:
+        raise ValueError(f"class_weight names {shown(unknown)}, but the classes are 0 to {n_classes - 1}.")
+    table = [checked_number(f"class_weight[{k}]", class_weight.get(k, 1.0), 0.0) for k in range(n_classes)]
+    return np.array(table)[classes]

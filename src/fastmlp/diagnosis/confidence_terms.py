@@ -1,0 +1,197 @@
+"""Terms of the confidence rules: quantities that several rules use, each (n_nets,).
+
+A number that could not be measured is NaN and adds nothing to a confidence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .label_checks import MIN_SAMPLES
+from .measurements import Measurements
+
+
+def ramp(x: Any, low: float, high: float) -> np.ndarray:
+    """Return a linear ramp: 0 for x up to low, 1 from high on; falling if high < low; 0 for NaN."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(np.clip((np.asarray(x, np.float64) - low) / (high - low), 0.0, 1.0), nan=0.0)
+
+
+def log_ramp(x: Any, low: float, high: float) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ramp(np.log(x), np.log(low), np.log(high))
+
+
+def uniform(m: Measurements, value: float) -> np.ndarray:
+    return np.full(m.model.n_nets, float(value))
+
+
+# ---- what was learned
+
+
+def learned(m: Measurements) -> np.ndarray:
+    """Return how close a net is to what can be learned, from 0 to 1.
+
+    That is the variance that simple models explain out of sample; for few samples, or if simple models explain almost
+    nothing, it is all of the variance.
+    """
+    if not m.data.attainable > 0.05:
+        return ramp(m.explained, 0.5, 0.9)
+    fraction = m.explained / m.data.attainable
+    return np.maximum(ramp(fraction, 0.7, 0.95), ramp(m.explained, 0.95, 0.99))
+
+
+def not_learned(m: Measurements) -> np.ndarray:
+    return 1.0 - learned(m)
+
+
+def remaining(m: Measurements) -> np.ndarray:
+    """Return the projected further decrease of the loss, as a fraction of the base rate's loss; NaN without a curve."""
+    return (
+        np.maximum(m.curve.last - m.curve.projected_loss, 0.0) / m.base_excess
+        if m.base_excess > 0
+        else m.curve.last * np.nan
+    )
+
+
+def gain(m: Measurements) -> np.ndarray:
+    """Return the fraction of the loss that one descent step of the best length removes; NaN for functions."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return m.landscape.best_gain / m.excess
+
+
+def has_curve(m: Measurements) -> np.ndarray:
+    return np.isfinite(m.curve.change)
+
+
+def at_rest(m: Measurements) -> np.ndarray:
+    """Return the confidence that training makes no more progress, by the loss curve or else by the gradient."""
+    change = np.abs(m.curve.change)
+    near_end = ramp(remaining(m), 0.06, 0.015)
+    near_end = near_end * ramp(change, 0.25, 0.08)  # a projection from a steep curve is vague
+    near_end = near_end * np.maximum(learned(m) ** 2, ramp(change, 0.05, 0.01))
+    by_curve = np.maximum(near_end, ramp(change, 0.02, 0.002))
+    by_gradient = ramp(gain(m), 0.06, 0.004)
+    by_curve = np.maximum(by_curve, past_best(m))
+    confidence = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
+    return np.maximum(np.maximum(confidence, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))
+
+
+def finite(m: Measurements) -> np.ndarray:
+    return (m.first_bad == 0).astype(np.float64) * (not m.bad_data)
+
+
+def learnable(m: Measurements) -> float:
+    """Return the confidence that there is something to learn: 0 if labels are noise or constant."""
+    return float(ramp(m.data.attainable, 0.02, 0.1)) if m.target_high > m.target_low else 0.0
+
+
+def labels_are_noise(m: Measurements) -> np.ndarray:
+    """Return the confidence that labels are unrelated to the inputs, as after shuffling."""
+    if not np.isfinite(m.data.signal) or m.data.n_samples < MIN_SAMPLES:
+        return uniform(m, 0.0)
+    no_signal = float(ramp(m.data.signal, 3.8, 2.9))
+    known = np.where(np.isnan(m.validation_signal), 0.85, 0.95)
+    enough = ramp(m.data.n_samples, MIN_SAMPLES / 2, 2 * MIN_SAMPLES)
+    return no_signal * known * enough * (1.0 - ramp(m.validation_signal, 2.5, 4.0))
+
+
+# ---- held-out samples
+
+
+def validation_loss(m: Measurements) -> np.ndarray:
+    """Return the validation loss: measured if validation data were given, otherwise the record of the kept epoch."""
+    return np.where(np.isfinite(m.validation_loss), m.validation_loss, m.curve.validation + m.floor)
+
+
+def generalisation_gap(m: Measurements) -> np.ndarray:
+    """Return the generalisation gap: how much better a net is on training samples than on held-out samples.
+
+    It is a fraction of the targets' variance, or of the base rate's loss if it comes from records. NaN if nothing is
+    known about held-out samples.
+    """
+    measured = m.explained - m.validation_explained
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recorded = (m.curve.validation - np.fmin(m.curve.training, m.excess)) / m.base_excess
+    return np.where(np.isfinite(measured), measured, recorded)
+
+
+def memorised(m: Measurements) -> np.ndarray:
+    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others."""
+    return ramp(generalisation_gap(m), 0.1, 0.22)
+
+
+def unknown_elsewhere(m: Measurements) -> np.ndarray:
+    """Return how far a net beats simple models on its training samples, if no validation data confirm that it learned.
+
+    Without them it may as well have memorised the samples. 0 if the generalisation gap is known.
+    """
+    beyond = ramp(m.explained - m.data.attainable, 0.15, 0.4) * (m.data.n_samples >= 2 * MIN_SAMPLES)
+    return beyond * np.isnan(generalisation_gap(m))
+
+
+def improving(m: Measurements) -> np.ndarray:
+    """Return the confidence that the validation loss still falls at the last epoch."""
+    return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - past_best(m))
+
+
+def past_best(m: Measurements) -> np.ndarray:
+    """Return the confidence that the validation loss was best long before the last epoch.
+
+    More epochs do not help then, even if the training loss still falls.
+    """
+    end = np.maximum(m.curve.epochs, 1.0)
+    behind_best = np.where(m.curve.final_epoch < m.curve.epochs, m.curve.final_epoch, m.curve.best)
+    long_ago = ramp(1.0 - behind_best / end, 0.03, 0.15)
+    return np.maximum(long_ago, m.curve.stopped_early)
+
+
+# ---- steps
+
+
+def merged_at_rest(m: Measurements) -> np.ndarray:
+    """Return the confidence that samples with different targets share an output and that no step lowers the loss.
+
+    The recent shape of the loss curve does not matter.
+    """
+    return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * not_learned(m)
+
+
+def bends_down(m: Measurements) -> np.ndarray:
+    """Return whether the loss has negative curvature in some direction, as at a saddle, which can be left."""
+    return -m.landscape.smallest > 1e-3 * np.abs(m.landscape.largest)
+
+
+def safe_step_epochs(m: Measurements) -> np.ndarray:
+    """Return the gain of one step with learning rate 1 / largest curvature, in units of the recent gain per epoch."""
+    per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)
+
+
+def safe_rate_ratio(m: Measurements) -> np.ndarray:
+    """Return the learning rate that suits the curvature, divided by the one that was used."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return m.landscape.safe_step / m.updates.learning_rate
+
+
+def clipped(m: Measurements) -> np.ndarray:
+    """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
+
+    0 for update rules that divide by the size of the gradient, such as Adam: clipping does not change their steps.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shortened = np.where(m.updates.clip_norm > 0, m.landscape.gradient / m.updates.clip_norm, 0.0)
+        much = log_ramp(shortened / safe_rate_ratio(m), 0.01, 0.1)
+    return m.updates.is_plain_descent * log_ramp(shortened, 3.0, 30.0) * much
+
+
+def untrained(m: Measurements) -> np.ndarray:
+    """Return the confidence that training has had no effect yet, for a net with dropout.
+
+    The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
+    """
+    above = ramp((m.masks.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4)
+    return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)

@@ -1,0 +1,61 @@
+"""Documents: files, headings, scripts and thresholds that they name exist, and bench/README.md names every study."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fastmlp.execution import dispatch
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "kernels/*.md", "bench/*.md", "bench/log/README.md")
+    for path in ROOT.glob(pattern)
+)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)")
+
+
+def anchors(text):
+    """Anchors of a page: explicit ones, and those that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([\w-]+)">', text))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page):
+    path = ROOT / page
+    for target, anchor in LINK.findall(path.read_text(encoding="utf-8")):
+        found = (path.parent / target).resolve() if target else path
+        assert found.exists(), f"{page} links to {target}, which does not exist"
+        if anchor:
+            assert anchor in anchors(found.read_text(encoding="utf-8")), f"{page} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "bench/log/README.md"])
+def test_scripts_in_commands_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    scripts = re.findall(r"\bpython ((?:bench|tests|tools|docs)/[\w/]+\.py)", text)
+    folders = re.findall(r"\bpytest ((?:bench|tests)/[\w/.]+)", text)
+    for name in (*scripts, *folders):
+        assert (ROOT / name).exists(), f"{page} has a command with {name}, which does not exist"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_of_dispatch_exist(page):
+    for name in re.findall(r"`dispatch\.(\w+)`", (ROOT / page).read_text(encoding="utf-8")):
+        assert hasattr(dispatch, name), f"{page} names dispatch.{name}, which does not exist"
+
+
+def test_every_study_is_in_the_table():
+    text = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+    for folder in ("studies", "accuracy"):
+        for path in (ROOT / "bench" / folder).glob("[a-z]*.py"):
+            assert f"`{folder}/{path.name}`" in text, f"bench/README.md does not name {folder}/{path.name}"
+
+
+def test_docstrings_of_studies_name_thresholds_that_exist():
+    for path in (ROOT / "bench" / "studies").glob("[a-z]*.py"):
+        for name in re.findall(r"\bdispatch\.(?!py\b)(\w+)", path.read_text(encoding="utf-8").split('"""')[1]):
+            assert hasattr(dispatch, name), f"{path.name} names dispatch.{name}, which does not exist"

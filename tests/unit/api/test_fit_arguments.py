@@ -1,0 +1,60 @@
+"""fastmlp.api.fit_arguments: arguments of fit that MLP and Population share."""
+
+import numpy as np
+import pytest
+
+from fastmlp.api.fit_arguments import FitArguments
+from fastmlp.callbacks import EarlyStopping
+from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
+
+EMPTY = np.empty(0)
+
+
+def arguments(**others):
+    given = {
+        "epochs": 3,
+        "batch_size": None,
+        "optimizer": "adam",
+        "schedule": None,
+        "early_stopping": None,
+        "verbose": 0,
+    }
+    return FitArguments.checked(**given | others)
+
+
+def samples(metric):
+    return Samples(4, EMPTY, EMPTY, False, EMPTY, True, metric)
+
+
+def test_arguments_are_converted():
+    found = arguments(optimizer="rprop", early_stopping=7)
+    assert (found.epochs, found.verbose, found.optimizer.rule.name) == (3, 0, "rprop")
+    assert found.early_stopping == EarlyStopping(7)
+
+
+@pytest.mark.parametrize(
+    "name, value", [("epochs", 0), ("optimizer", "adaam"), ("schedule", "up"), ("early_stopping", -1), ("verbose", 3)]
+)
+def test_mistakes(name, value):
+    with pytest.raises(ValueError, match=r"must be|Unknown"):
+        arguments(**{name: value})
+
+
+@pytest.mark.parametrize("batch_size, rows", [(None, 100), (32, 32), (1000, 100)])
+def test_rows_of_a_batch(batch_size, rows):
+    assert arguments(batch_size=batch_size).batch_rows(100, 2) == rows
+
+
+def test_rows_of_a_batch_are_checked():
+    with pytest.raises(ValueError, match="batch_size must be a whole number"):
+        arguments(batch_size=0).batch_rows(100, 2)
+    with pytest.raises(ValueError, match="epochs must be a whole number of at most"):
+        arguments(epochs=2**62).batch_rows(100, 2)
+
+
+def test_the_monitored_record_must_exist():
+    wanted = arguments(early_stopping=EarlyStopping(monitor="validation_accuracy"))
+    wanted.check_monitor(samples(METRIC_ARGMAX), samples(METRIC_ARGMAX))
+    for data, held_out in ((samples(METRIC_ARGMAX), None), (samples(METRIC_NONE), samples(METRIC_NONE))):
+        with pytest.raises(ValueError, match="There is no validation_accuracy to monitor"):
+            wanted.check_monitor(data, held_out)
