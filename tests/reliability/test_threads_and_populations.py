@@ -89,12 +89,12 @@ class Configuration:
             "verbose": 0,
         }
 
-    def fit_alone(self, seed):
+    def train_and_record(self, seed):
         net = MLP(self.sizes, **self.net_settings, random_state=seed)
         return net, net.fit(self.X, self.y, **self.fit_settings)
 
-    def alone(self):
-        net, history = self.fit_alone(self.seed)
+    def train_alone(self):
+        net, history = self.train_and_record(self.seed)
         return net.params.copy(), history.loss.copy()
 
     def by_reference(self, params):
@@ -145,12 +145,12 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
         if family.startswith("batch_simd"):
             configuration.dropout = 0.0
         use_threads(1, shared, monkeypatch)
-        params, losses = configuration.alone()
+        params, losses = configuration.train_alone()
         rows = configuration.batch_size or configuration.n_samples
         most = {"layerwise_data_parallel": 2, "batch_simd_data_parallel": n_shards(rows)}.get(family, 8)
         for n in (n for n in (2, 3, 8) if n <= most):
             use_threads(n, shared, monkeypatch)
-            again, other = configuration.alone()
+            again, other = configuration.train_alone()
             np.testing.assert_array_equal(again, params, err_msg=f"seed {seed}, {n} threads")
             np.testing.assert_array_equal(other, losses, err_msg=f"losses, seed {seed}, {n} threads")
     count("configurations, one thread against several", len(chosen))
@@ -163,7 +163,7 @@ def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
     A net that diverges, diverges alone as well. Rounding then decides which parameters it reaches, and a population's
     result has no loss for it, so its figures are not compared.
     """
-    n_followed = n_diverged = 0
+    n_compared = n_diverged = 0
     for seed in seeds:
         configuration = Configuration(seed, "float64")
         found = []
@@ -176,7 +176,7 @@ def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
         for other in found[1:]:
             np.testing.assert_array_equal(other, found[0], err_msg=f"seed {seed}")
         for k in (0, 32):
-            net, history = configuration.fit_alone(int(pop.seeds[k]))
+            net, history = configuration.train_and_record(int(pop.seeds[k]))
             params, losses = net.params, history.loss
             assert history.stopped_by == result.stopped_by[k], f"seed {seed}"
             if history.stopped_by == "divergence":
@@ -192,9 +192,9 @@ def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
             expected, of_epochs = configuration.by_reference(starts[32])
             np.testing.assert_allclose(params, expected, rtol=0, atol=TOLERANCE * scale, err_msg=f"seed {seed}")
             np.testing.assert_allclose(losses, of_epochs, rtol=TOLERANCE)
-            n_followed += 1
-    assert n_followed > len(seeds) / 6
+            n_compared += 1
+    assert n_compared > len(seeds) / 6
     assert n_diverged < len(seeds) / 20
     count("populations against their nets alone", len(seeds))
     count("nets that diverged, alone as well", n_diverged)
-    count("nets against the reference in float64", n_followed)
+    count("nets against the reference in float64", n_compared)
