@@ -341,9 +341,9 @@ class Population(NetBase, NetSequence):
             If weights has another shape, a negative entry, or no entry above 0.
         """
         members = self._best_nets(top)
-        shares = checked_weights(weights, self.n_nets, members)
-        members = members[shares[members] > 0]
-        return average(self, X, members, shares[members])
+        weights = checked_weights(weights, self.n_nets, members)
+        members = members[weights[members] > 0]
+        return average(self, X, members, weights[members])
 
     def _best_nets(self, top: int | None) -> np.ndarray:
         """Return the numbers of the `top` best nets of the last fit; of all nets if top is None."""

@@ -12,7 +12,7 @@ from .checks import seed_of
 from .console.compile_notice import CompileNotices
 from .console.progress_bar import checked_verbose
 from .console.stopwatch import Stopwatch, format_time
-from .data import validation as border
+from .data import validation
 from .errors import checked_count, counted, is_distribution, unknown_name
 from .kernels.structs import METRIC_NONE
 from .mlp import MLP
@@ -211,12 +211,12 @@ def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state,
     n, cv = checked_count("n", n), checked_count("cv", cv, 2)
     seed = seed_of(random_state)
     rng = np.random.default_rng(seed)
-    targets = border.as_numbers(y, "y")
-    border.checked_finite(targets, "y")
+    targets = validation.as_numbers(y, "y")
+    validation.checked_finite(targets, "y")
     rows = _configurations(space, n, rng)
     loss = _guessed_loss(targets)
     defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
-    features = border.as_numbers(X, "X")
+    features = validation.as_numbers(X, "X")
     if features.ndim != 2:
         raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {features.shape}.")
     if len(targets) != len(features):
@@ -277,7 +277,7 @@ def _scoring(firsts: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device:
     found = {}
     for row in firsts:
         network = _population([row], X, y, 1, device, dtype, 0)[0].network
-        metric = border.metric_of(border.as_targets(y, network, np.dtype(dtype), len(X)), network)
+        metric = validation.metric_of(validation.as_targets(y, network, np.dtype(dtype), len(X)), network)
         scoring = "-loss" if metric == METRIC_NONE else "accuracy"
         loss = "" if scoring == "accuracy" else f", {network.loss_row.name} {network.loss_constant:g}"
         found[scoring + loss] = scoring

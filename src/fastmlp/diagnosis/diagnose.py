@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.validation import checked_pair
 from ..history import History
-from . import input_checks as border
+from . import input_checks
 from .adapters import model_of_other_library
 from .from_history import verdict_of_records
 from .loss_curves import Curve
@@ -77,13 +77,13 @@ def diagnose(
         return _diagnose_fit(net, history, validation_data, learning_rate)
     if is_population(net):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
-    features, bad_X = border.as_inputs(X)
+    features, bad_X = input_checks.as_inputs(X)
     subject, classes = _as_model(net, features, activations, loss)
-    border.check_loss_is_known(subject, y, loss)
+    input_checks.check_loss_is_known(subject, y, loss)
     history = getattr(net, "loss_curve_", None) if history is None else history
-    samples = border.as_samples(features, bad_X, y, subject, classes)
-    held_out = border.as_validation(validation_data, subject, classes)
-    curve, updates = border.as_curve(history), updates_of(history, net, learning_rate)
+    samples = input_checks.as_samples(features, bad_X, y, subject, classes)
+    held_out = input_checks.as_validation(validation_data, subject, classes)
+    curve, updates = input_checks.as_curve(history), updates_of(history, net, learning_rate)
     measured = measure(
         subject,
         samples.X,
@@ -151,15 +151,15 @@ def _diagnose_population(
     pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
-    own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
+    own = input_checks.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
     dropout = np.reshape(pop.dropout, (-1, 1)) if np.ndim(pop.dropout) else pop.dropout
     subject = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate)
-    curve = border.as_curve(history)
-    held_out = border.as_validation(validation_data, subject, None)
+    curve = input_checks.as_curve(history)
+    held_out = input_checks.as_validation(validation_data, subject, None)
     if own is None:
-        features, bad_X = border.as_inputs(X)
-        samples = border.as_samples(features, bad_X, y, subject, None)
+        features, bad_X = input_checks.as_inputs(X)
+        samples = input_checks.as_samples(features, bad_X, y, subject, None)
         return PopulationDiagnosis(
             measure(
                 subject,
@@ -175,9 +175,9 @@ def _diagnose_population(
     parts = []
     for k, (own_X, own_y) in enumerate(own):  # nets with different data: measure each net on its own samples
         one = slice(k, k + 1)
-        features, bad_X = border.as_inputs(own_X)
-        samples = border.as_samples(features, bad_X, own_y, subject, None)
-        part = None if curve is None else border.curve_of_net(curve, one)
+        features, bad_X = input_checks.as_inputs(own_X)
+        samples = input_checks.as_samples(features, bad_X, own_y, subject, None)
+        part = None if curve is None else input_checks.curve_of_net(curve, one)
         parts.append(
             measure(
                 subject.of_nets(one),
