@@ -1,7 +1,8 @@
 """SIGINT during the first fit of a process, which imports Numba and compiles kernels.
 
-The fit ends when the import is done or the kernel is compiled, and the next fit works. It has trained nothing: it returns
-a history that says so or, where the interrupt came before the first kernel was asked for, raises KeyboardInterrupt.
+The fit ends when the import is done or the kernel is compiled, and the next fit works. It has trained nothing: it
+returns a history that says so or, where the interrupt came before the first kernel was asked for, raises
+KeyboardInterrupt.
 """
 
 import json
