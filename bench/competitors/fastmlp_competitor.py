@@ -21,18 +21,19 @@ class Implementation(TrainingImplementation):
 
     def prepare(self, case: TrainingCase, threads: int | None) -> float:
         import fastmlp
-        from fastmlp.kernels.cpu.unrolled import single_net_lookup
+        from fastmlp.execution import dispatch
 
         self.w = case
         if self.are_first:
-            single_net_lookup.MAKE_AFTER = single_net_lookup.LOAD_AFTER = sys.maxsize
+            dispatch.COMPILE_UNROLLED_AFTER = dispatch.LOAD_UNROLLED_AFTER = sys.maxsize
         sgd, adam = fastmlp.SGD, fastmlp.Adam
         self.optimizer = (sgd if case.optimizer == "sgd" else adam)(learning_rate=case.learning_rate)
         started = time.perf_counter()
         self.reset()
         self.run(1)
-        if single_net_lookup.is_tiny(self.w.n_params, self.w.batch_size) and not self.are_first:
-            self.run(single_net_lookup.MAKE_AFTER // self.w.n_steps + 1)  # compiled when it has been worth it
+        n_steps = dispatch.steps_to_unrolled(self.net.network, self.w.batch_size)
+        if n_steps and not self.are_first:
+            self.run(n_steps // self.w.n_steps + 1)  # compiled when it has been worth it
             self.run(1)
         seconds = time.perf_counter() - started
         self.reset()

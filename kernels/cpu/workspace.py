@@ -1,4 +1,4 @@
-"""Workspaces: named tuples of the buffers that CPU kernel families work in, which backend.py fills with arrays.
+"""Workspaces: named tuples of the buffers that CPU kernel families work in; allocation.py makes them.
 
 Nothing here is compiled, so a new process can make a workspace without importing Numba.
 """
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..jit.cpu_features import FEATURES
+from ..structs import LARGE_NET_PARAMS
 
 LOSS, RIGHT = 0, 1  # columns of `partial`
 SUMS = 2
@@ -20,6 +21,7 @@ WEIGHT_CHUNK_ROWS = 16  # rows of a weight matrix that chunks are multiples of, 
 LANES_SMALL, LANES_LARGE = 4, 16  # samples in a vector of batch_simd_4 and of batch_simd_16
 # Bytes; cache lines that lie multiples of this apart, as units' columns would, compete for few places in a cache.
 ALIASING_STRIDE = 2048
+ALIGNMENT = 16  # elements: layers start on whole vectors
 LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
 # Samples that unrolled code takes through a net together; a tile has a multiple of them, the last ones perhaps with
 # weight 0.
@@ -35,8 +37,7 @@ FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as 
 FALSE_SHARING_GAP = 1024
 # Rows of a batch in a chunk, and chunks of a batch at most: chunks of larger batches have more rows.
 CHUNK_SAMPLES, MAX_CHUNKS = 16, 64
-# Parameters up to which chunks have CHUNK_SAMPLES rows, and rows of a chunk in larger nets.
-LARGE_NET_PARAMS, LARGE_NET_CHUNK_SAMPLES = 2_000_000, 128
+LARGE_NET_CHUNK_SAMPLES = 128  # rows of a chunk in nets with more than LARGE_NET_PARAMS
 # Weights in a chunk at most, and chunks for each thread, which are smaller in nets with few weights.
 CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
 K_BLOCK = 256  # columns of A that a product takes at a time
@@ -45,6 +46,11 @@ PACK_FROM = 320  # ... and elements between rows of A or B from which walking do
 # Samples per thread from which a forward pass packs the weights first, and rows that it then takes at a time.
 PANELS_FROM, PANEL_ROWS = 256, 64
 PACK_FOR_TWO = 192  # elements between rows of weights from which packing pays for two threads, whatever their rows
+
+
+def round_up(n: int, unit: int) -> int:
+    """Return n rounded up to a multiple of `unit`."""
+    return -(-n // unit) * unit
 
 
 def scratch_size(n: int, itemsize: int) -> int:

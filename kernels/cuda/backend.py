@@ -12,7 +12,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..structs import NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
+from ..structs import KernelVariant, NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
 from .population.train import PopulationRun as PopulationRun
 from .population.train import evaluate_nets as _evaluate_nets
 from .runtime.device_memory import checked_allocation, device_data
@@ -96,6 +96,7 @@ def train(
     work: Any,
     first: int,
     n: int,
+    variant: KernelVariant,
 ) -> None:
     """Train for n steps from step `first` on; the result is in `memory`, whose vectors are on the device."""
     work.net = net  # may know more than the spec the buffers were made for: the margin of a convergence rule

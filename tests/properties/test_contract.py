@@ -16,7 +16,7 @@ CONTRACT = {
     "place": ["data"],
     "on": ["index"],
     "make_work": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
-    "train": ["family", "team", "n_ranks", "net", "data", "course", "memory", "work", "first", "n"],
+    "train": ["family", "team", "n_ranks", "net", "data", "course", "memory", "work", "first", "n", "variant"],
     "evaluate": ["family", "team", "net", "data", "params", "work", "rows", "output"],
     "PopulationRun": [
         "family",
@@ -36,9 +36,8 @@ CONTRACT = {
     "evaluate_nets": ["team", "net", "data", "nets", "work", "output"],
     "ThreadTeam": ["n_ranks"],
 }
-ON_THE_HOST = {  # besides: what pays where a call takes microseconds, and code that is generated for tiny nets
-    "repeat_prediction": ["family", "team", "net", "data", "params", "work", "rows", "output"],
-    "steps_to_unrolled": ["n_params", "batch_size"],
+ON_THE_HOST = {  # besides: what pays where a call takes microseconds
+    "repeat_prediction": ["family", "team", "net", "data", "params", "work", "rows", "output"]
 }
 FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from ...jit.decorators import helper
 from ...simd.load_store import load, load_scalar, store_past_caches, transpose_past_caches, transpose_square
+from ...structs import LARGE_NET_PARAMS
 from ..gemm.gemm import SIDE, block_start, blocks_of, copy_panels, make_copy_panels, up_to
 from ..gemm.microkernel import lanes_of
-from ..workspace import LARGE_NET_PARAMS
 from .gradient_exchange import store_fence
 
 

@@ -15,7 +15,7 @@ from ..devices import Device, backend
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.formulas.update_rules import Rule
-from ..kernels.structs import N_SCALARS, POWER1, POWER2, NetSpec, Samples, TrainState, aligned_zeros
+from ..kernels.structs import N_SCALARS, POWER1, POWER2, NetSpec, Samples, TrainConfig, TrainState, aligned_zeros
 from ..network.spec import Network
 from . import dispatch
 from .buffer_cache import buffers
@@ -207,6 +207,15 @@ class Plan:
     def place(self, data: Samples) -> Samples:
         """Return the samples on the plan's device; samples that do not fit on it stay on the host."""
         return self.backend.place(data)
+
+    def train(
+        self, team, n_threads: int, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int
+    ) -> None:
+        """Train for n steps, from step number `first` on, on n_threads threads of the team; results are in `state`."""
+        variant = dispatch.choose_variant(
+            self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n
+        )
+        self.backend.train(self.family, team, n_threads, self.net, data, config, state, self.work, first, n, variant)
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the samples; outputs are written into `output` unless it is empty."""

@@ -47,9 +47,7 @@ class Objective:
             if memory.params is not net.padded_params:
                 memory.params[:] = module.to_device(net.padded_params)
             for step, share in enumerate(self._shares):
-                module.train(
-                    plan.family, team, plan.n_threads, plan.net, self._data, self._course, memory, plan.work, step, 1
-                )
+                plan.train(team, plan.n_threads, self._data, self._course, memory, step, 1)
                 if memory.scalars[0, DIVERGED]:
                     return float("inf"), np.zeros_like(gradient)
                 gradient += module.to_host(memory.grads)[: len(gradient)] * net.dtype.type(share)

@@ -7,7 +7,15 @@ from cuda_cases import reference_of
 from fastmlp import MLP
 from fastmlp.devices import resolve
 from fastmlp.execution.plan import Plan
-from fastmlp.kernels.structs import METRIC_NONE, METRIC_THRESHOLD, NO_UPDATE, STEPS_DONE, Samples, TrainConfig
+from fastmlp.kernels.structs import (
+    METRIC_NONE,
+    METRIC_THRESHOLD,
+    NO_UPDATE,
+    STEPS_DONE,
+    KernelVariant,
+    Samples,
+    TrainConfig,
+)
 
 FAMILIES = ("small_net", "layerwise")
 SIZES = (3, 5, 2)
@@ -79,7 +87,8 @@ def test_gradient(backend, family, weighted, rng):
     work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
     memory = plan.make_memory(net._padded, np.zeros(0), 1)
     course = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
-    backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), course, memory, work, 0, 1)
+    team, samples = backend.ThreadTeam(1), backend.place(data)
+    backend.train(family, team, 1, plan.net, samples, course, memory, work, 0, 1, KernelVariant())
     reference = reference_of(net.network, net.params)
     loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
     n = len(gradient)

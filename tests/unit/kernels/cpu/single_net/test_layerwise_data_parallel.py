@@ -8,7 +8,7 @@ import pytest
 import fastmlp
 import fastmlp.execution.dispatch
 import fastmlp.execution.plan
-from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.cpu import allocation, backend
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.structs import DATA_PARALLEL_PARAMS
 
@@ -60,7 +60,7 @@ def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies
-        monkeypatch.setattr(backend, "LARGE_NET_PARAMS", most)
+        monkeypatch.setattr("fastmlp.kernels.structs.LARGE_NET_PARAMS", most)
         found, found_losses, ran = train(WIDE, rows, threads, far)
         np.testing.assert_array_equal(found, params)
         np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
@@ -96,12 +96,12 @@ def test_what_ranks_write_is_a_page_apart(family):
     state = np.zeros(2 * net.n_padded, np.float32)
     plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
     memory = plan.make_memory(np.zeros(net.n_padded, np.float32), state, 1)
-    owned = backend._replica(memory, work, 1)
+    owned = allocation.thread_copy(memory, work, 1)
     first, second = (
         {name: array for part in parts for name, array in part._asdict().items() if isinstance(array, np.ndarray)}
         for parts in ((memory, work), owned)
     )
-    written = ("params", "grads", "state", *(backend._own(work)))
+    written = ("params", "grads", "state", *allocation.thread_arrays(work))
     for mine, theirs in itertools.product(written, written):
         (a, a_end), (b, b_end) = (
             np.lib.array_utils.byte_bounds(first[mine]),
