@@ -17,7 +17,7 @@ from ..threads.work_stealing import chunk_range, layer_of_chunk
 from ..workspace import K_BLOCK
 from .elementwise import LANES
 from .gradient_clipping import add_squares, clip_now
-from .layerwise import backward_rows, derivative_of, forward_and_loss
+from .layerwise_passes import backward_rows, derivative_of, forward_and_loss
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .training_loop import make_loop
 

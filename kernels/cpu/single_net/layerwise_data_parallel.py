@@ -19,7 +19,9 @@ from ..workspace import GROUP_COLUMNS, REPLICAS, ROWS
 from .gradient_clipping import add_squares, clip_now
 from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as prepare_share
-from .layerwise import forward_backward, group_sums, layer_gradient, n_row_groups, update_all
+from .layerwise import update_all
+from .layerwise_gradients import layer_gradient
+from .layerwise_passes import forward_backward, group_sums, n_row_groups
 from .optimizer_step import CLIP_NORM
 from .training_loop import make_loop
 
