@@ -19,6 +19,7 @@ from ..structs import DATA_PARALLEL_PARAMS, NetSpec, TrainState, aligned_zeros, 
 from .workspace import (
     ALIASING_STRIDE,
     ALIGNMENT,
+    DATA_PARALLEL_THREADS,
     FALSE_SHARING_GAP,
     FILLED,
     GROUP_COLUMNS,
@@ -26,7 +27,6 @@ from .workspace import (
     LANES_SMALL,
     LINE_OF_COUNTS,
     PARTIAL_COLUMNS,
-    REPLICAS,
     ROWS,
     THREAD_ARRAYS,
     WEIGHT_CHUNK_ROWS,
@@ -70,20 +70,22 @@ def make_workspace(
     n_threads : number of threads that may train the net
     shuffle : whether samples are shuffled
     """
-    shards = {"layerwise_data_parallel": REPLICAS, "batch_simd_data_parallel": n_shards(rows)}.get(family, 1)
+    by_family = {"layerwise_data_parallel": DATA_PARALLEL_THREADS, "batch_simd_data_parallel": n_shards(rows)}
+    shards = by_family.get(family, 1)
     threads = n_threads if family in LAYERWISE or shards > 1 else 1
     sizes = [int(size) for size in net.sizes]
     request = WorkspaceRequest(net, sizes, rows, n_samples, threads, shards, shuffle, dtype)
     workspace: Any
     if family in LAYERWISE:
         # One thread trains such a net, or two, each with a shard of the batch and all weights: no chunks to share.
-        is_whole = family == "layerwise_data_parallel" and net.n_padded <= DATA_PARALLEL_PARAMS and threads <= REPLICAS
+        is_small = net.n_padded <= DATA_PARALLEL_PARAMS and threads <= DATA_PARALLEL_THREADS
+        is_whole = family == "layerwise_data_parallel" and is_small
         workspace = _layerwise_workspace(request, sharing_threads=0 if is_whole else threads)
     else:
         workspace = _batch_workspace(request, LANES_SMALL if family == "batch_simd_4" else LANES_LARGE)
     n_copies = threads - 1 if 1 < shards >= threads else 0
     size = FALSE_SHARING_GAP + sum(_thread_copy_sizes(workspace, net.n_padded))
-    return workspace._replace(replica=request.zeros(n_copies * size + FALSE_SHARING_GAP if n_copies else 0))
+    return workspace._replace(thread_copies=request.zeros(n_copies * size + FALSE_SHARING_GAP if n_copies else 0))
 
 
 def _layerwise_workspace(request: WorkspaceRequest, sharing_threads: int) -> LayerwiseWorkspace:
@@ -92,11 +94,11 @@ def _layerwise_workspace(request: WorkspaceRequest, sharing_threads: int) -> Lay
     n_scratch = round_up(scratch_size(max(sizes[1:]), request.dtype.itemsize), ALIGNMENT)
     return LayerwiseWorkspace(
         rows=rows,
-        piece=chunk_rows(rows, net.n_padded, sharing_threads),
+        chunk_rows=chunk_rows(rows, net.n_padded, sharing_threads),
         weight_chunks=weight_chunks(sizes, sharing_threads),
-        taken=aligned_zeros((2, request.n_threads, LINE_OF_COUNTS), np.int64),
+        chunks_taken=aligned_zeros((2, request.n_threads, LINE_OF_COUNTS), np.int64),
         squares=np.zeros(2 * sum(-(-size // WEIGHT_CHUNK_ROWS) for size in sizes)),
-        halves=request.n_shards > 1,
+        has_two_shards=request.n_shards > 1,
         n_scratch=n_scratch,
         scratch=aligned_zeros((request.n_threads, n_scratch), request.dtype),
         **_row_buffers(request),
@@ -115,7 +117,7 @@ def _row_buffers(request: WorkspaceRequest) -> dict[str, np.ndarray]:
     total = int(starts[-1]) + ALIGNMENT
     drops, keeps_z = bool((net.dropout > 0).any()), bool(net.keep_z.any())
     return {
-        "blocks": starts[:-1].astype(np.int64),
+        "row_starts": starts[:-1].astype(np.int64),
         "a": request.zeros(total),
         "z": request.zeros(total if drops or keeps_z else 0),
         "delta": request.zeros(total),
@@ -135,13 +137,13 @@ def _packed_buffers(request: WorkspaceRequest) -> dict[str, Any]:
     n_packed, n_transposed = n_packed + FALSE_SHARING_GAP, int(panels[-1]) + FALSE_SHARING_GAP
     return {
         "copies": copies,
-        "packs": packs,
+        "packed_starts": packs,
         "n_packed": n_packed,
         "packed": request.zeros(copies * n_packed),
-        "panels": panels,
+        "transposed_starts": panels,
         "n_transposed": n_transposed,
         "transposed": request.zeros(copies * n_transposed),
-        "delta_packs": delta_packs,
+        "packed_delta_starts": delta_packs,
         "packed_delta": request.zeros(n_delta),
     }
 
@@ -157,9 +159,9 @@ def _batch_workspace(request: WorkspaceRequest, lanes: int) -> BatchWorkspace:
     return BatchWorkspace(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=request.rows,
-        parts=shards,
+        n_shards=shards,
         columns=columns,
-        colliding=ALIASING_STRIDE // request.dtype.itemsize,
+        aliasing_stride=ALIASING_STRIDE // request.dtype.itemsize,
         filled=np.full(FILLED * shards, -1, np.int64),
         a=units(sum(sizes)),
         z=units(sum(sizes)),
@@ -185,9 +187,9 @@ def _exchange_buffers(request: WorkspaceRequest) -> dict[str, np.ndarray]:
     shards = request.n_shards
     n = shards * (request.net.n_padded + FALSE_SHARING_GAP) if shards > 1 else 0
     return {
-        "parts_own": request.zeros(n),
-        "parts_given": request.zeros(2 * n if request.n_threads > 1 else 0),
-        "replica": request.zeros(0),
+        "shard_gradients": request.zeros(n),
+        "published_gradients": request.zeros(2 * n if request.n_threads > 1 else 0),
+        "thread_copies": request.zeros(0),
     }
 
 
@@ -210,7 +212,7 @@ def thread_copy(state: TrainState, workspace: Any, thread: int) -> tuple[TrainSt
     sizes = _thread_copy_sizes(workspace, state.params.size)
     first = (thread - 1) * (FALSE_SHARING_GAP + sum(sizes)) + FALSE_SHARING_GAP
     ends = np.cumsum([first, *sizes]).tolist()
-    params, grads, vectors, *others = (workspace.replica[start:end] for start, end in pairwise(ends))
+    params, grads, vectors, *others = (workspace.thread_copies[start:end] for start, end in pairwise(ends))
     vectors = vectors[: state.state.size]
     params[:], vectors[:] = state.params, state.state
     own = dict(zip(thread_arrays(workspace), others, strict=True))

@@ -1,7 +1,7 @@
 """CPU backend: the functions of the device contract, which every backend has with these signatures.
 
 ThreadTeam                   the threads of one fit
-make_work                    the workspace of a kernel family, for batches of up to `rows` samples
+make_workspace               the workspace of a kernel family, for batches of up to `rows` samples
 train, evaluate              run the kernels of one net on what execution/plan.py has built
 repeat_prediction            host only: prepares `evaluate` for repeated calls that take microseconds
 PopulationRun                the buffers of a population's fit or evaluation, and the state of its nets in training
@@ -30,11 +30,11 @@ from ..structs import (
     TrainConfig,
     TrainState,
 )
-from .allocation import make_workspace, thread_copy
+from . import allocation
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import single_net_lookup
-from .workspace import LANES, LOSS, RIGHT, SUMS, BatchWorkspace, LayerwiseWorkspace
+from .workspace import LANES, LOSS, N_CORRECT, SUMS, BatchWorkspace, LayerwiseWorkspace
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
 Workspace = LayerwiseWorkspace | BatchWorkspace
@@ -65,15 +65,15 @@ def synchronize() -> None:
     """Do nothing: CPU kernels return when they are done."""
 
 
-def make_work(
+def make_workspace(
     family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Workspace:
     """Return the workspace of a kernel family, with every buffer it needs.
 
     family : one of FAMILIES
-    precision : a permission to round, which CPU kernels do not use; the others as of make_workspace
+    precision : a permission to round, which CPU kernels do not use; the others as of allocation.make_workspace
     """
-    return make_workspace(family, net, rows, n_samples, n_threads, shuffle, dtype)
+    return allocation.make_workspace(family, net, rows, n_samples, n_threads, shuffle, dtype)
 
 
 # Kernels by name: their modules are imported only if their machine code is not on disk.
@@ -98,37 +98,40 @@ FAMILIES = tuple(TRAIN)
 def train(
     family: str,
     team: ThreadTeam,
-    n_ranks: int,
+    n_threads: int,
     net: NetSpec,
     data: Samples,
-    course: TrainConfig,
-    memory: TrainState,
-    work: Workspace,
+    config: TrainConfig,
+    state: TrainState,
+    workspace: Workspace,
     first: int,
     n: int,
     variant: KernelVariant,
 ) -> None:
-    """Train a net for n steps, from step number `first` on, on n_ranks threads of the team.
+    """Train a net for n steps, from step number `first` on, on n_threads threads of the team.
 
     variant : of the family's kernels, as dispatch has chosen it for this call
 
-    The results are in `memory` and `work`.
+    The results are in `state` and `workspace`.
     """
-    dtype = memory.params.dtype
+    dtype = state.params.dtype
     if variant.unrolled != UNROLLED_NEVER and (
-        address := single_net_lookup.address_for(net, course, dtype, variant.unrolled == UNROLLED_ALWAYS)
+        address := single_net_lookup.address_for(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
     ):
-        tiles = single_net_lookup.make_tiles(net, data, course, dtype)
-        team.run(single_net_lookup.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
+        tiles = single_net_lookup.make_tiles(net, data, config, dtype)
+        unrolled = net, data, config, state, workspace, address, tiles, first, n
+        team.run(single_net_lookup.TRAIN, dtype, *unrolled, n_threads=1)
         return
     copies = variant.own_copies or family == "batch_simd_data_parallel"
-    if n_ranks > 1 and copies and family in TRAIN_COPIES:
-        own = [(memory, work), *(thread_copy(memory, work, thread) for thread in range(1, n_ranks))]
-        team.run_each(TRAIN_COPIES[family], dtype, [(net, data, course, *one, first, n) for one in own])
+    if n_threads > 1 and copies and family in TRAIN_COPIES:
+        copies_of = lambda thread: allocation.thread_copy(state, workspace, thread)
+        owned = [(state, workspace), *map(copies_of, range(1, n_threads))]
+        team.run_each(TRAIN_COPIES[family], dtype, [(net, data, config, *one, first, n) for one in owned])
         return
-    if n_ranks == 2 and not variant.own_copies and isinstance(work, LayerwiseWorkspace) and work.copies == 2:
-        work = work._replace(copies=1)
-    team.run(TRAIN[family], dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
+    shares_copies = n_threads == 2 and not variant.own_copies
+    if shares_copies and isinstance(workspace, LayerwiseWorkspace) and workspace.copies == 2:
+        workspace = workspace._replace(copies=1)
+    team.run(TRAIN[family], dtype, net, data, config, state, workspace, first, n, n_threads=n_threads)
 
 
 def evaluate(
@@ -137,25 +140,25 @@ def evaluate(
     net: NetSpec,
     data: Samples,
     params: np.ndarray,
-    work: Workspace,
+    workspace: Workspace,
     rows: int,
     output: np.ndarray,
 ) -> tuple[float, float]:
     """Return (sum of losses, number of correct samples) over data; both are 0 if data has no targets.
 
-    rows : number of samples that a thread takes at a time; `work` was made for rows * number of threads
+    rows : number of samples that a thread takes at a time; `workspace` was made for rows * number of threads
     output : (n_samples * n_outputs,), written; or empty
     """
-    sums = work.partial[:1]
-    if data.has_targets and isinstance(work, LayerwiseWorkspace):
+    sums = workspace.partial[:1]
+    if data.has_targets and isinstance(workspace, LayerwiseWorkspace):
         n_groups = -(-data.n_samples // EVALUATION_CHUNK_ROWS)
-        if work.partial.size < n_groups * SUMS:
-            work = work._replace(partial=np.empty((n_groups, SUMS)))
-        sums = work.partial.reshape(-1)[: n_groups * SUMS].reshape(n_groups, SUMS)
-    team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output)
+        if workspace.partial.size < n_groups * SUMS:
+            workspace = workspace._replace(partial=np.empty((n_groups, SUMS)))
+        sums = workspace.partial.reshape(-1)[: n_groups * SUMS].reshape(n_groups, SUMS)
+    team.run(EVALUATE[family], params.dtype, net, data, params, workspace, rows, output)
     if not data.has_targets:
         return 0.0, 0.0
-    return float(sums[:, LOSS].sum()), float(sums[:, RIGHT].sum())
+    return float(sums[:, LOSS].sum()), float(sums[:, N_CORRECT].sum())
 
 
 def repeat_prediction(
@@ -164,13 +167,13 @@ def repeat_prediction(
     net: NetSpec,
     data: Samples,
     params: np.ndarray,
-    work: Workspace,
+    workspace: Workspace,
     rows: int,
     output: np.ndarray,
 ) -> Callable[..., None]:
     """Return a function (X, output) that does what `evaluate` does on one thread, for arrays like data.X and output."""
     return team.prepare_repeat(
-        EVALUATE[family], params.dtype, (net, data, params, work, rows, output), (data.X, output)
+        EVALUATE[family], params.dtype, (net, data, params, workspace, rows, output), (data.X, output)
     )
 
 
@@ -178,31 +181,31 @@ def train_nets(
     team: ThreadTeam,
     net: NetSpec,
     data: Samples,
-    course: TrainConfig,
-    goal: StopCriteria,
+    config: TrainConfig,
+    criteria: StopCriteria,
     nets: PopulationState,
     held_out: Samples,
-    work: PopulationRun,
+    run: PopulationRun,
     n: int,
 ) -> None:
-    """Train the blocks of `work` for n more epochs, or until no net of nets.members is left."""
-    work.n_members = nets.n_members
+    """Train the blocks of `run` for n more epochs, or until no net of nets.members is left."""
+    run.n_members = nets.n_members
     team.run_each(
-        "cpu.population.train.train" if work.blocks[0].lanes == LANES else "cpu.population.train.train_unrolled",
+        "cpu.population.train.train" if run.blocks[0].lanes == LANES else "cpu.population.train.train_unrolled",
         nets.params.dtype,
-        [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
+        [(net, data, config, criteria, nets, held_out, block, run.initial, run.queue, n) for block in run.blocks],
     )
 
 
 def evaluate_nets(
-    team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: np.ndarray
+    team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: np.ndarray
 ) -> None:
     """Evaluate nets.members: outputs and, if data has targets, each net's loss and share of correct samples in `nets`.
 
     output : flat (n_members * n_samples * n_outputs,), written; or empty
     """
-    for block in work.blocks:
+    for block in run.blocks:
         block.filled[:] = -1
     team.run_each(
-        "cpu.population.train.evaluate", nets.params.dtype, [(net, data, nets, block, output) for block in work.blocks]
+        "cpu.population.train.evaluate", nets.params.dtype, [(net, data, nets, block, output) for block in run.blocks]
     )

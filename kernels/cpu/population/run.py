@@ -45,7 +45,7 @@ class PopulationRun:
         n_params: int,
         rows: int,
         n_samples: int,
-        n_ranks: int,
+        n_threads: int,
         shuffle: bool,
         rule: Rule | None,
         loss: tuple[int, int],
@@ -53,13 +53,13 @@ class PopulationRun:
         lanes: int,
         precision: str,
     ):
-        """Make the blocks of n_ranks threads.
+        """Make the blocks of n_threads threads.
 
         family : the plan's kernel family, always "population_simd" here
         n_params : number of parameters of a net
         rows : number of samples in a batch
         n_samples : number of samples in the data
-        n_ranks : number of threads
+        n_threads : number of threads
         rule : row of the update rule, None to evaluate
         loss : codes of the loss and of the metric
         lanes : number of nets in a block if unrolled code does all of the training; otherwise it is LANES
@@ -74,14 +74,14 @@ class PopulationRun:
         self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
         self._blocks: list[LaneBlock] = []
         self.queue = np.zeros(1, np.int64)
-        self.begin(n_ranks)
+        self.begin(n_threads)
         initial = rule.initial if rule is not None else ()
         self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
 
-    def begin(self, n_ranks: int) -> None:
-        """Reset the buffers for another fit on n_ranks threads: empty blocks, and a queue with all nets."""
-        self._blocks += [_make_block(self._request) for _ in range(n_ranks - len(self._blocks))]
-        self.blocks, self.n_members = self._blocks[:n_ranks], 0
+    def begin(self, n_threads: int) -> None:
+        """Reset the buffers for another fit on n_threads threads: empty blocks, and a queue with all nets."""
+        self._blocks += [_make_block(self._request) for _ in range(n_threads - len(self._blocks))]
+        self.blocks, self.n_members = self._blocks[:n_threads], 0
         self.queue[:] = 0
         for block in self.blocks:
             block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0

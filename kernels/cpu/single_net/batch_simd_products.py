@@ -35,11 +35,11 @@ def make_products(lanes, after):
                 u0, u1, u2, u3, v0, v1, v2, v3 = b_0, b_1, b_2, b_3, b_0, b_1, b_2, b_3
                 for i in range(n_in):
                     j, q = x0 + i * columns + s, w + i * in_step
-                    left, right = load(x, j, lanes), load(x, j + lanes, lanes)
+                    x_0, x_1 = load(x, j, lanes), load(x, j + lanes, lanes)
                     w_0, w_1 = load_scalar(p, q), load_scalar(p, q + out_step)
                     w_2, w_3 = load_scalar(p, q + 2 * out_step), load_scalar(p, q + 3 * out_step)
-                    u0, u1, u2, u3 = left * w_0 + u0, left * w_1 + u1, left * w_2 + u2, left * w_3 + u3
-                    v0, v1, v2, v3 = right * w_0 + v0, right * w_1 + v1, right * w_2 + v2, right * w_3 + v3
+                    u0, u1, u2, u3 = x_0 * w_0 + u0, x_0 * w_1 + u1, x_0 * w_2 + u2, x_0 * w_3 + u3
+                    v0, v1, v2, v3 = x_1 * w_0 + v0, x_1 * w_1 + v1, x_1 * w_2 + v2, x_1 * w_3 + v3
                 store(y, k + s, u0)
                 store(y, k + s + lanes, v0)
                 store(y, k + s + columns, u1)
@@ -94,11 +94,11 @@ def make_products(lanes, after):
                 x, q = below + i * columns, w0 + i * fan_out + j
                 u0 = u1 = u2 = u3 = v0 = v1 = v2 = v3 = zero
                 for s in range(0, columns, lanes):
-                    left, right = load(a, x + s, lanes), load(a, x + columns + s, lanes)
+                    x_0, x_1 = load(a, x + s, lanes), load(a, x + columns + s, lanes)
                     d0, d1 = load(delta, d + s, lanes), load(delta, d + columns + s, lanes)
                     d2, d3 = load(delta, d + 2 * columns + s, lanes), load(delta, d + 3 * columns + s, lanes)
-                    u0, u1, u2, u3 = d0 * left + u0, d1 * left + u1, d2 * left + u2, d3 * left + u3
-                    v0, v1, v2, v3 = d0 * right + v0, d1 * right + v1, d2 * right + v2, d3 * right + v3
+                    u0, u1, u2, u3 = d0 * x_0 + u0, d1 * x_0 + u1, d2 * x_0 + u2, d3 * x_0 + u3
+                    v0, v1, v2, v3 = d0 * x_1 + v0, d1 * x_1 + v1, d2 * x_1 + v2, d3 * x_1 + v3
                 u, v = sum_lanes_8(u0, u1, u2, u3, v0, v1, v2, v3)
                 store(g, q, u)
                 store(g, q + fan_out, v)

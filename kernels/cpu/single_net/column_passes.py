@@ -31,7 +31,7 @@ _still_right = helper(still_right)
 
 
 def make_passes(lanes):
-    """Return (activate, backward, loss_and_delta, softmax_columns, count_right) for vectors of this many lanes."""
+    """Return (activate, backward, loss_and_delta, softmax_columns, count_correct) for vectors of this many lanes."""
 
     if lanes == LANES_SMALL:  # one vector per unit: a loop per activation would only take longer to compile
 
@@ -44,9 +44,9 @@ def make_passes(lanes):
                 store(a, i, activation_value(code, v))
 
         @helper
-        def backward(code, kept, delta, start, size):
+        def backward(code, stored, delta, start, size):
             for i in range(start, start + size, lanes):
-                store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(kept, i, lanes)))
+                store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(stored, i, lanes)))
 
     else:
         names = {"lanes": lanes, "load": load, "store": store}
@@ -75,14 +75,14 @@ def make_passes(lanes):
     @helper
     def loss_and_delta(code, z, a, delta, start, y, weight, columns, size, scale, c):
         """Return each lane's sum of weight * loss; write delta = scale * weight * derivative of the loss."""
-        shares = fill(z, 0.0, lanes)
+        losses = fill(z, 0.0, lanes)
         for s in range(0, columns, lanes):
             w = load(weight, s, lanes)
             for i in range(s, size, columns):
                 zv, av, yv = load(z, start + i, lanes), load(a, start + i, lanes), load(y, i, lanes)
-                shares += w * loss_value(code, zv, av, yv, c)
+                losses += w * loss_value(code, zv, av, yv, c)
                 store(delta, start + i, loss_delta(code, av, yv, c) * (w * scale))
-        return shares
+        return losses
 
     @helper
     def softmax_columns(z, a, start, columns, size):
@@ -105,28 +105,28 @@ def make_passes(lanes):
                 store(a, start + i, load(a, start + i, lanes) * factor)
 
     @helper
-    def count_right(metric, a, start, y, columns, size, weight, bound):
-        """Return each lane's sum of the weights of correct samples, as elementwise.count_right counts them."""
+    def count_correct(metric, a, start, y, columns, size, weight, bound):
+        """Return each lane's sum of the weights of correct samples, as elementwise.count_correct counts them."""
         count = fill(a, 0.0, lanes)
-        share = 1.0 if metric == METRIC_ARGMAX else columns / size
+        fraction = 1.0 if metric == METRIC_ARGMAX else columns / size
         for s in range(0, columns, lanes):
-            hit = fill(a, 0.0, lanes)
+            correct = fill(a, 0.0, lanes)
             if metric == METRIC_ARGMAX:
-                hit += 1.0
+                correct += 1.0
                 best, target = load(a, start + s, lanes), load(y, s, lanes)
                 for i in range(s + columns, size, columns):
                     av, yv = load(a, start + i, lanes), load(y, i, lanes)
-                    hit = _still_right(hit, av, best, yv, target)
+                    correct = _still_right(correct, av, best, yv, target)
                     best, target = where(av > best, av, best), where(yv > target, yv, target)
             elif metric == METRIC_MARGIN:
                 for i in range(s, size, columns):
-                    far = absolute(load(a, start + i, lanes) - load(y, i, lanes))
-                    hit += where(far <= bound, 1.0, 0.0)
+                    distance = absolute(load(a, start + i, lanes) - load(y, i, lanes))
+                    correct += where(distance <= bound, 1.0, 0.0)
             else:
                 for i in range(s, size, columns):
-                    said = where(load(a, start + i, lanes) > bound, 1.0, 0.0)
-                    hit += 1.0 - absolute(said - where(load(y, i, lanes) > bound, 1.0, 0.0))
-            count += load(weight, s, lanes) * hit
-        return count * share
+                    predicted = where(load(a, start + i, lanes) > bound, 1.0, 0.0)
+                    correct += 1.0 - absolute(predicted - where(load(y, i, lanes) > bound, 1.0, 0.0))
+            count += load(weight, s, lanes) * correct
+        return count * fraction
 
-    return activate, backward, loss_and_delta, softmax_columns, count_right
+    return activate, backward, loss_and_delta, softmax_columns, count_correct

@@ -53,14 +53,16 @@ def _make_backward(row):
     derivative = row.derivative
 
     @helper
-    def backward(kept, kept0, size, delta, delta0):
+    def backward(stored, stored0, size, delta, delta0):
         whole = size - size % LANES
         for i in range(0, whole, LANES):
-            d = load(delta, delta0 + i, LANES) * derivative(load(kept, kept0 + i, LANES))
+            d = load(delta, delta0 + i, LANES) * derivative(load(stored, stored0 + i, LANES))
             store(delta, delta0 + i, d)
         if whole < size:
             n = size - whole
-            d = load_partial(delta, delta0 + whole, n, LANES) * derivative(load_partial(kept, kept0 + whole, n, LANES))
+            d = load_partial(delta, delta0 + whole, n, LANES) * derivative(
+                load_partial(stored, stored0 + whole, n, LANES)
+            )
             store_partial(delta, delta0 + whole, n, d)
 
     return backward
@@ -112,7 +114,7 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
     scratch : of LANES * (LANES + 2 * width rounded up to LANES) elements
     """
     square, logs = LANES * LANES, LANES * LANES
-    parts = logs + (width + LANES - 1) // LANES * square
+    probabilities = logs + (width + LANES - 1) // LANES * square
     for r in range(0, rows, LANES):
         m = min(LANES, rows - r)
         for j in range(0, width, LANES):
@@ -130,17 +132,17 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
             e = exp(v)
             whole += e
             store(scratch, logs + j * LANES, v)
-            store(scratch, parts + j * LANES, e)
+            store(scratch, probabilities + j * LANES, e)
         shift, factor = log(whole), 1.0 / whole
         for j in range(width):
             store(scratch, logs + j * LANES, load(scratch, logs + j * LANES, LANES) - shift)
-            store(scratch, parts + j * LANES, load(scratch, parts + j * LANES, LANES) * factor)
+            store(scratch, probabilities + j * LANES, load(scratch, probabilities + j * LANES, LANES) * factor)
         for j in range(0, width, LANES):
             n = min(LANES, width - j)
             transpose_square(scratch, logs + j * LANES, LANES, scratch, 0, LANES, LANES)
             for q in range(m):
                 store_partial(z, z0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
-            transpose_square(scratch, parts + j * LANES, LANES, scratch, 0, LANES, LANES)
+            transpose_square(scratch, probabilities + j * LANES, LANES, scratch, 0, LANES, LANES)
             for q in range(m):
                 store_partial(a, a0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
 
@@ -152,7 +154,7 @@ def _make_loss(row):
     def loss_and_delta(z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta):
         # With one output samples are contiguous and fill the lanes; otherwise the outputs of a sample do.
         across = width == 1
-        shares = fill(z, 0.0, LANES)
+        losses = fill(z, 0.0, LANES)
         w = fill(z, 1.0, LANES)
         for r in range(1 if across else rows):
             if weighted and not across:
@@ -164,9 +166,9 @@ def _make_loss(row):
                     w = load_partial(weight, w0 + j, n, LANES)
                 zv, av = load_partial(z, start + k, n, LANES), load_partial(a, start + k, n, LANES)
                 yv = load_partial(y, y0 + k, n, LANES)
-                shares += keep_first(w * value(zv, av, yv, c), n, 0.0)
+                losses += keep_first(w * value(zv, av, yv, c), n, 0.0)
                 store_partial(delta, start + k, n, slope(av, yv, c) * (w * scale))
-        return float(sum_lanes(shares))
+        return float(sum_lanes(losses))
 
     return loss_and_delta
 
@@ -177,7 +179,7 @@ loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
 
 
 @helper
-def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
+def count_correct(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
     """Return the sum of the weights of correct samples.
 
     METRIC_ARGMAX: a sample is correct if its first largest output is that of the target. Otherwise it counts as the
@@ -186,7 +188,7 @@ def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
     """
     if metric != METRIC_ARGMAX:
         across = width == 1  # as in loss_and_delta
-        right = fill(a, 0.0, LANES)
+        n_correct = fill(a, 0.0, LANES)
         w = fill(a, 1.0, LANES)
         for r in range(1 if across else rows):
             if weighted and not across:
@@ -198,25 +200,25 @@ def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
                     w = load_partial(weight, w0 + j, n, LANES)
                 av, yv = load_partial(a, a0 + k, n, LANES), load_partial(y, y0 + k, n, LANES)
                 if metric == METRIC_MARGIN:
-                    hit = where(absolute(av - yv) <= bound, 1.0, 0.0)
+                    correct = where(absolute(av - yv) <= bound, 1.0, 0.0)
                 else:
-                    hit = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
-                right += keep_first(w * hit, n, 0.0)
-        return float(sum_lanes(right)) / width
-    right, nothing, first = 0.0, fill(a, -np.inf, LANES), negated_lane_numbers(fill(a, 0.0, LANES))
+                    correct = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
+                n_correct += keep_first(w * correct, n, 0.0)
+        return float(sum_lanes(n_correct)) / width
+    n_correct, lowest, first = 0.0, fill(a, -np.inf, LANES), negated_lane_numbers(fill(a, 0.0, LANES))
     for r in range(rows):
-        best, best_y, said, meant = nothing, nothing, first, first  # the largest of each lane, and where it is
+        best, best_y, predicted, wanted = lowest, lowest, first, first  # the largest of each lane, and where it is
         for j in range(0, width, LANES):
             n, k = min(width - j, LANES), r * width + j
             av = keep_first(load_partial(a, a0 + k, n, LANES), n, -np.inf)
             yv = keep_first(load_partial(y, y0 + k, n, LANES), n, -np.inf)
-            place = first - float(j)
-            said, best = where(av > best, place, said), where(av > best, av, best)
-            meant, best_y = where(yv > best_y, place, meant), where(yv > best_y, yv, best_y)
+            position = first - float(j)
+            predicted, best = where(av > best, position, predicted), where(av > best, av, best)
+            wanted, best_y = where(yv > best_y, position, wanted), where(yv > best_y, yv, best_y)
         top, target = largest(best), largest(best_y)
-        if largest(where(best >= top, said, -np.inf)) == largest(where(best_y >= target, meant, -np.inf)):
-            right += float(weight[w0 + r]) if weighted else 1.0
-    return right
+        if largest(where(best >= top, predicted, -np.inf)) == largest(where(best_y >= target, wanted, -np.inf)):
+            n_correct += float(weight[w0 + r]) if weighted else 1.0
+    return n_correct
 
 
 @helper
@@ -227,15 +229,15 @@ def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
     Written in whole groups of four, so up to three elements on either side are drawn too.
     """
     threshold = np.uint64(rate * 4294967296.0)
-    kept = scalar_like(mask, 1.0 / (1.0 - rate))
+    scaled = scalar_like(mask, 1.0 / (1.0 - rate))
     dropped = scalar_like(mask, 0.0)
     for group in range(first >> 2, (last + 3) >> 2):
         w0, w1, w2, w3 = philox(group, step, DROPOUT, layer, seed)
         i = mask0 + 4 * group
-        mask[i] = kept if w0 >= threshold else dropped
-        mask[i + 1] = kept if w1 >= threshold else dropped
-        mask[i + 2] = kept if w2 >= threshold else dropped
-        mask[i + 3] = kept if w3 >= threshold else dropped
+        mask[i] = scaled if w0 >= threshold else dropped
+        mask[i + 1] = scaled if w1 >= threshold else dropped
+        mask[i + 2] = scaled if w2 >= threshold else dropped
+        mask[i + 3] = scaled if w3 >= threshold else dropped
 
 
 @helper

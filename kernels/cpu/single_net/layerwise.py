@@ -7,10 +7,10 @@ no thread waits for a slower one (threads/work_stealing.py).
 
 Every sum is added in the same order for any number of threads, so parameters and recorded losses have the same bits.
 Losses are summed for groups of ROWS rows, which no chunk divides, and then over the groups in order. The bits are also
-those of layerwise_data_parallel.py, where each of two threads has a shard of the micro-batch: work.halves says whether
-gradients are summed in that order.
+those of layerwise_data_parallel.py, where each of two threads has a shard of the micro-batch: ws.has_two_shards says
+whether gradients are summed in that order.
 
-Layout: the rows of layer k start at index work.blocks[k] of the workspace's arrays a, z, delta and mask
+Layout: the rows of layer k start at index ws.row_starts[k] of the workspace's arrays a, z, delta and mask
 (workspace.LayerwiseWorkspace); k = 0 is the gathered inputs.
 """
 
@@ -35,117 +35,117 @@ N_STATE = tuple(row.n_state for row in RULES)
 
 
 @inline_helper
-def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
-    work.taken[(n_ranks + rank) * LINE_OF_COUNTS] = 0  # chunks of weights
-    n_pieces = up_to(stage.rows, work.piece) // work.piece
-    piece, tried = next_chunk(rank, n_ranks, work.taken, n_pieces, 0)
-    while piece >= 0:
-        row, end = piece * work.piece, min(stage.rows, (piece + 1) * work.piece)
+def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
+    ws.chunks_taken[(n_threads + thread) * LINE_OF_COUNTS] = 0  # chunks of weights
+    n_chunks = up_to(micro_batch.rows, ws.chunk_rows) // ws.chunk_rows
+    chunk, n_tried = next_chunk(thread, n_threads, ws.chunks_taken, n_chunks, 0)
+    while chunk >= 0:
+        row, end = chunk * ws.chunk_rows, min(micro_batch.rows, (chunk + 1) * ws.chunk_rows)
         forward_backward(
-            rank, net, data, course, params, work, group_sums(work, row, stage.turn, False), stage, row, end
+            thread, net, data, config, params, ws, group_sums(ws, row, micro_batch.index, False), micro_batch, row, end
         )
-        pack_deltas(net, work, stage.rows, row, end)
-        piece, tried = next_chunk(rank, n_ranks, work.taken, n_pieces, tried)
-    return n_row_groups(stage.rows)
+        pack_deltas(net, ws, micro_batch.rows, row, end)
+        chunk, n_tried = next_chunk(thread, n_threads, ws.chunks_taken, n_chunks, n_tried)
+    return n_row_groups(micro_batch.rows)
 
 
 @helper
-def update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip):
+def update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip):
     """Update one chunk of the weights, and the chunk's packed copies while it is in cache."""
-    k, share = layer_of_chunk(work, piece)
+    k, chunk_of_layer = layer_of_chunk(ws, chunk)
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
+    (row, end), (column, last_column) = chunk_range(chunk_of_layer, fan_in), chunk_range(chunk_of_layer, fan_out)
     for is_bias in range(2):
         first, last = (b + column, b + last_column) if is_bias else (w + row * fan_out, w + end * fan_out)
-        update_range_of_layer(net, course, memory, memory.grads, k, is_bias, first, last, h, clip)
-    copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
+        update_range_of_layer(net, config, state, state.grads, k, is_bias, first, last, h, clip)
+    copy_weights(thread, n_threads, net, state.params, ws, k, row, end)
 
 
 @helper
-def update_all(rank, n_ranks, net, course, memory, work, h, clip):
+def update_all(thread, n_threads, net, config, state, ws, h, clip):
     """Update this thread's chunks of the weights, once the whole gradient is known."""
-    n = work.weight_chunks[net.n_layers]
-    for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
-        update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip)
+    n = ws.weight_chunks[net.n_layers]
+    for chunk in range(n * thread // n_threads, n * (thread + 1) // n_threads):
+        update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip)
 
 
 @inline_helper
-def begin_call(rank, n_ranks, net, memory, work):
+def begin_call(thread, n_threads, net, state, ws):
     """Write this thread's part of the packed copies of the weights.
 
     Parameters may have changed since the last call, which may have been interrupted in the middle of a step.
     """
-    work.taken[rank * LINE_OF_COUNTS] = 0
-    n = work.weight_chunks[net.n_layers]
-    for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
-        k, share = layer_of_chunk(work, piece)
-        row, end = chunk_range(share, net.sizes[k])
-        copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
+    ws.chunks_taken[thread * LINE_OF_COUNTS] = 0
+    n = ws.weight_chunks[net.n_layers]
+    for chunk in range(n * thread // n_threads, n * (thread + 1) // n_threads):
+        k, chunk_of_layer = layer_of_chunk(ws, chunk)
+        row, end = chunk_range(chunk_of_layer, net.sizes[k])
+        copy_weights(thread, n_threads, net, state.params, ws, k, row, end)
 
 
 @inline_helper
-def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
-    scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
-    work.taken[rank * LINE_OF_COUNTS] = 0  # chunks of the next micro-batch
-    n_pieces = work.weight_chunks[net.n_layers]
-    piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
-    while piece >= 0:
-        k, share = layer_of_chunk(work, piece)
-        nothing = memory.params, memory.state, 0, 0  # nothing to prefetch: no update follows
-        micro_batch_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, nothing)
-        piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, tried)
+def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
+    scratch, counts = offset(ws.scratch, thread * ws.n_scratch), offset(ws.chunks_taken, n_threads * LINE_OF_COUNTS)
+    ws.chunks_taken[thread * LINE_OF_COUNTS] = 0  # chunks of the next micro-batch
+    n_chunks = ws.weight_chunks[net.n_layers]
+    chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, 0)
+    while chunk >= 0:
+        k, chunk_of_layer = layer_of_chunk(ws, chunk)
+        no_prefetch = state.params, state.state, 0, 0  # nothing to prefetch: no update follows
+        micro_batch_gradient(chunk_of_layer, net, data, config, ws, scratch, k, micro_batch, state.grads, no_prefetch)
+        chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, n_tried)
 
 
 @inline_helper
-def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    clips, one = course.hyper[CLIP_NORM] > 0.0, scalar_like(memory.params, 1.0)
-    scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
-    work.taken[rank * LINE_OF_COUNTS] = 0  # chunks of the next batch
-    n_pieces = work.weight_chunks[net.n_layers]
-    piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
-    updates = not clips and course.rule != NO_UPDATE
-    coming = memory.params, memory.state, net.n_padded, 1 + N_STATE[course.rule] if updates else 0
-    while piece >= 0:
-        k, share = layer_of_chunk(work, piece)
-        micro_batch_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, coming)
+def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h):
+    clips, one = config.hyper[CLIP_NORM] > 0.0, scalar_like(state.params, 1.0)
+    scratch, counts = offset(ws.scratch, thread * ws.n_scratch), offset(ws.chunks_taken, n_threads * LINE_OF_COUNTS)
+    ws.chunks_taken[thread * LINE_OF_COUNTS] = 0  # chunks of the next batch
+    n_chunks = ws.weight_chunks[net.n_layers]
+    chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, 0)
+    updates = not clips and config.rule != NO_UPDATE
+    prefetch = state.params, state.state, net.n_padded, 1 + N_STATE[config.rule] if updates else 0
+    while chunk >= 0:
+        k, chunk_of_layer = layer_of_chunk(ws, chunk)
+        micro_batch_gradient(chunk_of_layer, net, data, config, ws, scratch, k, micro_batch, state.grads, prefetch)
         if clips:
-            add_squares(net, memory, work, piece)
+            add_squares(net, state, ws, chunk)
         elif updates:
-            update_chunk(rank, n_ranks, net, course, memory, work, piece, h, one)
-        piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, tried)
-    if clips and course.rule != NO_UPDATE:
-        meetings = barrier_wait(barrier, n_ranks, meetings)
-        update_all(rank, n_ranks, net, course, memory, work, h, clip_now(net, course, memory, work))
-    return meetings
+            update_chunk(thread, n_threads, net, config, state, ws, chunk, h, one)
+        chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, n_tried)
+    if clips and config.rule != NO_UPDATE:
+        n_barriers = barrier_wait(barrier, n_threads, n_barriers)
+        update_all(thread, n_threads, net, config, state, ws, h, clip_now(net, config, state, ws))
+    return n_barriers
 
 
 _loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, columns=GROUP_COLUMNS)
 
 
 @kernel
-def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """Train for n_steps steps, from step number first_step on. All results are in `memory` and `work`."""
-    _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
+def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
+    """Train for n_steps steps, from step number first_step on. All results are in `state` and `ws`."""
+    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
 
 
 @kernel
-def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
+def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
     """Evaluate the net: outputs and, if data has targets, sums of losses and of correct samples.
 
-    The sums go to work.partial, one pair for each EVALUATION_CHUNK_ROWS samples, SUMS elements apart.
+    The sums go to ws.partial, one pair for each EVALUATION_CHUNK_ROWS samples, SUMS elements apart.
 
     n_rows : number of samples that a thread takes through the net at a time
     output : flat (n_samples * n_outputs,), written; or empty
     """
     writes = output.size > 0
     _evaluate(
-        rank,
-        n_ranks,
+        thread,
+        n_threads,
         barrier,
         as_pointers(net),
         as_pointers(data),
         offset(params, 0),
-        as_pointers(work),
+        as_pointers(ws),
         n_rows,
         writes,
         offset(output, 0),
@@ -153,36 +153,36 @@ def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
 
 
 @inline_helper
-def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, output):
-    width, n_layers, row = net.sizes[net.n_layers], net.n_layers, rank * n_rows
-    scratch = offset(work.scratch, rank * work.n_scratch)
+def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes, output):
+    width, n_layers, row = net.sizes[net.n_layers], net.n_layers, thread * n_rows
+    scratch = offset(ws.scratch, thread * ws.n_scratch)
     # A thread takes the next block of rows when it has finished one, so none waits long for a slower or busy core.
-    takes, copy = n_ranks > 1, -1
-    if data.n_samples >= PANELS_FROM * n_ranks and work.copies == n_ranks:  # else each product packs W itself
+    steals, copy = n_threads > 1, -1
+    if data.n_samples >= PANELS_FROM * n_threads and ws.copies == n_threads:  # else each product packs W itself
         for k in range(n_layers):
-            if work.packs[k] >= 0:
-                copy, fan_in, fan_out = rank, net.sizes[k], net.sizes[k + 1]
-                o = copy * work.n_packed + work.packs[k]
-                copy_to_panels(params, net.weight_offsets[k], 0, fan_in, fan_out, fan_in, work.packed, o)
+            if ws.packed_starts[k] >= 0:
+                copy, fan_in, fan_out = thread, net.sizes[k], net.sizes[k + 1]
+                o = copy * ws.n_packed + ws.packed_starts[k]
+                copy_to_panels(params, net.weight_offsets[k], 0, fan_in, fan_out, fan_in, ws.packed, o)
     if copy >= 0:  # activations of so few rows stay in the second-level cache
         n_rows = min(n_rows, PANEL_ROWS)
-    block = fetch_add_1(barrier) if takes else rank
+    block = fetch_add_1(barrier) if steals else thread
     while block * n_rows < data.n_samples:
         first = block * n_rows
         rows = min(n_rows, data.n_samples - first)
         x0 = (first - row) * net.sizes[0]  # where row 0 of this block would start
-        forward(scratch, net, params, data.X, x0, row, rows, work, False, copy, 0, 0, 0)
-        o = work.blocks[n_layers] + row * width
+        forward(scratch, net, params, data.X, x0, row, rows, ws, False, copy, 0, 0, 0)
+        o = ws.row_starts[n_layers] + row * width
         if writes:
             for i in range(rows * width):
-                output[first * width + i] = work.a[o + i]
+                output[first * width + i] = ws.a[o + i]
         if data.has_targets:
             y0, w0, sums = (
                 (first - row) * width,
                 first - row,
-                offset(work.partial, first // EVALUATION_CHUNK_ROWS * SUMS),
+                offset(ws.partial, first // EVALUATION_CHUNK_ROWS * SUMS),
             )
             loss_and_output_delta(
-                net, data, data.Y, y0, data.weight, w0, row, row + rows, 0.0, work, sums, SUMS, EVALUATION_CHUNK_ROWS
+                net, data, data.Y, y0, data.weight, w0, row, row + rows, 0.0, ws, sums, SUMS, EVALUATION_CHUNK_ROWS
             )
-        block = fetch_add_1(barrier) if takes else block + n_ranks
+        block = fetch_add_1(barrier) if steals else block + n_threads

@@ -19,10 +19,10 @@ from .packed_weights import copy_to_panels
 
 
 @helper
-def _update_ahead(nothing, i, tile, depth, extra):
+def _prefetch_update(nowhere, i, tile, depth, extra):
     """Return (address, stride) of the cache lines that the update of rows i .. i + ROWS of W will read next.
 
-    Tile after tile covers the parameters and then each vector of the optimiser state; (nothing, 0) once all are
+    Tile after tile covers the parameters and then each vector of the optimiser state; (nowhere, 0) once all are
     covered. make_product says how the result is used.
     """
     params, state, stride, n_arrays, first, width = extra
@@ -30,56 +30,58 @@ def _update_ahead(nothing, i, tile, depth, extra):
     n_tiles = up_to(ROWS * width, run) // run  # tiles per array
     array, start = tile // n_tiles, first + i * width + tile % n_tiles * run
     if array >= n_arrays:
-        return nothing, 0
+        return nowhere, 0
     if array == 0:
         return offset(params, start), run // depth
     return offset(state, (array - 1) * stride + start), run // depth
 
 
-product_gradient = make_product(nothing_after, _update_ahead, few=sums_of_rows)
+product_gradient = make_product(nothing_after, _prefetch_update, few=sums_of_rows)
 
 
 @helper
-def split_row(work, rows):
+def split_row(ws, rows):
     """Return the first row of the micro-batch's second shard, whose gradient is summed by itself; `rows` if there is
     only one shard.
     """
-    middle = chunk_start(1, 2, rows, ROWS) if work.halves else rows
-    return middle if middle > 0 else rows
+    split = chunk_start(1, 2, rows, ROWS) if ws.has_two_shards else rows
+    return split if split > 0 else rows
 
 
 @helper
-def pack_deltas(net, work, rows, row, end):
+def pack_deltas(net, ws, rows, row, end):
     """Copy the deltas of rows row <= i < end into panels, for the layers whose weight gradient reads panels."""
-    middle = split_row(work, rows)
+    split = split_row(ws, rows)
     for k in range(net.n_layers):
-        if work.delta_packs[k] >= 0:
-            n, o, packed = net.sizes[k + 1], work.blocks[k + 1], work.delta_packs[k]
-            copy_to_panels(work.delta, o, row, min(end, middle), n, middle, work.packed_delta, packed)
-            o, packed = o + middle * n, packed + middle * up_to(n, 2 * lanes_of(work.delta))
-            low = max(row - middle, 0)
-            copy_to_panels(work.delta, o, low, end - middle, n, rows - middle, work.packed_delta, packed)
+        if ws.packed_delta_starts[k] >= 0:
+            n, o, packed = net.sizes[k + 1], ws.row_starts[k + 1], ws.packed_delta_starts[k]
+            copy_to_panels(ws.delta, o, row, min(end, split), n, split, ws.packed_delta, packed)
+            o, packed = o + split * n, packed + split * up_to(n, 2 * lanes_of(ws.delta))
+            low = max(row - split, 0)
+            copy_to_panels(ws.delta, o, low, end - split, n, rows - split, ws.packed_delta, packed)
 
 
 @helper
-def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_row, packed, adds, g, coming):
+def layer_gradient(
+    chunk_of_layer, net, data, config, ws, scratch, k, micro_batch, row, last_row, packed, adds, g, prefetch
+):
     """Compute the gradient of rows row <= i < last_row of a micro-batch for one chunk of layer k, into g.
 
-    share : (i, n) for chunk i of the layer's n chunks
+    chunk_of_layer : (i, n) for chunk i of the layer's n chunks
     row, last_row : all rows of the micro-batch, or one shard
     packed : whether pack_deltas has copied the deltas of these rows
     adds : whether to add to g
-    coming : (params, state, elements of one vector of the state, number of these vectors that the update will read)
+    prefetch : (params, state, elements of one vector of the state, number of these vectors that the update will read)
     """
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-    (start, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
-    source, source0 = work.a, work.blocks[k]
-    if k == 0 and not course.shuffle:
-        source, source0 = data.X, stage.first * net.sizes[0]
-    o = work.blocks[k + 1] + row * fan_out
-    delta, d, ldd = work.delta, o, fan_out
-    if packed and work.delta_packs[k] >= 0:
-        delta, d, ldd = work.packed_delta, work.delta_packs[k] + row * up_to(fan_out, 2 * lanes_of(g)), 0
+    (start, end), (column, last_column) = chunk_range(chunk_of_layer, fan_in), chunk_range(chunk_of_layer, fan_out)
+    source, source0 = ws.a, ws.row_starts[k]
+    if k == 0 and not config.shuffle:
+        source, source0 = data.X, micro_batch.first * net.sizes[0]
+    o = ws.row_starts[k + 1] + row * fan_out
+    delta, d, ldd = ws.delta, o, fan_out
+    if packed and ws.packed_delta_starts[k] >= 0:
+        delta, d, ldd = ws.packed_delta, ws.packed_delta_starts[k] + row * up_to(fan_out, 2 * lanes_of(g)), 0
     w = net.weight_offsets[k] + start * fan_out
     product_gradient(
         True,
@@ -97,7 +99,7 @@ def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_
         w,
         fan_out,
         scratch,
-        (*coming, w, fan_out),
+        (*prefetch, w, fan_out),
     )
     if ldd == 0:
         panel_sums(delta, d, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
@@ -106,32 +108,33 @@ def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_
 
 
 @helper
-def micro_batch_gradient(share, net, data, course, work, scratch, k, stage, g, coming):
+def micro_batch_gradient(chunk_of_layer, net, data, config, ws, scratch, k, micro_batch, g, prefetch):
     """Compute the gradient of a micro-batch for one chunk of layer k, into g; added to g after the batch's first
     micro-batch.
 
     Where there are two shards, each is summed by itself before it is added: as one block of a product if it has at most
     K_BLOCK rows, otherwise in a buffer of its own.
     """
-    middle, adds = split_row(work, stage.rows), stage.start > 0
-    for half in range(1 if middle == stage.rows else 2):
-        row, end = (middle, stage.rows) if half == 1 else (0, middle)
-        apart = adds and work.halves and end - row > K_BLOCK
-        target = shard_gradient(work, 1, net.n_padded) if apart else g
+    split, adds = split_row(ws, micro_batch.rows), micro_batch.start > 0
+    for shard in range(1 if split == micro_batch.rows else 2):
+        row, end = (split, micro_batch.rows) if shard == 1 else (0, split)
+        separate_buffer = adds and ws.has_two_shards and end - row > K_BLOCK
+        target = shard_gradient(ws, 1, net.n_padded) if separate_buffer else g
+        adds_now = adds and not separate_buffer
         layer_gradient(
-            share, net, data, course, work, scratch, k, stage, row, end, True, adds and not apart, target, coming
+            chunk_of_layer, net, data, config, ws, scratch, k, micro_batch, row, end, True, adds_now, target, prefetch
         )
-        if apart:
-            add_chunk(share, net, k, target, g)
+        if separate_buffer:
+            add_chunk(chunk_of_layer, net, k, target, g)
         adds = True
 
 
 @helper
-def add_chunk(share, net, k, own, g):
+def add_chunk(chunk_of_layer, net, k, gradient, g):
     """Add one chunk of layer k's gradient, weights and biases, to g."""
     for is_bias in range(2):
         n, width, start = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
         if is_bias:
             n, width, start = width, 1, net.bias_offsets[k]
-        i, end = chunk_range(share, n)
-        add(own, start + i * width, (end - i) * width, g)
+        i, end = chunk_range(chunk_of_layer, n)
+        add(gradient, start + i * width, (end - i) * width, g)

@@ -11,8 +11,17 @@ from ...simd.load_store import offset, scalar_like
 from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..gemm.gemm import make_product
 from ..gemm.skinny_gemm import dots
-from ..workspace import GROUP_COLUMNS, LOSS, RIGHT, ROWS
-from .elementwise import activate, backward, count_right, draw_mask, gather_rows, loss_and_delta, multiply, softmax_rows
+from ..workspace import GROUP_COLUMNS, LOSS, N_CORRECT, ROWS
+from .elementwise import (
+    activate,
+    backward,
+    count_correct,
+    draw_mask,
+    gather_rows,
+    loss_and_delta,
+    multiply,
+    softmax_rows,
+)
 from .training_loop import sums_index
 
 
@@ -20,28 +29,28 @@ from .training_loop import sums_index
 # activation, after the backward product the dropout mask and the activation's derivative.
 @helper
 def _activate_rows(i, rows, extra):
-    code, bias, keeps, width, z, a, o = extra
-    activate(code, z, o + i * width, bias, 0, keeps, rows, width, a, o + i * width)
+    code, bias, keeps_z, width, z, a, o = extra
+    activate(code, z, o + i * width, bias, 0, keeps_z, rows, width, a, o + i * width)
 
 
 @helper
 def backward_rows(i, rows, extra):
-    code, kept, hides, mask, width, delta, o = extra
+    code, stored, drops, mask, width, delta, o = extra
     o += i * width
-    if hides:
+    if drops:
         multiply(delta, o, mask, o, rows * width, delta, o)
     if code != IDENTITY:
-        backward(code, kept, o, rows * width, delta, o)
+        backward(code, stored, o, rows * width, delta, o)
 
 
 product_forward, product_backward = make_product(_activate_rows, few=dots), make_product(backward_rows)
 
 
 @helper
-def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, step, start):
+def forward(scratch, net, params, x, x0, row, rows, ws, training, copy, seed, step, start):
     """Run rows row .. row + rows of a micro-batch forward through all layers.
 
-    Writes work.a, and work.z where it is needed; the output layer's z are logits, or log-probabilities with softmax.
+    Writes ws.a, and ws.z where it is needed; the output layer's z are logits, or log-probabilities with softmax.
 
     x, x0 : inputs; row 0 of the micro-batch starts at x[x0]
     copy : index of this thread's packed copy of the weights, -1 to read the weights as they are
@@ -51,32 +60,32 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, 
     source, source0 = x, x0 + row * net.sizes[0]
     for k in range(n_layers):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-        o = work.blocks[k + 1] + row * fan_out
-        hides = training and net.dropout[k] > 0.0
-        keeps = net.keep_z[k] == 1
-        z = work.z if keeps or hides else work.a
+        o = ws.row_starts[k + 1] + row * fan_out
+        drops = training and net.dropout[k] > 0.0
+        keeps_z = net.keep_z[k] == 1
+        z = ws.z if keeps_z or drops else ws.a
         w, w0, ldw = params, net.weight_offsets[k], fan_out
-        if copy >= 0 and work.packs[k] >= 0:
-            w, w0, ldw = work.packed, copy * work.n_packed + work.packs[k], 0
-        raw = work.z if hides and not keeps else work.a
-        extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps, fan_out, z, raw, o)
+        if copy >= 0 and ws.packed_starts[k] >= 0:
+            w, w0, ldw = ws.packed, copy * ws.n_packed + ws.packed_starts[k], 0
+        raw = ws.z if drops and not keeps_z else ws.a
+        extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps_z, fan_out, z, raw, o)
         product_forward(
             False, rows, fan_out, fan_in, source, source0, fan_in, w, w0, ldw, False, z, o, fan_out, scratch, extra
         )
-        if hides:
-            first, mask0 = start * fan_out, work.blocks[k + 1] - start * fan_out
+        if drops:
+            first, mask0 = start * fan_out, ws.row_starts[k + 1] - start * fan_out
             draw_mask(
-                net.dropout[k], seed, step, k, first + row * fan_out, first + (row + rows) * fan_out, work.mask, mask0
+                net.dropout[k], seed, step, k, first + row * fan_out, first + (row + rows) * fan_out, ws.mask, mask0
             )
-            multiply(raw, o, work.mask, o, rows * fan_out, work.a, o)
-        source, source0 = work.a, o
+            multiply(raw, o, ws.mask, o, rows * fan_out, ws.a, o)
+        source, source0 = ws.a, o
     if net.activations[n_layers - 1] == SOFTMAX:
-        o, width = work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
-        softmax_rows(work.z, o, rows, width, work.a, o, scratch)
+        o, width = ws.row_starts[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
+        softmax_rows(ws.z, o, rows, width, ws.a, o, scratch)
 
 
 @inline_helper
-def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, work, sums, columns, group):
+def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, ws, sums, columns, group):
     """Write the losses, the numbers of correct samples and the output delta of rows row <= i < last_row of a
     micro-batch.
 
@@ -85,17 +94,17 @@ def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, wo
     sums : written; one pair (loss, number correct) for each `group` rows, `columns` elements apart. The pairs do not
         depend on which thread has which rows, as long as no group is divided
     """
-    n_layers, width, first, place = net.n_layers, net.sizes[net.n_layers], row, 0
+    n_layers, width, first, offset_of_sums = net.n_layers, net.sizes[net.n_layers], row, 0
     bound = scalar_like(y, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
     while first < last_row:
         rows = min(group, last_row - first)
-        o, t, w = work.blocks[n_layers] + first * width, y0 + first * width, w0 + first
-        right, loss = (
+        o, t, w = ws.row_starts[n_layers] + first * width, y0 + first * width, w0 + first
+        n_correct, loss = (
             0.0,
             loss_and_delta(
                 net.loss,
-                work.z,
-                work.a,
+                ws.z,
+                ws.a,
                 o,
                 y,
                 t,
@@ -106,13 +115,13 @@ def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, wo
                 scalar_like(y, net.loss_constant),
                 rows,
                 width,
-                work.delta,
+                ws.delta,
             ),
         )
         if data.metric != METRIC_NONE:
-            right = count_right(data.metric, work.a, o, y, t, data.has_weights, weight, w, rows, width, bound)
-        sums[place + LOSS], sums[place + RIGHT] = loss / net.loss_width, right
-        first, place = first + group, place + columns
+            n_correct = count_correct(data.metric, ws.a, o, y, t, data.has_weights, weight, w, rows, width, bound)
+        sums[offset_of_sums + LOSS], sums[offset_of_sums + N_CORRECT] = loss / net.loss_width, n_correct
+        first, offset_of_sums = first + group, offset_of_sums + columns
 
 
 @helper
@@ -122,68 +131,68 @@ def n_row_groups(rows):
 
 
 @helper
-def group_sums(work, row, turn, apart):
+def group_sums(ws, row, index, double_buffered):
     """Return the address of the sums of the group of rows that begins with `row` of a micro-batch."""
-    return offset(work.partial, sums_index(row // ROWS, turn, apart, GROUP_COLUMNS))
+    return offset(ws.partial, sums_index(row // ROWS, index, double_buffered, GROUP_COLUMNS))
 
 
 @inline_helper
-def forward_and_loss(rank, net, data, course, params, work, sums, stage, row, end, copy):
+def forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, row, end, copy):
     """Take rows row <= i < end of a micro-batch from the inputs to the deltas of the output layer.
 
     sums : written; pairs (loss, number correct) of the groups of rows from `row` on
     copy : index of this thread's packed copy of the weights, -1 to read the weights as they are
     """
-    scratch = offset(work.scratch, rank * work.n_scratch)
-    mine, n_layers, first = end - row, net.n_layers, stage.first
+    scratch = offset(ws.scratch, thread * ws.n_scratch)
+    n_rows, n_layers, first = end - row, net.n_layers, micro_batch.first
     x, x0, y, y0, weight, w0 = data.X, first * net.sizes[0], data.Y, first * net.sizes[n_layers], data.weight, first
-    if course.shuffle:
-        x, x0, y, y0, weight, w0 = work.a, 0, work.y, 0, work.weight, 0
-        gather_rows(data.X, work.order, first + row, mine, net.sizes[0], x, row * net.sizes[0])
-        gather_rows(data.Y, work.order, first + row, mine, net.sizes[n_layers], y, row * net.sizes[n_layers])
+    if config.shuffle:
+        x, x0, y, y0, weight, w0 = ws.a, 0, ws.y, 0, ws.weight, 0
+        gather_rows(data.X, ws.order, first + row, n_rows, net.sizes[0], x, row * net.sizes[0])
+        gather_rows(data.Y, ws.order, first + row, n_rows, net.sizes[n_layers], y, row * net.sizes[n_layers])
         if data.has_weights:
-            gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
-    forward(scratch, net, params, x, x0, row, mine, work, True, copy, course.seed, stage.step, stage.start)
-    scale = 1.0 / (stage.batch_rows * net.loss_width)
-    loss_and_output_delta(net, data, y, y0, weight, w0, row, end, scale, work, sums, GROUP_COLUMNS, ROWS)
-    top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
-    if not net.delta_is_wrt_logit and net.activations[top] != IDENTITY:
+            gather_rows(data.weight, ws.order, first + row, n_rows, 1, weight, row)
+    forward(scratch, net, params, x, x0, row, n_rows, ws, True, copy, config.seed, micro_batch.step, micro_batch.start)
+    scale = 1.0 / (micro_batch.batch_rows * net.loss_width)
+    loss_and_output_delta(net, data, y, y0, weight, w0, row, end, scale, ws, sums, GROUP_COLUMNS, ROWS)
+    last, o, width = n_layers - 1, ws.row_starts[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
+    if not net.delta_is_wrt_logit and net.activations[last] != IDENTITY:
         backward(
-            net.activations[top], work.z if net.derivative_needs_z[top] == 1 else work.a, o, mine * width, work.delta, o
+            net.activations[last], ws.z if net.derivative_needs_z[last] == 1 else ws.a, o, n_rows * width, ws.delta, o
         )
 
 
 @inline_helper
-def derivative_of(net, work, k, below):
+def derivative_of(net, ws, k, below):
     """Return the argument `extra` of backward_rows for the deltas of layer k's inputs, which start at `below`."""
-    hides = net.dropout[k - 1] > 0.0
-    kept = work.z if hides or net.derivative_needs_z[k - 1] == 1 else work.a
-    return net.activations[k - 1], kept, hides, work.mask, net.sizes[k], work.delta, below
+    drops = net.dropout[k - 1] > 0.0
+    stored = ws.z if drops or net.derivative_needs_z[k - 1] == 1 else ws.a
+    return net.activations[k - 1], stored, drops, ws.mask, net.sizes[k], ws.delta, below
 
 
 @inline_helper
-def forward_backward(rank, net, data, course, params, work, sums, stage, row, end):
+def forward_backward(thread, net, data, config, params, ws, sums, micro_batch, row, end):
     """Take rows row <= i < end of a micro-batch forward and backward through all layers."""
-    scratch, mine, copy = offset(work.scratch, rank * work.n_scratch), end - row, rank % work.copies
-    forward_and_loss(rank, net, data, course, params, work, sums, stage, row, end, copy)
+    scratch, n_rows, copy = offset(ws.scratch, thread * ws.n_scratch), end - row, thread % ws.copies
+    forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, row, end, copy)
     for k in range(net.n_layers - 1, 0, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-        o, below = work.blocks[k + 1] + row * fan_out, work.blocks[k] + row * fan_in
+        o, below = ws.row_starts[k + 1] + row * fan_out, ws.row_starts[k] + row * fan_in
         product_backward(
             False,
-            mine,
+            n_rows,
             fan_in,
             fan_out,
-            work.delta,
+            ws.delta,
             o,
             fan_out,
-            work.transposed,
-            copy * work.n_transposed + work.panels[k],
+            ws.transposed,
+            copy * ws.n_transposed + ws.transposed_starts[k],
             0,
             False,
-            work.delta,
+            ws.delta,
             below,
             fan_in,
             scratch,
-            derivative_of(net, work, k, below),
+            derivative_of(net, ws, k, below),
         )

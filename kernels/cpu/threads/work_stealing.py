@@ -14,36 +14,36 @@ from .barrier import fetch_add_1
 
 
 @helper
-def next_chunk(rank, n_ranks, counts, n, tried):
-    """Return (chunk, tried): the next of n chunks for this thread, or -1 if none is left, and the next call's `tried`.
+def next_chunk(thread, n_threads, counts, n, n_tried):
+    """Return (chunk, n_tried): the next of n chunks for this thread, -1 if none is left, and n_tried for the next call.
 
     counts : for each thread, how many of its own chunks have been taken, LINE_OF_COUNTS elements apart
-    tried : number of threads whose chunks are known to be taken, 0 at first
+    n_tried : number of threads whose chunks are known to be taken, 0 at first
     """
-    while tried < n_ranks:
-        owner = (rank + tried) % n_ranks
-        piece = n * owner // n_ranks + fetch_add_1(offset(counts, owner * LINE_OF_COUNTS))
-        if piece < n * (owner + 1) // n_ranks:
-            return piece, tried
-        tried += 1
-    return -1, tried
+    while n_tried < n_threads:
+        owner = (thread + n_tried) % n_threads
+        chunk = n * owner // n_threads + fetch_add_1(offset(counts, owner * LINE_OF_COUNTS))
+        if chunk < n * (owner + 1) // n_threads:
+            return chunk, n_tried
+        n_tried += 1
+    return -1, n_tried
 
 
 @helper
-def layer_of_chunk(work, piece):
+def layer_of_chunk(ws, chunk):
     """Return (k, (i, n)) for a chunk of the weights: chunk i of the n chunks of layer k."""
     k = 0
-    while piece >= work.weight_chunks[k + 1]:
+    while chunk >= ws.weight_chunks[k + 1]:
         k += 1
-    first = work.weight_chunks[k]
-    return k, (piece - first, work.weight_chunks[k + 1] - first)
+    first = ws.weight_chunks[k]
+    return k, (chunk - first, ws.weight_chunks[k + 1] - first)
 
 
 @helper
-def chunk_range(share, n):
+def chunk_range(chunk_of_layer, n):
     """Return (first, end) of the rows or columns, out of n, in one chunk of a layer.
 
-    share : (i, n_pieces) for chunk i of n_pieces
+    chunk_of_layer : (i, n_chunks) for chunk i of n_chunks
     """
-    i, n_pieces = share
-    return chunk_start(i, n_pieces, n, WEIGHT_CHUNK_ROWS), chunk_start(i + 1, n_pieces, n, WEIGHT_CHUNK_ROWS)
+    i, n_chunks = chunk_of_layer
+    return chunk_start(i, n_chunks, n, WEIGHT_CHUNK_ROWS), chunk_start(i + 1, n_chunks, n, WEIGHT_CHUNK_ROWS)

@@ -141,7 +141,7 @@ class Plan:
             _forget_samples(plan.work)
             return plan
         net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
+        work = module.make_workspace(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
         return cls(network, device, module, dtype, family, n_threads, rows, net, work, key)
 
     def release(self) -> None:
@@ -170,7 +170,7 @@ class Plan:
         if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
             return last
         net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
+        work = module.make_workspace(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
         plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
         if device.is_host:
             buffers.forget_evaluation()

@@ -67,7 +67,7 @@ def test_validation_has_as_many_threads_as_its_buffers(n_samples, n_held_out, hi
     ranks = []
 
     def watched(family, team, net, data, params, work, rows, output):
-        ranks.append((team.n_ranks, len(getattr(work, "scratch", work.partial))))
+        ranks.append((team.n_threads, len(getattr(work, "scratch", work.partial))))
         return evaluate(family, team, net, data, params, work, rows, output)
 
     evaluate = backend.evaluate

@@ -66,7 +66,7 @@ def test_synchronize(backend, emulated_cuda, cuda):
 def test_team(backend):
     found = []
     with backend.ThreadTeam(8) as team:
-        assert team.n_ranks == 1
+        assert team.n_threads == 1
         team.run(found.append, 3)
     assert found == [3]
 
@@ -84,7 +84,7 @@ def test_gradient(backend, family, weighted, rng):
     """One step that updates nothing leaves the gradient, the loss and the parameters as they were."""
     net, X, Y, data = make(rng, weighted=weighted)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
-    work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
+    work = backend.make_workspace(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
     memory = plan.make_memory(net._padded, np.zeros(0), 1)
     course = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
     team, samples = backend.ThreadTeam(1), backend.place(data)
@@ -104,7 +104,7 @@ def test_evaluate(backend, cuda, family, output_there, rng):
     """Sums of losses and of right samples; outputs on either side, in tiles of fewer rows than there are samples."""
     net, X, Y, data = make(rng, n=29, metric=METRIC_THRESHOLD)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 29, 29, False)
-    work = backend.make_work(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
+    work = backend.make_workspace(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
     output = cuda.empty(58) if output_there else np.empty(58)
     arguments = family, backend.ThreadTeam(1), plan.net, backend.place(data), net._padded, work, 8
     sums = backend.evaluate(*arguments, output)
@@ -120,7 +120,7 @@ def test_evaluate(backend, cuda, family, output_there, rng):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_evaluate_without_targets(backend, family, rng):
     net, X, _, data = make(rng)
-    work = backend.make_work(
+    work = backend.make_workspace(
         family,
         Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net,
         13,

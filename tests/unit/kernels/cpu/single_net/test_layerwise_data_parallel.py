@@ -92,7 +92,7 @@ def test_what_ranks_write_is_a_page_apart(family):
         SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "layerwise_data_parallel")
     ).network
     net = fastmlp.execution.plan.describe_net(network)
-    work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
+    work = backend.make_workspace(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
     state = np.zeros(2 * net.n_padded, np.float32)
     plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
     memory = plan.make_memory(np.zeros(net.n_padded, np.float32), state, 1)
