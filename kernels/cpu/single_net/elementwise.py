@@ -7,6 +7,8 @@ operation inside a loop.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from ...formulas.activations import ACTIVATIONS
@@ -147,56 +149,79 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
                 store_partial(a, a0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
 
 
+class Outputs(NamedTuple):
+    """Rows of the output layer. Kernels use pointers."""
+
+    z: Any  # logits
+    a: Any  # outputs
+    delta: Any
+    start: int  # index of the first row in z, a and delta
+
+
+class Targets(NamedTuple):
+    """Targets and weights of samples."""
+
+    y: Any
+    start: int  # index of the first sample's targets in y
+    has_weights: bool
+    weight: Any
+    weight_start: int  # index of the first sample's weight in `weight`
+
+
 def _make_loss(row):
     value, slope = row.value, row.delta
 
     @helper
-    def loss_and_delta(z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta):
+    def loss_and_delta(outputs, targets, scale, c, rows, width):
+        z, a, start = outputs.z, outputs.a, outputs.start
+        y, y0, weight, w0 = targets.y, targets.start, targets.weight, targets.weight_start
         # With one output samples are contiguous and fill the lanes; otherwise the outputs of a sample do.
         across = width == 1
         losses = fill(z, 0.0, LANES)
         w = fill(z, 1.0, LANES)
         for r in range(1 if across else rows):
-            if weighted and not across:
+            if targets.has_weights and not across:
                 w = fill(z, weight[w0 + r], LANES)
             length = rows if across else width
             for j in range(0, length, LANES):
                 n, k = min(length - j, LANES), r * width + j
-                if weighted and across:
+                if targets.has_weights and across:
                     w = load_partial(weight, w0 + j, n, LANES)
                 zv, av = load_partial(z, start + k, n, LANES), load_partial(a, start + k, n, LANES)
                 yv = load_partial(y, y0 + k, n, LANES)
                 losses += keep_first(w * value(zv, av, yv, c), n, 0.0)
-                store_partial(delta, start + k, n, slope(av, yv, c) * (w * scale))
+                store_partial(outputs.delta, start + k, n, slope(av, yv, c) * (w * scale))
         return float(sum_lanes(losses))
 
     return loss_and_delta
 
 
-# loss_and_delta(code, z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta) -> sum of w * loss
-#     delta = scale * w * derivative of the loss; w = 1 unless weighted
-loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
+# loss_and_delta(code, outputs, targets, scale, c, rows, width) -> sum of w * loss
+#     delta = scale * w * derivative of the loss; w = 1 without weights
+loss_and_delta = selector([_make_loss(row) for row in LOSSES], 6)
 
 
 @helper
-def count_correct(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
+def count_correct(metric, outputs, targets, rows, width, bound):
     """Return the sum of the weights of correct samples.
 
     METRIC_ARGMAX: a sample is correct if its first largest output is that of the target. Otherwise it counts as the
     fraction of its outputs that are correct: on the target's side of `bound`, or, with METRIC_MARGIN, no further than
     `bound` from the target.
     """
+    a, a0, weight, w0 = outputs.a, outputs.start, targets.weight, targets.weight_start
+    y, y0 = targets.y, targets.start
     if metric != METRIC_ARGMAX:
         across = width == 1  # as in loss_and_delta
         n_correct = fill(a, 0.0, LANES)
         w = fill(a, 1.0, LANES)
         for r in range(1 if across else rows):
-            if weighted and not across:
+            if targets.has_weights and not across:
                 w = fill(a, weight[w0 + r], LANES)
             length = rows if across else width
             for j in range(0, length, LANES):
                 n, k = min(length - j, LANES), r * width + j
-                if weighted and across:
+                if targets.has_weights and across:
                     w = load_partial(weight, w0 + j, n, LANES)
                 av, yv = load_partial(a, a0 + k, n, LANES), load_partial(y, y0 + k, n, LANES)
                 if metric == METRIC_MARGIN:
@@ -217,7 +242,7 @@ def count_correct(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound
             wanted, best_y = where(yv > best_y, position, wanted), where(yv > best_y, yv, best_y)
         top, target = largest(best), largest(best_y)
         if largest(where(best >= top, predicted, -np.inf)) == largest(where(best_y >= target, wanted, -np.inf)):
-            n_correct += float(weight[w0 + r]) if weighted else 1.0
+            n_correct += float(weight[w0 + r]) if targets.has_weights else 1.0
     return n_correct
 
 

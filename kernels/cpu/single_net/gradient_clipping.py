@@ -17,9 +17,10 @@ def add_squares(net, state, ws, chunk):
     Each sum covers WEIGHT_CHUNK_ROWS rows of W or elements of b, whatever the number of threads, so the norm has the
     same bits for any number of threads.
     """
-    k, chunk_of_layer = layer_of_chunk(ws, chunk)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
     fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], state.params, state.grads
-    (start, end), (column, last_column) = chunk_range(chunk_of_layer, fan_in), chunk_range(chunk_of_layer, fan_out)
+    (start, end), (column, last_column) = chunk_range(layer_chunk, fan_in), chunk_range(layer_chunk, fan_out)
     w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
     for i in range(start, end, WEIGHT_CHUNK_ROWS):
         last = min(i + WEIGHT_CHUNK_ROWS, end)

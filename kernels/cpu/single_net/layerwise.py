@@ -21,12 +21,14 @@ from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import as_pointers, offset, scalar_like
 from ...structs import EVALUATION_CHUNK_ROWS, NO_UPDATE
 from ..gemm.gemm import up_to
+from ..gemm.operands import Matrix
 from ..threads.barrier import barrier_wait, fetch_add_1
 from ..threads.work_stealing import chunk_range, layer_of_chunk, next_chunk
 from ..workspace import GROUP_COLUMNS, LINE_OF_COUNTS, PANEL_ROWS, PANELS_FROM, SUMS
+from .elementwise import Targets
 from .gradient_clipping import add_squares, clip_now
-from .layerwise_gradients import micro_batch_gradient, pack_deltas
-from .layerwise_passes import forward, forward_backward, group_sums, loss_and_output_delta, n_row_groups
+from .layerwise_gradients import UpdatedVectors, micro_batch_gradient, pack_deltas
+from .layerwise_passes import Dropout, forward, forward_backward, group_sums, loss_and_output_delta, n_row_groups
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .packed_weights import copy_to_panels, copy_weights
 from .training_loop import make_loop
@@ -52,9 +54,10 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
 @helper
 def update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip):
     """Update one chunk of the weights, and the chunk's packed copies while it is in cache."""
-    k, chunk_of_layer = layer_of_chunk(ws, chunk)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = chunk_range(chunk_of_layer, fan_in), chunk_range(chunk_of_layer, fan_out)
+    (row, end), (column, last_column) = chunk_range(layer_chunk, fan_in), chunk_range(layer_chunk, fan_out)
     for is_bias in range(2):
         first, last = (b + column, b + last_column) if is_bias else (w + row * fan_out, w + end * fan_out)
         update_range_of_layer(net, config, state, state.grads, k, is_bias, first, last, h, clip)
@@ -78,8 +81,9 @@ def begin_call(thread, n_threads, net, state, ws):
     ws.chunks_taken[thread * LINE_OF_COUNTS] = 0
     n = ws.weight_chunks[net.n_layers]
     for chunk in range(n * thread // n_threads, n * (thread + 1) // n_threads):
-        k, chunk_of_layer = layer_of_chunk(ws, chunk)
-        row, end = chunk_range(chunk_of_layer, net.sizes[k])
+        layer_chunk = layer_of_chunk(ws, chunk)
+        k = layer_chunk.layer
+        row, end = chunk_range(layer_chunk, net.sizes[k])
         copy_weights(thread, n_threads, net, state.params, ws, k, row, end)
 
 
@@ -90,9 +94,10 @@ def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_b
     n_chunks = ws.weight_chunks[net.n_layers]
     chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, 0)
     while chunk >= 0:
-        k, chunk_of_layer = layer_of_chunk(ws, chunk)
-        no_prefetch = state.params, state.state, 0, 0  # nothing to prefetch: no update follows
-        micro_batch_gradient(chunk_of_layer, net, data, config, ws, scratch, k, micro_batch, state.grads, no_prefetch)
+        vectors = UpdatedVectors(state.params, state.state, 0, 0)  # nothing to prefetch: no update follows
+        micro_batch_gradient(
+            layer_of_chunk(ws, chunk), net, data, config, ws, scratch, micro_batch, state.grads, vectors
+        )
         chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, n_tried)
 
 
@@ -104,10 +109,12 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     n_chunks = ws.weight_chunks[net.n_layers]
     chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, 0)
     updates = not clips and config.rule != NO_UPDATE
-    prefetch = state.params, state.state, net.n_padded, 1 + N_STATE[config.rule] if updates else 0
+    n_vectors = 1 + N_STATE[config.rule] if updates else 0
+    vectors = UpdatedVectors(state.params, state.state, net.n_padded, n_vectors)
     while chunk >= 0:
-        k, chunk_of_layer = layer_of_chunk(ws, chunk)
-        micro_batch_gradient(chunk_of_layer, net, data, config, ws, scratch, k, micro_batch, state.grads, prefetch)
+        micro_batch_gradient(
+            layer_of_chunk(ws, chunk), net, data, config, ws, scratch, micro_batch, state.grads, vectors
+        )
         if clips:
             add_squares(net, state, ws, chunk)
         elif updates:
@@ -169,20 +176,17 @@ def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes,
     block = fetch_add_1(barrier) if steals else thread
     while block * n_rows < data.n_samples:
         first = block * n_rows
-        rows = min(n_rows, data.n_samples - first)
-        x0 = (first - row) * net.sizes[0]  # where row 0 of this block would start
-        forward(scratch, net, params, data.X, x0, row, rows, ws, False, copy, 0, 0, 0)
+        rows, before = min(n_rows, data.n_samples - first), first - row  # `before`: the sample that row 0 would be
+        inputs = Matrix(data.X, before * net.sizes[0], net.sizes[0])
+        forward(scratch, net, params, inputs, row, rows, ws, copy, Dropout(False, 0, 0, 0))
         o = ws.row_starts[n_layers] + row * width
         if writes:
             for i in range(rows * width):
                 output[first * width + i] = ws.a[o + i]
         if data.has_targets:
-            y0, w0, sums = (
-                (first - row) * width,
-                first - row,
-                offset(ws.partial, first // EVALUATION_CHUNK_ROWS * SUMS),
-            )
+            targets = Targets(data.Y, before * width, data.has_weights, data.weight, before)
+            sums = offset(ws.partial, first // EVALUATION_CHUNK_ROWS * SUMS)
             loss_and_output_delta(
-                net, data, data.Y, y0, data.weight, w0, row, row + rows, 0.0, ws, sums, SUMS, EVALUATION_CHUNK_ROWS
+                net, data.metric, targets, row, row + rows, 0.0, ws, sums, SUMS, EVALUATION_CHUNK_ROWS
             )
         block = fetch_add_1(barrier) if steals else block + n_threads

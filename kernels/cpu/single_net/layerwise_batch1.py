@@ -11,13 +11,14 @@ from __future__ import annotations
 from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import load, load_partial, load_scalar, offset, scalar_like, store, store_partial
 from ...structs import NO_UPDATE
+from ..gemm.operands import Matrix
 from ..gemm.skinny_gemm import dots
 from ..threads.barrier import barrier_wait
 from ..threads.work_stealing import chunk_range, layer_of_chunk
 from ..workspace import K_BLOCK
 from .elementwise import LANES
 from .gradient_clipping import add_squares, clip_now
-from .layerwise_passes import backward_rows, derivative_of, forward_and_loss
+from .layerwise_passes import backward_pass, backward_rows, forward_and_loss, layer_inputs
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .training_loop import make_loop
 
@@ -41,20 +42,19 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
             o, below = ws.row_starts[k + 1], ws.row_starts[k]
             for j in range(0, fan_out, K_BLOCK):
                 n = min(K_BLOCK, fan_out - j)
-                dots(fan_in, 1, n, params, w + j, fan_out, ws.delta, o + j, 1, j > 0, ws.delta, below, 1, scratch)
-            backward_rows(0, 1, derivative_of(net, ws, k, below))
+                weights, delta = Matrix(params, w + j, fan_out), Matrix(ws.delta, o + j, 1)
+                dots(fan_in, 1, n, weights, delta, j > 0, Matrix(ws.delta, below, 1), scratch)
+            backward_rows(0, 1, backward_pass(net, ws, k, below))
     return 1
 
 
 @helper
 def gradient_of_rows(net, data, config, ws, k, micro_batch, first, last, out):
     """Write the gradient of rows first <= i < last of layer k's weights to the start of `out`."""
-    x, x0, d, width = ws.a, ws.row_starts[k], ws.row_starts[k + 1], net.sizes[k + 1]
-    if k == 0 and not config.shuffle:
-        x, x0 = data.X, micro_batch.first * net.sizes[0]
+    inputs, d, width = layer_inputs(net, data, config, ws, k, micro_batch), ws.row_starts[k + 1], net.sizes[k + 1]
     whole = width - width % LANES
     for i in range(first, last):
-        factor, o = load_scalar(x, x0 + i), (i - first) * width
+        factor, o = load_scalar(inputs.data, inputs.start + i), (i - first) * width
         for j in range(0, whole, LANES):
             store(out, o + j, load(ws.delta, d + j, LANES) * factor)
         if whole < width:
@@ -76,9 +76,10 @@ def gradient_of_biases(ws, k, first, last, out):
 @helper
 def update_chunk_fused(net, data, config, state, ws, scratch, chunk, micro_batch, h, one):
     """Compute the gradient of one chunk of the weights in `scratch`, a few rows at a time, and update the chunk."""
-    k, chunk_of_layer = layer_of_chunk(ws, chunk)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = chunk_range(chunk_of_layer, fan_in), chunk_range(chunk_of_layer, fan_out)
+    (row, end), (column, last_column) = chunk_range(layer_chunk, fan_in), chunk_range(layer_chunk, fan_out)
     rows = max(1, GRADIENTS_AT_A_TIME // fan_out)
     for i in range(row, end, rows):
         last, start = min(i + rows, end), w + i * fan_out
@@ -91,10 +92,11 @@ def update_chunk_fused(net, data, config, state, ws, scratch, chunk, micro_batch
 @helper
 def write_gradient(net, data, config, state, ws, chunk, micro_batch):
     """Write the gradient of one chunk of the weights to state.grads."""
-    k, chunk_of_layer = layer_of_chunk(ws, chunk)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
     (row, end), (column, last_column) = (
-        chunk_range(chunk_of_layer, net.sizes[k]),
-        chunk_range(chunk_of_layer, net.sizes[k + 1]),
+        chunk_range(layer_chunk, net.sizes[k]),
+        chunk_range(layer_chunk, net.sizes[k + 1]),
     )
     w, b = net.weight_offsets[k] + row * net.sizes[k + 1], net.bias_offsets[k] + column
     gradient_of_rows(net, data, config, ws, k, micro_batch, row, end, offset(state.grads, w))
@@ -104,9 +106,10 @@ def write_gradient(net, data, config, state, ws, chunk, micro_batch):
 @helper
 def update_chunk(net, config, state, ws, chunk, h, clip):
     """Update one chunk of the weights by the gradient in state.grads."""
-    k, chunk_of_layer = layer_of_chunk(ws, chunk)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
     fan_out, w, b = net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = chunk_range(chunk_of_layer, net.sizes[k]), chunk_range(chunk_of_layer, fan_out)
+    (row, end), (column, last_column) = chunk_range(layer_chunk, net.sizes[k]), chunk_range(layer_chunk, fan_out)
     update_range_of_layer(net, config, state, state.grads, k, 0, w + row * fan_out, w + end * fan_out, h, clip)
     update_range_of_layer(net, config, state, state.grads, k, 1, b + column, b + last_column, h, clip)
 

@@ -15,17 +15,16 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import offset, scalar_like
 from ...structs import NO_UPDATE
+from ..threads.work_stealing import LayerChunk
 from ..workspace import DATA_PARALLEL_THREADS, GROUP_COLUMNS, ROWS
 from .gradient_clipping import add_squares, clip_now
 from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as pack_weights
 from .layerwise import update_all
-from .layerwise_gradients import layer_gradient
-from .layerwise_passes import forward_backward, group_sums, n_row_groups
+from .layerwise_gradients import UpdatedVectors, layer_gradient
+from .layerwise_passes import forward_backward, group_sums, layer_inputs, n_row_groups
 from .optimizer_step import CLIP_NORM
 from .training_loop import make_loop
-
-WHOLE = 0, 1  # chunk 0 of 1: all rows of a layer
 
 
 @inline_helper
@@ -44,11 +43,10 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
         thread, net, data, config, params, ws, group_sums(ws, row, micro_batch.index, True), micro_batch, row, end
     )
     if row < end:
-        no_prefetch = params, params, 0, 0  # nothing to prefetch: these nets are small
+        vectors = UpdatedVectors(params, params, 0, 0)  # nothing to prefetch: these nets are small
         for k in range(net.n_layers):
-            layer_gradient(
-                WHOLE, net, data, config, ws, scratch, k, micro_batch, row, end, False, False, gradient, no_prefetch
-            )
+            inputs = layer_inputs(net, data, config, ws, k, micro_batch)
+            layer_gradient(LayerChunk(k, 0, 1), net, ws, scratch, inputs, row, end, False, False, gradient, vectors)
         publish_gradient(ws, thread, micro_batch.index, net.n_padded)
     return n_row_groups(micro_batch.rows)
 

@@ -6,6 +6,8 @@ others, or busy with something else, loses chunks to other threads instead of ke
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...jit.decorators import helper
 from ...simd.load_store import offset
 from ..single_net.gradient_exchange import chunk_start
@@ -29,21 +31,26 @@ def next_chunk(thread, n_threads, counts, n, n_tried):
     return -1, n_tried
 
 
+class LayerChunk(NamedTuple):
+    """Chunk of the weights: chunk `index` of the n_chunks chunks of a layer."""
+
+    layer: int
+    index: int
+    n_chunks: int
+
+
 @helper
 def layer_of_chunk(ws, chunk):
-    """Return (k, (i, n)) for a chunk of the weights: chunk i of the n chunks of layer k."""
+    """Return the LayerChunk with this number."""
     k = 0
     while chunk >= ws.weight_chunks[k + 1]:
         k += 1
     first = ws.weight_chunks[k]
-    return k, (chunk - first, ws.weight_chunks[k + 1] - first)
+    return LayerChunk(k, chunk - first, ws.weight_chunks[k + 1] - first)
 
 
 @helper
-def chunk_range(chunk_of_layer, n):
-    """Return (first, end) of the rows or columns, out of n, in one chunk of a layer.
-
-    chunk_of_layer : (i, n_chunks) for chunk i of n_chunks
-    """
-    i, n_chunks = chunk_of_layer
+def chunk_range(chunk, n):
+    """Return (first, end) of the rows or columns, out of n, in a LayerChunk."""
+    i, n_chunks = chunk.index, chunk.n_chunks
     return chunk_start(i, n_chunks, n, WEIGHT_CHUNK_ROWS), chunk_start(i + 1, n_chunks, n, WEIGHT_CHUNK_ROWS)
