@@ -10,8 +10,8 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import load_scalar, offset
 from ..workspace import FALSE_SHARING_GAP, FILLED, LANES_LARGE, LOSS, N_CORRECT, PARTIAL_COLUMNS, BatchWorkspace
+from .batch_simd import FAMILY_16, begin_call, gradient_of_samples
 from .batch_simd import apply_gradient as update_net
-from .batch_simd import begin_call, gradient_of_samples_16
 from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
 from .training_loop import make_loop, sums_index
 
@@ -53,7 +53,8 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
         sums = offset(ws.partial, sums_index(shard, micro_batch.index, True, PARTIAL_COLUMNS))
         sums[LOSS] = sums[N_CORRECT] = 0.0
         if row < end:
-            gradient_of_samples_16(
+            gradient_of_samples(
+                FAMILY_16,
                 net,
                 data,
                 config.shuffle,

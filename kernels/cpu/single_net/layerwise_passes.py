@@ -138,12 +138,8 @@ def loss_and_output_delta(net, metric, targets, row, last_row, scale, ws, sums, 
         chunk = Targets(
             y, targets.start + first * width, targets.has_weights, targets.weight, targets.weight_start + first
         )
-        n_correct, loss = (
-            0.0,
-            loss_and_delta(
-                net.loss, outputs, chunk, scalar_like(y, scale), scalar_like(y, net.loss_constant), rows, width
-            ),
-        )
+        c, n_correct = scalar_like(y, net.loss_constant), 0.0
+        loss = loss_and_delta(net.loss, outputs, chunk, scalar_like(y, scale), c, rows, width)
         if metric != METRIC_NONE:
             n_correct = count_correct(metric, outputs, chunk, rows, width, bound)
         sums[place + LOSS], sums[place + N_CORRECT] = loss / net.loss_width, n_correct
