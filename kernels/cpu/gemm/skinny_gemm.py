@@ -15,9 +15,9 @@ from ...simd.reductions import sum_lanes_4
 from ..workspace import K_BLOCK, VECTOR_BYTES
 
 SIDE = VECTOR_BYTES // 4  # elements of a vector here
-FEW = 8  # columns, at most
-FOLD = 8  # cost of a row's sum over lanes, in multiply-adds; four rows are summed at once
-TOGETHER = 4  # rows, or vectors of columns, at a time: their sums are independent
+MOST_COLUMNS = 8  # columns, at most
+REDUCTION_COST = 8  # cost of a row's sum over lanes, in multiply-adds; four rows are summed at once
+INTERLEAVED = 4  # rows, or vectors of columns, at a time: their sums are independent
 
 
 @helper
@@ -25,13 +25,15 @@ def suits_dots(trans_a, m, n, k):
     """Return whether A B with n columns is faster by `dots` than with tiles, which take a multiply-add for each row and
     each k.
     """
-    return not trans_a and n <= FEW and n * (k + FOLD * SIDE) < k * SIDE
+    return not trans_a and n <= MOST_COLUMNS and n * (k + REDUCTION_COST * SIDE) < k * SIDE
 
 
 @helper
 def suits_sums_of_rows(trans_a, m, n, k):
     """Return whether A' B with n columns is faster by `sums_of_rows` than with tiles."""
-    return trans_a and n <= FEW and n * ((m + TOGETHER * SIDE - 1) // (TOGETHER * SIDE)) * TOGETHER < m
+    return (
+        trans_a and n <= MOST_COLUMNS and n * ((m + INTERLEAVED * SIDE - 1) // (INTERLEAVED * SIDE)) * INTERLEAVED < m
+    )
 
 
 @helper
@@ -50,7 +52,7 @@ def dots(m, n, k, a, b, adds, c, columns):
     for j in range(n):
         for q in range(k):
             columns[j * K_BLOCK + q] = load_scalar(b.data, b.start + q * b.stride + j)
-    for i in range(0, m, TOGETHER):  # rows past the last repeat the last
+    for i in range(0, m, INTERLEAVED):  # rows past the last repeat the last
         last = a.start + (m - 1) * a.stride
         r0 = a.start + i * a.stride
         r1, r2, r3 = min(r0 + a.stride, last), min(r0 + 2 * a.stride, last), min(r0 + 3 * a.stride, last)
@@ -70,7 +72,7 @@ def dots(m, n, k, a, b, adds, c, columns):
                 s2 += load_partial(a.data, r2 + whole, n_left, SIDE) * v
                 s3 += load_partial(a.data, r3 + whole, n_left, SIDE) * v
             store(columns, n * K_BLOCK, sum_lanes_4(s0, s1, s2, s3))
-            for r in range(min(m - i, TOGETHER)):
+            for r in range(min(m - i, INTERLEAVED)):
                 _put(load_scalar(columns, n * K_BLOCK + r), adds, c.data, c.start + (i + r) * c.stride + j)
 
 
@@ -79,13 +81,13 @@ def sums_of_rows(m, n, k, a, b, adds, c, sums):
     """Write C = A' B for k <= K_BLOCK, or add to C if `adds`.
 
     a, b, c : Matrix
-    sums : scratch of TOGETHER * SIDE elements
+    sums : scratch of INTERLEAVED * SIDE elements
     """
-    for i in range(0, m, TOGETHER * SIDE):
-        columns = min(m - i, TOGETHER * SIDE)
+    for i in range(0, m, INTERLEAVED * SIDE):
+        columns = min(m - i, INTERLEAVED * SIDE)
         for j in range(n):
             s0 = s1 = s2 = s3 = fill(a.data, 0.0, SIDE)
-            if columns == TOGETHER * SIDE:
+            if columns == INTERLEAVED * SIDE:
                 for p in range(k):
                     x, row = load_scalar(b.data, b.start + p * b.stride + j), a.start + p * a.stride + i
                     s0 += load(a.data, row, SIDE) * x

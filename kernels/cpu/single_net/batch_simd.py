@@ -43,7 +43,7 @@ from .elementwise import Outputs
 from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 from .training_loop import make_loop
 
-FEW = 4  # features from which transposing an incomplete square pays
+TRANSPOSED_FROM = 4  # features from which transposing an incomplete square pays
 
 
 @inline_helper
@@ -61,13 +61,13 @@ def columns_for(ws, rows, lanes):
 def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
     """Transpose samples into columns of `a`, 16 x 16 elements at a time in registers; columns past the samples are 0.
 
-    Returns the number of features written: a remainder of fewer than FEW features is left to the caller.
+    Returns the number of features written: a remainder of fewer than TRANSPOSED_FROM features is left to the caller.
 
     first, rows : first sample, and number of samples
     width : number of features
     square : scratch of 16 * 16 elements
     """
-    features = width if width % LANES_LARGE >= FEW else width - width % LANES_LARGE
+    features = width if width % LANES_LARGE >= TRANSPOSED_FROM else width - width % LANES_LARGE
     for s in range(0, columns, LANES_LARGE):
         for i in range(0, features, LANES_LARGE):
             n = min(features - i, LANES_LARGE)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import load_scalar, offset
+from ..threads.work_stealing import chunk_start
 from ..workspace import FALSE_SHARING_GAP, FILLED, LANES_LARGE, LOSS, N_CORRECT, PARTIAL_COLUMNS, BatchWorkspace
 from .batch_simd import FAMILY_16, begin_call, gradient_of_samples
 from .batch_simd import apply_gradient as update_net
-from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
+from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
 from .training_loop import make_loop, sums_index
 
 

@@ -14,20 +14,12 @@ from ...jit.cpu_features import IS_X86
 from ...jit.decorators import helper
 from ...simd.load_store import load, offset, store, store_past_caches
 from ..threads.barrier import system_call
+from ..threads.work_stealing import chunk_start
 from ..workspace import FALSE_SHARING_GAP
 from .elementwise import LANES
 
 # Needed before a thread signals that its data are complete: stores past the caches are not ordered with other stores.
 store_fence = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType())
-
-
-@helper
-def chunk_start(i, n_chunks, n, unit):
-    """Return where chunk i of n_chunks equal chunks of n begins.
-
-    Rounded up to a multiple of `unit`, so that a chunk consists of whole tiles of a matrix product.
-    """
-    return min(n, (n * i // n_chunks + unit - 1) // unit * unit)
 
 
 @helper

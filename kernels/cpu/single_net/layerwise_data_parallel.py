@@ -15,10 +15,10 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import offset, scalar_like
 from ...structs import NO_UPDATE
-from ..threads.work_stealing import LayerChunk
+from ..threads.work_stealing import LayerChunk, chunk_start
 from ..workspace import DATA_PARALLEL_THREADS, GROUP_COLUMNS, ROWS
 from .gradient_clipping import add_squares, clip_now
-from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
+from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as pack_weights
 from .layerwise import update_all
 from .layerwise_gradients import UpdatedVectors, layer_gradient

@@ -14,10 +14,10 @@ from ..gemm.gemm import panel_sums, product, product_kind, up_to
 from ..gemm.microkernel import lanes_of
 from ..gemm.operands import Matrix, Prefetch
 from ..gemm.skinny_gemm import SUMS_OF_ROWS
-from ..threads.work_stealing import chunk_range
+from ..threads.work_stealing import chunk_range, chunk_start
 from ..workspace import K_BLOCK, ROWS, VECTOR_BYTES
 from .elementwise import add, column_sums
-from .gradient_exchange import chunk_start, shard_gradient
+from .gradient_exchange import shard_gradient
 from .layerwise_passes import layer_inputs
 from .packed_weights import copy_to_panels
 

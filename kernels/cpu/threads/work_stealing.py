@@ -10,9 +10,17 @@ from typing import NamedTuple
 
 from ...jit.decorators import helper
 from ...simd.load_store import offset
-from ..single_net.gradient_exchange import chunk_start
 from ..workspace import LINE_OF_COUNTS, WEIGHT_CHUNK_ROWS
 from .barrier import fetch_add_1
+
+
+@helper
+def chunk_start(i, n_chunks, n, unit):
+    """Return where chunk i of n_chunks equal chunks of n begins.
+
+    Rounded up to a multiple of `unit`, so that a chunk consists of whole tiles of a matrix product.
+    """
+    return min(n, (n * i // n_chunks + unit - 1) // unit * unit)
 
 
 @helper
