@@ -5,6 +5,7 @@
     TrainConfig       batches, random numbers and update rule     (training/fit_loop.py, optimizers.py)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
     PopulationState   settings and results of each net of a population (population_training/fit.py)
+    KernelVariant     variant of a family's kernels for one call  (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 
 All arrays are C-contiguous. Floating-point arrays share one dtype, except records, which are float64. Kernels see only
@@ -95,6 +96,17 @@ POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT, STEPS_DONE, DIVERGED = range
 N_SCALARS = 16  # per thread: two cache lines, so that threads do not share one
 
 
+class KernelVariant(NamedTuple):
+    """Variant of a family's training kernels for one call, chosen by execution/dispatch.py; all give the same bits."""
+
+    own_copies: bool = False  # whether each of two threads has its own copies of the weights that both read
+    unrolled: int = 0  # one of UNROLLED_*: whether generated code trains a tiny net
+
+
+# Generated code is never used; used if another process has compiled it; compiled if there is none.
+UNROLLED_NEVER, UNROLLED_IF_ON_DISK, UNROLLED_ALWAYS = range(3)
+
+
 class PopulationState(NamedTuple):
     """Settings and results of each net of a population. With a stride of 0, all nets share one row."""
 
@@ -176,6 +188,17 @@ _starts = cycle(range(0, 16 * START_STAGGER, START_STAGGER))
 
 # Up to this many parameters, two threads train data-parallel whether or not their cores share a cache.
 DATA_PARALLEL_PARAMS = 60_000
+
+# Nets with more parameters come from memory in every step, whatever copies of the weights there are.
+LARGE_NET_PARAMS = 2_000_000
+
+
+def n_weight_copies(n_params: int, n_threads: int) -> int:
+    """Return the number of packed copies of a net's weights in the layerwise families: 2 if two threads may need their
+    own.
+    """
+    return 2 if n_threads == 2 and n_params <= LARGE_NET_PARAMS else 1
+
 
 # Samples of an evaluation whose losses are summed together; threads take multiples of this number at a time.
 EVALUATION_CHUNK_ROWS = 8

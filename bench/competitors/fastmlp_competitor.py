@@ -21,19 +21,20 @@ class Implementation(TrainingImplementation):
 
     def prepare(self, case: TrainingCase, threads: int | None) -> float:
         import fastmlp
-        from fastmlp.kernels.cpu.unrolled import single_net_lookup
+        from fastmlp.execution import dispatch
 
         self.case = case
         if self.is_first_fits:
-            single_net_lookup.MAKE_AFTER = single_net_lookup.LOAD_AFTER = sys.maxsize
+            dispatch.COMPILE_UNROLLED_AFTER = dispatch.LOAD_UNROLLED_AFTER = sys.maxsize
         sgd, adam = fastmlp.SGD, fastmlp.Adam
         self.optimizer = (sgd if case.optimizer == "sgd" else adam)(learning_rate=case.learning_rate)
         started = time.perf_counter()
         self.reset()
         self.run(1)
-        if single_net_lookup.is_tiny(self.case.n_params, self.case.batch_size) and not self.is_first_fits:
+        n_steps = dispatch.steps_to_unrolled(self.net.network, self.case.batch_size)
+        if n_steps and not self.is_first_fits:
             # So many steps make it compile unrolled code.
-            self.run(single_net_lookup.MAKE_AFTER // self.case.n_steps + 1)
+            self.run(n_steps // self.case.n_steps + 1)
             self.run(1)
         seconds = time.perf_counter() - started
         self.reset()

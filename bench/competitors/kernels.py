@@ -34,7 +34,8 @@ class Fastmlp:
         import numba
 
         import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
-        from fastmlp.kernels.cpu.gemm.gemm import plain_product
+        from fastmlp.kernels.cpu.gemm.gemm import PLAIN, product
+        from fastmlp.kernels.cpu.gemm.operands import Matrix
         from fastmlp.kernels.cpu.workspace import scratch_size
         from fastmlp.kernels.jit.decorators import OPTIONS
         from fastmlp.kernels.simd.load_store import offset
@@ -45,24 +46,8 @@ class Fastmlp:
         @numba.njit(nogil=True, **OPTIONS)
         def loop(turns, a, b, c, scratch):
             for _ in range(turns):
-                plain_product(
-                    transposed,
-                    m,
-                    n,
-                    k,
-                    offset(a, 0),
-                    0,
-                    lda,
-                    offset(b, 0),
-                    0,
-                    n,
-                    False,
-                    offset(c, 0),
-                    0,
-                    n,
-                    offset(scratch, 0),
-                    0,
-                )
+                A, B, C = Matrix(offset(a, 0), 0, lda), Matrix(offset(b, 0), 0, n), Matrix(offset(c, 0), 0, n)
+                product(PLAIN, transposed, m, n, k, A, B, False, C, offset(scratch, 0), 0)
 
         out, scratch = self.zeros((m, n)), self.zeros(scratch_size(n, 4))
         return loop, (self.x["a"].reshape(-1), self.x["b"].reshape(-1), out.reshape(-1), scratch), out

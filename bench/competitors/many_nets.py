@@ -29,9 +29,9 @@ class Fastmlp:
         rates = fit.pop("rates", RATES[optimizer])
         self.fit = {"optimizer": fastmlp.optimizer_from_name(optimizer, rates), "verbose": 0, **fit}
         if len(start) <= FEW:  # they train one by one, and unrolled code is compiled after this many steps
-            from fastmlp.kernels.cpu.unrolled.single_net_lookup import MAKE_AFTER
+            from fastmlp.execution.dispatch import COMPILE_UNROLLED_AFTER
 
-            self.run(MAKE_AFTER // len(start) + 1)
+            self.run(COMPILE_UNROLLED_AFTER // len(start) + 1)
 
     def run(self, n_epochs):
         self.population.params = self.start

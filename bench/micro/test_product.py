@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba about the kernels' helpers
-from fastmlp.kernels.cpu.gemm.gemm import plain_product
+from fastmlp.kernels.cpu.gemm.gemm import PLAIN, product
+from fastmlp.kernels.cpu.gemm.operands import Matrix
 from fastmlp.kernels.cpu.workspace import scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.load_store import offset
@@ -17,9 +18,8 @@ SHAPES = [(32, 64, 64), (128, 512, 784), (512, 512, 512)]  # m, n, k
 @numba.njit(nogil=True, **OPTIONS)
 def multiply(transposed, m, n, k, a, b, c, scratch):
     lda = m if transposed else k
-    plain_product(
-        transposed, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, n, False, offset(c, 0), 0, n, offset(scratch, 0), 0
-    )
+    a, b, c = Matrix(offset(a, 0), 0, lda), Matrix(offset(b, 0), 0, n), Matrix(offset(c, 0), 0, n)
+    product(PLAIN, transposed, m, n, k, a, b, False, c, offset(scratch, 0), 0)
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["AB", "AtB"])

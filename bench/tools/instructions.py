@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Epochs of the counted runs, and of a run before them that fills the cache: unrolled code of a single net is compiled
-# after a million steps, and loaded after 50,000 (kernels/cpu/unrolled/single_net_lookup.py).
+# after a million steps, and loaded after 50,000 (execution/dispatch.py).
 EPOCHS = {"one_net": 100_000, "lanes": 2_000}
 WARM = {"one_net": 3_000_000, "lanes": 2}
 GROWTH_LIMIT = 0.005  # growth that counts; the count itself repeats to 0.1 %

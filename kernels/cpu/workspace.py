@@ -1,4 +1,4 @@
-"""Workspaces: named tuples of the buffers that CPU kernel families work in, which backend.py fills with arrays.
+"""Workspaces: named tuples of the buffers that CPU kernel families work in; allocation.py makes them.
 
 Nothing here is compiled, so a new process can make a workspace without importing Numba.
 """
@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..jit.cpu_features import FEATURES
+from ..structs import LARGE_NET_PARAMS
 
-LOSS, RIGHT = 0, 1  # columns of `partial`
+LOSS, N_CORRECT = 0, 1  # columns of `partial`
 SUMS = 2
 PARTIAL_COLUMNS = 16  # two cache lines per thread, so that threads do not share one
 GROUP_COLUMNS = 2 * SUMS  # per group of ROWS rows: the sums of even and of odd micro-batches
@@ -20,6 +21,7 @@ WEIGHT_CHUNK_ROWS = 16  # rows of a weight matrix that chunks are multiples of, 
 LANES_SMALL, LANES_LARGE = 4, 16  # samples in a vector of batch_simd_4 and of batch_simd_16
 # Bytes; cache lines that lie multiples of this apart, as units' columns would, compete for few places in a cache.
 ALIASING_STRIDE = 2048
+ALIGNMENT = 16  # elements: layers start on whole vectors
 LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
 # Samples that unrolled code takes through a net together; a tile has a multiple of them, the last ones perhaps with
 # weight 0.
@@ -28,15 +30,13 @@ INTERLEAVED_SAMPLES = 4
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers.
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # nets of a block with unrolled code, where that suits it better
-REPLICAS = 2  # threads, and shards of a batch, of layerwise_data_parallel
-FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as sharing no cache
+DATA_PARALLEL_THREADS = 2  # threads, and shards of a batch, of layerwise_data_parallel
 # Elements between what different threads write: at least a page. A core that walks along an array prefetches up to the
 # end of a page, and a core that writes there must take the cache lines back from it (bench/log/README.md#page-gap).
 FALSE_SHARING_GAP = 1024
 # Rows of a batch in a chunk, and chunks of a batch at most: chunks of larger batches have more rows.
 CHUNK_SAMPLES, MAX_CHUNKS = 16, 64
-# Parameters up to which chunks have CHUNK_SAMPLES rows, and rows of a chunk in larger nets.
-LARGE_NET_PARAMS, LARGE_NET_CHUNK_SAMPLES = 2_000_000, 128
+LARGE_NET_CHUNK_SAMPLES = 128  # rows of a chunk in nets with more than LARGE_NET_PARAMS
 # Weights in a chunk at most, and chunks for each thread, which are smaller in nets with few weights.
 CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
 K_BLOCK = 256  # columns of A that a product takes at a time
@@ -45,6 +45,11 @@ PACK_FROM = 320  # ... and elements between rows of A or B from which walking do
 # Samples per thread from which a forward pass packs the weights first, and rows that it then takes at a time.
 PANELS_FROM, PANEL_ROWS = 256, 64
 PACK_FOR_TWO = 192  # elements between rows of weights from which packing pays for two threads, whatever their rows
+
+
+def round_up(n: int, unit: int) -> int:
+    """Return n rounded up to a multiple of `unit`."""
+    return -(-n // unit) * unit
 
 
 def scratch_size(n: int, itemsize: int) -> int:
@@ -65,19 +70,19 @@ def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
     return np.cumsum([0, 0, *lengths[1:]])
 
 
-def packed_starts(sizes: list[int], rows: int, ranks: int, itemsize: int) -> tuple[np.ndarray, int]:
+def packed_starts(sizes: list[int], rows: int, n_threads: int, itemsize: int) -> tuple[np.ndarray, int]:
     """Return (starts, end): where each layer's W starts in panels, int64 (n_layers,), and where the last one ends.
 
     In elements; -1 for a W that products read as it is.
 
     sizes : layer sizes, inputs first
     rows : number of samples of a batch for each thread
-    ranks : number of threads
+    n_threads : number of threads
     itemsize : bytes of a number
     """
     width, starts, end = 2 * VECTOR_BYTES // itemsize, [], 0
     for fan_in, fan_out in pairwise(sizes):
-        packs = fan_out >= PACK_FOR_TWO if ranks == 2 else rows >= PACK_ROWS and fan_out >= PACK_FROM
+        packs = fan_out >= PACK_FOR_TWO if n_threads == 2 else rows >= PACK_ROWS and fan_out >= PACK_FROM
         starts.append(end if packs else -1)
         end += -(-fan_out // width) * width * fan_in if packs else 0
     return np.array(starts, np.int64), end
@@ -110,7 +115,7 @@ def tile_size(n_inputs: int, n_outputs: int) -> int:
 class MicroBatch(NamedTuple):
     """Micro-batch: the rows that go through a net at once, a whole batch or a part of one too large for the caches."""
 
-    turn: int  # number of micro-batches before it in this call
+    index: int  # number of micro-batches before it in this call
     step: int  # number of the optimiser step
     first: int  # index of its first sample in the data, or in their shuffled order
     rows: int  # number of samples
@@ -122,20 +127,20 @@ class MicroBatch(NamedTuple):
 class BatchWorkspace(NamedTuple):
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
     rows: int  # of a micro-batch, at most
-    # Number of shards of a micro-batch; above 1 only in batch_simd_data_parallel. Each shard has its own part of the
-    # arrays from `filled` to `weight`; parts of floating-point arrays are FALSE_SHARING_GAP elements apart.
-    parts: int
+    # Number of shards of a micro-batch; above 1 only in batch_simd_data_parallel. Each shard has its own section of the
+    # arrays from `filled` to `weight`; sections of floating-point arrays are FALSE_SHARING_GAP elements apart.
+    n_shards: int
     columns: int  # of a shard's part of a, z, delta, y, weight, at most: a multiple of the lanes
-    colliding: int  # elements, a power of two; units must not be a multiple of it apart
+    aliasing_stride: int  # elements, a power of two; units must not be a multiple of it apart
     filled: np.ndarray  # int64 (FILLED,): first sample and number of samples that a, y and weight hold, -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
     y: np.ndarray  # (n_outputs, columns)
     weight: np.ndarray  # (columns,)
-    parts_own: np.ndarray  # flat (parts, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
-    parts_given: np.ndarray  # twice the size of parts_own: published copies, of even and of odd micro-batches
-    replica: np.ndarray  # parameters, gradient and optimiser state of each thread but the first
+    shard_gradients: np.ndarray  # flat (n_shards, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
+    published_gradients: np.ndarray  # twice as many: copies that other threads read, of even and of odd micro-batches
+    thread_copies: np.ndarray  # parameters, gradient and optimiser state of each thread but the first
     partial: np.ndarray  # float64 (parts, PARTIAL_COLUMNS), sums of losses and of correct samples
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
@@ -155,67 +160,70 @@ THREAD_ARRAYS = (
 LINE_OF_COUNTS = 16  # int64 from one thread's counter to the next: two cache lines
 
 
-def weight_chunks(sizes: list[int], ranks: int) -> np.ndarray:
+def weight_chunks(sizes: list[int], n_threads: int) -> np.ndarray:
     """Return int (n_layers + 1,): the index of each layer's first chunk of weights, and the number of chunks.
 
     A chunk is a number of rows of W, a multiple of WEIGHT_CHUNK_ROWS, and a corresponding part of b.
 
     sizes : layer sizes, inputs first
-    ranks : number of threads that share the chunks; 0 if they are not shared: then each layer is one chunk
+    n_threads : number of threads that share the chunks; 0 if they are not shared: then each layer is one chunk
     """
-    if ranks == 0:
+    if n_threads == 0:
         return np.arange(len(sizes))
     shapes = list(pairwise(sizes))
-    most = min(max(sum(i * j for i, j in shapes) // (CHUNKS_PER_THREAD * ranks), WEIGHT_CHUNK_ROWS), CHUNK_WEIGHTS)
-    return np.cumsum([0, *(min(-(-i * j // most), -(-i // WEIGHT_CHUNK_ROWS)) for i, j in shapes)])
+    fair = sum(i * j for i, j in shapes) // (CHUNKS_PER_THREAD * n_threads)
+    largest = min(max(fair, WEIGHT_CHUNK_ROWS), CHUNK_WEIGHTS)
+    return np.cumsum([0, *(min(-(-i * j // largest), -(-i // WEIGHT_CHUNK_ROWS)) for i, j in shapes)])
 
 
-def chunk_rows(rows: int, n_params: int, ranks: int) -> int:
+def chunk_rows(rows: int, n_params: int, n_threads: int) -> int:
     """Return the number of rows of a batch in a chunk, a multiple of ROWS.
 
     All weights are read once for each chunk, which is free while they stay in the third-level cache.
 
     rows : number of samples in the batch
     n_params : number of parameters of the net
-    ranks : number of threads that share the chunks; 0 if they are not shared: then all rows are one chunk
+    n_threads : number of threads that share the chunks; 0 if they are not shared: then all rows are one chunk
     """
-    if ranks == 0:
+    if n_threads == 0:
         return rows
-    enough = CHUNK_SAMPLES if n_params <= LARGE_NET_PARAMS else LARGE_NET_CHUNK_SAMPLES
-    return max(1, max(min(enough, rows // ranks), -(-rows // MAX_CHUNKS)) // ROWS) * ROWS
+    target = CHUNK_SAMPLES if n_params <= LARGE_NET_PARAMS else LARGE_NET_CHUNK_SAMPLES
+    return max(1, max(min(target, rows // n_threads), -(-rows // MAX_CHUNKS)) // ROWS) * ROWS
 
 
 # Workspace of the layerwise families.
 class LayerwiseWorkspace(NamedTuple):
     rows: int  # of a micro-batch, at most
-    piece: int  # rows in a chunk of a micro-batch
+    chunk_rows: int  # rows in a chunk of a micro-batch
     weight_chunks: np.ndarray  # int64 (n_layers + 1,), index of each layer's first chunk of weights
-    taken: np.ndarray  # int64 (2, n_ranks, LINE_OF_COUNTS), chunks taken from each thread's own: of rows, of weights
-    blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
+    chunks_taken: (
+        np.ndarray
+    )  # int64 (2, n_threads, LINE_OF_COUNTS), chunks of rows and of weights taken from each thread
+    row_starts: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
     z: np.ndarray  # inputs of the activations where they are needed, outputs before dropout where there is dropout
     delta: np.ndarray
     packed_delta: np.ndarray  # deltas in panels, of layers that need them, for a micro-batch or each of its shards
-    delta_packs: np.ndarray  # int64 (n_layers,), where a layer's deltas start in packed_delta, -1 for none
+    packed_delta_starts: np.ndarray  # int64 (n_layers,), where a layer's deltas start in packed_delta, -1 for none
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
     copies: int  # of `packed` and `transposed`: 2 if each of two threads has its own
     n_packed: int  # elements from one copy in `packed` to the next
     packed: np.ndarray  # copies of W in panels (gemm/gemm.py), of layers that need them, for the forward pass
-    packs: np.ndarray  # int64 (n_layers,), where a layer's W starts in a copy, -1 for none
+    packed_starts: np.ndarray  # int64 (n_layers,), where a layer's W starts in a copy, -1 for none
     n_transposed: int  # elements from one copy in `transposed` to the next
     transposed: np.ndarray  # transposes of each W but the first, in panels, for the backward pass
-    panels: np.ndarray  # int64 (n_layers + 1,), where a layer's transpose starts in a copy
+    transposed_starts: np.ndarray  # int64 (n_layers + 1,), where a layer's transpose starts in a copy
     n_scratch: int
-    scratch: np.ndarray  # (n_ranks, n_scratch), of matrix products
+    scratch: np.ndarray  # (n_threads, n_scratch), of matrix products
     squares: (
         np.ndarray
     )  # float64, sums of squared gradients of WEIGHT_CHUNK_ROWS rows of W or WEIGHT_CHUNK_ROWS elements of b each
-    halves: bool  # whether the gradient of a micro-batch is the sum of those of two shards
-    parts_own: np.ndarray  # flat (2, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
-    parts_given: np.ndarray  # twice the size of parts_own: published copies, of even and of odd micro-batches
-    replica: np.ndarray  # what thread 1 has for itself: parameters, gradient, optimiser state, and the arrays in OWN
+    has_two_shards: bool  # whether the gradient of a micro-batch is the sum of those of two shards
+    shard_gradients: np.ndarray  # flat (2, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
+    published_gradients: np.ndarray  # twice as many: copies that other threads read, of even and of odd micro-batches
+    thread_copies: np.ndarray  # of thread 1: parameters, gradient, optimiser state and THREAD_ARRAYS
     partial: np.ndarray  # float64 (groups of ROWS rows, GROUP_COLUMNS), sums of losses and of correct samples
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation

@@ -12,7 +12,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..structs import NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
+from ..structs import KernelVariant, NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
 from .population.train import PopulationRun as PopulationRun
 from .population.train import evaluate_nets as _evaluate_nets
 from .runtime.device_memory import checked_allocation, device_data
@@ -28,8 +28,8 @@ REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='
 class ThreadTeam:
     """A team of one host thread: the GPU's own threads are managed by the kernels."""
 
-    def __init__(self, n_ranks: int):
-        self.n_ranks = 1
+    def __init__(self, n_threads: int):
+        self.n_threads = 1
 
     def __enter__(self) -> ThreadTeam:
         return self
@@ -64,7 +64,7 @@ def place(data: Samples) -> Samples:
     return device_data(data)
 
 
-def make_work(
+def make_workspace(
     family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Any:
     """Return all buffers that a kernel family needs.
@@ -88,50 +88,51 @@ def make_work(
 def train(
     family: str,
     team: ThreadTeam,
-    n_ranks: int,
+    n_threads: int,
     net: NetSpec,
     data: Samples,
-    course: TrainConfig,
-    memory: TrainState,
-    work: Any,
+    config: TrainConfig,
+    state: TrainState,
+    workspace: Any,
     first: int,
     n: int,
+    variant: KernelVariant,
 ) -> None:
-    """Train for n steps from step `first` on; the result is in `memory`, whose vectors are on the device."""
-    work.net = net  # may know more than the spec the buffers were made for: the margin of a convergence rule
-    work.train(data, course, memory, first, n)
+    """Train for n steps from step `first` on; the result is in `state`, whose vectors are on the device."""
+    workspace.net = net  # may know more than the spec the buffers were made for: the margin of a convergence rule
+    workspace.train(data, config, state, first, n)
 
 
 def evaluate(
-    family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: Any, work: Any, rows: int, output: Any
+    family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: Any, workspace: Any, rows: int, output: Any
 ):
     """Return (sum of losses, number of correct samples) over the data.
 
     output : (n_samples * n_outputs,), receives the outputs; not written if empty
     """
-    return work.evaluate(data, params, output)
+    return workspace.evaluate(data, params, output)
 
 
 def train_nets(
     team: ThreadTeam,
     net: NetSpec,
     data: Samples,
-    course: TrainConfig,
-    goal: StopCriteria,
+    config: TrainConfig,
+    criteria: StopCriteria,
     nets: PopulationState,
     held_out: Samples,
-    work: PopulationRun,
+    run: PopulationRun,
     n: int,
 ) -> None:
     """Train the nets of the current window for n more epochs, or until none of nets.members is left."""
-    work.train(data, course, goal, nets, held_out, n)
+    run.train(data, config, criteria, nets, held_out, n)
 
 
 def evaluate_nets(
-    team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any
+    team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any
 ) -> None:
     """Write the loss and the fraction of correct samples of nets.members to `nets`, if the data has targets.
 
     output : flat (n_members, n_samples, n_outputs), receives the outputs; not written if empty
     """
-    _evaluate_nets(net, data, nets, work, output)
+    _evaluate_nets(net, data, nets, run, output)

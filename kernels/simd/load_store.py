@@ -28,6 +28,7 @@ from numba.extending import intrinsic
 
 from ..jit.cpu_features import IS_X86
 from ..structs import LINE
+from .lanes import width_of
 from .vector import I32, Vector, as_vector, constant, intrinsic_name, lanes_below, llvm_type
 
 
@@ -41,9 +42,9 @@ def element_pointer(context, builder, array_type, array, i):
 @intrinsic(prefer_literal=True)
 def load(typing_context, array, i, lanes):
     """Return `lanes` elements of `array` from index i on."""
-    if not isinstance(lanes, types.IntegerLiteral):
+    if width_of(lanes) is None:
         return None
-    vector = Vector(array.dtype, lanes.literal_value)
+    vector = Vector(array.dtype, width_of(lanes))
 
     def build(context, builder, sig, args):
         p = element_pointer(context, builder, array, args[0], args[1])
@@ -93,9 +94,9 @@ def store_past_caches(typing_context, array, i, v):
 @intrinsic(prefer_literal=True)
 def load_partial(typing_context, array, i, n, lanes):
     """Return n elements of `array` from index i on, and zeros in the other lanes; memory past them is not touched."""
-    if not isinstance(lanes, types.IntegerLiteral):
+    if width_of(lanes) is None:
         return None
-    vector = Vector(array.dtype, lanes.literal_value)
+    vector = Vector(array.dtype, width_of(lanes))
 
     def build(context, builder, sig, args):
         t = llvm_type(vector)
@@ -212,9 +213,9 @@ def as_pointers(typing_context, named_tuple):
 @intrinsic(prefer_literal=True)
 def fill(typing_context, array, x, lanes):
     """Return a vector with x in every lane, in the dtype of `array`."""
-    if not isinstance(lanes, types.IntegerLiteral):
+    if width_of(lanes) is None:
         return None
-    vector = Vector(array.dtype, lanes.literal_value)
+    vector = Vector(array.dtype, width_of(lanes))
 
     def build(context, builder, sig, args):
         return as_vector(context, builder, vector, x, args[1])
@@ -230,10 +231,10 @@ def make_transpose(past_caches):
         a0, out0 : index of the block's first element in `a` and `out`
         a_row, out_row : elements from one row to the next in `a` and `out`
         """
-        if not isinstance(lanes, types.IntegerLiteral):
+        if width_of(lanes) is None:
             return None
         n = types.intp
-        kind, lanes = lanes, lanes.literal_value
+        kind, lanes = lanes, width_of(lanes)
         align = a.dtype.bitwidth // 8
 
         def build(context, builder, sig, args):

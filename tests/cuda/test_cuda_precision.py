@@ -15,13 +15,13 @@ def works(cuda, monkeypatch):
     """Return a function that returns the names of the workspaces that single nets have used."""
     from fastmlp.kernels.cuda import backend
 
-    found, make_work = [], backend.make_work
+    found, make_workspace = [], backend.make_workspace
 
     def made(*arguments):
-        found.append(make_work(*arguments))
+        found.append(make_workspace(*arguments))
         return found[-1]
 
-    monkeypatch.setattr(backend, "make_work", made)
+    monkeypatch.setattr(backend, "make_workspace", made)
     return lambda: {type(work).__name__ for work in found}
 
 

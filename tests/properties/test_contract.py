@@ -15,16 +15,16 @@ CONTRACT = {
     "synchronize": [],
     "place": ["data"],
     "on": ["index"],
-    "make_work": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
-    "train": ["family", "team", "n_ranks", "net", "data", "course", "memory", "work", "first", "n"],
-    "evaluate": ["family", "team", "net", "data", "params", "work", "rows", "output"],
+    "make_workspace": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
+    "train": ["family", "team", "n_threads", "net", "data", "config", "state", "workspace", "first", "n", "variant"],
+    "evaluate": ["family", "team", "net", "data", "params", "workspace", "rows", "output"],
     "PopulationRun": [
         "family",
         "net",
         "n_params",
         "rows",
         "n_samples",
-        "n_ranks",
+        "n_threads",
         "shuffle",
         "rule",
         "loss",
@@ -32,13 +32,12 @@ CONTRACT = {
         "lanes",
         "precision",
     ],
-    "train_nets": ["team", "net", "data", "course", "goal", "nets", "held_out", "work", "n"],
-    "evaluate_nets": ["team", "net", "data", "nets", "work", "output"],
-    "ThreadTeam": ["n_ranks"],
+    "train_nets": ["team", "net", "data", "config", "criteria", "nets", "held_out", "run", "n"],
+    "evaluate_nets": ["team", "net", "data", "nets", "run", "output"],
+    "ThreadTeam": ["n_threads"],
 }
-ON_THE_HOST = {  # besides: what pays where a call takes microseconds, and code that is generated for tiny nets
-    "repeat_prediction": ["family", "team", "net", "data", "params", "work", "rows", "output"],
-    "steps_to_unrolled": ["n_params", "batch_size"],
+ON_THE_HOST = {  # besides: what pays where a call takes microseconds
+    "repeat_prediction": ["family", "team", "net", "data", "params", "workspace", "rows", "output"]
 }
 FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))
 
@@ -80,7 +79,7 @@ def test_thread_team_is_a_context_manager(backend_module):
     """A thread team is a context manager that knows its size and runs a kernel on every thread."""
     team_class = backend_module.ThreadTeam
     with team_class(1) as team:
-        assert team.n_ranks == 1
+        assert team.n_threads == 1
         assert callable(team.run)
 
 

@@ -1,7 +1,7 @@
 """Matrix product (GEMM) on parts of flat arrays, single-threaded and blocked for the caches.
 
-    make_product(after)   C = A B, or C = A' B with trans_a, for a B whose rows are contiguous, and a pass over C's rows
-    plain_product         the product without a pass
+    product(kind, ...)      C = A B, or C = A' B, for a B whose rows are contiguous
+    product_kind(...)       the helpers that a product calls: a pass over C's rows, the product for few columns
 
 A micro-kernel (microkernel.py) computes C tile by tile, for one block of at most K_BLOCK columns of A after another. A
 block of B (K_BLOCK x n) stays in the second-level cache, and the panel that a tile reads stays in the first. B is
@@ -14,19 +14,22 @@ block has the columns from j * width to (j + 1) * width, row after row; the last
 
 from __future__ import annotations
 
-from ...jit.decorators import helper
+from typing import NamedTuple
+
+from ...jit.decorators import Helper, helper, inline_helper
 from ...simd.load_store import fill, load, load_partial, load_scalar, offset, store, store_partial
 from ..workspace import K_BLOCK, PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES
-from .microkernel import lanes_of, make_tile
-from .skinny_gemm import are_few, dots, sums_of_rows
+from .microkernel import TileShape, lanes_of, tile
+from .operands import Matrix, Panels, Prefetch, Strided
+from .skinny_gemm import NEVER, Skinny
 
 SIDE = VECTOR_BYTES // 4  # side of the squares that are transposed in registers; divides a panel's width
-PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
-_tile_full = make_tile(2, False)
-_tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
+COPY_WIDTH = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 ROW_VECTORS = VECTOR_BYTES // 4  # accumulators of a product whose A is one row: half the registers
-_tile_row = make_tile(ROW_VECTORS, False, whole_rows=True, most_rows=1)
-_tile_one = make_tile(2, False, whole_rows=True, most_rows=1)
+WHOLE, FETCHING = TileShape(2, has_whole_rows=True), TileShape(2, has_whole_rows=True, prefetches=True)
+FEWER_ROWS = TileShape(2)
+FEWER_COLUMNS, ONE_VECTOR = TileShape(2, has_partial_vector=True), TileShape(1, has_partial_vector=True)
+ROW, ONE_ROW = TileShape(ROW_VECTORS, 1, has_whole_rows=True), TileShape(2, 1, has_whole_rows=True)
 
 
 @helper
@@ -101,9 +104,9 @@ def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
 def copy_two_tiles(a, start, lda, k, out, o, o2):
     """Copy 2 * ROWS columns of A' into two contiguous panels (k, ROWS); a cache line of A' serves both."""
     for p in range(k):
-        for q in range(0, ROWS, PIECE):
-            store(out, o + p * ROWS + q, load(a, start + p * lda + q, PIECE))
-            store(out, o2 + p * ROWS + q, load(a, start + p * lda + ROWS + q, PIECE))
+        for q in range(0, ROWS, COPY_WIDTH):
+            store(out, o + p * ROWS + q, load(a, start + p * lda + q, COPY_WIDTH))
+            store(out, o2 + p * ROWS + q, load(a, start + p * lda + ROWS + q, COPY_WIDTH))
 
 
 @helper
@@ -111,8 +114,8 @@ def copy_tile(a, start, lda, k, rows, out, o):
     """Copy `rows` columns of A', at most ROWS, into a contiguous panel (k, ROWS)."""
     if rows == ROWS:
         for p in range(k):
-            for q in range(0, ROWS, PIECE):
-                store(out, o + p * ROWS + q, load(a, start + p * lda + q, PIECE))
+            for q in range(0, ROWS, COPY_WIDTH):
+                store(out, o + p * ROWS + q, load(a, start + p * lda + q, COPY_WIDTH))
     else:
         for p in range(k):
             for q in range(rows):
@@ -125,134 +128,130 @@ def nothing_after(i, rows, extra):
 
 
 @helper
-def _nothing_ahead(left, i, tile, depth, extra):
-    return left, 0
+def nothing_ahead(nowhere, i, tile, depth, extra):
+    return nowhere
 
 
-def make_stripe(ahead):
-    tile_whole = make_tile(2, False, whole_rows=True, fetches=ahead is not None)
-    coming = ahead or _nothing_ahead
+class ProductKind(NamedTuple):
+    """Helpers that a product calls, and the shape of its whole tiles: known when a kernel is compiled."""
 
-    @helper
-    def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc, i, is_last, left, left_k, extra):
-        """Compute `rows` rows of C = A B for one block of k, tile after tile.
-
-        add : whether to add to what C holds
-        panel : elements from the tile's columns of B to those of the next tile
-        left, left_k : lines that the first tile prefetches, see microkernel.make_tile; none if left_k is 0. In the last
-            block the other tiles prefetch what `ahead` says
-        """
-        width, done = 2 * lanes_of(a), 0
-        if rows == 1 and panel == width:  # an ordinary tile would compute one row ROWS times
-            wide = ROW_VECTORS * lanes_of(a)
-            while n - done >= wide:
-                _tile_row(1, wide, add, a, a0, a_row, a_k, b, b0 + done, b_k, c, c0 + done, ldc, k, left, 0)
-                done += wide
-            b0 += done
-        for j in range(done, n, width):
-            columns, o = min(width, n - j), c0 + j
-            if columns == width and rows == 1:
-                _tile_one(1, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
-            elif columns == width and rows == ROWS:
-                line, line_k = left, left_k
-                if j > 0 or left_k == 0:
-                    line, line_k = coming(left, i, j // width, k, extra) if is_last else (left, 0)
-                tile_whole(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, line, line_k)
-            elif columns == width:
-                _tile_full(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
-            elif 2 * columns > width:
-                _tile_wide(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
-            else:
-                _tile_narrow(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
-            b0 += panel
-
-    return stripe
+    after: Helper  # after(i, rows, extra): rows i .. i + rows of C are complete, and in the first-level cache
+    ahead: Helper  # ahead(nowhere, i, tile, depth, extra) -> Prefetch
+    whole_tile: TileShape
+    is_skinny: Helper  # is_skinny(trans_a, m, n, k): whether `skinny` computes the product
+    skinny: Helper  # the product for few columns
 
 
-def make_product(after, ahead=None, few=None):
-    """Return a matrix product that calls after(i, rows, extra) as soon as rows i .. i + rows of C are complete, while
-    they are in the first-level cache.
+def product_kind(after: Helper = nothing_after, ahead: Helper | None = None, skinny: Skinny = NEVER) -> ProductKind:
+    """Return the kind of a product.
 
-    ahead : None, or ahead(nothing, i, tile, depth, extra) -> (pointer, step): address and stride of `depth` cache lines
-        that will soon be needed, for a tile of rows i .. i + ROWS of C to prefetch, or (nothing, 0). With `ahead` they
-        also prefetch the next columns of A'
-    few : None, or the product for few columns: skinny_gemm.dots for A B, skinny_gemm.sums_of_rows for A' B. Each of
-        them takes seconds to compile
+    after : pass over the rows of C
+    ahead : says which `depth` cache lines a tile of rows i .. i + ROWS of C prefetches, since they will soon be needed;
+        `nowhere` for none. Tiles then prefetch the next columns of A' too
+    skinny : product for few columns; each of skinny_gemm's takes seconds to compile
     """
-    stripe = make_stripe(ahead)
-    fetches = ahead is not None
-    turned, has_few = few is sums_of_rows, few is not None
-    by_few = few or dots
-
-    @helper
-    def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, extra):
-        """Write C (m, n) = op(A) (m, k) @ B (k, n), row-major from the offsets *0 with row lengths ld*.
-
-        ldb : row length of B, or 0 for a B that is in panels
-        adds : whether to add to what C holds
-        scratch : of workspace.scratch_size elements
-        extra : passed on to `after` and `ahead`
-        """
-        width = 2 * lanes_of(a)
-        panels = m >= PACK_ROWS and ldb >= PACK_FROM
-        tiles_start = K_BLOCK * (n + width)  # where two panels of A' are in scratch
-        takes_few = has_few and trans_a == turned and ldb > 0 and are_few(trans_a, m, n, k)
-        n_tiled = 0 if takes_few else n  # both cases use the loop below: `after` is too large to be compiled in twice
-        tiles = trans_a and lda >= PACK_FROM and not takes_few
-        n_blocks = blocks_of(k)
-        for block in range(n_blocks):
-            p = block_start(block, n_blocks, k)
-            depth = block_start(block + 1, n_blocks, k) - p
-            if takes_few:
-                left0, right0 = a0 + p * (lda if turned else 1), b0 + p * ldb
-                by_few(m, n, depth, a, left0, lda, b, right0, ldb, adds or block > 0, c, c0, ldc, scratch)
-            right, right0, panel, b_k = b, b0 + p * ldb, width, ldb
-            if ldb == 0:
-                right0, panel, b_k = b0 + p * up_to(n, width), width * depth, width
-            elif panels:
-                right, panel, b_k = scratch, width * depth, width
-                copy_panels(b, right0, ldb, depth, n, width, right, 0, panel)
-                right0 = 0
-            for i in range(0, m, ROWS):
-                rows = min(ROWS, m - i)
-                left, left0, a_row, a_k = a, a0 + i * lda + p, lda, 1
-                if trans_a:
-                    left0, a_row, a_k = a0 + p * lda + i, 1, lda
-                coming, coming_k = offset(left, left0 + 2 * ROWS), 0
-                if tiles:
-                    second = i // ROWS % 2
-                    coming_k = lda if fetches and second == 0 and m - i >= 2 * ROWS else 0
-                    if second == 0 and m - i >= 2 * ROWS:
-                        copy_two_tiles(a, left0, lda, depth, scratch, tiles_start, tiles_start + K_BLOCK * ROWS)
-                    elif second == 0 or rows < ROWS:
-                        copy_tile(a, left0, lda, depth, rows, scratch, tiles_start + second * K_BLOCK * ROWS)
-                    left, left0, a_k = scratch, tiles_start + second * K_BLOCK * ROWS, ROWS
-                stripe(
-                    rows,
-                    n_tiled,
-                    depth,
-                    adds or block > 0,
-                    left,
-                    left0,
-                    a_row,
-                    a_k,
-                    right,
-                    right0,
-                    panel,
-                    b_k,
-                    c,
-                    c0 + i * ldc,
-                    ldc,
-                    i,
-                    block == n_blocks - 1,
-                    coming,
-                    coming_k,
-                    extra,
-                )
-                if block == n_blocks - 1:
-                    after(i, rows, extra)
-
-    return product
+    return ProductKind(after, ahead or nothing_ahead, FETCHING if ahead else WHOLE, *skinny)
 
 
-plain_product = make_product(nothing_after)
+@helper
+def row_of_tiles(kind, rows, n, k, add, a, b, c, i, is_last, prefetch, extra):
+    """Compute `rows` rows of C = A B for one block of k, tile after tile.
+
+    kind : ProductKind
+    add : whether to add to what C holds
+    a, b, c : Strided, Panels and Matrix
+    i : number of the first row in the whole product
+    is_last : whether it is the last block of k
+    prefetch : of the first tile; none if its step is 0. In the last block the other tiles prefetch what kind.ahead says
+    """
+    width, done = 2 * lanes_of(a.data), 0
+    nowhere, b_start = Prefetch(prefetch.address, 0), b.start
+    if rows == 1 and b.panel_stride == width:  # an ordinary tile would compute one row ROWS times
+        wide = ROW_VECTORS * lanes_of(a.data)
+        while n - done >= wide:
+            right, here = Matrix(b.data, b_start + done, b.stride), Matrix(c.data, c.start + done, c.stride)
+            tile(ROW, 1, wide, k, add, a, right, here, nowhere)
+            done += wide
+        b_start += done
+    for j in range(done, n, width):
+        columns = min(width, n - j)
+        right, here = Matrix(b.data, b_start, b.stride), Matrix(c.data, c.start + j, c.stride)
+        if columns == width and rows == 1:
+            tile(ONE_ROW, 1, columns, k, add, a, right, here, nowhere)
+        elif columns == width and rows == ROWS:
+            lines = prefetch
+            if j > 0 or prefetch.step == 0:
+                lines = kind.ahead(nowhere, i, j // width, k, extra) if is_last else nowhere
+            tile(kind.whole_tile, rows, columns, k, add, a, right, here, lines)
+        elif columns == width:
+            tile(FEWER_ROWS, rows, columns, k, add, a, right, here, nowhere)
+        elif 2 * columns > width:
+            tile(FEWER_COLUMNS, rows, columns, k, add, a, right, here, nowhere)
+        else:
+            tile(ONE_VECTOR, rows, columns, k, add, a, right, here, nowhere)
+        b_start += b.panel_stride
+
+
+@inline_helper
+def block_of_b(m, n, k, p, depth, b, scratch):
+    """Return rows p .. p + depth of B (k, n) as Panels, packed into `scratch` where its rows lie far apart.
+
+    m : number of rows of the product
+    """
+    width, start = 2 * lanes_of(b.data), b.start + p * b.stride
+    if b.stride == 0:
+        return Panels(b.data, b.start + p * up_to(n, width), width, width * depth)
+    if m >= PACK_ROWS and b.stride >= PACK_FROM:
+        copy_panels(b.data, start, b.stride, depth, n, width, scratch, 0, width * depth)
+        return Panels(scratch, 0, width, width * depth)
+    return Panels(b.data, start, b.stride, width)
+
+
+@helper
+def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
+    """Write C (m, n) = op(A) (m, k) @ B (k, n), row-major.
+
+    kind : ProductKind
+    trans_a : whether op(A) is A'
+    a, b, c : Matrix; B may be in panels
+    adds : whether to add to what C holds
+    scratch : of workspace.scratch_size elements
+    extra : passed on to kind.after and kind.ahead
+    """
+    is_skinny = b.stride > 0 and kind.is_skinny(trans_a, m, n, k)
+    n_tiled = 0 if is_skinny else n  # both cases use the loop below: `after` is too large to be compiled in twice
+    packs_a = trans_a and a.stride >= PACK_FROM and not is_skinny
+    a_panels = K_BLOCK * (n + 2 * lanes_of(a.data))  # where two panels of A' are in scratch
+    n_blocks = blocks_of(k)
+    for block in range(n_blocks):
+        p = block_start(block, n_blocks, k)
+        depth = block_start(block + 1, n_blocks, k) - p
+        add = adds or block > 0
+        if is_skinny:
+            left = Matrix(a.data, a.start + p * (a.stride if trans_a else 1), a.stride)
+            kind.skinny(m, n, depth, left, Matrix(b.data, b.start + p * b.stride, b.stride), add, c, scratch)
+        right = block_of_b(m, n, k, p, depth, b, scratch)
+        for i in range(0, m, ROWS):
+            rows = min(ROWS, m - i)
+            rows_of_a = Strided(a.data, a.start + i * a.stride + p, a.stride, 1)
+            if trans_a:
+                rows_of_a = Strided(a.data, a.start + p * a.stride + i, 1, a.stride)
+            prefetch = Prefetch(offset(a.data, rows_of_a.start + 2 * ROWS), 0)
+            if packs_a:
+                second, start = i // ROWS % 2, rows_of_a.start
+                is_pair = second == 0 and m - i >= 2 * ROWS
+                panel = a_panels + second * K_BLOCK * ROWS
+                if is_pair:
+                    prefetch = Prefetch(prefetch.address, a.stride)
+                    copy_two_tiles(a.data, start, a.stride, depth, scratch, a_panels, a_panels + K_BLOCK * ROWS)
+                elif second == 0 or rows < ROWS:
+                    copy_tile(a.data, start, a.stride, depth, rows, scratch, panel)
+                rows_of_a = Strided(scratch, panel, 1, ROWS)
+            is_last = block == n_blocks - 1
+            rows_of_c = Matrix(c.data, c.start + i * c.stride, c.stride)
+            row_of_tiles(kind, rows, n_tiled, depth, add, rows_of_a, right, rows_of_c, i, is_last, prefetch, extra)
+            if is_last:
+                kind.after(i, rows, extra)
+
+
+PLAIN = product_kind()

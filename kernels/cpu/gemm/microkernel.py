@@ -4,14 +4,20 @@ It computes a tile of C, ROWS x 2 vectors. For each k it loads two vectors of a 
 numbers of A, each broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector loads and 8 scalar
 loads, so that arithmetic is the bound with one multiply-add unit as with two. Measured against OpenBLAS 0.3.30 in
 bench/log/README.md#gemm-tiles.
+
+The shape of a tile is a `TileShape`, which is a type of its own for Numba: `tile` is compiled for each shape that it is
+called with, and the shape is no argument at run time.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.imputils import lower_constant
+from numba.extending import intrinsic, models, register_model, typeof_impl
 
 from ...simd.load_store import element_pointer, fetch_line
 from ...simd.vector import splat
@@ -20,117 +26,196 @@ from ..workspace import ROWS, VECTOR_BYTES
 I32 = ir.IntType(32)
 
 
-def make_tile(n_vectors, partial, whole_rows=False, most_rows=ROWS, fetches=False):
-    """Return a micro-kernel tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k).
+@dataclass(frozen=True)
+class TileShape:
+    """Shape of a tile: what is known of it when a kernel is compiled."""
 
-    It writes C[i, j] = sum over k of A[i, k] B[k, j] for i < rows <= most_rows and j < columns, or adds to C if `add`.
-    Strides are in elements; the columns of B and C are contiguous.
+    n_vectors: int  # width of the tile, in vectors
+    most_rows: int = ROWS  # number of rows of accumulators
+    has_whole_rows: bool = False  # whether the number of rows is always most_rows
+    has_partial_vector: bool = False  # whether the columns may end within the last vector
+    prefetches: bool = False  # whether each k prefetches a cache line
 
-    n_vectors : width of the tile, in vectors
-    partial : whether `columns` may end within the last vector
-    whole_rows : whether `rows` is always most_rows
-    most_rows : number of rows of accumulators
-    fetches : whether each k prefetches the cache line at `ahead + k * ahead_k` into the second-level cache, which costs
-        nothing between multiply-adds; otherwise both arguments are ignored
+
+class TileShapeType(types.Type):
+    """Numba type of one TileShape."""
+
+    def __init__(self, shape: TileShape):
+        self.shape = shape
+        super().__init__(name=repr(shape))
+
+
+@register_model(TileShapeType)
+class _TileShapeModel(models.StructModel):
+    """An empty struct: as an argument of a compiled function it is nothing."""
+
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, [])
+
+
+@typeof_impl.register(TileShape)
+def _typeof_shape(shape, context):
+    return TileShapeType(shape)
+
+
+@lower_constant(TileShapeType)
+def _constant_shape(context, builder, kind, value):
+    return ir.Constant(context.get_value_type(kind), [])
+
+
+@intrinsic
+def tile(typing_context, shape, rows, columns, k, add, a, b, c, prefetch):
+    """Write C[i, j] = sum over k of A[i, k] B[k, j] for i < rows and j < columns, or add to C if `add`.
+
+    shape : TileShape with at least so many rows and columns
+    a : Strided
+    b, c : Matrix
+    prefetch : Prefetch into the second-level cache, which costs nothing between multiply-adds; ignored unless the shape
+        prefetches
     """
+    n = types.intp
 
-    @intrinsic
-    def tile(typing_context, rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k):
-        n = types.intp
-        sig = types.void(n, n, add, a, n, n, n, b, n, n, c, n, n, n, ahead, n)
-        lanes = VECTOR_BYTES * 8 // a.dtype.bitwidth
-        align = a.dtype.bitwidth // 8
+    def build(context, builder, sig, args):
+        code = _TileCode(context, builder, sig, args)
+        sums = code.multiply(args[3])
+        with builder.if_else(code.is_true(args[4])) as (then, otherwise):
+            with then:
+                code.write(code.added_to_c(sums))
+            with otherwise:
+                code.write(sums)
+        return context.get_dummy_value()
 
-        def build(context, builder, sig, args):
-            rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k = args
-            number = ir.FloatType() if sig.args[3].dtype == types.float32 else ir.DoubleType()
-            vector, index = ir.VectorType(number, lanes), k.type
-            suffix = f"v{lanes}f{8 * align}"
-            const = lambda value: ir.Constant(index, value)
-            zero = ir.Constant(vector, [0.0] * lanes)
-            pa = element_pointer(context, builder, sig.args[3], a, a0)
-            pb = element_pointer(context, builder, sig.args[7], b, b0)
-            pc = element_pointer(context, builder, sig.args[10], c, c0)
+    return types.void(shape, n, n, n, add, a, b, c, prefetch), build
 
-            # Rows past the last repeat it: they compute the same numbers and store them to the same place.
-            last = builder.sub(rows, const(1))
-            pick = [
-                const(i) if whole_rows else builder.select(builder.icmp_signed("<", const(i), rows), const(i), last)
-                for i in range(most_rows)
-            ]
-            a_starts = [builder.mul(a_row, i) for i in pick]
 
-            mask = None
-            if partial:
-                iota = ir.Constant(ir.VectorType(I32, lanes), list(range((n_vectors - 1) * lanes, n_vectors * lanes)))
-                limit = splat(builder, builder.trunc(columns, I32), lanes)
-                mask = builder.icmp_signed("<", iota, limit)
+class _TileCode:
+    """Instructions of one tile."""
 
-            def read(pointer, j):
-                p = builder.bitcast(builder.gep(pointer, [const(j * lanes)], inbounds=True), vector.as_pointer())
-                if mask is None or j < n_vectors - 1:
-                    return builder.load(p, align=align)
-                kind = ir.FunctionType(vector, [p.type, I32, mask.type, vector])
-                f = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{suffix}.p0")
-                return builder.call(f, [p, ir.Constant(I32, align), mask, zero])
+    def __init__(self, context, builder, sig, args):
+        self.builder, self.shape = builder, sig.args[0].shape
+        _, rows, columns, k, _, a, b, c, prefetch = args
+        dtype = sig.args[5].types[0].dtype
+        self.align, self.lanes = dtype.bitwidth // 8, VECTOR_BYTES * 8 // dtype.bitwidth
+        self.vector = ir.VectorType(ir.FloatType() if dtype == types.float32 else ir.DoubleType(), self.lanes)
+        self.suffix, self.index = f"v{self.lanes}f{8 * self.align}", k.type
+        self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        unpacked = [cgutils.unpack_tuple(builder, x) for x in (a, b, c)]
+        pointers = [
+            element_pointer(context, builder, kind.types[0], data, start)
+            for kind, (data, start, *_) in zip(sig.args[5:8], unpacked, strict=True)
+        ]
+        (self.a, self.b, self.c), ((*_, a_row, self.a_step), (*_, self.b_step), (*_, self.c_row)) = pointers, unpacked
+        self.prefetch = cgutils.unpack_tuple(builder, prefetch)
+        self.rows = self._rows(rows)
+        self.a_starts = [builder.mul(a_row, i) for i in self.rows]
+        self.mask = self._mask(columns) if self.shape.has_partial_vector else None
 
-            def write(value, pointer, j):
-                p = builder.bitcast(builder.gep(pointer, [const(j * lanes)], inbounds=True), vector.as_pointer())
-                if mask is None or j < n_vectors - 1:
-                    builder.store(value, p, align=align)
-                    return
-                kind = ir.FunctionType(ir.VoidType(), [vector, p.type, I32, mask.type])
-                f = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{suffix}.p0")
-                builder.call(f, [value, p, ir.Constant(I32, align), mask])
+    def constant(self, value):
+        return ir.Constant(self.index, value)
 
-            fma = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.{suffix}"
-            )
-            entry = builder.block
-            loop, after = builder.append_basic_block("tile.loop"), builder.append_basic_block("tile.after")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            step = builder.phi(index)
-            step.add_incoming(const(0), entry)
-            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(most_rows)]
-            ka = builder.gep(pa, [builder.mul(step, a_k)], inbounds=True)
-            kb = builder.gep(pb, [builder.mul(step, b_k)], inbounds=True)
-            if fetches:
-                fetch_line(builder, builder.gep(ahead, [builder.mul(step, ahead_k)], inbounds=True))
-            b_vectors = [read(kb, j) for j in range(n_vectors)]
-            new = []
-            for i in range(most_rows):
-                x = builder.load(builder.gep(ka, [a_starts[i]], inbounds=True), align=align)
-                x = splat(builder, x, lanes)
-                new.append([builder.call(fma, [x, b_vectors[j], sums[i][j]]) for j in range(n_vectors)])
-            following = builder.add(step, const(1))
-            step.add_incoming(following, loop)
-            for i in range(most_rows):
-                for j in range(n_vectors):
-                    sums[i][j].add_incoming(zero, entry)
-                    sums[i][j].add_incoming(new[i][j], loop)
-            builder.cbranch(builder.icmp_signed("<", following, k), loop, after)
+    def is_true(self, flag):
+        return self.builder.icmp_signed("!=", flag, ir.Constant(flag.type, 0))
 
-            builder.position_at_end(after)
-            c_rows = [builder.gep(pc, [builder.mul(c_row, i)], inbounds=True) for i in pick]
-            with builder.if_else(builder.icmp_signed("!=", add, ir.Constant(add.type, 0))) as (then, otherwise):
-                with then:  # all is read before anything is written: repeated rows add once
-                    totals = [
-                        [builder.fadd(new[i][j], read(c_rows[i], j)) for j in range(n_vectors)]
-                        for i in range(most_rows)
-                    ]
-                    for i in range(most_rows):
-                        for j in range(n_vectors):
-                            write(totals[i][j], c_rows[i], j)
-                with otherwise:
-                    for i in range(most_rows):
-                        for j in range(n_vectors):
-                            write(new[i][j], c_rows[i], j)
-            return context.get_dummy_value()
+    def _rows(self, rows):
+        """Return the indices of the tile's rows. Rows past the last repeat it: they compute the same numbers and store
+        them to the same place.
+        """
+        builder, constant = self.builder, self.constant
+        last = builder.sub(rows, constant(1))
+        if self.shape.has_whole_rows:
+            return [constant(i) for i in range(self.shape.most_rows)]
+        return [
+            builder.select(builder.icmp_signed("<", constant(i), rows), constant(i), last)
+            for i in range(self.shape.most_rows)
+        ]
 
-        return sig, build
+    def _mask(self, columns):
+        """Return which lanes of a row's last vector are columns."""
+        n, lanes = self.shape.n_vectors, self.lanes
+        lane_columns = ir.Constant(ir.VectorType(I32, lanes), list(range((n - 1) * lanes, n * lanes)))
+        limit = splat(self.builder, self.builder.trunc(columns, I32), lanes)
+        return self.builder.icmp_signed("<", lane_columns, limit)
 
-    return tile
+    def _vector_pointer(self, row, j):
+        """Return the address of vector j of a row."""
+        place = self.builder.gep(row, [self.constant(j * self.lanes)], inbounds=True)
+        return self.builder.bitcast(place, self.vector.as_pointer())
+
+    def _is_masked(self, j):
+        return self.mask is not None and j == self.shape.n_vectors - 1
+
+    def _masked(self, name, result, arguments):
+        """Call the LLVM intrinsic masked.load or masked.store."""
+        kind = ir.FunctionType(result, [x.type for x in arguments])
+        f = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.{name}.{self.suffix}.p0")
+        return self.builder.call(f, arguments)
+
+    def _read(self, row, j):
+        place = self._vector_pointer(row, j)
+        if self._is_masked(j):
+            return self._masked("load", self.vector, [place, ir.Constant(I32, self.align), self.mask, self.zero])
+        return self.builder.load(place, align=self.align)
+
+    def _write(self, value, row, j):
+        place = self._vector_pointer(row, j)
+        if self._is_masked(j):
+            self._masked("store", ir.VoidType(), [value, place, ir.Constant(I32, self.align), self.mask])
+        else:
+            self.builder.store(value, place, align=self.align)
+
+    def multiply(self, k):
+        """Emit the loop over k. Return the sums, vectors of the tile's rows."""
+        builder, entry = self.builder, self.builder.block
+        loop, after = builder.append_basic_block("tile.loop"), builder.append_basic_block("tile.after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        step = builder.phi(self.index)
+        step.add_incoming(self.constant(0), entry)
+        tile_rows, vectors = range(self.shape.most_rows), range(self.shape.n_vectors)
+        sums = [[builder.phi(self.vector) for _ in vectors] for _ in tile_rows]
+        new = self._multiply_adds(step, sums)
+        following = builder.add(step, self.constant(1))
+        step.add_incoming(following, loop)
+        for i in tile_rows:
+            for j in vectors:
+                sums[i][j].add_incoming(self.zero, entry)
+                sums[i][j].add_incoming(new[i][j], loop)
+        builder.cbranch(builder.icmp_signed("<", following, k), loop, after)
+        builder.position_at_end(after)
+        self.c_rows = [builder.gep(self.c, [builder.mul(self.c_row, i)], inbounds=True) for i in self.rows]
+        return new
+
+    def _multiply_adds(self, step, sums):
+        """Emit the multiply-adds of one k, the loop's number `step`."""
+        builder = self.builder
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(self.vector, [self.vector] * 3), f"llvm.fma.{self.suffix}"
+        )
+        a = builder.gep(self.a, [builder.mul(step, self.a_step)], inbounds=True)
+        b = builder.gep(self.b, [builder.mul(step, self.b_step)], inbounds=True)
+        if self.shape.prefetches:
+            address, line_step = self.prefetch
+            fetch_line(builder, builder.gep(address, [builder.mul(step, line_step)], inbounds=True))
+        b_vectors = [self._read(b, j) for j in range(self.shape.n_vectors)]
+        new = []
+        for start, row in zip(self.a_starts, sums, strict=True):
+            x = builder.load(builder.gep(a, [start], inbounds=True), align=self.align)
+            x = splat(builder, x, self.lanes)
+            new.append([builder.call(fma, [x, y, z]) for y, z in zip(b_vectors, row, strict=True)])
+        return new
+
+    def added_to_c(self, sums):
+        """Return C plus the sums. All is read before anything is written: repeated rows add once."""
+        return [
+            [self.builder.fadd(sums[i][j], self._read(row, j)) for j in range(self.shape.n_vectors)]
+            for i, row in enumerate(self.c_rows)
+        ]
+
+    def write(self, values):
+        """Write the values to C."""
+        for row, vectors in zip(self.c_rows, values, strict=True):
+            for j, value in enumerate(vectors):
+                self._write(value, row, j)
 
 
 @intrinsic

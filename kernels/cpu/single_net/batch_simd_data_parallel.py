@@ -9,85 +9,87 @@ from __future__ import annotations
 
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import load_scalar, offset
-from ..workspace import FALSE_SHARING_GAP, FILLED, LANES_LARGE, LOSS, PARTIAL_COLUMNS, RIGHT, BatchWorkspace
+from ..threads.work_stealing import chunk_start
+from ..workspace import FALSE_SHARING_GAP, FILLED, LANES_LARGE, LOSS, N_CORRECT, PARTIAL_COLUMNS, BatchWorkspace
+from .batch_simd import FAMILY_16, begin_call, gradient_of_samples
 from .batch_simd import apply_gradient as update_net
-from .batch_simd import begin_call, gradient_wide
-from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
+from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
 from .training_loop import make_loop, sums_index
 
 
 @inline_helper
-def work_of(work, n_layers, part):
-    """Return the workspace of shard `part`: `work` with pointers to the shard's own buffers."""
-    n_outputs = load_scalar(work.units, n_layers + 1) - load_scalar(work.units, n_layers)
-    n = part * (load_scalar(work.units, n_layers + 1) * work.columns + FALSE_SHARING_GAP)
+def workspace_of_shard(ws, n_layers, shard):
+    """Return the workspace of shard `shard`: `ws` with pointers to the shard's own buffers."""
+    n_outputs = load_scalar(ws.units, n_layers + 1) - load_scalar(ws.units, n_layers)
+    n = shard * (load_scalar(ws.units, n_layers + 1) * ws.columns + FALSE_SHARING_GAP)
     return BatchWorkspace(
-        work.units,
-        work.rows,
-        work.parts,
-        work.columns,
-        work.colliding,
-        offset(work.filled, FILLED * part),
-        offset(work.a, n),
-        offset(work.z, n),
-        offset(work.delta, n),
-        offset(work.y, part * (n_outputs * work.columns + FALSE_SHARING_GAP)),
-        offset(work.weight, part * (work.columns + FALSE_SHARING_GAP)),
-        work.parts_own,
-        work.parts_given,
-        work.replica,
-        work.partial,
-        work.order,
-        work.words,
+        ws.units,
+        ws.rows,
+        ws.n_shards,
+        ws.columns,
+        ws.aliasing_stride,
+        offset(ws.filled, FILLED * shard),
+        offset(ws.a, n),
+        offset(ws.z, n),
+        offset(ws.delta, n),
+        offset(ws.y, shard * (n_outputs * ws.columns + FALSE_SHARING_GAP)),
+        offset(ws.weight, shard * (ws.columns + FALSE_SHARING_GAP)),
+        ws.shard_gradients,
+        ws.published_gradients,
+        ws.thread_copies,
+        ws.partial,
+        ws.order,
+        ws.words,
     )
 
 
 @inline_helper
-def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
-    scale, rows = 1.0 / (stage.batch_rows * net.loss_width), stage.rows
-    for part in range(work.parts * rank // n_ranks, work.parts * (rank + 1) // n_ranks):
+def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
+    scale, rows = 1.0 / (micro_batch.batch_rows * net.loss_width), micro_batch.rows
+    for shard in range(ws.n_shards * thread // n_threads, ws.n_shards * (thread + 1) // n_threads):
         row, end = (
-            chunk_start(part, work.parts, rows, LANES_LARGE),
-            chunk_start(part + 1, work.parts, rows, LANES_LARGE),
+            chunk_start(shard, ws.n_shards, rows, LANES_LARGE),
+            chunk_start(shard + 1, ws.n_shards, rows, LANES_LARGE),
         )
-        sums = offset(work.partial, sums_index(part, stage.turn, True, PARTIAL_COLUMNS))
-        sums[LOSS] = sums[RIGHT] = 0.0
+        sums = offset(ws.partial, sums_index(shard, micro_batch.index, True, PARTIAL_COLUMNS))
+        sums[LOSS] = sums[N_CORRECT] = 0.0
         if row < end:
-            gradient_wide(
+            gradient_of_samples(
+                FAMILY_16,
                 net,
                 data,
-                course.shuffle,
+                config.shuffle,
                 params,
-                shard_gradient(work, part, net.n_padded),
-                work_of(work, net.n_layers, part),
+                shard_gradient(ws, shard, net.n_padded),
+                workspace_of_shard(ws, net.n_layers, shard),
                 sums,
-                stage.first + row,
+                micro_batch.first + row,
                 end - row,
                 scale,
             )
-            if n_ranks > 1:
-                publish_gradient(work, part, stage.turn, net.n_padded)
-    return work.parts
+            if n_threads > 1:
+                publish_gradient(ws, shard, micro_batch.index, net.n_padded)
+    return ws.n_shards
 
 
 @inline_helper
-def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
-    reduce_shards(rank, n_ranks, work, work.parts, stage, LANES_LARGE, net.n_padded, memory.grads)
+def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
+    reduce_shards(thread, n_threads, ws, ws.n_shards, micro_batch, LANES_LARGE, net.n_padded, state.grads)
 
 
 @inline_helper
-def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage)
-    return update_net(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
+def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h):
+    accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch)
+    return update_net(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h)
 
 
-_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, apart=True)
+_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=True)
 
 
 @kernel
-def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """Train for n_steps steps, from step number first_step on, on up to work.parts threads.
+def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
+    """Train for n_steps steps, from step number first_step on, on up to ws.n_shards threads.
 
-    memory : the thread's own copy of the training state, equal for all threads at the start of a call
+    state : the thread's own copy of the training state, equal for all threads at the start of a call
     """
-    _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
+    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)

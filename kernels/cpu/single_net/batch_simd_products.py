@@ -7,128 +7,139 @@ are in the first-level cache: after(y, start, size, extra).
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from ...jit.decorators import helper
 from ...simd.load_store import fill, load, load_scalar, store
 from ...simd.reductions import sum_lanes, sum_lanes_4, sum_lanes_8
 
 
-def make_products(lanes, after):
-    """Return (dense, weight_gradients) for vectors of this many lanes.
+class LayerWeights(NamedTuple):
+    """Weights and biases of a layer, or its transposed weights, in the parameters."""
 
-    after : helper that is called as after(y, start, size, extra) for y[start : start + size], a few rows at a time
+    p: Any  # parameters, or a pointer to them
+    start: int  # index of the first weight
+    out_step: int  # elements from a weight to that of the next output, and ...
+    in_step: int  # ... to that of the next input
+    biased: bool
+    bias_start: int  # index of the first bias, if biased
+
+
+@helper
+def dense(weights, n_in, n_out, x, y, after, extra, lanes):
+    """Write y[o, s] = b[o] + sum over i of w[o, i] * x[i, s] for all columns s, in the order of i, and call `after`.
+
+    weights : LayerWeights
+    x, y : Matrix, a unit per row; the stride is the number of columns
+    after : after(y, start, size, extra), called for y[start : start + size], a few rows at a time
     """
+    p, out_step, in_step = weights.p, weights.out_step, weights.in_step
+    w0, b0, columns, out = weights.start, weights.bias_start, y.stride, y.data
+    fours, pairs, quads = n_out - n_out % 4, columns - columns % (2 * lanes), columns - columns % (4 * lanes)
+    for o in range(0, fours, 4):
+        w, k = w0 + o * out_step, y.start + o * columns
+        b_0 = b_1 = b_2 = b_3 = fill(out, 0.0, lanes)
+        if weights.biased:
+            b_0, b_1 = fill(out, load_scalar(p, b0 + o), lanes), fill(out, load_scalar(p, b0 + o + 1), lanes)
+            b_2, b_3 = fill(out, load_scalar(p, b0 + o + 2), lanes), fill(out, load_scalar(p, b0 + o + 3), lanes)
+        for s in range(0, pairs, 2 * lanes):
+            u0, u1, u2, u3, v0, v1, v2, v3 = b_0, b_1, b_2, b_3, b_0, b_1, b_2, b_3
+            for i in range(n_in):
+                j, q = x.start + i * columns + s, w + i * in_step
+                x_0, x_1 = load(x.data, j, lanes), load(x.data, j + lanes, lanes)
+                w_0, w_1 = load_scalar(p, q), load_scalar(p, q + out_step)
+                w_2, w_3 = load_scalar(p, q + 2 * out_step), load_scalar(p, q + 3 * out_step)
+                u0, u1, u2, u3 = x_0 * w_0 + u0, x_0 * w_1 + u1, x_0 * w_2 + u2, x_0 * w_3 + u3
+                v0, v1, v2, v3 = x_1 * w_0 + v0, x_1 * w_1 + v1, x_1 * w_2 + v2, x_1 * w_3 + v3
+            store(out, k + s, u0)
+            store(out, k + s + lanes, v0)
+            store(out, k + s + columns, u1)
+            store(out, k + s + columns + lanes, v1)
+            store(out, k + s + 2 * columns, u2)
+            store(out, k + s + 2 * columns + lanes, v2)
+            store(out, k + s + 3 * columns, u3)
+            store(out, k + s + 3 * columns + lanes, v3)
+        for s in range(pairs, columns, lanes):
+            u0, u1, u2, u3 = b_0, b_1, b_2, b_3
+            for i in range(n_in):
+                v, q = load(x.data, x.start + i * columns + s, lanes), w + i * in_step
+                u0, u1 = v * load_scalar(p, q) + u0, v * load_scalar(p, q + out_step) + u1
+                u2, u3 = v * load_scalar(p, q + 2 * out_step) + u2, v * load_scalar(p, q + 3 * out_step) + u3
+            store(out, k + s, u0)
+            store(out, k + s + columns, u1)
+            store(out, k + s + 2 * columns, u2)
+            store(out, k + s + 3 * columns, u3)
+        after(out, k, 4 * columns, extra)
+    for o in range(fours, n_out):
+        start = fill(out, load_scalar(p, b0 + o), lanes) if weights.biased else fill(out, 0.0, lanes)
+        k = y.start + o * columns
+        for s in range(0, quads, 4 * lanes):
+            u0 = u1 = u2 = u3 = start
+            for i in range(n_in):
+                w, j = load_scalar(p, w0 + o * out_step + i * in_step), x.start + i * columns + s
+                u0, u1 = load(x.data, j, lanes) * w + u0, load(x.data, j + lanes, lanes) * w + u1
+                u2, u3 = load(x.data, j + 2 * lanes, lanes) * w + u2, load(x.data, j + 3 * lanes, lanes) * w + u3
+            store(out, k + s, u0)
+            store(out, k + s + lanes, u1)
+            store(out, k + s + 2 * lanes, u2)
+            store(out, k + s + 3 * lanes, u3)
+        for s in range(quads, columns, lanes):
+            v = start
+            for i in range(n_in):
+                w, j = load_scalar(p, w0 + o * out_step + i * in_step), x.start + i * columns + s
+                v = load(x.data, j, lanes) * w + v
+            store(out, k + s, v)
+    after(out, y.start + fours * columns, (n_out - fours) * columns, extra)
 
-    @helper
-    def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0, extra):
-        """Write y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], and call `after`.
 
-        Products are added in the order of i. b[o] is p[b0 + o] if `biased`, else 0.
-        """
-        fours, pairs, quads = n_out - n_out % 4, columns - columns % (2 * lanes), columns - columns % (4 * lanes)
-        for o in range(0, fours, 4):
-            w, k = w0 + o * out_step, y0 + o * columns
-            b_0 = b_1 = b_2 = b_3 = fill(y, 0.0, lanes)
-            if biased:
-                b_0, b_1 = fill(y, load_scalar(p, b0 + o), lanes), fill(y, load_scalar(p, b0 + o + 1), lanes)
-                b_2, b_3 = fill(y, load_scalar(p, b0 + o + 2), lanes), fill(y, load_scalar(p, b0 + o + 3), lanes)
-            for s in range(0, pairs, 2 * lanes):
-                u0, u1, u2, u3, v0, v1, v2, v3 = b_0, b_1, b_2, b_3, b_0, b_1, b_2, b_3
-                for i in range(n_in):
-                    j, q = x0 + i * columns + s, w + i * in_step
-                    left, right = load(x, j, lanes), load(x, j + lanes, lanes)
-                    w_0, w_1 = load_scalar(p, q), load_scalar(p, q + out_step)
-                    w_2, w_3 = load_scalar(p, q + 2 * out_step), load_scalar(p, q + 3 * out_step)
-                    u0, u1, u2, u3 = left * w_0 + u0, left * w_1 + u1, left * w_2 + u2, left * w_3 + u3
-                    v0, v1, v2, v3 = right * w_0 + v0, right * w_1 + v1, right * w_2 + v2, right * w_3 + v3
-                store(y, k + s, u0)
-                store(y, k + s + lanes, v0)
-                store(y, k + s + columns, u1)
-                store(y, k + s + columns + lanes, v1)
-                store(y, k + s + 2 * columns, u2)
-                store(y, k + s + 2 * columns + lanes, v2)
-                store(y, k + s + 3 * columns, u3)
-                store(y, k + s + 3 * columns + lanes, v3)
-            for s in range(pairs, columns, lanes):
-                u0, u1, u2, u3 = b_0, b_1, b_2, b_3
-                for i in range(n_in):
-                    v, q = load(x, x0 + i * columns + s, lanes), w + i * in_step
-                    u0, u1 = v * load_scalar(p, q) + u0, v * load_scalar(p, q + out_step) + u1
-                    u2, u3 = v * load_scalar(p, q + 2 * out_step) + u2, v * load_scalar(p, q + 3 * out_step) + u3
-                store(y, k + s, u0)
-                store(y, k + s + columns, u1)
-                store(y, k + s + 2 * columns, u2)
-                store(y, k + s + 3 * columns, u3)
-            after(y, k, 4 * columns, extra)
-        for o in range(fours, n_out):
-            start = fill(y, load_scalar(p, b0 + o), lanes) if biased else fill(y, 0.0, lanes)
-            k = y0 + o * columns
-            for s in range(0, quads, 4 * lanes):
-                u0 = u1 = u2 = u3 = start
-                for i in range(n_in):
-                    w, j = load_scalar(p, w0 + o * out_step + i * in_step), x0 + i * columns + s
-                    u0, u1 = load(x, j, lanes) * w + u0, load(x, j + lanes, lanes) * w + u1
-                    u2, u3 = load(x, j + 2 * lanes, lanes) * w + u2, load(x, j + 3 * lanes, lanes) * w + u3
-                store(y, k + s, u0)
-                store(y, k + s + lanes, u1)
-                store(y, k + s + 2 * lanes, u2)
-                store(y, k + s + 3 * lanes, u3)
-            for s in range(quads, columns, lanes):
-                v = start
-                for i in range(n_in):
-                    v = load(x, x0 + i * columns + s, lanes) * load_scalar(p, w0 + o * out_step + i * in_step) + v
-                store(y, k + s, v)
-        after(y, y0 + fours * columns, (n_out - fours) * columns, extra)
-
-    @helper
-    def weight_gradients(a, below, delta, above, fan_in, fan_out, columns, g, w0, b0):
-        """Write the gradient to g: the sum over samples s of a[i, s] * delta[j, s], for biases that of delta[j, s]."""
-        fours, twos, zero = fan_out - fan_out % 4, fan_in - fan_in % 2, fill(delta, 0.0, lanes)
-        for j in range(0, fours, 4):
-            d = above + j * columns
+@helper
+def weight_gradients(a, below, delta, above, fan_in, fan_out, columns, g, w0, b0, lanes):
+    """Write the gradient to g: the sum over samples s of a[i, s] * delta[j, s], for biases that of delta[j, s]."""
+    fours, twos, zero = fan_out - fan_out % 4, fan_in - fan_in % 2, fill(delta, 0.0, lanes)
+    for j in range(0, fours, 4):
+        d = above + j * columns
+        u0 = u1 = u2 = u3 = zero
+        for s in range(d, d + columns, lanes):
+            u0, u1 = u0 + load(delta, s, lanes), u1 + load(delta, s + columns, lanes)
+            u2, u3 = u2 + load(delta, s + 2 * columns, lanes), u3 + load(delta, s + 3 * columns, lanes)
+        store(g, b0 + j, sum_lanes_4(u0, u1, u2, u3))
+        for i in range(0, twos, 2):
+            x, q = below + i * columns, w0 + i * fan_out + j
+            u0 = u1 = u2 = u3 = v0 = v1 = v2 = v3 = zero
+            for s in range(0, columns, lanes):
+                x_0, x_1 = load(a, x + s, lanes), load(a, x + columns + s, lanes)
+                d0, d1 = load(delta, d + s, lanes), load(delta, d + columns + s, lanes)
+                d2, d3 = load(delta, d + 2 * columns + s, lanes), load(delta, d + 3 * columns + s, lanes)
+                u0, u1, u2, u3 = d0 * x_0 + u0, d1 * x_0 + u1, d2 * x_0 + u2, d3 * x_0 + u3
+                v0, v1, v2, v3 = d0 * x_1 + v0, d1 * x_1 + v1, d2 * x_1 + v2, d3 * x_1 + v3
+            u, v = sum_lanes_8(u0, u1, u2, u3, v0, v1, v2, v3)
+            store(g, q, u)
+            store(g, q + fan_out, v)
+        for i in range(twos, fan_in):
+            x = below + i * columns
             u0 = u1 = u2 = u3 = zero
-            for s in range(d, d + columns, lanes):
-                u0, u1 = u0 + load(delta, s, lanes), u1 + load(delta, s + columns, lanes)
-                u2, u3 = u2 + load(delta, s + 2 * columns, lanes), u3 + load(delta, s + 3 * columns, lanes)
-            store(g, b0 + j, sum_lanes_4(u0, u1, u2, u3))
-            for i in range(0, twos, 2):
-                x, q = below + i * columns, w0 + i * fan_out + j
-                u0 = u1 = u2 = u3 = v0 = v1 = v2 = v3 = zero
-                for s in range(0, columns, lanes):
-                    left, right = load(a, x + s, lanes), load(a, x + columns + s, lanes)
-                    d0, d1 = load(delta, d + s, lanes), load(delta, d + columns + s, lanes)
-                    d2, d3 = load(delta, d + 2 * columns + s, lanes), load(delta, d + 3 * columns + s, lanes)
-                    u0, u1, u2, u3 = d0 * left + u0, d1 * left + u1, d2 * left + u2, d3 * left + u3
-                    v0, v1, v2, v3 = d0 * right + v0, d1 * right + v1, d2 * right + v2, d3 * right + v3
-                u, v = sum_lanes_8(u0, u1, u2, u3, v0, v1, v2, v3)
-                store(g, q, u)
-                store(g, q + fan_out, v)
-            for i in range(twos, fan_in):
-                x = below + i * columns
-                u0 = u1 = u2 = u3 = zero
-                for s in range(0, columns, lanes):
-                    v, k = load(a, x + s, lanes), d + s
-                    u0, u1 = load(delta, k, lanes) * v + u0, load(delta, k + columns, lanes) * v + u1
-                    u2, u3 = load(delta, k + 2 * columns, lanes) * v + u2, load(delta, k + 3 * columns, lanes) * v + u3
-                store(g, w0 + i * fan_out + j, sum_lanes_4(u0, u1, u2, u3))
-        for j in range(fours, fan_out):
-            d, v = above + j * columns, zero
-            for s in range(d, d + columns, lanes):
-                v += load(delta, s, lanes)
-            g[b0 + j] = sum_lanes(v)
-            whole = fan_in - fan_in % 4
-            for i in range(0, whole, 4):
-                x, q = below + i * columns, w0 + i * fan_out + j
-                u0 = u1 = u2 = u3 = zero
-                for s in range(0, columns, lanes):
-                    v, k = load(delta, d + s, lanes), x + s
-                    u0, u1 = load(a, k, lanes) * v + u0, load(a, k + columns, lanes) * v + u1
-                    u2, u3 = load(a, k + 2 * columns, lanes) * v + u2, load(a, k + 3 * columns, lanes) * v + u3
-                g[q], g[q + fan_out] = sum_lanes(u0), sum_lanes(u1)
-                g[q + 2 * fan_out], g[q + 3 * fan_out] = sum_lanes(u2), sum_lanes(u3)
-            for i in range(whole, fan_in):
-                x, v = below + i * columns, zero
-                for s in range(0, columns, lanes):
-                    v = load(delta, d + s, lanes) * load(a, x + s, lanes) + v
-                g[w0 + i * fan_out + j] = sum_lanes(v)
-
-    return dense, weight_gradients
+            for s in range(0, columns, lanes):
+                v, k = load(a, x + s, lanes), d + s
+                u0, u1 = load(delta, k, lanes) * v + u0, load(delta, k + columns, lanes) * v + u1
+                u2, u3 = load(delta, k + 2 * columns, lanes) * v + u2, load(delta, k + 3 * columns, lanes) * v + u3
+            store(g, w0 + i * fan_out + j, sum_lanes_4(u0, u1, u2, u3))
+    for j in range(fours, fan_out):
+        d, v = above + j * columns, zero
+        for s in range(d, d + columns, lanes):
+            v += load(delta, s, lanes)
+        g[b0 + j] = sum_lanes(v)
+        whole = fan_in - fan_in % 4
+        for i in range(0, whole, 4):
+            x, q = below + i * columns, w0 + i * fan_out + j
+            u0 = u1 = u2 = u3 = zero
+            for s in range(0, columns, lanes):
+                v, k = load(delta, d + s, lanes), x + s
+                u0, u1 = load(a, k, lanes) * v + u0, load(a, k + columns, lanes) * v + u1
+                u2, u3 = load(a, k + 2 * columns, lanes) * v + u2, load(a, k + 3 * columns, lanes) * v + u3
+            g[q], g[q + fan_out] = sum_lanes(u0), sum_lanes(u1)
+            g[q + 2 * fan_out], g[q + 3 * fan_out] = sum_lanes(u2), sum_lanes(u3)
+        for i in range(whole, fan_in):
+            x, v = below + i * columns, zero
+            for s in range(0, columns, lanes):
+                v = load(delta, d + s, lanes) * load(a, x + s, lanes) + v
+            g[w0 + i * fan_out + j] = sum_lanes(v)

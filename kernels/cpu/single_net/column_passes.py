@@ -1,4 +1,4 @@
-"""Elementwise passes over layers with units as rows and samples as columns, for any number of lanes.
+"""Elementwise passes over layers with units as rows and samples as columns, for any number of lanes (simd/lanes.py).
 
 Unit u's values start at u * columns, a multiple of the lanes. Columns are the samples of one net
 (single_net/batch_simd.py), or each sample times the nets of a block (population/gradient.py): a lane is then a net, and
@@ -11,10 +11,11 @@ from ...formulas.activations import ACTIVATIONS, activation_derivative, activati
 from ...formulas.losses import loss_delta, loss_value
 from ...jit.decorators import helper, loop_selector
 from ...simd.elementary import exp, log
+from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, store
 from ...simd.vector import absolute, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
-from ..workspace import LANES_SMALL
+from .elementwise import Outputs
 
 
 def still_right(right, output, best, wanted, target):
@@ -30,103 +31,131 @@ def still_right(right, output, best, wanted, target):
 _still_right = helper(still_right)
 
 
-def make_passes(lanes):
-    """Return (activate, backward, loss_and_delta, softmax_columns, count_right) for vectors of this many lanes."""
+LOOP = {"load": load, "store": store}  # names in the bodies of loops below
+# activate(code, z, a, start, size, keep_z, lanes)      a = f(a); if keep_z, z = a before
+activate = loop_selector(
+    [row.value for row in ACTIVATIONS],
+    "z, a, start, size, keep_z, lanes",
+    """
+    for i in range(start, start + size, lanes):
+        v = load(a, i, lanes)
+        if keep_z:
+            store(z, i, v)
+        store(a, i, FORMULA(v))
+    """,
+    **LOOP,
+)
+# backward(code, stored, delta, start, size, lanes)      delta *= f'(stored)
+backward = loop_selector(
+    [row.derivative for row in ACTIVATIONS],
+    "stored, delta, start, size, lanes",
+    """
+    for i in range(start, start + size, lanes):
+        store(delta, i, load(delta, i, lanes) * FORMULA(load(stored, i, lanes)))
+    """,
+    **LOOP,
+)
 
-    if lanes == LANES_SMALL:  # one vector per unit: a loop per activation would only take longer to compile
 
-        @helper
-        def activate(code, z, a, start, size, keep_z):
-            for i in range(start, start + size, lanes):
-                v = load(a, i, lanes)
-                if keep_z:
-                    store(z, i, v)
-                store(a, i, activation_value(code, v))
+# The same for one vector per unit: a loop per activation would only take longer to compile.
+@helper
+def activate_few(code, z, a, start, size, keep_z, lanes):
+    for i in range(start, start + size, lanes):
+        v = load(a, i, lanes)
+        if keep_z:
+            store(z, i, v)
+        store(a, i, activation_value(code, v))
 
-        @helper
-        def backward(code, kept, delta, start, size):
-            for i in range(start, start + size, lanes):
-                store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(kept, i, lanes)))
 
-    else:
-        names = {"lanes": lanes, "load": load, "store": store}
-        activate = loop_selector(
-            [row.value for row in ACTIVATIONS],
-            "z, a, start, size, keep_z",
-            """
-            for i in range(start, start + size, lanes):
-                v = load(a, i, lanes)
-                if keep_z:
-                    store(z, i, v)
-                store(a, i, FORMULA(v))
-            """,
-            **names,
-        )
-        backward = loop_selector(
-            [row.derivative for row in ACTIVATIONS],
-            "kept, delta, start, size",
-            """
-            for i in range(start, start + size, lanes):
-                store(delta, i, load(delta, i, lanes) * FORMULA(load(kept, i, lanes)))
-            """,
-            **names,
-        )
+@helper
+def backward_few(code, stored, delta, start, size, lanes):
+    for i in range(start, start + size, lanes):
+        store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(stored, i, lanes)))
 
-    @helper
-    def loss_and_delta(code, z, a, delta, start, y, weight, columns, size, scale, c):
-        """Return each lane's sum of weight * loss; write delta = scale * weight * derivative of the loss."""
-        shares = fill(z, 0.0, lanes)
-        for s in range(0, columns, lanes):
-            w = load(weight, s, lanes)
-            for i in range(s, size, columns):
-                zv, av, yv = load(z, start + i, lanes), load(a, start + i, lanes), load(y, i, lanes)
-                shares += w * loss_value(code, zv, av, yv, c)
-                store(delta, start + i, loss_delta(code, av, yv, c) * (w * scale))
-        return shares
 
-    @helper
-    def softmax_columns(z, a, start, columns, size):
-        """Replace z by log-probabilities over the units of a layer, and write their exponentials to a."""
-        for s in range(0, columns, lanes):
-            top = load(z, start + s, lanes)
+@helper
+def loss_and_delta(code, outputs, y, weight, columns, size, scale, c, lanes):
+    """Return each lane's sum of weight * loss; write delta = scale * weight * derivative of the loss."""
+    z, a, start = outputs.z, outputs.a, outputs.start
+    losses = fill(z, 0.0, lanes)
+    for s in range(0, columns, lanes):
+        w = load(weight, s, lanes)
+        for i in range(s, size, columns):
+            zv, av, yv = load(z, start + i, lanes), load(a, start + i, lanes), load(y, i, lanes)
+            losses += w * loss_value(code, zv, av, yv, c)
+            store(outputs.delta, start + i, loss_delta(code, av, yv, c) * (w * scale))
+    return losses
+
+
+@helper
+def softmax_columns(z, a, start, columns, size, lanes):
+    """Replace z by log-probabilities over the units of a layer, and write their exponentials to a."""
+    for s in range(0, columns, lanes):
+        top = load(z, start + s, lanes)
+        for i in range(s + columns, size, columns):
+            v = load(z, start + i, lanes)
+            top = where(v > top, v, top)
+        whole = fill(z, 0.0, lanes)
+        for i in range(s, size, columns):
+            v = load(z, start + i, lanes) - top
+            e = exp(v)
+            store(z, start + i, v)
+            store(a, start + i, e)
+            whole += e
+        shift, factor = log(whole), 1.0 / whole
+        for i in range(s, size, columns):
+            store(z, start + i, load(z, start + i, lanes) - shift)
+            store(a, start + i, load(a, start + i, lanes) * factor)
+
+
+@helper
+def count_correct(metric, a, start, y, columns, size, weight, bound, lanes):
+    """Return each lane's sum of the weights of correct samples, as elementwise.count_correct counts them."""
+    count = fill(a, 0.0, lanes)
+    fraction = 1.0 if metric == METRIC_ARGMAX else columns / size
+    for s in range(0, columns, lanes):
+        correct = fill(a, 0.0, lanes)
+        if metric == METRIC_ARGMAX:
+            correct += 1.0
+            best, target = load(a, start + s, lanes), load(y, s, lanes)
             for i in range(s + columns, size, columns):
-                v = load(z, start + i, lanes)
-                top = where(v > top, v, top)
-            whole = fill(z, 0.0, lanes)
+                av, yv = load(a, start + i, lanes), load(y, i, lanes)
+                correct = _still_right(correct, av, best, yv, target)
+                best, target = where(av > best, av, best), where(yv > target, yv, target)
+        elif metric == METRIC_MARGIN:
             for i in range(s, size, columns):
-                v = load(z, start + i, lanes) - top
-                e = exp(v)
-                store(z, start + i, v)
-                store(a, start + i, e)
-                whole += e
-            shift, factor = log(whole), 1.0 / whole
+                distance = absolute(load(a, start + i, lanes) - load(y, i, lanes))
+                correct += where(distance <= bound, 1.0, 0.0)
+        else:
             for i in range(s, size, columns):
-                store(z, start + i, load(z, start + i, lanes) - shift)
-                store(a, start + i, load(a, start + i, lanes) * factor)
+                predicted = where(load(a, start + i, lanes) > bound, 1.0, 0.0)
+                correct += 1.0 - absolute(predicted - where(load(y, i, lanes) > bound, 1.0, 0.0))
+        count += load(weight, s, lanes) * correct
+    return count * fraction
+
+
+def make_passes(lanes):
+    """Return the passes above for vectors of this many lanes, for population/gradient.py."""
+    width = Lanes(lanes)
 
     @helper
-    def count_right(metric, a, start, y, columns, size, weight, bound):
-        """Return each lane's sum of the weights of correct samples, as elementwise.count_right counts them."""
-        count = fill(a, 0.0, lanes)
-        share = 1.0 if metric == METRIC_ARGMAX else columns / size
-        for s in range(0, columns, lanes):
-            hit = fill(a, 0.0, lanes)
-            if metric == METRIC_ARGMAX:
-                hit += 1.0
-                best, target = load(a, start + s, lanes), load(y, s, lanes)
-                for i in range(s + columns, size, columns):
-                    av, yv = load(a, start + i, lanes), load(y, i, lanes)
-                    hit = _still_right(hit, av, best, yv, target)
-                    best, target = where(av > best, av, best), where(yv > target, yv, target)
-            elif metric == METRIC_MARGIN:
-                for i in range(s, size, columns):
-                    far = absolute(load(a, start + i, lanes) - load(y, i, lanes))
-                    hit += where(far <= bound, 1.0, 0.0)
-            else:
-                for i in range(s, size, columns):
-                    said = where(load(a, start + i, lanes) > bound, 1.0, 0.0)
-                    hit += 1.0 - absolute(said - where(load(y, i, lanes) > bound, 1.0, 0.0))
-            count += load(weight, s, lanes) * hit
-        return count * share
+    def activate_lanes(code, z, a, start, size, keep_z):
+        activate(code, z, a, start, size, keep_z, width)
 
-    return activate, backward, loss_and_delta, softmax_columns, count_right
+    @helper
+    def backward_lanes(code, stored, delta, start, size):
+        backward(code, stored, delta, start, size, width)
+
+    @helper
+    def loss_and_delta_lanes(code, z, a, delta, start, y, weight, columns, size, scale, c):
+        return loss_and_delta(code, Outputs(z, a, delta, start), y, weight, columns, size, scale, c, width)
+
+    @helper
+    def softmax_lanes(z, a, start, columns, size):
+        softmax_columns(z, a, start, columns, size, width)
+
+    @helper
+    def count_correct_lanes(metric, a, start, y, columns, size, weight, bound):
+        return count_correct(metric, a, start, y, columns, size, weight, bound, width)
+
+    return activate_lanes, backward_lanes, loss_and_delta_lanes, softmax_lanes, count_correct_lanes

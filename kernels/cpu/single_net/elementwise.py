@@ -7,6 +7,8 @@ operation inside a loop.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from ...formulas.activations import ACTIVATIONS
@@ -53,14 +55,16 @@ def _make_backward(row):
     derivative = row.derivative
 
     @helper
-    def backward(kept, kept0, size, delta, delta0):
+    def backward(stored, stored0, size, delta, delta0):
         whole = size - size % LANES
         for i in range(0, whole, LANES):
-            d = load(delta, delta0 + i, LANES) * derivative(load(kept, kept0 + i, LANES))
+            d = load(delta, delta0 + i, LANES) * derivative(load(stored, stored0 + i, LANES))
             store(delta, delta0 + i, d)
         if whole < size:
             n = size - whole
-            d = load_partial(delta, delta0 + whole, n, LANES) * derivative(load_partial(kept, kept0 + whole, n, LANES))
+            d = load_partial(delta, delta0 + whole, n, LANES) * derivative(
+                load_partial(stored, stored0 + whole, n, LANES)
+            )
             store_partial(delta, delta0 + whole, n, d)
 
     return backward
@@ -112,7 +116,7 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
     scratch : of LANES * (LANES + 2 * width rounded up to LANES) elements
     """
     square, logs = LANES * LANES, LANES * LANES
-    parts = logs + (width + LANES - 1) // LANES * square
+    probabilities = logs + (width + LANES - 1) // LANES * square
     for r in range(0, rows, LANES):
         m = min(LANES, rows - r)
         for j in range(0, width, LANES):
@@ -130,93 +134,116 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
             e = exp(v)
             whole += e
             store(scratch, logs + j * LANES, v)
-            store(scratch, parts + j * LANES, e)
+            store(scratch, probabilities + j * LANES, e)
         shift, factor = log(whole), 1.0 / whole
         for j in range(width):
             store(scratch, logs + j * LANES, load(scratch, logs + j * LANES, LANES) - shift)
-            store(scratch, parts + j * LANES, load(scratch, parts + j * LANES, LANES) * factor)
+            store(scratch, probabilities + j * LANES, load(scratch, probabilities + j * LANES, LANES) * factor)
         for j in range(0, width, LANES):
             n = min(LANES, width - j)
             transpose_square(scratch, logs + j * LANES, LANES, scratch, 0, LANES, LANES)
             for q in range(m):
                 store_partial(z, z0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
-            transpose_square(scratch, parts + j * LANES, LANES, scratch, 0, LANES, LANES)
+            transpose_square(scratch, probabilities + j * LANES, LANES, scratch, 0, LANES, LANES)
             for q in range(m):
                 store_partial(a, a0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
+
+
+class Outputs(NamedTuple):
+    """Rows of the output layer. Kernels use pointers."""
+
+    z: Any  # logits
+    a: Any  # outputs
+    delta: Any
+    start: int  # index of the first row in z, a and delta
+
+
+class Targets(NamedTuple):
+    """Targets and weights of samples."""
+
+    y: Any
+    start: int  # index of the first sample's targets in y
+    has_weights: bool
+    weight: Any
+    weight_start: int  # index of the first sample's weight in `weight`
 
 
 def _make_loss(row):
     value, slope = row.value, row.delta
 
     @helper
-    def loss_and_delta(z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta):
+    def loss_and_delta(outputs, targets, scale, c, rows, width):
+        z, a, start = outputs.z, outputs.a, outputs.start
+        y, y0, weight, w0 = targets.y, targets.start, targets.weight, targets.weight_start
         # With one output samples are contiguous and fill the lanes; otherwise the outputs of a sample do.
         across = width == 1
-        shares = fill(z, 0.0, LANES)
+        losses = fill(z, 0.0, LANES)
         w = fill(z, 1.0, LANES)
         for r in range(1 if across else rows):
-            if weighted and not across:
+            if targets.has_weights and not across:
                 w = fill(z, weight[w0 + r], LANES)
             length = rows if across else width
             for j in range(0, length, LANES):
                 n, k = min(length - j, LANES), r * width + j
-                if weighted and across:
+                if targets.has_weights and across:
                     w = load_partial(weight, w0 + j, n, LANES)
                 zv, av = load_partial(z, start + k, n, LANES), load_partial(a, start + k, n, LANES)
                 yv = load_partial(y, y0 + k, n, LANES)
-                shares += keep_first(w * value(zv, av, yv, c), n, 0.0)
-                store_partial(delta, start + k, n, slope(av, yv, c) * (w * scale))
-        return float(sum_lanes(shares))
+                losses += keep_first(w * value(zv, av, yv, c), n, 0.0)
+                store_partial(outputs.delta, start + k, n, slope(av, yv, c) * (w * scale))
+        return float(sum_lanes(losses))
 
     return loss_and_delta
 
 
-# loss_and_delta(code, z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta) -> sum of w * loss
-#     delta = scale * w * derivative of the loss; w = 1 unless weighted
-loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
+# loss_and_delta(code, outputs, targets, scale, c, rows, width) -> sum of w * loss
+#     delta = scale * w * derivative of the loss; w = 1 without weights
+loss_and_delta = selector([_make_loss(row) for row in LOSSES], 6)
 
 
 @helper
-def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
+def count_correct(metric, outputs, targets, rows, width, bound):
     """Return the sum of the weights of correct samples.
 
     METRIC_ARGMAX: a sample is correct if its first largest output is that of the target. Otherwise it counts as the
     fraction of its outputs that are correct: on the target's side of `bound`, or, with METRIC_MARGIN, no further than
     `bound` from the target.
     """
+    a, a0, weight, w0 = outputs.a, outputs.start, targets.weight, targets.weight_start
+    y, y0 = targets.y, targets.start
     if metric != METRIC_ARGMAX:
         across = width == 1  # as in loss_and_delta
-        right = fill(a, 0.0, LANES)
+        n_correct = fill(a, 0.0, LANES)
         w = fill(a, 1.0, LANES)
         for r in range(1 if across else rows):
-            if weighted and not across:
+            if targets.has_weights and not across:
                 w = fill(a, weight[w0 + r], LANES)
             length = rows if across else width
             for j in range(0, length, LANES):
                 n, k = min(length - j, LANES), r * width + j
-                if weighted and across:
+                if targets.has_weights and across:
                     w = load_partial(weight, w0 + j, n, LANES)
                 av, yv = load_partial(a, a0 + k, n, LANES), load_partial(y, y0 + k, n, LANES)
                 if metric == METRIC_MARGIN:
-                    hit = where(absolute(av - yv) <= bound, 1.0, 0.0)
+                    correct = where(absolute(av - yv) <= bound, 1.0, 0.0)
                 else:
-                    hit = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
-                right += keep_first(w * hit, n, 0.0)
-        return float(sum_lanes(right)) / width
-    right, nothing, first = 0.0, fill(a, -np.inf, LANES), negated_lane_numbers(fill(a, 0.0, LANES))
+                    correct = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
+                n_correct += keep_first(w * correct, n, 0.0)
+        return float(sum_lanes(n_correct)) / width
+    n_correct, lowest, first = 0.0, fill(a, -np.inf, LANES), negated_lane_numbers(fill(a, 0.0, LANES))
     for r in range(rows):
-        best, best_y, said, meant = nothing, nothing, first, first  # the largest of each lane, and where it is
+        best, best_y, predicted, wanted = lowest, lowest, first, first  # the largest of each lane, and where it is
         for j in range(0, width, LANES):
             n, k = min(width - j, LANES), r * width + j
             av = keep_first(load_partial(a, a0 + k, n, LANES), n, -np.inf)
             yv = keep_first(load_partial(y, y0 + k, n, LANES), n, -np.inf)
-            place = first - float(j)
-            said, best = where(av > best, place, said), where(av > best, av, best)
-            meant, best_y = where(yv > best_y, place, meant), where(yv > best_y, yv, best_y)
+            position = first - float(j)
+            predicted, best = where(av > best, position, predicted), where(av > best, av, best)
+            wanted, best_y = where(yv > best_y, position, wanted), where(yv > best_y, yv, best_y)
         top, target = largest(best), largest(best_y)
-        if largest(where(best >= top, said, -np.inf)) == largest(where(best_y >= target, meant, -np.inf)):
-            right += float(weight[w0 + r]) if weighted else 1.0
-    return right
+        if largest(where(best >= top, predicted, -np.inf)) == largest(where(best_y >= target, wanted, -np.inf)):
+            n_correct += float(weight[w0 + r]) if targets.has_weights else 1.0
+    return n_correct
 
 
 @helper
@@ -227,15 +254,15 @@ def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
     Written in whole groups of four, so up to three elements on either side are drawn too.
     """
     threshold = np.uint64(rate * 4294967296.0)
-    kept = scalar_like(mask, 1.0 / (1.0 - rate))
+    scaled = scalar_like(mask, 1.0 / (1.0 - rate))
     dropped = scalar_like(mask, 0.0)
     for group in range(first >> 2, (last + 3) >> 2):
         w0, w1, w2, w3 = philox(group, step, DROPOUT, layer, seed)
         i = mask0 + 4 * group
-        mask[i] = kept if w0 >= threshold else dropped
-        mask[i + 1] = kept if w1 >= threshold else dropped
-        mask[i + 2] = kept if w2 >= threshold else dropped
-        mask[i + 3] = kept if w3 >= threshold else dropped
+        mask[i] = scaled if w0 >= threshold else dropped
+        mask[i + 1] = scaled if w1 >= threshold else dropped
+        mask[i + 2] = scaled if w2 >= threshold else dropped
+        mask[i + 3] = scaled if w3 >= threshold else dropped
 
 
 @helper

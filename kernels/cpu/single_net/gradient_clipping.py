@@ -11,30 +11,31 @@ from .optimizer_step import CLIP_NORM, clip_factor, squares
 
 
 @helper
-def add_squares(net, memory, work, piece):
-    """Write the sums of squared gradients of one chunk of the weights to work.squares.
+def add_squares(net, state, ws, chunk):
+    """Write the sums of squared gradients of one chunk of the weights to ws.squares.
 
     Each sum covers WEIGHT_CHUNK_ROWS rows of W or elements of b, whatever the number of threads, so the norm has the
     same bits for any number of threads.
     """
-    k, share = layer_of_chunk(work, piece)
-    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
-    (start, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
+    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], state.params, state.grads
+    (start, end), (column, last_column) = chunk_range(layer_chunk, fan_in), chunk_range(layer_chunk, fan_out)
     w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
     for i in range(start, end, WEIGHT_CHUNK_ROWS):
         last = min(i + WEIGHT_CHUNK_ROWS, end)
-        work.squares[block + i // WEIGHT_CHUNK_ROWS] = squares(
+        ws.squares[block + i // WEIGHT_CHUNK_ROWS] = squares(
             p, g, w + i * fan_out, w + last * fan_out, scalar_like(p, net.l2)
         )
     block += up_to(fan_in, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
     for j in range(column, last_column, WEIGHT_CHUNK_ROWS):
         last = min(j + WEIGHT_CHUNK_ROWS, last_column)
-        work.squares[block + j // WEIGHT_CHUNK_ROWS] = squares(p, g, b + j, b + last, scalar_like(p, 0.0))
+        ws.squares[block + j // WEIGHT_CHUNK_ROWS] = squares(p, g, b + j, b + last, scalar_like(p, 0.0))
 
 
 @helper
 def blocks_before(net, k):
-    """Return the number of sums of squared gradients that the layers before k have in work.squares."""
+    """Return the number of sums of squared gradients that the layers before k have in ws.squares."""
     n = 0
     for i in range(k):
         n += (
@@ -45,9 +46,9 @@ def blocks_before(net, k):
 
 
 @helper
-def clip_now(net, course, memory, work):
-    """Return the factor that scales the gradient to at most clip_norm, once work.squares is complete."""
+def clip_now(net, config, state, ws):
+    """Return the factor that scales the gradient to at most clip_norm, once ws.squares is complete."""
     square_sum = 0.0
     for i in range(blocks_before(net, net.n_layers)):
-        square_sum += work.squares[i]
-    return clip_factor(course.hyper[CLIP_NORM], square_sum, memory.params)
+        square_sum += ws.squares[i]
+    return clip_factor(config.hyper[CLIP_NORM], square_sum, state.params)

@@ -14,6 +14,7 @@ from ...jit.cpu_features import IS_X86
 from ...jit.decorators import helper
 from ...simd.load_store import load, offset, store, store_past_caches
 from ..threads.barrier import system_call
+from ..threads.work_stealing import chunk_start
 from ..workspace import FALSE_SHARING_GAP
 from .elementwise import LANES
 
@@ -22,48 +23,39 @@ store_fence = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType
 
 
 @helper
-def chunk_start(rank, n_ranks, n, unit):
-    """Return where chunk `rank` of n_ranks equal chunks of n begins.
-
-    Rounded up to a multiple of `unit`, so that a chunk consists of whole tiles of a matrix product.
-    """
-    return min(n, (n * rank // n_ranks + unit - 1) // unit * unit)
+def shard_gradient(ws, shard, n):
+    """Return the gradient (n,) of shard `shard` as the thread that owns the shard writes it."""
+    return offset(ws.shard_gradients, shard * (n + FALSE_SHARING_GAP))
 
 
 @helper
-def shard_gradient(work, part, n):
-    """Return the gradient (n,) of shard `part` as the thread that owns the shard writes it."""
-    return offset(work.parts_own, part * (n + FALSE_SHARING_GAP))
-
-
-@helper
-def _published(work, part, turn, n):
-    """Return the published copy (n,) of the gradient of shard `part`.
+def _published(ws, shard, index, n):
+    """Return the published copy (n,) of the gradient of shard `shard`.
 
     Double-buffered: threads are at most one micro-batch apart, so even and odd micro-batches use different slots.
     """
-    return offset(work.parts_given, (2 * part + turn % 2) * (n + FALSE_SHARING_GAP))
+    return offset(ws.published_gradients, (2 * shard + index % 2) * (n + FALSE_SHARING_GAP))
 
 
 @helper
-def publish_gradient(work, part, turn, n):
-    own, given = shard_gradient(work, part, n), _published(work, part, turn, n)
+def publish_gradient(ws, shard, index, n):
+    own, published = shard_gradient(ws, shard, n), _published(ws, shard, index, n)
     for i in range(0, n, LANES):
-        store_past_caches(given, i, load(own, i, LANES))
+        store_past_caches(published, i, load(own, i, LANES))
     store_fence()
 
 
 @helper
-def reduce_shards(rank, n_ranks, work, n_parts, stage, unit, n, grads):
+def reduce_shards(thread, n_threads, ws, n_shards, micro_batch, unit, n, grads):
     """Write the sum of the shards' gradients to grads (n,); add it after the first micro-batch of a batch.
 
     Shards that have no rows, according to chunk_start, are left out.
     """
-    is_first = stage.start == 0
-    for part in range(n_parts):
-        if chunk_start(part, n_parts, stage.rows, unit) < chunk_start(part + 1, n_parts, stage.rows, unit):
-            is_mine = n_parts * rank // n_ranks <= part < n_parts * (rank + 1) // n_ranks
-            gradient = shard_gradient(work, part, n) if is_mine else _published(work, part, stage.turn, n)
+    is_first, rows = micro_batch.start == 0, micro_batch.rows
+    for shard in range(n_shards):
+        if chunk_start(shard, n_shards, rows, unit) < chunk_start(shard + 1, n_shards, rows, unit):
+            is_own = n_shards * thread // n_threads <= shard < n_shards * (thread + 1) // n_threads
+            gradient = shard_gradient(ws, shard, n) if is_own else _published(ws, shard, micro_batch.index, n)
             for i in range(0, n, LANES):
                 v = load(gradient, i, LANES)
                 store(grads, i, v if is_first else load(grads, i, LANES) + v)

@@ -11,13 +11,14 @@ from __future__ import annotations
 from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import load, load_partial, load_scalar, offset, scalar_like, store, store_partial
 from ...structs import NO_UPDATE
+from ..gemm.operands import Matrix
 from ..gemm.skinny_gemm import dots
 from ..threads.barrier import barrier_wait
 from ..threads.work_stealing import chunk_range, layer_of_chunk
 from ..workspace import K_BLOCK
 from .elementwise import LANES
 from .gradient_clipping import add_squares, clip_now
-from .layerwise import backward_rows, derivative_of, forward_and_loss
+from .layerwise_passes import backward_pass, backward_rows, forward_and_loss, layer_inputs
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .training_loop import make_loop
 
@@ -26,119 +27,122 @@ GRADIENTS_AT_A_TIME = 1024
 
 
 @inline_helper
-def begin_call(rank, n_ranks, net, memory, work):
+def begin_call(thread, n_threads, net, state, ws):
     pass
 
 
 @inline_helper
-def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
+def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
     """Compute the deltas only, on thread 0; apply_gradient computes the gradient of the weights."""
-    if rank == 0:
-        scratch = offset(work.scratch, 0)
-        forward_and_loss(rank, net, data, course, params, work, share, stage, 0, 1, -1)
+    if thread == 0:
+        scratch = offset(ws.scratch, 0)
+        forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, 0, 1, -1)
         for k in range(net.n_layers - 1, 0, -1):
             fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
-            o, below = work.blocks[k + 1], work.blocks[k]
+            o, below = ws.row_starts[k + 1], ws.row_starts[k]
             for j in range(0, fan_out, K_BLOCK):
                 n = min(K_BLOCK, fan_out - j)
-                dots(fan_in, 1, n, params, w + j, fan_out, work.delta, o + j, 1, j > 0, work.delta, below, 1, scratch)
-            backward_rows(0, 1, derivative_of(net, work, k, below))
+                weights, delta = Matrix(params, w + j, fan_out), Matrix(ws.delta, o + j, 1)
+                dots(fan_in, 1, n, weights, delta, j > 0, Matrix(ws.delta, below, 1), scratch)
+            backward_rows(0, 1, backward_pass(net, ws, k, below))
     return 1
 
 
 @helper
-def gradient_of_rows(net, data, course, work, k, stage, first, last, out):
+def gradient_of_rows(net, data, config, ws, k, micro_batch, first, last, out):
     """Write the gradient of rows first <= i < last of layer k's weights to the start of `out`."""
-    x, x0, d, width = work.a, work.blocks[k], work.blocks[k + 1], net.sizes[k + 1]
-    if k == 0 and not course.shuffle:
-        x, x0 = data.X, stage.first * net.sizes[0]
+    inputs, d, width = layer_inputs(net, data, config, ws, k, micro_batch), ws.row_starts[k + 1], net.sizes[k + 1]
     whole = width - width % LANES
     for i in range(first, last):
-        factor, o = load_scalar(x, x0 + i), (i - first) * width
+        factor, o = load_scalar(inputs.data, inputs.start + i), (i - first) * width
         for j in range(0, whole, LANES):
-            store(out, o + j, load(work.delta, d + j, LANES) * factor)
+            store(out, o + j, load(ws.delta, d + j, LANES) * factor)
         if whole < width:
             n = width - whole
-            store_partial(out, o + whole, n, load_partial(work.delta, d + whole, n, LANES) * factor)
+            store_partial(out, o + whole, n, load_partial(ws.delta, d + whole, n, LANES) * factor)
 
 
 @helper
-def gradient_of_biases(work, k, first, last, out):
+def gradient_of_biases(ws, k, first, last, out):
     """Write the gradient of biases first <= j < last of layer k to the start of `out`.
 
     A copy of the deltas: penalty and clipping change the gradient in place, while other threads read the deltas.
     """
     for j in range(first, last, LANES):
         n = min(last - j, LANES)
-        store_partial(out, j - first, n, load_partial(work.delta, work.blocks[k + 1] + j, n, LANES))
+        store_partial(out, j - first, n, load_partial(ws.delta, ws.row_starts[k + 1] + j, n, LANES))
 
 
 @helper
-def update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h, one):
+def update_chunk_fused(net, data, config, state, ws, scratch, chunk, micro_batch, h, one):
     """Compute the gradient of one chunk of the weights in `scratch`, a few rows at a time, and update the chunk."""
-    k, share = layer_of_chunk(work, piece)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
+    (row, end), (column, last_column) = chunk_range(layer_chunk, fan_in), chunk_range(layer_chunk, fan_out)
     rows = max(1, GRADIENTS_AT_A_TIME // fan_out)
     for i in range(row, end, rows):
         last, start = min(i + rows, end), w + i * fan_out
-        gradient_of_rows(net, data, course, work, k, stage, i, last, scratch)
-        update_range_of_layer(net, course, memory, offset(scratch, -start), k, 0, start, w + last * fan_out, h, one)
-    gradient_of_biases(work, k, column, last_column, scratch)
-    update_range_of_layer(
-        net, course, memory, offset(scratch, -(b + column)), k, 1, b + column, b + last_column, h, one
+        gradient_of_rows(net, data, config, ws, k, micro_batch, i, last, scratch)
+        update_range_of_layer(net, config, state, offset(scratch, -start), k, 0, start, w + last * fan_out, h, one)
+    gradient_of_biases(ws, k, column, last_column, scratch)
+    update_range_of_layer(net, config, state, offset(scratch, -(b + column)), k, 1, b + column, b + last_column, h, one)
+
+
+@helper
+def write_gradient(net, data, config, state, ws, chunk, micro_batch):
+    """Write the gradient of one chunk of the weights to state.grads."""
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
+    (row, end), (column, last_column) = (
+        chunk_range(layer_chunk, net.sizes[k]),
+        chunk_range(layer_chunk, net.sizes[k + 1]),
     )
-
-
-@helper
-def write_gradient(net, data, course, memory, work, piece, stage):
-    """Write the gradient of one chunk of the weights to memory.grads."""
-    k, share = layer_of_chunk(work, piece)
-    (row, end), (column, last_column) = chunk_range(share, net.sizes[k]), chunk_range(share, net.sizes[k + 1])
     w, b = net.weight_offsets[k] + row * net.sizes[k + 1], net.bias_offsets[k] + column
-    gradient_of_rows(net, data, course, work, k, stage, row, end, offset(memory.grads, w))
-    gradient_of_biases(work, k, column, last_column, offset(memory.grads, b))
+    gradient_of_rows(net, data, config, ws, k, micro_batch, row, end, offset(state.grads, w))
+    gradient_of_biases(ws, k, column, last_column, offset(state.grads, b))
 
 
 @helper
-def update_chunk(net, course, memory, work, piece, h, clip):
-    """Update one chunk of the weights by the gradient in memory.grads."""
-    k, share = layer_of_chunk(work, piece)
+def update_chunk(net, config, state, ws, chunk, h, clip):
+    """Update one chunk of the weights by the gradient in state.grads."""
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
     fan_out, w, b = net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = chunk_range(share, net.sizes[k]), chunk_range(share, fan_out)
-    update_range_of_layer(net, course, memory, memory.grads, k, 0, w + row * fan_out, w + end * fan_out, h, clip)
-    update_range_of_layer(net, course, memory, memory.grads, k, 1, b + column, b + last_column, h, clip)
+    (row, end), (column, last_column) = chunk_range(layer_chunk, net.sizes[k]), chunk_range(layer_chunk, fan_out)
+    update_range_of_layer(net, config, state, state.grads, k, 0, w + row * fan_out, w + end * fan_out, h, clip)
+    update_range_of_layer(net, config, state, state.grads, k, 1, b + column, b + last_column, h, clip)
 
 
 @inline_helper
-def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
+def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
     """Never called: a batch of one sample is one micro-batch."""
 
 
 @inline_helper
-def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    clips, updates = course.hyper[CLIP_NORM] > 0.0, course.rule != NO_UPDATE
-    scratch, one = offset(work.scratch, rank * work.n_scratch), scalar_like(memory.params, 1.0)
-    n_pieces = work.weight_chunks[net.n_layers]
-    for piece in range(n_pieces * rank // n_ranks, n_pieces * (rank + 1) // n_ranks):
+def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h):
+    clips, updates = config.hyper[CLIP_NORM] > 0.0, config.rule != NO_UPDATE
+    scratch, one = offset(ws.scratch, thread * ws.n_scratch), scalar_like(state.params, 1.0)
+    n_chunks = ws.weight_chunks[net.n_layers]
+    for chunk in range(n_chunks * thread // n_threads, n_chunks * (thread + 1) // n_threads):
         if updates and not clips:
-            update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h, one)
+            update_chunk_fused(net, data, config, state, ws, scratch, chunk, micro_batch, h, one)
         else:
-            write_gradient(net, data, course, memory, work, piece, stage)
+            write_gradient(net, data, config, state, ws, chunk, micro_batch)
         if clips:
-            add_squares(net, memory, work, piece)
+            add_squares(net, state, ws, chunk)
     if clips and updates:
-        meetings = barrier_wait(barrier, n_ranks, meetings)
-        clip = clip_now(net, course, memory, work)
-        for piece in range(n_pieces * rank // n_ranks, n_pieces * (rank + 1) // n_ranks):
-            update_chunk(net, course, memory, work, piece, h, clip)
-    return meetings
+        n_barriers = barrier_wait(barrier, n_threads, n_barriers)
+        clip = clip_now(net, config, state, ws)
+        for chunk in range(n_chunks * thread // n_threads, n_chunks * (thread + 1) // n_threads):
+            update_chunk(net, config, state, ws, chunk, h, clip)
+    return n_barriers
 
 
-_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, stages=False)
+_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, has_micro_batches=False)
 
 
 @kernel
-def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
     """Train for n_steps steps of one sample each, from step number first_step on."""
-    _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
+    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)

@@ -15,61 +15,70 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import offset, scalar_like
 from ...structs import NO_UPDATE
-from ..workspace import GROUP_COLUMNS, REPLICAS, ROWS
+from ..threads.work_stealing import LayerChunk, chunk_start
+from ..workspace import DATA_PARALLEL_THREADS, GROUP_COLUMNS, ROWS
 from .gradient_clipping import add_squares, clip_now
-from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
-from .layerwise import begin_call as prepare_share
-from .layerwise import forward_backward, group_sums, layer_gradient, n_row_groups, update_all
+from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
+from .layerwise import begin_call as pack_weights
+from .layerwise import update_all
+from .layerwise_gradients import UpdatedVectors, layer_gradient
+from .layerwise_passes import forward_backward, group_sums, layer_inputs, n_row_groups
 from .optimizer_step import CLIP_NORM
 from .training_loop import make_loop
 
-WHOLE = 0, 1  # chunk 0 of 1: all rows of a layer
+
+@inline_helper
+def begin_call(thread, n_threads, net, state, ws):
+    pack_weights(0, 1, net, state, ws)
 
 
 @inline_helper
-def begin_call(rank, n_ranks, net, memory, work):
-    prepare_share(0, 1, net, memory, work)
-
-
-@inline_helper
-def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
-    scratch, half = offset(work.scratch, rank * work.n_scratch), shard_gradient(work, rank, net.n_padded)
-    row, end = chunk_start(rank, n_ranks, stage.rows, ROWS), chunk_start(rank + 1, n_ranks, stage.rows, ROWS)
-    forward_backward(rank, net, data, course, params, work, group_sums(work, row, stage.turn, True), stage, row, end)
+def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
+    scratch, gradient = offset(ws.scratch, thread * ws.n_scratch), shard_gradient(ws, thread, net.n_padded)
+    row, end = (
+        chunk_start(thread, n_threads, micro_batch.rows, ROWS),
+        chunk_start(thread + 1, n_threads, micro_batch.rows, ROWS),
+    )
+    forward_backward(
+        thread, net, data, config, params, ws, group_sums(ws, row, micro_batch.index, True), micro_batch, row, end
+    )
     if row < end:
-        nothing = params, params, 0, 0  # nothing to prefetch: these nets are small
+        vectors = UpdatedVectors(params, params, 0, 0)  # nothing to prefetch: these nets are small
         for k in range(net.n_layers):
-            layer_gradient(WHOLE, net, data, course, work, scratch, k, stage, row, end, False, False, half, nothing)
-        publish_gradient(work, rank, stage.turn, net.n_padded)
-    return n_row_groups(stage.rows)
+            inputs = layer_inputs(net, data, config, ws, k, micro_batch)
+            layer_gradient(LayerChunk(k, 0, 1), net, ws, scratch, inputs, row, end, False, False, gradient, vectors)
+        publish_gradient(ws, thread, micro_batch.index, net.n_padded)
+    return n_row_groups(micro_batch.rows)
 
 
 @inline_helper
-def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
-    reduce_shards(rank, n_ranks, work, REPLICAS, stage, ROWS, net.n_padded, memory.grads)
+def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
+    reduce_shards(thread, n_threads, ws, DATA_PARALLEL_THREADS, micro_batch, ROWS, net.n_padded, state.grads)
 
 
 @inline_helper
-def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage)
-    if course.rule == NO_UPDATE:
-        return meetings
-    clip = scalar_like(memory.params, 1.0)
-    if course.hyper[CLIP_NORM] > 0.0:
-        for piece in range(work.weight_chunks[net.n_layers]):
-            add_squares(net, memory, work, piece)
-        clip = clip_now(net, course, memory, work)
-    update_all(0, 1, net, course, memory, work, h, clip)
-    return meetings
+def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h):
+    accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch)
+    if config.rule == NO_UPDATE:
+        return n_barriers
+    clip = scalar_like(state.params, 1.0)
+    if config.hyper[CLIP_NORM] > 0.0:
+        for chunk in range(ws.weight_chunks[net.n_layers]):
+            add_squares(net, state, ws, chunk)
+        clip = clip_now(net, config, state, ws)
+    update_all(0, 1, net, config, state, ws, h, clip)
+    return n_barriers
 
 
-_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, apart=True, columns=GROUP_COLUMNS)
+_loop = make_loop(
+    begin_call, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=True, columns=GROUP_COLUMNS
+)
 
 
 @kernel
-def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
     """Train for n_steps steps, from step number first_step on, on two threads.
 
-    memory : the thread's own copy of the training state, equal for all threads at the start of a call
+    state : the thread's own copy of the training state, equal for all threads at the start of a call
     """
-    _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
+    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)

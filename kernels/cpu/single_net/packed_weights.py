@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from ...jit.decorators import helper
 from ...simd.load_store import load, load_scalar, store_past_caches, transpose_past_caches, transpose_square
+from ...structs import LARGE_NET_PARAMS
 from ..gemm.gemm import SIDE, block_start, blocks_of, copy_panels, make_copy_panels, up_to
 from ..gemm.microkernel import lanes_of
-from ..workspace import LARGE_NET_PARAMS
 from .gradient_exchange import store_fence
 
 
-def make_copies(copy, turn):
+def make_copies(copy, transpose):
     """Return (copy_to_panels, transpose_to_panels).
 
     copy : helper that copies a matrix into panels
-    turn : helper that transposes a square
+    transpose : helper that transposes a square
     """
 
     @helper
@@ -48,7 +48,7 @@ def make_copies(copy, turn):
                 squares = low + (high - low) // SIDE * SIDE
                 for j in range(p, whole, SIDE):
                     for i in range(low, squares, SIDE):
-                        turn(w, w0 + i * n + j, n, out, o + j * width + i, width, SIDE)
+                        transpose(w, w0 + i * n + j, n, out, o + j * width + i, width, SIDE)
                 for i in range(low, high):
                     for j in range(whole if i < squares else p, end):
                         out[o + j * width + i] = load_scalar(w, w0 + i * n + j)
@@ -63,7 +63,7 @@ copy_to_panels_past_caches, transpose_to_panels_past_caches = make_copies(
 
 
 @helper
-def _pack_panels(copies, own, given, first, last, n, fan_in):
+def _pack_panels(copies, own, target, first, last, n, fan_in):
     """Copy rows first <= i < last of B = w, as copy_to_panels has written them, from copies[own] to copies[given]."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(fan_in)
     for block in range(n_blocks):
@@ -72,11 +72,11 @@ def _pack_panels(copies, own, given, first, last, n, fan_in):
         for panel in range(0, up_to(n, width) if low < high else 0, width):
             o = p * up_to(n, width) + panel * (end - p) - p * width
             for i in range(o + low * width, o + high * width, SIDE):
-                store_past_caches(copies, given + i, load(copies, own + i, SIDE))
+                store_past_caches(copies, target + i, load(copies, own + i, SIDE))
 
 
 @helper
-def _pack_transposed(copies, own, given, first, last, n, fan_in):
+def _pack_transposed(copies, own, target, first, last, n, fan_in):
     """Copy rows first <= i < last of w, as transpose_to_panels has written them, from copies[own] to copies[given]."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(n)
     for block in range(n_blocks):
@@ -85,32 +85,34 @@ def _pack_transposed(copies, own, given, first, last, n, fan_in):
             o = p * up_to(fan_in, width) + panel * (end - p) - p * width - panel
             for j in range(o + p * width, o + end * width, width):
                 for i in range(j + max(first, panel), j + min(last, panel + width), SIDE):
-                    store_past_caches(copies, given + i, load(copies, own + i, SIDE))
+                    store_past_caches(copies, target + i, load(copies, own + i, SIDE))
 
 
 @helper
-def copy_weights(rank, n_ranks, net, params, work, k, row, end):
+def copy_weights(thread, n_threads, net, params, ws, k, row, end):
     """Copy rows row <= i < end of layer k's weights into this thread's packed copies, and into the other thread's if it
     has its own.
     """
     fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
-    own, other, gives = rank % work.copies, 1 - rank, n_ranks > 1 and n_ranks == work.copies
-    passes = net.n_padded > LARGE_NET_PARAMS  # whether to write past the caches
-    if work.packs[k] >= 0:
-        o = own * work.n_packed + work.packs[k]
-        if passes:
-            copy_to_panels_past_caches(params, w, row, end, fan_out, fan_in, work.packed, o)
+    own, other, updates_other = thread % ws.copies, 1 - thread, n_threads > 1 and n_threads == ws.copies
+    past_caches = net.n_padded > LARGE_NET_PARAMS  # whether to write past the caches
+    if ws.packed_starts[k] >= 0:
+        o = own * ws.n_packed + ws.packed_starts[k]
+        if past_caches:
+            copy_to_panels_past_caches(params, w, row, end, fan_out, fan_in, ws.packed, o)
         else:
-            copy_to_panels(params, w, row, end, fan_out, fan_in, work.packed, o)
-        if gives:
-            _pack_panels(work.packed, o, other * work.n_packed + work.packs[k], row, end, fan_out, fan_in)
+            copy_to_panels(params, w, row, end, fan_out, fan_in, ws.packed, o)
+        if updates_other:
+            _pack_panels(ws.packed, o, other * ws.n_packed + ws.packed_starts[k], row, end, fan_out, fan_in)
     if k > 0:
-        o = own * work.n_transposed + work.panels[k]
-        if passes:
-            transpose_to_panels_past_caches(params, w, row, end, fan_out, fan_in, work.transposed, o)
+        o = own * ws.n_transposed + ws.transposed_starts[k]
+        if past_caches:
+            transpose_to_panels_past_caches(params, w, row, end, fan_out, fan_in, ws.transposed, o)
         else:
-            transpose_to_panels(params, w, row, end, fan_out, fan_in, work.transposed, o)
-        if gives:
-            _pack_transposed(work.transposed, o, other * work.n_transposed + work.panels[k], row, end, fan_out, fan_in)
-    if gives or passes:
+            transpose_to_panels(params, w, row, end, fan_out, fan_in, ws.transposed, o)
+        if updates_other:
+            _pack_transposed(
+                ws.transposed, o, other * ws.n_transposed + ws.transposed_starts[k], row, end, fan_out, fan_in
+            )
+    if updates_other or past_caches:
         store_fence()

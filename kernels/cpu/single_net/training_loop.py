@@ -1,29 +1,29 @@
 """Training loop shared by the CPU kernel families of one net: epochs, batches, micro-batches and records.
 
-Every thread of a team runs this loop; `rank` is the thread's index and `n_ranks` the number of threads. A kernel family
-passes four functions and three settings to make_loop:
+Every thread of a team runs this loop; `thread` is the thread's index and `n_threads` the number of threads. A kernel
+family passes four functions and three settings to make_loop:
 
-prepare(rank, n_ranks, net, memory, work)
+begin_call(thread, n_threads, net, state, ws)
     Prepare the workspace at the start of a call.
-gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage)
-    Compute the gradient of the micro-batch `stage`. Write pairs (sum of losses, number of correct samples) to
-    work.partial: one pair at `share`, or one for each shard or group of rows. Return the number of pairs. Shards and
+compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch)
+    Compute the gradient of the micro-batch. Write pairs (sum of losses, number of correct samples) to
+    ws.partial: one pair at `sums`, or one for each shard or group of rows. Return the number of pairs. Shards and
     groups do not depend on the number of threads and the loop adds pairs in a fixed order, so a recorded loss has the
     same bits for any number of threads.
-complete(rank, n_ranks, net, data, course, memory, work, stage)
+accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch)
     Add the gradient of the micro-batch to that of the batch's earlier micro-batches. Called after a barrier; not called
     for the last micro-batch of a batch.
-update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h) -> meetings
-    Add the gradient of the batch's last micro-batch, then update the parameters unless course.rule is NO_UPDATE.
+apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h) -> n_barriers
+    Add the gradient of the batch's last micro-batch, then update the parameters unless config.rule is NO_UPDATE.
     Return the number of barriers passed so far.
-apart : bool
+double_buffered : bool
     Double buffering, for families in which no thread reads what another thread's update writes: one barrier per
     micro-batch is enough. Threads are then at most one micro-batch apart, so even and odd micro-batches use different
     slots for what threads exchange.
-stages : bool
+has_micro_batches : bool
     Whether a batch may consist of several micro-batches. False saves tiny nets a twentieth of a step.
 columns : int
-    Elements from one pair of sums to the next in work.partial.
+    Elements from one pair of sums to the next in ws.partial.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, LINE, N_SCA
 from ..gemm.microkernel import lanes_of
 from ..threads.barrier import barrier_start, barrier_wait
 from ..threads.denormals import flush_denormals, restore_denormals
-from ..workspace import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES, MicroBatch
+from ..workspace import LOSS, N_CORRECT, PARTIAL_COLUMNS, SUMS, VECTOR_BYTES, MicroBatch
 from .optimizer_step import squares, step_settings
 
 # A shuffled fit prefetches the next batch's inputs if a batch has at most the first number of input values and the data
@@ -56,7 +56,7 @@ def penalty(net, params):
 
 
 @helper
-def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
+def prefetch_inputs(thread, n_threads, net, data, order, first, rows):
     """Prefetch this thread's part of the next batch's inputs.
 
     Shuffled rows come from anywhere in memory, and a net of a few units would finish a batch before they arrive.
@@ -65,7 +65,7 @@ def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
     rows : number of samples in the next batch
     """
     width, line = net.sizes[0], lanes_of(data.X) * (LINE // VECTOR_BYTES)
-    for i in range(first + rows * rank // n_ranks, first + rows * (rank + 1) // n_ranks):
+    for i in range(first + rows * thread // n_threads, first + rows * (thread + 1) // n_threads):
         start = load_scalar(order, i) * width
         for j in range(start, start + width, line):
             prefetch(data.X, j)
@@ -73,88 +73,100 @@ def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
 
 
 @helper
-def sums_index(part, turn, apart, columns):
-    """Return the index in work.partial of the sums of one shard or group of a micro-batch's rows.
+def sums_index(slot, index, double_buffered, columns):
+    """Return the index in ws.partial of the sums of one shard or group of a micro-batch's rows.
 
-    part : index of the shard or group
-    turn : number of micro-batches before this one in the call
-    apart : whether even and odd micro-batches use different slots
+    slot : index of the shard or group
+    index : number of micro-batches before this one in the call
+    double_buffered : whether even and odd micro-batches use different slots
     columns : elements from one shard or group to the next
     """
-    return part * columns + (turn % 2 * SUMS if apart else 0)
+    return slot * columns + (index % 2 * SUMS if double_buffered else 0)
 
 
-def make_loop(prepare, gradient, complete, update, apart=False, stages=True, columns=PARTIAL_COLUMNS):
+def make_loop(
+    begin_call,
+    compute_gradient,
+    accumulate_gradient,
+    apply_gradient,
+    double_buffered=False,
+    has_micro_batches=True,
+    columns=PARTIAL_COLUMNS,
+):
     @inline_helper
-    def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-        net, data, course, memory, work = (
+    def loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
+        net, data, config, state, ws = (
             as_pointers(net),
             as_pointers(data),
-            as_pointers(course),
-            as_pointers(memory),
-            as_pointers(work),
+            as_pointers(config),
+            as_pointers(state),
+            as_pointers(ws),
         )
-        n, size = data.n_samples, course.batch_size
+        n, size = data.n_samples, config.batch_size
         n_batches = (n + size - 1) // size
         epoch = first_step // n_batches
         batch = first_step - epoch * n_batches
-        if not barrier_start(barrier, n_ranks):
+        if not barrier_start(barrier, n_threads):
             return
         mode = flush_denormals()
-        scalars = offset(memory.scalars, rank * N_SCALARS)
+        scalars = offset(state.scalars, thread * N_SCALARS)
         for i in range(N_SCALARS):  # this thread may not have taken part in earlier calls
-            scalars[i] = memory.scalars[i]
-        prepare(rank, n_ranks, net, memory, work)
-        meetings, turn = barrier_wait(barrier, n_ranks, 1), 0
+            scalars[i] = state.scalars[i]
+        begin_call(thread, n_threads, net, state, ws)
+        n_barriers, index = barrier_wait(barrier, n_threads, 1), 0
         width = net.sizes[0]
-        prefetches = course.shuffle and size * width <= PREFETCHED_UP_TO and n * width >= PREFETCHED_FROM
+        prefetches = config.shuffle and size * width <= PREFETCHED_UP_TO and n * width >= PREFETCHED_FROM
         for t in range(n_steps):
             if batch == 0:
                 scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0
-                if course.shuffle:
-                    if rank == 0:
-                        permutation(n, course.seed, epoch, work.words, work.order)
-                    meetings = barrier_wait(barrier, n_ranks, meetings)
+                if config.shuffle:
+                    if thread == 0:
+                        permutation(n, config.seed, epoch, ws.words, ws.order)
+                    n_barriers = barrier_wait(barrier, n_threads, n_barriers)
             first = batch * size
             rows = min(size, n - first)
             step = first_step + t
             if prefetches:
-                coming = max(0, min(n - first - size, size))
-                prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
-            loss, right, start, most = 0.0, 0.0, 0, work.rows if stages else rows
+                n_coming = max(0, min(n - first - size, size))
+                prefetch_inputs(thread, n_threads, net, data, ws.order, first + size, n_coming)
+            loss, n_correct, start, largest = 0.0, 0.0, 0, ws.rows if has_micro_batches else rows
             while start < rows:  # range() with a variable step would divide
-                stage = MicroBatch(turn, step, first + start, min(most, rows - start), start, rows)
-                share = offset(work.partial, sums_index(rank, turn, apart, columns))
-                n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
-                meetings = barrier_wait(barrier, n_ranks, meetings)
+                micro_batch = MicroBatch(index, step, first + start, min(largest, rows - start), start, rows)
+                sums = offset(ws.partial, sums_index(thread, index, double_buffered, columns))
+                n_sums = compute_gradient(
+                    thread, n_threads, net, data, config, state.params, state.grads, ws, sums, micro_batch
+                )
+                n_barriers = barrier_wait(barrier, n_threads, n_barriers)
                 for r in range(n_sums):
-                    loss += work.partial[sums_index(r, turn, apart, columns) + LOSS]
-                    right += work.partial[sums_index(r, turn, apart, columns) + RIGHT]
-                turn, start = turn + 1, start + most
+                    loss += ws.partial[sums_index(r, index, double_buffered, columns) + LOSS]
+                    n_correct += ws.partial[sums_index(r, index, double_buffered, columns) + N_CORRECT]
+                index, start = index + 1, start + largest
                 if start < rows:
-                    complete(rank, n_ranks, net, data, course, memory, work, stage)
-                    if not apart:
-                        meetings = barrier_wait(barrier, n_ranks, meetings)
+                    accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch)
+                    if not double_buffered:
+                        n_barriers = barrier_wait(barrier, n_threads, n_barriers)
             if not math.isfinite(loss):
                 scalars[DIVERGED] = 1.0
                 break
             scalars[EPOCH_LOSS] += loss
-            scalars[EPOCH_RIGHT] += right
+            scalars[EPOCH_RIGHT] += n_correct
             objective = loss / rows
-            if course.rule == RPROP and net.l2 > 0.0:  # the only rule that compares objectives of two steps
-                objective += penalty(net, memory.params)
-            factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
-            h = step_settings(course.hyper, scalars, factor, objective, memory.params)
+            if config.rule == RPROP and net.l2 > 0.0:  # the only rule that compares objectives of two steps
+                objective += penalty(net, state.params)
+            factor = config.factors[t] if config.rule != NO_UPDATE else 0.0
+            h = step_settings(config.hyper, scalars, factor, objective, state.params)
             scalars[LAST_LOSS] = objective
-            meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
-            if not apart:
-                meetings = barrier_wait(barrier, n_ranks, meetings)
+            n_barriers = apply_gradient(
+                thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h
+            )
+            if not double_buffered:
+                n_barriers = barrier_wait(barrier, n_threads, n_barriers)
             scalars[STEPS_DONE] = step + 1.0
             batch += 1
             if batch == n_batches:
-                if rank == 0:
-                    memory.epoch_loss[epoch] = scalars[EPOCH_LOSS] / n
-                    memory.epoch_right[epoch] = scalars[EPOCH_RIGHT] / n
+                if thread == 0:
+                    state.epoch_loss[epoch] = scalars[EPOCH_LOSS] / n
+                    state.epoch_right[epoch] = scalars[EPOCH_RIGHT] / n
                 epoch += 1
                 batch = 0
         restore_denormals(mode)

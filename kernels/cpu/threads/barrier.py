@@ -67,34 +67,34 @@ _yield_processor = system_call(None if sys.platform == "win32" else "sched_yield
 
 
 @helper
-def barrier_wait(barrier, n_ranks, meetings):
+def barrier_wait(barrier, n_threads, n_barriers):
     """Wait until all threads have arrived as often as this one. Return the new number of barriers.
 
     barrier : int64 (2,), number of arrivals of all threads so far, and whether the start is called off
-    meetings : number of barriers that this thread has passed in this call
+    n_barriers : number of barriers that this thread has passed in this call
     """
-    meetings += 1
-    if n_ranks > 1:
+    n_barriers += 1
+    if n_threads > 1:
         fetch_add_1(barrier)
         spins = 0
-        while _arrivals(barrier) < meetings * n_ranks:
+        while _arrivals(barrier) < n_barriers * n_threads:
             spins += 1
             if spins < SPINS:
                 _pause()
             else:
                 _yield_processor()
-    return meetings
+    return n_barriers
 
 
 @helper
-def barrier_start(barrier, n_ranks):
+def barrier_start(barrier, n_threads):
     """Wait until all threads have started. Return False if the start is called off since thread 0 was interrupted.
 
     It counts as the first barrier of a call.
     """
-    if n_ranks > 1:
+    if n_threads > 1:
         fetch_add_1(barrier)
-        while _arrivals(barrier) < n_ranks:
+        while _arrivals(barrier) < n_threads:
             if _is_cancelled(barrier) != 0:
                 return False
             _yield_processor()

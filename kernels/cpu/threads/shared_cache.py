@@ -16,7 +16,7 @@ from ...jit.cpu_features import IS_X86
 from ...jit.decorators import kernel
 from .barrier import barrier_start, barrier_wait
 
-TRIES, MEETINGS = 8, 40  # the fastest try counts: interruptions make others slower
+TRIES, BARRIERS = 8, 40  # the fastest try counts: interruptions make others slower
 
 
 @intrinsic
@@ -33,17 +33,17 @@ def _cycles(typing_context):
 
 
 @kernel
-def measure_barrier_cycles(rank, n_ranks, barrier, cycles):
+def measure_barrier_cycles(thread, n_threads, barrier, cycles):
     """Measure the cycles that a barrier of all threads takes.
 
     cycles : int64 (1,), lowered to the result if that is less
     """
-    if not barrier_start(barrier, n_ranks):
+    if not barrier_start(barrier, n_threads):
         return
-    meetings = barrier_wait(barrier, n_ranks, 1)
+    n_barriers = barrier_wait(barrier, n_threads, 1)
     for _ in range(TRIES):
         began = _cycles()
-        for _ in range(MEETINGS):
-            meetings = barrier_wait(barrier, n_ranks, meetings)
-        if rank == 0:
-            cycles[0] = min(cycles[0], (_cycles() - began) // MEETINGS)
+        for _ in range(BARRIERS):
+            n_barriers = barrier_wait(barrier, n_threads, n_barriers)
+        if thread == 0:
+            cycles[0] = min(cycles[0], (_cycles() - began) // BARRIERS)

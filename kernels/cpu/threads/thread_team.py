@@ -1,6 +1,6 @@
 """Thread team: the threads that run one kernel together.
 
-A kernel is called as kernel(rank, n_ranks, barrier, ...), where rank is the index of the thread. Thread 0 is the
+A kernel is called as kernel(thread, n_threads, barrier, ...), where thread is the index of the thread. Thread 0 is the
 caller's; the others are worker threads that live as long as the team. Threads may wait for each other inside compiled
 code (barrier.py), so each team has its own: a shared pool could supply too few threads, and the kernel would never end.
 Safe to use after fork and from several user threads.
@@ -21,7 +21,7 @@ import numpy as np
 from ...jit import interrupts
 from ...jit.call import ArgumentPacker, PreparedCall, compiled_kernel
 from ...structs import LINE, NetSpec, Samples, TrainConfig, TrainState, aligned_zeros
-from ..workspace import FAR_CYCLES, BatchWorkspace, LayerwiseWorkspace
+from ..workspace import BatchWorkspace, LayerwiseWorkspace
 from .affinity import pin_away, unpin
 
 LASTING = (
@@ -32,18 +32,19 @@ LASTING = (
     LayerwiseWorkspace,
     BatchWorkspace,
 )  # named tuples that most calls, and all threads of a call, share
+FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as sharing no cache
 AWAKE = 0.001  # seconds for which an idle processor is still quick to respond
 
 
-def _serve(work: SimpleQueue) -> None:
+def _serve(tasks: SimpleQueue) -> None:
     """Run the tasks of a worker thread until it gets None.
 
     Holds no reference to the team, so the team can be garbage-collected.
 
-    work : tasks (function, words, allowed, done). allowed: the result of pin_away. done: the queue that gets None, or
-        the task's exception, when the task has ended
+    tasks : queue of tasks (function, words, allowed, done). allowed: the result of pin_away. done: the queue that gets
+        None, or the task's exception, when the task has ended
     """
-    while (task := work.get()) is not None:
+    while (task := tasks.get()) is not None:
         function, words, allowed, done = task
         try:
             unpin(allowed)
@@ -58,21 +59,21 @@ def _nothing(words: bytes) -> None:
 
 
 class ThreadTeam:
-    """Team of n_ranks threads: `with ThreadTeam(n) as team: team.run(kernel, kind, *arguments)`.
+    """Team of n_threads threads: `with ThreadTeam(n) as team: team.run(kernel, kind, *arguments)`.
 
     Methods take `kernel` and `kind` as jit.call.compiled_kernel does: the kernel's name, and a key that is equal for
     equal types of the arguments.
     """
 
-    def __init__(self, n_ranks: int):
-        self.n_ranks = n_ranks
+    def __init__(self, n_threads: int):
+        self.n_threads = n_threads
         self._barrier = aligned_zeros(2 * LINE // 8, np.int64)[:2]
         self.forget()
-        self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
+        self._tasks: list[SimpleQueue] = [SimpleQueue() for _ in range(n_threads - 1)]
         self._done: SimpleQueue = SimpleQueue()
         self._at_work: list[SimpleQueue] = []  # queues of workers that may be running a task
         # Not threading.Thread, whose start() waits until the thread runs.
-        self._threads = [start_new_thread(_serve, (queue,)) for queue in self._work]
+        self._threads = [start_new_thread(_serve, (queue,)) for queue in self._tasks]
         self._at_rest = -inf  # time at which the last call on several threads ended
 
     def forget(self) -> None:
@@ -86,37 +87,37 @@ class ThreadTeam:
     def share_no_cache(self) -> bool:
         """Return whether two threads of the team now run on processors that share no cache."""
         cycles = np.array([FAR_CYCLES], np.int64)
-        self.run("cpu.threads.shared_cache.measure_barrier_cycles", np.dtype(np.int64), cycles, n_ranks=2)
+        self.run("cpu.threads.shared_cache.measure_barrier_cycles", np.dtype(np.int64), cycles, n_threads=2)
         return bool(cycles[0] >= FAR_CYCLES)
 
-    def run(self, kernel, kind, *arguments, n_ranks: int | None = None) -> None:
-        """Run a kernel with the same arguments on the first n_ranks threads, or on all threads if n_ranks is None.
+    def run(self, kernel, kind, *arguments, n_threads: int | None = None) -> None:
+        """Run a kernel with the same arguments on the first n_threads threads, or on all threads if n_threads is None.
 
         An exception such as KeyboardInterrupt leaves no thread waiting.
         """
-        self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
+        self.run_each(kernel, kind, [arguments] * (n_threads or self.n_threads))
 
     def prepare_repeat(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> PreparedCall:
         """Return a call of the kernel on one thread, to be repeated with other arrays in the places of `new`."""
         return PreparedCall(kernel, kind, (0, 1, self._barrier, *arguments), new)
 
-    def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
+    def run_each(self, kernel, kind, arguments_of_threads: list[tuple]) -> None:
         """Run a kernel on one thread for each tuple of arguments; the tuples have equal types."""
-        n_ranks = len(arguments_of_ranks)
+        n_threads = len(arguments_of_threads)
         # Compiled, or loaded from the object cache, before any thread can wait for another.
-        arguments = [(rank, n_ranks, self._barrier, *own) for rank, own in enumerate(arguments_of_ranks)]
+        arguments = [(thread, n_threads, self._barrier, *own) for thread, own in enumerate(arguments_of_threads)]
         _, function, pack = compiled_kernel(kernel, kind, arguments[0])
-        if n_ranks == 1:
+        if n_threads == 1:
             function(pack(*self._words(arguments[0])))
             return
         if self._at_work:  # after a call that was interrupted twice
             self._settle()
-        workers = self._work[: n_ranks - 1]
+        workers = self._tasks[: n_threads - 1]
         self._barrier[:] = 0
-        one_call = ArgumentPacker(LASTING)  # threads share most of their named tuples
-        words = [pack(*one_call(own)) for own in arguments]
-        late = perf_counter() - self._at_rest > AWAKE
-        allowed = pin_away(self._threads[: n_ranks - 1]) if late else None
+        packer = ArgumentPacker(LASTING)  # threads share most of their named tuples
+        words = [pack(*packer(own)) for own in arguments]
+        is_rested = perf_counter() - self._at_rest > AWAKE
+        allowed = pin_away(self._threads[: n_threads - 1]) if is_rested else None
         done, self._at_work = self._done, workers
         try:
             for queue, own in zip(workers, words[1:], strict=True):
@@ -163,6 +164,6 @@ class ThreadTeam:
         self._let_go()
 
     def _let_go(self) -> None:
-        for queue in self._work:
+        for queue in self._tasks:
             queue.put(None)
-        self._work = []
+        self._tasks = []

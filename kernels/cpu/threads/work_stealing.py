@@ -6,44 +6,59 @@ others, or busy with something else, loses chunks to other threads instead of ke
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...jit.decorators import helper
 from ...simd.load_store import offset
-from ..single_net.gradient_exchange import chunk_start
 from ..workspace import LINE_OF_COUNTS, WEIGHT_CHUNK_ROWS
 from .barrier import fetch_add_1
 
 
 @helper
-def next_chunk(rank, n_ranks, counts, n, tried):
-    """Return (chunk, tried): the next of n chunks for this thread, or -1 if none is left, and the next call's `tried`.
+def chunk_start(i, n_chunks, n, unit):
+    """Return where chunk i of n_chunks equal chunks of n begins.
+
+    Rounded up to a multiple of `unit`, so that a chunk consists of whole tiles of a matrix product.
+    """
+    return min(n, (n * i // n_chunks + unit - 1) // unit * unit)
+
+
+@helper
+def next_chunk(thread, n_threads, counts, n, n_tried):
+    """Return (chunk, n_tried): the next of n chunks for this thread, -1 if none is left, and n_tried for the next call.
 
     counts : for each thread, how many of its own chunks have been taken, LINE_OF_COUNTS elements apart
-    tried : number of threads whose chunks are known to be taken, 0 at first
+    n_tried : number of threads whose chunks are known to be taken, 0 at first
     """
-    while tried < n_ranks:
-        owner = (rank + tried) % n_ranks
-        piece = n * owner // n_ranks + fetch_add_1(offset(counts, owner * LINE_OF_COUNTS))
-        if piece < n * (owner + 1) // n_ranks:
-            return piece, tried
-        tried += 1
-    return -1, tried
+    while n_tried < n_threads:
+        owner = (thread + n_tried) % n_threads
+        chunk = n * owner // n_threads + fetch_add_1(offset(counts, owner * LINE_OF_COUNTS))
+        if chunk < n * (owner + 1) // n_threads:
+            return chunk, n_tried
+        n_tried += 1
+    return -1, n_tried
+
+
+class LayerChunk(NamedTuple):
+    """Chunk of the weights: chunk `index` of the n_chunks chunks of a layer."""
+
+    layer: int
+    index: int
+    n_chunks: int
 
 
 @helper
-def layer_of_chunk(work, piece):
-    """Return (k, (i, n)) for a chunk of the weights: chunk i of the n chunks of layer k."""
+def layer_of_chunk(ws, chunk):
+    """Return the LayerChunk with this number."""
     k = 0
-    while piece >= work.weight_chunks[k + 1]:
+    while chunk >= ws.weight_chunks[k + 1]:
         k += 1
-    first = work.weight_chunks[k]
-    return k, (piece - first, work.weight_chunks[k + 1] - first)
+    first = ws.weight_chunks[k]
+    return LayerChunk(k, chunk - first, ws.weight_chunks[k + 1] - first)
 
 
 @helper
-def chunk_range(share, n):
-    """Return (first, end) of the rows or columns, out of n, in one chunk of a layer.
-
-    share : (i, n_pieces) for chunk i of n_pieces
-    """
-    i, n_pieces = share
-    return chunk_start(i, n_pieces, n, WEIGHT_CHUNK_ROWS), chunk_start(i + 1, n_pieces, n, WEIGHT_CHUNK_ROWS)
+def chunk_range(chunk, n):
+    """Return (first, end) of the rows or columns, out of n, in a LayerChunk."""
+    i, n_chunks = chunk.index, chunk.n_chunks
+    return chunk_start(i, n_chunks, n, WEIGHT_CHUNK_ROWS), chunk_start(i + 1, n_chunks, n, WEIGHT_CHUNK_ROWS)

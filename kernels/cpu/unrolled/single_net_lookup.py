@@ -1,7 +1,7 @@
-"""Lookup of unrolled code for one tiny net, compiled once an architecture has trained for long enough.
+"""Lookup of unrolled code for one tiny net, which is compiled once for each architecture.
 
-Compiling takes a few tenths of a second, and loading what another process has compiled some milliseconds, so the first
-steps of an architecture run in the loops of single_net/batch_simd.py. Results have the same bits either way.
+execution/dispatch.py chooses from how many steps of an architecture on it replaces the loops of
+single_net/batch_simd.py. Results have the same bits either way.
 """
 
 from __future__ import annotations
@@ -13,16 +13,10 @@ import numpy as np
 from ...jit.call import load_function
 from ...jit.object_cache import exists
 from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
-from ..workspace import LANES_SMALL, tile_size
+from ..workspace import tile_size
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
-MOST_PARAMETERS = 256  # up to this size the loops take 1.5 to 3 times as long; bench/log/README.md#single-net-unrolled
-MAKE_AFTER = 1_000_000  # steps of an architecture in this process before its code is compiled: about 0.1 s
-LOAD_AFTER = 50_000  # steps before its code is loaded, if another process has compiled it
-MOST_SAMPLES = 4096  # all samples are copied into tiles, a single sample to as many lanes as a batch has
 CLIP_NORM, WEIGHT_DECAY = HYPER.index("clip_norm"), HYPER.index("weight_decay")
-
-_steps_done: dict[tuple, int] = {}
 
 
 def _name(architecture: tuple, dtype: np.dtype) -> str:
@@ -50,26 +44,18 @@ def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
     return exists(_name(architecture, dtype))
 
 
-def is_tiny(n_params: int, batch_size: int) -> bool:
-    """Return whether such a net can have unrolled code: a batch fits into one vector, and the code is not too long."""
-    return n_params <= MOST_PARAMETERS and batch_size <= LANES_SMALL
+def address_for(net: NetSpec, course: TrainConfig, dtype: np.dtype, compiles: bool) -> int:
+    """Return the address of the unrolled steps of a tiny net; 0 if there is no such code for these settings.
 
-
-def address_for(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype, n_steps: int) -> int:
-    """Return the address of the function for the next n_steps steps, or 0 if the loops are to do these steps."""
-    if not is_tiny(net.bias_offsets[-1] + net.sizes[-1], course.batch_size) or data.n_samples > MOST_SAMPLES:
-        return 0
+    compiles : whether to compile the code if it is not on disk; otherwise 0 is returned then
+    """
     if course.rule == NO_UPDATE or course.layered:
         return 0
     if net.l2 or course.hyper[WEIGHT_DECAY] or course.hyper[CLIP_NORM]:
         return 0
     sizes, activations = tuple(net.sizes.tolist()), tuple(net.activations.tolist())
     architecture = (sizes, activations, int(net.loss), int(course.rule), course.batch_size == 1)
-    done = _steps_done.get((architecture, dtype), 0)
-    _steps_done[architecture, dtype] = done + n_steps
-    if done >= MAKE_AFTER or (done >= LOAD_AFTER and _is_on_disk(architecture, dtype)):
-        return address(architecture, dtype)
-    return 0
+    return address(architecture, dtype) if compiles or _is_on_disk(architecture, dtype) else 0
 
 
 def make_tiles(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype) -> np.ndarray:

@@ -48,7 +48,7 @@ SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 class PopulationRun:
     """State of one population's fit or evaluation.
 
-    The arguments are those of the device contract; n_ranks and lanes are not used on a GPU.
+    The arguments are those of the device contract; n_threads and lanes are not used on a GPU.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PopulationRun:
         n_params: int,
         rows: int,
         n_samples: int,
-        n_ranks: int,
+        n_threads: int,
         shuffle: bool,
         rule: Rule | None,
         loss: tuple[int, int],

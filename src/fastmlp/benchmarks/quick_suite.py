@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..devices import backend
+from ..execution.dispatch import steps_to_unrolled
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
@@ -169,7 +169,7 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
                 numpy_net.step(X[at : at + batch_size], y[at : at + batch_size])
 
     fastmlp_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
-    steps = 0 if n_nets else backend(net.device).steps_to_unrolled(len(net.params), batch_size)
+    steps = 0 if n_nets else steps_to_unrolled(net.network, batch_size)
     warm_up = steps // -(-len(X) // batch_size)
     return [
         Program("fastmlp", "ours", fit, fastmlp_loss, warm_up),

@@ -7,13 +7,24 @@ that measured a constant and its entry in the log; constants for a GPU are estim
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..checks import HALF
 from ..devices import Device, backend, n_threads_available
-from ..kernels.structs import DATA_PARALLEL_PARAMS, EVALUATION_CHUNK_ROWS, n_shards
+from ..kernels.structs import (
+    DATA_PARALLEL_PARAMS,
+    EVALUATION_CHUNK_ROWS,
+    NO_UPDATE,
+    UNROLLED_ALWAYS,
+    UNROLLED_IF_ON_DISK,
+    UNROLLED_NEVER,
+    KernelVariant,
+    TrainConfig,
+    n_shards,
+    n_weight_copies,
+)
 from ..network.spec import Network
 
 # ---- samples as SIMD lanes (batch_simd) or a product per layer (layerwise): bench/studies/choose_family.py,
@@ -128,6 +139,13 @@ BLOCK_UP_TO_BYTES = 40_000  # bytes of parameters: 10,000 in float32
 # longer than their launches: 1e9 are 66 us at half of an H100's rate, launching 15 kernels takes about 45.
 ONE_BY_ONE_FROM_STEP = 1_000_000_000
 FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one kernel with tensor cores
+
+# Unrolled code of one net: parameters and samples of a batch up to which a net is tiny (for larger nets the loops take
+# no more than 1.5 to 3 times as long, bench/log/README.md#single-net-unrolled); samples in the data, all of which are
+# copied into tiles; steps of an architecture in this process before its code is compiled, which takes about as long as
+# 0.1 s of training, and before it is loaded, if another process has compiled it.
+UNROLLED_UP_TO_PARAMS, UNROLLED_UP_TO_ROWS, UNROLLED_UP_TO_SAMPLES = 256, 4, 4096
+COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
 
 
 def products(network: Network, rows: int) -> int:
@@ -360,3 +378,69 @@ def evaluation_rows(network: Network, device: Device) -> int:
         return DEVICE_EVALUATION_ROWS
     has_large_layer = max(i * j for i, j in network.layout.shapes) >= LARGE_LAYER_WEIGHTS
     return LARGE_LAYER_EVALUATION_ROWS if has_large_layer else EVALUATION_ROWS
+
+
+def choose_variant(
+    network: Network,
+    device: Device,
+    family: str,
+    team: Any,
+    n_threads: int,
+    dtype: np.dtype,
+    config: TrainConfig,
+    n_samples: int,
+    n_steps: int,
+) -> KernelVariant:
+    """Choose the variant of a family's kernels for a call of n_steps steps on n_threads threads of the team.
+
+    It changes no bit of the results. The threads' distance is measured for each call: a virtual processor may move to
+    another core at any time.
+
+    n_samples : number of samples in the data
+    """
+    if not device.is_host:
+        return KernelVariant()
+    return KernelVariant(
+        own_copies=choose_own_copies(family, network.layout.n_padded, team, n_threads),
+        unrolled=choose_unrolled(network, dtype, config, n_samples, n_steps) if family == "batch_simd_4" else 0,
+    )
+
+
+def choose_own_copies(family: str, n_params: int, team: Any, n_threads: int) -> bool:
+    """Choose whether each of two threads has its own copies of the weights: of small nets always, of larger nets if the
+    threads run on cores that share no cache.
+    """
+    if family not in ("layerwise", "layerwise_data_parallel") or n_threads != 2:
+        return False
+    return n_weight_copies(n_params, n_threads) == 2 and (n_params <= DATA_PARALLEL_PARAMS or team.share_no_cache())
+
+
+_steps_done: dict[tuple, int] = {}  # of each architecture of tiny nets, in this process
+
+
+def choose_unrolled(network: Network, dtype: np.dtype, config: TrainConfig, n_samples: int, n_steps: int) -> int:
+    """Choose whether generated code does the next n_steps steps of a net: one of UNROLLED_*. Counts the steps.
+
+    Compiling takes a few tenths of a second, and loading what another process has compiled some milliseconds.
+    """
+    if not is_tiny(network, config.batch_size) or n_samples > UNROLLED_UP_TO_SAMPLES or config.rule == NO_UPDATE:
+        return UNROLLED_NEVER
+    one_sample = config.batch_size == 1
+    architecture = network.layer_sizes, network.activation_codes, network.loss, config.rule, one_sample, dtype
+    done = _steps_done.get(architecture, 0)
+    _steps_done[architecture] = done + n_steps
+    if done >= COMPILE_UNROLLED_AFTER:
+        return UNROLLED_ALWAYS
+    return UNROLLED_IF_ON_DISK if done >= LOAD_UNROLLED_AFTER else UNROLLED_NEVER
+
+
+def steps_to_unrolled(network: Network, batch_size: int) -> int:
+    """Return the number of steps of an architecture after which its generated code is compiled; 0 for nets that are not
+    tiny.
+    """
+    return COMPILE_UNROLLED_AFTER if is_tiny(network, batch_size) else 0
+
+
+def is_tiny(network: Network, batch_size: int) -> bool:
+    """Whether a net can have unrolled code: a batch fits into one vector, and the code is not too long."""
+    return network.layout.n_params <= UNROLLED_UP_TO_PARAMS and batch_size <= UNROLLED_UP_TO_ROWS

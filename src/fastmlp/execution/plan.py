@@ -15,7 +15,7 @@ from ..devices import Device, backend
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.formulas.update_rules import Rule
-from ..kernels.structs import N_SCALARS, POWER1, POWER2, NetSpec, Samples, TrainState, aligned_zeros
+from ..kernels.structs import N_SCALARS, POWER1, POWER2, NetSpec, Samples, TrainConfig, TrainState, aligned_zeros
 from ..network.spec import Network
 from . import dispatch
 from .buffer_cache import buffers
@@ -153,7 +153,7 @@ class Plan:
             _forget_samples(plan.work)
             return plan
         net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
+        work = module.make_workspace(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
         return cls(network, device, module, dtype, family, n_threads, rows, net, work, key)
 
     def release(self) -> None:
@@ -182,7 +182,7 @@ class Plan:
         if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
             return last
         net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
+        work = module.make_workspace(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
         plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
         if device.is_host:
             buffers.forget_evaluation()
@@ -219,6 +219,15 @@ class Plan:
     def place(self, data: Samples) -> Samples:
         """Return the samples on the plan's device; samples that do not fit on it stay on the host."""
         return self.backend.place(data)
+
+    def train(
+        self, team, n_threads: int, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int
+    ) -> None:
+        """Train for n steps, from step number `first` on, on n_threads threads of the team; results are in `state`."""
+        variant = dispatch.choose_variant(
+            self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n
+        )
+        self.backend.train(self.family, team, n_threads, self.net, data, config, state, self.work, first, n, variant)
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the samples; outputs are written into `output` unless it is empty."""

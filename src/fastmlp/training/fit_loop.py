@@ -305,18 +305,7 @@ class Fit:
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
         )
-        self.plan.backend.train(
-            self.plan.family,
-            team,
-            n_threads,
-            self.plan.net,
-            self.data,
-            config,
-            self.train_state,
-            self.plan.work,
-            first,
-            n_steps,
-        )
+        self.plan.train(team, n_threads, self.data, config, self.train_state, first, n_steps)
 
     def _after_epochs(self, validation_team, first: int, last: int) -> str:
         """Validate, score and call back after epochs first <= e < last; return why training should stop, or ""."""

@@ -49,9 +49,7 @@ class Objective:
             if state.params is not net.padded_params:
                 state.params[:] = backend.to_device(net.padded_params)
             for step, fraction in enumerate(self._fractions):
-                backend.train(
-                    plan.family, team, plan.n_threads, plan.net, self._data, self._config, state, plan.work, step, 1
-                )
+                plan.train(team, plan.n_threads, self._data, self._config, state, step, 1)
                 if state.scalars[0, DIVERGED]:
                     return float("inf"), np.zeros_like(gradient)
                 gradient += backend.to_host(state.grads)[: len(gradient)] * net.dtype.type(fraction)

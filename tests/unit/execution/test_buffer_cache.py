@@ -51,7 +51,7 @@ def test_released_thread_teams_are_reused(buffers):
         assert isinstance(team, ThreadTeam)
         with buffers.borrow_team(backend, 2) as within, buffers.borrow_team(backend, 3) as larger:
             assert within is not team
-            assert larger.n_ranks == 3
+            assert larger.n_threads == 3
     with buffers.borrow_team(backend, 2) as again, buffers.borrow_team(backend, 3) as also:
         assert again in (team, within)
         assert also is larger

@@ -12,10 +12,26 @@ from fastmlp.execution.dispatch import (
     choose_evaluation_threads,
     choose_family,
     choose_nets_family,
+    choose_own_copies,
     choose_threads,
+    choose_unrolled,
+    choose_variant,
     products,
+    steps_to_unrolled,
 )
 from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.formulas.update_rules import CODES
+from fastmlp.kernels.structs import (
+    DATA_PARALLEL_PARAMS,
+    HYPER,
+    LARGE_NET_PARAMS,
+    NO_UPDATE,
+    UNROLLED_ALWAYS,
+    UNROLLED_IF_ON_DISK,
+    UNROLLED_NEVER,
+    KernelVariant,
+    TrainConfig,
+)
 
 XOR, LARGE = (2, 2, 1), (784, 512, 10)
 
@@ -215,3 +231,76 @@ def test_prediction_is_independent_of_the_other_rows(sizes, dtype):
     whole = net.predict(X)
     for n in (1, 3, 4, 5, 16, 17, 200, 256, 257, 512):
         np.testing.assert_array_equal(net.predict(X[:n]), whole[:n])
+
+
+class Team:
+    """A thread team whose threads' distance is known, and how often it was measured."""
+
+    def __init__(self, share_no_cache):
+        self.answer, self.measured = share_no_cache, 0
+
+    def share_no_cache(self):
+        self.measured += 1
+        return self.answer
+
+
+def config(batch_size=4, rule="sgd"):
+    code = NO_UPDATE if rule is None else CODES[rule]
+    return TrainConfig(batch_size, False, 0, code, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
+
+
+CONFIG = config()
+
+
+@pytest.mark.parametrize("far", (False, True))
+@pytest.mark.parametrize("family", ("layerwise", "layerwise_data_parallel"))
+def test_two_threads_have_copies_of_their_own_where_they_share_no_cache(family, far):
+    """Small nets whatever the distance, which is not measured then; nets that no cache holds never."""
+    for n_params, wanted, measured in (
+        (DATA_PARALLEL_PARAMS, True, 0),
+        (DATA_PARALLEL_PARAMS + 1, far, 1),
+        (LARGE_NET_PARAMS, far, 1),
+        (LARGE_NET_PARAMS + 1, False, 0),
+    ):
+        team = Team(far)
+        assert choose_own_copies(family, n_params, team, 2) == wanted
+        assert team.measured == measured
+        assert not choose_own_copies(family, n_params, team, 1)
+        assert not choose_own_copies(family, n_params, team, 3)
+        assert not choose_own_copies("layerwise_batch1", n_params, team, 2)
+
+
+def test_unrolled_code_is_compiled_when_it_is_worth_it(monkeypatch):
+    """Never before so many steps; a little earlier if another process has compiled it."""
+    monkeypatch.setattr(fastmlp.execution.dispatch, "_steps_done", {})
+    monkeypatch.setattr(fastmlp.execution.dispatch, "LOAD_UNROLLED_AFTER", 100)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "COMPILE_UNROLLED_AFTER", 1000)
+    f4, f8 = np.dtype("float32"), np.dtype("float64")
+    ask = lambda n, dtype=f4, settings=CONFIG, sizes=XOR: choose_unrolled(network(sizes), dtype, settings, 4, n)
+    assert [ask(99), ask(1), ask(900), ask(1)] == [UNROLLED_NEVER] * 2 + [UNROLLED_IF_ON_DISK, UNROLLED_ALWAYS]
+    assert ask(1, dtype=f8) == UNROLLED_NEVER, "each dtype has code of its own"
+    assert ask(1, settings=config(1)) == UNROLLED_NEVER, "and batches of one sample"
+    assert ask(1, settings=config(rule="adam")) == UNROLLED_NEVER, "and each rule"
+    assert ask(1, settings=config(3)) == UNROLLED_ALWAYS
+    assert steps_to_unrolled(network(XOR), 4) == 1000
+
+
+def test_nets_without_unrolled_code(monkeypatch):
+    monkeypatch.setattr(fastmlp.execution.dispatch, "COMPILE_UNROLLED_AFTER", 0)
+    ask = lambda sizes=XOR, settings=CONFIG, n=4: choose_unrolled(network(sizes), np.dtype("f4"), settings, n, 1)
+    assert ask() == UNROLLED_ALWAYS
+    assert ask((2, 64, 1)) == ask(settings=config(5)) == ask(settings=config(rule=None)) == UNROLLED_NEVER
+    assert [ask(n=4096), ask(n=4097)] == [UNROLLED_ALWAYS, UNROLLED_NEVER]
+    assert steps_to_unrolled(network((2, 64, 1)), 4) == steps_to_unrolled(network(XOR), 5) == 0
+
+
+def test_variants(monkeypatch):
+    """Of a family on the host; on a GPU there are none."""
+    monkeypatch.setattr(fastmlp.execution.dispatch, "COMPILE_UNROLLED_AFTER", 0)
+    f4, host, gpu = np.dtype("float32"), Device("cpu", ""), Device("cuda:0", "")
+    choose = lambda device, family, n_threads: choose_variant(
+        network(XOR), device, family, Team(True), n_threads, f4, config(), 4, 1
+    )
+    assert choose(host, "batch_simd_4", 1) == KernelVariant(False, UNROLLED_ALWAYS)
+    assert choose(host, "layerwise_data_parallel", 2) == KernelVariant(True, UNROLLED_NEVER)
+    assert choose(gpu, "layerwise", 2) == KernelVariant()

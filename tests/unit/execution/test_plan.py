@@ -21,7 +21,7 @@ def test_columns_of_batch_simd_avoid_powers_of_two():
     """Rows of units a power of two apart would map to few sets of the cache."""
     net = describe_net(network((64, 8, 8, 10)))
     for rows in (1, 100, 512, 1000, 1024, 4096):
-        work = backend.make_work("batch_simd_16", net, rows, rows, 1, False, np.dtype(np.float32), "exact")
+        work = backend.make_workspace("batch_simd_16", net, rows, rows, 1, False, np.dtype(np.float32), "exact")
         assert rows <= work.columns < rows + 32
         assert work.columns * 4 % 2048
 

@@ -67,7 +67,7 @@ def test_validation_uses_no_more_threads_than_its_buffers_allow(n_samples, n_hel
     thread_counts = []
 
     def recorded(family, team, net, data, params, work, rows, output):
-        thread_counts.append((team.n_ranks, len(getattr(work, "scratch", work.partial))))
+        thread_counts.append((team.n_threads, len(getattr(work, "scratch", work.partial))))
         return evaluate(family, team, net, data, params, work, rows, output)
 
     evaluate = backend.evaluate
@@ -78,4 +78,4 @@ def test_validation_uses_no_more_threads_than_its_buffers_allow(n_samples, n_hel
     history = net.fit(X, y, epochs=2, batch_size=16, validation_data=(X_held, y_held))
     assert history.validation_loss[-1] == pytest.approx(net.evaluate(X_held, y_held)["loss"], rel=1e-6)
     assert len(thread_counts) == 3
-    assert all(n_ranks <= n_rows for n_ranks, n_rows in thread_counts)
+    assert all(n_threads <= n_rows for n_threads, n_rows in thread_counts)

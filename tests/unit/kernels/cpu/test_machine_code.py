@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from fastmlp.kernels.cpu.gemm.gemm import make_product, nothing_after
+from fastmlp.kernels.cpu.gemm.gemm import product, product_kind
+from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
 from fastmlp.kernels.cpu.single_net import elementwise, optimizer_step
 from fastmlp.kernels.cpu.workspace import ROWS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
@@ -74,10 +75,11 @@ def test_derivative_loops_are_vectorised(code):
 
 @pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
 def test_loss_loops_are_vectorised(code):
-    loss_and_delta = elementwise._make_loss(LOSSES[code])
+    loss_and_delta, Outputs, Targets = elementwise._make_loss(LOSSES[code]), elementwise.Outputs, elementwise.Targets
 
     def run(z, a, y, delta, scale, rows, width):
-        loss_and_delta(z, a, 0, y, 0, True, y, 0, scale, scale, rows, width, delta)
+        outputs, targets = Outputs(z, a, delta, 0), Targets(y, 0, True, y, 0)
+        loss_and_delta(outputs, targets, scale, scale, rows, width)
 
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, FLOATS, np.float32(1.0), 64, 64))
 
@@ -200,14 +202,14 @@ def test_product_prefetches_between_multiply_adds_without_spills():
     """The inner loop prefetches one line with each row of B and writes no memory: no register is spilled."""
 
     @helper
-    def ahead(nothing, i, tile, depth, extra):
-        return nothing, 16
+    def ahead(nowhere, i, tile, depth, extra):
+        return Prefetch(nowhere.address, 16)
 
-    product = make_product(nothing_after, ahead)
+    fetching = product_kind(ahead=ahead)
 
     def run(a, b, c, s):
-        a, b, c, s = offset(a, 0), offset(b, 0), offset(c, 0), offset(s, 0)
-        product(True, 64, 64, 64, a, 0, 64, b, 0, 64, False, c, 0, 64, s, 0)
+        a, b, c = Matrix(offset(a, 0), 0, 64), Matrix(offset(b, 0), 0, 64), Matrix(offset(c, 0), 0, 64)
+        product(fetching, True, 64, 64, 64, a, b, False, c, offset(s, 0), 0)
 
     text = assembly(run, FLOATS, FLOATS, FLOATS, FLOATS)
     blocks = re.findall(r"^(\.LBB\S+):(.*?)(?=^\.LBB|\Z)", text, flags=re.MULTILINE | re.DOTALL)

@@ -7,7 +7,15 @@ from cuda_cases import reference_of
 from fastmlp import MLP
 from fastmlp.devices import resolve
 from fastmlp.execution.plan import Plan
-from fastmlp.kernels.structs import METRIC_NONE, METRIC_THRESHOLD, NO_UPDATE, STEPS_DONE, Samples, TrainConfig
+from fastmlp.kernels.structs import (
+    METRIC_NONE,
+    METRIC_THRESHOLD,
+    NO_UPDATE,
+    STEPS_DONE,
+    KernelVariant,
+    Samples,
+    TrainConfig,
+)
 
 FAMILIES = ("small_net", "layerwise")
 SIZES = (3, 5, 2)
@@ -58,7 +66,7 @@ def test_synchronize_waits_for_the_current_stream_only(backend, emulated_cuda, c
 def test_thread_team_runs_once(backend):
     found = []
     with backend.ThreadTeam(8) as team:
-        assert team.n_ranks == 1
+        assert team.n_threads == 1
         team.run(found.append, 3)
     assert found == [3]
 
@@ -76,10 +84,11 @@ def test_step_without_update_gives_the_reference_gradient(backend, family, weigh
     """A step without an update leaves parameters unchanged, and gives gradient and loss."""
     net, X, Y, data = make(rng, weighted=weighted)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
-    work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
+    work = backend.make_workspace(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
     train_state = plan.make_state(net._padded, np.zeros(0), 1)
     config = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
-    backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), config, train_state, work, 0, 1)
+    team, samples = backend.ThreadTeam(1), backend.place(data)
+    backend.train(family, team, 1, plan.net, samples, config, train_state, work, 0, 1, KernelVariant())
     reference = reference_of(net.network, net.params)
     loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
     n = len(gradient)
@@ -95,7 +104,7 @@ def test_evaluate_returns_sums_and_outputs(backend, cuda, family, output_there, 
     """Sums of losses and of correct samples, with outputs on host or device, in blocks of fewer rows than samples."""
     net, X, Y, data = make(rng, n=29, metric=METRIC_THRESHOLD)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 29, 29, False)
-    work = backend.make_work(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
+    work = backend.make_workspace(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
     output = cuda.empty(58) if output_there else np.empty(58)
     arguments = family, backend.ThreadTeam(1), plan.net, backend.place(data), net._padded, work, 8
     sums = backend.evaluate(*arguments, output)
@@ -111,7 +120,7 @@ def test_evaluate_returns_sums_and_outputs(backend, cuda, family, output_there, 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_evaluate_without_targets_returns_outputs(backend, family, rng):
     net, X, _, data = make(rng)
-    work = backend.make_work(
+    work = backend.make_workspace(
         family,
         Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net,
         13,

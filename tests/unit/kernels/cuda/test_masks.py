@@ -30,7 +30,7 @@ def returned(monkeypatch):
 
 
 def cpu_mask(work, layer):
-    first, width = work.blocks[layer + 1], SIZES[layer + 1]
+    first, width = work.row_starts[layer + 1], SIZES[layer + 1]
     return work.mask[first : first + ROWS * width].reshape(ROWS, width)
 
 
@@ -49,7 +49,7 @@ def block_mask(memory, layer):
 @pytest.mark.parametrize(
     "name, made_by, of_cuda",
     [
-        ("layers", ("cuda.backend", "make_work"), layerwise_mask),
+        ("layers", ("cuda.backend", "make_workspace"), layerwise_mask),
         ("workspace", ("cuda.single_net.small_net", "workspace_for"), block_mask),
     ],
 )
@@ -57,7 +57,7 @@ def test_cuda_masks_equal_cpu_masks(cuda, monkeypatch, returned, name, made_by, 
     """Masks of the last step of each fit, whose seeds differ."""
     place = Place(name, monkeypatch)
     buffers.forget()  # so that the CPU's buffers are made here
-    on_cpu, on_cuda = returned("cpu.backend", "make_work"), returned(*made_by)
+    on_cpu, on_cuda = returned("cpu.backend", "make_workspace"), returned(*made_by)
     X, y = rng.normal(size=(3 * ROWS, 5)), rng.normal(size=(3 * ROWS, 2))
     nets = [MLP(SIZES, dropout=rates, dtype=dtype, device=device, random_state=0) for device in ("cpu", "cuda")]
     seen = set()

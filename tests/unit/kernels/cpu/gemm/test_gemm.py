@@ -7,8 +7,9 @@ from panels import panels_of
 from tolerances import TOLERANCES
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.gemm.gemm import make_product, nothing_after, panel_sums, plain_product
-from fastmlp.kernels.cpu.gemm.skinny_gemm import FEW, are_few, dots, sums_of_rows
+from fastmlp.kernels.cpu.gemm.gemm import PLAIN, panel_sums, product, product_kind
+from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
+from fastmlp.kernels.cpu.gemm.skinny_gemm import DOTS, MOST_COLUMNS, SUMS_OF_ROWS, suits_dots, suits_sums_of_rows
 from fastmlp.kernels.cpu.single_net.elementwise import column_sums
 from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS, ROWS, scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS, helper
@@ -16,44 +17,39 @@ from fastmlp.kernels.simd.load_store import offset
 
 pytestmark = pytest.mark.thinned(3)
 
-forward_product, transposed_product = (
-    make_product(nothing_after, few=dots),
-    make_product(nothing_after, few=sums_of_rows),
-)
+FORWARD, TRANSPOSED = product_kind(skinny=DOTS), product_kind(skinny=SUMS_OF_ROWS)
 
 
 @numba.njit(**OPTIONS)
 def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch):
     """The products that layers use."""
-    a, b, c, scratch = offset(a, 0), offset(b, 0), offset(c, 0), offset(scratch, 0)
+    a, b, c = Matrix(offset(a, 0), a0, lda), Matrix(offset(b, 0), b0, ldb), Matrix(offset(c, 0), c0, ldc)
     if trans_a:
-        transposed_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, 0)
+        product(TRANSPOSED, trans_a, m, n, k, a, b, adds, c, offset(scratch, 0), 0)
     else:
-        forward_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, 0)
+        product(FORWARD, trans_a, m, n, k, a, b, adds, c, offset(scratch, 0), 0)
 
 
 @numba.njit(**OPTIONS)
 def run_plain_product(trans_a, m, n, k, a, lda, b, ldb, c, scratch):
-    plain_product(
-        trans_a, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, ldb, False, offset(c, 0), 0, n, offset(scratch, 0), 0
-    )
+    a, b, c = Matrix(offset(a, 0), 0, lda), Matrix(offset(b, 0), 0, ldb), Matrix(offset(c, 0), 0, n)
+    product(PLAIN, trans_a, m, n, k, a, b, False, c, offset(scratch, 0), 0)
 
 
 @helper
-def all_of_b_ahead(nothing, i, tile, depth, extra):
+def all_of_b_ahead(nowhere, i, tile, depth, extra):
     b, width = extra
-    return (offset(b, tile * depth * width), width) if i > 0 else (nothing, 0)
+    return Prefetch(offset(b, tile * depth * width), width) if i > 0 else nowhere
 
 
-fetching_product = make_product(nothing_after, all_of_b_ahead)
+FETCHING = product_kind(ahead=all_of_b_ahead)
 
 
 @numba.njit(**OPTIONS)
 def run_fetching_product(m, n, k, a, lda, b, ldb, c, scratch):
     b0 = offset(b, 0)
-    fetching_product(
-        True, m, n, k, offset(a, 0), 0, lda, b0, 0, ldb, False, offset(c, 0), 0, n, offset(scratch, 0), (b0, n)
-    )
+    a, b, c = Matrix(offset(a, 0), 0, lda), Matrix(b0, 0, ldb), Matrix(offset(c, 0), 0, n)
+    product(FETCHING, True, m, n, k, a, b, False, c, offset(scratch, 0), (b0, n))
 
 
 @numba.njit(**OPTIONS)
@@ -77,7 +73,14 @@ SHAPES = [
     (40, PACK_FROM + 17, 2 * K_BLOCK + 3),
 ]
 
-FEW_COLUMNS = [(1, 1, 300), (7, 1, 30), (7, 3, 100), (130, FEW, 2 * K_BLOCK + 300), (37, 5, K_BLOCK + 3), (100, 2, 16)]
+FEW_COLUMNS = [
+    (1, 1, 300),
+    (7, 1, 30),
+    (7, 3, 100),
+    (130, MOST_COLUMNS, 2 * K_BLOCK + 300),
+    (37, 5, K_BLOCK + 3),
+    (100, 2, 16),
+]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -128,12 +131,12 @@ def product_of(trans_a, a, b):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", (1, 2, FEW))
+@pytest.mark.parametrize("n", (1, 2, MOST_COLUMNS))
 def test_transposed_product_of_few_columns_equals_columns_of_a_wide_one(n, dtype, rng):
     """Equal to the bit, since the number of rows of a thread decides which code runs."""
     a, b = rng.normal(size=(K_BLOCK + 77, 203)).astype(dtype), np.zeros((K_BLOCK + 77, 40), dtype)
     b[:, :n] = rng.normal(size=(len(b), n))
-    assert [are_few.py_func(True, 203, columns, K_BLOCK) for columns in (n, 40)] == [True, False]
+    assert [suits_sums_of_rows.py_func(True, 203, columns, K_BLOCK) for columns in (n, 40)] == [True, False]
     np.testing.assert_array_equal(product_of(True, a, b[:, :n].copy()), product_of(True, a, b)[:, :n])
 
 
@@ -141,7 +144,7 @@ def test_transposed_product_of_few_columns_equals_columns_of_a_wide_one(n, dtype
 @pytest.mark.parametrize("n", (1, 3))
 def test_row_of_a_product_is_independent_of_the_other_rows(n, dtype, rng):
     a, b = rng.normal(size=(9, K_BLOCK + 77)).astype(dtype), rng.normal(size=(K_BLOCK + 77, n)).astype(dtype)
-    assert are_few.py_func(False, 9, n, K_BLOCK)
+    assert suits_dots.py_func(False, 9, n, K_BLOCK)
     whole = product_of(False, a, b)
     for first, last in ((0, 1), (1, 9), (3, 8)):
         np.testing.assert_array_equal(product_of(False, a[first:last].copy(), b), whole[first:last])

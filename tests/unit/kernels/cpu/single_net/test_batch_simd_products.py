@@ -8,9 +8,11 @@ import pytest
 from tolerances import TOLERANCES
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.single_net.batch_simd_products import make_products
+from fastmlp.kernels.cpu.gemm.operands import Matrix
+from fastmlp.kernels.cpu.single_net.batch_simd_products import LayerWeights, dense, weight_gradients
 from fastmlp.kernels.cpu.workspace import LANES_LARGE, LANES_SMALL
 from fastmlp.kernels.jit.decorators import OPTIONS, helper
+from fastmlp.kernels.simd.lanes import Lanes
 from fastmlp.kernels.simd.load_store import load, offset, store
 from fastmlp.kernels.simd.reductions import sum_lanes_4, sum_lanes_8
 
@@ -26,16 +28,17 @@ def doubled(y, start, size, extra):
 
 @cache
 def compiled(lanes):
-    dense, weight_gradients = make_products(lanes, doubled)
+    width = Lanes(lanes)
 
     @numba.njit(**OPTIONS)
     def run_dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0):
-        p, x, y = offset(p, 0), offset(x, 0), offset(y, 0)
-        dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0, 2.0)
+        weights = LayerWeights(offset(p, 0), w0, out_step, in_step, biased, b0)
+        x, y = Matrix(offset(x, 0), x0, columns), Matrix(offset(y, 0), y0, columns)
+        dense(weights, n_in, n_out, x, y, doubled, 2.0, width)
 
     @numba.njit(**OPTIONS)
     def run_gradients(a, delta, n_in, n_out, columns, g, w0, b0):
-        weight_gradients(offset(a, 0), 0, offset(delta, 0), 0, n_in, n_out, columns, offset(g, 0), w0, b0)
+        weight_gradients(offset(a, 0), 0, offset(delta, 0), 0, n_in, n_out, columns, offset(g, 0), w0, b0, width)
 
     @numba.njit(**OPTIONS)
     def run_totals(x, out):

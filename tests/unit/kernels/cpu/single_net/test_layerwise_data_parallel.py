@@ -10,7 +10,7 @@ import fastmlp.execution.dispatch
 import fastmlp.execution.plan
 import fastmlp.kernels.cpu.threads.thread_team as team_module
 import fastmlp.training.call_autotune
-from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.cpu import allocation, backend
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.structs import DATA_PARALLEL_PARAMS
 
@@ -65,7 +65,7 @@ def test_packed_weights_are_copied_per_thread_without_a_shared_cache(train, monk
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies
-        monkeypatch.setattr(backend, "LARGE_NET_PARAMS", most)
+        monkeypatch.setattr("fastmlp.kernels.structs.LARGE_NET_PARAMS", most)
         found, found_losses, ran = train(WIDE, rows, threads, far)
         np.testing.assert_array_equal(found, params)
         np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
@@ -97,16 +97,16 @@ def test_buffers_of_threads_are_a_page_apart(family):
         SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "layerwise_data_parallel")
     ).network
     net = fastmlp.execution.plan.describe_net(network)
-    work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
+    work = backend.make_workspace(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
     optimizer_state = np.zeros(2 * net.n_padded, np.float32)
     plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
     train_state = plan.make_state(np.zeros(net.n_padded, np.float32), optimizer_state, 1)
-    owned = backend._replica(train_state, work, 1)
+    owned = allocation.thread_copy(train_state, work, 1)
     first, second = (
         {name: array for part in parts for name, array in part._asdict().items() if isinstance(array, np.ndarray)}
         for parts in ((train_state, work), owned)
     )
-    written = ("params", "grads", "state", *(backend._own(work)))
+    written = ("params", "grads", "state", *allocation.thread_arrays(work))
     for mine, theirs in itertools.product(written, written):
         (a, a_end), (b, b_end) = (
             np.lib.array_utils.byte_bounds(first[mine]),

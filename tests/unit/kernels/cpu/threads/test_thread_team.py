@@ -49,7 +49,7 @@ def test_threads_synchronise_at_every_barrier(n_threads):
 def test_team_can_run_on_fewer_threads():
     with ThreadTeam(3) as team:
         board = np.zeros(3, np.int64)
-        team.run(relay, KIND, board, 5, n_ranks=2)
+        team.run(relay, KIND, board, 5, n_threads=2)
         assert board.tolist() == [expected(2, 5)] * 2 + [0]
         team.run(relay, KIND, board := np.zeros(3, np.int64), 5)
         assert board.tolist() == [expected(3, 5)] * 3

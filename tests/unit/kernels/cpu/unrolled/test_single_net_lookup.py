@@ -10,6 +10,7 @@ from reference import ReferenceMLP
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
+from fastmlp.execution import dispatch
 from fastmlp.kernels.cpu.unrolled import single_net_lookup
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
@@ -29,7 +30,7 @@ def unrolled_calls(monkeypatch):
         calls.append(ask(*arguments))
         return calls[-1]
 
-    monkeypatch.setattr(single_net_lookup, "MAKE_AFTER", 0)
+    monkeypatch.setattr(dispatch, "COMPILE_UNROLLED_AFTER", 0)
     monkeypatch.setattr(single_net_lookup, "address_for", recorded)
     return calls
 
@@ -171,29 +172,18 @@ def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, unrolled
     assert not any(unrolled_calls), why
 
 
-def test_unrolled_code_is_compiled_after_enough_steps(monkeypatch):
-    """Code is compiled after MAKE_AFTER steps, or loaded after LOAD_AFTER steps if it is on disk."""
-    monkeypatch.setattr(single_net_lookup, "_steps_done", {})
-    asked, on_disk = [], False
+def test_code_on_disk_is_loaded_and_other_code_is_compiled_if_asked(monkeypatch):
+    """What is chosen when is in tests/unit/execution/test_dispatch.py."""
+    asked, seen, on_disk = [], [], False
+    address_for = single_net_lookup.address_for
     monkeypatch.setattr(single_net_lookup, "address", lambda *which: asked.append(which) or 1)
     monkeypatch.setattr(single_net_lookup, "_is_on_disk", lambda *which: on_disk)
-    monkeypatch.setattr(single_net_lookup, "LOAD_AFTER", 100)
-    monkeypatch.setattr(single_net_lookup, "MAKE_AFTER", 1000)
-    net = fastmlp.MLP((2, 2, 1), random_state=0)
-    data, configs = [], []
-    address_for = single_net_lookup.address_for
-
-    def recorded(net, given, what, dtype, n_steps):
-        data.append((net, given, dtype))
-        configs.append(what)
-        return 0
-
-    monkeypatch.setattr(single_net_lookup, "address_for", recorded)
-    net.fit(XOR_X, TARGETS, epochs=1, batch_size=4)
-    (description, samples, dtype), what = data[0], configs[0]
-    ask = lambda n: address_for(description, samples, what, dtype, n)
-    assert [ask(500), ask(500), ask(1)] == [0, 0, 1]
-    single_net_lookup._steps_done.clear()
+    monkeypatch.setattr(single_net_lookup, "address_for", lambda *arguments: seen.append(arguments) or 0)
+    monkeypatch.setattr(dispatch, "COMPILE_UNROLLED_AFTER", 0)
+    fastmlp.MLP((2, 2, 1), random_state=0).fit(XOR_X, TARGETS, epochs=1, batch_size=4)
+    *settings, compiles = seen[0]
+    assert compiles
+    assert [address_for(*settings, False), address_for(*settings, True)] == [0, 1]
     on_disk = True
-    assert [ask(100), ask(1)] == [0, 1]
+    assert address_for(*settings, False) == 1
     assert len(asked) == 2

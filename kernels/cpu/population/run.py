@@ -1,0 +1,201 @@
+"""Buffers of a population's fit or evaluation: a block of lanes for each thread, and the queue of nets.
+
+Nothing here is compiled, so a new process can make them without importing Numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ...formulas.counter_rng import BLOCK
+from ...formulas.update_rules import CODES as RULE_CODES
+from ...formulas.update_rules import MOST_STATE, Rule
+from ...structs import DIVERGED_NET, HYPER, MAX_RECORDS, NET_HYPER, RUNNING, NetSpec, Unfinished, aligned_zeros
+from ..unrolled.population_lookup import has_unrolled_code, unrolled_address
+from ..workspace import FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, round_up
+
+TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
+UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
+
+
+class BlockRequest(NamedTuple):
+    """What the lengths of a block's buffers depend on."""
+
+    net: NetSpec
+    n_params: int  # of a net
+    rows: int  # number of samples in a batch
+    n_samples: int  # in the data
+    shuffle: bool
+    drops: bool  # whether a layer has dropout
+    address: int  # of the unrolled code of this architecture, 0 if there is none
+    lanes: int
+    dtype: np.dtype
+
+
+class PopulationRun:
+    """Buffers of a population's fit or evaluation: a block of lanes for each thread, and the queue of nets."""
+
+    def __init__(
+        self,
+        family: str,
+        net: NetSpec,
+        n_params: int,
+        rows: int,
+        n_samples: int,
+        n_threads: int,
+        shuffle: bool,
+        rule: Rule | None,
+        loss: tuple[int, int],
+        dtype: np.dtype,
+        lanes: int,
+        precision: str,
+    ):
+        """Make the blocks of n_threads threads.
+
+        family : the plan's kernel family, always "population_simd" here
+        n_params : number of parameters of a net
+        rows : number of samples in a batch
+        n_samples : number of samples in the data
+        n_threads : number of threads
+        rule : row of the update rule, None to evaluate
+        loss : codes of the loss and of the metric
+        lanes : number of nets in a block if unrolled code does all of the training; otherwise it is LANES
+        precision : a permission to round, which CPU kernels do not use
+        """
+        sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
+        drops, address = bool((net.dropout > 0).any()), 0
+        if rule is not None and has_unrolled_code(sizes, drops):
+            address = unrolled_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
+        else:
+            lanes = LANES
+        self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
+        self._blocks: list[LaneBlock] = []
+        self.queue = np.zeros(1, np.int64)
+        self.begin(n_threads)
+        initial = rule.initial if rule is not None else ()
+        self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
+
+    def begin(self, n_threads: int) -> None:
+        """Reset the buffers for another fit on n_threads threads: empty blocks, and a queue with all nets."""
+        self._blocks += [_make_block(self._request) for _ in range(n_threads - len(self._blocks))]
+        self.blocks, self.n_members = self._blocks[:n_threads], 0
+        self.queue[:] = 0
+        for block in self.blocks:
+            block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0
+            # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
+            block.a[:], block.y[:] = 0, 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Approximate size of the buffers in bytes."""
+        return sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray)) * len(self._blocks)
+
+    @property
+    def n_finished(self) -> int:
+        """Number of nets whose training has ended."""
+        begun = min(int(self.queue[0]), self.n_members)
+        for block in self.blocks:
+            first, end = np.minimum(block.taken, self.n_members)
+            begun -= int(end - first) + int(np.count_nonzero(block.net >= 0))
+        return begun
+
+    def collect(self) -> None:
+        """Do nothing: CPU kernels write the results of finished nets to their places."""
+
+    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
+        """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
+        for block in self.blocks:
+            for lane in np.flatnonzero(block.net >= 0):
+                yield _unfinished_net(block, lane, watches)
+
+
+def _unfinished_net(block: LaneBlock, lane: int, watches: bool) -> Unfinished:
+    """Return the state of the net in a lane."""
+    params_of = lambda rows: rows.reshape(-1, block.lanes)[:, lane]
+    params, status, loss = params_of(block.p), RUNNING, block.loss[lane]
+    if not np.isfinite(params).all():  # the next check would have found that the net has diverged
+        params, status, loss = params_of(block.safe), DIVERGED_NET, np.nan
+    best_epoch = int(block.best_epoch[lane]) * watches
+    return Unfinished(
+        net=int(block.net[lane]),
+        status=status,
+        epochs=int(block.clock[0] - block.start[lane]),
+        params=params_of(block.best) if best_epoch else params,
+        loss=loss,
+        right=block.right[lane],
+        best_epoch=best_epoch,
+        best_value=float(block.best_value[lane]),
+    )
+
+
+def _make_block(request: BlockRequest) -> LaneBlock:
+    net, lanes, dtype = request.net, request.lanes, request.dtype
+    sizes = [int(size) for size in net.sizes]
+    tile = _tile_rows(request, sum(sizes))
+    vectors = _vectors_of_lanes(request, sizes, tile)
+    integers = {
+        "clock": 2,
+        "taken": 2,
+        "kept": 1,
+        "filled": 2,
+        "net": lanes,
+        "start": lanes,
+        "record": lanes,
+        "best_epoch": lanes,
+        "order": lanes * request.n_samples if request.shuffle else 0,
+    }
+    reals = {"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}
+    return LaneBlock(
+        units=np.cumsum([0] + sizes).astype(np.int64),
+        rows=tile,
+        lanes=lanes,
+        words=aligned_zeros(BLOCK, np.uint64),
+        straight_line=request.address,
+        train_rows=request.rows,
+        **_allocate_together({name: n * lanes for name, n in vectors.items()}, dtype),
+        **_allocate_together(reals, np.float64),
+        **_allocate_together(integers, np.int64),
+    )
+
+
+def _tile_rows(request: BlockRequest, n_units: int) -> int:
+    """Return the number of samples that a block takes through its nets at a time."""
+    if request.address:
+        return round_up(min(request.rows, UNROLLED_TILE_ROWS), INTERLEAVED_SAMPLES)
+    fitting = TILE_BYTES // (n_units * request.lanes * request.dtype.itemsize * 2) // 4 * 4
+    return min(request.rows, max(fitting, 4))
+
+
+def _vectors_of_lanes(request: BlockRequest, sizes: list[int], tile: int) -> dict[str, int]:
+    """Return {array of a LaneBlock: number of vectors that it has, each with one number per lane}."""
+    n_params, n_units = request.n_params, sum(sizes)
+    keeps_z = bool(request.net.keep_z.any())
+    return {
+        "a": n_units * tile,
+        "z": n_units * tile if keeps_z or request.drops else 0,
+        "delta": n_units * tile,
+        "mask": n_units * tile if request.drops else 0,
+        "y": sizes[-1] * tile,
+        "weight": tile,
+        "p": n_params,
+        "g": n_params,
+        "state": MOST_STATE * n_params,
+        "safe": n_params,
+        "best": n_params,
+        "hyper": len(NET_HYPER),
+        "records": MAX_RECORDS,
+    } | dict.fromkeys(("factor", "loss", "right", "right_at_end", "last_loss", "watched", "best_value", "flags"), 1)
+
+
+def _allocate_together(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:
+    """Return arrays of zeros in one allocation: an allocation for each would take a third of a short fit.
+
+    They are FALSE_SHARING_GAP elements away from what other threads write.
+    """
+    buffer, end, found = aligned_zeros(sum(sizes.values()) + 2 * FALSE_SHARING_GAP, dtype), FALSE_SHARING_GAP, {}
+    for name, n in sizes.items():
+        found[name], end = buffer[end : end + n], end + n
+    return found

@@ -1,0 +1,216 @@
+"""Forward and backward pass of some rows of a micro-batch, layer by layer, with the losses in between.
+
+The layout is that of layerwise.py, whose threads call these functions for the chunks of rows that they take.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ...formulas.activations import IDENTITY, SOFTMAX
+from ...jit.decorators import helper, inline_helper
+from ...simd.load_store import offset, scalar_like
+from ...structs import METRIC_MARGIN, METRIC_NONE
+from ..gemm.gemm import product, product_kind
+from ..gemm.operands import Matrix
+from ..gemm.skinny_gemm import DOTS
+from ..workspace import GROUP_COLUMNS, LOSS, N_CORRECT, ROWS
+from .elementwise import (
+    Outputs,
+    Targets,
+    activate,
+    backward,
+    count_correct,
+    draw_mask,
+    gather_rows,
+    loss_and_delta,
+    multiply,
+    softmax_rows,
+)
+from .training_loop import sums_index
+
+
+# Passes that follow a product of rows i .. i + rows: the bias and the activation, or the dropout mask and the
+# activation's derivative.
+class ForwardPass(NamedTuple):
+    """What follows the forward product of a layer."""
+
+    activation: int  # code
+    bias: Any  # pointer
+    keeps_z: bool  # whether pre-activations are stored in z
+    width: int  # number of outputs
+    z: Any
+    a: Any
+    start: int  # index of the first row in z and a
+
+
+class BackwardPass(NamedTuple):
+    """What follows the backward product of a layer, which gives the deltas of the layer below."""
+
+    activation: int  # code
+    stored: Any  # array that the activation's derivative is a function of
+    drops: bool  # whether the layer has dropout
+    mask: Any
+    width: int  # number of outputs
+    delta: Any
+    start: int  # index of the first row in `stored`, mask and delta
+
+
+class Dropout(NamedTuple):
+    """Random numbers of the dropout masks of a micro-batch."""
+
+    draws: bool  # whether masks are drawn and applied; False without training
+    seed: int
+    step: int  # number of the optimiser step
+    start: int  # first row of the micro-batch in its batch
+
+
+@helper
+def activate_rows(i, rows, layer):
+    o = layer.start + i * layer.width
+    activate(layer.activation, layer.z, o, layer.bias, 0, layer.keeps_z, rows, layer.width, layer.a, o)
+
+
+@helper
+def backward_rows(i, rows, layer):
+    o, size = layer.start + i * layer.width, rows * layer.width
+    if layer.drops:
+        multiply(layer.delta, o, layer.mask, o, size, layer.delta, o)
+    if layer.activation != IDENTITY:
+        backward(layer.activation, layer.stored, o, size, layer.delta, o)
+
+
+FORWARD, BACKWARD = product_kind(activate_rows, skinny=DOTS), product_kind(backward_rows)
+
+
+@helper
+def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
+    """Run rows row .. row + rows of a micro-batch forward through all layers.
+
+    Writes ws.a, and ws.z where it is needed; the output layer's z are logits, or log-probabilities with softmax.
+
+    inputs : Matrix of the micro-batch
+    copy : index of this thread's packed copy of the weights, -1 to read the weights as they are
+    dropout : Dropout
+    """
+    n_layers = net.n_layers
+    source = Matrix(inputs.data, inputs.start + row * net.sizes[0], net.sizes[0])
+    for k in range(n_layers):
+        fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
+        o = ws.row_starts[k + 1] + row * fan_out
+        drops = dropout.draws and net.dropout[k] > 0.0
+        keeps_z = net.keep_z[k] == 1
+        z = ws.z if keeps_z or drops else ws.a
+        weights = Matrix(params, net.weight_offsets[k], fan_out)
+        if copy >= 0 and ws.packed_starts[k] >= 0:
+            weights = Matrix(ws.packed, copy * ws.n_packed + ws.packed_starts[k], 0)
+        raw = ws.z if drops and not keeps_z else ws.a
+        layer = ForwardPass(net.activations[k], offset(params, net.bias_offsets[k]), keeps_z, fan_out, z, raw, o)
+        product(FORWARD, False, rows, fan_out, fan_in, source, weights, False, Matrix(z, o, fan_out), scratch, layer)
+        if drops:
+            mask0, first = ws.row_starts[k + 1] - dropout.start * fan_out, dropout.start * fan_out
+            first, end = first + row * fan_out, first + (row + rows) * fan_out
+            draw_mask(net.dropout[k], dropout.seed, dropout.step, k, first, end, ws.mask, mask0)
+            multiply(raw, o, ws.mask, o, rows * fan_out, ws.a, o)
+        source = Matrix(ws.a, o, fan_out)
+    if net.activations[n_layers - 1] == SOFTMAX:
+        o, width = ws.row_starts[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
+        softmax_rows(ws.z, o, rows, width, ws.a, o, scratch)
+
+
+@inline_helper
+def loss_and_output_delta(net, metric, targets, row, last_row, scale, ws, sums, columns, group):
+    """Write the losses, the numbers of correct samples and the output delta of rows row <= i < last_row of a
+    micro-batch.
+
+    metric : one of METRIC_*
+    targets : Targets of the micro-batch
+    scale : factor on the delta
+    sums : written; one pair (loss, number correct) for each `group` rows, `columns` elements apart. The pairs do not
+        depend on which thread has which rows, as long as no group is divided
+    """
+    n_layers, width, first, place = net.n_layers, net.sizes[net.n_layers], row, 0
+    y = targets.y
+    bound = scalar_like(y, net.margin if metric == METRIC_MARGIN else net.class_threshold)
+    while first < last_row:
+        rows = min(group, last_row - first)
+        outputs = Outputs(ws.z, ws.a, ws.delta, ws.row_starts[n_layers] + first * width)
+        chunk = Targets(
+            y, targets.start + first * width, targets.has_weights, targets.weight, targets.weight_start + first
+        )
+        c, n_correct = scalar_like(y, net.loss_constant), 0.0
+        loss = loss_and_delta(net.loss, outputs, chunk, scalar_like(y, scale), c, rows, width)
+        if metric != METRIC_NONE:
+            n_correct = count_correct(metric, outputs, chunk, rows, width, bound)
+        sums[place + LOSS], sums[place + N_CORRECT] = loss / net.loss_width, n_correct
+        first, place = first + group, place + columns
+
+
+@helper
+def n_row_groups(rows):
+    """Return the number of groups of ROWS rows in a micro-batch of `rows` rows."""
+    return (rows + ROWS - 1) // ROWS
+
+
+@helper
+def group_sums(ws, row, index, double_buffered):
+    """Return the address of the sums of the group of rows that begins with `row` of a micro-batch."""
+    return offset(ws.partial, sums_index(row // ROWS, index, double_buffered, GROUP_COLUMNS))
+
+
+@inline_helper
+def forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, row, end, copy):
+    """Take rows row <= i < end of a micro-batch from the inputs to the deltas of the output layer.
+
+    sums : written; pairs (loss, number correct) of the groups of rows from `row` on
+    copy : index of this thread's packed copy of the weights, -1 to read the weights as they are
+    """
+    scratch = offset(ws.scratch, thread * ws.n_scratch)
+    n_rows, n_layers, first = end - row, net.n_layers, micro_batch.first
+    width = net.sizes[n_layers]
+    inputs = Matrix(data.X, first * net.sizes[0], net.sizes[0])
+    targets = Targets(data.Y, first * width, data.has_weights, data.weight, first)
+    if config.shuffle:
+        inputs, targets = Matrix(ws.a, 0, net.sizes[0]), Targets(ws.y, 0, data.has_weights, ws.weight, 0)
+        gather_rows(data.X, ws.order, first + row, n_rows, net.sizes[0], ws.a, row * net.sizes[0])
+        gather_rows(data.Y, ws.order, first + row, n_rows, width, ws.y, row * width)
+        if data.has_weights:
+            gather_rows(data.weight, ws.order, first + row, n_rows, 1, ws.weight, row)
+    dropout = Dropout(True, config.seed, micro_batch.step, micro_batch.start)
+    forward(scratch, net, params, inputs, row, n_rows, ws, copy, dropout)
+    scale = 1.0 / (micro_batch.batch_rows * net.loss_width)
+    loss_and_output_delta(net, data.metric, targets, row, end, scale, ws, sums, GROUP_COLUMNS, ROWS)
+    last, o = n_layers - 1, ws.row_starts[n_layers] + row * width
+    if not net.delta_is_wrt_logit and net.activations[last] != IDENTITY:
+        stored = ws.z if net.derivative_needs_z[last] == 1 else ws.a
+        backward(net.activations[last], stored, o, n_rows * width, ws.delta, o)
+
+
+@inline_helper
+def backward_pass(net, ws, k, below):
+    """Return the BackwardPass that follows the product for the deltas of layer k's inputs, which start at `below`."""
+    drops = net.dropout[k - 1] > 0.0
+    stored = ws.z if drops or net.derivative_needs_z[k - 1] == 1 else ws.a
+    return BackwardPass(net.activations[k - 1], stored, drops, ws.mask, net.sizes[k], ws.delta, below)
+
+
+@inline_helper
+def forward_backward(thread, net, data, config, params, ws, sums, micro_batch, row, end):
+    """Take rows row <= i < end of a micro-batch forward and backward through all layers."""
+    scratch, n_rows, copy = offset(ws.scratch, thread * ws.n_scratch), end - row, thread % ws.copies
+    forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, row, end, copy)
+    for k in range(net.n_layers - 1, 0, -1):
+        fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
+        o, below = ws.row_starts[k + 1] + row * fan_out, ws.row_starts[k] + row * fan_in
+        delta = Matrix(ws.delta, o, fan_out)
+        weights = Matrix(ws.transposed, copy * ws.n_transposed + ws.transposed_starts[k], 0)
+        delta_below, layer = Matrix(ws.delta, below, fan_in), backward_pass(net, ws, k, below)
+        product(BACKWARD, False, n_rows, fan_in, fan_out, delta, weights, False, delta_below, scratch, layer)
+
+
+@helper
+def layer_inputs(net, data, config, ws, k, micro_batch):
+    """Return the inputs of layer k as a Matrix, all rows of the micro-batch."""
+    if k == 0 and not config.shuffle:
+        return Matrix(data.X, micro_batch.first * net.sizes[0], net.sizes[0])
+    return Matrix(ws.a, ws.row_starts[k], net.sizes[k])

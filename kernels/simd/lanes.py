@@ -1,0 +1,99 @@
+"""Number of lanes as part of a type, as a template argument is in C++: `Lanes(16)` has no data at run time.
+
+A function for vectors of any width takes `lanes` as a parameter. It is compiled for each width that it is called with,
+and the number is a constant in its machine code:
+
+    WIDTH = Lanes(16)                                   at module level
+
+    @helper
+    def scale(p, n, factor, lanes):
+        for i in range(0, n * lanes, lanes):            a number in arithmetic, in range(...) and as an index
+            store(p, i, load(p, i, lanes) * factor)     a width in load, load_partial, fill and transpose_square
+
+    scale(p, n, 2.0, WIDTH)                             in a kernel or another helper
+
+`int(lanes)` is the plain number, for `min`, `max` and parameters that are numbers. A struct can carry the width:
+`with_lanes(struct, WIDTH)` has WIDTH in the field `lanes` of a named tuple. In Python, Lanes(16) is the int 16.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import lower_builtin, lower_cast, lower_constant
+from numba.core.typeconv import Conversion
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, register_model, typeof_impl
+
+
+class Lanes(int):
+    """Number of lanes of a vector. A kernel is compiled for this number."""
+
+
+class LanesType(types.Type):
+    """Numba type of Lanes(n)."""
+
+    def __init__(self, n):
+        self.n = n
+        super().__init__(name=f"Lanes({n})")
+
+    def can_convert_to(self, typing_context, other):
+        return Conversion.safe if other == types.intp else None
+
+
+@register_model(LanesType)
+class _LanesModel(models.StructModel):
+    """An empty struct: as an argument of a compiled function it is nothing."""
+
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, [])
+
+
+@typeof_impl.register(Lanes)
+def _typeof_lanes(lanes, context):
+    return LanesType(int(lanes))
+
+
+@lower_constant(LanesType)
+def _constant(context, builder, lanes, value):
+    return ir.Constant(context.get_value_type(lanes), [])
+
+
+@lower_cast(LanesType, types.Integer)
+def _as_number(context, builder, lanes, number, value):
+    return context.get_constant(number, lanes.n)
+
+
+@infer_global(int)
+class _Int(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(types.intp, *args) if len(args) == 1 and isinstance(args[0], LanesType) else None
+
+
+@lower_builtin(int, LanesType)
+def _int(context, builder, sig, args):
+    return context.get_constant(types.intp, sig.args[0].n)
+
+
+def width_of(lanes: types.Type) -> int | None:
+    """Return the number of lanes that a Numba type stands for, Lanes(n) or a literal integer; None for other types."""
+    if isinstance(lanes, types.IntegerLiteral):
+        return lanes.literal_value
+    return lanes.n if isinstance(lanes, LanesType) else None
+
+
+@intrinsic
+def with_lanes(typing_context, struct, lanes):
+    """Return the named tuple `struct` with `lanes`, a Lanes, in its field of this name."""
+    place = struct.fields.index("lanes")
+    kinds = list(struct)
+    kinds[place] = lanes
+    result = types.NamedTuple(kinds, struct.instance_class)
+
+    def build(context, builder, sig, args):
+        values = cgutils.unpack_tuple(builder, args[0], len(kinds))
+        values[place] = args[1]
+        return context.make_tuple(builder, result, values)
+
+    return result(struct, lanes), build

@@ -1,0 +1,61 @@
+"""Buffers of one net: as many as its family, batches and threads need, and copies for threads that share none."""
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP
+from fastmlp.execution.plan import describe_net
+from fastmlp.kernels.cpu.allocation import make_workspace, thread_arrays, thread_copy
+from fastmlp.kernels.structs import LARGE_NET_PARAMS, TrainState, n_weight_copies
+
+SIZES, ROWS, SAMPLES = (64, 96, 64, 3), 100, 1000
+DTYPE = np.dtype(np.float32)
+
+
+def workspace(family, n_threads=1, shuffle=False, **settings):
+    net = describe_net(MLP(SIZES, **settings).network)
+    return net, make_workspace(family, net, ROWS, SAMPLES, n_threads, shuffle, DTYPE)
+
+
+@pytest.mark.parametrize("shuffle", (False, True))
+def test_gathered_rows_need_room_only_if_samples_are_shuffled(shuffle):
+    _, ws = workspace("layerwise", shuffle=shuffle)
+    assert ws.order.size == SAMPLES * shuffle
+    assert (ws.y.size, ws.weight.size) == (ROWS * SIZES[-1] * shuffle, ROWS * shuffle)
+    assert ws.a.size >= ROWS * (sum(SIZES) - (0 if shuffle else SIZES[0]))
+
+
+@pytest.mark.parametrize("dropout", (0.0, 0.5))
+def test_masks_need_room_only_with_dropout(dropout):
+    _, ws = workspace("layerwise", dropout=dropout)
+    assert ws.mask.size == (ws.a.size if dropout else 0)
+
+
+def test_two_threads_may_need_copies_of_the_weights():
+    for n_threads, n_copies in ((1, 1), (2, 2), (3, 1)):
+        net, ws = workspace("layerwise", n_threads)
+        assert ws.copies == n_weight_copies(net.n_padded, n_threads) == n_copies
+        assert len(ws.packed) == n_copies * ws.n_packed
+    assert n_weight_copies(LARGE_NET_PARAMS + 1, 2) == 1
+
+
+@pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
+def test_a_thread_begins_with_the_parameters_of_the_first(family, rng):
+    net, ws = workspace(family, 2, True)
+    params, vectors = rng.random(net.n_padded, np.float32), rng.random(2 * net.n_padded, np.float32)
+    state = TrainState(params, np.zeros_like(params), vectors, np.zeros(1), np.zeros(1), np.zeros((2, 16)))
+    own_state, own = thread_copy(state, ws, 1)
+    for name in ("params", "state"):
+        np.testing.assert_array_equal(getattr(own_state, name), getattr(state, name))
+        assert not np.shares_memory(getattr(own_state, name), getattr(state, name))
+    for name in thread_arrays(ws):
+        assert getattr(own, name).size >= getattr(ws, name).size
+        assert not np.shares_memory(getattr(own, name), getattr(ws, name)) or not getattr(ws, name).size
+    assert own.partial is ws.partial, "sums of losses are added up over all threads"
+
+
+def test_one_thread_needs_no_copy():
+    _, ws = workspace("layerwise_data_parallel", 1)
+    assert ws.thread_copies.size == 0
+    assert ws.shard_gradients.size > 0, "the gradient is the sum of two shards for one thread too"
+    assert ws.published_gradients.size == 0, "nobody else reads them"
