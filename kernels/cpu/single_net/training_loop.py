@@ -144,7 +144,7 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
             if course.rule == RPROP and net.l2 > 0.0:  # the only rule that compares objectives of two steps
                 objective += penalty(net, memory.params)
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
-            h = step_settings(course.hyper, scalars, factor, objective, memory.params)
+            h = step_settings(course.rule, course.hyper, scalars, factor, objective, memory.params)
             scalars[LAST_LOSS] = objective
             meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
             if not apart:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...jit.call import load_function
 from ...jit.object_cache import exists
-from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
+from ...structs import CLIP_NORM, NO_UPDATE, WEIGHT_DECAY, NetSpec, Samples, TrainConfig
 from ..workspace import LANES_SMALL, tile_size
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
@@ -20,7 +20,6 @@ MOST_PARAMETERS = 256  # up to this size the loops take 1.5 to 3 times as long; 
 MAKE_AFTER = 1_000_000  # steps of an architecture in this process before its code is compiled: about 0.1 s
 LOAD_AFTER = 50_000  # steps before its code is loaded, if another process has compiled it
 MOST_SAMPLES = 4096  # all samples are copied into tiles, a single sample to as many lanes as a batch has
-CLIP_NORM, WEIGHT_DECAY = HYPER.index("clip_norm"), HYPER.index("weight_decay")
 
 _steps_done: dict[tuple, int] = {}
 

@@ -31,7 +31,7 @@ from ...formulas import counter_rng
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import program
-from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
+from ...formulas.update_rules import MOST_STATE, PASSED, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
 
@@ -222,6 +222,30 @@ def rule(formula: Callable, name: str) -> str:
     return _function(f"{HEAD} void {name}({', '.join(parameters)})", body)
 
 
+def settings() -> str:
+    """Return struct Settings, the values that rules read, and the function that reads a net's hyper-parameters.
+
+    passed_settings(hyper) has the hyper-parameters that are passed to rules as they are; hyper : (len(NET_HYPER),).
+    """
+    struct = f"template <typename T>\nstruct Settings {{\n  T {', '.join(StepSettings._fields)};\n}};\n\n"
+    lines = [f"h.{name} = T(hyper[HYPER_{name.upper()}]);" for name in PASSED]
+    head = f"{HEAD} Settings<T> passed_settings(const double* hyper)"
+    return struct + _function(head, ["Settings<T> h;", *lines, "return h;"])
+
+
+def update_with_state() -> str:
+    """Return the C++ function of a whole step of one parameter: its state is read, updated by the rule, and written.
+
+    State value k is state[k * stride], for k < N.
+    """
+    names = [f"s{k}" for k in range(MOST_STATE)]
+    lines = [f"T {name} = N > {k} ? state[{k} * stride] : T(0);" for k, name in enumerate(names)]
+    lines += [f"apply_rule(code, p, g, {', '.join(names)}, h);"]
+    lines += [f"if (N > {k}) state[{k} * stride] = {name};" for k, name in enumerate(names)]
+    parameters = "int code, T& p, T g, T* state, int stride, const Settings<T>& h"
+    return _function(f"template <int N, typename T>\n{INLINE} void update_with_state({parameters})", lines)
+
+
 def _function(head: str, body: Sequence[str]) -> str:
     return "\n".join([f"{head} {{", *[f"  {line}" for line in body], "}"])
 
@@ -249,8 +273,7 @@ def formulas() -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
-    fields = ", ".join(StepSettings._fields)
-    parts += [f"template <typename T>\nstruct Settings {{\n  T {fields};\n}};"]
+    parts += [settings()]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]
     for loss in LOSSES:
@@ -264,6 +287,7 @@ def formulas() -> str:
         selector("loss_value", "T", of("loss", LOSSES), "T z, T a, T y, T c"),
         selector("loss_delta", "T", of("delta", LOSSES), "T a, T y, T c"),
         selector("apply_rule", "void", of("rule", RULES), f"T& p, T g, {state}, const Settings<T>& h"),
+        update_with_state(),
         philox(),
     ]
     return "\n\n".join(parts) + "\n"

@@ -25,8 +25,9 @@ from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts
 from ..kernels.structs import (
     ALL_RIGHT,
+    CLIP_NORM,
     CONVERGED,
-    HYPER,
+    L2,
     MAX_RECORDS,
     METRIC_NONE,
     MONITOR_LOSS,
@@ -34,10 +35,12 @@ from ..kernels.structs import (
     MONITOR_RIGHT,
     MONITOR_VALIDATION_LOSS,
     MONITOR_VALIDATION_RIGHT,
+    NET_DEFAULTS,
     NET_HYPER,
     NO_EPOCH,
     RUNNING,
     UNKNOWN_TARGET,
+    WEIGHT_DECAY,
     NetSpec,
     PopulationState,
     Samples,
@@ -182,7 +185,7 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     l2 : float or (n_nets,)     strength of the L2 penalty
     """
     values = {**settings_of(optimizer), "l2": l2}
-    columns = [values.get(name, 0.0) for name in NET_HYPER]
+    columns = [values.get(name, default) for name, default in zip(NET_HYPER, NET_DEFAULTS, strict=True)]
     if not any(map(is_per_net, columns)):
         return np.array([columns])
     table = np.empty((n_nets, len(NET_HYPER)))
@@ -207,7 +210,7 @@ def train_together(
     """
     module, net = backend(task.device), task.net
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
-    decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
+    decays = table[:, [WEIGHT_DECAY, L2]]
     rule = task.optimizer.rule
     n_steps = n_epochs * task.n_batches
     scheduled = not is_constant(task.factors)  # only then is there a factor per step, which takes memory in a long fit
@@ -235,7 +238,7 @@ def train_together(
         n_state=rule.n_state,
         bias_correction=rule.bias_correction,
         penalised=bool(decays.any()),
-        clipped=bool(table[:, HYPER.index("clip_norm")].any()),
+        clipped=bool(table[:, CLIP_NORM].any()),
         mixed=any(task.strides),
         dropout=np.ascontiguousarray(task.dropout, np.float64).reshape(-1),
         dropout_stride=task.dropout.shape[1] if task.dropout.ndim == 2 else 0,

@@ -116,7 +116,7 @@ def test_rule(code, row, dtype, cuda, rng):
     gradients[:, :20] = 0.0
     gradients[5, 20:40] = 0.0
     given = {"learning_rate": rate, **hyper}
-    state = np.repeat([given[start] if isinstance(start, str) else start for start in row.initial], n).astype(dtype)
+    state = np.repeat([0.0 if start is None else given[start] for start in row.initial], n).astype(dtype)
     expected, found, reference_state = p, p.astype(dtype), {}
     for t, g in enumerate(gradients):
         expected = reference_optimizers.RULES[name](expected, g, reference_state, errors[t], rate, **hyper)
@@ -134,8 +134,8 @@ def test_rule(code, row, dtype, cuda, rng):
 
 @pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
 def test_rule_leaves_others_state_alone(row, cuda):
-    state = np.arange(MOST_STATE * 4.0) + 1.0
-    after = run(cuda, "update", "float64", np.int32(RULES.index(row)), np.ones(4), np.ones(4), state, np.ones(12), n=4)
+    state, settings = np.arange(MOST_STATE * 4.0) + 1.0, np.ones(len(StepSettings._fields))
+    after = run(cuda, "update", "float64", np.int32(RULES.index(row)), np.ones(4), np.ones(4), state, settings, n=4)
     np.testing.assert_array_equal(after[2][row.n_state * 4 :], state[row.n_state * 4 :])
 
 
