@@ -31,7 +31,7 @@ from ...formulas import counter_rng
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import program
-from ...formulas.update_rules import MOST_STATE, PASSED, RULES, StepSettings
+from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
 
@@ -223,26 +223,27 @@ def rule(formula: Callable, name: str) -> str:
 
 
 def settings() -> str:
-    """Return struct Settings, the values that rules read, and the function that reads a net's hyper-parameters.
+    """Return struct Settings, the values that rules read, and given_settings(hyper), which reads them for a net.
 
-    passed_settings(hyper) has the hyper-parameters that are passed to rules as they are; hyper : (len(NET_HYPER),).
+    hyper : (len(NET_HYPER),) at full precision. Step values are left to the caller, and the learning rate is the one
+    that was set.
     """
     struct = f"template <typename T>\nstruct Settings {{\n  T {', '.join(StepSettings._fields)};\n}};\n\n"
-    lines = [f"h.{name} = T(hyper[HYPER_{name.upper()}]);" for name in PASSED]
-    head = f"{HEAD} Settings<T> passed_settings(const double* hyper)"
+    lines = [f"h.{name} = T(hyper[HYPER_{name.upper()}]);" for name in structs.HYPER if name in StepSettings._fields]
+    head = f"{HEAD} Settings<T> given_settings(const double* hyper)"
     return struct + _function(head, ["Settings<T> h;", *lines, "return h;"])
 
 
 def update_with_state() -> str:
-    """Return the C++ function of a whole step of one parameter: its state is read, updated by the rule, and written.
+    """Return the C++ function of a step of one parameter, which writes its new value to *p and its state.
 
     State value k is state[k * stride], for k < N.
     """
     names = [f"s{k}" for k in range(MOST_STATE)]
     lines = [f"T {name} = N > {k} ? state[{k} * stride] : T(0);" for k, name in enumerate(names)]
-    lines += [f"apply_rule(code, p, g, {', '.join(names)}, h);"]
+    lines += [f"apply_rule(code, value, g, {', '.join(names)}, h);", "*p = value;"]
     lines += [f"if (N > {k}) state[{k} * stride] = {name};" for k, name in enumerate(names)]
-    parameters = "int code, T& p, T g, T* state, int stride, const Settings<T>& h"
+    parameters = "int code, T value, T g, T* p, T* state, int stride, const Settings<T>& h"
     return _function(f"template <int N, typename T>\n{INLINE} void update_with_state({parameters})", lines)
 
 

@@ -170,7 +170,6 @@ __device__ __forceinline__ T slope_of(
 
 // One step of the update rule for parameter q.
 __device__ __forceinline__ void update_parameter(long long q, T slope, const Settings<T>& h, T* p, T* state) {
-  T value = is_weight(q) ? p[q] * h.decay : p[q];
-  update_with_state<N_STATE>(RULE, value, slope, state + q, N_PADDED, h);
-  p[q] = value;
+  const T value = is_weight(q) ? p[q] * h.decay : p[q];
+  update_with_state<N_STATE>(RULE, value, slope, p + q, state + q, N_PADDED, h);
 }

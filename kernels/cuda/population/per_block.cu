@@ -304,9 +304,8 @@ struct BlockNet {
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
       const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
-      T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
-      update_with_state<N_STATE>(RULE, value, slope, m.state + q, N_PADDED, h);
-      m.p[q] = value;
+      const T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
+      update_with_state<N_STATE>(RULE, value, slope, m.p + q, m.state + q, N_PADDED, h);
     }
     __syncthreads();
   }

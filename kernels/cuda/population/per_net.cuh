@@ -54,8 +54,7 @@ struct Given {
 __device__ __forceinline__ Given load_given(const double* h) {
   Given g;
   g.hyper = h;
-  g.settings = passed_settings<T>(h);
-  g.settings.learning_rate = T(h[HYPER_LEARNING_RATE]);
+  g.settings = given_settings<T>(h);
   g.weight_decay = T(h[HYPER_WEIGHT_DECAY]), g.l2 = T(h[HYPER_L2]), g.clip_norm = T(h[HYPER_CLIP_NORM]);
   return g;
 }

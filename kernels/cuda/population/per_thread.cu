@@ -129,9 +129,8 @@ struct ThreadNet {
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) {
       const T slope = CLIPPED || LAYERED ? g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip) : g[q];
-      T value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
-      update_with_state<N_STATE>(RULE, value, slope, &state[0][q], N_PARAMS, h);
-      p[q] = value;
+      const T value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
+      update_with_state<N_STATE>(RULE, value, slope, &p[q], &state[0][q], N_PARAMS, h);
     }
   }
 };
