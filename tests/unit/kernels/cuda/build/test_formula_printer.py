@@ -17,9 +17,10 @@ from fastmlp.kernels.cuda.build import formula_printer
 from fastmlp.kernels.formulas import activations, counter_rng, losses
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.kernels.formulas.update_rules import MOST_STATE, RULES, StepSettings
+from fastmlp.kernels.formulas.update_rules import CODES, MOST_STATE, RULES, StepSettings
 from fastmlp.kernels.simd.elementary import exp
 from fastmlp.kernels.simd.vector import where
+from fastmlp.kernels.structs import NET_HYPER
 
 DTYPES = ("float32", "float64")
 CPP = {"float32": "float", "float64": "double"}
@@ -47,6 +48,11 @@ extern "C" __global__ void delta(int code, const T* a, const T* y, const T* c, T
 extern "C" __global__ void update(int code, T* p, const T* g, T* state, const T* settings, int n) {
   const Settings<T> h = *reinterpret_cast<const Settings<T>*>(settings);
   EACH(n) apply_rule(code, p[i], g[i], state[i], state[n + i], state[2 * n + i], h);
+}
+extern "C" __global__ void step(int code, T* p, const T* g, T* state, const double* hyper, int n) {
+  Settings<T> h = given_settings<T>(hyper);
+  h.inv_sqrt_bias_correction2 = T(1);
+  EACH(n) update_with_state<2>(code, p[i], g[i], &p[i], state + i, n, h);
 }
 extern "C" __global__ void words(const unsigned int* counters, unsigned long long seed, unsigned int* out, int n) {
   EACH(n) {
@@ -137,6 +143,19 @@ def test_rule_leaves_others_state_alone(row, cuda):
     state, settings = np.arange(MOST_STATE * 4.0) + 1.0, np.ones(len(StepSettings._fields))
     after = run(cuda, "update", "float64", np.int32(RULES.index(row)), np.ones(4), np.ones(4), state, settings, n=4)
     np.testing.assert_array_equal(after[2][row.n_state * 4 :], state[row.n_state * 4 :])
+
+
+def test_step_reads_and_writes_the_state_it_has(cuda, rng):
+    """A step of Adam with hyper-parameters by name; the third state vector is another's."""
+    row, values = RULES[CODES["adam"]], rng.random(len(NET_HYPER))
+    p, g, state = rng.normal(size=50), rng.normal(size=50), rng.random((MOST_STATE, 50))
+    found = run(cuda, "step", "float64", np.int32(CODES["adam"]), p, g, state.reshape(-1), values, n=50)
+    named = dict.fromkeys(StepSettings._fields, 1.0) | dict(zip(NET_HYPER, values, strict=True))
+    h = StepSettings(**{name: named[name] for name in StepSettings._fields})
+    expected, *after = row.update(p, g, *state, h)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(found[2].reshape(state.shape), after, rtol=1e-12)
+    np.testing.assert_array_equal(found[2].reshape(state.shape)[2], state[2])
 
 
 def test_philox(cuda, rng):
