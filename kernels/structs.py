@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .formulas.update_rules import HYPER_PARAMETERS
+
 
 class NetSpec(NamedTuple):
     n_layers: int
@@ -68,19 +70,13 @@ class TrainConfig(NamedTuple):
 
 
 NO_UPDATE = -1
-HYPER = (
-    "learning_rate",
-    "weight_decay",
-    "clip_norm",
-    "momentum",
-    "beta1",
-    "beta2",
-    "epsilon",
-    "growth",
-    "shrink",
-    "smallest",
-    "biggest",
-)
+HYPER = tuple(row.name for row in HYPER_PARAMETERS)
+# Indices of the hyper-parameters that kernels read, into HYPER.
+LEARNING_RATE = HYPER.index("learning_rate")
+WEIGHT_DECAY = HYPER.index("weight_decay")
+CLIP_NORM = HYPER.index("clip_norm")
+BETA1 = HYPER.index("beta1")
+BETA2 = HYPER.index("beta2")
 
 
 class TrainState(NamedTuple):
@@ -142,6 +138,8 @@ class PopulationState(NamedTuple):
 
 
 NET_HYPER = (*HYPER, "l2")
+L2 = NET_HYPER.index("l2")
+NET_DEFAULTS = (*(row.default for row in HYPER_PARAMETERS), 0.0)  # in the order of NET_HYPER, as HyperParameter.default
 MAX_RECORDS, NO_EPOCH = 64, 2**62
 RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
 

@@ -73,29 +73,26 @@ class Fastmlp:
     def adam(self):
         import numba
 
-        from fastmlp.kernels.cpu.single_net.optimizer_step import update
-        from fastmlp.kernels.formulas.update_rules import RULES, StepSettings
+        from fastmlp import Adam
+        from fastmlp.kernels.cpu.single_net.optimizer_step import step_settings, update
+        from fastmlp.kernels.formulas.update_rules import CODES
         from fastmlp.kernels.jit.decorators import OPTIONS
         from fastmlp.kernels.simd.load_store import offset
+        from fastmlp.kernels.structs import N_SCALARS
 
-        n, rule = self.case.shape[0], next(k for k, row in enumerate(RULES) if row.name == "adam")
+        n, rule = self.case.shape[0], CODES["adam"]
 
         @numba.njit(nogil=True, **OPTIONS)
-        def loop(turns, p, g, s, h, one, zero, powers):
+        def loop(turns, p, g, s, hyper, scalars):
             for _ in range(turns):
-                powers[0] *= np.float32(0.9)
-                powers[1] *= np.float32(0.999)
-                rate = h[0] / (one - powers[0])
-                root = one / np.sqrt(one - powers[1])
-                settings = StepSettings(zero, h[1], h[2], h[3], zero, zero, zero, zero, rate, one, root, zero)
+                settings = step_settings(rule, hyper, scalars, 1.0, 0.0, p)
                 update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings)
 
         p, state = self.zeros(n), self.zeros(2 * n)
         p[:] = self.x["p"]
-        hyper = np.array([RATE, 0.9, 0.999, 1e-8], np.float32)
+        hyper = Adam(RATE, beta1=0.9, beta2=0.999, epsilon=1e-8).hyper
         self.fresh = [(p, self.x["p"])]
-        arguments = (p, self.x["g"], state, hyper, np.float32(1), np.float32(0))
-        return loop, (*arguments, np.ones(2, np.float32)), p
+        return loop, (p, self.x["g"], state, hyper, np.ones(N_SCALARS)), p
 
     def reset(self):
         if self.case.kind == "adam":

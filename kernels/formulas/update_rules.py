@@ -1,13 +1,17 @@
-"""Update rules: one table row each. The position of a row in RULES is its code.
+"""Update rules and the hyper-parameters they read: one table row each.
 
 `update(p, g, s0, s1, s2, h) -> (p, s0, s1, s2)` updates one parameter: p its value, g its gradient, s0 to s2 up to
-three numbers of optimiser state, h the settings. A row says how many state values its rule uses and their initial
-values; the others pass through unchanged. Decoupled weight decay (Loshchilov and Hutter 2019) is available with every
-rule: before the rule, the loop multiplies weights, but not biases, by `h.decay`.
+three numbers of optimiser state, h the settings of the step. A row of RULES says how many state values its rule uses
+and their initial values; the others pass through unchanged. The position of a row is its code.
+
+A rule reads `h.name` for every hyper-parameter of HYPER_PARAMETERS that is passed to it, and for every name in
+STEP_VALUES. Kernels, CUDA source and the host follow from these tables by name. Decoupled weight decay (Loshchilov and
+Hutter 2019) is available with every rule: before the rule, the loop multiplies weights, but not biases, by `h.decay`.
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,21 +19,36 @@ from ..jit.decorators import formula, selector
 from .numpy_math import absolute, multiply_add, ratio, sqrt, where
 
 
-class StepSettings(NamedTuple):
-    """Settings that update rules read, in the dtype of the parameters; the last four change from step to step."""
+class HyperParameter(NamedTuple):
+    """A number that users set for an optimiser, under the same name in src/fastmlp/optimizers.py."""
 
-    momentum: float
-    beta1: float
-    beta2: float
-    epsilon: float
-    growth: float
-    shrink: float
-    smallest: float
-    biggest: float
-    learning_rate: float  # including the schedule's factor, and Adam's 1 / (1 - beta1**t)
-    decay: float  # 1 - learning rate * weight decay
-    inv_sqrt_bias_correction2: float  # 1 / sqrt(1 - beta2**t)
-    loss_increased: float  # 1 if the objective has increased since the last step, else 0
+    name: str
+    is_passed: bool = True  # whether rules read it as it is; if not, kernels compute step values from it
+    default: float = 0.0  # of optimisers without it, and of empty SIMD lanes: nonzero if a rule divides by it
+
+
+HYPER_PARAMETERS = (
+    HyperParameter("learning_rate", is_passed=False),
+    HyperParameter("weight_decay", is_passed=False),
+    HyperParameter("clip_norm", is_passed=False),
+    HyperParameter("momentum"),
+    HyperParameter("beta1"),
+    HyperParameter("beta2"),
+    HyperParameter("epsilon", default=1.0),
+    HyperParameter("growth"),
+    HyperParameter("shrink"),
+    HyperParameter("smallest"),
+    HyperParameter("biggest"),
+)
+# Values that kernels compute for each step, in the dtype of the parameters:
+#   learning_rate                 including the schedule's factor, and the correction 1 / (1 - beta1**t)
+#   decay                         1 - learning rate * weight decay
+#   inv_sqrt_bias_correction2     1 / sqrt(1 - beta2**t)
+#   loss_increased                1 if the objective has increased since the last step, else 0; for Rprop only
+STEP_VALUES = ("learning_rate", "decay", "inv_sqrt_bias_correction2", "loss_increased")
+PASSED = tuple(row.name for row in HYPER_PARAMETERS if row.is_passed)
+
+StepSettings = namedtuple("StepSettings", PASSED + STEP_VALUES)  # type: ignore[misc]  # h, the settings of one step
 
 
 @formula
@@ -112,22 +131,25 @@ class Rule(NamedTuple):
     name: str
     update: Callable
     n_state: int
-    initial: tuple[str | float, ...] = (0.0, 0.0, 0.0)  # a number, or the name of the setting whose value it is
-    bias_correction: bool = False  # whether the learning rate is corrected by powers of its betas
+    initial: tuple[str | None, ...] = (None, None, None)  # name of the hyper-parameter a state starts from; None: 0
+    bias_correction: bool = False  # whether the learning rate is corrected by the powers of beta1 and beta2
+    is_plain_descent: bool = False  # whether steps are proportional to the gradients, with or without momentum
+    needs_full_batch: bool = False  # whether the rule compares consecutive gradients, which needs the same samples
 
 
 RULES = (
-    Rule("sgd", sgd, 0),
-    Rule("momentum", momentum, 1),
-    Rule("nesterov", nesterov, 1),
+    Rule("sgd", sgd, 0, is_plain_descent=True),
+    Rule("momentum", momentum, 1, is_plain_descent=True),
+    Rule("nesterov", nesterov, 1, is_plain_descent=True),
     Rule("adam", adam, 2, bias_correction=True),
     Rule("rmsprop", rmsprop, 1),
     Rule("adagrad", adagrad, 1),
-    Rule("quickprop", quickprop, 2),
-    Rule("rprop", rprop, 3, initial=(0.0, "learning_rate", 0.0)),
+    Rule("quickprop", quickprop, 2, needs_full_batch=True),
+    Rule("rprop", rprop, 3, initial=(None, "learning_rate", None), needs_full_batch=True),
 )
 CODES = {row.name: code for code, row in enumerate(RULES)}
 SGD, RPROP = CODES["sgd"], CODES["rprop"]
+BIAS_CORRECTED = tuple(code for code, row in enumerate(RULES) if row.bias_correction)
 MOST_STATE = max(row.n_state for row in RULES)
 
 # apply_rule(code, p, g, s0, s1, s2, h) -> (p, s0, s1, s2): one vector at a time

@@ -9,6 +9,7 @@ inline_helper  a helper that LLVM must inline
 kernel         called from Python through call.py: releases the GIL, takes numbers, arrays and named tuples of both, and
                returns nothing
 selector       an if chain over a table of functions, one integer comparison per row
+expression     an expression that is written out from a table
 loop_selector  an if chain over loops, each around one function of a table
 """
 
@@ -94,6 +95,17 @@ def selector(functions: Sequence[Any], n_arguments: int) -> Helper:
     scope: dict[str, Any] = {f"f{code}": f for code, f in enumerate(functions)}
     exec("\n".join(lines), scope)
     return helper(scope["select"])
+
+
+def expression(arguments: str, text: str, **names: Any) -> Helper:
+    """Return an inlined helper that returns the value of an expression, which its caller writes out from a table.
+
+    arguments : names of the arguments, separated by commas
+    text : source of the expression, such as "Pair(first=values[0], second=values[1])"
+    names : further global names of the expression
+    """
+    exec(f"def evaluate({arguments}):\n    return {text}", names)
+    return inline_helper(names["evaluate"])
 
 
 def loop_selector(functions: Sequence[Any], arguments: str, body: str, **names: Any) -> Helper:

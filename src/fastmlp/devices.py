@@ -47,7 +47,7 @@ class Device(NamedTuple):
     @property
     def is_host(self) -> bool:
         """Whether the device's arrays are NumPy arrays."""
-        return self.name == "cpu"
+        return self.name in HOSTS
 
     @property
     def number(self) -> int:
@@ -88,8 +88,8 @@ def n_threads_available() -> int:
     )
 
 
-def _describe_cpu() -> list[DeviceInfo]:
-    return [DeviceInfo("cpu", True, _processor(n_threads_available()), "")]
+def _find_cpu() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
+    return (lambda: DeviceInfo("cpu", True, _processor(n_threads_available()), ""),), ""
 
 
 @lru_cache(maxsize=4)
@@ -103,11 +103,6 @@ def _processor(n_threads: int) -> str:
     vectors = next((text for key, text in known if features.get(key)), "scalar")
     threads = f"{n_threads} thread{'s' if n_threads > 1 else ''}"
     return f"{platform.machine()} {binding.get_host_cpu_name()}, {threads}, {vectors}"
-
-
-def _describe_cuda() -> list[DeviceInfo]:
-    gpus, reason = _find_cuda()
-    return [look() for look in gpus] or [DeviceInfo("cuda", False, "NVIDIA GPU", reason)]
 
 
 @lru_cache(maxsize=1)
@@ -180,8 +175,21 @@ def _first_line(error: Exception) -> str:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_find_cuda.cache_clear)  # a forked process cannot use the parent's GPU
 
-_DESCRIBE = {"cpu": _describe_cpu, "cuda": _describe_cuda}
-NAMES = ("auto", *_DESCRIBE)
+
+class DeviceKind(NamedTuple):
+    """Row of the device table: a kind of device, whose backend is kernels/<name>/backend.py."""
+
+    description: str
+    find: Callable[[], tuple[tuple[Callable[[], DeviceInfo], ...], str]]  # (a function per device, why there is none)
+    is_host: bool  # whether its arrays are NumPy arrays; then there is one device, which is always available
+
+
+KINDS = {
+    "cpu": DeviceKind("this machine's CPU", _find_cpu, is_host=True),
+    "cuda": DeviceKind("NVIDIA GPU", _find_cuda, is_host=False),
+}
+HOSTS = frozenset(name for name, kind in KINDS.items() if kind.is_host)
+NAMES = ("auto", *KINDS)
 
 
 def devices() -> list[DeviceInfo]:
@@ -190,11 +198,15 @@ def devices() -> list[DeviceInfo]:
     >>> [device.name for device in devices()][:2]
     ['cpu', 'cuda']
     """
-    return [row for describe in _DESCRIBE.values() for row in describe()]
+    rows = []
+    for name, kind in KINDS.items():
+        found, reason = kind.find()
+        rows += [look() for look in found] or [DeviceInfo(name, False, kind.description, reason)]
+    return rows
 
 
 def check_name(device: object) -> str:
-    """Return the kind of a device name, "auto", "cpu" or "cuda", which may have an index as in "cuda:1".
+    """Return the kind of a device name, "auto" or a key of KINDS. A name may have an index, as in "cuda:1".
 
     Raises
     ------
@@ -202,7 +214,7 @@ def check_name(device: object) -> str:
         If the name is not one of a device.
     """
     kind, colon, index = device.partition(":") if isinstance(device, str) else ("", "", "")
-    if kind not in NAMES or (colon and (kind != "cuda" or not index.isdigit())):
+    if kind not in NAMES or (colon and (kind in ("auto", *HOSTS) or not index.isdigit())):
         raise unknown_name("device", device, NAMES)
     return kind
 
@@ -217,7 +229,7 @@ def thresholds(gpu: DeviceInfo) -> Thresholds:
 def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch: bool = False) -> Device:
     """Return the device for a name; "auto" chooses by the amount of work, and takes the CPU if there is no GPU.
 
-    device : str     "auto", "cpu", "cuda" or "cuda:1"
+    device : str     "auto" or the name of a device, such as "cpu", "cuda" or "cuda:1"
     work : float     multiply-adds of the whole fit or prediction; 0 if not known yet
     at_once : float     multiply-adds of one step of all nets
     in_one_launch : bool     whether a GPU trains all steps of all nets in one kernel launch
@@ -228,16 +240,15 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch:
         If the named device is not available; the message gives the reason.
     """
     kind = check_name(device)
-    if kind == "cpu":
-        return Device("cpu", "as requested")
+    if kind in HOSTS:
+        return Device(kind, "as requested")
     if kind == "auto":
         return _choose_by_work(work, at_once, in_one_launch)
-    gpus, reason = _find_cuda()
+    found, reason = KINDS[kind].find()
     index = int(device.partition(":")[2] or 0)
-    if gpus:
-        reason = (
-            gpus[index]().reason if index < len(gpus) else f"the highest GPU number of this machine is {len(gpus) - 1}"
-        )
+    if found:
+        highest = f"the highest {kind} number of this machine is {len(found) - 1}"
+        reason = found[index]().reason if index < len(found) else highest
     if reason:
         raise RuntimeError(f"device={device!r} is not available: {reason}. Use device='cpu' or device='auto'.")
     return Device(device, "as requested")

@@ -1,6 +1,7 @@
 """Optimisers: small frozen objects with the settings of an update rule.
 
-The update rules are in kernels/formulas/update_rules.py. Every optimiser has these settings:
+The update rules are in kernels/formulas/update_rules.py. A field with the name of a hyper-parameter there reaches the
+rule; other fields are options of the class. Every optimiser has these settings:
 
 learning_rate : float     step size, multiplied by the factor of the schedule
 weight_decay : float      decoupled weight decay: in each step, weights (not biases) shrink by learning_rate *
@@ -21,8 +22,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from .errors import checked_number, checked_setting, drawn_setting, is_per_net, unknown_name
-from .kernels.formulas.update_rules import CODES, RULES, Rule
-from .kernels.structs import HYPER
+from .kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,10 @@ class Optimizer:
 
     @property
     def hyper(self) -> np.ndarray:
-        """Settings as float64 (len(HYPER),), in the order of HYPER in kernels/structs.py; 0 for absent settings."""
-        values = [getattr(self, name, 0.0) for name in HYPER]
+        """Hyper-parameters, float64 (n,), in the order of HYPER_PARAMETERS; the table's default for an absent one."""
+        values = [getattr(self, row.name, row.default) for row in HYPER_PARAMETERS]
         if not all(isinstance(value, (float, int)) for value in values):
-            for name, value in zip(HYPER, values, strict=True):
+            for (name, *_), value in zip(HYPER_PARAMETERS, values, strict=True):
                 if is_per_net(value):
                     raise ValueError(
                         f"{name} holds more than one number, which is for a Population. A single net needs one number."
@@ -82,7 +82,7 @@ class Optimizer:
     def begin(self, state: np.ndarray) -> None:
         """Write the rule's initial values into the rows of state (MOST_STATE, n_padded) that the rule uses."""
         for row, start in zip(state[: self.rule.n_state], self.rule.initial, strict=False):
-            row[:] = getattr(self, start) if isinstance(start, str) else start
+            row[:] = 0.0 if start is None else getattr(self, start)
 
 
 @dataclass(frozen=True)

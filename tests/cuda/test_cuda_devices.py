@@ -78,7 +78,7 @@ def test_missing_gpu_is_reported(emulated_cuda):
 
 def test_device_number_out_of_range_raises(cuda):
     with pytest.raises(
-        RuntimeError, match=r"device='cuda:99' is not available: the highest GPU number of this machine is \d+\. Use"
+        RuntimeError, match=r"device='cuda:99' is not available: the highest cuda number of this machine is \d+\. Use"
     ):
         make(device="cuda:99")
     with pytest.raises(RuntimeError, match=r"device='cuda:99' is not available"):

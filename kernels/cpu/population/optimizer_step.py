@@ -5,26 +5,30 @@ Settings are rows of `lanes` numbers: setting q of the net in lane l is hyper[q 
 
 from __future__ import annotations
 
-from ...formulas.update_rules import StepSettings
-from ...jit.decorators import helper
+from ...formulas.update_rules import PASSED, StepSettings
+from ...jit.decorators import expression, helper
 from ...simd.load_store import cast_like, fill, load, store
 from ...simd.vector import sqrt, where
-from ..single_net.optimizer_step import (
-    BETA1,
-    BETA2,
-    BIGGEST,
-    EPSILON,
-    GROWTH,
-    LEARNING_RATE,
-    MOMENTUM,
-    SHRINK,
-    SMALLEST,
-    WEIGHT_DECAY,
-)
+from ...structs import HYPER, LEARNING_RATE, WEIGHT_DECAY
+from ..single_net.optimizer_step import make_state_access
 
 
 def make_settings(lanes):
     """Return settings_now(...) for blocks of this many lanes."""
+    # StepSettings of the block's hyper-parameters and the step's own values, one number per lane.
+    settings_of = expression(
+        "hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased",
+        f"""StepSettings(
+            {", ".join(f"{name}=load(hyper, {HYPER.index(name)} * lanes, lanes)" for name in PASSED)},
+            learning_rate=rate,
+            decay=decay,
+            inv_sqrt_bias_correction2=inv_sqrt_bias_correction2,
+            loss_increased=loss_increased,
+        )""",
+        StepSettings=StepSettings,
+        load=load,
+        lanes=lanes,
+    )
 
     @helper
     def settings_now(hyper, betas, powers, factor, corrects, loss_increased):
@@ -45,20 +49,7 @@ def make_settings(lanes):
             store(powers, lanes, power2)
             rate = rate / cast_like(hyper, 1.0 - power1)
             inv_sqrt_bias_correction2 = 1.0 / sqrt(cast_like(hyper, 1.0 - power2))
-        return StepSettings(
-            load(hyper, MOMENTUM * lanes, lanes),
-            load(hyper, BETA1 * lanes, lanes),
-            load(hyper, BETA2 * lanes, lanes),
-            load(hyper, EPSILON * lanes, lanes),
-            load(hyper, GROWTH * lanes, lanes),
-            load(hyper, SHRINK * lanes, lanes),
-            load(hyper, SMALLEST * lanes, lanes),
-            load(hyper, BIGGEST * lanes, lanes),
-            rate,
-            decay,
-            inv_sqrt_bias_correction2,
-            loss_increased,
-        )
+        return settings_of(hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased)
 
     return settings_now
 
@@ -68,7 +59,8 @@ def make_advance(row, lanes):
 
     advance makes one step of the update rule for the first `size` numbers of p, without penalty, clipping or schedule.
     """
-    rule, n_state, corrects, settings_now = row.update, row.n_state, row.bias_correction, make_settings(lanes)
+    rule, corrects, settings_now = row.update, row.bias_correction, make_settings(lanes)
+    load_state, store_state = make_state_access(row.n_state, lanes)
 
     def advance(p, g, state, hyper, betas, powers, last_loss, objective, size):
         loss_increased = where(objective > load(last_loss, 0, lanes), 1.0, 0.0)
@@ -76,16 +68,9 @@ def make_advance(row, lanes):
         h = settings_now(hyper, betas, powers, fill(p, 1.0, lanes), corrects, loss_increased)
         for i in range(0, size, lanes):
             value = load(p, i, lanes)
-            s0 = load(state, i, lanes) if n_state > 0 else value
-            s1 = load(state, size + i, lanes) if n_state > 1 else value
-            s2 = load(state, 2 * size + i, lanes) if n_state > 2 else value
+            s0, s1, s2 = load_state(state, i, lanes, size, value)
             value, s0, s1, s2 = rule(value, load(g, i, lanes), s0, s1, s2, h)
             store(p, i, value)
-            if n_state > 0:
-                store(state, i, s0)
-            if n_state > 1:
-                store(state, size + i, s1)
-            if n_state > 2:
-                store(state, 2 * size + i, s2)
+            store_state(state, i, lanes, size, s0, s1, s2)
 
     return advance

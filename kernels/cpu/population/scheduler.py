@@ -10,8 +10,19 @@ from ...jit.decorators import helper
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
-from ...structs import ALL_EPOCHS, ALL_RIGHT, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
-from ..single_net.optimizer_step import BETA1, BETA2, EPSILON
+from ...structs import (
+    ALL_EPOCHS,
+    ALL_RIGHT,
+    BETA1,
+    BETA2,
+    CONVERGED,
+    DIVERGED_NET,
+    MONITOR_NONE,
+    NET_DEFAULTS,
+    NET_HYPER,
+    RUNNING,
+    STOPPED_EARLY,
+)
 from ..threads.barrier import fetch_add
 from .gather_scatter import make_copies
 
@@ -72,8 +83,8 @@ def make_queue(lanes):
         w.best_value[lane], w.best_epoch[lane] = scalar_like(w.p, np.inf), 0
         if owner < 0:
             fill_lane(w.p, lane, n, 0.0)
-            fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
-            w.hyper[EPSILON * lanes + lane] = scalar_like(w.hyper, 1.0)
+            for q in range(len(NET_HYPER)):
+                w.hyper[q * lanes + lane] = scalar_like(w.hyper, NET_DEFAULTS[q])
             w.betas[lane] = w.betas[lanes + lane] = 0.0
             for k in range(net.n_layers):
                 w.dropout[k * lanes + lane] = 0.0

@@ -14,14 +14,7 @@ from ...jit.decorators import helper, inline_helper, kernel, selector
 from ...simd.load_store import as_pointers, fill, load, offset, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, sqrt, where
-from ...structs import (
-    HYPER,
-    MONITOR_LOSS,
-    MONITOR_NONE,
-    MONITOR_RIGHT,
-    MONITOR_VALIDATION_LOSS,
-    MONITOR_VALIDATION_RIGHT,
-)
+from ...structs import L2, MONITOR_LOSS, MONITOR_NONE, MONITOR_RIGHT, MONITOR_VALIDATION_LOSS, MONITOR_VALIDATION_RIGHT
 from ..single_net.optimizer_step import CLIP_NORM, LEARNING_RATE, make_adjust, make_update
 from ..threads.denormals import flush_denormals, restore_denormals
 from ..workspace import LANES, UNROLLED_LANES
@@ -29,7 +22,6 @@ from .gradient import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER, make_gradient, m
 from .optimizer_step import make_settings
 from .scheduler import make_queue
 
-L2 = len(HYPER)
 SAFE_EVERY = 64  # epochs between copies of parameters with a finite loss, which a net that diverges later ends with
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...formulas.activations import IDENTITY, SOFTMAX
-from ...formulas.update_rules import apply_rule
+from ...formulas.update_rules import MOST_STATE, apply_rule
 from ...jit.decorators import Helper, helper, inline_helper, kernel
 from ...simd.lanes import Lanes
 from ...simd.load_store import (
@@ -40,7 +40,7 @@ from .column_passes import (
     softmax_columns,
 )
 from .elementwise import Outputs
-from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
+from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, make_state_access, squares
 from .training_loop import make_loop
 
 TRANSPOSED_FROM = 4  # features from which transposing an incomplete square pays
@@ -274,6 +274,10 @@ def evaluate_pointers(family, net, data, params, ws, writes, output):
     sums[LOSS], sums[N_CORRECT] = loss, n_correct
 
 
+# The rule is known only inside the loop: the state vectors that it does not have are read and written unchanged.
+load_any_state, store_any_state = make_state_access(MOST_STATE, LANES_LARGE)
+
+
 @helper
 def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
     """Update a range of parameters, with L2 penalty, clipping and weight decay.
@@ -285,16 +289,10 @@ def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
         n = last - i
         value = load_partial(p, i, n, LANES_LARGE)
         slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
-        s0, s1, s2 = (
-            load_partial(state, i, n, LANES_LARGE),
-            load_partial(state, stride + i, n, LANES_LARGE),
-            load_partial(state, 2 * stride + i, n, LANES_LARGE),
-        )
+        s0, s1, s2 = load_any_state(state, i, n, stride, value)
         value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
         store_partial(p, i, n, value)
-        store_partial(state, i, n, s0)
-        store_partial(state, stride + i, n, s1)
-        store_partial(state, 2 * stride + i, n, s2)
+        store_any_state(state, i, n, stride, s0, s1, s2)
 
 
 @inline_helper

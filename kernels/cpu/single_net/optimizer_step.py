@@ -6,52 +6,60 @@ import math
 
 import numpy as np
 
-from ...formulas.update_rules import RULES, StepSettings
-from ...jit.decorators import helper, inline_helper, selector
+from ...formulas.update_rules import BIAS_CORRECTED, PASSED, RULES, StepSettings
+from ...jit.decorators import expression, helper, inline_helper, selector
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
-from ...structs import HYPER, LAST_LOSS, POWER1, POWER2
+from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2, WEIGHT_DECAY
+from ...structs import CLIP_NORM as CLIP_NORM
 from .elementwise import LANES
 
-LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, MOMENTUM, BETA1, BETA2, EPSILON, GROWTH, SHRINK, SMALLEST, BIGGEST = range(
-    len(HYPER)
-)
+
+def make_state_access(n_state, lanes):
+    """Return (load_state, store_state) for an update rule with n_state state vectors, in vectors of `lanes`.
+
+    State vector k of parameter i is s[k * stride + i]. Of a vector of parameters, the first n are read and written.
+    """
+
+    @inline_helper
+    def load_state(s, i, n, stride, unused):
+        """Return three vectors, `unused` in place of those that the rule does not have."""
+        s0 = load_partial(s, i, n, lanes) if n_state > 0 else unused
+        s1 = load_partial(s, stride + i, n, lanes) if n_state > 1 else unused
+        s2 = load_partial(s, 2 * stride + i, n, lanes) if n_state > 2 else unused
+        return s0, s1, s2
+
+    @inline_helper
+    def store_state(s, i, n, stride, s0, s1, s2):
+        if n_state > 0:
+            store_partial(s, i, n, s0)
+        if n_state > 1:
+            store_partial(s, stride + i, n, s1)
+        if n_state > 2:
+            store_partial(s, 2 * stride + i, n, s2)
+
+    return load_state, store_state
 
 
 def make_update(row, lanes=LANES):
     """Return update(p, g, s, first, last, stride, h) for one row of update_rules.RULES, in vectors of `lanes`."""
-    rule, n_state = row.update, row.n_state
+    rule, (load_state, store_state) = row.update, make_state_access(row.n_state, lanes)
+
+    @inline_helper
+    def update_vector(p, g, s, i, n, stride, h):
+        value = load_partial(p, i, n, lanes)
+        s0, s1, s2 = load_state(s, i, n, stride, value)
+        value, s0, s1, s2 = rule(value, load_partial(g, i, n, lanes), s0, s1, s2, h)
+        store_partial(p, i, n, value)
+        store_state(s, i, n, stride, s0, s1, s2)
 
     @helper
     def update(p, g, s, first, last, stride, h):
         whole = last - (last - first) % lanes
         for i in range(first, whole, lanes):
-            value = load(p, i, lanes)
-            s0 = load(s, i, lanes) if n_state > 0 else value
-            s1 = load(s, stride + i, lanes) if n_state > 1 else value
-            s2 = load(s, 2 * stride + i, lanes) if n_state > 2 else value
-            value, s0, s1, s2 = rule(value, load(g, i, lanes), s0, s1, s2, h)
-            store(p, i, value)
-            if n_state > 0:
-                store(s, i, s0)
-            if n_state > 1:
-                store(s, stride + i, s1)
-            if n_state > 2:
-                store(s, 2 * stride + i, s2)
+            update_vector(p, g, s, i, lanes, stride, h)
         if whole < last:
-            i, n = whole, last - whole
-            value = load_partial(p, i, n, lanes)
-            s0 = load_partial(s, i, n, lanes) if n_state > 0 else value
-            s1 = load_partial(s, stride + i, n, lanes) if n_state > 1 else value
-            s2 = load_partial(s, 2 * stride + i, n, lanes) if n_state > 2 else value
-            value, s0, s1, s2 = rule(value, load_partial(g, i, n, lanes), s0, s1, s2, h)
-            store_partial(p, i, n, value)
-            if n_state > 0:
-                store_partial(s, i, n, s0)
-            if n_state > 1:
-                store_partial(s, stride + i, n, s1)
-            if n_state > 2:
-                store_partial(s, 2 * stride + i, n, s2)
+            update_vector(p, g, s, whole, last - whole, stride, h)
 
     return update
 
@@ -105,10 +113,26 @@ def update_range_of_layer(net, course, memory, g, k, is_bias, first, last, h, cl
     update(course.rule, p, g, memory.state, first, last, net.n_padded, h)
 
 
-@inline_helper
-def step_settings(hyper, scalars, factor, loss, params):
-    """Return the update rule's settings at this step, in the dtype of params, and advance Adam's powers of its betas.
+# StepSettings in the dtype of params, from float64 hyper-parameters and the step's own values.
+settings_like = expression(
+    "params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased",
+    f"""StepSettings(
+        {", ".join(f"{name}=scalar_like(params, hyper[{HYPER.index(name)}])" for name in PASSED)},
+        learning_rate=scalar_like(params, rate),
+        decay=scalar_like(params, decay),
+        inv_sqrt_bias_correction2=scalar_like(params, inv_sqrt_bias_correction2),
+        loss_increased=scalar_like(params, loss_increased),
+    )""",
+    StepSettings=StepSettings,
+    scalar_like=scalar_like,
+)
 
+
+@inline_helper
+def step_settings(rule, hyper, scalars, factor, loss, params):
+    """Return the update rule's settings at this step, in the dtype of params, and advance the powers of its betas.
+
+    rule : code of the update rule
     scalars : float64 (N_SCALARS,) of this thread; the powers in it are written
     factor : the schedule's factor on the learning rate
     loss : the objective of this step
@@ -116,27 +140,13 @@ def step_settings(hyper, scalars, factor, loss, params):
     rate = hyper[LEARNING_RATE] * factor
     decay = 1.0 - rate * hyper[WEIGHT_DECAY]
     inv_sqrt_bias_correction2 = 1.0
-    if hyper[BETA1] > 0.0:
+    if rule in BIAS_CORRECTED:
         scalars[POWER1] *= hyper[BETA1]
         scalars[POWER2] *= hyper[BETA2]
         rate /= 1.0 - scalars[POWER1]
         inv_sqrt_bias_correction2 = 1.0 / math.sqrt(1.0 - scalars[POWER2])
     loss_increased = 1.0 if loss > scalars[LAST_LOSS] else 0.0
-    p = params
-    return StepSettings(
-        scalar_like(p, hyper[MOMENTUM]),
-        scalar_like(p, hyper[BETA1]),
-        scalar_like(p, hyper[BETA2]),
-        scalar_like(p, hyper[EPSILON]),
-        scalar_like(p, hyper[GROWTH]),
-        scalar_like(p, hyper[SHRINK]),
-        scalar_like(p, hyper[SMALLEST]),
-        scalar_like(p, hyper[BIGGEST]),
-        scalar_like(p, rate),
-        scalar_like(p, decay),
-        scalar_like(p, inv_sqrt_bias_correction2),
-        scalar_like(p, loss_increased),
-    )
+    return settings_like(params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased)
 
 
 @helper

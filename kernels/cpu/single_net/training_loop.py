@@ -154,7 +154,7 @@ def make_loop(
             if config.rule == RPROP and net.l2 > 0.0:  # the only rule that compares objectives of two steps
                 objective += penalty(net, state.params)
             factor = config.factors[t] if config.rule != NO_UPDATE else 0.0
-            h = step_settings(config.hyper, scalars, factor, objective, state.params)
+            h = step_settings(config.rule, config.hyper, scalars, factor, objective, state.params)
             scalars[LAST_LOSS] = objective
             n_barriers = apply_gradient(
                 thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h

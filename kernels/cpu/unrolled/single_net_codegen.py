@@ -20,7 +20,6 @@ from numba.extending import intrinsic
 from ...formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ...formulas.unrolled_program import program
 from ...formulas.update_rules import RULES, SGD, StepSettings
-from ...simd.load_store import load, store
 from ...simd.reductions import sum_lanes
 from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat
 from ...structs import (
@@ -33,7 +32,7 @@ from ...structs import (
     METRIC_THRESHOLD,
     STEPS_DONE,
 )
-from ..single_net.optimizer_step import LEARNING_RATE, step_settings
+from ..single_net.optimizer_step import LEARNING_RATE, make_state_access, step_settings
 from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
 from .functions import functions, largest_is_right
 from .population_codegen import function_of
@@ -166,26 +165,19 @@ def _make_advance(row):
     slope : the gradient
     state, i, stride : optimiser state, flat (n_state, stride), and the vector's index in a row of it
     """
-    rule, n_state = row.update, row.n_state
+    rule, (load_state, store_state) = row.update, make_state_access(row.n_state, LANES_LARGE)
 
     def advance(value, slope, state, i, stride, h):
-        s0 = load(state, i, LANES_LARGE) if n_state > 0 else value
-        s1 = load(state, stride + i, LANES_LARGE) if n_state > 1 else value
-        s2 = load(state, 2 * stride + i, LANES_LARGE) if n_state > 2 else value
+        s0, s1, s2 = load_state(state, i, LANES_LARGE, stride, value)
         value, s0, s1, s2 = rule(value * h.decay, slope, s0, s1, s2, h)
-        if n_state > 0:
-            store(state, i, s0)
-        if n_state > 1:
-            store(state, stride + i, s1)
-        if n_state > 2:
-            store(state, 2 * stride + i, s2)
+        store_state(state, i, LANES_LARGE, stride, s0, s1, s2)
         return value
 
     return advance
 
 
-def _settings(hyper, scalars, factor, objective, p):
-    return step_settings(hyper, scalars, factor, objective, p)
+def _settings(rule, hyper, scalars, factor, objective, p):
+    return step_settings(rule, hyper, scalars, factor, objective, p)
 
 
 def _sum_of_lanes(v):
@@ -373,8 +365,8 @@ class _Emitter:
         b, given, number = self.builder, self.given, types.CPointer(self.dtype)
         double = types.CPointer(types.float64)
         kind = types.NamedUniTuple(self.dtype, len(StepSettings._fields), StepSettings)
-        parts = [given["hyper"], given["scalars"], factor, objective, given["p"]]
-        signature = kind(double, double, types.float64, types.float64, number)
+        parts = [self._count(self.rule), given["hyper"], given["scalars"], factor, objective, given["p"]]
+        signature = kind(types.intp, double, double, types.float64, types.float64, number)
         settings = self.context.compile_internal(b, _settings, signature, parts)
         for first in range(0, self.n_params, LANES_LARGE):
             numbers = range(first, min(first + LANES_LARGE, self.n_params))

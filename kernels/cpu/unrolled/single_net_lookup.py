@@ -12,11 +12,10 @@ import numpy as np
 
 from ...jit.call import load_function
 from ...jit.object_cache import exists
-from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
+from ...structs import CLIP_NORM, NO_UPDATE, WEIGHT_DECAY, NetSpec, Samples, TrainConfig
 from ..workspace import tile_size
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
-CLIP_NORM, WEIGHT_DECAY = HYPER.index("clip_norm"), HYPER.index("weight_decay")
 
 
 def _name(architecture: tuple, dtype: np.dtype) -> str:

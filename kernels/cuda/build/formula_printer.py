@@ -222,6 +222,31 @@ def rule(formula: Callable, name: str) -> str:
     return _function(f"{HEAD} void {name}({', '.join(parameters)})", body)
 
 
+def settings() -> str:
+    """Return struct Settings, the values that rules read, and given_settings(hyper), which reads them for a net.
+
+    hyper : (len(NET_HYPER),) at full precision. Step values are left to the caller, and the learning rate is the one
+    that was set.
+    """
+    struct = f"template <typename T>\nstruct Settings {{\n  T {', '.join(StepSettings._fields)};\n}};\n\n"
+    lines = [f"h.{name} = T(hyper[HYPER_{name.upper()}]);" for name in structs.HYPER if name in StepSettings._fields]
+    head = f"{HEAD} Settings<T> given_settings(const double* hyper)"
+    return struct + _function(head, ["Settings<T> h;", *lines, "return h;"])
+
+
+def update_with_state() -> str:
+    """Return the C++ function of a step of one parameter, which writes its new value to *p and its state.
+
+    State value k is state[k * stride], for k < N.
+    """
+    names = [f"s{k}" for k in range(MOST_STATE)]
+    lines = [f"T {name} = N > {k} ? state[{k} * stride] : T(0);" for k, name in enumerate(names)]
+    lines += [f"apply_rule(code, value, g, {', '.join(names)}, h);", "*p = value;"]
+    lines += [f"if (N > {k}) state[{k} * stride] = {name};" for k, name in enumerate(names)]
+    parameters = "int code, T value, T g, T* p, T* state, int stride, const Settings<T>& h"
+    return _function(f"template <int N, typename T>\n{INLINE} void update_with_state({parameters})", lines)
+
+
 def _function(head: str, body: Sequence[str]) -> str:
     return "\n".join([f"{head} {{", *[f"  {line}" for line in body], "}"])
 
@@ -249,8 +274,7 @@ def formulas() -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
-    fields = ", ".join(StepSettings._fields)
-    parts += [f"template <typename T>\nstruct Settings {{\n  T {fields};\n}};"]
+    parts += [settings()]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]
     for loss in LOSSES:
@@ -264,6 +288,7 @@ def formulas() -> str:
         selector("loss_value", "T", of("loss", LOSSES), "T z, T a, T y, T c"),
         selector("loss_delta", "T", of("delta", LOSSES), "T a, T y, T c"),
         selector("apply_rule", "void", of("rule", RULES), f"T& p, T g, {state}, const Settings<T>& h"),
+        update_with_state(),
         philox(),
     ]
     return "\n\n".join(parts) + "\n"

@@ -170,12 +170,6 @@ __device__ __forceinline__ T slope_of(
 
 // One step of the update rule for parameter q.
 __device__ __forceinline__ void update_parameter(long long q, T slope, const Settings<T>& h, T* p, T* state) {
-  T value = is_weight(q) ? p[q] * h.decay : p[q];
-  T s0 = N_STATE > 0 ? state[q] : T(0), s1 = N_STATE > 1 ? state[N_PADDED + q] : T(0),
-    s2 = N_STATE > 2 ? state[2 * N_PADDED + q] : T(0);
-  apply_rule(RULE, value, slope, s0, s1, s2, h);
-  p[q] = value;
-  if (N_STATE > 0) state[q] = s0;
-  if (N_STATE > 1) state[N_PADDED + q] = s1;
-  if (N_STATE > 2) state[2 * N_PADDED + q] = s2;
+  const T value = is_weight(q) ? p[q] * h.decay : p[q];
+  update_with_state<N_STATE>(RULE, value, slope, p + q, state + q, N_PADDED, h);
 }

@@ -304,14 +304,8 @@ struct BlockNet {
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
       const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
-      T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
-      T s0 = N_STATE > 0 ? m.state[q] : T(0), s1 = N_STATE > 1 ? m.state[N_PADDED + q] : T(0),
-        s2 = N_STATE > 2 ? m.state[2 * N_PADDED + q] : T(0);
-      apply_rule(RULE, value, slope, s0, s1, s2, h);
-      m.p[q] = value;
-      if (N_STATE > 0) m.state[q] = s0;
-      if (N_STATE > 1) m.state[N_PADDED + q] = s1;
-      if (N_STATE > 2) m.state[2 * N_PADDED + q] = s2;
+      const T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
+      update_with_state<N_STATE>(RULE, value, slope, m.p + q, m.state + q, N_PADDED, h);
     }
     __syncthreads();
   }

@@ -54,10 +54,7 @@ struct Given {
 __device__ __forceinline__ Given load_given(const double* h) {
   Given g;
   g.hyper = h;
-  g.settings.learning_rate = T(h[HYPER_LEARNING_RATE]), g.settings.momentum = T(h[HYPER_MOMENTUM]);
-  g.settings.beta1 = T(h[HYPER_BETA1]), g.settings.beta2 = T(h[HYPER_BETA2]), g.settings.epsilon = T(h[HYPER_EPSILON]);
-  g.settings.growth = T(h[HYPER_GROWTH]), g.settings.shrink = T(h[HYPER_SHRINK]);
-  g.settings.smallest = T(h[HYPER_SMALLEST]), g.settings.biggest = T(h[HYPER_BIGGEST]);
+  g.settings = given_settings<T>(h);
   g.weight_decay = T(h[HYPER_WEIGHT_DECAY]), g.l2 = T(h[HYPER_L2]), g.clip_norm = T(h[HYPER_CLIP_NORM]);
   return g;
 }

@@ -129,11 +129,8 @@ struct ThreadNet {
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) {
       const T slope = CLIPPED || LAYERED ? g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip) : g[q];
-      T none0 = T(0), none1 = T(0), none2 = T(0), value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
-      apply_rule(
-          RULE, value, slope, N_STATE > 0 ? state[0][q] : none0, N_STATE > 1 ? state[N_STATE > 1 ? 1 : 0][q] : none1,
-          N_STATE > 2 ? state[N_STATE > 2 ? 2 : 0][q] : none2, h);
-      p[q] = value;
+      const T value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
+      update_with_state<N_STATE>(RULE, value, slope, &p[q], &state[0][q], N_PARAMS, h);
     }
   }
 };

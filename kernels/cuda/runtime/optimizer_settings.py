@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...formulas.update_rules import StepSettings
+from ...formulas.update_rules import BIAS_CORRECTED, PASSED, StepSettings
 from ...structs import HYPER, TrainConfig
 
 
@@ -19,11 +19,11 @@ def step_settings(course: TrainConfig, powers: np.ndarray, n_steps: int) -> np.n
     rate = np.broadcast_to(hyper["learning_rate"] * course.factors, n_steps)
     table = np.zeros((n_steps, len(StepSettings._fields)))
     column = {name: table[:, k] for k, name in enumerate(StepSettings._fields)}
-    for name in column.keys() & hyper.keys():
+    for name in PASSED:
         column[name][:] = hyper[name]
     column["decay"][:] = 1.0 - rate * hyper["weight_decay"]
     column["inv_sqrt_bias_correction2"][:] = 1.0
-    if hyper["beta1"] > 0.0:
+    if course.rule in BIAS_CORRECTED:
         # Factors are multiplied one by one: however a fit is divided into calls, the powers have the same bits.
         power1, power2 = (
             np.cumprod(np.append(power, np.full(n_steps, hyper[beta])))[1:]

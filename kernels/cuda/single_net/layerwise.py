@@ -16,8 +16,8 @@ import numpy as np
 
 from ...formulas.update_rules import RPROP
 from ...structs import (
+    CLIP_NORM,
     DIVERGED,
-    HYPER,
     LAST_LOSS,
     NO_UPDATE,
     POWER1,
@@ -269,7 +269,7 @@ class LayerwiseWorkspace:
 
     def train(self, data: Samples, course: TrainConfig, memory: TrainState, first: int, n: int) -> None:
         net, size = self.net, course.batch_size  # data is where `place` has put it; memory freed since changes nothing
-        clip_norm = float(course.hyper[HYPER.index("clip_norm")])
+        clip_norm = float(course.hyper[CLIP_NORM])
         header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
         module = self.module(header)
         n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n

@@ -11,11 +11,11 @@ import cupy
 import numpy as np
 
 from ...structs import (
+    CLIP_NORM,
     DIVERGED,
     DIVERGED_NET,
     EPOCH_LOSS,
     EPOCH_RIGHT,
-    HYPER,
     LAST_LOSS,
     MONITOR_NONE,
     NO_UPDATE,
@@ -23,6 +23,7 @@ from ...structs import (
     POWER2,
     RUNNING,
     STEPS_DONE,
+    WEIGHT_DECAY,
     NetSpec,
     Samples,
     TrainConfig,
@@ -82,8 +83,8 @@ class SmallNetWorkspace:
             SHUFFLES=course.shuffle,
             WEIGHTED=data.has_weights,
             SCHEDULED=learns,
-            PENALISED=net.l2 > 0.0 or bool(course.hyper[HYPER.index("weight_decay")]),
-            CLIPPED=bool(course.hyper[HYPER.index("clip_norm")]),
+            PENALISED=net.l2 > 0.0 or bool(course.hyper[WEIGHT_DECAY]),
+            CLIPPED=bool(course.hyper[CLIP_NORM]),
             LAYERED=course.layered,
             VALIDATES=False,
         )

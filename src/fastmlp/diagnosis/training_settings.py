@@ -10,11 +10,12 @@ import numpy as np
 from .. import optimizers
 from ..errors import checked_setting
 from ..history import History
+from ..kernels.formulas.update_rules import RULES
 from ..optimizers import Optimizer
 from ..population_result import PopulationResult
 
-PLAIN = ("sgd", "momentum", "nesterov")
-ADAPTIVE = ("adam", "rmsprop", "adagrad", "rprop", "quickprop", "lbfgs")  # their steps do not shrink with the gradient
+PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)
+ADAPTIVE = (*(row.name for row in RULES if not row.is_plain_descent), "lbfgs")  # steps do not shrink with the gradient
 
 
 class TrainingSettings(NamedTuple):

@@ -14,7 +14,6 @@ from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from .sklearn_compat import FASTMLP_ACTIVATION, Scale
 
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
-FULL_BATCH = ("quickprop", "rprop")  # update rules that compare consecutive gradients, so batches must not differ
 AUTO_BATCH = 200  # scikit-learn's batch_size="auto"
 BETWEEN = ("fastmlp", "sklearn", "joblib")  # packages whose stack frames a warning skips to reach the user's line
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
@@ -130,11 +129,10 @@ def optimizer_of(estimator: Any, scale: Scale) -> Optimizer:
 
 
 def batch_size_of(estimator: Any, n_samples: int) -> int:
-    name = solver_name(estimator.solver)
-    if name == "lbfgs":
+    if not is_iterative(estimator):
         return n_samples
     if isinstance(estimator.batch_size, str):
-        return n_samples if name in FULL_BATCH else min(AUTO_BATCH, n_samples)
+        return n_samples if optimizer_from_name(estimator.solver).rule.needs_full_batch else min(AUTO_BATCH, n_samples)
     if estimator.batch_size > n_samples:
         warn_user(
             f"batch_size is {estimator.batch_size}, but X has only {counted(n_samples, 'sample')}: they are one batch."

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.population_data import Strides
 from ..errors import is_per_net
-from ..kernels.structs import HYPER, NET_HYPER, NO_EPOCH, PopulationState
+from ..kernels.structs import CLIP_NORM, L2, NET_DEFAULTS, NET_HYPER, NO_EPOCH, WEIGHT_DECAY, PopulationState
 from ..optimizers import Optimizer, settings_of
 from .task import PopulationOutcome, PopulationTask
 
@@ -19,7 +19,7 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     l2 : float or (n_nets,)     strength of the L2 penalty
     """
     values = {**settings_of(optimizer), "l2": l2}
-    columns = [values.get(name, 0.0) for name in NET_HYPER]
+    columns = [values.get(name, default) for name, default in zip(NET_HYPER, NET_DEFAULTS, strict=True)]
     if not any(map(is_per_net, columns)):
         return np.array([columns])
     table = np.empty((n_nets, len(NET_HYPER)))
@@ -34,7 +34,7 @@ def training_state(task: PopulationTask, outcome: PopulationOutcome, members: np
     members : (n_members,)     numbers of the nets to train
     """
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
-    decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
+    decays = table[:, [WEIGHT_DECAY, L2]]
     rule = task.optimizer.rule
     return PopulationState(
         **_nets_and_data(task.params, task.strides, members),
@@ -43,7 +43,7 @@ def training_state(task: PopulationTask, outcome: PopulationOutcome, members: np
         n_state=rule.n_state,
         bias_correction=rule.bias_correction,
         penalised=bool(decays.any()),
-        clipped=bool(table[:, HYPER.index("clip_norm")].any()),
+        clipped=bool(table[:, CLIP_NORM].any()),
         dropout=np.ascontiguousarray(task.dropout, np.float64).reshape(-1),
         dropout_stride=task.dropout.shape[1] if task.dropout.ndim == 2 else 0,
         seeds=task.seeds,

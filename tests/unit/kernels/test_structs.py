@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from fastmlp.kernels.cpu.single_net import optimizer_step
-from fastmlp.kernels.formulas.update_rules import StepSettings
-from fastmlp.kernels.structs import HYPER, LINE, N_SCALARS, aligned_zeros
+from fastmlp.kernels import structs
+from fastmlp.kernels.structs import LINE, N_SCALARS, aligned_zeros
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
@@ -41,21 +40,17 @@ def test_large_arrays_work_without_huge_pages(monkeypatch):
         assert array.sum() == 2**19
 
 
-def test_hyper_constants_are_positions_in_hyper():
-    """The constants by which the update loop reads `hyper` are the places of the names in HYPER."""
-    for place, name in enumerate(HYPER):
-        assert getattr(optimizer_step, name.upper()) == place
-    assert len(set(HYPER)) == len(HYPER)
-
-
-def test_step_settings_come_from_hyper():
-    changing = {"decay", "inv_sqrt_bias_correction2", "loss_increased"}
-    assert set(StepSettings._fields) - changing <= set(HYPER)
+def test_settings_are_named_once():
+    """Constants by which kernels read `hyper` are the indices of the hyper-parameters of the same names."""
+    constants = {name: value for name, value in vars(structs).items() if name.lower() in structs.NET_HYPER}
+    assert set(constants) == {"LEARNING_RATE", "WEIGHT_DECAY", "CLIP_NORM", "BETA1", "BETA2", "L2"}
+    for name, value in constants.items():
+        assert structs.NET_HYPER.index(name.lower()) == value
+    assert len(set(structs.NET_HYPER)) == len(structs.NET_HYPER) == len(structs.NET_DEFAULTS)
+    assert structs.NET_HYPER[: len(structs.HYPER)] == structs.HYPER
 
 
 def test_scalar_positions_are_distinct():
-    from fastmlp.kernels import structs
-
     places = [structs.POWER1, structs.POWER2, structs.LAST_LOSS, structs.EPOCH_LOSS, structs.EPOCH_RIGHT]
     places += [structs.STEPS_DONE, structs.DIVERGED]
     assert sorted(places) == list(range(len(places)))

@@ -1,11 +1,24 @@
 """Formulas of all update rules on NumPy arrays, compared with the reference over many steps."""
 
+import inspect
+import re
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import reference_optimizers
 from reference_optimizers import EXAMPLES
 
-from fastmlp.kernels.formulas.update_rules import CODES, MOST_STATE, RULES, StepSettings
+from fastmlp.kernels.formulas.update_rules import (
+    CODES,
+    HYPER_PARAMETERS,
+    MOST_STATE,
+    PASSED,
+    RULES,
+    STEP_VALUES,
+    StepSettings,
+)
+from fastmlp.optimizers import OPTIMIZERS
 
 LEARNING_RATE = 0.1
 
@@ -13,12 +26,12 @@ LEARNING_RATE = 0.1
 def run_rule(row, p, gradients, errors, hyper):
     """(n_steps, n) parameters after each step of the rule, called as kernels do."""
     named = {"learning_rate": LEARNING_RATE, **hyper}
-    starts = [named[start] if isinstance(start, str) else start for start in row.initial]
+    starts = [0.0 if start is None else named[start] for start in row.initial]
     state, path = [np.full_like(p, start) for start in starts], []
     settings = dict.fromkeys(StepSettings._fields, 0.0) | {k: v for k, v in hyper.items() if k in StepSettings._fields}
     for t, g in enumerate(gradients):
         rate, root = LEARNING_RATE, 1.0
-        if row.name == "adam":
+        if row.bias_correction:
             rate /= 1 - hyper["beta1"] ** (t + 1)
             root = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
         worse = float(t > 0 and errors[t] > errors[t - 1])
@@ -54,6 +67,25 @@ def test_table_of_rules_is_consistent():
     assert set(names) == set(EXAMPLES), "this module tests every row"
     assert [CODES[name] for name in names] == list(range(len(names)))
     assert all(len(row.initial) == MOST_STATE and row.n_state <= MOST_STATE for row in RULES)
+
+
+def test_rules_read_named_settings():
+    """A rule reads hyper-parameters that are passed to it, and step values; only Rprop gets `loss_increased`."""
+    assert StepSettings._fields == PASSED + STEP_VALUES
+    assert len(set(StepSettings._fields)) == len(StepSettings._fields)
+    for row in RULES:
+        read = set(re.findall(r"\bh\.(\w+)", inspect.getsource(row.update)))
+        assert read <= set(StepSettings._fields)
+        assert "loss_increased" not in read or row.name == "rprop"
+        assert "inv_sqrt_bias_correction2" not in read or row.bias_correction
+
+
+def test_hyper_parameters_of_the_optimisers():
+    """Every hyper-parameter is a setting of an optimiser, and every row starts from settings there are."""
+    settings = {field.name for cls in OPTIMIZERS.values() for field in fields(cls)}
+    names = {row.name for row in HYPER_PARAMETERS}
+    assert names <= settings
+    assert {start for row in RULES for start in row.initial} - {None} <= names
 
 
 def test_quickprop_step_worked_by_hand():

@@ -17,9 +17,10 @@ from fastmlp.kernels.cuda.build import formula_printer
 from fastmlp.kernels.formulas import activations, counter_rng, losses
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.kernels.formulas.update_rules import MOST_STATE, RULES, StepSettings
+from fastmlp.kernels.formulas.update_rules import CODES, MOST_STATE, RULES, StepSettings
 from fastmlp.kernels.simd.elementary import exp
 from fastmlp.kernels.simd.vector import where
+from fastmlp.kernels.structs import NET_HYPER
 
 DTYPES = ("float32", "float64")
 CPP = {"float32": "float", "float64": "double"}
@@ -47,6 +48,11 @@ extern "C" __global__ void delta(int code, const T* a, const T* y, const T* c, T
 extern "C" __global__ void update(int code, T* p, const T* g, T* state, const T* settings, int n) {
   const Settings<T> h = *reinterpret_cast<const Settings<T>*>(settings);
   EACH(n) apply_rule(code, p[i], g[i], state[i], state[n + i], state[2 * n + i], h);
+}
+extern "C" __global__ void step(int code, T* p, const T* g, T* state, const double* hyper, int n) {
+  Settings<T> h = given_settings<T>(hyper);
+  h.inv_sqrt_bias_correction2 = T(1);
+  EACH(n) update_with_state<2>(code, p[i], g[i], &p[i], state + i, n, h);
 }
 extern "C" __global__ void words(const unsigned int* counters, unsigned long long seed, unsigned int* out, int n) {
   EACH(n) {
@@ -116,7 +122,7 @@ def test_printed_update_rules_equal_the_reference(code, row, dtype, cuda, rng):
     gradients[:, :20] = 0.0
     gradients[5, 20:40] = 0.0
     given = {"learning_rate": rate, **hyper}
-    state = np.repeat([given[start] if isinstance(start, str) else start for start in row.initial], n).astype(dtype)
+    state = np.repeat([0.0 if start is None else given[start] for start in row.initial], n).astype(dtype)
     expected, found, reference_state = p, p.astype(dtype), {}
     for t, g in enumerate(gradients):
         expected = reference_optimizers.RULES[name](expected, g, reference_state, errors[t], rate, **hyper)
@@ -134,9 +140,22 @@ def test_printed_update_rules_equal_the_reference(code, row, dtype, cuda, rng):
 
 @pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
 def test_printed_rules_write_only_their_own_state(row, cuda):
-    state = np.arange(MOST_STATE * 4.0) + 1.0
-    after = run(cuda, "update", "float64", np.int32(RULES.index(row)), np.ones(4), np.ones(4), state, np.ones(12), n=4)
+    state, settings = np.arange(MOST_STATE * 4.0) + 1.0, np.ones(len(StepSettings._fields))
+    after = run(cuda, "update", "float64", np.int32(RULES.index(row)), np.ones(4), np.ones(4), state, settings, n=4)
     np.testing.assert_array_equal(after[2][row.n_state * 4 :], state[row.n_state * 4 :])
+
+
+def test_printed_step_reads_and_writes_the_state_of_its_rule(cuda, rng):
+    """A step of Adam with hyper-parameters by name; the third state vector is another's."""
+    row, values = RULES[CODES["adam"]], rng.random(len(NET_HYPER))
+    p, g, state = rng.normal(size=50), rng.normal(size=50), rng.random((MOST_STATE, 50))
+    found = run(cuda, "step", "float64", np.int32(CODES["adam"]), p, g, state.reshape(-1), values, n=50)
+    named = dict.fromkeys(StepSettings._fields, 1.0) | dict(zip(NET_HYPER, values, strict=True))
+    h = StepSettings(**{name: named[name] for name in StepSettings._fields})
+    expected, *after = row.update(p, g, *state, h)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(found[2].reshape(state.shape), after, rtol=1e-12)
+    np.testing.assert_array_equal(found[2].reshape(state.shape)[2], state[2])
 
 
 def test_printed_philox_equals_the_reference(cuda, rng):
