@@ -14,20 +14,18 @@ from ...jit.call import load_function
 from ...jit.object_cache import exists
 from ...structs import CLIP_NORM, NO_UPDATE, WEIGHT_DECAY, NetSpec, Samples, TrainConfig
 from ..workspace import tile_size
+from .architecture import SingleNetArchitecture
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
 
 
-def _name(architecture: tuple, dtype: np.dtype) -> str:
-    return f"one net {architecture} {dtype}"
+def _name(architecture: SingleNetArchitecture, dtype: np.dtype) -> str:
+    return f"unrolled {architecture} {dtype}"
 
 
 @cache
-def address(architecture: tuple, dtype: np.dtype) -> int:
-    """Return the address of the C function of single_net_codegen.make_steps; load or compile it if needed.
-
-    architecture : the arguments of make_steps
-    """
+def address(architecture: SingleNetArchitecture, dtype: np.dtype) -> int:
+    """Return the address of the C function of an architecture; load or compile it if needed."""
 
     def compiled():
         from ...jit.compiler import machine_code_of_c
@@ -39,25 +37,25 @@ def address(architecture: tuple, dtype: np.dtype) -> int:
 
 
 @cache
-def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
+def _is_on_disk(architecture: SingleNetArchitecture, dtype: np.dtype) -> bool:
     return exists(_name(architecture, dtype))
 
 
-def address_for(net: NetSpec, course: TrainConfig, dtype: np.dtype, compiles: bool) -> int:
+def address_for(net: NetSpec, config: TrainConfig, dtype: np.dtype, compiles: bool) -> int:
     """Return the address of the unrolled steps of a tiny net; 0 if there is no such code for these settings.
 
     compiles : whether to compile the code if it is not on disk; otherwise 0 is returned then
     """
-    if course.rule == NO_UPDATE or course.layered:
+    if config.rule == NO_UPDATE or config.layered:
         return 0
-    if net.l2 or course.hyper[WEIGHT_DECAY] or course.hyper[CLIP_NORM]:
+    if net.l2 or config.hyper[WEIGHT_DECAY] or config.hyper[CLIP_NORM]:
         return 0
     sizes, activations = tuple(net.sizes.tolist()), tuple(net.activations.tolist())
-    architecture = (sizes, activations, int(net.loss), int(course.rule), course.batch_size == 1)
+    architecture = SingleNetArchitecture(sizes, activations, int(net.loss), int(config.rule), config.batch_size == 1)
     return address(architecture, dtype) if compiles or _is_on_disk(architecture, dtype) else 0
 
 
-def make_tiles(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype) -> np.ndarray:
+def make_tiles(net: NetSpec, data: Samples, config: TrainConfig, dtype: np.dtype) -> np.ndarray:
     """Return a buffer for the samples of an epoch: tile_size numbers for each batch, flat."""
-    n_batches = -(-data.n_samples // course.batch_size)
+    n_batches = -(-data.n_samples // config.batch_size)
     return np.zeros(n_batches * tile_size(int(net.sizes[0]), int(net.sizes[-1])), dtype)
