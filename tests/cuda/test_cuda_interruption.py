@@ -290,7 +290,7 @@ def signal_after(cuda, ctrl_c, monkeypatch):
                 os.kill(os.getpid(), signal.SIGINT)
             sent.set()
 
-        def watched(kernel, *arguments, **settings):
+        def recording_call(kernel, *arguments, **settings):
             call(kernel, *arguments, **settings)
             moved.extend([kernel.name] * (kernel.name in ("update", "train_nets")))
             if len(moved) == n and not launched.is_set():
@@ -299,7 +299,7 @@ def signal_after(cuda, ctrl_c, monkeypatch):
 
         senders.append((threading.Thread(target=send), launched))
         senders[-1][0].start()
-        monkeypatch.setattr(module.Kernel, "__call__", watched)
+        monkeypatch.setattr(module.Kernel, "__call__", recording_call)
 
     yield interrupt
     for thread, launched in senders:

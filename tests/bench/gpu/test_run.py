@@ -117,8 +117,8 @@ def test_bare_products_are_timed_without_graphs(emulated_cuda, why, monkeypatch)
     ):
         row = case(cupy, *job, 1)
         assert row["limit"] > 0
-        said = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
-        assert row["notes"]["graphs of bare products"] == said
+        note = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
+        assert row["notes"]["graphs of bare products"] == note
 
 
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
@@ -251,7 +251,7 @@ def test_time_shares_add_up_to_the_limit():
 def test_results_are_saved_as_they_arrive(monkeypatch, tmp_path, capsys):
     """Failing steps do not prevent the results of others."""
     saved, row = [], {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {"JAX": "no"}, "limit": 1.0, "target": "x"}
-    said = {
+    replies = {
         "devices": {"gpu": "A Card, 8 GiB", "exclusive": True},
         "limits": {"copy GB/s": 2.0},
         "thresholds": {"error": "no"},
@@ -260,7 +260,7 @@ def test_results_are_saved_as_they_arrive(monkeypatch, tmp_path, capsys):
 
     def run_in_process(name, *_):
         saved.append((tmp_path / "gpu-a-card.json").exists())
-        return said.get(name, {"error": "e"})
+        return replies.get(name, {"error": "e"})
 
     monkeypatch.setattr(run, "run_in_process", run_in_process)
     monkeypatch.setattr(run, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
@@ -274,7 +274,7 @@ def test_results_are_saved_as_they_arrive(monkeypatch, tmp_path, capsys):
     assert "| population 2-2-1, XOR | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in text
     assert "| population 2-2-1, XOR | | graphs | a / b | | | | |" in text
     assert f"| {names[-1]} | e | | | | | | |" in text
-    said["devices"] = {"error": "no driver"}
+    replies["devices"] = {"error": "no driver"}
     with pytest.raises(SystemExit, match="no GPU to measure: no driver"):
         run.run(quick=True, no_tests=False, output=tmp_path)
 
@@ -331,8 +331,8 @@ def test_thresholds_are_measured_without_start_times_on_exclusive_gpus(cuda, mon
     row = run.measure("thresholds", True, {}, None)
     assert row["text"].startswith("5e+10 multiply-adds in all and ")
     assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]
-    [said] = row["warnings"]
-    assert said.endswith("(all are busy).")
+    [warning] = row["warnings"]
+    assert warning.endswith("(all are busy).")
 
 
 def test_gpu_is_described(emulated_cuda):

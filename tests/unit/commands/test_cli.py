@@ -331,8 +331,8 @@ def verdict(monkeypatch):
 
     import fastmlp.html_report.roofline
 
-    said = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
-    monkeypatch.setattr(fastmlp, "diagnose", lambda *given, **others: said, raising=False)
+    diagnosis = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
+    monkeypatch.setattr(fastmlp, "diagnose", lambda *given, **others: diagnosis, raising=False)
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 

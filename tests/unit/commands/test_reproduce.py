@@ -108,10 +108,12 @@ def test_experiments_without_data_are_skipped_with_exit_code_0(quick_experiments
     """The output names the skipped experiment, its files, and the folder they belong in."""
     result = CliRunner().invoke(app, ["reproduce"])
     assert result.exit_code == 0, result.output
-    said = " ".join(result.stdout.split())
-    assert "1.01" in said
-    assert "two-spirals was skipped, since data are missing below the folder that --data or FASTMLP_DATA names" in said
-    assert "two_spirals/two_spirals.npz; in each the arrays x_cmu, y_cmu" in said
+    output = " ".join(result.stdout.split())
+    assert "1.01" in output
+    assert (
+        "two-spirals was skipped, since data are missing below the folder that --data or FASTMLP_DATA names" in output
+    )
+    assert "two_spirals/two_spirals.npz; in each the arrays x_cmu, y_cmu" in output
     result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path)])
     assert result.exit_code == 0
     assert "was skipped" in result.stdout

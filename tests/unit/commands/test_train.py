@@ -140,9 +140,9 @@ def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validati
     settings = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 30, "--hidden", "64,64")
     result = train(*settings, "--epochs", 200, "--validation", validation)
     assert result.exit_code == 1, result.output
-    said = error_line(result)
+    message = error_line(result)
     for words in ("stopped being finite", "Lower --learning-rate (it is 30)", "give --clip-norm 1"):
-        assert words in said
+        assert words in message
     after = files(tmp_path)
     if after.pop("m.safetensors.diverged", None):
         assert np.isfinite(fastmlp.load(tmp_path / "m.safetensors.diverged").net_.params).all()

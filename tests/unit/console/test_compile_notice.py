@@ -109,11 +109,11 @@ def test_open_progress_bar_shows_the_notice(at_once, monkeypatch):
     def work():
         with Progress(10, 1) as progress:
             progress.show(1.0, 0.5)
-            said = []
-            monkeypatch.setattr(progress._bar, "show_text", said.append)
+            texts = []
+            monkeypatch.setattr(progress._bar, "show_text", texts.append)
             compile_notice.notice.bars[-1] = progress._bar.show_text
             compile_something()
-            assert said == [TEXT, ""]
+            assert texts == [TEXT, ""]
 
     shown(monkeypatch, work)
 

@@ -18,8 +18,8 @@ def test_confusion_matrix_counts_predictions_by_true_class(rng):
     net = fastmlp.MLP((2, 4, 3), loss="softmax_cross_entropy", random_state=0)
     X, y = rng.normal(size=(60, 2)), rng.integers(0, 3, 60)
     ax = plots.confusion(net, X, y, labels=["a", "b", "c"])
-    said = net.predict_classes(X)
-    expected = [[((y == i) & (said == j)).sum() for j in range(3)] for i in range(3)]
+    predicted = net.predict_classes(X)
+    expected = [[((y == i) & (predicted == j)).sum() for j in range(3)] for i in range(3)]
     np.testing.assert_array_equal(table(ax, 3), expected)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")

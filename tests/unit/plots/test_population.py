@@ -83,8 +83,8 @@ def test_population_plot_has_a_row_per_verdict(pop):
     verdicts = np.array(3 * ["converged"] + 6 * ["still_learning"])
     grid = plots.population(pop, XOR_X, XOR_Y, verdicts=verdicts, most=4, resolution=10)
     assert grid.shape == (2, 4)
-    said = [row[0].texts[0].get_text() for row in grid]
-    assert said == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
+    texts = [row[0].texts[0].get_text() for row in grid]
+    assert texts == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
     assert [ax.axison for ax in grid[1]] == [True, True, True, False]
     losses = pop.evaluate(XOR_X, XOR_Y)["loss"]
     assert grid[1, 0].get_title() == f"{losses[0]:.2g}", "the best of the verdict first"

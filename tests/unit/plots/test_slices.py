@@ -57,8 +57,8 @@ def test_landscape_plot_has_title_and_legend():
     net.fit(XOR_X, XOR_Y, epochs=20, callbacks=[snapshots])
     ax = plots.landscape(net, XOR_X, XOR_Y, snapshots=snapshots, resolution=5)
     assert ax.get_xlabel() == "first principal component"
-    said = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert said == ["way taken", "start", "the net"]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["way taken", "start", "the net"]
 
 
 def test_flat_and_negative_losses_are_drawn():

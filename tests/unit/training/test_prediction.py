@@ -63,13 +63,13 @@ def test_prediction_keeps_no_inputs_and_reuses_no_outputs():
     for k in range(5):
         X = rows(1, net, k)
         outputs.append(net.predict(X))
-        known = weakref.ref(X)
+        weak = weakref.ref(X)
         del X
-        assert known() is None, "inputs are kept alive"
+        assert weak() is None, "inputs are kept alive"
     assert buffers.prediction[2] is not None, "equal calls should reuse buffers, or this test shows nothing"
     assert len({output.tobytes() for output in outputs}) == 5
-    known = weakref.ref(outputs.pop())
-    assert known() is None, "outputs are kept alive"
+    weak = weakref.ref(outputs.pop())
+    assert weak() is None, "outputs are kept alive"
 
 
 def test_concurrent_predictions_do_not_share_buffers():
@@ -96,10 +96,10 @@ def test_multithreaded_prediction_keeps_no_net_alive(monkeypatch):
     for k in range(3):
         net.predict(rows(300, net, k))
     assert choose_evaluation_threads(net.network, 300) == 2
-    known = weakref.ref(net.padded_params)
+    weak = weakref.ref(net.padded_params)
     del net
     gc.collect()
-    assert known() is None
+    assert weak() is None
 
 
 def test_invalid_inputs_raise_after_repeated_predictions():

@@ -41,13 +41,13 @@ def counts(monkeypatch):
     return opened_windows(monkeypatch, lambda window, members: len(members))
 
 
-def opened_windows(monkeypatch, kept):
+def opened_windows(monkeypatch, describe):
     from fastmlp.kernels.cuda.population.window import Window
 
     found, begin = [], Window.__init__
 
     def opened(self, work, members, *rest):
-        found.append(kept(self, members))
+        found.append(describe(self, members))
         begin(self, work, members, *rest)
 
     monkeypatch.setattr(Window, "__init__", opened)
