@@ -256,7 +256,7 @@ class Population(NetBase, NetSequence):
             seeds=fit_seeds(self.seeds, self.fits) if shuffle or drops else self.seeds,  # else nothing is drawn
             optimizer=nets_optimizer,
             l2=self.l2,
-            dropout=self._dropout_rates(),
+            dropout=self._dropout_rates(drops),
             data=placed,
             strides=strides,
             held_out=placed_held_out,
@@ -279,10 +279,11 @@ class Population(NetBase, NetSequence):
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
-    def _dropout_rates(self) -> np.ndarray:
+    def _dropout_rates(self, drops: bool) -> np.ndarray:
         """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
         rates = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
-        rates[:, :-1] = np.reshape(self.dropout, (-1, 1))
+        if drops:
+            rates[:, :-1] = np.reshape(self.dropout, (-1, 1))
         return rates if len(rates) > 1 else rates[0]
 
     def _in_one_launch(self) -> bool:
@@ -340,9 +341,9 @@ class Population(NetBase, NetSequence):
             If weights has another shape, a negative entry, or no entry above 0.
         """
         members = self._best_nets(top)
-        shares = checked_weights(weights, self.n_nets, members)
-        members = members[shares[members] > 0]
-        return average(self, X, members, shares[members])
+        weights = checked_weights(weights, self.n_nets, members)
+        members = members[weights[members] > 0]
+        return average(self, X, members, weights[members])
 
     def _best_nets(self, top: int | None) -> np.ndarray:
         """Return the numbers of the `top` best nets of the last fit; of all nets if top is None."""

@@ -46,8 +46,8 @@ HALF_FILLED_UP_TO_WEIGHTS = 40_000  # weights of the layer
 # Multiply-adds of the layer's product. Samples as lanes have eight threads at the most (n_shards), a larger product
 # would give more of them enough to do. Estimated: two CPUs were at hand.
 HALF_FILLED_UP_TO_PRODUCT = 16_000_000
-# A forward pass is by samples as lanes up to so many weights of the largest layer, and so many inputs.
-EVALUATION_UP_TO_WEIGHTS, EVALUATION_UP_TO_INPUTS = 128, 32
+EVALUATION_UP_TO_WEIGHTS = 128  # weights of the largest layer up to which a forward pass has samples as lanes ...
+EVALUATION_UP_TO_INPUTS = 32  # ... if the net has no more inputs
 
 # ---- data-parallel training of one net: bench/log/README.md#data-parallel, bench/log/README.md#no-shared-cache.
 # DATA_PARALLEL_PARAMS (kernels/structs.py) is the number of parameters up to which it always pays.

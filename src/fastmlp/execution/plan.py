@@ -59,6 +59,7 @@ class PopulationPlan(NamedTuple):
 
     network: Network
     device: Device
+    backend: ModuleType
     dtype: np.dtype
     family: str
     n_threads: int
@@ -72,37 +73,31 @@ class PopulationPlan(NamedTuple):
 
     @contextmanager
     def begin(self, net: NetSpec) -> Iterator[tuple[Any, Any]]:
-        """Context with the plan's device as the current one: (thread team, PopulationRun with the buffers)."""
-        with (
-            self.device.on(),
-            buffers.borrow_team(backend(self.device), self.n_threads) as team,
-            self._buffers(net) as run,
-        ):
-            yield team, run
+        """Context with the plan's device as the current one: (thread team, PopulationRun with the buffers).
 
-    @contextmanager
-    def _buffers(self, net: NetSpec) -> Iterator[Any]:
-        """Context with a PopulationRun. On the host it is the last one on this thread, if its shapes were the same."""
+        On the host the PopulationRun is the last one on this thread, if its shapes were the same.
+        """
         use, key = "a population" if self.rule else "a population's evaluation", self._key
-        run = buffers.acquire(use, key)
-        if run is not None:
-            run.begin(self.n_threads)
-        else:
-            run = self._make_run(net)
-        try:
-            yield run
-        finally:
-            if self.device.is_host:
-                buffers.release(use, key, run, run.n_bytes)
+        with self.device.on(), buffers.borrow_team(self.backend, self.n_threads) as team:
+            run = buffers.acquire(use, key)
+            if run is not None:
+                run.begin(self.n_threads)
+            else:
+                run = self._make_run(net)
+            try:
+                yield team, run
+            finally:
+                if self.device.is_host:
+                    buffers.release(use, key, run, run.n_bytes)
 
     @property
     def _key(self) -> tuple:
-        """All that the buffers depend on, except for the number of threads, for which `begin` makes room."""
+        """All that the buffers depend on, except for the number of threads, for which `run.begin` makes room."""
         shapes = self.network, self.dtype, self.rows, self.n_samples if self.shuffle else 0
         return *shapes, self.device, self.family, self.lanes, self.rule, self.metric
 
     def _make_run(self, net: NetSpec) -> Any:
-        return backend(self.device).PopulationRun(
+        return self.backend.PopulationRun(
             self.family,
             net,
             self.network.layout.n_params,

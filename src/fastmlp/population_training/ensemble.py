@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import validation as border
+from ..data.validation import as_features, as_numbers, as_targets, on_host
 from ..devices import device_context, library_of, to_library_of
 from ..errors import checked_count
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
@@ -48,11 +48,11 @@ def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarra
     ValueError
         If weights has another shape, a negative entry, or no entry above 0 for the members.
     """
-    shares = np.ones(n_nets) if weights is None else border.as_numbers(weights, "weights").astype(np.float64)
-    fits = shares.shape == (n_nets,) and np.isfinite(shares).all()
-    if not fits or shares.min() < 0 or not shares[members].any():
+    checked = np.ones(n_nets) if weights is None else as_numbers(weights, "weights").astype(np.float64)
+    fits = checked.shape == (n_nets,) and np.isfinite(checked).all()
+    if not fits or checked.min() < 0 or not checked[members].any():
         raise ValueError(f"weights must be ({n_nets},) numbers of at least 0, some of them above 0.")
-    return shares
+    return checked
 
 
 def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Iterator[tuple[slice, Any]]:
@@ -76,8 +76,8 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
     for part, outputs in outputs_in_parts(population, X, members):
         with device_context(outputs):
             library = library_of(outputs)
-            share = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)
-            total = share if total is None else total + share
+            weighted = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)
+            total = weighted if total is None else total + weighted
     assert total is not None
     with device_context(total):
         return to_library_of((total / weights.sum()).astype(population.dtype), X)
@@ -92,9 +92,9 @@ def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members:
     rounds : int     number of selections
     members : (n_members,)     numbers of the candidates
     """
-    features = border.as_features(X, population.network.n_features, population.dtype)
-    targets = border.as_targets(y, population.network, population.dtype, len(features))
-    outputs = border.on_host(population._outputs(features, members)).astype(np.float64)
+    features = as_features(X, population.network.n_features, population.dtype)
+    targets = as_targets(y, population.network, population.dtype, len(features))
+    outputs = on_host(population._outputs(features, members)).astype(np.float64)
     total, counts = np.zeros(outputs.shape[1:]), np.zeros(population.n_nets)
     for chosen in range(checked_count("rounds", rounds)):
         losses = loss_of_outputs(population.network, (total + outputs) / (chosen + 1), targets)

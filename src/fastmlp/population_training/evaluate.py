@@ -47,6 +47,7 @@ def evaluate_nets(
     plan = PopulationPlan(
         network=network,
         device=device,
+        backend=module,
         dtype=params.dtype,
         family=family,
         n_threads=lane_threads(network, len(chosen), LANES, data.n_samples),

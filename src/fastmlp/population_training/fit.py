@@ -67,14 +67,13 @@ def train_together(
     After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
     epoch.
     """
-    net, train_nets = task.net, backend(task.device).train_nets
-    config, criteria = train_config(task, n_epochs), stop_criteria(task, n_epochs)
-    nets = training_state(task, outcome, members)
+    net, criteria, nets = task.net, stop_criteria(task, n_epochs), training_state(task, outcome, members)
+    config = train_config(task, criteria)
     held_out = task.data if task.held_out is None else task.held_out
     plan = training_plan(task, len(members), n_epochs)
     call_epochs = first_call_epochs(task, plan.lanes, len(members))
     with plan.begin(net) as (team, run):
-        train = lambda n: train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)
+        train = lambda n: plan.backend.train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)
         try:
             call_until_finished(task, outcome, run, train, nets.n_members, call_epochs, progress)
         except KeyboardInterrupt:
@@ -86,10 +85,10 @@ def train_together(
             run.collect()
 
 
-def train_config(task: PopulationTask, n_epochs: int) -> TrainConfig:
+def train_config(task: PopulationTask, criteria: StopCriteria) -> TrainConfig:
     """Return batches, update rule and learning-rate factors of a fit; settings are per net, in PopulationState."""
-    n_steps, scheduled = n_epochs * task.n_batches, has_schedule(task)
-    if scheduled:
+    n_steps = criteria.n_epochs * task.n_batches
+    if criteria.scheduled:
         check_memory(
             8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
         )
@@ -100,15 +99,10 @@ def train_config(task: PopulationTask, n_epochs: int) -> TrainConfig:
         seed=0,
         rule=CODES[task.optimizer.rule.name],
         hyper=np.zeros(1),
-        factors=factors_at(task.factors, 0, n_steps, n_steps) if scheduled else np.ones(1),
+        factors=factors_at(task.factors, 0, n_steps, n_steps) if criteria.scheduled else np.ones(1),
         layered=layer_factors.size > 0,
         layer_factors=layer_factors,
     )
-
-
-def has_schedule(task: PopulationTask) -> bool:
-    """Whether there is a learning-rate factor for each step, which takes memory in a long fit, or one for all."""
-    return not is_constant(task.factors)
 
 
 def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
@@ -120,7 +114,7 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
         n_correct = float(rule.accuracy * task.data.n_samples * ALL_RIGHT)
     return StopCriteria(
         n_epochs=n_epochs,
-        scheduled=has_schedule(task),
+        scheduled=not is_constant(task.factors),  # only then is there a factor per step, which takes memory
         stop_loss=stop_loss,
         stop_right=n_correct,
         monitor=MONITORS[task.monitor],
@@ -136,6 +130,7 @@ def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> Popula
     return PopulationPlan(
         network=network,
         device=task.device,
+        backend=backend(task.device),
         dtype=task.dtype,
         family=task.family,
         n_threads=lane_threads(network, n_members, lanes, n_epochs * n_samples),
