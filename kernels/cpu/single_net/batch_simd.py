@@ -40,7 +40,14 @@ from .column_passes import (
     softmax_columns,
 )
 from .elementwise import Outputs
-from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, make_state_access, squares
+from .optimizer_step import (
+    CLIP_NORM,
+    WEIGHT_DECAY,
+    add_squares_of_gradient,
+    clip_factor,
+    make_state_access,
+    squares_of_gradient,
+)
 from .training_loop import make_loop
 
 TRANSPOSED_FROM = 4  # features from which transposing an incomplete square pays
@@ -316,7 +323,9 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
         square_sum = 0.0
         for k in range(n_layers):
             w, b = net.weight_offsets[k], net.bias_offsets[k]
-            square_sum += squares(p, g, w, b, l2) + squares(p, g, b, b + net.sizes[k + 1], zero)
+            of_weights = squares_of_gradient(p, g, w, b, l2)
+            of_biases = squares_of_gradient(p, g, b, b + net.sizes[k + 1], zero)
+            square_sum = add_squares_of_gradient(square_sum, add_squares_of_gradient(of_weights, of_biases))
         clip = clip_factor(config.hyper[CLIP_NORM], square_sum, p)
     # Weights and biases treated alike are one range.
     one_range = net.l2 == 0.0 and config.hyper[WEIGHT_DECAY] == 0.0 and not config.layered

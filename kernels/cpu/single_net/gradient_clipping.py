@@ -7,7 +7,7 @@ from ...simd.load_store import scalar_like
 from ..gemm.gemm import up_to
 from ..threads.work_stealing import chunk_range, layer_of_chunk
 from ..workspace import WEIGHT_CHUNK_ROWS
-from .optimizer_step import CLIP_NORM, clip_factor, squares
+from .optimizer_step import CLIP_NORM, add_squares_of_gradient, clip_factor, squares_of_gradient
 
 
 @helper
@@ -24,13 +24,13 @@ def add_squares(net, state, ws, chunk):
     w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
     for i in range(start, end, WEIGHT_CHUNK_ROWS):
         last = min(i + WEIGHT_CHUNK_ROWS, end)
-        ws.squares[block + i // WEIGHT_CHUNK_ROWS] = squares(
+        ws.squares[block + i // WEIGHT_CHUNK_ROWS] = squares_of_gradient(
             p, g, w + i * fan_out, w + last * fan_out, scalar_like(p, net.l2)
         )
     block += up_to(fan_in, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
     for j in range(column, last_column, WEIGHT_CHUNK_ROWS):
         last = min(j + WEIGHT_CHUNK_ROWS, last_column)
-        ws.squares[block + j // WEIGHT_CHUNK_ROWS] = squares(p, g, b + j, b + last, scalar_like(p, 0.0))
+        ws.squares[block + j // WEIGHT_CHUNK_ROWS] = squares_of_gradient(p, g, b + j, b + last, scalar_like(p, 0.0))
 
 
 @helper
@@ -50,5 +50,5 @@ def clip_now(net, config, state, ws):
     """Return the factor that scales the gradient to at most clip_norm, once ws.squares is complete."""
     square_sum = 0.0
     for i in range(blocks_before(net, net.n_layers)):
-        square_sum += ws.squares[i]
+        square_sum = add_squares_of_gradient(square_sum, ws.squares[i])
     return clip_factor(config.hyper[CLIP_NORM], square_sum, state.params)

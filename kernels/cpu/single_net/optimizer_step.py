@@ -149,6 +149,9 @@ def step_settings(rule, hyper, scalars, factor, loss, params):
     return settings_like(params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased)
 
 
+HUGE_SCALE = 2.0**-540  # factor with which no float64 has a square that overflows
+
+
 @helper
 def long_squares(p, g, first, last, l2):
     """Return the sum of (g + l2 p)**2 over a range, in float64, for gradients whose squares overflow in float32."""
@@ -173,8 +176,40 @@ def squares(p, g, first, last, l2):
 
 
 @helper
+def squares_of_gradient(p, g, first, last, l2):
+    """Return the sum of (g + l2 p)**2 over a range, in the form that add_squares_of_gradient and clip_factor take.
+
+    Where it overflows in float64, the result is negative: minus the sum of ((g + l2 p) HUGE_SCALE)**2.
+    """
+    square_sum = squares(p, g, first, last, l2)
+    if square_sum != math.inf:
+        return square_sum
+    scaled_sum = 0.0
+    for i in range(first, last):
+        slope = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
+        scaled_sum += (slope * HUGE_SCALE) * (slope * HUGE_SCALE)
+    return -scaled_sum
+
+
+@helper
+def add_squares_of_gradient(x, y):
+    """Return the sum of two results of squares_of_gradient, in the same form."""
+    total = x + y
+    if x >= 0.0 and y >= 0.0 and total < math.inf:
+        return total
+    scaled_x = -x if x < 0.0 else x * HUGE_SCALE * HUGE_SCALE
+    scaled_y = -y if y < 0.0 else y * HUGE_SCALE * HUGE_SCALE
+    return -(scaled_x + scaled_y)
+
+
+@helper
 def clip_factor(clip_norm, square_sum, params):
-    """Return the factor that scales a gradient of this squared norm to clip_norm, or 1 if there is nothing to clip."""
+    """Return the factor that scales a gradient to at most clip_norm, or 1 if there is nothing to clip.
+
+    square_sum : the gradient's squared norm, as squares_of_gradient returns it
+    """
     if clip_norm > 0.0 and square_sum > clip_norm * clip_norm:
         return scalar_like(params, clip_norm / math.sqrt(square_sum))
+    if clip_norm > 0.0 and square_sum < 0.0:
+        return scalar_like(params, clip_norm * HUGE_SCALE / math.sqrt(-square_sum))
     return scalar_like(params, 1.0)

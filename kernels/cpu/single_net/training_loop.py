@@ -129,6 +129,10 @@ def make_loop(
             if prefetches:
                 n_coming = max(0, min(n - first - size, size))
                 prefetch_inputs(thread, n_threads, net, data, ws.order, first + size, n_coming)
+            # Rprop is the only rule that compares objectives of two steps. The penalty is computed before the barrier
+            # below: beyond it, faster threads change the parameters.
+            penalises = config.rule == RPROP and net.l2 > 0.0
+            objective = penalty(net, state.params) if penalises else 0.0
             loss, n_correct, start, largest = 0.0, 0.0, 0, ws.rows if has_micro_batches else rows
             while start < rows:  # range() with a variable step would divide
                 micro_batch = MicroBatch(index, step, first + start, min(largest, rows - start), start, rows)
@@ -150,9 +154,7 @@ def make_loop(
                 break
             scalars[EPOCH_LOSS] += loss
             scalars[EPOCH_RIGHT] += n_correct
-            objective = loss / rows
-            if config.rule == RPROP and net.l2 > 0.0:  # the only rule that compares objectives of two steps
-                objective += penalty(net, state.params)
+            objective += loss / rows
             factor = config.factors[t] if config.rule != NO_UPDATE else 0.0
             h = step_settings(config.rule, config.hyper, scalars, factor, objective, state.params)
             scalars[LAST_LOSS] = objective
