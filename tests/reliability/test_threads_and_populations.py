@@ -156,6 +156,21 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
     count("configurations, one thread against several", len(chosen))
 
 
+def test_threads_wait_for_each_other_before_the_update(monkeypatch, count):
+    """Rprop compares objectives, and a penalty computed while other threads change the weights differed between threads.
+
+    In this configuration a small difference decides; with more threads than processors it came in one fit of three.
+    """
+    kernel_families.use("layerwise", monkeypatch)
+    configuration = Configuration(608, "float32")
+    use_threads(1, True, monkeypatch)
+    params, _ = configuration.train_alone()
+    for k in range(30):
+        use_threads((3, 5, 8)[k % 3], True, monkeypatch)
+        np.testing.assert_array_equal(configuration.train_alone()[0], params)
+    count("fits on more threads than processors", 30)
+
+
 @pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # some nets diverge, by themselves too
 def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
     """A population has the same bits on 1, 2 and 3 threads. Its nets equal nets trained alone, and the reference.
