@@ -64,6 +64,7 @@ from .workspace import (
     BatchWorkspace,
     LaneBlock,
     LayerwiseWorkspace,
+    NetQueue,
     chunk_rows,
     packed_delta_starts,
     packed_starts,
@@ -357,16 +358,15 @@ class PopulationRun:
             lanes = LANES
         self._made = net, n_params, rows, n_samples, shuffle, drops, straight, lanes, dtype
         self._blocks: list[LaneBlock] = []
-        self.queue = np.zeros(1, np.int64)
+        initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]
+        self.queue = NetQueue(np.zeros(1, np.int64), np.array(initial, np.int64))
         self.begin(n_ranks)
-        initial = rule.initial if rule is not None else ()
-        self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
 
     def begin(self, n_ranks: int) -> None:
         """Reset the buffers for another fit on n_ranks threads: empty blocks, and a queue with all nets."""
         self._blocks += [_make_block(*self._made) for _ in range(n_ranks - len(self._blocks))]
         self.blocks, self.n_members = self._blocks[:n_ranks], 0
-        self.queue[:] = 0
+        self.queue.taken[0] = 0
         for block in self.blocks:
             block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0
             # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
@@ -380,7 +380,7 @@ class PopulationRun:
     @property
     def n_finished(self) -> int:
         """Number of nets whose training has ended."""
-        begun = min(int(self.queue[0]), self.n_members)
+        begun = min(int(self.queue.taken[0]), self.n_members)
         for block in self.blocks:
             first, end = np.minimum(block.taken, self.n_members)
             begun -= int(end - first) + int(np.count_nonzero(block.net >= 0))
@@ -473,6 +473,7 @@ def _make_block(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
         lanes=lanes,
+        n_lanes=lanes,
         words=aligned_zeros(BLOCK, np.uint64),
         straight_line=straight_line,
         train_rows=rows,
@@ -509,7 +510,7 @@ def train_nets(
     team.run_each(
         "cpu.population.train.train" if work.blocks[0].lanes == LANES else "cpu.population.train.train_unrolled",
         nets.params.dtype,
-        [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
+        [(net, data, course, goal, nets, held_out, block, work.queue, n) for block in work.blocks],
     )
 
 
@@ -521,5 +522,7 @@ def evaluate_nets(team: ThreadTeam, net: NetSpec, data: Samples, nets, work: Pop
     for block in work.blocks:
         block.filled[:] = -1
     team.run_each(
-        "cpu.population.train.evaluate", nets.params.dtype, [(net, data, nets, block, output) for block in work.blocks]
+        "cpu.population.evaluate.evaluate",
+        nets.params.dtype,
+        [(net, data, nets, block, output) for block in work.blocks],
     )
