@@ -157,7 +157,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
 
 
 def test_threads_wait_for_each_other_before_the_update(monkeypatch, count):
-    """Rprop compares objectives, and a penalty computed while other threads change the weights differed between threads.
+    """Rprop compares objectives. A penalty computed while other threads change the weights differed between threads.
 
     In this configuration a small difference decides; with more threads than processors it came in one fit of three.
     """
