@@ -180,7 +180,7 @@ def test_unrequested_gpus_are_not_initialised(emulated_cuda, monkeypatch):
 def test_auto_picks_the_first_working_gpu(emulated_cuda, monkeypatch):
     emulated_cuda.settings.n_devices = 3
     monkeypatch.setitem(devices.__globals__, "_try_kernel", lambda cupy, index: "broken" * (index == 0))
-    assert "cuda:1 would be taken" in MLP((2, 1), device="auto").device.reason
+    assert "cuda:1 is chosen from" in MLP((2, 1), device="auto").device.reason
     assert MLP((2, 1), device="cuda:1").device.name == "cuda:1"
 
 

@@ -298,8 +298,8 @@ def test_announced_sizes_beyond_the_file_allocate_nothing(net, path):
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("layer_sizes", [3, 4, 3], r"it holds float32 \(26,\) where layers \[3, 4, 3\] need float32 \(31,\)"),
-        ("layer_sizes", [10**9, 10**9], "where layers"),
+        ("layer_sizes", [3, 4, 3], r"it holds float32 \(26,\), but layers \[3, 4, 3\] need float32 \(31,\)"),
+        ("layer_sizes", [10**9, 10**9], "but layers"),
         ("layer_sizes", [3, -4, 2], "its layer sizes are"),
         ("layer_sizes", [3, True, 2], "its layer sizes are"),
         ("layer_sizes", "342", "its layer sizes are"),
@@ -457,7 +457,7 @@ def test_records_of_unequal_length_are_cut_to_the_shortest(net, path):
     record = RECORD | {"best_epoch": 4}
     save_with_history(path, net, record, loss=np.arange(10.0), validation_loss=np.arange(9.0))
     with pytest.warns(
-        UserWarning, match=r"different numbers of epochs \(loss 10, validation_loss 9\); the first 9 stay"
+        UserWarning, match=r"different numbers of epochs \(loss 10, validation_loss 9\); the first 9 are kept"
     ):
         history = fastmlp.load(path).history
     np.testing.assert_array_equal(history.loss, np.arange(9.0))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     "options, message",
     [
-        (("--device", "cuda"), "--device cuda: device='cuda' cannot be had"),
+        (("--device", "cuda"), "--device cuda: device='cuda' is not available"),
         (("--peers", "torch,numpi"), "--peers: unknown numpi; there are all, none, "),
         (("--groups", "xor,larg"), "--groups: unknown larg; there are all, none, "),
         (("--quick", "--largest"), "--quick and --largest exclude each other"),

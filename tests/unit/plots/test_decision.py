@@ -128,8 +128,8 @@ def test_boundaries_are_drawn_side_by_side(headless):
         (lambda net: net.plot_boundary(XOR_X, XOR_Y, resolution=1), "resolution must be a whole number of at least 2"),
         (lambda net: net.plot_boundary(XOR_X, XOR_Y, labels=["one"]), "labels must name 2 classes, but it has 1 entry"),
         (lambda net: net.plot_boundary(XOR_X, XOR_Y, feature_names="a"), "feature_names must name 2 inputs"),
-        (lambda net: plots.boundaries([], XOR_X), "at least one net and a title for each, but 0 and 0 came"),
-        (lambda net: plots.boundaries([net], XOR_X, titles=["a", "b"]), "but 1 and 2 came"),
+        (lambda net: plots.boundaries([], XOR_X), "and a title for each, but there are 0 nets and 0 titles"),
+        (lambda net: plots.boundaries([net], XOR_X, titles=["a", "b"]), "but there are 1 net and 2 titles"),
         (lambda net: fastmlp.MLP((1, 1)).plot_boundary([[0.0], [1.0]]), "needs two inputs, but the net has one"),
     ],
 )

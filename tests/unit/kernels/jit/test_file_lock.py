@@ -90,7 +90,6 @@ def test_file_systems_without_locks_do_not_block(tmp_path, monkeypatch):
     with acquire(occupied / "it.lock"):
         entered.append("without a folder")
     assert entered == ["twice without locks", "without a folder"]
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("victim", path)])
