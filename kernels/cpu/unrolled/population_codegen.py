@@ -123,10 +123,6 @@ class PopulationEmitter(Emitter):
         for row, variable in enumerate(variables):
             self.builder.store(self._load(pointer, self.integer(row)), variable)
 
-    def _store_all(self, variables, pointer):
-        for row, variable in enumerate(variables):
-            self._store(self.builder.load(variable), pointer, self.integer(row))
-
     # ---- the function
 
     def _begin(self):
@@ -171,8 +167,9 @@ class PopulationEmitter(Emitter):
     def _finish(self, done):
         """Emit stores of parameters, gradients and sums; done is the number of gradients."""
         b, given = self.builder, self.arguments
-        self._store_all(self.p, given.p)
-        self._store_all(self.g, given.g)
+        for row, (p, g) in enumerate(zip(self.p, self.g, strict=True)):
+            self._store(b.load(p), given.p, self.integer(row))
+            self._store(b.load(g), given.g, self.integer(row))
         with b.if_then(b.not_(self.equals(given.wants_loss, NEVER))):
             self._add_sums(b.icmp_signed(">", done, self.integer(1)))
 
@@ -190,13 +187,14 @@ class PopulationEmitter(Emitter):
             b.store(self.subtract(b.load(p), self.multiply(rate, b.load(g))), p)
 
     def _rule_step(self):
-        given = self.arguments
-        self._store_all(self.g, given.g)
+        b, given = self.builder, self.arguments
+        for row, g in enumerate(self.g):
+            self._store(b.load(g), given.g, self.integer(row))
         number, double = types.CPointer(self.dtype), types.CPointer(types.float64)
         kinds = types.void(number, number, number, number, double, double, number, self.vector, types.intp)
         arrays = [given.p, given.g, given.state, given.hyper, given.betas, given.powers, given.last_loss]
-        values = [*arrays, self.builder.load(self.loss), self.integer(self.n_params * self.lanes)]
-        self.context.compile_internal(self.builder, make_advance(RULES[self.rule], self.lanes), kinds, values)
+        values = [*arrays, b.load(self.loss), self.integer(self.n_params * self.lanes)]
+        self.context.compile_internal(b, make_advance(RULES[self.rule], self.lanes), kinds, values)
         self._load_all(given.p, self.p)
 
     # ---- a gradient

@@ -212,8 +212,10 @@ class SingleNetEmitter(Emitter):
         rows = b.sub(given.n_samples, b.mul(batch, given.batch_size))
         rows = b.sitofp(b.select(is_last, rows, given.batch_size), DOUBLE)
         variables = self._gradient(batch, b.select(is_last, given.last_scale, given.scale))
-        loss = self._batch_loss(variables)
+        losses = self._sample_losses(variables)
         self._add_correct(variables)
+        width = ir.Constant(DOUBLE, float(self.loss_width))
+        loss = b.fdiv(self._to_double(self._sum_over_samples(losses)), width)
         self._change(self.loss, lambda before: b.fadd(before, loss))
         is_finite = b.fcmp_ordered("==", b.fsub(loss, loss), ir.Constant(DOUBLE, 0.0))
         with b.if_else(is_finite, likely=True) as (goes_on, ends):
@@ -256,13 +258,12 @@ class SingleNetEmitter(Emitter):
         rows = (self.builder.add(first, self.integer(k * LANES_SMALL)) for k in range(len(names)))
         return {name: self.load_vector(self.arguments.tiles, row) for name, row in zip(names, rows, strict=True)}
 
-    def _batch_loss(self, variables):
-        """Emit the batch's loss, the sum over its samples of their mean losses over outputs."""
+    def _sample_losses(self, variables):
+        """Emit each sample's weighted loss, a sum over outputs."""
         total = self.zero
         for loss in self.losses(variables):
             total = self.add_product(total, variables["weight"], loss)
-        width = ir.Constant(DOUBLE, float(self.loss_width))
-        return self.builder.fdiv(self._to_double(self._sum_over_samples(total)), width)
+        return total
 
     def _add_correct(self, variables):
         """Emit an addition of the batch's correct samples to those of the epoch."""
