@@ -48,7 +48,7 @@ TOTAL, AT_ONCE, LAUNCH, _ = ESTIMATES
         (TOTAL, LAUNCH / 2, True, "cpu"),
     ],
 )
-def test_auto_weighs_the_work(thresholds, work, at_once, joined, name):
+def test_auto_decides_by_total_and_simultaneous_work(thresholds, work, at_once, joined, name):
     """Both the total work and the work at once count: ten tiny nets stay on the CPU, however long they train."""
     device = resolve("auto", work, at_once, joined)
     assert device.name == name
@@ -56,7 +56,7 @@ def test_auto_weighs_the_work(thresholds, work, at_once, joined, name):
     assert str(ESTIMATES) in device.reason
 
 
-def test_auto_weighs_each_fit(thresholds, samples):
+def test_auto_decides_for_each_fit(thresholds, samples):
     """A longer fit of the same net runs on the GPU; net.device shows the device and the reason."""
     X, y = samples
     net = MLP(SIZES, hidden_activation="tanh", device="auto", random_state=0)
@@ -77,7 +77,7 @@ def test_auto_weighs_each_fit(thresholds, samples):
     assert net.device.name == "cpu", "half as much at once"
 
 
-def test_auto_weighs_populations_by_launches(thresholds, monkeypatch, samples):
+def test_auto_decides_by_launches_for_populations(thresholds, monkeypatch, samples):
     """Populations that train in one launch have a threshold of their own; others have that of a single net."""
     X, y = samples
     thresholds(10.0 * ONE, ONE, 10.0 * ONE)

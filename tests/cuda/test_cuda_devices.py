@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import pytest
 from cuda_cases import Place, fit_seed, follow_sgd, reference_of
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.population_training.fit
@@ -17,7 +18,6 @@ from fastmlp import MLP, SGD, Adam, Population
 pytestmark = pytest.mark.thinned(3)
 
 SIZES = (3, 5, 2)
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 
 
 def samples(rng, n=20):
@@ -369,7 +369,9 @@ def test_convergence_statistics_equal_those_on_the_cpu(cuda):
             dtype="float64",
             random_state=2,
         )
-        results.append(pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.2, restart_after=40, verbose=0))
+        results.append(
+            pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.2, restart_after=40, verbose=0)
+        )
     cpu, gpu = results
     assert 0 < cpu.n_converged < 200
     for name in ("converged", "epochs", "restarts", "status", "record_epochs"):
@@ -387,7 +389,7 @@ def test_progress_counts_finished_nets(cuda, monkeypatch):
     shown = []
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, loss: shown.append(done))
-    Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
+    Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
     assert shown == sorted(shown)
 

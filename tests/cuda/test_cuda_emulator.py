@@ -233,7 +233,7 @@ extern "C" __global__ void k(const float* x, int n, long long m, double a, unsig
         (5, lambda cupy: np.uint64(12345), "no address of live device memory"),
     ],
 )
-def test_arguments_are_checked(place, value, message, cuda, emulated_cuda):
+def test_kernel_arguments_are_checked(place, value, message, cuda, emulated_cuda):
     correct = [cuda.zeros(4, cuda.float32), np.int32(1), np.int64(2), np.float64(3), np.uint32(4), None]
     kernel = kernels(cuda, TYPED)("k")
     kernel((1,), (1,), tuple(correct))

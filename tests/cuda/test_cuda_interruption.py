@@ -25,13 +25,13 @@ def make(**settings):
 
 
 @pytest.fixture
-def a_step_a_call(monkeypatch):
+def one_step_per_call(monkeypatch):
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_interruption_between_calls_keeps_the_parameters(cuda, a_step_a_call, monkeypatch, name, rng):
+def test_interruption_between_calls_keeps_the_parameters(cuda, one_step_per_call, monkeypatch, name, rng):
     """The parameters reached so far are copied to the host, and the net can be trained further."""
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
@@ -61,7 +61,7 @@ def test_interruption_between_calls_keeps_the_parameters(cuda, a_step_a_call, mo
 
 @pytest.mark.parametrize("optimizer, n_calls", [(Adam(0.1), 3), (SGD(1e300), 1)], ids=["3rd call", "to infinity"])
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_interrupted_call_is_undone(cuda, a_step_a_call, monkeypatch, name, optimizer, n_calls, rng):
+def test_interrupted_call_is_undone(cuda, one_step_per_call, monkeypatch, name, optimizer, n_calls, rng):
     """An interrupt after an update but before the call returns restores the state from before the call."""
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
@@ -70,8 +70,8 @@ def test_interrupted_call_is_undone(cuda, a_step_a_call, monkeypatch, name, opti
     before, train, call = [], backend.train, module.Kernel.__call__
 
     def noted(*arguments):
-        memory = arguments[6]
-        before.append([memory.params.get(), memory.state.get(), memory.scalars.copy()])
+        train_state = arguments[6]
+        before.append([train_state.params.get(), train_state.state.get(), train_state.scalars.copy()])
         train(*arguments)
 
     def interrupted(kernel, *arguments, **settings):
@@ -140,7 +140,7 @@ def test_interrupted_replay_is_completed(cuda, monkeypatch, name, rng):
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_exception_leaves_a_consistent_optimizer_state(cuda, a_step_a_call, monkeypatch, name, rng):
+def test_exception_leaves_a_consistent_optimizer_state(cuda, one_step_per_call, monkeypatch, name, rng):
     """After an error, optimiser state, step counts and parameters all belong to the same step."""
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
@@ -190,7 +190,7 @@ def interrupt_after(cuda, monkeypatch):
 
 
 @pytest.fixture
-def in_step(cuda, monkeypatch):
+def batched_nets(cuda, monkeypatch):
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
     place = Place("batched", monkeypatch)
     yield
@@ -198,7 +198,7 @@ def in_step(cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("kernel, n, epochs", [("exchange", 1, 1), ("update", 5, 2), ("finish", 4, 4)])
-def test_interruption_reports_losses_of_the_last_whole_epoch(in_step, interrupt_after, kernel, n, epochs, rng):
+def test_interruption_reports_losses_of_the_last_whole_epoch(batched_nets, interrupt_after, kernel, n, epochs, rng):
     """Each net keeps its own losses, also while another net moves to the slot of the first, which has diverged."""
     X, y = samples(rng, 24)
     pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
@@ -221,7 +221,7 @@ def test_interruption_reports_losses_of_the_last_whole_epoch(in_step, interrupt_
     np.testing.assert_allclose(result.loss[1:], losses, rtol=1e-9)
 
 
-def test_interrupted_diverged_nets_are_reset(in_step, interrupt_after, rng):
+def test_interrupted_diverged_nets_are_reset(batched_nets, interrupt_after, rng):
     """A net that has diverged within the interrupted epoch is reset, though its loss is not known yet."""
     X, y = samples(rng, 24)
     pop = Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0)
@@ -290,7 +290,7 @@ def signal_after(cuda, ctrl_c, monkeypatch):
                 os.kill(os.getpid(), signal.SIGINT)
             sent.set()
 
-        def watched(kernel, *arguments, **settings):
+        def recording_call(kernel, *arguments, **settings):
             call(kernel, *arguments, **settings)
             moved.extend([kernel.name] * (kernel.name in ("update", "train_nets")))
             if len(moved) == n and not launched.is_set():
@@ -299,7 +299,7 @@ def signal_after(cuda, ctrl_c, monkeypatch):
 
         senders.append((threading.Thread(target=send), launched))
         senders[-1][0].start()
-        monkeypatch.setattr(module.Kernel, "__call__", watched)
+        monkeypatch.setattr(module.Kernel, "__call__", recording_call)
 
     yield interrupt
     for thread, launched in senders:
@@ -315,7 +315,7 @@ def interrupted_fit(net, X, y):
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_signal_ends_a_fit_after_the_last_whole_step(cuda, a_step_a_call, signal_after, monkeypatch, name, rng):
+def test_signal_ends_a_fit_after_the_last_whole_step(cuda, one_step_per_call, signal_after, monkeypatch, name, rng):
     """The interrupted step is undone, and all earlier steps are kept; the net can predict and be trained further."""
     place = Place(name, monkeypatch)
     X, y = samples(rng, 18)
@@ -345,7 +345,7 @@ SIGNALS = {
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_signal_ends_a_population_fit_after_the_last_whole_step(
-    cuda, a_step_a_call, signal_after, monkeypatch, name, rng
+    cuda, one_step_per_call, signal_after, monkeypatch, name, rng
 ):
     """Every net keeps the parameters it had reached; the nets can predict and be trained further."""
     place, (n_launches, steps, epochs) = Place(name, monkeypatch), SIGNALS[name]

@@ -227,7 +227,7 @@ class Loaded(function.Module):
 function.Module = Loaded
 compiler._get_arch = lambda: "80"
 for home, name in ((raw, "_get_raw_module"), (compiler, "_get_arch_for_options_for_nvrtc")):
-    setattr(home, name, getattr(home, name).__wrapped__)  # without its memory of each device's results
+    setattr(home, name, getattr(home, name).__wrapped__)  # without its cache of results per device
 """
 COMPILED = """
 import hashlib, json

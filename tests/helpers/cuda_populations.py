@@ -1,10 +1,7 @@
-"""XOR samples and small populations for the CUDA tests."""
-
-import numpy as np
+"""Small populations for the CUDA tests."""
 
 from fastmlp import Population
 
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 SIZES = (2, 3, 2)
 
 

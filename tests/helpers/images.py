@@ -18,7 +18,6 @@ BLOCK, WIDTH, HEIGHT = 5, 480, 360
 # Largest mean difference, of 255; largest fraction of pixels that may differ by more than FAR. Between Matplotlib 3.8
 # and 3.11, they are at most 0.33 and 0.26 %.
 MEAN_OFF, MOST_OFF, FAR = 0.8, 0.004, 40
-XOR, TARGETS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 1, 0])
 SOLVED = 8.0 * np.array([1, 1, 1, 1, -0.5, -1.5, 1, -1, -0.5])  # one hidden unit computes "or", the other "and"
 
 

@@ -8,11 +8,12 @@ import warnings
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.cpu import backend
 
-X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+X, Y = XOR_X.astype(np.float32), XOR_Y
 RARE = np.array([1e-30, 2.0, 1e30], np.float32), np.array([1e-10, 3.0, 1e-35], np.float32)
 MODE = np.geterr()
 
@@ -49,17 +50,17 @@ def net(sizes=(2, 3, 1), **settings):
     return MLP(sizes, device="cpu", random_state=0, **settings)
 
 
-def erring():
+def fit_with_failing_callback():
     with pytest.raises(StopHere):
         fit(net(), callbacks=[stop])
 
 
-def refused():
+def fit_with_invalid_data():
     with pytest.raises(ValueError, match="samples"):
         net().fit(X, Y[:2], verbose=0)
 
 
-def interrupted(monkeypatch):
+def interrupted_fit(monkeypatch):
     def train(*arguments):
         backend_train(*arguments)
         raise KeyboardInterrupt
@@ -86,9 +87,9 @@ CALLS = {
     "divergence of nets in lanes": lambda _: fit(
         Population((2, 3, 1), 40, device="cpu", random_state=0), optimizer=SGD(1e30), epochs=50
     ),
-    "an error in a callback": lambda _: erring(),
-    "data that are refused": lambda _: refused(),
-    "an interruption": interrupted,
+    "an error in a callback": lambda _: fit_with_failing_callback(),
+    "data that are refused": lambda _: fit_with_invalid_data(),
+    "an interruption": interrupted_fit,
 }
 
 

@@ -20,19 +20,19 @@ KIND = "a board of int64"
 
 
 @kernel
-def count_up(rank, n_ranks, barrier, board, rounds, meets):
+def count_up(thread, n_threads, barrier, board, rounds, meets):
     """Count up in each thread, for so long that a thread that is still running can be seen.
 
     meets : whether the threads wait for each other first
     """
-    if meets != 0 and not barrier_start(barrier, n_ranks):
+    if meets != 0 and not barrier_start(barrier, n_threads):
         return
     for k in range(rounds):
-        board[8 * rank] = board[8 * rank] + 1 + (k & 0)
+        board[8 * thread] = board[8 * thread] + 1 + (k & 0)
 
 
 @pytest.fixture
-def ends_soon():
+def time_limit():
     """Fail the test if a call waits forever."""
     if not hasattr(signal, "setitimer"):
         pytest.skip("no timers there")
@@ -90,7 +90,7 @@ def run_interrupted(n, meets):
 
 
 @pytest.mark.parametrize("meets", [0, 1], ids=["alone", "together"])
-def test_no_thread_writes_after_an_interrupt_at_any_line(meets, ends_soon, count):
+def test_no_thread_writes_after_an_interrupt_at_any_line(meets, time_limit, count):
     with ThreadTeam(N_THREADS) as team:
         team.run(count_up, KIND, np.zeros(8 * N_THREADS, np.int64), 1, meets)  # compiles
     n = 1
@@ -100,7 +100,7 @@ def test_no_thread_writes_after_an_interrupt_at_any_line(meets, ends_soon, count
     count("interrupts of a dispatch", n - 1)
 
 
-def test_team_works_after_an_interrupt_at_any_line(ends_soon, count):
+def test_team_works_after_an_interrupt_at_any_line(time_limit, count):
     """A team works again after a call that was interrupted at any line, also while it waited for its threads."""
     n, interrupted = 1, True
     while interrupted:
@@ -120,7 +120,7 @@ def test_team_works_after_an_interrupt_at_any_line(ends_soon, count):
     count("calls after an interrupt", n - 2)
 
 
-def test_no_thread_writes_after_an_interrupt_during_an_exception(ends_soon, count, monkeypatch):
+def test_no_thread_writes_after_an_interrupt_during_an_exception(time_limit, count, monkeypatch):
     """Thread 0 fails, and Ctrl-C comes while the call ends, at each line: the end of the team waits for its threads."""
     original, n, interrupted = team_module.compiled_kernel, 1, True
 

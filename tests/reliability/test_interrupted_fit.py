@@ -111,10 +111,12 @@ def check(net, settings, params_after, path, place):
     assert {len(values) for values in records.values()} == {history.epochs}, place
     assert history.epochs or history.best_epoch is None, place
     if "early_stopping" in settings and history.epochs:
-        judged = history.record(stopping(settings))
-        best = int(np.argmax(judged) if stopping(settings) == "accuracy" else np.argmin(judged))
+        monitored = history.record(monitor_of(settings))
+        best = int(np.argmax(monitored) if monitor_of(settings) == "accuracy" else np.argmin(monitored))
         assert history.best_epoch == best, place
-        np.testing.assert_array_equal(net.params, params_after[best + is_of_after(settings)], err_msg=place)
+        np.testing.assert_array_equal(
+            net.params, params_after[best + belongs_to_the_end_of_the_epoch(settings)], err_msg=place
+        )
     net.save(path)
     loaded = fastmlp.load(path)
     np.testing.assert_array_equal(loaded.params, net.params, err_msg=place)
@@ -126,7 +128,7 @@ def check(net, settings, params_after, path, place):
     assert np.isfinite(net.params).all(), place
 
 
-def is_of_after(settings):
+def belongs_to_the_end_of_the_epoch(settings):
     """Return whether the record of an epoch belongs to the parameters at the end of the epoch.
 
     The training loss of a full batch is that of the parameters before its step.
@@ -134,13 +136,13 @@ def is_of_after(settings):
     return "batch_size" in settings or "validation_data" in settings
 
 
-def press(seconds, sent):
+def send_sigint(seconds, sent):
     time.sleep(seconds)
     os.kill(os.getpid(), signal.SIGINT)
     sent.set()
 
 
-def stopping(settings):
+def monitor_of(settings):
     rule = settings["early_stopping"]
     default = "validation_loss" if "validation_data" in settings else "loss"
     return default if isinstance(rule, int) else rule.monitor or default
@@ -174,7 +176,7 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after
     n, n_ended = 400 if is_long else 12, 0
     for _ in range(n):
         net, sent = new_net(), threading.Event()
-        sender = threading.Thread(target=press, args=(rng.uniform(0.0005, 0.01), sent))
+        sender = threading.Thread(target=send_sigint, args=(rng.uniform(0.0005, 0.01), sent))
         try:
             sender.start()
             fit(net, settings, epochs=100_000)
@@ -188,7 +190,7 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after
         if "early_stopping" in settings and net.history is not None and net.history.epochs:
             other = new_net()
             follow = {key: value for key, value in settings.items() if key not in ("early_stopping", "callbacks")}
-            if trained := net.history.best_epoch + is_of_after(settings):
+            if trained := net.history.best_epoch + belongs_to_the_end_of_the_epoch(settings):
                 fit(other, follow, epochs=trained)
             expected = {trained: other.params.copy()}
         check(

@@ -97,7 +97,7 @@ def names():
 
 subject = Nets() if what == "nets" else Kernels()
 subject.write(10)
-alone, number, left, new = names(), 10, 0, 0
+expected, number, left, new = names(), 10, 0, 0
 for kill in range(kills):
     moment = MOMENTS[kill] if kill < len(MOMENTS) else None
     rng = random.Random(kill)
@@ -112,7 +112,7 @@ for kill in range(kills):
         time.sleep(rng.uniform(0.0, 0.05))
         os.kill(pid, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL, moment
-    left += len(set(names()) - set(alone))
+    left += len(set(names()) - set(expected))
     found = subject.read()
     assert found >= number, (found, number)
     if moment is not None:
@@ -121,7 +121,7 @@ for kill in range(kills):
     number = found + 1
     subject.write(number)
     assert subject.read() == number
-    assert names() == alone, (moment, names())
+    assert names() == expected, (moment, names())
 print(json.dumps({"drafts": left, "new": new}))
 """
 

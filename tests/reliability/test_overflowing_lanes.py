@@ -24,8 +24,8 @@ CASES = {
     "clipped by adam": (WIDE, Adam(1e-3, clip_norm=1.0), {}),
     "clipped, with a long step": (WIDE, SGD(1e30, clip_norm=1.0), {}),
     "batches": (WIDE, SGD(1e30), {"batch_size": 3}),
-    "watched loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
-    "watched on validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
+    "monitored loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
+    "monitored validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
     "penalty": (WIDE, Rprop(), {"l2": 0.1}),
     "quick steps": (WIDE, Quickprop(1e30), {}),
 }
@@ -59,16 +59,16 @@ def compare(sizes, optimizer, options, dtype, size, epochs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = pop.fit(X, y, **fit)
-        alone = []
+        of_single_nets = []
         for k in (0, N_NETS - 1):
             settings["random_state"] = int(pop.seeds[k])
             net = MLP(sizes, **settings)
             np.testing.assert_array_equal(net.params, starts[k])
-            alone.append(net.fit(X, y, **fit).stopped_by)
+            of_single_nets.append(net.fit(X, y, **fit).stopped_by)
             assert np.isfinite(net.params).all()
     assert np.isfinite(pop.params).all()
     assert np.isfinite(pop.best().params).all()
-    assert [result.stopped_by[k] for k in (0, -1)] == alone
+    assert [result.stopped_by[k] for k in (0, -1)] == of_single_nets
     diverged = result.stopped_by == "divergence"
     assert np.isnan(result.loss[diverged]).all()
     assert np.isfinite(result.loss[~diverged]).all()

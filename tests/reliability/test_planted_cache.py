@@ -36,11 +36,11 @@ def load(tmp_path, monkeypatch):
         monkeypatch.setattr(object_cache, "_warned", [])
         monkeypatch.setattr(call, "_addresses", {})
         signal.alarm(60)  # ends the test run if the load waits for a planted pipe
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as messages:
             warnings.simplefilter("always")
             ran = call.load_function("a kernel", lambda: b"compiled")
         signal.alarm(0)
-        return ran, object_cache._path("a kernel"), [str(warning.message) for warning in said]
+        return ran, object_cache._path("a kernel"), [str(warning.message) for warning in messages]
 
     return as_a_new_process
 
@@ -52,8 +52,8 @@ def plant(path, code=b"planted"):
 @pytest.fixture
 def cached(load):
     """Return the path of a kernel that an earlier process has compiled and saved."""
-    ran, path, said = load()
-    assert (ran, said) == ("compiled", [])
+    ran, path, messages = load()
+    assert (ran, messages) == ("compiled", [])
     assert path.is_file()
     return path
 
@@ -85,12 +85,12 @@ def test_folders_writable_by_others_are_not_used(load, cached, place, attack):
         os.chown(folder, -1 if "group" in attack else OTHER, OTHER)
         folder.chmod(0o775 if "group" in attack else 0o755)
     before = sorted(cached.parent.iterdir())
-    ran, _, said = load()
+    ran, _, messages = load()
     assert ran == "compiled"
-    assert len(said) == 1
-    assert "cannot be kept in" in said[0]
-    assert str(folder) in said[0]
-    assert "Set NUMBA_CACHE_DIR to a folder that belongs to you" in said[0]
+    assert len(messages) == 1
+    assert "cannot be kept in" in messages[0]
+    assert str(folder) in messages[0]
+    assert "Set NUMBA_CACHE_DIR to a folder that belongs to you" in messages[0]
     assert sorted(cached.parent.iterdir()) == before, "nothing is written there either"
 
 
@@ -119,13 +119,13 @@ def test_planted_object_file_is_not_used(load, cached, attack, tmp_path):
             os.mkfifo(cached)
         else:
             cached.mkdir()
-    ran, _, said = load()
+    ran, _, messages = load()
     assert ran == "compiled"
     assert victim.read_bytes() == before
     if attack == "folder":  # a folder cannot be replaced by a file
-        assert "cannot be kept in" in said[0]
+        assert "cannot be kept in" in messages[0]
     else:
-        assert said == []
+        assert messages == []
         assert load() == ("compiled", cached, []), "and found there by the next process"
         assert not cached.is_symlink()
 

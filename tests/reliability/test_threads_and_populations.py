@@ -89,7 +89,7 @@ class Configuration:
             "verbose": 0,
         }
 
-    def alone(self, seed=None):
+    def train_alone(self, seed=None):
         net = MLP(self.sizes, **self.net_settings, random_state=self.seed if seed is None else seed)
         history = net.fit(self.X, self.y, **self.fit_settings)
         return net.params.copy(), history.loss.copy()
@@ -142,12 +142,12 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
         if family.startswith("batch_simd"):
             configuration.dropout = 0.0
         use_threads(1, shared, monkeypatch)
-        params, losses = configuration.alone()
+        params, losses = configuration.train_alone()
         rows = configuration.batch_size or configuration.n_samples
         most = {"layerwise_data_parallel": 2, "batch_simd_data_parallel": n_shards(rows)}.get(family, 8)
         for n in (n for n in (2, 3, 8) if n <= most):
             use_threads(n, shared, monkeypatch)
-            again, other = configuration.alone()
+            again, other = configuration.train_alone()
             np.testing.assert_array_equal(again, params, err_msg=f"seed {seed}, {n} threads")
             np.testing.assert_array_equal(other, losses, err_msg=f"losses, seed {seed}, {n} threads")
     count("configurations, one thread against several", len(chosen))
@@ -156,7 +156,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
 @pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # some nets diverge, by themselves too
 def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
     """A population has the same bits on 1, 2 and 3 threads. Its nets equal nets trained alone, and the reference."""
-    n_followed = 0
+    n_compared = 0
     for seed in seeds:
         configuration = Configuration(seed, "float64")
         found = []
@@ -169,7 +169,7 @@ def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
         for other in found[1:]:
             np.testing.assert_array_equal(other, found[0], err_msg=f"seed {seed}")
         for k in (0, 32):
-            params, losses = configuration.alone(int(pop.seeds[k]))
+            params, losses = configuration.train_alone(int(pop.seeds[k]))
             scale = max(1.0, np.abs(params).max())
             np.testing.assert_allclose(pop.params[k], params, rtol=0, atol=TOLERANCE * scale, err_msg=f"seed {seed}")
             assert result.loss[k] == pytest.approx(losses[-1], rel=TOLERANCE)
@@ -177,7 +177,7 @@ def test_nets_of_a_population_equal_single_nets(seeds, monkeypatch, count):
             expected, of_epochs = configuration.by_reference(starts[32])
             np.testing.assert_allclose(params, expected, rtol=0, atol=TOLERANCE * scale, err_msg=f"seed {seed}")
             np.testing.assert_allclose(losses, of_epochs, rtol=TOLERANCE)
-            n_followed += 1
-    assert n_followed > len(seeds) / 6
+            n_compared += 1
+    assert n_compared > len(seeds) / 6
     count("populations against their nets alone", len(seeds))
-    count("nets against the reference in float64", n_followed)
+    count("nets against the reference in float64", n_compared)

@@ -5,7 +5,7 @@ import pytest
 from fastmlp.callbacks import Best, EarlyStopping, as_callbacks, as_early_stopping
 
 
-def followed(rule, monitor, values):
+def run_rule(rule, monitor, values):
     """(epochs that improved, the epoch after which the rule stops)"""
     best, improved = Best(rule, monitor), []
     for epoch, value in enumerate(values):
@@ -17,22 +17,22 @@ def followed(rule, monitor, values):
 
 
 def test_early_stopping_waits_patience_epochs_without_a_lower_loss():
-    assert followed(EarlyStopping(3), "loss", [5, 4, 4, 3, 3, 3, 3, 3]) == ([0, 1, 3], 6)
+    assert run_rule(EarlyStopping(3), "loss", [5, 4, 4, 3, 3, 3, 3, 3]) == ([0, 1, 3], 6)
 
 
 def test_early_stopping_on_accuracy_counts_rises_as_improvements():
-    assert followed(EarlyStopping(2), "accuracy", [0.1, 0.5, 0.4, 0.5, 0.9]) == ([0, 1], 3)
-    assert followed(EarlyStopping(2), "validation_accuracy", [0.1, 0.2, 0.3]) == ([0, 1, 2], None)
+    assert run_rule(EarlyStopping(2), "accuracy", [0.1, 0.5, 0.4, 0.5, 0.9]) == ([0, 1], 3)
+    assert run_rule(EarlyStopping(2), "validation_accuracy", [0.1, 0.2, 0.3]) == ([0, 1, 2], None)
 
 
 def test_changes_below_min_delta_are_no_improvement():
-    assert followed(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.4, 4.3]) == ([0, 2], None)
-    assert followed(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.5, 3]) == ([0], 2)
+    assert run_rule(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.4, 4.3]) == ([0, 2], None)
+    assert run_rule(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.5, 3]) == ([0], 2)
 
 
-def test_nan_never_improves():
-    assert followed(EarlyStopping(2), "loss", [1.0, float("nan"), float("nan")]) == ([0], 2)
-    assert followed(EarlyStopping(5), "loss", [float("nan"), 1.0])[0][-1] == 1
+def test_nan_is_never_an_improvement():
+    assert run_rule(EarlyStopping(2), "loss", [1.0, float("nan"), float("nan")]) == ([0], 2)
+    assert run_rule(EarlyStopping(5), "loss", [float("nan"), 1.0])[0][-1] == 1
 
 
 def test_as_early_stopping_accepts_none_bool_patience_and_rule():

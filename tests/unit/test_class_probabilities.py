@@ -10,15 +10,15 @@ from fastmlp.class_probabilities import likeliest, log_probabilities, logits, pr
 FAR = np.array([-200.0, -40.0, -17.0, -1.0, 0.0, 1e-8, 1.0, 16.9, 17.0, 40.0, 200.0], np.float32)
 
 
-def of_one_input(n_outputs, slopes, **settings):
-    """A net whose logits are the input times `slopes`."""
+def one_input_net(n_outputs, weights, **settings):
+    """A net of one input, whose logits are the input times `weights`."""
     net = MLP((1, n_outputs), random_state=0, **settings)
-    net.params = np.r_[slopes, np.zeros(n_outputs)]
+    net.params = np.r_[weights, np.zeros(n_outputs)]
     return net
 
 
 def test_binary_probabilities_equal_expit_of_both_signs_of_the_logit():
-    net = of_one_input(1, [1.0], loss="binary_cross_entropy")
+    net = one_input_net(1, [1.0], loss="binary_cross_entropy")
     z = FAR.astype(np.float64)
     np.testing.assert_allclose(probabilities(net, FAR[:, None]), np.c_[expit(-z), expit(z)], rtol=1e-13)
     np.testing.assert_allclose(log_probabilities(net, FAR[:, None]), np.c_[log_expit(-z), log_expit(z)], rtol=1e-13)
@@ -28,7 +28,7 @@ def test_binary_probabilities_equal_expit_of_both_signs_of_the_logit():
 
 def test_probabilities_rank_samples_where_float32_outputs_saturate():
     """Float32 outputs above a logit of 17 are all 1."""
-    net = of_one_input(1, [1.0], loss="binary_cross_entropy")
+    net = one_input_net(1, [1.0], loss="binary_cross_entropy")
     X = np.linspace(15.0, 23.0, 60)[:, None]
     assert len(np.unique(net.predict(X))) < 40
     p = probabilities(net, X)
@@ -39,7 +39,7 @@ def test_probabilities_rank_samples_where_float32_outputs_saturate():
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 def test_softmax_probabilities_equal_scipys(dtype):
-    net = of_one_input(3, [1.0, -0.5, 0.25], loss="softmax_cross_entropy", dtype=dtype)
+    net = one_input_net(3, [1.0, -0.5, 0.25], loss="softmax_cross_entropy", dtype=dtype)
     z = FAR.astype(np.float64)[:, None] * [1.0, -0.5, 0.25]
     np.testing.assert_allclose(probabilities(net, FAR[:, None]), softmax(z, axis=1), rtol=1e-13)
     np.testing.assert_allclose(log_probabilities(net, FAR[:, None]), log_softmax(z, axis=1), rtol=1e-12, atol=1e-15)
@@ -47,7 +47,7 @@ def test_softmax_probabilities_equal_scipys(dtype):
 
 
 def test_sigmoid_outputs_are_label_probabilities_or_normalised_to_shares():
-    net = of_one_input(2, [1.0, -1.0], loss="squared_error", output_activation="sigmoid")
+    net = one_input_net(2, [1.0, -1.0], loss="squared_error", output_activation="sigmoid")
     z = FAR.astype(np.float64)[:, None] * [1.0, -1.0]
     np.testing.assert_allclose(probabilities(net, FAR[:, None], is_multilabel=True), expit(z), rtol=1e-13)
     shares = expit(z) / expit(z).sum(axis=1, keepdims=True)
@@ -56,9 +56,9 @@ def test_sigmoid_outputs_are_label_probabilities_or_normalised_to_shares():
 
 
 def test_overflowing_logits_give_no_nan():
-    net = of_one_input(3, [1e30, 1e30, -1e30], loss="softmax_cross_entropy")
+    net = one_input_net(3, [1e30, 1e30, -1e30], loss="softmax_cross_entropy")
     assert probabilities(net, [[1e30]]).tolist() == [[0.5, 0.5, 0.0]]
-    net = of_one_input(1, [1e30], loss="binary_cross_entropy")
+    net = one_input_net(1, [1e30], loss="binary_cross_entropy")
     assert probabilities(net, [[1e30]]).tolist() == [[0.0, 1.0]]
     assert log_probabilities(net, [[1e30]])[0, 0] == -np.inf
 

@@ -106,12 +106,12 @@ def test_forked_process_searches_for_gpus_anew(fresh_python):
     assert done.returncode == 0, done.stderr
 
 
-# ---- what is said of CuPy, and of the card
+# ---- what is reported of CuPy, and of the card
 
 REMEDY = (
     "pip install 'fastmlp[cuda13]' (in a checkout: pip install '.[cuda13]'; cuda12 for drivers older than 580) brings "
 )
-SAY = """
+REPORT = """
 import sys, fastmlp
 print(fastmlp.devices()[1].reason)
 sys.argv = ['fastmlp', 'devices']
@@ -120,16 +120,16 @@ main()
 """
 
 
-def said(fresh_python, program):
+def reported(fresh_python, program):
     """The reason that devices() gives for the lack of a GPU, and what `fastmlp devices` prints."""
-    done = fresh_python(program + SAY)
+    done = fresh_python(program + REPORT)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split("\n", 1)
 
 
 def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
     """The message has one line with the install command, to be copied."""
-    reason, printed = said(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
+    reason, printed = reported(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
     assert reason == f"CuPy is not installed; {REMEDY}it"
     assert f"cuda: {reason}\n" in printed
 
@@ -145,7 +145,7 @@ def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
 def test_broken_cupy_is_reported_with_its_import_error(text, named, tmp_path, fresh_python):
     """CuPy is installed, so "not installed" would mislead."""
     (tmp_path / "cupy.py").write_text(text)
-    reason, printed = said(fresh_python, f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
+    reason, printed = reported(fresh_python, f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
     assert reason == f"CuPy cannot be imported ({named}); {REMEDY}one that fits"
     assert f"cuda: {reason}\n" in printed
 

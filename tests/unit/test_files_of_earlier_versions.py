@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 
 FOLDER = Path(__file__).parents[1] / "baselines" / "files"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
-X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
 
 
 @pytest.mark.parametrize("name", ["mlp", "population"])
 def test_files_of_version_0_1_predict_the_same(name):
     net = fastmlp.load(FOLDER / f"{name}.safetensors", device="cpu")
-    np.testing.assert_allclose(net.predict(X).ravel(), EXPECTED[name]["predictions"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(net.predict(XOR_X).ravel(), EXPECTED[name]["predictions"], rtol=1e-5, atol=1e-7)
 
 
 def test_files_of_version_0_1_keep_their_records():
@@ -29,6 +29,6 @@ def test_files_of_version_0_1_keep_their_records():
 
 def test_nets_of_version_0_1_can_be_trained_further():
     net = fastmlp.load(FOLDER / "mlp.safetensors", device="cpu")
-    loss = net.evaluate(X, [0, 1, 1, 0])["loss"]
-    net.fit(X, [0, 1, 1, 0], epochs=50, optimizer="rprop", verbose=0)
-    assert net.evaluate(X, [0, 1, 1, 0])["loss"] < loss
+    loss = net.evaluate(XOR_X, XOR_Y)["loss"]
+    net.fit(XOR_X, XOR_Y, epochs=50, optimizer="rprop", verbose=0)
+    assert net.evaluate(XOR_X, XOR_Y)["loss"] < loss

@@ -25,7 +25,7 @@ def drawn(init, sizes=(FAN_IN, FAN_OUT), **settings):
 
 @pytest.mark.parametrize("name", STD)
 def test_named_initialisers_follow_their_distribution(name):
-    """24,000 weights follow the uniform or normal distribution of that spread; Kolmogorov-Smirnov at a fixed seed."""
+    """24,000 weights pass a Kolmogorov-Smirnov test against the uniform or normal distribution at a fixed seed."""
     weights = drawn(name).weights[0].reshape(-1) / STD[name]
     shape = ("uniform", (-(3**0.5), 2 * 3**0.5)) if name.endswith("uniform") else ("norm", ())
     assert kstest(weights, *shape).pvalue > 0.01
@@ -51,7 +51,7 @@ def test_orthogonal_weights_have_orthonormal_rows_or_columns(sizes):
 
 
 def test_orthogonal_signs_are_not_fixed_by_the_qr_factorisation():
-    """Signs are not those of LAPACK's QR, whose R has a diagonal of one sign: the mean of W[0, 0] would not be 0."""
+    """With the signs of LAPACK's QR factorisation, the mean of W[0, 0] would not be 0."""
     corners = [MLP((2, 2), init="orthogonal", random_state=seed).weights[0][0, 0] for seed in range(300)]
     assert abs(np.mean(corners)) < 4 * (0.5 / 300) ** 0.5
 
@@ -83,7 +83,7 @@ def test_uniform_by_fan_in_draws_biases_too():
 
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
 def test_auto_uses_the_initialiser_of_each_activation(row):
-    """The layer before an activation has that activation's initialiser; the output layer here has identity's."""
+    """A layer is initialised for the activation after it; the output layer here, for identity."""
     net = drawn("auto", (FAN_IN, FAN_OUT, 3), hidden_activation=row.name)
     assert net.weights[0].std() == pytest.approx(STD[row.init], rel=0.02)
 

@@ -48,7 +48,7 @@ KINDS = {
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("kind", KINDS)
 def test_input_layout_and_dtype_change_no_bit(kind, dtype):
-    """The same numbers give the same bits, however they are stored, and from the kernels already compiled."""
+    """Equal numbers in any memory layout give equal bits, from the same compiled kernels."""
     numbers = X.astype(np.float16).astype(np.float32), Y.astype(np.float16).astype(np.float32)
     assert CHECK_TYPES, "with it, a kernel refuses arrays of another memory layout"
     expected = trained(regressor(dtype=dtype), *numbers)
@@ -172,7 +172,7 @@ def test_second_fit_shuffles_differently():
 
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_same_seed_same_bits(family, dtype, monkeypatch):
+def test_same_random_state_gives_the_same_bits(family, dtype, monkeypatch):
     kernel_families.use(family, monkeypatch)
     histories = []
     nets = [regressor(dtype=dtype, random_state=seed) for seed in (5, 5, 6)]
@@ -208,7 +208,7 @@ def test_global_numpy_random_state_is_unchanged():
     [((1, 1), 1, None), ((1, 1, 1), 5, 2), ((3, 2), 7, 3), ((2, 1, 2), 1, 1), ((2, 3, 1), 5, 100)],
 )
 def test_smallest_shapes_can_be_trained(family, sizes, n, batch_size, monkeypatch, rng):
-    """One sample, one unit, no hidden layer, a batch that does not divide the data, one that is larger than it."""
+    """One sample, one unit, no hidden layer, batches that do not divide the data or exceed it."""
     kernel_families.use(family, monkeypatch)
     net = MLP(sizes, hidden_activation="tanh", random_state=1)
     x, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))

@@ -1,4 +1,4 @@
-"""Training with every optimiser, in every kernel family and dtype, against the reference step for step."""
+"""Optimisers: training in every kernel family and dtype, compared with the reference step for step."""
 
 import dataclasses
 
@@ -44,8 +44,8 @@ def family(request, monkeypatch):
 
 
 def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, weight=None, l2=0.0, epochs=None):
-    """14 samples of a noisy curve, layers that are no multiples of a vector, batches that may not divide the data."""
-    if epochs is None:  # Quickprop divides by a difference of two slopes: later it magnifies a rounding by 3 a step
+    """Compare parameters and losses with the reference, on 14 samples and layers of odd sizes."""
+    if epochs is None:  # Quickprop divides by a difference of two gradients, which magnifies rounding by 3 a step
         epochs = EPOCHS // 3 if isinstance(optimizer, Quickprop) else EPOCHS
     rng = np.random.default_rng(5)
     X = rng.normal(size=(14, 3))

@@ -224,7 +224,7 @@ def changed_shape(description, arrays):
     arrays["history.loss"] = arrays["history.loss"].reshape(-1, 1)
 
 
-def another_array(description, arrays):
+def extra_array(description, arrays):
     arrays["extra"] = np.zeros(0)
 
 
@@ -232,7 +232,7 @@ def no_checksum(description, arrays):
     del description["checksum"]
 
 
-def no_text(description, arrays):
+def checksum_of_another_type(description, arrays):
     description["checksum"] = 3
 
 
@@ -242,9 +242,9 @@ def no_text(description, arrays):
         (changed_settings, "its checksum does not match"),
         (changed_history, "its checksum does not match"),
         (changed_shape, "its checksum does not match"),
-        (another_array, "its checksum does not match"),
+        (extra_array, "its checksum does not match"),
         (no_checksum, "it lacks 'checksum'"),
-        (no_text, "its checksum does not match"),
+        (checksum_of_another_type, "its checksum does not match"),
     ],
 )
 def test_changed_content_is_refused_by_its_checksum(path, change, words):
@@ -431,7 +431,7 @@ RECORD = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings"
     ],
 )
 def test_damaged_history_is_left_out_with_a_warning(net, path, damage, records, reason):
-    """The parameters are worth more."""
+    """A damaged history must not prevent the parameters from loading."""
     save_with_history(path, net, RECORD, loss=np.ones(7))
     assert fastmlp.load(path).history.epochs == 7
     save_with_history(path, net, RECORD | damage, **{"loss": np.ones(7)} | records)

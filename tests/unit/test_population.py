@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import scipy.stats
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.execution.dispatch
@@ -16,20 +17,19 @@ from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.persistence import KEY
 
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences
 
 
-def alone(pop, k, X, y, settings, **fit):
+def train_alone(pop, k, X, y, settings, **fit):
     """(net k trained alone as an `MLP`, its history)"""
     net = MLP(pop.network.layer_sizes, **settings, dtype=pop.dtype, random_state=int(pop.seeds[k]))
     return net, net.fit(X, y, verbose=0, **fit)
 
 
-def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
+def assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
     tolerance = CLOSE[pop.dtype.name]
     for k in nets:
-        net, history = alone(pop, k, X, y, settings, **fit)
+        net, history = train_alone(pop, k, X, y, settings, **fit)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=tolerance, atol=tolerance, err_msg=f"net {k}")
         assert result.loss[k] == pytest.approx(history.loss[-1], rel=tolerance, abs=tolerance)
         assert result.epochs[k] == history.epochs
@@ -54,8 +54,8 @@ def test_every_optimizer_equals_single_nets(name, sizes, dtype):
     optimizer = OPTIMIZERS[name](weight_decay=0.02, clip_norm=0.3)
     fit = {"epochs": 7, "optimizer": optimizer}
     pop = Population(sizes, 21, **settings, dtype=dtype, random_state=5)
-    result = pop.fit(XOR, XOR_Y, verbose=0, **fit)
-    assert_equal_alone(pop, result, XOR, XOR_Y, settings, **fit)
+    result = pop.fit(XOR_X, XOR_Y, verbose=0, **fit)
+    assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
@@ -64,8 +64,8 @@ def test_momentum_equals_single_nets(options, sizes):
     fit = {"epochs": 7, "optimizer": fastmlp.SGD(0.5, **options)}
     settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"}
     pop = Population(sizes, 21, **settings, dtype="float64", random_state=5)
-    result = pop.fit(XOR, XOR_Y, verbose=0, **fit)
-    assert_equal_alone(pop, result, XOR, XOR_Y, settings, **fit)
+    result = pop.fit(XOR_X, XOR_Y, verbose=0, **fit)
+    assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
@@ -76,7 +76,7 @@ def test_every_activation_equals_single_nets(row, sizes, rng):
     fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
     pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, settings, nets=(0, 16), **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
 
 
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
@@ -89,7 +89,7 @@ def test_every_loss_equals_single_nets(row, sizes, rng):
     fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
     pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, settings, nets=(0, 16), **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
     figures = pop.net(16).evaluate(X, y)
     for name, values in pop.evaluate(X, y).items():
         assert values[16] == pytest.approx(figures[name], rel=1e-9)
@@ -103,7 +103,7 @@ def test_each_net_shuffles_its_batches_by_its_own_seed(batch_size, sizes, rng):
     fit = {"epochs": 3, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.01), "schedule": "cosine"}
     pop = Population(sizes, 18, dtype="float64", random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, {}, nets=(0, 17), **fit)
+    assert_equals_single_nets(pop, result, X, y, {}, nets=(0, 17), **fit)
 
 
 @pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 80, 70, 1)], ids=["lanes", "one by one"])
@@ -114,7 +114,7 @@ def test_each_net_draws_its_own_dropout_masks(activation, sizes, rng):
     settings = {"dropout": 0.4, "hidden_activation": activation}
     pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)
-    assert_equal_alone(pop, result, X, y, settings, nets=(0, 17), **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 17), **fit)
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
@@ -122,11 +122,11 @@ def test_settings_per_net_equal_single_nets(sizes):
     n = 19
     rates, l2, scale = np.linspace(0.01, 1.0, n), np.linspace(0.0, 0.1, n), np.linspace(0.5, 2.0, n)
     pop = Population(sizes, n, hidden_activation="tanh", l2=l2, init_scale=scale, dtype="float64", random_state=3)
-    result = pop.fit(XOR, XOR_Y, epochs=9, optimizer=fastmlp.SGD(rates, momentum=np.linspace(0, 0.9, n)), verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=9, optimizer=fastmlp.SGD(rates, momentum=np.linspace(0, 0.9, n)), verbose=0)
     for k in (0, 7, 18):
         settings = {"hidden_activation": "tanh", "l2": l2[k], "init_scale": scale[k]}
         optimizer = fastmlp.SGD(rates[k], momentum=np.linspace(0, 0.9, n)[k])
-        net, history = alone(pop, k, XOR, XOR_Y, settings, epochs=9, optimizer=optimizer)
+        net, history = train_alone(pop, k, XOR_X, XOR_Y, settings, epochs=9, optimizer=optimizer)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
         assert result.loss[k] == pytest.approx(history.loss[-1])
     np.testing.assert_array_equal(result.settings["learning_rate"], rates)
@@ -138,14 +138,14 @@ def test_dropout_rate_per_net_equals_single_nets(sizes, rng):
     pop = Population(sizes, 17, dropout=rates, dtype="float64", random_state=3)
     pop.fit(X, y, epochs=5, optimizer=fastmlp.SGD(0.01), verbose=0)
     for k in (0, 3, 16):
-        net, _ = alone(pop, k, X, y, {"dropout": rates[k]}, epochs=5, optimizer=fastmlp.SGD(0.01))
+        net, _ = train_alone(pop, k, X, y, {"dropout": rates[k]}, epochs=5, optimizer=fastmlp.SGD(0.01))
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
 
 
 def test_settings_may_be_scipy_distributions():
     def make(seed):
         pop = Population((2, 2, 1), 400, l2=scipy.stats.uniform(0, 0.1), random_state=seed)
-        return pop, pop.fit(XOR, XOR_Y, epochs=1, optimizer=fastmlp.SGD(scipy.stats.loguniform(0.1, 10)), verbose=0)
+        return pop, pop.fit(XOR_X, XOR_Y, epochs=1, optimizer=fastmlp.SGD(scipy.stats.loguniform(0.1, 10)), verbose=0)
 
     pop, result = make(0)
     rates = result.settings["learning_rate"]
@@ -164,7 +164,7 @@ def test_sample_weight_per_net_equals_single_nets(batch_size, sizes, rng):
     pop.fit(X, y, sample_weight=weights, verbose=0, **fit)
     losses = pop.evaluate(X, y, sample_weight=weights)["loss"]
     for k in (0, 17):
-        net, _ = alone(pop, k, X, y, {}, sample_weight=weights[k], **fit)
+        net, _ = train_alone(pop, k, X, y, {}, sample_weight=weights[k], **fit)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
         assert losses[k] == pytest.approx(net.evaluate(X, y, sample_weight=weights[k])["loss"])
 
@@ -178,7 +178,7 @@ def test_samples_per_net_equal_single_nets(own_y, sizes, rng):
     pop.fit(X, y, verbose=0, **fit)
     losses, outputs = pop.evaluate(X, y)["loss"], pop.predict(X)
     for k in (0, 17):
-        net, _ = alone(pop, k, X[k], y[k] if own_y else y, {}, **fit)
+        net, _ = train_alone(pop, k, X[k], y[k] if own_y else y, {}, **fit)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
         assert losses[k] == pytest.approx(net.evaluate(X[k], y[k] if own_y else y)["loss"])
         np.testing.assert_allclose(outputs[k], net.predict(X[k]), rtol=1e-10)
@@ -201,7 +201,7 @@ def test_early_stopping_equals_single_nets(monitor, sizes, rng):
     if monitor != "loss":
         assert len(set(result.epochs)) > 1, "nets should stop at different times"
     for k in (0, 5, 17):
-        net, history = alone(pop, k, X, y, settings, **fit)
+        net, history = train_alone(pop, k, X, y, settings, **fit)
         assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch)
         assert result.best_value[k] == pytest.approx(history.record(monitor or "validation_loss")[history.best_epoch])
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-9, atol=1e-9)
@@ -212,21 +212,21 @@ def test_early_stopping_equals_single_nets(monitor, sizes, rng):
 def test_each_net_stops_when_it_has_converged(rule, sizes):
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     pop = Population(sizes, 40, **settings, random_state=2)
-    result = pop.fit(XOR, XOR_Y, epochs=300, optimizer=fastmlp.Rprop(), converged=rule, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=300, optimizer=fastmlp.Rprop(), converged=rule, verbose=0)
     assert result.n_converged > 0
     done = result.converged
     assert (result.stopped_by[done] == "converged").all()
     assert (result.epochs[~done] == 300).all()
-    outputs = pop.predict(XOR)[:, :, 0]
+    outputs = pop.predict(XOR_X)[:, :, 0]
     if rule == 0.1:
-        np.testing.assert_array_equal(done, pop.evaluate(XOR, XOR_Y)["loss"] <= 0.1)
+        np.testing.assert_array_equal(done, pop.evaluate(XOR_X, XOR_Y)["loss"] <= 0.1)
     elif rule == "40-20-40":
         np.testing.assert_array_equal(done, (np.abs(outputs - XOR_Y) <= 0.4).all(axis=1))
     else:
         share = ((outputs > 0.5) == XOR_Y).mean(axis=1)
         np.testing.assert_array_equal(done, share >= (1.0 if rule == "accuracy" else 0.75))
     k = int(np.flatnonzero(done)[0])
-    _, history = alone(pop, k, XOR, XOR_Y, settings, epochs=int(result.epochs[k]), optimizer=fastmlp.Rprop())
+    _, history = train_alone(pop, k, XOR_X, XOR_Y, settings, epochs=int(result.epochs[k]), optimizer=fastmlp.Rprop())
     if rule == 0.1:
         assert history.loss[-1] <= 0.1
         assert (history.loss[:-1] > 0.1).all()
@@ -251,7 +251,7 @@ def test_converged_accuracy_takes_the_argmax_of_several_outputs(accuracy, output
 
 def test_net_is_a_copy_and_best_has_the_lowest_loss():
     pop = Population((2, 4, 1), 20, l2=0.001, random_state=1)
-    result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=50, verbose=0)
     assert result.loss[result.best] == result.loss.min()
     np.testing.assert_array_equal(pop.best().params, pop.params[result.best])
     net = pop.net(-1)
@@ -267,8 +267,8 @@ def test_net_is_a_copy_and_best_has_the_lowest_loss():
 def test_fit_continues_training_and_reset_restores_the_start():
     pop = Population((2, 4, 1), 20, random_state=1)
     start = pop.params.copy()
-    first = pop.fit(XOR, XOR_Y, epochs=20, verbose=0)
-    second = pop.fit(XOR, XOR_Y, epochs=20, verbose=0)
+    first = pop.fit(XOR_X, XOR_Y, epochs=20, verbose=0)
+    second = pop.fit(XOR_X, XOR_Y, epochs=20, verbose=0)
     assert (second.loss < first.loss).mean() > 0.9
     np.testing.assert_array_equal(pop.reset().params, start)
 
@@ -298,12 +298,12 @@ def test_cross_validation_by_sample_weight_scores_held_out_samples(rng):
 @pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 80, 70, 1)], ids=["lanes", "one by one"])
 def test_population_round_trips_through_a_file(sizes, tmp_path):
     pop = Population(sizes, 9, l2=np.linspace(0, 0.1, 9), init=fastmlp.Uniform(-2, 2), random_state=1)
-    pop.fit(XOR, XOR_Y, epochs=3, verbose=0)
+    pop.fit(XOR_X, XOR_Y, epochs=3, verbose=0)
     pop.save(tmp_path / "pop.safetensors")
     same = fastmlp.load(tmp_path / "pop.safetensors")
     np.testing.assert_array_equal(same.params, pop.params)
     np.testing.assert_array_equal(same.l2, pop.l2)
-    np.testing.assert_array_equal(same.predict(XOR), pop.predict(XOR))
+    np.testing.assert_array_equal(same.predict(XOR_X), pop.predict(XOR_X))
     np.testing.assert_array_equal(same.reset().params, pop.reset().params)
 
 
@@ -325,14 +325,14 @@ def test_loading_settings_out_of_range_raises(name, value, tmp_path):
 
 def test_pickled_population_is_independent():
     pop = Population((2, 3, 1), 20, hidden_activation="tanh", random_state=1)
-    pop.fit(XOR, XOR_Y, epochs=5, verbose=0)
+    pop.fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     twin = pickle.loads(pickle.dumps(pop))
-    np.testing.assert_array_equal(twin.predict(XOR), pop.predict(XOR))
-    again = [p.fit(XOR, XOR_Y, epochs=5, verbose=0).loss for p in (pop, twin)]
+    np.testing.assert_array_equal(twin.predict(XOR_X), pop.predict(XOR_X))
+    again = [p.fit(XOR_X, XOR_Y, epochs=5, verbose=0).loss for p in (pop, twin)]
     np.testing.assert_array_equal(*again)
     twin.params = np.zeros_like(twin.params)
     assert pop.params.any()
-    assert not twin.predict(XOR).any()
+    assert not twin.predict(XOR_X).any()
 
 
 def test_ensemble_predict_averages_the_chosen_nets(rng):
@@ -359,16 +359,19 @@ BAD = [
     (lambda pop: Population((2, 1), 0), r"n_nets must be a whole number of at least 1, but it is 0"),
     (lambda pop: Population((2, 1), 3, l2=[0.1, 0.2]), "l2 has 2 numbers for 3 nets"),
     (lambda pop: Population((2, 1), 3, l2=[0.1, -0.2, 0.0]), r"l2 must be a number in \[0"),
-    (lambda pop: pop.fit(XOR, XOR_Y, optimizer=fastmlp.SGD(np.ones(4))), "learning_rate has 4 numbers for"),
-    (lambda pop: pop.fit(XOR, XOR_Y, optimizer=fastmlp.SGD([1.0, 0.0, 1.0])), r"learning_rate must be a number in \(0"),
-    (lambda pop: pop.fit(XOR, XOR_Y, converged="accurate"), "Did you mean 'accuracy'"),
-    (lambda pop: pop.fit(XOR, XOR_Y, restart_after=5), "restart_after needs converged"),
-    (lambda pop: pop.fit(XOR, XOR_Y, converged="40-20-40"), "needs an output with a range"),
-    (lambda pop: pop.fit(XOR, XOR_Y * 1.5, converged="accuracy"), "Accuracy needs classes"),
+    (lambda pop: pop.fit(XOR_X, XOR_Y, optimizer=fastmlp.SGD(np.ones(4))), "learning_rate has 4 numbers for"),
+    (
+        lambda pop: pop.fit(XOR_X, XOR_Y, optimizer=fastmlp.SGD([1.0, 0.0, 1.0])),
+        r"learning_rate must be a number in \(0",
+    ),
+    (lambda pop: pop.fit(XOR_X, XOR_Y, converged="accurate"), "Did you mean 'accuracy'"),
+    (lambda pop: pop.fit(XOR_X, XOR_Y, restart_after=5), "restart_after needs converged"),
+    (lambda pop: pop.fit(XOR_X, XOR_Y, converged="40-20-40"), "needs an output with a range"),
+    (lambda pop: pop.fit(XOR_X, XOR_Y * 1.5, converged="accuracy"), "Accuracy needs classes"),
     (lambda pop: pop.fit(np.zeros((2, 4, 2)), XOR_Y), r"X with three axes must have shape \(3, n_samples, 2\)"),
-    (lambda pop: pop.fit(XOR, XOR_Y, sample_weight=np.ones((2, 4))), r"must have shape \(4,\) or \(3, 4\)"),
-    (lambda pop: pop.fit(XOR, XOR_Y, sample_weight=np.eye(4)[:3] * [[1], [0], [1]]), "sample of net 1 has weight 0"),
-    (lambda pop: pop.predict(XOR, nets=[3]), "nets must hold numbers from 0 to 2"),
+    (lambda pop: pop.fit(XOR_X, XOR_Y, sample_weight=np.ones((2, 4))), r"must have shape \(4,\) or \(3, 4\)"),
+    (lambda pop: pop.fit(XOR_X, XOR_Y, sample_weight=np.eye(4)[:3] * [[1], [0], [1]]), "sample of net 1 has weight 0"),
+    (lambda pop: pop.predict(XOR_X, nets=[3]), "nets must hold numbers from 0 to 2"),
     (lambda pop: pop.best(), "There is no best net before fit"),
     (lambda pop: pop.net(3), "There is no net 3: the population has nets 0 to 2"),
     (lambda pop: pop.net("best"), "There is no net 'best'"),
@@ -386,4 +389,4 @@ def test_invalid_arguments_raise(call, message):
 
 def test_single_net_refuses_settings_per_net():
     with pytest.raises(ValueError, match="is for a Population"):
-        MLP((2, 1)).fit(XOR, XOR_Y, optimizer=fastmlp.SGD([0.1, 0.2]))
+        MLP((2, 1)).fit(XOR_X, XOR_Y, optimizer=fastmlp.SGD([0.1, 0.2]))

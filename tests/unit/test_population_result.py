@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import EarlyStopping, Population
 from fastmlp.population_result import PopulationResult
 
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 0, "device": "cpu"}
 
 
 @pytest.mark.parametrize("y", (XOR_Y, XOR_Y * 0.5), ids=["classes", "numbers"])
 def test_result_without_a_convergence_rule_has_no_success_rate(y):
     """Without `converged=` there is no definition of success: no attribute and no sentence has a rate."""
-    result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR, y, epochs=3, verbose=0)
+    result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR_X, y, epochs=3, verbose=0)
     assert result.success_rate is None
     assert result.success_interval is None
     assert "success" not in repr(result)
@@ -25,7 +25,7 @@ def test_result_without_a_convergence_rule_has_no_success_rate(y):
 
 
 def test_result_with_a_convergence_rule_has_a_success_rate():
-    result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR, XOR_Y, epochs=3, converged=1e-9, verbose=0)
+    result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR_X, XOR_Y, epochs=3, converged=1e-9, verbose=0)
     assert result.success_rate == 0.0
     assert result.success_interval[0] == 0.0 < result.success_interval[1]
     assert "success_rate=0" in repr(result)
@@ -34,13 +34,13 @@ def test_result_with_a_convergence_rule_has_a_success_rate():
 @pytest.fixture
 def fitted():
     pop = Population((2, 2, 1), 20, **SETTINGS)
-    return pop, pop.fit(XOR, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
+    return pop, pop.fit(XOR_X, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
 
 
 def test_best_epoch_counts_from_zero_as_in_history(fitted):
     pop, result = fitted
     net = fastmlp.MLP((2, 2, 1), **SETTINGS | {"random_state": int(pop.seeds[3])})
-    history = net.fit(XOR, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
+    history = net.fit(XOR_X, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
     assert result.best_epoch[3] == history.best_epoch
     assert result.best_value[3] == pytest.approx(history.loss[result.best_epoch[3]], rel=1e-5)
     assert (result.best_epoch >= 0).all()
@@ -62,11 +62,11 @@ def test_overflowing_validation_data_give_no_best_epoch():
     """Validation data whose loss overflows: no epoch is the best, and the last parameters stay."""
     pop = Population((2, 3, 1), 20, hidden_activation="identity", random_state=0, device="cpu")
     far = np.full((2, 2), 3e38, np.float32)
-    result = pop.fit(XOR, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
     assert set(result.best_epoch) == {-1}
     assert np.isfinite(pop.params).all()
     net = fastmlp.MLP((2, 3, 1), hidden_activation="identity", random_state=int(pop.seeds[1]), device="cpu")
-    history = net.fit(XOR, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
+    history = net.fit(XOR_X, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
     assert history.best_epoch is None
     assert (result.epochs[1], result.stopped_by[1]) == (history.epochs, history.stopped_by)
     np.testing.assert_allclose(pop.params[1], net.params, rtol=1e-5, atol=1e-7)

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import SOLVED, TARGETS, XOR, xor_net
+from images import SOLVED, xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
@@ -30,19 +31,19 @@ def test_snapshots_stay_few_and_evenly_spaced(epochs):
 
 
 def test_recorders_change_no_bit_of_training():
-    plain, watched = (fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0) for _ in range(2))
-    plain.fit(XOR, TARGETS, epochs=20, callbacks=[lambda *_: None])
-    snapshots, layers = fastmlp.Snapshots(), fastmlp.LayerRecorder(XOR, TARGETS)
-    watched.fit(XOR, TARGETS, epochs=20, callbacks=[snapshots, layers])
-    np.testing.assert_array_equal(plain.params, watched.params)
-    np.testing.assert_array_equal(snapshots.params[-1], watched.params)
-    assert snapshots.net is layers.net is watched
+    plain, recorded = (fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0) for _ in range(2))
+    plain.fit(XOR_X, XOR_Y, epochs=20, callbacks=[lambda *_: None])
+    snapshots, layers = fastmlp.Snapshots(), fastmlp.LayerRecorder(XOR_X, XOR_Y)
+    recorded.fit(XOR_X, XOR_Y, epochs=20, callbacks=[snapshots, layers])
+    np.testing.assert_array_equal(plain.params, recorded.params)
+    np.testing.assert_array_equal(snapshots.params[-1], recorded.params)
+    assert snapshots.net is layers.net is recorded
 
 
 def test_second_fit_clears_the_snapshots():
     snapshots, net = fastmlp.Snapshots(), fastmlp.MLP((2, 1), random_state=0)
-    net.fit(XOR, TARGETS, epochs=9, callbacks=[snapshots])
-    history = net.fit(XOR, TARGETS, epochs=3, callbacks=[snapshots])
+    net.fit(XOR_X, XOR_Y, epochs=9, callbacks=[snapshots])
+    history = net.fit(XOR_X, XOR_Y, epochs=3, callbacks=[snapshots])
     assert snapshots.epochs == [0, 1, 2]
     assert snapshots.history is history
 
@@ -60,16 +61,16 @@ def test_frames_cover_plateaus_and_changes_evenly():
 
 
 def test_layer_recorder_worked_by_hand():
-    """Sigmoid units that saturate, on the four patterns: z is 8 * (sum of inputs - 0.5) and 8 * (sum - 1.5)."""
-    spread, flat = activity(xor_net(SOLVED), XOR)
+    """Saturating sigmoid units on the four samples of XOR: z is 8 * (sum of inputs - 0.5) and 8 * (sum - 1.5)."""
+    spread, flat = activity(xor_net(SOLVED), XOR_X)
     a = 1 / (1 + np.exp(-8.0 * np.array([[-0.5, -1.5], [0.5, -0.5], [0.5, -0.5], [1.5, 0.5]])))
     assert spread[0] == pytest.approx(a.std(axis=0).mean(), rel=1e-5)
-    assert spread[1] == pytest.approx(xor_net().predict(XOR).std(), rel=1e-5)
+    assert spread[1] == pytest.approx(xor_net().predict(XOR_X).std(), rel=1e-5)
     assert flat.tolist() == [(a * (1 - a) < 0.05 * 0.25).mean()] == [0.25]
-    recorder = fastmlp.LayerRecorder(XOR, TARGETS)
+    recorder = fastmlp.LayerRecorder(XOR_X, XOR_Y)
     net = xor_net()
     recorder(0, SimpleNamespace(net=net))
-    _, gradient = net.loss_and_gradient(XOR, TARGETS)
+    _, gradient = net.loss_and_gradient(XOR_X, XOR_Y)
     expected = [np.sqrt((gradient[:4] ** 2).mean()), np.sqrt((gradient[6:8] ** 2).mean())]
     np.testing.assert_allclose(recorder.gradient, [expected], rtol=1e-5)
 
@@ -96,4 +97,4 @@ def test_invalid_use_raises():
     with pytest.raises(ValueError, match="most must be a whole number of at least 2"):
         fastmlp.Snapshots(most=1)
     with pytest.raises(ValueError, match=r"Nothing was recorded: give the LayerRecorder to fit"):
-        fastmlp.LayerRecorder(XOR, TARGETS).net  # noqa: B018
+        fastmlp.LayerRecorder(XOR_X, XOR_Y).net  # noqa: B018

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import TARGETS, XOR
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.html_report.roofline
@@ -28,7 +28,7 @@ def known_rate(monkeypatch):
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 
-class Checked(HTMLParser):
+class CheckedPage(HTMLParser):
     """A parser that collects text, headings and images, and fails on unclosed tags."""
 
     VOID = ("meta", "img")
@@ -55,7 +55,7 @@ class Checked(HTMLParser):
 
 
 def read(path):
-    return Checked(path.read_text(encoding="utf-8"))
+    return CheckedPage(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ def test_report_has_all_sections(net, rng, tmp_path):
 
 
 def test_report_is_self_contained(net, tmp_path):
-    net.fit(XOR, TARGETS, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
+    net.fit(XOR_X, XOR_Y, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
     text = (tmp_path / "run.html").read_text(encoding="utf-8")
-    page = Checked(text)
+    page = CheckedPage(text)
     assert "<script" not in text
     assert "Converged &lt;b&gt;" in text, "escaped"
     assert not re.findall(r"""(?:href|src|url\()\s*=?\s*["']?(?!data:)(?:https?:|//)""", text)
@@ -108,7 +108,7 @@ def test_report_is_self_contained(net, tmp_path):
 
 
 def test_pictures_are_deterministic(net, tmp_path):
-    history = net.fit(XOR, TARGETS, epochs=5)
+    history = net.fit(XOR_X, XOR_Y, epochs=5)
     for name in ("a", "b"):
         history.report(tmp_path / f"{name}.html", diagnosis=DIAGNOSIS)
     first, second = (read(tmp_path / f"{name}.html").images for name in ("a", "b"))
@@ -125,8 +125,8 @@ def test_regression_report_plots_predictions_over_targets(rng, tmp_path):
 
 
 def test_report_uses_the_given_samples(net, tmp_path):
-    history = net.fit(XOR, TARGETS, epochs=5)
-    history.report(tmp_path / "run.html", np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), diagnosis=DIAGNOSIS)
+    history = net.fit(XOR_X, XOR_Y, epochs=5)
+    history.report(tmp_path / "run.html", np.tile(XOR_X, (10, 1)), np.tile(XOR_Y, 10), diagnosis=DIAGNOSIS)
     page = read(tmp_path / "run.html")
     assert "What was learned (40 samples given)" in page.headings
     assert "The net was trained on 4 samples." in " ".join(page.text)
@@ -141,13 +141,13 @@ def test_report_calls_diagnose_with_the_fit(net, tmp_path, monkeypatch):
         return DIAGNOSIS
 
     monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
-    history = net.fit(XOR, TARGETS, epochs=5)
+    history = net.fit(XOR_X, XOR_Y, epochs=5)
     history.report(tmp_path / "run.html")
     assert asked == [(net, (4, 2), (4, 1), history)]
 
 
 def test_report_of_a_loaded_net_has_no_samples(net, tmp_path):
-    net.fit(XOR, TARGETS, epochs=5)
+    net.fit(XOR_X, XOR_Y, epochs=5)
     net.save(tmp_path / "net.safetensors")
     fastmlp.load(tmp_path / "net.safetensors").history.report(tmp_path / "run.html")
     page = read(tmp_path / "run.html")
@@ -170,17 +170,17 @@ def test_history_keeps_copies_of_at_most_2000_samples(rng):
 def test_invalid_use_raises(net, tmp_path):
     with pytest.raises(ValueError, match="There is nothing to report: the net knows no training"):
         fastmlp.History(net).report(tmp_path / "run.html")
-    history = net.fit(XOR, TARGETS, epochs=2)
+    history = net.fit(XOR_X, XOR_Y, epochs=2)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         history.report(tmp_path / "nowhere" / "run.html")
     with pytest.raises(IsADirectoryError, match="should be a file"):
         history.report(tmp_path)
     with pytest.raises(ValueError, match="Give both X and y, or neither"):
-        history.report(tmp_path / "run.html", XOR)
+        history.report(tmp_path / "run.html", XOR_X)
 
 
 def test_report_separates_compile_time(net, tmp_path):
-    history = net.fit(XOR, TARGETS, epochs=100, verbose=0)
+    history = net.fit(XOR_X, XOR_Y, epochs=100, verbose=0)
     history.seconds, history.compile_seconds = 40.4, 38.8
     history.report(tmp_path / "cold.html", diagnosis=DIAGNOSIS)
     text = " ".join(read(tmp_path / "cold.html").text)
@@ -191,7 +191,7 @@ def test_report_separates_compile_time(net, tmp_path):
 
 def test_names_with_markup_are_shown_verbatim(net, tmp_path):
     """Names that matplotlib would take for formulas, or a browser for tags."""
-    history = net.fit(np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), epochs=5)
+    history = net.fit(np.tile(XOR_X, (10, 1)), np.tile(XOR_Y, 10), epochs=5)
     names = [r"$\foo$", "<i>b</i>"]
     history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS, labels=names, feature_names=names, title=r"<b>$\foo$")
     page = read(tmp_path / "run.html")

@@ -1,4 +1,4 @@
-"""Learning-rate schedules against figures worked out by hand and against the properties their descriptions promise."""
+"""Learning-rate schedules: factors worked by hand, and properties that the docstrings promise."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_every_schedule_is_worked_by_hand():
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("n_steps", (1, 2, 7, 1000))
 def test_factors_are_positive_and_at_most_one_for_any_fit_length(name, n_steps):
-    """Finite, positive (0 at the very end at most) and at most 1; a part of the steps gives a part of the factors."""
+    """Factors of a part of the steps equal that part of all factors."""
     steps, factors = np.arange(n_steps), schedule_factors(name)
     whole = factors(steps, n_steps)
     assert whole.shape == (n_steps,)
@@ -81,13 +81,13 @@ ENDS = {  # (first, largest, last) factor of fits of 1, 2 and 50 steps
 
 @pytest.mark.parametrize("schedule", ENDS, ids=lambda schedule: type(schedule).__name__)
 def test_first_largest_and_last_factor_are_as_documented(schedule):
-    """What the descriptions promise is reached, by steps that are made."""
+    """The documented start, peak and end are reached at steps of the fit."""
     for n_steps, expected in zip((1, 2, 50), ENDS[schedule], strict=True):
         factors = schedule.factors(np.arange(n_steps), n_steps)
         np.testing.assert_allclose((factors[0], factors.max(), factors[-1]), expected, rtol=1e-12, err_msg=str(n_steps))
 
 
-def test_ends_of_every_schedule_are_tested():
+def test_first_and_last_factors_of_every_schedule_are_tested():
     assert {type(schedule) for schedule in ENDS} == set(SCHEDULES.values())
 
 

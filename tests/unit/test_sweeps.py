@@ -86,7 +86,7 @@ def test_sweep_handles_regression_and_several_classes(rng):
     ],
 )
 def test_loss_and_outputs_follow_from_the_targets(y, loss, n_outputs):
-    """Whole numbers from 0 to 49 are classes, others quantities: no net gets 250,001 outputs."""
+    """Integers from 0 to 49 are classes, other numbers are regression targets, so that no net gets 250,001 outputs."""
     y = np.array(y)
     assert sweeps._guessed_loss(y) == loss
     assert sweeps._n_outputs(loss, y) == n_outputs

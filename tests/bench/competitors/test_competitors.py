@@ -10,7 +10,7 @@ from suite.cases.prediction import PredictionCase
 from suite.cases.training_case import TrainingCase
 
 
-def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
+def classification_case(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((n_samples, sizes[0]), np.float32), rng.integers(0, sizes[-1], n_samples)
     return TrainingCase(
@@ -32,7 +32,7 @@ def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
     )
 
 
-def numbers(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
+def tiny_case(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
     """A case with a tiny net, for which some competitors have other code."""
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((24, 2), np.float32), rng.integers(0, 2, (24, 1)).astype(np.float32)
@@ -56,13 +56,13 @@ def numbers(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
 
 
 TRAININGS = (
-    classes(40, 8),
-    classes(40, 8, (6, 20, 3), "wider classes"),
-    numbers("sigmoid", "sigmoid", "squared_error", "sgd", 0.5, "sigmoid", batch_size=24),
-    numbers("cross-entropy", "sigmoid", "binary_cross_entropy", "adam", 1e-2),
-    numbers("regression", "identity", "squared_error", "adam", 1e-2),
+    classification_case(40, 8),
+    classification_case(40, 8, (6, 20, 3), "wider classes"),
+    tiny_case("sigmoid", "sigmoid", "squared_error", "sgd", 0.5, "sigmoid", batch_size=24),
+    tiny_case("cross-entropy", "sigmoid", "binary_cross_entropy", "adam", 1e-2),
+    tiny_case("regression", "identity", "squared_error", "adam", 1e-2),
 )
-PREDICTIONS = tuple(PredictionCase(f"{n} rows", classes(n, n), "row") for n in (1, 30))
+PREDICTIONS = tuple(PredictionCase(f"{n} rows", classification_case(n, n), "row") for n in (1, 30))
 COMPETITORS = [
     competitor for competitor in (*TRAINING, JAX_STEP) if competitor.kind == "peer" and competitor.family != "keras"
 ]
@@ -72,7 +72,7 @@ name = lambda x: x.name
 
 
 @pytest.fixture(autouse=True)
-def uncompiled(monkeypatch):
+def without_compilation(monkeypatch):
     """Make torch.compile return its function, since compiling takes a minute."""
     try:
         import torch

@@ -1,6 +1,6 @@
-"""bench/gpu/run.py where no GPU is, on sizes that say nothing about speed: its processes run this program instead.
+"""bench/gpu/run.py on a machine without a GPU, with tiny sizes: its processes run this program in its place.
 
-They alone have the emulator: the one that starts them must not need a card. JAX is never ready where TF32 is allowed,
+Only these processes have the emulator: the one that starts them must not need a GPU. JAX blocks in the case with TF32,
 and its process is stopped then. Only NumPy, Numba and the competitors can be imported.
 """
 
@@ -45,18 +45,18 @@ def smaller(function, sizes):
     return wraps(function)(lambda *arguments: function(*sizes(*arguments)))
 
 
-def beside(arguments):
-    """Where a process with these arguments says that JAX is not ready."""
+def block_marker(arguments):
+    """Path of the file by which a process with these arguments reports that JAX blocks."""
     return Path(arguments[arguments.index("--into") + 1]).with_suffix(".waits")
 
 
-def never_ready(*_):
-    beside(sys.argv).touch()
+def block_forever(*_):
+    block_marker(sys.argv).touch()
     time.sleep(600)
 
 
-def stop_where_one_waits(process, seconds, wait_or_stop=run.wait_or_stop):
-    while process.poll() is None and not beside(process.args).exists():
+def stop_if_jax_blocks(process, seconds, wait_or_stop=run.wait_or_stop):
+    while process.poll() is None and not block_marker(process.args).exists():
         time.sleep(0.05)
     return wait_or_stop(process, 0.0 if process.poll() is None else seconds)
 
@@ -78,8 +78,8 @@ cases.single = smaller(
     ),
 )
 cases.nets_in_steps = smaller(cases.nets_in_steps, lambda cupy, sizes, *rest: (cupy, sizes, 3, 8, 3, 1, 2, rest[-1]))
-competitors.Jax = lambda *job, jax=competitors.Jax: (never_ready if job[-1] == "tf32" else jax)(*job)
-run.wait_or_stop = stop_where_one_waits
+competitors.Jax = lambda *job, jax=competitors.Jax: (block_forever if job[-1] == "tf32" else jax)(*job)
+run.wait_or_stop = stop_if_jax_blocks
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
 measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # since new processes would not find the emulator
 measure_gpu.store = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not stored")

@@ -42,7 +42,7 @@ def test_float32_steps_pass_the_check(seed):
     batched_population.check("float32", steps(np.float32), steps(np.float64), start, NETS, "exact")
 
 
-def without(parts, steps, layer, which):
+def with_untrained_part(parts, steps, layer, which):
     """Parameters after these steps, except that one layer's weights or biases stay untrained."""
     mixed = [list(pair) for pair in steps]
     mixed[layer][which] = parts[layer][which]
@@ -51,15 +51,17 @@ def without(parts, steps, layer, which):
 
 @pytest.mark.parametrize("precision", batched_population.TOLERANCES)
 def test_wrong_steps_fail_the_check(precision):
-    """Steps and samples that are left out or come in another order, layers that stay, another rate; what single
-    precision shows is more than what half precision does.
+    """Missing or reordered steps and samples, untrained layers, another learning rate. Single precision reveals more
+    faults than half precision.
     """
     start, X, y, orders = start_and_data(0)
     steps = lambda orders: batched_population.numpy_steps(start, NETS, X, y, orders)
     expected, one_net = steps(orders), orders.copy()
     one_net[:, 3] = orders[::-1, 3]
     parts = [batched_population.layers_of(x, NETS) for x in (start, expected)]
-    stays = {f"layer {k}'s {'Wb'[which]}": without(*parts, k, which) for k in range(3) for which in range(2)}
+    stays = {
+        f"layer {k}'s {'Wb'[which]}": with_untrained_part(*parts, k, which) for k in range(3) for which in range(2)
+    }
     finer = {
         "last weights": stays.pop("layer 2's W"),
         "last biases": stays.pop("layer 2's b"),

@@ -66,16 +66,13 @@ def test_batched_nets_case_has_times_and_notes(cuda, monkeypatch):
         cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, epochs=1, rounds=1)
 
 
-@pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
+@pytest.mark.parametrize("precision", ["exact", "tf32"])
 def test_bare_products_have_the_shapes_of_a_step(cuda, precision, monkeypatch):
     """Three products of each layer, two of the first, with the shapes of a step."""
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
     asked, made, multiply = [], [], Products._multiply
     run, _ = limits.bare_products(cuda, (6, 20, 3), 8, precision)
-    if precision in limits.HALVES:
-        run()
-        return
 
     def noted(*job):
         asked.append(sorted(job[3:6]))
@@ -84,6 +81,7 @@ def test_bare_products_have_the_shapes_of_a_step(cuda, precision, monkeypatch):
 
     monkeypatch.setattr(Products, "_multiply", noted)
     run()
+    assert made
     assert all(0.01 < float(abs(product).max()) < 100 for product in made)
     step = sorted([[6, 8, 20], [3, 8, 20], [3, 8, 20], [3, 8, 20], [6, 8, 20]])
     assert all(sorted(asked[k : k + 5]) == step for k in range(0, len(asked), 5))
@@ -119,8 +117,8 @@ def test_bare_products_are_timed_without_graphs(emulated_cuda, why, monkeypatch)
     ):
         row = case(cupy, *job, 1)
         assert row["limit"] > 0
-        said = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
-        assert row["notes"]["graphs of bare products"] == said
+        note = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
+        assert row["notes"]["graphs of bare products"] == note
 
 
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
@@ -196,7 +194,7 @@ REPORTED = {"times": {"fastmlp": [2.0]}, "left_out": {"a": "no"}, "pending": {"b
 REPORTS = f"pathlib.Path(sys.argv[sys.argv.index('--into') + 1]).write_text('{json.dumps(REPORTED)}')"
 
 
-def left(why):
+def row_ended_early(why):
     """REPORTED, where the process has ended for this reason."""
     return {
         "times": REPORTED["times"],
@@ -213,16 +211,16 @@ STOPPED = "stopped after 3 s, its share of 8 minutes"
     [
         (REPORTS.replace('"b": "not ready"', ""), {name: REPORTED[name] for name in ("times", "left_out", "notes")}),
         ("raise ValueError('a | b')", {"error": "ValueError: a / b"}),
-        (f"{REPORTS}; raise ValueError('a | b')", left("ValueError: a / b")),
-        (f"{REPORTS}; os._exit(3)", left("ended with 3")),
+        (f"{REPORTS}; raise ValueError('a | b')", row_ended_early("ValueError: a / b")),
+        (f"{REPORTS}; os._exit(3)", row_ended_early("ended with 3")),
         ("time.sleep(60)", {"error": STOPPED}),
-        (f"{REPORTS}; time.sleep(60)", left(STOPPED)),
+        (f"{REPORTS}; time.sleep(60)", row_ended_early(STOPPED)),
         # What holds its output open and lives on would be waited for, if that were a pipe.
         ("subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)", {"error": STOPPED}),
     ],
     ids=["fine", "broken", "broken later", "dead", "late", "late with ours", "late with another"],
 )
-def test_each_workload_has_a_process(program, expected, tmp_path):
+def test_each_case_runs_in_a_separate_process(program, expected, tmp_path):
     """Results reported before a process ends are saved."""
     path, begun, seconds = tmp_path / "program.py", time.monotonic(), 3.0 if "sleep" in program else 60.0
     path.write_text(f"import os, pathlib, subprocess, sys, time\n{program}\n")
@@ -253,7 +251,7 @@ def test_time_shares_add_up_to_the_limit():
 def test_results_are_saved_as_they_arrive(monkeypatch, tmp_path, capsys):
     """Failing steps do not prevent the results of others."""
     saved, row = [], {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {"JAX": "no"}, "limit": 1.0, "target": "x"}
-    said = {
+    replies = {
         "devices": {"gpu": "A Card, 8 GiB", "exclusive": True},
         "limits": {"copy GB/s": 2.0},
         "thresholds": {"error": "no"},
@@ -262,7 +260,7 @@ def test_results_are_saved_as_they_arrive(monkeypatch, tmp_path, capsys):
 
     def run_in_process(name, *_):
         saved.append((tmp_path / "gpu-a-card.json").exists())
-        return said.get(name, {"error": "e"})
+        return replies.get(name, {"error": "e"})
 
     monkeypatch.setattr(run, "run_in_process", run_in_process)
     monkeypatch.setattr(run, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
@@ -276,7 +274,7 @@ def test_results_are_saved_as_they_arrive(monkeypatch, tmp_path, capsys):
     assert "| population 2-2-1, XOR | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in text
     assert "| population 2-2-1, XOR | | graphs | a / b | | | | |" in text
     assert f"| {names[-1]} | e | | | | | | |" in text
-    said["devices"] = {"error": "no driver"}
+    replies["devices"] = {"error": "no driver"}
     with pytest.raises(SystemExit, match="no GPU to measure: no driver"):
         run.run(quick=True, no_tests=False, output=tmp_path)
 
@@ -333,8 +331,8 @@ def test_thresholds_are_measured_without_start_times_on_exclusive_gpus(cuda, mon
     row = run.measure("thresholds", True, {}, None)
     assert row["text"].startswith("5e+10 multiply-adds in all and ")
     assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]
-    [said] = row["warnings"]
-    assert said.endswith("(all are busy).")
+    [warning] = row["warnings"]
+    assert warning.endswith("(all are busy).")
 
 
 def test_gpu_is_described(emulated_cuda):

@@ -85,7 +85,7 @@ def test_population_check_accepts_expected_and_refuses_wrong_parameters():
 
 
 def test_multiply_adds_of_a_population_worked_by_hand():
-    """Counted by hand for 2-2-1: 48 of products, 132 of 12 sigmoids with their slopes, 9 and 8 of updates."""
+    """For 2-2-1: 48 in products, 132 in 12 sigmoids with derivatives, 9 and 8 in updates."""
     assert case_table.build("2-2-1_sigmoid_sgd_1000").multiply_adds == 197
     assert case_table.build("2-2-1_sigmoid_adam_100000").multiply_adds == 197 + 9 * 9
 
@@ -98,7 +98,7 @@ def test_multiply_adds_of_kernels_worked_by_hand():
 
 
 def test_multiply_adds_of_an_estimator_worked_by_hand():
-    """Counted by hand for 30-100-1: a row has 9,300 - 3,000 of products and 311 of units; 3 updates of 3,201."""
+    """For 30-100-1: a row has 9,300 - 3,000 in products and 311 in units; 3 updates have 3,201 each."""
     case = case_table.build("estimator_breast_cancer")
     n_epochs, rest = divmod(case.multiply_adds, 455 * 6611 + 3 * 32_010)
     assert rest == 0

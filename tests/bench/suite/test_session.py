@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, message",
     [
         (("--device", "cuda"), "--device cuda: device='cuda' cannot be had"),
         (("--peers", "torch,numpi"), "--peers: unknown numpi; there are all, none, "),
@@ -24,12 +24,12 @@ ROOT = Path(__file__).parents[3]
         (("--rounds", "0"), "--rounds: expected at least 1"),
     ],
 )
-def test_invalid_options_fail_before_measuring(options, said):
+def test_invalid_options_fail_before_measuring(options, message):
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
     command = [sys.executable, "-m", "pytest", "bench", "-p", "no:cacheprovider", *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 MEASURES_NOTHING = """

@@ -10,8 +10,8 @@ from fastmlp.benchmarks import results as bench_results
 from tools import compare
 
 
-def two(base, new, other=1.0, spread=0.01):
-    """Two files of one case: ours and a competitor, each with a little noise."""
+def two_results(base, new, other=1.0, spread=0.01):
+    """Results of one case in two files, with times of fastmlp and of a competitor, each with some noise."""
 
     def make(own, peer):
         wobble = [1 - spread, 1.0, 1 + spread, 1.0, 1 - spread]
@@ -27,18 +27,18 @@ def moved(base, new, least=compare.SMALLEST_CHANGE):
 
 
 def test_changes_beyond_the_noise_are_reported():
-    assert moved(*two(1.0, 1.2)) == {"fastmlp": True, "numpy": False}
-    assert moved(*two(1.0, 0.8))["fastmlp"], "faster is a move too"
-    assert not moved(*two(1.0, 1.04))["fastmlp"], "below --least"
-    assert moved(*two(1.0, 1.04), least=0.01)["fastmlp"]
-    assert not moved(*two(1.0, 1.2, spread=0.4))["fastmlp"], "within the noise of such rounds"
+    assert moved(*two_results(1.0, 1.2)) == {"fastmlp": True, "numpy": False}
+    assert moved(*two_results(1.0, 0.8))["fastmlp"], "faster is a move too"
+    assert not moved(*two_results(1.0, 1.04))["fastmlp"], "below --least"
+    assert moved(*two_results(1.0, 1.04), least=0.01)["fastmlp"]
+    assert not moved(*two_results(1.0, 1.2, spread=0.4))["fastmlp"], "within the noise of such rounds"
 
 
 def test_common_slowdown_is_attributed_to_the_machine():
-    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.5)) if c.is_fastmlp)
+    (change,) = (c for c in compare.compare(*two_results(1.0, 1.5, other=1.5)) if c.is_fastmlp)
     assert change.change == pytest.approx(0.0)
     assert change.machine == pytest.approx(0.5)
-    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.25)) if c.is_fastmlp)
+    (change,) = (c for c in compare.compare(*two_results(1.0, 1.5, other=1.25)) if c.is_fastmlp)
     assert change.change == pytest.approx(0.2)
 
 
@@ -58,7 +58,7 @@ def run(tmp_path, base, new, *options):
 
 def test_missing_figure_of_fastmlp_is_reported():
     """A figure of fastmlp that is wrong or missing in the new file is reported; those of competitors are not."""
-    base = two(1.0, 1.0)[0]
+    base = two_results(1.0, 1.0)[0]
     wrong = row("fastmlp", [], "ours") | {"status": "wrong", "reason": "something else"}
     assert compare.lost(base, results(result("w", wrong, row("numpy", [1.0])))) == [
         "title of w: fastmlp has no figure any more: wrong, something else"
@@ -72,17 +72,17 @@ def test_missing_figure_of_fastmlp_is_reported():
 
 def test_other_versions_are_named():
     """Another version of a competitor's library would look like a change of the machine."""
-    base, new = two(1.0, 1.0)
+    base, new = two_results(1.0, 1.0)
     new["machine"] = new["machine"] | {"versions": {"numpy": "3"}}
     assert compare.differences(base, new) == ["numpy 2 and 3"]
 
 
 def test_exit_status_reports_slowdowns_and_errors(tmp_path):
-    code, out, _ = run(tmp_path, *two(1.0, 1.2))
+    code, out, _ = run(tmp_path, *two_results(1.0, 1.2))
     assert code == 1
     assert "+20.0%" in out
     assert "1 slower by more than the noise" in out
-    code, out, _ = run(tmp_path, *two(1.0, 0.8), "--all")
+    code, out, _ = run(tmp_path, *two_results(1.0, 0.8), "--all")
     assert code == 0
     assert "NumPy" in out
     code, _, err = run(tmp_path, example(), results())

@@ -150,7 +150,7 @@ def test_keeper_yields_after_each_burst(monkeypatch):
     assert log == ["burst"] * keeper.WINDOW + ["burst", "way"] * 4
 
 
-class Ended:
+class RefusedKeeper:
     """A keeper whose process ended because the system refused its scheduling class."""
 
     def ask(self):
@@ -161,7 +161,7 @@ class Ended:
 
 
 def test_refused_keepers_count_as_awake(processors):
-    both = processors(lambda processor: Ended())
+    both = processors(lambda processor: RefusedKeeper())
     for _ in range(2):
         with both.awake() as at_speed:
             assert at_speed
@@ -169,7 +169,11 @@ def test_refused_keepers_count_as_awake(processors):
 
 @linux
 def test_real_keepers_start_and_end():
-    both = Processors()
-    with both.awake() as at_speed:
-        assert at_speed in (True, False)
+    spinners = []
+    both = Processors(lambda processor: spinners.append(Spinner(processor)) or spinners[-1])
+    with both.awake():
+        paths = [Path(f"/proc/{spinner.process}") for spinner in spinners]
+        assert paths
+        assert all(path.exists() for path in paths)
     both.close()
+    assert not any(path.exists() for path in paths)

@@ -58,11 +58,11 @@ def test_losses_at_curve_points_are_listed_with_other_losses():
             f"p{x}",
             row("products gemm", [0.5], "limit"),
             row("fastmlp", [2.0], "ours"),
-            row("jax", [peer]),
+            row("jax", [seconds]),
             group="scaling",
             curve={"name": "a step & its width", "axis": "width w", "x": x},
         )
-        for x, peer in ((8, 9.0), (2048, 1.0))
+        for x, seconds in ((8, 9.0), (2048, 1.0))
     ]
     page = bench_page.page(results(*points, *example()["results"]))
     text = checked(page)

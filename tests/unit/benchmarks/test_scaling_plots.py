@@ -1,4 +1,4 @@
-"""Scaling pictures."""
+"""Scaling plots of benchmark results, as SVG."""
 
 import re
 

@@ -19,7 +19,7 @@ from fastmlp.benchmarks.timing import (
 )
 
 
-class Fake:
+class FakeWorker:
     """A fake worker whose run takes `seconds`, and whose first measurement takes ten times as long."""
 
     def __init__(self, seconds, log=None):
@@ -36,7 +36,7 @@ class Fake:
 @pytest.mark.parametrize("fewest", (1, FEWEST_RUNS))
 @pytest.mark.parametrize("seconds", (1e-7, 1e-4, 0.02, 3.0))
 def test_calibrated_jobs_are_long_enough_or_complete(seconds, fewest):
-    fake = Fake(seconds)
+    fake = FakeWorker(seconds)
     n_runs, repeats, job = calibrate(fake, most_runs=1000, fewest_runs=fewest)
     assert n_runs == 1000 or n_runs * seconds >= LONG_ENOUGH
     assert n_runs >= fewest or n_runs * seconds >= TOO_LONG
@@ -46,7 +46,7 @@ def test_calibrated_jobs_are_long_enough_or_complete(seconds, fewest):
 
 
 def test_job_done_once_is_measured_once():
-    fake = Fake(0.01)
+    fake = FakeWorker(0.01)
     assert calibrate(fake, 1, done_once=True)[0] == 1
     assert fake.calls == [(1, 1)]
 
@@ -67,7 +67,7 @@ def test_rounds_alternate_the_order_of_competitors(monkeypatch):
     monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: log.append("rest"))
     monkeypatch.setattr(bench_rounds.PROCESSORS, "awake", awake)
     log: list = []
-    a, b = Fake(1.0, log), Fake(2.0, log)
+    a, b = FakeWorker(1.0, log), FakeWorker(2.0, log)
     runners = [Runner(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
     assert bench_rounds.time_rounds(runners, 3, n_units=10) == 2, "the first two began with slow processors"
     assert log == [x for runner in (a, b, b, a, a, b) for x in ("rest", "wake", runner, "sleep")]

@@ -28,7 +28,7 @@ def run():
 
 @pytest.fixture
 def tables(tmp_path, rng):
-    """Two CSV files of 300 and 100 rows with classes and quantities that can be learned."""
+    """Two CSV files of 300 and 100 rows with classes and numbers that can be learned."""
     pd = pytest.importorskip("pandas")
     n = 400
     size, colour = rng.normal(size=n), rng.choice(["red", "blue"], n)
@@ -48,7 +48,7 @@ def tables(tmp_path, rng):
     return train, test
 
 
-def sentence(result):
+def error_line(result):
     """The line on stderr after a mistake; asserts that it is the only one, and that the exit code is 1."""
     assert result.exit_code == 1, result.output
     lines = result.stderr.strip().splitlines()
@@ -238,16 +238,16 @@ def test_preprocessing_is_fitted_on_the_training_part_only(run, tables, tmp_path
 )
 def test_mistakes_print_one_line_and_exit_with_1(run, tables, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert words in sentence(run("train", tables[0], *arguments))
+    assert words in error_line(run("train", tables[0], *arguments))
     assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_unreadable_inputs_print_one_line(run, tables, tmp_path):
     nothing, folder = tmp_path / "nothing.csv", tmp_path
-    assert "There is no file" in sentence(run("train", nothing, "--target", "y"))
-    assert "should be a file ending in" in sentence(run("train", folder, "--target", "y"))
-    assert "There is no file" in sentence(run("predict", tmp_path / "nothing.safetensors", tables[0]))
-    assert "should be a net saved by fastmlp" in sentence(run("predict", tables[0], tables[0]))
+    assert "There is no file" in error_line(run("train", nothing, "--target", "y"))
+    assert "should be a file ending in" in error_line(run("train", folder, "--target", "y"))
+    assert "There is no file" in error_line(run("predict", tmp_path / "nothing.safetensors", tables[0]))
+    assert "should be a net saved by fastmlp" in error_line(run("predict", tables[0], tables[0]))
 
 
 def test_invalid_predictions_print_one_line(run, tables, tmp_path):
@@ -256,17 +256,17 @@ def test_invalid_predictions_print_one_line(run, tables, tmp_path):
     assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
     other = tmp_path / "other.csv"
     pd.DataFrame({"size": [1.0], "colour": ["red"]}).to_csv(other, index=False)
-    assert "lacks columns that the model was trained on: 'price'" in sentence(run("predict", model, other))
-    assert "There is no folder" in sentence(run("predict", model, tables[1], "--output", tmp_path / "no" / "p.csv"))
+    assert "lacks columns that the model was trained on: 'price'" in error_line(run("predict", model, other))
+    assert "There is no folder" in error_line(run("predict", model, tables[1], "--output", tmp_path / "no" / "p.csv"))
     fastmlp.MLP((3, 1)).save(model)
-    assert "it knows no table columns" in sentence(run("predict", model, other))
+    assert "it knows no table columns" in error_line(run("predict", model, other))
 
 
 def test_predicting_without_pandas_prints_one_line(run, tables, tmp_path, monkeypatch):
     model = tmp_path / "model.safetensors"
     fastmlp.MLP((3, 1)).save(model)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    assert "Tables need pandas, which is not installed" in sentence(run("predict", model, tables[1]))
+    assert "Tables need pandas, which is not installed" in error_line(run("predict", model, tables[1]))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_predicting_without_pandas_prints_one_line(run, tables, tmp_path, monkey
     ],
     ids=" ".join,
 )
-def test_usage_mistakes_exit_with_2(run, arguments):
+def test_usage_errors_exit_with_2(run, arguments):
     result = run("train", "table.csv", *arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
@@ -315,7 +315,7 @@ def test_xor_with_many_nets_prints_statistics(run):
     ],
 )
 def test_invalid_population_options_print_one_line(run, arguments, words):
-    assert words in sentence(run(*arguments))
+    assert words in error_line(run(*arguments))
 
 
 def test_reproduce_prints_a_table(run):
@@ -331,8 +331,8 @@ def verdict(monkeypatch):
 
     import fastmlp.html_report.roofline
 
-    said = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
-    monkeypatch.setattr(fastmlp, "diagnose", lambda *given, **others: said, raising=False)
+    diagnosis = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
+    monkeypatch.setattr(fastmlp, "diagnose", lambda *given, **others: diagnosis, raising=False)
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 
@@ -352,7 +352,7 @@ def test_report_command_writes_a_page_for_a_trained_table(run, tables, tmp_path,
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Converged" in page
     assert "How often each true class was predicted as each class" in page
-    assert "leave it out" in sentence(run("report", model, test, "--target", "price"))
+    assert "leave it out" in error_line(run("report", model, test, "--target", "price"))
 
 
 def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdict, rng):
@@ -372,13 +372,13 @@ def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdic
         assert result.exit_code == 0, result.output
         assert "over the plane of its two inputs" in (tmp_path / "net.html").read_text(encoding="utf-8")
     net_file = tmp_path / "net.safetensors"
-    assert "name the column to predict with --target" in sentence(run("report", net_file, tmp_path / "data.csv"))
-    assert "must hold arrays X and y, but it holds X" in sentence(run("report", net_file, tmp_path / "other.npz"))
-    assert "There is no file" in sentence(run("report", net_file, tmp_path / "none.npz"))
+    assert "name the column to predict with --target" in error_line(run("report", net_file, tmp_path / "data.csv"))
+    assert "must hold arrays X and y, but it holds X" in error_line(run("report", net_file, tmp_path / "other.npz"))
+    assert "There is no file" in error_line(run("report", net_file, tmp_path / "none.npz"))
     fastmlp.MLP((2, 1)).save(net_file)
-    assert "There is nothing to report" in sentence(run("report", net_file))
+    assert "There is nothing to report" in error_line(run("report", net_file))
     fastmlp.Population((2, 1), 3).save(net_file)
-    assert "holds a population" in sentence(run("report", net_file))
+    assert "holds a population" in error_line(run("report", net_file))
 
 
 def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):

@@ -56,9 +56,9 @@ def test_output_never_replaces_an_input(files, command):
     before = {path: path.read_bytes() for path in files.iterdir()}
     result = run(*command.split())
     assert result.exit_code == 1, result.output
-    said = " ".join(result.stderr.split())
-    assert said.startswith("fastmlp: The output '")
-    assert said.endswith("which it would replace; choose another name for the output.")
+    message = " ".join(result.stderr.split())
+    assert message.startswith("fastmlp: The output '")
+    assert message.endswith("which it would replace; choose another name for the output.")
     assert {path: path.read_bytes() for path in files.iterdir()} == before
 
 
@@ -69,11 +69,11 @@ def test_predictions_to_a_device_or_pipe_are_refused(files, name):
     elif not os.path.exists(name):
         pytest.skip(f"no {name}")
     result = run("predict", "net.csv", "table.csv", "--output", name)
-    said = " ".join(result.stderr.split())
+    message = " ".join(result.stderr.split())
     assert result.exit_code == 1
     if name == "/dev/stdout":  # may be a file here
         return
-    assert "; give the name of a file, or leave out --output for a CSV on standard output." in said
+    assert "; give the name of a file, or leave out --output for a CSV on standard output." in message
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz", "out.parquet"])
@@ -133,5 +133,5 @@ def test_damaged_history_warns_and_the_command_continues(files, command):
     (files / "old.safetensors").write_bytes(to_bytes(arrays, {KEY: json.dumps(description)}))
     result = run(command, "old.safetensors", "table.csv")
     assert result.exit_code == 0, result.output
-    said = " ".join(result.stderr.split())
-    assert "fastmlp: 'old.safetensors': The records of the last fit have different numbers of epochs" in said
+    message = " ".join(result.stderr.split())
+    assert "fastmlp: 'old.safetensors': The records of the last fit have different numbers of epochs" in message

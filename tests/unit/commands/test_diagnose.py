@@ -1,4 +1,4 @@
-"""`fastmlp diagnose` and `fastmlp xor --stuck`, run in this process."""
+"""`fastmlp diagnose` and `fastmlp xor --stuck`: accepted nets and tables, verdicts, reports."""
 
 import html
 import json

@@ -12,7 +12,7 @@ from fastmlp.gpu_thresholds import ESTIMATES, thresholds_of
 
 
 def rows(*ratios):
-    """Steps of 1, 10, 100, ... multiply-adds, for which the GPU takes so many times as long as the processor."""
+    """Rows for steps of 1, 10, 100, ... multiply-adds. ratios : time of the GPU over that of the CPU."""
     return [Row(str(k), 10.0**k, 1.0, ratio) for k, ratio in enumerate(ratios)]
 
 
@@ -41,9 +41,9 @@ def threshold_folder(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def made_up(monkeypatch):
-    """A processor of 1e9 multiply-adds a second, a GPU that takes 10 microseconds for a step of one net and 2 for one
-    of a population, and starts in 3 s.
+def fake_times(monkeypatch):
+    """Pretend a CPU of 1e9 multiply-adds a second, and a GPU that takes 10 microseconds for a step of one net, 2 for a
+    step of a population, and 3 s to start.
     """
     job = lambda device, size, on_gpu: Job(str(size), size, 1, lambda epochs: size / 1e9 if device == "cpu" else on_gpu)
     monkeypatch.setattr(measure_gpu, "one_net", lambda device, size: job(device, size, 1e-5))
@@ -54,7 +54,7 @@ def made_up(monkeypatch):
     monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0}.get)
 
 
-def test_measured_thresholds_decide_auto(cuda, threshold_folder, made_up):
+def test_measured_thresholds_decide_auto(cuda, threshold_folder, fake_times):
     shown = []
     found = measure_gpu.measure("cuda", shown.append)
     assert [row.work for row in shown] == [1000, 100_000, 100, 10_000]
@@ -65,7 +65,7 @@ def test_measured_thresholds_decide_auto(cuda, threshold_folder, made_up):
     assert resolve("auto", 4e9, 0.9e4, in_one_launch=True).name == "cuda"
 
 
-def test_start_times_are_measured_before_this_process_uses_the_gpu(cuda, threshold_folder, made_up, monkeypatch):
+def test_start_times_are_measured_before_this_process_uses_the_gpu(cuda, threshold_folder, fake_times, monkeypatch):
     """A GPU in exclusive mode accepts one process at a time."""
     looked = []
     monkeypatch.setattr(
@@ -86,7 +86,7 @@ def test_start_times_of_gpus_are_measured_in_other_processes(monkeypatch):
     assert _find_cuda.cache_info().currsize == 0
 
 
-def test_unmeasurable_start_time_warns_and_the_rest_is_measured(cuda, threshold_folder, made_up, monkeypatch):
+def test_unmeasurable_start_time_warns_and_the_rest_is_measured(cuda, threshold_folder, fake_times, monkeypatch):
     """A GPU that refuses a second process gets an estimated start time."""
     monkeypatch.setattr(measure_gpu, "seconds_to_start", seconds_to_start)
     monkeypatch.setattr(measure_gpu, "START", "import sys\nsys.exit('all devices are busy' * (sys.argv[1] == 'cuda'))")

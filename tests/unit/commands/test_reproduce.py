@@ -34,7 +34,7 @@ def test_other_codings_do_not_give_fahlmans_histogram():
 
 
 def test_parity_results_agree_with_published_figures():
-    """Nine published figures, each with an interval of 95 %; counting the last epoch too, three would lie outside."""
+    """Nine published figures, each with a 95 % interval; if the last epoch counted, three would lie outside."""
     rows = list(reproduce.parity(4000))
     assert len(rows) == 9
     assert sum(not row.agrees for row in rows) <= 1, rows
@@ -108,10 +108,12 @@ def test_experiments_without_data_are_skipped_with_exit_code_0(quick_experiments
     """The output names the skipped experiment, its files, and the folder they belong in."""
     result = CliRunner().invoke(app, ["reproduce"])
     assert result.exit_code == 0, result.output
-    said = " ".join(result.stdout.split())
-    assert "1.01" in said
-    assert "two-spirals was skipped, since data are missing below the folder that --data or FASTMLP_DATA names" in said
-    assert "two_spirals/two_spirals.npz; in each the arrays x_cmu, y_cmu" in said
+    output = " ".join(result.stdout.split())
+    assert "1.01" in output
+    assert (
+        "two-spirals was skipped, since data are missing below the folder that --data or FASTMLP_DATA names" in output
+    )
+    assert "two_spirals/two_spirals.npz; in each the arrays x_cmu, y_cmu" in output
     result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path)])
     assert result.exit_code == 0
     assert "was skipped" in result.stdout

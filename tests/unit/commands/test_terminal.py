@@ -24,7 +24,7 @@ def raises(error):
 
 
 @pytest.mark.parametrize(
-    ("fail", "status", "said"),
+    ("fail", "status", "message"),
     [
         (raises(ValueError("two\n words")), FAILED, "two words"),
         (raises(KeyboardInterrupt), INTERRUPTED, "Interrupted."),
@@ -42,13 +42,13 @@ def raises(error):
         ),
     ],
 )
-def test_errors_print_one_line_and_set_the_exit_code(capsys, fail, status, said):
+def test_errors_print_one_line_and_set_the_exit_code(capsys, fail, status, message):
     with pytest.raises(typer.Exit) as caught, errors_as_sentences():
         fail()
     assert caught.value.exit_code == status
     line = capsys.readouterr().err
     assert line.startswith("fastmlp: ")
-    assert said in line
+    assert message in line
     assert line.count("\n") == 1
     for words in ("Errno", "Unable to allocate", "Traceback"):
         assert words not in line
@@ -65,8 +65,8 @@ def test_warnings_print_one_line_and_the_command_continues(capsys):
     with errors_as_sentences():
         warnings.warn("beware", stacklevel=1)
         print("done")
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("done\n", "fastmlp: beware\n")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("done\n", "fastmlp: beware\n")
 
 
 def test_unexpected_exceptions_propagate():

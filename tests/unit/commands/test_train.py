@@ -60,7 +60,7 @@ def ctrl_c_after(monkeypatch):
     signal.signal(signal.SIGINT, before)
 
 
-def one_sentence(result):
+def error_line(result):
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.output
     assert lines[0].startswith("fastmlp: ")
@@ -78,7 +78,7 @@ def test_ctrl_c_leaves_the_output_and_saves_the_unfinished_net(train, tmp_path, 
     ctrl_c_after(3)
     result = train("--epochs", 100_000, "--validation", validation, "--patience", 100_000)
     assert result.exit_code == 130
-    assert "Interrupted after" in one_sentence(result)
+    assert "Interrupted after" in error_line(result)
     assert "m.safetensors.interrupted" in result.stderr
     after = files(tmp_path)
     reached = after.pop("m.safetensors.interrupted")
@@ -97,7 +97,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(train, tmp_path, ctrl_c_af
     ctrl_c_after(0)
     result = train("--batch-size", 1, "--epochs", 100_000)
     assert result.exit_code == 130
-    assert "Interrupted" in one_sentence(result)
+    assert "Interrupted" in error_line(result)
     if "before the end of the first epoch" in result.stderr:  # a call may have been a whole epoch
         assert files(tmp_path) == before
 
@@ -112,7 +112,7 @@ def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, wh
     result = train("--epochs", 2)
     assert result.exit_code == 130
     saved = where == "measure_parts"
-    assert ("the net is in" if saved else "is as it was") in one_sentence(result)
+    assert ("the net is in" if saved else "is as it was") in error_line(result)
     assert set(files(tmp_path)) - set(before) == ({"m.safetensors"} if saved else set())
 
 
@@ -128,7 +128,7 @@ def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monke
     monkeypatch.setattr(os, "replace", interrupt)
     result = train("--epochs", 100_000)
     assert result.exit_code == 130
-    one_sentence(result)
+    error_line(result)
     assert files(tmp_path) == before
 
 
@@ -140,9 +140,9 @@ def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validati
     settings = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 30, "--hidden", "64,64")
     result = train(*settings, "--epochs", 200, "--validation", validation)
     assert result.exit_code == 1, result.output
-    said = one_sentence(result)
+    message = error_line(result)
     for words in ("stopped being finite", "Lower --learning-rate (it is 30)", "give --clip-norm 1"):
-        assert words in said
+        assert words in message
     after = files(tmp_path)
     if after.pop("m.safetensors.diverged", None):
         assert np.isfinite(fastmlp.load(tmp_path / "m.safetensors.diverged").params).all()
@@ -186,7 +186,7 @@ def test_output_that_is_no_net_is_not_replaced(train, tmp_path):
     model.write_text("a thesis")
     result = train("--epochs", 2)
     assert result.exit_code == 1
-    assert "is not a net that can be read, so it is left alone" in one_sentence(result)
+    assert "is not a net that can be read, so it is left alone" in error_line(result)
     assert model.read_text() == "a thesis"
     model.write_text("")  # an empty file holds nothing that could be lost: mktemp makes one
     assert train("--epochs", 2).exit_code == 0
@@ -240,13 +240,13 @@ def test_missing_id_columns_warn_or_fail(train, table, tmp_path):
     result = CliRunner().invoke(app, ["predict", model, str(other)])
     assert result.exit_code == 0
     assert result.stdout.startswith("prediction\n")
-    assert "no column 'id', which training was told is an id" in one_sentence(result)
+    assert "no column 'id', which training was told is an id" in error_line(result)
     result = CliRunner().invoke(app, ["predict", model, str(other), "--id", "agge"])
     assert result.exit_code == 1
-    assert "no --id column 'agge'. Did you mean 'age'?" in one_sentence(result)
+    assert "no --id column 'agge'. Did you mean 'age'?" in error_line(result)
     pd.read_csv(table).rename(columns={"id": "prediction"}).to_csv(other, index=False)
     result = CliRunner().invoke(app, ["predict", model, str(other), "--id", "prediction"])
-    assert "'prediction' is an id and a column of the predictions" in one_sentence(result)
+    assert "'prediction' is an id and a column of the predictions" in error_line(result)
 
 
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
@@ -256,7 +256,7 @@ def test_prediction_warns_of_values_unseen_in_training(train, table, tmp_path):
     pd.read_csv(table).assign(age=np.nan).to_csv(other, index=False)
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "m.safetensors"), str(other)])
     assert result.exit_code == 0
-    assert "Column 'age' is missing in" in one_sentence(result)
+    assert "Column 'age' is missing in" in error_line(result)
     result = train("--epochs", 1, "--test", other)
     assert "Test part: Column 'age' is missing in" in result.stdout
 

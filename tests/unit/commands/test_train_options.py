@@ -35,5 +35,5 @@ def test_help_lists_choices_of_arguments():
     from fastmlp.commands.cli import BenchGroup, Experiment
 
     for command, choices in (("reproduce", Experiment), ("bench", BenchGroup)):
-        said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160", "TERMINAL_WIDTH": "160"}).stdout
-        assert all(choice.value in said for choice in choices)
+        help_text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160", "TERMINAL_WIDTH": "160"}).stdout
+        assert all(choice.value in help_text for choice in choices)

@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 
-import numpy as np
 import pytest
 from terminals import Terminal
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.console import compile_notice
@@ -64,7 +64,7 @@ def test_notice_is_shown_from_a_timer_thread(monkeypatch):
     monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.001)
     there = threading.Event()
 
-    class Watched(Terminal):
+    class SignallingTerminal(Terminal):
         def flush(self):
             there.set()
 
@@ -72,7 +72,7 @@ def test_notice_is_shown_from_a_timer_thread(monkeypatch):
         with notify_listeners():
             assert there.wait(60)
 
-    assert TEXT in shown(monkeypatch, work, Watched())
+    assert TEXT in shown(monkeypatch, work, SignallingTerminal())
 
 
 def test_no_notice_without_a_terminal(at_once, monkeypatch):
@@ -109,30 +109,27 @@ def test_open_progress_bar_shows_the_notice(at_once, monkeypatch):
     def work():
         with Progress(10, 1) as progress:
             progress.show(1.0, 0.5)
-            said = []
-            monkeypatch.setattr(progress._bar, "say", said.append)
+            texts = []
+            monkeypatch.setattr(progress._bar, "say", texts.append)
             compile_notice.notice.bars[-1] = progress._bar.say
             compile_something()
-            assert said == [TEXT, ""]
+            assert texts == [TEXT, ""]
 
     shown(monkeypatch, work)
 
 
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), [0, 1, 1, 0]
-
-
 def fit(verbose):
-    fastmlp.MLP((2, 3, 1), random_state=0).fit(*XOR, epochs=2, verbose=verbose)
+    fastmlp.MLP((2, 3, 1), random_state=0).fit(XOR_X, XOR_Y, epochs=2, verbose=verbose)
 
 
 def fit_nets(sizes, verbose):
-    fastmlp.Population(sizes, 2, random_state=0).fit(*XOR, epochs=2, verbose=verbose)
+    fastmlp.Population(sizes, 2, random_state=0).fit(XOR_X, XOR_Y, epochs=2, verbose=verbose)
 
 
 def classify():
     from fastmlp import MLPClassifier
 
-    MLPClassifier((3,), max_iter=300, tol=1.0, random_state=0).fit(*XOR)
+    MLPClassifier((3,), max_iter=300, tol=1.0, random_state=0).fit(XOR_X, XOR_Y)
 
 
 def xor():
@@ -145,12 +142,12 @@ CASES = [
     (lambda: fit(1), True),
     (lambda: fit(0), False),
     (lambda: fit(2), True),
-    (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR[0]), True),
+    (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR_X), True),
     (lambda: fit_nets((2, 2, 1), 1), True),
     (lambda: fit_nets((2, 2, 1), 0), False),
     (lambda: fit_nets((2, 100, 1), 1), True),
     (lambda: fit_nets((2, 100, 1), 0), False),
-    (lambda: fastmlp.sweep(*XOR, {}, n=1, cv=2, epochs=1, verbose=0), False),
+    (lambda: fastmlp.sweep(XOR_X, XOR_Y, {}, n=1, cv=2, epochs=1, verbose=0), False),
     (classify, True),
     (xor, True),
 ]

@@ -82,7 +82,7 @@ def test_silent_and_short_fits_leave_no_output(cell, outputs):
     assert outputs[cell] == ([], "")
 
 
-def test_compiling_leaves_one_line(outputs):
+def test_compilation_leaves_one_line(outputs):
     [text], printed = outputs[6]
     assert text.startswith("Compiled for this processor in 0.0 s, once")
     assert printed == ""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.console.compile_notice
 import fastmlp.console.progress_bar
@@ -41,7 +42,7 @@ def test_long_fit_on_a_terminal_shows_a_bar(at_once, monkeypatch):
     assert "loss 0.5" in text
 
 
-def test_a_short_fit_shows_nothing(monkeypatch):
+def test_short_fit_shows_no_bar(monkeypatch):
     assert shown(monkeypatch, Terminal()) == ""
 
 
@@ -144,9 +145,6 @@ def test_invalid_verbose_raises(value):
         assert len(str(error.value)) < 300
 
 
-XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-
-
 def net():
     return fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0)
 
@@ -160,14 +158,14 @@ def lines(capsys, prefix="epoch"):
 
 def test_verbose_2_prints_a_line_per_epoch(capsys):
     """Lines go to standard output, without a terminal too."""
-    history = net().fit(*XOR, epochs=12, verbose=2)
+    history = net().fit(XOR_X, XOR_Y, epochs=12, verbose=2)
     printed = lines(capsys)
     assert len(printed) == 12
     assert printed[6] == f"epoch 7/12  loss {history.loss[6]:.4g}  accuracy {history.accuracy[6]:.4g}"
 
 
 def test_epoch_lines_have_all_records(capsys):
-    history = net().fit(*XOR, epochs=2, verbose=2, validation_data=XOR, metrics="squared_error")
+    history = net().fit(XOR_X, XOR_Y, epochs=2, verbose=2, validation_data=(XOR_X, XOR_Y), metrics="squared_error")
     assert lines(capsys)[1] == "epoch 2/2  " + "  ".join(f"{k} {v[1]:.4g}" for k, v in history.records().items())
 
 
@@ -177,7 +175,7 @@ def test_epoch_lines_have_all_records(capsys):
         {"early_stopping": 5},
         {"early_stopping": fastmlp.EarlyStopping(3, "accuracy")},
         {"callbacks": lambda epoch, history: epoch == 777},
-        {"validation_data": XOR, "early_stopping": 2},
+        {"validation_data": (XOR_X, XOR_Y), "early_stopping": 2},
         {},
     ],
     ids=["looks ahead", "accuracy", "callback", "validation", "all epochs"],
@@ -186,9 +184,9 @@ def test_epoch_lines_have_all_records(capsys):
 def test_verbose_2_prints_every_epoch_and_changes_no_bit(options, batch_size, capsys):
     settings = {"epochs": 3000, "batch_size": batch_size, "optimizer": fastmlp.SGD(1.0), **options}
     silent, printing = net(), net()
-    expected = silent.fit(*XOR, **settings, verbose=0)
+    expected = silent.fit(XOR_X, XOR_Y, **settings, verbose=0)
     assert lines(capsys) == []
-    history = printing.fit(*XOR, **settings, verbose=2)
+    history = printing.fit(XOR_X, XOR_Y, **settings, verbose=2)
     assert (history.epochs, history.stopped_by) == (expected.epochs, expected.stopped_by)
     np.testing.assert_array_equal(printing.params, silent.params)
     printed = lines(capsys)
@@ -201,7 +199,7 @@ def test_interrupted_fit_prints_its_epochs(capsys):
         if epoch == 3:
             raise KeyboardInterrupt
 
-    history = net().fit(*XOR, epochs=100, callbacks=interrupts, verbose=2)
+    history = net().fit(XOR_X, XOR_Y, epochs=100, callbacks=interrupts, verbose=2)
     assert history.stopped_by == "interrupt"
     assert len(lines(capsys)) == history.epochs
 
@@ -223,7 +221,7 @@ def test_short_epochs_are_printed_in_groups(capsys):
 def test_population_prints_lines_of_finished_nets(sizes, converged, capsys, monkeypatch):
     monkeypatch.setattr(fastmlp.console.progress_bar, "LINE_EVERY", 0.0)
     pop = fastmlp.Population(sizes, 5, loss="binary_cross_entropy", random_state=0)
-    result = pop.fit(*XOR, epochs=20, converged=converged, verbose=2)
+    result = pop.fit(XOR_X, XOR_Y, epochs=20, converged=converged, verbose=2)
     printed = lines(capsys, "net")
     assert len(set(printed)) == len(printed) >= 1
     start = "net 5/5  " if converged is None else f"net 5/5  converged {result.n_converged}  "

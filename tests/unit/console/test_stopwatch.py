@@ -1,6 +1,7 @@
 """Stopwatch: training time and compile time, measured separately."""
 
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.console.stopwatch import Stopwatch, format_time, is_compile_time_worth_showing
@@ -32,10 +33,7 @@ def test_stopwatch_counts_compile_time_after_its_start():
     assert seconds >= 0.0
 
 
-XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-
-
-def cold(monkeypatch):
+def fake_compilation(monkeypatch):
     """Pretend that kernels take 40 s to compile: the clock is advanced when a fit borrows a thread team."""
     from fastmlp.console import stopwatch
     from fastmlp.execution import buffer_cache
@@ -55,13 +53,13 @@ def cold(monkeypatch):
 
 def test_history_separates_compile_time_of_a_cold_fit(monkeypatch):
     net = fastmlp.MLP((2, 3, 1), random_state=0)
-    net.fit(*XOR, epochs=3)
-    warm = net.fit(*XOR, epochs=3)
+    net.fit(XOR_X, XOR_Y, epochs=3)
+    warm = net.fit(XOR_X, XOR_Y, epochs=3)
     assert warm.compile_seconds == 0.0
     assert warm.training_seconds == warm.seconds > 0.0
     assert "compile_seconds" not in repr(warm)
-    cold(monkeypatch)
-    first = net.fit(*XOR, epochs=3)
+    fake_compilation(monkeypatch)
+    first = net.fit(XOR_X, XOR_Y, epochs=3)
     assert first.compile_seconds == pytest.approx(40.0)
     assert 0.0 < first.training_seconds == first.seconds - first.compile_seconds
     assert "compile_seconds=40, stopped_by" in repr(first)
@@ -70,13 +68,13 @@ def test_history_separates_compile_time_of_a_cold_fit(monkeypatch):
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 100, 1)], ids=["in lanes", "one by one"])
 def test_population_result_separates_compile_time_of_a_cold_fit(sizes, monkeypatch):
     nets = fastmlp.Population(sizes, 2, loss="binary_cross_entropy", random_state=0)
-    nets.fit(*XOR, epochs=3)
-    warm = nets.fit(*XOR, epochs=3)
+    nets.fit(XOR_X, XOR_Y, epochs=3)
+    warm = nets.fit(XOR_X, XOR_Y, epochs=3)
     assert warm.compile_seconds == 0.0
     assert " s\n" in warm.summary()
-    cold(monkeypatch)
+    fake_compilation(monkeypatch)
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")  # nets one by one: the fit's own thread waits for them
-    first = nets.fit(*XOR, epochs=3)
+    first = nets.fit(XOR_X, XOR_Y, epochs=3)
     assert first.compile_seconds == pytest.approx(40.0)
     assert "after 40 s of compiling, once for this kind of net" in first.summary().splitlines()[0]
     assert "compile_seconds=40" in repr(first)

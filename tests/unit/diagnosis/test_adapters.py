@@ -60,7 +60,7 @@ def test_pytorch_outputs_are_reproduced(X):
 
 
 def test_keras_outputs_are_reproduced(X, rng):
-    """A stand-in with the attributes of a Keras model: importing Keras takes longer than all other tests here."""
+    """A fake model with the attributes of a Keras model, since importing Keras takes long."""
 
     class Dense:
         def __init__(self, units, weights, activation):

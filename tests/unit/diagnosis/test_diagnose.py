@@ -230,7 +230,7 @@ def test_population_with_data_per_net_is_diagnosed_per_net():
 
 
 def test_nets_trained_on_real_data_are_healthy(data_folder):
-    """Nets trained as one would on digits, adult and California housing are healthy."""
+    """Nets with usual settings on digits, adult and California housing are healthy."""
     from fastmlp.commands.train_predict import TrainSettings, make_net
     from fastmlp.tables.preprocessing import Preprocessing, read_table
 
@@ -252,7 +252,7 @@ def test_nets_trained_on_real_data_are_healthy(data_folder):
     assert [one.verdict for one in found if not one.is_healthy] == []
 
 
-def test_public_names():
+def test_diagnosis_names_are_public():
     assert {"diagnose", "check_gradients", "Diagnosis", "PopulationDiagnosis", "TrainingWarning"} <= set(
         fastmlp.__all__
     )

@@ -15,7 +15,7 @@ def shape(loss, base=1.0, noise=0.0, **more):
 
 
 def test_geometric_fall_is_projected():
-    """0.2 + 0.8 exp(-t / 100): after 200 epochs the goal is known, and when the loss is within 5 % of it."""
+    """0.2 + 0.8 exp(-t / 100): 200 epochs determine the limit, and the epoch at 5 % above it."""
     t = np.arange(1, 201)
     found = shape(0.2 + 0.8 * np.exp(-t / 100))
     assert found.goal[0] == pytest.approx(0.2, abs=0.01)

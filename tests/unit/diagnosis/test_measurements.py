@@ -92,9 +92,9 @@ def test_validation_measurements_use_validation_samples():
 
 def test_only_relu_can_die():
     assert [row.name for row in ACTIVATIONS if has_dead_side(row)] == ["relu"]
-    slopes = {row.name: steepest(row) for row in ACTIVATIONS if row.hidden}
-    assert slopes["sigmoid"] == pytest.approx(0.25)
-    assert slopes["tanh"] == slopes["relu"] == 1
+    derivatives = {row.name: steepest(row) for row in ACTIVATIONS if row.hidden}
+    assert derivatives["sigmoid"] == pytest.approx(0.25)
+    assert derivatives["tanh"] == derivatives["relu"] == 1
 
 
 def test_rows_of_draws_distinct_sorted_rows():

@@ -9,20 +9,20 @@ from fastmlp.diagnosis.merged_outputs import MOST, merged_share
 XOR = data.XOR_Y[:, None].astype(float)
 
 
-def of(*outputs):
+def merged_shares(*outputs):
     return merged_share(np.array(outputs, float)[:, :, None], XOR).tolist()
 
 
 def test_local_minima_of_xor_are_recognised():
-    assert of([0, 1, 0.5, 0.5]) == [0.5], "two patterns at one half: ln 2 / 2"
-    assert of([0, 2 / 3, 2 / 3, 2 / 3]) == [0.75], "three at two thirds: 0.477"
-    assert of([0.5] * 4) == [1.0], "all at the base rate"
+    assert merged_shares([0, 1, 0.5, 0.5]) == [0.5], "two patterns at one half: ln 2 / 2"
+    assert merged_shares([0, 2 / 3, 2 / 3, 2 / 3]) == [0.75], "three at two thirds: 0.477"
+    assert merged_shares([0.5] * 4) == [1.0], "all at the base rate"
 
 
 def test_equal_outputs_without_a_minimum_are_not_counted():
-    assert of([0, 1, 1, 0], [0.1, 0.9, 0.9, 0.1]) == [0, 0], "equal outputs for equal targets"
-    assert of([0.4, 0.4, 0.4, 0.4]) == [0], "not the mean of the targets: training goes on"
-    assert of([0.3, 0.6, 0.45, 0.55]) == [0]
+    assert merged_shares([0, 1, 1, 0], [0.1, 0.9, 0.9, 0.1]) == [0, 0], "equal outputs for equal targets"
+    assert merged_shares([0.4, 0.4, 0.4, 0.4]) == [0], "not the mean of the targets: training goes on"
+    assert merged_shares([0.3, 0.6, 0.45, 0.55]) == [0]
 
 
 def test_processing_nets_in_parts_changes_nothing(monkeypatch):

@@ -51,7 +51,7 @@ def test_fahlman_sigmoid_has_its_true_slope(rng):
     np.testing.assert_allclose(found, twin.loss_and_gradient(X, Y)[1], atol=1e-12)
 
 
-def test_nets_of_a_subject_are_independent(rng):
+def test_nets_of_a_model_under_test_are_independent(rng):
     net = MLP((2, 4, 1), dtype="float64", random_state=0)
     params = rng.normal(size=(5, net.network.layout.n_params))
     together = model_of_fastmlp(net.network, params, np.linspace(0, 1, 5))
@@ -62,7 +62,7 @@ def test_nets_of_a_subject_are_independent(rng):
         np.testing.assert_allclose(alone.objective(X, Y, alone.params), together.objective(X, Y, params)[k], rtol=1e-12)
 
 
-def test_label_smoothing_is_in_the_loss(rng):
+def test_loss_includes_label_smoothing(rng):
     net = MLP((2, 4, 3), loss="softmax_cross_entropy", label_smoothing=0.2, dtype="float64", random_state=0)
     X, y = rng.normal(size=(9, 2)), np.arange(9) % 3
     subject = model_of_fastmlp(net.network, net.params[None], 0.0)

@@ -47,15 +47,21 @@ def test_monitor_warns_once_in_one_line(settings, fit, text):
 @pytest.mark.parametrize("source", [data.moons, data.overlapping, data.rings])
 def test_monitor_is_silent_for_healthy_nets(settings, source):
     X, y = source(1)
-    net(X, loss="binary_cross_entropy", **settings).fit(X, y, epochs=300, optimizer=Adam(0.01), monitor=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net(X, loss="binary_cross_entropy", **settings).fit(X, y, epochs=300, optimizer=Adam(0.01), monitor=True)
+    assert warned(caught) == []
 
 
 def test_monitor_is_off_by_default():
     X, y = data.moons(0)
-    net(X, init="zeros").fit(X, y, epochs=500, optimizer=SGD(0.1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net(X, init="zeros", loss="binary_cross_entropy").fit(X, y, epochs=1500, optimizer=SGD(0.1))
+    assert warned(caught) == []
 
 
-def look(monitor, losses, params):
+def messages_after(monitor, losses, params):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         monitor.look(np.asarray(losses, float), params, at_end=True)
@@ -74,20 +80,20 @@ def test_monitor_warns_of_dead_and_saturated_layers(monitored):
     monitor._began -= 60.0  # as if the fit had run for a minute, so that checking units is cheap
     found.biases[1][:] = -1000.0
     losses = np.linspace(0.9, 0.6, 2 * FIRST)
-    assert "100 % of the units of layer 2 are dead" in look(monitor, losses, found._padded)[0]
-    assert look(monitor, losses, found._padded) == [], "monitor warns only once"
+    assert "100 % of the units of layer 2 are dead" in messages_after(monitor, losses, found._padded)[0]
+    assert messages_after(monitor, losses, found._padded) == [], "monitor warns only once"
     X, y = data.moons(0)
     tanh = net(X, loss="binary_cross_entropy", init=Normal(100.0))
     monitor = Monitor(tanh.network, fastmlp.data.validation.validated_samples(X, y, tanh.network, tanh.dtype))
     monitor._began -= 60.0
-    assert "the units of layer 1 are saturated" in look(monitor, losses, tanh._padded)[0]
+    assert "the units of layer 1 are saturated" in messages_after(monitor, losses, tanh._padded)[0]
 
 
 def test_monitor_warns_of_a_rising_loss(monitored):
     found, monitor = monitored
-    assert look(monitor, np.linspace(0.7, 0.3, 100), found._padded) == []
-    assert look(monitor, np.full(FIRST - 1, monitor.base), found._padded) == [], "too early to tell"
-    assert "has risen from 0.3 to" in look(monitor, np.linspace(0.3, 0.9, 100), found._padded)[0]
+    assert messages_after(monitor, np.linspace(0.7, 0.3, 100), found._padded) == []
+    assert messages_after(monitor, np.full(FIRST - 1, monitor.base), found._padded) == [], "too early to tell"
+    assert "has risen from 0.3 to" in messages_after(monitor, np.linspace(0.3, 0.9, 100), found._padded)[0]
 
 
 def test_monitor_ignores_a_plateau_in_the_first_tenth():
@@ -96,8 +102,8 @@ def test_monitor_ignores_a_plateau_in_the_first_tenth():
     monitor = Monitor(
         small.network, fastmlp.data.validation.validated_samples(X, y, small.network, small.dtype), n_epochs=5000
     )
-    assert look(monitor, np.full(400, monitor.base), small._padded) == []
-    assert len(look(monitor, np.full(501, monitor.base), small._padded)) == 1
+    assert messages_after(monitor, np.full(400, monitor.base), small._padded) == []
+    assert len(messages_after(monitor, np.full(501, monitor.base), small._padded)) == 1
 
 
 def test_monitor_stops_checking_after_its_share_of_time(monitored):
@@ -123,4 +129,7 @@ def test_monitor_warns_once_for_a_population():
 
 def test_monitor_is_silent_for_a_healthy_population():
     pop = Population((2, 8, 1), 100, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    pop.fit(data.XOR_X, data.XOR_Y, epochs=300, optimizer="rprop", monitor=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pop.fit(data.XOR_X, data.XOR_Y, epochs=300, optimizer="rprop", monitor=True)
+    assert warned(caught) == []

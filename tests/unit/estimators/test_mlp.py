@@ -61,7 +61,10 @@ SETTINGS = [
 
 
 def compare(their, our, data, settings, tolerance=5e-4, **fit):
-    """tolerance : of losses, whose penalty is measured once an epoch. Parameters agree much better."""
+    """Fit both estimators and compare losses and parameters.
+
+    tolerance : of losses, since fastmlp measures the penalty once an epoch
+    """
     a, b = their(random_state=3, **settings), our(random_state=3, dtype="float64", **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

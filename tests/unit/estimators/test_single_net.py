@@ -183,11 +183,11 @@ def test_warm_start_with_other_classes_or_layers_raises(classes):
 def test_callbacks_get_the_net_and_can_stop(classes):
     seen = []
 
-    def watch(epoch, history):
+    def record_epoch(epoch, history):
         seen.append((epoch, history.epochs, float(history.net.params[0])))
         return epoch == 4
 
-    clf = MLPClassifier(**SMALL, callbacks=watch).fit(*classes)
+    clf = MLPClassifier(**SMALL, callbacks=record_epoch).fit(*classes)
     assert [row[:2] for row in seen] == [(k, k + 1) for k in range(5)]
     assert len({row[2] for row in seen}) == 5
     assert clf.n_iter_ == 5
@@ -242,13 +242,13 @@ def test_interruption_restores_the_best_validation_score(classes):
 
 def test_interruption_before_a_score_still_records_it(classes, monkeypatch):
     """A score that Ctrl-C interrupted is recorded after it."""
-    judge, calls = EpochRules._judge, []
+    record_score, calls = EpochRules._judge, []
 
     def interrupted(self, score, history):
         calls.append(score)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        judge(self, score, history)
+        record_score(self, score, history)
 
     monkeypatch.setattr(EpochRules, "_judge", interrupted)
     with pytest.warns(UserWarning, match="interrupted"):

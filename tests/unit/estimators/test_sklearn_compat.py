@@ -1,4 +1,4 @@
-"""Compatibility with scikit-learn, piece by piece: initial weights, loss scales, learning rates, stopping rule."""
+"""Compatibility with scikit-learn, part by part: initial weights, loss scales, learning rates, stopping rule."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_inverse_scaling_changes_once_per_epoch():
     np.testing.assert_allclose(warm(np.arange(4), 4), [1, 1, 17**-0.5, 17**-0.5])
 
 
-def followed(losses, scores=None, **settings):
+def run_rules(losses, scores=None, **settings):
     """(epochs trained, rules) for a fit with these losses, checked as often as the rules ask."""
     history = History(MLP((1, 1), random_state=0))
     if scores is not None:
@@ -75,9 +75,9 @@ def followed(losses, scores=None, **settings):
 
 
 def test_stalled_after_more_epochs_than_n_iter_no_change():
-    assert followed([5, 4, 3, 3, 3, 3, 3], tol=1e-4, n_iter_no_change=2)[0] == 6
-    assert followed([5, 4, 3.5, 3.2, 3.0], tol=0.4, n_iter_no_change=1)[0] == 5
-    epochs, rules = followed([5, 4, 4.5, 4.2, 3, 3, 3], tol=0.0, n_iter_no_change=3)
+    assert run_rules([5, 4, 3, 3, 3, 3, 3], tol=1e-4, n_iter_no_change=2)[0] == 6
+    assert run_rules([5, 4, 3.5, 3.2, 3.0], tol=0.4, n_iter_no_change=1)[0] == 5
+    epochs, rules = run_rules([5, 4, 4.5, 4.2, 3, 3, 3], tol=0.0, n_iter_no_change=3)
     assert (epochs, rules.best_loss, rules.losses) == (7, 3, [5, 4, 4.5, 4.2, 3, 3, 3])
 
 
@@ -85,8 +85,8 @@ def test_stalled_after_more_epochs_than_n_iter_no_change():
 def test_checking_several_epochs_at_once_equals_checking_each(seed):
     losses = 1.0 / np.arange(1, 200) + np.random.default_rng(seed).normal(0, 0.02, 199)
     settings = {"tol": 1e-3, "n_iter_no_change": 7}
-    ahead, rules = followed(losses, **settings)
-    step_by_step, slow = followed(losses, **settings, score=None, verbose=0)
+    ahead, rules = run_rules(losses, **settings)
+    step_by_step, slow = run_rules(losses, **settings, score=None, verbose=0)
     slow.epochs_ahead = lambda: 1
     best, stalled = np.inf, 0
     for n_epochs in range(1, len(losses) + 1):  # the rule as scikit-learn states it
@@ -101,7 +101,7 @@ def test_checking_several_epochs_at_once_equals_checking_each(seed):
 
 def test_early_stopping_keeps_the_best_by_score():
     losses = [3, 2, 1, 1, 1, 1]
-    epochs, rules = followed(
+    epochs, rules = run_rules(
         losses, scores=[0.1, 0.5, 0.4, 0.4, 0.4, 0.4], tol=1e-4, n_iter_no_change=2, early_stopping=True
     )
     assert (epochs, rules.best_score, rules.best_loss) == (5, 0.5, np.inf)
@@ -109,7 +109,7 @@ def test_early_stopping_keeps_the_best_by_score():
 
 
 def test_adaptive_learning_rate_is_divided_by_five_until_tiny(capsys):
-    _, rules = followed(
+    _, rules = run_rules(
         [1.0] * 100, tol=1e-4, n_iter_no_change=1, adaptive=True, learning_rate=1e-4, verbose=True
     )  # 1e-4, 2e-5, 4e-6, 8e-7
     np.testing.assert_allclose(rules.factors(np.arange(2), 9), 5.0**-3)

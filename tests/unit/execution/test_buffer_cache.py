@@ -1,4 +1,4 @@
-"""Buffers and threads that a fit releases to the next fit of its thread."""
+"""`BufferCache`: buffers and thread teams that a fit releases to the next fit of its thread."""
 
 import gc
 import time
@@ -34,7 +34,7 @@ def test_released_buffers_are_acquired_once_by_the_same_key(buffers):
     assert buffers.acquire("a net", (1, "x")) is None, "acquiring with another key discards the released buffers"
 
 
-def test_large_buffers_are_not_kept(buffers):
+def test_large_buffers_are_not_cached(buffers):
     buffers.release("a net", (), "plan", MOST_BYTES + 1)
     assert buffers.acquire("a net", ()) is None
 

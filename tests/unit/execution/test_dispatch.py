@@ -64,7 +64,7 @@ def test_family_of_small_and_medium_steps():
 
 
 def test_family_of_many_inputs_and_few_outputs():
-    """A logistic regression has many weights, but a product with one column wastes most of its registers."""
+    """A product with one column wastes most of its registers, so that nets of one output do not train layerwise."""
     assert choose_family(network((1000, 1)), 100) == "batch_simd_16"
     assert choose_family(network((1000, 8)), 32) == "layerwise_data_parallel"
     assert choose_family(network((1000, 3)), 8) == "layerwise_data_parallel"
@@ -144,8 +144,8 @@ PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
     ],
 )
 def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
-    """A block of its own up to 20,000 parameters and 4e6 multiply-adds a step; all layers in one kernel up to 128
-    units, without dropout, in float32, if halves are allowed. Otherwise the permission changes nothing.
+    """small_net up to 20,000 parameters and 4e6 multiply-adds a step; fused_tensor_core up to 128 units, without
+    dropout, in float32, if reduced precision is allowed.
     """
     net = network(sizes, **settings)
     for precision in PRECISIONS:
@@ -202,7 +202,7 @@ def test_evaluation_threads_grow_with_rows_and_work(available, monkeypatch):
 
 
 def test_number_of_multiply_adds_worked_by_hand():
-    """Forward, weight gradient and backward, but nothing goes back to the inputs: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
+    """Forward, weight gradient and input gradient, except for the first layer: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
     assert products(network((4, 3, 2)), 10) == 420
 
 

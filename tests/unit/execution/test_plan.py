@@ -80,8 +80,8 @@ def test_buffers_are_aligned_to_cache_lines():
     """Parameters, gradient and workspace begin at cache lines."""
     net = MLP((3, 50, 2))
     plan = Plan.for_training(net.network, net.device, net.dtype, 40, 8, True)
-    memory = plan.make_memory(net._padded, np.empty(0, np.float32), 1)
-    for array in (net.params, memory.grads, plan.work.a, plan.work.delta):
+    train_state = plan.make_memory(net._padded, np.empty(0, np.float32), 1)
+    for array in (net.params, train_state.grads, plan.work.a, plan.work.delta):
         assert array.ctypes.data % 64 == 0
 
 

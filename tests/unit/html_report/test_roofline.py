@@ -27,7 +27,7 @@ def test_roofline_scales_with_threads():
     assert one == 2 * two
 
 
-def test_unknown_fits_have_no_speed():
+def test_history_without_a_fit_has_no_speed():
     assert measure_speed(fastmlp.History(fastmlp.MLP((2, 1)))) is None
 
 

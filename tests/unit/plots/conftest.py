@@ -1,4 +1,4 @@
-"""Pictures are drawn without a screen, and every figure is closed after its test."""
+"""Fixture that draws plots without a screen, and closes every figure after its test."""
 
 import pytest
 

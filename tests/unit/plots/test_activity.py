@@ -1,15 +1,16 @@
 """Plot of layers over epochs: three panels with the records of a `LayerRecorder`."""
 
 import numpy as np
-from images import SOLVED, TARGETS, XOR, xor_net
+from images import SOLVED, xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
 
 
 def test_layers_plot_shows_gradient_spread_and_saturation():
-    recorder, net = fastmlp.LayerRecorder(XOR, TARGETS), xor_net(0.3 * SOLVED)
-    net.fit(XOR, TARGETS, epochs=20, callbacks=[recorder])
+    recorder, net = fastmlp.LayerRecorder(XOR_X, XOR_Y), xor_net(0.3 * SOLVED)
+    net.fit(XOR_X, XOR_Y, epochs=20, callbacks=[recorder])
     gradient, spread, flat = plots.layers(recorder)
     np.testing.assert_allclose(gradient.get_lines()[0].get_ydata(), recorder.gradient[:, 0])
     np.testing.assert_allclose(spread.get_lines()[1].get_ydata(), recorder.spread[:, 1])
@@ -19,6 +20,6 @@ def test_layers_plot_shows_gradient_spread_and_saturation():
 
 
 def test_layers_plot_of_a_net_without_hidden_layers():
-    recorder, net = fastmlp.LayerRecorder(XOR, TARGETS), fastmlp.MLP((2, 1), random_state=0)
-    net.fit(XOR, TARGETS, epochs=1, callbacks=[recorder])
+    recorder, net = fastmlp.LayerRecorder(XOR_X, XOR_Y), fastmlp.MLP((2, 1), random_state=0)
+    net.fit(XOR_X, XOR_Y, epochs=1, callbacks=[recorder])
     assert plots.layers(recorder)[2].texts[0].get_text() == "no hidden layer"

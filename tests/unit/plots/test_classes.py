@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from images import TARGETS, XOR, xor_net
+from images import xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -17,8 +18,8 @@ def test_confusion_matrix_counts_predictions_by_true_class(rng):
     net = fastmlp.MLP((2, 4, 3), loss="softmax_cross_entropy", random_state=0)
     X, y = rng.normal(size=(60, 2)), rng.integers(0, 3, 60)
     ax = plots.confusion(net, X, y, labels=["a", "b", "c"])
-    said = net.predict_classes(X)
-    expected = [[((y == i) & (said == j)).sum() for j in range(3)] for i in range(3)]
+    predicted = net.predict_classes(X)
+    expected = [[((y == i) & (predicted == j)).sum() for j in range(3)] for i in range(3)]
     np.testing.assert_array_equal(table(ax, 3), expected)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
@@ -26,7 +27,7 @@ def test_confusion_matrix_counts_predictions_by_true_class(rng):
 
 
 def test_confusion_matrix_of_one_output():
-    ax = plots.confusion(xor_net(), XOR, [0, 1, 1, 1])
+    ax = plots.confusion(xor_net(), XOR_X, [0, 1, 1, 1])
     np.testing.assert_array_equal(table(ax, 2), [[1, 0], [1, 2]])
     assert ax.get_title(loc="left") == "Confusion matrix: 75 % of 4 right"
 
@@ -48,13 +49,13 @@ def test_reliability_of_known_probabilities(rng):
 
 
 def test_calibration_plot_shows_accuracy_by_probability():
-    ax = plots.calibration(xor_net(), XOR, TARGETS, n_bins=5)
+    ax = plots.calibration(xor_net(), XOR_X, XOR_Y, n_bins=5)
     assert ax.get_title(loc="left").startswith("Calibration: expected error ")
     assert ax.get_xlabel() == "probability of class 1"
     line = next(line for line in ax.get_lines() if line.get_label() == "this net")
     np.testing.assert_allclose(np.sort(line.get_ydata()), [0.0, 1.0])
     three = fastmlp.MLP((2, 3), loss="softmax_cross_entropy", random_state=0)
-    assert plots.calibration(three, XOR, [0, 1, 2, 2]).get_xlabel() == "probability of the predicted class"
+    assert plots.calibration(three, XOR_X, [0, 1, 2, 2]).get_xlabel() == "probability of the predicted class"
 
 
 def test_calibration_rescales_a_tanh_output():
@@ -62,7 +63,7 @@ def test_calibration_rescales_a_tanh_output():
     net = fastmlp.MLP((2, 1), output_activation="tanh", random_state=0)
     net.params = [0.0, 0.0, np.arctanh(0.5)]
     line = next(
-        line for line in plots.calibration(net, XOR, [1, 1, 1, -1]).get_lines() if line.get_label() == "this net"
+        line for line in plots.calibration(net, XOR_X, [1, 1, 1, -1]).get_lines() if line.get_label() == "this net"
     )
     np.testing.assert_allclose(line.get_xydata(), [[0.75, 0.75]], atol=1e-6)
 
@@ -71,7 +72,7 @@ def test_calibration_rescales_a_tanh_output():
 def test_regression_targets_raise(picture, rng):
     net = fastmlp.MLP((2, 1), random_state=0)
     with pytest.raises(ValueError, match="needs targets that are exclusive classes"):
-        picture(net, XOR, rng.normal(size=4))
+        picture(net, XOR_X, rng.normal(size=4))
 
 
 @pytest.mark.parametrize("labels", [None, ["no", "a name that is far longer than any picture of two classes is wide"]])
@@ -88,12 +89,12 @@ def test_title_of_a_confusion_matrix_fits_the_figure(labels, rng):
 @pytest.mark.parametrize("name", [r"$\foo$", "$5 to $10", "_hidden", "a^b_c"])
 def test_names_are_not_parsed_as_formulas(name):
     """Class names, feature names and titles are drawn verbatim in every plot."""
-    ax = plots.confusion(xor_net(), XOR, TARGETS, labels=[name, "b"])
+    ax = plots.confusion(xor_net(), XOR_X, XOR_Y, labels=[name, "b"])
     shown = ax.get_yticklabels()[0].get_text().replace(r"\$", "$").strip()
     assert shown == name
     ax.figure.canvas.draw()
-    plots.calibration(xor_net(), XOR, TARGETS, labels=["a", name]).figure.canvas.draw()
-    ax = plots.boundary(xor_net(), XOR, TARGETS, labels=[name, "b"], feature_names=[name, "x"], title=name)
+    plots.calibration(xor_net(), XOR_X, XOR_Y, labels=["a", name]).figure.canvas.draw()
+    ax = plots.boundary(xor_net(), XOR_X, XOR_Y, labels=[name, "b"], feature_names=[name, "x"], title=name)
     ax.figure.canvas.draw()
     assert name in [text.get_text().replace(r"\$", "$").strip() for text in ax.get_legend().get_texts()]
-    plots.boundaries({name: xor_net()}, XOR, TARGETS)[0].figure.canvas.draw()
+    plots.boundaries({name: xor_net()}, XOR_X, XOR_Y)[0].figure.canvas.draw()

@@ -96,7 +96,7 @@ def test_two_quantities_share_a_plot():
     assert texts(ax) == ["loss, training", "accuracy, training", "accuracy, validation", "best: 1, epoch 2"]
 
 
-def test_successive_fits_are_drawn_end_to_end():
+def test_successive_fits_are_plotted_end_to_end():
     first = history(loss=[4.0, 3.0, 1.5], validation_loss=[5.0, 4.0, 3.0])
     second = history(loss=[2.0, 1.0], best_epoch=0)
     ax = fastmlp.plots.history([first, fastmlp.History(), second])

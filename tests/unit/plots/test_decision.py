@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from images import TARGETS, XOR, xor_net
+from images import xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -30,7 +31,7 @@ def test_constant_input_gets_a_margin():
 
 
 def test_colours_fade_with_uncertainty():
-    plane = Plane.around(XOR, (0, 1), 2)
+    plane = Plane.around(XOR_X, (0, 1), 2)
     image = colours(plane, np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.6, 0.4]])).reshape(4, 3)
     blue, orange = palette(2)
     np.testing.assert_allclose(image[0], (1 + blue) / 2)
@@ -41,7 +42,7 @@ def test_colours_fade_with_uncertainty():
 
 
 def test_boundary_plot_of_two_classes():
-    ax = xor_net().plot_boundary(XOR, TARGETS, resolution=30)
+    ax = xor_net().plot_boundary(XOR_X, XOR_Y, resolution=30)
     assert ax.get_title(loc="left") == "Decision boundary: 100 % of 4 samples right"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 0", "input 1")
     assert texts(ax) == ["0", "1"]
@@ -53,7 +54,7 @@ def test_boundary_plot_of_two_classes():
 
 def test_boundary_line_lies_at_probability_one_half():
     net = xor_net()
-    ax = net.plot_boundary(XOR, TARGETS)
+    ax = net.plot_boundary(XOR_X, XOR_Y)
     (lines,) = (artist for artist in ax.collections if hasattr(artist, "levels"))
     points = np.concatenate([path.vertices for path in lines.get_paths()])
     assert len(points) > 50
@@ -61,7 +62,7 @@ def test_boundary_line_lies_at_probability_one_half():
 
 
 def test_misclassified_samples_have_a_black_edge():
-    ax = xor_net().plot_boundary(XOR, [1, 1, 1, 0], labels=["no", "yes"])
+    ax = xor_net().plot_boundary(XOR_X, [1, 1, 1, 0], labels=["no", "yes"])
     assert ax.get_title(loc="left") == "Decision boundary: 75 % of 4 samples right"
     assert texts(ax) == ["no", "yes", "wrong"]
     points = [artist for artist in ax.collections if not hasattr(artist, "levels")]
@@ -70,7 +71,7 @@ def test_misclassified_samples_have_a_black_edge():
 
 
 def test_boundary_plot_without_targets():
-    ax = xor_net().plot_boundary(XOR)
+    ax = xor_net().plot_boundary(XOR_X)
     assert ax.get_title(loc="left") == "Decision boundary"
     assert ax.get_legend() is None
 
@@ -106,11 +107,11 @@ def test_multilabel_boundary_plot_shows_one_output(rng):
 
 def test_boundaries_are_drawn_side_by_side(headless):
     nets = {"learnt": xor_net(), "not": xor_net(np.zeros(9))}
-    drawn = plots.boundaries(nets, XOR, TARGETS, resolution=20)
+    drawn = plots.boundaries(nets, XOR_X, XOR_Y, resolution=20)
     assert [ax.get_title(loc="left") for ax in drawn] == ["learnt\n100 % right", "not\n50 % right"]
     assert [ax.get_legend() is None for ax in drawn] == [True, False], "only the last panel has a legend"
     _, room = headless.subplots()
-    drawn = plots.boundaries(list(nets.values()), XOR, n_columns=1, ax=room, resolution=20)
+    drawn = plots.boundaries(list(nets.values()), XOR_X, n_columns=1, ax=room, resolution=20)
     assert [ax.get_title(loc="left") for ax in drawn] == ["net 0", "net 1"]
     assert room.child_axes == list(drawn)
 
@@ -119,16 +120,16 @@ def test_boundaries_are_drawn_side_by_side(headless):
     "call, message",
     [
         (
-            lambda net: net.plot_boundary(XOR, TARGETS, features=(0, 2)),
+            lambda net: net.plot_boundary(XOR_X, XOR_Y, features=(0, 2)),
             "features must be two different inputs from 0 to 1",
         ),
-        (lambda net: net.plot_boundary(XOR, TARGETS, features=(1, 1)), "features must be two different inputs"),
-        (lambda net: net.plot_boundary(XOR[:, :1], TARGETS), "X has 1 feature, but the net has 2 inputs"),
-        (lambda net: net.plot_boundary(XOR, TARGETS, resolution=1), "resolution must be a whole number of at least 2"),
-        (lambda net: net.plot_boundary(XOR, TARGETS, labels=["one"]), "labels must name 2 classes, but it has 1 entry"),
-        (lambda net: net.plot_boundary(XOR, TARGETS, feature_names="a"), "feature_names must name 2 inputs"),
-        (lambda net: plots.boundaries([], XOR), "at least one net and a title for each, but 0 and 0 came"),
-        (lambda net: plots.boundaries([net], XOR, titles=["a", "b"]), "but 1 and 2 came"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, features=(1, 1)), "features must be two different inputs"),
+        (lambda net: net.plot_boundary(XOR_X[:, :1], XOR_Y), "X has 1 feature, but the net has 2 inputs"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, resolution=1), "resolution must be a whole number of at least 2"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, labels=["one"]), "labels must name 2 classes, but it has 1 entry"),
+        (lambda net: net.plot_boundary(XOR_X, XOR_Y, feature_names="a"), "feature_names must name 2 inputs"),
+        (lambda net: plots.boundaries([], XOR_X), "at least one net and a title for each, but 0 and 0 came"),
+        (lambda net: plots.boundaries([net], XOR_X, titles=["a", "b"]), "but 1 and 2 came"),
         (lambda net: fastmlp.MLP((1, 1)).plot_boundary([[0.0], [1.0]]), "needs two inputs, but the net has one"),
     ],
 )

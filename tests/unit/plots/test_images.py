@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import FOLDER, MEAN_OFF, MOST_OFF, SOLVED, TARGETS, XOR, compare, differences, pixels, stage, xor_net
+from images import FOLDER, MEAN_OFF, MOST_OFF, SOLVED, compare, differences, pixels, stage, xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -47,7 +48,7 @@ def snapshots():
 
 
 def recorder():
-    made = fastmlp.LayerRecorder(XOR, TARGETS)
+    made = fastmlp.LayerRecorder(XOR_X, XOR_Y)
     net = xor_net()
     record = SimpleNamespace(net=net, loss=np.ones(30), epochs=30)
     for epoch in range(30):
@@ -85,18 +86,18 @@ def regression():
 
 PICTURES = {
     "history": lambda ax: plots.history(history(), ax=ax),
-    "boundary": lambda ax: plots.boundary(xor_net(), XOR, TARGETS, ax=ax),
-    "boundary_wrong": lambda ax: plots.boundary(xor_net(), XOR, 1 - TARGETS, ax=ax),
+    "boundary": lambda ax: plots.boundary(xor_net(), XOR_X, XOR_Y, ax=ax),
+    "boundary_wrong": lambda ax: plots.boundary(xor_net(), XOR_X, 1 - XOR_Y, ax=ax),
     "boundary_classes": lambda ax: plots.boundary(*three_classes(), ax=ax),
     "boundary_numbers": lambda ax: plots.boundary(*regression(), ax=ax),
-    "boundaries": lambda ax: plots.boundaries([xor_net(), xor_net(0.1 * SOLVED)], XOR, TARGETS, ax=ax),
+    "boundaries": lambda ax: plots.boundaries([xor_net(), xor_net(0.1 * SOLVED)], XOR_X, XOR_Y, ax=ax),
     "predictions": lambda ax: plots.predictions(*regression(), ax=ax),
     "epochs": lambda ax: plots.epochs_to_converge(result(), ax=ax),
     "population": lambda ax: plots.population(
-        population(), XOR, TARGETS, verdicts=7 * ["converged"] + 5 * ["learning"], most=4, ax=ax
+        population(), XOR_X, XOR_Y, verdicts=7 * ["converged"] + 5 * ["learning"], most=4, ax=ax
     ),
-    "landscape": lambda ax: plots.landscape(xor_net(), XOR, TARGETS, resolution=21, ax=ax),
-    "landscape_path": lambda ax: plots.landscape(xor_net(), XOR, TARGETS, snapshots=snapshots(), resolution=21, ax=ax),
+    "landscape": lambda ax: plots.landscape(xor_net(), XOR_X, XOR_Y, resolution=21, ax=ax),
+    "landscape_path": lambda ax: plots.landscape(xor_net(), XOR_X, XOR_Y, snapshots=snapshots(), resolution=21, ax=ax),
     "layers": lambda ax: plots.layers(recorder(), ax=ax),
     "confusion": lambda ax: plots.confusion(*three_classes(), ax=ax),
     "calibration": lambda ax: plots.calibration(*three_classes(), ax=ax),
@@ -112,7 +113,7 @@ def test_plot_equals_its_baseline_image(name):
 
 def test_last_frame_of_the_animation_equals_its_baseline_image(tmp_path):
     ax = stage()
-    plots.animation(snapshots(), XOR, TARGETS, tmp_path / "learning.gif", frames=4, resolution=40, ax=ax)
+    plots.animation(snapshots(), XOR_X, XOR_Y, tmp_path / "learning.gif", frames=4, resolution=40, ax=ax)
     compare(ax.figure, "animation")
 
 
@@ -125,17 +126,17 @@ def test_every_public_plot_has_a_baseline_image():
     assert sum(path.stat().st_size for path in FOLDER.glob("*.png")) < 300_000
 
 
-def off(first, second):
+def measured_differences(first, second):
     return differences(pixels(first.figure), pixels(second.figure))
 
 
 def test_comparison_detects_visible_differences():
     """Visible changes exceed the tolerances: black edges of four points, a line of another colour."""
     first, second = stage(), stage()
-    plots.boundary(xor_net(), XOR, TARGETS, ax=first)
-    plots.boundary(xor_net(), XOR, 1 - TARGETS, ax=second)
-    assert off(first, second)[1] > MOST_OFF
+    plots.boundary(xor_net(), XOR_X, XOR_Y, ax=first)
+    plots.boundary(xor_net(), XOR_X, 1 - XOR_Y, ax=second)
+    assert measured_differences(first, second)[1] > MOST_OFF
     first, second = stage(), stage()
     plots.history(history(), ax=first)
     plots.history(history(), ax=second).get_lines()[0].set_color("red")
-    assert off(first, second)[0] > MEAN_OFF or off(first, second)[1] > MOST_OFF
+    assert measured_differences(first, second)[0] > MEAN_OFF or measured_differences(first, second)[1] > MOST_OFF

@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from images import SOLVED, TARGETS, XOR, xor_net
+from images import SOLVED, xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.console.progress_bar
@@ -18,14 +19,14 @@ Image = pytest.importorskip("PIL.Image")
 @pytest.fixture(scope="module")
 def learnt():
     snapshots, net = fastmlp.Snapshots(), xor_net(0.3 * SOLVED)
-    net.fit(XOR, TARGETS, epochs=60, optimizer="rprop", callbacks=[snapshots])
+    net.fit(XOR_X, XOR_Y, epochs=60, optimizer="rprop", callbacks=[snapshots])
     return snapshots
 
 
 def test_gif_has_frames_and_durations(learnt, tmp_path):
     path = tmp_path / "learning.gif"
     before = learnt.net.params.copy()
-    ax = plots.animation(learnt, XOR, TARGETS, path, frames=12, seconds=1.2, resolution=30)
+    ax = plots.animation(learnt, XOR_X, XOR_Y, path, frames=12, seconds=1.2, resolution=30)
     np.testing.assert_array_equal(learnt.net.params, before)
     with Image.open(path) as film:
         frames = []
@@ -44,7 +45,7 @@ def test_gif_has_frames_and_durations(learnt, tmp_path):
 def test_mp4_has_frames(learnt, tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "learning.mp4"
-    plots.animation(learnt, XOR, TARGETS, path, frames=6, seconds=1.0, resolution=20)
+    plots.animation(learnt, XOR_X, XOR_Y, path, frames=6, seconds=1.0, resolution=20)
     n_frames, _ = ffmpeg.count_frames_and_secs(str(path))
     assert 5 + 9 <= n_frames <= 6 + 9, "a second and a half of the last one is added"
 
@@ -52,7 +53,7 @@ def test_mp4_has_frames(learnt, tmp_path):
 def test_animation_in_given_axes_keeps_other_axes(learnt, tmp_path, headless):
     _, (left, right) = headless.subplots(1, 2)
     right.set_title("other")
-    assert plots.animation(learnt, XOR, TARGETS, tmp_path / "a.gif", frames=3, resolution=20, ax=left) is left
+    assert plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "a.gif", frames=3, resolution=20, ax=left) is left
     assert right.get_title() == "other"
 
 
@@ -65,19 +66,19 @@ def test_animation_shows_progress_on_a_terminal(learnt, tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", Terminal())
-        plots.animation(learnt, XOR, TARGETS, tmp_path / "a.gif", frames=3, resolution=20)
+        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "a.gif", frames=3, resolution=20)
         assert "frame" in sys.stderr.getvalue()
 
 
 def test_invalid_arguments_raise_before_drawing(learnt, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"path must end in \.gif or \.mp4"):
-        plots.animation(learnt, XOR, TARGETS, tmp_path / "learning.avi")
+        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "learning.avi")
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first"):
-        plots.animation(learnt, XOR, TARGETS, tmp_path / "nowhere" / "learning.gif")
+        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "nowhere" / "learning.gif")
     with pytest.raises(ValueError, match="Nothing was recorded: give the Snapshots to fit"):
-        plots.animation(fastmlp.Snapshots(), XOR, TARGETS, tmp_path / "a.gif")
+        plots.animation(fastmlp.Snapshots(), XOR_X, XOR_Y, tmp_path / "a.gif")
     with pytest.raises(ValueError, match="frames must be a whole number of at least 2"):
-        plots.animation(learnt, XOR, TARGETS, tmp_path / "a.gif", frames=1)
+        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "a.gif", frames=1)
     found = builtins.__import__
 
     def refuse(name, *arguments, **keywords):
@@ -87,23 +88,23 @@ def test_invalid_arguments_raise_before_drawing(learnt, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=r"pip install 'fastmlp\[movie\]' .*Or write a \.gif instead"):
-        plots.animation(learnt, XOR, TARGETS, tmp_path / "a.mp4")
+        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_animation_of_regression_targets_raises(tmp_path, rng):
     snapshots, net = fastmlp.Snapshots(), fastmlp.MLP((2, 1), random_state=0)
-    net.fit(XOR, rng.normal(size=4), epochs=3, callbacks=[snapshots])
+    net.fit(XOR_X, rng.normal(size=4), epochs=3, callbacks=[snapshots])
     with pytest.raises(ValueError, match="shows exclusive classes"):
-        plots.animation(snapshots, XOR, rng.normal(size=4), tmp_path / "a.gif")
+        plots.animation(snapshots, XOR_X, rng.normal(size=4), tmp_path / "a.gif")
 
 
 def test_plots_of_wrong_objects_raise(tmp_path):
     net = xor_net()
     with pytest.raises(ValueError, match=r"needs a fastmlp.Snapshots that was among the callbacks.*given MLP"):
-        plots.animation(net, XOR, TARGETS, tmp_path / "a.gif")
+        plots.animation(net, XOR_X, XOR_Y, tmp_path / "a.gif")
     with pytest.raises(ValueError, match=r"needs a fastmlp.Snapshots .*given MLP"):
-        plots.landscape(net, XOR, TARGETS, snapshots=net)
+        plots.landscape(net, XOR_X, XOR_Y, snapshots=net)
     with pytest.raises(ValueError, match=r"needs a fastmlp.LayerRecorder .*given MLP"):
         plots.layers(net)
     with pytest.raises(ValueError, match=r"needs the History that fit returned, .*given MLP"):
@@ -111,4 +112,4 @@ def test_plots_of_wrong_objects_raise(tmp_path):
     with pytest.raises(ValueError, match=r"needs the result of Population.fit .*given MLP"):
         plots.epochs_to_converge(net)
     with pytest.raises(ValueError, match=r"needs a Population, .*given MLP"):
-        plots.population(net, XOR, TARGETS)
+        plots.population(net, XOR_X, XOR_Y)

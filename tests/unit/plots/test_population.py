@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import SOLVED, TARGETS, XOR
+from images import SOLVED
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -67,7 +68,7 @@ def test_histogram_without_a_rule_has_no_rate():
 
 def test_population_result_plot_draws_the_histogram():
     pop = fastmlp.Population((2, 2, 1), 40, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    ax = pop.fit(XOR, TARGETS, epochs=300, optimizer="rprop", converged="40-20-40").plot(bins=10)
+    ax = pop.fit(XOR_X, XOR_Y, epochs=300, optimizer="rprop", converged="40-20-40").plot(bins=10)
     assert f"{pop.result.n_converged} of 40 nets converged" in ax.get_title(loc="left")
 
 
@@ -80,12 +81,12 @@ def pop():
 
 def test_population_plot_has_a_row_per_verdict(pop):
     verdicts = np.array(3 * ["converged"] + 6 * ["still_learning"])
-    grid = plots.population(pop, XOR, TARGETS, verdicts=verdicts, most=4, resolution=10)
+    grid = plots.population(pop, XOR_X, XOR_Y, verdicts=verdicts, most=4, resolution=10)
     assert grid.shape == (2, 4)
-    said = [row[0].texts[0].get_text() for row in grid]
-    assert said == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
+    texts = [row[0].texts[0].get_text() for row in grid]
+    assert texts == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
     assert [ax.axison for ax in grid[1]] == [True, True, True, False]
-    losses = pop.evaluate(XOR, TARGETS)["loss"]
+    losses = pop.evaluate(XOR_X, XOR_Y)["loss"]
     assert grid[1, 0].get_title() == f"{losses[0]:.2g}", "the best of the verdict first"
 
 
@@ -95,7 +96,7 @@ def test_population_plot_diagnoses_the_nets(pop, monkeypatch):
         return SimpleNamespace(verdicts=np.array(9 * ["converged"]))
 
     monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
-    assert plots.population(pop, XOR, TARGETS, most=2, resolution=10).shape == (1, 2)
+    assert plots.population(pop, XOR_X, XOR_Y, most=2, resolution=10).shape == (1, 2)
 
 
 def test_population_plot_of_a_regression_shows_outputs_over_targets(rng):
@@ -108,4 +109,4 @@ def test_population_plot_of_a_regression_shows_outputs_over_targets(rng):
 
 def test_wrong_number_of_verdicts_raises(pop):
     with pytest.raises(ValueError, match=r"verdicts must name one for each of 9 nets, but it has shape \(2,\)"):
-        plots.population(pop, XOR, TARGETS, verdicts=["a", "b"])
+        plots.population(pop, XOR_X, XOR_Y, verdicts=["a", "b"])

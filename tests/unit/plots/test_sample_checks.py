@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from images import TARGETS, XOR, xor_net
+from images import xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -11,12 +12,12 @@ from fastmlp.plots.sample_checks import as_samples, copy_of, has_classes, probab
 
 def test_classes_are_recognised_from_targets():
     net = xor_net()
-    assert as_samples(net, XOR, TARGETS).classes.tolist() == TARGETS.tolist()
-    fractions = as_samples(net, XOR, [0.1, 0.9, 0.9, 0.1])
+    assert as_samples(net, XOR_X, XOR_Y).classes.tolist() == XOR_Y.tolist()
+    fractions = as_samples(net, XOR_X, [0.1, 0.9, 0.9, 0.1])
     assert fractions.classes is None
     assert not has_classes(net.network, fractions)
-    assert has_classes(net.network, as_samples(net, XOR))
-    assert not has_classes(fastmlp.MLP((2, 1)).network, as_samples(net, XOR))
+    assert has_classes(net.network, as_samples(net, XOR_X))
+    assert not has_classes(fastmlp.MLP((2, 1)).network, as_samples(net, XOR_X))
 
 
 @pytest.mark.parametrize("settings", [{"loss": "binary_cross_entropy"}, {"output_activation": "tanh"}, {}])
@@ -32,13 +33,13 @@ def test_probabilities_agree_with_predict_classes(settings, rng):
 def test_copy_owns_its_parameters():
     net = fastmlp.MLP((2, 3, 1), init=fastmlp.Normal(0.5), dropout=0.2, dtype="float64", random_state=0)
     copy = copy_of(net)
-    np.testing.assert_array_equal(copy.predict(XOR), net.predict(XOR))
+    np.testing.assert_array_equal(copy.predict(XOR_X), net.predict(XOR_X))
     copy.params[:] = 0.0
     assert np.any(net.params)
 
 
-class Face:
-    """A fitted classifier, as scikit-learn has it: a net inside, and the names of its classes."""
+class FakeClassifier:
+    """A fake fitted classifier in scikit-learn's form, with a net and class names."""
 
     def __init__(self):
         self.net_, self.classes_ = xor_net(), np.array(["no", "yes"])
@@ -46,21 +47,21 @@ class Face:
 
 def test_unwrap_estimator_returns_net_and_encoded_targets():
     answers = np.array(["no", "yes", "yes", "no"])
-    net, y, labels = unwrap_estimator(Face(), answers)
-    assert net.predict_classes(XOR).tolist() == y.tolist() == TARGETS.tolist()
+    net, y, labels = unwrap_estimator(FakeClassifier(), answers)
+    assert net.predict_classes(XOR_X).tolist() == y.tolist() == XOR_Y.tolist()
     assert list(labels) == ["no", "yes"]
-    assert list(unwrap_estimator(Face(), answers, ["0", "1"])[2]) == ["0", "1"]
-    assert unwrap_estimator(net, TARGETS) == (net, TARGETS, None)
+    assert list(unwrap_estimator(FakeClassifier(), answers, ["0", "1"])[2]) == ["0", "1"]
+    assert unwrap_estimator(net, XOR_Y) == (net, XOR_Y, None)
     with pytest.raises(ValueError, match=r"y holds 'maybe', but the classes are no, yes\."):
-        unwrap_estimator(Face(), ["no", "maybe", "no", "no"])
+        unwrap_estimator(FakeClassifier(), ["no", "maybe", "no", "no"])
 
 
 def test_plots_accept_estimators():
     answers = ["no", "yes", "yes", "no"]
     for draw in (plots.boundary, plots.confusion, plots.calibration, plots.landscape):
         options = {"resolution": 5} if draw in (plots.boundary, plots.landscape) else {}
-        draw(Face(), XOR, answers, **options)
-    ax = plots.boundary(Face(), XOR, answers, resolution=5)
+        draw(FakeClassifier(), XOR_X, answers, **options)
+    ax = plots.boundary(FakeClassifier(), XOR_X, answers, resolution=5)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
-    (ax,) = plots.boundaries([Face()], XOR, answers, resolution=5)
+    (ax,) = plots.boundaries([FakeClassifier()], XOR_X, answers, resolution=5)
     assert ax.get_title(loc="left") == "net 0\n100 % right"

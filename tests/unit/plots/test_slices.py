@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from images import SOLVED, TARGETS, XOR, xor_net
+from images import SOLVED, xor_net
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
@@ -31,12 +32,12 @@ def test_slice_values_are_losses():
     before = net.params.copy()
     directions = random_directions(net, np.random.default_rng(0))
     x, z = np.array([-1.0, 0.0, 0.5]), np.array([0.0, 2.0])
-    losses = losses_on(net, XOR, TARGETS, SOLVED, directions, x, z)
+    losses = losses_on(net, XOR_X, XOR_Y, SOLVED, directions, x, z)
     assert losses.shape == (2, 3)
     np.testing.assert_array_equal(net.params, before)
-    assert losses[0, 1] == pytest.approx(net.evaluate(XOR, TARGETS)["loss"])
+    assert losses[0, 1] == pytest.approx(net.evaluate(XOR_X, XOR_Y)["loss"])
     net.params = SOLVED + 0.5 * directions[0] + 2.0 * directions[1]
-    assert losses[1, 2] == pytest.approx(net.evaluate(XOR, TARGETS)["loss"])
+    assert losses[1, 2] == pytest.approx(net.evaluate(XOR_X, XOR_Y)["loss"])
 
 
 def test_path_is_projected_onto_its_principal_plane(rng):
@@ -50,28 +51,31 @@ def test_path_is_projected_onto_its_principal_plane(rng):
 
 
 def test_landscape_plot_has_title_and_legend():
-    ax = plots.landscape(xor_net(), XOR, TARGETS, resolution=5)
+    ax = plots.landscape(xor_net(), XOR_X, XOR_Y, resolution=5)
     assert ax.get_title(loc="left") == "Loss around the net, random directions"
     snapshots, net = fastmlp.Snapshots(), xor_net(0.3 * SOLVED)
-    net.fit(XOR, TARGETS, epochs=20, callbacks=[snapshots])
-    ax = plots.landscape(net, XOR, TARGETS, snapshots=snapshots, resolution=5)
+    net.fit(XOR_X, XOR_Y, epochs=20, callbacks=[snapshots])
+    ax = plots.landscape(net, XOR_X, XOR_Y, snapshots=snapshots, resolution=5)
     assert ax.get_xlabel() == "first principal component"
-    said = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert said == ["way taken", "start", "the net"]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["way taken", "start", "the net"]
 
 
 def test_flat_and_negative_losses_are_drawn():
     flat = fastmlp.MLP((2, 1), random_state=0, init="zeros")
-    plots.landscape(flat, XOR, np.zeros(4), resolution=5)
+    ax = plots.landscape(flat, XOR_X, np.zeros(4), resolution=5)
+    assert ax.collections
     poisson = fastmlp.MLP((2, 1), loss="poisson", random_state=0)
     poisson.params = [1.0, 1.0, 2.0]
-    plots.landscape(poisson, XOR, [5, 20, 20, 50], resolution=5)
+    assert poisson.evaluate(XOR_X, [5, 20, 20, 50])["loss"] < 0
+    ax = plots.landscape(poisson, XOR_X, [5, 20, 20, 50], resolution=5)
+    assert ax.collections
 
 
 def test_invalid_arguments_raise():
     snapshots, other = fastmlp.Snapshots(), fastmlp.MLP((2, 1), random_state=0)
-    other.fit(XOR, TARGETS, epochs=5, callbacks=[snapshots])
+    other.fit(XOR_X, XOR_Y, epochs=5, callbacks=[snapshots])
     with pytest.raises(ValueError, match="at least three of 9 parameters"):
-        plots.landscape(xor_net(), XOR, TARGETS, snapshots=snapshots)
+        plots.landscape(xor_net(), XOR_X, XOR_Y, snapshots=snapshots)
     with pytest.raises(ValueError, match="span must be a number"):
-        plots.landscape(xor_net(), XOR, TARGETS, span=0)
+        plots.landscape(xor_net(), XOR_X, XOR_Y, span=0)

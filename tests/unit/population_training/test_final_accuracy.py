@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import Population
 from fastmlp.kernels.structs import ALL_RIGHT
 from fastmlp.population_training import evaluate
 
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-XOR_Y = np.array([0, 1, 1, 0], np.float32)
 WEIGHTS = np.array([1.0, 0.5, 3.0, 0.0])
 THREE_CLASSES = np.array([0, 1, 2, 1])
 
@@ -41,9 +40,9 @@ def test_unrolled_kernels_report_final_accuracy_without_another_pass(evaluated, 
     pop = population((2, 2, 1), n_nets, dtype=dtype)
     rates = np.geomspace(1.0, 8.0, n_nets)
     setting = {"sgd": fastmlp.SGD(rates), "adam": fastmlp.Adam(rates / 8)}.get(optimizer, optimizer)
-    result = pop.fit(XOR, XOR_Y, epochs=15, optimizer=setting, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=15, optimizer=setting, verbose=0)
     assert evaluated == []
-    expected = pop.evaluate(XOR, XOR_Y)["accuracy"] >= ALL_RIGHT
+    expected = pop.evaluate(XOR_X, XOR_Y)["accuracy"] >= ALL_RIGHT
     np.testing.assert_array_equal(result.converged, expected)
     assert result.n_converged < n_nets
     if n_nets == 300:
@@ -70,7 +69,7 @@ FITS = {
 @pytest.mark.parametrize("fit", FITS)
 def test_final_accuracy_equals_an_evaluation_after_training(fit, rows):
     sizes, settings, options = FITS[fit]
-    X, y = np.resize(XOR, (rows, 2)), np.resize(THREE_CLASSES if sizes[-1] == 3 else XOR_Y, rows)
+    X, y = np.resize(XOR_X, (rows, 2)), np.resize(THREE_CLASSES if sizes[-1] == 3 else XOR_Y, rows)
     weight = np.resize(WEIGHTS, rows) if "sample_weight" in options else None
     pop = population(sizes, 70, **settings)
     result = pop.fit(
@@ -89,8 +88,8 @@ def test_final_accuracy_equals_an_evaluation_after_training(fit, rows):
 def test_final_accuracy_with_targets_per_net_equals_an_evaluation():
     y = np.random.default_rng(0).integers(0, 2, (100, 4)).astype(np.float32)
     pop = population((2, 2, 1), 100)
-    result = pop.fit(XOR, y, epochs=100, optimizer="rprop", verbose=0)
-    np.testing.assert_array_equal(result.converged, pop.evaluate(XOR, y)["accuracy"] >= ALL_RIGHT)
+    result = pop.fit(XOR_X, y, epochs=100, optimizer="rprop", verbose=0)
+    np.testing.assert_array_equal(result.converged, pop.evaluate(XOR_X, y)["accuracy"] >= ALL_RIGHT)
     assert 0 < result.n_converged < 100
 
 
@@ -98,6 +97,6 @@ def test_diverged_nets_do_not_count_as_converged(evaluated):
     pop = population((2, 2, 1), 100, loss="squared_error", output_activation="identity")
     rates = np.where(np.arange(100) % 7 == 3, 1e30, 0.1)
     with pytest.warns(fastmlp.DivergenceWarning):
-        result = pop.fit(XOR, XOR_Y, epochs=80, optimizer=fastmlp.SGD(rates), verbose=0)
+        result = pop.fit(XOR_X, XOR_Y, epochs=80, optimizer=fastmlp.SGD(rates), verbose=0)
     assert (result.stopped_by[rates > 1] == "divergence").all()
     assert not result.converged[rates > 1].any()

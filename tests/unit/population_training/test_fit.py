@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.console.progress_bar
@@ -16,15 +17,13 @@ from fastmlp.devices import Device
 from fastmlp.kernels.cpu.workspace import LANES, VECTOR_BYTES
 from fastmlp.optimizers import OPTIMIZERS
 
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
-
 
 def test_restarts_use_other_weights_and_count_lost_epochs():
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     pop = Population((2, 2, 1), 200, **settings, random_state=2)
-    once = pop.fit(XOR, XOR_Y, epochs=60, optimizer="rprop", converged=0.05, verbose=0)
+    once = pop.fit(XOR_X, XOR_Y, epochs=60, optimizer="rprop", converged=0.05, verbose=0)
     pop.reset()
-    result = pop.fit(XOR, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
     np.testing.assert_array_equal(result.restarts == 0, once.converged)
     np.testing.assert_array_equal(result.epochs[once.converged], once.epochs[once.converged])
     late = result.restarts > 0
@@ -38,7 +37,7 @@ def test_restarts_use_other_weights_and_count_lost_epochs():
 def test_one_diverging_net_leaves_the_others_finite(sizes):
     rates = np.full(20, 1e-4)
     rates[3] = 1e6
-    X, y = XOR, XOR_Y * 10.0
+    X, y = XOR_X, XOR_Y * 10.0
     pop = Population(sizes, 20, hidden_activation="leaky_relu", random_state=0)
     with pytest.warns(fastmlp.DivergenceWarning, match="1 of 20 nets"):
         result = pop.fit(X, y, epochs=100, optimizer=fastmlp.SGD(rates), verbose=0)
@@ -52,7 +51,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     def train(n):
         monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
         pop = Population((2, 5, 5, 1), 100, dtype="float32", random_state=1)
-        pop.fit(XOR, XOR_Y, epochs=40, converged=0.01, verbose=0)
+        pop.fit(XOR_X, XOR_Y, epochs=40, converged=0.01, verbose=0)
         return pop.params.copy()
 
     np.testing.assert_array_equal(train(1), train(3))
@@ -87,7 +86,7 @@ def test_number_of_lanes_changes_no_bit(name, dtype, monkeypatch):
             dtype=dtype,
             l2=1e-3 if name == "penalties" else 0.0,
         )
-        return pop, pop.fit(XOR, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
+        return pop, pop.fit(XOR_X, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
     network = Population((2, 2, 1), 1).network
     numbers = [fastmlp.execution.dispatch.choose_lanes(network, Device("cpu", ""), n, False) for n in (4, 150)]
@@ -102,15 +101,15 @@ def test_number_of_lanes_changes_no_bit(name, dtype, monkeypatch):
 def test_equal_nets_give_equal_results():
     pop = Population((2, 4, 1), 37, random_state=1)
     pop.params = np.broadcast_to(pop.params[0], pop.params.shape)
-    pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    pop.fit(XOR_X, XOR_Y, epochs=50, verbose=0)
     assert (pop.params == pop.params[0]).all()
 
 
 def test_records_equal_the_losses_of_single_nets():
     pop = Population((2, 4, 1), 20, dtype="float64", random_state=1)
-    result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=50, verbose=0)
     net = MLP((2, 4, 1), dtype="float64", random_state=int(pop.seeds[4]))
-    history = net.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    history = net.fit(XOR_X, XOR_Y, epochs=50, verbose=0)
     np.testing.assert_allclose(result.records[:, 4], history.loss[result.record_epochs - 1], rtol=1e-6)
     assert result.record_epochs[[0, -1]].tolist() == [1, 50]
     quantiles = result.loss_quantiles((0.0, 0.5, 1.0))
@@ -119,7 +118,7 @@ def test_records_equal_the_losses_of_single_nets():
 
 def test_summary_of_a_rule_has_rate_quantiles_and_histogram():
     pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
-    result = pop.fit(XOR, XOR_Y, epochs=200, optimizer="rprop", converged="40-20-40", verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=200, optimizer="rprop", converged="40-20-40", verbose=0)
     text = result.summary()
     for words in ("300 nets", "% (95 % interval", "stopped by", "harmonic mean", "restarting", "best net", "worst"):
         assert words in text
@@ -156,7 +155,7 @@ def test_summary_without_a_rule_has_no_success_rate():
 
 def test_summary_omits_the_median_if_most_nets_fail():
     pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
-    result = pop.fit(XOR, XOR_Y, epochs=20, optimizer="rprop", converged="40-20-40", verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=20, optimizer="rprop", converged="40-20-40", verbose=0)
     assert 0 < result.n_converged < 150
     text = result.summary()
     assert "fewer than half converged, so that all have no median" in text
@@ -181,7 +180,7 @@ def test_interruption_keeps_finished_nets(sizes, monkeypatch):
     monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 0.0))
     pop = Population(sizes, 60, random_state=0)
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=400, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=400, verbose=0)
     assert result.interrupted
     changed = (pop.params != start).any(axis=1)
     assert changed.any()
@@ -190,7 +189,7 @@ def test_interruption_keeps_finished_nets(sizes, monkeypatch):
     assert np.isfinite(pop.params).all()
     assert not result.converged[result.epochs == 0].any()
     monkeypatch.undo()
-    assert (pop.fit(XOR, XOR_Y, epochs=3, verbose=0).epochs == 3).all(), "the population is usable"
+    assert (pop.fit(XOR_X, XOR_Y, epochs=3, verbose=0).epochs == 3).all(), "the population is usable"
 
 
 def test_interruption_of_one_by_one_training_on_one_thread(monkeypatch):
@@ -207,7 +206,7 @@ def test_interruption_of_one_by_one_training_on_one_thread(monkeypatch):
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     pop = Population((2, 80, 70, 1), 5, random_state=0)
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=1, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=1, verbose=0)
     assert result.interrupted
     assert result.stopped_by.tolist() == ["epochs", "epochs", "interrupt", "interrupt", "interrupt"]
     assert result.epochs.tolist() == [1, 1, 1, 0, 0]
@@ -215,7 +214,7 @@ def test_interruption_of_one_by_one_training_on_one_thread(monkeypatch):
 
 
 def test_interruption_counts_no_net_twice(monkeypatch):
-    """Ctrl-C in the second attempt: nets that had not begun it keep the epochs of their first, and no loss."""
+    """Ctrl-C in the second attempt: nets that had not started it keep the epochs of their first, and no loss."""
     calls, redrawn = [], []
     draw = Population._draw
 
@@ -232,7 +231,7 @@ def test_interruption_counts_no_net_twice(monkeypatch):
     monkeypatch.setattr(Population, "_draw", noted)
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1e4)
     pop = Population((2, 3, 1), 500, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    result = pop.fit(XOR, XOR_Y, epochs=80, optimizer="rprop", converged=0.01, restart_after=40, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=80, optimizer="rprop", converged=0.01, restart_after=40, verbose=0)
     waiting = np.isnan(result.loss)
     assert waiting.any()
     assert (result.epochs[waiting] == 40).all()
@@ -246,7 +245,7 @@ def test_interruption_counts_no_net_twice(monkeypatch):
 
 def test_records_cover_the_last_attempt_only():
     pop = Population((2, 2, 1), 200, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
-    result = pop.fit(XOR, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
     length = np.where(result.converged, result.epochs - 60 * result.restarts, 60)
     np.testing.assert_array_equal(np.isnan(result.records), result.record_epochs[:, None] > length)
 
@@ -254,7 +253,7 @@ def test_records_cover_the_last_attempt_only():
 def test_progress_counts_finished_nets(monkeypatch):
     shown = []
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, loss: shown.append(done))
-    Population((2, 3, 1), 50, random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
+    Population((2, 3, 1), 50, random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
 
 
@@ -284,12 +283,12 @@ def test_interruption_before_the_last_attempt_finishes_no_net(monkeypatch):
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     result = Population((2, 2, 1), 200, random_state=0).fit(
-        XOR, XOR_Y, epochs=100, converged=1e-9, restart_after=1, verbose=0
+        XOR_X, XOR_Y, epochs=100, converged=1e-9, restart_after=1, verbose=0
     )
     assert result.interrupted
     assert (result.n_finished, set(result.stopped_by)) == (0, {"interrupt"})
     last = Population((2, 2, 1), 200, random_state=0).fit(
-        XOR, XOR_Y, epochs=1, converged=1e-9, restart_after=1, verbose=0
+        XOR_X, XOR_Y, epochs=1, converged=1e-9, restart_after=1, verbose=0
     )
     assert last.n_finished == 200
 
@@ -301,7 +300,7 @@ def test_integer_rules_equal_float_rules():
         for loss, delta in ((1.0, 0.0), (1, 0), (1.0, 0.0)):
             pop = Population((2, 3, 1), 20, random_state=0, dtype=dtype)
             rules = {"converged": Converged(loss=loss), "early_stopping": EarlyStopping(5, min_delta=delta)}
-            losses.append(pop.fit(XOR, XOR_Y, epochs=9, verbose=0, **rules).loss)
+            losses.append(pop.fit(XOR_X, XOR_Y, epochs=9, verbose=0, **rules).loss)
     for k in (1, 2, 4, 5):
         np.testing.assert_array_equal(losses[k], losses[k // 3 * 3])
 
@@ -312,6 +311,6 @@ def test_calls_with_many_blocks_take_many_epochs(monkeypatch):
     monkeypatch.setattr(fastmlp.kernels.cpu.backend, "train_nets", lambda *job: (asked.append(job[-1]), train(*job)))
     monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (1e9, 2e9))
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1.0)
-    Population((2, 2, 1), 5000, random_state=0).fit(XOR, XOR_Y, epochs=7, verbose=0)
+    Population((2, 2, 1), 5000, random_state=0).fit(XOR_X, XOR_Y, epochs=7, verbose=0)
     assert asked[:5] == [1, 1, 2, 4, 8]
     assert max(asked) > 50

@@ -1,4 +1,4 @@
-"""A population as a sequence of nets."""
+"""`Population` as a sequence of nets: length, indexing, iteration."""
 
 import numpy as np
 import pytest

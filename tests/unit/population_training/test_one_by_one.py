@@ -22,7 +22,7 @@ def samples(rng):
     return X, (X[:, 0] * X[:, 1] > 0).astype(int)
 
 
-def assert_equal_alone(pop, result, X, y, settings, **fit):
+def assert_equals_single_nets(pop, result, X, y, settings, **fit):
     """Both use the same kernel, so that results agree to the bit."""
     for k in range(pop.n_nets):
         own = {name: values[k] if np.ndim(values) else values for name, values in settings.items()}
@@ -61,7 +61,7 @@ def test_every_optimizer_equals_single_nets_bit_for_bit(name, batch_size, sample
     fit = {"epochs": 6, "batch_size": batch_size, "optimizer": OPTIMIZERS[name](weight_decay=0.02, clip_norm=0.3)}
     settings = {"loss": "binary_cross_entropy", "l2": np.linspace(0.0, 0.1, N_NETS)}
     pop = Population(SIZES, N_NETS, **settings, random_state=5)
-    assert_equal_alone(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
+    assert_equals_single_nets(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
 
 
 def test_settings_and_weights_per_net_match_the_reference(samples):
@@ -83,7 +83,7 @@ def test_dropout_rate_per_net_equals_single_nets_bit_for_bit(samples):
     settings = {"dropout": np.linspace(0.1, 0.5, N_NETS), "loss": "binary_cross_entropy"}
     fit = {"epochs": 4, "batch_size": 7}
     pop = Population(SIZES, N_NETS, **settings, random_state=2)
-    assert_equal_alone(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
+    assert_equals_single_nets(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
 
 
 @pytest.mark.parametrize("batch_size", [None, 8])
@@ -101,7 +101,7 @@ def test_early_stopping_equals_single_nets_bit_for_bit(monitor, batch_size, samp
     pop = Population(SIZES, N_NETS, **settings, random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)
     assert len(set(result.epochs)) > 1
-    assert_equal_alone(pop, result, X, y, settings, **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, **fit)
 
 
 FITS = {

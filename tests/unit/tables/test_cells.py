@@ -30,7 +30,7 @@ pd = pytest.importorskip("pandas")
     ],
     ids=repr,
 )
-def test_names_of_categories(cell, text):
+def test_category_names_are_text_of_the_value(cell, text):
     assert text_of(cell) == text
 
 

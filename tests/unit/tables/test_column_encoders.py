@@ -68,7 +68,7 @@ def test_every_encoder_fills_its_features(kind):
     ],
     ids=str,
 )
-def test_kinds_of_cells(cells, kind):
+def test_column_kinds_are_recognised_from_cells(cells, kind):
     assert column_kind(cells) == kind
 
 

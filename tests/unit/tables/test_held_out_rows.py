@@ -15,7 +15,7 @@ pd = pytest.importorskip("pandas")
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """Trains on a table of a task; returns the net and its samples."""
+    """A function that trains on a table of a task and returns the net and its samples."""
     monkeypatch.chdir(tmp_path)
 
     def train(task):

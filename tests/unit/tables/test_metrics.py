@@ -21,7 +21,7 @@ def test_classification_metrics_by_hand():
     assert "ROC AUC" not in classification_metrics(np.array([2]), np.eye(3, dtype=np.float32)[[2]])
 
 
-def test_roc_auc_counts_pairs(rng):
+def test_roc_auc_equals_the_share_of_ordered_pairs(rng):
     positive, score = rng.integers(0, 2, 60).astype(bool), rng.integers(0, 8, 60)
     difference = score[positive][:, None] - score[~positive]
     assert roc_auc(positive, score) == pytest.approx(((difference > 0) + 0.5 * (difference == 0)).mean(), rel=1e-12)

@@ -4,7 +4,7 @@ from fastmlp.training.call_autotune import LONG_CALL, SHORT_CALL, CallAutotuner
 
 
 def run(autotuner, seconds_per_step, n_calls):
-    """Calls (n_threads, n_steps) when a step takes seconds_per_step[n_threads]."""
+    """[(n_threads, n_steps)] of calls, if a step takes seconds_per_step[n_threads]."""
     calls = []
     for _ in range(n_calls):
         n_threads, n_steps = autotuner.next()
@@ -80,7 +80,7 @@ def test_short_calls_do_not_change_the_planned_length():
 
 
 def test_trials_of_long_steps_are_limited():
-    """A trial takes a step at least, which may be a long one."""
+    """A trial takes at least one step, which may be long."""
     calls = run(CallAutotuner(2, 1e12), {1: 0.6, 2: 0.3}, 90)
     assert 1 <= [n_threads for n_threads, _ in calls].count(1) <= 2
 

@@ -36,7 +36,7 @@ def arguments_of_train(arguments):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The arguments of every call of a training kernel."""
+    """The list of arguments of all calls of a training kernel, by name."""
     found = []
 
     def recorded(*arguments):
@@ -98,7 +98,7 @@ def test_validation_is_measured_after_each_epoch():
     assert history.validation_accuracy is None
 
 
-def test_records_grow_in_place():
+def test_records_grow_in_one_buffer():
     """Records are views of one buffer: copying them every epoch would make long fits quadratic."""
     seen = []
     net = make()
@@ -129,7 +129,7 @@ def test_validation_accuracy_is_a_multiple_of_one_over_n_samples():
 
 @pytest.mark.parametrize("share, n", [(0.25, 5), (0.01, 1), (0.99, 19), (0.5, 10)])
 def test_validation_fraction_partitions_the_data(share, n, monkeypatch, calls):
-    """Every sample is on exactly one side."""
+    """Every sample is either in the training part or in the validation part."""
     held_out = []
     evaluate = fastmlp.training.fit_loop.Plan.evaluate
 

@@ -24,7 +24,7 @@ def make(name):
     return fastmlp.MLP(layer_sizes, hidden_activation="tanh", dtype=dtype, device="cpu", random_state=0)
 
 
-def check(net, X):
+def assert_matches_reference(net, X):
     expected = ReferenceMLP(net.network.layer_sizes, ["tanh", "identity"], "squared_error", net.params).predict(X)
     np.testing.assert_allclose(net.predict(X), expected, rtol=2e-5, atol=1e-5)
 
@@ -37,11 +37,11 @@ def rows(n, net, seed):
 def test_repeated_predictions_match_the_reference_for_their_inputs(name):
     net = make(name)
     for k in range(6):
-        check(net, rows(1, net, k))
+        assert_matches_reference(net, rows(1, net, k))
         net.params[:] *= 1.1  # in place: the net keeps its array
     net.fit(rows(4, net, 9), np.zeros((4, net.network.n_outputs)), epochs=3, verbose=0)
     for k in range(3):
-        check(net, rows(1, net, k))
+        assert_matches_reference(net, rows(1, net, k))
 
 
 def test_alternating_nets_sizes_and_evaluations_match_the_reference():
@@ -52,7 +52,7 @@ def test_alternating_nets_sizes_and_evaluations_match_the_reference():
         net, n = nets[rng.integers(3)], int(rng.choice([1, 3, 300]))
         X = rows(n, net, rng.integers(100))
         for _ in range(rng.integers(1, 5)):
-            check(net, X)
+            assert_matches_reference(net, X)
         if rng.random() < 0.2:
             net.evaluate(X, np.zeros((n, net.network.n_outputs)))
 
@@ -63,13 +63,13 @@ def test_prediction_keeps_no_inputs_and_reuses_no_outputs():
     for k in range(5):
         X = rows(1, net, k)
         outputs.append(net.predict(X))
-        known = weakref.ref(X)
+        weak = weakref.ref(X)
         del X
-        assert known() is None, "inputs are kept alive"
+        assert weak() is None, "inputs are kept alive"
     assert buffers.prediction[2] is not None, "equal calls should reuse buffers, or this test shows nothing"
     assert len({output.tobytes() for output in outputs}) == 5
-    known = weakref.ref(outputs.pop())
-    assert known() is None, "outputs are kept alive"
+    weak = weakref.ref(outputs.pop())
+    assert weak() is None, "outputs are kept alive"
 
 
 def test_concurrent_predictions_do_not_share_buffers():
@@ -77,12 +77,12 @@ def test_concurrent_predictions_do_not_share_buffers():
     X = [rows(1, net, k) for k in range(4)]
     expected = [net.predict(x) for x in X]
 
-    def ask(k):
+    def predict_repeatedly(k):
         for _ in range(300):
             if not np.array_equal(net.predict(X[k]), expected[k]):
                 wrong.append(k)
 
-    threads = [threading.Thread(target=ask, args=(k,)) for k in range(4)]
+    threads = [threading.Thread(target=predict_repeatedly, args=(k,)) for k in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -96,10 +96,10 @@ def test_multithreaded_prediction_keeps_no_net_alive(monkeypatch):
     for k in range(3):
         net.predict(rows(300, net, k))
     assert choose_evaluation_threads(net.network, 300) == 2
-    known = weakref.ref(net.padded_params)
+    weak = weakref.ref(net.padded_params)
     del net
     gc.collect()
-    assert known() is None
+    assert weak() is None
 
 
 def test_invalid_inputs_raise_after_repeated_predictions():

@@ -77,16 +77,16 @@ def test_step_without_update_gives_the_reference_gradient(backend, family, weigh
     net, X, Y, data = make(rng, weighted=weighted)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
     work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
-    memory = plan.make_memory(net._padded, np.zeros(0), 1)
+    train_state = plan.make_memory(net._padded, np.zeros(0), 1)
     config = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
-    backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), config, memory, work, 0, 1)
+    backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), config, train_state, work, 0, 1)
     reference = reference_of(net.network, net.params)
     loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
     n = len(gradient)
-    np.testing.assert_allclose(backend.to_host(memory.grads)[:n], gradient, rtol=1e-11, atol=1e-14)
-    assert memory.epoch_loss[0] == pytest.approx(loss, rel=1e-12)
-    np.testing.assert_array_equal(backend.to_host(memory.params)[:n], net.params)
-    assert memory.scalars[0, STEPS_DONE] == 1
+    np.testing.assert_allclose(backend.to_host(train_state.grads)[:n], gradient, rtol=1e-11, atol=1e-14)
+    assert train_state.epoch_loss[0] == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_array_equal(backend.to_host(train_state.params)[:n], net.params)
+    assert train_state.scalars[0, STEPS_DONE] == 1
 
 
 @pytest.mark.parametrize("output_there", [False, True])

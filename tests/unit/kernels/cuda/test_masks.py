@@ -29,16 +29,16 @@ def returned(monkeypatch):
     return watch
 
 
-def of_cpu(work, layer):
+def cpu_mask(work, layer):
     first, width = work.blocks[layer + 1], SIZES[layer + 1]
     return work.mask[first : first + ROWS * width].reshape(ROWS, width)
 
 
-def of_layers(work, layer):
+def layerwise_mask(work, layer):
     return work.mask[layer].get()
 
 
-def of_block(memory, layer):
+def block_mask(memory, layer):
     """Masks follow activations, z and deltas of all units, with a row of samples per unit: include/block_memory.cuh."""
     first, width = 3 * sum(SIZES) + sum(SIZES[: layer + 1]), SIZES[layer + 1]
     return memory.get()[first * TILE : (first + width) * TILE].reshape(width, TILE)[:, :ROWS].T
@@ -49,8 +49,8 @@ def of_block(memory, layer):
 @pytest.mark.parametrize(
     "name, made_by, of_cuda",
     [
-        ("layers", ("cuda.backend", "make_work"), of_layers),
-        ("workspace", ("cuda.single_net.small_net", "workspace_for"), of_block),
+        ("layers", ("cuda.backend", "make_work"), layerwise_mask),
+        ("workspace", ("cuda.single_net.small_net", "workspace_for"), block_mask),
     ],
 )
 def test_cuda_masks_equal_cpu_masks(cuda, monkeypatch, returned, name, made_by, of_cuda, dtype, rates, rng):
@@ -65,7 +65,7 @@ def test_cuda_masks_equal_cpu_masks(cuda, monkeypatch, returned, name, made_by, 
         for net in nets:
             net.fit(X, y, epochs=epochs, batch_size=ROWS, verbose=0)
         for layer in np.flatnonzero(rates):
-            mask = of_cpu(on_cpu[-1], layer)
+            mask = cpu_mask(on_cpu[-1], layer)
             np.testing.assert_array_equal(of_cuda(on_cuda[-1], layer), mask)
             assert set(np.unique(mask)) == {0, np.dtype(dtype).type(1 / (1 - rates[layer]))}
             seen.add(mask.tobytes())

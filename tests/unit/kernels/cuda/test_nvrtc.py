@@ -70,9 +70,8 @@ def test_host_headers_are_not_found():
 
 @pytest.mark.full
 def test_sources_of_fits_compile_for_every_architecture(emulated_cuda):
-    """Small fits run in the emulator; every source that they compiled there is compiled for every architecture, and
-    those that ask for each kind of kernel for sm_90 too, which is what CuPy asks for on an H100. Tables, and doubles,
-    are in test_nvrtc_tables.py.
+    """Sources that small fits compile in the emulator are compiled for every architecture; those that cover every kind
+    of kernel also for sm_90, the target of CuPy on an H100. Tables and float64 are tested in test_nvrtc_tables.py.
     """
     from cuda_emulator.fits import COMPILED_FITS, FITS
 

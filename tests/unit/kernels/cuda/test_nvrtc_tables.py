@@ -45,7 +45,7 @@ LARGEST = [
 
 @pytest.mark.parametrize("sizes, n_state, dtype", LARGEST)
 def test_largest_nets_of_threads_compile_within_register_limits(sizes, n_state, dtype, texts):
-    """With all switches on, a thread's registers hold almost all of them."""
+    """With all switches on, register spills of the largest nets per thread are bounded."""
     from fastmlp.kernels.cuda.build.net_constants import Architecture
     from fastmlp.kernels.cuda.population.launch import MOST_IN_THREAD, Shape, compile_training
 

@@ -102,7 +102,7 @@ class Group:
     ids=["own", "own, listed", "root's", "shared", "users", "of administrators", "unknown"],
 )
 def test_group_writable_folder_is_trusted_for_a_private_group(folder, monkeypatch, group, trusted):
-    """As under a umask of 002."""
+    """A umask of 002 makes folders writable for the user's private group."""
     import grp
 
     def found(group_id):

@@ -10,10 +10,10 @@ from fastmlp.kernels.jit.compile_time import add_wait, compile_seconds, notify_l
 
 
 @pytest.fixture
-def told(monkeypatch):
-    told = []
-    monkeypatch.setattr(compile_time, "listeners", [told.append])
-    return told
+def notified(monkeypatch):
+    notified = []
+    monkeypatch.setattr(compile_time, "listeners", [notified.append])
+    return notified
 
 
 def test_compile_time_is_counted_once_and_per_thread():
@@ -34,33 +34,33 @@ def test_compile_time_is_counted_once_and_per_thread():
     add_wait(-2.0)
 
 
-def test_exception_ends_timing_and_notification(told):
+def test_exception_ends_timing_and_notification(notified):
     with pytest.raises(KeyError), timed(), notify_listeners():
         raise KeyError
-    assert told == [True, False]
+    assert notified == [True, False]
     before = compile_seconds()
     with timed():
         time.sleep(0.01)
     assert compile_seconds() - before >= 0.01, "the block with the exception is still open"
 
 
-def test_compilation_is_announced_and_loading_is_not(told, monkeypatch, tmp_path):
+def test_compilation_is_announced_and_loading_is_not(notified, monkeypatch, tmp_path):
     """A kernel on disk is loaded without notification, and the time of loading counts."""
     monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(call, "_address", len)
     made = []
 
     def compiled():
-        made.append(tuple(told))
+        made.append(tuple(notified))
         return b"code"
 
     before = compile_seconds()
     assert call.load_function("a kernel that nobody has", compiled) == 4
     assert made == [(True,)], "listeners must be notified before compilation"
-    assert told == [True, False]
+    assert notified == [True, False]
     after_compiling = compile_seconds()
     assert after_compiling > before
     assert call.load_function("a kernel that nobody has", compiled) == 4
     assert len(made) == 1
-    assert told == [True, False]
+    assert notified == [True, False]
     assert compile_seconds() > after_compiling

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -70,11 +71,10 @@ def test_exception_releases_the_lock(tmp_path):
 
 def test_waiting_for_a_lock_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr(file_lock, "PATIENCE", 0.1)
-    with (
-        acquire(tmp_path / "it.lock"),
-        acquire(tmp_path / "it.lock"),
-    ):  # a second file of this process: locked for it too
-        pass
+    with acquire(tmp_path / "it.lock"):
+        before = time.monotonic()
+        with acquire(tmp_path / "it.lock"):  # opens the file again, so that it waits for this process as for another
+            assert time.monotonic() - before >= 0.1
 
 
 def test_file_systems_without_locks_do_not_block(tmp_path, monkeypatch):
@@ -82,12 +82,14 @@ def test_file_systems_without_locks_do_not_block(tmp_path, monkeypatch):
         raise OSError("no locks available")
 
     monkeypatch.setattr(file_lock.fcntl, "flock", refused)
+    entered = []
     with acquire(tmp_path / "it.lock"), acquire(tmp_path / "it.lock"):
-        pass
+        entered.append("twice without locks")
     occupied = tmp_path / "file"
     occupied.write_text("")
     with acquire(occupied / "it.lock"):
-        pass
+        entered.append("without a folder")
+    assert entered == ["twice without locks", "without a folder"]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("victim", path)])

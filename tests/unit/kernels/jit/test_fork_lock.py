@@ -34,8 +34,11 @@ def test_thread_holding_the_lock_can_fork(monkeypatch):
     with lock:
         hooks.before()
         hooks.after_in_parent()
-    with lock:
-        pass
+    found = []
+    other = threading.Thread(target=lambda: found.append(lock.acquire(blocking=False)))
+    other.start()
+    other.join()
+    assert found == [True], "the lock is still held after the fork"
 
 
 def test_lock_not_acquired_in_time_is_free_in_the_child(monkeypatch):

@@ -189,7 +189,7 @@ def test_prefetching_changes_no_bit_of_a_product(m, n, k, in_panels, dtype, rng)
     ],
 )
 def test_column_sums_of_matrix_and_panels_equal_numpy(k, n, first, last, adds, dtype, rng):
-    """The same bits as without panels."""
+    """Sums from panels have the same bits as sums from the matrix."""
     b, sums = rng.normal(size=(k, n)).astype(dtype), rng.normal(size=n + 2).astype(dtype)
     found, expected = sums.copy(), sums.copy()
     run_sums(b.reshape(-1), panels_of(b), k, n, first, last, adds, expected, found)

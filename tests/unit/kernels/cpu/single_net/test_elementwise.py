@@ -49,10 +49,10 @@ def test_cross_entropy_of_certain_wrong_outputs_is_the_logit(family, dtype):
     """Losses are computed from logits: a logit of 1e4 with the wrong sign has loss 1e4 and derivative 1."""
     z = np.array([[1e4], [-1e4], [1e4], [-1e4]])
     net = identity_net(1, dtype, loss="binary_cross_entropy")
-    for y, loss, slope in (([0, 1, 1, 0], 5e3, 0.0), ([0, 0, 1, 0], 2.5e3, 0.25)):
+    for y, loss, delta in (([0, 1, 1, 0], 5e3, 0.0), ([0, 0, 1, 0], 2.5e3, 0.25)):
         found, gradient = net.loss_and_gradient(z, y)
         assert found == pytest.approx(loss, rel=1e-6)
-        assert gradient[1] == pytest.approx(slope, abs=1e-7)  # of the bias: the mean of a - y
+        assert gradient[1] == pytest.approx(delta, abs=1e-7)  # of the bias: the mean of a - y
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))

@@ -29,7 +29,7 @@ def family(request, monkeypatch):
 
 @pytest.fixture
 def threads(monkeypatch):
-    """threads(n): every plan from here on has n threads."""
+    """threads(n): every plan from then on has n threads."""
 
     def choose(n):
         for name in ("choose_threads", "choose_evaluation_threads"):
@@ -40,7 +40,7 @@ def threads(monkeypatch):
 
 @pytest.fixture
 def seeds(monkeypatch):
-    """The seeds of the training calls."""
+    """The list of seeds of all training calls."""
     found = []
 
     def recorded(*arguments):
@@ -89,7 +89,7 @@ def test_weights_larger_than_the_cache_match_the_reference(n_threads, threads, r
 
 @pytest.mark.parametrize("width, rows", list(itertools.product((2, 15, 16, 17, 33), (1, 15, 16, 17))))
 def test_softmax_of_any_width_matches_the_reference(width, rows, rng):
-    """One layer and no bias: the logits are the inputs, times 1 and 50."""
+    """A net of one layer without bias, whose logits are 50 times the inputs."""
     net = MLP((width, width), loss="softmax_cross_entropy", dtype="float64")
     net.params[:] = 0.0
     net.weights[0][:] = 50 * np.eye(width)
@@ -117,7 +117,7 @@ def masks_of(sizes, rates, rows, seed, step):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")])
 def test_dropout_training_matches_the_reference_with_the_same_masks(hidden, dtype, n_threads, threads, seeds, rng):
-    """The reference drops the units that Philox names; batches are the data in order, the last of them smaller."""
+    """The reference uses the masks of Philox; samples are in order, and the last batch is smaller."""
     threads(n_threads)
     sizes, rates = (5, 7, 19, 6, 2), (0.5, 0.0, 0.2)
     net = MLP(sizes, hidden_activation=hidden, dropout=rates, dtype=dtype, random_state=8, l2=0.01)
@@ -214,7 +214,7 @@ def test_any_number_of_threads_gives_the_same_bits(n, name, dtype, threads, fami
 
 
 def test_more_threads_than_units_give_the_same_bits(threads):
-    """Layers of one unit, and batches of one row: most threads have nothing to do."""
+    """With layers of one unit and batches of two rows, most threads have no work."""
     nets = []
     for n_threads in (1, 3):
         threads(n_threads)

@@ -8,6 +8,8 @@ import pytest
 import fastmlp
 import fastmlp.execution.dispatch
 import fastmlp.execution.plan
+import fastmlp.kernels.cpu.threads.thread_team as team_module
+import fastmlp.training.call_autotune
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.structs import DATA_PARALLEL_PARAMS
@@ -18,7 +20,7 @@ PAGE = 4096
 
 @pytest.fixture
 def train(monkeypatch):
-    """train(sizes, rows, threads, far) -> (parameters, losses, kernels that ran, with how many copies of weights)"""
+    """train(sizes, rows, threads, far) -> (parameters, losses, {(kernel, number of copies of weights)})"""
     ran = []
 
     def run_each(team, kernel, kind, arguments):
@@ -27,6 +29,9 @@ def train(monkeypatch):
 
     real = ThreadTeam.run_each
     monkeypatch.setattr(ThreadTeam, "run_each", run_each)
+    # no trial of one thread, which would be due on a busy machine
+    monkeypatch.setattr(fastmlp.training.call_autotune, "TRIAL_AFTER", (np.inf, np.inf))
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_TRIAL", np.inf)
 
     def run(sizes, rows, threads, far=False, **options):
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: threads)
@@ -93,13 +98,13 @@ def test_buffers_of_threads_are_a_page_apart(family):
     ).network
     net = fastmlp.execution.plan.describe_net(network)
     work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
-    state = np.zeros(2 * net.n_padded, np.float32)
+    optimizer_state = np.zeros(2 * net.n_padded, np.float32)
     plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
-    memory = plan.make_memory(np.zeros(net.n_padded, np.float32), state, 1)
-    owned = backend._replica(memory, work, 1)
+    train_state = plan.make_memory(np.zeros(net.n_padded, np.float32), optimizer_state, 1)
+    owned = backend._replica(train_state, work, 1)
     first, second = (
         {name: array for part in parts for name, array in part._asdict().items() if isinstance(array, np.ndarray)}
-        for parts in ((memory, work), owned)
+        for parts in ((train_state, work), owned)
     )
     written = ("params", "grads", "state", *(backend._own(work)))
     for mine, theirs in itertools.product(written, written):
@@ -110,6 +115,8 @@ def test_buffers_of_threads_are_a_page_apart(family):
         assert a_end + PAGE <= b or b_end + PAGE <= a, (mine, theirs)
 
 
-def test_team_reports_whether_threads_share_a_cache():
+@pytest.mark.parametrize("limit, far", [(0, True), (2**62, False)])
+def test_team_compares_barrier_cycles_with_the_limit(limit, far, monkeypatch):
+    monkeypatch.setattr(team_module, "FAR_CYCLES", limit)
     with ThreadTeam(2) as team:
-        assert {team.share_no_cache() for _ in range(3)} <= {True, False}
+        assert team.share_no_cache() == far

@@ -76,7 +76,7 @@ def test_unpinning_to_lost_processors_is_ignored():
 
 
 @kernel
-def nothing(rank, n_ranks, barrier, x):
+def nothing(thread, n_threads, barrier, x):
     pass
 
 

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import MLP, Population
@@ -10,12 +11,10 @@ from fastmlp.kernels.cpu.threads.barrier import IS_X86
 from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
 from fastmlp.kernels.jit.decorators import OPTIONS
 
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
-
 
 @numba.njit(**OPTIONS)
 def products(a, flushed, kept):
-    """The squares of a, with and without denormals."""
+    """Write squares of a, first with denormals flushed, then with denormals kept."""
     before = flush_denormals()
     for i in range(len(a)):
         flushed[i] = a[i] * a[i]
@@ -42,7 +41,7 @@ def test_fits_restore_denormals_of_the_caller():
         (MLP((2, 3, 1), random_state=0), {"early_stopping": 3}),
     )
     for net, options in fits:
-        net.fit(XOR, XOR_Y, epochs=2, verbose=0, **options)
+        net.fit(XOR_X, XOR_Y, epochs=2, verbose=0, **options)
         assert np.float32(1e-30) * np.float32(1e-10) > 0.0
 
 
@@ -52,7 +51,7 @@ def test_quickprop_in_float32_learns_as_in_float64():
     for dtype in ("float32", "float64"):
         pop = Population((2, 2, 1), 2000, hidden_activation="sigmoid", output_activation="sigmoid", dtype=dtype)
         pop.params = start
-        result = pop.fit(XOR, XOR_Y, epochs=800, optimizer=fastmlp.Quickprop(0.5), verbose=0)
+        result = pop.fit(XOR_X, XOR_Y, epochs=800, optimizer=fastmlp.Quickprop(0.5), verbose=0)
         assert np.isfinite(result.loss).all()
         learned.append((result.loss < 0.01).mean())
     assert abs(learned[0] - learned[1]) < 0.02
@@ -63,7 +62,7 @@ def test_quickprop_keeps_weights_of_dead_units():
     start = net.params.copy()
     net.biases[0][:2] = -100.0
     dead = net.weights[0][:, :2].copy()
-    net.fit(XOR, XOR_Y, epochs=200, optimizer=fastmlp.Quickprop(0.05), verbose=0)
+    net.fit(XOR_X, XOR_Y, epochs=200, optimizer=fastmlp.Quickprop(0.05), verbose=0)
     np.testing.assert_array_equal(net.weights[0][:, :2], dead)
     assert np.isfinite(net.params).all()
     assert (net.params != start).any()

@@ -13,37 +13,37 @@ from fastmlp.kernels.jit.decorators import kernel
 
 
 @kernel
-def relay(rank, n_ranks, barrier, board, rounds):
+def relay(thread, n_threads, barrier, board, rounds):
     """Each round, every thread adds up what all threads wrote in the round before: wrong if a thread runs ahead."""
-    if not barrier_start(barrier, n_ranks):
+    if not barrier_start(barrier, n_threads):
         return
     barriers = 1
     for _ in range(rounds):
         total = 0
-        for r in range(n_ranks):
-            total += board[r]
-        barriers = barrier_wait(barrier, n_ranks, barriers)
-        board[rank] = total + 1
-        barriers = barrier_wait(barrier, n_ranks, barriers)
+        for other in range(n_threads):
+            total += board[other]
+        barriers = barrier_wait(barrier, n_threads, barriers)
+        board[thread] = total + 1
+        barriers = barrier_wait(barrier, n_threads, barriers)
 
 
 KIND = "board of int64"
 
 
-def expected(n_ranks, rounds):
+def expected(n_threads, rounds):
     value = 0
     for _ in range(rounds):
-        value = (n_ranks * value + 1) % 2**63
+        value = (n_threads * value + 1) % 2**63
     return value
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 3])
-def test_threads_synchronise_at_every_barrier(n_ranks):
-    with ThreadTeam(n_ranks) as team:
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_threads_synchronise_at_every_barrier(n_threads):
+    with ThreadTeam(n_threads) as team:
         for rounds in (1, 30):
-            board = np.zeros(n_ranks, np.int64)
+            board = np.zeros(n_threads, np.int64)
             team.run(relay, KIND, board, rounds)
-            assert board.tolist() == [expected(n_ranks, rounds)] * n_ranks
+            assert board.tolist() == [expected(n_threads, rounds)] * n_threads
 
 
 def test_team_can_run_on_fewer_threads():
@@ -57,17 +57,17 @@ def test_team_can_run_on_fewer_threads():
 
 @pytest.fixture
 def failing(monkeypatch):
-    """fail(rank, error): the kernel raises this error in the thread of that number, before it starts."""
+    """fail(thread, error): the kernel raises this error in the thread of that number, before it starts."""
     original = team_module.compiled_kernel
 
-    def fail(failing_rank, error):
+    def fail(failing_thread, error):
         def entry(kernel, kind, arguments):
             found = original(kernel, kind, arguments)
 
             def call(words):
-                if int.from_bytes(words[:8], "little") == failing_rank:
+                if int.from_bytes(words[:8], "little") == failing_thread:
                     raise error
-                if failing_rank == 0:
+                if failing_thread == 0:
                     found.function(words)
 
             return found._replace(function=call)

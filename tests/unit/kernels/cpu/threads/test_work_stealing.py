@@ -12,23 +12,23 @@ from fastmlp.kernels.jit.decorators import OPTIONS
 
 
 @numba.njit(**OPTIONS)
-def run_next_chunk(rank, n_ranks, counts, n, tried):
-    return next_chunk(rank, n_ranks, counts, n, tried)
+def run_next_chunk(thread, n_threads, counts, n, tried):
+    return next_chunk(thread, n_threads, counts, n, tried)
 
 
-@pytest.mark.parametrize("n_ranks", (1, 2, 3, 5))
+@pytest.mark.parametrize("n_threads", (1, 2, 3, 5))
 @pytest.mark.parametrize("n", (0, 1, 2, 7, 40))
-def test_every_chunk_is_taken_once(n, n_ranks, rng):
+def test_every_chunk_is_taken_once(n, n_threads, rng):
     """Threads ask in random order, the first of them far more often."""
-    counts = np.zeros(n_ranks * LINE_OF_COUNTS, np.int64)
-    tried, taken, busy = [0] * n_ranks, [[] for _ in range(n_ranks)], set(range(n_ranks))
+    counts = np.zeros(n_threads * LINE_OF_COUNTS, np.int64)
+    tried, taken, busy = [0] * n_threads, [[] for _ in range(n_threads)], set(range(n_threads))
     while busy:
-        rank = int(min(rng.choice(sorted(busy), 3)))
-        chunk, tried[rank] = run_next_chunk(rank, n_ranks, counts, n, tried[rank])
+        thread = int(min(rng.choice(sorted(busy), 3)))
+        chunk, tried[thread] = run_next_chunk(thread, n_threads, counts, n, tried[thread])
         if chunk < 0:
-            busy.remove(rank)
+            busy.remove(thread)
         else:
-            taken[rank].append(chunk)
+            taken[thread].append(chunk)
     assert sorted(chunk for chunks in taken for chunk in chunks) == list(range(n))
 
 
@@ -54,11 +54,11 @@ def test_chunk_rows_depend_on_batch_net_and_threads():
     assert chunk_rows(5000, 100, 0) == 5000
 
 
-@pytest.mark.parametrize("n_ranks", (1, 2, 16))
+@pytest.mark.parametrize("n_threads", (1, 2, 16))
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 5000, 2), (784, 512, 512, 10), (64, 64, 10), (2048, 2048, 10)])
-def test_weight_chunks_are_bounded_in_size(sizes, n_ranks):
+def test_weight_chunks_are_bounded_in_size(sizes, n_threads):
     """Chunks are below the limit, or as small as possible."""
-    starts = workspace.weight_chunks(list(sizes), n_ranks)
+    starts = workspace.weight_chunks(list(sizes), n_threads)
     for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
         assert 1 <= n <= -(-fan_in // WEIGHT_CHUNK_ROWS)
         assert fan_in * fan_out / n <= max(workspace.CHUNK_WEIGHTS, WEIGHT_CHUNK_ROWS * fan_out)

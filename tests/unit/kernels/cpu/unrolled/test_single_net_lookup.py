@@ -7,6 +7,7 @@ tests/unit/test_optimizers.py; the first test here repeats that for unrolled cod
 import numpy as np
 import pytest
 from reference import ReferenceMLP
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.kernels.cpu.unrolled import single_net_lookup
@@ -15,36 +16,35 @@ from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 
 HIDDEN = [row.name for row in ACTIVATIONS if row.name not in ("softmax", "exponential")]
-X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-XOR = np.array([[0], [1], [1], [0]])
+TARGETS = XOR_Y[:, None]
 SIGMOIDS = {"loss": "squared_error", "output": "sigmoid", "hidden_activation": "sigmoid", "optimizer": fastmlp.SGD(0.5)}
 
 
 @pytest.fixture
-def used(monkeypatch):
+def unrolled_calls(monkeypatch):
     """Use unrolled code from the first step on; the list of addresses that were called."""
     calls, ask = [], single_net_lookup.address_for
 
-    def noted(*arguments):
+    def recorded(*arguments):
         calls.append(ask(*arguments))
         return calls[-1]
 
     monkeypatch.setattr(single_net_lookup, "MAKE_AFTER", 0)
-    monkeypatch.setattr(single_net_lookup, "address_for", noted)
+    monkeypatch.setattr(single_net_lookup, "address_for", recorded)
     return calls
 
 
-def fit(sizes=(2, 2, 1), X=X, y=XOR, *, optimizer="sgd", dtype="float32", epochs=40, output=None, **settings):
+def fit(sizes=(2, 2, 1), X=XOR_X, y=TARGETS, *, optimizer="sgd", dtype="float32", epochs=40, output=None, **settings):
     fits = {name: settings.pop(name) for name in ("batch_size", "shuffle", "sample_weight") if name in settings}
     net = fastmlp.MLP(sizes, output_activation=output, random_state=3, dtype=dtype, **settings)
     history = net.fit(X, y, epochs=epochs, optimizer=optimizer, **{"batch_size": 4, "shuffle": False, **fits})
     return net, history
 
 
-def assert_same(used, *arguments, **settings):
+def assert_equals_loops(unrolled_calls, *arguments, **settings):
     net, history = fit(*arguments, **settings)
-    assert len(used) > 0
-    assert all(used)
+    assert len(unrolled_calls) > 0
+    assert all(unrolled_calls)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(single_net_lookup, "address_for", lambda *_: 0)
         expected, records = fit(*arguments, **settings)
@@ -55,7 +55,7 @@ def assert_same(used, *arguments, **settings):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-4), ("float64", 1e-10)])
-def test_unrolled_training_matches_the_reference(dtype, tolerance, used):
+def test_unrolled_training_matches_the_reference(dtype, tolerance, unrolled_calls):
     net = fastmlp.MLP(
         (2, 3, 1),
         hidden_activation="tanh",
@@ -65,12 +65,12 @@ def test_unrolled_training_matches_the_reference(dtype, tolerance, used):
         dtype=dtype,
     )
     reference = ReferenceMLP((2, 3, 1), ["tanh", "sigmoid"], "squared_error", np.array(net.params, float))
-    history = net.fit(X, XOR, epochs=200, batch_size=4, shuffle=False, optimizer=fastmlp.SGD(0.5))
+    history = net.fit(XOR_X, TARGETS, epochs=200, batch_size=4, shuffle=False, optimizer=fastmlp.SGD(0.5))
     for epoch in range(200):
-        loss, gradient = reference.loss_and_gradient(X, XOR)
+        loss, gradient = reference.loss_and_gradient(XOR_X, TARGETS)
         assert history.loss[epoch] == pytest.approx(loss, rel=tolerance)
         reference.params -= 0.5 * gradient
-    assert all(used)
+    assert all(unrolled_calls)
     np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
 
 
@@ -83,48 +83,58 @@ def test_unrolled_training_matches_the_reference(dtype, tolerance, used):
     ],
     ids=lambda optimizer: optimizer.rule.name,
 )
-def test_every_update_rule_equals_the_loops(optimizer, used):
+def test_every_update_rule_equals_the_loops(optimizer, unrolled_calls):
     """The net has more parameters than a vector of the update."""
-    assert_same(used, (2, 4, 2, 1), optimizer=optimizer, hidden_activation="tanh", loss="binary_cross_entropy")
+    assert_equals_loops(
+        unrolled_calls, (2, 4, 2, 1), optimizer=optimizer, hidden_activation="tanh", loss="binary_cross_entropy"
+    )
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_every_activation_equals_the_loops(name, used):
-    assert_same(used, (2, 3, 1), hidden_activation=name, dtype="float64", loss="squared_error", output="sigmoid")
+def test_every_activation_equals_the_loops(name, unrolled_calls):
+    assert_equals_loops(
+        unrolled_calls, (2, 3, 1), hidden_activation=name, dtype="float64", loss="squared_error", output="sigmoid"
+    )
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
-def test_every_loss_equals_the_loops(row, used):
+def test_every_loss_equals_the_loops(row, unrolled_calls):
     output = row.outputs[0] if row.outputs else "tanh"
-    y = np.concatenate([XOR, 1 - XOR], axis=1)
-    assert_same(
-        used, (2, 2, 2), y=y, loss=row.name, output=output, hidden_activation="tanh", optimizer=fastmlp.SGD(0.05)
+    y = np.concatenate([TARGETS, 1 - TARGETS], axis=1)
+    assert_equals_loops(
+        unrolled_calls,
+        (2, 2, 2),
+        y=y,
+        loss=row.name,
+        output=output,
+        hidden_activation="tanh",
+        optimizer=fastmlp.SGD(0.05),
     )
 
 
 @pytest.mark.parametrize("batch_size", (1, 2, 3, 4))
 @pytest.mark.parametrize("shuffle", (False, True))
-def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, used, rng, monkeypatch):
+def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, unrolled_calls, rng, monkeypatch):
     """The last batch is short, sample weights differ, and calls end within epochs."""
     monkeypatch.setattr("fastmlp.training.call_autotune.FIRST_CALL", 1.0)
     X, y = rng.random((10, 2)), rng.integers(0, 2, (10, 1))
     walk = {"batch_size": batch_size, "shuffle": shuffle, "sample_weight": rng.random(10) + 0.5}
-    assert_same(used, X=X, y=y, **walk, **SIGMOIDS)
+    assert_equals_loops(unrolled_calls, X=X, y=y, **walk, **SIGMOIDS)
 
 
-def test_one_hot_targets_equal_the_loops(used):
+def test_one_hot_targets_equal_the_loops(unrolled_calls):
     """One-hot targets and batches of one sample: accuracy is by the larger output."""
-    one_hot = np.concatenate([1 - XOR, XOR], axis=1)
-    assert_same(used, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
+    one_hot = np.concatenate([1 - TARGETS, TARGETS], axis=1)
+    assert_equals_loops(unrolled_calls, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_softmax_equals_the_loops(batch_size, dtype, used, rng):
-    """Three classes, the last batch a short one, weights that differ."""
+def test_softmax_equals_the_loops(batch_size, dtype, unrolled_calls, rng):
+    """Three classes, a short last batch, and different sample weights."""
     X, y = rng.random((10, 2)), rng.integers(0, 3, 10)
-    assert_same(
-        used,
+    assert_equals_loops(
+        unrolled_calls,
         (2, 3, 3),
         X=X,
         y=y,
@@ -138,10 +148,11 @@ def test_softmax_equals_the_loops(batch_size, dtype, used, rng):
     )
 
 
-def test_divergence_is_detected(used):
+def test_divergence_is_detected(unrolled_calls):
     with pytest.warns(fastmlp.DivergenceWarning):
         net, history = fit(optimizer=fastmlp.SGD(1e30), loss="squared_error", output="identity", epochs=50)
-    assert all(used)
+    assert unrolled_calls
+    assert all(unrolled_calls)
     assert np.isfinite(net.params).all()
     assert np.isfinite(history.loss).all()
 
@@ -155,9 +166,9 @@ def test_divergence_is_detected(used):
         ("weight decay", (2, 2, 1), {"optimizer": fastmlp.AdamW(0.1)}),
     ],
 )
-def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, used):
+def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, unrolled_calls):
     fit(sizes, **settings)
-    assert not any(used), why
+    assert not any(unrolled_calls), why
 
 
 def test_unrolled_code_is_compiled_after_enough_steps(monkeypatch):
@@ -172,13 +183,13 @@ def test_unrolled_code_is_compiled_after_enough_steps(monkeypatch):
     data, configs = [], []
     address_for = single_net_lookup.address_for
 
-    def noted(net, given, what, dtype, n_steps):
+    def recorded(net, given, what, dtype, n_steps):
         data.append((net, given, dtype))
         configs.append(what)
         return 0
 
-    monkeypatch.setattr(single_net_lookup, "address_for", noted)
-    net.fit(X, XOR, epochs=1, batch_size=4)
+    monkeypatch.setattr(single_net_lookup, "address_for", recorded)
+    net.fit(XOR_X, TARGETS, epochs=1, batch_size=4)
     (description, samples, dtype), what = data[0], configs[0]
     ask = lambda n: address_for(description, samples, what, dtype, n)
     assert [ask(500), ask(500), ask(1)] == [0, 0, 1]

@@ -58,7 +58,7 @@ extern "C" __global__ void words(const unsigned int* counters, unsigned long lon
 
 
 def run(cupy, kernel, dtype, *arguments, text=KERNELS, n):
-    """Launch a kernel of `text`; arrays of `arguments` move to the device and come back, in a list."""
+    """Launch a kernel of `text`; arrays in `arguments` are moved to the device; the list of arrays after the launch."""
     module = cupy.RawModule(code=f"{HEADER}typedef {CPP[dtype]} T;\n{text}", options=("-std=c++17",))
     moved = [cupy.asarray(x) if isinstance(x, np.ndarray) else x for x in arguments]
     module.get_function(kernel)((2,), (128,), (*moved, np.int32(n)))
@@ -99,11 +99,11 @@ def test_printed_losses_equal_python(code, row, dtype, cuda, rng):
     z, a, y = inputs(rng, dtype, 3)
     c = np.abs(rng.normal(size=len(z))).astype(dtype)
     found = run(cuda, "loss", dtype, np.int32(code), z, a, y, c, np.zeros_like(z), n=len(z))[-1]
-    slope = run(cuda, "delta", dtype, np.int32(code), a, y, c, np.zeros_like(z), n=len(z))[-1]
+    deltas = run(cuda, "delta", dtype, np.int32(code), a, y, c, np.zeros_like(z), n=len(z))[-1]
     with np.errstate(all="ignore"):
         scale = np.abs(z) + np.abs(a) + np.abs(y) + np.abs(z * y)
         assert_same(found, row.value(z, a, y, c), scale, dtype)
-        assert_same(slope, row.delta(a, y, c), scale, dtype)
+        assert_same(deltas, row.delta(a, y, c), scale, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -22,6 +22,9 @@ extern "C" __global__ void fill_shared(T* out) {
   __syncthreads();
   if (threadIdx.x == 0) out[0] = memory[19999];
 }
+extern "C" __global__ void is_null(const T* x, T* out) {
+  if (threadIdx.x == 0) out[0] = T(x == nullptr);
+}
 """
 
 
@@ -48,7 +51,12 @@ def test_arguments_are_cast_to_the_kernels_types(module, cuda, dtype):
 
 
 def test_none_becomes_a_null_pointer(module, cuda):
-    kernel(module)((1,), 64, None, 0, 0.5, 1, None, None)
+    found = []
+    for x in (None, cuda.zeros(1, "float32")):
+        out = cuda.full(1, 7.0, "float32")
+        kernel(module, name="is_null")((1,), 32, x, out)
+        found += out.get().tolist()
+    assert found == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from fastmlp.kernels.formulas.update_rules import RPROP, RULES
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 
 
-def of(sizes, metric=METRIC_NONE, dtype="float32", **settings):
+def net_and_architecture(sizes, metric=METRIC_NONE, dtype="float32", **settings):
     net = MLP(sizes, dtype=dtype, device="cpu", **settings)
     return net, Architecture.of(describe_net(net.network), metric, net.dtype)
 
 
 def test_architecture_sizes_equal_the_layout():
-    net, architecture = of((3, 7, 5, 2), hidden_activation=["gelu", "tanh"])
+    net, architecture = net_and_architecture((3, 7, 5, 2), hidden_activation=["gelu", "tanh"])
     assert architecture.n_layers == 3
     assert architecture.n_params == len(net.params) == 80
     assert architecture.n_units == 17
@@ -36,7 +36,7 @@ def test_architecture_sizes_equal_the_layout():
     ],
 )
 def test_architecture_keeps_pre_activations_if_needed(settings, keeps):
-    assert of((3, 7, 2), **settings)[1].keeps == keeps
+    assert net_and_architecture((3, 7, 2), **settings)[1].keeps == keeps
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 7, 5, 2)])
@@ -44,7 +44,7 @@ def test_compiled_header_constants_equal_the_layout(cuda, sizes):
     """Every function of layers and parameters, called in a kernel."""
     from fastmlp.kernels.cuda.build.module import compiled, source
 
-    net, architecture = of(sizes, hidden_activation="silu", dtype="float64")
+    net, architecture = net_and_architecture(sizes, hidden_activation="silu", dtype="float64")
     n, layers = architecture.n_params, architecture.n_layers
     text = source(architecture.header(RPROP, 96, SWITCH=True), "include/layout.cuh") + (
         'extern "C" __global__ void tell(int* parts, int* by_layer, double* numbers) {'
@@ -87,29 +87,36 @@ def test_compiled_header_constants_equal_the_layout(cuda, sizes):
 def test_headers_differ_for_every_compile_time_setting():
     """Any compile-time setting changes the text, by which modules are cached."""
     variants = [
-        of((3, 4, 2))[1].header(),
-        of((3, 4, 3))[1].header(),
-        of((3, 4, 2), dtype="float64")[1].header(),
-        of((3, 4, 2), hidden_activation="tanh")[1].header(),
-        of((3, 4, 2), loss="huber")[1].header(),
-        of((3, 4, 2), METRIC_ARGMAX)[1].header(),
-        of((3, 4, 2), dropout=0.5)[1].header(),
-        *(of((3, 4, 2))[1].header(rule) for rule in range(len(RULES))),
-        of((3, 4, 2))[1].header(WEIGHTED=True),
-        of((3, 4, 2))[1].header(WEIGHTED=False),
-        of((3, 4, 2))[1].header(n_padded=32),
+        net_and_architecture((3, 4, 2))[1].header(),
+        net_and_architecture((3, 4, 3))[1].header(),
+        net_and_architecture((3, 4, 2), dtype="float64")[1].header(),
+        net_and_architecture((3, 4, 2), hidden_activation="tanh")[1].header(),
+        net_and_architecture((3, 4, 2), loss="huber")[1].header(),
+        net_and_architecture((3, 4, 2), METRIC_ARGMAX)[1].header(),
+        net_and_architecture((3, 4, 2), dropout=0.5)[1].header(),
+        *(net_and_architecture((3, 4, 2))[1].header(rule) for rule in range(len(RULES))),
+        net_and_architecture((3, 4, 2))[1].header(WEIGHTED=True),
+        net_and_architecture((3, 4, 2))[1].header(WEIGHTED=False),
+        net_and_architecture((3, 4, 2))[1].header(n_padded=32),
     ]
     assert len(set(variants)) == len(variants)
-    assert of((3, 4, 2))[1].header() == of((3, 4, 2), random_state=9)[1].header(NO_UPDATE)
+    assert net_and_architecture((3, 4, 2))[1].header() == net_and_architecture((3, 4, 2), random_state=9)[1].header(
+        NO_UPDATE
+    )
 
 
 def test_architectures_are_equal_by_value():
-    assert of((3, 4, 2))[1] == of((3, 4, 2))[1]
-    assert len({of((3, 4, 2))[1], of((3, 4, 2))[1], of((3, 5, 2))[1]}) == 2
+    assert net_and_architecture((3, 4, 2))[1] == net_and_architecture((3, 4, 2))[1]
+    assert (
+        len(
+            {net_and_architecture((3, 4, 2))[1], net_and_architecture((3, 4, 2))[1], net_and_architecture((3, 5, 2))[1]}
+        )
+        == 2
+    )
 
 
 def test_loss_width_is_the_number_of_outputs_in_the_mean():
     """LOSS_WIDTH is the number of outputs that the loss is averaged over."""
     width = lambda header: int(re.search(r"LOSS_WIDTH = (\d+)", header)[1])
-    assert width(of((3, 4, 5), loss="softmax_cross_entropy")[1].header()) == 1
-    assert width(of((3, 4, 5))[1].header()) == 5
+    assert width(net_and_architecture((3, 4, 5), loss="softmax_cross_entropy")[1].header()) == 1
+    assert width(net_and_architecture((3, 4, 5))[1].header()) == 5

@@ -1,4 +1,4 @@
-"""Structs: bytes that a C++ compiler reads as the same fields."""
+"""Structs packed on the host, whose bytes a C++ compiler reads as the same fields."""
 
 import ctypes
 import struct

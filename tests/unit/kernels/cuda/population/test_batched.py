@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 import pytest
 from cuda_cases import DTYPES, HIDDEN_NAMES, Place, Recorded, fit_seed, follow, follow_sgd, masks_of, reference_of
-from cuda_populations import XOR, XOR_Y, make
+from cuda_populations import make
 from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.fit
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
@@ -40,13 +41,13 @@ def counts(monkeypatch):
     return opened_windows(monkeypatch, lambda window, members: len(members))
 
 
-def opened_windows(monkeypatch, kept):
+def opened_windows(monkeypatch, describe):
     from fastmlp.kernels.cuda.population.window import Window
 
     found, begin = [], Window.__init__
 
     def opened(self, work, members, *rest):
-        found.append(kept(self, members))
+        found.append(describe(self, members))
         begin(self, work, members, *rest)
 
     monkeypatch.setattr(Window, "__init__", opened)
@@ -54,8 +55,8 @@ def opened_windows(monkeypatch, kept):
 
 
 @pytest.fixture
-def unrecorded(monkeypatch):
-    """Every step is launched kernel by kernel."""
+def without_graphs(monkeypatch):
+    """Launch every step kernel by kernel, without graphs."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
 
 
@@ -194,24 +195,24 @@ def test_net_without_hidden_layers_matches_the_reference(rng):
 # ---- what is launched
 
 
-def test_launches_of_a_step_are_independent_of_the_number_of_nets(emulated_cuda, unrecorded, rng):
+def test_launches_of_a_step_are_independent_of_the_number_of_nets(emulated_cuda, without_graphs, rng):
     """A step has 5 L + 1 launches for any number of nets, an epoch two more, and no synchronisation inside an epoch."""
     X, y = samples(rng, 40)
 
-    def asked(n_nets, epochs, batch_size):
+    def count_operations(n_nets, epochs, batch_size):
         pop = make(n_nets, SIZES)
         with emulated_cuda.counting() as n:
             pop.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer="adam", verbose=0)
         return n
 
-    asked(2, 1, 10)
+    count_operations(2, 1, 10)
     for n_nets in (2, 6):
-        few, many = asked(n_nets, 1, 20), asked(n_nets, 1, 10)
+        few, many = count_operations(n_nets, 1, 20), count_operations(n_nets, 1, 10)
         assert many["launches"] + many["products"] - few["launches"] - few["products"] == 2 * (5 * 3 + 1)
         assert many["synchronizations"] == few["synchronizations"]
 
 
-def test_finished_nets_are_removed_from_the_batch(windows, unrecorded, monkeypatch):
+def test_finished_nets_are_removed_from_the_batch(windows, without_graphs, monkeypatch):
     """The slot of a finished net goes to a running one, grids shrink, and every net ends as it would alone."""
     from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts
 
@@ -224,21 +225,21 @@ def test_finished_nets_are_removed_from_the_batch(windows, unrecorded, monkeypat
     monkeypatch.setattr(BatchedProducts, "_multiply", counted)
     pop = make(12, (2, 3, 1), loss="binary_cross_entropy")
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
     assert len(set(result.epochs)) > 3
     running = [(result.epochs > epoch).sum() for epoch in range(result.epochs.max())]
     assert counts[::5] == running, "five products a step, one step an epoch"
     assert (windows[0]._owners.get() != np.arange(12)).any()
     for k in range(12):
         reference = reference_of(pop.network, start[k])
-        losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.2), epochs=int(result.epochs[k]))
+        losses = follow(reference, XOR_X, XOR_Y[:, None], Adam(0.2), epochs=int(result.epochs[k]))
         assert result.loss[k] == pytest.approx(losses[-1])
         seen = result.record_epochs <= len(losses)
         np.testing.assert_allclose(result.records[seen, k], losses[result.record_epochs[seen] - 1], rtol=1e-9)
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_replayed_steps_change_no_bit(emulated_cuda, recorded, unrecorded, monkeypatch, rng):
+def test_replayed_steps_change_no_bit(emulated_cuda, recorded, without_graphs, monkeypatch, rng):
     """Graphs are recorded per number of nets and rows, and give the same bits as single launches."""
     X, y = samples(rng, 75)
     fit = {
@@ -345,7 +346,7 @@ def test_inputs_beyond_device_memory_are_streamed_net_by_net(emulated_cuda, batc
 
 
 @pytest.mark.parametrize("launch", [37, 44])
-def test_interruption_keeps_whole_epochs(launch, unrecorded, monkeypatch, rng):
+def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rng):
     """Ctrl-C between two launches within an epoch: results are those of whole epochs."""
     from fastmlp.kernels.cuda.build import module
 

@@ -1,4 +1,4 @@
-"""Products of stacks of matrices. The passes around them are tested in test_batched.py, where nets are trained."""
+"""Batched matrix products. Other kernels of a step are tested in test_batched.py."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def test_batched_products_equal_numpy(cuda, precision, dtype, rng):
         X, W, D = (rng.normal(size=(n, *shape)) for shape in ((room, fan_in), (fan_in, fan_out), (room, fan_out)))
         flat = lambda array: array.reshape(n, -1)
         (_, x), (_, w) = stack(flat(X), (room, fan_in)), stack(flat(W), (fan_in, fan_out))
-        kept, d = stack(flat(D), (room, fan_out))
+        d_array, d = stack(flat(D), (room, fan_out))
         out_array, out = stack(flat(D), (room, fan_out))
         below_array, below = stack(flat(X), (room, fan_in))
         dW_array, dW = stack(flat(W), (fan_in, fan_out))
@@ -42,7 +42,7 @@ def test_batched_products_equal_numpy(cuda, precision, dtype, rng):
             np.testing.assert_allclose(found[:3], expected[:3], rtol=tolerance, atol=tolerance)
             np.testing.assert_array_equal(found[3], before.astype(dtype), "the fourth net is left alone")
         np.testing.assert_array_equal(part(out_array, room, fan_out)[:, rows:], D[:, rows:].astype(dtype))
-        for array in (kept, dW_array, out_array, below_array):
+        for array in (d_array, dW_array, out_array, below_array):
             assert (array.get()[:, -gap:] == 9).all()
         shared = Stack(x.data, x.shape, 0)
         products.times(shared, w, out, rows)

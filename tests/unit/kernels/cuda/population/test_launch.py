@@ -18,7 +18,7 @@ def per_net(cuda):
     return launch
 
 
-def of(sizes, dtype="float32", **settings):
+def architecture_of(sizes, dtype="float32", **settings):
     from fastmlp.kernels.cuda.build.net_constants import Architecture
 
     net = MLP(sizes, dtype=dtype, device="cpu", **settings)
@@ -46,18 +46,18 @@ def test_evaluation_has_blocks_for_all_multiprocessors(per_net, monkeypatch, n_s
 
 def test_tiny_nets_train_one_per_thread(per_net):
     """A net per thread needs enough nets to fill a block, parameters that fit into registers, and no dropout."""
-    tiny = of((2, 2, 1))
+    tiny = architecture_of((2, 2, 1))
     shape = choose(per_net, tiny)
     assert (shape.in_thread, shape.threads, shape.workspace, shape.shared) == (True, 128, 0, 0)
     assert not choose(per_net, tiny, n_nets=127).in_thread
     assert choose(per_net, tiny, n_nets=128).in_thread
-    assert not choose(per_net, of((2, 2, 1), dropout=0.1)).in_thread
-    assert choose(per_net, of((2, 2), loss="softmax_cross_entropy")).in_thread
+    assert not choose(per_net, architecture_of((2, 2, 1), dropout=0.1)).in_thread
+    assert choose(per_net, architecture_of((2, 2), loss="softmax_cross_entropy")).in_thread
 
 
 def test_small_numbers_of_samples_are_compile_time_constants(per_net):
     """The number of rows is a constant of the kernel if every batch holds all samples."""
-    tiny = of((2, 2, 1))
+    tiny = architecture_of((2, 2, 1))
     thread, block = choose(per_net, tiny), choose(per_net, tiny, n_nets=1)
     assert [per_net.fixed_batch_rows(tiny, thread, rows, 4) for rows in (3, 4, 5)] == [0, 4, 4]
     assert [per_net.fixed_batch_rows(tiny, thread, n, n) for n in (17, 18)] == [17, 0]
@@ -69,18 +69,18 @@ def test_small_numbers_of_samples_are_compile_time_constants(per_net):
 def test_one_net_per_thread_is_limited_by_registers(per_net, n_state, dtype):
     """Parameters, gradients and state count; float64 takes two registers each."""
     for width in range(1, 40):
-        architecture = of((2, width, 1), dtype)
+        architecture = architecture_of((2, width, 1), dtype)
         numbers = (4 * width + 1) * (2 + n_state)
         assert choose(per_net, architecture, n_state).in_thread == (numbers <= (75 if dtype == "float64" else 180))
 
 
 @pytest.mark.parametrize("rows, tile", [(1, 4), (4, 4), (5, 8), (16, 16), (63, 64), (64, 64), (1000, 64)])
 def test_tile_is_the_batch_rounded_up_to_four(per_net, rows, tile):
-    assert choose(per_net, of((8, 16, 4)), rows=rows).tile == tile
+    assert choose(per_net, architecture_of((8, 16, 4)), rows=rows).tile == tile
 
 
 def test_less_shared_memory_leads_to_smaller_tiles_then_global_memory(per_net):
-    architecture = of((8, 30, 20, 4))
+    architecture = architecture_of((8, 30, 20, 4))
     tiles = []
     for limit in range(200_000, 0, -2_000):
         shape = choose(per_net, architecture, rows=64, limit=limit)
@@ -102,7 +102,7 @@ def test_less_shared_memory_leads_to_smaller_tiles_then_global_memory(per_net):
 )
 def test_threads_of_a_block_follow_the_largest_product(per_net, sizes, rows, threads):
     """A thread for each 4 x 4 tile of the largest product, in whole warps, up to 256 threads."""
-    assert choose(per_net, of(sizes), n_nets=1, rows=rows).threads == threads
+    assert choose(per_net, architecture_of(sizes), n_nets=1, rows=rows).threads == threads
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_block_memory_layout_equals_the_kernels(per_net, cuda, settings, sizes):
     from fastmlp.kernels.cuda.build.module import compiled
     from fastmlp.kernels.cuda.build.structs import JOB
 
-    architecture = of(sizes, "float64", **settings)
+    architecture = architecture_of(sizes, "float64", **settings)
     for rule, tile in itertools.product((CODES["sgd"], CODES["rprop"]), (4, 24)):
         n_state = RULES[rule].n_state
         shape = per_net.Shape(False, 32, tile, 0, True)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from cuda_cases import DTYPES, HIDDEN_NAMES, OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
-from cuda_populations import SIZES, XOR, XOR_Y, make
+from cuda_populations import SIZES, make
 from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.fit
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
@@ -261,7 +262,7 @@ def test_predict_and_evaluate_match_the_reference(emulated_cuda, loss, k, memory
 def test_equal_nets_give_equal_results(small):
     pop = make(small.n, (2, 3, 1), dtype="float32")
     pop.params = np.broadcast_to(pop.params[0], pop.params.shape)
-    pop.fit(XOR, XOR_Y, epochs=20, verbose=0)
+    pop.fit(XOR_X, XOR_Y, epochs=20, verbose=0)
     assert (pop.params == pop.params[0]).all()
 
 
@@ -316,6 +317,6 @@ def test_first_calls_are_short_and_double(cuda, n_nets, full, monkeypatch):
     monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (1e9, 2e9))
     monkeypatch.setattr(fastmlp.population_training.fit, "MOST_EPOCHS", 20)
     monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # a window is one net
-    pop.fit(XOR, XOR_Y, epochs=17, optimizer="adam", verbose=0)
+    pop.fit(XOR_X, XOR_Y, epochs=17, optimizer="adam", verbose=0)
     assert asked[:6] == [3, 3, 6, 12, 20, 20]
     assert max(asked) == 20

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from cuda_cases import Recorded, follow, follow_sgd, reference_of
-from cuda_populations import XOR, XOR_Y, make
+from cuda_populations import make
 from reference import loss_per_sample
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.population_training.fit
@@ -29,22 +30,29 @@ def test_each_net_stops_when_it_has_converged(place, rule, batch_size):
     pop = make(place.n, (2, 3, 1), loss="binary_cross_entropy")
     start = pop.params.copy()
     result = pop.fit(
-        XOR, XOR_Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, converged=rule, shuffle=False, verbose=0
+        XOR_X,
+        XOR_Y,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        converged=rule,
+        shuffle=False,
+        verbose=0,
     )
     ends = set()
     n_batches = 1 if batch_size is None else 2
     for k in place.some:
         reference = reference_of(pop.network, start[k], kind=Recorded)
-        losses = follow(reference, XOR, XOR_Y[:, None], optimizer, epochs=epochs, batch_size=batch_size)
+        losses = follow(reference, XOR_X, XOR_Y[:, None], optimizer, epochs=epochs, batch_size=batch_size)
         path = [*reference.path, reference.params]
         rows = [slice(first, first + (batch_size or 4)) for first in range(0, 4, batch_size or 4)]
         accuracies = [
             np.average(
                 [
-                    accuracy_of(reference, path[e * n_batches + b], XOR[r], XOR_Y[r], rule == "40-20-40")
+                    accuracy_of(reference, path[e * n_batches + b], XOR_X[r], XOR_Y[r], rule == "40-20-40")
                     for b, r in enumerate(rows)
                 ],
-                weights=[len(XOR[r]) for r in rows],
+                weights=[len(XOR_X[r]) for r in rows],
             )
             for e in range(epochs)
         ]
@@ -163,7 +171,7 @@ def test_restarts_use_other_weights_and_count_lost_epochs(lanes):
         draws[attempt] = (members, pop.params.copy())
 
     pop._draw = drawn
-    result = pop.fit(XOR, XOR_Y, epochs=30, optimizer=Adam(0.3), converged=0.4, restart_after=12, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=30, optimizer=Adam(0.3), converged=0.4, restart_after=12, verbose=0)
     assert set(draws) == {1, 2}
     assert 0 < result.restarts.max() <= 2
     for k in range(lanes.n) if lanes.n < 20 else (*lanes.some, *draws[2][0][:3]):
@@ -172,7 +180,7 @@ def test_restarts_use_other_weights_and_count_lost_epochs(lanes):
         assert not n or not np.allclose(reference.params, first[k])
         epochs = int(result.epochs[k]) - 12 * n
         assert 0 < epochs <= (12 if n < 2 else 6)
-        losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.3), epochs=epochs)
+        losses = follow(reference, XOR_X, XOR_Y[:, None], Adam(0.3), epochs=epochs)
         assert result.loss[k] == pytest.approx(losses[-1])
         assert result.converged[k] == (losses[-1] <= 0.4)
         assert (losses[:-1] > 0.4).all()
@@ -188,7 +196,7 @@ def test_one_diverging_net_leaves_the_others_unchanged(place, batch_size):
     start = pop.params.copy()
     with pytest.warns(fastmlp.DivergenceWarning, match=f"1 of {place.n} nets"):
         result = pop.fit(
-            XOR, XOR_Y * 10.0, epochs=80, batch_size=batch_size, optimizer=SGD(rates), shuffle=False, verbose=0
+            XOR_X, XOR_Y * 10.0, epochs=80, batch_size=batch_size, optimizer=SGD(rates), shuffle=False, verbose=0
         )
     assert np.flatnonzero(result.stopped_by == "divergence").tolist() == [1]
     assert np.isfinite(pop.params).all()
@@ -196,7 +204,7 @@ def test_one_diverging_net_leaves_the_others_unchanged(place, batch_size):
     assert not result.converged[1]
     assert 0 < result.epochs[1] < 80
     reference = reference_of(pop.network, start[0])
-    losses = follow_sgd(reference, XOR, XOR_Y[:, None] * 10.0, 1e-4, epochs=80, batch_size=batch_size)
+    losses = follow_sgd(reference, XOR_X, XOR_Y[:, None] * 10.0, 1e-4, epochs=80, batch_size=batch_size)
     np.testing.assert_allclose(pop.params[0], reference.params, rtol=1e-9)
     assert result.loss[0] == pytest.approx(losses[-1])
 
@@ -206,7 +214,7 @@ def test_one_diverging_net_leaves_the_others_unchanged(place, batch_size):
 def test_loss_equal_to_the_criterion_counts_as_converged(lanes, batch_size, dtype):
     """The criterion is reached in an epoch without a record; the next lower number takes one epoch more."""
     learn = lambda **rules: make(lanes.n, (2, 3, 1), dtype=dtype).fit(
-        XOR[:3], XOR_Y[:3], batch_size=batch_size, optimizer=SGD(0.1), shuffle=False, verbose=0, **rules
+        XOR_X[:3], XOR_Y[:3], batch_size=batch_size, optimizer=SGD(0.1), shuffle=False, verbose=0, **rules
     )
     reached = learn(epochs=37).loss[0]
     for criterion, epochs in ((reached, 37), (np.nextafter(reached, 0.0), 38)):
@@ -221,7 +229,7 @@ def test_overflow_in_the_step_after_a_finite_loss_is_divergence(place, batch_siz
     start = pop.params.copy()
     with pytest.warns(fastmlp.DivergenceWarning):
         result = pop.fit(
-            1e15 * (XOR + 1.0),
+            1e15 * (XOR_X + 1.0),
             XOR_Y,
             epochs=1,
             batch_size=batch_size,
@@ -241,5 +249,5 @@ def test_clipping_works_if_the_sum_of_squares_overflows(place):
     """The step has the direction of the gradient and the length of clip_norm times the learning rate."""
     pop = make(place.n, (2, 3, 1), hidden_activation="identity", dtype="float32")
     start = pop.params.copy()
-    pop.fit(1e15 * (XOR + 1.0), XOR_Y, epochs=1, optimizer=SGD(0.1, clip_norm=2.0), verbose=0)
+    pop.fit(1e15 * (XOR_X + 1.0), XOR_Y, epochs=1, optimizer=SGD(0.1, clip_norm=2.0), verbose=0)
     np.testing.assert_allclose(np.linalg.norm((pop.params - start).astype(float), axis=1), 0.2, rtol=1e-5)

@@ -57,17 +57,20 @@ def test_every_optimizer_setting_may_differ_per_net(place, optimizer, dtype):
     start, mine = pop.params.copy(), own(optimizer, **settings)
     result = pop.fit(X, y, epochs=12, optimizer=mine, verbose=0)
 
-    def alone(k, **other):
+    def train_alone(k, **other):
         reference = reference_of(pop.network, start[k])
         return follow(reference, X, y, own(mine.of_net(k), **other), epochs=12), reference.params
 
     tolerance, seen = TOLERANCES["training", dtype], set()
     for k in place.some:
-        losses, params = alone(k)
+        losses, params = train_alone(k)
         np.testing.assert_allclose(pop.params[k], params, rtol=tolerance, atol=tolerance, err_msg=f"net {k}")
         assert result.loss[k] == pytest.approx(losses[-1], rel=tolerance, abs=tolerance)
         for name, values in settings.items():
-            if values[k] != values[0] and np.abs(alone(k, **{name: values[0]})[1] - params).max() > 10 * tolerance:
+            if (
+                values[k] != values[0]
+                and np.abs(train_alone(k, **{name: values[0]})[1] - params).max() > 10 * tolerance
+            ):
                 seen.add(name)
     signs_only = {"clip_norm"} if isinstance(optimizer, Rprop) else set()
     assert seen == set(settings) - signs_only, "a setting that has no say would pass whatever the kernels did with it"

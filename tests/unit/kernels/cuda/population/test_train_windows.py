@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from cuda_cases import fit_seed, follow, reference_of
-from cuda_populations import XOR, XOR_Y, make
+from cuda_populations import make
 from reference_optimizers import adam
 from reference_random import epoch_order
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.population_training.fit
@@ -36,13 +37,13 @@ def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, n_n
     fit = {"epochs": 30, "optimizer": Adam(0.1), "converged": 0.4, "batch_size": 3, "shuffle": True, "verbose": 0}
     pops = [make(n_nets, (2, 3, 1), loss="binary_cross_entropy") for _ in range(2)]
     start = pops[0].params.copy()
-    results = [pops[0].fit(XOR, XOR_Y, **fit)]
+    results = [pops[0].fit(XOR_X, XOR_Y, **fit)]
     assert [len(window) for window in windows] == [n_nets]
     windows.clear()
     monkeypatch.setattr(
         "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit
     )
-    results.append(pops[1].fit(XOR, XOR_Y, **fit))
+    results.append(pops[1].fit(XOR_X, XOR_Y, **fit))
     assert len(windows) > 2
     np.testing.assert_array_equal(np.concatenate(windows), np.arange(n_nets))
     if len(windows[-1]) >= 128 or n_nets < 128:  # a last window of few nets is trained in blocks, which round otherwise
@@ -65,7 +66,7 @@ def follow_by_adam(reference, epochs, seed):
     for epoch in range(epochs):
         rows, sums = orders[4 * epoch : 4 * epoch + 4], 0.0
         for part in (rows[:3], rows[3:]):
-            loss, gradient = reference.loss_and_gradient(XOR[part], XOR_Y[part, None])
+            loss, gradient = reference.loss_and_gradient(XOR_X[part], XOR_Y[part, None])
             sums += loss * len(part)
             reference.params = adam(reference.params, gradient, state, loss, 0.1)
         losses.append(sums / 4)
@@ -81,19 +82,19 @@ def test_windows_fit_into_any_amount_of_memory(emulated_cuda, sizes, n_nets, win
         monkeypatch.setattr(train, "shared_limit", lambda: 4000)
     pop = make(n_nets, sizes, dtype="float32")
     emulated_cuda.settings.limit = 150_000 if len(sizes) == 3 else 1_500_000
-    result = pop.fit(XOR, XOR_Y, epochs=3, optimizer=Adam(0.1), verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=3, optimizer=Adam(0.1), verbose=0)
     assert len(windows) > 1
     assert (result.epochs == 3).all()
     emulated_cuda.settings.limit = 30_000 if len(sizes) == 3 else 400_000
-    assert np.isfinite(pop.predict(XOR)).all()
-    assert np.isfinite(pop.evaluate(XOR, XOR_Y)["loss"]).all()
+    assert np.isfinite(pop.predict(XOR_X)).all()
+    assert np.isfinite(pop.evaluate(XOR_X, XOR_Y)["loss"]).all()
 
 
 def test_too_little_memory_for_one_net_raises(emulated_cuda):
     pop = make(3, (2, 100, 90, 1))
     emulated_cuda.settings.limit = 10_000
     with pytest.raises(MemoryError, match=r"no room for .* bytes are wanted, [\d,]+ of 10,000 are free"):
-        pop.fit(XOR, XOR_Y, epochs=1, verbose=0)
+        pop.fit(XOR_X, XOR_Y, epochs=1, verbose=0)
 
 
 # ---- interruption
@@ -120,7 +121,7 @@ def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets
     count = []
     pop = make(n_nets, (2, 3, 1))
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=5, optimizer=Adam(0.1), verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=5, optimizer=Adam(0.1), verbose=0)
     assert result.interrupted
     done, under_way = windows
     assert (result.epochs[done] == 5).all()
@@ -132,12 +133,12 @@ def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets
     for nets_of, epochs in ((done, 5), (under_way, 2)):
         for k in nets_of[[0, -1]]:
             reference = reference_of(pop.network, start[k])
-            losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.1), epochs=epochs)
+            losses = follow(reference, XOR_X, XOR_Y[:, None], Adam(0.1), epochs=epochs)
             np.testing.assert_allclose(pop.params[k], reference.params, rtol=1e-9)
             assert result.loss[k] == pytest.approx(losses[-1])
     assert set(result.stopped_by) == {"epochs", "interrupt"}
     monkeypatch.setattr(train, "launch", launch)
-    assert (pop.fit(XOR, XOR_Y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
+    assert (pop.fit(XOR_X, XOR_Y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
 
 
 @pytest.mark.parametrize("n_nets", [130, 9], ids=["thread", "block"])
@@ -147,7 +148,7 @@ def test_interruption_reports_the_loss_of_the_last_epoch(cuda, n_nets, monkeypat
 
     pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
     start = pop.params.copy()
-    per_epoch = fastmlp.population_training.fit.FULL_DEVICE * products(pop.network, len(XOR))
+    per_epoch = fastmlp.population_training.fit.FULL_DEVICE * products(pop.network, len(XOR_X))
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
 
     def interrupted(*arguments, **job):
@@ -157,11 +158,11 @@ def test_interruption_reports_the_loss_of_the_last_epoch(cuda, n_nets, monkeypat
         launch(*arguments, **job)
 
     monkeypatch.setattr(train, "launch", interrupted)
-    result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.1), verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.1), verbose=0)
     assert n_epochs == [7]
     assert 7 not in result.record_epochs
     for k in (0, n_nets - 1):
-        losses = follow(reference_of(pop.network, start[k]), XOR, XOR_Y[:, None], Adam(0.1), epochs=7)
+        losses = follow(reference_of(pop.network, start[k]), XOR_X, XOR_Y[:, None], Adam(0.1), epochs=7)
         assert result.loss[k] == pytest.approx(losses[-1])
 
 
@@ -179,7 +180,7 @@ def test_interruption_before_the_first_launch_trains_nothing(cuda, monkeypatch):
     monkeypatch.setattr(train, "launch", interrupted)
     pop = make(9, (2, 3, 1))
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=5, verbose=0)
+    result = pop.fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert result.interrupted
     assert (result.epochs == 0).all()
     assert np.isnan(result.loss).all()

@@ -133,7 +133,7 @@ def test_missing_targets_and_weights_are_none(module, cuda):
 
 @pytest.fixture
 def streaming(cuda, monkeypatch):
-    """No samples fit on the device."""
+    """Pretend that no samples fit into device memory."""
     from fastmlp.kernels.cuda.runtime import device_memory
 
     monkeypatch.setattr(device_memory, "fits", lambda data: device_memory.is_on_device(data.X))
@@ -177,7 +177,7 @@ def test_batch_buffers_are_not_overwritten_before_use(be_late, module, cuda, str
     from fastmlp.kernels.cuda.build.module import compiled
 
     n, keep, widths = 4 * n_batches - 1, compiled(KEEP)["keep"], (3, 2, 1)
-    kept = [cuda.zeros((4 * n_batches, 4 * width), np.float32) for width in widths]
+    copies = [cuda.zeros((4 * n_batches, 4 * width), np.float32) for width in widths]
     data = data_of(n)
     sequence = BatchSequence(module, data, 4, shuffle)
     be_late(late)
@@ -185,7 +185,7 @@ def test_batch_buffers_are_not_overwritten_before_use(be_late, module, cuda, str
         rows = min(4, n - 4 * (t % n_batches))
 
         def use(*batch, rows=rows, t=t):
-            for part, width, to in zip(batch, widths, kept, strict=True):
+            for part, width, to in zip(batch, widths, copies, strict=True):
                 keep((1,), 32, part, width * rows, to[t])
 
         sequence.next(use)
@@ -193,7 +193,7 @@ def test_batch_buffers_are_not_overwritten_before_use(be_late, module, cuda, str
         order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)
         for batch in range(n_batches):
             chosen = order[4 * batch : 4 * batch + 4]
-            for part, width, found in zip((data.X, data.Y, data.weight), widths, kept, strict=True):
+            for part, width, found in zip((data.X, data.Y, data.weight), widths, copies, strict=True):
                 np.testing.assert_array_equal(
                     found.get()[epoch * n_batches + batch, : width * len(chosen)],
                     part.reshape(n, width)[chosen].ravel(),

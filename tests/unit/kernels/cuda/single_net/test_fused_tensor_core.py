@@ -18,7 +18,7 @@ PRECISIONS = tuple(OFF)
 
 
 @pytest.fixture(autouse=True)
-def narrow(cuda, monkeypatch):
+def workspace_types(cuda, monkeypatch):
     """Assert that all training uses the fused kernel; the list of workspace types in use."""
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
@@ -36,7 +36,7 @@ def make(sizes, precision, **settings):
     return MLP(sizes, device="cuda", random_state=0, precision=precision, **settings)
 
 
-def close(gradient, expected, precision):
+def assert_close(gradient, expected, precision):
     off = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
     assert off < OFF[precision], off
 
@@ -62,7 +62,7 @@ def test_every_hidden_activation_matches_the_reference(hidden, precision, rng):
     loss, gradient = net.loss_and_gradient(X, y)
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y)
     assert loss == pytest.approx(expected_loss, rel=OFF[precision])
-    close(gradient, expected, precision)
+    assert_close(gradient, expected, precision)
 
 
 @pytest.mark.parametrize("loss", [row.name for row in LOSSES])
@@ -77,7 +77,7 @@ def test_every_loss_matches_the_reference(loss, rng):
     scaled = weight / weight.mean() if weighted else None
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y, scaled)
     assert found == pytest.approx(expected_loss, rel=2e-3)
-    close(gradient, expected, "float16")
+    assert_close(gradient, expected, "float16")
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_every_loss_matches_the_reference(loss, rng):
     ],
 )
 def test_gradients_of_extreme_shapes_match_the_reference(sizes, n, rng):
-    """One unit and 128 of them; fewer rows than a tile, one more than a tile and more than a block's share."""
+    """Layers of 1 to 128 units; fewer rows than a tile, one more than a tile, and more than one block processes."""
     net = make(sizes, "float16", hidden_activation="tanh")
     X, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
     loss, gradient = net.loss_and_gradient(X, y)
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y)
     assert loss == pytest.approx(expected_loss, rel=3e-3)
-    close(gradient, expected, "float16")
+    assert_close(gradient, expected, "float16")
 
 
 @pytest.mark.parametrize("limit", [10**6, 50_000])
@@ -111,7 +111,7 @@ def test_gradients_in_shared_or_global_memory_match_the_reference(limit, monkeyp
     X, y = rng.normal(size=(333, 5)), rng.normal(size=(333, 3))
     for n in (60, 333):
         _, gradient = net.loss_and_gradient(X[:n], y[:n])
-        close(gradient, reference_of(net.network, net.params).loss_and_gradient(X[:n], y[:n])[1], "float16")
+        assert_close(gradient, reference_of(net.network, net.params).loss_and_gradient(X[:n], y[:n])[1], "float16")
 
 
 def test_sources_are_assembled_once(monkeypatch, rng):
@@ -137,7 +137,7 @@ def test_training_matches_the_reference(precision, rng):
     history = net.fit(X, y, epochs=6, batch_size=64, optimizer=SGD(0.1), verbose=0)
     losses = follow_sgd(reference, X, y, 0.1, epochs=6, batch_size=64, seed=fit_seed(0), shuffle=True)
     np.testing.assert_allclose(history.loss, losses, rtol=OFF[precision])
-    close(net.params - start, reference.params - start, precision)
+    assert_close(net.params - start, reference.params - start, precision)
     # Evaluation rounds nothing.
     exact = reference_of(net.network, net.params)
     np.testing.assert_allclose(net.predict(X), exact.predict(X), rtol=1e-4, atol=1e-5)
@@ -207,24 +207,24 @@ def test_sample_of_weight_zero_may_overflow_float16(rng):
     scaled = weight / weight.mean()
     expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y, scaled)
     assert loss == pytest.approx(expected_loss, rel=2e-3)
-    close(gradient, expected, "float16")
+    assert_close(gradient, expected, "float16")
 
 
-def test_net_too_deep_for_shared_memory_trains_layerwise(narrow, rng):
+def test_net_too_deep_for_shared_memory_trains_layerwise(workspace_types, rng):
     """The layerwise kernel trains the net, with more precise operands than bfloat16."""
     net = make((128,) * 8 + (10,), "bfloat16", hidden_activation="gelu")
     X, y = rng.normal(size=(40, 128)), rng.normal(size=(40, 10))
     _, gradient = net.loss_and_gradient(X, y)
-    assert {kind.__name__ for kind in narrow} == {"LayerwiseWorkspace"}
-    close(gradient, reference_of(net.network, net.params).loss_and_gradient(X, y)[1], "float16")
-    narrow.clear()
+    assert {kind.__name__ for kind in workspace_types} == {"LayerwiseWorkspace"}
+    assert_close(gradient, reference_of(net.network, net.params).loss_and_gradient(X, y)[1], "float16")
+    workspace_types.clear()
     make((5, 20, 3), "bfloat16").loss_and_gradient(
         X[:, :5], y[:, :3]
     )  # trains in the fused kernel, which the fixture expects
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_float64_nets_are_not_rounded(precision, narrow, cuda, rng):
+def test_float64_nets_are_not_rounded(precision, workspace_types, cuda, rng):
     """`precision` has no effect in float64."""
     net = make((5, 20, 3), precision, hidden_activation="tanh", dtype="float64")
     reference = reference_of(net.network, net.params)

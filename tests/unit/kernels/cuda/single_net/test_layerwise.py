@@ -130,7 +130,7 @@ def test_evaluation_in_parts_matches_the_reference(weighted, monkeypatch, rng):
 # ---- what an epoch asks of the device
 
 
-def counted(emulated_cuda, fit):
+def count_operations(emulated_cuda, fit):
     fastmlp.devices()  # searches for devices, which launches a kernel
     with emulated_cuda.counting() as n:
         fit()
@@ -154,7 +154,9 @@ def test_step_has_five_launches_per_layer(emulated_cuda, sizes, optimizer, extra
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     n_layers, (X, y) = len(sizes) - 1, samples(rng, 40, sizes)
-    n = counted(emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0))
+    n = count_operations(
+        emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0)
+    )
     per_step = {"gather": 1, "activate": n_layers - 1, "judge": 1, "backward": n_layers - 1, "update": 1, **extra}
     found = launches(n)
     assert (found.pop("list_steps"), found.pop("order_samples")) == (3, 3)  # once an epoch
@@ -302,7 +304,7 @@ def test_graphs_hold_sixteen_steps(emulated_cuda, monkeypatch, rng):
 
 def test_full_batch_launches_no_gather(emulated_cuda, rng):
     X, y = samples(rng, 40)
-    n = counted(emulated_cuda, lambda: make().fit(X, y, epochs=3, verbose=0))
+    n = count_operations(emulated_cuda, lambda: make().fit(X, y, epochs=3, verbose=0))
     assert "gather" not in launches(n)
 
 
@@ -316,7 +318,7 @@ def test_no_synchronisation_inside_an_epoch(emulated_cuda, shuffle, rng, monkeyp
         fit = lambda epochs=epochs, size=batch_size: make(dropout=0.2).fit(
             X, y, epochs=epochs, batch_size=size, shuffle=shuffle, optimizer=Adam(0.01, clip_norm=1.0), verbose=0
         )
-        n = counted(emulated_cuda, fit)
+        n = count_operations(emulated_cuda, fit)
         found[epochs, batch_size] = {name: n[name] for name in ("synchronizations", "device_to_host", "host_to_device")}
     assert found[3, 24] == found[3, 2]
     more = {name: found[6, 24][name] - count for name, count in found[3, 24].items()}

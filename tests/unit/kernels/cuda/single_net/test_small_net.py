@@ -198,7 +198,7 @@ def test_gradient_of_a_net_with_dropout_drops_nothing(place, rng):
 @pytest.mark.parametrize("hidden", [("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropout_training_matches_the_reference_with_the_same_masks(place, hidden, dtype, rng):
-    """The reference drops the units that Philox names; a batch is more than a tile, the last one is smaller."""
+    """The reference uses the masks of Philox; a batch exceeds a tile, and the last batch is smaller."""
     sizes, rates = (5, 7, 19, 6, 2), (0.5, 0.0, 0.2)
     net = make(sizes, hidden, dropout=rates, dtype=dtype, l2=0.01)
     reference = reference_of(net.network, net.params)
