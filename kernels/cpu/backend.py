@@ -193,7 +193,7 @@ def train_nets(
     team.run_each(
         "cpu.population.train.train" if run.blocks[0].lanes == LANES else "cpu.population.train.train_unrolled",
         nets.params.dtype,
-        [(net, data, config, criteria, nets, held_out, block, run.initial, run.queue, n) for block in run.blocks],
+        [(net, data, config, criteria, nets, held_out, block, run.queue, n) for block in run.blocks],
     )
 
 
@@ -207,5 +207,7 @@ def evaluate_nets(
     for block in run.blocks:
         block.filled[:] = -1
     team.run_each(
-        "cpu.population.train.evaluate", nets.params.dtype, [(net, data, nets, block, output) for block in run.blocks]
+        "cpu.population.evaluate.evaluate",
+        nets.params.dtype,
+        [(net, data, nets, block, output) for block in run.blocks],
     )

@@ -234,7 +234,8 @@ class LaneBlock(NamedTuple):
 
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
     rows: int  # samples of a tile, at most
-    lanes: int  # a run-time number, for loops of bookkeeping that the compiler must not unroll
+    lanes: int  # kernels put a simd.lanes.Lanes in its place
+    n_lanes: int  # the same at run time: loops of bookkeeping over a constant number would become vectors and scatters
     filled: np.ndarray  # int64 (2,), first sample and number of samples that a, y and weight hold; -1 for none
     a: np.ndarray  # (n_units, rows, lanes), inputs and outputs of every layer
     z: np.ndarray
@@ -267,7 +268,15 @@ class LaneBlock(NamedTuple):
     start: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
     record: np.ndarray  # int64 (lanes,), index of the net's next record
     clock: np.ndarray  # int64 (2,), the block's epochs so far, and the next epoch at whose end a lane is due
-    kept: np.ndarray  # int64 (1,), number of records of each lane, for lanes that are alike (scheduler.are_alike)
+    kept: np.ndarray  # int64 (1,), number of records of each lane, for lanes that are contiguous (scheduler.py)
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records
     straight_line: int  # address of the unrolled code of this architecture, 0 if there is none
     train_rows: int  # number of samples in a batch
+
+
+class NetQueue(NamedTuple):
+    """Queue from which the threads of a population take the nets that they train."""
+
+    taken: np.ndarray  # int64 (1,), number of nets.members that threads have taken so far; written
+    # int64 (n_state,), index of the setting that a vector of the optimiser state starts from, plus one; 0 for zeros.
+    initial: np.ndarray

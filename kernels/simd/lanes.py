@@ -12,8 +12,9 @@ and the number is a constant in its machine code:
 
     scale(p, n, 2.0, WIDTH)                             in a kernel or another helper
 
-`int(lanes)` is the plain number, for `min`, `max` and parameters that are numbers. A struct can carry the width:
-`with_lanes(struct, WIDTH)` has WIDTH in the field `lanes` of a named tuple. In Python, Lanes(16) is the int 16.
+`int(lanes)` is the plain number, for `min` and `max`. Pass `lanes` itself on to other helpers: what they get as a plain
+number is no constant to them. A struct can carry the width: `with_lanes(struct, WIDTH)` has WIDTH in the field `lanes`
+of a named tuple. In Python, Lanes(16) is the int 16.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 The parameters of adjacent nets are a matrix with a row per net, which is transposed in registers, square by square.
 Element by element it would take four to eight times as many instructions, each a store that later loads wait for.
+`lanes` is the number of nets of a block, a simd.lanes.Lanes; a block's array p is (n, lanes).
 """
 
 from __future__ import annotations
@@ -34,43 +35,45 @@ _squares = selector([_make_squares(side) for side in SIDES], 6)
 
 @helper
 def transpose(a, a0, n_rows, n_columns, out, out0):
-    """Write out[j, i] = a[i, j] for a matrix with at least two rows and two columns."""
+    """Write out[j, i] = a[i, j] for a matrix with at least two rows and two columns.
+
+    n_rows, n_columns : numbers, or a Lanes each
+    """
     which = -1
     for side in SIDES:
-        if side <= min(n_rows, n_columns):
+        if side <= min(int(n_rows), int(n_columns)):
             which += 1
     _squares(which, a, a0, n_rows, n_columns, out, out0)
 
 
-def make_copies(lanes):
-    """Return (fill_lane, enter_lane, leave_lane, enter_block, leave_block) for blocks p (n, lanes) of this many lanes.
+@helper
+def fill_lane(p, lane, n, x, lanes):
+    """Set the n numbers of one lane to x."""
+    for q in range(n):
+        p[q * lanes + lane] = scalar_like(p, x)
 
-    fill_lane sets the n numbers of one lane to x. enter_lane copies one net into a lane and leave_lane copies it back;
-    the net's n numbers are in params from index `start` on. enter_block and leave_block do so for as many adjacent nets
-    as there are lanes.
-    """
 
-    @helper
-    def fill_lane(p, lane, n, x):
-        for q in range(n):
-            p[q * lanes + lane] = scalar_like(p, x)
+@helper
+def load_lane(params, start, n, p, lane, lanes):
+    """Copy one net, the n numbers in params from index `start` on, into a lane."""
+    for q in range(n):
+        p[q * lanes + lane] = params[start + q]
 
-    @helper
-    def enter_lane(params, start, n, p, lane):
-        for q in range(n):
-            p[q * lanes + lane] = params[start + q]
 
-    @helper
-    def leave_lane(p, lane, n, params, start):
-        for q in range(n):
-            params[start + q] = p[q * lanes + lane]
+@helper
+def store_lane(p, lane, n, params, start, lanes):
+    """Copy a lane to the n numbers in params from index `start` on."""
+    for q in range(n):
+        params[start + q] = p[q * lanes + lane]
 
-    @helper
-    def enter_block(params, start, n, p):
-        transpose(params, start, lanes, n, p, 0)
 
-    @helper
-    def leave_block(p, n, params, start):
-        transpose(p, 0, n, lanes, params, start)
+@helper
+def load_block(params, start, n, p, lanes):
+    """Copy as many adjacent nets as there are lanes, of n numbers each, into all lanes."""
+    transpose(params, start, lanes, n, p, 0)
 
-    return fill_lane, enter_lane, leave_lane, enter_block, leave_block
+
+@helper
+def store_block(p, n, params, start, lanes):
+    """Copy all lanes to adjacent nets."""
+    transpose(p, 0, n, lanes, params, start)

@@ -15,7 +15,7 @@ from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
 from ...structs import DIVERGED_NET, HYPER, MAX_RECORDS, NET_HYPER, RUNNING, NetSpec, Unfinished, aligned_zeros
 from ..unrolled.population_lookup import has_unrolled_code, unrolled_address
-from ..workspace import FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, round_up
+from ..workspace import FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, NetQueue, round_up
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
 UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
@@ -73,16 +73,15 @@ class PopulationRun:
             lanes = LANES
         self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
         self._blocks: list[LaneBlock] = []
-        self.queue = np.zeros(1, np.int64)
+        initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]
+        self.queue = NetQueue(np.zeros(1, np.int64), np.array(initial, np.int64))
         self.begin(n_threads)
-        initial = rule.initial if rule is not None else ()
-        self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
 
     def begin(self, n_threads: int) -> None:
         """Reset the buffers for another fit on n_threads threads: empty blocks, and a queue with all nets."""
         self._blocks += [_make_block(self._request) for _ in range(n_threads - len(self._blocks))]
         self.blocks, self.n_members = self._blocks[:n_threads], 0
-        self.queue[:] = 0
+        self.queue.taken[0] = 0
         for block in self.blocks:
             block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0
             # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
@@ -96,7 +95,7 @@ class PopulationRun:
     @property
     def n_finished(self) -> int:
         """Number of nets whose training has ended."""
-        begun = min(int(self.queue[0]), self.n_members)
+        begun = min(int(self.queue.taken[0]), self.n_members)
         for block in self.blocks:
             first, end = np.minimum(block.taken, self.n_members)
             begun -= int(end - first) + int(np.count_nonzero(block.net >= 0))
@@ -152,6 +151,7 @@ def _make_block(request: BlockRequest) -> LaneBlock:
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
         lanes=lanes,
+        n_lanes=lanes,
         words=aligned_zeros(BLOCK, np.uint64),
         straight_line=request.address,
         train_rows=request.rows,

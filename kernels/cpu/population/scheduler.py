@@ -1,299 +1,158 @@
-"""Scheduler of a block's lanes: loads nets into free lanes, checks them after epochs, and writes finished nets back."""
+"""Scheduler of a block's lanes: free lanes take nets from the queue, and a block knows its next event.
+
+A block is a LaneBlock (workspace.py) whose field `lanes` is a simd.lanes.Lanes. `nets` is the PopulationState.
+"""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from ...jit.decorators import helper
+from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import fill, load, scalar_like, store
-from ...simd.reductions import any_of
-from ...simd.vector import absolute, where
-from ...structs import ALL_EPOCHS, ALL_RIGHT, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
+from ...simd.vector import where
+from ...structs import NET_HYPER
 from ..single_net.optimizer_step import BETA1, BETA2, EPSILON
 from ..threads.barrier import fetch_add
-from .gather_scatter import make_copies
+from .gather_scatter import fill_lane, load_block, load_lane
 
 # A thread takes an eighth of its share of the nets that are left from the queue, and no more than eight blocks.
 SHARES, MOST_BLOCKS = 8, 8
 
 
-def make_queue(lanes):
-    """Return (keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end,
-    hand_out, look) for blocks of this many lanes.
+@helper
+def copy_flagged(flags, p, n, target, lanes):
+    """Copy the n parameters p to `target` in the lanes that are flagged."""
+    mask = load(flags, 0, lanes) > 0.0
+    for i in range(0, n * lanes, lanes):
+        store(target, i, where(mask, load(p, i, lanes), load(target, i, lanes)))
+
+
+@helper
+def next_net(queue, n_threads, block, n_members, n_free):
+    """Return the index in nets.members of the next net for one of this thread's n_free lanes.
+
+    The index is n_members or more if no net is left. While many nets are left, a thread takes those of several
+    blocks at once: threads that train neighbouring nets write to the same cache lines and wait for each other.
+
+    queue : NetQueue.taken
     """
+    if block.taken[0] == block.taken[1]:
+        blocks = min((n_members - queue[0]) // (SHARES * n_threads * block.lanes), MOST_BLOCKS)
+        n = max(n_free, blocks * block.lanes)
+        block.taken[0] = fetch_add(queue, n)
+        block.taken[1] = block.taken[0] + n
+    block.taken[0] += 1
+    return block.taken[0] - 1
 
-    fill_lane, enter_lane, leave_lane, enter_block, leave_block = make_copies(lanes)
 
-    @helper
-    def keep_flagged(flags, p, n, kept):
-        """Copy the n parameters p to `kept` in the lanes that are flagged."""
-        mask = load(flags, 0, lanes) > 0.0
-        for i in range(0, n * lanes, lanes):
-            store(kept, i, where(mask, load(p, i, lanes), load(kept, i, lanes)))
+@inline_helper
+def empty_lane(net, nets, block, lane):
+    """Fill a lane with zeros, so that nothing in it can grow."""
+    lanes = block.lanes
+    fill_lane(block.p, lane, nets.n_params, 0.0, lanes)
+    fill_lane(block.hyper, lane, len(NET_HYPER), 0.0, lanes)
+    block.hyper[EPSILON * lanes + lane] = scalar_like(block.hyper, 1.0)
+    block.betas[lane] = block.betas[lanes + lane] = 0.0
+    for k in range(net.n_layers):
+        block.dropout[k * lanes + lane] = 0.0
 
-    @helper
-    def sums(p, n):
-        """Return each lane's sum of the n numbers in p, which is not finite if one of them is not."""
-        v = fill(p, 0.0, lanes)
-        for i in range(0, n * lanes, lanes):
-            v += load(p, i, lanes)
-        return v
 
-    @helper
-    def next_number(queue, n_ranks, w, n_members, n_free):
-        """Return the index in nets.members of the next net for one of this thread's n_free lanes.
+@inline_helper
+def load_settings(net, nets, block, lane, net_index):
+    """Copy a net's hyper-parameters and dropout rates into its lane."""
+    lanes = block.lanes
+    is_first = block.clock[0] == 0  # a lane's later nets find the settings that all nets share
+    if is_first or nets.hyper_stride != 0:
+        row = net_index * nets.hyper_stride
+        for q in range(len(NET_HYPER)):
+            block.hyper[q * lanes + lane] = scalar_like(block.hyper, nets.hyper[row + q])
+        block.betas[lane], block.betas[lanes + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
+    if is_first or nets.dropout_stride != 0:
+        for k in range(net.n_layers):
+            block.dropout[k * lanes + lane] = nets.dropout[net_index * nets.dropout_stride + k]
 
-        The index is n_members or more if no net is left. While many nets are left, a thread takes those of several
-        blocks at once: threads that train neighbouring nets write to the same cache lines and wait for each other.
-        """
-        if w.taken[0] == w.taken[1]:
-            blocks = min((n_members - queue[0]) // (SHARES * n_ranks * lanes), MOST_BLOCKS)
-            n = max(n_free, blocks * lanes)
-            w.taken[0] = fetch_add(queue, n)
-            w.taken[1] = w.taken[0] + n
-        w.taken[0] += 1
-        return w.taken[0] - 1
 
-    @helper
-    def start_net(net, nets, w, lane, owner, initial):
-        """Assign net `owner` to a lane, reset the lane, and flag it: its parameters have yet to be loaded.
+@helper
+def start_net(net, nets, block, lane, net_index, initial):
+    """Assign a net to a lane, reset the lane, and flag it: its parameters have yet to be loaded.
 
-        owner : index of the net, or -1 to empty the lane: all zeros, so that nothing in it can grow
-        initial : int64 (n_state,), index of the setting that a vector of the optimiser state starts from, plus one; 0
-            for zeros
-        """
-        n = nets.n_params
-        w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
-        fill_lane(w.state, lane, nets.n_state * n, 0.0)
-        w.powers[lane] = w.powers[lanes + lane] = 1.0
-        w.last_loss[lane] = scalar_like(w.p, np.inf)
-        w.best_value[lane], w.best_epoch[lane] = scalar_like(w.p, np.inf), 0
-        if owner < 0:
-            fill_lane(w.p, lane, n, 0.0)
-            fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
-            w.hyper[EPSILON * lanes + lane] = scalar_like(w.hyper, 1.0)
-            w.betas[lane] = w.betas[lanes + lane] = 0.0
-            for k in range(net.n_layers):
-                w.dropout[k * lanes + lane] = 0.0
-            return
-        w.flags[lane] = scalar_like(w.flags, 1.0)
-        is_first = w.clock[0] == 0  # a lane's later nets find the settings that all nets share
-        if is_first or nets.hyper_stride != 0:
-            row = owner * nets.hyper_stride
-            for q in range(len(NET_HYPER)):
-                w.hyper[q * lanes + lane] = scalar_like(w.hyper, nets.hyper[row + q])
-            w.betas[lane], w.betas[lanes + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
-        if is_first or nets.dropout_stride != 0:
-            for k in range(net.n_layers):
-                w.dropout[k * lanes + lane] = nets.dropout[owner * nets.dropout_stride + k]
-        for s in range(nets.n_state):
-            if initial[s] != 0:
-                for q in range(n):
-                    w.state[(s * n + q) * lanes + lane] = w.hyper[(initial[s] - 1) * lanes + lane]
+    net_index : index of the net, or -1 to empty the lane
+    initial : NetQueue.initial
+    """
+    n, lanes = nets.n_params, block.lanes
+    block.net[lane], block.start[lane], block.record[lane], block.filled[1] = net_index, block.clock[0], 0, -1
+    fill_lane(block.state, lane, nets.n_state * n, 0.0, lanes)
+    block.powers[lane] = block.powers[lanes + lane] = 1.0
+    block.last_loss[lane] = scalar_like(block.p, np.inf)
+    block.best_value[lane], block.best_epoch[lane] = scalar_like(block.p, np.inf), 0
+    if net_index < 0:
+        empty_lane(net, nets, block, lane)
+        return
+    block.flags[lane] = scalar_like(block.flags, 1.0)
+    load_settings(net, nets, block, lane, net_index)
+    for s in range(nets.n_state):
+        if initial[s] != 0:
+            for q in range(n):
+                block.state[(s * n + q) * lanes + lane] = block.hyper[(initial[s] - 1) * lanes + lane]
 
-    @helper
-    def enter(nets, w, follow):
-        """Load parameters into the lanes that are flagged.
 
-        follow : whether all lanes are flagged and their nets are adjacent in memory
-        """
-        n = nets.n_params
-        if follow:
-            enter_block(nets.params, w.net[0] * n, n, w.p)
-        else:
-            for lane in range(w.lanes):
-                if w.flags[lane] > 0:
-                    enter_lane(nets.params, w.net[lane] * n, n, w.p, lane)
+@helper
+def is_contiguous(block):
+    """Return whether the lanes have consecutive nets that started in the same epoch: all have the same events."""
+    contiguous = block.net[0] >= 0
+    for lane in range(block.n_lanes):
+        contiguous &= block.net[lane] == block.net[0] + lane and block.start[lane] == block.start[0]
+    return contiguous
 
-    @helper
-    def keep_converged(goal, nets, w):
-        """Write back the parameters of lanes that have converged, before the next step changes them."""
-        for lane in range(w.lanes):
-            if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
-                leave_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
 
-    @helper
-    def some_end(goal, w):
-        """Return whether a net has finished all its epochs."""
-        found = False
-        for lane in range(w.lanes):
-            found |= w.net[lane] >= 0 and w.clock[0] - w.start[lane] == goal.n_epochs
-        return found
+@helper
+def load_params(nets, block, whole_block):
+    """Load parameters into the lanes that are flagged.
 
-    @helper
-    def is_finite(nets, owner):
-        """Return whether the sum of a net's parameters in nets.params is finite."""
-        total = 0.0
-        for q in range(owner * nets.n_params, (owner + 1) * nets.n_params):
-            total += nets.params[q]
-        return math.isfinite(total)
+    whole_block : whether all lanes are flagged and their nets are adjacent in memory
+    """
+    n, lanes = nets.n_params, block.lanes
+    if whole_block:
+        load_block(nets.params, block.net[0] * n, n, block.p, lanes)
+    else:
+        for lane in range(block.n_lanes):
+            if block.flags[lane] > 0:
+                load_lane(nets.params, block.net[lane] * n, n, block.p, lane, lanes)
 
-    @helper
-    def leave_finite(goal, nets, w, lane, status, was_saved):
-        """Write back the parameters that a net ends with, or the last finite ones if they are not finite.
 
-        Returns the net's status, which may become DIVERGED_NET: a finite loss does not prove that the step after it
-        was finite, nor that every parameter was.
+@helper
+def next_event(criteria, nets, block):
+    """Return the block's next epoch at whose end a lane records its loss or has finished all its epochs."""
+    event = np.int64(2**62)
+    for lane in range(block.n_lanes):
+        if block.net[lane] >= 0:
+            r = block.record[lane]
+            epoch = criteria.n_epochs
+            if r < nets.n_records:
+                epoch = min(epoch, nets.record_epochs[r])
+            event = min(event, block.start[lane] + epoch)
+    return event
 
-        was_saved : whether keep_converged has written back the lanes that have converged
-        """
-        n, owner = nets.n_params, w.net[lane]
-        if status != DIVERGED_NET and not (status == CONVERGED and was_saved):
-            leave_lane(w.p, lane, n, nets.params, owner * n)
-        if status == ALL_EPOCHS and not is_finite(nets, owner):
-            status = DIVERGED_NET
-        if goal.monitor != MONITOR_NONE and status != CONVERGED and w.best_epoch[lane] > 0:
-            leave_lane(w.best, lane, n, nets.params, owner * n)
-        elif status == DIVERGED_NET:
-            leave_lane(w.safe, lane, n, nets.params, owner * n)
-        if not is_finite(nets, owner):
-            leave_lane(w.safe, lane, n, nets.params, owner * n)
-            status = DIVERGED_NET
-        return status
 
-    @helper
-    def say_whether_learned(data, nets, w, lane, owner):
-        nets.learned[owner] = np.int8(w.right_at_end[lane] >= ALL_RIGHT * data.n_samples)
-
-    @helper
-    def settle(data, goal, nets, w, was_saved, was_judged):
-        """Record losses after an epoch, write back the nets that are finished and free their lanes.
-
-        Returns whether a lane is now free.
-        """
-        found = False
-        for lane in range(w.lanes):
-            owner = w.net[lane]
-            if owner < 0:
-                continue
-            epoch, loss, right = w.clock[0] - w.start[lane], float(w.loss[lane]), float(w.right[lane])
-            status = RUNNING
-            if not math.isfinite(loss):
-                status = DIVERGED_NET
-            elif loss <= goal.stop_loss or right >= goal.stop_right:
-                status = CONVERGED
-            elif goal.monitor != MONITOR_NONE and epoch - w.best_epoch[lane] >= goal.patience:
-                status = STOPPED_EARLY
-            elif epoch == goal.n_epochs:
-                status = ALL_EPOCHS
-            r = w.record[lane]
-            if r < nets.n_records and nets.record_epochs[r] == epoch:
-                nets.records[r * nets.n_nets + owner] = w.loss[lane]
-                w.record[lane] = r + 1
-            if status == RUNNING:
-                continue
-            if status == DIVERGED_NET:
-                epoch -= 1
-            status = leave_finite(goal, nets, w, lane, status, was_saved)
-            if status == DIVERGED_NET:
-                loss = np.nan
-            nets.status[owner], nets.epochs[owner] = status, epoch
-            nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
-            if was_judged and status == ALL_EPOCHS:
-                say_whether_learned(data, nets, w, lane, owner)
-            if goal.monitor != MONITOR_NONE:
-                nets.best_epochs[owner], nets.best[owner] = w.best_epoch[lane], float(w.best_value[lane])
-            w.net[lane], found = -1, True
-        return found
-
-    @helper
-    def next_due(goal, nets, w):
-        """Return the block's next epoch at whose end a lane records its loss or has finished all its epochs."""
-        due = np.int64(2**62)
-        for lane in range(w.lanes):
-            if w.net[lane] >= 0:
-                r = w.record[lane]
-                epoch = goal.n_epochs
-                if r < nets.n_records:
-                    epoch = min(epoch, nets.record_epochs[r])
-                due = min(due, w.start[lane] + epoch)
-        return due
-
-    @helper
-    def are_alike(w):
-        """Return whether the lanes are alike: they have consecutive nets, which started in the same epoch and are
-        therefore due in the same epochs.
-        """
-        alike = w.net[0] >= 0
-        for lane in range(w.lanes):
-            alike &= w.net[lane] == w.net[0] + lane and w.start[lane] == w.start[0]
-        return alike
-
-    @helper
-    def hand_out(nets, w, scale):
-        """Write the records that lanes which are alike have buffered, times scale, to nets.records."""
-        for r in range(w.record[0], w.kept[0]):
-            store(nets.records, r * nets.n_nets + w.net[0], load(w.records, r * lanes, lanes) * scale)
-        for lane in range(w.lanes):
-            w.record[lane] = w.kept[0]
-
-    @helper
-    def keep_alike(goal, nets, w):
-        """Buffer a record if one is due, and return the next epoch in which the block is due.
-
-        This is `settle` and `next_due` for lanes that are alike and whose nets all go on.
-        """
-        if nets.record_epochs[w.kept[0]] == w.clock[0] - w.start[0]:
-            store(w.records, w.kept[0] * lanes, load(w.loss, 0, lanes))
-            w.kept[0] += 1
-        return w.start[0] + min(goal.n_epochs, nets.record_epochs[w.kept[0]])
-
-    @helper
-    def settle_alike(data, goal, nets, w, was_judged):
-        """Write back all nets of the block and free the lanes.
-
-        This is `settle` for lanes that are alike and whose nets have all finished all their epochs.
-        """
-        n, first = nets.n_params, w.net[0]
-        leave_block(w.p, n, nets.params, first * n)
-        for lane in range(w.lanes):
-            owner = first + lane
-            nets.status[owner], nets.epochs[owner] = ALL_EPOCHS, goal.n_epochs
-            nets.loss[owner], nets.right[owner] = float(w.loss[lane]), float(w.right[lane]) / data.n_samples
-            if was_judged:
-                say_whether_learned(data, nets, w, lane, owner)
-            w.net[lane] = -1
-
-    @helper
-    def look(data, goal, nets, w, was_saved, was_judged, alike, eventful, scale):
-        """Handle the end of an epoch in which a lane is due or a net may have ended early.
-
-        Returns whether a lane is now free.
-
-        was_saved : whether keep_converged was called
-        was_judged : whether w.right_at_end has been written
-        alike : the result of are_alike, which holds until the next net starts
-        eventful : whether a net may have ended early: converged, diverged or stopped early
-        scale : factor on the records, as in hand_out
-        """
-        sound = not any_of(~(load(w.loss, 0, lanes) < np.inf))
-        all_go_the_same_way = alike and sound and not eventful
-        if all_go_the_same_way:
-            w.clock[1] = keep_alike(goal, nets, w)
-            if w.clock[0] < w.start[0] + goal.n_epochs:
-                return False
-            all_go_the_same_way = not any_of(~(absolute(sums(w.p, nets.n_params)) < np.inf))
-        if alike:
-            hand_out(nets, w, scale)
-        if all_go_the_same_way:
-            settle_alike(data, goal, nets, w, was_judged)
-            return True
-        found = settle(data, goal, nets, w, was_saved, was_judged)
-        w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
-        return found
-
-    return (
-        keep_flagged,
-        sums,
-        next_number,
-        start_net,
-        enter,
-        keep_converged,
-        are_alike,
-        next_due,
-        some_end,
-        hand_out,
-        look,
-    )
+@inline_helper
+def fill_free_lanes(net, criteria, nets, block, queue, n_threads):
+    """Start the next nets of the queue in free lanes. Returns (whether a lane has a net, is_contiguous(block))."""
+    lanes, n_free, n_busy = block.lanes, 0, 0
+    for lane in range(block.n_lanes):
+        if block.net[lane] < 0:
+            n_free += 1
+    store(block.flags, 0, fill(block.p, 0.0, lanes))
+    for lane in range(block.n_lanes):
+        if block.net[lane] < 0:
+            member = next_net(queue.taken, n_threads, block, nets.n_members, n_free)
+            net_index = nets.members[member] if member < nets.n_members else -1
+            start_net(net, nets, block, lane, net_index, queue.initial)
+        if block.net[lane] >= 0:
+            n_busy += 1
+    if n_busy == 0:
+        return False, False
+    contiguous = is_contiguous(block)
+    load_params(nets, block, contiguous and block.start[0] == block.clock[0])
+    copy_flagged(block.flags, block.p, nets.n_params, block.safe, lanes)
+    block.clock[1], block.kept[0] = next_event(criteria, nets, block), block.record[0]
+    return True, contiguous

@@ -153,16 +153,18 @@ def test_samples_as_lanes(monkeypatch):
 
 def test_nets_as_lanes():
     """The loops over units: weights and activations of 16 nets to a load, no scalar arithmetic among them."""
-    from fastmlp.kernels.cpu.population import gradient
+    from fastmlp.kernels.cpu.population.gradient_loops import Units, Weights, dense, weight_gradients
+    from fastmlp.kernels.simd.lanes import Lanes
     from fastmlp.kernels.simd.load_store import offset
 
-    dense, weight_gradients = gradient.make_loops(16)[:2]
+    lanes = Lanes(16)
 
     def run_dense(p, x, y):
-        dense(offset(p, 0), 0, 1, 4, True, 16, offset(x, 0), 0, 4, 4, 8, offset(y, 0), 0)
+        dense(Weights(offset(p, 0), 0, 1, 4, 16), Units(offset(x, 0), 0, 4), Units(offset(y, 0), 0, 4), 8, lanes)
 
-    def run_gradients(a, delta, g):
-        weight_gradients(offset(a, 0), 0, offset(delta, 0), 0, 4, 4, 8, offset(g, 0), 0, 16, False)
+    def run_gradients(x, delta, g):
+        inputs, deltas = Units(offset(x, 0), 0, 4), Units(offset(delta, 0), 0, 4)
+        weight_gradients(inputs, deltas, 8, Weights(offset(g, 0), 0, 1, 4, 16), False, lanes)
 
     for run in (run_dense, run_gradients):
         text = assembly(run, FLOATS, FLOATS, FLOATS)

@@ -5,15 +5,23 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.population.gather_scatter import SIDES, make_copies, transpose
+from fastmlp.kernels.cpu.population.gather_scatter import (
+    SIDES,
+    load_block,
+    load_lane,
+    store_block,
+    store_lane,
+    transpose,
+)
 from fastmlp.kernels.cpu.workspace import LANES
 from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd.lanes import Lanes
 from fastmlp.kernels.simd.load_store import offset
 
 pytestmark = pytest.mark.thinned(3)
 
 SIZES = sorted({2, 3, *SIDES, *(side + 1 for side in SIDES), 2 * max(SIDES) - 1, 41})
-_, enter_lane, leave_lane, enter_block, leave_block = make_copies(LANES)
+WIDTH = Lanes(LANES)
 
 
 @numba.njit(**OPTIONS)
@@ -23,15 +31,15 @@ def run_transpose(a, a0, n_rows, n_columns, out, out0):
 
 @numba.njit(**OPTIONS)
 def run_block(params, start, n, p, back, other):
-    enter_block(offset(params, 0), start, n, offset(p, 0))
-    leave_block(offset(p, 0), n, offset(back, 0), start)
+    load_block(offset(params, 0), start, n, offset(p, 0), WIDTH)
+    store_block(offset(p, 0), n, offset(back, 0), start, WIDTH)
     for lane in range(LANES):
-        enter_lane(offset(params, 0), start + lane * n, n, offset(other, 0), lane)
+        load_lane(offset(params, 0), start + lane * n, n, offset(other, 0), lane, WIDTH)
 
 
 @numba.njit(**OPTIONS)
 def run_lane(p, lane, n, params, start):
-    leave_lane(offset(p, 0), lane, n, offset(params, 0), start)
+    store_lane(offset(p, 0), lane, n, offset(params, 0), start, WIDTH)
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))

@@ -1,0 +1,264 @@
+"""End of an epoch: losses are recorded, the best parameters kept, and finished nets written back from their lanes.
+
+While all lanes do the same, which `contiguous` lanes do until a net ends early, a whole block is handled at once, and
+its records are buffered: a check of each lane would cost more than an epoch of a tiny net.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ...jit.decorators import helper, inline_helper
+from ...simd.load_store import fill, load, scalar_like, store
+from ...simd.reductions import any_of
+from ...simd.vector import absolute, where
+from ...structs import (
+    ALL_EPOCHS,
+    ALL_RIGHT,
+    CONVERGED,
+    DIVERGED_NET,
+    MONITOR_LOSS,
+    MONITOR_NONE,
+    MONITOR_RIGHT,
+    RUNNING,
+    STOPPED_EARLY,
+)
+from .gather_scatter import store_block, store_lane
+from .scheduler import copy_flagged, next_event
+
+SAFE_EVERY = 64  # epochs between copies of parameters with a finite loss, which a net that diverges later ends with
+
+
+@helper
+def lane_sums(p, n, lanes):
+    """Return each lane's sum of the n numbers in p, which is not finite if one of them is not."""
+    v = fill(p, 0.0, lanes)
+    for i in range(0, n * lanes, lanes):
+        v += load(p, i, lanes)
+    return v
+
+
+@inline_helper
+def save_safe_params(nets, block, loss):
+    """Copy the parameters of lanes where they and the loss that they gave are finite."""
+    n, lanes = nets.n_params, block.lanes
+    store(block.flags, 0, where(absolute(loss + lane_sums(block.p, n, lanes)) < np.inf, 1.0, 0.0))
+    copy_flagged(block.flags, block.p, n, block.safe, lanes)
+
+
+@inline_helper
+def track_best(criteria, nets, block, value):
+    """Copy the parameters, and note the epoch, of lanes whose monitored value is their best so far.
+
+    value : (lanes,), lower is better; it must be lower than the best by more than criteria.min_delta
+    """
+    lanes = block.lanes
+    best = load(block.best_value, 0, lanes)
+    is_better = value < best - scalar_like(block.p, criteria.min_delta)
+    store(block.watched, 0, value)
+    store(block.flags, 0, where(is_better, 1.0, 0.0))
+    if any_of(is_better):
+        store(block.best_value, 0, where(is_better, value, best))
+        copy_flagged(block.flags, block.p, nets.n_params, block.best, lanes)
+        for lane in range(block.n_lanes):
+            if block.flags[lane] > 0:
+                block.best_epoch[lane] = block.clock[0] + 1 - block.start[lane]
+
+
+@inline_helper
+def track_best_training(criteria, nets, block, loss, accuracy):
+    """Call track_best if the training loss or accuracy is monitored."""
+    if criteria.monitor == MONITOR_LOSS:
+        track_best(criteria, nets, block, loss)
+    elif criteria.monitor == MONITOR_RIGHT:
+        track_best(criteria, nets, block, -accuracy)
+
+
+@helper
+def store_converged(criteria, nets, block):
+    """Write back the parameters of lanes that have converged, before the next step changes them."""
+    for lane in range(block.n_lanes):
+        has_converged = block.loss[lane] <= criteria.stop_loss or block.right[lane] >= criteria.stop_right
+        if block.net[lane] >= 0 and has_converged:
+            store_lane(block.p, lane, nets.n_params, nets.params, block.net[lane] * nets.n_params, block.lanes)
+
+
+@helper
+def some_net_ends(criteria, block):
+    """Return whether a net has finished all its epochs."""
+    found = False
+    for lane in range(block.n_lanes):
+        found |= block.net[lane] >= 0 and block.clock[0] - block.start[lane] == criteria.n_epochs
+    return found
+
+
+@helper
+def has_finite_params(nets, net_index):
+    """Return whether the sum of a net's parameters in nets.params is finite."""
+    total = 0.0
+    for q in range(net_index * nets.n_params, (net_index + 1) * nets.n_params):
+        total += nets.params[q]
+    return math.isfinite(total)
+
+
+@helper
+def store_finite_params(criteria, nets, block, lane, status, stored_converged):
+    """Write back the parameters that a net ends with, or the last finite ones if they are not finite.
+
+    Returns the net's status, which may become DIVERGED_NET: a finite loss does not prove that the step after it
+    was finite, nor that every parameter was.
+
+    stored_converged : whether store_converged has written back the lanes that have converged
+    """
+    n, net_index, lanes = nets.n_params, block.net[lane], block.lanes
+    if status != DIVERGED_NET and not (status == CONVERGED and stored_converged):
+        store_lane(block.p, lane, n, nets.params, net_index * n, lanes)
+    if status == ALL_EPOCHS and not has_finite_params(nets, net_index):
+        status = DIVERGED_NET
+    if criteria.monitor != MONITOR_NONE and status != CONVERGED and block.best_epoch[lane] > 0:
+        store_lane(block.best, lane, n, nets.params, net_index * n, lanes)
+    elif status == DIVERGED_NET:
+        store_lane(block.safe, lane, n, nets.params, net_index * n, lanes)
+    if not has_finite_params(nets, net_index):
+        store_lane(block.safe, lane, n, nets.params, net_index * n, lanes)
+        status = DIVERGED_NET
+    return status
+
+
+@helper
+def record_whether_learned(data, nets, block, lane, net_index):
+    """Write nets.learned from the number of correct samples after the last step."""
+    nets.learned[net_index] = np.int8(block.right_at_end[lane] >= ALL_RIGHT * data.n_samples)
+
+
+@inline_helper
+def status_of_lane(criteria, block, lane, epoch):
+    """Return the status of a lane's net after its epoch of this number."""
+    if not math.isfinite(float(block.loss[lane])):
+        return DIVERGED_NET
+    if float(block.loss[lane]) <= criteria.stop_loss or float(block.right[lane]) >= criteria.stop_right:
+        return CONVERGED
+    if criteria.monitor != MONITOR_NONE and epoch - block.best_epoch[lane] >= criteria.patience:
+        return STOPPED_EARLY
+    return ALL_EPOCHS if epoch == criteria.n_epochs else RUNNING
+
+
+@inline_helper
+def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy):
+    """Write back a net that has ended with this status in this epoch, and free its lane."""
+    net_index, loss = block.net[lane], float(block.loss[lane])
+    if status == DIVERGED_NET:
+        epoch -= 1
+    status = store_finite_params(criteria, nets, block, lane, status, stored_converged)
+    if status == DIVERGED_NET:
+        loss = np.nan
+    nets.status[net_index], nets.epochs[net_index] = status, epoch
+    nets.loss[net_index], nets.right[net_index] = loss, float(block.right[lane]) / data.n_samples
+    if has_final_accuracy and status == ALL_EPOCHS:
+        record_whether_learned(data, nets, block, lane, net_index)
+    if criteria.monitor != MONITOR_NONE:
+        nets.best_epochs[net_index], nets.best[net_index] = block.best_epoch[lane], float(block.best_value[lane])
+    block.net[lane] = -1
+
+
+@helper
+def retire_finished(data, criteria, nets, block, stored_converged, has_final_accuracy):
+    """Record losses after an epoch, write back the nets that are finished and free their lanes.
+
+    Returns whether a lane is now free. Parameters are those of end_of_epoch.
+    """
+    found = False
+    for lane in range(block.n_lanes):
+        net_index = block.net[lane]
+        if net_index < 0:
+            continue
+        epoch, r = block.clock[0] - block.start[lane], block.record[lane]
+        status = status_of_lane(criteria, block, lane, epoch)
+        if r < nets.n_records and nets.record_epochs[r] == epoch:
+            nets.records[r * nets.n_nets + net_index] = block.loss[lane]
+            block.record[lane] = r + 1
+        if status != RUNNING:
+            retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy)
+            found = True
+    return found
+
+
+@helper
+def flush_records(nets, block, record_scale):
+    """Write the records that contiguous lanes have buffered, times record_scale, to nets.records."""
+    for r in range(block.record[0], block.kept[0]):
+        store(
+            nets.records,
+            r * nets.n_nets + block.net[0],
+            load(block.records, r * block.lanes, block.lanes) * record_scale,
+        )
+    for lane in range(block.n_lanes):
+        block.record[lane] = block.kept[0]
+
+
+@helper
+def buffer_record(criteria, nets, block):
+    """Buffer a record if one is due, and return the block's next event.
+
+    This is `retire_finished` and `next_event` for contiguous lanes whose nets all go on.
+    """
+    lanes = block.lanes
+    if nets.record_epochs[block.kept[0]] == block.clock[0] - block.start[0]:
+        store(block.records, block.kept[0] * lanes, load(block.loss, 0, lanes))
+        block.kept[0] += 1
+    return block.start[0] + min(criteria.n_epochs, nets.record_epochs[block.kept[0]])
+
+
+@helper
+def retire_block(data, criteria, nets, block, has_final_accuracy):
+    """Write back all nets of the block and free the lanes.
+
+    This is `retire_finished` for contiguous lanes whose nets have all finished all their epochs.
+    """
+    n, first = nets.n_params, block.net[0]
+    store_block(block.p, n, nets.params, first * n, block.lanes)
+    for lane in range(block.n_lanes):
+        net_index = first + lane
+        nets.status[net_index], nets.epochs[net_index] = ALL_EPOCHS, criteria.n_epochs
+        nets.loss[net_index], nets.right[net_index] = float(block.loss[lane]), float(block.right[lane]) / data.n_samples
+        if has_final_accuracy:
+            record_whether_learned(data, nets, block, lane, net_index)
+        block.net[lane] = -1
+
+
+class Findings(NamedTuple):
+    """What is known at the end of an epoch in which a record is due, or a net may have ended."""
+
+    stored_converged: bool  # whether store_converged was called
+    has_final_accuracy: bool  # whether block.right_at_end has been written
+    contiguous: bool  # is_contiguous(block), which holds until the next net starts
+    net_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
+
+
+@helper
+def end_of_epoch(data, criteria, nets, block, findings, record_scale):
+    """Handle the end of an epoch in which a record is due or a net may have ended early.
+
+    Returns whether a lane is now free.
+
+    record_scale : (1,), factor on buffered records
+    """
+    lanes, contiguous = block.lanes, findings.contiguous
+    all_finite = not any_of(~(load(block.loss, 0, lanes) < np.inf))
+    all_go_the_same_way = contiguous and all_finite and not findings.net_ended
+    if all_go_the_same_way:
+        block.clock[1] = buffer_record(criteria, nets, block)
+        if block.clock[0] < block.start[0] + criteria.n_epochs:
+            return False
+        all_go_the_same_way = not any_of(~(absolute(lane_sums(block.p, nets.n_params, lanes)) < np.inf))
+    if contiguous:
+        flush_records(nets, block, record_scale)
+    if all_go_the_same_way:
+        retire_block(data, criteria, nets, block, findings.has_final_accuracy)
+        return True
+    found = retire_finished(data, criteria, nets, block, findings.stored_converged, findings.has_final_accuracy)
+    block.clock[1], block.kept[0] = next_event(criteria, nets, block), block.record[0]
+    return found

@@ -1,0 +1,115 @@
+"""Evaluation of a population: outputs, losses and correct samples of its nets by forward passes, a block at a time."""
+
+from __future__ import annotations
+
+from ...jit.decorators import inline_helper, kernel
+from ...simd.lanes import Lanes, with_lanes
+from ...simd.load_store import as_pointers, fill, offset, scalar_like, store
+from ..workspace import LANES
+from .gradient_loops import forward, loss_and_output_delta
+from .scheduler import is_contiguous, load_params
+from .tile import Tile, fill_tile
+
+WIDTH = Lanes(LANES)
+
+
+@inline_helper
+def validation_pass(net, data, nets, block):
+    """Return each lane's (mean loss, share of correct samples) over held-out samples, by forward passes alone."""
+    loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
+    for first in range(0, data.n_samples, block.rows):
+        m = min(block.rows, data.n_samples - first)
+        block.filled[1] = -1
+        tile = Tile(first, first, m, m)
+        fill_tile(net, data, nets, block, False, False, tile, 1.0)
+        forward(net, nets, block, tile, 0, 1, False)
+        tile_loss, tile_n_correct = loss_and_output_delta(net, data.metric, block, m, 0.0)
+        loss += tile_loss
+        n_correct += tile_n_correct
+    block.filled[1] = -1
+    share = scalar_like(block.a, 1.0 / data.n_samples)
+    return loss * share, n_correct * share
+
+
+@inline_helper
+def no_validation(net, data, nets, block):
+    """Return zeros: nothing is validated."""
+    return fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
+
+
+@inline_helper
+def load_members(nets, block, first, n):
+    """Load nets.members[first : first + n] into the lanes; the last of them also into the lanes that are left."""
+    for lane in range(block.n_lanes):
+        block.net[lane] = nets.members[first + min(lane, n - 1)]
+        block.flags[lane] = scalar_like(block.flags, 1.0)
+    load_params(nets, block, is_contiguous(block))
+
+
+@inline_helper
+def write_outputs(net, data, block, tile, first, n, output):
+    """Write the outputs of the first n lanes for a tile, as rows of `output` from net number `first` on."""
+    width, lanes = net.sizes[net.n_layers], block.lanes
+    start = block.units[net.n_layers] * tile.m * lanes
+    for lane in range(n):
+        o = ((first + lane) * data.n_samples + tile.first) * width
+        for s in range(tile.m):
+            for j in range(width):
+                output[o + s * width + j] = block.a[start + (j * tile.m + s) * lanes + lane]
+
+
+@inline_helper
+def evaluate_block(net, data, nets, block, first, n, writes, output):
+    """Evaluate the n nets in the block's first lanes, whose numbers in nets.members begin with `first`.
+
+    writes : whether to write outputs
+    """
+    loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
+    for row in range(0, data.n_samples, block.rows):
+        m = min(block.rows, data.n_samples - row)
+        if nets.mixed:
+            block.filled[1] = -1
+        tile = Tile(row, row, m, m)
+        fill_tile(net, data, nets, block, nets.mixed, False, tile, 1.0)
+        forward(net, nets, block, tile, 0, 1, False)
+        if writes:
+            write_outputs(net, data, block, tile, first, n, output)
+        if data.has_targets:
+            tile_loss, tile_n_correct = loss_and_output_delta(net, data.metric, block, m, 0.0)
+            loss += tile_loss
+            n_correct += tile_n_correct
+    if data.has_targets:
+        store(block.loss, 0, loss)
+        store(block.right, 0, n_correct)
+        for lane in range(n):
+            nets.loss[block.net[lane]] = block.loss[lane] / data.n_samples
+            nets.right[block.net[lane]] = block.right[lane] / data.n_samples
+
+
+@inline_helper
+def evaluate_blocks(thread, n_threads, net, data, nets, block, writes, output):
+    """Evaluate this thread's nets, as many at a time as there are lanes."""
+    lanes = int(block.lanes)
+    n_blocks = (nets.n_members + lanes - 1) // lanes
+    for i in range(thread * n_blocks // n_threads, (thread + 1) * n_blocks // n_threads):
+        n = min(lanes, nets.n_members - i * lanes)
+        load_members(nets, block, i * lanes, n)
+        evaluate_block(net, data, nets, block, i * lanes, n, writes, output)
+
+
+@kernel
+def evaluate(thread, n_threads, barrier, net, data, nets, block, output):
+    """Evaluate nets.members: outputs and, if data has targets, each net's loss and share of correct samples in `nets`.
+
+    output : flat (n_members * n_samples * n_outputs,), written; or empty
+    """
+    evaluate_blocks(
+        thread,
+        n_threads,
+        as_pointers(net),
+        as_pointers(data),
+        as_pointers(nets),
+        with_lanes(as_pointers(block), WIDTH),
+        output.size > 0,
+        offset(output, 0),
+    )

@@ -1,0 +1,93 @@
+"""One step of the optimiser for all nets of a block: settings of the step, clipping and penalties, and the update rule.
+
+`block` is a LaneBlock (workspace.py) whose field `lanes` is a simd.lanes.Lanes, and `nets` the PopulationState.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ...formulas.update_rules import RULES
+from ...jit.decorators import helper, inline_helper, selector
+from ...simd.load_store import fill, load, scalar_like, store
+from ...simd.vector import where
+from ..single_net.optimizer_step import LEARNING_RATE, make_adjust, make_update
+from .gradient_clipping import L2, clip_factors
+from .optimizer_step import make_settings
+
+
+class RuleFunctions(NamedTuple):
+    """Functions of the update rules that are made for one number of lanes."""
+
+    step_settings: Any  # optimizer_step.make_settings
+    update: Any  # a range of parameters by the rule of this code: single_net/optimizer_step.make_update
+    add_penalty_and_clip: Any  # in a range of parameters: single_net/optimizer_step.make_adjust
+
+
+def make_rule_functions(lanes: int) -> RuleFunctions:
+    return RuleFunctions(
+        make_settings(lanes), selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
+    )
+
+
+@inline_helper
+def schedule_factors(config, criteria, block, batch, n_batches):
+    """Return the schedule's factor on each lane's learning rate at this step."""
+    if criteria.scheduled:
+        for lane in range(block.n_lanes):
+            step = (block.clock[0] - block.start[lane]) * n_batches + batch
+            factor = config.factors[min(step, criteria.n_epochs * n_batches - 1)]
+            block.factor[lane] = scalar_like(block.p, factor)
+        return load(block.factor, 0, block.lanes)
+    return fill(block.p, 1.0, block.lanes)
+
+
+@inline_helper
+def settings_now(nets, block, factor, objective, step_settings):
+    """Return the update rule's settings at this step, one number per lane.
+
+    factor : (lanes,) schedule_factors
+    objective : (lanes,) the objective of this step, where the rule compares it with the last one
+    """
+    loss_increased = where(objective > load(block.last_loss, 0, block.lanes), 1.0, 0.0)
+    return step_settings(block.hyper, block.betas, block.powers, factor, nets.bias_correction, loss_increased)
+
+
+@inline_helper
+def optimizer_step(net, config, nets, block, h, rules):
+    """Make one step of the optimiser for all lanes.
+
+    h : StepSettings, one number per lane
+    rules : RuleFunctions
+    """
+    p, g, n, lanes = block.p, block.g, nets.n_params, block.lanes
+    one, zero = fill(p, 1.0, lanes), fill(p, 0.0, lanes)
+    l2, clip = load(block.hyper, L2 * lanes, lanes), one
+    if nets.clipped:
+        clip = clip_factors(net, block, l2)
+    by_layer = nets.penalised or config.layered
+    for i in range(2 * net.n_layers if by_layer else 1):  # the weights of layer 0, its biases, the weights of layer 1
+        first, end, decay, penalty, factor = 0, n, one, zero, clip
+        if by_layer:
+            first, end, decay, penalty = net.weight_offsets[i // 2], net.bias_offsets[i // 2], h.decay, l2
+            if i % 2 == 1:
+                first, end, decay, penalty = end, end + net.sizes[i // 2 + 1], one, zero
+        if config.layered:
+            factor = clip * scalar_like(p, config.layer_factors[i])
+        if by_layer or nets.clipped:
+            rules.add_penalty_and_clip(p, g, first * lanes, end * lanes, decay, penalty, factor)
+        rules.update(config.rule, p, g, block.state, first * lanes, end * lanes, n * lanes, h)
+
+
+@helper
+def sgd_step(p, g, n, rate, lanes):
+    """Make one step of plain SGD, formulas/update_rules.sgd, for all lanes."""
+    for i in range(0, n * lanes, lanes):
+        store(p, i, load(p, i, lanes) - rate * load(g, i, lanes))
+
+
+@inline_helper
+def plain_sgd_step(nets, block):
+    """Make one step of plain SGD with each lane's learning rate."""
+    rate = load(block.hyper, LEARNING_RATE * block.lanes, block.lanes)
+    sgd_step(block.p, block.g, nets.n_params, rate, block.lanes)

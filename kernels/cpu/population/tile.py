@@ -1,0 +1,81 @@
+"""Tiles: samples of a batch, copied side by side for all nets of a block, few enough for the first-level cache.
+
+Samples are columns, as in single_net/column_passes.py: unit u of sample s is at (u * m + s) * lanes, for the m samples
+of a tile.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...formulas.counter_rng import permutation
+from ...jit.decorators import helper, inline_helper
+from ...simd.load_store import fill, load_scalar, offset, scalar_like, store
+
+
+class Tile(NamedTuple):
+    first: int  # number of its first sample in the data, or in each net's order of them
+    row: int  # row of the batch at which the tile begins
+    n: int  # samples
+    m: int  # columns: n, rounded up to whole groups of samples for unrolled code
+
+
+@inline_helper
+def fill_by_lane(net, data, nets, block, shuffle, tile, scale):
+    """Write samples to a tile, for nets with data, or an order of samples, of their own."""
+    n_features, n_outputs, m, lanes = net.sizes[0], net.sizes[net.n_layers], tile.m, block.lanes
+    for lane in range(block.n_lanes):
+        net_index = max(block.net[lane], 0)
+        x, y, v = net_index * nets.X_stride, net_index * nets.Y_stride, net_index * nets.weight_stride
+        for s in range(tile.n):
+            sample = tile.first + s
+            if shuffle:
+                sample = block.order[lane * data.n_samples + sample]
+            for i in range(n_features):
+                block.a[(i * m + s) * lanes + lane] = data.X[x + sample * n_features + i]
+            if data.has_targets:
+                for j in range(n_outputs):
+                    block.y[(j * m + s) * lanes + lane] = data.Y[y + sample * n_outputs + j]
+            weight = float(data.weight[v + sample]) if data.has_weights else 1.0
+            block.weight[s * lanes + lane] = scalar_like(block.weight, weight * scale)
+
+
+@inline_helper
+def fill_all_lanes(net, data, block, tile, scale):
+    """Write samples to a tile, the same ones for all lanes."""
+    n_features, n_outputs, m, lanes = net.sizes[0], net.sizes[net.n_layers], tile.m, block.lanes
+    a, y = block.a, block.y
+    for s in range(tile.n):
+        sample = tile.first + s
+        for i in range(n_features):
+            store(a, (i * m + s) * lanes, fill(a, load_scalar(data.X, sample * n_features + i), lanes))
+        if data.has_targets:
+            for j in range(n_outputs):
+                store(y, (j * m + s) * lanes, fill(y, load_scalar(data.Y, sample * n_outputs + j), lanes))
+        weight = float(load_scalar(data.weight, sample)) if data.has_weights else 1.0
+        store(block.weight, s * lanes, fill(block.weight, weight * scale, lanes))
+
+
+@helper
+def fill_tile(net, data, nets, block, mixed, shuffle, tile, scale):
+    """Write samples tile.first .. tile.first + tile.n to a tile; its columns past them get weight 0.
+
+    mixed : whether nets have data of their own
+    scale : factor on the samples' weights
+    """
+    if mixed or shuffle:
+        fill_by_lane(net, data, nets, block, shuffle, tile, scale)
+    else:
+        fill_all_lanes(net, data, block, tile, scale)
+    for s in range(tile.n, tile.m):
+        store(block.weight, s * block.lanes, fill(block.weight, 0.0, block.lanes))
+    block.filled[0], block.filled[1] = tile.first, tile.n
+
+
+@inline_helper
+def shuffle_lanes(n_samples, seeds, block):
+    """Write a new order of the samples for each net: the order that the net would have if it were trained alone."""
+    for lane in range(block.n_lanes):
+        if block.net[lane] >= 0:
+            seed, epoch = seeds[block.net[lane]], block.clock[0] - block.start[lane]
+            permutation(n_samples, seed, epoch, block.words, offset(block.order, lane * n_samples))
