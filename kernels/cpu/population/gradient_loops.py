@@ -16,12 +16,10 @@ from ...formulas.counter_rng import DROPOUT, philox
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import fill, load, load_scalar, scalar_like, store
 from ...structs import METRIC_MARGIN, METRIC_NONE
-from ..single_net.column_passes import make_passes
+from ..single_net.column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
+from ..single_net.elementwise import Outputs
 from ..unrolled.population_codegen import NEVER
-from ..workspace import LANES
 from .tile import fill_tile
-
-activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(LANES)
 
 
 class Weights(NamedTuple):
@@ -163,13 +161,14 @@ def forward(net, nets, block, tile, batch, n_batches, training):
         weights = Weights(block.p, weight_start, 1, fan_out, bias)
         dense(weights, Units(block.a, below, fan_in), Units(block.a, above, fan_out), tile.m, lanes)
         size = fan_out * columns
-        activate(load_scalar(net.activations, k), block.z, block.a, above, size, load_scalar(net.keep_z, k) == 1)
+        code, keep_z = load_scalar(net.activations, k), load_scalar(net.keep_z, k) == 1
+        activate(code, block.z, block.a, above, size, keep_z, lanes)
         if training and load_scalar(net.dropout, k) > 0.0:
             draw_masks(nets, block, k, Units(block.mask, above, fan_out), tile, batch, n_batches)
             drop_units(net, block, k, above, above + size)
     if load_scalar(net.activations, net.n_layers - 1) == SOFTMAX:
         size = load_scalar(net.sizes, net.n_layers) * columns
-        softmax_columns(block.z, block.a, load_scalar(block.units, net.n_layers) * columns, columns, size)
+        softmax_columns(block.z, block.a, load_scalar(block.units, net.n_layers) * columns, columns, size, lanes)
 
 
 @helper
@@ -181,23 +180,13 @@ def loss_and_output_delta(net, metric, block, m, scale):
     lanes, n_layers = block.lanes, net.n_layers
     columns = m * lanes
     start, size = load_scalar(block.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
-    loss = loss_and_delta(
-        net.loss,
-        block.z,
-        block.a,
-        block.delta,
-        start,
-        block.y,
-        block.weight,
-        columns,
-        size,
-        scalar_like(block.a, scale),
-        scalar_like(block.a, net.loss_constant),
-    )
+    outputs, c = Outputs(block.z, block.a, block.delta, start), scalar_like(block.a, net.loss_constant)
+    factor = scalar_like(block.a, scale)
+    loss = loss_and_delta(net.loss, outputs, block.y, block.weight, columns, size, factor, c, lanes)
     n_correct = fill(block.a, 0.0, lanes)
     if metric != METRIC_NONE:
         bound = scalar_like(block.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
-        n_correct = count_right(metric, block.a, start, block.y, columns, size, block.weight, bound)
+        n_correct = count_correct(metric, block.a, start, block.y, columns, size, block.weight, bound, lanes)
     return loss * scalar_like(block.a, 1.0 / net.loss_width), n_correct
 
 
@@ -217,7 +206,7 @@ def backpropagate(net, block, m, adds):
         code = IDENTITY if k == net.n_layers - 1 and net.delta_is_wrt_logit else load_scalar(net.activations, k)
         stored_activation = block.z if drops or load_scalar(net.derivative_needs_z, k) == 1 else block.a
         if code != IDENTITY:
-            backward(code, stored_activation, block.delta, above, fan_out * columns)
+            backward(code, stored_activation, block.delta, above, fan_out * columns, lanes)
         delta = Units(block.delta, above, fan_out)
         gradient = Weights(block.g, weight_start, 1, fan_out, bias)
         weight_gradients(Units(block.a, below, fan_in), delta, m, gradient, adds, lanes)

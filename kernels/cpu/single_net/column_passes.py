@@ -11,11 +11,9 @@ from ...formulas.activations import ACTIVATIONS, activation_derivative, activati
 from ...formulas.losses import loss_delta, loss_value
 from ...jit.decorators import helper, loop_selector
 from ...simd.elementary import exp, log
-from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, store
 from ...simd.vector import absolute, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
-from .elementwise import Outputs
 
 
 def still_right(right, output, best, wanted, target):
@@ -132,30 +130,3 @@ def count_correct(metric, a, start, y, columns, size, weight, bound, lanes):
                 correct += 1.0 - absolute(predicted - where(load(y, i, lanes) > bound, 1.0, 0.0))
         count += load(weight, s, lanes) * correct
     return count * fraction
-
-
-def make_passes(lanes):
-    """Return the passes above for vectors of this many lanes, for population/gradient.py."""
-    width = Lanes(lanes)
-
-    @helper
-    def activate_lanes(code, z, a, start, size, keep_z):
-        activate(code, z, a, start, size, keep_z, width)
-
-    @helper
-    def backward_lanes(code, stored, delta, start, size):
-        backward(code, stored, delta, start, size, width)
-
-    @helper
-    def loss_and_delta_lanes(code, z, a, delta, start, y, weight, columns, size, scale, c):
-        return loss_and_delta(code, Outputs(z, a, delta, start), y, weight, columns, size, scale, c, width)
-
-    @helper
-    def softmax_lanes(z, a, start, columns, size):
-        softmax_columns(z, a, start, columns, size, width)
-
-    @helper
-    def count_correct_lanes(metric, a, start, y, columns, size, weight, bound):
-        return count_correct(metric, a, start, y, columns, size, weight, bound, width)
-
-    return activate_lanes, backward_lanes, loss_and_delta_lanes, softmax_lanes, count_correct_lanes
