@@ -11,9 +11,9 @@ from ...formulas.update_rules import RULES
 from ...jit.decorators import helper, inline_helper, selector
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
-from ...structs import LEARNING_RATE
+from ...structs import L2, LEARNING_RATE
 from ..single_net.optimizer_step import make_adjust, make_update
-from .gradient_clipping import L2, clip_factors
+from .gradient_clipping import clip_factors
 from .optimizer_step import make_settings
 
 
