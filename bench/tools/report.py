@@ -61,7 +61,7 @@ def main() -> int:
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
     from fastmlp.benchmarks import html_page as bench_page
     from fastmlp.benchmarks import results as bench_results
-    from fastmlp.files import write_text
+    from fastmlp.output_files import write_text
 
     try:
         if options.readme:

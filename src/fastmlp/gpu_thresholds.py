@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from .files import write_text
 from .kernels.jit.cache_dir import base_folder, make_folder, read_file
+from .output_files import write_text
 
 FILE = "thresholds.json"
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import write_bytes
 from .history import RECORDS, History
+from .output_files import write_bytes
 
 if TYPE_CHECKING:
     from .mlp import MLP

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .console.stopwatch import is_compile_time_worth_showing
-from .files import check_output, write_text
 from .html_report.page import Page, as_svg, duration, quantity
 from .html_report.roofline import measure_speed
+from .output_files import check_output, write_text
 from .plots.classes import calibration, confusion
 from .plots.curves import history as plot_history
 from .plots.decision import boundary

@@ -12,7 +12,8 @@ from .checks import seed_of
 from .console.compile_notice import CompileNotices
 from .console.progress_bar import checked_verbose
 from .console.stopwatch import Stopwatch, format_time
-from .data.arrays import as_numbers, checked_finite
+from .data.arrays import as_numbers
+from .data.finiteness import checked_finite
 from .data.targets import as_targets, metric_of
 from .errors import checked_count, counted, is_distribution, unknown_name
 from .kernels.structs import METRIC_NONE

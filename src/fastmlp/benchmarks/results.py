@@ -35,7 +35,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..files import write_text
+from ..output_files import write_text
 
 SCHEMA = "fastmlp benchmark 1"
 GROUPS = {

@@ -158,7 +158,7 @@ def bench(
         from ..benchmarks import quick_suite as bench_quick
         from ..benchmarks import results as bench_results
         from ..benchmarks import tables as bench_tables
-        from ..files import check_output
+        from ..output_files import check_output
 
         for ending in (".json", ".html", ".md"):
             check_output(output.with_suffix(ending))

@@ -13,11 +13,11 @@ import numpy as np
 from ..callbacks import EarlyStopping
 from ..console.stopwatch import format_time
 from ..errors import DivergenceWarning, counted
-from ..files import check_output
 from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
 from ..optimizers import Optimizer, optimizer_from_name
+from ..output_files import check_output
 from ..schedules import schedule_factors
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..class_probabilities import outputs_of
 from ..data.npz import read_npz
-from ..files import check_output, replacing
 from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
+from ..output_files import check_output, replacing
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns
 from ..tables.held_out_rows import training_split

@@ -10,8 +10,9 @@ from ..devices import device_context, device_of
 from ..errors import checked_share, counted
 from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
-from .arrays import as_numbers, checked_finite
+from .arrays import as_numbers
 from .class_weighting import split_and_weighted
+from .finiteness import checked_finite
 from .sample_weights import as_weights, class_weights, normalized_weights
 from .targets import as_targets, metric_of, smoothed
 from .validation import as_features, inputs_only, make_samples, make_validation

@@ -13,7 +13,8 @@ from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..memory_check import check_array
 from ..network.spec import Network
-from .arrays import as_numbers, checked_finite, contiguous
+from .arrays import as_numbers, contiguous
+from .finiteness import checked_finite
 
 
 def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:

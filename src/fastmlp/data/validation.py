@@ -15,7 +15,8 @@ from ..devices import device_context, device_of
 from ..errors import counted
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
-from .arrays import as_numbers, checked_finite, contiguous, empty_array, on_host
+from .arrays import as_numbers, contiguous, empty_array, on_host
+from .finiteness import checked_finite
 from .sample_weights import as_weights
 from .targets import as_targets, metric_of, smoothed
 

@@ -6,7 +6,6 @@ This module names no device, and leaves all arithmetic on samples to the kernels
 from __future__ import annotations
 
 import time
-import warnings
 from contextlib import nullcontext, suppress
 from math import sqrt
 
@@ -14,8 +13,6 @@ import numpy as np
 
 from ..callbacks import epochs_ahead
 from ..console.progress_bar import Progress
-from ..data.finiteness import are_finite
-from ..errors import DivergenceWarning
 from ..execution.buffer_cache import buffers
 from ..execution.dispatch import products
 from ..execution.plan import Plan
@@ -26,6 +23,7 @@ from ..kernels.structs import DIVERGED, STEPS_DONE, Samples, TrainConfig, aligne
 from ..schedules import factors_at
 from .best_epoch import BestEpoch, Checkpoint
 from .call_autotune import STEP, CallAutotuner
+from .divergence import are_finite, warn_of_divergence
 from .epoch_records import write_records
 from .fit_options import Options
 from .optimizer_state import CARRIED
@@ -285,13 +283,7 @@ class Fit:
         if options.warns:
             # A loss that is not finite is found before its step, which is not counted then; parameters are after it.
             epoch = (self.steps_done - (0 if self.train_state.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
-            warnings.warn(
-                f"The loss or the parameters stopped being finite in epoch {epoch} of {options.epochs}; training ended "
-                f"and the last finite parameters were restored. Lower the learning rate (it is "
-                f"{options.optimizer.learning_rate:g}), set clip_norm=1.0, or scale the inputs and targets.",
-                DivergenceWarning,
-                stacklevel=stacklevel,
-            )
+            warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate, stacklevel)
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         options = self.options

@@ -1,28 +1,31 @@
-"""`are_finite`: its answer is right even if sums overflow, and it gives no warning."""
+"""Finiteness of inputs is checked at every size."""
+
+import warnings
 
 import numpy as np
 import pytest
+from checked_data import features
 
-from fastmlp.data.finiteness import SMALL, are_finite
-
-
-def as_is(params):
-    return params
+from fastmlp.data.validation import as_features
 
 
-@pytest.mark.parametrize("size", (3, 4 * SMALL))
-@pytest.mark.parametrize("dtype", ("float32", "float64"))
-@pytest.mark.parametrize("bad", (None, np.nan, np.inf, -np.inf))
-def test_are_finite_finds_one_bad_value_and_ignores_overflowing_sums(bad, dtype, size):
-    for value in (0.0, 1.0, 0.9 * np.finfo(dtype).max):
-        params = np.full(size, value, dtype)
-        if bad is not None:
-            params[size // 2] = bad
-        assert are_finite(params, as_is) == (bad is None)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_samples", [100, 9000, 40_000])  # sizes checked by BLAS, by NumPy and by a kernel
+def test_one_non_finite_value_is_located(n_samples, dtype):
+    X = np.full((n_samples, 3), 1e20, dtype)
+    assert as_features(X, 3, np.dtype(dtype)) is X, (
+        "finite values must not be copied or refused, although sums of squares overflow"
+    )
+    for bad in (np.nan, np.inf, -np.inf):
+        X[n_samples // 2, 1] = bad
+        message = rf"1 of its {X.size:,} values is NaN or infinite, the first at \({n_samples // 2}, 1\)"
+        with pytest.raises(ValueError, match=message):
+            as_features(X, 3, np.dtype(dtype))
 
 
-def test_infinities_of_both_signs_are_not_finite():
-    assert not are_finite(np.array([np.inf, 1.0, -np.inf], np.float32), as_is)
-    both = np.ones(2 * SMALL)
-    both[:2] = np.inf, -np.inf
-    assert not are_finite(both, as_is)
+def test_finite_values_with_an_overflowing_sum_are_accepted():
+    """The sum overflows, although every value is finite."""
+    X = np.full((4, 3), 3e38, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert features(X).shape == (4, 3)
