@@ -21,7 +21,7 @@ from .devices import resolve, to_library_of
 from .errors import checked_count, is_per_net, shown
 from .execution.dispatch import trains_in_one_launch
 from .initialization import Init, draw_params
-from .kernels.formulas.seeded_draws import fit_seeds
+from .kernels.formulas.seeds import fit_seeds, net_seeds
 from .kernels.jit import interrupts
 from .memory_check import OUTPUTS, check_array, check_memory
 from .mlp import MLP
@@ -94,7 +94,7 @@ class Population(NetBase, NetSequence):
         check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
         self.seed = seed_of(random_state)
         rng = np.random.default_rng(self.seed)
-        self.seeds = rng.integers(2**63, size=self.n_nets)
+        self.seeds = net_seeds(rng, self.n_nets)
         self.dropout = checked_per_net_setting("dropout", dropout, self.n_nets, lambda: rng)
         self.l2 = checked_per_net_setting("l2", l2, self.n_nets, lambda: rng)
         self.init_scale = checked_per_net_setting("init_scale", init_scale, self.n_nets, lambda: rng)

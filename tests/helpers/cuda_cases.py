@@ -10,7 +10,7 @@ from reference_random import dropout_mask, epoch_order
 
 import fastmlp.execution.dispatch
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.kernels.formulas import seeded_draws
+from fastmlp.kernels.formulas import seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import settings_of
@@ -198,7 +198,7 @@ def fit_seed(seed, fits=0):
 
     fits : number of earlier fits of the net
     """
-    return seeded_draws.fit_seed(seed, fits)
+    return seeds.fit_seed(seed, fits)
 
 
 def own(optimizer, **values):

@@ -31,11 +31,11 @@ from ...structs import (
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..population.train import bound_of
+from ..runtime.batches import Batches
 from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, device_data, is_on_device, to_device
 from ..runtime.gemm import Products
 from ..runtime.optimizer_settings import step_settings
-from ..runtime.shuffling import Batches
 from ..runtime.step_counter import CLOCK, StepCounter
 
 FEWEST_IN_CHUNK = 64  # rows that one block sums

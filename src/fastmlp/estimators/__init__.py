@@ -8,6 +8,8 @@ from_sklearn, to_sklearn    conversion of fitted estimators from and to scikit-l
 parameters                  settings: checked, and converted to those of MLP and Population
 single_net, lbfgs           training of one net
 ensembles                   training of many nets at once
-sklearn_compat              scikit-learn's loss factors, initial weights, learning rates and stopping rules
+early_stopping              scikit-learn's stopping rules
+initial_weights             scikit-learn's initial weights
+sklearn_compat              scikit-learn's names, factors of losses, and schedule "invscaling"
 regression_targets          check that regression targets are numbers
 """

@@ -20,10 +20,11 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..mlp import MLP
 from ..training.optimizer_state import OptimizerState
+from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
 from .single_net import FitTask, SplitSamples, train_net
-from .sklearn_compat import SKLEARN_OUTPUT, EpochRules
+from .sklearn_compat import SKLEARN_OUTPUT
 
 FLOATS = ("f4", "f8")
 

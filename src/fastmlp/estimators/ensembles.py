@@ -13,9 +13,10 @@ from ..errors import DivergenceWarning
 from ..population import Population
 from ..population_result import PopulationResult
 from ..schedules import schedule_factors
+from .initial_weights import sklearn_initial_params
 from .parameters import activation_of, batch_size_of, optimizer_of, warn_user
 from .single_net import FitTask, SplitSamples, check_finite, net_settings, penalty_of, warn_of_epochs
-from .sklearn_compat import Scale, inverse_scaling, scale_of, sklearn_initial_params
+from .sklearn_compat import Scale, inverse_scaling, scale_of
 
 
 def make_nets(

@@ -9,8 +9,8 @@ from .mlp import MLPClassifier, MLPRegressor
 from sklearn import neural_network  # isort: skip  # after estimators, which says what to install
 from sklearn.utils.validation import check_is_fitted
 
+from .early_stopping import EpochRules
 from .single_net import make_net
-from .sklearn_compat import EpochRules
 from .sklearn_names import copy_records, shared_settings
 
 PAIRS = ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor))

@@ -18,18 +18,11 @@ from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
 from ..training.optimizer_state import OptimizerState
+from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
+from .initial_weights import sklearn_initial_params
 from .lbfgs import INTERRUPTED, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
-from .sklearn_compat import (
-    EpochRules,
-    ObjectiveOfEpochs,
-    Scale,
-    inverse_scaling,
-    poisson_constant,
-    scale_of,
-    sklearn_initial_params,
-    sum_of_squares,
-)
+from .sklearn_compat import Scale, inverse_scaling, poisson_constant, scale_of
 
 
 class SplitSamples(NamedTuple):

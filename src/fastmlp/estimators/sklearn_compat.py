@@ -1,4 +1,4 @@
-"""Behaviour of scikit-learn's MLPs: names, loss factors, initial weights, learning-rate schedules, stopping rules.
+"""Conventions of scikit-learn's MLPs: names, factors of losses, and the schedule "invscaling".
 
 The estimators follow sklearn.neural_network 1.9. With B samples in a batch, its objective is a sum over outputs, with
 a factor of one half before squares, plus the penalty alpha / (2 B) times the sum of squared weights.
@@ -7,21 +7,12 @@ a factor of one half before squares, plus the penalty alpha / (2 B) times the su
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..history import History
-from ..memory_check import check_params
-from ..network.parameter_layout import Layout
-
 FASTMLP_ACTIVATION = {"logistic": "sigmoid"}  # scikit-learn's name -> ours
 SKLEARN_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}  # our name -> scikit-learn's
-SMALLEST_ADAPTIVE_RATE = 1e-6  # with "adaptive", training stops at this learning rate
-ADAPTIVE_DIVISOR = 5.0
-MAX_EPOCHS_AHEAD = 1000  # largest number of epochs between two calls of EpochRules
-SMALL_SHARE = 0.01  # penalty below this fraction of the loss: see ObjectiveOfEpochs.is_smooth
 
 
 class Scale(NamedTuple):
@@ -59,19 +50,6 @@ def poisson_constant(y: np.ndarray, sample_weight: np.ndarray | None) -> float:
     return float(np.average(xlogy(y, y) - y, weights=sample_weight, axis=0).sum())
 
 
-def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
-    """Return initial parameters (n_params,), the same numbers that scikit-learn draws from the same rng.
-
-    Weights and biases are drawn from U(-b, b) with b = sqrt(f / (fan_in + fan_out)), where f = 2 for sigmoid units and
-    6 for others.
-    """
-    check_params(layout.layer_sizes, layout.n_params, 8)
-    factor = 2.0 if activation == "sigmoid" else 6.0
-    bounds = [sqrt(factor / (i + j)) for i, j in layout.shapes]
-    parts = [rng.uniform(-b, b, i * j + j) for b, (i, j) in zip(bounds, layout.shapes, strict=True)]
-    return np.concatenate(parts)
-
-
 def inverse_scaling(
     power: float, n_batches: int, n_samples: int, seen: int, continues: bool
 ) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -91,153 +69,3 @@ def inverse_scaling(
         return np.where((epochs == 0) & (not continues), 1.0, falling)
 
     return factors
-
-
-class EpochRules:
-    """Callback with scikit-learn's stopping rules: records losses and scores, and stops or lowers the learning rate.
-
-    Training has stalled after more than n_iter_no_change consecutive epochs that did not improve on the best epoch by
-    at least tol. Epochs are compared by the training loss with its penalty. With early stopping they are compared by
-    the score on held-out samples instead, and the parameters with the best score are kept.
-    """
-
-    def __init__(
-        self,
-        *,
-        tol: float,
-        n_iter_no_change: float,
-        learning_rate: float = 0.0,
-        adaptive: bool = False,
-        early_stopping: bool = False,
-        losses: Callable[[History, int], list[float]] | None = None,
-        score: Callable[[History], float] | None = None,
-        is_smooth: Callable[[float], bool] | None = None,
-        verbose: Any = False,
-    ):
-        """Create the callback.
-
-        tol, n_iter_no_change, learning_rate, early_stopping, verbose : as the estimator's parameters
-        adaptive : whether to lower the learning rate, instead of stopping, when training has stalled
-        losses : function (history, first epoch) -> losses from this epoch on, as scikit-learn reports them
-        score : function history -> score of the current parameters on held-out samples, or None
-        is_smooth : function tol -> whether `losses` of several epochs at once are exact to within tol, although the
-            parameters between these epochs are not known
-        """
-        self.tol, self.n_iter_no_change = tol, n_iter_no_change
-        self.learning_rate, self.adaptive, self.early_stopping = learning_rate, adaptive, early_stopping
-        self._losses, self._score, self._is_smooth, self.verbose = losses, score, is_smooth, verbose
-        self.factor = 1.0
-        self.n_stalled, self.best_loss, self.best_score = 0, inf, -inf
-        self.best_params: np.ndarray | None = None
-        self.losses: list[float] = []
-        self.scores: list[float] = []
-
-    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return the factors of the schedule "adaptive" on the learning rate: one per step, all the current one."""
-        return np.full(len(steps), self.factor)
-
-    def epochs_ahead(self) -> int:
-        """Return in how many epochs the callback must be called again: before then training cannot have stalled."""
-        assert self._is_smooth is not None
-        if self._score is not None or self.verbose or not self._is_smooth(self.tol):
-            return 1
-        return int(min(self.n_iter_no_change + 1 - self.n_stalled, MAX_EPOCHS_AHEAD))
-
-    def __call__(self, epoch: int, history: History) -> bool:
-        assert self._losses is not None
-        for loss in self._losses(history, len(self.losses)):
-            self.losses.append(loss)
-            if self.verbose:
-                print(f"Iteration {len(self.losses)}, loss = {loss:.8f}")
-            if not self.early_stopping:
-                stalls = loss > self.best_loss - self.tol
-                self.best_loss = min(self.best_loss, loss)
-                self.n_stalled = self.n_stalled + 1 if stalls else 0
-        if self._score is not None:
-            self._record_score(self._score(history), history)
-        return self.n_stalled > self.n_iter_no_change and self._stop_or_lower_rate()
-
-    def lag_behind(self, history: History) -> bool:
-        """Return whether the callback has not yet recorded all finished epochs."""
-        recorded = len(self.losses) if self._score is None else min(len(self.losses), len(self.scores))
-        return recorded < history.epochs
-
-    def _record_score(self, score: float, history: History) -> None:
-        self.scores.append(score)
-        if self.verbose:
-            print(f"Validation score: {score:f}")
-        if self.early_stopping:
-            stalls = score < self.best_score + self.tol
-            if score > self.best_score:
-                self.best_score, self.best_params = score, history.net.params.copy()
-            self.n_stalled = self.n_stalled + 1 if stalls else 0
-
-    def _stop_or_lower_rate(self) -> bool:
-        measure = "Validation score" if self.early_stopping else "Training loss"
-        text = f"{measure} did not improve by more than {self.tol:g} for {self.n_iter_no_change} epochs."
-        ends = not self.adaptive or self.learning_rate <= SMALLEST_ADAPTIVE_RATE
-        if not ends:
-            self.factor /= ADAPTIVE_DIVISOR
-            self.learning_rate /= ADAPTIVE_DIVISOR
-            self.n_stalled = 0
-        if self.verbose:
-            print(text, "Stopping." if ends else f"Learning rate lowered to {self.learning_rate:g}.")
-        return ends
-
-    def resume_from(self, before: EpochRules) -> None:
-        """Take over the best values and the count of stalled epochs from the rules of the previous fit."""
-        self.n_stalled, self.best_params = before.n_stalled, before.best_params
-        self.best_loss, self.best_score = before.best_loss, before.best_score
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the functions, which hold references to the training data."""
-        return {**self.__dict__, "_losses": None, "_score": None, "_is_smooth": None}
-
-
-def sum_of_squares(weights: list[np.ndarray]) -> float:
-    """Return the sum of squared weights of all layers, with the same bits for any number of BLAS threads.
-
-    A BLAS product would split a large layer among its threads; einsum does not.
-
-    >>> sum_of_squares([np.array([[1.0, 2.0], [0.0, 1.0]])])
-    6.0
-    """
-    return sum(float(np.einsum("ij,ij->i", W, W).sum(dtype=np.float64)) for W in weights)
-
-
-class ObjectiveOfEpochs:
-    """Losses of finished epochs as scikit-learn reports them: scaled, and with the penalty.
-
-    scikit-learn adds the penalty before each step. Here it is computed only when losses are requested, and
-    interpolated linearly between these epochs.
-
-    net : the MLP in training
-    reported : factor from its loss to scikit-learn's
-    penalty : factor p of the penalty p / 2 times the sum of squared weights
-    constant : constant to add to the loss
-    n_batches : number of steps in an epoch
-    """
-
-    def __init__(self, net: Any, reported: float, penalty: float, constant: float, n_batches: int):
-        self.net, self.reported, self.constant = net, reported, constant
-        self.middle = 0.5 - 0.5 / n_batches  # mean starting time of the steps in an epoch, as a fraction of the epoch
-        self.half_penalty = 0.5 * penalty
-        self._before, self._last_loss = self._measure(), 0.0
-
-    def _measure(self) -> float:
-        if not self.half_penalty:
-            return 0.0
-        return self.half_penalty * sum_of_squares(self.net.weights)
-
-    def is_smooth(self, tol: float) -> bool:
-        """Return whether the penalty is small enough, compared with tol or the loss, for linear interpolation."""
-        return self._before <= max(tol, SMALL_SHARE * self._last_loss)
-
-    def __call__(self, history: History, first: int) -> list[float]:
-        """Return the losses of the epochs from `first` on."""
-        before, self._before = self._before, self._measure()
-        n = history.epochs - first
-        penalties = before + (self._before - before) * (np.arange(n) + self.middle) / max(n, 1)
-        losses = (self.reported * history.loss[first:] + self.constant + penalties).tolist()
-        self._last_loss = losses[-1] if losses else 0.0
-        return losses

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators.sklearn_compat import EpochRules
+from fastmlp.estimators.early_stopping import EpochRules
 from fastmlp.kernels.cpu import backend
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -257,7 +257,7 @@ def test_shuffled_training_matches_the_reference_in_the_same_order(place, rng):
         assert_close(net, history, reference, losses, start)
 
 
-def test_shuffling_and_dropout_together_match_the_reference(place, rng):
+def test_batches_and_dropout_together_match_the_reference(place, rng):
     net = make(dropout=0.3, dtype="float64")
     X, y, _ = samples(30)
     reference = reference_of(net.network, net.params)

@@ -1,4 +1,4 @@
-"""Random numbers drawn on the host: initial parameters, and the seeds of fits.
+"""Seeds of nets and of fits, and the random numbers that the host draws from them: initial parameters.
 
 Each net's numbers depend only on its own seed, not on the nets they are drawn together with.
 """
@@ -57,6 +57,11 @@ def uniforms(seeds: np.ndarray, n: int, draw: int) -> np.ndarray:
     seeds : int64 (n_seeds,)
     """
     return ((numbers(seeds, n, INITIAL, draw, 0) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def net_seeds(rng: np.random.Generator, n_nets: int) -> np.ndarray:
+    """Return the seeds of a population's nets: int64 (n_nets,), not negative."""
+    return rng.integers(2**63, size=n_nets)
 
 
 def fit_seeds(seeds: np.ndarray, fit: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference_random
 
-from fastmlp.kernels.formulas import seeded_draws
+from fastmlp.kernels.formulas import seeds as module
 from fastmlp.kernels.formulas.counter_rng import BLOCK, INITIAL
 
 SEEDS = np.array([0, 1, 2**32 + 5, 2**63 - 1])
@@ -13,7 +13,7 @@ SEEDS = np.array([0, 1, 2**32 + 5, 2**63 - 1])
 @pytest.fixture(params=["numpy", "kernel"])
 def either(request, monkeypatch):
     """Draw with NumPy or with the kernel, for any amount."""
-    monkeypatch.setattr(seeded_draws, "FEW", 2**62 if request.param == "numpy" else 0)
+    monkeypatch.setattr(module, "FEW", 2**62 if request.param == "numpy" else 0)
 
 
 @pytest.mark.parametrize("n", (1, 2, 3, 9, 2 * BLOCK - 1, 2 * BLOCK + 1))
@@ -23,12 +23,12 @@ def test_numbers_equal_philox_by_definition(either, n):
     for seed in SEEDS.tolist():
         words = [reference_random.philox((pair, 3, INITIAL, 5), seed) for pair in range(-(-n // 2))]
         expected.append([number for w in words for number in ((w[0] << 32) + w[1], (w[2] << 32) + w[3])][:n])
-    assert seeded_draws.numbers(SEEDS, n, INITIAL, 3, 5).tolist() == expected
+    assert module.numbers(SEEDS, n, INITIAL, 3, 5).tolist() == expected
 
 
 def test_uniforms_are_53_bit_midpoints(either):
     """Uniform numbers are midpoints of 2**53 equal intervals: never 0 or 1, with mean one half."""
-    found, bits = seeded_draws.uniforms(SEEDS, 5001, 2), seeded_draws.numbers(SEEDS, 5001, INITIAL, 2, 0)
+    found, bits = module.uniforms(SEEDS, 5001, 2), module.numbers(SEEDS, 5001, INITIAL, 2, 0)
     assert found.shape == (4, 5001)
     assert found.dtype == np.float64
     assert [x for row in found.tolist() for x in row] == [((b >> 11) + 0.5) / 2**53 for b in bits.ravel().tolist()]
@@ -39,16 +39,24 @@ def test_uniforms_are_53_bit_midpoints(either):
 def test_numbers_depend_only_on_their_seed(either):
     """Other seeds in the same call, and the order of seeds, do not matter; seeds may be strided."""
     seeds = np.arange(40) * 7**18
-    found = seeded_draws.uniforms(seeds, 9, 0)
-    np.testing.assert_array_equal(seeded_draws.uniforms(seeds[::-3], 9, 0), found[::-3])
+    found = module.uniforms(seeds, 9, 0)
+    np.testing.assert_array_equal(module.uniforms(seeds[::-3], 9, 0), found[::-3])
 
 
 def test_fit_seed_equals_its_entry_in_fit_seeds(either):
     """A few seeds are drawn with Python's integers, more with NumPy, many by the kernel."""
-    seeds = np.tile(SEEDS, seeded_draws.FEW_SEEDS)
-    alone = [seeded_draws.fit_seed(seed, 7) for seed in seeds.tolist()]
-    found = seeded_draws.fit_seeds(seeds, 7)
+    seeds = np.tile(SEEDS, module.FEW_SEEDS)
+    alone = [module.fit_seed(seed, 7) for seed in seeds.tolist()]
+    found = module.fit_seeds(seeds, 7)
     assert found.dtype == np.int64
     assert found.min() >= 0
     assert found.tolist() == alone
-    assert seeded_draws.fit_seeds(seeds[:3], 7).tolist() == alone[:3]
+    assert module.fit_seeds(seeds[:3], 7).tolist() == alone[:3]
+
+
+def test_net_seeds_are_drawn_from_the_generator():
+    seeds = module.net_seeds(np.random.default_rng(3), 1000)
+    assert seeds.dtype == np.int64
+    assert seeds.min() >= 0
+    assert len(set(seeds.tolist())) == 1000
+    np.testing.assert_array_equal(seeds, module.net_seeds(np.random.default_rng(3), 1000))

@@ -21,9 +21,9 @@ def data_of(n, on_device=None, weighted=True):
 
 
 def batches_of(size):
-    from fastmlp.kernels.cuda.runtime import shuffling
+    from fastmlp.kernels.cuda.runtime import batches
 
-    return shuffling.Batches(size, 3, 2, np.dtype(np.float32))
+    return batches.Batches(size, 3, 2, np.dtype(np.float32))
 
 
 @pytest.fixture
