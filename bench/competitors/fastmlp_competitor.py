@@ -21,11 +21,11 @@ class Implementation(TrainingImplementation):
 
     def prepare(self, case: TrainingCase, threads: int | None) -> float:
         import fastmlp
-        from fastmlp.execution import dispatch
+        from fastmlp.execution import dispatch, thresholds
 
         self.case = case
         if self.is_first_fits:
-            dispatch.COMPILE_UNROLLED_AFTER = dispatch.LOAD_UNROLLED_AFTER = sys.maxsize
+            thresholds.COMPILE_UNROLLED_AFTER = thresholds.LOAD_UNROLLED_AFTER = sys.maxsize
         sgd, adam = fastmlp.SGD, fastmlp.Adam
         self.optimizer = (sgd if case.optimizer == "sgd" else adam)(learning_rate=case.learning_rate)
         started = time.perf_counter()

@@ -29,7 +29,7 @@ class Fastmlp:
         rates = fit.pop("rates", RATES[optimizer])
         self.fit = {"optimizer": fastmlp.optimizer_from_name(optimizer, rates), "verbose": 0, **fit}
         if len(start) <= FEW:  # they train one by one, and unrolled code is compiled after this many steps
-            from fastmlp.execution.dispatch import COMPILE_UNROLLED_AFTER
+            from fastmlp.execution.thresholds import COMPILE_UNROLLED_AFTER
 
             self.run(COMPILE_UNROLLED_AFTER // len(start) + 1)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import fastmlp.execution.dispatch
+import fastmlp.execution.thresholds
 
 # A step of a small net takes several times as long layer by layer, so its fit has this many times fewer epochs.
 FEWER_LAYERWISE = 8
@@ -24,17 +24,17 @@ def launched(graphs: bool, layerwise: bool) -> Iterator[None]:
 
     layerwise : train small nets with the kernels of large ones, too
     """
-    previous = os.environ.get("FASTMLP_CUDA_GRAPHS"), fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
+    previous = os.environ.get("FASTMLP_CUDA_GRAPHS"), fastmlp.execution.thresholds.BLOCK_UP_TO_PARAMS
     os.environ["FASTMLP_CUDA_GRAPHS"] = str(int(graphs))
     if layerwise:
-        fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS = -1
+        fastmlp.execution.thresholds.BLOCK_UP_TO_PARAMS = -1
     try:
         yield
     finally:
         os.environ.pop("FASTMLP_CUDA_GRAPHS")
         if previous[0] is not None:
             os.environ["FASTMLP_CUDA_GRAPHS"] = previous[0]
-        fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS = previous[1]
+        fastmlp.execution.thresholds.BLOCK_UP_TO_PARAMS = previous[1]
 
 
 def launch_modes(fit: Callable[[int], Any], epochs: int, family: str) -> dict[str, tuple[Callable[[], None], int]]:

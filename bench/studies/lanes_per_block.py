@@ -1,4 +1,4 @@
-"""Blocks of nets in one SIMD register or in two: the study behind dispatch.WIDE_UP_TO_PARAMS.
+"""Blocks of nets in one SIMD register or in two: the study behind thresholds.WIDE_UP_TO_PARAMS.
 
     python bench/studies/lanes_per_block.py [--epochs 1024]
 

@@ -88,7 +88,7 @@ def test_auto_decides_by_launches_for_populations(thresholds, monkeypatch, sampl
     thresholds(10.0 * ONE, ONE, 11.0 * ONE)
     pop.fit(X, y, epochs=2, verbose=0)
     assert pop.device.name == "cpu"
-    monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", 0)
+    monkeypatch.setattr("fastmlp.execution.thresholds.BLOCK_UP_TO_BYTES", 0)
     pop.fit(X, y, epochs=2, verbose=0)
     assert pop.device.name == "cuda", "step by step"
     assert "in one launch;" not in pop.device.reason

@@ -204,7 +204,7 @@ def test_second_fit_continues_the_first(cuda, rng):
 def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size, message, rng):
     """The MemoryError names a setting, and changing the setting helps."""
     Place("layers", monkeypatch)
-    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 5)
+    monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 5)
     X, y = samples(rng, 600)
     net = make()
     emulated_cuda.settings.limit = 30_000

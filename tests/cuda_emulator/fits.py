@@ -206,9 +206,9 @@ def streamed_in_order(dtype):
 
     The device reports little free memory from now on.
     """
-    import fastmlp.execution.dispatch
+    from fastmlp.execution import thresholds
 
-    before, fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS = fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS, 30
+    before, thresholds.DEVICE_EVALUATION_ROWS = thresholds.DEVICE_EVALUATION_ROWS, 30
     try:
         net, rng = _wide((40, 150, 150, 2), dtype=dtype), np.random.default_rng(0)
         X, y = rng.normal(size=(100, 40)).astype(dtype), rng.normal(size=(100, 2))
@@ -217,7 +217,7 @@ def streamed_in_order(dtype):
         net.predict(X)
         net.evaluate(X, y)
     finally:
-        fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS = before
+        thresholds.DEVICE_EVALUATION_ROWS = before
     return net.params
 
 

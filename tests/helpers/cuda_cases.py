@@ -8,7 +8,7 @@ import reference_optimizers
 from reference import ReferenceMLP
 from reference_random import dropout_mask, epoch_order
 
-import fastmlp.execution.dispatch
+import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.kernels.formulas import seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
@@ -56,10 +56,10 @@ class Place:
     def __init__(self, name, monkeypatch):
         self.name, self.shapes, self.layers, self.batched = name, [], 0, 0
         in_layers = name in ("batched", "layers")
-        monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
-        monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
-        monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_STEP", 10**12)
-        monkeypatch.setattr(fastmlp.execution.dispatch, "ONE_BY_ONE_FROM_STEP", 0 if name == "layers" else 10**12)
+        monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
+        monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
+        monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_STEP", 10**12)
+        monkeypatch.setattr(fastmlp.execution.thresholds, "ONE_BY_ONE_FROM_STEP", 0 if name == "layers" else 10**12)
         if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
             monkeypatch.setattr(_of_backend("population.launch"), "MOST_IN_THREAD", {4: 180, 8: 180})
         for module in map(_of_backend, ("single_net.small_net", "population.train")):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.execution import dispatch
+from fastmlp.execution import thresholds
 
 SIZES = (4, 7, 3)
 
@@ -73,8 +73,8 @@ def test_ties_in_unrolled_code_go_to_the_first_class(monkeypatch):
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 2, 0])
     found = []
     for after in (0, 2**62):
-        monkeypatch.setattr(dispatch, "COMPILE_UNROLLED_AFTER", after)
-        monkeypatch.setattr(dispatch, "LOAD_UNROLLED_AFTER", after)
+        monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", after)
+        monkeypatch.setattr(thresholds, "LOAD_UNROLLED_AFTER", after)
         net = fastmlp.MLP((2, 2, 3), loss="softmax_cross_entropy", device="cpu", init="zeros")
         net.biases[-1][1:] = 1.0
         found.append(net.fit(X, y, epochs=2, optimizer=fastmlp.SGD(1e-30), shuffle=False, verbose=0).accuracy)

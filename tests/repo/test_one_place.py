@@ -55,7 +55,7 @@ else:
     emulator = contextlib.nullcontext()
 import fastmlp
 from fastmlp import optimizers, schedules
-from fastmlp.execution import dispatch
+from fastmlp.execution import thresholds
 
 sizes, settings = json.loads(sizes), json.loads(settings)
 for setting, module in (("optimizer", optimizers), ("schedule", schedules)):
@@ -68,7 +68,7 @@ rng = np.random.default_rng(5)
 X, y = rng.normal(size=(10, sizes[0])), rng.normal(size=(10, sizes[-1]))
 settings = {"hidden_activation": "tanh", "dtype": "float64", "random_state": 2, "device": device, **settings}
 if place == "large":
-    dispatch.BLOCK_UP_TO_PARAMS = dispatch.BLOCK_UP_TO_BYTES = -1
+    thresholds.BLOCK_UP_TO_PARAMS = thresholds.BLOCK_UP_TO_BYTES = -1
 with emulator:
     assert not fastmlp.__file__.startswith(helpers), fastmlp.__file__
     found = {"X": X, "y": y}

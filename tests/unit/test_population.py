@@ -38,9 +38,9 @@ def assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 3, 16, 20), 
 @pytest.fixture(autouse=True)
 def small_nets_train_in_lanes(monkeypatch):
     """Make dispatch choose lanes for any number of nets, so that the sizes below decide."""
-    dispatch = fastmlp.execution.dispatch
-    monkeypatch.setattr(dispatch, "LANES_FROM", (dispatch.LaneThreshold(4000, 1, 1, 1),))
-    monkeypatch.setattr(dispatch, "EVALUATION_LANES_FROM_NETS", 1)
+    thresholds = fastmlp.execution.thresholds
+    monkeypatch.setattr(thresholds, "LANES_FROM", (thresholds.LaneThreshold(4000, 1, 1, 1),))
+    monkeypatch.setattr(thresholds, "EVALUATION_LANES_FROM_NETS", 1)
 
 
 # a net for unrolled code, one for the loops over units, one that trains one by one

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..devices import Device, n_threads_available
 from ..network.spec import Network
-from . import dispatch
+from . import dispatch, thresholds
 from .families import FAMILIES
 
 
@@ -31,10 +31,10 @@ def _why_family(network: Network, device: Device, family: str, batch_size: int) 
     n_params, work = network.layout.n_params, dispatch.products(network, batch_size)
     if not device.is_host:
         size = f"the net has {n_params:,} parameters and a step {work:,} multiply-adds"
-        limits = f"{dispatch.BLOCK_UP_TO_PARAMS:,} and {dispatch.BLOCK_UP_TO_STEP:,}"
+        limits = f"{thresholds.BLOCK_UP_TO_PARAMS:,} and {thresholds.BLOCK_UP_TO_STEP:,}"
         return {
             "fused_tensor_core": "the precision allows half-precision operands and no layer is wider than "
-            f"{dispatch.FUSED_UP_TO_UNITS} units",
+            f"{thresholds.FUSED_UP_TO_UNITS} units",
             "small_net": f"{size}, within {limits}",
             "layerwise": f"{size}, where one block trains up to {limits}",
         }[family]
@@ -43,7 +43,7 @@ def _why_family(network: Network, device: Device, family: str, batch_size: int) 
         small = f"its layers are small (up to {largest:,} weights) for batches of {batch_size:,}"
         if family == "batch_simd_4":
             return f"{small}, and a batch fills no more than four lanes"
-        from_ = f"{dispatch.SHARDS_FROM_STEP:,}"
+        from_ = f"{thresholds.SHARDS_FROM_STEP:,}"
         is_above = "from" if family == "batch_simd_data_parallel" else "less than"
         step = dispatch.work_of_samples(network, batch_size)
         return f"{small}, and a step costs {step:,} multiply-adds: {is_above} {from_}, where shards begin to pay"
@@ -73,10 +73,10 @@ def _threads(network: Network, device: Device, choice: dispatch.TrainingChoice, 
     if choice.family in ("batch_simd_4", "batch_simd_16", "layerwise_batch1"):
         why = "this family has one"
     elif choice.family == "batch_simd_data_parallel":
-        why = f"one per {dispatch.STEP_PER_SHARD_THREAD:,} multiply-adds, two at least, a shard each"
+        why = f"one per {thresholds.STEP_PER_SHARD_THREAD:,} multiply-adds, two at least, a shard each"
     else:
-        why = f"a step has {work:,} multiply-adds, and each thread should have {dispatch.STEP_PER_THREAD:,} and " + (
-            f"{dispatch.ROWS_PER_THREAD:,} rows"
+        why = f"a step has {work:,} multiply-adds, and each thread should have {thresholds.STEP_PER_THREAD:,} and " + (
+            f"{thresholds.ROWS_PER_THREAD:,} rows"
         )
     tried = "; while training, one is tried and kept if faster" if choice.n_threads > 1 else ""
     return f"Threads: {choice.n_threads} of {available} ({why}){tried}."

@@ -9,8 +9,9 @@ import numpy as np
 from ..data.population_data import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
-from ..execution.dispatch import EVALUATION_ROWS, LANES, choose_nets_evaluation, lane_threads
+from ..execution.dispatch import choose_nets_evaluation, lane_threads
 from ..execution.plan import Plan, PopulationPlan, describe_net
+from ..execution.thresholds import EVALUATION_ROWS, LANES
 from ..kernels.structs import ALL_RIGHT, CONVERGED, RUNNING, UNKNOWN_TARGET, Samples
 from ..network.spec import Network
 from .state import evaluation_state

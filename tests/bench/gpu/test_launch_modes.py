@@ -8,14 +8,14 @@ import pytest
 from gpu import launch_modes
 
 import fastmlp
-import fastmlp.execution.dispatch
+import fastmlp.execution.thresholds
 
 
 @pytest.mark.parametrize("family", ["small_net", "layerwise"])
 def test_each_launch_mode_launches_as_named(family, emulated_cuda, monkeypatch):
     """Each mode launches as its name says, and settings are restored afterwards."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "1")
-    small = fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
+    small = fastmlp.execution.thresholds.BLOCK_UP_TO_PARAMS
     sizes = (6, 20, 3) if family == "small_net" else (6, 150, 150, 3)
     net = fastmlp.MLP(sizes, device="cuda", random_state=0)
     X, y, trained = np.ones((30, 6)), np.ones((30, 3)), []
@@ -36,7 +36,7 @@ def test_each_launch_mode_launches_as_named(family, emulated_cuda, monkeypatch):
         expected |= {"fastmlp, no graphs": (True, False)}
     assert found == expected
     assert trained == [epochs for _, epochs in ways.values()] == ([24, 3, 3] if family == "small_net" else [24, 24])
-    assert (os.environ["FASTMLP_CUDA_GRAPHS"], fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS) == ("1", small)
+    assert (os.environ["FASTMLP_CUDA_GRAPHS"], fastmlp.execution.thresholds.BLOCK_UP_TO_PARAMS) == ("1", small)
 
 
 def test_graphs_of_reports_whether_graphs_were_used(emulated_cuda, monkeypatch):

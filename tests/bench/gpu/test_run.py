@@ -55,13 +55,13 @@ def test_single_net_case_has_times_notes_and_a_limit(cuda, precision):
 
 
 def test_batched_nets_case_has_times_and_notes(cuda, monkeypatch):
-    monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", -1)
+    monkeypatch.setattr("fastmlp.execution.thresholds.BLOCK_UP_TO_BYTES", -1)
     row = cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)
     assert row["limit"] > 0
     assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     assert row["notes"]["graphs of fastmlp"].startswith("replayed, ")
     assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
-    monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", 10**9)
+    monkeypatch.setattr("fastmlp.execution.thresholds.BLOCK_UP_TO_BYTES", 10**9)
     with pytest.raises(AssertionError, match="not trained in step"):
         cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, epochs=1, rounds=1)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp.execution.dispatch
+import fastmlp.execution.thresholds
 from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import (
@@ -273,8 +274,8 @@ def test_two_threads_have_copies_of_their_own_where_they_share_no_cache(family, 
 def test_unrolled_code_is_compiled_when_it_is_worth_it(monkeypatch):
     """Never before so many steps; a little earlier if another process has compiled it."""
     monkeypatch.setattr(fastmlp.execution.dispatch, "_steps_done", {})
-    monkeypatch.setattr(fastmlp.execution.dispatch, "LOAD_UNROLLED_AFTER", 100)
-    monkeypatch.setattr(fastmlp.execution.dispatch, "COMPILE_UNROLLED_AFTER", 1000)
+    monkeypatch.setattr(fastmlp.execution.thresholds, "LOAD_UNROLLED_AFTER", 100)
+    monkeypatch.setattr(fastmlp.execution.thresholds, "COMPILE_UNROLLED_AFTER", 1000)
     f4, f8 = np.dtype("float32"), np.dtype("float64")
     ask = lambda n, dtype=f4, settings=CONFIG, sizes=XOR: choose_unrolled(network(sizes), dtype, settings, 4, n)
     assert [ask(99), ask(1), ask(900), ask(1)] == [UNROLLED_NEVER] * 2 + [UNROLLED_IF_ON_DISK, UNROLLED_ALWAYS]
@@ -286,7 +287,7 @@ def test_unrolled_code_is_compiled_when_it_is_worth_it(monkeypatch):
 
 
 def test_nets_without_unrolled_code(monkeypatch):
-    monkeypatch.setattr(fastmlp.execution.dispatch, "COMPILE_UNROLLED_AFTER", 0)
+    monkeypatch.setattr(fastmlp.execution.thresholds, "COMPILE_UNROLLED_AFTER", 0)
     ask = lambda sizes=XOR, settings=CONFIG, n=4: choose_unrolled(network(sizes), np.dtype("f4"), settings, n, 1)
     assert ask() == UNROLLED_ALWAYS
     assert ask((2, 64, 1)) == ask(settings=config(5)) == ask(settings=config(rule=None)) == UNROLLED_NEVER
@@ -296,7 +297,7 @@ def test_nets_without_unrolled_code(monkeypatch):
 
 def test_variants(monkeypatch):
     """Of a family on the host; on a GPU there are none."""
-    monkeypatch.setattr(fastmlp.execution.dispatch, "COMPILE_UNROLLED_AFTER", 0)
+    monkeypatch.setattr(fastmlp.execution.thresholds, "COMPILE_UNROLLED_AFTER", 0)
     f4, host, gpu = np.dtype("float32"), Device("cpu", ""), Device("cuda:0", "")
     choose = lambda device, family, n_threads: choose_variant(
         network(XOR), device, family, Team(True), n_threads, f4, config(), 4, 1

@@ -9,6 +9,7 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp
 import fastmlp.console.progress_bar
 import fastmlp.execution.dispatch
+import fastmlp.execution.thresholds
 import fastmlp.kernels.cpu.backend
 import fastmlp.population_training.fit
 import fastmlp.population_training.one_by_one
@@ -76,7 +77,7 @@ def test_number_of_lanes_changes_no_bit(name, dtype, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
 
     def train(up_to):
-        monkeypatch.setattr(fastmlp.execution.dispatch, "WIDE_UP_TO_PARAMS", up_to)
+        monkeypatch.setattr(fastmlp.execution.thresholds, "WIDE_UP_TO_PARAMS", up_to)
         pop = Population(
             (2, 2, 1),
             150,

@@ -123,9 +123,9 @@ def samples_beyond_memory(emulated_cuda, share):
 def test_small_net_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypatch):
     """A block cannot wait for streamed batches, so that the net trains layerwise."""
     from fastmlp import MLP
-    from fastmlp.execution import dispatch
+    from fastmlp.execution import thresholds
 
-    monkeypatch.setattr(dispatch, "DEVICE_EVALUATION_ROWS", 256)
+    monkeypatch.setattr(thresholds, "DEVICE_EVALUATION_ROWS", 256)
     X, y = samples_beyond_memory(emulated_cuda, 1.3)
     nets = [MLP((40, 3, 2), hidden_activation="tanh", device=name, random_state=0) for name in ("cuda", "cpu")]
     for net in nets:
@@ -138,9 +138,9 @@ def test_small_net_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypa
 def test_population_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypatch, own):
     """Blocks of many nets cannot wait for streamed batches either, so that nets train one by one."""
     from fastmlp import Population
-    from fastmlp.execution import dispatch
+    from fastmlp.execution import thresholds
 
-    monkeypatch.setattr(dispatch, "DEVICE_EVALUATION_ROWS", 256)
+    monkeypatch.setattr(thresholds, "DEVICE_EVALUATION_ROWS", 256)
     X, y = samples_beyond_memory(emulated_cuda, 1.3)
     if own:
         X, y = X[:1800].reshape(3, 600, 40), y[:1800].reshape(3, 600, 2)

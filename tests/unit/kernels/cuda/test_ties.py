@@ -31,7 +31,7 @@ def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal
 )
 def test_ties_of_populations_go_to_the_first_class(cuda, n_nets, sizes, block_bytes, rng, monkeypatch):
     if block_bytes is not None:
-        monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", block_bytes)
+        monkeypatch.setattr("fastmlp.execution.thresholds.BLOCK_UP_TO_BYTES", block_bytes)
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
     nets = fastmlp.Population(sizes, n_nets, loss="softmax_cross_entropy", device="cuda", random_state=0)
     nets.params[::2] = 0.0

@@ -8,6 +8,7 @@ import pytest
 import fastmlp
 import fastmlp.execution.dispatch
 import fastmlp.execution.plan
+import fastmlp.execution.thresholds
 import fastmlp.kernels.cpu.threads.thread_team as team_module
 import fastmlp.training.call_autotune
 from fastmlp.kernels.cpu import allocation, backend
@@ -61,7 +62,7 @@ def test_threads_with_and_without_a_shared_cache_give_the_same_bits(train, optio
 def test_packed_weights_are_copied_per_thread_without_a_shared_cache(train, monkeypatch, rows):
     """Weights are copied for nets too large for an all-reduce, but small enough for the cache."""
     params, losses, _ = train(WIDE, rows, 1)
-    assert params.size > fastmlp.execution.dispatch.CACHED_BATCH_PARAMS
+    assert params.size > fastmlp.execution.thresholds.CACHED_BATCH_PARAMS
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies
@@ -84,7 +85,7 @@ def test_small_nets_train_data_parallel_with_and_without_a_shared_cache(train):
     "sizes, kernel", [(SMALL, "layerwise_data_parallel"), (LARGE, "layerwise")], ids=["small", "large"]
 )
 def test_batches_larger_than_the_cache_give_the_same_bits(train, sizes, kernel):
-    rows = fastmlp.execution.dispatch.L2_DELTAS // sum(sizes[1:]) + 100
+    rows = fastmlp.execution.thresholds.L2_DELTAS // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
     np.testing.assert_array_equal(params, expected)

@@ -7,7 +7,7 @@ from reference import ReferenceMLP
 
 from fastmlp import MLP, Adam, DivergenceWarning, Rprop
 from fastmlp.devices import resolve
-from fastmlp.execution import dispatch
+from fastmlp.execution import dispatch, thresholds
 from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
@@ -31,7 +31,7 @@ def use_micro_batches(family, monkeypatch):
 
     def choose(rows, threads=1):
         buffers.released.clear()
-        monkeypatch.setattr(dispatch, "MICRO_BATCH_ROWS", rows)
+        monkeypatch.setattr(thresholds, "MICRO_BATCH_ROWS", rows)
         most = n_shards(rows) if family == "batch_simd_data_parallel" else threads
         monkeypatch.setattr(dispatch, "choose_threads", lambda *_: min(threads, most))
 
@@ -119,12 +119,12 @@ def test_memory_is_independent_of_the_batch_size(sizes):
         return sum(x.nbytes for x in plan.work if isinstance(x, np.ndarray))
 
     network = MLP(sizes, loss="softmax_cross_entropy").network
-    assert n_bytes(10**8) == n_bytes(dispatch.MICRO_BATCH_ROWS)
+    assert n_bytes(10**8) == n_bytes(thresholds.MICRO_BATCH_ROWS)
 
 
 def test_smallest_nets_on_one_thread_have_no_micro_batches():
     network = MLP((2, 1), loss="binary_cross_entropy").network
-    rows = dispatch.MICRO_BATCH_ROWS + 1000
+    rows = thresholds.MICRO_BATCH_ROWS + 1000
     assert dispatch.choose_family(network, rows) == "batch_simd_16"
     assert Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), rows, rows, False).work.rows == rows
     rows_of_layerwise = dispatch.micro_batch_rows(resolve("cpu"), "layerwise", rows)

@@ -10,7 +10,7 @@ from reference import ReferenceMLP
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp.execution import dispatch
+from fastmlp.execution import thresholds
 from fastmlp.kernels.cpu.unrolled import single_net_lookup
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
@@ -30,7 +30,7 @@ def unrolled_calls(monkeypatch):
         calls.append(ask(*arguments))
         return calls[-1]
 
-    monkeypatch.setattr(dispatch, "COMPILE_UNROLLED_AFTER", 0)
+    monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
     monkeypatch.setattr(single_net_lookup, "address_for", recorded)
     return calls
 
@@ -179,7 +179,7 @@ def test_code_on_disk_is_loaded_and_other_code_is_compiled_if_asked(monkeypatch)
     monkeypatch.setattr(single_net_lookup, "address", lambda *which: asked.append(which) or 1)
     monkeypatch.setattr(single_net_lookup, "_is_on_disk", lambda *which: on_disk)
     monkeypatch.setattr(single_net_lookup, "address_for", lambda *arguments: seen.append(arguments) or 0)
-    monkeypatch.setattr(dispatch, "COMPILE_UNROLLED_AFTER", 0)
+    monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
     fastmlp.MLP((2, 2, 1), random_state=0).fit(XOR_X, TARGETS, epochs=1, batch_size=4)
     *settings, compiles = seen[0]
     assert compiles

@@ -156,7 +156,7 @@ def test_streamed_batches_match_the_reference(cuda, be_late, streaming, monkeypa
     )
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
-    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 10)
+    monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 10)
     np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-10, atol=1e-12)
     assert net.evaluate(X, y)["loss"] == pytest.approx(reference.loss_and_gradient(X, y)[0])
     place.check()
@@ -265,7 +265,7 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
     net = MLP(SIZES, device="cuda", precision="bfloat16" if kind == "narrow" else "exact", random_state=3)
     if kind == "evaluation":
         net.fit(X, y, epochs=1, batch_size=10, verbose=0)
-    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 10)
+    monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 10)
     monkeypatch.setattr(DoubleBuffer, "send", sent)
     monkeypatch.setattr(owner, name, used)
     if kind == "evaluation":
@@ -313,7 +313,7 @@ def test_targets_and_weights_larger_than_inputs_are_streamed(emulated_cuda, monk
     net = MLP((5, 7, 30), hidden_activation="tanh", device="cuda", random_state=3)
     reference = reference_of(net.network, net.params)
     emulated_cuda.settings.limit = 200_000  # inputs have 40,000 bytes, targets 240,000
-    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 100)
     history = net.fit(
         X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), sample_weight=weight, verbose=0
     )
@@ -331,7 +331,7 @@ def test_small_nets_accept_data_beyond_device_memory(emulated_cuda, many, monkey
     """If data do not fit into memory, small nets train on streamed batches, one net after another."""
     X, y = rng.normal(size=(3000, 5)), rng.normal(size=(3000, 2))
     emulated_cuda.settings.limit = 70_000
-    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 100)
     settings = {"hidden_activation": "tanh", "device": "cuda", "random_state": 3}
     net = Population(SIZES, 3, **settings) if many else MLP(SIZES, **settings)
     start = np.atleast_2d(net.params).copy()

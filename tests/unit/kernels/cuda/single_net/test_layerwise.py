@@ -117,7 +117,7 @@ def test_update_of_more_parameters_than_threads_matches_the_reference(rng, monke
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluation_in_parts_matches_the_reference(weighted, monkeypatch, rng):
     """Sums are continued from part to part; the last part is short."""
-    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 100)
     net = make(dtype="float64", hidden_activation="gelu")
     reference = reference_of(net.network, net.params)
     (X, y), weight = samples(rng, 330), rng.random(330) if weighted else None

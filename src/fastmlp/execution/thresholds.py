@@ -1,0 +1,132 @@
+"""Thresholds of kernel dispatch: from which size or work on a kernel family, a further thread, more lanes or rows pay.
+
+They are measured or estimated: comments name the study that measured a constant and its entry in the log; constants for
+a GPU are estimates so far. Work is counted in multiply-adds of matrix products. dispatch.py chooses by them.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+from ..kernels.structs import EVALUATION_CHUNK_ROWS
+
+# ---- samples as SIMD lanes (batch_simd) or a product per layer (layerwise): bench/studies/choose_family.py,
+# bench/log/README.md#family-thresholds
+
+
+class BatchSimdLimit(NamedTuple):
+    """Largest layer with which samples as lanes win, for batches of up to max_rows samples."""
+
+    max_rows: float
+    max_weights: int
+    # A layer with so few outputs does not count, whatever its weights: a product takes 16 columns at a time, except the
+    # product with one row.
+    max_outputs: int
+
+
+BATCH_SIMD_LIMITS = (
+    BatchSimdLimit(1, 200, 0),
+    BatchSimdLimit(8, 200, 2),
+    BatchSimdLimit(31, 600, 4),
+    BatchSimdLimit(63, 2500, 4),
+    BatchSimdLimit(inf, 3500, 4),
+)
+# Where the outputs of a layer leave tiles of a product half empty, samples as lanes win with larger layers
+# (bench/log/README.md#half-filled-tiles).
+TILE_COLUMNS = 32  # columns of a product's tile
+TILE_FILL = 0.8  # fraction of the tiles' columns that are outputs, below which they count as half empty
+HALF_FILLED_FROM_ROWS = 64  # samples of a batch
+HALF_FILLED_UP_TO_WEIGHTS = 40_000  # weights of the layer
+# Multiply-adds of the layer's product. Samples as lanes have eight threads at the most (n_shards), a larger product
+# would give more of them enough to do. Estimated: two CPUs were at hand.
+HALF_FILLED_UP_TO_PRODUCT = 16_000_000
+EVALUATION_UP_TO_WEIGHTS = 128  # weights of the largest layer up to which a forward pass has samples as lanes ...
+EVALUATION_UP_TO_INPUTS = 32  # ... if the net has no more inputs
+
+# ---- data-parallel training of one net: bench/log/README.md#data-parallel, bench/log/README.md#no-shared-cache.
+# DATA_PARALLEL_PARAMS (kernels/structs.py) is the number of parameters up to which it always pays.
+
+CACHED_BATCH_PARAMS = 200_000  # parameters up to which it pays if a batch's deltas stay in the second-level cache
+L2_DELTAS = 250_000  # deltas of a batch that stay there. Those that leave the cache cost another core little.
+# Deep nets of narrow layers train data-parallel whatever the batch: threads that share a net read more of what another
+# thread has written, and the weights of such layers where they are, without a packed copy.
+NARROW_UNITS = 160  # units of the largest layer
+NARROW_NET_PARAMS = 1_200_000  # parameters of the net
+DATA_PARALLEL_FROM_STEP = 900_000  # multiply-adds of a step from which a second thread with a copy of the net pays
+
+# ---- threads of one net: bench/studies/choose_threads.py, bench/log/README.md#thread-thresholds
+
+STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread at two barriers
+CALL_PER_THREAD = 3_000_000  # multiply-adds of a kernel call that pay for waking one more thread
+PASS_PER_THREAD = 4_500_000  # multiply-adds of a forward pass; they have less work around them than those of a step
+ROWS_PER_THREAD = EVALUATION_CHUNK_ROWS  # fewest samples of a thread
+ACTIVATION_WORK = 20  # multiply-adds that take as long as an activation with samples as lanes
+SHARDS_FROM_STEP = 300_000  # work of a step with samples as lanes (multiply-adds) from which two threads pay
+STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
+
+# ---- populations in lanes or one by one: bench/studies/lanes_vs_one_by_one.py, bench/log/README.md#lanes-or-one-by-one
+
+LANES = 16  # nets of a block whose code has loops
+
+
+class LaneThreshold(NamedTuple):
+    """Numbers of nets from which nets of up to max_params parameters train in lanes, by the samples of a batch.
+
+    They are twice the number that makes a block of lanes cheaper than nets one by one, since two threads train two nets
+    one by one in the time of one. More threads would raise it further, but a population has the same bits for any
+    number of threads.
+    """
+
+    max_params: int
+    batches_up_to_4: float
+    batches_up_to_16: float
+    larger_batches: float
+
+    def n_nets(self, batch_size: int) -> float:
+        if batch_size <= 4:
+            return self.batches_up_to_4
+        return self.batches_up_to_16 if batch_size <= 16 else self.larger_batches
+
+
+LANES_FROM = (LaneThreshold(40, 6, 12, 20), LaneThreshold(1000, 8, 14, 24), LaneThreshold(4000, 12, 24, inf))
+LANES_FROM_UNSHUFFLED = 8  # nets of up to LANES_FROM[0].max_params parameters, if their samples stay in place
+EVALUATION_LANES_UP_TO_PARAMS = 4000  # parameters of a net up to which a forward pass is in lanes ...
+EVALUATION_LANES_FROM_NETS = 12  # ... from so many nets on
+NET_STEP_WORK = 50  # multiply-adds that take as long as activations and bookkeeping of a tiny net and sample
+# A block of unrolled code fills a register with float32. Up to so many parameters it fills two where each thread has
+# enough nets: two chains of dependent operations fill each other's gaps. Larger nets would have too few registers.
+# (bench/studies/lanes_per_block.py, bench/log/README.md#lanes-per-block)
+WIDE_UP_TO_PARAMS = 13
+
+# ---- rows: samples that go through a net at once
+
+# Samples of a micro-batch: a larger batch goes through the net in parts, so that it needs no more memory than one of
+# them, and numbers stay in caches on their way. A multiple of whole tiles, vectors and blocks of a product.
+# (bench/log/README.md#micro-batches)
+MICRO_BATCH_ROWS = 4096
+EVALUATION_ROWS = 256  # samples that a thread takes through the layers at a time in a forward pass ...
+LARGE_LAYER_WEIGHTS = 100_000  # ... but for a layer of so many weights, which it copies each time,
+LARGE_LAYER_EVALUATION_ROWS = 1024  # it takes so many (bench/log/2026-11-25-17-avx2.md)
+DEVICE_EVALUATION_ROWS = 16_384  # samples that a GPU takes through the layers at a time
+
+# ---- families on a GPU: estimates, bench/log/README.md#gpu-one-launch and bench/log/README.md#gpu-batched-population
+
+# One block trains a net by itself, if no step has more multiply-adds than a block does in the time that launching a
+# step's kernels one by one takes.
+BLOCK_UP_TO_PARAMS = 20_000  # parameters of the net
+BLOCK_UP_TO_STEP = 4_000_000  # multiply-adds of a step
+# In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
+# activations of its net.
+BLOCK_UP_TO_BYTES = 40_000  # bytes of parameters: 10,000 in float32
+# Larger nets take each step together, except those whose own step has so many multiply-adds that its products take
+# longer than their launches: 1e9 are 66 us at half of an H100's rate, launching 15 kernels takes about 45.
+ONE_BY_ONE_FROM_STEP = 1_000_000_000
+FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one kernel with tensor cores
+
+# Unrolled code of one net: parameters and samples of a batch up to which a net is tiny (for larger nets the loops take
+# no more than 1.5 to 3 times as long, bench/log/README.md#single-net-unrolled); samples in the data, all of which are
+# copied into tiles; steps of an architecture in this process before its code is compiled, which takes about as long as
+# 0.1 s of training, and before it is loaded, if another process has compiled it.
+UNROLLED_UP_TO_PARAMS, UNROLLED_UP_TO_ROWS, UNROLLED_UP_TO_SAMPLES = 256, 4, 4096
+COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
