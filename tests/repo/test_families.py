@@ -1,4 +1,4 @@
-"""The table of kernel families: printed in kernels/README.md, and complete."""
+"""The table of kernel families: printed in two documents, and complete."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from fastmlp.kernels.cpu import backend
 ROOT = Path(__file__).parents[2]
 
 
-def test_kernels_readme_shows_the_family_table():
-    assert family_table() in (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["kernels/README.md", "docs/architecture.md"])
+def test_documents_show_the_family_table(page):
+    assert family_table() in (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_cpu_families_are_in_the_table():

@@ -2,8 +2,7 @@
 
     formulas()                  a header: the functions of every table row, and selectors over the tables
     statements(...)             the unrolled program of a tiny net, as statements in which every number is a local
-    unrolled_source(...)   the unrolled program as a function over small arrays, which the compiler keeps in
-    registers
+    unrolled_source(...)        the unrolled program as a function over small arrays, which stay in registers
 
 The printer walks over the syntax tree of a formula's Python source. The grammar is that of formulas: assignments and
 one return at the end, + - * /, comparisons within `where`, calls of functions in CALLS, fields of StepSettings, numbers

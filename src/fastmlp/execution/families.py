@@ -25,7 +25,8 @@ FAMILIES = (
     ),
     KernelFamily(
         "batch_simd_16", "cpu", "one small net", "a sample", "unit, sample", "1",
-        "no layer has more than 200 to 3,500 weights, by the number of samples in a batch; no dropout",
+        "no layer has more than 200 to 3,500 weights, by the number of samples in a batch, or 40,000 where a layer's "
+        "outputs leave half a tile empty; no dropout",
     ),
     KernelFamily(
         "batch_simd_data_parallel", "cpu", "one small net, large batches", "a sample", "shard, unit, sample", "up to 8",
