@@ -3,37 +3,12 @@
 from __future__ import annotations
 
 from ...formulas.counter_rng import permutation
-from ...jit.decorators import inline_helper, kernel
+from ...jit.decorators import kernel
 from ...simd.load_store import as_pointers, offset, scalar_like
 from ...structs import DIVERGED, METRIC_MARGIN
 from ..threads.denormals import flush_denormals, restore_denormals
 from ..workspace import LANES_SMALL
 from .single_net_codegen import SingleNetArguments, call_unrolled
-
-
-@inline_helper
-def copy_samples(net, data, config, order, tiles, batch, stride):
-    """Copy a batch into its tile: a vector of samples for each input, for each target and for the weights.
-
-    order : (n_samples,) order of the samples in this epoch, if shuffled
-    tiles : (n_batches, stride), written
-    """
-    n, size, n_inputs, n_outputs = data.n_samples, config.batch_size, net.sizes[0], net.sizes[net.n_layers]
-    for lane in range(LANES_SMALL):
-        s = batch if size == 1 else batch * size + lane
-        exists = s < min(n, (batch + 1) * size)
-        sample = 0
-        if exists:
-            sample = order[s] if config.shuffle else s
-        at = batch * stride + lane
-        for i in range(n_inputs):
-            tiles[at + i * LANES_SMALL] = data.X[sample * n_inputs + i]
-        for j in range(n_outputs):
-            tiles[at + (n_inputs + j) * LANES_SMALL] = data.Y[sample * n_outputs + j]
-        weight = scalar_like(tiles, 0.0)
-        if exists:
-            weight = data.weight[sample] if data.has_weights else scalar_like(tiles, 1.0)
-        tiles[at + (n_inputs + n_outputs) * LANES_SMALL] = weight
 
 
 @kernel
@@ -45,7 +20,7 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
     """
     net, data, config = as_pointers(net), as_pointers(data), as_pointers(config)
     state, workspace = as_pointers(state), as_pointers(workspace)
-    n, size = data.n_samples, config.batch_size
+    n, size, n_inputs, n_outputs = data.n_samples, config.batch_size, net.sizes[0], net.sizes[net.n_layers]
     n_batches = (n + size - 1) // size
     stride = tiles.size // n_batches
     tiles, p = offset(tiles, 0), state.params
@@ -60,7 +35,21 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
             stop = min(last, (epoch + 1) * n_batches)
             permutation(n, config.seed, epoch, workspace.words, workspace.order)
         for batch in range(n_batches if config.shuffle or done == first_step else 0):
-            copy_samples(net, data, config, workspace.order, tiles, batch, stride)
+            for lane in range(LANES_SMALL):
+                s = batch if size == 1 else batch * size + lane
+                exists = s < min(n, (batch + 1) * size)
+                sample = 0
+                if exists:
+                    sample = workspace.order[s] if config.shuffle else s
+                at = batch * stride + lane
+                for i in range(n_inputs):
+                    tiles[at + i * LANES_SMALL] = data.X[sample * n_inputs + i]
+                for j in range(n_outputs):
+                    tiles[at + (n_inputs + j) * LANES_SMALL] = data.Y[sample * n_outputs + j]
+                weight = scalar_like(p, 0.0)
+                if exists:
+                    weight = data.weight[sample] if data.has_weights else scalar_like(p, 1.0)
+                tiles[at + (n_inputs + n_outputs) * LANES_SMALL] = weight
         arguments = SingleNetArguments(
             p=p,
             state=state.state,
