@@ -9,7 +9,8 @@ gained nothing where loops already run over vectors: kernels are compiled withou
 The object file has one C function, ENTRY, which needs neither Numba nor Python:
 
     machine_code(kernel, arguments)     int ENTRY(const int64_t *words), with words as call.py packs such arguments
-    machine_code_of_c(function, result, types)      result ENTRY(types), for functions that kernels call by address
+    machine_code_of_c(function, result, types)      result ENTRY(types), for functions that kernels call by address;
+                                        each field of a named tuple is an argument
 """
 
 from __future__ import annotations
@@ -175,12 +176,12 @@ class CFunctionLowering(_EntryLowering):
     _name = "c_function_lowering"
 
     def add_entry(self, context, module, callee, fndesc):
-        kinds = [context.get_value_type(kind) for kind in fndesc.argtypes]
-        function = ir.Function(module, ir.FunctionType(context.get_value_type(fndesc.restype), kinds), ENTRY)
+        packer = context.get_arg_packer(fndesc.argtypes)  # a named tuple's fields are arguments of their own
+        kind = ir.FunctionType(context.get_value_type(fndesc.restype), packer.argument_types)
+        function = ir.Function(module, kind, ENTRY)
         builder = ir.IRBuilder(function.append_basic_block())
-        _, result = context.call_conv.call_function(
-            builder, callee, fndesc.restype, fndesc.argtypes, list(function.args)
-        )
+        arguments = packer.from_arguments(builder, function.args)
+        _, result = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, arguments)
         builder.ret(result)
 
 

@@ -18,7 +18,7 @@ from ..single_net.column_passes import make_passes
 from ..unrolled.population_codegen import EVERY_LOSS as EVERY_LOSS
 from ..unrolled.population_codegen import EVERY_STEP as EVERY_STEP
 from ..unrolled.population_codegen import LAST_STEP as LAST_STEP
-from ..unrolled.population_codegen import NEVER, call_unrolled
+from ..unrolled.population_codegen import NEVER, PopulationArguments, call_unrolled
 from ..workspace import INTERLEAVED_SAMPLES
 
 
@@ -289,35 +289,35 @@ def make_gradient(lanes, fill_tile, by_loops):
         terms = float(rows * net.loss_width)
         bound = scalar_like(w.a, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
         shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # terms that a correct sample adds
-        return call_unrolled(
-            w.straight_line,
-            w.p,
-            w.g,
-            w.a,
-            w.y,
-            w.weight,
-            w.hyper,
-            loss,
-            right,
-            m,
-            tile,
-            judges,
-            data.metric,
-            n_steps,
-            scalar_like(w.a, float(rows)),
-            scalar_like(w.a, net.loss_width),
-            scalar_like(w.a, net.loss_constant),
-            bound,
-            stop_loss,
-            scalar_like(w.a, stop_right * shares / terms),
-            w.state,
-            w.betas,
-            w.powers,
-            w.last_loss,
-            w.clock[0] - w.start[0],
-            offset(nets.record_epochs, record),
-            offset(w.records, record * lanes),
+        arguments = PopulationArguments(
+            p=w.p,
+            g=w.g,
+            a=w.a,
+            y=w.y,
+            weight=w.weight,
+            hyper=w.hyper,
+            loss=loss,
+            n_correct=right,
+            m=m,
+            adds=tile,
+            wants_loss=judges,
+            metric=data.metric,
+            n_steps=n_steps,
+            rows=scalar_like(w.a, float(rows)),
+            loss_width=scalar_like(w.a, net.loss_width),
+            c=scalar_like(w.a, net.loss_constant),
+            bound=bound,
+            stop_loss=stop_loss,
+            stop_n_correct=scalar_like(w.a, stop_right * shares / terms),
+            state=w.state,
+            betas=w.betas,
+            powers=w.powers,
+            last_loss=w.last_loss,
+            epoch=w.clock[0] - w.start[0],
+            record_epochs=offset(nets.record_epochs, record),
+            records=offset(w.records, record * lanes),
         )
+        return call_unrolled(w.straight_line, arguments)
 
     @helper
     def judge_end(net, data, nets, w):

@@ -1,6 +1,6 @@
-"""Functions that unrolled code calls, and those that score its outputs, for SIMD vectors.
+"""Functions that unrolled code calls, for SIMD vectors: formulas of the tables, and scores of outputs.
 
-`side_is_right`, `is_near` and `largest_is_right` count as single_net/elementwise.count_right does, unit by unit.
+`same_side`, `is_near` and `still_right` count correct outputs as single_net/elementwise.count_right does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from ...simd.vector import absolute, where
 from ..single_net.column_passes import still_right
 
 
-def side_is_right(a, y, bound):
+def same_side(a, y, bound):
+    """Return 1 where a and y are on the same side of `bound`, else 0."""
     return 1.0 - absolute(where(a > bound, 1.0, 0.0) - where(y > bound, 1.0, 0.0))
 
 
@@ -32,50 +33,47 @@ def inverse(v):
     return 1.0 / v
 
 
-def plain(formula, n_arguments):
-    """Return a plain function of n_arguments that calls `formula`, for Numba's compile_internal.
-
-    compile_internal does not take a formula, and tells functions apart by their code: each gets a name of its own.
-    """
-    names, name = ", ".join(f"x{k}" for k in range(n_arguments)), f"call_{formula.__name__}"
-    scope = {"formula": formula}
-    exec(f"def {name}({names}):\n    return formula({names})", scope)
-    return scope[name]
+# Numba's compile_internal takes plain functions, but no formula: these call one.
 
 
-def functions(make, vector, number, loss, activations):
-    """Return {name in an unrolled program: make(function, *types of its arguments)}.
+def of_vector(formula):
+    def call(v):
+        return formula(v)
 
-    vector, number : Numba's types of a SIMD vector and of a scalar
+    return call
+
+
+def loss_delta(formula):
+    def call(a, y, c):
+        return formula(a, y, c)
+
+    return call
+
+
+def loss_value(formula):
+    def call(z, a, y, c):
+        return formula(z, a, y, c)
+
+    return call
+
+
+def functions_of(loss, activations):
+    """Return {name: function} of the functions in an unrolled program, and of those that score its outputs.
+
     loss, activations : codes of the loss and of the layers' activations
     """
-    v, x = vector, number
-    made = {
-        "loss_delta": make(plain(LOSSES[loss].delta, 3), v, v, x),
-        "loss_value": make(plain(LOSSES[loss].value, 4), v, v, v, x),
-        "side_is_right": make(side_is_right, v, v, x),
-        "is_near": make(is_near, v, v, x),
-        "is_as_large": make(is_as_large, v, v),
-        "if_larger": make(if_larger, v, v, v, v),
-        "still_right": make(still_right, v, v, v, v, v),
+    found = {
+        "loss_delta": loss_delta(LOSSES[loss].delta),
+        "loss_value": loss_value(LOSSES[loss].value),
+        "same_side": same_side,
+        "is_near": is_near,
+        "is_as_large": is_as_large,
+        "if_larger": if_larger,
+        "still_right": still_right,
     }
     for row in (ACTIVATIONS[code] for code in set(activations)):
-        made[f"value_{row.name}"] = make(plain(row.value, 1), v)
-        made[f"derivative_{row.name}"] = make(plain(row.derivative, 1), v)
+        found[f"value_{row.name}"] = of_vector(row.value)
+        found[f"derivative_{row.name}"] = of_vector(row.derivative)
     if SOFTMAX in activations:
-        made |= {"exp": make(plain(exp, 1), v), "log": make(plain(log, 1), v), "inverse": make(inverse, v)}
-    return made
-
-
-def largest_is_right(names, a, y):
-    """Return 1 where the first largest output is at the first largest target, else 0.
-
-    names : functions, as `functions` returns them
-    a, y : outputs and targets, one value per unit
-    """
-    if_larger, best, target = names["if_larger"], a[0], y[0]
-    right = names["is_as_large"](target, target)
-    for output, wanted in zip(a[1:], y[1:], strict=True):
-        right = names["still_right"](right, output, best, wanted, target)
-        best, target = if_larger(output, best, output, best), if_larger(wanted, target, wanted, target)
-    return right
+        found |= {"exp": of_vector(exp), "log": of_vector(log), "inverse": inverse}
+    return found

@@ -9,17 +9,19 @@ from __future__ import annotations
 from functools import cache
 from itertools import pairwise
 
+import numpy as np
+
 from ...jit.call import load_function
 from ..workspace import INTERLEAVED_SAMPLES
+from .architecture import PopulationArchitecture
 
 # For larger nets unrolling gains little over population/gradient.py (bench/log/README.md#population-unrolled-limit).
 MOST_PARAMETERS = 40
 
 
 @cache
-def address(layer_sizes, activations, loss, rule, lanes, loops, dtype) -> int:
-    """Return the address of the C function of an architecture for a NumPy dtype; load or compile it if needed."""
-    architecture = layer_sizes, activations, loss, rule, lanes, loops
+def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
+    """Return the address of the C function of an architecture; load or compile it if needed."""
 
     def compiled():
         from ...jit.compiler import machine_code_of_c
@@ -27,7 +29,7 @@ def address(layer_sizes, activations, loss, rule, lanes, loops, dtype) -> int:
 
         return machine_code_of_c(python_function(architecture), *signature(dtype))
 
-    return load_function(f"straight line {architecture} {dtype}", compiled)
+    return load_function(f"unrolled {architecture} {dtype}", compiled)
 
 
 def has_unrolled_code(layer_sizes, drops) -> bool:
@@ -41,4 +43,5 @@ def has_unrolled_code(layer_sizes, drops) -> bool:
 
 def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:
     """Return the address of the C function for blocks of this many lanes and batches of up to n_samples samples."""
-    return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, n_samples > INTERLEAVED_SAMPLES, dtype)
+    loops = n_samples > INTERLEAVED_SAMPLES
+    return address(PopulationArchitecture(tuple(layer_sizes), tuple(activations), loss, rule, lanes, loops), dtype)

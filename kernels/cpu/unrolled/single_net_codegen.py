@@ -8,21 +8,17 @@ The operations and their order are those of batch_simd.py, with products and sum
 parameters and losses have the same bits. A batch of one sample fills all lanes, and nothing has to be summed.
 """
 
-from __future__ import annotations
-
-from itertools import pairwise
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ...formulas.losses import SOFTMAX_CROSS_ENTROPY
-from ...formulas.unrolled_program import program
 from ...formulas.update_rules import RULES, SGD, StepSettings
 from ...simd.load_store import load, store
 from ...simd.reductions import sum_lanes
-from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat
+from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name
 from ...structs import (
     DIVERGED,
     EPOCH_LOSS,
@@ -35,132 +31,56 @@ from ...structs import (
 )
 from ..single_net.optimizer_step import LEARNING_RATE, step_settings
 from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
-from .functions import functions, largest_is_right
-from .population_codegen import function_of
+from . import c_function
+from .architecture import SingleNetArchitecture
+from .c_function import Count, Doubles, Number, Numbers
+from .emitter import Emitter
 
-POINTERS, RECORDS, COUNTS, NUMBERS = (
-    ("p", "state", "tiles"),
-    ("hyper", "factors", "scalars", "epoch_loss", "epoch_right"),
-    ("n_samples", "batch_size", "n_batches", "first_step", "n_steps", "n_padded", "metric"),
-    ("scale", "last_scale", "c", "bound"),
-)
-NAMES = (*POINTERS, *RECORDS, *COUNTS, *NUMBERS)
+BIT, DOUBLE = ir.IntType(1), ir.DoubleType()
 
 
-def kinds(x):
-    """Return Numba's types of NAMES, for numbers of type x."""
-    number, double = types.CPointer(x), types.CPointer(types.float64)
-    return (*[number] * len(POINTERS), *[double] * len(RECORDS), *[types.intp] * len(COUNTS), *[x] * len(NUMBERS))
+class SingleNetArguments(NamedTuple):
+    """Arguments of the generated function, which trains for n_steps steps and returns nothing."""
+
+    p: Numbers  # (n_padded,), parameters
+    state: Numbers  # (n_state, n_padded), optimiser state
+    tiles: Numbers  # (n_batches, tile_size), inputs, targets and weights of each batch, samples as lanes
+    hyper: Doubles  # TrainConfig.hyper
+    factors: Doubles  # (n_steps,), learning-rate factors of the schedule
+    scalars: Doubles  # TrainState.scalars
+    epoch_loss: Doubles  # TrainState.epoch_loss
+    epoch_right: Doubles  # TrainState.epoch_right
+    n_samples: Count
+    batch_size: Count
+    n_batches: Count
+    first_step: Count
+    n_steps: Count
+    n_padded: Count
+    metric: Count  # METRIC_*: which samples are correct
+    scale: Number  # 1 / (rows * loss_width) of a batch
+    last_scale: Number  # the same for the last batch of an epoch
+    c: Number  # the loss's constant
+    bound: Number  # threshold or margin of a correct output
+
+
+call_unrolled = c_function.make_call(SingleNetArguments, types.void)
 
 
 def signature(dtype):
-    """Return the types (result, arguments) of the C function, for a NumPy dtype."""
-    return types.void, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
+    """Return the types (result, arguments) of the generated function, for a NumPy dtype."""
+    return c_function.signature(SingleNetArguments, types.void, dtype)
 
 
 def python_function(architecture):
-    """Return the function of NAMES that is compiled for an architecture, a tuple of make_steps' arguments."""
-    return function_of(NAMES, make_steps(*architecture))
+    """Return the function of SingleNetArguments that is compiled for an architecture, a SingleNetArchitecture."""
+
+    def emit(context, builder, dtype, arguments):
+        SingleNetEmitter(context, builder, dtype, SingleNetArchitecture(*architecture), arguments).emit()
+
+    return c_function.make_function(types.void, emit)
 
 
-def make_steps(layer_sizes, activations, loss, rule, single):
-    """Return an intrinsic steps(*NAMES), which trains for n_steps steps.
-
-    layer_sizes, activations, loss, rule   the architecture, and the code of the update rule
-    single                        whether batches have one sample, which is in all lanes
-
-    p, state                      (n_padded,) parameters; (n_state, n_padded) optimiser state
-    tiles                         (n_batches, tile_size) inputs, targets and weights of each batch, samples as lanes
-    hyper, factors                the fields of structs.TrainConfig
-    scalars, epoch_loss, epoch_right       the fields of structs.TrainState
-    scale, last_scale             1 / (rows * loss_width) of a batch, and of the last batch of an epoch
-    c, bound                      the loss's constant; the threshold or margin of a correct output
-    """
-
-    @intrinsic
-    def steps(
-        typing_context,
-        p,
-        state,
-        tiles,
-        hyper,
-        factors,
-        scalars,
-        epoch_loss,
-        epoch_right,
-        n_samples,
-        batch_size,
-        n_batches,
-        first_step,
-        n_steps,
-        n_padded,
-        metric,
-        scale,
-        last_scale,
-        c,
-        bound,
-    ):
-        sig = types.void(
-            p,
-            state,
-            tiles,
-            hyper,
-            factors,
-            scalars,
-            epoch_loss,
-            epoch_right,
-            n_samples,
-            batch_size,
-            n_batches,
-            first_step,
-            n_steps,
-            n_padded,
-            metric,
-            scale,
-            last_scale,
-            c,
-            bound,
-        )
-
-        def build(context, builder, sig, args):
-            given = dict(zip(NAMES, args, strict=True))
-            _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule, single).emit()
-            return context.get_dummy_value()
-
-        return sig, build
-
-    return steps
-
-
-class _Term:
-    """LLVM vector with the operators that the expressions of an unrolled program use.
-
-    A product is kept as its two factors until it is added to something, so that both become one multiply-add.
-    """
-
-    def __init__(self, emitter, value=None, factors=None):
-        self.emitter, self._value, self.factors = emitter, value, factors
-
-    @property
-    def value(self):
-        if self._value is None:
-            self._value = self.emitter.builder.fmul(*(factor.value for factor in self.factors), flags=FLAGS)
-        return self._value
-
-    def __mul__(self, other):
-        return _Term(self.emitter, factors=(self, other))
-
-    def __add__(self, other):
-        if other.factors is None:
-            return _Term(self.emitter, self.emitter.builder.fadd(self.value, other.value, flags=FLAGS))
-        x, y = other.factors
-        return _Term(self.emitter, self.emitter.multiply_add(x.value, y.value, self.value))
-
-    def __sub__(self, other):
-        return _Term(self.emitter, self.emitter.builder.fsub(self.value, other.value, flags=FLAGS))
-
-
-def _make_advance(row):
+def make_advance(row):
     """Return advance(value, slope, state, i, stride, h) -> value: a step of one update rule for a vector of parameters.
 
     slope : the gradient
@@ -184,6 +104,9 @@ def _make_advance(row):
     return advance
 
 
+# Numba's compile_internal takes plain functions, but no helper: these call one.
+
+
 def _settings(hyper, scalars, factor, objective, p):
     return step_settings(hyper, scalars, factor, objective, p)
 
@@ -192,204 +115,229 @@ def _sum_of_lanes(v):
     return sum_lanes(v)
 
 
-class _Emitter:
-    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule, single):
-        self.context, self.builder, self.given, self.dtype = context, builder, given, dtype
-        self.vector, self.wide = Vector(dtype, LANES_SMALL), Vector(dtype, LANES_LARGE)
-        self.kind, self.index, self.double = llvm_type(self.vector), given["n_steps"].type, ir.DoubleType()
-        self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
-        self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
-        self.loss_width = 1 if loss == SOFTMAX_CROSS_ENTROPY else self.n_out
-        self.program, self.rule, self.single = list(program(layer_sizes, activations, loss)), rule, single
-        self.functions = functions(self._function, self.vector, dtype, loss, activations)
+class SingleNetEmitter(Emitter):
+    """Emitter of the training steps of one net.
 
-    # ---- helpers
+    arguments : SingleNetArguments of LLVM values
+    """
 
-    def _function(self, function, *kinds):
-        """Return a function that emits a call of `function` with _Terms or LLVM numbers."""
+    def __init__(self, context, builder, dtype, architecture, arguments):
+        super().__init__(context, builder, dtype, LANES_SMALL, architecture)
+        self.arguments, self.one_sample = arguments, architecture.one_sample
+        self.loss_width = 1 if architecture.loss == SOFTMAX_CROSS_ENTROPY else self.n_outputs
+        self.zero = self.in_all_lanes(0.0)
 
-        def call(*values):
-            parts = [value.value if isinstance(value, _Term) else value for value in values]
-            return _Term(self, self.context.compile_internal(self.builder, function, self.vector(*kinds), parts))
+    def emit(self):
+        """Emit the body of the function."""
+        b = self.builder
+        self._begin()
+        body, end = b.append_basic_block("step"), b.append_basic_block("end")
+        b.branch(body)
+        b.position_at_end(body)
+        self._step()
+        more = b.and_(b.load(self.is_finite), b.icmp_signed("<", b.load(self.t), self.arguments.n_steps))
+        b.cbranch(more, body, end)
+        b.position_at_end(end)
+        self._finish()
 
-        return call
+    # ---- memory and arithmetic
 
-    def multiply_add(self, x, y, z):
-        name = intrinsic_name("fma", Vector(self.dtype, x.type.count))
-        f = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(x.type, [x.type] * 3), name)
-        return self.builder.call(f, [x, y, z], fastmath=FLAGS)
+    def _load(self, array, i):
+        """Emit a load of element i, an LLVM integer, of the array that is the argument of this name."""
+        return self.builder.load(self.builder.gep(getattr(self.arguments, array), [i], inbounds=True))
 
-    def _count(self, value):
-        return ir.Constant(self.index, value)
+    def _store(self, value, array, i):
+        self.builder.store(value, self.builder.gep(getattr(self.arguments, array), [i], inbounds=True))
 
-    def _everywhere(self, x):
-        return splat(self.builder, x, LANES_SMALL)
+    def _store_scalar(self, value, which):
+        self._store(value, "scalars", self.integer(which))
 
-    def _load(self, name, i, kind=None):
-        """Emit a load of element i of an array, or of the vector of type `kind` that begins there."""
-        place = self.builder.gep(self.given[name], [i], inbounds=True)
-        if kind is not None:
-            place = self.builder.bitcast(place, kind.as_pointer())
-        return self.builder.load(place, align=self.dtype.bitwidth // 8)
-
-    def _store(self, value, name, i):
-        self.builder.store(value, self.builder.gep(self.given[name], [i], inbounds=True))
-
-    def _variable(self, value):
-        """Allocate memory for a value that lives through the loop; LLVM turns it into a register."""
-        return cgutils.alloca_once_value(self.builder, value)
-
-    def _change(self, place, change):
-        self.builder.store(change(self.builder.load(place)), place)
+    def _change(self, variable, change):
+        self.builder.store(change(self.builder.load(variable)), variable)
 
     def _to_double(self, x):
-        return x if x.type == self.double else self.builder.fpext(x, self.double)
+        return x if x.type == DOUBLE else self.builder.fpext(x, DOUBLE)
 
-    def _sum(self, v):
-        """Emit the sum over the samples' lanes, as a number."""
-        if self.single:
+    def multiply_add(self, x, y, z):
+        """Emit x * y + z, rounded once."""
+        name = intrinsic_name("fma", Vector(self.dtype, x.type.count))
+        function = ir.FunctionType(x.type, [x.type] * 3)
+        fma = cgutils.get_or_insert_function(self.builder.module, function, name)
+        return self.builder.call(fma, [x, y, z], fastmath=FLAGS)
+
+    def add_product(self, total, x, y):
+        return self.multiply_add(x, y, total)
+
+    def _sum_over_samples(self, v):
+        """Emit the sum over the lanes, as a number."""
+        if self.one_sample:
             return self.builder.extract_element(v, ir.Constant(I32, 0))
         return self.context.compile_internal(self.builder, _sum_of_lanes, self.dtype(self.vector), [v])
 
-    def _sum_everywhere(self, v):
-        """Emit the sum over the samples' lanes in every lane: the additions of simd.reductions.sum_lanes, in both
-        orders of lanes.
+    def _sum_in_all_lanes(self, v):
+        """Emit the sum over the lanes in every lane: the additions of simd.reductions.sum_lanes, in both orders of
+        lanes.
         """
-        if not self.single:
+        if not self.one_sample:
             for half in (LANES_SMALL // 2, LANES_SMALL // 4):
                 turned = self.builder.shuffle_vector(v, v, constant(I32, [lane ^ half for lane in range(LANES_SMALL)]))
-                v = self.builder.fadd(v, turned, flags=FLAGS)
+                v = self.add(v, turned)
         return v
 
     # ---- the function
 
-    def emit(self):
-        b, given, zero = self.builder, self.given, self._count(0)
-        self.p = [self._variable(self._everywhere(self._load("p", self._count(q)))) for q in range(self.n_params)]
-        self.epoch, self.batch = (
-            self._variable(build(given["first_step"], given["n_batches"])) for build in (b.udiv, b.urem)
-        )
-        self.t, self.running = self._variable(zero), self._variable(ir.Constant(ir.IntType(1), 1))
-        self.sums = [self._variable(self._load("scalars", self._count(which))) for which in (EPOCH_LOSS, EPOCH_RIGHT)]
-        body, end = b.append_basic_block("step"), b.append_basic_block("end")
-        b.branch(body)
+    def _begin(self):
+        """Emit variables: parameters, counters, sums of the epoch's losses and of its correct samples."""
+        b, given, zero = self.builder, self.arguments, self.integer(0)
+        loads = (self._load("p", self.integer(q)) for q in range(self.n_params))
+        self.p = [self.variable(self.in_all_lanes(number)) for number in loads]
+        self.epoch = self.variable(b.udiv(given.first_step, given.n_batches))
+        self.batch = self.variable(b.urem(given.first_step, given.n_batches))
+        self.t, self.is_finite = self.variable(zero), self.variable(ir.Constant(BIT, 1))
+        self.loss, self.n_correct = self.sums = [
+            self.variable(self._load("scalars", self.integer(which))) for which in (EPOCH_LOSS, EPOCH_RIGHT)
+        ]
 
-        b.position_at_end(body)
-        self._step()
-        more = b.and_(b.load(self.running), b.icmp_signed("<", b.load(self.t), given["n_steps"]))
-        b.cbranch(more, body, end)
-
-        b.position_at_end(end)
-        for q, place in enumerate(self.p):
-            lane = b.extract_element(b.load(place), ir.Constant(I32, 0))
-            self._store(lane, "p", self._count(q))
-        for which, place in zip((EPOCH_LOSS, EPOCH_RIGHT), self.sums, strict=True):
-            self._store(b.load(place), "scalars", self._count(which))
-        done = b.sitofp(b.add(given["first_step"], b.load(self.t)), self.double)
-        with b.if_then(b.icmp_signed(">", b.load(self.t), zero)):
-            self._store(done, "scalars", self._count(STEPS_DONE))
+    def _finish(self):
+        """Emit stores of the parameters, of the epoch's sums and of the number of steps."""
+        b = self.builder
+        for q, variable in enumerate(self.p):
+            self._store(b.extract_element(b.load(variable), ir.Constant(I32, 0)), "p", self.integer(q))
+        self._store_scalar(b.load(self.loss), EPOCH_LOSS)
+        self._store_scalar(b.load(self.n_correct), EPOCH_RIGHT)
+        done = b.sitofp(b.add(self.arguments.first_step, b.load(self.t)), DOUBLE)
+        with b.if_then(b.icmp_signed(">", b.load(self.t), self.integer(0))):
+            self._store_scalar(done, STEPS_DONE)
 
     def _step(self):
-        b, given = self.builder, self.given
+        """Emit a step: the batch's gradient and sums, and the update, if the loss is finite."""
+        b, given = self.builder, self.arguments
         batch = b.load(self.batch)
-        is_first = b.icmp_signed("==", batch, self._count(0))
-        is_last = b.icmp_signed("==", b.add(batch, self._count(1)), given["n_batches"])
-        for place in self.sums:
-            self._change(place, lambda before: b.select(is_first, ir.Constant(self.double, 0.0), before))
-        rows = b.sub(given["n_samples"], b.mul(batch, given["batch_size"]))
-        rows = b.sitofp(b.select(is_last, rows, given["batch_size"]), self.double)
-        names = self._pass(batch, b.select(is_last, given["last_scale"], given["scale"]))
-        loss = self._judge(names)
-        self._change(self.sums[0], lambda before: b.fadd(before, loss))
-        finite = b.fcmp_ordered("==", b.fsub(loss, loss), ir.Constant(self.double, 0.0))
-        with b.if_else(finite, likely=True) as (goes_on, ends):
+        is_first = self.equals(batch, 0)
+        is_last = b.icmp_signed("==", b.add(batch, self.integer(1)), given.n_batches)
+        for variable in self.sums:
+            self._change(variable, lambda before: b.select(is_first, ir.Constant(DOUBLE, 0.0), before))
+        rows = b.sub(given.n_samples, b.mul(batch, given.batch_size))
+        rows = b.sitofp(b.select(is_last, rows, given.batch_size), DOUBLE)
+        variables = self._gradient(batch, b.select(is_last, given.last_scale, given.scale))
+        losses = self._sample_losses(variables)
+        self._add_correct(variables)
+        width = ir.Constant(DOUBLE, float(self.loss_width))
+        loss = b.fdiv(self._to_double(self._sum_over_samples(losses)), width)
+        self._change(self.loss, lambda before: b.fadd(before, loss))
+        is_finite = b.fcmp_ordered("==", b.fsub(loss, loss), ir.Constant(DOUBLE, 0.0))
+        with b.if_else(is_finite, likely=True) as (goes_on, ends):
             with goes_on:
-                self._update([names[f"g{q}"] for q in range(self.n_params)], b.fdiv(loss, rows))
-                self._change(self.t, lambda t: b.add(t, self._count(1)))
+                self._update([variables[f"g{q}"] for q in range(self.n_params)], b.fdiv(loss, rows))
+                self._change(self.t, lambda t: b.add(t, self.integer(1)))
                 with b.if_then(is_last):
-                    self._record()
-                b.store(b.select(is_last, self._count(0), b.add(batch, self._count(1))), self.batch)
+                    self._record_epoch()
+                b.store(b.select(is_last, self.integer(0), b.add(batch, self.integer(1))), self.batch)
             with ends:
-                self._store(ir.Constant(self.double, 1.0), "scalars", self._count(DIVERGED))
-                b.store(ir.Constant(ir.IntType(1), 0), self.running)
+                self._store_scalar(ir.Constant(DOUBLE, 1.0), DIVERGED)
+                b.store(ir.Constant(BIT, 0), self.is_finite)
 
-    def _pass(self, batch, scale):
+    def _record_epoch(self):
+        """Emit the end of an epoch: its mean loss and share of correct samples are recorded."""
+        b, epoch = self.builder, self.builder.load(self.epoch)
+        n = b.sitofp(self.arguments.n_samples, DOUBLE)
+        self._store(b.fdiv(b.load(self.loss), n), "epoch_loss", epoch)
+        self._store(b.fdiv(b.load(self.n_correct), n), "epoch_right", epoch)
+        b.store(b.add(epoch, self.integer(1)), self.epoch)
+
+    # ---- gradient, loss and correct samples of a batch
+
+    def _gradient(self, batch, scale):
         """Emit the program for one batch, and return its variables; gradients are sums over the batch in every lane."""
-        b = self.builder
-        names = dict(self.functions, c=self.given["c"])
-        first = b.mul(batch, self._count(tile_size(self.n_in, self.n_out)))
-        rows = [*(f"x{i}" for i in range(self.n_in)), *(f"y{j}" for j in range(self.n_out)), "weight"]
-        for k, name in enumerate(rows):
-            names[name] = _Term(self, self._load("tiles", b.add(first, self._count(k * LANES_SMALL)), self.kind))
-        names["w"] = _Term(self, b.fmul(names["weight"].value, self._everywhere(scale), flags=FLAGS))
-        names |= {f"p{q}": _Term(self, b.load(place)) for q, place in enumerate(self.p)}
-        nothing = ir.Constant(self.kind, [0.0] * LANES_SMALL)
-        names |= {f"g{q}": _Term(self, nothing) for q in range(self.n_params)}
-        for target, expression in self.program:
-            names[target] = _Term(self, eval(expression, {}, names).value)
+        first = self.builder.mul(batch, self.integer(tile_size(self.n_inputs, self.n_outputs)))
+        variables = self._inputs(first)
+        variables |= {"c": self.arguments.c, "w": self.multiply(variables["weight"], self.in_all_lanes(scale))}
+        variables |= {f"p{q}": self.builder.load(variable) for q, variable in enumerate(self.p)}
+        variables |= {f"g{q}": self.zero for q in range(self.n_params)}
+        for target, operand in self.program:
+            variables[target] = self.evaluate(operand, variables)
         for q in range(self.n_params):
-            names[f"g{q}"] = self._sum_everywhere(names[f"g{q}"].value)
-        return names
+            variables[f"g{q}"] = self._sum_in_all_lanes(variables[f"g{q}"])
+        return variables
 
-    def _judge(self, names):
-        """Emit the batch's loss, summed over samples, and add its correct samples to those of the epoch."""
-        b, given = self.builder, self.given
-        w, outputs = names["weight"], range(self.n_out)
-        z, a, y = ([names[f"{what}{j}"] for j in outputs] for what in (f"z{self.top}_", f"a{self.top}_", "y"))
-        shares = _Term(self, ir.Constant(self.kind, [0.0] * LANES_SMALL))
-        for j in outputs:
-            shares = shares + w * names["loss_value"](z[j], a[j], y[j], given["c"])
-        for metric, name in ((METRIC_THRESHOLD, "side_is_right"), (METRIC_MARGIN, "is_near")):
-            with self._is_metric(metric):
-                hits = _Term(self, ir.Constant(self.kind, [0.0] * LANES_SMALL))
-                for j in outputs:
-                    hits = hits + names[name](a[j], y[j], given["bound"])
-                self._add_right(w * hits * _Term(self, ir.Constant(self.kind, [1.0 / self.n_out] * LANES_SMALL)))
-        with self._is_metric(METRIC_ARGMAX):
-            self._add_right(w * largest_is_right(names, a, y))
-        return b.fdiv(self._to_double(self._sum(shares.value)), ir.Constant(self.double, float(self.loss_width)))
+    def _inputs(self, first):
+        """Return inputs, targets and weights of the batch whose tile begins at element `first`."""
+        names = [*(f"x{i}" for i in range(self.n_inputs)), *(f"y{j}" for j in range(self.n_outputs)), "weight"]
+        rows = (self.builder.add(first, self.integer(k * LANES_SMALL)) for k in range(len(names)))
+        return {name: self.load_vector(self.arguments.tiles, row) for name, row in zip(names, rows, strict=True)}
 
-    def _is_metric(self, metric):
-        return self.builder.if_then(self.builder.icmp_signed("==", self.given["metric"], self._count(metric)))
+    def _sample_losses(self, variables):
+        """Emit each sample's weighted loss, a sum over outputs."""
+        total = self.zero
+        for loss in self.losses(variables):
+            total = self.add_product(total, variables["weight"], loss)
+        return total
 
-    def _add_right(self, weighted):
-        right = self._to_double(self._sum(weighted.value))
-        self._change(self.sums[1], lambda before: self.builder.fadd(before, right))
+    def _add_correct(self, variables):
+        """Emit an addition of the batch's correct samples to those of the epoch."""
+        b, given, weight = self.builder, self.arguments, variables["weight"]
+        for metric in (METRIC_THRESHOLD, METRIC_MARGIN):
+            with b.if_then(self.equals(given.metric, metric)):
+                total = self.zero
+                for is_correct in self.correct_outputs(metric, given.bound, variables):
+                    total = self.add(total, is_correct)
+                share = self.in_all_lanes(1.0 / self.n_outputs)
+                self._add_to_epoch(self.multiply(self.multiply(weight, total), share))
+        with b.if_then(self.equals(given.metric, METRIC_ARGMAX)):
+            self._add_to_epoch(self.multiply(weight, self.largest_is_correct(variables)))
+
+    def _add_to_epoch(self, weighted):
+        n_correct = self._to_double(self._sum_over_samples(weighted))
+        self._change(self.n_correct, lambda before: self.builder.fadd(before, n_correct))
+
+    # ---- the update
 
     def _update(self, gradients, objective):
-        b, t = self.builder, self.builder.load(self.t)
-        factor = self._load("factors", t)
-        if self.rule == SGD:  # formulas/update_rules.sgd, in every lane
-            rate = b.fmul(self._load("hyper", self._count(LEARNING_RATE)), factor)
-            rate = self._everywhere(b.fptrunc(rate, self.kind.element) if self.kind.element != self.double else rate)
-            for place, g in zip(self.p, gradients, strict=True):
-                self._change(place, lambda p, g=g: self.multiply_add(b.fneg(rate), g, p))
-        else:
-            self._advance(gradients, factor, objective)
-        self._store(objective, "scalars", self._count(LAST_LOSS))
+        """Emit a step of the update rule: of plain SGD in every lane, of others for LANES_LARGE parameters at a time.
 
-    def _advance(self, gradients, factor, objective):
-        """Emit a step of any other update rule, with LANES_LARGE parameters in a vector."""
-        b, given, number = self.builder, self.given, types.CPointer(self.dtype)
-        double = types.CPointer(types.float64)
+        gradients : vectors with the same number in all lanes
+        objective : the step's loss, an LLVM double
+        """
+        factor = self._load("factors", self.builder.load(self.t))
+        if self.rule == SGD:
+            self._sgd_step(gradients, factor)
+        else:
+            self._rule_step(gradients, factor, objective)
+        self._store_scalar(objective, LAST_LOSS)
+
+    def _sgd_step(self, gradients, factor):
+        """Emit formulas/update_rules.sgd."""
+        b, number = self.builder, self.llvm_vector.element
+        rate = b.fmul(self._load("hyper", self.integer(LEARNING_RATE)), factor)
+        rate = self.in_all_lanes(rate if number == DOUBLE else b.fptrunc(rate, number))
+        for variable, g in zip(self.p, gradients, strict=True):
+            self._change(variable, lambda p, g=g: self.multiply_add(b.fneg(rate), g, p))
+
+    def _rule_step(self, gradients, factor, objective):
+        b, given, wide = self.builder, self.arguments, Vector(self.dtype, LANES_LARGE)
         kind = types.NamedUniTuple(self.dtype, len(StepSettings._fields), StepSettings)
-        parts = [given["hyper"], given["scalars"], factor, objective, given["p"]]
-        signature = kind(double, double, types.float64, types.float64, number)
-        settings = self.context.compile_internal(b, _settings, signature, parts)
+        settings, advance = self._step_settings(kind, factor, objective), make_advance(RULES[self.rule])
+        signature = wide(wide, wide, types.CPointer(self.dtype), types.intp, types.intp, kind)
         for first in range(0, self.n_params, LANES_LARGE):
             numbers = range(first, min(first + LANES_LARGE, self.n_params))
             value = self._side_by_side([b.load(self.p[q]) for q in numbers])
             slope = self._side_by_side([gradients[q] for q in numbers])
-            signature = self.wide(self.wide, self.wide, number, types.intp, types.intp, kind)
-            parts = [value, slope, given["state"], self._count(first), given["n_padded"], settings]
-            value = self.context.compile_internal(b, _make_advance(RULES[self.rule]), signature, parts)
+            values = [value, slope, given.state, self.integer(first), given.n_padded, settings]
+            value = self.context.compile_internal(b, advance, signature, values)
             for lane, q in enumerate(numbers):
                 b.store(b.shuffle_vector(value, value, constant(I32, [lane] * LANES_SMALL)), self.p[q])
 
+    def _step_settings(self, kind, factor, objective):
+        """Emit the update rule's settings at this step, a StepSettings whose Numba type is `kind`."""
+        given, number, double = self.arguments, types.CPointer(self.dtype), types.CPointer(types.float64)
+        signature = kind(double, double, types.float64, types.float64, number)
+        values = [given.hyper, given.scalars, factor, objective, given.p]
+        return self.context.compile_internal(self.builder, _settings, signature, values)
+
     def _side_by_side(self, vectors):
         """Emit a vector of LANES_LARGE lanes: one lane of each of `vectors`, then zeros."""
-        b, zero = self.builder, ir.Constant(self.kind, [0.0] * LANES_SMALL)
-        vectors = [*vectors, *[zero] * (LANES_LARGE - len(vectors))]
+        b = self.builder
+        vectors = [*vectors, *[self.zero] * (LANES_LARGE - len(vectors))]
         pick = lambda x, y, lanes: b.shuffle_vector(x, y, constant(I32, lanes))
         pairs = [pick(x, y, [0, LANES_SMALL, 0, LANES_SMALL]) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
         parts = [pick(x, y, [0, 1, LANES_SMALL, LANES_SMALL + 1]) for x, y in zip(pairs[::2], pairs[1::2], strict=True)]
@@ -397,11 +345,3 @@ class _Emitter:
             size = parts[0].type.count
             parts = [pick(x, y, range(2 * size)) for x, y in zip(parts[::2], parts[1::2], strict=True)]
         return parts[0]
-
-    def _record(self):
-        """Emit the end of an epoch: its mean loss and share of correct samples are recorded."""
-        b, epoch = self.builder, self.builder.load(self.epoch)
-        n = b.sitofp(self.given["n_samples"], self.double)
-        for name, place in zip(("epoch_loss", "epoch_right"), self.sums, strict=True):
-            self._store(b.fdiv(b.load(place), n), name, epoch)
-        b.store(b.add(epoch, self._count(1)), self.epoch)

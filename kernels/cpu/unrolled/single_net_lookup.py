@@ -14,6 +14,7 @@ from ...jit.call import load_function
 from ...jit.object_cache import exists
 from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
 from ..workspace import LANES_SMALL, tile_size
+from .architecture import SingleNetArchitecture
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
 MOST_PARAMETERS = 256  # up to this size the loops take 1.5 to 3 times as long; bench/log/README.md#single-net-unrolled
@@ -22,19 +23,16 @@ LOAD_AFTER = 50_000  # steps before its code is loaded, if another process has c
 MOST_SAMPLES = 4096  # all samples are copied into tiles, a single sample to as many lanes as a batch has
 CLIP_NORM, WEIGHT_DECAY = HYPER.index("clip_norm"), HYPER.index("weight_decay")
 
-_steps_done: dict[tuple, int] = {}
+_steps_done: dict[tuple[SingleNetArchitecture, np.dtype], int] = {}
 
 
-def _name(architecture: tuple, dtype: np.dtype) -> str:
-    return f"one net {architecture} {dtype}"
+def _name(architecture: SingleNetArchitecture, dtype: np.dtype) -> str:
+    return f"unrolled {architecture} {dtype}"
 
 
 @cache
-def address(architecture: tuple, dtype: np.dtype) -> int:
-    """Return the address of the C function of single_net_codegen.make_steps; load or compile it if needed.
-
-    architecture : the arguments of make_steps
-    """
+def address(architecture: SingleNetArchitecture, dtype: np.dtype) -> int:
+    """Return the address of the C function of an architecture; load or compile it if needed."""
 
     def compiled():
         from ...jit.compiler import machine_code_of_c
@@ -46,7 +44,7 @@ def address(architecture: tuple, dtype: np.dtype) -> int:
 
 
 @cache
-def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
+def _is_on_disk(architecture: SingleNetArchitecture, dtype: np.dtype) -> bool:
     return exists(_name(architecture, dtype))
 
 
@@ -55,16 +53,16 @@ def is_tiny(n_params: int, batch_size: int) -> bool:
     return n_params <= MOST_PARAMETERS and batch_size <= LANES_SMALL
 
 
-def address_for(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype, n_steps: int) -> int:
+def address_for(net: NetSpec, data: Samples, config: TrainConfig, dtype: np.dtype, n_steps: int) -> int:
     """Return the address of the function for the next n_steps steps, or 0 if the loops are to do these steps."""
-    if not is_tiny(net.bias_offsets[-1] + net.sizes[-1], course.batch_size) or data.n_samples > MOST_SAMPLES:
+    if not is_tiny(net.bias_offsets[-1] + net.sizes[-1], config.batch_size) or data.n_samples > MOST_SAMPLES:
         return 0
-    if course.rule == NO_UPDATE or course.layered:
+    if config.rule == NO_UPDATE or config.layered:
         return 0
-    if net.l2 or course.hyper[WEIGHT_DECAY] or course.hyper[CLIP_NORM]:
+    if net.l2 or config.hyper[WEIGHT_DECAY] or config.hyper[CLIP_NORM]:
         return 0
     sizes, activations = tuple(net.sizes.tolist()), tuple(net.activations.tolist())
-    architecture = (sizes, activations, int(net.loss), int(course.rule), course.batch_size == 1)
+    architecture = SingleNetArchitecture(sizes, activations, int(net.loss), int(config.rule), config.batch_size == 1)
     done = _steps_done.get((architecture, dtype), 0)
     _steps_done[architecture, dtype] = done + n_steps
     if done >= MAKE_AFTER or (done >= LOAD_AFTER and _is_on_disk(architecture, dtype)):
@@ -72,7 +70,7 @@ def address_for(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtyp
     return 0
 
 
-def make_tiles(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype) -> np.ndarray:
+def make_tiles(net: NetSpec, data: Samples, config: TrainConfig, dtype: np.dtype) -> np.ndarray:
     """Return a buffer for the samples of an epoch: tile_size numbers for each batch, flat."""
-    n_batches = -(-data.n_samples // course.batch_size)
+    n_batches = -(-data.n_samples // config.batch_size)
     return np.zeros(n_batches * tile_size(int(net.sizes[0]), int(net.sizes[-1])), dtype)

@@ -18,7 +18,7 @@ import operator
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from math import isfinite
@@ -30,7 +30,7 @@ from ... import structs
 from ...formulas import counter_rng
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import LOSSES
-from ...formulas.unrolled_program import program
+from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operand, program
 from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
@@ -275,14 +275,27 @@ def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int
     The caller declares p0.. g0.. x0.. y0.. w c; gradients are added to g. The statements declare z<layer>_<unit>,
     a<layer>_<unit> and d<layer>_<unit>, once each.
     """
+    functions = {name: f"elementary::{name}" for name in ("exp", "log", "inverse", "if_larger")}
+    functions["loss_delta"] = f"delta_{LOSSES[loss].name}"
     declared, lines = set(), []
-    for target, expression in program(layer_sizes, activations, loss):
+    for target, value in program(layer_sizes, activations, loss):
         is_new = target[0] != "g" and target not in declared
         declared.add(target)
-        expression = expression.replace("loss_delta(", f"delta_{LOSSES[loss].name}(")
-        expression = re.sub(r"\b(exp|log|inverse|if_larger)\(", r"elementary::\1(", expression)
-        lines.append(f"{'T ' if is_new else ''}{target} = {expression};")
+        lines.append(f"{'T ' if is_new else ''}{target} = {expression(value, functions)};")
     return lines
+
+
+def expression(operand: Operand, functions: Mapping[str, str]) -> str:
+    """Return a variable or an operation of an unrolled program as a C++ expression.
+
+    functions : C++ names of functions whose names differ
+    """
+    if isinstance(operand, str):
+        return operand
+    operands = [expression(x, functions) for x in operand.operands]
+    if operand.name in (SUM, DIFFERENCE, PRODUCT):
+        return f" {operand.name} ".join(operands)
+    return f"{functions.get(operand.name, operand.name)}({', '.join(operands)})"
 
 
 def sample_loss(layer_sizes: Sequence[int], loss: int) -> str:

@@ -1,0 +1,140 @@
+"""Emitter: turns the unrolled program of an architecture into LLVM instructions on SIMD vectors.
+
+LLVM instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
+come from the tables, compiled for vectors.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operation, program
+from ...simd.vector import FLAGS, Vector, llvm_type, splat
+from ...structs import METRIC_MARGIN, METRIC_THRESHOLD
+from .functions import functions_of
+
+OUTPUT_IS_CORRECT = {METRIC_THRESHOLD: "same_side", METRIC_MARGIN: "is_near"}
+
+
+class Emitter:
+    """Base of the emitters for populations (a lane is a net) and for single nets (a lane is a sample).
+
+    dtype : Numba type of the nets' numbers
+    lanes : numbers in a vector
+    architecture : a named tuple of architecture.py
+    """
+
+    def __init__(self, context, builder, dtype, lanes, architecture):
+        self.context, self.builder, self.dtype, self.lanes = context, builder, dtype, lanes
+        self.vector = Vector(dtype, lanes)
+        self.llvm_vector, self.index = llvm_type(self.vector), context.get_value_type(types.intp)
+        sizes, activations, self.rule = architecture.layer_sizes, architecture.activations, architecture.rule
+        self.n_inputs, self.n_outputs = sizes[0], sizes[-1]
+        self.n_params = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
+        top = len(activations) - 1
+        self.outputs = [(f"z{top}_{j}", f"a{top}_{j}", f"y{j}") for j in range(self.n_outputs)]
+        self.program = list(program(sizes, activations, architecture.loss))
+        self.functions = functions_of(architecture.loss, activations)
+
+    # ---- values
+
+    def integer(self, value):
+        return ir.Constant(self.index, value)
+
+    def in_all_lanes(self, x):
+        """Return a vector with a number in all lanes, a Python float or an LLVM value."""
+        if isinstance(x, float):
+            return ir.Constant(self.llvm_vector, [x] * self.lanes)
+        return splat(self.builder, x, self.lanes)
+
+    def equals(self, x, value):
+        """Emit a comparison of an LLVM integer with a Python integer."""
+        return self.builder.icmp_signed("==", x, self.integer(value))
+
+    # ---- memory
+
+    def variable(self, value):
+        """Allocate memory for a value that lives through loops; LLVM turns it into a register."""
+        return cgutils.alloca_once_value(self.builder, value)
+
+    def vector_pointer(self, pointer, i):
+        """Return a pointer to the vector that begins at element i, an LLVM integer."""
+        place = self.builder.gep(pointer, [i], inbounds=True)
+        return self.builder.bitcast(place, self.llvm_vector.as_pointer())
+
+    def load_vector(self, pointer, i):
+        return self.builder.load(self.vector_pointer(pointer, i), align=self.dtype.bitwidth // 8)
+
+    def store_vector(self, value, pointer, i):
+        self.builder.store(value, self.vector_pointer(pointer, i), align=self.dtype.bitwidth // 8)
+
+    # ---- arithmetic
+
+    def call(self, name, *values):
+        """Emit a call of the function of this name, for vectors and numbers of the nets' dtype; returns a vector."""
+        kinds = [self.vector if value.type == self.llvm_vector else self.dtype for value in values]
+        return self.context.compile_internal(self.builder, self.functions[name], self.vector(*kinds), values)
+
+    def add(self, x, y):
+        return self.builder.fadd(x, y, flags=FLAGS)
+
+    def subtract(self, x, y):
+        return self.builder.fsub(x, y, flags=FLAGS)
+
+    def multiply(self, x, y):
+        return self.builder.fmul(x, y, flags=FLAGS)
+
+    def add_product(self, total, x, y):
+        """Emit total + x * y."""
+        return self.add(total, self.multiply(x, y))
+
+    def evaluate(self, operand, variables):
+        """Emit the value of a variable or of an operation.
+
+        variables : {name: LLVM value}
+        """
+        if not isinstance(operand, Operation):
+            return variables[operand]
+        if operand.name == SUM:
+            return self._sum(operand.operands, variables)
+        values = [self.evaluate(x, variables) for x in operand.operands]
+        if operand.name == PRODUCT:
+            return self.multiply(*values)
+        if operand.name == DIFFERENCE:
+            return self.subtract(*values)
+        return self.call(operand.name, *values)
+
+    def _sum(self, terms, variables):
+        total = self.evaluate(terms[0], variables)
+        for term in terms[1:]:
+            if isinstance(term, Operation) and term.name == PRODUCT:
+                total = self.add_product(total, *[self.evaluate(x, variables) for x in term.operands])
+            else:
+                total = self.add(total, self.evaluate(term, variables))
+        return total
+
+    # ---- scores of a sample, from the variables of its program
+
+    def losses(self, variables):
+        """Emit the loss of each output, one after another."""
+        for names in self.outputs:
+            yield self.call("loss_value", *[variables[name] for name in names], variables["c"])
+
+    def correct_outputs(self, metric, bound, variables):
+        """Emit 1 for a correct output, else 0, one after another; metric is METRIC_THRESHOLD or METRIC_MARGIN."""
+        for _, a, y in self.outputs:
+            yield self.call(OUTPUT_IS_CORRECT[metric], variables[a], variables[y], bound)
+
+    def largest_is_correct(self, variables):
+        """Emit 1 where the first largest output is at the first largest target, else 0."""
+        (best, target), *others = [(variables[a], variables[y]) for _, a, y in self.outputs]
+        is_correct = self.call("is_as_large", target, target)
+        for output, wanted in others:
+            is_correct = self.call("still_right", is_correct, output, best, wanted, target)
+            best = self.call("if_larger", output, best, output, best)
+            target = self.call("if_larger", wanted, target, wanted, target)
+        return is_correct
