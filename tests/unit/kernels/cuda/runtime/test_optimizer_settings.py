@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import SGD, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.kernels.cuda.runtime.optimizer_settings import step_settings
-from fastmlp.kernels.formulas.update_rules import CODES, StepSettings
+from fastmlp.kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, StepSettings
 from fastmlp.kernels.structs import TrainConfig
 
 
@@ -54,6 +54,7 @@ def test_settings_are_equal_for_any_length_of_calls(cuts):
 @pytest.mark.parametrize("optimizer", [Rprop(), Quickprop(), RMSprop()], ids=lambda row: type(row).__name__)
 def test_every_optimizer_setting_has_its_column(optimizer):
     found = columns(step_settings(config_of(optimizer, np.ones(2)), np.ones(2), 2))
+    defaults = {row.name: row.default for row in HYPER_PARAMETERS}
     for name in ("growth", "shrink", "smallest", "biggest", "beta2", "epsilon", "learning_rate"):
-        np.testing.assert_array_equal(found[name], getattr(optimizer, name, 0.0))
+        np.testing.assert_array_equal(found[name], getattr(optimizer, name, defaults[name]))
     np.testing.assert_array_equal(found["inv_sqrt_bias_correction2"], 1.0)
