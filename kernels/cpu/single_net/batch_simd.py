@@ -100,23 +100,33 @@ def fill_nothing(X, order, shuffle, first, rows, width, columns, a, square):
 
 
 class Activation(NamedTuple):
-    """Pass through a layer's activation after a product: forward for outputs, backward for deltas."""
+    """Pass through a layer's activation after a product."""
 
+    apply: Any  # activate_units or backward_units
     family: Any  # LaneFamily
-    is_forward: bool
     code: int  # of the activation
     z: Any  # where its inputs are stored if keeps_z; backward, the array that its derivative is a function of
     keeps_z: bool
 
 
 @helper
+def activate_units(y, start, size, activation):
+    """Apply the activation to outputs y[start : start + size]."""
+    family = activation.family
+    family.activate(activation.code, activation.z, y, start, size, activation.keeps_z, family.lanes)
+
+
+@helper
+def backward_units(y, start, size, activation):
+    """Multiply deltas y[start : start + size] by the activation's derivative."""
+    family = activation.family
+    if activation.code != IDENTITY:
+        family.backward(activation.code, activation.z, y, start, size, family.lanes)
+
+
+@helper
 def apply_activation(y, start, size, activation):
-    """Apply the activation to outputs, or multiply deltas by its derivative, in y[start : start + size]."""
-    family, code = activation.family, activation.code
-    if activation.is_forward:
-        family.activate(code, activation.z, y, start, size, activation.keeps_z, family.lanes)
-    elif code != IDENTITY:
-        family.backward(code, activation.z, y, start, size, family.lanes)
+    activation.apply(y, start, size, activation)
 
 
 @helper
@@ -169,7 +179,7 @@ def fill_batch(family, net, data, shuffle, ws, first, rows, columns):
 def backward_activation(family, net, ws, k):
     """Return the Activation of the backward pass through layer k."""
     stored = ws.z if load_scalar(net.derivative_needs_z, k) == 1 else ws.a
-    return Activation(family, False, load_scalar(net.activations, k), stored, False)
+    return Activation(backward_units, family, load_scalar(net.activations, k), stored, False)
 
 
 @inline_helper
@@ -179,13 +189,10 @@ def forward(family, net, params, ws, columns):
         fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
         w, b = load_scalar(net.weight_offsets, k), load_scalar(net.bias_offsets, k)
         below, above = load_scalar(ws.units, k) * columns, load_scalar(ws.units, k + 1) * columns
-        weights, x, y = (
-            LayerWeights(params, w, 1, fan_out, True, b),
-            Matrix(ws.a, below, columns),
-            Matrix(ws.a, above, columns),
-        )
-        activation = Activation(family, True, load_scalar(net.activations, k), ws.z, load_scalar(net.keep_z, k) == 1)
-        dense(weights, fan_in, fan_out, x, y, family.after_rows, activation, lanes)
+        weights, x, y = LayerWeights(params, w, b), Matrix(ws.a, below, columns), Matrix(ws.a, above, columns)
+        code, keeps_z = load_scalar(net.activations, k), load_scalar(net.keep_z, k) == 1
+        activation = Activation(activate_units, family, code, ws.z, keeps_z)
+        dense(weights, 1, fan_out, True, fan_in, fan_out, x, y, family.after_rows, activation, lanes)
         family.after_layer(ws.a, above, fan_out * columns, activation)
     if load_scalar(net.activations, n_layers - 1) == SOFTMAX:
         start, size = load_scalar(ws.units, n_layers) * columns, net.sizes[net.n_layers] * columns
@@ -233,12 +240,9 @@ def gradient_of_samples(family, net, data, shuffle, params, grads, ws, sums, fir
         below, above = load_scalar(ws.units, k) * columns, load_scalar(ws.units, k + 1) * columns
         weight_gradients(a, below, delta, above, fan_in, fan_out, columns, grads, w, b, lanes)
         if k > 0:
-            activation, weights = (
-                backward_activation(family, net, ws, k - 1),
-                LayerWeights(params, w, fan_out, 1, False, 0),
-            )
+            activation, weights = backward_activation(family, net, ws, k - 1), LayerWeights(params, w, b)
             x, y = Matrix(delta, above, columns), Matrix(delta, below, columns)
-            dense(weights, fan_out, fan_in, x, y, family.after_rows, activation, lanes)
+            dense(weights, fan_out, 1, False, fan_out, fan_in, x, y, family.after_rows, activation, lanes)
             family.after_layer(delta, below, fan_in * columns, activation)
 
 

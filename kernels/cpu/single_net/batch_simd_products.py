@@ -15,31 +15,30 @@ from ...simd.reductions import sum_lanes, sum_lanes_4, sum_lanes_8
 
 
 class LayerWeights(NamedTuple):
-    """Weights and biases of a layer, or its transposed weights, in the parameters."""
+    """Weights and biases of a layer in the parameters."""
 
     p: Any  # parameters, or a pointer to them
     start: int  # index of the first weight
-    out_step: int  # elements from a weight to that of the next output, and ...
-    in_step: int  # ... to that of the next input
-    biased: bool
-    bias_start: int  # index of the first bias, if biased
+    bias_start: int  # index of the first bias
 
 
 @helper
-def dense(weights, n_in, n_out, x, y, after, extra, lanes):
+def dense(weights, out_step, in_step, biased, n_in, n_out, x, y, after, extra, lanes):
     """Write y[o, s] = b[o] + sum over i of w[o, i] * x[i, s] for all columns s, in the order of i, and call `after`.
 
     weights : LayerWeights
+    out_step, in_step : elements from a weight to that of the next output, and of the next input. A literal 1 becomes a
+        constant of the machine code, which is then other code for a layer and for its transposed weights
+    biased : whether b[o] is added; literal True or False
     x, y : Matrix, a unit per row; the stride is the number of columns
     after : after(y, start, size, extra), called for y[start : start + size], a few rows at a time
     """
-    p, out_step, in_step = weights.p, weights.out_step, weights.in_step
-    w0, b0, columns, out = weights.start, weights.bias_start, y.stride, y.data
+    p, w0, b0, columns, out = weights.p, weights.start, weights.bias_start, y.stride, y.data
     fours, pairs, quads = n_out - n_out % 4, columns - columns % (2 * lanes), columns - columns % (4 * lanes)
     for o in range(0, fours, 4):
         w, k = w0 + o * out_step, y.start + o * columns
         b_0 = b_1 = b_2 = b_3 = fill(out, 0.0, lanes)
-        if weights.biased:
+        if biased:
             b_0, b_1 = fill(out, load_scalar(p, b0 + o), lanes), fill(out, load_scalar(p, b0 + o + 1), lanes)
             b_2, b_3 = fill(out, load_scalar(p, b0 + o + 2), lanes), fill(out, load_scalar(p, b0 + o + 3), lanes)
         for s in range(0, pairs, 2 * lanes):
@@ -71,7 +70,7 @@ def dense(weights, n_in, n_out, x, y, after, extra, lanes):
             store(out, k + s + 3 * columns, u3)
         after(out, k, 4 * columns, extra)
     for o in range(fours, n_out):
-        start = fill(out, load_scalar(p, b0 + o), lanes) if weights.biased else fill(out, 0.0, lanes)
+        start = fill(out, load_scalar(p, b0 + o), lanes) if biased else fill(out, 0.0, lanes)
         k = y.start + o * columns
         for s in range(0, quads, 4 * lanes):
             u0 = u1 = u2 = u3 = start

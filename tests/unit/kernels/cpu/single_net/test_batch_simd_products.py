@@ -32,9 +32,9 @@ def compiled(lanes):
 
     @numba.njit(**OPTIONS)
     def run_dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0):
-        weights = LayerWeights(offset(p, 0), w0, out_step, in_step, biased, b0)
+        weights = LayerWeights(offset(p, 0), w0, b0)
         x, y = Matrix(offset(x, 0), x0, columns), Matrix(offset(y, 0), y0, columns)
-        dense(weights, n_in, n_out, x, y, doubled, 2.0, width)
+        dense(weights, out_step, in_step, biased, n_in, n_out, x, y, doubled, 2.0, width)
 
     @numba.njit(**OPTIONS)
     def run_gradients(a, delta, n_in, n_out, columns, g, w0, b0):
