@@ -112,8 +112,8 @@ def test_cupy_without_cuda_headers_is_reported(emulated_cuda):
 
 
 def test_requested_device_is_used(cuda):
-    assert str(make().device) == "cuda (asked for)"
-    assert str(make(device="cuda:0").device) == "cuda:0 (asked for)"
+    assert str(make().device) == "cuda (as requested)"
+    assert str(make(device="cuda:0").device) == "cuda:0 (as requested)"
 
 
 # ---- the same nets as on the processor

@@ -38,7 +38,7 @@ def results() -> Iterator[tuple[Case, int, Any]]:
 
 def verdict_table() -> str:
     lines = ["| verdict | title | evidence |", "|---|---|---|"]
-    lines += [f"| `{row.name}` | {row.title} | {', '.join(row.facts)} |" for row in VERDICTS]
+    lines += [f"| `{row.name}` | {row.title} | {', '.join(row.evidence_names)} |" for row in VERDICTS]
     return "\n".join(lines) + "\n"
 
 

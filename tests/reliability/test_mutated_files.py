@@ -163,7 +163,8 @@ def mutated_header(data, rng):
 def loaded(path):
     """Return the loaded net, or the message of the ValueError, which is the only allowed error."""
     try:
-        return fastmlp.load(path, device="cpu")
+        found = fastmlp.load(path, device="cpu")
+        return getattr(found, "net_", found)  # of a table's estimator
     except ValueError as error:
         return str(error)
 

@@ -89,7 +89,7 @@ def test_report_has_all_sections(net, rng, tmp_path):
         assert part in text, part
     assert "validation loss" in text
     assert f"{4 * 20} steps" in text or "80, " in text, "four batches of 16 of 60 samples, twenty epochs"
-    assert [image["alt"].split()[0] for image in page.images] == ["Curves", "Curves", "What", "How", "Share"]
+    assert [image["alt"].split()[0] for image in page.images] == ["Curves", "Curves", "Output", "How", "Fraction"]
 
 
 def test_report_is_self_contained(net, tmp_path):

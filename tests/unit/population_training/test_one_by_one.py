@@ -154,8 +154,8 @@ def test_divergence_between_checks_restores_the_best_parameters(monkeypatch):
 
 def test_many_epochs_take_few_kernel_calls(samples, monkeypatch):
     calls = []
-    run = fastmlp.training.fit_loop.Fit._run_kernel
-    monkeypatch.setattr(fastmlp.training.fit_loop.Fit, "_run_kernel", lambda fit, *a: (calls.append(a), run(fit, *a)))
+    run = fastmlp.training.fit_loop.Fit._call_kernel
+    monkeypatch.setattr(fastmlp.training.fit_loop.Fit, "_call_kernel", lambda fit, *a: (calls.append(a), run(fit, *a)))
     MLP(SIZES, random_state=0).fit(*samples, epochs=1000, early_stopping=EarlyStopping(1000, "loss"), verbose=0)
     assert len(calls) < 30
 

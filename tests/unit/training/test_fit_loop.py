@@ -200,7 +200,7 @@ def test_shuffled_training_matches_the_reference_in_the_same_order(calls):
     reference = ReferenceMLP((3, 6, 2), ("tanh", "identity"), "squared_error", net.params)
     net.fit(X, Y, epochs=3, batch_size=7, optimizer=SGD(0.1), verbose=0)
     for epoch in range(3):
-        order = epoch_order(20, calls[0]["course"].seed, epoch)
+        order = epoch_order(20, calls[0]["config"].seed, epoch)
         reference_optimizers.train(reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=7)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
 
@@ -218,7 +218,7 @@ def test_data_larger_than_the_cache_match_the_reference(hidden, batch_size, shuf
     reference = ReferenceMLP((30, hidden, 2), ("tanh", "identity"), "squared_error", net.params)
     net.fit(X, Y, epochs=2, batch_size=batch_size, optimizer=SGD(0.1), shuffle=shuffle, verbose=0)
     for epoch in range(2):
-        order = epoch_order(len(X), calls[0]["course"].seed, epoch) if shuffle else np.arange(len(X))
+        order = epoch_order(len(X), calls[0]["config"].seed, epoch) if shuffle else np.arange(len(X))
         reference_optimizers.train(
             reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=batch_size
         )
@@ -235,7 +235,7 @@ def test_length_of_kernel_calls_changes_no_bit(calls, monkeypatch):
         nets[-1].fit(X, Y, epochs=40, batch_size=7, optimizer="adam", schedule="cosine", callbacks=callbacks, verbose=0)
         steps = np.concatenate([np.arange(call["first"], call["first"] + call["n"]) for call in calls])
         np.testing.assert_array_equal(steps, np.arange(120))
-        factors = np.concatenate([call["course"].factors for call in calls])
+        factors = np.concatenate([call["config"].factors for call in calls])
         np.testing.assert_allclose(factors, 0.5 * (1 + np.cos(np.pi * np.arange(120) / 120)))
     for net in nets[1:]:
         np.testing.assert_array_equal(net.params, nets[0].params)
