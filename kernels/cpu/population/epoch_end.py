@@ -235,7 +235,7 @@ class Findings(NamedTuple):
     stored_converged: bool  # whether store_converged was called
     has_final_accuracy: bool  # whether block.right_at_end has been written
     contiguous: bool  # is_contiguous(block), which holds until the next net starts
-    net_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
+    may_have_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
 
 
 @helper
@@ -248,7 +248,7 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
     """
     lanes, contiguous = block.lanes, findings.contiguous
     all_finite = not any_of(~(load(block.loss, 0, lanes) < np.inf))
-    all_go_the_same_way = contiguous and all_finite and not findings.net_ended
+    all_go_the_same_way = contiguous and all_finite and not findings.may_have_ended
     if all_go_the_same_way:
         block.clock[1] = buffer_record(criteria, nets, block)
         if block.clock[0] < block.start[0] + criteria.n_epochs:

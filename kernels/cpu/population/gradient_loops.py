@@ -219,7 +219,7 @@ def backpropagate(net, block, m, adds):
 def gradient_by_loops(net, data, nets, block, shuffle, tile, batch, n_batches, wants_loss, scale):
     """Add a tile's part of the gradient and of the sums of losses and correct samples, with loops over units.
 
-    wants_loss : as in gradient.BatchSums
+    wants_loss : as in gradient.BatchRequest
     scale : factor on the gradient
     """
     if shuffle or block.filled[0] != tile.first or block.filled[1] != tile.n:

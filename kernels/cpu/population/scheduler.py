@@ -14,8 +14,8 @@ from ...structs import BETA1, BETA2, NET_DEFAULTS, NET_HYPER
 from ..threads.barrier import fetch_add
 from .gather_scatter import fill_lane, load_block, load_lane
 
-# A thread takes an eighth of its share of the nets that are left from the queue, and no more than eight blocks.
-SHARES, MOST_BLOCKS = 8, 8
+# A thread takes this part of an equal share of the nets that are left in the queue, at most this number of blocks.
+PART_OF_SHARE, MOST_BLOCKS = 8, 8  # one eighth; eight blocks
 
 
 @helper
@@ -36,7 +36,7 @@ def next_net(queue, n_threads, block, n_members, n_free):
     queue : NetQueue.taken
     """
     if block.taken[0] == block.taken[1]:
-        blocks = min((n_members - queue[0]) // (SHARES * n_threads * block.lanes), MOST_BLOCKS)
+        blocks = min((n_members - queue[0]) // (PART_OF_SHARE * n_threads * block.lanes), MOST_BLOCKS)
         n = max(n_free, blocks * block.lanes)
         block.taken[0] = fetch_add(queue, n)
         block.taken[1] = block.taken[0] + n

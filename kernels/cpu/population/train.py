@@ -60,7 +60,7 @@ class Variant(NamedTuple):
 
 
 WITH_LOOPS = Variant(Lanes(LANES), gradient_by_loops, validation_pass, make_rule_functions(LANES))
-# Without the loops for nets that have no unrolled code, and without validation there is much less to compile.
+# There is much less to compile without validation, and without the loops for nets that have no unrolled code.
 UNROLLED = Variant(Lanes(UNROLLED_LANES), no_gradient, no_validation, make_rule_functions(UNROLLED_LANES))
 
 
@@ -85,7 +85,7 @@ class Mode(NamedTuple):
     end: int  # number of the block's epochs after this call
     n_batches: int
     one_batch: bool
-    unrolled: bool  # whether unrolled code computes several epochs at a time
+    several_epochs: bool  # whether a call of unrolled code computes several epochs
     sgd_only: bool  # whether a step is plain SGD, without anything from no_extras
     compares_loss: bool  # whether the update rule compares the objectives of two steps
     has_goal: bool  # whether the loss or the correct samples of every epoch can end or mark a net
@@ -102,7 +102,7 @@ def mode_of_call(task, n_epochs):
     size = config.batch_size
     n_batches = (n_samples + size - 1) // size
     no_extras = not (nets.penalised or nets.clipped or criteria.scheduled or config.layered)
-    unrolled = (
+    several_epochs = (
         no_extras
         and n_batches == 1
         and block.straight_line != 0
@@ -116,21 +116,21 @@ def mode_of_call(task, n_epochs):
         block.clock[0] + n_epochs,
         n_batches,
         n_batches == 1,
-        unrolled,
+        several_epochs,
         config.rule == SGD and no_extras,
         config.rule == RPROP,
         has_goal,
         inverse_n_samples,
         scalar_like(block.p, criteria.stop_loss),
         scalar_like(block.p, criteria.stop_right),
-        inverse_n_samples if unrolled else scalar_like(block.p, 1.0),
+        inverse_n_samples if several_epochs else scalar_like(block.p, 1.0),
     )
 
 
 @inline_helper
-def steps_to_check(block, mode):
-    """Return the number of epochs up to the next one that needs a check: what unrolled code may compute in one go."""
-    if not mode.unrolled:
+def epochs_until_check(block, mode):
+    """Return the number of epochs up to the next one that needs a check, which unrolled code may compute in one call."""
+    if not mode.several_epochs:
         return 1
     clock = block.clock[0]
     next_safe = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
@@ -229,35 +229,35 @@ def run_epoch(task, mode, wants_loss, n_steps, buffers_records):
     """
     block, lanes = task.block, task.block.lanes
     zero = fill(block.p, 0.0, lanes)
-    is_due, net_ended = False, False
+    is_due, may_have_ended = False, False
     if wants_loss != NEVER:
         store(block.loss, 0, zero)
         store(block.right, 0, zero)
     for batch in range(mode.n_batches):
         loss_before, objective = load(block.loss, 0, lanes), zero
         rows = compute_gradient(task, mode, batch, wants_loss, n_steps, buffers_records)
-        is_due, net_ended = block.clock[0] + 1 >= block.clock[1], task.criteria.monitor != MONITOR_NONE
+        is_due, may_have_ended = block.clock[0] + 1 >= block.clock[1], task.criteria.monitor != MONITOR_NONE
         if mode.compares_loss:
             objective = (load(block.loss, 0, lanes) - loss_before) * scalar_like(block.p, 1.0 / rows)
         if wants_loss != NEVER and batch == mode.n_batches - 1:
-            net_ended |= check_losses(task, mode)
+            may_have_ended |= check_losses(task, mode)
             if mode.one_batch:
-                keep_params(task, mode, is_due or net_ended)
+                keep_params(task, mode, is_due or may_have_ended)
         step_of_batch(task, mode, batch, objective)
     if wants_loss != NEVER and not mode.one_batch:
-        keep_params(task, mode, is_due or net_ended)
+        keep_params(task, mode, is_due or may_have_ended)
     validate(task)
-    return is_due, net_ended
+    return is_due, may_have_ended
 
 
 @inline_helper
-def check_nets(task, mode, contiguous, is_due, net_ended):
+def check_nets(task, mode, contiguous, is_due, may_have_ended):
     """Handle the end of an epoch as end_of_epoch does. Returns whether a lane is now free."""
     criteria, nets, block = task.criteria, task.nets, task.block
-    has_final_accuracy = mode.unrolled and nets.judges_ends and is_due and some_net_ends(criteria, block)
+    has_final_accuracy = mode.several_epochs and nets.judges_ends and is_due and some_net_ends(criteria, block)
     if has_final_accuracy:
         final_accuracy(task.net, task.data, nets, block)
-    findings = Findings(mode.one_batch, has_final_accuracy, contiguous, net_ended)
+    findings = Findings(mode.one_batch, has_final_accuracy, contiguous, may_have_ended)
     return end_of_epoch(task.data, criteria, nets, block, findings, mode.record_scale)
 
 
@@ -272,17 +272,17 @@ def run_epochs(task, n_epochs):
             has_nets, contiguous = fill_free_lanes(task.net, criteria, nets, block, task.queue, task.n_threads)
             if not has_nets:
                 return
-            has_free_lane, buffers_records = False, mode.unrolled and contiguous
+            has_free_lane, buffers_records = False, mode.several_epochs and contiguous
             if buffers_records:  # unrolled code buffers the records: no check at each
                 block.clock[1] = block.start[0] + criteria.n_epochs
         if task.config.shuffle:
             shuffle_lanes(data.n_samples, nets.seeds, block)
-        n_steps = steps_to_check(block, mode)
+        n_steps = epochs_until_check(block, mode)
         wants_loss = wanted_sums(block, mode, n_steps, buffers_records)
-        is_due, net_ended = run_epoch(task, mode, wants_loss, n_steps, buffers_records)
+        is_due, may_have_ended = run_epoch(task, mode, wants_loss, n_steps, buffers_records)
         block.clock[0] += 1
-        if is_due or net_ended:
-            has_free_lane = check_nets(task, mode, contiguous, is_due, net_ended)
+        if is_due or may_have_ended:
+            has_free_lane = check_nets(task, mode, contiguous, is_due, may_have_ended)
     if contiguous:
         flush_records(nets, block, mode.record_scale)
 

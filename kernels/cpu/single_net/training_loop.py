@@ -6,7 +6,8 @@ family passes four functions and three settings to make_loop:
 begin_call(thread, n_threads, net, state, ws)
     Prepare the workspace at the start of a call.
 compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch)
-    Compute the gradient of the micro-batch. Write pairs (sum of losses, number of correct samples) to
+    Compute the gradient of the micro-batch or, in layerwise families, the deltas from which the two functions below
+    compute it, chunk by chunk of the weights. Write pairs (sum of losses, number of correct samples) to
     ws.partial: one pair at `sums`, or one for each shard or group of rows. Return the number of pairs. Shards and
     groups do not depend on the number of threads and the loop adds pairs in a fixed order, so a recorded loss has the
     same bits for any number of threads.
@@ -21,7 +22,7 @@ double_buffered : bool
     micro-batch is enough. Threads are then at most one micro-batch apart, so even and odd micro-batches use different
     slots for what threads exchange.
 has_micro_batches : bool
-    Whether a batch may consist of several micro-batches. False saves tiny nets a twentieth of a step.
+    Whether a batch may consist of several micro-batches. False makes a step of a tiny net 5 % shorter.
 columns : int
     Elements from one pair of sums to the next in ws.partial.
 """
@@ -106,7 +107,7 @@ def make_loop(
         n_batches = (n + size - 1) // size
         epoch = first_step // n_batches
         batch = first_step - epoch * n_batches
-        if not barrier_start(barrier, n_threads):
+        if not barrier_start(barrier, n_threads):  # called off: thread 0 was interrupted
             return
         mode = flush_denormals()
         scalars = offset(state.scalars, thread * N_SCALARS)
@@ -158,6 +159,7 @@ def make_loop(
             factor = config.factors[t] if config.rule != NO_UPDATE else 0.0
             h = step_settings(config.rule, config.hyper, scalars, factor, objective, state.params)
             scalars[LAST_LOSS] = objective
+            # micro_batch is the last one of the batch.
             n_barriers = apply_gradient(
                 thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h
             )

@@ -1,4 +1,4 @@
-"""Work stealing: a thread processes its own chunks first, then takes unfinished chunks of other threads.
+"""Work stealing: a thread processes its own chunks first, then chunks that other threads have not begun.
 
 A thread has the same chunks in every step, so that its data stay in its caches. A processor that is slower than the
 others, or busy with something else, loses chunks to other threads instead of keeping them waiting.

@@ -1,7 +1,8 @@
 """Emitter: turns the unrolled program of an architecture into LLVM instructions on SIMD vectors.
 
-LLVM instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
-come from the tables, compiled for vectors.
+Its methods emit instructions one by one, because compiling the same program as Python code takes Numba four times as
+long. Formulas come from the tables in formulas/, compiled for vectors; names of variables are those of
+formulas/unrolled_program.py.
 """
 
 from __future__ import annotations
