@@ -129,7 +129,7 @@ def mode_of_call(task, n_epochs):
 
 @inline_helper
 def epochs_until_check(block, mode):
-    """Return the number of epochs up to the next one that needs a check, which unrolled code may compute in one call."""
+    """Return the number of epochs up to the next one that needs a check; one call of unrolled code may compute them."""
     if not mode.several_epochs:
         return 1
     clock = block.clock[0]
