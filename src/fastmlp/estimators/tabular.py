@@ -101,7 +101,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     >>> print(model.predict(X[:4]))
     ['a' 'b' 'b' 'a']
     >>> model.notes_on(pd.DataFrame({"size": [1.0, 2.0], "colour": ["mauve", "red"]}))
-    ("Column 'colour' has categories unseen in training in 1 of 2 cells ('mauve'), which count as none of its own.",)
+    ("Column 'colour' has categories unseen in training in 1 of 2 cells ('mauve'), which are encoded as zeros.",)
     """
 
     def __init__(  # noqa: PLR0913

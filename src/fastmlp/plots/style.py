@@ -72,7 +72,7 @@ def literal_text(text: Any, max_length: int = 0) -> str:
 
     max_length : largest number of characters; longer text is cut with an ellipsis; 0 for no limit
 
-    >>> plain(r"$\foo$"), plain("_x"), plain("a long name", 6)
+    >>> literal_text(r"$\foo$"), literal_text("_x"), literal_text("a long name", 6)
     ('\\$\\foo\\$', ' _x', 'a lon…')
     """
     shown = str(text)
