@@ -95,7 +95,8 @@ def __getattr__(name: str) -> Any:
 
     with IMPORTING:  # a child process would wait for ever for a module that a thread of its parent imports
         module = import_module(f".{_HOME[name]}", __name__)
-    return getattr(module, name, module)
+    found = globals()[name] = getattr(module, name, module)
+    return found
 
 
 def _version() -> str:
