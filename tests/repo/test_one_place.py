@@ -222,11 +222,13 @@ def check(found, sizes, settings):
         np.testing.assert_allclose(after, expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.full  # the changed tree compiles all of its kernels
 @pytest.mark.parametrize("member", MEMBERS)
 def test_new_member_on_the_cpu(changed_tree, member):
     check(trained(changed_tree, "cpu", USUAL, MEMBERS[member]), USUAL, MEMBERS[member])
 
 
+@pytest.mark.full
 def test_new_device(changed_tree):
     found = trained(changed_tree, "twin", USUAL, {})
     assert found["devices"].tolist()[-1] == "twin"
