@@ -287,13 +287,14 @@ class BaseTabular(BaseEstimator, ABC):
             table = frame_of_array(array)
         else:
             table = with_text_names(frame, "X")
-            if not reset and self._takes_more_columns and set(self._names) <= set(table.columns):
-                frame = table = table[self._names]
+            if not reset and self._takes_more_columns:
+                frame = table = table[[name for name in self._names if name in table.columns]]
             validate_data(self, frame, reset=reset, skip_check_array=True)
             if len(frame) == 0:
                 raise ValueError("X has no rows.")
         if reset:
             self._names = list(table.columns)
+            self._takes_more_columns = False
         else:
             names = self._names
             if frame is None or set(names) != set(table.columns):  # validate_data has already checked the names

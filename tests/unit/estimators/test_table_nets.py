@@ -63,8 +63,16 @@ def test_table_may_have_further_columns_but_not_lack_one(trained, table):
     model, _ = trained("price", "sold")
     both = model.predict(table), model.predict(table[["size", "colour"]])
     np.testing.assert_array_equal(*both)
-    with pytest.raises(ValueError, match="colour"):
-        model.predict(table[["size"]])
+    with pytest.raises(ValueError, match="colour") as raised:
+        model.predict(table.drop(columns="colour"))
+    assert "unseen" not in str(raised.value), "further columns are no mistake"
+
+
+def test_refitted_estimator_takes_the_columns_of_its_fit_only(trained, table):
+    model, _ = trained("price", "sold")
+    model.set_params(max_iter=1).fit(table[["size", "colour"]], table["price"])
+    with pytest.raises(ValueError, match="unseen at fit time"):
+        model.predict(table)
 
 
 def test_estimator_saved_again_is_the_same(trained, table, tmp_path):
