@@ -55,6 +55,7 @@ sphinx_gallery_conf = {
     "reference_url": {"fastmlp": None},
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
     "capture_repr": ("_repr_html_", "__repr__"),
