@@ -47,6 +47,7 @@ def small_nets_train_in_lanes(monkeypatch):
 SIZES = {"unrolled": (2, 3, 1), "lanes": (2, 7, 5, 1), "one by one": (2, 80, 70, 1)}
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -69,6 +70,7 @@ def test_momentum_equals_single_nets(options, sizes):
     assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
 def test_every_activation_equals_single_nets(row, sizes, rng):
@@ -80,6 +82,7 @@ def test_every_activation_equals_single_nets(row, sizes, rng):
     assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
 def test_every_loss_equals_single_nets(row, sizes, rng):

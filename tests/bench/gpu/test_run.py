@@ -37,6 +37,7 @@ def test_jax_population_passes_the_check(rng):
         cases.check_population("JAX", reached() + 0.01, start)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("precision", ("exact", "tf32", "bfloat16"))
 def test_single_net_case_has_times_notes_and_a_limit(cuda, precision):
     row = cases.single(cuda, (6, 20, 3), 32, 2, epochs=16, precision=precision, target="none", rounds=1)
@@ -103,6 +104,7 @@ def test_bare_products_are_replayed(emulated_cuda, precision):
     assert n["graph_launches"] == 2
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("why", ["no C interface", "refused"])
 def test_bare_products_are_timed_without_graphs(emulated_cuda, why, monkeypatch):
     """Products are timed without graphs, and the row notes that."""
@@ -206,6 +208,7 @@ def row_ended_early(why):
 STOPPED = "stopped after 3 s, its share of 8 minutes"
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "program, expected",
     [

@@ -3,7 +3,6 @@
 tests/helpers/validation.py makes the confusion matrix of docs/diagnosis.md from the same nets.
 """
 
-import re
 import warnings
 
 import numpy as np
@@ -24,6 +23,7 @@ def found():
     return list(results())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("verdict", dict.fromkeys(case.verdict for case in CASES))
 def test_verdicts_of_stuck_nets_are_correct(found, verdict):
     mine = [(case, diagnosis) for case, _, diagnosis in found if case.verdict == verdict]
@@ -34,17 +34,20 @@ def test_verdicts_of_stuck_nets_are_correct(found, verdict):
     ]
 
 
+@pytest.mark.full
 def test_healthy_nets_get_healthy_verdicts(found):
     verdicts = [diagnosis.verdict for case, _, diagnosis in found if case.verdict in HEALTHY]
     assert len(verdicts) > 50
     assert np.mean([verdict in HEALTHY for verdict in verdicts]) >= 0.98
 
 
+@pytest.mark.full
 def test_stuck_nets_get_no_healthy_verdicts(found):
     verdicts = [diagnosis.verdict for case, _, diagnosis in found if case.verdict not in HEALTHY]
     assert np.mean([verdict in HEALTHY for verdict in verdicts]) <= 0.02
 
 
+@pytest.mark.full
 def test_documented_confusion_matrix_is_current(found):
     """`python tests/helpers/validation.py --write` brings the page up to date."""
     text = DOCS.read_text(encoding="utf-8")
@@ -88,6 +91,7 @@ def test_first_remedy_for_a_plateau_solves_most_seeds(case, capsys):
     assert sum(solved) >= 2
 
 
+@pytest.mark.full
 def test_remedies_do_not_repeat_present_settings(found):
     """No remedy advises an optimiser, early stopping, activation or clipping that the net has already."""
     for case, seed, diagnosis in found:
@@ -126,15 +130,3 @@ def test_learning_rate_of_the_remedy_lowers_the_loss():
         named = float(diagnosis.remedy.split(" to ")[1].split(",")[0].split(":")[0])
         cured = MLP((5, 16, 1), hidden_activation="tanh", random_state=0)
         assert cured.fit(X, y, epochs=150, optimizer=SGD(named), verbose=0).loss[-1] < 0.8 * history.loss.min()
-
-
-def test_documented_examples_print_the_shown_output(capsys):
-    text, scope, printed = DOCS.read_text(encoding="utf-8"), {}, ""
-    blocks = re.findall(r"^```(python|text)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    assert [kind for kind, _ in blocks].count("python") == 3
-    for kind, block in blocks:
-        if kind == "python":
-            exec(block, scope)
-            printed = capsys.readouterr().out
-        else:
-            assert block in printed

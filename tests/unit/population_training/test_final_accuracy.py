@@ -33,6 +33,7 @@ def population(sizes, n_nets, **settings):
     return Population(sizes, n_nets, **settings)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("n_nets", (16, 33, 100, 300))
 @pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "quickprop"))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
@@ -65,6 +66,7 @@ FITS = {
 }
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("rows", (4, 90))
 @pytest.mark.parametrize("fit", FITS)
 def test_final_accuracy_equals_an_evaluation_after_training(fit, rows):

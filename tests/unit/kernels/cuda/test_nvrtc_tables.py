@@ -43,6 +43,7 @@ LARGEST = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sizes, n_state, dtype", LARGEST)
 def test_largest_nets_of_threads_compile_within_register_limits(sizes, n_state, dtype, texts):
     """With all switches on, register spills of the largest nets per thread are bounded."""

@@ -162,6 +162,7 @@ def test_warm_process_does_not_import_numba(fresh_python):
     assert first.stdout.split()[:-2] == warm.stdout.split()[:-2]
 
 
+@pytest.mark.full
 def test_importing_numba_before_compiling_is_harmless(fresh_python, monkeypatch, tmp_path):
     """An imported Numba does not initialise LLVM before it compiles."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
@@ -179,6 +180,7 @@ print("works")
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(os.name == "nt", reason="permissions are POSIX")
 def test_unwritable_cache_folder_warns_once_and_compiles(fresh_python, tmp_path, monkeypatch):
     """Each process compiles its kernels again, and warns once."""

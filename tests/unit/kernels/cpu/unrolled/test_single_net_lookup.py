@@ -75,6 +75,7 @@ def test_unrolled_training_matches_the_reference(dtype, tolerance, unrolled_call
     np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -91,6 +92,7 @@ def test_every_update_rule_equals_the_loops(optimizer, unrolled_calls):
     )
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("name", HIDDEN)
 def test_every_activation_equals_the_loops(name, unrolled_calls):
     assert_equals_loops(
@@ -98,6 +100,7 @@ def test_every_activation_equals_the_loops(name, unrolled_calls):
     )
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
 def test_every_loss_equals_the_loops(row, unrolled_calls):
     output = row.outputs[0] if row.outputs else "tanh"
@@ -113,6 +116,7 @@ def test_every_loss_equals_the_loops(row, unrolled_calls):
     )
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("batch_size", (1, 2, 3, 4))
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, unrolled_calls, rng, monkeypatch):
