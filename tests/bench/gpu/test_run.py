@@ -314,7 +314,7 @@ def test_whole_command_runs_in_the_emulator(emulated_cuda, tmp_path):
     assert results["tests"] == "not run: pytest is not installed"
     assert "tests: not run: pytest is not installed" in done.stdout
     assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
-    assert results["thresholds of auto"]["text"].endswith("(measured, but not saved)")
+    assert results["thresholds of auto"]["text"].endswith("(measured, but not stored)")
     assert "Emulated GPU, 8 GiB" in (folder / "gpu-emulated-gpu.md").read_text()
 
 
