@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from typing import Any
-from uuid import uuid4
 
 TERMINAL, NOTEBOOK, NOWHERE = "terminal", "notebook", ""
 
 
 def output_target() -> str:
-    """Return TERMINAL if standard error is a terminal, NOTEBOOK in a Jupyter kernel, else NOBODY."""
+    """Return TERMINAL if standard error is a terminal, NOTEBOOK in a Jupyter kernel, else NOWHERE."""
     if sys.stderr is not None and sys.stderr.isatty():
         return TERMINAL
     return NOTEBOOK if any(cls.__name__ == "ZMQInteractiveShell" for cls in type(_shell()).__mro__) else NOWHERE
@@ -25,6 +24,8 @@ class NotebookText:
     """Line of text in the output of a notebook cell, which can be overwritten. It is plain text, without widgets."""
 
     def __init__(self) -> None:
+        from uuid import uuid4  # here: a process without a notebook does without it
+
         self.cell = getattr(_shell(), "execution_count", None)
         self._id = uuid4().hex
         self._is_displayed = False
