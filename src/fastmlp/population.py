@@ -502,6 +502,8 @@ class Population(NetBase, NetSequence):
     def greedy_weights(self, X: Any, y: Any, *, rounds: int = 50, top: int | None = 100) -> np.ndarray:
         """Return weights for ensemble_predict, by greedy ensemble selection.
 
+        Each round adds the net that lowers the loss of the average most; a net may be added several times.
+
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
@@ -509,15 +511,14 @@ class Population(NetBase, NetSequence):
         y : array_like of shape (n_samples, n_outputs) or (n_samples,)
             Targets of held-out samples.
         rounds : int, default 50
-            Number of selections; each adds the net that lowers the loss of the average most. A net may be selected
-            several times.
+            Number of rounds.
         top : int or None, default 100
             Number of candidates, the best nets of the last fit; None takes all nets.
 
         Returns
         -------
         ndarray of float64, shape (n_nets,)
-            Weight of each net.
+            How often each net was added.
 
         References
         ----------
