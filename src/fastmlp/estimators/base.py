@@ -188,8 +188,9 @@ class BaseMLP(BaseEstimator, ABC):
         return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
 
     def to_sklearn(self) -> Any:
-        """Return a fitted scikit-learn estimator with the same parameters and predictions; fastmlp.from_sklearn is the
-        inverse.
+        """Return a fitted scikit-learn estimator with the same parameters and predictions.
+
+        fastmlp.from_sklearn is the inverse.
 
         Returns
         -------
