@@ -37,7 +37,7 @@ class History:
     metrics : dict of str to ndarray of shape (epochs,)
         Records that fit was given as `metrics=`, by name, computed after each epoch on the training samples.
     validation_metrics : dict of str to ndarray of shape (epochs,)
-        The same records on the held-out samples; history.record("validation_NAME") returns one of them.
+        The same records on the held-out samples; `history.record("validation_NAME")` returns one of them.
     epochs : int
         Number of finished epochs.
     best_epoch : int or None
@@ -138,7 +138,7 @@ class History:
         Parameters
         ----------
         name : str
-            "loss", "accuracy", the name of a metric, or one of these after "validation_".
+            "loss", "accuracy", the name of a metric, or one of these after `validation_`.
 
         Returns
         -------

@@ -46,8 +46,10 @@ class Uniform:
     ValueError
         If a bound is not finite, or high is below low.
 
-    Notes ----- Drawn in float64 from the net's seed alone, so that all devices and dtypes start from equal values.
-    Initialisers given by name set biases to zero; this one draws them too.
+    Notes
+    -----
+    Drawn in float64 from the net's seed alone, so that all devices and dtypes start from equal values. Initialisers
+    given by name set biases to zero; this one draws them too.
 
     Examples
     --------
@@ -94,8 +96,10 @@ class Normal:
     ValueError
         If std is below 0.
 
-    Notes ----- Drawn in float64 from the net's seed alone, so that all devices and dtypes start from equal values.
-    Initialisers given by name set biases to zero; this one draws them too.
+    Notes
+    -----
+    Drawn in float64 from the net's seed alone, so that all devices and dtypes start from equal values. Initialisers
+    given by name set biases to zero; this one draws them too.
 
     Examples
     --------

@@ -175,8 +175,11 @@ class SGD(Optimizer):
     With the gradient g::
 
         v = momentum * v - learning_rate * g
-        params = params + v                                       without nesterov
-        params = params + momentum * v - learning_rate * g        with nesterov, and the new v
+        params = params + v
+
+    and with nesterov=True, for the new v::
+
+        params = params + momentum * v - learning_rate * g
 
     The learning rate is part of the velocity v, as in Polyak 1964 and Sutskever et al. 2013. PyTorch's SGD multiplies
     by the learning rate outside: v = momentum * v + g, params = params - learning_rate * v. Both are equal while the
@@ -184,9 +187,12 @@ class SGD(Optimizer):
     and get the current one in PyTorch. For a Population, a setting may be an array with one number per net, or a frozen
     SciPy distribution from which one number per net is drawn.
 
-    References ---------- Polyak 1964, "Some methods of speeding up the convergence of iteration methods". Sutskever,
-    Martens, Dahl and Hinton 2013, "On the importance of initialization and momentum in deep learning"; Nesterov's
-    variant in the shifted variables of Bengio, Boulanger-Lewandowski and Pascanu 2012.
+    References
+    ----------
+    Polyak 1964, "Some methods of speeding up the convergence of iteration methods".
+
+    Sutskever, Martens, Dahl and Hinton 2013, "On the importance of initialization and momentum in deep learning";
+    Nesterov's variant in the shifted variables of Bengio, Boulanger-Lewandowski and Pascanu 2012.
 
     Examples
     --------
@@ -313,10 +319,12 @@ class AdamW(Adam):
     ValueError
         If a setting is out of range.
 
-    Notes ----- The rule is that of Adam, after weights have been multiplied by 1 - learning_rate * weight_decay. The
-    learning rate in this factor includes the schedule's, as in PyTorch; algorithm 2 of the paper multiplies the decay
-    by the schedule's factor alone. For a Population, a setting may be an array with one number per net, or a frozen
-    SciPy distribution from which one number per net is drawn.
+    Notes
+    -----
+    The rule is that of Adam, after weights have been multiplied by 1 - learning_rate * weight_decay. The learning rate
+    in this factor includes the schedule's, as in PyTorch; algorithm 2 of the paper multiplies the decay by the
+    schedule's factor alone. For a Population, a setting may be an array with one number per net, or a frozen SciPy
+    distribution from which one number per net is drawn.
 
     References
     ----------
@@ -572,10 +580,12 @@ class Rprop(Optimizer):
     -----
     With the gradient g and g_before of the step before, for each parameter::
 
-        g * g_before > 0:   size = min(size * growth, biggest);      step = -sign(g) * size
-        g * g_before < 0:   size = max(size * shrink, smallest);     g = 0 for the next step
-                            step = -step_before if the loss has increased since the step before, else 0
-        g * g_before = 0:   step = -sign(g) * size
+        g * g_before > 0:  size = min(growth * size, biggest)
+                           step = -sign(g) * size
+        g * g_before < 0:  size = max(shrink * size, smallest)
+                           step = -step_before if the loss has risen, else 0
+                           g = 0 for the next step
+        g * g_before = 0:  step = -sign(g) * size
         params = params + step
 
     For a Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one

@@ -203,9 +203,11 @@ class Cosine:
     ValueError
         If end is below 0.
 
-    Notes ----- factor(t) = end + (1 - end) * (1 + cos(pi * t / n)) / 2 at step t of n. As in PyTorch's
-    CosineAnnealingLR with T_max=n, the factor would reach `end` at step n, one after the last, so that every step
-    changes the parameters even with end=0.
+    Notes
+    -----
+    factor(t) = end + (1 - end) * (1 + cos(pi * t / n)) / 2 at step t of n. As in PyTorch's CosineAnnealingLR with
+    T_max=n, the factor would reach `end` at step n, one after the last, so that every step changes the parameters even
+    with end=0.
 
     References
     ----------
@@ -255,8 +257,10 @@ class Warmup:
     ValueError
         If steps is below 1, or `then` is no schedule.
 
-    Notes ----- factor(t) = (t + 1) / steps at step t < steps; from then on the factor of `then` at step t - steps of n
-    - steps. A fit of at most `steps` steps consists of the warm-up only.
+    Notes
+    -----
+    factor(t) = (t + 1) / steps at step t < steps; from then on the factor of `then` at step t - steps of n - steps. A
+    fit of at most `steps` steps consists of the warm-up only.
 
     Examples
     --------
@@ -309,10 +313,10 @@ class OneCycle:
 
     Notes
     -----
-    With the peak at step p, the last of the first `share` of the n steps::
+    The factor at step t of n, with the peak at step p, the last of the first `share` of the steps::
 
-        factor(t) = start + (1 - start) * (1 - cos(pi * t / p)) / 2                    for t < p
-        factor(t) = end + (1 - end) * (1 + cos(pi * (t - p) / (n - 1 - p))) / 2        for t >= p
+        t < p:   start + (1 - start) * (1 - cos(pi * t / p)) / 2
+        t >= p:  end + (1 - end) * (1 + cos(pi * (t - p) / (n - 1 - p))) / 2
 
     The optimiser's learning_rate is the peak's. It is PyTorch's OneCycleLR, but with the peak at a whole step. A fit of
     two steps starts at the peak; the only step of a fit of one step is the peak.

@@ -97,7 +97,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True. Not for n_nets above 1.
     eval_metric : str or scorer, optional
-        The scikit-learn scorer for validation_scores_, instead of accuracy. Not for n_nets above 1.
+        The scikit-learn scorer for `validation_scores_`, instead of accuracy. Not for n_nets above 1.
     n_nets : int, default 1
         Number of nets, trained together as one population from different initial weights. Predictions are the mean over
         the nets.
@@ -116,7 +116,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     net_ : MLP or Population
         The trained net, or nets if n_nets > 1.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, as views of net_.params: write into them, since they are not replaced. With n_nets > 1,
+        Weights of each layer, as views of `net_.params`: write into them, since they are not replaced. With n_nets > 1,
         copies of shape (n_nets, fan_in, fan_out).
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, in the same way.
@@ -144,7 +144,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Output activation, by scikit-learn's name.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the features, if X had names that are text.
 
     Raises
@@ -160,7 +160,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     TabularMLPClassifier : For data frames with text and missing cells, with settings that need no tuning.
     cross_val_population : All folds of a cross-validation trained as one population.
 
-    Notes ----- Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params, score,
+    Notes
+    -----
+    Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params, score,
     get_metadata_routing, set_fit_request, set_partial_fit_request and set_score_request are those of scikit-learn.
 
     Examples
@@ -479,7 +481,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True. Not for n_nets above 1.
     eval_metric : str or scorer, optional
-        The scikit-learn scorer for validation_scores_, instead of R2. Not for n_nets above 1.
+        The scikit-learn scorer for `validation_scores_`, instead of R2. Not for n_nets above 1.
     n_nets : int, default 1
         Number of nets, trained together as one population from different initial weights. Predictions are the mean over
         the nets.
@@ -493,7 +495,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     net_ : MLP or Population
         The trained net, or nets if n_nets > 1.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, as views of net_.params: write into them, since they are not replaced. With n_nets > 1,
+        Weights of each layer, as views of `net_.params`: write into them, since they are not replaced. With n_nets > 1,
         copies of shape (n_nets, fan_in, fan_out).
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, in the same way.
@@ -521,7 +523,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Output activation, by scikit-learn's name.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the features, if X had names that are text.
 
     Raises
@@ -537,7 +539,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     TabularMLPRegressor : For data frames with text and missing cells, with settings that need no tuning.
     cross_val_population : All folds of a cross-validation trained as one population.
 
-    Notes ----- Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params, score,
+    Notes
+    -----
+    Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params, score,
     get_metadata_routing, set_fit_request, set_partial_fit_request and set_score_request are those of scikit-learn.
 
     Examples

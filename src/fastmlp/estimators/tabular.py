@@ -100,7 +100,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Number of outputs of a net.
     n_features_in_ : int
         Number of columns of the table.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the columns, if the table had names that are text.
 
     Raises
@@ -115,12 +115,17 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     TabularMLPRegressor : The same for numbers.
     MLPClassifier : scikit-learn's classifier, for arrays of numbers.
 
-    Notes ----- Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score,
-    get_metadata_routing, set_fit_request and set_score_request are those of scikit-learn.
+    Notes
+    -----
+    Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score, get_metadata_routing,
+    set_fit_request and set_score_request are those of scikit-learn.
 
-    References ---------- Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular
-    data", arXiv:2106.11959. Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular
-    datasets", arXiv:2106.11189.
+    References
+    ----------
+    Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular data",
+    arXiv:2106.11959.
+
+    Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
 
     Examples
     --------
@@ -242,7 +247,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes)
-            Columns in the order of classes_; rows sum to 1.
+            Columns in the order of `classes_`; rows sum to 1.
         """
         features = self._features(X)
         return probabilities(self.net_, features)
@@ -333,7 +338,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         Number of outputs of a net.
     n_features_in_ : int
         Number of columns of the table.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the columns, if the table had names that are text.
 
     Raises
@@ -348,12 +353,17 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
     TabularMLPClassifier : The same for classes.
     MLPRegressor : scikit-learn's regressor, for arrays of numbers.
 
-    Notes ----- Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score,
-    get_metadata_routing, set_fit_request and set_score_request are those of scikit-learn.
+    Notes
+    -----
+    Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score, get_metadata_routing,
+    set_fit_request and set_score_request are those of scikit-learn.
 
-    References ---------- Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular
-    data", arXiv:2106.11959. Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular
-    datasets", arXiv:2106.11189.
+    References
+    ----------
+    Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular data",
+    arXiv:2106.11959.
+
+    Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
 
     Examples
     --------

@@ -246,7 +246,7 @@ class BaseTabular(BaseEstimator, ABC):
         return f"{count}layers {net.network.layer_sizes}"
 
     def keep_net(self, net: Any, history: Any) -> None:
-        """Store a trained net or population as net_, and its records as history_.
+        """Store a trained net or population as `net_`, and its records as `history_`.
 
         Parameters
         ----------

@@ -142,8 +142,10 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     ImportError
         If matplotlib is not installed.
 
-    Notes ----- The expected error in the title is the mean distance of frequency and probability over the bins,
-    weighted by the number of samples in each.
+    Notes
+    -----
+    The expected error in the title is the mean distance of frequency and probability over the bins, weighted by the
+    number of samples in each.
 
     References
     ----------

@@ -66,8 +66,10 @@ def landscape(
     ImportError
         If matplotlib is not installed.
 
-    References ---------- Li, Xu, Taylor, Studer and Goldstein 2018, "Visualizing the loss landscape of neural nets",
-    arXiv:1712.09913; section 7 has the plane of the principal components.
+    References
+    ----------
+    Li, Xu, Taylor, Studer and Goldstein 2018, "Visualizing the loss landscape of neural nets", arXiv:1712.09913;
+    section 7 has the plane of the principal components.
 
     Examples
     --------
