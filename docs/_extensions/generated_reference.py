@@ -84,18 +84,13 @@ def initializer_rows():
 
 def schedule_rows():
     for name, cls in schedules.SCHEDULES.items():
-        settings = ", ".join(
-            f"{field.name}={field.default!r}" for field in fields(cls) if field.default is not MISSING
-        )
+        settings = ", ".join(f"{field.name}={field.default!r}" for field in fields(cls) if field.default is not MISSING)
         summary = inspect.getdoc(cls).split("\n")[0]
         yield f"`{name}`", f"{{fastmlp.schedules.{cls.__name__}}}", f"`{settings}`" if settings else "", summary
 
 
 TABLES = {
-    "activations": (
-        ("name", "value of z", "derivative", "range", 'initialiser of "auto"', "where"),
-        activation_rows,
-    ),
+    "activations": (("name", "value of z", "derivative", "range", 'initialiser of "auto"', "where"), activation_rows),
     "losses": (
         ("name", "loss of one output", "derivative", "with respect to", "mean over", "default output", "other outputs"),
         loss_rows,

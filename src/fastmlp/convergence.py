@@ -141,6 +141,11 @@ class TwiceMedian(NamedTuple):
         Mean over the trials up to twice the median.
     others : int
         Number of the other trials.
+
+    Examples
+    --------
+    >>> EpochStatistics(np.array([20.0, 30.0, 90.0]), n_trials=3).twice_median
+    TwiceMedian(median=30.0, mean=25.0, others=1)
     """
 
     median: float

@@ -296,14 +296,14 @@ class AdamW(Adam):
     ----------
     learning_rate : float, default 0.001
         Step size, above 0, multiplied by the factor of the schedule.
+    weight_decay : float, default 0.01
+        Before each step, weights (not biases) are multiplied by 1 - learning_rate * weight_decay.
     beta1 : float, default 0.9
         Decay of the first moment from step to step, in (0, 1).
     beta2 : float, default 0.999
         Decay of the second moment from step to step, in (0, 1).
     epsilon : float, default 1e-8
         Added to the root of the corrected second moment; above 0.
-    weight_decay : float, default 0.01
-        Before each step, weights (not biases) are multiplied by 1 - learning_rate * weight_decay.
     clip_norm : float, default 0.0
         Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
 
