@@ -41,6 +41,7 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the template of classes lists them
 numpydoc_xref_param_type = False
 default_role = "literal"  # `x` in a docstring is code
+smartquotes = False  # "relu" in a docstring is code, too
 
 # ---- gallery. Scripts with the prefix long_ run only where FASTMLP_DOCS=long, as in .ci/full.
 _executed = r"[/\\](?:plot_|long_)" if os.environ.get("FASTMLP_DOCS") == "long" else r"[/\\]plot_"

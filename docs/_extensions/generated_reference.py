@@ -50,17 +50,9 @@ def loss_rows():
         if row.constant:
             value += f", c = `{row.constant}`"
         over = "samples" if row.name == "softmax_cross_entropy" else "samples and outputs"
-        default, *others = row.outputs or ("identity",)
-        others = "any elementwise one" if not row.outputs else ", ".join(f"`{name}`" for name in others) or "none"
-        yield (
-            f"`{row.name}`",
-            value,
-            f"`{formula_text(row.delta)}`",
-            "z" if row.delta_is_wrt_logit else "a",
-            over,
-            f"`{default}`",
-            others,
-        )
+        outputs = ", ".join(f"`{name}`" for name in row.outputs) or "`identity`, or any other that all layers can have"
+        by = "z" if row.delta_is_wrt_logit else "a"
+        yield f"`{row.name}`", value, f"`{formula_text(row.delta)}` by {by}", over, outputs
 
 
 def optimizer_rows():
@@ -92,7 +84,7 @@ def schedule_rows():
 TABLES = {
     "activations": (("name", "value of z", "derivative", "range", 'initialiser of "auto"', "where"), activation_rows),
     "losses": (
-        ("name", "loss of one output", "derivative", "with respect to", "mean over", "default output", "other outputs"),
+        ("name", "loss of one output", "derivative by z or a", "mean over", "output activations, the default first"),
         loss_rows,
     ),
     "optimisers": (("name", "class", "settings", "numbers kept per parameter", "batches"), optimizer_rows),
