@@ -67,7 +67,7 @@ class History:
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> history = fastmlp.MLP((2, 4, 1), random_state=0).fit(X, y, epochs=20, metrics=["r2"])
     >>> history.epochs, history.loss.shape, sorted(history.records())
-    (20, (20,), ['accuracy', 'loss', 'r2'])
+    (20, (20,), ['loss', 'r2'])
     """
 
     def __init__(self, net: Any = None):

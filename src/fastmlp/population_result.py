@@ -110,8 +110,8 @@ class PopulationResult:
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> pop = fastmlp.Population((2, 2, 1), 100, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     >>> result = pop.fit(X, y, epochs=300, optimizer="rprop", converged="40-20-40")
-    >>> result.n_converged == result.converged.sum(), result.loss.shape, result.best == result.order()[0]
-    (True, (100,), True)
+    >>> result.loss.shape, len(result.order()), result.n_converged == result.epoch_statistics.times.size
+    ((100,), 100, True)
     """
 
     converged: np.ndarray
