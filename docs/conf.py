@@ -23,6 +23,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "repository_links",
+    "generated_reference",
 ]
 root_doc = "index"
 templates_path = ["_templates"]
@@ -39,6 +40,8 @@ autodoc_typehints = "none"  # docstrings say more than annotations: shapes, unit
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the template of classes lists them
 numpydoc_xref_param_type = False
+default_role = "literal"  # `x` in a docstring is code
+smartquotes = False  # "relu" in a docstring is code, too
 
 # ---- gallery. Scripts with the prefix long_ run only where FASTMLP_DOCS=long, as in .ci/full.
 _executed = r"[/\\](?:plot_|long_)" if os.environ.get("FASTMLP_DOCS") == "long" else r"[/\\]plot_"

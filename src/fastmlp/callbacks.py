@@ -37,14 +37,30 @@ Callback = Callable[[int, Any], Any]
 class EarlyStopping:
     """Early stopping: end the fit when a record stops improving, with the parameters of the best epoch.
 
-    patience : int     number of epochs without an improvement after which the fit ends
-    monitor : str or None     record to monitor: "validation_loss", "validation_accuracy", "loss", "accuracy", or a
-        metric that fit is given by name, such as "validation_squared_error"; None takes "validation_loss" if there are
-        held-out samples, else "loss"
-    min_delta : float     an epoch improves the record if it beats the best value by more than this
+    Parameters
+    ----------
+    patience : int, default 10
+        Number of epochs without an improvement after which the fit ends.
+    monitor : str, optional
+        Record to monitor: "validation_loss", "validation_accuracy", "loss", "accuracy", or a metric that fit is given
+        by name, such as "validation_squared_error". By default "validation_loss" if there are held-out samples, else
+        "loss".
+    min_delta : float, default 0.0
+        An epoch improves the record if it beats the best value by more than this; at least 0.
 
-    >>> EarlyStopping(patience=5).patience
-    5
+    Raises
+    ------
+    ValueError
+        If a setting is out of range, or the record is unknown.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 4, 1), random_state=0)
+    >>> history = net.fit(X, y, epochs=1000, optimizer="rprop", early_stopping=EarlyStopping(20, min_delta=1e-3))
+    >>> history.stopped_by, history.epochs - 1 - history.best_epoch
+    ('early_stopping', 20)
     """
 
     patience: int = 10
@@ -60,9 +76,14 @@ class EarlyStopping:
     def check_monitor(self, metric: int, held_out_metric: int | None, metrics: Iterable[str] = ()) -> None:
         """Check that the monitored record exists.
 
-        metric : int     METRIC_* code of the training samples
-        held_out_metric : int or None     METRIC_* code of the held-out samples; None without any
-        metrics : names given to fit as `metrics=`
+        Parameters
+        ----------
+        metric : int
+            METRIC_* code of the training samples.
+        held_out_metric : int or None
+            METRIC_* code of the held-out samples; None without any.
+        metrics : iterable of str, default ()
+            Names given to fit as `metrics=`.
 
         Raises
         ------

@@ -24,12 +24,28 @@ class Converged:
 
     Give either loss or accuracy.
 
-    loss : float     the epoch's mean loss is at most this
-    accuracy : float     at least this fraction of the samples is correct in the epoch
-    margin : float or None     when a sample counts as correct. None: each output is on the side of its range that the
-        target is on or, for several exclusive classes, the largest output is that of the target's class. A number: each
-        output is within this fraction of the output's range of its target; Fahlman's 40-20-40 rule has 0.4
+    Parameters
+    ----------
+    loss : float, optional
+        The epoch's mean loss is at most this.
+    accuracy : float, optional
+        At least this fraction of the samples is correct in the epoch, in (0, 1].
+    margin : float, optional
+        When a sample counts as correct. By default each output is on the side of its range that the target is on or,
+        for several exclusive classes, the largest output is that of the target's class. A number from 0 to 0.5: each
+        output is within this fraction of the output's range of its target; Fahlman's 40-20-40 rule has 0.4.
 
+    Raises
+    ------
+    ValueError
+        If neither or both of loss and accuracy are given, or a number is out of range.
+
+    References
+    ----------
+    Fahlman 1988, "An empirical study of learning speed in back-propagation networks", CMU-CS-88-162: the 40-20-40 rule.
+
+    Examples
+    --------
     >>> Converged(loss=0.01)
     Converged(loss=0.01, accuracy=None, margin=None)
     """
@@ -51,11 +67,22 @@ class Converged:
             checked_number("margin", self.margin, 0.0, 0.5)
 
     def first_reached(self, loss: np.ndarray, accuracy: np.ndarray | None) -> int | None:
-        """Return the index of the first epoch that meets the rule, or None.
+        """Return the index of the first epoch that meets the rule.
 
-        loss : (n_epochs,)     mean loss of each epoch
-        accuracy : (n_epochs,) or None     fraction of correct samples in each epoch
+        Parameters
+        ----------
+        loss : ndarray of shape (n_epochs,)
+            Mean loss of each epoch.
+        accuracy : ndarray of shape (n_epochs,) or None
+            Fraction of correct samples in each epoch.
 
+        Returns
+        -------
+        int or None
+            None if no epoch meets the rule.
+
+        Examples
+        --------
         >>> Converged(loss=0.1).first_reached(np.array([0.2, 0.1, 0.05]), None)
         1
         """
@@ -104,7 +131,22 @@ def wilson_interval(n_successes: int, n_trials: int, z: float = 1.95996398454005
 
 
 class TwiceMedian(NamedTuple):
-    """Median over all trials, mean over the trials up to twice the median, and the number of longer trials."""
+    """Median over all trials, mean over the trials up to twice the median, and the number of longer trials.
+
+    Attributes
+    ----------
+    median : float
+        Median over all trials, failures counted as infinite.
+    mean : float
+        Mean over the trials up to twice the median.
+    others : int
+        Number of the other trials.
+
+    Examples
+    --------
+    >>> EpochStatistics(np.array([20.0, 30.0, 90.0]), n_trials=3).twice_median
+    TwiceMedian(median=30.0, mean=25.0, others=1)
+    """
 
     median: float
     mean: float
@@ -115,8 +157,38 @@ class TwiceMedian(NamedTuple):
 class EpochStatistics:
     """Statistics of the epochs to convergence.
 
-    times : (n_successes,)     epochs to convergence of the trials that converged
-    n_trials : int     number of trials, failures included
+    Parameters
+    ----------
+    times : ndarray of float64, shape (n_successes,)
+        Epochs to convergence of the trials that converged.
+    n_trials : int
+        Number of trials, failures included.
+
+    Attributes
+    ----------
+    mean : float
+        Mean over the successes; NaN without any.
+    sd : float
+        Standard deviation over the successes, with divisor n - 1; NaN for fewer than two.
+    median : float
+        Median over the successes; NaN without any.
+    harmonic_mean : float
+        Harmonic mean over all trials: n_trials divided by the sum of 1 / epochs; a failure adds 0 to the sum.
+    twice_median : TwiceMedian
+        (median, mean, others): median over all trials, failures counted as infinite; mean over the trials up to twice
+        the median; number of the other trials.
+    best_restart : tuple (int, float)
+        Number of epochs after which a restart gives the smallest expected_under_restart, and that expectation.
+
+    References
+    ----------
+    Fahlman 1988, "An empirical study of learning speed in back-propagation networks", CMU-CS-88-162.
+
+    Examples
+    --------
+    >>> statistics = EpochStatistics(np.array([20.0, 30.0, 40.0]), n_trials=4)
+    >>> statistics.mean, statistics.expected_under_restart(30)
+    (30.0, 55.0)
     """
 
     times: np.ndarray
@@ -138,7 +210,18 @@ class EpochStatistics:
         return float(np.median(self.times)) if self.times.size else float("nan")
 
     def quantiles(self, shares=(0.05, 0.25, 0.5, 0.75, 0.95)) -> np.ndarray:
-        """Return quantiles over the successes, (len(shares),), at probabilities `shares`; NaN without any success."""
+        """Return quantiles over the successes.
+
+        Parameters
+        ----------
+        shares : sequence of float, default (0.05, 0.25, 0.5, 0.75, 0.95)
+            Probabilities of the quantiles, from 0 to 1.
+
+        Returns
+        -------
+        ndarray of float64, shape (len(shares),)
+            NaN without any success.
+        """
         return np.quantile(self.times, shares) if self.times.size else np.full(len(shares), np.nan)
 
     @property
@@ -158,7 +241,18 @@ class EpochStatistics:
         )
 
     def expected_under_restart(self, limit: float) -> float:
-        """Return the mean epochs to success, failed attempts included, with a restart after each `limit` epochs."""
+        """Return the mean epochs to success, failed attempts included, with a restart after each `limit` epochs.
+
+        Parameters
+        ----------
+        limit : float
+            Number of epochs of an attempt.
+
+        Returns
+        -------
+        float
+            Infinite if no trial succeeds within the limit.
+        """
         successes = self.times[self.times <= limit]
         if not successes.size:
             return float("inf")
@@ -176,5 +270,18 @@ class EpochStatistics:
         return int(limits[best]), float(expected[best])
 
     def histogram(self, bins: Any = "auto") -> tuple[np.ndarray, np.ndarray]:
-        """Return a histogram (counts, edges) over the successes, as numpy.histogram does."""
+        """Return a histogram over the successes, as numpy.histogram does.
+
+        Parameters
+        ----------
+        bins : int, sequence or str, default "auto"
+            As for numpy.histogram.
+
+        Returns
+        -------
+        counts : ndarray of int
+            Number of trials in each bin.
+        edges : ndarray of float64
+            Edges of the bins, one more than bins.
+        """
         return np.histogram(self.times, bins=bins)

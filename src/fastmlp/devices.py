@@ -25,7 +25,25 @@ NO_CONTEXT = nullcontext()  # the host needs no context
 
 
 class DeviceInfo(NamedTuple):
-    """Row of `fastmlp.devices()`: one device, and whether it is available."""
+    """Row of `fastmlp.devices()`: one device, and whether it is available.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:1" and so on.
+    available : bool
+        Whether nets can be trained on it.
+    description : str
+        Processor or card, with its threads and vectors, or its memory and driver.
+    reason : str
+        Why the device is not available; empty if it is.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.devices()[0].available
+    True
+    """
 
     name: str
     available: bool
@@ -34,7 +52,28 @@ class DeviceInfo(NamedTuple):
 
 
 class Device(NamedTuple):
-    """Chosen device, and the reason for the choice."""
+    """Chosen device of a net, and the reason for the choice.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:1" and so on.
+    reason : str
+        Why this device was chosen, in words.
+
+    Attributes
+    ----------
+    is_host : bool
+        Whether the device's arrays are NumPy arrays.
+    number : int
+        Index among the devices of one kind, 0 for "cuda" and 1 for "cuda:1".
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> print(fastmlp.MLP((2, 1), device="cpu").device)
+    cpu (as requested)
+    """
 
     name: str
     reason: str
@@ -53,7 +92,12 @@ class Device(NamedTuple):
         return int(self.name.partition(":")[2] or 0)
 
     def on(self) -> AbstractContextManager:
-        """Return a context in which this device is the current one of its kind."""
+        """Return a context in which this device is the current one of its kind.
+
+        Returns
+        -------
+        context manager
+        """
         return NO_CONTEXT if self.is_host else backend(self).on(self.number)
 
 
@@ -195,6 +239,13 @@ NAMES = ("auto", *KINDS)
 def devices() -> list[DeviceInfo]:
     """Return the devices of this machine: a row for the CPU and one per GPU, or one that says why there is no GPU.
 
+    Returns
+    -------
+    list of DeviceInfo
+        Named tuples (name, available, description, reason).
+
+    Examples
+    --------
     >>> [device.name for device in devices()][:2]
     ['cpu', 'cuda']
     """

@@ -16,11 +16,36 @@ SHOWN_CHARACTERS = 100  # characters, scale of the length of a value in a messag
 
 
 class DivergenceWarning(UserWarning):
-    """Warning: a net diverged, its loss or parameters were not finite; the last finite parameters were restored."""
+    """Warning: a net diverged, its loss or parameters were not finite; the last finite parameters were restored.
+
+    `MLP.fit` and `Population.fit` issue it once per fit. A lower learning rate, clip_norm=1.0 or scaled data help.
+
+    Examples
+    --------
+    >>> import warnings, fastmlp
+    >>> net = fastmlp.MLP((1, 2, 1), random_state=0)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     history = net.fit([[1e4], [-1e4]], [1e4, 3e4], epochs=100, optimizer=fastmlp.SGD(10.0))
+    >>> caught[0].category.__name__, history.stopped_by
+    ('DivergenceWarning', 'divergence')
+    """
 
 
 class TrainingWarning(UserWarning):
-    """Warning of `fit(..., monitor=True)`: a known failure of training. `fastmlp.diagnose` has evidence and remedy."""
+    """Warning of `fit(..., monitor=True)`: a known failure of training. `fastmlp.diagnose` has evidence and remedy.
+
+    Examples
+    --------
+    >>> import warnings, fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", init="zeros")
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     history = net.fit(X, y, epochs=200, monitor=True)
+    >>> caught[0].category.__name__
+    'TrainingWarning'
+    """
 
 
 # Names in papers and other libraries, in lower case and without separators, and the names here; of several, the hint

@@ -19,26 +19,55 @@ VALIDATION = "validation_"  # prefix of the names of records on held-out samples
 class History:
     """Records and settings of one fit, as `MLP.fit` returns them. Records have one value per finished epoch.
 
-    loss : (epochs,)                 mean loss over the epoch's samples, computed before each step's update, without the
-                                     L2 penalty
-    accuracy : (epochs,) or None     fraction of correct samples, weighted by sample weights; None for regression
-    validation_loss, validation_accuracy : (epochs,) or None    loss and accuracy on the held-out samples, computed
-                                     after each epoch
-    metrics, validation_metrics : dict of (epochs,)    records that fit was given as `metrics=`, by name, computed after
-                                     each epoch; history.record("validation_NAME") returns one of the latter
-    seconds : float                  wall time of the fit in seconds, compiling included
-    compile_seconds : float          part of `seconds` in which kernels were compiled or loaded: 0.0 if all of them had
-                                     been loaded before, as after a first fit of the same kind
-    training_seconds : float         seconds - compile_seconds, the time that the same fit takes when repeated
-    best_epoch : int or None         with early stopping, the epoch whose parameters the net has after the fit, also
-                                     after Ctrl-C. Counted from 0, like the epoch of a callback and the index into
-                                     records; printed messages count from 1
-    stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if the fit
-                                     raised an exception, "error"
-    settings : dict                  the arguments of fit, as numbers and text
-    samples : dict                   {"training": (X, y), "validation": (X, y)}: at most 2,000 samples of each, for
-                                     plots; never saved or pickled
-    optimizer : Optimizer or None    the optimiser of the fit
+    Parameters
+    ----------
+    net : MLP, optional
+        The net of the fit. Users do not make histories.
+
+    Attributes
+    ----------
+    loss : ndarray of float64, shape (epochs,)
+        Mean loss over the epoch's samples, computed before each step's update, without the L2 penalty.
+    accuracy : ndarray of float64, shape (epochs,), or None
+        Fraction of correct samples, weighted by sample weights; None for regression.
+    validation_loss : ndarray of float64, shape (epochs,), or None
+        Loss on the held-out samples, computed after each epoch.
+    validation_accuracy : ndarray of float64, shape (epochs,), or None
+        Accuracy on the held-out samples, computed after each epoch.
+    metrics : dict of str to ndarray of shape (epochs,)
+        Records that fit was given as `metrics=`, by name, computed after each epoch on the training samples.
+    validation_metrics : dict of str to ndarray of shape (epochs,)
+        The same records on the held-out samples; `history.record("validation_NAME")` returns one of them.
+    epochs : int
+        Number of finished epochs.
+    best_epoch : int or None
+        With early stopping, the epoch whose parameters the net has after the fit, also after Ctrl-C. Counted from 0,
+        like the epoch of a callback and the index into records; printed messages count from 1.
+    stopped_by : str
+        "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if the fit raised an exception, "error".
+    seconds : float
+        Wall time of the fit in seconds, compiling included.
+    compile_seconds : float
+        Part of `seconds` in which kernels were compiled or loaded: 0.0 if all of them had been loaded before, as after
+        a first fit of the same kind.
+    training_seconds : float
+        seconds - compile_seconds, the time that the same fit takes when repeated.
+    settings : dict
+        The arguments of fit, as numbers and text.
+    samples : dict
+        {"training": (X, y), "validation": (X, y)}: at most 2,000 samples of each, for plots; never saved or pickled.
+    optimizer : Optimizer or None
+        The optimiser of the fit.
+    net : MLP or None
+        The net of the fit.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> history = fastmlp.MLP((2, 4, 1), random_state=0).fit(X, y, epochs=20, metrics=["r2"])
+    >>> history.epochs, history.loss.shape, sorted(history.records())
+    (20, (20,), ['loss', 'r2'])
     """
 
     def __init__(self, net: Any = None):
@@ -92,13 +121,28 @@ class History:
         return self.seconds - self.compile_seconds
 
     def records(self) -> dict[str, np.ndarray]:
-        """Return all records of the fit by name: "loss", "validation_loss", "squared_error" and so on."""
+        """Return all records of the fit by name.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (epochs,)
+            "loss", "validation_loss", "squared_error" and so on.
+        """
         records = {name: values for name in RECORDS if (values := getattr(self, name)) is not None}
         metrics = self.metrics | {f"{VALIDATION}{name}": values for name, values in self.validation_metrics.items()}
         return records | {name: values for name, values in metrics.items() if name not in RECORDS}
 
     def record(self, name: str) -> np.ndarray:
-        """Return one record, (epochs,), by name.
+        """Return one record by name.
+
+        Parameters
+        ----------
+        name : str
+            "loss", "accuracy", the name of a metric, or one of these after `validation_`.
+
+        Returns
+        -------
+        ndarray of float64, shape (epochs,)
 
         Raises
         ------
@@ -114,7 +158,21 @@ class History:
         return values
 
     def plot(self, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
-        """Plot records over epochs and return the Axes; see fastmlp.plots.history."""
+        """Plot records over epochs; see fastmlp.plots.history.
+
+        Parameters
+        ----------
+        quantity : str or sequence of str, default "loss"
+            "loss", "accuracy" or the name of a metric; or a list of two of them, of which the second has its own axis.
+        log : bool, optional
+            Whether the axis of the first quantity is logarithmic. By default it is for a positive loss.
+        ax : matplotlib.axes.Axes, optional
+            Axes to draw in; a new figure by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
         from .plots.curves import history
 
         return history(self, quantity, log=log, ax=ax)
@@ -122,9 +180,16 @@ class History:
     def report(self, path: str | os.PathLike, X: Any = None, y: Any = None, **options: Any) -> None:
         """Write a self-contained HTML page about the fit: settings, curves, verdict, plots of the net, and timing.
 
-        path : str or path     file to write
-        X, y : samples for the verdict and the plots; by default those of the fit, or up to 2,000 of them
-        options : as for fastmlp.report.write
+        Parameters
+        ----------
+        path : str or path
+            File to write.
+        X : array_like of shape (n_samples, n_features), optional
+            Samples for the verdict and the plots; by default those of the fit, or up to 2,000 of them.
+        y : array_like, optional
+            Targets of X, as for fit.
+        **options
+            Further arguments of fastmlp.report.write.
         """
         from .report import write
 

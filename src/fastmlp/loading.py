@@ -50,10 +50,21 @@ def load(
 ) -> MLP | Population | TabularMLPClassifier | TabularMLPRegressor:
     """Return the net, population or fitted estimator in a file.
 
-    path : str or path     file to read. The `save` method of MLP and Population writes files of nets and populations;
-        `fastmlp train` and the `save` method of TabularMLPClassifier and TabularMLPRegressor write files of estimators,
-        which take tables and have the net as `net_`
-    device : str     as for MLP; the device of the saved net need not exist on this machine
+    No code in a file is executed. A damaged file is refused and never loaded with wrong numbers: it contains a
+    checksum.
+
+    Parameters
+    ----------
+    path : str or path
+        File to read. The `save` method of MLP and Population writes files of nets and populations; `fastmlp train` and
+        the `save` method of TabularMLPClassifier and TabularMLPRegressor write files of estimators, which take tables
+        and have the net as `net_`.
+    device : str, default "auto"
+        As for MLP; the device of the saved net need not exist on this machine.
+
+    Returns
+    -------
+    MLP, Population, TabularMLPClassifier or TabularMLPRegressor
 
     Raises
     ------
@@ -63,6 +74,25 @@ def load(
         If the file holds an estimator, and scikit-learn is not installed.
     ValueError
         If the file is damaged, was not written by fastmlp, or was written by a newer version.
+
+    Warns
+    -----
+    UserWarning
+        If the history or result of the last fit is inconsistent; its valid part is kept.
+
+    See Also
+    --------
+    fastmlp.persistence.save : Write such a file.
+
+    Examples
+    --------
+    >>> import fastmlp, tempfile
+    >>> net = fastmlp.MLP((2, 3, 1), random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(f"{folder}/net.safetensors")
+    ...     same = fastmlp.load(f"{folder}/net.safetensors")
+    >>> bool((same.params == net.params).all())
+    True
     """
     net = load_net(path, device=device, stacklevel=3)
     description = net.__dict__.pop("estimator", None)

@@ -37,42 +37,75 @@ class MLP(NetBase):
     Parameters
     ----------
     layer_sizes : sequence of int
-        Number of inputs, number of units in each hidden layer, number of outputs.
-    hidden_activation : str or sequence of str
+        Number of inputs, number of units in each hidden layer, number of outputs. (2, 1) is a net without hidden layer.
+    hidden_activation : str or sequence of str, default "relu"
         Activation of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus,
         softsign, symmetric_sigmoid or fahlman_sigmoid. One name for all hidden layers, or one per hidden layer.
     output_activation : str, optional
         Activation of the output layer. By default it is the one that belongs to the loss.
-    loss : str
+    loss : str, default "squared_error"
         squared_error, binary_cross_entropy, softmax_cross_entropy, absolute_error, huber, poisson or atanh_error.
         Every loss is a mean over samples and, except for softmax_cross_entropy, over outputs, without a factor of
         one half.
-    dropout : float or sequence of float
+    dropout : float or sequence of float, default 0.0
         Probability with which a hidden unit is dropped in a training step; kept units are scaled by
-        1 / (1 - dropout). One value for all hidden layers, or one per hidden layer.
-    l2 : float
+        1 / (1 - dropout). One value for all hidden layers, or one per hidden layer, each in [0, 1).
+    l2 : float, default 0.0
         Strength of the L2 penalty: l2 / 2 times the sum of squared weights (not biases) is added to the loss.
-    label_smoothing : float
-        Label smoothing of softmax_cross_entropy, in [0, 1).
-    huber_delta : float
+    label_smoothing : float, default 0.0
+        Fraction of each target that softmax_cross_entropy spreads evenly over all classes, in [0, 1).
+    huber_delta : float, default 1.0
         Error at which the huber loss changes from quadratic to linear.
-    init : str or object
+    init : str or object, default "auto"
         Initialiser of the parameters: "auto" (suits each layer's activation), a name such as "glorot_uniform", or
         `Uniform(low, high)`, `Normal(std)` or `UniformByFanIn(gain)`.
-    init_scale : float
+    init_scale : float, default 1.0
         Factor by which the initial parameters are multiplied.
-    dtype : "float32" or "float64"
+    dtype : {"float32", "float64"}, default "float32"
         Data type of the parameters and of all computations in the kernels.
-    device : "auto", "cpu", "cuda" or "cuda:1"
-        Where to train and predict. "auto" uses a GPU, if there is one, for inputs that are already on the GPU and
-        for fits large enough to be faster there.
-    precision : "exact", "tf32", "bfloat16" or "float16"
+    device : str, default "auto"
+        Where to train and predict: "auto", "cpu", "cuda" or "cuda:1". "auto" uses a GPU, if there is one, for inputs
+        that are already on the GPU and for fits large enough to be faster there.
+    precision : {"exact", "tf32", "bfloat16", "float16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products; sums and parameters stay float32.
         "bfloat16" and "float16" run all layers of a net of up to 128 units per layer in one kernel, unless the net
         is too deep for it.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
-        bit-identical parameters and recorded losses on the same machine, for any number of CPU threads.
+        bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default
+        the seed is random.
+
+    Attributes
+    ----------
+    network : Network
+        Architecture: layer sizes, activations, loss, dropout and L2 penalty. It cannot be changed.
+    params : ndarray of shape (n_params,)
+        All parameters, one writable vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,). An array
+        that is assigned is copied into the vector.
+    padded_params : ndarray of shape (n_padded,)
+        The vector that kernels work on: params, followed by zeros up to a whole SIMD vector.
+    weights : list of ndarray of shape (fan_in, fan_out)
+        Weight matrices, one per layer, as views of params.
+    biases : list of ndarray of shape (fan_out,)
+        Bias vectors, one per layer, as views of params.
+    history : History or None
+        Records of the last fit; None before the first.
+    device : Device
+        The device of the last fit or prediction, and why it was chosen; `device.name` is its name.
+    seed : int
+        Seed of all random numbers of the net, from 0 to 2**63 - 1.
+    fits : int
+        Number of fits since the net was made or reset; shuffling and dropout of a fit depend on it.
+    dtype : numpy.dtype
+        Data type of the parameters.
+    init : str or object
+        Initialiser, as given.
+    init_scale : float
+        Factor on the initial parameters, as given.
+    precision : str
+        Format of the operands of matrix products on a GPU, as given.
+    preprocessing : object or None
+        Preprocessing of the table that `fastmlp train` trained the net on; None for a net of arrays.
 
     Raises
     ------
@@ -80,6 +113,16 @@ class MLP(NetBase):
         If a setting is invalid; the message names the valid values.
     RuntimeError
         If the named device is not available.
+
+    See Also
+    --------
+    Population : Many nets of one architecture, trained in one call.
+    MLPClassifier : The same net as an estimator of scikit-learn.
+
+    Notes
+    -----
+    Layer k computes a = f(a_before @ W + b). Formulas of activations, losses and initialisers are in the reference, on
+    the page "Choices".
 
     Examples
     --------
@@ -155,7 +198,13 @@ class MLP(NetBase):
         return self.network.layout.biases(self._params)
 
     def reset(self) -> MLP:
-        """Draw the initial parameters again, from the net's seed, and forget earlier fits."""
+        """Draw the initial parameters again, from the net's seed, and forget earlier fits.
+
+        Returns
+        -------
+        MLP
+            The net itself.
+        """
         self._params[:] = draw_params(self.network, self.init, np.array([self.seed]), self.init_scale)[0]
         self.fits, self.history = 0, None
         return self
@@ -185,49 +234,75 @@ class MLP(NetBase):
     ) -> History:
         """Train the net, starting from its current parameters.
 
-        X : (n_samples, n_features)     inputs
-        y : (n_samples, n_outputs) or (n_samples,)     targets; a vector holds the targets of a net with one output,
-            or the class numbers for a net with several outputs
-        epochs : int     number of passes over the data
-        batch_size : int or None     number of samples per step; None takes all samples in one batch
-        optimizer : str or Optimizer     "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop", "rprop", or an
-            object of fastmlp.optimizers
-        schedule : learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that
-            returns the factors by which the learning rate is multiplied
-        shuffle : bool     whether each epoch visits the samples in a new random order
-        sample_weight : (n_samples,)     weight of each sample, scaled to mean 1; the loss of a batch is the sum of
-            weight times loss, divided by the number of samples in the batch
-        class_weight : {class: weight} or "balanced"     factor on the weight of each sample by its class; a class that
-            the dictionary does not name has weight 1. It affects training only: validation records weight samples by
-            sample_weight alone
-        validation_data : (X, y) or (X, y, sample_weight)     held-out samples
-        validation_fraction : float     share of the samples that is held out, drawn at random, in place of
-            validation_data; held-out samples keep their sample_weight
-        early_stopping : True, int or EarlyStopping     an int is the patience in epochs; the fit ends with the
-            parameters of the best epoch
-        callbacks : functions (epoch, history), called after each epoch; one that returns True ends the fit
-        metrics : records to keep besides the loss, computed after each epoch on training and held-out samples: names
+        Ctrl-C ends the fit. The net keeps the parameters reached so far (with early stopping, those of the best epoch),
+        and `history.stopped_by` is "interrupt".
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs: NumPy, or an array on a GPU (CuPy, or PyTorch and JAX through DLPack).
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+            Targets. A vector holds the targets of a net with one output, or the class numbers for a net with several
+            outputs.
+        epochs : int, default 100
+            Number of passes over the data.
+        batch_size : int, optional
+            Number of samples per step. By default all samples are one batch.
+        optimizer : str or Optimizer, default "adam"
+            "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop" or "rprop" for its default settings, or an object
+            such as `fastmlp.SGD(0.1)`.
+        schedule : str, object or callable, optional
+            Learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that returns
+            the factors by which the learning rate is multiplied. By default the rate is constant.
+        shuffle : bool, default True
+            Whether each epoch visits the samples in a new random order.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample, scaled to mean 1; the loss of a batch is the sum of weight times loss, divided by the
+            number of samples in the batch.
+        class_weight : dict or "balanced", optional
+            Factor on the weight of each sample by its class, {class: weight}; a class that the dictionary does not name
+            has weight 1. It affects training only: validation records weight samples by sample_weight alone.
+        validation_data : tuple, optional
+            Held-out samples, (X, y) or (X, y, sample_weight).
+        validation_fraction : float, default 0.0
+            Share of the samples that is held out, drawn at random, in place of validation_data; held-out samples keep
+            their sample_weight.
+        early_stopping : bool, int or EarlyStopping, optional
+            True for the defaults of EarlyStopping, an int for this patience in epochs; the fit ends with the parameters
+            of the best epoch. By default the fit trains all epochs.
+        callbacks : sequence of callable, default ()
+            Functions (epoch, history), called after each epoch; one that returns True ends the fit.
+        metrics : sequence of str or callable, default ()
+            Records to keep besides the loss, computed after each epoch on training and held-out samples: names
             ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred)
             that return a float, for arrays (n_samples, n_outputs). They are in `history.metrics` and
-            `history.validation_metrics`
-        optimizer_state : fastmlp.OptimizerState or None     state that is carried from fit to fit, so that several
-            fits continue one another; None starts with a new state
-        monitor : bool     whether to watch for known failures, such as a loss that stays at the base rate; the first
-            one found is reported once, as a TrainingWarning
-        verbose : 0, 1 or 2     0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels
-            compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output
-
-        Ctrl-C ends the fit. The net keeps the parameters reached so far (with early stopping, those of the best
-        epoch), and `history.stopped_by` is "interrupt".
+            `history.validation_metrics`.
+        optimizer_state : OptimizerState, optional
+            State that is carried from fit to fit, so that several fits continue one another. By default the fit starts
+            with a new state.
+        monitor : bool, default False
+            Whether to watch for known failures, such as a loss that stays at the base rate; the first one found is
+            reported once, as a TrainingWarning.
+        verbose : {0, 1, 2}, default 1
+            0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels compile, both in a terminal
+            or notebook only; 2 prints a line per epoch to standard output.
 
         Returns
         -------
         History
+            Records of the fit, which are also `net.history`.
 
         Raises
         ------
         ValueError
             If the data do not fit the net or are not finite, or a setting is invalid.
+
+        Warns
+        -----
+        DivergenceWarning
+            If the loss or the parameters stop being finite; the fit ends with the last finite parameters.
+        TrainingWarning
+            With monitor=True, at the first sign of a known failure.
         """
         watch = Stopwatch()
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
@@ -261,14 +336,22 @@ class MLP(NetBase):
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
         """Explain how `fit` would train this net on such data: kernel family, threads and rows, with their reasons.
 
-        X : array (n_samples, n_features), or the number of samples
-        batch_size : number of samples per step; None for all of them
-        epochs : number of epochs, which counts where device="auto" may choose a GPU
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features), or int
+            Inputs, or the number of samples.
+        batch_size : int, optional
+            Number of samples per step. By default all samples are one batch.
+        epochs : int, default 100
+            Number of epochs, which counts where device="auto" may choose a GPU.
 
         Returns
         -------
-        Three lines of text.
+        str
+            Three lines of text.
 
+        Examples
+        --------
         >>> print(MLP((2, 8, 1), device="cpu").explain(1000, batch_size=4).splitlines()[0])  # doctest: +ELLIPSIS
         Kernel family: batch_simd_4 on cpu (one small net, batches of up to 4 samples; ...
         """
@@ -289,11 +372,22 @@ class MLP(NetBase):
             return plan.evaluate_alone(plan.place(data), self._padded, output)
 
     def predict(self, X: Any) -> Any:
-        """Return the outputs (n_samples, n_outputs), after the output activation.
+        """Return the outputs, after the output activation.
 
-        X : (n_samples, n_features)     inputs
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs.
 
-        The result is a NumPy array; for X on a device, it is an array of X's library on the same device.
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            Outputs in the dtype of the net. For X on a GPU, an array of X's library on the same GPU.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the net's number of features, or is not finite.
         """
         output = self._outputs(X)
         return output if type(output) is np.ndarray else to_library_of(output, X)
@@ -313,21 +407,34 @@ class MLP(NetBase):
         return output
 
     def predict_classes(self, X: Any) -> Any:
-        """Return the class numbers (n_samples,).
-
-        X : (n_samples, n_features)     inputs
+        """Return the class numbers.
 
         The class is the index of the largest output. A net with one output predicts class 1 where the output is above
         the middle of its range, else class 0.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of int, shape (n_samples,)
+            Class numbers, counted from 0.
         """
         return self._classes(self._outputs(X), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the mean loss, without the L2 penalty, and for classification the accuracy.
 
-        X : (n_samples, n_features)     inputs
-        y : (n_samples, n_outputs) or (n_samples,)     targets, as for fit
-        sample_weight : (n_samples,)     weight of each sample
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+            Targets, as for fit.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample.
 
         Returns
         -------
@@ -335,17 +442,34 @@ class MLP(NetBase):
             {"loss": float} and, for classification, "accuracy". With several outputs, accuracy is the share of samples
             whose largest output is that of the true class, if each sample has exactly one class; for multi-label
             targets it is the share of labels on the correct side of the threshold.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit the net or are not finite.
         """
         data = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))
 
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
-        """Return the loss with the L2 penalty and its gradient (n_params,) at the current parameters, without dropout.
+        """Return the loss with the L2 penalty and its gradient at the current parameters, without dropout.
 
-        X : (n_samples, n_features)     inputs
-        y : (n_samples, n_outputs) or (n_samples,)     targets, as for fit
-        sample_weight : (n_samples,)     weight of each sample
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+            Targets, as for fit.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample.
+
+        Returns
+        -------
+        loss : float
+            Mean loss of the samples, plus the L2 penalty.
+        gradient : ndarray of shape (n_params,)
+            Derivatives with respect to params, in their order.
         """
         return self.objective(X, y, sample_weight=sample_weight)(self._params)
 
@@ -355,8 +479,24 @@ class MLP(NetBase):
         """Return loss_and_gradient as a function of the parameters, for solvers such as scipy.optimize.minimize.
 
         The data are checked and copied once, not at each call. Each call sets the net's params to its argument,
-        (n_params,). X, y and sample_weight are those of loss_and_gradient.
+        (n_params,).
 
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+            Targets, as for fit.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample.
+
+        Returns
+        -------
+        callable
+            Function of params (n_params,) that returns (loss, gradient).
+
+        Examples
+        --------
         >>> from scipy.optimize import minimize
         >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
         >>> net = MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", dtype="float64", random_state=0)
@@ -370,7 +510,23 @@ class MLP(NetBase):
         return Objective(self, data)
 
     def plot_boundary(self, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), **options: Any) -> Any:
-        """Plot the net's output over the plane of two inputs and return the Axes; see fastmlp.plots.boundary."""
+        """Plot the net's output over the plane of two inputs; see fastmlp.plots.boundary.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Samples, which are drawn too.
+        y : array_like, optional
+            Targets, as for fit.
+        features : sequence of two ints, default (0, 1)
+            Numbers of the inputs on the two axes; the others are at their medians.
+        **options
+            Further arguments of fastmlp.plots.boundary.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
         from .plots.decision import boundary
 
         return boundary(self, X, y, features=features, **options)
@@ -378,7 +534,13 @@ class MLP(NetBase):
     # ---- files
 
     def get_settings(self) -> dict[str, Any]:
-        """Return the constructor arguments of an equal net, JSON-serialisable and without random_state."""
+        """Return the constructor arguments of an equal net, without device and random_state.
+
+        Returns
+        -------
+        dict
+            Arguments by name, as numbers, text and lists that JSON can hold.
+        """
         return {
             **self.network.arguments(),
             "init_scale": self.init_scale,
@@ -388,7 +550,13 @@ class MLP(NetBase):
         }
 
     def get_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that `save` writes besides the settings, by name."""
+        """Return the arrays that `save` writes besides the settings.
+
+        Returns
+        -------
+        dict of str to ndarray
+            {"params": (n_params,)}.
+        """
         return {"params": self._params}
 
     def __repr__(self) -> str:

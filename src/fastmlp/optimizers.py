@@ -27,7 +27,30 @@ from .kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Base class of the optimisers, with the settings that all of them have. Use one of its subclasses."""
+    """Base class of the optimisers, with the settings that all of them have. Use one of its subclasses.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        Step size, above 0, multiplied by the factor of the schedule.
+    weight_decay : float, default 0.0
+        Decoupled weight decay: before each step, weights (not biases) are multiplied by
+        1 - learning_rate * weight_decay.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+
+    Attributes
+    ----------
+    rule : Rule
+        Update rule, a row of kernels/formulas/update_rules.py.
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of HYPER_PARAMETERS; the table's default for one that the optimiser lacks.
+
+    Examples
+    --------
+    >>> isinstance(SGD(0.1), Optimizer)
+    True
+    """
 
     learning_rate: float = 0.001
     weight_decay: float = 0.0
@@ -58,8 +81,16 @@ class Optimizer:
     def for_nets(self, n_nets: int, rng: Callable[[], np.random.Generator]) -> Optimizer:
         """Return an optimiser whose settings are numbers or arrays (n_nets,): distributions are drawn from.
 
-        n_nets : int     number of nets
-        rng : function that returns the generator; called only if there is a distribution
+        Parameters
+        ----------
+        n_nets : int
+            Number of nets.
+        rng : callable
+            Function that returns the generator to draw with; called only if there is a distribution.
+
+        Returns
+        -------
+        Optimizer
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if all(isinstance(value, (bool, int, float)) for value in values.values()):
@@ -68,33 +99,103 @@ class Optimizer:
         return replace(self, **drawn)
 
     def of_net(self, net: int) -> Optimizer:
-        """Return the optimiser of one net, whose settings are numbers; self must be a result of for_nets."""
+        """Return the optimiser of one net, whose settings are numbers; self must be a result of for_nets.
+
+        Parameters
+        ----------
+        net : int
+            Number of the net.
+
+        Returns
+        -------
+        Optimizer
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: float(v[net]) if is_per_net(v) else v for k, v in values.items()})
 
     def layer_factors(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Return a flat array (n_layers, 2) of factors on the gradients of weights and biases; empty for no factors.
+        """Return factors on the gradients of weights and biases; empty for no factors.
 
-        shapes : (fan_in, fan_out) of each layer
+        Parameters
+        ----------
+        shapes : sequence of (int, int)
+            (fan_in, fan_out) of each layer.
+
+        Returns
+        -------
+        ndarray of float64, shape (2 * n_layers,) or (0,)
+            For each layer the factor on the gradient of its weights, then that of its biases.
         """
         return np.empty(0)
 
     def begin(self, state: np.ndarray) -> None:
-        """Write the rule's initial values into the rows of state (MOST_STATE, n_padded) that the rule uses."""
+        """Write the rule's initial values into the rows of the optimiser state that the rule uses.
+
+        Parameters
+        ----------
+        state : ndarray of shape (MOST_STATE, n_padded)
+            Optimiser state, written.
+        """
         for row, start in zip(state[: self.rule.n_state], self.rule.initial, strict=False):
             row[:] = 0.0 if start is None else getattr(self, start)
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum: v = momentum v - learning_rate g, params = params + v.
+    """Stochastic gradient descent, optionally with momentum.
 
-    `nesterov=True` adds momentum v - learning_rate g instead of v, with the new v. The learning rate is part of the
-    velocity v, as in Polyak 1964 and Sutskever et al. 2013. PyTorch's SGD multiplies by the learning rate outside:
-    v = momentum v + g, params = params - learning_rate v. Both are equal while the learning rate is constant. When a
-    schedule lowers it, past gradients keep the learning rate of their own step here, and get the current one in
-    PyTorch.
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        Step size, above 0, multiplied by the factor of the schedule.
+    momentum : float, default 0.0
+        Factor on the velocity from step to step, in [0, 1).
+    nesterov : bool, default False
+        Whether to use Nesterov's variant, which needs a momentum above 0.
+    weight_decay : float, default 0.0
+        Decoupled weight decay: before each step, weights (not biases) are multiplied by
+        1 - learning_rate * weight_decay.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
 
+    Attributes
+    ----------
+    rule : Rule
+        Update rule: "sgd", "momentum" or "nesterov".
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of the rules' table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range, or nesterov=True has no momentum.
+
+    Notes
+    -----
+    With the gradient g::
+
+        v = momentum * v - learning_rate * g
+        params = params + v
+
+    and with nesterov=True, for the new v::
+
+        params = params + momentum * v - learning_rate * g
+
+    The learning rate is part of the velocity v, as in Polyak 1964 and Sutskever et al. 2013. PyTorch's SGD multiplies
+    by the learning rate outside: v = momentum * v + g, params = params - learning_rate * v. Both are equal while the
+    learning rate is constant. When a schedule lowers it, past gradients keep the learning rate of their own step here,
+    and get the current one in PyTorch. For a Population, a setting may be an array with one number per net, or a frozen
+    SciPy distribution from which one number per net is drawn.
+
+    References
+    ----------
+    Polyak 1964, "Some methods of speeding up the convergence of iteration methods".
+
+    Sutskever, Martens, Dahl and Hinton 2013, "On the importance of initialization and momentum in deep learning";
+    Nesterov's variant in the shifted variables of Bengio, Boulanger-Lewandowski and Pascanu 2012.
+
+    Examples
+    --------
     >>> SGD(0.1, momentum=0.9).rule.name
     'momentum'
     """
@@ -117,10 +218,58 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1).
+    """Adam: steps by the mean of recent gradients, divided by the root of their mean square.
 
-    m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g**2; with the bias-corrected moments
-    m' = m / (1 - beta1**t) and v' = v / (1 - beta2**t), params = params - learning_rate m' / (sqrt(v') + epsilon).
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        Step size, above 0, multiplied by the factor of the schedule.
+    beta1 : float, default 0.9
+        Decay of the first moment from step to step, in (0, 1).
+    beta2 : float, default 0.999
+        Decay of the second moment from step to step, in (0, 1).
+    epsilon : float, default 1e-8
+        Added to the root of the corrected second moment; above 0.
+    weight_decay : float, default 0.0
+        Decoupled weight decay: before each step, weights (not biases) are multiplied by
+        1 - learning_rate * weight_decay.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+
+    Attributes
+    ----------
+    rule : Rule
+        Update rule, "adam".
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of the rules' table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    Algorithm 1 of the paper, with the gradient g at step t, counted from 1::
+
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_corrected = m / (1 - beta1**t)
+        v_corrected = v / (1 - beta2**t)
+        params = params - learning_rate * m_corrected / (sqrt(v_corrected) + epsilon)
+
+    Epsilon stands outside of the root, as in the paper and in PyTorch. scikit-learn adds it to the root of the moment
+    that is not corrected. For a Population, a setting may be an array with one number per net, or a frozen SciPy
+    distribution from which one number per net is drawn.
+
+    References
+    ----------
+    Kingma and Ba 2015, "Adam: a method for stochastic optimization", arXiv:1412.6980.
+
+    Examples
+    --------
+    >>> Adam(0.01)
+    Adam(learning_rate=0.01, weight_decay=0.0, clip_norm=0.0, beta1=0.9, beta2=0.999, epsilon=1e-08)
     """
 
     learning_rate: float = 0.001
@@ -141,16 +290,104 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay, by default 0.01 (Loshchilov and Hutter 2019, algorithm 2)."""
+    """Adam with decoupled weight decay, by default 0.01.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        Step size, above 0, multiplied by the factor of the schedule.
+    weight_decay : float, default 0.01
+        Before each step, weights (not biases) are multiplied by 1 - learning_rate * weight_decay.
+    beta1 : float, default 0.9
+        Decay of the first moment from step to step, in (0, 1).
+    beta2 : float, default 0.999
+        Decay of the second moment from step to step, in (0, 1).
+    epsilon : float, default 1e-8
+        Added to the root of the corrected second moment; above 0.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+
+    Attributes
+    ----------
+    rule : Rule
+        Update rule, "adam".
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of the rules' table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    The rule is that of Adam, after weights have been multiplied by 1 - learning_rate * weight_decay. The learning rate
+    in this factor includes the schedule's, as in PyTorch; algorithm 2 of the paper multiplies the decay by the
+    schedule's factor alone. For a Population, a setting may be an array with one number per net, or a frozen SciPy
+    distribution from which one number per net is drawn.
+
+    References
+    ----------
+    Loshchilov and Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101, algorithm 2.
+
+    Examples
+    --------
+    >>> AdamW(3e-3).weight_decay
+    0.01
+    """
 
     weight_decay: float = 0.01
 
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """RMSprop (Tieleman and Hinton 2012).
+    """RMSprop: the gradient, divided by the root of a moving mean of its squares.
 
-    v = beta2 v + (1 - beta2) g**2, params = params - learning_rate g / (sqrt(v) + epsilon).
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        Step size, above 0, multiplied by the factor of the schedule.
+    beta2 : float, default 0.9
+        Decay of the mean square from step to step, in [0, 1).
+    epsilon : float, default 1e-8
+        Added to the root; above 0.
+    weight_decay : float, default 0.0
+        Decoupled weight decay: before each step, weights (not biases) are multiplied by
+        1 - learning_rate * weight_decay.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+
+    Attributes
+    ----------
+    rule : Rule
+        Update rule, "rmsprop".
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of the rules' table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    With the gradient g::
+
+        v = beta2 * v + (1 - beta2) * g**2
+        params = params - learning_rate * g / (sqrt(v) + epsilon)
+
+    Epsilon stands outside of the root, as in PyTorch; there is no correction of v's start at 0, and no centring. For a
+    Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one number
+    per net is drawn.
+
+    References
+    ----------
+    Tieleman and Hinton 2012, "Lecture 6.5, rmsprop", Coursera: Neural networks for machine learning.
+
+    Examples
+    --------
+    >>> RMSprop().epsilon
+    1e-08
     """
 
     learning_rate: float = 0.001
@@ -165,7 +402,51 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Adagrad (Duchi et al. 2011): v = v + g**2, params = params - learning_rate g / (sqrt(v) + epsilon)."""
+    """Adagrad: the gradient, divided by the root of the sum of all its squares.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        Step size, above 0, multiplied by the factor of the schedule.
+    epsilon : float, default 1e-10
+        Added to the root; above 0.
+    weight_decay : float, default 0.0
+        Decoupled weight decay: before each step, weights (not biases) are multiplied by
+        1 - learning_rate * weight_decay.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+
+    Attributes
+    ----------
+    rule : Rule
+        Update rule, "adagrad".
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of the rules' table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    With the gradient g::
+
+        v = v + g**2
+        params = params - learning_rate * g / (sqrt(v) + epsilon)
+
+    Epsilon stands outside of the root, and v starts at 0. For a Population, a setting may be an array with one number
+    per net, or a frozen SciPy distribution from which one number per net is drawn.
+
+    References
+    ----------
+    Duchi, Hazan and Singer 2011, "Adaptive subgradient methods for online learning and stochastic optimization".
+
+    Examples
+    --------
+    >>> Adagrad().learning_rate
+    0.01
+    """
 
     learning_rate: float = 0.01
     epsilon: float = 1e-10
@@ -177,12 +458,59 @@ class Adagrad(Optimizer):
 
 @dataclass(frozen=True)
 class Quickprop(Optimizer):
-    """Quickprop (Fahlman 1988): a step to the minimum of a parabola for each parameter. For full batches.
+    """Quickprop: a step to the minimum of a parabola for each parameter. For full batches.
 
-    growth : float     largest ratio of a parabolic step to the step before
-    by_fan_in : bool     whether to divide the learning rate of a layer by fan_in + 1, the number of connections into a
-        unit, bias included, as Fahlman's program did
-    bias_input : float     constant input of the bias weights in the program to reproduce; 1 is an ordinary bias
+    Parameters
+    ----------
+    learning_rate : float, default 0.5
+        Factor on the gradient in a step of plain descent, above 0, multiplied by the factor of the schedule.
+    growth : float, default 1.75
+        Largest ratio of a step on the parabola to the step before, above 0.
+    by_fan_in : bool, default False
+        Whether to divide the learning rate of a layer by fan_in + 1, the number of connections into a unit, bias
+        included, as Fahlman's program did.
+    bias_input : float, default 1.0
+        Constant input of the bias weights in the program to reproduce, above 0; 1 is an ordinary bias.
+    weight_decay : float, default 0.0
+        Decoupled weight decay: before each step, weights (not biases) are multiplied by
+        1 - learning_rate * weight_decay.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+
+    Attributes
+    ----------
+    rule : Rule
+        Update rule, "quickprop".
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of the rules' table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    With the gradient g, and g_before and step_before of the step before::
+
+        jump = step_before * g / (g_before - g)
+        step = jump, but growth * step_before where jump would be longer or point uphill
+        step = step - learning_rate * g, unless the gradient has changed sign since the step before
+        params = params + step
+
+    Where step_before is 0, as in the first step, step = -learning_rate * g. A gradient that is 0 twice in a row, such
+    as that of a unit that is never active, ends the steps; in Fahlman's program they would go on growing. For a
+    Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one number
+    per net is drawn, except by_fan_in and bias_input.
+
+    References
+    ----------
+    Fahlman 1988, "An empirical study of learning speed in back-propagation networks", CMU-CS-88-162.
+
+    Examples
+    --------
+    >>> Quickprop(growth=2.0).rule.needs_full_batch
+    True
     """
 
     learning_rate: float = 0.5
@@ -196,6 +524,17 @@ class Quickprop(Optimizer):
         checked_number("bias_input", self.bias_input, 0.0, open_low=True)
 
     def layer_factors(self, shapes):
+        """Return factors on the gradients by fan-in and bias input; see Optimizer.layer_factors.
+
+        Parameters
+        ----------
+        shapes : sequence of (int, int)
+            (fan_in, fan_out) of each layer.
+
+        Returns
+        -------
+        ndarray of float64, shape (2 * n_layers,) or (0,)
+        """
         if not self.by_fan_in and self.bias_input == 1.0:
             return np.empty(0)
         fans = [1.0 / (fan_in + 1) if self.by_fan_in else 1.0 for fan_in, _ in shapes]
@@ -205,12 +544,61 @@ class Quickprop(Optimizer):
 
 @dataclass(frozen=True)
 class Rprop(Optimizer):
-    """iRprop+ (Igel and Huesken 2003): step sizes that depend on the sign of the gradient only. For full batches.
+    """iRprop+: step sizes that depend on the sign of the gradient only. For full batches.
 
-    learning_rate : float     initial step size; schedules have no effect
-    growth : float     factor on a step size while the gradient keeps its sign
-    shrink : float     factor on a step size when the gradient changes sign
-    smallest, biggest : float     bounds of a step size
+    Parameters
+    ----------
+    learning_rate : float, default 0.1
+        Initial step size of each parameter, above 0. Schedules have no effect on step sizes.
+    growth : float, default 1.2
+        Factor on a step size while the gradient keeps its sign, above 1.
+    shrink : float, default 0.5
+        Factor on a step size when the gradient changes sign, in (0, 1).
+    smallest : float, default 1e-6
+        Lower bound of a step size, above 0.
+    biggest : float, default 50.0
+        Upper bound of a step size, at least smallest.
+    weight_decay : float, default 0.0
+        Decoupled weight decay: before each step, weights (not biases) are multiplied by
+        1 - learning_rate * weight_decay.
+    clip_norm : float, default 0.0
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+
+    Attributes
+    ----------
+    rule : Rule
+        Update rule, "rprop".
+    hyper : ndarray of float64, shape (n,)
+        Hyper-parameters in the order of the rules' table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    With the gradient g and g_before of the step before, for each parameter::
+
+        g * g_before > 0:  size = min(growth * size, biggest)
+                           step = -sign(g) * size
+        g * g_before < 0:  size = max(shrink * size, smallest)
+                           step = -step_before if the loss has risen, else 0
+                           g = 0 for the next step
+        g * g_before = 0:  step = -sign(g) * size
+        params = params + step
+
+    For a Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one
+    number per net is drawn.
+
+    References
+    ----------
+    Igel and Huesken 2003, "Empirical evaluation of the improved Rprop learning algorithms".
+
+    Examples
+    --------
+    >>> Rprop().growth
+    1.2
     """
 
     learning_rate: float = 0.1
@@ -233,9 +621,25 @@ OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, A
 def optimizer_from_name(name: object, learning_rate: float | None = None) -> Optimizer:
     """Return the optimiser with this name, with its default settings; an Optimizer is returned as it is.
 
-    name : str (in any case) or Optimizer
-    learning_rate : float or None     replaces the optimiser's learning rate, if given
+    Parameters
+    ----------
+    name : str or Optimizer
+        Name of an optimiser in upper or lower case: "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop" or
+        "rprop".
+    learning_rate : float, optional
+        Replaces the optimiser's learning rate, if given.
 
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or name is a class instead of an object.
+
+    Examples
+    --------
     >>> optimizer_from_name("adam", learning_rate=0.01)
     Adam(learning_rate=0.01, weight_decay=0.0, clip_norm=0.0, beta1=0.9, beta2=0.999, epsilon=1e-08)
     """

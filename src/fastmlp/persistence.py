@@ -51,19 +51,30 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
     random numbers of later fits, the version of fastmlp, and a checksum, by which `load` detects damage. A replaced
     file keeps its permissions. A symbolic link is followed: the file it points to is replaced.
 
+    Parameters
+    ----------
     net : MLP or Population
-    path : str or path     file to write
-    estimator : dict, optional     description of the net's estimator, as estimators/serialization.py makes it
+        What to save; the methods MLP.save and Population.save call this function.
+    path : str or path
+        File to write.
+    estimator : dict, optional
+        Description of the net's estimator, as estimators/serialization.py makes it.
 
     Raises
     ------
     OSError
         If the file cannot be written, or path is a folder, a device or a pipe. An existing file is then unchanged.
 
+    See Also
+    --------
+    fastmlp.load : Read the file.
+
+    Examples
+    --------
     >>> import fastmlp, tempfile
     >>> net = fastmlp.MLP((2, 3, 1), random_state=0)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     net.save(f"{folder}/net.safetensors")
+    ...     save(net, f"{folder}/net.safetensors")
     ...     same = fastmlp.load(f"{folder}/net.safetensors")
     >>> bool((same.params == net.params).all())
     True

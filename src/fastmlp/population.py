@@ -42,16 +42,70 @@ class Population(NetBase, NetSequence):
 
     Parameters
     ----------
-    layer_sizes, hidden_activation, output_activation, loss, label_smoothing, huber_delta, init, dtype, device
-    precision
-        As for MLP.
+    layer_sizes : sequence of int
+        Number of inputs, number of units in each hidden layer, number of outputs.
     n_nets : int
         Number of nets.
-    dropout, l2, init_scale : float, array (n_nets,) or frozen SciPy distribution
-        As for MLP: a number for all nets, one number per net, or a distribution from which one number per net is
-        drawn.
-    random_state : int, Generator or None
-        Seed of the nets' seeds and of the numbers that are drawn from distributions.
+    hidden_activation : str or sequence of str, default "relu"
+        Activation of the hidden layers, as for MLP.
+    output_activation : str, optional
+        Activation of the output layer. By default it is the one that belongs to the loss.
+    loss : str, default "squared_error"
+        Loss, as for MLP.
+    dropout : float, array_like of shape (n_nets,) or frozen SciPy distribution, default 0.0
+        Probability with which a hidden unit is dropped: a number for all nets, one number per net, or a distribution
+        from which one number per net is drawn.
+    l2 : float, array_like of shape (n_nets,) or frozen SciPy distribution, default 0.0
+        Strength of the L2 penalty, in the same forms.
+    label_smoothing : float, default 0.0
+        Fraction of each target that softmax_cross_entropy spreads evenly over all classes, in [0, 1).
+    huber_delta : float, default 1.0
+        Error at which the huber loss changes from quadratic to linear.
+    init : str or object, default "auto"
+        Initialiser of the parameters, as for MLP.
+    init_scale : float, array_like of shape (n_nets,) or frozen SciPy distribution, default 1.0
+        Factor on the initial parameters, in the same forms as dropout.
+    dtype : {"float32", "float64"}, default "float32"
+        Data type of the parameters and of all computations in the kernels.
+    device : str, default "auto"
+        Where to train and predict: "auto", "cpu", "cuda" or "cuda:1", as for MLP.
+    precision : {"exact", "tf32", "bfloat16", "float16"}, default "exact"
+        Format to which a GPU may round the operands of float32 matrix products, as for MLP.
+    random_state : int, numpy.random.Generator or RandomState, optional
+        Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
+
+    Attributes
+    ----------
+    n_nets : int
+        Number of nets.
+    seeds : ndarray of int64, shape (n_nets,)
+        Seed of each net, on which its initial parameters, shuffling and dropout depend.
+    params : ndarray of shape (n_nets, n_params)
+        All parameters, writable; row k is laid out as MLP.params of net k.
+    dropout : float or ndarray of shape (n_nets,)
+        Dropout of all nets, or of each net.
+    l2 : float or ndarray of shape (n_nets,)
+        L2 penalty of all nets, or of each net.
+    init_scale : float or ndarray of shape (n_nets,)
+        Factor on the initial parameters of all nets, or of each net.
+    result : PopulationResult or None
+        Result of the last fit; None before the first.
+    network : Network
+        Architecture. Where nets differ in dropout or l2, it has the largest value.
+    device : Device
+        The device of the last fit or prediction, and why it was chosen; `device.name` is its name.
+    seed : int
+        Seed of the population, from 0 to 2**63 - 1.
+    fits : int
+        Number of fits since the population was made or reset; shuffling and dropout of a fit depend on it.
+    dtype : numpy.dtype
+        Data type of the parameters.
+    init : str or object
+        Initialiser, as given.
+    precision : str
+        Format of the operands of matrix products on a GPU, as given.
+    preprocessing : object or None
+        Preprocessing of the table that the nets were trained on; None for nets of arrays.
 
     Raises
     ------
@@ -59,6 +113,11 @@ class Population(NetBase, NetSequence):
         If a setting is out of range, a name is unknown, or an array does not have length n_nets.
     RuntimeError
         If the named device is not available.
+
+    See Also
+    --------
+    MLP : One net.
+    sweep : Random search over settings, which trains nets as populations.
 
     Examples
     --------
@@ -128,7 +187,13 @@ class Population(NetBase, NetSequence):
     # ---- parameters
 
     def reset(self) -> Population:
-        """Draw the initial parameters of all nets again, from their seeds, and forget earlier fits."""
+        """Draw the initial parameters of all nets again, from their seeds, and forget earlier fits.
+
+        Returns
+        -------
+        Population
+            The population itself.
+        """
         self._draw(np.arange(self.n_nets), 0)
         self.fits, self.result = 0, None
         return self
@@ -149,7 +214,16 @@ class Population(NetBase, NetSequence):
         return float(values[k]) if is_per_net(values) else float(values)
 
     def net(self, k: int) -> MLP:
-        """Return net k as an MLP with a copy of its parameters; a negative k counts from the end.
+        """Return one net as an MLP with a copy of its parameters.
+
+        Parameters
+        ----------
+        k : int
+            Number of the net, counted from 0; a negative number counts from the end.
+
+        Returns
+        -------
+        MLP
 
         Raises
         ------
@@ -168,6 +242,10 @@ class Population(NetBase, NetSequence):
         """Return the best net of the last fit, as an MLP.
 
         It is the net with the lowest loss or, with early stopping, with the best value of the monitored record.
+
+        Returns
+        -------
+        MLP
 
         Raises
         ------
@@ -202,37 +280,64 @@ class Population(NetBase, NetSequence):
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
-        X : (n_samples, n_features)     inputs of all nets, or (n_nets, n_samples, n_features) for one set per net
-        y : (n_samples, n_outputs) or (n_samples,)     targets as for MLP.fit; a leading axis of length n_nets gives
-            each net its own targets
-        epochs : int     number of passes over the data for each net, restarts included
-        optimizer : str or Optimizer     name or object; its settings may be arrays (n_nets,) or frozen SciPy
-            distributions
-        sample_weight : (n_samples,) or (n_nets, n_samples)     weight of each sample, for all nets or per net; see
-            fastmlp.folds and fastmlp.bootstrap
-        early_stopping : as for MLP.fit, applied to each net's own record; each net ends with the parameters of its
-            best epoch
-        converged : rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all
-            samples are classified correctly; "40-20-40": every output is within 40 % of the output's range of its
-            target; or a fastmlp.Converged. None trains all nets for all epochs
-        restart_after : int or None     number of epochs after which a net that has not converged is restarted from
-            new initial parameters; needs `converged`
-        monitor : bool     whether to warn once, with a TrainingWarning, when more than half of the nets fail in a
-            known way
-        verbose : as for MLP.fit; 2 prints at most one line per second, about the nets that have finished
-        batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction : as for MLP.fit
-
         Ctrl-C ends the fit. Each net keeps the parameters reached so far (with early stopping, those of its best
         epoch), and `result.interrupted` is True.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
+            Inputs of all nets, or one set per net.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+            Targets, as for MLP.fit; a leading axis of length n_nets gives each net its own targets.
+        epochs : int, default 100
+            Number of passes over the data for each net, restarts included.
+        batch_size : int, optional
+            Number of samples per step. By default all samples are one batch.
+        optimizer : str or Optimizer, default "adam"
+            Name or object; its settings may be arrays (n_nets,) or frozen SciPy distributions, from which one number
+            per net is drawn.
+        schedule : str, object or callable, optional
+            Learning-rate schedule of all nets, as for MLP.fit.
+        shuffle : bool, default True
+            Whether each epoch visits the samples in a new random order, another one for each net.
+        sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
+            Weight of each sample, for all nets or per net; see fastmlp.folds and fastmlp.bootstrap.
+        class_weight : dict or "balanced", optional
+            Factor on the weight of each sample by its class, as for MLP.fit.
+        validation_data : tuple, optional
+            Held-out samples of all nets, (X, y) or (X, y, sample_weight).
+        validation_fraction : float, default 0.0
+            Share of the samples that is held out, the same ones for all nets, in place of validation_data.
+        early_stopping : bool, int or EarlyStopping, optional
+            As for MLP.fit, applied to each net's own record; each net ends with the parameters of its best epoch.
+        converged : float, str or Converged, optional
+            Rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all samples are
+            classified correctly; "40-20-40": every output is within 40 % of the output's range of its target; or a
+            Converged. By default all nets are trained for all epochs.
+        restart_after : int, optional
+            Number of epochs after which a net that has not converged is restarted from new initial parameters; needs
+            `converged`.
+        monitor : bool, default False
+            Whether to warn once, with a TrainingWarning, when more than half of the nets fail in a known way.
+        verbose : {0, 1, 2}, default 1
+            As for MLP.fit; 2 prints at most one line per second, about the nets that have finished.
 
         Returns
         -------
         PopulationResult
+            One value per net, and statistics over the nets; it is also `pop.result`.
 
         Raises
         ------
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid.
+
+        Warns
+        -----
+        DivergenceWarning
+            If the loss of a net stops being finite; its training ends with finite parameters from before.
+        TrainingWarning
+            With monitor=True, when more than half of the nets fail.
         """
         watch = Stopwatch()
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
@@ -292,13 +397,20 @@ class Population(NetBase, NetSequence):
     # ---- use
 
     def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
-        """Return the outputs (n_nets, n_samples, n_outputs), after the output activation.
+        """Return the outputs of the nets, after the output activation.
 
-        X : (n_samples, n_features) or (n_nets, n_samples, n_features)     inputs of all nets, or per net
-        nets : net numbers (n_members,) or a mask (n_nets,)     the nets to predict with, which then are the first axis
-            of the result; None takes all nets
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
+            Inputs of all nets, or per net.
+        nets : array_like, optional
+            Numbers (n_members,) or a mask (n_nets,) of the nets to predict with, which then are the first axis of the
+            result. By default all nets predict.
 
-        The result is a NumPy array; for X on a device, it is an array of X's library on the same device.
+        Returns
+        -------
+        ndarray of shape (n_nets, n_samples, n_outputs)
+            Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU.
         """
         return to_library_of(self._outputs(X, nets), X)
 
@@ -314,31 +426,65 @@ class Population(NetBase, NetSequence):
         return output
 
     def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
-        """Return the class numbers (n_nets, n_samples), chosen as in MLP.predict_classes; X and nets as for predict."""
+        """Return the class numbers, chosen as in MLP.predict_classes.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
+            Inputs of all nets, or per net.
+        nets : array_like, optional
+            Numbers or a mask of the nets to predict with, as for predict.
+
+        Returns
+        -------
+        ndarray of int, shape (n_nets, n_samples)
+        """
         return self._classes(self._outputs(X, nets), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
-        """Return {"loss": (n_nets,)}, without the L2 penalty, and for classification "accuracy" (n_nets,).
+        """Return the mean loss of each net, without the L2 penalty, and for classification its accuracy.
 
-        X, y, sample_weight : as for fit
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
+            Inputs of all nets, or per net.
+        y : array_like
+            Targets, as for fit.
+        sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
+            Weight of each sample, for all nets or per net.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_nets,)
+            "loss" and, for classification, "accuracy".
         """
         data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
         return self._scores(data.metric, *evaluate_nets(self.network, self.device, self._params, data, strides))
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
-        """Return the weighted mean of the nets' outputs (n_samples, n_outputs).
+        """Return the weighted mean of the nets' outputs.
 
-        X : as for predict
-        top : int or None     number of nets to average, the best of the last fit; None takes all
-        weights : (n_nets,) or None     weight of each net, such as greedy_weights returns; None weights all equally
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
+            Inputs, as for predict.
+        top : int, optional
+            Number of nets to average, the best of the last fit. By default all nets are averaged.
+        weights : array_like of shape (n_nets,), optional
+            Weight of each net, such as greedy_weights returns. By default all weigh the same.
 
-        The result is an array of the same library as that of predict.
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            For X on a GPU, an array of X's library on the same GPU.
 
         Raises
         ------
         ValueError
             If weights has another shape, a negative entry, or no entry above 0.
+        RuntimeError
+            If top is given before a fit.
         """
         members = self._best_nets(top)
         weights = checked_weights(weights, self.n_nets, members)
@@ -354,30 +500,70 @@ class Population(NetBase, NetSequence):
         return self.result.order()[: checked_count("top", top)]
 
     def greedy_weights(self, X: Any, y: Any, *, rounds: int = 50, top: int | None = 100) -> np.ndarray:
-        """Return weights (n_nets,) for ensemble_predict, by greedy ensemble selection (Caruana et al. 2004).
+        """Return weights for ensemble_predict, by greedy ensemble selection.
 
-        X : (n_samples, n_features)     inputs of held-out samples
-        y : (n_samples, n_outputs) or (n_samples,)     targets of held-out samples
-        rounds : int     number of selections; each adds the net that lowers the loss of the average most. A net may
-            be selected several times
-        top : int or None     number of candidates, the best nets of the last fit; None takes all nets
+        Each round adds the net that lowers the loss of the average most; a net may be added several times.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs of held-out samples.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+            Targets of held-out samples.
+        rounds : int, default 50
+            Number of rounds.
+        top : int or None, default 100
+            Number of candidates, the best nets of the last fit; None takes all nets.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_nets,)
+            How often each net was added.
+
+        References
+        ----------
+        Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble selection from libraries of models".
         """
         return greedy_weights(self, X, y, rounds, self._best_nets(None if self.result is None else top))
 
     # ---- files
 
     def get_settings(self) -> dict[str, Any]:
-        """Return the constructor arguments of an equal population, JSON-serialisable, without those in get_arrays."""
+        """Return the constructor arguments of an equal one, without device, random_state and those in get_arrays.
+
+        Returns
+        -------
+        dict
+            Arguments by name, as numbers, text and lists that JSON can hold.
+        """
         settings = self.net(0).get_settings()
         return {name: value for name, value in settings.items() if name not in PER_NET}
 
     def get_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that `save` writes, by name: params, seeds, and the settings that may differ per net."""
+        """Return the arrays that `save` writes.
+
+        Returns
+        -------
+        dict of str to ndarray
+            "params" (n_nets, n_params), "seeds" (n_nets,), and "dropout", "l2" and "init_scale", each (1,) or
+            (n_nets,).
+        """
         settings = {name: np.atleast_1d(np.asarray(getattr(self, name), np.float64)) for name in PER_NET}
         return {"params": self._params, "seeds": self.seeds, **settings}
 
     def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Set seeds and per-net settings from the result of get_arrays; params are set by the caller."""
+        """Set seeds and per-net settings from the result of get_arrays; params are set by the caller.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            "seeds", "dropout", "l2" and "init_scale", as get_arrays returns them.
+
+        Raises
+        ------
+        ValueError
+            If an array has another shape or dtype, or values out of range.
+        """
         for name in PER_NET:
             values = arrays[name]
             setattr(

@@ -40,27 +40,78 @@ def _checked_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.
 class PopulationResult:
     """Result of one fit of a population: arrays (n_nets,) with one value per net, and statistics over the nets.
 
-    converged : bool (n_nets,)       whether the net met the rule that fit was given as `converged=`. Without a rule:
-        whether all samples are correct after training or, for regression, whether training ended with a finite loss
-    epochs : int (n_nets,)           number of epochs trained, including those before restarts. For a diverged net,
-        epochs until the divergence was detected, which takes up to 64 epochs in the family population_simd
-    loss : (n_nets,)                 mean loss over the last epoch, measured before each step's update
-    accuracy : (n_nets,) or None     accuracy over the last epoch, measured like the loss; None for regression
-    monitor : str or None            with early stopping, name of the monitored record
-    best_value : (n_nets,) or None   with early stopping, the best value of the monitored record
-    best_epoch : (n_nets,) or None   with early stopping, its epoch, counted from 0 as in History; -1 if every value
-        was NaN
-    restarts : int (n_nets,)         number of restarts
-    status : int (n_nets,)           why training ended, as a code; `stopped_by` has names
-    record_epochs : int (n_records,)    epochs, counted from 1, whose losses were recorded
-    records : (n_records, n_nets)    losses of these epochs; NaN for nets that had stopped before
-    seconds : float                  wall time of the fit in seconds, compiling included
-    compile_seconds : float          part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had
-        been loaded before
-    interrupted : bool               whether Ctrl-C ended the fit
-    settings : dict                  the settings that differ between nets, by name, as arrays (n_nets,)
-    judged_by : str                  meaning of `converged`: "rule", "all right" or "finite loss"; success_rate and
-        success_interval need "rule"
+    `Population.fit` makes it; users do not.
+
+    Parameters
+    ----------
+    converged : ndarray of bool, shape (n_nets,)
+        Whether the net met the rule that fit was given as `converged=`. Without a rule: whether all samples are correct
+        after training or, for regression, whether training ended with a finite loss.
+    epochs : ndarray of int, shape (n_nets,)
+        Number of epochs trained, including those before restarts. For a diverged net, epochs until the divergence was
+        detected, which takes up to 64 epochs in the family population_simd.
+    loss : ndarray of float, shape (n_nets,)
+        Mean loss over the last epoch, measured before each step's update.
+    accuracy : ndarray of float, shape (n_nets,), or None
+        Accuracy over the last epoch, measured like the loss; None for regression.
+    monitor : str or None
+        With early stopping, name of the monitored record.
+    best_value : ndarray of float, shape (n_nets,), or None
+        With early stopping, the best value of the monitored record.
+    best_epoch : ndarray of int, shape (n_nets,), or None
+        With early stopping, its epoch, counted from 0 as in History; -1 if every value was NaN.
+    restarts : ndarray of int, shape (n_nets,)
+        Number of restarts.
+    status : ndarray of int, shape (n_nets,)
+        Why training ended, as a code; `stopped_by` has names.
+    record_epochs : ndarray of int, shape (n_records,)
+        Epochs, counted from 1, whose losses were recorded.
+    records : ndarray of float, shape (n_records, n_nets)
+        Losses of these epochs; NaN for nets that had stopped before.
+    seconds : float
+        Wall time of the fit in seconds, compiling included.
+    interrupted : bool
+        Whether Ctrl-C ended the fit.
+    settings : dict of str to ndarray of shape (n_nets,)
+        The settings that differ between nets, by name.
+    judged_by : str, default "rule"
+        Meaning of `converged`: "rule", "all right" or "finite loss"; success_rate and success_interval need "rule".
+    compile_seconds : float, default 0.0
+        Part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had been loaded before.
+
+    Attributes
+    ----------
+    n_nets : int
+        Number of nets.
+    stopped_by : ndarray of str, shape (n_nets,)
+        Why each net stopped: "converged", "epochs", "early_stopping", "divergence" or "interrupt".
+    n_converged : int
+        Number of nets that count as converged.
+    n_finished : int
+        Number of nets whose training Ctrl-C did not cut short; interrupted nets are left out of success rates.
+    success_rate : float or None
+        Fraction of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`.
+    success_interval : tuple (float, float) or None
+        95 % Wilson interval of success_rate, (low, high); None if success_rate is None.
+    epoch_statistics : EpochStatistics
+        Statistics of the epochs to convergence: mean, sd, median, quantiles, harmonic_mean and others.
+    best : int
+        Number of the best net, the first in `order`.
+    worst : int
+        Number of the worst net, the last in `order`.
+    claim : str
+        Sentence fragment for messages, about the nets that count as converged.
+    training_seconds : float
+        Wall time of the fit in seconds, without compiling.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> pop = fastmlp.Population((2, 2, 1), 100, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    >>> result = pop.fit(X, y, epochs=300, optimizer="rprop", converged="40-20-40")
+    >>> result.loss.shape, len(result.order()), result.n_converged == result.epoch_statistics.times.size
+    ((100,), 100, True)
     """
 
     converged: np.ndarray
@@ -81,7 +132,12 @@ class PopulationResult:
     compile_seconds: float = 0.0
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return all arrays of the result by name, for a file; from_arrays reads them."""
+        """Return all arrays of the result by name, for a file; from_arrays reads them.
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.best_epoch is not None:  # files count epochs from 1
             values["best_epoch"] = self.best_epoch + 1
@@ -93,6 +149,19 @@ class PopulationResult:
         """Return a result made of arrays as `arrays` returns them, and of the other fields as keyword arguments.
 
         Arrays with unknown names are ignored, since files of a later version may have more of them.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            Arrays by name.
+        n_nets : int
+            Number of nets.
+        **other_fields
+            seconds, compile_seconds, monitor, interrupted and judged_by.
+
+        Returns
+        -------
+        PopulationResult
 
         Raises
         ------
@@ -126,6 +195,7 @@ class PopulationResult:
 
     @property
     def n_nets(self) -> int:
+        """Number of nets."""
         return len(self.loss)
 
     @property
@@ -135,6 +205,7 @@ class PopulationResult:
 
     @property
     def n_converged(self) -> int:
+        """Number of nets that count as converged."""
         return int(self.converged.sum())
 
     @property
@@ -165,6 +236,13 @@ class PopulationResult:
         return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
 
     def warn_of_divergence(self, stacklevel: int) -> None:
+        """Issue a DivergenceWarning if a net diverged; Population.fit calls this method.
+
+        Parameters
+        ----------
+        stacklevel : int
+            Stack level of the warning.
+        """
         n = np.count_nonzero(self.status == DIVERGED_NET)
         if n:
             warnings.warn(
@@ -175,10 +253,14 @@ class PopulationResult:
             )
 
     def order(self) -> np.ndarray:
-        """Return the net numbers (n_nets,) from the best net to the worst.
+        """Return the net numbers from the best net to the worst.
 
         Nets are sorted by the best value of the monitored record with early stopping, else by loss; nets without a
         finite value come last.
+
+        Returns
+        -------
+        ndarray of int, shape (n_nets,)
         """
         values = self.loss if self.best_value is None else self.best_value
         if self.monitor is not None and self.monitor.endswith("accuracy"):
@@ -192,20 +274,34 @@ class PopulationResult:
 
     @property
     def worst(self) -> int:
+        """Number of the worst net, the last in `order`."""
         return int(self.order()[-1])
 
     def loss_quantiles(self, shares=QUANTILES) -> np.ndarray:
-        """Return quantiles over the nets of the loss in each of record_epochs, (n_records, len(shares)).
-
-        shares : sequence of float     probabilities of the quantiles, from 0 to 1
+        """Return quantiles over the nets of the loss in each of record_epochs.
 
         A net that stopped before a recorded epoch counts with its last loss.
+
+        Parameters
+        ----------
+        shares : sequence of float, default (0.05, 0.25, 0.5, 0.75, 0.95)
+            Probabilities of the quantiles, from 0 to 1.
+
+        Returns
+        -------
+        ndarray of float, shape (n_records, len(shares))
         """
         filled = np.where(np.isfinite(self.records), self.records, self.loss[None, :])
         return np.nanquantile(filled, shares, axis=1).T if filled.size else np.empty((0, len(shares)))
 
     def summary(self) -> str:
-        """Return the statistics as text, ready to print."""
+        """Return the statistics as text, ready to print.
+
+        Returns
+        -------
+        str
+            Success rate with its interval, epochs to convergence with a histogram, final loss, restarts.
+        """
         lines = [
             f"{counted(self.n_nets, 'net')} in {format_time(self.seconds, self.compile_seconds)}"
             + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
@@ -286,9 +382,18 @@ class PopulationResult:
         return lines
 
     def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
-        """Plot a histogram of the epochs to convergence, with the failures, and return the Axes.
+        """Plot a histogram of the epochs to convergence, with the failures; see fastmlp.plots.epochs_to_converge.
 
-        See fastmlp.plots.epochs_to_converge.
+        Parameters
+        ----------
+        bins : int, default 40
+            Largest number of bins.
+        ax : matplotlib.axes.Axes, optional
+            Axes to draw in; a new figure by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
         """
         from .plots.population import epochs_to_converge
 
@@ -296,6 +401,12 @@ class PopulationResult:
 
     def to_frame(self) -> Any:
         """Return a pandas DataFrame with a row per net.
+
+        Returns
+        -------
+        pandas.DataFrame
+            converged, epochs, loss, restarts, stopped_by, the settings that differ between nets and, where there are
+            any, accuracy, best_value and best_epoch.
 
         Raises
         ------

@@ -68,12 +68,29 @@ class _ThinningRecorder(ABC):
 class Snapshots(_ThinningRecorder):
     """Recorder of the parameters during a fit: fit(..., callbacks=[snapshots]).
 
-    most : int                          largest number of snapshots, each as large as the parameters
-    epochs : list of int                epochs of the snapshots, counted from 0
-    params : (n_snapshots, n_params)    parameters after these epochs
+    A fit longer than `most` epochs has evenly spaced snapshots, at least half as many. A second fit with the same
+    recorder replaces the first.
 
-    A second fit with the same recorder replaces the first.
+    Parameters
+    ----------
+    most : int, default 500
+        Largest number of snapshots, each as large as the parameters; at least 2.
 
+    Attributes
+    ----------
+    epochs : list of int
+        Epochs of the snapshots, counted from 0.
+    params : ndarray of shape (n_snapshots, n_params)
+        Parameters after these epochs.
+    history : History or None
+        History of the recorded fit.
+    net : MLP
+        Net of the recorded fit; ValueError before a fit.
+    most : int
+        Largest number of snapshots.
+
+    Examples
+    --------
     >>> import fastmlp
     >>> snapshots, net = Snapshots(), fastmlp.MLP((2, 3, 1), random_state=0)
     >>> history = net.fit([[0, 1], [1, 0]], [0, 1], epochs=5, callbacks=[snapshots])
@@ -89,6 +106,7 @@ class Snapshots(_ThinningRecorder):
 
     @property
     def params(self) -> np.ndarray:
+        """Parameters after the recorded epochs, (n_snapshots, n_params)."""
         return np.array(self._records)
 
     def frames(self, n: int) -> list[int]:
@@ -97,6 +115,18 @@ class Snapshots(_ThinningRecorder):
         The distance between frames counts half by epochs and half by how far the parameters move, so that neither a
         plateau nor the fast descent after it fills the animation.
 
+        Parameters
+        ----------
+        n : int
+            Number of frames.
+
+        Returns
+        -------
+        list of int
+            Indices into epochs and params, in increasing order.
+
+        Examples
+        --------
         >>> Snapshots().frames(3)
         []
         """
@@ -111,16 +141,44 @@ class Snapshots(_ThinningRecorder):
 
 
 class LayerRecorder(_ThinningRecorder):
-    """Recorder of activations and gradients by layer, on a fixed set of samples.
+    """Recorder of activations and gradients by layer, on a fixed set of samples: fit(..., callbacks=[recorder]).
 
-    X, y : samples, as for fit; a few hundred are enough
-    most : int                             largest number of records
-    epochs : list of int                   epochs of the records, counted from 0
-    gradient : (n_records, n_layers)       root mean square of the gradient with respect to the layer's weights
-    spread : (n_records, n_layers)         standard deviation of a unit's output over the samples, mean over units
-    flat : (n_records, n_hidden)           per hidden layer, fraction of outputs at which the activation's derivative is
-                                           below a twentieth of its largest: saturated or dead
+    A fit longer than `most` epochs has evenly spaced records, at least half as many. A second fit with the same
+    recorder replaces the first.
 
+    Parameters
+    ----------
+    X : array_like of shape (n_samples, n_features)
+        Inputs of the samples; a few hundred are enough.
+    y : array_like
+        Targets of the samples, as for fit.
+    most : int, default 400
+        Largest number of records; at least 2.
+
+    Attributes
+    ----------
+    epochs : list of int
+        Epochs of the records, counted from 0.
+    gradient : ndarray of float64, shape (n_records, n_layers)
+        Root mean square of the gradient with respect to the layer's weights.
+    spread : ndarray of float64, shape (n_records, n_layers)
+        Standard deviation of a unit's output over the samples, mean over units.
+    flat : ndarray of float64, shape (n_records, n_hidden)
+        Per hidden layer, fraction of outputs at which the activation's derivative is below a twentieth of its largest:
+        saturated or dead.
+    history : History or None
+        History of the recorded fit.
+    net : MLP
+        Net of the recorded fit; ValueError before a fit.
+    X : array_like
+        Inputs, as given.
+    y : array_like
+        Targets, as given.
+    most : int
+        Largest number of records.
+
+    Examples
+    --------
     >>> import fastmlp
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> recorder, net = LayerRecorder(X, y), fastmlp.MLP((2, 3, 1), random_state=0)
@@ -140,14 +198,17 @@ class LayerRecorder(_ThinningRecorder):
 
     @property
     def gradient(self) -> np.ndarray:
+        """Root mean square of the gradient with respect to each layer's weights, (n_records, n_layers)."""
         return np.array([record[0] for record in self._records])
 
     @property
     def spread(self) -> np.ndarray:
+        """Standard deviation of a unit's output over the samples, mean over units, (n_records, n_layers)."""
         return np.array([record[1] for record in self._records])
 
     @property
     def flat(self) -> np.ndarray:
+        """Fraction of outputs at which the activation is nearly flat, per hidden layer, (n_records, n_hidden)."""
         return np.array([record[2] for record in self._records])
 
 

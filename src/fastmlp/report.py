@@ -46,16 +46,29 @@ def write(
 ) -> None:
     """Write the report of a fit to an HTML file.
 
-    history : history of the fit
-    path : path of the HTML file
-    X, y : samples for the verdict and the plots of predictions. If not given, the samples of the fit are used, and for
-        the plots its held-out samples if there are any. After loading a net, these are not known, and the report has no
+    Parameters
+    ----------
+    history : History
+        History of the fit.
+    path : str or path
+        Path of the HTML file.
+    X : array_like of shape (n_samples, n_features), optional
+        Samples for the verdict and the plots of predictions. If not given, the samples of the fit are used, and for the
+        plots its held-out samples if there are any. After loading a net, these are not known, and the report has no
         plots of predictions.
-    feature_names, labels : names of the features and of the classes
-    diagnosis : result of fastmlp.diagnose; None to call it
-    title : title of the page
-    parts : {"training": (X, y), "validation": (X, y)} instead of X and y. The verdict is made on the first part, with
-        the validation part as held-out samples, and the plots show the last part.
+    y : array_like, optional
+        Targets of X, as for fit.
+    feature_names : sequence of str, optional
+        Names of the features.
+    labels : sequence of str, optional
+        Names of the classes.
+    diagnosis : Diagnosis, optional
+        Result of fastmlp.diagnose. By default fastmlp.diagnose is called.
+    title : str, optional
+        Title of the page.
+    parts : dict, optional
+        {"training": (X, y), "validation": (X, y)} instead of X and y. The verdict is made on the first part, with the
+        validation part as held-out samples, and the plots show the last part.
 
     Raises
     ------
@@ -65,6 +78,17 @@ def write(
         If Matplotlib is not installed.
     ValueError
         If the samples do not fit the net, or if there is neither a fit nor a sample to report on.
+
+    Examples
+    --------
+    >>> import fastmlp, os, tempfile
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=20)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(history, f"{folder}/report.html")
+    ...     os.listdir(folder)
+    ['report.html']
     """
     check_output(path)
     if (X is None) != (y is None):

@@ -21,13 +21,34 @@ def _generator(random_state: Any) -> np.random.Generator:
 
 
 def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0) -> np.ndarray:
-    """Return weights (k, n_samples) for cross-validation: net i has weight 0 on the samples of fold i, 1 on the others.
+    """Return sample weights for cross-validation: net i has weight 0 on the samples of fold i, 1 on the others.
 
-    n_samples : int     number of samples
-    k : int     number of folds, and of nets; k = n_samples is leave-one-out
-    stratify : (n_samples,), optional     class of each sample; each fold gets about the same fraction of every class
-    random_state : int, Generator, RandomState or None     seed of the shuffling; None does not shuffle
+    Parameters
+    ----------
+    n_samples : int
+        Number of samples.
+    k : int
+        Number of folds, and of nets; k = n_samples is leave-one-out.
+    stratify : array_like of shape (n_samples,), optional
+        Class of each sample; each fold gets about the same fraction of every class.
+    random_state : int, numpy.random.Generator, RandomState or None, default 0
+        Seed of the shuffling; None does not shuffle.
 
+    Returns
+    -------
+    ndarray of float64, shape (k, n_samples)
+
+    Raises
+    ------
+    ValueError
+        If k is below 2 or above n_samples, or stratify has another length.
+
+    See Also
+    --------
+    bootstrap : Weights for bagging.
+
+    Examples
+    --------
     >>> folds(4, 2, random_state=None)
     array([[0., 1., 0., 1.],
            [1., 0., 1., 0.]])
@@ -49,12 +70,32 @@ def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0
 
 
 def bootstrap(n_samples: int, n_nets: int, *, random_state: Any = 0) -> np.ndarray:
-    """Return weights (n_nets, n_samples) for bagging: how often each sample is in the bootstrap sample of each net.
+    """Return sample weights for bagging: how often each sample is in the bootstrap sample of each net.
 
-    n_samples : int     number of samples, and of draws with replacement per net
-    n_nets : int     number of nets
-    random_state : int, Generator, RandomState or None     seed of the draws
+    Parameters
+    ----------
+    n_samples : int
+        Number of samples, and of draws with replacement per net.
+    n_nets : int
+        Number of nets.
+    random_state : int, numpy.random.Generator, RandomState or None, default 0
+        Seed of the draws; None takes a random seed.
 
+    Returns
+    -------
+    ndarray of float64, shape (n_nets, n_samples)
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1.
+
+    See Also
+    --------
+    folds : Weights for cross-validation.
+
+    Examples
+    --------
     >>> bootstrap(5, 3).sum(axis=1)
     array([5., 5., 5.])
     """

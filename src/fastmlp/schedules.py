@@ -18,9 +18,32 @@ from .errors import accepts_n_arguments, checked_count, checked_number, counted,
 
 @dataclass(frozen=True)
 class Constant:
-    """Constant learning rate: the factor is 1 at every step."""
+    """Constant learning rate: the factor is 1 at every step.
+
+    Notes
+    -----
+    factor(t) = 1.
+
+    Examples
+    --------
+    >>> Constant().factors(np.arange(3), 3)
+    array([1., 1., 1.])
+    """
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return the factor on the learning rate for each step.
+
+        Parameters
+        ----------
+        steps : ndarray of int, shape (n,)
+            Numbers of the steps, counted from 0.
+        n_steps : int
+            Number of steps of the whole fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
         return np.ones(len(steps))
 
 
@@ -28,8 +51,24 @@ class Constant:
 class Step:
     """Step decay: the learning rate is multiplied by `factor` after each `share` of the steps.
 
-    The factor at step t is factor ** floor(t / (share n)).
+    Parameters
+    ----------
+    factor : float, default 0.1
+        Factor on the learning rate, above 0.
+    share : float, default 0.33
+        Share of the fit's steps after which the factor is applied, in (0, 1].
 
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    factor(t) = factor ** floor(t / (share * n)) at step t of n.
+
+    Examples
+    --------
     >>> Step(0.1, share=0.5).factors(np.array([0, 50, 99]), 100)
     array([1. , 0.1, 0.1])
     """
@@ -42,12 +81,45 @@ class Step:
         checked_number("share", self.share, 0.0, 1.0, open_low=True)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return the factor on the learning rate for each step.
+
+        Parameters
+        ----------
+        steps : ndarray of int, shape (n,)
+            Numbers of the steps, counted from 0.
+        n_steps : int
+            Number of steps of the whole fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
         return self.factor ** np.floor(steps / (self.share * n_steps) + 1e-9)  # rounding of share * n_steps
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Exponential decay from 1 at the first step to `end` at the last: end ** (t / (n - 1)); 1 for a single step."""
+    """Exponential decay from 1 at the first step to `end` at the last.
+
+    Parameters
+    ----------
+    end : float, default 0.01
+        Factor at the last step, above 0.
+
+    Raises
+    ------
+    ValueError
+        If end is not above 0.
+
+    Notes
+    -----
+    factor(t) = end ** (t / (n - 1)) at step t of n; 1 for a single step.
+
+    Examples
+    --------
+    >>> Exponential(0.01).factors(np.arange(3), 3)
+    array([1.  , 0.1 , 0.01])
+    """
 
     end: float = 0.01
 
@@ -55,12 +127,45 @@ class Exponential:
         checked_number("end", self.end, 0.0, open_low=True)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return the factor on the learning rate for each step.
+
+        Parameters
+        ----------
+        steps : ndarray of int, shape (n,)
+            Numbers of the steps, counted from 0.
+        n_steps : int
+            Number of steps of the whole fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
         return self.end ** (steps / max(n_steps - 1, 1))
 
 
 @dataclass(frozen=True)
 class InverseScaling:
-    """Inverse scaling, 1 / (t + 1) ** power, as "invscaling" of scikit-learn: from 1 down to 1 / n ** power."""
+    """Inverse scaling, as "invscaling" of scikit-learn: a power of the step's number.
+
+    Parameters
+    ----------
+    power : float, default 0.5
+        Exponent, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If power is below 0.
+
+    Notes
+    -----
+    factor(t) = 1 / (t + 1) ** power at step t: from 1 down to 1 / n ** power.
+
+    Examples
+    --------
+    >>> InverseScaling(1.0).factors(np.array([0, 1, 3]), 4)
+    array([1.  , 0.5 , 0.25])
+    """
 
     power: float = 0.5
 
@@ -68,15 +173,50 @@ class InverseScaling:
         checked_number("power", self.power, 0.0)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return the factor on the learning rate for each step.
+
+        Parameters
+        ----------
+        steps : ndarray of int, shape (n,)
+            Numbers of the steps, counted from 0.
+        n_steps : int
+            Number of steps of the whole fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
         return 1.0 / (steps + 1.0) ** self.power
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Cosine annealing from 1 to `end`: end + (1 - end) (1 + cos(pi t / n)) / 2 (Loshchilov and Hutter 2017).
+    """Cosine annealing from 1 to `end`, without warm restarts.
 
-    There are no warm restarts. As in PyTorch's CosineAnnealingLR with T_max=n, the factor would reach `end` at step n,
-    one after the last, so that every step changes the parameters even with end=0.
+    Parameters
+    ----------
+    end : float, default 0.0
+        Factor that step n, one after the last, would have; at least 0.
+
+    Raises
+    ------
+    ValueError
+        If end is below 0.
+
+    Notes
+    -----
+    factor(t) = end + (1 - end) * (1 + cos(pi * t / n)) / 2 at step t of n. As in PyTorch's CosineAnnealingLR with
+    T_max=n, the factor would reach `end` at step n, one after the last, so that every step changes the parameters even
+    with end=0.
+
+    References
+    ----------
+    Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", arXiv:1608.03983.
+
+    Examples
+    --------
+    >>> Cosine().factors(np.array([0, 1, 2]), 2).round(6)
+    array([1. , 0.5, 0. ])
     """
 
     end: float = 0.0
@@ -85,17 +225,45 @@ class Cosine:
         checked_number("end", self.end, 0.0)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return the factor on the learning rate for each step.
+
+        Parameters
+        ----------
+        steps : ndarray of int, shape (n,)
+            Numbers of the steps, counted from 0.
+        n_steps : int
+            Number of steps of the whole fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
         return self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * steps / n_steps))
 
 
 @dataclass(frozen=True)
 class Warmup:
-    """Linear warm-up from 1 / steps to 1 over the first `steps` steps, followed by the schedule `then`.
+    """Linear warm-up over the first steps, followed by another schedule.
 
-    then : schedule of the remaining steps: a name, an object or a function
+    Parameters
+    ----------
+    steps : int, default 100
+        Number of steps of the warm-up.
+    then : str, object or callable, default "constant"
+        Schedule of the remaining steps: a name, an object or a function.
 
-    A fit of at most `steps` steps consists of the warm-up only.
+    Raises
+    ------
+    ValueError
+        If steps is below 1, or `then` is no schedule.
 
+    Notes
+    -----
+    factor(t) = (t + 1) / steps at step t < steps; from then on the factor of `then` at step t - steps of n - steps. A
+    fit of at most `steps` steps consists of the warm-up only.
+
+    Examples
+    --------
     >>> Warmup(4).factors(np.arange(5), 10)
     array([0.25, 0.5 , 0.75, 1.  , 1.  ])
     """
@@ -108,17 +276,60 @@ class Warmup:
         schedule_factors(self.then)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return the factor on the learning rate for each step.
+
+        Parameters
+        ----------
+        steps : ndarray of int, shape (n,)
+            Numbers of the steps, counted from 0.
+        n_steps : int
+            Number of steps of the whole fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
         factors_of_then = schedule_factors(self.then)(np.maximum(steps - self.steps, 0), max(n_steps - self.steps, 1))
         return np.where(steps < self.steps, (steps + 1.0) / self.steps, factors_of_then)
 
 
 @dataclass(frozen=True)
 class OneCycle:
-    """One-cycle schedule: a cosine from `start` up to 1, then a cosine down to `end` (Smith and Topin 2019).
+    """One-cycle schedule: a cosine from `start` up to 1, then a cosine down to `end`.
 
-    The peak is the last of the first `share` of the steps, and `end` is reached at the last step of the fit. It is
-    PyTorch's OneCycleLR, but with the peak at a whole step. The optimiser's learning_rate is the peak's. A fit of two
-    steps starts at the peak; the only step of a fit of one step is the peak.
+    Parameters
+    ----------
+    start : float, default 0.04
+        Factor at the first step, at least 0.
+    share : float, default 0.3
+        Share of the fit's steps in which the factor rises, in (0, 1).
+    end : float, default 4e-6
+        Factor at the last step, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    The factor at step t of n, with the peak at step p, the last of the first `share` of the steps::
+
+        t < p:   start + (1 - start) * (1 - cos(pi * t / p)) / 2
+        t >= p:  end + (1 - end) * (1 + cos(pi * (t - p) / (n - 1 - p))) / 2
+
+    The optimiser's learning_rate is the peak's. It is PyTorch's OneCycleLR, but with the peak at a whole step. A fit of
+    two steps starts at the peak; the only step of a fit of one step is the peak.
+
+    References
+    ----------
+    Smith and Topin 2019, "Super-convergence: very fast training of neural networks using large learning rates",
+    arXiv:1708.07120.
+
+    Examples
+    --------
+    >>> OneCycle().factors(np.array([0, 2, 9]), 10).round(6)
+    array([4.e-02, 1.e+00, 4.e-06])
     """
 
     start: float = 0.04
@@ -131,6 +342,19 @@ class OneCycle:
         checked_number("end", self.end, 0.0)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return the factor on the learning rate for each step.
+
+        Parameters
+        ----------
+        steps : ndarray of int, shape (n,)
+            Numbers of the steps, counted from 0.
+        n_steps : int
+            Number of steps of the whole fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
         last_step = n_steps - 1
         peak = min(max(round(self.share * n_steps) - 1, 1), last_step - 1) if last_step > 1 else 0
         up, down = np.minimum(steps / max(peak, 1), 1.0), np.clip((steps - peak) / max(last_step - peak, 1), 0.0, 1.0)

@@ -35,15 +35,42 @@ KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTIN
 class SweepResult:
     """Result of `sweep`: configurations and their scores, the best configuration first.
 
-    settings : list of dict    settings of each configuration
-    scores : (n,)              mean score over the held-out folds; larger is better
-    fold_scores : (n, cv)      score on each held-out fold
-    train_losses : (n,)        training loss of the last epoch, mean over the folds
-    scoring : str              "accuracy", or "-loss" for regression
-    best : MLP                 net trained with the best settings on all samples
-    seconds : float            wall time in seconds, compiling included
-    compile_seconds : float    part of `seconds` in which kernels were compiled or loaded
-    interrupted : bool         whether Ctrl-C left configurations out, or ended the training of `best`
+    `sweep` makes it; users do not.
+
+    Parameters
+    ----------
+    settings : list of dict
+        Settings of each configuration.
+    scores : ndarray of float64, shape (n,)
+        Mean score over the held-out folds; larger is better.
+    fold_scores : ndarray of float64, shape (n, cv)
+        Score on each held-out fold.
+    train_losses : ndarray of float64, shape (n,)
+        Training loss of the last epoch, mean over the folds.
+    scoring : str
+        "accuracy", or "-loss" for regression.
+    best : MLP
+        Net trained with the best settings on all samples.
+    seconds : float
+        Wall time in seconds, compiling included.
+    interrupted : bool, default False
+        Whether Ctrl-C left configurations out, or ended the training of `best`.
+    compile_seconds : float, default 0.0
+        Part of `seconds` in which kernels were compiled or loaded.
+
+    Attributes
+    ----------
+    best_settings : dict
+        Settings of the best configuration, the first of `settings`.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 2)); y = (X[:, 0] > 0).astype(int)
+    >>> found = fastmlp.sweep(X, y, {"learning_rate": [0.01, 0.1]}, n=3, epochs=20, random_state=0)
+    >>> found.best_settings == found.settings[0], found.fold_scores.shape
+    (True, (3, 3))
     """
 
     settings: list[dict[str, Any]]
@@ -58,10 +85,16 @@ class SweepResult:
 
     @property
     def best_settings(self) -> dict[str, Any]:
+        """Settings of the best configuration."""
         return self.settings[0]
 
     def to_frame(self) -> Any:
         """Return a pandas DataFrame with a row per configuration, the best first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The score, its standard deviation over the folds, the training loss, and the settings.
 
         Raises
         ------
@@ -79,7 +112,17 @@ class SweepResult:
         return frame
 
     def summary(self, top: int = 10) -> str:
-        """Return the `top` best configurations as text, ready to print."""
+        """Return the best configurations as text, ready to print.
+
+        Parameters
+        ----------
+        top : int, default 10
+            Number of configurations.
+
+        Returns
+        -------
+        str
+        """
         end = ", interrupted" if self.interrupted else ""
         lines = [
             f"{len(self.scores)} configurations in {format_time(self.seconds, self.compile_seconds)}{end}; "
@@ -165,23 +208,38 @@ def sweep(
 ) -> SweepResult:
     """Train n configurations drawn at random from a space of settings, and refit the best one on all samples.
 
-    X : (n_samples, n_features)     inputs
-    y : (n_samples, n_outputs) or (n_samples,)     targets, as for MLP.fit
-    space : dict     {setting: a list of choices, a frozen SciPy distribution, or one value}. Settings are
-        hidden_layer_sizes (a tuple with the units of each hidden layer), hidden_activation, output_activation, loss,
-        label_smoothing, huber_delta, init, dropout, l2 and init_scale of MLP, optimizer and its settings such as
-        learning_rate, and epochs, batch_size, schedule and shuffle of fit. The default loss depends on y: whole numbers
-        from 0 to 49 are classes
-    n : int     number of configurations
-    cv : int     number of cross-validation folds; each configuration is trained cv times and scored on the fold that
-        was held out
-    epochs, batch_size : as for MLP.fit, for configurations whose space has no such setting
-    device, dtype : as for MLP
-    random_state : int, Generator, RandomState or None     seed of the configurations, the folds and the nets
-    verbose : as for MLP.fit and Population.fit
-
     Nets are trained as one population if they differ only in dropout, l2, init_scale and numeric settings of the
     optimiser. Ctrl-C ends the search; the result has the configurations that were finished.
+
+    Parameters
+    ----------
+    X : array_like of shape (n_samples, n_features)
+        Inputs.
+    y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+        Targets, as for MLP.fit.
+    space : dict
+        {setting: a list of choices, a frozen SciPy distribution, or one value}. Settings are hidden_layer_sizes (a
+        tuple with the units of each hidden layer), hidden_activation, output_activation, loss, label_smoothing,
+        huber_delta, init, dropout, l2 and init_scale of MLP, optimizer and its settings such as learning_rate, and
+        epochs, batch_size, schedule and shuffle of fit. The default loss depends on y: whole numbers from 0 to 49 are
+        classes.
+    n : int, default 50
+        Number of configurations.
+    cv : int, default 3
+        Number of cross-validation folds; each configuration is trained cv times and scored on the fold that was held
+        out.
+    epochs : int, default 100
+        Number of passes over the data, for configurations whose space has no such setting.
+    batch_size : int or None, default 32
+        Number of samples per step, for configurations whose space has no such setting; None takes all in one batch.
+    device : str, default "auto"
+        Where to train, as for MLP.
+    dtype : {"float32", "float64"}, default "float32"
+        Data type of the parameters and of all computations.
+    random_state : int, numpy.random.Generator or RandomState, optional
+        Seed of the configurations, the folds and the nets. By default the seed is random.
+    verbose : {0, 1, 2}, default 1
+        As for Population.fit.
 
     Returns
     -------

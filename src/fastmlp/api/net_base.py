@@ -100,7 +100,18 @@ class NetBase:
     # ---- files
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the net, or all nets of a population, to a safetensors file, atomically; fastmlp.load reads it."""
+        """Write the net, or all nets of a population, to a safetensors file, atomically; fastmlp.load reads it.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write. An existing file is replaced.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written, or path is a folder, a device or a pipe. An existing file is then unchanged.
+        """
         from ..persistence import save
 
         save(self, path)  # type: ignore[arg-type]  # of a subclass

@@ -34,25 +34,35 @@ def diagnose(
 ) -> Any:
     """Diagnose why a net does not learn, or confirm that it does.
 
-    net : an MLP or a Population; a fitted scikit-learn MLP; a PyTorch or Keras model of dense layers; a list of arrays
+    Parameters
+    ----------
+    net : MLP, Population, or a net of another library
+        An MLP or a Population; a fitted scikit-learn MLP; a PyTorch or Keras model of dense layers; a list of arrays
         [W, b, W, b, ...] (W of shape (fan_in, fan_out)) or a state_dict, with `activations`; or a forward function of X
-        (n_samples, n_features), of which only the outputs can be diagnosed
-    X, y : the training data in the form that fit takes. NaN and infinity are allowed and reported. Without X and y, an
-        MLP is diagnosed on the samples that its history keeps after a fit in this process. For a net loaded from a file
-        only the records of its history are available, which support fewer verdicts.
-    history : the History or PopulationResult that fit returned, or a sequence with one loss per epoch. The last result
-        of a Population is used by default.
-    validation_data : (X, y) not used in training; they distinguish over-fitting from learning
-    activations : name or function of z for each layer, including the output, if weights are given as arrays. For
-        PyTorch and Keras models, needed only to correct the activations that are read from the model.
-    loss : fastmlp's name of the loss, for nets of other libraries; by default the usual loss for the output activation.
+        (n_samples, n_features), of which only the outputs can be diagnosed.
+    X : array_like of shape (n_samples, n_features), optional
+        Inputs of the training data, in the form that fit takes. NaN and infinity are allowed and reported. Without X
+        and y, an MLP is diagnosed on the samples that its history keeps after a fit in this process. For a net loaded
+        from a file only the records of its history are available, which support fewer verdicts.
+    y : array_like, optional
+        Targets of the training data, in the form that fit takes.
+    history : History, PopulationResult or sequence of float, optional
+        What fit returned, or one loss per epoch. The last result of a Population is used by default.
+    validation_data : tuple (X, y), optional
+        Samples not used in training; they distinguish over-fitting from learning.
+    activations : sequence of str or callable, optional
+        Name or function of z for each layer, including the output, if weights are given as arrays. For PyTorch and
+        Keras models, needed only to correct the activations that are read from the model.
+    loss : str, optional
+        fastmlp's name of the loss, for nets of other libraries; by default the usual loss for the output activation.
         Required for a model that ends in logits: "binary_cross_entropy" or "softmax_cross_entropy".
-    learning_rate : learning rate of the training; a number, or (n_nets,) for a population. Not needed if the history is
-        one that fit returned.
+    learning_rate : float or array_like of shape (n_nets,), optional
+        Learning rate of the training; not needed if the history is one that fit returned.
 
     Returns
     -------
-    Diagnosis, or for a Population a PopulationDiagnosis with one verdict per net
+    Diagnosis or PopulationDiagnosis
+        For a Population, one verdict per net.
 
     Raises
     ------

@@ -27,7 +27,27 @@ MISSING = 1e-9  # an array whose largest gradient is below this fraction of the 
 
 
 class Finding(NamedTuple):
-    """Error in the gradient of one array."""
+    """Error in the gradient of one array.
+
+    Parameters
+    ----------
+    name : str
+        Name of the array.
+    kind : str
+        "missing", "factor", "transposed", "wrong" or "not finite".
+    text : str
+        The error in words.
+    factor : float
+        Least-squares factor between the given and the true gradient; NaN if it does not apply.
+    error : float
+        Largest deviation, relative to the largest true value of the array.
+
+    Examples
+    --------
+    >>> check = check_gradients(lambda w: (float((w**2).sum()), w), np.array([1.0, 2.0]))
+    >>> check.findings[0].kind, round(check.findings[0].factor, 3)
+    ('factor', 0.5)
+    """
 
     name: str
     kind: str  # "missing", "factor", "transposed", "wrong" or "not finite"
@@ -38,13 +58,28 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """Result of check_gradients.
+    """Result of check_gradients. bool(check) is `ok`, and print(check) shows the findings.
 
-    ok : whether all compared entries are right; bool(check) returns it too
-    findings : one Finding for each wrong array
-    max_error : largest deviation, relative to the largest true value of its array
-    worst : (name, index, given value, true value) of the worst entries, the worst first
-    n_checked, n_entries : number of entries that were compared, and number of all entries
+    Parameters
+    ----------
+    ok : bool
+        Whether all compared entries are right.
+    findings : tuple of Finding
+        One for each wrong array.
+    max_error : float
+        Largest deviation, relative to the largest true value of its array.
+    worst : tuple of tuple
+        (name, index, given value, true value) of the worst entries, the worst first.
+    n_checked : int
+        Number of entries that were compared.
+    n_entries : int
+        Number of all entries.
+
+    Examples
+    --------
+    >>> check = check_gradients(lambda w: (float((w**2).sum()), 2 * w), np.array([1.0, 2.0]))
+    >>> check.ok, check.n_checked, check.findings
+    (True, 2, ())
     """
 
     ok: bool
@@ -78,12 +113,19 @@ def check_gradients(
 ) -> GradientCheck:
     """Compare a gradient with central differences, and describe the errors.
 
-    loss_and_gradient : function of params that returns (loss, gradient), with the gradient in the same form as params
-    params : a list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array; loss_and_gradient gets copies of
-        them in float64
-    layer_sizes : layer sizes that divide a flat vector of params, in the order of MLP.params, into named arrays
-    tolerance : largest accepted deviation, relative to the largest true value of the array
-    max_entries : largest number of entries to compare in each array; in larger arrays they are drawn at random
+    Parameters
+    ----------
+    loss_and_gradient : callable
+        Function of params that returns (loss, gradient), with the gradient in the same form as params.
+    params : list of ndarray, dict of ndarray, or ndarray
+        A list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array; loss_and_gradient gets copies of them
+        in float64.
+    layer_sizes : sequence of int, optional
+        Layer sizes that divide a flat vector of params, in the order of MLP.params, into named arrays.
+    tolerance : float, default 1e-4
+        Largest accepted deviation, relative to the largest true value of the array.
+    max_entries : int, default 100
+        Largest number of entries to compare in each array; in larger arrays they are drawn at random.
 
     Returns
     -------
@@ -93,6 +135,10 @@ def check_gradients(
     ------
     ValueError
         If the gradient does not have the form of params, or if the loss is not a finite number.
+
+    Notes
+    -----
+    The true derivative of entry w is (loss(w + h) - loss(w - h)) / (2 h), with h = 6e-6 * max(1, abs(w)).
 
     Examples
     --------

@@ -23,15 +23,45 @@ SURE_CONFIDENCE = 0.5  # a verdict with less confidence is only a hint
 class Diagnosis:
     """Diagnosis of one net: a verdict with its evidence and a remedy.
 
-    verdict : name of the verdict, one of fastmlp.diagnosis.verdicts.NAMES
-    title : the verdict in words
-    confidence : how sure the verdict is, from 0 to 1
-    evidence : {name: number or text} of the measurements that support the verdict
-    remedy : what to change, and by how much
-    experiment : how to confirm the verdict
-    others : {verdict: confidence} of the runners-up
-    is_healthy : whether nothing is broken: the net has converged, is still learning, or over-fits
-    judged_on : the samples and records that the verdict is based on, in words
+    `diagnose` makes it; users do not. print(diagnosis) shows all of it.
+
+    Parameters
+    ----------
+    verdict : str
+        Name of the verdict, one of fastmlp.diagnosis.verdicts.NAMES.
+    title : str
+        The verdict in words.
+    confidence : float
+        How sure the verdict is, from 0 to 1.
+    evidence : dict of str to float or str
+        The measurements that support the verdict.
+    remedy : str
+        What to change, and by how much.
+    experiment : str
+        How to confirm the verdict.
+    others : dict of str to float, optional
+        Confidences of the runners-up, by verdict.
+    is_healthy : bool, default False
+        Whether nothing is broken: the net has converged, is still learning, or over-fits.
+    judged_on : str, default ""
+        The samples and records that the verdict is based on, in words.
+
+    Attributes
+    ----------
+    is_sure : bool
+        Whether the confidence is at least 0.5, high enough to act on the verdict; otherwise it is only a hint.
+    doubt : str
+        A warning sentence if the confidence is low, otherwise an empty text.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=1000, optimizer="rprop")
+    >>> found = fastmlp.diagnose(net, X, y, history)
+    >>> found.verdict, found.is_healthy
+    ('converged', True)
     """
 
     verdict: str
@@ -94,7 +124,13 @@ class Diagnosis:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the diagnosis as a dict of text and numbers, for JSON."""
+        """Return the diagnosis as a dictionary of text and numbers, for JSON.
+
+        Returns
+        -------
+        dict
+            All fields and is_sure, by name.
+        """
         return {
             "verdict": self.verdict,
             "title": self.title,
@@ -116,9 +152,35 @@ def shown(value: float | str) -> str:
 class PopulationDiagnosis:
     """Diagnosis of a population: one verdict per net.
 
-    verdicts : (n_nets,) names of the verdicts
-    confidence : (n_nets,) confidence of each net's verdict, from 0 to 1
-    confidences : (n_verdicts, n_nets) confidence of every verdict, in the order of fastmlp.diagnosis.verdicts.NAMES
+    `diagnose` makes it; users do not. print(diagnosis) shows a table of the verdicts.
+
+    Parameters
+    ----------
+    *measurements : Measurements
+        Measurements of all nets, or of each net if their data differ.
+
+    Attributes
+    ----------
+    verdicts : ndarray of str, shape (n_nets,)
+        Names of the verdicts.
+    confidence : ndarray of float64, shape (n_nets,)
+        Confidence of each net's verdict, from 0 to 1.
+    confidences : ndarray of float64, shape (n_verdicts, n_nets)
+        Confidence of every verdict, in the order of fastmlp.diagnosis.verdicts.NAMES.
+    n_nets : int
+        Number of nets.
+    loss : ndarray of float64, shape (n_nets,)
+        Loss of each net on the data of the diagnosis.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> pop = fastmlp.Population((2, 2, 1), 20, loss="binary_cross_entropy", init="zeros", random_state=0)
+    >>> result = pop.fit(X, y, epochs=100)
+    >>> found = fastmlp.diagnose(pop, X, y)
+    >>> found.counts(), found.net(3).verdict
+    ({'symmetric_units': 20}, 'symmetric_units')
     """
 
     def __init__(self, *measurements: Measurements):
@@ -130,6 +192,7 @@ class PopulationDiagnosis:
 
     @property
     def n_nets(self) -> int:
+        """Number of nets."""
         return self.confidences.shape[1]
 
     @property
@@ -138,7 +201,16 @@ class PopulationDiagnosis:
         return np.concatenate([measured.loss for measured in self._measurements])
 
     def net(self, k: int) -> Diagnosis:
-        """Return the diagnosis of net k.
+        """Return the diagnosis of one net.
+
+        Parameters
+        ----------
+        k : int
+            Number of the net; a negative number counts from the end.
+
+        Returns
+        -------
+        Diagnosis
 
         Raises
         ------
@@ -167,17 +239,38 @@ class PopulationDiagnosis:
         )
 
     def nets(self, verdict: str) -> np.ndarray:
-        """Return the indices of the nets with a verdict, by decreasing confidence."""
+        """Return the numbers of the nets with a verdict, by decreasing confidence.
+
+        Parameters
+        ----------
+        verdict : str
+            Name of the verdict.
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+        """
         chosen = np.flatnonzero(self.verdicts == verdict)
         return chosen[np.argsort(-self.confidence[chosen], kind="stable")]
 
     def counts(self) -> dict[str, int]:
-        """Return {verdict: number of nets}, the most frequent verdict first."""
+        """Return the number of nets with each verdict, the most frequent verdict first.
+
+        Returns
+        -------
+        dict of str to int
+        """
         names, counts = np.unique(self.verdicts, return_counts=True)
         return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the counts, and the verdict and confidence of each net, as a dict of text and numbers, for JSON."""
+        """Return the counts, and the verdict and confidence of each net, as a dictionary of text and numbers, for JSON.
+
+        Returns
+        -------
+        dict
+            "n_nets", "counts", "verdicts" and "confidence".
+        """
         return {
             "n_nets": self.n_nets,
             "counts": self.counts(),

@@ -191,6 +191,17 @@ class BaseMLP(BaseEstimator, ABC):
         """Return a fitted scikit-learn estimator with the same parameters and predictions.
 
         fastmlp.from_sklearn is the inverse.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            For an activation, loss or number of nets that scikit-learn does not support.
         """
         from .to_sklearn import to_sklearn
 

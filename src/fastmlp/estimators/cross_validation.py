@@ -39,19 +39,29 @@ def cross_val_population(
     The net of each fold is trained on the samples of that fold only, stops by its own loss, and keeps its best
     parameters. If folds differ in size, smaller ones are padded with samples of weight 0.
 
-    estimator : an MLPClassifier or MLPRegressor with n_nets=1 and early_stopping=False
-    X : array, sparse matrix or data frame (n_samples, n_features)
-    y : (n_samples,) or (n_samples, n_outputs) labels or numbers
-    cv : int, splitter or iterable of (train, test) row indices, as in scikit-learn; None means 5 folds, stratified for
-        a classifier
-    groups : (n_samples,) group labels for splitters that need them
-    scoring : a scorer of scikit-learn; None means the score method of the estimator
-    sample_weight : (n_samples,) weights of the samples in training
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        An estimator of fastmlp with n_nets=1 and early_stopping=False; it need not be fitted, and is not changed.
+    X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
+        Inputs.
+    y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+        Labels or numbers.
+    cv : int, splitter or iterable, optional
+        Number of folds, a splitter, or (train, test) row indices, as in scikit-learn. By default 5 folds, stratified
+        for a classifier.
+    groups : array_like of shape (n_samples,), optional
+        Group labels for splitters that need them.
+    scoring : str or scorer, optional
+        A scorer of scikit-learn. By default the score method of the estimator.
+    sample_weight : array_like of shape (n_samples,), optional
+        Weights of the samples in training.
 
     Returns
     -------
-    dict with "test_score" (n_folds,), "estimator" (list of fitted estimators), "indices" (row indices "train" and
-    "test" of each fold), and "fit_time" and "score_time" (seconds, for all folds together)
+    dict
+        "test_score" (n_folds,), "estimator" (list of fitted estimators), "indices" (row indices "train" and "test" of
+        each fold), and "fit_time" and "score_time" (seconds, for all folds together).
 
     Raises
     ------

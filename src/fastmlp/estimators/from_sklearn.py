@@ -22,7 +22,15 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     The new estimator predicts in the dtype of the parameters, and partial_fit continues from them with a new optimiser
     state. MLPClassifier.to_sklearn is the inverse.
 
-    estimator : a fitted MLPClassifier or MLPRegressor of sklearn.neural_network
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        A fitted estimator of sklearn.neural_network.
+
+    Returns
+    -------
+    MLPClassifier or MLPRegressor
+        A fitted estimator of fastmlp.
 
     Raises
     ------
@@ -31,6 +39,8 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from sklearn.neural_network import MLPClassifier as SklearnClassifier
     >>> X, y = np.eye(4), np.array(["no", "yes", "yes", "no"])

@@ -30,67 +30,102 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int
+    hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
         Number of units in each hidden layer.
-    activation : str
+    activation : str, default "relu"
         Any hidden activation of fastmlp.MLP.
-    dropout : float or sequence of float
+    dropout : float or sequence of float, default 0.2
         Fraction of hidden units dropped in each training step.
-    learning_rate_init : float
+    learning_rate_init : float, default 0.003
         Peak learning rate of the schedule.
-    weight_decay : float
+    weight_decay : float, default 0.1
         Weight decay of AdamW.
-    batch_size : int or "auto"
+    batch_size : int or "auto", default "auto"
         Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
-    max_iter : int
+    max_iter : int, default 100
         Largest number of epochs, and the length of the schedule.
-    schedule : str, object or function
+    schedule : str, object or callable, default "one_cycle"
         A learning-rate schedule of fastmlp.schedules.
-    n_iter_no_change : int
+    n_iter_no_change : int, default 24
         Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
         kept.
-    validation_fraction : float
+    validation_fraction : float, default 0.2
         Fraction of rows held out for early stopping, stratified by class. With 0, all epochs use all rows.
-    n_nets : int
+    n_nets : int, default 5
         Number of nets. One net takes a fifth of the time of five.
     class_weight : dict or "balanced", optional
         {class: weight}, multiplied with sample_weight. Unlike in MLPClassifier, it applies to held-out samples too:
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
         had an effect.
-    label_smoothing : float
+    label_smoothing : float, default 0.0
         Fraction of each target that is spread evenly over all classes.
-    categorical_features : sequence of column names or numbers, optional
-        Columns to treat as categories although they hold numbers.
-    callbacks : function or sequence of functions, optional
-        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when
-        a callback returns True. Only for n_nets=1.
-    warm_start : bool
+    categorical_features : sequence of str or int, optional
+        Names or numbers of columns to treat as categories although they hold numbers.
+    callbacks : callable or sequence of callable, optional
+        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
+        callback returns True. Only for n_nets=1.
+    warm_start : bool, default False
         Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
         fit found, such as categories and quantiles, is kept.
-    random_state : int, RandomState or None
+    random_state : int, RandomState or None, default None
         Seed of the validation split, the initial weights, the order of samples and dropout.
-    verbose : bool
+    verbose : bool, default False
         Whether to show a progress bar.
-    device : "auto", "cpu" or "cuda"
-        Device for training and prediction, as in fastmlp.MLP.
-    dtype : "float32" or "float64"
+    device : str, default "auto"
+        Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
+    dtype : {"float32", "float64"}, default "float32"
         Floating-point type of the nets.
-    patience : int
+    patience : int, optional
         Former name of n_iter_no_change; deprecated.
 
     Attributes
     ----------
-    classes_, n_features_in_, feature_names_in_, n_iter_
-        Same as in scikit-learn.
-    net_ : fastmlp.MLP, or fastmlp.Population if n_nets > 1
-    history_ : fastmlp.History, or fastmlp.PopulationResult if n_nets > 1
-    loss_curve_, validation_loss_curve_ : list of float
-        Loss on the training samples and on the held-out samples (None without held-out samples), one value per epoch.
-        For regression it is the loss of y scaled to a standard deviation of 1. Only for n_nets=1.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    net_ : MLP or Population
+        The trained net, or nets if n_nets > 1.
+    history_ : History or PopulationResult
+        What the fit of the net, or of the nets, returned.
+    loss_curve_ : list of float
+        Loss on the training samples, one value per epoch. Only for n_nets=1.
+    validation_loss_curve_ : list of float or None
+        Loss on the held-out samples, one value per epoch; None without any. Only for n_nets=1.
+    n_iter_ : int
+        Number of epochs; of several nets, the largest.
     columns_ : tuple
         Encoders of the columns that are used.
     notes_ : tuple of str
         Sentences on columns that were left out, and on cells that count as missing, with reasons.
+    n_outputs_ : int
+        Number of outputs of a net.
+    n_features_in_ : int
+        Number of columns of the table.
+    feature_names_in_ : ndarray of str, shape (n_features,)
+        Names of the columns, if the table had names that are text.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn or, in fit, pandas is not installed.
+    ValueError
+        In fit, if a setting is invalid, or no column can be used.
+
+    See Also
+    --------
+    TabularMLPRegressor : The same for numbers.
+    MLPClassifier : scikit-learn's classifier, for arrays of numbers.
+
+    Notes
+    -----
+    Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score, get_metadata_routing,
+    set_fit_request and set_score_request are those of scikit-learn.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular data",
+    arXiv:2106.11959.
+
+    Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
 
     Examples
     --------
@@ -187,17 +222,48 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
 
     def predict(self, X):
-        """Return the predicted classes (n_samples,)."""
+        """Return the predicted classes.
+
+        Parameters
+        ----------
+        X : data frame or array_like of shape (n_samples, n_features)
+            The table, with the columns of the training table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         features = self._features(X)
         return self.classes_[likeliest(self.net_, features)]
 
     def predict_proba(self, X):
-        """Return class probabilities (n_samples, n_classes), with columns in the order of classes_."""
+        """Return class probabilities.
+
+        Parameters
+        ----------
+        X : data frame or array_like of shape (n_samples, n_features)
+            The table, with the columns of the training table.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes)
+            Columns in the order of `classes_`; rows sum to 1.
+        """
         features = self._features(X)
         return probabilities(self.net_, features)
 
     def predict_log_proba(self, X):
-        """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0."""
+        """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
+
+        Parameters
+        ----------
+        X : data frame or array_like of shape (n_samples, n_features)
+            The table, with the columns of the training table.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes)
+        """
         features = self._features(X)
         return log_probabilities(self.net_, features)
 
@@ -205,8 +271,99 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 class TabularMLPRegressor(RegressorMixin, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
-    Parameters and attributes are those of TabularMLPClassifier, without class_weight, label_smoothing and classes_.
-    Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0 and standard deviation 1 for training.
+    Columns are encoded as by TabularMLPClassifier. Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0
+    and standard deviation 1 for training. Predictions are the mean over the nets.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
+        Number of units in each hidden layer.
+    activation : str, default "relu"
+        Any hidden activation of fastmlp.MLP.
+    dropout : float or sequence of float, default 0.2
+        Fraction of hidden units dropped in each training step.
+    learning_rate_init : float, default 0.003
+        Peak learning rate of the schedule.
+    weight_decay : float, default 0.1
+        Weight decay of AdamW.
+    batch_size : int or "auto", default "auto"
+        Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
+    max_iter : int, default 100
+        Largest number of epochs, and the length of the schedule.
+    schedule : str, object or callable, default "one_cycle"
+        A learning-rate schedule of fastmlp.schedules.
+    n_iter_no_change : int, default 24
+        Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
+        kept.
+    validation_fraction : float, default 0.2
+        Fraction of rows held out for early stopping. With 0, all epochs use all rows.
+    n_nets : int, default 5
+        Number of nets. One net takes a fifth of the time of five.
+    categorical_features : sequence of str or int, optional
+        Names or numbers of columns to treat as categories although they hold numbers.
+    callbacks : callable or sequence of callable, optional
+        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
+        callback returns True. Only for n_nets=1.
+    warm_start : bool, default False
+        Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
+        fit found, such as categories and quantiles, is kept.
+    random_state : int, RandomState or None, default None
+        Seed of the validation split, the initial weights, the order of samples and dropout.
+    verbose : bool, default False
+        Whether to show a progress bar.
+    device : str, default "auto"
+        Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
+    dtype : {"float32", "float64"}, default "float32"
+        Floating-point type of the nets.
+    patience : int, optional
+        Former name of n_iter_no_change; deprecated.
+
+    Attributes
+    ----------
+    net_ : MLP or Population
+        The trained net, or nets if n_nets > 1.
+    history_ : History or PopulationResult
+        What the fit of the net, or of the nets, returned.
+    loss_curve_ : list of float
+        Loss on the training samples, of y scaled to a standard deviation of 1, one value per epoch. Only for n_nets=1.
+    validation_loss_curve_ : list of float or None
+        Loss on the held-out samples, one value per epoch; None without any. Only for n_nets=1.
+    n_iter_ : int
+        Number of epochs; of several nets, the largest.
+    columns_ : tuple
+        Encoders of the columns that are used.
+    notes_ : tuple of str
+        Sentences on columns that were left out, and on cells that count as missing, with reasons.
+    n_outputs_ : int
+        Number of outputs of a net.
+    n_features_in_ : int
+        Number of columns of the table.
+    feature_names_in_ : ndarray of str, shape (n_features,)
+        Names of the columns, if the table had names that are text.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn or, in fit, pandas is not installed.
+    ValueError
+        In fit, if a setting is invalid, or no column can be used.
+
+    See Also
+    --------
+    TabularMLPClassifier : The same for classes.
+    MLPRegressor : scikit-learn's regressor, for arrays of numbers.
+
+    Notes
+    -----
+    Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score, get_metadata_routing,
+    set_fit_request and set_score_request are those of scikit-learn.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular data",
+    arXiv:2106.11959.
+
+    Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
 
     Examples
     --------
@@ -264,7 +421,17 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         return {"loss": "squared_error"}
 
     def predict(self, X):
-        """Return predictions (n_samples,), or (n_samples, n_outputs) for several outputs."""
+        """Return predictions.
+
+        Parameters
+        ----------
+        X : data frame or array_like of shape (n_samples, n_features)
+            The table, with the columns of the training table.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples,), or (n_samples, n_outputs) for several outputs
+        """
         outputs = self._outputs(X)
         return (outputs[:, 0] if self.n_outputs_ == 1 else outputs) * self._std + self._mean
 

@@ -86,13 +86,23 @@ class BaseTabular(BaseEstimator, ABC):
 
         Cells may be missing; columns that cannot be used are left out with a warning.
 
-        X : data frame of any library, or array (n_samples, n_features)
-        y : (n_samples,) classes or numbers; a regressor also takes (n_samples, n_outputs)
-        sample_weight : (n_samples,) weight of each sample in the loss. It also applies to samples that are held out
-            from X.
-        validation_data : (X, y) or (X, y, sample_weight), held-out samples to use instead of the fraction
-            validation_fraction of X. class_weight applies to training samples and to both kinds of held-out samples,
-            because the loss on held-out samples chooses the best epoch.
+        Parameters
+        ----------
+        X : data frame of any library, or array_like of shape (n_samples, n_features)
+            The table.
+        y : array_like of shape (n_samples,)
+            Classes or numbers; a regressor also takes (n_samples, n_outputs).
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample in the loss. It also applies to samples that are held out from X.
+        validation_data : tuple, optional
+            (X, y) or (X, y, sample_weight), held-out samples to use instead of the fraction validation_fraction of X.
+            class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
+            samples chooses the best epoch.
+
+        Returns
+        -------
+        TabularMLPClassifier or TabularMLPRegressor
+            The estimator itself.
 
         Raises
         ------
@@ -236,7 +246,15 @@ class BaseTabular(BaseEstimator, ABC):
         return f"{count}layers {net.network.layer_sizes}"
 
     def keep_net(self, net: Any, history: Any) -> None:
-        """Store a trained net or population as net_, and its records as history_."""
+        """Store a trained net or population as `net_`, and its records as `history_`.
+
+        Parameters
+        ----------
+        net : MLP or Population
+            What was trained.
+        history : History, PopulationResult or None
+            What its fit returned.
+        """
         self.net_, self.history_ = net, history
         if isinstance(net, MLP) and history is not None:
             history.net = None  # net_ is the same net, and a pickle would hold it twice
@@ -339,7 +357,12 @@ class BaseTabular(BaseEstimator, ABC):
         return outputs.astype(np.float64)
 
     def encoded_feature_names(self) -> list[str]:
-        """Return the names of the encoded features that are the inputs of the nets, such as "colour = red"."""
+        """Return the names of the encoded features that are the inputs of the nets, such as "colour = red".
+
+        Returns
+        -------
+        list of str
+        """
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
         return feature_names(self.columns_)
@@ -348,6 +371,15 @@ class BaseTabular(BaseEstimator, ABC):
         """Return sentences on cells of X of a kind unseen in training: new categories, missing cells, text for numbers.
 
         predict warns only if most cells of a column are of such a kind; notes_on reports even a single cell.
+
+        Parameters
+        ----------
+        X : data frame or array_like of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        tuple of str
         """
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
@@ -360,6 +392,11 @@ class BaseTabular(BaseEstimator, ABC):
 
         The file has the format that `fastmlp train` writes, so `fastmlp predict` reads it too, except for estimators
         with several targets. A warning names parameters that cannot be written, such as functions. Writing is atomic.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write. An existing file is replaced.
 
         Raises
         ------

@@ -15,13 +15,32 @@ PADDING = 16  # elements of the widest SIMD vector of any kernel
 
 
 class Layout:
-    """Offsets of weights and biases in the flat parameter vector of a net.
+    """Offsets of weights and biases in the flat parameter vector of a net, as `net.network.layout`.
 
-    layer_sizes : number of inputs, of units per hidden layer, and of outputs
-    shapes : (fan_in, fan_out) of each layer
-    weight_offsets, bias_offsets : offset of each layer's W and b, in elements
-    n_params : number of parameters
+    Parameters
+    ----------
+    layer_sizes : tuple of int
+        Number of inputs, of units per hidden layer, and of outputs.
 
+    Attributes
+    ----------
+    layer_sizes : tuple of int
+        As given.
+    shapes : tuple of (int, int)
+        (fan_in, fan_out) of each layer.
+    weight_offsets : tuple of int
+        Offset of each layer's W, in elements.
+    bias_offsets : tuple of int
+        Offset of each layer's b, in elements.
+    n_layers : int
+        Number of layers of weights.
+    n_params : int
+        Number of parameters.
+    n_padded : int
+        Length of padded parameters, on which kernels work: n_params rounded up to whole SIMD vectors.
+
+    Examples
+    --------
     >>> layout = Layout((2, 3, 1))
     >>> layout.n_params, layout.weight_offsets, layout.bias_offsets
     (13, (0, 9), (6, 12))
@@ -43,17 +62,49 @@ class Layout:
         return -(-self.n_params // PADDING) * PADDING
 
     def padded(self, dtype: np.dtype) -> np.ndarray:
-        """Return zeros (n_padded,), aligned to a cache line, for padded parameters or another vector of that length."""
+        """Return zeros for padded parameters or another vector of that length.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+            Data type.
+
+        Returns
+        -------
+        ndarray of shape (n_padded,)
+            Aligned to a cache line.
+        """
         return aligned_zeros(self.n_padded, dtype)
 
     @property
     def n_layers(self) -> int:
+        """Number of layers of weights."""
         return len(self.shapes)
 
     def weights(self, params: np.ndarray) -> list[np.ndarray]:
-        """Return the weight matrices (fan_in, fan_out), one per layer, as views of params (n_params,)."""
+        """Return the weight matrices, one per layer, as views of params.
+
+        Parameters
+        ----------
+        params : ndarray of shape (n_params,)
+            Parameter vector.
+
+        Returns
+        -------
+        list of ndarray of shape (fan_in, fan_out)
+        """
         return [params[o : o + i * j].reshape(i, j) for o, (i, j) in zip(self.weight_offsets, self.shapes, strict=True)]
 
     def biases(self, params: np.ndarray) -> list[np.ndarray]:
-        """Return the bias vectors (fan_out,), one per layer, as views of params (n_params,)."""
+        """Return the bias vectors, one per layer, as views of params.
+
+        Parameters
+        ----------
+        params : ndarray of shape (n_params,)
+            Parameter vector.
+
+        Returns
+        -------
+        list of ndarray of shape (fan_out,)
+        """
         return [params[o : o + j] for o, (_, j) in zip(self.bias_offsets, self.shapes, strict=True)]

@@ -66,7 +66,47 @@ def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:
 
 @dataclass(frozen=True)
 class Network:
-    """Validated architecture of a net. Make it with `Network.build`."""
+    """Validated architecture of a net, as `net.network`. It cannot be changed; `Network.build` makes it.
+
+    Parameters
+    ----------
+    layer_sizes : tuple of int
+        Number of inputs, of units per hidden layer, and of outputs.
+    activation_codes : tuple of int
+        Position of each layer's activation in ACTIVATIONS, the output layer last.
+    loss : int
+        Position of the loss in LOSSES.
+    loss_constant : float
+        The loss's own constant, such as huber_delta; 0 without any.
+    label_smoothing : float
+        Fraction of each target that is spread evenly over all classes.
+    dropout : tuple of float
+        Per hidden layer, probability with which a unit is dropped in a training step.
+    l2 : float
+        Strength of the L2 penalty.
+
+    Attributes
+    ----------
+    n_features : int
+        Number of inputs.
+    n_outputs : int
+        Number of outputs.
+    layout : Layout
+        Offsets of weights and biases in the flat parameter vector.
+    loss_row : Loss
+        Row of LOSSES; `loss_row.name` is the loss's name.
+    output_row : Activation
+        Row of ACTIVATIONS of the output layer; `output_row.name` is its name.
+    with_logits : Network
+        Network with the same parameters, but without output activation: its outputs are the logits of this one.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> network = fastmlp.MLP((2, 4, 3), loss="softmax_cross_entropy").network
+    >>> network.n_features, network.n_outputs, network.output_row.name
+    (2, 3, 'softmax')
+    """
 
     layer_sizes: tuple[int, ...]
     activation_codes: tuple[int, ...]  # one per layer, the output layer last
@@ -81,6 +121,15 @@ class Network:
         cls, layer_sizes, hidden_activation, output_activation, loss, dropout, l2, label_smoothing, huber_delta
     ) -> Network:
         """Return the network for the arguments of MLP of the same names, after a check of all of them.
+
+        Parameters
+        ----------
+        layer_sizes, hidden_activation, output_activation, loss, dropout, l2, label_smoothing, huber_delta : as for MLP
+            Settings of the architecture.
+
+        Returns
+        -------
+        Network
 
         Raises
         ------
@@ -124,7 +173,12 @@ class Network:
         )
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `build` for an equal network, JSON-serialisable."""
+        """Return the arguments of `build` for an equal network, JSON-serialisable.
+
+        Returns
+        -------
+        dict
+        """
         names = [activations.ACTIVATIONS[code].name for code in self.activation_codes]
         return {
             "layer_sizes": list(self.layer_sizes),
@@ -139,6 +193,7 @@ class Network:
 
     @cached_property
     def layout(self) -> Layout:
+        """Offsets of weights and biases in the flat parameter vector."""
         return Layout(self.layer_sizes)
 
     @cached_property
@@ -149,16 +204,20 @@ class Network:
 
     @property
     def n_outputs(self) -> int:
+        """Number of outputs."""
         return self.layer_sizes[-1]
 
     @property
     def n_features(self) -> int:
+        """Number of inputs."""
         return self.layer_sizes[0]
 
     @property
     def loss_row(self) -> losses.Loss:
+        """Row of LOSSES."""
         return losses.LOSSES[self.loss]
 
     @property
     def output_row(self) -> activations.Activation:
+        """Row of ACTIVATIONS of the output layer."""
         return activations.ACTIVATIONS[self.activation_codes[-1]]

@@ -15,15 +15,19 @@ TITLES = ("Gradient (RMS)", "Spread of outputs (SD)", "Saturated or dead")
 def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
     """Plot size of the gradient, spread of the outputs and fraction of flat units of every layer over the epochs.
 
-    recorder : a LayerRecorder that was among the callbacks of a fit
-    ax : Axes to divide into three panels, or None for a new figure
-
     A gradient that shrinks by a factor from layer to layer vanishes. A spread near 0 means that the layer has the same
     output for every sample. Units that are flat for most samples are saturated or dead, and hardly learn.
 
+    Parameters
+    ----------
+    recorder : LayerRecorder
+        Recorder that was among the callbacks of a fit.
+    ax : matplotlib.axes.Axes, optional
+        Axes to divide into three panels; a new figure by default.
+
     Returns
     -------
-    array (3,) of Axes
+    ndarray of Axes, shape (3,)
 
     Raises
     ------
@@ -31,6 +35,15 @@ def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
         If recorder is not a LayerRecorder, or has recorded nothing.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> recorder, net = fastmlp.LayerRecorder(X, y), fastmlp.MLP((2, 4, 4, 1), random_state=0)
+    >>> history = net.fit(X, y, epochs=50, callbacks=[recorder])
+    >>> [panel.get_title(loc="left") for panel in layers(recorder)]
+    ['Gradient (RMS)', 'Spread of outputs (SD)', 'Saturated or dead']
     """
     require_attributes(
         recorder, ("gradient", "spread"), "a fastmlp.LayerRecorder that was among the callbacks of a fit"

@@ -19,11 +19,22 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
 
     The colour of a cell is its fraction of the row; the number is the count of samples.
 
-    net : an MLP, or a fitted MLPClassifier
-    X : (n_samples, n_features)
-    y : targets as for fit
-    labels : names of the classes, or None for class numbers
-    ax : Axes to draw in, or None for a new figure
+    Parameters
+    ----------
+    net : MLP or MLPClassifier
+        A net, or a fitted estimator.
+    X : array_like of shape (n_samples, n_features)
+        Inputs.
+    y : array_like
+        Targets as for fit.
+    labels : sequence of str, optional
+        Names of the classes; class numbers by default.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -31,6 +42,15 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
         If the targets are not exclusive classes, or the number of labels differs from that of classes.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=1000, optimizer="rprop")
+    >>> confusion(net, X, y, labels=["same", "different"]).get_title(loc="left")
+    'Confusion matrix: 100 % of 4 right'
     """
     net, y, labels = unwrap_estimator(net, y, labels)
     samples = require_classes(net, X, y, "confusion matrix")
@@ -93,15 +113,27 @@ def reliability(p: np.ndarray, occurred: np.ndarray, n_bins: int) -> tuple[np.nd
 def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = None, ax: Any = None) -> Any:
     """Plot the calibration curve: observed frequency over predicted probability.
 
-    For two classes the probability is that of class 1; for more classes it is that of the predicted class. Bars are
-    95 % Wilson intervals; grey columns are the fractions of the samples in each bin.
+    For two classes the probability is that of class 1; for more classes it is that of the predicted class. Bars are 95
+    % Wilson intervals; grey columns are the fractions of the samples in each bin.
 
-    net : an MLP, or a fitted MLPClassifier
-    X : (n_samples, n_features)
-    y : targets as for fit
-    n_bins : number of bins of equal width
-    labels : names of the classes, or None for class numbers
-    ax : Axes to draw in, or None for a new figure
+    Parameters
+    ----------
+    net : MLP or MLPClassifier
+        A net, or a fitted estimator.
+    X : array_like of shape (n_samples, n_features)
+        Inputs.
+    y : array_like
+        Targets as for fit.
+    n_bins : int, default 10
+        Number of bins of equal width.
+    labels : sequence of str, optional
+        Names of the classes; class numbers by default.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -109,6 +141,25 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
         If the targets are not exclusive classes.
     ImportError
         If matplotlib is not installed.
+
+    Notes
+    -----
+    The expected error in the title is the mean distance of frequency and probability over the bins, weighted by the
+    number of samples in each.
+
+    References
+    ----------
+    Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning".
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2)); y = (X[:, 0] + rng.normal(size=200) > 0).astype(int)
+    >>> net = fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=50)
+    >>> calibration(net, X, y).get_xlabel()
+    'probability of class 1'
     """
     net, y, labels = unwrap_estimator(net, y, labels)
     samples = require_classes(net, X, y, "calibration curve")

@@ -35,15 +35,25 @@ SECOND_COLOURS = (GREEN, PURPLE)  # colours of the second quantity, for training
 def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
     """Plot training and validation curves, with the best epoch marked.
 
-    history : the History that fit returned, or a list of histories of consecutive fits, which are drawn end to end with
-        a line at the start of each fit
-    quantity : "loss", "accuracy" or the name of a metric; or a list of two of them, of which the second has its own
-        axis on the right
-    log : whether the axis of the (first) quantity is logarithmic; None for a logarithmic axis if it is a positive loss
-    ax : Axes to draw in, or None for a new figure
-
     The best epoch is that of early stopping, if the fit had one. Otherwise it is the epoch with the best value of the
     first quantity, in validation if recorded.
+
+    Parameters
+    ----------
+    history : History or sequence of History
+        What fit returned; or histories of consecutive fits, which are drawn end to end with a line at the start of each
+        fit.
+    quantity : str or sequence of str, default "loss"
+        "loss", "accuracy" or the name of a metric; or a list of two of them, of which the second has its own axis on
+        the right.
+    log : bool, optional
+        Whether the axis of the (first) quantity is logarithmic. By default it is if the quantity is a positive loss.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -51,6 +61,14 @@ def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool |
         If the history is empty or has no such record.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> records = fastmlp.MLP((2, 4, 1), random_state=0).fit(X, y, epochs=50)
+    >>> history(records).get_title(loc="left")
+    'Loss over 50 epochs'
     """
     fits = Fits(history)
     first, *other_quantities = [quantity] if isinstance(quantity, str) else list(quantity)

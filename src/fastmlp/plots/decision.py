@@ -96,20 +96,36 @@ def boundary(
 ) -> Any:
     """Plot the outputs of a net over the plane of two inputs, with the samples.
 
-    net : an MLP, or a fitted MLPClassifier or MLPRegressor
-    X : (n_samples, n_features) samples; inputs other than the two in `features` are held at their medians
-    y : targets as for fit, or None
-    features : numbers of the inputs on the two axes
-    output : number of the only output to show; None shows the most likely class or, for regression and multilabel
-        targets, the first output
-    feature_names : names of all inputs, or None
-    labels : names of the classes, or None for class numbers
-    resolution : number of grid points along each axis
-    title : title of the plot, or None for one with the accuracy
-    ax : Axes to draw in, or None for a new figure
-
     Each class has a colour and a marker. The plane is paler where the net is less sure, and lines are the decision
     boundaries. Misclassified samples have a black rim. In a regression, outputs and targets are shown as colours.
+
+    Parameters
+    ----------
+    net : MLP, MLPClassifier or MLPRegressor
+        A net, or a fitted estimator.
+    X : array_like of shape (n_samples, n_features)
+        Samples; inputs other than the two in `features` are held at their medians.
+    y : array_like, optional
+        Targets as for fit.
+    features : sequence of two ints, default (0, 1)
+        Numbers of the inputs on the two axes.
+    output : int, optional
+        Number of the only output to show. By default the most likely class is shown or, for regression and multilabel
+        targets, the first output.
+    feature_names : sequence of str, optional
+        Names of all inputs.
+    labels : sequence of str, optional
+        Names of the classes; class numbers by default.
+    resolution : int, default 200
+        Number of grid points along each axis.
+    title : str, optional
+        Title of the plot; by default one with the accuracy.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -117,6 +133,15 @@ def boundary(
         If the samples do not match the net, or features are not two different inputs.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=1000, optimizer="rprop")
+    >>> boundary(net, X, y, resolution=20).get_title(loc="left")
+    'Decision boundary: 100 % of 4 samples right'
     """
     net, y, labels = unwrap_estimator(net, y, labels)
     samples = as_samples(net, X, y)
@@ -305,21 +330,41 @@ def boundaries(
 ) -> np.ndarray:
     """Plot the decision boundaries of several nets side by side, over the same plane and with one legend.
 
-    nets : sequence of MLPs, or {title: MLP}
-    X, y : samples as in boundary
-    titles : titles of the nets, or None; accuracy on (X, y), or loss, is added to them
-    n_columns : largest number of panels in a row
-    ax : Axes to divide into panels, or None for a new figure
-    options : further arguments of boundary
+    Parameters
+    ----------
+    nets : sequence or dict of MLP
+        The nets, or {title: net}.
+    X : array_like of shape (n_samples, n_features)
+        Samples as in boundary.
+    y : array_like, optional
+        Targets as for fit.
+    titles : sequence of str, optional
+        Titles of the nets; accuracy on (X, y), or loss, is added to them.
+    n_columns : int, default 4
+        Largest number of panels in a row.
+    ax : matplotlib.axes.Axes, optional
+        Axes to divide into panels; a new figure by default.
+    **options
+        Further arguments of boundary.
 
     Returns
     -------
-    array (n_nets,) of Axes
+    ndarray of Axes, shape (n_nets,)
 
     Raises
     ------
     ValueError
         As in boundary, and if there are no nets, or if the number of titles differs from that of nets.
+    ImportError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> nets = [fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=seed) for seed in range(2)]
+    >>> boundaries(nets, X, y, titles=["one", "other"], resolution=20).shape
+    (2,)
     """
     if isinstance(nets, dict):
         titles, nets = list(nets), list(nets.values())

@@ -59,18 +59,37 @@ def animation(
 ) -> Any:
     """Write an animation of a classifier's decision boundary during training to a GIF or MP4 file.
 
-    snapshots : a fastmlp.Snapshots that was among the callbacks of a fit
-    X, y : samples as for fit
-    path : path of a .gif or .mp4 file; a GIF repeats forever
-    frames : approximate number of frames; they are closer in time where the net changes fast
-    seconds : playing time of the frames, without the pause at the last one
-    features, feature_names, labels, resolution : as in boundary
-    verbose : 0 for no progress bar; 1 for one in a terminal or notebook if drawing takes long
-    ax : Axes to draw in; None for a new figure, which also shows the loss curve
+    Parameters
+    ----------
+    snapshots : Snapshots
+        Recorder that was among the callbacks of a fit.
+    X : array_like of shape (n_samples, n_features)
+        Samples as for fit.
+    y : array_like, optional
+        Targets as for fit.
+    path : str or path, default "learning.gif"
+        Path of a .gif or .mp4 file; a GIF repeats forever.
+    frames : int, default 60
+        Approximate number of frames; they are closer in time where the net changes fast.
+    seconds : float, default 4.0
+        Playing time of the frames, without the pause at the last one.
+    features : sequence of two ints, default (0, 1)
+        Numbers of the inputs on the two axes.
+    feature_names : sequence of str, optional
+        Names of all inputs.
+    labels : sequence of str, optional
+        Names of the classes; class numbers by default.
+    resolution : int, default 100
+        Number of grid points along each axis.
+    verbose : int, default 1
+        0 for no progress bar; 1 for one in a terminal or notebook if drawing takes long.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; by default a new figure, which also shows the loss curve.
 
     Returns
     -------
-    Axes of the decision boundary, as in the last frame
+    matplotlib.axes.Axes
+        Axes of the decision boundary, as in the last frame.
 
     Raises
     ------
@@ -78,6 +97,17 @@ def animation(
         For another file type, a fit that was not recorded, a net without exclusive classes, or bad samples.
     ImportError
         If matplotlib is not installed or, for an MP4, imageio-ffmpeg.
+
+    Examples
+    --------
+    >>> import fastmlp, os, tempfile
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> snapshots, net = fastmlp.Snapshots(), fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=20, callbacks=[snapshots])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ax = animation(snapshots, X, y, f"{folder}/xor.gif", frames=2, seconds=0.1, resolution=10)
+    ...     os.listdir(folder)
+    ['xor.gif']
     """
     require_attributes(snapshots, ("frames", "params"), SNAPSHOTS)
     path = Path(path)

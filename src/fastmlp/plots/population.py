@@ -35,9 +35,18 @@ LOGARITHMIC_RATIO = 30.0  # the axis of epochs is logarithmic above this ratio o
 def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
     """Plot a histogram of the epochs that nets took to converge, with a separate bar for nets that did not converge.
 
-    result : the PopulationResult that Population.fit returned
-    bins : largest number of bins
-    ax : Axes to draw in, or None for a new figure
+    Parameters
+    ----------
+    result : PopulationResult
+        What Population.fit returned.
+    bins : int, default 40
+        Largest number of bins.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -45,6 +54,15 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         If result is not a PopulationResult.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> pop = fastmlp.Population((2, 2, 1), 100, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    >>> result = pop.fit(X, y, epochs=300, optimizer="rprop", converged="40-20-40")
+    >>> epochs_to_converge(result).get_xlabel()
+    'epochs to converge'
     """
     checked_count("bins", bins)
     require_attributes(result, ("epoch_statistics", "success_interval"), "the result of Population.fit (pop.result)")
@@ -142,19 +160,30 @@ def population(
 ) -> np.ndarray:
     """Plot small decision boundaries of nets of a population, one row per verdict, the most frequent verdict first.
 
-    pop : a Population
-    X, y : samples as for fit, common to all nets
-    verdicts : (n_nets,) names of the verdicts; None to call fastmlp.diagnose
-    most : largest number of nets in a row; they are chosen evenly from the lowest to the highest loss
-    features : numbers of the two inputs on the axes; other inputs are at their medians
-    resolution : number of grid points along each axis
-    ax : Axes to divide into panels, or None for a new figure
-
     For nets with one input and for regression, panels show predictions over targets instead.
+
+    Parameters
+    ----------
+    pop : Population
+        The nets.
+    X : array_like of shape (n_samples, n_features)
+        Samples as for fit, common to all nets.
+    y : array_like
+        Targets as for fit, common to all nets.
+    verdicts : array_like of str, shape (n_nets,), optional
+        Names of the verdicts. By default fastmlp.diagnose is called.
+    most : int, default 8
+        Largest number of nets in a row; they are chosen evenly from the lowest to the highest loss.
+    features : sequence of two ints, default (0, 1)
+        Numbers of the two inputs on the axes; other inputs are at their medians.
+    resolution : int, default 60
+        Number of grid points along each axis.
+    ax : matplotlib.axes.Axes, optional
+        Axes to divide into panels; a new figure by default.
 
     Returns
     -------
-    array (n_verdicts, n_columns) of Axes
+    ndarray of Axes, shape (n_verdicts, n_columns)
 
     Raises
     ------
@@ -162,6 +191,15 @@ def population(
         If verdicts do not have shape (n_nets,), or for bad samples.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> pop = fastmlp.Population((2, 2, 1), 4, loss="binary_cross_entropy", init="zeros", random_state=0)
+    >>> result = pop.fit(X, y, epochs=100)
+    >>> population(pop, X, y, most=2, resolution=10).shape
+    (1, 2)
     """
     require_attributes(pop, ("n_nets", "evaluate"), "a Population")
     samples = as_samples(pop, X, y)

@@ -16,11 +16,23 @@ MAX_POINTS = 3000  # largest number of samples to draw; larger data are drawn wi
 def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) -> Any:
     """Plot predictions over true values, with a dashed line on which they are equal.
 
-    net : an MLP, or a fitted MLPRegressor
-    X : (n_samples, n_features)
-    y : targets as for fit; for a net trained on a table, they are shown in the units of the target column
-    output : number of the output
-    ax : Axes to draw in, or None for a new figure
+    Parameters
+    ----------
+    net : MLP or MLPRegressor
+        A net, or a fitted estimator.
+    X : array_like of shape (n_samples, n_features)
+        Inputs.
+    y : array_like
+        Targets as for fit; for a net trained on a table, they are shown in the units of the target column.
+    output : int, default 0
+        Number of the output.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The title has the root mean squared error and R2.
 
     Raises
     ------
@@ -28,6 +40,15 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
         For bad samples, or an output that the net does not have.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = fastmlp.MLP((1, 8, 1), hidden_activation="tanh", random_state=0)
+    >>> history = net.fit(X, X**2, epochs=100)
+    >>> predictions(net, X, X**2).get_ylabel()
+    'predicted value'
     """
     net, y, _ = unwrap_estimator(net, y)
     samples = one_output(net.network, as_samples(net, X, y), output)

@@ -29,19 +29,35 @@ def landscape(
     """Plot the loss over a plane around the current parameters.
 
     Without snapshots the plane is spanned by two random directions, which are scaled for each unit to the length of its
-    weights and bias (filter normalisation of Li et al. 2018), so that flat and sharp minima can be compared. A distance
-    of 1 along an axis is a change as large as the weights themselves. With snapshots, the plane is that of the first
-    two principal components of the parameters during training (section 7 of Li et al.), and the path of the parameters
-    is drawn; axes are then distances between parameters.
+    weights and bias (filter normalisation), so that flat and sharp minima can be compared. A distance of 1 along an
+    axis is a change as large as the weights themselves. With snapshots, the plane is that of the first two principal
+    components of the parameters during training, and the path of the parameters is drawn; axes are then distances
+    between parameters.
 
-    net : an MLP, or a fitted MLPClassifier or MLPRegressor
-    X, y : samples as for fit
-    snapshots : a fastmlp.Snapshots that was among the callbacks of the fit, or None
-    span : without snapshots, axes go from -span to span
-    resolution : number of grid points along each axis
-    random_state : seed of the random directions
-    verbose : 0 for no progress bar; 1 for one in a terminal or notebook if drawing takes long
-    ax : Axes to draw in, or None for a new figure
+    Parameters
+    ----------
+    net : MLP, MLPClassifier or MLPRegressor
+        A net, or a fitted estimator.
+    X : array_like of shape (n_samples, n_features)
+        Inputs.
+    y : array_like
+        Targets as for fit.
+    snapshots : Snapshots, optional
+        Recorder that was among the callbacks of the fit.
+    span : float, default 1.0
+        Without snapshots, axes go from -span to span.
+    resolution : int, default 41
+        Number of grid points along each axis.
+    random_state : int, default 0
+        Seed of the random directions.
+    verbose : int, default 1
+        0 for no progress bar; 1 for one in a terminal or notebook if drawing takes long.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -49,6 +65,19 @@ def landscape(
         For bad samples, or snapshots of another net.
     ImportError
         If matplotlib is not installed.
+
+    References
+    ----------
+    Li, Xu, Taylor, Studer and Goldstein 2018, "Visualizing the loss landscape of neural nets", arXiv:1712.09913;
+    section 7 has the plane of the principal components.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=50)
+    >>> ax = landscape(net, X, y, resolution=5)
     """
     net, y, _ = unwrap_estimator(net, y)
     samples = as_samples(net, X, y)

@@ -20,8 +20,25 @@ class OptimizerState:
 
     If several fits get the same object, each fit continues with the state in which the previous fit ended.
 
+    Parameters
+    ----------
+    array : ndarray of shape (MOST_STATE, n_padded), optional
+        State vectors of the update rule, which the first fit makes. Users write `OptimizerState()`.
+    scalars : ndarray of shape (3,), optional
+        Powers of beta1 and beta2, and the last loss.
+    rule : str, default ""
+        Name of the update rule that the state belongs to.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> once, twice = fastmlp.MLP((2, 4, 1), random_state=0), fastmlp.MLP((2, 4, 1), random_state=0)
+    >>> history = once.fit(X, y, epochs=20)
     >>> state = OptimizerState()
-    >>> state.array is None
+    >>> for part in range(2):
+    ...     history = twice.fit(X, y, epochs=10, optimizer_state=state)
+    >>> bool((once.params == twice.params).all())
     True
     """
 
@@ -30,7 +47,20 @@ class OptimizerState:
     rule: str = ""
 
     def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
-        """Return the state's array (MOST_STATE, n_padded), initialised by the optimiser if there is none yet.
+        """Return the state's array, initialised by the optimiser if there is none yet.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+            The optimiser of the fit.
+        n_padded : int
+            Length of the padded parameters.
+        dtype : numpy.dtype
+            Data type of the parameters.
+
+        Returns
+        -------
+        ndarray of shape (MOST_STATE, n_padded)
 
         Raises
         ------
