@@ -27,8 +27,8 @@ from .workspace import (
     LANES_SMALL,
     LINE_OF_COUNTS,
     PARTIAL_COLUMNS,
-    ROWS,
     THREAD_ARRAYS,
+    TILE_ROWS,
     WEIGHT_CHUNK_ROWS,
     BatchWorkspace,
     LayerwiseWorkspace,
@@ -103,7 +103,7 @@ def _layerwise_workspace(request: WorkspaceRequest, sharing_threads: int) -> Lay
         scratch=aligned_zeros((request.n_threads, n_scratch), request.dtype),
         **_row_buffers(request),
         **_packed_buffers(request),
-        **_sums_and_permutation(request, (-(-rows // ROWS), GROUP_COLUMNS)),
+        **_sums_and_permutation(request, (-(-rows // TILE_ROWS), GROUP_COLUMNS)),
         **_exchange_buffers(request),
     )
 

@@ -17,12 +17,12 @@ from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
 from ...structs import (
     ALL_EPOCHS,
-    ALL_RIGHT,
     CONVERGED,
     DIVERGED_NET,
+    FULL_ACCURACY,
+    MONITOR_ACCURACY,
     MONITOR_LOSS,
     MONITOR_NONE,
-    MONITOR_RIGHT,
     RUNNING,
     STOPPED_EARLY,
 )
@@ -58,7 +58,7 @@ def track_best(criteria, nets, block, value):
     lanes = block.lanes
     best = load(block.best_value, 0, lanes)
     is_better = value < best - scalar_like(block.p, criteria.min_delta)
-    store(block.watched, 0, value)
+    store(block.monitored_value, 0, value)
     store(block.flags, 0, where(is_better, 1.0, 0.0))
     if any_of(is_better):
         store(block.best_value, 0, where(is_better, value, best))
@@ -73,7 +73,7 @@ def track_best_training(criteria, nets, block, loss, accuracy):
     """Call track_best if the training loss or accuracy is monitored."""
     if criteria.monitor == MONITOR_LOSS:
         track_best(criteria, nets, block, loss)
-    elif criteria.monitor == MONITOR_RIGHT:
+    elif criteria.monitor == MONITOR_ACCURACY:
         track_best(criteria, nets, block, -accuracy)
 
 
@@ -81,7 +81,7 @@ def track_best_training(criteria, nets, block, loss, accuracy):
 def store_converged(criteria, nets, block):
     """Write back the parameters of lanes that have converged, before the next step changes them."""
     for lane in range(block.n_lanes):
-        has_converged = block.loss[lane] <= criteria.stop_loss or block.right[lane] >= criteria.stop_right
+        has_converged = block.loss[lane] <= criteria.stop_loss or block.n_correct[lane] >= criteria.stop_n_correct
         if block.net[lane] >= 0 and has_converged:
             store_lane(block.p, lane, nets.n_params, nets.params, block.net[lane] * nets.n_params, block.lanes)
 
@@ -129,9 +129,9 @@ def store_finite_params(criteria, nets, block, lane, status, stored_converged):
 
 
 @helper
-def record_whether_learned(data, nets, block, lane, net_index):
-    """Write nets.learned from the number of correct samples after the last step."""
-    nets.learned[net_index] = np.int8(block.right_at_end[lane] >= ALL_RIGHT * data.n_samples)
+def record_all_correct(data, nets, block, lane, net_index):
+    """Write nets.all_correct from the number of correct samples after the last step."""
+    nets.all_correct[net_index] = np.int8(block.n_correct_at_end[lane] >= FULL_ACCURACY * data.n_samples)
 
 
 @inline_helper
@@ -139,7 +139,7 @@ def status_of_lane(criteria, block, lane, epoch):
     """Return the status of a lane's net after its epoch of this number."""
     if not math.isfinite(float(block.loss[lane])):
         return DIVERGED_NET
-    if float(block.loss[lane]) <= criteria.stop_loss or float(block.right[lane]) >= criteria.stop_right:
+    if float(block.loss[lane]) <= criteria.stop_loss or float(block.n_correct[lane]) >= criteria.stop_n_correct:
         return CONVERGED
     if criteria.monitor != MONITOR_NONE and epoch - block.best_epoch[lane] >= criteria.patience:
         return STOPPED_EARLY
@@ -156,9 +156,9 @@ def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converg
     if status == DIVERGED_NET:
         loss = np.nan
     nets.status[net_index], nets.epochs[net_index] = status, epoch
-    nets.loss[net_index], nets.right[net_index] = loss, float(block.right[lane]) / data.n_samples
+    nets.loss[net_index], nets.accuracy[net_index] = loss, float(block.n_correct[lane]) / data.n_samples
     if has_final_accuracy and status == ALL_EPOCHS:
-        record_whether_learned(data, nets, block, lane, net_index)
+        record_all_correct(data, nets, block, lane, net_index)
     if criteria.monitor != MONITOR_NONE:
         nets.best_epochs[net_index], nets.best[net_index] = block.best_epoch[lane], float(block.best_value[lane])
     block.net[lane] = -1
@@ -189,14 +189,14 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
 @helper
 def flush_records(nets, block, record_scale):
     """Write the records that contiguous lanes have buffered, times record_scale, to nets.records."""
-    for r in range(block.record[0], block.kept[0]):
+    for r in range(block.record[0], block.records_end[0]):
         store(
             nets.records,
             r * nets.n_nets + block.net[0],
             load(block.records, r * block.lanes, block.lanes) * record_scale,
         )
     for lane in range(block.n_lanes):
-        block.record[lane] = block.kept[0]
+        block.record[lane] = block.records_end[0]
 
 
 @helper
@@ -206,10 +206,10 @@ def buffer_record(criteria, nets, block):
     This is `retire_finished` and `next_event` for contiguous lanes whose nets all go on.
     """
     lanes = block.lanes
-    if nets.record_epochs[block.kept[0]] == block.clock[0] - block.start[0]:
-        store(block.records, block.kept[0] * lanes, load(block.loss, 0, lanes))
-        block.kept[0] += 1
-    return block.start[0] + min(criteria.n_epochs, nets.record_epochs[block.kept[0]])
+    if nets.record_epochs[block.records_end[0]] == block.clock[0] - block.start[0]:
+        store(block.records, block.records_end[0] * lanes, load(block.loss, 0, lanes))
+        block.records_end[0] += 1
+    return block.start[0] + min(criteria.n_epochs, nets.record_epochs[block.records_end[0]])
 
 
 @helper
@@ -223,9 +223,12 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
     for lane in range(block.n_lanes):
         net_index = first + lane
         nets.status[net_index], nets.epochs[net_index] = ALL_EPOCHS, criteria.n_epochs
-        nets.loss[net_index], nets.right[net_index] = float(block.loss[lane]), float(block.right[lane]) / data.n_samples
+        nets.loss[net_index], nets.accuracy[net_index] = (
+            float(block.loss[lane]),
+            float(block.n_correct[lane]) / data.n_samples,
+        )
         if has_final_accuracy:
-            record_whether_learned(data, nets, block, lane, net_index)
+            record_all_correct(data, nets, block, lane, net_index)
         block.net[lane] = -1
 
 
@@ -233,7 +236,7 @@ class Findings(NamedTuple):
     """What is known at the end of an epoch in which a record is due, or a net may have ended."""
 
     stored_converged: bool  # whether store_converged was called
-    has_final_accuracy: bool  # whether block.right_at_end has been written
+    has_final_accuracy: bool  # whether block.n_correct_at_end has been written
     contiguous: bool  # is_contiguous(block), which holds until the next net starts
     may_have_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
 
@@ -260,5 +263,5 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
         retire_block(data, criteria, nets, block, findings.has_final_accuracy)
         return True
     found = retire_finished(data, criteria, nets, block, findings.stored_converged, findings.has_final_accuracy)
-    block.clock[1], block.kept[0] = next_event(criteria, nets, block), block.record[0]
+    block.clock[1], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
     return found

@@ -15,7 +15,7 @@ WIDTH = Lanes(LANES)
 
 @inline_helper
 def validation_pass(net, data, nets, block):
-    """Return each lane's (mean loss, share of correct samples) over held-out samples, by forward passes alone."""
+    """Return each lane's (mean loss, fraction of correct samples) over held-out samples, by forward passes alone."""
     loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
     for first in range(0, data.n_samples, block.rows):
         m = min(block.rows, data.n_samples - first)
@@ -27,8 +27,8 @@ def validation_pass(net, data, nets, block):
         loss += tile_loss
         n_correct += tile_n_correct
     block.filled[1] = -1
-    share = scalar_like(block.a, 1.0 / data.n_samples)
-    return loss * share, n_correct * share
+    inverse_n_samples = scalar_like(block.a, 1.0 / data.n_samples)
+    return loss * inverse_n_samples, n_correct * inverse_n_samples
 
 
 @inline_helper
@@ -67,10 +67,10 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
     loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
     for row in range(0, data.n_samples, block.rows):
         m = min(block.rows, data.n_samples - row)
-        if nets.mixed:
+        if nets.own_data:
             block.filled[1] = -1
         tile = Tile(row, row, m, m)
-        fill_tile(net, data, nets, block, nets.mixed, False, tile, 1.0)
+        fill_tile(net, data, nets, block, nets.own_data, False, tile, 1.0)
         forward(net, nets, block, tile, 0, 1, False)
         if writes:
             write_outputs(net, data, block, tile, first, n, output)
@@ -80,10 +80,10 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
             n_correct += tile_n_correct
     if data.has_targets:
         store(block.loss, 0, loss)
-        store(block.right, 0, n_correct)
+        store(block.n_correct, 0, n_correct)
         for lane in range(n):
             nets.loss[block.net[lane]] = block.loss[lane] / data.n_samples
-            nets.right[block.net[lane]] = block.right[lane] / data.n_samples
+            nets.accuracy[block.net[lane]] = block.n_correct[lane] / data.n_samples
 
 
 @inline_helper
@@ -99,7 +99,7 @@ def evaluate_blocks(thread, n_threads, net, data, nets, block, writes, output):
 
 @kernel
 def evaluate(thread, n_threads, barrier, net, data, nets, block, output):
-    """Evaluate nets.members: outputs and, if data has targets, each net's loss and share of correct samples in `nets`.
+    """Evaluate nets.members: outputs and, if data has targets, each net's loss and accuracy in `nets`.
 
     output : flat (n_members * n_samples * n_outputs,), written; or empty
     """

@@ -14,13 +14,13 @@ from ...simd.vector import where
 from ...structs import L2, LEARNING_RATE
 from ..single_net.optimizer_step import make_adjust, make_update
 from .gradient_clipping import clip_factors
-from .optimizer_step import make_settings
+from .step_settings import make_settings
 
 
 class RuleFunctions(NamedTuple):
     """Functions of the update rules that are made for one number of lanes."""
 
-    step_settings: Any  # optimizer_step.make_settings
+    step_settings: Any  # step_settings.make_settings
     update: Any  # a range of parameters by the rule of this code: single_net/optimizer_step.make_update
     add_penalty_and_clip: Any  # in a range of parameters: single_net/optimizer_step.make_adjust
 
@@ -55,8 +55,8 @@ def settings_now(nets, block, factor, objective, step_settings):
 
 
 @inline_helper
-def optimizer_step(net, config, nets, block, h, rules):
-    """Make one step of the optimiser for all lanes.
+def rule_step(net, config, nets, block, h, rules):
+    """Make one step of the update rule for all lanes, with penalties, clipping and layers' factors if there are any.
 
     h : StepSettings, one number per lane
     rules : RuleFunctions

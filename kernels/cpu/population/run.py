@@ -124,7 +124,7 @@ def _unfinished_net(block: LaneBlock, lane: int, watches: bool) -> Unfinished:
         epochs=int(block.clock[0] - block.start[lane]),
         params=params_of(block.best) if best_epoch else params,
         loss=loss,
-        right=block.right[lane],
+        n_correct=block.n_correct[lane],
         best_epoch=best_epoch,
         best_value=float(block.best_value[lane]),
     )
@@ -138,7 +138,7 @@ def _make_block(request: BlockRequest) -> LaneBlock:
     integers = {
         "clock": 2,
         "taken": 2,
-        "kept": 1,
+        "records_end": 1,
         "filled": 2,
         "net": lanes,
         "start": lanes,
@@ -153,7 +153,7 @@ def _make_block(request: BlockRequest) -> LaneBlock:
         lanes=lanes,
         n_lanes=lanes,
         words=aligned_zeros(BLOCK, np.uint64),
-        straight_line=request.address,
+        unrolled_address=request.address,
         train_rows=request.rows,
         **_allocate_together({name: n * lanes for name, n in vectors.items()}, dtype),
         **_allocate_together(reals, np.float64),
@@ -187,7 +187,9 @@ def _vectors_of_lanes(request: BlockRequest, sizes: list[int], tile: int) -> dic
         "best": n_params,
         "hyper": len(NET_HYPER),
         "records": MAX_RECORDS,
-    } | dict.fromkeys(("factor", "loss", "right", "right_at_end", "last_loss", "watched", "best_value", "flags"), 1)
+    } | dict.fromkeys(
+        ("factor", "loss", "n_correct", "n_correct_at_end", "last_loss", "monitored_value", "best_value", "flags"), 1
+    )
 
 
 def _allocate_together(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:

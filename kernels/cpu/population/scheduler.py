@@ -15,7 +15,7 @@ from ..threads.barrier import fetch_add
 from .gather_scatter import fill_lane, load_block, load_lane
 
 # A thread takes this part of an equal share of the nets that are left in the queue, at most this number of blocks.
-PART_OF_SHARE, MOST_BLOCKS = 8, 8  # one eighth; eight blocks
+PART_OF_SHARE, MOST_BLOCKS_TAKEN = 8, 8  # one eighth; eight blocks
 
 
 @helper
@@ -36,7 +36,7 @@ def next_net(queue, n_threads, block, n_members, n_free):
     queue : NetQueue.taken
     """
     if block.taken[0] == block.taken[1]:
-        blocks = min((n_members - queue[0]) // (PART_OF_SHARE * n_threads * block.lanes), MOST_BLOCKS)
+        blocks = min((n_members - queue[0]) // (PART_OF_SHARE * n_threads * block.lanes), MOST_BLOCKS_TAKEN)
         n = max(n_free, blocks * block.lanes)
         block.taken[0] = fetch_add(queue, n)
         block.taken[1] = block.taken[0] + n
@@ -153,5 +153,5 @@ def fill_free_lanes(net, criteria, nets, block, queue, n_threads):
     contiguous = is_contiguous(block)
     load_params(nets, block, contiguous and block.start[0] == block.clock[0])
     copy_flagged(block.flags, block.p, nets.n_params, block.safe, lanes)
-    block.clock[1], block.kept[0] = next_event(criteria, nets, block), block.record[0]
+    block.clock[1], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
     return True, contiguous

@@ -57,13 +57,13 @@ def fill_all_lanes(net, data, block, tile, scale):
 
 
 @helper
-def fill_tile(net, data, nets, block, mixed, shuffle, tile, scale):
+def fill_tile(net, data, nets, block, own_data, shuffle, tile, scale):
     """Write samples tile.first .. tile.first + tile.n to a tile; its columns past them get weight 0.
 
-    mixed : whether nets have data of their own
+    own_data : whether nets have data of their own
     scale : factor on the samples' weights
     """
-    if mixed or shuffle:
+    if own_data or shuffle:
         fill_by_lane(net, data, nets, block, shuffle, tile, scale)
     else:
         fill_all_lanes(net, data, block, tile, scale)

@@ -28,7 +28,7 @@ from ...simd.load_store import (
 from ...simd.reductions import sum_lanes
 from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.operands import Matrix
-from ..workspace import LANES_LARGE, LANES_SMALL, LOSS, N_CORRECT
+from ..workspace import LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
 from .batch_simd_products import LayerWeights, dense, weight_gradients
 from .column_passes import (
     activate,
@@ -209,11 +209,11 @@ def loss_and_output_delta(family, net, metric, ws, sums, columns, scale):
     start, size = load_scalar(ws.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
     outputs, c = Outputs(ws.z, ws.a, ws.delta, start), scalar_like(ws.a, net.loss_constant)
     losses = loss_and_delta(net.loss, outputs, ws.y, ws.weight, columns, size, scalar_like(ws.a, scale), c, lanes)
-    sums[LOSS] = sum_lanes(losses) / net.loss_width
+    sums[LOSS_COLUMN] = sum_lanes(losses) / net.loss_width
     if metric != METRIC_NONE:
         bound = scalar_like(ws.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
         correct = count_correct(metric, ws.a, start, ws.y, columns, size, ws.weight, bound, lanes)
-        sums[N_CORRECT] = float(sum_lanes(correct))
+        sums[N_CORRECT_COLUMN] = float(sum_lanes(correct))
 
 
 @inline_helper
@@ -280,9 +280,9 @@ def evaluate_pointers(family, net, data, params, ws, writes, output):
                     output[(first + s) * width + j] = ws.a[start + j * columns + s]
         if data.has_targets:
             loss_and_output_delta(family, net, data.metric, ws, sums, columns, 0.0)
-            loss += sums[LOSS]
-            n_correct += sums[N_CORRECT]
-    sums[LOSS], sums[N_CORRECT] = loss, n_correct
+            loss += sums[LOSS_COLUMN]
+            n_correct += sums[N_CORRECT_COLUMN]
+    sums[LOSS_COLUMN], sums[N_CORRECT_COLUMN] = loss, n_correct
 
 
 # The rule is known only inside the loop: the state vectors that it does not have are read and written unchanged.

@@ -98,19 +98,19 @@ add_penalty_and_clip = make_adjust()
 
 
 @helper
-def update_range_of_layer(net, course, memory, g, k, is_bias, first, last, h, clip):
+def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, clip):
     """Update a range of layer k's weights, or of its biases if is_bias, by the gradient in g.
 
     first, last : the range, as indices into the flat vectors
     clip : factor of gradient clipping, 1 for none
     """
-    p, decay, l2 = memory.params, h.decay, scalar_like(memory.params, net.l2)
+    p, decay, l2 = state.params, h.decay, scalar_like(state.params, net.l2)
     if is_bias:
         decay, l2 = scalar_like(p, 1.0), scalar_like(p, 0.0)
-    factor = clip * scalar_like(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
+    factor = clip * scalar_like(p, config.layer_factors[2 * k + is_bias]) if config.layered else clip
     if decay != 1.0 or l2 != 0.0 or factor != 1.0:
         add_penalty_and_clip(p, g, first, last, decay, l2, factor)
-    update(course.rule, p, g, memory.state, first, last, net.n_padded, h)
+    update(config.rule, p, g, state.state, first, last, net.n_padded, h)
 
 
 # StepSettings in the dtype of params, from float64 hyper-parameters and the step's own values.

@@ -21,7 +21,7 @@ from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name
 from ...structs import (
     DIVERGED,
     EPOCH_LOSS,
-    EPOCH_RIGHT,
+    EPOCH_N_CORRECT,
     LAST_LOSS,
     METRIC_ARGMAX,
     METRIC_MARGIN,
@@ -48,7 +48,7 @@ class SingleNetArguments(NamedTuple):
     factors: Doubles  # (n_steps,), learning-rate factors of the schedule
     scalars: Doubles  # TrainState.scalars
     epoch_loss: Doubles  # TrainState.epoch_loss
-    epoch_right: Doubles  # TrainState.epoch_right
+    epoch_accuracy: Doubles  # TrainState.epoch_accuracy
     n_samples: Count
     batch_size: Count
     n_batches: Count
@@ -187,7 +187,7 @@ class SingleNetEmitter(Emitter):
         self.batch = self.variable(b.urem(given.first_step, given.n_batches))
         self.t, self.is_finite = self.variable(zero), self.variable(ir.Constant(BIT, 1))
         self.loss, self.n_correct = self.sums = [
-            self.variable(self._load("scalars", self.integer(which))) for which in (EPOCH_LOSS, EPOCH_RIGHT)
+            self.variable(self._load("scalars", self.integer(which))) for which in (EPOCH_LOSS, EPOCH_N_CORRECT)
         ]
 
     def _finish(self):
@@ -196,7 +196,7 @@ class SingleNetEmitter(Emitter):
         for q, variable in enumerate(self.p):
             self._store(b.extract_element(b.load(variable), ir.Constant(I32, 0)), "p", self.integer(q))
         self._store_scalar(b.load(self.loss), EPOCH_LOSS)
-        self._store_scalar(b.load(self.n_correct), EPOCH_RIGHT)
+        self._store_scalar(b.load(self.n_correct), EPOCH_N_CORRECT)
         done = b.sitofp(b.add(self.arguments.first_step, b.load(self.t)), DOUBLE)
         with b.if_then(b.icmp_signed(">", b.load(self.t), self.integer(0))):
             self._store_scalar(done, STEPS_DONE)
@@ -230,11 +230,11 @@ class SingleNetEmitter(Emitter):
                 b.store(ir.Constant(BIT, 0), self.is_finite)
 
     def _record_epoch(self):
-        """Emit the end of an epoch: its mean loss and share of correct samples are recorded."""
+        """Emit the end of an epoch: its mean loss and fraction of correct samples are recorded."""
         b, epoch = self.builder, self.builder.load(self.epoch)
         n = b.sitofp(self.arguments.n_samples, DOUBLE)
         self._store(b.fdiv(b.load(self.loss), n), "epoch_loss", epoch)
-        self._store(b.fdiv(b.load(self.n_correct), n), "epoch_right", epoch)
+        self._store(b.fdiv(b.load(self.n_correct), n), "epoch_accuracy", epoch)
         b.store(b.add(epoch, self.integer(1)), self.epoch)
 
     # ---- gradient, loss and correct samples of a batch

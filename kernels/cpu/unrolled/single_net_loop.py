@@ -58,7 +58,7 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
             factors=offset(config.factors, done - first_step),
             scalars=state.scalars,
             epoch_loss=state.epoch_loss,
-            epoch_right=state.epoch_right,
+            epoch_accuracy=state.epoch_accuracy,
             n_samples=n,
             batch_size=size,
             n_batches=n_batches,

@@ -58,16 +58,16 @@ JOB = Struct(
     """
     T* params; T* state; T* safe; T* best; T* grads;
     const double* hyper; const double* dropout; const long long* seeds; const double* layer_factors;
-    const T* X; const T* Y; const T* weight; const T* held_X; const T* held_Y; const T* held_weight;
+    const T* X; const T* Y; const T* weight; const T* held_out_X; const T* held_out_Y; const T* held_out_weight;
     int* order; int* lists; const long long* owners; const long long* active;
     double* scalars; long long* counters;
-    const double* factors; const long long* record_epochs; double* records; double* right_records;
+    const double* factors; const long long* record_epochs; double* records; double* accuracy_records;
     T* workspace; T* output; double* partial;
     long long n_active; long long n_slots; long long n_samples; long long n_held_out; long long batch_size;
     long long n_batches; long long n_steps; long long n_epochs; long long first_factor; long long n_factors;
-    long long n_records; long long patience; long long monitor; long long held_weighted;
+    long long n_records; long long patience; long long monitor; long long held_out_has_weights;
     long long hyper_stride; long long dropout_stride; long long X_stride; long long Y_stride; long long weight_stride;
     long long workspace_stride;
-    double stop_loss; double stop_right; double min_delta; double bound; double loss_constant
+    double stop_loss; double stop_n_correct; double min_delta; double bound; double loss_constant
 """,
 )

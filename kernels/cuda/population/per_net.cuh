@@ -12,22 +12,22 @@
 //   total()                            the sum of its parameters
 //   total_of(params)                   the sum of a parameter vector in global memory, at full precision
 //   save(target)  copy(source, target) write its parameters, or those at `source`, to global memory
-//   judge()                            sums of losses and correct samples over the held-out samples
+//   validate()                         sums of losses and correct samples over the held-out samples
 // All threads of a net call each of these together and get the same numbers. leads(): whether a thread writes records.
 //
-// PARAMS_STRIDE: elements from one net's vector to the next one's. ROWS: number of samples in every batch, if the
+// PARAMS_STRIDE: elements from one net's vector to the next one's. FIXED_ROWS: number of samples in every batch, if the
 // kernel is compiled for a fixed number; otherwise 0.
 
 struct Sums {
-  T loss, right;
+  T loss, n_correct;
 };
 
 // State that is carried from launch to launch; window.py has the indices of the fields.
 struct Progress {
-  double power1, power2;  // powers of Adam's betas, at full precision
-  double last_loss;       // objective at the last step
-  double best_value;      // lowest monitored value so far
-  double loss, right;     // sums of the epoch so far; at its end, of the whole epoch
+  double power1, power2;   // powers of Adam's betas, at full precision
+  double last_loss;        // objective at the last step
+  double best_value;       // lowest monitored value so far
+  double loss, n_correct;  // sums of the epoch so far; at its end, of the whole epoch
   long long steps, best_epoch, record, status;
 };
 
@@ -40,19 +40,19 @@ __device__ __forceinline__ Progress load_progress(const Job& job, long long slot
 __device__ __forceinline__ void store_progress(const Job& job, long long slot, const Progress& s) {
   double* d = job.scalars + 6 * slot;
   long long* n = job.counters + 4 * slot;
-  d[0] = s.power1, d[1] = s.power2, d[2] = s.last_loss, d[3] = s.best_value, d[4] = s.loss, d[5] = s.right;
+  d[0] = s.power1, d[1] = s.power2, d[2] = s.last_loss, d[3] = s.best_value, d[4] = s.loss, d[5] = s.n_correct;
   n[0] = s.steps, n[1] = s.best_epoch, n[2] = s.record, n[3] = s.status;
 }
 
 // Settings of one net, in the type its kernel computes in; `hyper` holds them at full precision.
-struct Given {
+struct NetSettings {
   const double* hyper;
   Settings<T> settings;
   T weight_decay, l2, clip_norm;
 };
 
-__device__ __forceinline__ Given load_given(const double* h) {
-  Given g;
+__device__ __forceinline__ NetSettings load_net_settings(const double* h) {
+  NetSettings g;
   g.hyper = h;
   g.settings = given_settings<T>(h);
   g.weight_decay = T(h[HYPER_WEIGHT_DECAY]), g.l2 = T(h[HYPER_L2]), g.clip_norm = T(h[HYPER_CLIP_NORM]);
@@ -60,7 +60,8 @@ __device__ __forceinline__ Given load_given(const double* h) {
 }
 
 // Return the settings of the update rule at this step; advances the powers of Adam's betas.
-__device__ __forceinline__ Settings<T> settings_now(const Given& given, double factor, bool loss_increased, Progress& s) {
+__device__ __forceinline__ Settings<T> settings_now(
+    const NetSettings& given, double factor, bool loss_increased, Progress& s) {
   Settings<T> now = given.settings;
   now.learning_rate *= T(factor);
   now.decay = T(1) - now.learning_rate * given.weight_decay;
@@ -75,7 +76,7 @@ __device__ __forceinline__ Settings<T> settings_now(const Given& given, double f
 }
 
 template <typename Net>
-__device__ __forceinline__ void watch(
+__device__ __forceinline__ void track_best(
     const Job& job, Net& net, Progress& s, long long slot, long long epoch, double value) {
   if (value < s.best_value - job.min_delta) {
     s.best_value = value;
@@ -85,15 +86,15 @@ __device__ __forceinline__ void watch(
 }
 
 template <typename Net>
-__device__ __forceinline__ void watch_training(
+__device__ __forceinline__ void track_best_training(
     const Job& job, Net& net, Progress& s, long long slot, long long epoch) {
-  if (job.monitor == MONITOR_LOSS) watch(job, net, s, slot, epoch, s.loss / job.n_samples);
-  if (job.monitor == MONITOR_RIGHT) watch(job, net, s, slot, epoch, -s.right / job.n_samples);
+  if (job.monitor == MONITOR_LOSS) track_best(job, net, s, slot, epoch, s.loss / job.n_samples);
+  if (job.monitor == MONITOR_ACCURACY) track_best(job, net, s, slot, epoch, -s.n_correct / job.n_samples);
 }
 
 // Whether the sums of a whole epoch meet the convergence rule.
-__device__ __forceinline__ bool has_learned(const Job& job, const Progress& s) {
-  return s.loss / job.n_samples <= job.stop_loss || s.right >= job.stop_right;
+__device__ __forceinline__ bool has_converged(const Job& job, const Progress& s) {
+  return s.loss / job.n_samples <= job.stop_loss || s.n_correct >= job.stop_n_correct;
 }
 
 // Return the sums of a step's gradient; before the end of an epoch only rules that compare objectives need them.
@@ -104,19 +105,19 @@ __device__ __forceinline__ Sums sums_of_step(Net& net, bool ends) {
 
 // Between the gradient of a batch of `rows` samples and the update: saves parameters if needed, and returns the rule's
 // settings.
-// looks : whether this step ends an epoch that after_epoch will check
+// is_checked : whether this step ends an epoch that after_epoch will check
 template <typename Net>
 __device__ __forceinline__ Settings<T> before_update(
-    const Job& job, Net& net, Progress& s, long long slot, const Given& given, const Sums& sums, long long rows,
-    long long epoch, bool begins, bool looks) {
-  if (begins) s.loss = s.right = 0.0;
-  if (COMPARES || looks) {
-    s.loss += sums.loss, s.right += sums.right;
-    if (looks && job.n_batches == 1) {  // the parameters that gave this loss are still there
+    const Job& job, Net& net, Progress& s, long long slot, const NetSettings& given, const Sums& sums, long long rows,
+    long long epoch, bool begins, bool is_checked) {
+  if (begins) s.loss = s.n_correct = 0.0;
+  if (COMPARES || is_checked) {
+    s.loss += sums.loss, s.n_correct += sums.n_correct;
+    if (is_checked && job.n_batches == 1) {  // the parameters that gave this loss are still there
       if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(s.loss / job.n_samples) + net.total()) < INFINITY)
         net.save(job.safe + slot * PARAMS_STRIDE);
-      if (has_learned(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
-      watch_training(job, net, s, slot, epoch);
+      if (has_converged(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
+      track_best_training(job, net, s, slot, epoch);
     }
   }
   const double objective = COMPARES ? double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0) : 0.0;
@@ -134,23 +135,24 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   if (job.n_batches > 1) {
     if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(loss) + net.total()) < INFINITY)
       net.save(job.safe + slot * PARAMS_STRIDE);
-    watch_training(job, net, s, slot, epoch);
+    track_best_training(job, net, s, slot, epoch);
   }
   if (VALIDATES) {
-    const Sums held_out = net.judge();
+    const Sums held_out = net.validate();
     const bool by_loss = job.monitor == MONITOR_VALIDATION_LOSS;
-    watch(job, net, s, slot, epoch, (by_loss ? double(held_out.loss) : -double(held_out.right)) / job.n_held_out);
+    const double value = by_loss ? double(held_out.loss) : -double(held_out.n_correct);
+    track_best(job, net, s, slot, epoch, value / job.n_held_out);
   }
   const long long done = epoch + 1;
   if (s.record < job.n_records && job.record_epochs[s.record] == done) {
     if (net.leads()) {
       job.records[s.record * job.n_slots + slot] = loss;
-      job.right_records[s.record * job.n_slots + slot] = s.right / job.n_samples;
+      job.accuracy_records[s.record * job.n_slots + slot] = s.n_correct / job.n_samples;
     }
     ++s.record;
   }
   if (!(elementary::absolute(T(loss)) < INFINITY)) s.status = DIVERGED_NET;
-  else if (has_learned(job, s)) s.status = CONVERGED;
+  else if (has_converged(job, s)) s.status = CONVERGED;
   else if (job.monitor != MONITOR_NONE && done - s.best_epoch >= job.patience) s.status = STOPPED_EARLY;
   else if (done == job.n_epochs) s.status = ALL_EPOCHS;
 }
@@ -159,12 +161,12 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
 // that every parameter was finite: if the final parameters are not finite, the net has diverged. For a single net, the
 // host checks them.
 template <typename Net>
-__device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, long long slot) {
+__device__ __forceinline__ void store_final_params(const Job& job, Net& net, Progress& s, long long slot) {
   T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe + slot * PARAMS_STRIDE;
   if (s.status != DIVERGED_NET && !(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
   if (s.status == ALL_EPOCHS && !(elementary::absolute(net.total_of(params)) < INFINITY)) s.status = DIVERGED_NET;
-  const bool watched = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
-  if (watched && s.best_epoch > 0) net.copy(job.best + slot * PARAMS_STRIDE, params);
+  const bool is_monitored = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
+  if (is_monitored && s.best_epoch > 0) net.copy(job.best + slot * PARAMS_STRIDE, params);
   else if (s.status == DIVERGED_NET) net.copy(safe, params);
   if (s.status == RUNNING || elementary::absolute(net.total_of(params)) < INFINITY) return;
   net.copy(safe, params);
@@ -172,15 +174,15 @@ __device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, lon
 }
 
 // Selects the epochs whose end is checked. Most need no action, and a check takes as long as an epoch of a tiny net.
-// Bounds are in T, with a margin for rounding: has_learned decides.
-struct Lookout {
-  T loss, right;  // sums of an epoch from which a net may have converged
+// Bounds are in T, with a margin for rounding: has_converged decides.
+struct EpochCheck {
+  T loss, n_correct;  // sums of an epoch from which a net may have converged
   long long due;  // the next epoch that is checked regardless of its sums
 
   // The launch's first epoch is always checked: its sums may have begun in an earlier launch.
-  __device__ __forceinline__ Lookout(const Job& job, long long epoch)
+  __device__ __forceinline__ EpochCheck(const Job& job, long long epoch)
       : loss(T(job.stop_loss * job.n_samples * (job.stop_loss > 0.0 ? 1.0 + 1e-6 : 1.0 - 1e-6))),
-        right(T(job.stop_right * (1.0 - 1e-6))), due(epoch) {}
+        n_correct(T(job.stop_n_correct * (1.0 - 1e-6))), due(epoch) {}
 
   // Find the next epoch to check, from `epoch` on. end : the net's number of steps at the end of the launch
   __device__ __forceinline__ void move_on(const Job& job, const Progress& s, long long epoch, long long end) {
@@ -191,8 +193,8 @@ struct Lookout {
     if (job.n_epochs > epoch) due = min(due, job.n_epochs - 1);  // for a single net, the host counts epochs
   }
 
-  __device__ __forceinline__ bool sees(long long epoch, const Sums& sums) const {
-    return !(epoch < due && sums.loss > loss && sums.loss < INFINITY && sums.right < right);
+  __device__ __forceinline__ bool is_due(long long epoch, const Sums& sums) const {
+    return !(epoch < due && sums.loss > loss && sums.loss < INFINITY && sums.n_correct < n_correct);
   }
 };
 
@@ -204,12 +206,13 @@ __device__ __forceinline__ T share_of(long long rows) { return T(1.0 / (double(r
 // it.
 template <typename Net>
 __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot, const double* hyper) {
-  const Given kept = load_given(hyper);
-  const long long n_samples = ROWS ? ROWS : job.n_samples, batch_size = ROWS ? ROWS : job.batch_size;
-  const long long n_batches = ROWS ? 1 : job.n_batches, end = s.steps + job.n_steps;
+  const NetSettings loaded = load_net_settings(hyper);
+  const long long n_samples = FIXED_ROWS ? FIXED_ROWS : job.n_samples;
+  const long long batch_size = FIXED_ROWS ? FIXED_ROWS : job.batch_size;
+  const long long n_batches = FIXED_ROWS ? 1 : job.n_batches, end = s.steps + job.n_steps;
   long long epoch = s.steps / n_batches, first = s.steps % n_batches * batch_size, shared_by = batch_size;
   T share = share_of(shared_by);
-  Lookout lookout(job, epoch);
+  EpochCheck epoch_check(job, epoch);
   while (s.steps < end && s.status == RUNNING) {
     const long long left = n_samples - first, rows = min(batch_size, left);
     if (rows != shared_by) share = share_of(shared_by = rows);
@@ -217,28 +220,28 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
     if (begins && SHUFFLES) net.shuffle(epoch);
     net.gradient(first, rows, share, s.steps);
     // float64 needs no conversion, and has no registers to spare
-    const Given given = sizeof(T) == sizeof(double) ? load_given(hyper) : kept;
+    const NetSettings given = sizeof(T) == sizeof(double) ? load_net_settings(hyper) : loaded;
     const Sums sums = sums_of_step(net, ends);
-    const bool looks = ends && lookout.sees(epoch, sums);
-    const Settings<T> h = before_update(job, net, s, slot, given, sums, rows, epoch, begins, looks);
+    const bool is_checked = ends && epoch_check.is_due(epoch, sums);
+    const Settings<T> h = before_update(job, net, s, slot, given, sums, rows, epoch, begins, is_checked);
     net.update(h, given.l2, given.clip_norm);
-    if (looks) {
+    if (is_checked) {
       after_epoch(job, net, s, slot, epoch);
-      lookout.move_on(job, s, epoch + 1, end);
+      epoch_check.move_on(job, s, epoch + 1, end);
     }
     ++s.steps, first += rows;
     if (ends) first = 0, ++epoch;
   }
   if (s.status == RUNNING && first) {  // the next launch continues with the epoch's sums
     const Sums sums = net.sums();
-    s.loss += sums.loss, s.right += sums.right;
+    s.loss += sums.loss, s.n_correct += sums.n_correct;
   }
-  leave(job, net, s, slot);
+  store_final_params(job, net, s, slot);
 }
 
 // How much of a sample is correct: for METRIC_ARGMAX whether its first maximum is the target's, else the fraction of
 // outputs that are correct. `a` and `y` hold an output every `step` numbers.
-__device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int step = 1) {
+__device__ __forceinline__ T correct_fraction(const T* a, const T* y, T bound, int step = 1) {
   if (METRIC == METRIC_NONE) return T(0);
   T count = T(0), best = a[0], target = y[0];
   bool same = true;  // whether the first largest output so far is the target's

@@ -221,7 +221,7 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
             output[part] = outputs if is_on_device(output) else cupy.asnumpy(outputs)
         if data.has_targets:
             both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
-            nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]
+            nets.loss[members], nets.accuracy[members] = both[:, 0], both[:, 1]
 
 
 def evaluation_job(

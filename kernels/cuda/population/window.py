@@ -100,9 +100,9 @@ class Window(ABC):
             "X": data.X,
             "Y": data.Y,
             "weight": data.weight,
-            "held_X": held_out.X,
-            "held_Y": held_out.Y,
-            "held_weight": held_out.weight,
+            "held_out_X": held_out.X,
+            "held_out_Y": held_out.Y,
+            "held_out_weight": held_out.weight,
             "order": cupy.empty(shuffled, np.int32),
             "lists": cupy.empty(2 * shuffled, np.int32),
             "owners": self._owners,
@@ -111,7 +111,7 @@ class Window(ABC):
             "factors": tables.factors,
             "record_epochs": tables.record_epochs,
             "records": self._records,
-            "right_records": cupy.empty_like(self._records),
+            "accuracy_records": cupy.empty_like(self._records),
             "output": None,
             "partial": None,
             "n_slots": n,
@@ -125,14 +125,14 @@ class Window(ABC):
             "n_records": nets.n_records,
             "patience": criteria.patience,
             "monitor": criteria.monitor,
-            "held_weighted": held_out.has_weights,
+            "held_out_has_weights": held_out.has_weights,
             "hyper_stride": nets.hyper_stride,
             "dropout_stride": nets.dropout_stride,
             "X_stride": nets.X_stride,
             "Y_stride": nets.Y_stride,
             "weight_stride": nets.weight_stride,
             "stop_loss": criteria.stop_loss,
-            "stop_right": criteria.stop_right,
+            "stop_n_correct": criteria.stop_n_correct,
             "min_delta": criteria.min_delta,
             "bound": bound_of(run.net, data.metric),
             "loss_constant": run.net.loss_constant,
@@ -170,7 +170,7 @@ class Window(ABC):
         unmeasured = diverged & ~np.isfinite(scalars[ended, LOSS])  # the epoch's loss was not finite
         nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - unmeasured
         nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
-        nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
+        nets.accuracy[owners] = scalars[ended, RIGHT] / self.n_samples
         if self.criteria.monitor != MONITOR_NONE:
             nets.best_epochs[owners], nets.best[owners] = counters[ended, BEST_EPOCH], scalars[ended, BEST_VALUE]
         with np.errstate(over="ignore"):
@@ -188,7 +188,7 @@ class Window(ABC):
             params[best_epochs > 0] = cupy.asnumpy(self._job["best"])[best_epochs > 0]
         for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
             epochs = int(counters[slot, STEPS] // self.n_batches)
-            loss, right = sums[slot] if epochs else (np.nan, np.nan)
+            loss, n_correct = sums[slot] if epochs else (np.nan, np.nan)
             status, loss = (DIVERGED_NET, np.nan) if lost[slot] else (RUNNING, float(loss / self.n_samples))
             yield Unfinished(
                 int(members[slot]),
@@ -196,7 +196,7 @@ class Window(ABC):
                 epochs,
                 params[slot, : self.nets.n_params],
                 loss,
-                float(right),
+                float(n_correct),
                 int(best_epochs[slot]),
                 float(scalars[slot, BEST_VALUE]),
             )

@@ -23,23 +23,24 @@ extern "C" __global__ void gather(
 }
 
 extern "C" __global__ void activate(
-    const Clock* clock, int k, const T* b, long long rows, int hides, double rate, long long seed, T* z, T* mask, T* a) {
-  activate_layer(k, b, rows, hides, rate, seed, hides ? clock->step : 0, z, mask, a);
+    const Clock* clock, int k, const T* b, long long rows, int drops, double rate, long long seed, T* z, T* mask, T* a) {
+  activate_layer(k, b, rows, drops, rate, seed, drops ? clock->step : 0, z, mask, a);
 }
 
 // Loss and output delta. starts : without a clock, whether the batch is the first of its epoch.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
+extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
     const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
     const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets, T* z, T* a, T* delta,
     double* sums, T* bias_parts) {
   if (clock) starts = clock->step % clock->n_batches == 0;
-  judge_chunk(b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
+  loss_and_output_delta_of_chunk(
+      b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
 }
 
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long chunk, int hides, const T* __restrict__ kept, const T* __restrict__ mask,
+    int k, long long rows, long long chunk, int drops, const T* __restrict__ stored, const T* __restrict__ mask,
     T* delta, T* bias_parts) {
-  backward_chunk(k, rows, chunk, hides, kept, mask, delta, bias_parts);
+  backward_chunk(k, rows, chunk, drops, stored, mask, delta, bias_parts);
 }
 
 // The sum of every stride-th number, for all threads of a block of 256; always added up in the same order.
@@ -61,9 +62,9 @@ __device__ __forceinline__ double sum_of(const double* values, long long n, int 
 __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long long all_sums) {
   const long long step = clock->step;
   if (blockIdx.x == 0) {
-    const double loss = sum_of(sums, all_sums, 4), right = sum_of(sums + 1, all_sums, 4);
+    const double loss = sum_of(sums, all_sums, 4), n_correct = sum_of(sums + 1, all_sums, 4);
     double* record = clock->records + 2 * (step / clock->n_batches - clock->first / clock->n_batches);
-    if (threadIdx.x == 0) record[0] = loss, record[1] = right;
+    if (threadIdx.x == 0) record[0] = loss, record[1] = n_correct;
   }
   __threadfence();
   __syncthreads();
@@ -97,7 +98,7 @@ extern "C" __global__ void __launch_bounds__(256) measure(
 
 // One step of the update rule for every parameter, and the end of the step. squares: (blocks, 2), from `measure`.
 // objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums, 4),
-// from `judge`; this batch of `rows` samples has written the first n_sums.
+// from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums.
 extern "C" __global__ void __launch_bounds__(256) update(
     Clock* clock, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double clip_norm,
     const double* squares, const double* sums, long long all_sums, long long n_sums, double rows, double* objectives,
@@ -122,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
 }
 
 // The end of a step that computes only the gradient: adds up the gradients of biases into the flat vector.
-extern "C" __global__ void __launch_bounds__(256) settle_biases(
+extern "C" __global__ void __launch_bounds__(256) reduce_bias_gradients(
     Clock* clock, const T* bias_parts, long long chunks, long long most_chunks, const double* sums, long long all_sums,
     T* g) {
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256)

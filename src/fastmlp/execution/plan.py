@@ -212,7 +212,7 @@ class Plan:
             grads=grads,
             state=self.backend.to_device(state.reshape(-1)),
             epoch_loss=np.empty(n_epochs),  # takes memory as epochs are finished, not before
-            epoch_right=np.empty(n_epochs),
+            epoch_accuracy=np.empty(n_epochs),
             scalars=scalars,
         )
 

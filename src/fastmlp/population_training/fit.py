@@ -19,14 +19,14 @@ from ..execution.plan import PopulationPlan
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts
 from ..kernels.structs import (
-    ALL_RIGHT,
     CONVERGED,
+    FULL_ACCURACY,
     MAX_RECORDS,
+    MONITOR_ACCURACY,
     MONITOR_LOSS,
     MONITOR_NONE,
-    MONITOR_RIGHT,
+    MONITOR_VALIDATION_ACCURACY,
     MONITOR_VALIDATION_LOSS,
-    MONITOR_VALIDATION_RIGHT,
     RUNNING,
     StopCriteria,
     TrainConfig,
@@ -40,9 +40,9 @@ from .task import PopulationOutcome, PopulationTask
 MONITORS = {
     None: MONITOR_NONE,
     "loss": MONITOR_LOSS,
-    "accuracy": MONITOR_RIGHT,
+    "accuracy": MONITOR_ACCURACY,
     "validation_loss": MONITOR_VALIDATION_LOSS,
-    "validation_accuracy": MONITOR_VALIDATION_RIGHT,
+    "validation_accuracy": MONITOR_VALIDATION_ACCURACY,
 }
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
@@ -111,12 +111,12 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
     stop_loss = -np.inf if rule is None or rule.loss is None else float(rule.loss)
     n_correct = np.inf
     if rule is not None and rule.accuracy is not None:
-        n_correct = float(rule.accuracy * task.data.n_samples * ALL_RIGHT)
+        n_correct = float(rule.accuracy * task.data.n_samples * FULL_ACCURACY)
     return StopCriteria(
         n_epochs=n_epochs,
         scheduled=not is_constant(task.factors),  # only then is there a factor per step, which takes memory
         stop_loss=stop_loss,
-        stop_right=n_correct,
+        stop_n_correct=n_correct,
         monitor=MONITORS[task.monitor],
         patience=stopping.patience if stopping else 0,
         min_delta=float(stopping.min_delta) if stopping else 0.0,
@@ -190,7 +190,7 @@ def _record_unfinished(task: PopulationTask, outcome: PopulationOutcome, run: An
         net = reached.net
         task.params[net], outcome.status[net] = reached.params, reached.status
         outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
-        outcome.accuracy[net] = reached.right / task.data.n_samples
+        outcome.accuracy[net] = reached.n_correct / task.data.n_samples
         if reached.best_epoch:
             outcome.best_epochs[net], outcome.best[net] = reached.best_epoch, reached.best_value
 

@@ -13,7 +13,7 @@ from llvmlite import binding
 from fastmlp.kernels.cpu.gemm.gemm import product, product_kind
 from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
 from fastmlp.kernels.cpu.single_net import elementwise, optimizer_step
-from fastmlp.kernels.cpu.workspace import ROWS
+from fastmlp.kernels.cpu.workspace import TILE_ROWS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES, StepSettings
@@ -222,5 +222,5 @@ def test_product_prefetches_between_multiply_adds_without_spills():
     assert loops, "no line is fetched ahead"
     for loop in loops:
         multiply_adds = len(re.findall(rf"vfn?madd\w*ps\s[^\n]*%{WIDEST}", loop))
-        assert multiply_adds == 2 * ROWS * loop.count("prefetch") or WIDEST == "xmm", "the loop is not the tile's"
+        assert multiply_adds == 2 * TILE_ROWS * loop.count("prefetch") or WIDEST == "xmm", "the loop is not the tile's"
         assert not re.search(r"%\wmm\d+, [^\n]*\((%rsp|%rbp)", loop), "a register of the loop is spilt"

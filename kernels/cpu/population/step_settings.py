@@ -1,4 +1,4 @@
-"""Optimiser step for a block of nets: settings with one number per lane, and a whole step of one update rule.
+"""Step settings of a block of nets, with one number per lane, and steps of one update rule in unrolled code.
 
 Settings are rows of `lanes` numbers: setting q of the net in lane l is hyper[q * lanes + l].
 """
