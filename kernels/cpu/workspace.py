@@ -13,6 +13,10 @@ import numpy as np
 from ..jit.cpu_features import FEATURES
 from ..structs import LARGE_NET_PARAMS
 
+# Positions in small arrays of the workspaces below.
+FILLED_FIRST, FILLED_N = 0, 1  # in `filled`: index of the first sample, and number of samples
+RESERVED_NEXT, RESERVED_END = 0, 1  # in `reserved`: index of the next member to start, and one past the last
+EPOCH, NEXT_EVENT = 0, 1  # in `clock`: the block's epochs so far, and the next epoch at whose end a lane is due
 LOSS_COLUMN, N_CORRECT_COLUMN = 0, 1  # positions of a pair's sums in `partial`
 SUMS = 2
 PARTIAL_COLUMNS = 16  # two cache lines per thread, so that threads do not share one
@@ -132,7 +136,7 @@ class BatchWorkspace(NamedTuple):
     n_shards: int
     columns: int  # of a shard's part of a, z, delta, y, weight, at most: a multiple of the lanes
     aliasing_stride: int  # elements, a power of two; units must not be a multiple of it apart
-    filled: np.ndarray  # int64 (FILLED,): first sample and number of samples that a, y and weight hold, -1 for none
+    filled: np.ndarray  # int64 (FILLED_STRIDE,), at FILLED_* the samples that a, y and weight hold; -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
@@ -146,7 +150,7 @@ class BatchWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-FILLED = 16  # elements of `filled` per shard: two cache lines
+FILLED_STRIDE = 16  # elements of `filled` from one shard to the next: two cache lines
 THREAD_ARRAYS = (
     "a",
     "z",
@@ -236,7 +240,7 @@ class LaneBlock(NamedTuple):
     rows: int  # samples of a tile, at most
     lanes: int  # kernels put a simd.lanes.Lanes in its place
     n_lanes: int  # the same at run time: loops of bookkeeping over a constant number would become vectors and scatters
-    filled: np.ndarray  # int64 (2,), first sample and number of samples that a, y and weight hold; -1 for none
+    filled: np.ndarray  # int64 (2,), at FILLED_* the samples that a, y and weight hold; -1 for none
     a: np.ndarray  # (n_units, rows, lanes), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
@@ -264,10 +268,10 @@ class LaneBlock(NamedTuple):
     flags: np.ndarray  # (lanes,), 1 in lanes that the next masked operation is for
     best_epoch: np.ndarray  # int64 (lanes,)
     net: np.ndarray  # int64 (lanes,), index of the lane's net, -1 for a free lane
-    taken: np.ndarray  # int64 (2,), members that this thread has taken but not started: first, and one past the last
+    reserved: np.ndarray  # int64 (2,), at RESERVED_* the members that this thread has taken but not started
     start: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
     record: np.ndarray  # int64 (lanes,), index of the net's next record
-    clock: np.ndarray  # int64 (2,), the block's epochs so far, and the next epoch at whose end a lane is due
+    clock: np.ndarray  # int64 (2,), at EPOCH and NEXT_EVENT
     records_end: np.ndarray  # int64 (1,), index one past the last buffered record, the same for all contiguous lanes
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records
     unrolled_address: int  # of the unrolled code of this architecture, 0 if there is none

@@ -26,6 +26,7 @@ from ...structs import (
     RUNNING,
     STOPPED_EARLY,
 )
+from ..workspace import EPOCH, NEXT_EVENT
 from .gather_scatter import store_block, store_lane
 from .scheduler import copy_flagged, next_event
 
@@ -65,7 +66,7 @@ def track_best(criteria, nets, block, value):
         copy_flagged(block.flags, block.p, nets.n_params, block.best, lanes)
         for lane in range(block.n_lanes):
             if block.flags[lane] > 0:
-                block.best_epoch[lane] = block.clock[0] + 1 - block.start[lane]
+                block.best_epoch[lane] = block.clock[EPOCH] + 1 - block.start[lane]
 
 
 @inline_helper
@@ -91,7 +92,7 @@ def some_net_ends(criteria, block):
     """Return whether a net has finished all its epochs."""
     found = False
     for lane in range(block.n_lanes):
-        found |= block.net[lane] >= 0 and block.clock[0] - block.start[lane] == criteria.n_epochs
+        found |= block.net[lane] >= 0 and block.clock[EPOCH] - block.start[lane] == criteria.n_epochs
     return found
 
 
@@ -175,7 +176,7 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
         net_index = block.net[lane]
         if net_index < 0:
             continue
-        epoch, r = block.clock[0] - block.start[lane], block.record[lane]
+        epoch, r = block.clock[EPOCH] - block.start[lane], block.record[lane]
         status = status_of_lane(criteria, block, lane, epoch)
         if r < nets.n_records and nets.record_epochs[r] == epoch:
             nets.records[r * nets.n_nets + net_index] = block.loss[lane]
@@ -206,7 +207,7 @@ def buffer_record(criteria, nets, block):
     This is `retire_finished` and `next_event` for contiguous lanes whose nets all go on.
     """
     lanes = block.lanes
-    if nets.record_epochs[block.records_end[0]] == block.clock[0] - block.start[0]:
+    if nets.record_epochs[block.records_end[0]] == block.clock[EPOCH] - block.start[0]:
         store(block.records, block.records_end[0] * lanes, load(block.loss, 0, lanes))
         block.records_end[0] += 1
     return block.start[0] + min(criteria.n_epochs, nets.record_epochs[block.records_end[0]])
@@ -253,8 +254,8 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
     all_finite = not any_of(~(load(block.loss, 0, lanes) < np.inf))
     all_go_the_same_way = contiguous and all_finite and not findings.may_have_ended
     if all_go_the_same_way:
-        block.clock[1] = buffer_record(criteria, nets, block)
-        if block.clock[0] < block.start[0] + criteria.n_epochs:
+        block.clock[NEXT_EVENT] = buffer_record(criteria, nets, block)
+        if block.clock[EPOCH] < block.start[0] + criteria.n_epochs:
             return False
         all_go_the_same_way = not any_of(~(absolute(lane_sums(block.p, nets.n_params, lanes)) < np.inf))
     if contiguous:
@@ -263,5 +264,5 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
         retire_block(data, criteria, nets, block, findings.has_final_accuracy)
         return True
     found = retire_finished(data, criteria, nets, block, findings.stored_converged, findings.has_final_accuracy)
-    block.clock[1], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
+    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, offset, scalar_like, store
-from ..workspace import LANES
+from ..workspace import FILLED_N, LANES
 from .gradient_loops import forward, loss_and_output_delta
 from .scheduler import is_contiguous, load_params
 from .tile import Tile, fill_tile
@@ -19,14 +19,14 @@ def validation_pass(net, data, nets, block):
     loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
     for first in range(0, data.n_samples, block.rows):
         m = min(block.rows, data.n_samples - first)
-        block.filled[1] = -1
+        block.filled[FILLED_N] = -1
         tile = Tile(first, first, m, m)
         fill_tile(net, data, nets, block, False, False, tile, 1.0)
         forward(net, nets, block, tile, 0, 1, False)
         tile_loss, tile_n_correct = loss_and_output_delta(net, data.metric, block, m, 0.0)
         loss += tile_loss
         n_correct += tile_n_correct
-    block.filled[1] = -1
+    block.filled[FILLED_N] = -1
     inverse_n_samples = scalar_like(block.a, 1.0 / data.n_samples)
     return loss * inverse_n_samples, n_correct * inverse_n_samples
 
@@ -68,7 +68,7 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
     for row in range(0, data.n_samples, block.rows):
         m = min(block.rows, data.n_samples - row)
         if nets.own_data:
-            block.filled[1] = -1
+            block.filled[FILLED_N] = -1
         tile = Tile(row, row, m, m)
         fill_tile(net, data, nets, block, nets.own_data, False, tile, 1.0)
         forward(net, nets, block, tile, 0, 1, False)

@@ -8,7 +8,7 @@ from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import fill, offset, scalar_like, store
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
 from ..unrolled.population_codegen import SUMS_LAST_STEP, PopulationArguments, call_unrolled
-from ..workspace import INTERLEAVED_SAMPLES
+from ..workspace import EPOCH, FILLED_FIRST, FILLED_N, INTERLEAVED_SAMPLES
 from .tile import Tile, fill_tile
 
 
@@ -65,7 +65,7 @@ def gradient_unrolled(net, data, block, record_epochs, tile, request, loss, n_co
         betas=block.betas,
         powers=block.powers,
         last_loss=block.last_loss,
-        epoch=block.clock[0] - block.start[0],
+        epoch=block.clock[EPOCH] - block.start[0],
         record_epochs=offset(record_epochs, request.record),
         records=offset(block.records, request.record * block.lanes),
     )
@@ -98,7 +98,7 @@ def gradient(net, data, nets, block, shuffle, request, gradient_by_loops):
         n = min(block.rows, request.rows - row)
         if block.unrolled_address != 0:
             tile = Tile(first + row, row, n, padded_rows(n))
-            if shuffle or block.filled[0] != tile.first or block.filled[1] != n:
+            if shuffle or block.filled[FILLED_FIRST] != tile.first or block.filled[FILLED_N] != n:
                 fill_tile(net, data, nets, block, nets.own_data, shuffle, tile, scale)
             n_steps = gradient_unrolled(
                 net, data, block, nets.record_epochs, tile, request, block.loss, block.n_correct

@@ -19,6 +19,7 @@ from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..single_net.column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from ..single_net.elementwise import Outputs
 from ..unrolled.population_codegen import SUMS_NEVER
+from ..workspace import EPOCH, FILLED_FIRST, FILLED_N
 from .tile import fill_tile
 
 
@@ -124,7 +125,7 @@ def draw_masks(nets, block, layer, units, tile, batch, n_batches):
         rate = block.dropout[layer * lanes + lane]
         threshold = np.uint64(rate * 4294967296.0)
         scaled, dropped = scalar_like(mask, 1.0 / (1.0 - rate)), scalar_like(mask, 0.0)
-        step = (block.clock[0] - block.start[lane]) * n_batches + batch
+        step = (block.clock[EPOCH] - block.start[lane]) * n_batches + batch
         low, high = tile.row * width, (tile.row + tile.m) * width
         for group in range(low >> 2, (high + 3) >> 2):
             word = philox(group, step, DROPOUT, layer, nets.seeds[block.net[lane]])
@@ -224,7 +225,7 @@ def gradient_by_loops(net, data, nets, block, shuffle, tile, batch, n_batches, s
     sums_level : as in gradient.BatchRequest
     scale : factor on the gradient
     """
-    if shuffle or block.filled[0] != tile.first or block.filled[1] != tile.n:
+    if shuffle or block.filled[FILLED_FIRST] != tile.first or block.filled[FILLED_N] != tile.n:
         fill_tile(net, data, nets, block, nets.own_data, shuffle, tile, 1.0)
     forward(net, nets, block, tile, batch, n_batches, True)
     metric = data.metric if sums_level != SUMS_NEVER else METRIC_NONE

@@ -13,6 +13,7 @@ from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
 from ...structs import L2, LEARNING_RATE
 from ..single_net.optimizer_step import make_adjust, make_update
+from ..workspace import EPOCH
 from .gradient_clipping import clip_factors
 from .step_settings import make_settings
 
@@ -36,7 +37,7 @@ def schedule_factors(config, criteria, block, batch, n_batches):
     """Return the schedule's factor on each lane's learning rate at this step."""
     if criteria.scheduled:
         for lane in range(block.n_lanes):
-            step = (block.clock[0] - block.start[lane]) * n_batches + batch
+            step = (block.clock[EPOCH] - block.start[lane]) * n_batches + batch
             factor = config.factors[min(step, criteria.n_epochs * n_batches - 1)]
             block.factor[lane] = scalar_like(block.p, factor)
         return load(block.factor, 0, block.lanes)

@@ -15,7 +15,7 @@ from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
 from ...structs import DIVERGED_NET, HYPER, MAX_RECORDS, NET_HYPER, RUNNING, NetSpec, Unfinished, aligned_zeros
 from ..unrolled.population_lookup import has_unrolled_code, unrolled_address
-from ..workspace import FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, NetQueue, round_up
+from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, NetQueue, round_up
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
 UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
@@ -83,7 +83,7 @@ class PopulationRun:
         self.blocks, self.n_members = self._blocks[:n_threads], 0
         self.queue.taken[0] = 0
         for block in self.blocks:
-            block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0
+            block.net[:], block.filled[:], block.clock[:], block.reserved[:] = -1, -1, 0, 0
             # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
             block.a[:], block.y[:] = 0, 0
 
@@ -97,7 +97,7 @@ class PopulationRun:
         """Number of nets whose training has ended."""
         begun = min(int(self.queue.taken[0]), self.n_members)
         for block in self.blocks:
-            first, end = np.minimum(block.taken, self.n_members)
+            first, end = np.minimum(block.reserved, self.n_members)
             begun -= int(end - first) + int(np.count_nonzero(block.net >= 0))
         return begun
 
@@ -121,7 +121,7 @@ def _unfinished_net(block: LaneBlock, lane: int, watches: bool) -> Unfinished:
     return Unfinished(
         net=int(block.net[lane]),
         status=status,
-        epochs=int(block.clock[0] - block.start[lane]),
+        epochs=int(block.clock[EPOCH] - block.start[lane]),
         params=params_of(block.best) if best_epoch else params,
         loss=loss,
         n_correct=block.n_correct[lane],
@@ -137,7 +137,7 @@ def _make_block(request: BlockRequest) -> LaneBlock:
     vectors = _vectors_of_lanes(request, sizes, tile)
     integers = {
         "clock": 2,
-        "taken": 2,
+        "reserved": 2,
         "records_end": 1,
         "filled": 2,
         "net": lanes,

@@ -12,6 +12,7 @@ from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
 from ...structs import BETA1, BETA2, NET_DEFAULTS, NET_HYPER
 from ..threads.barrier import fetch_add
+from ..workspace import EPOCH, FILLED_N, NEXT_EVENT, RESERVED_END, RESERVED_NEXT
 from .gather_scatter import fill_lane, load_block, load_lane
 
 # A thread takes this part of an equal share of the nets that are left in the queue, at most this number of blocks.
@@ -35,13 +36,13 @@ def next_net(queue, n_threads, block, n_members, n_free):
 
     queue : NetQueue.taken
     """
-    if block.taken[0] == block.taken[1]:
+    if block.reserved[RESERVED_NEXT] == block.reserved[RESERVED_END]:
         blocks = min((n_members - queue[0]) // (PART_OF_SHARE * n_threads * block.lanes), MOST_BLOCKS_TAKEN)
         n = max(n_free, blocks * block.lanes)
-        block.taken[0] = fetch_add(queue, n)
-        block.taken[1] = block.taken[0] + n
-    block.taken[0] += 1
-    return block.taken[0] - 1
+        block.reserved[RESERVED_NEXT] = fetch_add(queue, n)
+        block.reserved[RESERVED_END] = block.reserved[RESERVED_NEXT] + n
+    block.reserved[RESERVED_NEXT] += 1
+    return block.reserved[RESERVED_NEXT] - 1
 
 
 @inline_helper
@@ -60,7 +61,7 @@ def empty_lane(net, nets, block, lane):
 def load_settings(net, nets, block, lane, net_index):
     """Copy a net's hyper-parameters and dropout rates into its lane."""
     lanes = block.lanes
-    is_first = block.clock[0] == 0  # a lane's later nets find the settings that all nets share
+    is_first = block.clock[EPOCH] == 0  # a lane's later nets find the settings that all nets share
     if is_first or nets.hyper_stride != 0:
         row = net_index * nets.hyper_stride
         for q in range(len(NET_HYPER)):
@@ -79,7 +80,8 @@ def start_net(net, nets, block, lane, net_index, initial):
     initial : NetQueue.initial
     """
     n, lanes = nets.n_params, block.lanes
-    block.net[lane], block.start[lane], block.record[lane], block.filled[1] = net_index, block.clock[0], 0, -1
+    block.net[lane], block.start[lane], block.record[lane] = net_index, block.clock[EPOCH], 0
+    block.filled[FILLED_N] = -1
     fill_lane(block.state, lane, nets.n_state * n, 0.0, lanes)
     block.powers[lane] = block.powers[lanes + lane] = 1.0
     block.last_loss[lane] = scalar_like(block.p, np.inf)
@@ -151,7 +153,7 @@ def fill_free_lanes(net, criteria, nets, block, queue, n_threads):
     if n_busy == 0:
         return False, False
     contiguous = is_contiguous(block)
-    load_params(nets, block, contiguous and block.start[0] == block.clock[0])
+    load_params(nets, block, contiguous and block.start[0] == block.clock[EPOCH])
     copy_flagged(block.flags, block.p, nets.n_params, block.safe, lanes)
-    block.clock[1], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
+    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
     return True, contiguous

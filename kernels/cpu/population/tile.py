@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ...formulas.counter_rng import permutation
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import fill, load_scalar, offset, scalar_like, store
+from ..workspace import EPOCH, FILLED_FIRST, FILLED_N
 
 
 class Tile(NamedTuple):
@@ -69,7 +70,7 @@ def fill_tile(net, data, nets, block, own_data, shuffle, tile, scale):
         fill_all_lanes(net, data, block, tile, scale)
     for s in range(tile.n, tile.m):
         store(block.weight, s * block.lanes, fill(block.weight, 0.0, block.lanes))
-    block.filled[0], block.filled[1] = tile.first, tile.n
+    block.filled[FILLED_FIRST], block.filled[FILLED_N] = tile.first, tile.n
 
 
 @inline_helper
@@ -77,5 +78,5 @@ def shuffle_lanes(n_samples, seeds, block):
     """Write a new order of the samples for each net: the order that the net would have if it were trained alone."""
     for lane in range(block.n_lanes):
         if block.net[lane] >= 0:
-            seed, epoch = seeds[block.net[lane]], block.clock[0] - block.start[lane]
+            seed, epoch = seeds[block.net[lane]], block.clock[EPOCH] - block.start[lane]
             permutation(n_samples, seed, epoch, block.words, offset(block.order, lane * n_samples))

@@ -29,7 +29,7 @@ from ...structs import (
 )
 from ..threads.denormals import flush_denormals, restore_denormals
 from ..unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_EVERY_STEP, SUMS_LAST_STEP, SUMS_NEVER
-from ..workspace import LANES, UNROLLED_LANES, LaneBlock, NetQueue
+from ..workspace import EPOCH, LANES, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
 from .epoch_end import (
     SAFE_EVERY,
     Findings,
@@ -113,7 +113,7 @@ def mode_of_call(task, n_epochs):
     has_goal = criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
     inverse_n_samples = scalar_like(block.p, 1.0 / n_samples)
     return Mode(
-        block.clock[0] + n_epochs,
+        block.clock[EPOCH] + n_epochs,
         n_batches,
         n_batches == 1,
         several_epochs,
@@ -132,9 +132,9 @@ def epochs_until_check(block, mode):
     """Return the number of epochs up to the next one that needs a check; one call of unrolled code may compute them."""
     if not mode.several_epochs:
         return 1
-    clock = block.clock[0]
+    clock = block.clock[EPOCH]
     next_safe = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
-    return min(min(block.clock[1], mode.end), next_safe + 1) - clock
+    return min(min(block.clock[NEXT_EVENT], mode.end), next_safe + 1) - clock
 
 
 @inline_helper
@@ -144,8 +144,8 @@ def choose_sums_level(block, mode, n_steps, buffers_records):
         return SUMS_EVERY_STEP
     if mode.compares_loss:
         return SUMS_EVERY_LOSS
-    epoch = block.clock[0] + n_steps - 1
-    if buffers_records or epoch + 1 >= block.clock[1] or epoch % SAFE_EVERY == 0:
+    epoch = block.clock[EPOCH] + n_steps - 1
+    if buffers_records or epoch + 1 >= block.clock[NEXT_EVENT] or epoch % SAFE_EVERY == 0:
         return SUMS_LAST_STEP
     return SUMS_NEVER
 
@@ -160,9 +160,9 @@ def compute_gradient(task, mode, batch, sums_level, n_steps, buffers_records):
         batch, mode.n_batches, rows, sums_level, n_steps, mode.stop_loss, task.criteria.stop_n_correct, record
     )
     n_done = gradient(task.net, task.data, nets, block, config.shuffle, request, task.template.gradient_by_loops)
-    block.clock[0] += n_done - 1
+    block.clock[EPOCH] += n_done - 1
     if buffers_records:
-        while nets.record_epochs[block.records_end[0]] <= block.clock[0] + 1 - block.start[0]:
+        while nets.record_epochs[block.records_end[0]] <= block.clock[EPOCH] + 1 - block.start[0]:
             block.records_end[0] += 1
     return rows
 
@@ -185,7 +185,7 @@ def keep_params(task, mode, needs_check):
     """
     criteria, nets, block = task.criteria, task.nets, task.block
     loss = load(block.loss, 0, block.lanes)
-    if block.clock[0] % SAFE_EVERY == 0:
+    if block.clock[EPOCH] % SAFE_EVERY == 0:
         save_safe_params(nets, block, loss)
     if needs_check and mode.has_goal and mode.one_batch:
         store_converged(criteria, nets, block)
@@ -236,7 +236,10 @@ def run_epoch(task, mode, sums_level, n_steps, buffers_records):
     for batch in range(mode.n_batches):
         loss_before, objective = load(block.loss, 0, lanes), zero
         rows = compute_gradient(task, mode, batch, sums_level, n_steps, buffers_records)
-        is_due, may_have_ended = block.clock[0] + 1 >= block.clock[1], task.criteria.monitor != MONITOR_NONE
+        is_due, may_have_ended = (
+            block.clock[EPOCH] + 1 >= block.clock[NEXT_EVENT],
+            task.criteria.monitor != MONITOR_NONE,
+        )
         if mode.compares_loss:
             objective = (load(block.loss, 0, lanes) - loss_before) * scalar_like(block.p, 1.0 / rows)
         if sums_level != SUMS_NEVER and batch == mode.n_batches - 1:
@@ -269,20 +272,20 @@ def run_epochs(task, n_epochs):
     data, criteria, nets, block = task.data, task.criteria, task.nets, task.block
     mode = mode_of_call(task, n_epochs)
     has_free_lane, contiguous, buffers_records = True, False, False
-    while block.clock[0] < mode.end:
+    while block.clock[EPOCH] < mode.end:
         if has_free_lane:
             has_nets, contiguous = fill_free_lanes(task.net, criteria, nets, block, task.queue, task.n_threads)
             if not has_nets:
                 return
             has_free_lane, buffers_records = False, mode.several_epochs and contiguous
             if buffers_records:  # unrolled code buffers the records: no check at each
-                block.clock[1] = block.start[0] + criteria.n_epochs
+                block.clock[NEXT_EVENT] = block.start[0] + criteria.n_epochs
         if task.config.shuffle:
             shuffle_lanes(data.n_samples, nets.seeds, block)
         n_steps = epochs_until_check(block, mode)
         sums_level = choose_sums_level(block, mode, n_steps, buffers_records)
         is_due, may_have_ended = run_epoch(task, mode, sums_level, n_steps, buffers_records)
-        block.clock[0] += 1
+        block.clock[EPOCH] += 1
         if is_due or may_have_ended:
             has_free_lane = check_nets(task, mode, contiguous, is_due, may_have_ended)
     if contiguous:

@@ -28,7 +28,7 @@ from ...simd.load_store import (
 from ...simd.reductions import sum_lanes
 from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.operands import Matrix
-from ..workspace import LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
+from ..workspace import FILLED_FIRST, FILLED_N, LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
 from .batch_simd_products import LayerWeights, dense, weight_gradients
 from .column_passes import (
     activate,
@@ -153,7 +153,7 @@ FAMILY_16 = LaneFamily(Lanes(LANES_LARGE), fill_squares, activate, backward, app
 @inline_helper
 def fill_batch(family, net, data, shuffle, ws, first, rows, columns):
     """Write samples first .. first + rows to the columns of ws.a, ws.y and ws.weight, unless they are there already."""
-    if not shuffle and ws.filled[0] == first and ws.filled[1] == rows:
+    if not shuffle and ws.filled[FILLED_FIRST] == first and ws.filled[FILLED_N] == rows:
         return
     n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
     done = family.fill_squares(data.X, ws.order, shuffle, first, rows, n_features, columns, ws.a, ws.delta)
@@ -172,7 +172,7 @@ def fill_batch(family, net, data, shuffle, ws, first, rows, columns):
         for j in range(n_outputs):
             ws.y[j * columns + s] = zero
         ws.weight[s] = zero
-    ws.filled[0], ws.filled[1] = first, rows
+    ws.filled[FILLED_FIRST], ws.filled[FILLED_N] = first, rows
 
 
 @inline_helper
@@ -266,7 +266,7 @@ def evaluate_samples(family, net, data, params, ws, output):
 @inline_helper
 def evaluate_pointers(family, net, data, params, ws, writes, output):
     sums, lanes = ws.partial, family.lanes
-    ws.filled[1] = -1
+    ws.filled[FILLED_N] = -1
     loss = n_correct = 0.0
     for first in range(0, data.n_samples, ws.columns):
         rows = min(ws.columns, data.n_samples - first)

@@ -12,7 +12,7 @@ from ...simd.load_store import load_scalar, offset
 from ..threads.work_stealing import chunk_start
 from ..workspace import (
     FALSE_SHARING_GAP,
-    FILLED,
+    FILLED_STRIDE,
     LANES_LARGE,
     LOSS_COLUMN,
     N_CORRECT_COLUMN,
@@ -36,7 +36,7 @@ def workspace_of_shard(ws, n_layers, shard):
         ws.n_shards,
         ws.columns,
         ws.aliasing_stride,
-        offset(ws.filled, FILLED * shard),
+        offset(ws.filled, FILLED_STRIDE * shard),
         offset(ws.a, n),
         offset(ws.z, n),
         offset(ws.delta, n),

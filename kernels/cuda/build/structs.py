@@ -1,11 +1,13 @@
 """Structs shared by host and kernels: one list of fields gives both the C++ declaration and the packed bytes.
 
-Every field has eight bytes, so that there is no padding.
+Every field has eight bytes, so that there is no padding. Also here: positions in the arrays of a net's progress, which
+formula_printer.py prints as constants PROGRESS_*.
 """
 
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 from typing import Any
 
 FORMATS = {"long long": "q", "double": "d"}  # any other C type is a pointer
@@ -52,6 +54,32 @@ class Struct:
             return float(value) if kind == "double" else int(value)
         return 0 if value is None else value.data.ptr
 
+
+class ProgressScalar(IntEnum):
+    """Positions of a net's float64 numbers in Job.scalars."""
+
+    POWER1 = 0  # of Adam's betas
+    POWER2 = 1
+    LAST_LOSS = 2  # objective at the last step
+    BEST_VALUE = 3  # lowest monitored value so far
+    LOSS = 4  # sums of the epoch so far, at its end of the whole epoch
+    N_CORRECT = 5
+
+
+class ProgressCounter(IntEnum):
+    """Positions of a net's integers in Job.counters."""
+
+    STEPS = 0  # steps done
+    BEST_EPOCH = 1  # counted from 1; 0 for none
+    RECORD = 2  # index of the next record
+    STATUS = 3
+
+
+PROGRESS_CONSTANTS = {
+    "N_PROGRESS_SCALARS": len(ProgressScalar),
+    "N_PROGRESS_COUNTERS": len(ProgressCounter),
+    **{f"PROGRESS_{place.name}": place.value for place in (*ProgressScalar, *ProgressCounter)},
+}
 
 JOB = Struct(
     "Job",

@@ -28,12 +28,12 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
-from ..build.structs import JOB
+from ..build.structs import JOB, ProgressCounter
 from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
 from .launch import NOTHING, SAFE_EVERY, padded
-from .window import STATUS, Tables, Window, bound_of
+from .window import Tables, Window, bound_of
 
 if TYPE_CHECKING:
     from .train import PopulationRun
@@ -223,7 +223,7 @@ class BatchedWindow(Window):
 
     def _compact_slots(self) -> None:
         """Move nets that are in training to the slots of nets that have ended. Waits for the device."""
-        running = cupy.asnumpy(self._counters[: self.n_active, STATUS]) == RUNNING
+        running = cupy.asnumpy(self._counters[: self.n_active, ProgressCounter.STATUS]) == RUNNING
         n = int(running.sum())
         free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
         if len(free):

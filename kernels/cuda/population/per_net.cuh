@@ -22,7 +22,8 @@ struct Sums {
   T loss, n_correct;
 };
 
-// State that is carried from launch to launch; window.py has the indices of the fields.
+// State that is carried from launch to launch. Its fields are in the order of ProgressScalar and ProgressCounter of
+// build/structs.py, which give each field's position in Job's scalars and counters.
 struct Progress {
   double power1, power2;   // powers of Adam's betas, at full precision
   double last_loss;        // objective at the last step
@@ -32,16 +33,20 @@ struct Progress {
 };
 
 __device__ __forceinline__ Progress load_progress(const Job& job, long long slot) {
-  const double* d = job.scalars + 6 * slot;
-  const long long* n = job.counters + 4 * slot;
-  return {d[0], d[1], d[2], d[3], d[4], d[5], n[0], n[1], n[2], n[3]};
+  const double* d = job.scalars + N_PROGRESS_SCALARS * slot;
+  const long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
+  return {d[PROGRESS_POWER1], d[PROGRESS_POWER2], d[PROGRESS_LAST_LOSS], d[PROGRESS_BEST_VALUE],
+          d[PROGRESS_LOSS], d[PROGRESS_N_CORRECT], n[PROGRESS_STEPS], n[PROGRESS_BEST_EPOCH],
+          n[PROGRESS_RECORD], n[PROGRESS_STATUS]};
 }
 
 __device__ __forceinline__ void store_progress(const Job& job, long long slot, const Progress& s) {
-  double* d = job.scalars + 6 * slot;
-  long long* n = job.counters + 4 * slot;
-  d[0] = s.power1, d[1] = s.power2, d[2] = s.last_loss, d[3] = s.best_value, d[4] = s.loss, d[5] = s.n_correct;
-  n[0] = s.steps, n[1] = s.best_epoch, n[2] = s.record, n[3] = s.status;
+  double* d = job.scalars + N_PROGRESS_SCALARS * slot;
+  long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
+  d[PROGRESS_POWER1] = s.power1, d[PROGRESS_POWER2] = s.power2, d[PROGRESS_LAST_LOSS] = s.last_loss,
+  d[PROGRESS_BEST_VALUE] = s.best_value, d[PROGRESS_LOSS] = s.loss, d[PROGRESS_N_CORRECT] = s.n_correct;
+  n[PROGRESS_STEPS] = s.steps, n[PROGRESS_BEST_EPOCH] = s.best_epoch, n[PROGRESS_RECORD] = s.record,
+  n[PROGRESS_STATUS] = s.status;
 }
 
 // Settings of one net, in the type its kernel computes in; `hyper` holds them at full precision.
@@ -140,8 +145,8 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   if (VALIDATES) {
     const Sums held_out = net.validate();
     const bool by_loss = job.monitor == MONITOR_VALIDATION_LOSS;
-    const double value = by_loss ? double(held_out.loss) : -double(held_out.n_correct);
-    track_best(job, net, s, slot, epoch, value / job.n_held_out);
+    track_best(
+        job, net, s, slot, epoch, (by_loss ? double(held_out.loss) : -double(held_out.n_correct)) / job.n_held_out);
   }
   const long long done = epoch + 1;
   if (s.record < job.n_records && job.record_epochs[s.record] == done) {
@@ -207,8 +212,8 @@ __device__ __forceinline__ T share_of(long long rows) { return T(1.0 / (double(r
 template <typename Net>
 __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot, const double* hyper) {
   const NetSettings loaded = load_net_settings(hyper);
-  const long long n_samples = FIXED_ROWS ? FIXED_ROWS : job.n_samples;
-  const long long batch_size = FIXED_ROWS ? FIXED_ROWS : job.batch_size;
+  const long long n_samples = FIXED_ROWS ? FIXED_ROWS : job.n_samples,
+                  batch_size = FIXED_ROWS ? FIXED_ROWS : job.batch_size;
   const long long n_batches = FIXED_ROWS ? 1 : job.n_batches, end = s.steps + job.n_steps;
   long long epoch = s.steps / n_batches, first = s.steps % n_batches * batch_size, shared_by = batch_size;
   T share = share_of(shared_by);

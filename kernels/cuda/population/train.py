@@ -26,6 +26,7 @@ from ...structs import (
     Unfinished,
 )
 from ..build.net_constants import Architecture
+from ..build.structs import ProgressCounter
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
 from .launch import (
@@ -40,7 +41,7 @@ from .launch import (
     shared_limit,
     workspace_for,
 )
-from .window import STATUS, Tables, Window, bound_of
+from .window import Tables, Window, bound_of
 
 SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 
@@ -185,7 +186,7 @@ class IndependentWindow(Window):
             n_active=self.n_active,
             n_steps=n_epochs * self.n_batches,
         )
-        self._active = self._active[self._counters[self._active, STATUS] == RUNNING]
+        self._active = self._active[self._counters[self._active, ProgressCounter.STATUS] == RUNNING]
         self.n_active = int(self._active.size)
 
 

@@ -84,7 +84,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     double bound, double* sums, float* partials) {
   FM_DYN_SMEM(float, memory);
   FM_SHARED(float, shares, [2][WARPS]);
-  float* const z_top = memory;                                    // (BLOCK_ROWS, wide(N_LAYERS))
+  float* const z_top = memory;                                   // (BLOCK_ROWS, wide(N_LAYERS))
   float* const in_shared = z_top + BLOCK_ROWS * wide(N_LAYERS);  // (N_GRADS,) if it fits
   Bits* const a = reinterpret_cast<Bits*>(in_shared + (GRADS_IN_SHARED ? N_GRADS : 0));
   Bits* const stored_z = a + outputs_at(N_LAYERS);               // pre-activations, laid out as a

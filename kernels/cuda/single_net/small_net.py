@@ -30,6 +30,7 @@ from ...structs import (
     TrainState,
 )
 from ..build.net_constants import Architecture
+from ..build.structs import ProgressCounter, ProgressScalar
 from ..population.launch import (
     NOTHING,
     Shape,
@@ -45,7 +46,14 @@ from ..population.train import bound_of
 from ..runtime.device_memory import device_data, fits, is_on_device, to_device
 from .layerwise import LayerwiseWorkspace
 
-CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_N_CORRECT]
+# Numbers carried from call to call: their positions in TrainState.scalars, and in the kernel's scalars.
+CARRIED = {
+    POWER1: ProgressScalar.POWER1,
+    POWER2: ProgressScalar.POWER2,
+    LAST_LOSS: ProgressScalar.LAST_LOSS,
+    EPOCH_LOSS: ProgressScalar.LOSS,
+    EPOCH_N_CORRECT: ProgressScalar.N_CORRECT,
+}
 
 
 class SmallNetWorkspace:
@@ -91,9 +99,11 @@ class SmallNetWorkspace:
         n_batches = -(-data.n_samples // config.batch_size)
         epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # epochs that end in this call
         records = cupy.full((2, max(len(epochs), 1)), np.nan)
-        # state.scalars, on the host, carry these from call to call; the fourth is for early stopping.
-        numbers = np.append(state.scalars[0, CARRIED], 0.0)[[0, 1, 2, -1, 3, 4]]
-        scalars, counters = cupy.asarray(numbers), cupy.asarray(np.array([first, 0, 0, RUNNING], np.int64))
+        carried, places = list(CARRIED), list(CARRIED.values())
+        numbers, integers = np.zeros(len(ProgressScalar)), np.zeros(len(ProgressCounter), np.int64)
+        numbers[places] = state.scalars[0, carried]
+        integers[ProgressCounter.STEPS], integers[ProgressCounter.STATUS] = first, RUNNING
+        scalars, counters = cupy.asarray(numbers), cupy.asarray(integers)
         launch(
             kernel,
             shape,
@@ -141,9 +151,10 @@ class SmallNetWorkspace:
                 "loss_constant": net.loss_constant,
             },
         )
-        steps_done, *_, status = (int(x) for x in cupy.asnumpy(counters))
-        losses, diverged = cupy.asnumpy(records), status == DIVERGED_NET
-        state.scalars[:, CARRIED] = cupy.asnumpy(scalars)[[0, 1, 2, 4, 5]]
+        integers, losses = cupy.asnumpy(counters), cupy.asnumpy(records)
+        steps_done = int(integers[ProgressCounter.STEPS])
+        diverged = int(integers[ProgressCounter.STATUS]) == DIVERGED_NET
+        state.scalars[:, carried] = cupy.asnumpy(scalars)[places]
         state.epoch_loss[epochs - 1], state.epoch_accuracy[epochs - 1] = losses[:, : len(epochs)]
         state.scalars[:, STEPS_DONE] = steps_done - diverged
         state.scalars[:, DIVERGED] = float(diverged)
