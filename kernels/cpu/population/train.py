@@ -45,7 +45,7 @@ from .evaluate import no_validation, validation_pass
 from .gradient import BatchRequest, final_accuracy, gradient
 from .gradient_clipping import penalties
 from .gradient_loops import gradient_by_loops, no_gradient
-from .parameter_update import make_rule_functions, plain_sgd_step, rule_step, schedule_factors, settings_now
+from .parameter_update import plain_sgd_step, rule_step, schedule_factors, settings_now
 from .scheduler import fill_free_lanes
 from .tile import shuffle_lanes
 
@@ -56,12 +56,11 @@ class TemplateArguments(NamedTuple):
     lanes: Any  # Lanes
     gradient_by_loops: Any  # function
     validation_pass: Any  # function
-    rules: Any  # RuleFunctions
 
 
-WITH_LOOPS = TemplateArguments(Lanes(LANES), gradient_by_loops, validation_pass, make_rule_functions(LANES))
+WITH_LOOPS = TemplateArguments(Lanes(LANES), gradient_by_loops, validation_pass)
 # There is much less to compile without validation, and without the loops for nets that have no unrolled code.
-UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation, make_rule_functions(UNROLLED_LANES))
+UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation)
 
 
 class Task(NamedTuple):
@@ -199,15 +198,15 @@ def step_of_batch(task, mode, batch, objective):
 
     objective : (lanes,) mean loss of the batch, if the update rule compares it with the last one
     """
-    net, config, nets, block, rules = task.net, task.config, task.nets, task.block, task.template.rules
+    net, config, nets, block = task.net, task.config, task.nets, task.block
     if mode.compares_loss and nets.penalised:
         objective += penalties(net, block, load(block.hyper, L2 * block.lanes, block.lanes))
     if mode.sgd_only:
         plain_sgd_step(nets, block)
     else:
         factor = schedule_factors(config, task.criteria, block, batch, mode.n_batches)
-        h = settings_now(nets, block, factor, objective, rules.step_settings)
-        rule_step(net, config, nets, block, h, rules)
+        h = settings_now(nets, block, factor, objective)
+        rule_step(net, config, nets, block, h)
     if mode.compares_loss:
         store(block.last_loss, 0, objective)
 

@@ -285,8 +285,9 @@ def evaluate_pointers(family, net, data, params, ws, writes, output):
     sums[LOSS_COLUMN], sums[N_CORRECT_COLUMN] = loss, n_correct
 
 
+WIDTH = Lanes(LANES_LARGE)
 # The rule is known only inside the loop: the state vectors that it does not have are read and written unchanged.
-load_any_state, store_any_state = make_state_access(MOST_STATE, LANES_LARGE)
+load_any_state, store_any_state = make_state_access(MOST_STATE)
 
 
 @helper
@@ -300,7 +301,7 @@ def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
         n = last - i
         value = load_partial(p, i, n, LANES_LARGE)
         slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
-        s0, s1, s2 = load_any_state(state, i, n, stride, value)
+        s0, s1, s2 = load_any_state(state, i, n, stride, value, WIDTH)
         value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
         store_partial(p, i, n, value)
         store_any_state(state, i, n, stride, s0, s1, s2)

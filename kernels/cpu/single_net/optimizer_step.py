@@ -8,21 +8,24 @@ import numpy as np
 
 from ...formulas.update_rules import BIAS_CORRECTED, PASSED, RULES, StepSettings
 from ...jit.decorators import expression, helper, inline_helper, selector
+from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
 from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2, WEIGHT_DECAY
 from ...structs import CLIP_NORM as CLIP_NORM
 from .elementwise import LANES
 
+WIDTH = Lanes(LANES)
 
-def make_state_access(n_state, lanes):
-    """Return (load_state, store_state) for an update rule with n_state state vectors, in vectors of `lanes`.
+
+def make_state_access(n_state):
+    """Return (load_state, store_state) for an update rule with n_state state vectors.
 
     State vector k of parameter i is s[k * stride + i]. Of a vector of parameters, the first n are read and written.
     """
 
     @inline_helper
-    def load_state(s, i, n, stride, unused):
+    def load_state(s, i, n, stride, unused, lanes):
         """Return three vectors, `unused` in place of those that the rule does not have."""
         s0 = load_partial(s, i, n, lanes) if n_state > 0 else unused
         s1 = load_partial(s, stride + i, n, lanes) if n_state > 1 else unused
@@ -41,60 +44,51 @@ def make_state_access(n_state, lanes):
     return load_state, store_state
 
 
-def make_update(row, lanes=LANES):
-    """Return update(p, g, s, first, last, stride, h) for one row of update_rules.RULES, in vectors of `lanes`."""
-    rule, (load_state, store_state) = row.update, make_state_access(row.n_state, lanes)
+def make_update(row):
+    """Return update(p, g, s, first, last, stride, h, lanes) for one row of update_rules.RULES."""
+    rule, (load_state, store_state) = row.update, make_state_access(row.n_state)
 
     @inline_helper
-    def update_vector(p, g, s, i, n, stride, h):
+    def update_vector(p, g, s, i, n, stride, h, lanes):
         value = load_partial(p, i, n, lanes)
-        s0, s1, s2 = load_state(s, i, n, stride, value)
+        s0, s1, s2 = load_state(s, i, n, stride, value, lanes)
         value, s0, s1, s2 = rule(value, load_partial(g, i, n, lanes), s0, s1, s2, h)
         store_partial(p, i, n, value)
         store_state(s, i, n, stride, s0, s1, s2)
 
     @helper
-    def update(p, g, s, first, last, stride, h):
+    def update(p, g, s, first, last, stride, h, lanes):
         whole = last - (last - first) % lanes
         for i in range(first, whole, lanes):
-            update_vector(p, g, s, i, lanes, stride, h)
+            update_vector(p, g, s, i, lanes, stride, h, lanes)
         if whole < last:
-            update_vector(p, g, s, whole, last - whole, stride, h)
+            update_vector(p, g, s, whole, last - whole, stride, h, lanes)
 
     return update
 
 
-# update(rule, p, g, s, first, last, stride, h)      s: the optimiser state, flat (n_state, stride)
-update = selector([make_update(row) for row in RULES], 7)
+# update(rule, p, g, s, first, last, stride, h, lanes)      s: the optimiser state, flat (n_state, stride)
+update = selector([make_update(row) for row in RULES], 8)
 
 
-def make_adjust(lanes=LANES):
-    """Return adjust(p, g, first, last, decay, l2, clip), in vectors of `lanes`.
+@helper
+def add_penalty_and_clip(p, g, first, last, decay, l2, clip, lanes):
+    """Write g = (g + l2 p) clip and p = decay p for elements first <= i < last.
 
     A loop of its own before the update rule's: most nets need none of it, and multipliers limit the rules' loops.
+
+    decay, l2, clip : one number for the range, or a vector with a number per lane
     """
-
-    @helper
-    def adjust(p, g, first, last, decay, l2, clip):
-        """Write g = (g + l2 p) clip and p = decay p for elements first <= i < last.
-
-        decay, l2, clip : one number for the range, or a vector with a number per lane
-        """
-        whole = last - (last - first) % lanes
-        for i in range(first, whole, lanes):
-            value = load(p, i, lanes)
-            store(g, i, (load(g, i, lanes) + value * l2) * clip)
-            store(p, i, value * decay)
-        if whole < last:
-            i, n = whole, last - whole
-            value = load_partial(p, i, n, lanes)
-            store_partial(g, i, n, (load_partial(g, i, n, lanes) + value * l2) * clip)
-            store_partial(p, i, n, value * decay)
-
-    return adjust
-
-
-add_penalty_and_clip = make_adjust()
+    whole = last - (last - first) % lanes
+    for i in range(first, whole, lanes):
+        value = load(p, i, lanes)
+        store(g, i, (load(g, i, lanes) + value * l2) * clip)
+        store(p, i, value * decay)
+    if whole < last:
+        i, n = whole, last - whole
+        value = load_partial(p, i, n, lanes)
+        store_partial(g, i, n, (load_partial(g, i, n, lanes) + value * l2) * clip)
+        store_partial(p, i, n, value * decay)
 
 
 @helper
@@ -109,8 +103,8 @@ def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, cli
         decay, l2 = scalar_like(p, 1.0), scalar_like(p, 0.0)
     factor = clip * scalar_like(p, config.layer_factors[2 * k + is_bias]) if config.layered else clip
     if decay != 1.0 or l2 != 0.0 or factor != 1.0:
-        add_penalty_and_clip(p, g, first, last, decay, l2, factor)
-    update(config.rule, p, g, state.state, first, last, net.n_padded, h)
+        add_penalty_and_clip(p, g, first, last, decay, l2, factor, WIDTH)
+    update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
 
 
 # StepSettings in the dtype of params, from float64 hyper-parameters and the step's own values.

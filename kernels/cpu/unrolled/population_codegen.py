@@ -16,6 +16,7 @@ from numba import types
 from numba.core import cgutils
 
 from ...formulas.update_rules import RULES, SGD
+from ...simd.lanes import Lanes
 from ...simd.reductions import any_of
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
 from ..population.step_settings import make_advance
@@ -194,7 +195,7 @@ class PopulationEmitter(Emitter):
         kinds = types.void(number, number, number, number, double, double, number, self.vector, types.intp)
         arrays = [given.p, given.g, given.state, given.hyper, given.betas, given.powers, given.last_loss]
         values = [*arrays, b.load(self.loss), self.integer(self.n_params * self.lanes)]
-        self.context.compile_internal(b, make_advance(RULES[self.rule], self.lanes), kinds, values)
+        self.context.compile_internal(b, make_advance(RULES[self.rule], Lanes(self.lanes)), kinds, values)
         self._load_all(given.p, self.p)
 
     # ---- a gradient

@@ -16,6 +16,7 @@ from numba.core import cgutils
 
 from ...formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ...formulas.update_rules import RULES, SGD, StepSettings
+from ...simd.lanes import Lanes
 from ...simd.reductions import sum_lanes
 from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name
 from ...structs import (
@@ -36,6 +37,7 @@ from .c_function import Count, Doubles, Number, Numbers
 from .emitter import Emitter
 
 BIT, DOUBLE = ir.IntType(1), ir.DoubleType()
+WIDTH = Lanes(LANES_LARGE)
 
 
 class SingleNetArguments(NamedTuple):
@@ -85,10 +87,10 @@ def make_advance(row):
     slope : the gradient
     state, i, stride : optimiser state, flat (n_state, stride), and the vector's index in a row of it
     """
-    rule, (load_state, store_state) = row.update, make_state_access(row.n_state, LANES_LARGE)
+    rule, (load_state, store_state) = row.update, make_state_access(row.n_state)
 
     def advance(value, slope, state, i, stride, h):
-        s0, s1, s2 = load_state(state, i, LANES_LARGE, stride, value)
+        s0, s1, s2 = load_state(state, i, LANES_LARGE, stride, value, WIDTH)
         value, s0, s1, s2 = rule(value * h.decay, slope, s0, s1, s2, h)
         store_state(state, i, LANES_LARGE, stride, s0, s1, s2)
         return value

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
     not FEATURES.get("sse2"), reason="the patterns are those of x86 assembly; this processor has other instructions"
 )
 
-FLOATS = np.ones(4096, np.float32)
+FLOATS, WIDTH = np.ones(4096, np.float32), optimizer_step.WIDTH
 SETTINGS = StepSettings(*[np.float32(1.0)] * len(StepSettings._fields))
 
 
@@ -89,7 +89,7 @@ def test_update_loops_are_vectorised(code):
     update_loop = optimizer_step.make_update(RULES[code])
 
     def run(p, g, s, h):
-        update_loop(p, g, s, 0, 1024, 1024, h)
+        update_loop(p, g, s, 0, 1024, 1024, h, WIDTH)
 
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS))
 
@@ -98,7 +98,7 @@ def test_penalty_and_clipping_loop_is_vectorised():
     adjust = optimizer_step.add_penalty_and_clip
 
     def run(p, g, decay):
-        adjust(p, g, 0, 1024, decay, decay, decay)
+        adjust(p, g, 0, 1024, decay, decay, decay, WIDTH)
 
     assert_packed(assembly(run, FLOATS, FLOATS, np.float32(1.0)))
 
