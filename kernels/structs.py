@@ -5,7 +5,7 @@
     TrainConfig       batches, random numbers and update rule     (training/fit_loop.py, optimizers.py)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
     PopulationState   settings and results of each net of a population (population_training/state.py)
-    KernelVariant     variant of a family's kernels for one call  (execution/dispatch.py)
+    KernelVariant     variant of a family's training kernels      (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 
 All arrays are C-contiguous. Floating-point arrays share one dtype, except records, which are float64. Kernels see only
@@ -93,10 +93,14 @@ N_SCALARS = 16  # per thread: two cache lines, so that threads do not share one
 
 
 class KernelVariant(NamedTuple):
-    """Variant of a family's training kernels for one call, chosen by execution/dispatch.py; all give the same bits."""
+    """Variant of a family's kernels, chosen by execution/dispatch.py; all variants give the same bits.
+
+    It is chosen for each call that trains one net, and once for a fit of a population.
+    """
 
     own_copies: bool = False  # whether each of two threads has its own copies of the weights that both read
-    unrolled: int = 0  # one of UNROLLED_*: whether generated code trains a tiny net
+    unrolled: int = 0  # one of UNROLLED_*: whether generated code trains tiny nets
+    lanes: int = 0  # number of a population's nets in a block; 0 for one net
 
 
 # Generated code is never used; used if another process has compiled it; compiled if there is none.

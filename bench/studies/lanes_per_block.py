@@ -49,7 +49,7 @@ def c_function(sizes, rule, lanes):
 
 def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     """(per net and epoch, stores to the stack)"""
-    from fastmlp.kernels.cpu.unrolled.population_codegen import EVERY_LOSS, LAST_STEP
+    from fastmlp.kernels.cpu.unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_LAST_STEP
     from fastmlp.kernels.structs import HYPER, NO_EPOCH, aligned_zeros
 
     train, spills = c_function(sizes, rule, lanes)
@@ -65,7 +65,7 @@ def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     if rule == "adam":
         betas[:] = [[0.9], [0.999]]
     arrays = [x.ctypes.data for x in (p, g, a, y, weight, hyper, loss, n_correct, state, betas, powers, last_loss)]
-    judges = EVERY_LOSS if rule == "rprop" else LAST_STEP
+    judges = SUMS_EVERY_LOSS if rule == "rprop" else SUMS_LAST_STEP
     numbers = (4, 0, judges, 1, epochs, 4.0, 1.0, 0.0, 0.5, -np.inf, np.inf)
     due = np.array([NO_EPOCH])
     best = np.inf

@@ -13,9 +13,20 @@ import numpy as np
 from ...formulas.counter_rng import BLOCK
 from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
-from ...structs import DIVERGED_NET, HYPER, MAX_RECORDS, NET_HYPER, RUNNING, NetSpec, Unfinished, aligned_zeros
-from ..unrolled.population_lookup import has_unrolled_code, unrolled_address
-from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, NetQueue, round_up
+from ...structs import (
+    DIVERGED_NET,
+    HYPER,
+    MAX_RECORDS,
+    NET_HYPER,
+    RUNNING,
+    UNROLLED_NEVER,
+    KernelVariant,
+    NetSpec,
+    Unfinished,
+    aligned_zeros,
+)
+from ..unrolled.population_lookup import unrolled_address
+from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
 UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
@@ -50,7 +61,7 @@ class PopulationRun:
         rule: Rule | None,
         loss: tuple[int, int],
         dtype: np.dtype,
-        lanes: int,
+        variant: KernelVariant,
         precision: str,
     ):
         """Make the blocks of n_threads threads.
@@ -62,15 +73,14 @@ class PopulationRun:
         n_threads : number of threads
         rule : row of the update rule, None to evaluate
         loss : codes of the loss and of the metric
-        lanes : number of nets in a block if unrolled code does all of the training; otherwise it is LANES
+        variant : the number of nets in a block, which is LANES unless unrolled code does all of the training; and
+            whether there is unrolled code, which is compiled if needed
         precision : a permission to round, which CPU kernels do not use
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
-        drops, address = bool((net.dropout > 0).any()), 0
-        if rule is not None and has_unrolled_code(sizes, drops):
+        drops, lanes, address = bool((net.dropout > 0).any()), variant.lanes, 0
+        if rule is not None and variant.unrolled != UNROLLED_NEVER:
             address = unrolled_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
-        else:
-            lanes = LANES
         self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
         self._blocks: list[LaneBlock] = []
         initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]

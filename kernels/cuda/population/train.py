@@ -18,6 +18,7 @@ from ...formulas.update_rules import CODES, Rule
 from ...structs import (
     MONITOR_VALIDATION_LOSS,
     RUNNING,
+    KernelVariant,
     NetSpec,
     PopulationState,
     Samples,
@@ -49,7 +50,7 @@ SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 class PopulationRun:
     """State of one population's fit or evaluation.
 
-    The arguments are those of the device contract; n_threads and lanes are not used on a GPU.
+    The arguments are those of the device contract; n_threads and variant are not used on a GPU.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class PopulationRun:
         rule: Rule | None,
         loss: tuple[int, int],
         dtype: np.dtype,
-        lanes: int,
+        variant: KernelVariant,
         precision: str,
     ):
         self.architecture = Architecture.of(net, loss[1], dtype)

@@ -12,7 +12,7 @@ from ..errors import shown
 from ..execution.dispatch import choose_nets_evaluation, lane_threads
 from ..execution.plan import Plan, PopulationPlan, describe_net
 from ..execution.thresholds import EVALUATION_ROWS, LANES
-from ..kernels.structs import CONVERGED, FULL_ACCURACY, RUNNING, UNCHECKED, Samples
+from ..kernels.structs import CONVERGED, FULL_ACCURACY, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network
 from .state import evaluation_state
 from .task import PopulationOutcome, PopulationTask
@@ -52,7 +52,7 @@ def evaluate_nets(
         dtype=params.dtype,
         family=family,
         n_threads=lane_threads(network, len(chosen), LANES, data.n_samples),
-        lanes=LANES,
+        variant=KernelVariant(lanes=LANES),
         rows=min(data.n_samples, EVALUATION_ROWS),
         n_samples=data.n_samples,
         metric=data.metric,

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..console.progress_bar import NetLines, Progress
 from ..devices import backend
-from ..execution.dispatch import choose_lanes, lane_threads, products
+from ..execution.dispatch import choose_nets_variant, lane_threads, products
 from ..execution.plan import PopulationPlan
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts
@@ -71,7 +71,7 @@ def train_together(
     config = train_config(task, criteria)
     held_out = task.data if task.held_out is None else task.held_out
     plan = training_plan(task, len(members), n_epochs)
-    call_epochs = first_call_epochs(task, plan.lanes, len(members))
+    call_epochs = first_call_epochs(task, plan.variant.lanes, len(members))
     with plan.begin(net) as (team, run):
         train = lambda n: plan.backend.train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)
         try:
@@ -126,15 +126,15 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
 def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples = task.network, task.data.n_samples
-    lanes = choose_lanes(network, task.device, n_members, task.validates)
+    variant = choose_nets_variant(network, task.device, n_members, task.validates)
     return PopulationPlan(
         network=network,
         device=task.device,
         backend=backend(task.device),
         dtype=task.dtype,
         family=task.family,
-        n_threads=lane_threads(network, n_members, lanes, n_epochs * n_samples),
-        lanes=lanes,
+        n_threads=lane_threads(network, n_members, variant.lanes, n_epochs * n_samples),
+        variant=variant,
         rows=task.batch_size,
         n_samples=n_samples,
         metric=task.data.metric,
