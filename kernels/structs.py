@@ -132,7 +132,7 @@ class PopulationState(NamedTuple):
     best_epochs: np.ndarray  # int64 (n_nets,), epochs trained at the best monitored value; empty without a monitor
     loss: np.ndarray  # float64 (n_nets,), loss of the last epoch
     accuracy: np.ndarray  # float64 (n_nets,), fraction of correct samples in the last epoch
-    best: np.ndarray  # float64 (n_nets,), best monitored value; empty without a monitor
+    best_value: np.ndarray  # float64 (n_nets,), best monitored value; empty without a monitor
     checks_final_accuracy: bool  # whether kernels may check the accuracy after the last step, ...
     all_correct: (
         np.ndarray
@@ -153,7 +153,7 @@ RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
 class Unfinished(NamedTuple):
     """State of a net whose training was interrupted."""
 
-    net: int
+    net_index: int
     status: int  # RUNNING, or DIVERGED_NET if its present parameters are not finite
     epochs: int  # completed epochs
     params: np.ndarray  # (n_params,): the best with early stopping, else the current or the last finite ones

@@ -237,23 +237,23 @@ class LaneBlock(NamedTuple):
     """Block of lanes of one thread, each lane training one net, with the buffers of a tile of samples."""
 
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    rows: int  # samples of a tile, at most
+    tile_rows: int  # samples of a tile, at most
     lanes: int  # kernels put a simd.lanes.Lanes in its place
     n_lanes: int  # the same at run time: loops of bookkeeping over a constant number would become vectors and scatters
     filled: np.ndarray  # int64 (2,), at FILLED_* the samples that a, y and weight hold; -1 for none
-    a: np.ndarray  # (n_units, rows, lanes), inputs and outputs of every layer
+    a: np.ndarray  # (n_units, tile_rows, lanes), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
     mask: np.ndarray  # as a, or empty without dropout
-    y: np.ndarray  # (n_outputs, rows, lanes)
-    weight: np.ndarray  # (rows, lanes)
+    y: np.ndarray  # (n_outputs, tile_rows, lanes)
+    weight: np.ndarray  # (tile_rows, lanes)
     order: np.ndarray  # int64 (lanes, n_samples) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
     p: np.ndarray  # (n_params, lanes)
     g: np.ndarray  # (n_params, lanes), the gradient
     state: np.ndarray  # (MOST_STATE, n_params, lanes)
-    safe: np.ndarray  # (n_params, lanes), parameters that gave a finite loss
-    best: np.ndarray  # (n_params, lanes), parameters of the best epoch, where something is monitored
+    safe_params: np.ndarray  # (n_params, lanes), parameters that gave a finite loss
+    best_params: np.ndarray  # (n_params, lanes), parameters of the best epoch, where something is monitored
     hyper: np.ndarray  # (len(NET_HYPER), lanes)
     betas: np.ndarray  # float64 (2, lanes), Adam's betas, at full precision
     powers: np.ndarray  # float64 (2, lanes), their powers
@@ -263,19 +263,19 @@ class LaneBlock(NamedTuple):
     n_correct: np.ndarray  # (lanes,), number of correct samples in the epoch
     n_correct_at_end: np.ndarray  # (lanes,), number of correct samples after the last step
     last_loss: np.ndarray  # (lanes,), objective of the last step
-    monitored_value: np.ndarray  # (lanes,), the monitored value
+    monitored_value: np.ndarray  # (lanes,), at the end of the epoch
     best_value: np.ndarray  # (lanes,), the best monitored value so far
     flags: np.ndarray  # (lanes,), 1 in lanes that the next masked operation is for
     best_epoch: np.ndarray  # int64 (lanes,)
-    net: np.ndarray  # int64 (lanes,), index of the lane's net, -1 for a free lane
+    net_index: np.ndarray  # int64 (lanes,), index of the lane's net, -1 for a free lane
     reserved: np.ndarray  # int64 (2,), at RESERVED_* the members that this thread has taken but not started
-    start: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
-    record: np.ndarray  # int64 (lanes,), index of the net's next record
+    start_epoch: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
+    next_record: np.ndarray  # int64 (lanes,), index of the net's next record
     clock: np.ndarray  # int64 (2,), at EPOCH and NEXT_EVENT
     records_end: np.ndarray  # int64 (1,), index one past the last buffered record, the same for all contiguous lanes
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records
     unrolled_address: int  # of the unrolled code of this architecture, 0 if there is none
-    train_rows: int  # number of samples in a batch
+    batch_size: int  # number of samples in a batch
 
 
 class NetQueue(NamedTuple):

@@ -47,7 +47,7 @@ def save_safe_params(nets, block, loss):
     """Copy the parameters of lanes where they and the loss that they gave are finite."""
     n, lanes = nets.n_params, block.lanes
     store(block.flags, 0, where(absolute(loss + lane_sums(block.p, n, lanes)) < np.inf, 1.0, 0.0))
-    copy_flagged(block.flags, block.p, n, block.safe, lanes)
+    copy_flagged(block.flags, block.p, n, block.safe_params, lanes)
 
 
 @inline_helper
@@ -63,10 +63,10 @@ def track_best(criteria, nets, block, value):
     store(block.flags, 0, where(is_better, 1.0, 0.0))
     if any_of(is_better):
         store(block.best_value, 0, where(is_better, value, best))
-        copy_flagged(block.flags, block.p, nets.n_params, block.best, lanes)
+        copy_flagged(block.flags, block.p, nets.n_params, block.best_params, lanes)
         for lane in range(block.n_lanes):
             if block.flags[lane] > 0:
-                block.best_epoch[lane] = block.clock[EPOCH] + 1 - block.start[lane]
+                block.best_epoch[lane] = block.clock[EPOCH] + 1 - block.start_epoch[lane]
 
 
 @inline_helper
@@ -83,8 +83,8 @@ def store_converged(criteria, nets, block):
     """Write back the parameters of lanes that have converged, before the next step changes them."""
     for lane in range(block.n_lanes):
         has_converged = block.loss[lane] <= criteria.stop_loss or block.n_correct[lane] >= criteria.stop_n_correct
-        if block.net[lane] >= 0 and has_converged:
-            store_lane(block.p, lane, nets.n_params, nets.params, block.net[lane] * nets.n_params, block.lanes)
+        if block.net_index[lane] >= 0 and has_converged:
+            store_lane(block.p, lane, nets.n_params, nets.params, block.net_index[lane] * nets.n_params, block.lanes)
 
 
 @helper
@@ -92,7 +92,7 @@ def some_net_ends(criteria, block):
     """Return whether a net has finished all its epochs."""
     found = False
     for lane in range(block.n_lanes):
-        found |= block.net[lane] >= 0 and block.clock[EPOCH] - block.start[lane] == criteria.n_epochs
+        found |= block.net_index[lane] >= 0 and block.clock[EPOCH] - block.start_epoch[lane] == criteria.n_epochs
     return found
 
 
@@ -114,17 +114,17 @@ def store_finite_params(criteria, nets, block, lane, status, stored_converged):
 
     stored_converged : whether store_converged has written back the lanes that have converged
     """
-    n, net_index, lanes = nets.n_params, block.net[lane], block.lanes
+    n, net_index, lanes = nets.n_params, block.net_index[lane], block.lanes
     if status != DIVERGED_NET and not (status == CONVERGED and stored_converged):
         store_lane(block.p, lane, n, nets.params, net_index * n, lanes)
     if status == ALL_EPOCHS and not has_finite_params(nets, net_index):
         status = DIVERGED_NET
     if criteria.monitor != MONITOR_NONE and status != CONVERGED and block.best_epoch[lane] > 0:
-        store_lane(block.best, lane, n, nets.params, net_index * n, lanes)
+        store_lane(block.best_params, lane, n, nets.params, net_index * n, lanes)
     elif status == DIVERGED_NET:
-        store_lane(block.safe, lane, n, nets.params, net_index * n, lanes)
+        store_lane(block.safe_params, lane, n, nets.params, net_index * n, lanes)
     if not has_finite_params(nets, net_index):
-        store_lane(block.safe, lane, n, nets.params, net_index * n, lanes)
+        store_lane(block.safe_params, lane, n, nets.params, net_index * n, lanes)
         status = DIVERGED_NET
     return status
 
@@ -150,7 +150,7 @@ def status_of_lane(criteria, block, lane, epoch):
 @inline_helper
 def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy):
     """Write back a net that has ended with this status in this epoch, and free its lane."""
-    net_index, loss = block.net[lane], float(block.loss[lane])
+    net_index, loss = block.net_index[lane], float(block.loss[lane])
     if status == DIVERGED_NET:
         epoch -= 1
     status = store_finite_params(criteria, nets, block, lane, status, stored_converged)
@@ -161,8 +161,8 @@ def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converg
     if has_final_accuracy and status == ALL_EPOCHS:
         record_all_correct(data, nets, block, lane, net_index)
     if criteria.monitor != MONITOR_NONE:
-        nets.best_epochs[net_index], nets.best[net_index] = block.best_epoch[lane], float(block.best_value[lane])
-    block.net[lane] = -1
+        nets.best_epochs[net_index], nets.best_value[net_index] = block.best_epoch[lane], float(block.best_value[lane])
+    block.net_index[lane] = -1
 
 
 @helper
@@ -173,14 +173,14 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
     """
     found = False
     for lane in range(block.n_lanes):
-        net_index = block.net[lane]
+        net_index = block.net_index[lane]
         if net_index < 0:
             continue
-        epoch, r = block.clock[EPOCH] - block.start[lane], block.record[lane]
+        epoch, r = block.clock[EPOCH] - block.start_epoch[lane], block.next_record[lane]
         status = status_of_lane(criteria, block, lane, epoch)
         if r < nets.n_records and nets.record_epochs[r] == epoch:
             nets.records[r * nets.n_nets + net_index] = block.loss[lane]
-            block.record[lane] = r + 1
+            block.next_record[lane] = r + 1
         if status != RUNNING:
             retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy)
             found = True
@@ -190,14 +190,14 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
 @helper
 def flush_records(nets, block, record_scale):
     """Write the records that contiguous lanes have buffered, times record_scale, to nets.records."""
-    for r in range(block.record[0], block.records_end[0]):
+    for r in range(block.next_record[0], block.records_end[0]):
         store(
             nets.records,
-            r * nets.n_nets + block.net[0],
+            r * nets.n_nets + block.net_index[0],
             load(block.records, r * block.lanes, block.lanes) * record_scale,
         )
     for lane in range(block.n_lanes):
-        block.record[lane] = block.records_end[0]
+        block.next_record[lane] = block.records_end[0]
 
 
 @helper
@@ -207,10 +207,10 @@ def buffer_record(criteria, nets, block):
     This is `retire_finished` and `next_event` for contiguous lanes whose nets all go on.
     """
     lanes = block.lanes
-    if nets.record_epochs[block.records_end[0]] == block.clock[EPOCH] - block.start[0]:
+    if nets.record_epochs[block.records_end[0]] == block.clock[EPOCH] - block.start_epoch[0]:
         store(block.records, block.records_end[0] * lanes, load(block.loss, 0, lanes))
         block.records_end[0] += 1
-    return block.start[0] + min(criteria.n_epochs, nets.record_epochs[block.records_end[0]])
+    return block.start_epoch[0] + min(criteria.n_epochs, nets.record_epochs[block.records_end[0]])
 
 
 @helper
@@ -219,7 +219,7 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
 
     This is `retire_finished` for contiguous lanes whose nets have all finished all their epochs.
     """
-    n, first = nets.n_params, block.net[0]
+    n, first = nets.n_params, block.net_index[0]
     store_block(block.p, n, nets.params, first * n, block.lanes)
     for lane in range(block.n_lanes):
         net_index = first + lane
@@ -230,7 +230,7 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
         )
         if has_final_accuracy:
             record_all_correct(data, nets, block, lane, net_index)
-        block.net[lane] = -1
+        block.net_index[lane] = -1
 
 
 class Findings(NamedTuple):
@@ -255,7 +255,7 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
     all_go_the_same_way = contiguous and all_finite and not findings.may_have_ended
     if all_go_the_same_way:
         block.clock[NEXT_EVENT] = buffer_record(criteria, nets, block)
-        if block.clock[EPOCH] < block.start[0] + criteria.n_epochs:
+        if block.clock[EPOCH] < block.start_epoch[0] + criteria.n_epochs:
             return False
         all_go_the_same_way = not any_of(~(absolute(lane_sums(block.p, nets.n_params, lanes)) < np.inf))
     if contiguous:
@@ -264,5 +264,5 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
         retire_block(data, criteria, nets, block, findings.has_final_accuracy)
         return True
     found = retire_finished(data, criteria, nets, block, findings.stored_converged, findings.has_final_accuracy)
-    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
+    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
     return found

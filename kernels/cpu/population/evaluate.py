@@ -17,8 +17,8 @@ WIDTH = Lanes(LANES)
 def validation_pass(net, data, nets, block):
     """Return each lane's (mean loss, fraction of correct samples) over held-out samples, by forward passes alone."""
     loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
-    for first in range(0, data.n_samples, block.rows):
-        m = min(block.rows, data.n_samples - first)
+    for first in range(0, data.n_samples, block.tile_rows):
+        m = min(block.tile_rows, data.n_samples - first)
         block.filled[FILLED_N] = -1
         tile = Tile(first, first, m, m)
         fill_tile(net, data, nets, block, False, False, tile, 1.0)
@@ -41,7 +41,7 @@ def no_validation(net, data, nets, block):
 def load_members(nets, block, first, n):
     """Load nets.members[first : first + n] into the lanes; the last of them also into the lanes that are left."""
     for lane in range(block.n_lanes):
-        block.net[lane] = nets.members[first + min(lane, n - 1)]
+        block.net_index[lane] = nets.members[first + min(lane, n - 1)]
         block.flags[lane] = scalar_like(block.flags, 1.0)
     load_params(nets, block, is_contiguous(block))
 
@@ -65,8 +65,8 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
     writes : whether to write outputs
     """
     loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
-    for row in range(0, data.n_samples, block.rows):
-        m = min(block.rows, data.n_samples - row)
+    for row in range(0, data.n_samples, block.tile_rows):
+        m = min(block.tile_rows, data.n_samples - row)
         if nets.own_data:
             block.filled[FILLED_N] = -1
         tile = Tile(row, row, m, m)
@@ -82,8 +82,8 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
         store(block.loss, 0, loss)
         store(block.n_correct, 0, n_correct)
         for lane in range(n):
-            nets.loss[block.net[lane]] = block.loss[lane] / data.n_samples
-            nets.accuracy[block.net[lane]] = block.n_correct[lane] / data.n_samples
+            nets.loss[block.net_index[lane]] = block.loss[lane] / data.n_samples
+            nets.accuracy[block.net_index[lane]] = block.n_correct[lane] / data.n_samples
 
 
 @inline_helper

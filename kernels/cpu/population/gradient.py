@@ -22,7 +22,7 @@ class BatchRequest(NamedTuple):
     n_steps: int  # above 1, unrolled code computes up to this number of gradients, with a step of the optimiser between
     stop_loss: float  # unrolled code ends at a loss of at most this, or ...
     stop_n_correct: float  # ... at this number of correct samples
-    record: int  # index of the next record that unrolled code buffers, nets.n_records for none
+    next_record: int  # index of the next record that unrolled code buffers, nets.n_records for none
 
 
 @inline_helper
@@ -65,9 +65,9 @@ def gradient_unrolled(net, data, block, record_epochs, tile, request, loss, n_co
         betas=block.betas,
         powers=block.powers,
         last_loss=block.last_loss,
-        epoch=block.clock[EPOCH] - block.start[0],
-        record_epochs=offset(record_epochs, request.record),
-        records=offset(block.records, request.record * block.lanes),
+        epoch=block.clock[EPOCH] - block.start_epoch[0],
+        record_epochs=offset(record_epochs, request.next_record),
+        records=offset(block.records, request.next_record * block.lanes),
     )
     return call_unrolled(block.unrolled_address, arguments)
 
@@ -92,10 +92,10 @@ def gradient(net, data, nets, block, shuffle, request, gradient_by_loops):
 
     Returns the number of gradients computed.
     """
-    first, scale = request.batch * block.train_rows, 1.0 / float(request.rows * net.loss_width)
+    first, scale = request.batch * block.batch_size, 1.0 / float(request.rows * net.loss_width)
     n_steps = request.n_steps
-    for row in range(0, request.rows, block.rows):
-        n = min(block.rows, request.rows - row)
+    for row in range(0, request.rows, block.tile_rows):
+        n = min(block.tile_rows, request.rows - row)
         if block.unrolled_address != 0:
             tile = Tile(first + row, row, n, padded_rows(n))
             if shuffle or block.filled[FILLED_FIRST] != tile.first or block.filled[FILLED_N] != n:

@@ -120,15 +120,15 @@ def draw_masks(nets, block, layer, units, tile, batch, n_batches):
     """
     mask, width, lanes = units.values, units.n, block.lanes
     for lane in range(block.n_lanes):
-        if block.net[lane] < 0:
+        if block.net_index[lane] < 0:
             continue
         rate = block.dropout[layer * lanes + lane]
         threshold = np.uint64(rate * 4294967296.0)
         scaled, dropped = scalar_like(mask, 1.0 / (1.0 - rate)), scalar_like(mask, 0.0)
-        step = (block.clock[EPOCH] - block.start[lane]) * n_batches + batch
+        step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
         low, high = tile.row * width, (tile.row + tile.m) * width
         for group in range(low >> 2, (high + 3) >> 2):
-            word = philox(group, step, DROPOUT, layer, nets.seeds[block.net[lane]])
+            word = philox(group, step, DROPOUT, layer, nets.seeds[block.net_index[lane]])
             for q in range(4):
                 e = 4 * group + q
                 if low <= e < high:

@@ -20,7 +20,7 @@ def schedule_factors(config, criteria, block, batch, n_batches):
     """Return the schedule's factor on each lane's learning rate at this step."""
     if criteria.scheduled:
         for lane in range(block.n_lanes):
-            step = (block.clock[EPOCH] - block.start[lane]) * n_batches + batch
+            step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
             factor = config.factors[min(step, criteria.n_epochs * n_batches - 1)]
             block.factor[lane] = scalar_like(block.p, factor)
         return load(block.factor, 0, block.lanes)

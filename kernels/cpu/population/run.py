@@ -93,7 +93,7 @@ class PopulationRun:
         self.blocks, self.n_members = self._blocks[:n_threads], 0
         self.queue.taken[0] = 0
         for block in self.blocks:
-            block.net[:], block.filled[:], block.clock[:], block.reserved[:] = -1, -1, 0, 0
+            block.net_index[:], block.filled[:], block.clock[:], block.reserved[:] = -1, -1, 0, 0
             # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
             block.a[:], block.y[:] = 0, 0
 
@@ -108,7 +108,7 @@ class PopulationRun:
         begun = min(int(self.queue.taken[0]), self.n_members)
         for block in self.blocks:
             first, end = np.minimum(block.reserved, self.n_members)
-            begun -= int(end - first) + int(np.count_nonzero(block.net >= 0))
+            begun -= int(end - first) + int(np.count_nonzero(block.net_index >= 0))
         return begun
 
     def collect(self) -> None:
@@ -117,7 +117,7 @@ class PopulationRun:
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
         for block in self.blocks:
-            for lane in np.flatnonzero(block.net >= 0):
+            for lane in np.flatnonzero(block.net_index >= 0):
                 yield _unfinished_net(block, lane, watches)
 
 
@@ -126,13 +126,13 @@ def _unfinished_net(block: LaneBlock, lane: int, watches: bool) -> Unfinished:
     params_of = lambda rows: rows.reshape(-1, block.lanes)[:, lane]
     params, status, loss = params_of(block.p), RUNNING, block.loss[lane]
     if not np.isfinite(params).all():  # the next check would have found that the net has diverged
-        params, status, loss = params_of(block.safe), DIVERGED_NET, np.nan
+        params, status, loss = params_of(block.safe_params), DIVERGED_NET, np.nan
     best_epoch = int(block.best_epoch[lane]) * watches
     return Unfinished(
-        net=int(block.net[lane]),
+        net_index=int(block.net_index[lane]),
         status=status,
-        epochs=int(block.clock[EPOCH] - block.start[lane]),
-        params=params_of(block.best) if best_epoch else params,
+        epochs=int(block.clock[EPOCH] - block.start_epoch[lane]),
+        params=params_of(block.best_params) if best_epoch else params,
         loss=loss,
         n_correct=block.n_correct[lane],
         best_epoch=best_epoch,
@@ -150,21 +150,21 @@ def _make_block(request: BlockRequest) -> LaneBlock:
         "reserved": 2,
         "records_end": 1,
         "filled": 2,
-        "net": lanes,
-        "start": lanes,
-        "record": lanes,
+        "net_index": lanes,
+        "start_epoch": lanes,
+        "next_record": lanes,
         "best_epoch": lanes,
         "order": lanes * request.n_samples if request.shuffle else 0,
     }
     reals = {"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}
     return LaneBlock(
         units=np.cumsum([0] + sizes).astype(np.int64),
-        rows=tile,
+        tile_rows=tile,
         lanes=lanes,
         n_lanes=lanes,
         words=aligned_zeros(BLOCK, np.uint64),
         unrolled_address=request.address,
-        train_rows=request.rows,
+        batch_size=request.rows,
         **_allocate_together({name: n * lanes for name, n in vectors.items()}, dtype),
         **_allocate_together(reals, np.float64),
         **_allocate_together(integers, np.int64),
@@ -193,8 +193,8 @@ def _vectors_of_lanes(request: BlockRequest, sizes: list[int], tile: int) -> dic
         "p": n_params,
         "g": n_params,
         "state": MOST_STATE * n_params,
-        "safe": n_params,
-        "best": n_params,
+        "safe_params": n_params,
+        "best_params": n_params,
         "hyper": len(NET_HYPER),
         "records": MAX_RECORDS,
     } | dict.fromkeys(

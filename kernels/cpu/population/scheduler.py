@@ -80,7 +80,7 @@ def start_net(net, nets, block, lane, net_index, initial):
     initial : NetQueue.initial
     """
     n, lanes = nets.n_params, block.lanes
-    block.net[lane], block.start[lane], block.record[lane] = net_index, block.clock[EPOCH], 0
+    block.net_index[lane], block.start_epoch[lane], block.next_record[lane] = net_index, block.clock[EPOCH], 0
     block.filled[FILLED_N] = -1
     fill_lane(block.state, lane, nets.n_state * n, 0.0, lanes)
     block.powers[lane] = block.powers[lanes + lane] = 1.0
@@ -100,9 +100,11 @@ def start_net(net, nets, block, lane, net_index, initial):
 @helper
 def is_contiguous(block):
     """Return whether the lanes have consecutive nets that started in the same epoch: all have the same events."""
-    contiguous = block.net[0] >= 0
+    contiguous = block.net_index[0] >= 0
     for lane in range(block.n_lanes):
-        contiguous &= block.net[lane] == block.net[0] + lane and block.start[lane] == block.start[0]
+        contiguous &= (
+            block.net_index[lane] == block.net_index[0] + lane and block.start_epoch[lane] == block.start_epoch[0]
+        )
     return contiguous
 
 
@@ -114,11 +116,11 @@ def load_params(nets, block, whole_block):
     """
     n, lanes = nets.n_params, block.lanes
     if whole_block:
-        load_block(nets.params, block.net[0] * n, n, block.p, lanes)
+        load_block(nets.params, block.net_index[0] * n, n, block.p, lanes)
     else:
         for lane in range(block.n_lanes):
             if block.flags[lane] > 0:
-                load_lane(nets.params, block.net[lane] * n, n, block.p, lane, lanes)
+                load_lane(nets.params, block.net_index[lane] * n, n, block.p, lane, lanes)
 
 
 @helper
@@ -126,12 +128,12 @@ def next_event(criteria, nets, block):
     """Return the block's next epoch at whose end a lane records its loss or has finished all its epochs."""
     event = np.int64(2**62)
     for lane in range(block.n_lanes):
-        if block.net[lane] >= 0:
-            r = block.record[lane]
+        if block.net_index[lane] >= 0:
+            r = block.next_record[lane]
             epoch = criteria.n_epochs
             if r < nets.n_records:
                 epoch = min(epoch, nets.record_epochs[r])
-            event = min(event, block.start[lane] + epoch)
+            event = min(event, block.start_epoch[lane] + epoch)
     return event
 
 
@@ -140,20 +142,20 @@ def fill_free_lanes(net, criteria, nets, block, queue, n_threads):
     """Start the next nets of the queue in free lanes. Returns (whether a lane has a net, is_contiguous(block))."""
     lanes, n_free, n_busy = block.lanes, 0, 0
     for lane in range(block.n_lanes):
-        if block.net[lane] < 0:
+        if block.net_index[lane] < 0:
             n_free += 1
     store(block.flags, 0, fill(block.p, 0.0, lanes))
     for lane in range(block.n_lanes):
-        if block.net[lane] < 0:
+        if block.net_index[lane] < 0:
             member = next_net(queue.taken, n_threads, block, nets.n_members, n_free)
             net_index = nets.members[member] if member < nets.n_members else -1
             start_net(net, nets, block, lane, net_index, queue.initial)
-        if block.net[lane] >= 0:
+        if block.net_index[lane] >= 0:
             n_busy += 1
     if n_busy == 0:
         return False, False
     contiguous = is_contiguous(block)
-    load_params(nets, block, contiguous and block.start[0] == block.clock[EPOCH])
-    copy_flagged(block.flags, block.p, nets.n_params, block.safe, lanes)
-    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.record[0]
+    load_params(nets, block, contiguous and block.start_epoch[0] == block.clock[EPOCH])
+    copy_flagged(block.flags, block.p, nets.n_params, block.safe_params, lanes)
+    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
     return True, contiguous

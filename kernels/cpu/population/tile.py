@@ -26,7 +26,7 @@ def fill_by_lane(net, data, nets, block, shuffle, tile, scale):
     """Write samples to a tile, for nets with data, or an order of samples, of their own."""
     n_features, n_outputs, m, lanes = net.sizes[0], net.sizes[net.n_layers], tile.m, block.lanes
     for lane in range(block.n_lanes):
-        net_index = max(block.net[lane], 0)
+        net_index = max(block.net_index[lane], 0)
         x, y, v = net_index * nets.X_stride, net_index * nets.Y_stride, net_index * nets.weight_stride
         for s in range(tile.n):
             sample = tile.first + s
@@ -77,6 +77,6 @@ def fill_tile(net, data, nets, block, own_data, shuffle, tile, scale):
 def shuffle_lanes(n_samples, seeds, block):
     """Write a new order of the samples for each net: the order that the net would have if it were trained alone."""
     for lane in range(block.n_lanes):
-        if block.net[lane] >= 0:
-            seed, epoch = seeds[block.net[lane]], block.clock[EPOCH] - block.start[lane]
+        if block.net_index[lane] >= 0:
+            seed, epoch = seeds[block.net_index[lane]], block.clock[EPOCH] - block.start_epoch[lane]
             permutation(n_samples, seed, epoch, block.words, offset(block.order, lane * n_samples))

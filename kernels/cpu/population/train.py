@@ -105,7 +105,7 @@ def mode_of_call(task, n_epochs):
         no_extras
         and n_batches == 1
         and block.unrolled_address != 0
-        and size <= block.rows
+        and size <= block.tile_rows
         and not config.shuffle
         and criteria.monitor == MONITOR_NONE
     )
@@ -161,7 +161,7 @@ def compute_gradient(task, mode, batch, sums_level, n_steps, buffers_records):
     n_done = gradient(task.net, task.data, nets, block, config.shuffle, request, task.template.gradient_by_loops)
     block.clock[EPOCH] += n_done - 1
     if buffers_records:
-        while nets.record_epochs[block.records_end[0]] <= block.clock[EPOCH] + 1 - block.start[0]:
+        while nets.record_epochs[block.records_end[0]] <= block.clock[EPOCH] + 1 - block.start_epoch[0]:
             block.records_end[0] += 1
     return rows
 
@@ -278,7 +278,7 @@ def run_epochs(task, n_epochs):
                 return
             has_free_lane, buffers_records = False, mode.several_epochs and contiguous
             if buffers_records:  # unrolled code buffers the records: no check at each
-                block.clock[NEXT_EVENT] = block.start[0] + criteria.n_epochs
+                block.clock[NEXT_EVENT] = block.start_epoch[0] + criteria.n_epochs
         if task.config.shuffle:
             shuffle_lanes(data.n_samples, nets.seeds, block)
         n_steps = epochs_until_check(block, mode)

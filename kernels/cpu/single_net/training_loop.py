@@ -109,7 +109,7 @@ def make_loop(
         batch = first_step - epoch * n_batches
         if not barrier_start(barrier, n_threads):  # called off: thread 0 was interrupted
             return
-        mode = flush_denormals()
+        before = flush_denormals()
         scalars = offset(state.scalars, thread * N_SCALARS)
         for i in range(N_SCALARS):  # this thread may not have taken part in earlier calls
             scalars[i] = state.scalars[i]
@@ -173,6 +173,6 @@ def make_loop(
                     state.epoch_accuracy[epoch] = scalars[EPOCH_N_CORRECT] / n
                 epoch += 1
                 batch = 0
-        restore_denormals(mode)
+        restore_denormals(before)
 
     return loop

@@ -135,7 +135,7 @@ class PopulationEmitter(Emitter):
             with b.if_then(b.icmp_signed("!=", given.adds, self.integer(0)), likely=False):
                 self._load_all(given.g, self.g)
         self.loss, self.n_correct = self.variable(self.zero), self.variable(self.zero)
-        self.step, self.record = self.variable(self.integer(0)), self.variable(self.integer(0))
+        self.step, self.next_record = self.variable(self.integer(0)), self.variable(self.integer(0))
         self.record_epoch = self.variable(b.load(given.record_epochs))
 
     def _step(self):
@@ -259,10 +259,10 @@ class PopulationEmitter(Emitter):
     def _record_loss(self):
         """Emit a store of the epoch's sum of losses to the next row of `records`, and load the next epoch to record."""
         b, given = self.builder, self.arguments
-        row, loss = b.load(self.record), b.load(self.loss)
+        row, loss = b.load(self.next_record), b.load(self.loss)
         self._store(self.multiply(loss, self.in_all_lanes(given.rows)), given.records, row)
         following = b.add(row, self.integer(1))
-        b.store(following, self.record)
+        b.store(following, self.next_record)
         b.store(b.load(b.gep(given.record_epochs, [following], inbounds=True)), self.record_epoch)
 
     def _nets_go_on(self):

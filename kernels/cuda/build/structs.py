@@ -71,7 +71,7 @@ class ProgressCounter(IntEnum):
 
     STEPS = 0  # steps done
     BEST_EPOCH = 1  # counted from 1; 0 for none
-    RECORD = 2  # index of the next record
+    NEXT_RECORD = 2  # index of the next record
     STATUS = 3
 
 
@@ -84,7 +84,7 @@ PROGRESS_CONSTANTS = {
 JOB = Struct(
     "Job",
     """
-    T* params; T* state; T* safe; T* best; T* grads;
+    T* params; T* state; T* safe_params; T* best_params; T* grads;
     const double* hyper; const double* dropout; const long long* seeds; const double* layer_factors;
     const T* X; const T* Y; const T* weight; const T* held_out_X; const T* held_out_Y; const T* held_out_weight;
     int* order; int* lists; const long long* owners; const long long* active;

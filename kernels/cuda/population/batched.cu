@@ -40,7 +40,8 @@ extern "C" __global__ void activate(
 extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
     const Job* given, const long long* clock, long long rows, long long max_rows, long long chunk,
     long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
-    long long weight_stride, double scale, int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+    long long weight_stride, double scale, int starts, int has_targets, T* z, T* a, T* delta, double* sums,
+    T* bias_parts) {
   const Job& job = *given;
   const long long net = blockIdx.y, at = net * max_rows * N_OUTPUTS;
   if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
@@ -55,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
 // Settings of one step of a net, written by `step_settings` and read by `update`; the host does not read them.
 struct Step {
   Settings<T> settings;
-  T clip, moves;
+  T clip, updates;
 };
 
 // A net between its products, in a block of N threads: the `Net` of population/per_net.cuh.
@@ -145,7 +146,7 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
   const bool ends = batch == job.n_batches - 1;
   Progress s = load_progress(job, slot);
   Step now;
-  now.clip = T(1), now.moves = T(0);
+  now.clip = T(1), now.updates = T(0);
   if (s.status == RUNNING) {
     BatchedNet<SETTINGS_THREADS> net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
     now.settings = before_update(
@@ -160,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
       }
       now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), block_sum<SETTINGS_THREADS>(squares));
     }
-    now.moves = net.stays ? T(0) : T(1);
+    now.updates = net.stays ? T(0) : T(1);
     if (!ends) ++s.steps;
   }
   __syncthreads();  // all threads have read what is overwritten now
@@ -176,7 +177,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   const long long net = blockIdx.y;
   if (net == 0 && blockIdx.x == 0 && threadIdx.x == 0) ++*clock;
   const Step now = reinterpret_cast<const Step*>(steps)[net];
-  if (!(now.moves > T(0))) return;
+  if (!(now.updates > T(0))) return;
   const double l2 = job.hyper[job.owners[net] * job.hyper_stride + HYPER_L2];
   T *const p = job.params + net * PARAMS_STRIDE, *const state = job.state + net * N_STATE * N_PADDED;
   for (int q = blockIdx.x * THREADS + threadIdx.x; q < N_PARAMS; q += gridDim.x * THREADS) {
@@ -220,8 +221,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) swap_slots(
   for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
     const T kept = p[q];
     p[q] = from[q], from[q] = kept;
-    job.safe[ended * PARAMS_STRIDE + q] = job.safe[goes_on * PARAMS_STRIDE + q];
-    if (job.best) job.best[ended * PARAMS_STRIDE + q] = job.best[goes_on * PARAMS_STRIDE + q];
+    job.safe_params[ended * PARAMS_STRIDE + q] = job.safe_params[goes_on * PARAMS_STRIDE + q];
+    if (job.best_params) job.best_params[ended * PARAMS_STRIDE + q] = job.best_params[goes_on * PARAMS_STRIDE + q];
   }
   for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS)
     job.state[ended * N_STATE * N_PADDED + q] = job.state[goes_on * N_STATE * N_PADDED + q];

@@ -146,7 +146,7 @@ class BatchedWindow(Window):
         self._update_blocks = blocks_for(nets.n_params)
         self._can_be_recorded, self._replays = self._passes.products.take_workspace(), GraphCache()
         self._epoch = 0
-        self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
+        self._job_on_device = on_device(**{**NOTHING, **self._job, "grads": self._grads})
 
     @staticmethod
     def stride_of(n_params: int) -> int:
@@ -170,9 +170,9 @@ class BatchedWindow(Window):
                 self._compact_slots()
 
     def _train_epoch(self) -> None:
-        module, passes, given, config, n = self._module, self._passes, self._given, self._config, self.n_active
+        module, passes, job, config, n = self._module, self._passes, self._job_on_device, self._config, self.n_active
         if config.shuffle:
-            module["shuffle"]((n,), PER_BLOCK, given, self._epoch)
+            module["shuffle"]((n,), PER_BLOCK, job, self._epoch)
         whole, rest = divmod(self.n_samples, config.batch_size)
         for rows, n_alike in ((config.batch_size, whole), (rest, min(rest, 1))):
             if self._can_be_recorded:
@@ -181,21 +181,21 @@ class BatchedWindow(Window):
                 for _ in range(n_alike):
                     self._step(rows)
         n_held_out_sums = self._validate() if self._held_out is not None else 0
-        module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held_out_sums, passes.sums, self._reached)
+        module["finish"]((n,), PER_BLOCK, job, passes.most_chunks, n_held_out_sums, passes.sums, self._reached)
         self._epoch += 1
 
     def _step(self, rows: int) -> None:
         """Launch the clock's step, without waiting or allocating memory."""
-        module, passes, given, clock, n = self._module, self._passes, self._given, self._clock, self.n_active
-        batch = self._batches.take(module, given, clock, n, 0, rows)
-        passes.forward(module, given, clock, batch.x, rows)
-        passes.loss_and_output_delta(module, given, clock, batch, rows)
+        module, passes, job, clock, n = self._module, self._passes, self._job_on_device, self._clock, self.n_active
+        batch = self._batches.take(module, job, clock, n, 0, rows)
+        passes.forward(module, job, clock, batch.x, rows)
+        passes.loss_and_output_delta(module, job, clock, batch, rows)
         passes.backward(module, batch.x, rows)
         parts = (passes.chunks_of(rows), passes.most_chunks)
         module["step_settings"](
             (n,),
             self._settings_threads,
-            given,
+            job,
             clock,
             rows,
             *parts,
@@ -204,7 +204,7 @@ class BatchedWindow(Window):
             passes.bias_parts,
             self._steps,
         )
-        module["update"]((self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps, clock)
+        module["update"]((self._update_blocks, n), PER_BLOCK, job, *parts, passes.bias_parts, self._steps, clock)
 
     def _validate(self) -> int:
         """Write the held-out samples' losses to the passes' sums; return the number of sums per net."""
@@ -215,9 +215,9 @@ class BatchedWindow(Window):
             rows = min(passes.max_rows, data.n_samples - first)
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
             weight = data.weight[first:] if data.has_weights else None
-            passes.forward(module, self._given, None, x, rows)
+            passes.forward(module, self._job_on_device, None, x, rows)
             passes.loss_and_output_delta(
-                module, self._given, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0
+                module, self._job_on_device, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0
             )
         return passes.chunks_of(min(passes.max_rows, data.n_samples))
 
@@ -228,7 +228,7 @@ class BatchedWindow(Window):
         free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
         if len(free):
             pairs = cupy.asarray(np.stack([free, movers], axis=1).astype(np.int64))
-            self._module["swap_slots"]((len(free),), PER_BLOCK, self._given, pairs, self._owners, self._reached)
+            self._module["swap_slots"]((len(free),), PER_BLOCK, self._job_on_device, pairs, self._owners, self._reached)
         self.n_active = self._passes.products.n_nets = n
 
     def _epochs_sums(self) -> Any:
@@ -267,7 +267,7 @@ def evaluate(
             batches = Batches(data, nets, passes.sizes, m, max_rows, False)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
         nothing, owners = cupy.zeros(1), to_device(members)
-        given = on_device(
+        job = on_device(
             **{
                 **NOTHING,
                 "params": params,
@@ -288,9 +288,9 @@ def evaluate(
         )
         for row in range(0, n_samples, max_rows):
             rows = min(max_rows, n_samples - row)
-            taken = batches.take(module, given, None, m, row, rows)
-            passes.forward(module, given, None, taken.x, rows)
-            passes.loss_and_output_delta(module, given, None, taken, rows, row == 0, data.has_targets)
+            batch = batches.take(module, job, None, m, row, rows)
+            passes.forward(module, job, None, batch.x, rows)
+            passes.loss_and_output_delta(module, job, None, batch, rows, row == 0, data.has_targets)
             if out is not None:
                 out[:, row : row + rows] = passes.a[passes.top].reshape(m, max_rows, n_out)[:, :rows]
         if out is not None:

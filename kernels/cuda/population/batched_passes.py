@@ -101,20 +101,22 @@ class Batch(NamedTuple):
 class Batches:
     """Source of batches for all nets: each net has its own order and, if given, its own samples."""
 
-    def __init__(self, data: Samples, nets: PopulationState, sizes: list[int], n_nets: int, max_rows: int, moves: bool):
+    def __init__(
+        self, data: Samples, nets: PopulationState, sizes: list[int], n_nets: int, max_rows: int, has_clock: bool
+    ):
         """Allocate the buffers of gathered batches.
 
-        moves : whether a clock says where the batch begins
+        has_clock : whether a clock says where the batch begins
         """
         self._data, self._sizes, self._max_rows = data, sizes, max_rows
-        self._inputs_stand = not moves and not nets.X_stride
+        self._inputs_stand = not has_clock and not nets.X_stride
         self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
         empty = lambda width: cupy.empty(n_nets * max_rows * width, data.X.dtype)
         self._x = None if self._inputs_stand else empty(sizes[0])
         self._y = empty(sizes[-1]) if data.has_targets and not self._all_stand else None
         self._weight = None if self._all_stand else empty(1)
 
-    def take(self, module: Module, given: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
+    def take(self, module: Module, job: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
         """Return the batch of `rows` samples at the clock.
 
         first : without a clock, the first sample
@@ -127,7 +129,7 @@ class Batches:
         if self._y is not None or self._x is not None:
             blocks = blocks_for(rows * (n_in + n_out + 1))
             module["gather"](
-                (blocks, n_nets), PER_BLOCK, given, clock, first, rows, max_rows, self._x, self._y, self._weight
+                (blocks, n_nets), PER_BLOCK, job, clock, first, rows, max_rows, self._x, self._y, self._weight
             )
         if self._x is None:
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
@@ -184,7 +186,7 @@ class Passes:
     def chunks_of(self, rows: int) -> int:
         return -(-rows // self.chunk)
 
-    def forward(self, module: Module, given: Any, clock: Any, x: Stack, rows: int) -> None:
+    def forward(self, module: Module, job: Any, clock: Any, x: Stack, rows: int) -> None:
         """Compute the outputs of all layers, except the last layer's activation, which loss_and_output_delta adds.
 
         Without a clock, no dropout is applied.
@@ -198,7 +200,7 @@ class Passes:
             module["activate"](
                 (blocks, n_nets),
                 PER_BLOCK,
-                given,
+                job,
                 clock,
                 k,
                 rows,
@@ -213,7 +215,7 @@ class Passes:
     def loss_and_output_delta(
         self,
         module: Module,
-        given: Any,
+        job: Any,
         clock: Any,
         batch: Batch,
         rows: int,
@@ -228,7 +230,7 @@ class Passes:
         module["loss_and_output_delta"](
             (self.chunks_of(rows), self.products.n_nets),
             PER_BLOCK,
-            given,
+            job,
             clock,
             rows,
             self.max_rows,

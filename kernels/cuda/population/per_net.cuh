@@ -29,7 +29,7 @@ struct Progress {
   double last_loss;        // objective at the last step
   double best_value;       // lowest monitored value so far
   double loss, n_correct;  // sums of the epoch so far; at its end, of the whole epoch
-  long long steps, best_epoch, record, status;
+  long long steps, best_epoch, next_record, status;
 };
 
 __device__ __forceinline__ Progress load_progress(const Job& job, long long slot) {
@@ -37,7 +37,7 @@ __device__ __forceinline__ Progress load_progress(const Job& job, long long slot
   const long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
   return {d[PROGRESS_POWER1], d[PROGRESS_POWER2], d[PROGRESS_LAST_LOSS], d[PROGRESS_BEST_VALUE],
           d[PROGRESS_LOSS], d[PROGRESS_N_CORRECT], n[PROGRESS_STEPS], n[PROGRESS_BEST_EPOCH],
-          n[PROGRESS_RECORD], n[PROGRESS_STATUS]};
+          n[PROGRESS_NEXT_RECORD], n[PROGRESS_STATUS]};
 }
 
 __device__ __forceinline__ void store_progress(const Job& job, long long slot, const Progress& s) {
@@ -45,7 +45,7 @@ __device__ __forceinline__ void store_progress(const Job& job, long long slot, c
   long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
   d[PROGRESS_POWER1] = s.power1, d[PROGRESS_POWER2] = s.power2, d[PROGRESS_LAST_LOSS] = s.last_loss,
   d[PROGRESS_BEST_VALUE] = s.best_value, d[PROGRESS_LOSS] = s.loss, d[PROGRESS_N_CORRECT] = s.n_correct;
-  n[PROGRESS_STEPS] = s.steps, n[PROGRESS_BEST_EPOCH] = s.best_epoch, n[PROGRESS_RECORD] = s.record,
+  n[PROGRESS_STEPS] = s.steps, n[PROGRESS_BEST_EPOCH] = s.best_epoch, n[PROGRESS_NEXT_RECORD] = s.next_record,
   n[PROGRESS_STATUS] = s.status;
 }
 
@@ -66,14 +66,14 @@ __device__ __forceinline__ NetSettings load_net_settings(const double* h) {
 
 // Return the settings of the update rule at this step; advances the powers of Adam's betas.
 __device__ __forceinline__ Settings<T> settings_now(
-    const NetSettings& given, double factor, bool loss_increased, Progress& s) {
-  Settings<T> now = given.settings;
+    const NetSettings& net_settings, double factor, bool loss_increased, Progress& s) {
+  Settings<T> now = net_settings.settings;
   now.learning_rate *= T(factor);
-  now.decay = T(1) - now.learning_rate * given.weight_decay;
+  now.decay = T(1) - now.learning_rate * net_settings.weight_decay;
   now.inv_sqrt_bias_correction2 = T(1), now.loss_increased = loss_increased ? T(1) : T(0);
   if (CORRECTS) {
-    s.power1 *= given.hyper[HYPER_BETA1];
-    s.power2 *= given.hyper[HYPER_BETA2];
+    s.power1 *= net_settings.hyper[HYPER_BETA1];
+    s.power2 *= net_settings.hyper[HYPER_BETA2];
     now.learning_rate /= T(1.0 - s.power1);
     now.inv_sqrt_bias_correction2 = T(1) / elementary::sqrt(T(1.0 - s.power2));
   }
@@ -86,7 +86,7 @@ __device__ __forceinline__ void track_best(
   if (value < s.best_value - job.min_delta) {
     s.best_value = value;
     s.best_epoch = epoch + 1;
-    net.save(job.best + slot * PARAMS_STRIDE);
+    net.save(job.best_params + slot * PARAMS_STRIDE);
   }
 }
 
@@ -113,14 +113,14 @@ __device__ __forceinline__ Sums sums_of_step(Net& net, bool ends) {
 // is_checked : whether this step ends an epoch that after_epoch will check
 template <typename Net>
 __device__ __forceinline__ Settings<T> before_update(
-    const Job& job, Net& net, Progress& s, long long slot, const NetSettings& given, const Sums& sums, long long rows,
-    long long epoch, bool begins, bool is_checked) {
+    const Job& job, Net& net, Progress& s, long long slot, const NetSettings& net_settings, const Sums& sums,
+    long long rows, long long epoch, bool begins, bool is_checked) {
   if (begins) s.loss = s.n_correct = 0.0;
   if (COMPARES || is_checked) {
     s.loss += sums.loss, s.n_correct += sums.n_correct;
     if (is_checked && job.n_batches == 1) {  // the parameters that gave this loss are still there
       if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(s.loss / job.n_samples) + net.total()) < INFINITY)
-        net.save(job.safe + slot * PARAMS_STRIDE);
+        net.save(job.safe_params + slot * PARAMS_STRIDE);
       if (has_converged(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
       track_best_training(job, net, s, slot, epoch);
     }
@@ -128,7 +128,7 @@ __device__ __forceinline__ Settings<T> before_update(
   const double objective = COMPARES ? double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0) : 0.0;
   const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
   const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
-  const Settings<T> h = settings_now(given, factor, objective > s.last_loss, s);
+  const Settings<T> h = settings_now(net_settings, factor, objective > s.last_loss, s);
   s.last_loss = objective;
   return h;
 }
@@ -139,7 +139,7 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   const double loss = s.loss / job.n_samples;
   if (job.n_batches > 1) {
     if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(loss) + net.total()) < INFINITY)
-      net.save(job.safe + slot * PARAMS_STRIDE);
+      net.save(job.safe_params + slot * PARAMS_STRIDE);
     track_best_training(job, net, s, slot, epoch);
   }
   if (VALIDATES) {
@@ -149,12 +149,12 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
         job, net, s, slot, epoch, (by_loss ? double(held_out.loss) : -double(held_out.n_correct)) / job.n_held_out);
   }
   const long long done = epoch + 1;
-  if (s.record < job.n_records && job.record_epochs[s.record] == done) {
+  if (s.next_record < job.n_records && job.record_epochs[s.next_record] == done) {
     if (net.leads()) {
-      job.records[s.record * job.n_slots + slot] = loss;
-      job.accuracy_records[s.record * job.n_slots + slot] = s.n_correct / job.n_samples;
+      job.records[s.next_record * job.n_slots + slot] = loss;
+      job.accuracy_records[s.next_record * job.n_slots + slot] = s.n_correct / job.n_samples;
     }
-    ++s.record;
+    ++s.next_record;
   }
   if (!(elementary::absolute(T(loss)) < INFINITY)) s.status = DIVERGED_NET;
   else if (has_converged(job, s)) s.status = CONVERGED;
@@ -167,11 +167,11 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
 // host checks them.
 template <typename Net>
 __device__ __forceinline__ void store_final_params(const Job& job, Net& net, Progress& s, long long slot) {
-  T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe + slot * PARAMS_STRIDE;
+  T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe_params + slot * PARAMS_STRIDE;
   if (s.status != DIVERGED_NET && !(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
   if (s.status == ALL_EPOCHS && !(elementary::absolute(net.total_of(params)) < INFINITY)) s.status = DIVERGED_NET;
   const bool is_monitored = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
-  if (is_monitored && s.best_epoch > 0) net.copy(job.best + slot * PARAMS_STRIDE, params);
+  if (is_monitored && s.best_epoch > 0) net.copy(job.best_params + slot * PARAMS_STRIDE, params);
   else if (s.status == DIVERGED_NET) net.copy(safe, params);
   if (s.status == RUNNING || elementary::absolute(net.total_of(params)) < INFINITY) return;
   net.copy(safe, params);
@@ -194,7 +194,7 @@ struct EpochCheck {
     due = epoch;
     if (job.monitor != MONITOR_NONE || (COMPARES && job.n_batches > 1)) return;  // sums of batches are not an epoch's
     due = min((end - 1) / job.n_batches, (epoch + SAFE_EVERY - 1) / SAFE_EVERY * SAFE_EVERY);
-    if (s.record < job.n_records) due = min(due, job.record_epochs[s.record] - 1);
+    if (s.next_record < job.n_records) due = min(due, job.record_epochs[s.next_record] - 1);
     if (job.n_epochs > epoch) due = min(due, job.n_epochs - 1);  // for a single net, the host counts epochs
   }
 
@@ -225,11 +225,11 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
     if (begins && SHUFFLES) net.shuffle(epoch);
     net.gradient(first, rows, share, s.steps);
     // float64 needs no conversion, and has no registers to spare
-    const NetSettings given = sizeof(T) == sizeof(double) ? load_net_settings(hyper) : loaded;
+    const NetSettings net_settings = sizeof(T) == sizeof(double) ? load_net_settings(hyper) : loaded;
     const Sums sums = sums_of_step(net, ends);
     const bool is_checked = ends && epoch_check.is_due(epoch, sums);
-    const Settings<T> h = before_update(job, net, s, slot, given, sums, rows, epoch, begins, is_checked);
-    net.update(h, given.l2, given.clip_norm);
+    const Settings<T> h = before_update(job, net, s, slot, net_settings, sums, rows, epoch, begins, is_checked);
+    net.update(h, net_settings.l2, net_settings.clip_norm);
     if (is_checked) {
       after_epoch(job, net, s, slot, epoch);
       epoch_check.move_on(job, s, epoch + 1, end);

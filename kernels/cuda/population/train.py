@@ -72,7 +72,7 @@ class PopulationRun:
         self.batched, self.precision = family == "batched_gemm", precision
         self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
         self.n_state = rule.n_state if rule is not None else 0
-        self._given: tuple | None = None
+        self._inputs: tuple | None = None
         self._window: Window | None = None
         self._n_taken = self._n_done = 0
 
@@ -93,10 +93,10 @@ class PopulationRun:
         if self._window is None:
             if self._n_taken == nets.n_members:
                 return
-            if self._given is None:
+            if self._inputs is None:
                 given = whole_data(data)
                 held_out = given if held_out is data else whole_data(held_out)
-                self._given = (given, held_out, Tables(config, nets))
+                self._inputs = (given, held_out, Tables(config, nets))
             self._open(config, criteria, nets)
         assert self._window is not None
         self._window.train(n_epochs)
@@ -104,9 +104,9 @@ class PopulationRun:
             self.collect()
 
     def _open(self, config: TrainConfig, criteria: StopCriteria, nets: PopulationState) -> None:
-        assert self._given is not None
+        assert self._inputs is not None
         free, _ = free_memory()
-        data, held_out, _ = self._given
+        data, held_out, _ = self._inputs
         window_class: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
         n_bytes = window_class.bytes_each(self, config, criteria, nets.n_members, held_out.n_samples)
         n_bytes += 16 * nets.n_records
@@ -117,7 +117,7 @@ class PopulationRun:
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
-            self._window = window_class(self, members, config, criteria, nets, *self._given)
+            self._window = window_class(self, members, config, criteria, nets, *self._inputs)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""

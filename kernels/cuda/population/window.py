@@ -88,8 +88,8 @@ class Window(ABC):
         self._job: dict[str, Any] = {
             "params": self._params,
             "state": state,
-            "safe": self._params.copy(),
-            "best": self._params.copy() if watches else None,
+            "safe_params": self._params.copy(),
+            "best_params": self._params.copy() if watches else None,
             "grads": None,
             "hyper": tables.hyper,
             "dropout": tables.dropout,
@@ -170,7 +170,7 @@ class Window(ABC):
         nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, ProgressScalar.LOSS] / self.n_samples)
         nets.accuracy[owners] = scalars[ended, ProgressScalar.N_CORRECT] / self.n_samples
         if self.criteria.monitor != MONITOR_NONE:
-            nets.best_epochs[owners], nets.best[owners] = (
+            nets.best_epochs[owners], nets.best_value[owners] = (
                 counters[ended, ProgressCounter.BEST_EPOCH],
                 scalars[ended, ProgressScalar.BEST_VALUE],
             )
@@ -184,9 +184,9 @@ class Window(ABC):
         scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, ProgressCounter.BEST_EPOCH] * watches
         lost = ~np.isfinite(params).all(axis=1)  # nets in mid-epoch: its end would have detected this
         if lost.any():
-            params[lost] = cupy.asnumpy(self._job["safe"])[lost]
+            params[lost] = cupy.asnumpy(self._job["safe_params"])[lost]
         if best_epochs.any():
-            params[best_epochs > 0] = cupy.asnumpy(self._job["best"])[best_epochs > 0]
+            params[best_epochs > 0] = cupy.asnumpy(self._job["best_params"])[best_epochs > 0]
         for slot in np.flatnonzero(counters[:, ProgressCounter.STATUS] == RUNNING):
             epochs = int(counters[slot, ProgressCounter.STEPS] // self.n_batches)
             loss, n_correct = sums[slot] if epochs else (np.nan, np.nan)

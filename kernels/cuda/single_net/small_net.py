@@ -115,8 +115,8 @@ class SmallNetWorkspace:
                 "params": state.params,
                 "state": state.state,
                 "grads": state.grads,
-                "safe": self._unused,
-                "best": self._unused,  # for a single net the host stores these
+                "safe_params": self._unused,
+                "best_params": self._unused,  # for a single net the host stores these
                 "hyper": cupy.asarray(np.append(config.hyper, net.l2)),
                 "dropout": cupy.asarray(net.dropout),
                 "seeds": cupy.asarray(np.array([config.seed], np.int64)),

@@ -59,8 +59,8 @@ def train_together(
     """Train nets together, each in a SIMD lane, or on a GPU.
 
     task : PopulationTask     its params are trained in place
-    outcome : PopulationOutcome     written. outcome.best has the lowest monitored value, since kernels minimise: of an
-        accuracy, the negative
+    outcome : PopulationOutcome     written. outcome.best_value has the lowest monitored value, since kernels minimise:
+        of an accuracy, the negative
     members : (n_members,)     numbers of the nets to train
     n_epochs : int     largest number of epochs per net
 
@@ -187,12 +187,12 @@ def call_until_finished(
 def _record_unfinished(task: PopulationTask, outcome: PopulationOutcome, run: Any) -> None:
     """Store parameters and records of the nets in training; with early stopping, parameters of their best epochs."""
     for reached in run.unfinished(task.monitor is not None):
-        net = reached.net
+        net = reached.net_index
         task.params[net], outcome.status[net] = reached.params, reached.status
         outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
         outcome.accuracy[net] = reached.n_correct / task.data.n_samples
         if reached.best_epoch:
-            outcome.best_epochs[net], outcome.best[net] = reached.best_epoch, reached.best_value
+            outcome.best_epochs[net], outcome.best_value[net] = reached.best_epoch, reached.best_value
 
 
 @lru_cache(maxsize=64)
@@ -254,5 +254,5 @@ def run(
     if restart_after is not None:
         outcome.epochs += spent
     if train is train_together and task.monitor is not None and task.monitor.endswith("accuracy"):
-        outcome.best *= -1.0
+        outcome.best_value *= -1.0
     return outcome, restarts, interrupted

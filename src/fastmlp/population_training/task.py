@@ -31,7 +31,7 @@ class PopulationOutcome:
     best_epochs: np.ndarray
     loss: np.ndarray
     accuracy: np.ndarray
-    best: np.ndarray
+    best_value: np.ndarray
     all_correct: np.ndarray  # whether all samples are correct at the end; empty with a convergence rule
     record_epochs: np.ndarray  # (n_records,)
     records: np.ndarray  # (n_records, n_nets)
@@ -53,8 +53,8 @@ class PopulationOutcome:
         self.status[members], self.epochs[members] = RUNNING, 0
         self.loss[members] = self.accuracy[members] = np.nan
         self.records[:, members] = np.nan
-        if self.best.size:
-            self.best_epochs[members], self.best[members] = -1, np.nan
+        if self.best_value.size:
+            self.best_epochs[members], self.best_value[members] = -1, np.nan
 
 
 @dataclass(frozen=True)
