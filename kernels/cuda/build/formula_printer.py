@@ -33,7 +33,7 @@ from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operand, prog
 from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
-from .structs import PROGRESS_CONSTANTS
+from .structs import POSITIONS
 
 # Two threads in ast.parse at the same time can cause a SystemError (CPython issue 106905).
 PARSING = hold_while_forking(threading.Lock())
@@ -73,7 +73,7 @@ CONSTANTS = {
     "SHUFFLE": counter_rng.SHUFFLE,
     "DROPOUT": counter_rng.DROPOUT,
     "MOST_STATE": MOST_STATE,
-    **PROGRESS_CONSTANTS,
+    **POSITIONS,
 }
 
 

@@ -1,7 +1,7 @@
 """Structs shared by host and kernels: one list of fields gives both the C++ declaration and the packed bytes.
 
-Every field has eight bytes, so that there is no padding. Also here: positions in the arrays of a net's progress, which
-formula_printer.py prints as constants PROGRESS_*.
+Every field has eight bytes, so that there is no padding. Also here: positions in small arrays, which formula_printer.py
+prints as constants.
 """
 
 from __future__ import annotations
@@ -75,10 +75,21 @@ class ProgressCounter(IntEnum):
     STATUS = 3
 
 
-PROGRESS_CONSTANTS = {
+class ChunkSum(IntEnum):
+    """Positions of the sums over a chunk of rows in the last dimension of `sums`."""
+
+    EPOCH_LOSS = 0  # of the epoch so far
+    EPOCH_N_CORRECT = 1
+    BATCH_LOSS = 2  # of this batch
+    BATCH_N_CORRECT = 3
+
+
+POSITIONS = {
     "N_PROGRESS_SCALARS": len(ProgressScalar),
     "N_PROGRESS_COUNTERS": len(ProgressCounter),
     **{f"PROGRESS_{place.name}": place.value for place in (*ProgressScalar, *ProgressCounter)},
+    "N_CHUNK_SUMS": len(ChunkSum),
+    **{f"SUM_{place.name}": place.value for place in ChunkSum},
 }
 
 JOB = Struct(

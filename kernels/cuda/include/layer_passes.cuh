@@ -59,7 +59,7 @@ __device__ __forceinline__ void activate_layer(
 }
 
 // The last layer of a chunk of rows: bias, activation, loss, correct samples, delta and bias gradient. A warp per row.
-// sums: (chunks, 4), loss and correct samples of the epoch so far, then of this batch. bias_parts: (chunks, N_OUTPUTS).
+// sums: (chunks, N_CHUNK_SUMS). bias_parts: (chunks, N_OUTPUTS).
 __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
     int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
@@ -114,9 +114,10 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     double both[2] = {0.0, 0.0};
     for (int k = 0; k < WARPS; ++k) both[0] += losses[k], both[1] += counts[k];
     both[0] /= LOSS_WIDTH;
-    double* mine = sums + 4 * blockIdx.x;
-    mine[0] = (starts ? 0.0 : mine[0]) + both[0], mine[1] = (starts ? 0.0 : mine[1]) + both[1];
-    mine[2] = both[0], mine[3] = both[1];
+    double* mine = sums + N_CHUNK_SUMS * blockIdx.x;
+    mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0],
+    mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
+    mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
   }
   if (bias_parts)
     for (int j = threadIdx.x; j < N_OUTPUTS; j += 32 * WARPS) {

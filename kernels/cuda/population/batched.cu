@@ -48,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
   loss_and_output_delta_of_chunk(
       job.params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
       weight + net * weight_stride, scale, job.loss_constant, job.bound, starts, has_targets, z + at, a + at, delta + at,
-      sums + 4 * net * most_chunks,
+      sums + N_CHUNK_SUMS * net * most_chunks,
       bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
 }
 
@@ -81,7 +81,8 @@ struct BatchedNet {
 
   __device__ Sums added(const double* sums, long long n) const {
     double loss = 0.0, n_correct = 0.0;
-    for (long long c = 0; c < n; ++c) loss += sums[4 * c], n_correct += sums[4 * c + 1];
+    for (long long c = 0; c < n; ++c)
+      loss += sums[N_CHUNK_SUMS * c + SUM_EPOCH_LOSS], n_correct += sums[N_CHUNK_SUMS * c + SUM_EPOCH_N_CORRECT];
     return {T(loss), T(n_correct)};
   }
 
@@ -148,7 +149,7 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
   Step now;
   now.clip = T(1), now.updates = T(0);
   if (s.status == RUNNING) {
-    BatchedNet<SETTINGS_THREADS> net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
+    BatchedNet<SETTINGS_THREADS> net(job, slot, sums + N_CHUNK_SUMS * slot * most_chunks, n_sums, nullptr, 0);
     now.settings = before_update(
         job, net, s, slot, load_net_settings(net.hyper), sums_of_step(net, ends), rows, epoch, batch == 0, ends);
     if (CLIPPED) {
@@ -196,7 +197,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
   const long long slot = blockIdx.x;
   Progress s = load_progress(job, slot);
   if (s.status != RUNNING) return;
-  BatchedNet<THREADS> net(job, slot, nullptr, 0, held_out_sums + 4 * slot * most_chunks, n_held_out_sums);
+  BatchedNet<THREADS> net(
+      job, slot, nullptr, 0, held_out_sums + N_CHUNK_SUMS * slot * most_chunks, n_held_out_sums);
   after_epoch(job, net, s, slot, s.steps / job.n_batches);
   ++s.steps;
   store_final_params(job, net, s, slot);

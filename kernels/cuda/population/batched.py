@@ -28,7 +28,7 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
-from ..build.structs import JOB, ProgressCounter
+from ..build.structs import JOB, ChunkSum, ProgressCounter
 from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
@@ -297,5 +297,5 @@ def evaluate(
             flat = out.reshape(-1)
             output[first * size : (first + m) * size] = flat if is_on_device(output) else cupy.asnumpy(flat)
         if data.has_targets:
-            both = cupy.asnumpy(passes.sums[:, :, :2].sum(axis=1)) / n_samples
+            both = cupy.asnumpy(passes.sums[:, :, : ChunkSum.EPOCH_N_CORRECT + 1].sum(axis=1)) / n_samples
             nets.loss[members], nets.accuracy[members] = both[:, 0], both[:, 1]

@@ -10,6 +10,7 @@ from cupy_backends.cuda.libs import cublas
 
 from ...structs import NetSpec, PopulationState, Samples
 from ..build.module import Module
+from ..build.structs import ChunkSum
 from ..runtime.cublas import library
 from ..runtime.gemm import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
 
@@ -163,7 +164,7 @@ class Passes:
         self.mask = [layer(k) if self.drops[k] else None for k in range(top + 1)]
         self.chunk = max(FEWEST_IN_CHUNK, -(-max_rows // MOST_CHUNKS))
         self.most_chunks = self.chunks_of(max_rows)
-        self.sums = cupy.zeros((n, self.most_chunks, 4))
+        self.sums = cupy.zeros((n, self.most_chunks, len(ChunkSum)))
         self.bias_parts = cupy.zeros(n * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
         stacks = lambda arrays: [
             Stack.of(x, 0, (max_rows, sizes[k + 1]), max_rows * sizes[k + 1]) if x is not None else None

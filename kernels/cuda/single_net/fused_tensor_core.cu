@@ -77,7 +77,7 @@ __device__ void loss_and_output_delta_of_row(
   }
 }
 
-// The gradient of a batch. W: from narrow_weights. sums: (blocks, 4), as written by the kernel loss_and_output_delta of
+// The gradient of a batch. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the kernel loss_and_output_delta of
 // single_net/layerwise.cu. partials: (blocks, N_GRADS).
 extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
@@ -196,10 +196,11 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     double both[2] = {0.0, 0.0};
     for (int k = 0; k < WARPS; ++k) both[0] += shares[0][k], both[1] += shares[1][k];
     both[0] /= LOSS_WIDTH;
-    double* of_block = sums + 4 * blockIdx.x;
+    double* mine = sums + N_CHUNK_SUMS * blockIdx.x;
     const bool starts = clock->step % clock->n_batches == 0;
-    of_block[0] = (starts ? 0.0 : of_block[0]) + both[0], of_block[1] = (starts ? 0.0 : of_block[1]) + both[1];
-    of_block[2] = both[0], of_block[3] = both[1];
+    mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0],
+    mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
+    mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
   }
   if (GRADS_IN_SHARED)
     for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) partials[(long long)blockIdx.x * N_GRADS + q] = g[q];

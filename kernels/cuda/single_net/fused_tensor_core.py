@@ -14,6 +14,7 @@ import numpy as np
 
 from ...structs import NetSpec
 from ..build.module import Module, source
+from ..build.structs import ChunkSum
 from ..population.launch import shared_limit
 from ..population.train import bound_of
 from .layerwise import PER_BLOCK, LayerwiseWorkspace
@@ -76,7 +77,7 @@ class FusedWorkspace(LayerwiseWorkspace):
         self._n_blocks = min(-(-rows // BLOCK_ROWS), most * max(1, limit // self._shared))
         self._weights = cupy.empty(2 * self._n_weights, np.uint16)
         self._partials = cupy.empty(self._n_blocks * self._n_grads, np.float32)
-        self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), 4))
+        self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), len(ChunkSum)))
 
     def text(self, header: str) -> str:
         header += (

@@ -62,7 +62,8 @@ __device__ __forceinline__ double sum_of(const double* values, long long n, int 
 __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long long all_sums) {
   const long long step = clock->step;
   if (blockIdx.x == 0) {
-    const double loss = sum_of(sums, all_sums, 4), n_correct = sum_of(sums + 1, all_sums, 4);
+    const double loss = sum_of(sums + SUM_EPOCH_LOSS, all_sums, N_CHUNK_SUMS),
+                 n_correct = sum_of(sums + SUM_EPOCH_N_CORRECT, all_sums, N_CHUNK_SUMS);
     double* record = clock->records + 2 * (step / clock->n_batches - clock->first / clock->n_batches);
     if (threadIdx.x == 0) record[0] = loss, record[1] = n_correct;
   }
@@ -97,8 +98,8 @@ extern "C" __global__ void __launch_bounds__(256) measure(
 }
 
 // One step of the update rule for every parameter, and the end of the step. squares: (blocks, 2), from `measure`.
-// objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums, 4),
-// from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums.
+// objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums,
+// N_CHUNK_SUMS), from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums.
 extern "C" __global__ void __launch_bounds__(256) update(
     Clock* clock, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double clip_norm,
     const double* squares, const double* sums, long long all_sums, long long n_sums, double rows, double* objectives,
@@ -111,7 +112,8 @@ extern "C" __global__ void __launch_bounds__(256) update(
   }
   Settings<T> h = reinterpret_cast<const Settings<T>*>(clock->settings)[step - clock->first];
   if (COMPARES) {
-    const double objective = sum_of(sums + 2, n_sums, 4) / rows + 0.5 * l2 * sum_of(squares + 1, gridDim.x, 2);
+    const double objective = sum_of(sums + SUM_BATCH_LOSS, n_sums, N_CHUNK_SUMS) / rows +
+                             0.5 * l2 * sum_of(squares + 1, gridDim.x, 2);
     h.loss_increased = objective > objectives[(step + 1) % 2] ? T(1) : T(0);
     if (blockIdx.x == 0 && threadIdx.x == 0) objectives[step % 2] = objective;
   }

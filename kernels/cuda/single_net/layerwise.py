@@ -30,6 +30,7 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
+from ..build.structs import ChunkSum
 from ..population.train import bound_of
 from ..runtime.batches import Batches
 from ..runtime.cuda_graphs import GraphCache
@@ -68,7 +69,7 @@ class LayerwiseWorkspace:
             starts = np.cumsum([0, *sizes[1:]]) * self.most_chunks
             self.bias_parts = cupy.zeros(int(starts[-1]), self.dtype)
             self.bias_starts = [int(start) for start in starts]
-            self.sums = cupy.zeros((self.most_chunks, 4))
+            self.sums = cupy.zeros((self.most_chunks, len(ChunkSum)))
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
             self.squares, self.objectives = cupy.zeros((self.n_blocks, 2)), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(2 * net.n_layers)
@@ -350,5 +351,5 @@ class LayerwiseWorkspace:
                 output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
         if not data.has_targets:
             return 0.0, 0.0
-        total = cupy.asnumpy(self.sums[:, :2].sum(axis=0))
+        total = cupy.asnumpy(self.sums[:, : ChunkSum.EPOCH_N_CORRECT + 1].sum(axis=0))
         return float(total[0]), float(total[1])
