@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...formulas.update_rules import BIAS_CORRECTED, PASSED, RULES, StepSettings
+from ...formulas.update_rules import BIAS_CORRECTED, HUGE_SCALE, PASSED, RULES, StepSettings
 from ...jit.decorators import expression, helper, inline_helper, selector
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
@@ -141,9 +141,6 @@ def step_settings(rule, hyper, scalars, factor, loss, params):
         inv_sqrt_bias_correction2 = 1.0 / math.sqrt(1.0 - scalars[POWER2])
     loss_increased = 1.0 if loss > scalars[LAST_LOSS] else 0.0
     return settings_like(params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased)
-
-
-HUGE_SCALE = 2.0**-540  # factor with which no float64 has a square that overflows
 
 
 @helper

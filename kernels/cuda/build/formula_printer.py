@@ -30,7 +30,7 @@ from ...formulas import counter_rng
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operand, program
-from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
+from ...formulas.update_rules import HUGE_SCALE, MOST_STATE, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
 from .structs import POSITIONS
@@ -275,6 +275,7 @@ def formulas() -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
+    parts += [f"constexpr double HUGE_SCALE = {HUGE_SCALE!r};"]
     parts += [settings()]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]

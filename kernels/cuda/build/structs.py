@@ -84,12 +84,22 @@ class ChunkSum(IntEnum):
     BATCH_N_CORRECT = 3
 
 
+class Squares(IntEnum):
+    """Positions of the sums of squares, per block of threads, that a step of a large net needs before its update."""
+
+    OF_GRADIENT = 0
+    OF_SCALED_GRADIENT = 1  # times HUGE_SCALE, so that it does not overflow
+    OF_WEIGHTS = 2
+
+
 POSITIONS = {
     "N_PROGRESS_SCALARS": len(ProgressScalar),
     "N_PROGRESS_COUNTERS": len(ProgressCounter),
     **{f"PROGRESS_{place.name}": place.value for place in (*ProgressScalar, *ProgressCounter)},
     "N_CHUNK_SUMS": len(ChunkSum),
     **{f"SUM_{place.name}": place.value for place in ChunkSum},
+    "N_SQUARES": len(Squares),
+    **{f"SQUARES_{place.name}": place.value for place in Squares},
 }
 
 JOB = Struct(

@@ -153,14 +153,16 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
     now.settings = before_update(
         job, net, s, slot, load_net_settings(net.hyper), sums_of_step(net, ends), rows, epoch, batch == 0, ends);
     if (CLIPPED) {
-      double squares = 0.0;
+      double squares = 0.0, scaled_squares = 0.0;
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
       for (int q = threadIdx.x; q < N_PARAMS; q += SETTINGS_THREADS) {
         const T slope = slope_of(
             q, p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2], nullptr);
-        squares += double(slope) * double(slope);
+        squares += double(slope) * double(slope), scaled_squares += scaled_square(slope);
       }
-      now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), block_sum<SETTINGS_THREADS>(squares));
+      const T clip_norm = net.hyper[HYPER_CLIP_NORM];
+      squares = block_sum<SETTINGS_THREADS>(squares), scaled_squares = block_sum<SETTINGS_THREADS>(scaled_squares);
+      now.clip = squares < INFINITY ? clip_factor(clip_norm, squares) : huge_clip_factor(clip_norm, scaled_squares);
     }
     now.updates = net.stays ? T(0) : T(1);
     if (!ends) ++s.steps;

@@ -299,9 +299,9 @@ struct BlockNet {
       if (squares < INFINITY) {
         clip = clip_factor(clip_norm, squares);
       } else {  // the same branch for all threads
-        double long_squares = 0.0;
-        for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) long_squares += double(m.g[q]) * double(m.g[q]);
-        clip = clip_factor(clip_norm, block_sum<THREADS>(long_squares));
+        double scaled_squares = 0.0;
+        for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) scaled_squares += scaled_square(m.g[q]);
+        clip = huge_clip_factor(clip_norm, block_sum<THREADS>(scaled_squares));
       }
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {

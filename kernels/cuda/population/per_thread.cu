@@ -120,10 +120,10 @@ struct ThreadNet {
       if (squares < INFINITY) {
         clip = clip_factor(clip_norm, squares);
       } else {
-        double long_squares = 0.0;
+        double scaled_squares = 0.0;
 #pragma unroll
-        for (int q = 0; q < N_PARAMS; ++q) long_squares += double(g[q]) * double(g[q]);
-        clip = clip_factor(clip_norm, long_squares);
+        for (int q = 0; q < N_PARAMS; ++q) scaled_squares += scaled_square(g[q]);
+        clip = huge_clip_factor(clip_norm, scaled_squares);
       }
     }
 #pragma unroll

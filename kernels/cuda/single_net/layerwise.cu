@@ -73,31 +73,38 @@ __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long 
     clock->arrived = 0, clock->step = step + 1;
 }
 
-// Values needed before the step: per block, the sum of squared gradients and, for rules that compare objectives, of
-// squared weights for the penalty. squares: (blocks, 2), with as many blocks as `update`.
+// Values needed before the step: per block, the sum of squared gradients, the same times HUGE_SCALE squared (which does
+// not overflow) and, for rules that compare objectives, of squared weights for the penalty. squares: (blocks, N_SQUARES),
+// with as many blocks as `update`.
 extern "C" __global__ void __launch_bounds__(256) measure(
     const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double* squares) {
-  double slopes = 0.0, weights = 0.0;
+  double slopes = 0.0, scaled = 0.0, weights = 0.0;
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
     const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
     if (is_weight(q)) weights += double(p[q]) * double(p[q]);
     slopes += double(slope) * double(slope);
+    scaled += (double(slope) * HUGE_SCALE) * (double(slope) * HUGE_SCALE);
   }
-  FM_SHARED(double, parts, [2][8]);
+  FM_SHARED(double, parts, [N_SQUARES][8]);
   for (int d = 16; d > 0; d >>= 1) {
     slopes += __shfl_down_sync(0xffffffffu, slopes, d);
+    scaled += __shfl_down_sync(0xffffffffu, scaled, d);
     weights += __shfl_down_sync(0xffffffffu, weights, d);
   }
-  if (threadIdx.x % 32 == 0) parts[0][threadIdx.x / 32] = slopes, parts[1][threadIdx.x / 32] = weights;
+  const int warp = threadIdx.x / 32;
+  if (threadIdx.x % 32 == 0) {
+    parts[SQUARES_OF_GRADIENT][warp] = slopes, parts[SQUARES_OF_SCALED_GRADIENT][warp] = scaled;
+    parts[SQUARES_OF_WEIGHTS][warp] = weights;
+  }
   __syncthreads();
-  if (threadIdx.x < 2) {
+  if (threadIdx.x < N_SQUARES) {
     double sum = 0.0;
     for (int w = 0; w < 8; ++w) sum += parts[threadIdx.x][w];
-    squares[2 * blockIdx.x + threadIdx.x] = sum;
+    squares[N_SQUARES * blockIdx.x + threadIdx.x] = sum;
   }
 }
 
-// One step of the update rule for every parameter, and the end of the step. squares: (blocks, 2), from `measure`.
+// One step of the update rule for every parameter, and the end of the step. squares: (blocks, N_SQUARES), from `measure`.
 // objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums,
 // N_CHUNK_SUMS), from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums.
 extern "C" __global__ void __launch_bounds__(256) update(
@@ -107,13 +114,18 @@ extern "C" __global__ void __launch_bounds__(256) update(
   const long long step = clock->step;
   T clip = T(1);
   if (CLIPPED) {
-    const double total = sum_of(squares, gridDim.x, 2);
-    if (clip_norm > 0.0 && total > clip_norm * clip_norm) clip = T(clip_norm / sqrt(total));
+    const double total = sum_of(squares + SQUARES_OF_GRADIENT, gridDim.x, N_SQUARES);
+    if (total < INFINITY) {
+      if (clip_norm > 0.0 && total > clip_norm * clip_norm) clip = T(clip_norm / sqrt(total));
+    } else {  // the same branch for all threads
+      const double scaled = sum_of(squares + SQUARES_OF_SCALED_GRADIENT, gridDim.x, N_SQUARES);
+      if (clip_norm > 0.0) clip = T(clip_norm * HUGE_SCALE / sqrt(scaled));
+    }
   }
   Settings<T> h = reinterpret_cast<const Settings<T>*>(clock->settings)[step - clock->first];
   if (COMPARES) {
     const double objective = sum_of(sums + SUM_BATCH_LOSS, n_sums, N_CHUNK_SUMS) / rows +
-                             0.5 * l2 * sum_of(squares + 1, gridDim.x, 2);
+                             0.5 * l2 * sum_of(squares + SQUARES_OF_WEIGHTS, gridDim.x, N_SQUARES);
     h.loss_increased = objective > objectives[(step + 1) % 2] ? T(1) : T(0);
     if (blockIdx.x == 0 && threadIdx.x == 0) objectives[step % 2] = objective;
   }

@@ -30,7 +30,7 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
-from ..build.structs import ChunkSum
+from ..build.structs import ChunkSum, Squares
 from ..population.train import bound_of
 from ..runtime.batches import Batches
 from ..runtime.cuda_graphs import GraphCache
@@ -71,7 +71,7 @@ class LayerwiseWorkspace:
             self.bias_starts = [int(start) for start in starts]
             self.sums = cupy.zeros((self.most_chunks, len(ChunkSum)))
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
-            self.squares, self.objectives = cupy.zeros((self.n_blocks, 2)), cupy.full(2, np.inf)
+            self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(2 * net.n_layers)
             self.clock, self.replays = StepCounter(), GraphCache()
             self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
