@@ -83,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(256) measure(
     const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
     if (is_weight(q)) weights += double(p[q]) * double(p[q]);
     slopes += double(slope) * double(slope);
-    scaled += (double(slope) * HUGE_SCALE) * (double(slope) * HUGE_SCALE);
+    if (sizeof(T) == 8) scaled += (double(slope) * HUGE_SCALE) * (double(slope) * HUGE_SCALE);
   }
   FM_SHARED(double, parts, [N_SQUARES][8]);
   for (int d = 16; d > 0; d >>= 1) {
