@@ -5,7 +5,7 @@
     TrainConfig       batches, random numbers and update rule     (training/fit_loop.py, optimizers.py)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
     PopulationState   settings and results of each net of a population (population_training/state.py)
-    KernelVariant     variant of a family's kernels for one call  (execution/dispatch.py)
+    KernelVariant     variant of a family's training kernels      (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 
 All arrays are C-contiguous. Floating-point arrays share one dtype, except records, which are float64. Kernels see only
@@ -84,19 +84,23 @@ class TrainState(NamedTuple):
     grads: np.ndarray  # (n_padded,)
     state: np.ndarray  # flat (n_state * n_padded,), optimiser state
     epoch_loss: np.ndarray  # float64 (n_epochs,), mean over the epoch's samples, each before its step's update
-    epoch_right: np.ndarray  # float64 (n_epochs,), fraction of samples predicted correctly
+    epoch_accuracy: np.ndarray  # float64 (n_epochs,), fraction of samples predicted correctly
     scalars: np.ndarray  # float64 (n_threads, N_SCALARS), carried from call to call; a copy per thread
 
 
-POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT, STEPS_DONE, DIVERGED = range(7)
+POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_N_CORRECT, STEPS_DONE, DIVERGED = range(7)
 N_SCALARS = 16  # per thread: two cache lines, so that threads do not share one
 
 
 class KernelVariant(NamedTuple):
-    """Variant of a family's training kernels for one call, chosen by execution/dispatch.py; all give the same bits."""
+    """Variant of a family's kernels, chosen by execution/dispatch.py; all variants give the same bits.
+
+    It is chosen for each call that trains one net, and once for a fit of a population.
+    """
 
     own_copies: bool = False  # whether each of two threads has its own copies of the weights that both read
-    unrolled: int = 0  # one of UNROLLED_*: whether generated code trains a tiny net
+    unrolled: int = 0  # one of UNROLLED_*: whether generated code trains tiny nets
+    lanes: int = 0  # number of a population's nets in a block; 0 for one net
 
 
 # Generated code is never used; used if another process has compiled it; compiled if there is none.
@@ -114,7 +118,7 @@ class PopulationState(NamedTuple):
     bias_correction: bool  # whether the rule uses Adam's betas, which need bias correction
     penalised: bool  # whether any net has an L2 penalty or weight decay
     clipped: bool  # whether any net has a clip_norm
-    mixed: bool  # whether nets have their own data
+    own_data: bool  # whether each net has its own samples, targets or weights
     dropout: np.ndarray  # float64, flat (n_nets, n_layers), or one row for all nets
     dropout_stride: int
     seeds: np.ndarray  # int64 (n_nets,), for shuffling and dropout
@@ -127,10 +131,12 @@ class PopulationState(NamedTuple):
     epochs: np.ndarray  # int64 (n_nets,), number of epochs trained
     best_epochs: np.ndarray  # int64 (n_nets,), epochs trained at the best monitored value; empty without a monitor
     loss: np.ndarray  # float64 (n_nets,), loss of the last epoch
-    right: np.ndarray  # float64 (n_nets,), fraction of correct samples in the last epoch
-    best: np.ndarray  # float64 (n_nets,), best monitored value; empty without a monitor
-    judges_ends: bool  # whether kernels may check the accuracy after the last step
-    learned: np.ndarray  # int8 (n_nets,), 1 if all samples are correct then, 0 if not; else UNKNOWN_TARGET
+    accuracy: np.ndarray  # float64 (n_nets,), fraction of correct samples in the last epoch
+    best_value: np.ndarray  # float64 (n_nets,), best monitored value; empty without a monitor
+    checks_final_accuracy: bool  # whether kernels may check the accuracy after the last step, ...
+    all_correct: (
+        np.ndarray
+    )  # ... which is written here: int8 (n_nets,), 1 if all samples are correct, 0 if not, or UNCHECKED
     record_epochs: np.ndarray  # int64 (n_records + 1,), increasing; the last entry is never reached
     n_records: int
     n_nets: int
@@ -147,18 +153,19 @@ RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
 class Unfinished(NamedTuple):
     """State of a net whose training was interrupted."""
 
-    net: int
+    net_index: int
     status: int  # RUNNING, or DIVERGED_NET if its present parameters are not finite
     epochs: int  # completed epochs
     params: np.ndarray  # (n_params,): the best with early stopping, else the current or the last finite ones
     loss: float  # of the last complete epoch; NaN without one, or after divergence
-    right: float  # number of correct samples in that epoch
+    n_correct: float  # number of correct samples in that epoch
     best_epoch: int  # counted from 1; 0 if there is none
     best_value: float
 
 
-UNKNOWN_TARGET = -1
-ALL_RIGHT = 1.0 - 1e-5  # fraction of the samples' weights that counts as all; weights are summed in the data's dtype
+UNCHECKED = -1
+# Fraction of the samples' weights that counts as all of them; weights are summed in the data's dtype.
+FULL_ACCURACY = 1.0 - 1e-5
 
 
 class StopCriteria(NamedTuple):
@@ -167,13 +174,13 @@ class StopCriteria(NamedTuple):
     n_epochs: int
     scheduled: bool  # whether TrainConfig.factors has a number per step, or one for all steps
     stop_loss: float  # converged once the epoch's loss is at most this; -inf for never
-    stop_right: float  # converged once this many samples are correct; inf for never
+    stop_n_correct: float  # converged once this many samples are correct; inf for never
     monitor: int  # one of MONITOR_*: the value that early stopping monitors
     patience: int
     min_delta: float
 
 
-MONITOR_NONE, MONITOR_LOSS, MONITOR_RIGHT, MONITOR_VALIDATION_LOSS, MONITOR_VALIDATION_RIGHT = range(5)
+MONITOR_NONE, MONITOR_LOSS, MONITOR_ACCURACY, MONITOR_VALIDATION_LOSS, MONITOR_VALIDATION_ACCURACY = range(5)
 
 LINE = 64  # bytes of a cache line, and of the widest vector
 HUGE_PAGE_BYTES = 2**21  # bytes of a huge page on x86-64 and most other processors

@@ -74,7 +74,7 @@ class Fastmlp:
         import numba
 
         from fastmlp import Adam
-        from fastmlp.kernels.cpu.single_net.optimizer_step import step_settings, update
+        from fastmlp.kernels.cpu.single_net.optimizer_step import WIDTH, step_settings, update
         from fastmlp.kernels.formulas.update_rules import CODES
         from fastmlp.kernels.jit.decorators import OPTIONS
         from fastmlp.kernels.simd.load_store import offset
@@ -86,7 +86,7 @@ class Fastmlp:
         def loop(turns, p, g, s, hyper, scalars):
             for _ in range(turns):
                 settings = step_settings(rule, hyper, scalars, 1.0, 0.0, p)
-                update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings)
+                update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings, WIDTH)
 
         p, state = self.zeros(n), self.zeros(2 * n)
         p[:] = self.x["p"]

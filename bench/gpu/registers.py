@@ -43,7 +43,7 @@ def digest() -> str:
 def main() -> None:
     print(f"NVRTC {nvrtc.version()}, sources {digest()}")
     head = (
-        f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'asked':>6} {'stack':>6} "
+        f"{'kernel':22} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'asked':>6} {'stack':>6} "
         f"{'spill':>6}"
     )
     print(f"{head}  compiled in")
@@ -69,7 +69,7 @@ def main() -> None:
                     for kernel in sorted(set(report) - {"probe"}):
                         used, dynamic = report[kernel], counts.get(f"shared memory of {kernel}", 0)
                         print(
-                            f"{kernel:18} {fit:16} {dtype:8} {arch:7} {used['registers']:9} {used['smem']:6} "
+                            f"{kernel:22} {fit:16} {dtype:8} {arch:7} {used['registers']:9} {used['smem']:6} "
                             f"{dynamic:6} {used['stack']:6} {used['spill']:6}  {seconds:.1f} s",
                             flush=True,
                         )

@@ -49,7 +49,7 @@ def c_function(sizes, rule, lanes):
 
 def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     """(per net and epoch, stores to the stack)"""
-    from fastmlp.kernels.cpu.unrolled.population_codegen import EVERY_LOSS, LAST_STEP
+    from fastmlp.kernels.cpu.unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_LAST_STEP
     from fastmlp.kernels.structs import HYPER, NO_EPOCH, aligned_zeros
 
     train, spills = c_function(sizes, rule, lanes)
@@ -57,15 +57,15 @@ def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     array = lambda *shape: aligned_zeros((*shape, lanes), np.float32)
     start = np.random.default_rng(0).normal(size=(n, lanes))
     p, g, a, y, weight = array(n), array(n), array(sum(sizes), 4), array(1, 4), array(4)
-    hyper, loss, right, state, last_loss = array(len(HYPER)), array(1), array(1), array(3, n), array(1)
+    hyper, loss, n_correct, state, last_loss = array(len(HYPER)), array(1), array(1), array(3, n), array(1)
     betas, powers = np.zeros((2, lanes)), np.ones((2, lanes))
     a[:2], y[0], weight[:] = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])[:, :, None], np.array([[0], [1], [1], [0]]), 0.25
     for name, value in {**SETTINGS, "learning_rate": RULES[rule]}.items():
         hyper[HYPER.index(name)] = value
     if rule == "adam":
         betas[:] = [[0.9], [0.999]]
-    arrays = [x.ctypes.data for x in (p, g, a, y, weight, hyper, loss, right, state, betas, powers, last_loss)]
-    judges = EVERY_LOSS if rule == "rprop" else LAST_STEP
+    arrays = [x.ctypes.data for x in (p, g, a, y, weight, hyper, loss, n_correct, state, betas, powers, last_loss)]
+    judges = SUMS_EVERY_LOSS if rule == "rprop" else SUMS_LAST_STEP
     numbers = (4, 0, judges, 1, epochs, 4.0, 1.0, 0.0, 0.5, -np.inf, np.inf)
     due = np.array([NO_EPOCH])
     best = np.inf

@@ -34,7 +34,7 @@ from . import allocation
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import single_net_lookup
-from .workspace import LANES, LOSS, N_CORRECT, SUMS, BatchWorkspace, LayerwiseWorkspace
+from .workspace import LANES, LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, BatchWorkspace, LayerwiseWorkspace
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
 Workspace = LayerwiseWorkspace | BatchWorkspace
@@ -158,7 +158,7 @@ def evaluate(
     team.run(EVALUATE[family], params.dtype, net, data, params, workspace, rows, output)
     if not data.has_targets:
         return 0.0, 0.0
-    return float(sums[:, LOSS].sum()), float(sums[:, N_CORRECT].sum())
+    return float(sums[:, LOSS_COLUMN].sum()), float(sums[:, N_CORRECT_COLUMN].sum())
 
 
 def repeat_prediction(
@@ -200,7 +200,7 @@ def train_nets(
 def evaluate_nets(
     team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: np.ndarray
 ) -> None:
-    """Evaluate nets.members: outputs and, if data has targets, each net's loss and share of correct samples in `nets`.
+    """Evaluate nets.members: outputs and, if data has targets, each net's loss and accuracy in `nets`.
 
     output : flat (n_members * n_samples * n_outputs,), written; or empty
     """

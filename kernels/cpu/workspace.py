@@ -13,10 +13,14 @@ import numpy as np
 from ..jit.cpu_features import FEATURES
 from ..structs import LARGE_NET_PARAMS
 
-LOSS, N_CORRECT = 0, 1  # columns of `partial`
+# Positions in small arrays of the workspaces below.
+FILLED_FIRST, FILLED_N = 0, 1  # in `filled`: index of the first sample, and number of samples
+RESERVED_NEXT, RESERVED_END = 0, 1  # in `reserved`: index of the next member to start, and one past the last
+EPOCH, NEXT_EVENT = 0, 1  # in `clock`: the block's epochs so far, and the next epoch at whose end a lane is due
+LOSS_COLUMN, N_CORRECT_COLUMN = 0, 1  # positions of a pair's sums in `partial`
 SUMS = 2
 PARTIAL_COLUMNS = 16  # two cache lines per thread, so that threads do not share one
-GROUP_COLUMNS = 2 * SUMS  # per group of ROWS rows: the sums of even and of odd micro-batches
+GROUP_COLUMNS = 2 * SUMS  # per group of TILE_ROWS rows: the sums of even and of odd micro-batches
 WEIGHT_CHUNK_ROWS = 16  # rows of a weight matrix that chunks are multiples of, in the layerwise families
 LANES_SMALL, LANES_LARGE = 4, 16  # samples in a vector of batch_simd_4 and of batch_simd_16
 # Bytes; cache lines that lie multiples of this apart, as units' columns would, compete for few places in a cache.
@@ -28,7 +32,7 @@ LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
 INTERLEAVED_SAMPLES = 4
 
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers.
-VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
+VECTOR_BYTES, TILE_ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # nets of a block with unrolled code, where that suits it better
 DATA_PARALLEL_THREADS = 2  # threads, and shards of a batch, of layerwise_data_parallel
 # Elements between what different threads write: at least a page. A core that walks along an array prefetches up to the
@@ -49,12 +53,12 @@ PACK_FOR_TWO = 192  # elements between rows of weights from which packing pays f
 
 def round_up(n: int, unit: int) -> int:
     """Return n rounded up to a multiple of `unit`."""
-    return -(-n // unit) * unit
+    return (n + unit - 1) // unit * unit
 
 
 def scratch_size(n: int, itemsize: int) -> int:
     """Return the number of scratch elements that a product with n columns needs, for numbers of `itemsize` bytes."""
-    return K_BLOCK * (n + 2 * VECTOR_BYTES // itemsize) + 2 * K_BLOCK * ROWS
+    return K_BLOCK * (n + 2 * VECTOR_BYTES // itemsize) + 2 * K_BLOCK * TILE_ROWS
 
 
 def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
@@ -132,7 +136,7 @@ class BatchWorkspace(NamedTuple):
     n_shards: int
     columns: int  # of a shard's part of a, z, delta, y, weight, at most: a multiple of the lanes
     aliasing_stride: int  # elements, a power of two; units must not be a multiple of it apart
-    filled: np.ndarray  # int64 (FILLED,): first sample and number of samples that a, y and weight hold, -1 for none
+    filled: np.ndarray  # int64 (FILLED_STRIDE,), at FILLED_* the samples that a, y and weight hold; -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
@@ -146,7 +150,7 @@ class BatchWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-FILLED = 16  # elements of `filled` per shard: two cache lines
+FILLED_STRIDE = 16  # elements of `filled` from one shard to the next: two cache lines
 THREAD_ARRAYS = (
     "a",
     "z",
@@ -177,7 +181,7 @@ def weight_chunks(sizes: list[int], n_threads: int) -> np.ndarray:
 
 
 def chunk_rows(rows: int, n_params: int, n_threads: int) -> int:
-    """Return the number of rows of a batch in a chunk, a multiple of ROWS.
+    """Return the number of rows of a batch in a chunk, a multiple of TILE_ROWS.
 
     All weights are read once for each chunk, which is free while they stay in the third-level cache.
 
@@ -188,7 +192,7 @@ def chunk_rows(rows: int, n_params: int, n_threads: int) -> int:
     if n_threads == 0:
         return rows
     target = CHUNK_SAMPLES if n_params <= LARGE_NET_PARAMS else LARGE_NET_CHUNK_SAMPLES
-    return max(1, max(min(target, rows // n_threads), -(-rows // MAX_CHUNKS)) // ROWS) * ROWS
+    return max(1, max(min(target, rows // n_threads), -(-rows // MAX_CHUNKS)) // TILE_ROWS) * TILE_ROWS
 
 
 # Workspace of the layerwise families.
@@ -224,7 +228,7 @@ class LayerwiseWorkspace(NamedTuple):
     shard_gradients: np.ndarray  # flat (2, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
     published_gradients: np.ndarray  # twice as many: copies that other threads read, of even and of odd micro-batches
     thread_copies: np.ndarray  # of thread 1: parameters, gradient, optimiser state and THREAD_ARRAYS
-    partial: np.ndarray  # float64 (groups of ROWS rows, GROUP_COLUMNS), sums of losses and of correct samples
+    partial: np.ndarray  # float64 (groups of TILE_ROWS rows, GROUP_COLUMNS), sums of losses and of correct samples
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
@@ -233,45 +237,45 @@ class LaneBlock(NamedTuple):
     """Block of lanes of one thread, each lane training one net, with the buffers of a tile of samples."""
 
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    rows: int  # samples of a tile, at most
+    tile_rows: int  # samples of a tile, at most
     lanes: int  # kernels put a simd.lanes.Lanes in its place
     n_lanes: int  # the same at run time: loops of bookkeeping over a constant number would become vectors and scatters
-    filled: np.ndarray  # int64 (2,), first sample and number of samples that a, y and weight hold; -1 for none
-    a: np.ndarray  # (n_units, rows, lanes), inputs and outputs of every layer
+    filled: np.ndarray  # int64 (2,), at FILLED_* the samples that a, y and weight hold; -1 for none
+    a: np.ndarray  # (n_units, tile_rows, lanes), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
     mask: np.ndarray  # as a, or empty without dropout
-    y: np.ndarray  # (n_outputs, rows, lanes)
-    weight: np.ndarray  # (rows, lanes)
+    y: np.ndarray  # (n_outputs, tile_rows, lanes)
+    weight: np.ndarray  # (tile_rows, lanes)
     order: np.ndarray  # int64 (lanes, n_samples) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
     p: np.ndarray  # (n_params, lanes)
     g: np.ndarray  # (n_params, lanes), the gradient
     state: np.ndarray  # (MOST_STATE, n_params, lanes)
-    safe: np.ndarray  # (n_params, lanes), parameters that gave a finite loss
-    best: np.ndarray  # (n_params, lanes), parameters of the best epoch, where something is monitored
+    safe_params: np.ndarray  # (n_params, lanes), parameters that gave a finite loss
+    best_params: np.ndarray  # (n_params, lanes), parameters of the best epoch, where something is monitored
     hyper: np.ndarray  # (len(NET_HYPER), lanes)
     betas: np.ndarray  # float64 (2, lanes), Adam's betas, at full precision
     powers: np.ndarray  # float64 (2, lanes), their powers
     dropout: np.ndarray  # float64 (n_layers, lanes), rates
     factor: np.ndarray  # (lanes,), the schedule's factor on the learning rate
     loss: np.ndarray  # (lanes,), of the epoch
-    right: np.ndarray  # (lanes,), number of correct samples in the epoch
-    right_at_end: np.ndarray  # (lanes,), number of correct samples after the last step
+    n_correct: np.ndarray  # (lanes,), number of correct samples in the epoch
+    n_correct_at_end: np.ndarray  # (lanes,), number of correct samples after the last step
     last_loss: np.ndarray  # (lanes,), objective of the last step
-    watched: np.ndarray  # (lanes,), the monitored value
+    monitored_value: np.ndarray  # (lanes,), at the end of the epoch
     best_value: np.ndarray  # (lanes,), the best monitored value so far
     flags: np.ndarray  # (lanes,), 1 in lanes that the next masked operation is for
     best_epoch: np.ndarray  # int64 (lanes,)
-    net: np.ndarray  # int64 (lanes,), index of the lane's net, -1 for a free lane
-    taken: np.ndarray  # int64 (2,), members that this thread has taken but not started: first, and one past the last
-    start: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
-    record: np.ndarray  # int64 (lanes,), index of the net's next record
-    clock: np.ndarray  # int64 (2,), the block's epochs so far, and the next epoch at whose end a lane is due
-    kept: np.ndarray  # int64 (1,), number of records of each lane, for lanes that are contiguous (scheduler.py)
+    net_index: np.ndarray  # int64 (lanes,), index of the lane's net, -1 for a free lane
+    reserved: np.ndarray  # int64 (2,), at RESERVED_* the members that this thread has taken but not started
+    start_epoch: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
+    next_record: np.ndarray  # int64 (lanes,), index of the net's next record
+    clock: np.ndarray  # int64 (2,), at EPOCH and NEXT_EVENT
+    records_end: np.ndarray  # int64 (1,), index one past the last buffered record, the same for all contiguous lanes
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records
-    straight_line: int  # address of the unrolled code of this architecture, 0 if there is none
-    train_rows: int  # number of samples in a batch
+    unrolled_address: int  # of the unrolled code of this architecture, 0 if there is none
+    batch_size: int  # number of samples in a batch
 
 
 class NetQueue(NamedTuple):

@@ -131,7 +131,7 @@ def train_nets(
 def evaluate_nets(
     team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any
 ) -> None:
-    """Write the loss and the fraction of correct samples of nets.members to `nets`, if the data has targets.
+    """Write the loss and the accuracy of nets.members to `nets`, if the data has targets.
 
     output : flat (n_members, n_samples, n_outputs), receives the outputs; not written if empty
     """

@@ -18,6 +18,8 @@ from typing import NamedTuple
 from ..jit.decorators import formula, selector
 from .numpy_math import absolute, multiply_add, ratio, sqrt, where
 
+HUGE_SCALE = 2.0**-540  # factor with which no float64 gradient has a square that overflows, for clipping
+
 
 class HyperParameter(NamedTuple):
     """A number that users set for an optimiser, under the same name in src/fastmlp/optimizers.py."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import checked_number, unknown_name
-from .kernels.structs import ALL_RIGHT
+from .kernels.structs import FULL_ACCURACY
 
 RULES = ("accuracy", "40-20-40")
 
@@ -89,7 +89,7 @@ class Converged:
         if self.loss is not None:
             is_reached = loss <= self.loss
         elif accuracy is not None and self.accuracy is not None:
-            is_reached = accuracy >= self.accuracy * ALL_RIGHT
+            is_reached = accuracy >= self.accuracy * FULL_ACCURACY
         else:
             return None
         return int(is_reached.argmax()) if is_reached.any() else None

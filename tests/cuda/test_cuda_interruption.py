@@ -197,7 +197,7 @@ def batched_nets(cuda, monkeypatch):
     place.check()
 
 
-@pytest.mark.parametrize("kernel, n, epochs", [("exchange", 1, 1), ("update", 5, 2), ("finish", 4, 4)])
+@pytest.mark.parametrize("kernel, n, epochs", [("swap_slots", 1, 1), ("update", 5, 2), ("finish", 4, 4)])
 def test_interruption_reports_losses_of_the_last_whole_epoch(batched_nets, interrupt_after, kernel, n, epochs, rng):
     """Each net keeps its own losses, also while another net moves to the slot of the first, which has diverged."""
     X, y = samples(rng, 24)

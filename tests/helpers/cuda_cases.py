@@ -40,11 +40,11 @@ OF_LAYERS = {
     "order_samples",
     "gather",
     "activate",
-    "judge",
+    "loss_and_output_delta",
     "backward",
     "measure",
     "update",
-    "settle_biases",
+    "reduce_bias_gradients",
 }
 
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]

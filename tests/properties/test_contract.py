@@ -29,7 +29,7 @@ CONTRACT = {
         "rule",
         "loss",
         "dtype",
-        "lanes",
+        "variant",
         "precision",
     ],
     "train_nets": ["team", "net", "data", "config", "criteria", "nets", "held_out", "run", "n"],

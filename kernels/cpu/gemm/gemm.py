@@ -6,7 +6,7 @@
 A micro-kernel (microkernel.py) computes C tile by tile, for one block of at most K_BLOCK columns of A after another. A
 block of B (K_BLOCK x n) stays in the second-level cache, and the panel that a tile reads stays in the first. B is
 packed into panels as wide as a tile where its rows lie so far apart that the cache could not hold them, and A' is
-packed into panels of ROWS columns (Goto and van de Geijn 2008).
+packed into panels of TILE_ROWS columns (Goto and van de Geijn 2008).
 
 B in panels: block after block of at most K_BLOCK rows, each contiguous, since it has to stay in cache. Panel j of a
 block has the columns from j * width to (j + 1) * width, row after row; the last panel is padded with zeros.
@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 from ...jit.decorators import Helper, helper, inline_helper
 from ...simd.load_store import fill, load, load_partial, load_scalar, offset, store, store_partial
-from ..workspace import K_BLOCK, PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES
+from ..workspace import K_BLOCK, PACK_FROM, PACK_ROWS, TILE_ROWS, VECTOR_BYTES
+from ..workspace import round_up as _round_up
 from .microkernel import TileShape, lanes_of, tile
 from .operands import Matrix, Panels, Prefetch, Strided
-from .skinny_gemm import NEVER, Skinny
+from .skinny_gemm import NO_SKINNY, Skinny
 
 SIDE = VECTOR_BYTES // 4  # side of the squares that are transposed in registers; divides a panel's width
-COPY_WIDTH = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
+COPY_WIDTH = TILE_ROWS if TILE_ROWS in (4, 8) else 2  # elements copied together; divides TILE_ROWS
 ROW_VECTORS = VECTOR_BYTES // 4  # accumulators of a product whose A is one row: half the registers
 WHOLE, FETCHING = TileShape(2, has_whole_rows=True), TileShape(2, has_whole_rows=True, prefetches=True)
 FEWER_ROWS = TileShape(2)
@@ -32,9 +33,7 @@ FEWER_COLUMNS, ONE_VECTOR = TileShape(2, has_partial_vector=True), TileShape(1, 
 ROW, ONE_ROW = TileShape(ROW_VECTORS, 1, has_whole_rows=True), TileShape(2, 1, has_whole_rows=True)
 
 
-@helper
-def up_to(n, unit):
-    return (n + unit - 1) // unit * unit
+round_up = helper(_round_up)
 
 
 @helper
@@ -45,7 +44,7 @@ def blocks_of(k):
 @helper
 def block_start(block, n_blocks, k):
     """Return the first of k columns in a block, rounded up to a multiple of SIDE, so that a block is whole squares."""
-    return min(k, up_to(k * block // n_blocks, SIDE))
+    return min(k, round_up(k * block // n_blocks, SIDE))
 
 
 def make_copy_panels(put):
@@ -92,7 +91,7 @@ def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
         column, columns = fill(b, 0.0, SIDE), min(last - j, SIDE)
         for block in range(n_blocks):
             p, end = block_start(block, n_blocks, k), block_start(block + 1, n_blocks, k)
-            o = b0 + p * up_to(n, width) + j // width * width * (end - p) + j % width
+            o = b0 + p * round_up(n, width) + j // width * width * (end - p) + j % width
             for i in range(o, o + (end - p) * width, width):
                 column += load(b, i, SIDE)
         if adds:
@@ -102,24 +101,24 @@ def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
 
 @helper
 def copy_two_tiles(a, start, lda, k, out, o, o2):
-    """Copy 2 * ROWS columns of A' into two contiguous panels (k, ROWS); a cache line of A' serves both."""
+    """Copy 2 * TILE_ROWS columns of A' into two contiguous panels (k, TILE_ROWS); a cache line of A' serves both."""
     for p in range(k):
-        for q in range(0, ROWS, COPY_WIDTH):
-            store(out, o + p * ROWS + q, load(a, start + p * lda + q, COPY_WIDTH))
-            store(out, o2 + p * ROWS + q, load(a, start + p * lda + ROWS + q, COPY_WIDTH))
+        for q in range(0, TILE_ROWS, COPY_WIDTH):
+            store(out, o + p * TILE_ROWS + q, load(a, start + p * lda + q, COPY_WIDTH))
+            store(out, o2 + p * TILE_ROWS + q, load(a, start + p * lda + TILE_ROWS + q, COPY_WIDTH))
 
 
 @helper
 def copy_tile(a, start, lda, k, rows, out, o):
-    """Copy `rows` columns of A', at most ROWS, into a contiguous panel (k, ROWS)."""
-    if rows == ROWS:
+    """Copy `rows` columns of A', at most TILE_ROWS, into a contiguous panel (k, TILE_ROWS)."""
+    if rows == TILE_ROWS:
         for p in range(k):
-            for q in range(0, ROWS, COPY_WIDTH):
-                store(out, o + p * ROWS + q, load(a, start + p * lda + q, COPY_WIDTH))
+            for q in range(0, TILE_ROWS, COPY_WIDTH):
+                store(out, o + p * TILE_ROWS + q, load(a, start + p * lda + q, COPY_WIDTH))
     else:
         for p in range(k):
             for q in range(rows):
-                out[o + p * ROWS + q] = load_scalar(a, start + p * lda + q)
+                out[o + p * TILE_ROWS + q] = load_scalar(a, start + p * lda + q)
 
 
 @helper
@@ -142,12 +141,12 @@ class ProductKind(NamedTuple):
     skinny: Helper  # the product for few columns
 
 
-def product_kind(after: Helper = nothing_after, ahead: Helper | None = None, skinny: Skinny = NEVER) -> ProductKind:
+def product_kind(after: Helper = nothing_after, ahead: Helper | None = None, skinny: Skinny = NO_SKINNY) -> ProductKind:
     """Return the kind of a product.
 
     after : pass over the rows of C
-    ahead : says which `depth` cache lines a tile of rows i .. i + ROWS of C prefetches, since they will soon be needed;
-        `nowhere` for none. Tiles then prefetch the next columns of A' too
+    ahead : says which `depth` cache lines a tile of rows i .. i + TILE_ROWS of C prefetches, since they will soon be
+        needed; `nowhere` for none. Tiles then prefetch the next columns of A' too
     skinny : product for few columns; each of skinny_gemm's takes seconds to compile
     """
     return ProductKind(after, ahead or nothing_ahead, FETCHING if ahead else WHOLE, *skinny)
@@ -166,7 +165,7 @@ def row_of_tiles(kind, rows, n, k, add, a, b, c, i, is_last, prefetch, extra):
     """
     width, done = 2 * lanes_of(a.data), 0
     nowhere, b_start = Prefetch(prefetch.address, 0), b.start
-    if rows == 1 and b.panel_stride == width:  # an ordinary tile would compute one row ROWS times
+    if rows == 1 and b.panel_stride == width:  # an ordinary tile would compute one row TILE_ROWS times
         wide = ROW_VECTORS * lanes_of(a.data)
         while n - done >= wide:
             right, here = Matrix(b.data, b_start + done, b.stride), Matrix(c.data, c.start + done, c.stride)
@@ -178,7 +177,7 @@ def row_of_tiles(kind, rows, n, k, add, a, b, c, i, is_last, prefetch, extra):
         right, here = Matrix(b.data, b_start, b.stride), Matrix(c.data, c.start + j, c.stride)
         if columns == width and rows == 1:
             tile(ONE_ROW, 1, columns, k, add, a, right, here, nowhere)
-        elif columns == width and rows == ROWS:
+        elif columns == width and rows == TILE_ROWS:
             lines = prefetch
             if j > 0 or prefetch.step == 0:
                 lines = kind.ahead(nowhere, i, j // width, k, extra) if is_last else nowhere
@@ -203,7 +202,7 @@ def block_of_b(m, n, k, p, depth, b, scratch):
     """
     width, start = 2 * lanes_of(b.data), b.start + p * b.stride
     if b.stride == 0:
-        return Panels(b.data, b.start + p * up_to(n, width), width, width * depth)
+        return Panels(b.data, b.start + p * round_up(n, width), width, width * depth)
     if m >= PACK_ROWS and b.stride >= PACK_FROM:
         copy_panels(b.data, start, b.stride, depth, n, width, scratch, 0, width * depth)
         return Panels(scratch, 0, width, width * depth)
@@ -234,22 +233,22 @@ def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
             left = Matrix(a.data, a.start + p * (a.stride if trans_a else 1), a.stride)
             kind.skinny(m, n, depth, left, Matrix(b.data, b.start + p * b.stride, b.stride), add, c, scratch)
         right = block_of_b(m, n, k, p, depth, b, scratch)
-        for i in range(0, m, ROWS):
-            rows = min(ROWS, m - i)
+        for i in range(0, m, TILE_ROWS):
+            rows = min(TILE_ROWS, m - i)
             rows_of_a = Strided(a.data, a.start + i * a.stride + p, a.stride, 1)
             if trans_a:
                 rows_of_a = Strided(a.data, a.start + p * a.stride + i, 1, a.stride)
-            prefetch = Prefetch(offset(a.data, rows_of_a.start + 2 * ROWS), 0)
+            prefetch = Prefetch(offset(a.data, rows_of_a.start + 2 * TILE_ROWS), 0)
             if packs_a:
-                second, start = i // ROWS % 2, rows_of_a.start
-                is_pair = second == 0 and m - i >= 2 * ROWS
-                panel = a_panels + second * K_BLOCK * ROWS
+                second, start = i // TILE_ROWS % 2, rows_of_a.start
+                is_pair = second == 0 and m - i >= 2 * TILE_ROWS
+                panel = a_panels + second * K_BLOCK * TILE_ROWS
                 if is_pair:
                     prefetch = Prefetch(prefetch.address, a.stride)
-                    copy_two_tiles(a.data, start, a.stride, depth, scratch, a_panels, a_panels + K_BLOCK * ROWS)
-                elif second == 0 or rows < ROWS:
+                    copy_two_tiles(a.data, start, a.stride, depth, scratch, a_panels, a_panels + K_BLOCK * TILE_ROWS)
+                elif second == 0 or rows < TILE_ROWS:
                     copy_tile(a.data, start, a.stride, depth, rows, scratch, panel)
-                rows_of_a = Strided(scratch, panel, 1, ROWS)
+                rows_of_a = Strided(scratch, panel, 1, TILE_ROWS)
             is_last = block == n_blocks - 1
             rows_of_c = Matrix(c.data, c.start + i * c.stride, c.stride)
             row_of_tiles(kind, rows, n_tiled, depth, add, rows_of_a, right, rows_of_c, i, is_last, prefetch, extra)

@@ -1,9 +1,9 @@
 """Micro-kernel: the innermost loop of a matrix product, written as LLVM instructions to keep accumulators in registers.
 
-It computes a tile of C, ROWS x 2 vectors. For each k it loads two vectors of a row of B and multiplies them by ROWS
-numbers of A, each broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector loads and 8 scalar
-loads, so that arithmetic is the bound with one multiply-add unit as with two. Measured against OpenBLAS 0.3.30 in
-bench/log/README.md#gemm-tiles.
+It computes a tile of C, TILE_ROWS x 2 vectors. For each k it loads two vectors of a row of B and multiplies them by
+TILE_ROWS numbers of A, each broadcast: with TILE_ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector loads
+and 8 scalar loads, so that arithmetic is the bound with one multiply-add unit as with two. Measured against OpenBLAS
+0.3.30 in bench/log/README.md#gemm-tiles.
 
 The shape of a tile is a `TileShape`, which is a type of its own for Numba: `tile` is compiled for each shape that it is
 called with, and the shape is no argument at run time.
@@ -21,7 +21,7 @@ from numba.extending import intrinsic, models, register_model, typeof_impl
 
 from ...simd.load_store import element_pointer, fetch_line
 from ...simd.vector import splat
-from ..workspace import ROWS, VECTOR_BYTES
+from ..workspace import TILE_ROWS, VECTOR_BYTES
 
 I32 = ir.IntType(32)
 
@@ -31,7 +31,7 @@ class TileShape:
     """Shape of a tile: what is known of it when a kernel is compiled."""
 
     n_vectors: int  # width of the tile, in vectors
-    most_rows: int = ROWS  # number of rows of accumulators
+    most_rows: int = TILE_ROWS  # number of rows of accumulators
     has_whole_rows: bool = False  # whether the number of rows is always most_rows
     has_partial_vector: bool = False  # whether the columns may end within the last vector
     prefetches: bool = False  # whether each k prefetches a cache line

@@ -126,5 +126,5 @@ class Skinny(NamedTuple):
     skinny: Helper
 
 
-NEVER, DOTS = Skinny(_never, _nothing), Skinny(suits_dots, dots)
+NO_SKINNY, DOTS = Skinny(_never, _nothing), Skinny(suits_dots, dots)
 SUMS_OF_ROWS = Skinny(suits_sums_of_rows, sums_of_rows)

@@ -17,15 +17,16 @@ from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
 from ...structs import (
     ALL_EPOCHS,
-    ALL_RIGHT,
     CONVERGED,
     DIVERGED_NET,
+    FULL_ACCURACY,
+    MONITOR_ACCURACY,
     MONITOR_LOSS,
     MONITOR_NONE,
-    MONITOR_RIGHT,
     RUNNING,
     STOPPED_EARLY,
 )
+from ..workspace import EPOCH, NEXT_EVENT
 from .gather_scatter import store_block, store_lane
 from .scheduler import copy_flagged, next_event
 
@@ -46,7 +47,7 @@ def save_safe_params(nets, block, loss):
     """Copy the parameters of lanes where they and the loss that they gave are finite."""
     n, lanes = nets.n_params, block.lanes
     store(block.flags, 0, where(absolute(loss + lane_sums(block.p, n, lanes)) < np.inf, 1.0, 0.0))
-    copy_flagged(block.flags, block.p, n, block.safe, lanes)
+    copy_flagged(block.flags, block.p, n, block.safe_params, lanes)
 
 
 @inline_helper
@@ -58,14 +59,14 @@ def track_best(criteria, nets, block, value):
     lanes = block.lanes
     best = load(block.best_value, 0, lanes)
     is_better = value < best - scalar_like(block.p, criteria.min_delta)
-    store(block.watched, 0, value)
+    store(block.monitored_value, 0, value)
     store(block.flags, 0, where(is_better, 1.0, 0.0))
     if any_of(is_better):
         store(block.best_value, 0, where(is_better, value, best))
-        copy_flagged(block.flags, block.p, nets.n_params, block.best, lanes)
+        copy_flagged(block.flags, block.p, nets.n_params, block.best_params, lanes)
         for lane in range(block.n_lanes):
             if block.flags[lane] > 0:
-                block.best_epoch[lane] = block.clock[0] + 1 - block.start[lane]
+                block.best_epoch[lane] = block.clock[EPOCH] + 1 - block.start_epoch[lane]
 
 
 @inline_helper
@@ -73,7 +74,7 @@ def track_best_training(criteria, nets, block, loss, accuracy):
     """Call track_best if the training loss or accuracy is monitored."""
     if criteria.monitor == MONITOR_LOSS:
         track_best(criteria, nets, block, loss)
-    elif criteria.monitor == MONITOR_RIGHT:
+    elif criteria.monitor == MONITOR_ACCURACY:
         track_best(criteria, nets, block, -accuracy)
 
 
@@ -81,9 +82,9 @@ def track_best_training(criteria, nets, block, loss, accuracy):
 def store_converged(criteria, nets, block):
     """Write back the parameters of lanes that have converged, before the next step changes them."""
     for lane in range(block.n_lanes):
-        has_converged = block.loss[lane] <= criteria.stop_loss or block.right[lane] >= criteria.stop_right
-        if block.net[lane] >= 0 and has_converged:
-            store_lane(block.p, lane, nets.n_params, nets.params, block.net[lane] * nets.n_params, block.lanes)
+        has_converged = block.loss[lane] <= criteria.stop_loss or block.n_correct[lane] >= criteria.stop_n_correct
+        if block.net_index[lane] >= 0 and has_converged:
+            store_lane(block.p, lane, nets.n_params, nets.params, block.net_index[lane] * nets.n_params, block.lanes)
 
 
 @helper
@@ -91,7 +92,7 @@ def some_net_ends(criteria, block):
     """Return whether a net has finished all its epochs."""
     found = False
     for lane in range(block.n_lanes):
-        found |= block.net[lane] >= 0 and block.clock[0] - block.start[lane] == criteria.n_epochs
+        found |= block.net_index[lane] >= 0 and block.clock[EPOCH] - block.start_epoch[lane] == criteria.n_epochs
     return found
 
 
@@ -113,25 +114,25 @@ def store_finite_params(criteria, nets, block, lane, status, stored_converged):
 
     stored_converged : whether store_converged has written back the lanes that have converged
     """
-    n, net_index, lanes = nets.n_params, block.net[lane], block.lanes
+    n, net_index, lanes = nets.n_params, block.net_index[lane], block.lanes
     if status != DIVERGED_NET and not (status == CONVERGED and stored_converged):
         store_lane(block.p, lane, n, nets.params, net_index * n, lanes)
     if status == ALL_EPOCHS and not has_finite_params(nets, net_index):
         status = DIVERGED_NET
     if criteria.monitor != MONITOR_NONE and status != CONVERGED and block.best_epoch[lane] > 0:
-        store_lane(block.best, lane, n, nets.params, net_index * n, lanes)
+        store_lane(block.best_params, lane, n, nets.params, net_index * n, lanes)
     elif status == DIVERGED_NET:
-        store_lane(block.safe, lane, n, nets.params, net_index * n, lanes)
+        store_lane(block.safe_params, lane, n, nets.params, net_index * n, lanes)
     if not has_finite_params(nets, net_index):
-        store_lane(block.safe, lane, n, nets.params, net_index * n, lanes)
+        store_lane(block.safe_params, lane, n, nets.params, net_index * n, lanes)
         status = DIVERGED_NET
     return status
 
 
 @helper
-def record_whether_learned(data, nets, block, lane, net_index):
-    """Write nets.learned from the number of correct samples after the last step."""
-    nets.learned[net_index] = np.int8(block.right_at_end[lane] >= ALL_RIGHT * data.n_samples)
+def record_all_correct(data, nets, block, lane, net_index):
+    """Write nets.all_correct from the number of correct samples after the last step."""
+    nets.all_correct[net_index] = np.int8(block.n_correct_at_end[lane] >= FULL_ACCURACY * data.n_samples)
 
 
 @inline_helper
@@ -139,7 +140,7 @@ def status_of_lane(criteria, block, lane, epoch):
     """Return the status of a lane's net after its epoch of this number."""
     if not math.isfinite(float(block.loss[lane])):
         return DIVERGED_NET
-    if float(block.loss[lane]) <= criteria.stop_loss or float(block.right[lane]) >= criteria.stop_right:
+    if float(block.loss[lane]) <= criteria.stop_loss or float(block.n_correct[lane]) >= criteria.stop_n_correct:
         return CONVERGED
     if criteria.monitor != MONITOR_NONE and epoch - block.best_epoch[lane] >= criteria.patience:
         return STOPPED_EARLY
@@ -149,19 +150,19 @@ def status_of_lane(criteria, block, lane, epoch):
 @inline_helper
 def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy):
     """Write back a net that has ended with this status in this epoch, and free its lane."""
-    net_index, loss = block.net[lane], float(block.loss[lane])
+    net_index, loss = block.net_index[lane], float(block.loss[lane])
     if status == DIVERGED_NET:
         epoch -= 1
     status = store_finite_params(criteria, nets, block, lane, status, stored_converged)
     if status == DIVERGED_NET:
         loss = np.nan
     nets.status[net_index], nets.epochs[net_index] = status, epoch
-    nets.loss[net_index], nets.right[net_index] = loss, float(block.right[lane]) / data.n_samples
+    nets.loss[net_index], nets.accuracy[net_index] = loss, float(block.n_correct[lane]) / data.n_samples
     if has_final_accuracy and status == ALL_EPOCHS:
-        record_whether_learned(data, nets, block, lane, net_index)
+        record_all_correct(data, nets, block, lane, net_index)
     if criteria.monitor != MONITOR_NONE:
-        nets.best_epochs[net_index], nets.best[net_index] = block.best_epoch[lane], float(block.best_value[lane])
-    block.net[lane] = -1
+        nets.best_epochs[net_index], nets.best_value[net_index] = block.best_epoch[lane], float(block.best_value[lane])
+    block.net_index[lane] = -1
 
 
 @helper
@@ -172,14 +173,14 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
     """
     found = False
     for lane in range(block.n_lanes):
-        net_index = block.net[lane]
+        net_index = block.net_index[lane]
         if net_index < 0:
             continue
-        epoch, r = block.clock[0] - block.start[lane], block.record[lane]
+        epoch, r = block.clock[EPOCH] - block.start_epoch[lane], block.next_record[lane]
         status = status_of_lane(criteria, block, lane, epoch)
         if r < nets.n_records and nets.record_epochs[r] == epoch:
             nets.records[r * nets.n_nets + net_index] = block.loss[lane]
-            block.record[lane] = r + 1
+            block.next_record[lane] = r + 1
         if status != RUNNING:
             retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy)
             found = True
@@ -189,14 +190,14 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
 @helper
 def flush_records(nets, block, record_scale):
     """Write the records that contiguous lanes have buffered, times record_scale, to nets.records."""
-    for r in range(block.record[0], block.kept[0]):
+    for r in range(block.next_record[0], block.records_end[0]):
         store(
             nets.records,
-            r * nets.n_nets + block.net[0],
+            r * nets.n_nets + block.net_index[0],
             load(block.records, r * block.lanes, block.lanes) * record_scale,
         )
     for lane in range(block.n_lanes):
-        block.record[lane] = block.kept[0]
+        block.next_record[lane] = block.records_end[0]
 
 
 @helper
@@ -206,10 +207,10 @@ def buffer_record(criteria, nets, block):
     This is `retire_finished` and `next_event` for contiguous lanes whose nets all go on.
     """
     lanes = block.lanes
-    if nets.record_epochs[block.kept[0]] == block.clock[0] - block.start[0]:
-        store(block.records, block.kept[0] * lanes, load(block.loss, 0, lanes))
-        block.kept[0] += 1
-    return block.start[0] + min(criteria.n_epochs, nets.record_epochs[block.kept[0]])
+    if nets.record_epochs[block.records_end[0]] == block.clock[EPOCH] - block.start_epoch[0]:
+        store(block.records, block.records_end[0] * lanes, load(block.loss, 0, lanes))
+        block.records_end[0] += 1
+    return block.start_epoch[0] + min(criteria.n_epochs, nets.record_epochs[block.records_end[0]])
 
 
 @helper
@@ -218,22 +219,25 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
 
     This is `retire_finished` for contiguous lanes whose nets have all finished all their epochs.
     """
-    n, first = nets.n_params, block.net[0]
+    n, first = nets.n_params, block.net_index[0]
     store_block(block.p, n, nets.params, first * n, block.lanes)
     for lane in range(block.n_lanes):
         net_index = first + lane
         nets.status[net_index], nets.epochs[net_index] = ALL_EPOCHS, criteria.n_epochs
-        nets.loss[net_index], nets.right[net_index] = float(block.loss[lane]), float(block.right[lane]) / data.n_samples
+        nets.loss[net_index], nets.accuracy[net_index] = (
+            float(block.loss[lane]),
+            float(block.n_correct[lane]) / data.n_samples,
+        )
         if has_final_accuracy:
-            record_whether_learned(data, nets, block, lane, net_index)
-        block.net[lane] = -1
+            record_all_correct(data, nets, block, lane, net_index)
+        block.net_index[lane] = -1
 
 
 class Findings(NamedTuple):
     """What is known at the end of an epoch in which a record is due, or a net may have ended."""
 
     stored_converged: bool  # whether store_converged was called
-    has_final_accuracy: bool  # whether block.right_at_end has been written
+    has_final_accuracy: bool  # whether block.n_correct_at_end has been written
     contiguous: bool  # is_contiguous(block), which holds until the next net starts
     may_have_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
 
@@ -250,8 +254,8 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
     all_finite = not any_of(~(load(block.loss, 0, lanes) < np.inf))
     all_go_the_same_way = contiguous and all_finite and not findings.may_have_ended
     if all_go_the_same_way:
-        block.clock[1] = buffer_record(criteria, nets, block)
-        if block.clock[0] < block.start[0] + criteria.n_epochs:
+        block.clock[NEXT_EVENT] = buffer_record(criteria, nets, block)
+        if block.clock[EPOCH] < block.start_epoch[0] + criteria.n_epochs:
             return False
         all_go_the_same_way = not any_of(~(absolute(lane_sums(block.p, nets.n_params, lanes)) < np.inf))
     if contiguous:
@@ -260,5 +264,5 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
         retire_block(data, criteria, nets, block, findings.has_final_accuracy)
         return True
     found = retire_finished(data, criteria, nets, block, findings.stored_converged, findings.has_final_accuracy)
-    block.clock[1], block.kept[0] = next_event(criteria, nets, block), block.record[0]
+    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, offset, scalar_like, store
-from ..workspace import LANES
+from ..workspace import FILLED_N, LANES
 from .gradient_loops import forward, loss_and_output_delta
 from .scheduler import is_contiguous, load_params
 from .tile import Tile, fill_tile
@@ -15,20 +15,20 @@ WIDTH = Lanes(LANES)
 
 @inline_helper
 def validation_pass(net, data, nets, block):
-    """Return each lane's (mean loss, share of correct samples) over held-out samples, by forward passes alone."""
+    """Return each lane's (mean loss, fraction of correct samples) over held-out samples, by forward passes alone."""
     loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
-    for first in range(0, data.n_samples, block.rows):
-        m = min(block.rows, data.n_samples - first)
-        block.filled[1] = -1
+    for first in range(0, data.n_samples, block.tile_rows):
+        m = min(block.tile_rows, data.n_samples - first)
+        block.filled[FILLED_N] = -1
         tile = Tile(first, first, m, m)
         fill_tile(net, data, nets, block, False, False, tile, 1.0)
         forward(net, nets, block, tile, 0, 1, False)
         tile_loss, tile_n_correct = loss_and_output_delta(net, data.metric, block, m, 0.0)
         loss += tile_loss
         n_correct += tile_n_correct
-    block.filled[1] = -1
-    share = scalar_like(block.a, 1.0 / data.n_samples)
-    return loss * share, n_correct * share
+    block.filled[FILLED_N] = -1
+    inverse_n_samples = scalar_like(block.a, 1.0 / data.n_samples)
+    return loss * inverse_n_samples, n_correct * inverse_n_samples
 
 
 @inline_helper
@@ -41,7 +41,7 @@ def no_validation(net, data, nets, block):
 def load_members(nets, block, first, n):
     """Load nets.members[first : first + n] into the lanes; the last of them also into the lanes that are left."""
     for lane in range(block.n_lanes):
-        block.net[lane] = nets.members[first + min(lane, n - 1)]
+        block.net_index[lane] = nets.members[first + min(lane, n - 1)]
         block.flags[lane] = scalar_like(block.flags, 1.0)
     load_params(nets, block, is_contiguous(block))
 
@@ -65,12 +65,12 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
     writes : whether to write outputs
     """
     loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
-    for row in range(0, data.n_samples, block.rows):
-        m = min(block.rows, data.n_samples - row)
-        if nets.mixed:
-            block.filled[1] = -1
+    for row in range(0, data.n_samples, block.tile_rows):
+        m = min(block.tile_rows, data.n_samples - row)
+        if nets.own_data:
+            block.filled[FILLED_N] = -1
         tile = Tile(row, row, m, m)
-        fill_tile(net, data, nets, block, nets.mixed, False, tile, 1.0)
+        fill_tile(net, data, nets, block, nets.own_data, False, tile, 1.0)
         forward(net, nets, block, tile, 0, 1, False)
         if writes:
             write_outputs(net, data, block, tile, first, n, output)
@@ -80,10 +80,10 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
             n_correct += tile_n_correct
     if data.has_targets:
         store(block.loss, 0, loss)
-        store(block.right, 0, n_correct)
+        store(block.n_correct, 0, n_correct)
         for lane in range(n):
-            nets.loss[block.net[lane]] = block.loss[lane] / data.n_samples
-            nets.right[block.net[lane]] = block.right[lane] / data.n_samples
+            nets.loss[block.net_index[lane]] = block.loss[lane] / data.n_samples
+            nets.accuracy[block.net_index[lane]] = block.n_correct[lane] / data.n_samples
 
 
 @inline_helper
@@ -99,7 +99,7 @@ def evaluate_blocks(thread, n_threads, net, data, nets, block, writes, output):
 
 @kernel
 def evaluate(thread, n_threads, barrier, net, data, nets, block, output):
-    """Evaluate nets.members: outputs and, if data has targets, each net's loss and share of correct samples in `nets`.
+    """Evaluate nets.members: outputs and, if data has targets, each net's loss and accuracy in `nets`.
 
     output : flat (n_members * n_samples * n_outputs,), written; or empty
     """

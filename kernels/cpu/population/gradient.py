@@ -7,8 +7,8 @@ from typing import NamedTuple
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import fill, offset, scalar_like, store
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
-from ..unrolled.population_codegen import LAST_STEP, PopulationArguments, call_unrolled
-from ..workspace import INTERLEAVED_SAMPLES
+from ..unrolled.population_codegen import SUMS_LAST_STEP, PopulationArguments, call_unrolled
+from ..workspace import EPOCH, FILLED_FIRST, FILLED_N, INTERLEAVED_SAMPLES
 from .tile import Tile, fill_tile
 
 
@@ -18,11 +18,11 @@ class BatchRequest(NamedTuple):
     batch: int
     n_batches: int
     rows: int  # samples of the batch
-    wants_loss: int  # for which of n_steps gradients sums are wanted: NEVER, LAST_STEP, EVERY_LOSS or EVERY_STEP
+    sums_level: int  # one of SUMS_*: for which of n_steps gradients sums of losses and of correct samples are wanted
     n_steps: int  # above 1, unrolled code computes up to this number of gradients, with a step of the optimiser between
     stop_loss: float  # unrolled code ends at a loss of at most this, or ...
     stop_n_correct: float  # ... at this number of correct samples
-    record: int  # index of the next record that unrolled code buffers, nets.n_records for none
+    next_record: int  # index of the next record that unrolled code buffers, nets.n_records for none
 
 
 @inline_helper
@@ -52,7 +52,7 @@ def gradient_unrolled(net, data, block, record_epochs, tile, request, loss, n_co
         n_correct=n_correct,
         m=tile.m,
         adds=tile.row,
-        wants_loss=request.wants_loss,
+        sums_level=request.sums_level,
         metric=data.metric,
         n_steps=request.n_steps,
         rows=scalar_like(block.a, float(request.rows)),
@@ -65,43 +65,47 @@ def gradient_unrolled(net, data, block, record_epochs, tile, request, loss, n_co
         betas=block.betas,
         powers=block.powers,
         last_loss=block.last_loss,
-        epoch=block.clock[0] - block.start[0],
-        record_epochs=offset(record_epochs, request.record),
-        records=offset(block.records, request.record * block.lanes),
+        epoch=block.clock[EPOCH] - block.start_epoch[0],
+        record_epochs=offset(record_epochs, request.next_record),
+        records=offset(block.records, request.next_record * block.lanes),
     )
-    return call_unrolled(block.straight_line, arguments)
+    return call_unrolled(block.unrolled_address, arguments)
 
 
 @helper
 def final_accuracy(net, data, nets, block):
-    """Write each lane's number of correct samples to block.right_at_end, where the block's tile holds all samples."""
+    """Write each lane's number of correct samples to block.n_correct_at_end, if the block's tile holds all samples."""
     rows = data.n_samples
-    store(block.right_at_end, 0, fill(block.a, 0.0, block.lanes))
+    store(block.n_correct_at_end, 0, fill(block.a, 0.0, block.lanes))
     tile = Tile(0, 0, rows, padded_rows(rows))
-    request = BatchRequest(0, 1, rows, LAST_STEP, 1, scalar_like(block.a, 0.0), 0.0, nets.n_records)
-    gradient_unrolled(net, data, block, nets.record_epochs, tile, request, block.watched, block.right_at_end)
+    request = BatchRequest(0, 1, rows, SUMS_LAST_STEP, 1, scalar_like(block.a, 0.0), 0.0, nets.n_records)
+    gradient_unrolled(
+        net, data, block, nets.record_epochs, tile, request, block.monitored_value, block.n_correct_at_end
+    )
 
 
 @inline_helper
 def gradient(net, data, nets, block, shuffle, request, gradient_by_loops):
-    """Compute a batch's gradient in block.g; add its sums of losses and of correct samples to block.loss and .right.
+    """Compute a batch's gradient in block.g; add sums of losses and of correct samples to block.loss and .n_correct.
 
     gradient_by_loops : function of gradient_loops.py, for nets that have no unrolled code
 
     Returns the number of gradients computed.
     """
-    first, scale = request.batch * block.train_rows, 1.0 / float(request.rows * net.loss_width)
+    first, scale = request.batch * block.batch_size, 1.0 / float(request.rows * net.loss_width)
     n_steps = request.n_steps
-    for row in range(0, request.rows, block.rows):
-        n = min(block.rows, request.rows - row)
-        if block.straight_line != 0:
+    for row in range(0, request.rows, block.tile_rows):
+        n = min(block.tile_rows, request.rows - row)
+        if block.unrolled_address != 0:
             tile = Tile(first + row, row, n, padded_rows(n))
-            if shuffle or block.filled[0] != tile.first or block.filled[1] != n:
-                fill_tile(net, data, nets, block, nets.mixed, shuffle, tile, scale)
-            n_steps = gradient_unrolled(net, data, block, nets.record_epochs, tile, request, block.loss, block.right)
+            if shuffle or block.filled[FILLED_FIRST] != tile.first or block.filled[FILLED_N] != n:
+                fill_tile(net, data, nets, block, nets.own_data, shuffle, tile, scale)
+            n_steps = gradient_unrolled(
+                net, data, block, nets.record_epochs, tile, request, block.loss, block.n_correct
+            )
         else:
             tile = Tile(first + row, row, n, n)
             gradient_by_loops(
-                net, data, nets, block, shuffle, tile, request.batch, request.n_batches, request.wants_loss, scale
+                net, data, nets, block, shuffle, tile, request.batch, request.n_batches, request.sums_level, scale
             )
     return n_steps

@@ -18,7 +18,8 @@ from ...simd.load_store import fill, load, load_scalar, scalar_like, store
 from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..single_net.column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from ..single_net.elementwise import Outputs
-from ..unrolled.population_codegen import NEVER
+from ..unrolled.population_codegen import SUMS_NEVER
+from ..workspace import EPOCH, FILLED_FIRST, FILLED_N
 from .tile import fill_tile
 
 
@@ -119,20 +120,22 @@ def draw_masks(nets, block, layer, units, tile, batch, n_batches):
     """
     mask, width, lanes = units.values, units.n, block.lanes
     for lane in range(block.n_lanes):
-        if block.net[lane] < 0:
+        if block.net_index[lane] < 0:
             continue
         rate = block.dropout[layer * lanes + lane]
         threshold = np.uint64(rate * 4294967296.0)
-        kept, dropped = scalar_like(mask, 1.0 / (1.0 - rate)), scalar_like(mask, 0.0)
-        step = (block.clock[0] - block.start[lane]) * n_batches + batch
+        scaled, dropped = scalar_like(mask, 1.0 / (1.0 - rate)), scalar_like(mask, 0.0)
+        step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
         low, high = tile.row * width, (tile.row + tile.m) * width
         for group in range(low >> 2, (high + 3) >> 2):
-            word = philox(group, step, DROPOUT, layer, nets.seeds[block.net[lane]])
+            word = philox(group, step, DROPOUT, layer, nets.seeds[block.net_index[lane]])
             for q in range(4):
                 e = 4 * group + q
                 if low <= e < high:
                     row, unit = e // width - tile.row, e % width
-                    mask[units.start + (unit * tile.m + row) * lanes + lane] = kept if word[q] >= threshold else dropped
+                    mask[units.start + (unit * tile.m + row) * lanes + lane] = (
+                        scaled if word[q] >= threshold else dropped
+                    )
 
 
 @inline_helper
@@ -216,22 +219,22 @@ def backpropagate(net, block, m, adds):
 
 
 @inline_helper
-def gradient_by_loops(net, data, nets, block, shuffle, tile, batch, n_batches, wants_loss, scale):
+def gradient_by_loops(net, data, nets, block, shuffle, tile, batch, n_batches, sums_level, scale):
     """Add a tile's part of the gradient and of the sums of losses and correct samples, with loops over units.
 
-    wants_loss : as in gradient.BatchRequest
+    sums_level : as in gradient.BatchRequest
     scale : factor on the gradient
     """
-    if shuffle or block.filled[0] != tile.first or block.filled[1] != tile.n:
-        fill_tile(net, data, nets, block, nets.mixed, shuffle, tile, 1.0)
+    if shuffle or block.filled[FILLED_FIRST] != tile.first or block.filled[FILLED_N] != tile.n:
+        fill_tile(net, data, nets, block, nets.own_data, shuffle, tile, 1.0)
     forward(net, nets, block, tile, batch, n_batches, True)
-    metric = data.metric if wants_loss != NEVER else METRIC_NONE
+    metric = data.metric if sums_level != SUMS_NEVER else METRIC_NONE
     loss, n_correct = loss_and_output_delta(net, metric, block, tile.m, scale)
     store(block.loss, 0, load(block.loss, 0, block.lanes) + loss)
-    store(block.right, 0, load(block.right, 0, block.lanes) + n_correct)
+    store(block.n_correct, 0, load(block.n_correct, 0, block.lanes) + n_correct)
     backpropagate(net, block, tile.m, tile.row > 0)
 
 
 @inline_helper
-def no_gradient(net, data, nets, block, shuffle, tile, batch, n_batches, wants_loss, scale):
+def no_gradient(net, data, nets, block, shuffle, tile, batch, n_batches, sums_level, scale):
     """Do nothing: all nets have unrolled code."""

@@ -5,30 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-from ...formulas.update_rules import RULES
-from ...jit.decorators import helper, inline_helper, selector
+from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
 from ...structs import L2, LEARNING_RATE
-from ..single_net.optimizer_step import make_adjust, make_update
+from ..single_net.optimizer_step import add_penalty_and_clip, update
+from ..workspace import EPOCH
 from .gradient_clipping import clip_factors
-from .optimizer_step import make_settings
-
-
-class RuleFunctions(NamedTuple):
-    """Functions of the update rules that are made for one number of lanes."""
-
-    step_settings: Any  # optimizer_step.make_settings
-    update: Any  # a range of parameters by the rule of this code: single_net/optimizer_step.make_update
-    add_penalty_and_clip: Any  # in a range of parameters: single_net/optimizer_step.make_adjust
-
-
-def make_rule_functions(lanes: int) -> RuleFunctions:
-    return RuleFunctions(
-        make_settings(lanes), selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
-    )
+from .step_settings import step_settings
 
 
 @inline_helper
@@ -36,7 +20,7 @@ def schedule_factors(config, criteria, block, batch, n_batches):
     """Return the schedule's factor on each lane's learning rate at this step."""
     if criteria.scheduled:
         for lane in range(block.n_lanes):
-            step = (block.clock[0] - block.start[lane]) * n_batches + batch
+            step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
             factor = config.factors[min(step, criteria.n_epochs * n_batches - 1)]
             block.factor[lane] = scalar_like(block.p, factor)
         return load(block.factor, 0, block.lanes)
@@ -44,22 +28,23 @@ def schedule_factors(config, criteria, block, batch, n_batches):
 
 
 @inline_helper
-def settings_now(nets, block, factor, objective, step_settings):
+def settings_now(nets, block, factor, objective):
     """Return the update rule's settings at this step, one number per lane.
 
     factor : (lanes,) schedule_factors
     objective : (lanes,) the objective of this step, where the rule compares it with the last one
     """
     loss_increased = where(objective > load(block.last_loss, 0, block.lanes), 1.0, 0.0)
-    return step_settings(block.hyper, block.betas, block.powers, factor, nets.bias_correction, loss_increased)
+    return step_settings(
+        block.hyper, block.betas, block.powers, factor, nets.bias_correction, loss_increased, block.lanes
+    )
 
 
 @inline_helper
-def optimizer_step(net, config, nets, block, h, rules):
-    """Make one step of the optimiser for all lanes.
+def rule_step(net, config, nets, block, h):
+    """Make one step of the update rule for all lanes, with penalties, clipping and layers' factors if there are any.
 
     h : StepSettings, one number per lane
-    rules : RuleFunctions
     """
     p, g, n, lanes = block.p, block.g, nets.n_params, block.lanes
     one, zero = fill(p, 1.0, lanes), fill(p, 0.0, lanes)
@@ -76,8 +61,8 @@ def optimizer_step(net, config, nets, block, h, rules):
         if config.layered:
             factor = clip * scalar_like(p, config.layer_factors[i])
         if by_layer or nets.clipped:
-            rules.add_penalty_and_clip(p, g, first * lanes, end * lanes, decay, penalty, factor)
-        rules.update(config.rule, p, g, block.state, first * lanes, end * lanes, n * lanes, h)
+            add_penalty_and_clip(p, g, first * lanes, end * lanes, decay, penalty, factor, lanes)
+        update(config.rule, p, g, block.state, first * lanes, end * lanes, n * lanes, h, lanes)
 
 
 @helper

@@ -13,9 +13,20 @@ import numpy as np
 from ...formulas.counter_rng import BLOCK
 from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
-from ...structs import DIVERGED_NET, HYPER, MAX_RECORDS, NET_HYPER, RUNNING, NetSpec, Unfinished, aligned_zeros
-from ..unrolled.population_lookup import has_unrolled_code, unrolled_address
-from ..workspace import FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, NetQueue, round_up
+from ...structs import (
+    DIVERGED_NET,
+    HYPER,
+    MAX_RECORDS,
+    NET_HYPER,
+    RUNNING,
+    UNROLLED_NEVER,
+    KernelVariant,
+    NetSpec,
+    Unfinished,
+    aligned_zeros,
+)
+from ..unrolled.population_lookup import unrolled_address
+from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
 UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
@@ -50,7 +61,7 @@ class PopulationRun:
         rule: Rule | None,
         loss: tuple[int, int],
         dtype: np.dtype,
-        lanes: int,
+        variant: KernelVariant,
         precision: str,
     ):
         """Make the blocks of n_threads threads.
@@ -62,15 +73,14 @@ class PopulationRun:
         n_threads : number of threads
         rule : row of the update rule, None to evaluate
         loss : codes of the loss and of the metric
-        lanes : number of nets in a block if unrolled code does all of the training; otherwise it is LANES
+        variant : the number of nets in a block, which is LANES unless unrolled code does all of the training; and
+            whether there is unrolled code, which is compiled if needed
         precision : a permission to round, which CPU kernels do not use
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
-        drops, address = bool((net.dropout > 0).any()), 0
-        if rule is not None and has_unrolled_code(sizes, drops):
+        drops, lanes, address = bool((net.dropout > 0).any()), variant.lanes, 0
+        if rule is not None and variant.unrolled != UNROLLED_NEVER:
             address = unrolled_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
-        else:
-            lanes = LANES
         self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
         self._blocks: list[LaneBlock] = []
         initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]
@@ -83,7 +93,7 @@ class PopulationRun:
         self.blocks, self.n_members = self._blocks[:n_threads], 0
         self.queue.taken[0] = 0
         for block in self.blocks:
-            block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0
+            block.net_index[:], block.filled[:], block.clock[:], block.reserved[:] = -1, -1, 0, 0
             # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
             block.a[:], block.y[:] = 0, 0
 
@@ -97,8 +107,8 @@ class PopulationRun:
         """Number of nets whose training has ended."""
         begun = min(int(self.queue.taken[0]), self.n_members)
         for block in self.blocks:
-            first, end = np.minimum(block.taken, self.n_members)
-            begun -= int(end - first) + int(np.count_nonzero(block.net >= 0))
+            first, end = np.minimum(block.reserved, self.n_members)
+            begun -= int(end - first) + int(np.count_nonzero(block.net_index >= 0))
         return begun
 
     def collect(self) -> None:
@@ -107,7 +117,7 @@ class PopulationRun:
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
         for block in self.blocks:
-            for lane in np.flatnonzero(block.net >= 0):
+            for lane in np.flatnonzero(block.net_index >= 0):
                 yield _unfinished_net(block, lane, watches)
 
 
@@ -116,15 +126,15 @@ def _unfinished_net(block: LaneBlock, lane: int, watches: bool) -> Unfinished:
     params_of = lambda rows: rows.reshape(-1, block.lanes)[:, lane]
     params, status, loss = params_of(block.p), RUNNING, block.loss[lane]
     if not np.isfinite(params).all():  # the next check would have found that the net has diverged
-        params, status, loss = params_of(block.safe), DIVERGED_NET, np.nan
+        params, status, loss = params_of(block.safe_params), DIVERGED_NET, np.nan
     best_epoch = int(block.best_epoch[lane]) * watches
     return Unfinished(
-        net=int(block.net[lane]),
+        net_index=int(block.net_index[lane]),
         status=status,
-        epochs=int(block.clock[0] - block.start[lane]),
-        params=params_of(block.best) if best_epoch else params,
+        epochs=int(block.clock[EPOCH] - block.start_epoch[lane]),
+        params=params_of(block.best_params) if best_epoch else params,
         loss=loss,
-        right=block.right[lane],
+        n_correct=block.n_correct[lane],
         best_epoch=best_epoch,
         best_value=float(block.best_value[lane]),
     )
@@ -137,24 +147,24 @@ def _make_block(request: BlockRequest) -> LaneBlock:
     vectors = _vectors_of_lanes(request, sizes, tile)
     integers = {
         "clock": 2,
-        "taken": 2,
-        "kept": 1,
+        "reserved": 2,
+        "records_end": 1,
         "filled": 2,
-        "net": lanes,
-        "start": lanes,
-        "record": lanes,
+        "net_index": lanes,
+        "start_epoch": lanes,
+        "next_record": lanes,
         "best_epoch": lanes,
         "order": lanes * request.n_samples if request.shuffle else 0,
     }
     reals = {"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}
     return LaneBlock(
         units=np.cumsum([0] + sizes).astype(np.int64),
-        rows=tile,
+        tile_rows=tile,
         lanes=lanes,
         n_lanes=lanes,
         words=aligned_zeros(BLOCK, np.uint64),
-        straight_line=request.address,
-        train_rows=request.rows,
+        unrolled_address=request.address,
+        batch_size=request.rows,
         **_allocate_together({name: n * lanes for name, n in vectors.items()}, dtype),
         **_allocate_together(reals, np.float64),
         **_allocate_together(integers, np.int64),
@@ -183,11 +193,13 @@ def _vectors_of_lanes(request: BlockRequest, sizes: list[int], tile: int) -> dic
         "p": n_params,
         "g": n_params,
         "state": MOST_STATE * n_params,
-        "safe": n_params,
-        "best": n_params,
+        "safe_params": n_params,
+        "best_params": n_params,
         "hyper": len(NET_HYPER),
         "records": MAX_RECORDS,
-    } | dict.fromkeys(("factor", "loss", "right", "right_at_end", "last_loss", "watched", "best_value", "flags"), 1)
+    } | dict.fromkeys(
+        ("factor", "loss", "n_correct", "n_correct_at_end", "last_loss", "monitored_value", "best_value", "flags"), 1
+    )
 
 
 def _allocate_together(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:

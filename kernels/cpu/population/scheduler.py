@@ -12,10 +12,11 @@ from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
 from ...structs import BETA1, BETA2, NET_DEFAULTS, NET_HYPER
 from ..threads.barrier import fetch_add
+from ..workspace import EPOCH, FILLED_N, NEXT_EVENT, RESERVED_END, RESERVED_NEXT
 from .gather_scatter import fill_lane, load_block, load_lane
 
 # A thread takes this part of an equal share of the nets that are left in the queue, at most this number of blocks.
-PART_OF_SHARE, MOST_BLOCKS = 8, 8  # one eighth; eight blocks
+PART_OF_SHARE, MOST_BLOCKS_TAKEN = 8, 8  # one eighth; eight blocks
 
 
 @helper
@@ -35,13 +36,13 @@ def next_net(queue, n_threads, block, n_members, n_free):
 
     queue : NetQueue.taken
     """
-    if block.taken[0] == block.taken[1]:
-        blocks = min((n_members - queue[0]) // (PART_OF_SHARE * n_threads * block.lanes), MOST_BLOCKS)
+    if block.reserved[RESERVED_NEXT] == block.reserved[RESERVED_END]:
+        blocks = min((n_members - queue[0]) // (PART_OF_SHARE * n_threads * block.lanes), MOST_BLOCKS_TAKEN)
         n = max(n_free, blocks * block.lanes)
-        block.taken[0] = fetch_add(queue, n)
-        block.taken[1] = block.taken[0] + n
-    block.taken[0] += 1
-    return block.taken[0] - 1
+        block.reserved[RESERVED_NEXT] = fetch_add(queue, n)
+        block.reserved[RESERVED_END] = block.reserved[RESERVED_NEXT] + n
+    block.reserved[RESERVED_NEXT] += 1
+    return block.reserved[RESERVED_NEXT] - 1
 
 
 @inline_helper
@@ -60,7 +61,7 @@ def empty_lane(net, nets, block, lane):
 def load_settings(net, nets, block, lane, net_index):
     """Copy a net's hyper-parameters and dropout rates into its lane."""
     lanes = block.lanes
-    is_first = block.clock[0] == 0  # a lane's later nets find the settings that all nets share
+    is_first = block.clock[EPOCH] == 0  # a lane's later nets find the settings that all nets share
     if is_first or nets.hyper_stride != 0:
         row = net_index * nets.hyper_stride
         for q in range(len(NET_HYPER)):
@@ -79,7 +80,8 @@ def start_net(net, nets, block, lane, net_index, initial):
     initial : NetQueue.initial
     """
     n, lanes = nets.n_params, block.lanes
-    block.net[lane], block.start[lane], block.record[lane], block.filled[1] = net_index, block.clock[0], 0, -1
+    block.net_index[lane], block.start_epoch[lane], block.next_record[lane] = net_index, block.clock[EPOCH], 0
+    block.filled[FILLED_N] = -1
     fill_lane(block.state, lane, nets.n_state * n, 0.0, lanes)
     block.powers[lane] = block.powers[lanes + lane] = 1.0
     block.last_loss[lane] = scalar_like(block.p, np.inf)
@@ -98,9 +100,11 @@ def start_net(net, nets, block, lane, net_index, initial):
 @helper
 def is_contiguous(block):
     """Return whether the lanes have consecutive nets that started in the same epoch: all have the same events."""
-    contiguous = block.net[0] >= 0
+    contiguous = block.net_index[0] >= 0
     for lane in range(block.n_lanes):
-        contiguous &= block.net[lane] == block.net[0] + lane and block.start[lane] == block.start[0]
+        contiguous &= (
+            block.net_index[lane] == block.net_index[0] + lane and block.start_epoch[lane] == block.start_epoch[0]
+        )
     return contiguous
 
 
@@ -112,11 +116,11 @@ def load_params(nets, block, whole_block):
     """
     n, lanes = nets.n_params, block.lanes
     if whole_block:
-        load_block(nets.params, block.net[0] * n, n, block.p, lanes)
+        load_block(nets.params, block.net_index[0] * n, n, block.p, lanes)
     else:
         for lane in range(block.n_lanes):
             if block.flags[lane] > 0:
-                load_lane(nets.params, block.net[lane] * n, n, block.p, lane, lanes)
+                load_lane(nets.params, block.net_index[lane] * n, n, block.p, lane, lanes)
 
 
 @helper
@@ -124,12 +128,12 @@ def next_event(criteria, nets, block):
     """Return the block's next epoch at whose end a lane records its loss or has finished all its epochs."""
     event = np.int64(2**62)
     for lane in range(block.n_lanes):
-        if block.net[lane] >= 0:
-            r = block.record[lane]
+        if block.net_index[lane] >= 0:
+            r = block.next_record[lane]
             epoch = criteria.n_epochs
             if r < nets.n_records:
                 epoch = min(epoch, nets.record_epochs[r])
-            event = min(event, block.start[lane] + epoch)
+            event = min(event, block.start_epoch[lane] + epoch)
     return event
 
 
@@ -138,20 +142,20 @@ def fill_free_lanes(net, criteria, nets, block, queue, n_threads):
     """Start the next nets of the queue in free lanes. Returns (whether a lane has a net, is_contiguous(block))."""
     lanes, n_free, n_busy = block.lanes, 0, 0
     for lane in range(block.n_lanes):
-        if block.net[lane] < 0:
+        if block.net_index[lane] < 0:
             n_free += 1
     store(block.flags, 0, fill(block.p, 0.0, lanes))
     for lane in range(block.n_lanes):
-        if block.net[lane] < 0:
+        if block.net_index[lane] < 0:
             member = next_net(queue.taken, n_threads, block, nets.n_members, n_free)
             net_index = nets.members[member] if member < nets.n_members else -1
             start_net(net, nets, block, lane, net_index, queue.initial)
-        if block.net[lane] >= 0:
+        if block.net_index[lane] >= 0:
             n_busy += 1
     if n_busy == 0:
         return False, False
     contiguous = is_contiguous(block)
-    load_params(nets, block, contiguous and block.start[0] == block.clock[0])
-    copy_flagged(block.flags, block.p, nets.n_params, block.safe, lanes)
-    block.clock[1], block.kept[0] = next_event(criteria, nets, block), block.record[0]
+    load_params(nets, block, contiguous and block.start_epoch[0] == block.clock[EPOCH])
+    copy_flagged(block.flags, block.p, nets.n_params, block.safe_params, lanes)
+    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
     return True, contiguous

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ...formulas.counter_rng import permutation
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import fill, load_scalar, offset, scalar_like, store
+from ..workspace import EPOCH, FILLED_FIRST, FILLED_N
 
 
 class Tile(NamedTuple):
@@ -25,7 +26,7 @@ def fill_by_lane(net, data, nets, block, shuffle, tile, scale):
     """Write samples to a tile, for nets with data, or an order of samples, of their own."""
     n_features, n_outputs, m, lanes = net.sizes[0], net.sizes[net.n_layers], tile.m, block.lanes
     for lane in range(block.n_lanes):
-        net_index = max(block.net[lane], 0)
+        net_index = max(block.net_index[lane], 0)
         x, y, v = net_index * nets.X_stride, net_index * nets.Y_stride, net_index * nets.weight_stride
         for s in range(tile.n):
             sample = tile.first + s
@@ -57,25 +58,25 @@ def fill_all_lanes(net, data, block, tile, scale):
 
 
 @helper
-def fill_tile(net, data, nets, block, mixed, shuffle, tile, scale):
+def fill_tile(net, data, nets, block, own_data, shuffle, tile, scale):
     """Write samples tile.first .. tile.first + tile.n to a tile; its columns past them get weight 0.
 
-    mixed : whether nets have data of their own
+    own_data : whether nets have data of their own
     scale : factor on the samples' weights
     """
-    if mixed or shuffle:
+    if own_data or shuffle:
         fill_by_lane(net, data, nets, block, shuffle, tile, scale)
     else:
         fill_all_lanes(net, data, block, tile, scale)
     for s in range(tile.n, tile.m):
         store(block.weight, s * block.lanes, fill(block.weight, 0.0, block.lanes))
-    block.filled[0], block.filled[1] = tile.first, tile.n
+    block.filled[FILLED_FIRST], block.filled[FILLED_N] = tile.first, tile.n
 
 
 @inline_helper
 def shuffle_lanes(n_samples, seeds, block):
     """Write a new order of the samples for each net: the order that the net would have if it were trained alone."""
     for lane in range(block.n_lanes):
-        if block.net[lane] >= 0:
-            seed, epoch = seeds[block.net[lane]], block.clock[0] - block.start[lane]
+        if block.net_index[lane] >= 0:
+            seed, epoch = seeds[block.net_index[lane]], block.clock[EPOCH] - block.start_epoch[lane]
             permutation(n_samples, seed, epoch, block.words, offset(block.order, lane * n_samples))

@@ -19,8 +19,8 @@ from ...simd.reductions import any_of
 from ...structs import (
     L2,
     MONITOR_NONE,
+    MONITOR_VALIDATION_ACCURACY,
     MONITOR_VALIDATION_LOSS,
-    MONITOR_VALIDATION_RIGHT,
     NetSpec,
     PopulationState,
     Samples,
@@ -28,8 +28,8 @@ from ...structs import (
     TrainConfig,
 )
 from ..threads.denormals import flush_denormals, restore_denormals
-from ..unrolled.population_codegen import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER
-from ..workspace import LANES, UNROLLED_LANES, LaneBlock, NetQueue
+from ..unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_EVERY_STEP, SUMS_LAST_STEP, SUMS_NEVER
+from ..workspace import EPOCH, LANES, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
 from .epoch_end import (
     SAFE_EVERY,
     Findings,
@@ -45,23 +45,22 @@ from .evaluate import no_validation, validation_pass
 from .gradient import BatchRequest, final_accuracy, gradient
 from .gradient_clipping import penalties
 from .gradient_loops import gradient_by_loops, no_gradient
-from .parameter_update import make_rule_functions, optimizer_step, plain_sgd_step, schedule_factors, settings_now
+from .parameter_update import plain_sgd_step, rule_step, schedule_factors, settings_now
 from .scheduler import fill_free_lanes
 from .tile import shuffle_lanes
 
 
-class Variant(NamedTuple):
-    """What is not the same in the two kernels of this file, like the arguments of a template."""
+class TemplateArguments(NamedTuple):
+    """What is not the same in the two kernels of this file: known when they are compiled."""
 
     lanes: Any  # Lanes
     gradient_by_loops: Any  # function
     validation_pass: Any  # function
-    rules: Any  # RuleFunctions
 
 
-WITH_LOOPS = Variant(Lanes(LANES), gradient_by_loops, validation_pass, make_rule_functions(LANES))
+WITH_LOOPS = TemplateArguments(Lanes(LANES), gradient_by_loops, validation_pass)
 # There is much less to compile without validation, and without the loops for nets that have no unrolled code.
-UNROLLED = Variant(Lanes(UNROLLED_LANES), no_gradient, no_validation, make_rule_functions(UNROLLED_LANES))
+UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation)
 
 
 class Task(NamedTuple):
@@ -72,11 +71,11 @@ class Task(NamedTuple):
     config: TrainConfig
     criteria: StopCriteria
     nets: PopulationState
-    validation: Samples
+    held_out: Samples
     block: LaneBlock  # of this thread
     queue: NetQueue
     n_threads: int
-    variant: Variant
+    template: TemplateArguments
 
 
 class Mode(NamedTuple):
@@ -105,15 +104,15 @@ def mode_of_call(task, n_epochs):
     several_epochs = (
         no_extras
         and n_batches == 1
-        and block.straight_line != 0
-        and size <= block.rows
+        and block.unrolled_address != 0
+        and size <= block.tile_rows
         and not config.shuffle
         and criteria.monitor == MONITOR_NONE
     )
-    has_goal = criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_right < np.inf
+    has_goal = criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
     inverse_n_samples = scalar_like(block.p, 1.0 / n_samples)
     return Mode(
-        block.clock[0] + n_epochs,
+        block.clock[EPOCH] + n_epochs,
         n_batches,
         n_batches == 1,
         several_epochs,
@@ -122,7 +121,7 @@ def mode_of_call(task, n_epochs):
         has_goal,
         inverse_n_samples,
         scalar_like(block.p, criteria.stop_loss),
-        scalar_like(block.p, criteria.stop_right),
+        scalar_like(block.p, criteria.stop_n_correct),
         inverse_n_samples if several_epochs else scalar_like(block.p, 1.0),
     )
 
@@ -132,38 +131,38 @@ def epochs_until_check(block, mode):
     """Return the number of epochs up to the next one that needs a check; one call of unrolled code may compute them."""
     if not mode.several_epochs:
         return 1
-    clock = block.clock[0]
+    clock = block.clock[EPOCH]
     next_safe = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
-    return min(min(block.clock[1], mode.end), next_safe + 1) - clock
+    return min(min(block.clock[NEXT_EVENT], mode.end), next_safe + 1) - clock
 
 
 @inline_helper
-def wanted_sums(block, mode, n_steps, buffers_records):
-    """Return for which of the next n_steps gradients sums of losses are wanted: NEVER, LAST_STEP, ..."""
+def choose_sums_level(block, mode, n_steps, buffers_records):
+    """Return for which of the next n_steps gradients sums of losses are wanted, one of SUMS_*."""
     if mode.has_goal:
-        return EVERY_STEP
+        return SUMS_EVERY_STEP
     if mode.compares_loss:
-        return EVERY_LOSS
-    epoch = block.clock[0] + n_steps - 1
-    if buffers_records or epoch + 1 >= block.clock[1] or epoch % SAFE_EVERY == 0:
-        return LAST_STEP
-    return NEVER
+        return SUMS_EVERY_LOSS
+    epoch = block.clock[EPOCH] + n_steps - 1
+    if buffers_records or epoch + 1 >= block.clock[NEXT_EVENT] or epoch % SAFE_EVERY == 0:
+        return SUMS_LAST_STEP
+    return SUMS_NEVER
 
 
 @inline_helper
-def compute_gradient(task, mode, batch, wants_loss, n_steps, buffers_records):
+def compute_gradient(task, mode, batch, sums_level, n_steps, buffers_records):
     """Compute a batch's gradient, or those of up to n_steps epochs with steps between them; advance the clock."""
     config, nets, block = task.config, task.nets, task.block
-    record = block.kept[0] if buffers_records else nets.n_records
+    record = block.records_end[0] if buffers_records else nets.n_records
     rows = min(config.batch_size, task.data.n_samples - batch * config.batch_size)
     request = BatchRequest(
-        batch, mode.n_batches, rows, wants_loss, n_steps, mode.stop_loss, task.criteria.stop_right, record
+        batch, mode.n_batches, rows, sums_level, n_steps, mode.stop_loss, task.criteria.stop_n_correct, record
     )
-    n_done = gradient(task.net, task.data, nets, block, config.shuffle, request, task.variant.gradient_by_loops)
-    block.clock[0] += n_done - 1
+    n_done = gradient(task.net, task.data, nets, block, config.shuffle, request, task.template.gradient_by_loops)
+    block.clock[EPOCH] += n_done - 1
     if buffers_records:
-        while nets.record_epochs[block.kept[0]] <= block.clock[0] + 1 - block.start[0]:
-            block.kept[0] += 1
+        while nets.record_epochs[block.records_end[0]] <= block.clock[EPOCH] + 1 - block.start_epoch[0]:
+            block.records_end[0] += 1
     return rows
 
 
@@ -173,7 +172,7 @@ def check_losses(task, mode):
     block = task.block
     loss = load(block.loss, 0, block.lanes) * mode.inverse_n_samples
     store(block.loss, 0, loss)
-    n_correct = load(block.right, 0, block.lanes)
+    n_correct = load(block.n_correct, 0, block.lanes)
     return any_of(~((loss > mode.stop_loss) & (loss < np.inf))) or any_of(n_correct >= mode.stop_n_correct)
 
 
@@ -185,11 +184,11 @@ def keep_params(task, mode, needs_check):
     """
     criteria, nets, block = task.criteria, task.nets, task.block
     loss = load(block.loss, 0, block.lanes)
-    if block.clock[0] % SAFE_EVERY == 0:
+    if block.clock[EPOCH] % SAFE_EVERY == 0:
         save_safe_params(nets, block, loss)
     if needs_check and mode.has_goal and mode.one_batch:
         store_converged(criteria, nets, block)
-    accuracy = load(block.right, 0, block.lanes) * mode.inverse_n_samples
+    accuracy = load(block.n_correct, 0, block.lanes) * mode.inverse_n_samples
     track_best_training(criteria, nets, block, loss, accuracy)
 
 
@@ -199,15 +198,15 @@ def step_of_batch(task, mode, batch, objective):
 
     objective : (lanes,) mean loss of the batch, if the update rule compares it with the last one
     """
-    net, config, nets, block, rules = task.net, task.config, task.nets, task.block, task.variant.rules
+    net, config, nets, block = task.net, task.config, task.nets, task.block
     if mode.compares_loss and nets.penalised:
         objective += penalties(net, block, load(block.hyper, L2 * block.lanes, block.lanes))
     if mode.sgd_only:
         plain_sgd_step(nets, block)
     else:
         factor = schedule_factors(config, task.criteria, block, batch, mode.n_batches)
-        h = settings_now(nets, block, factor, objective, rules.step_settings)
-        optimizer_step(net, config, nets, block, h, rules)
+        h = settings_now(nets, block, factor, objective)
+        rule_step(net, config, nets, block, h)
     if mode.compares_loss:
         store(block.last_loss, 0, objective)
 
@@ -216,13 +215,13 @@ def step_of_batch(task, mode, batch, objective):
 def validate(task):
     """Call track_best if the loss or accuracy on held-out samples is monitored."""
     criteria, nets, block = task.criteria, task.nets, task.block
-    if criteria.monitor == MONITOR_VALIDATION_LOSS or criteria.monitor == MONITOR_VALIDATION_RIGHT:
-        loss, accuracy = task.variant.validation_pass(task.net, task.validation, nets, block)
+    if criteria.monitor == MONITOR_VALIDATION_LOSS or criteria.monitor == MONITOR_VALIDATION_ACCURACY:
+        loss, accuracy = task.template.validation_pass(task.net, task.held_out, nets, block)
         track_best(criteria, nets, block, loss if criteria.monitor == MONITOR_VALIDATION_LOSS else -accuracy)
 
 
 @inline_helper
-def run_epoch(task, mode, wants_loss, n_steps, buffers_records):
+def run_epoch(task, mode, sums_level, n_steps, buffers_records):
     """Train the block for one epoch, or up to n_steps epochs of one batch each.
 
     Returns (whether an epoch of the clock is due for end_of_epoch, whether a net may have ended early).
@@ -230,21 +229,24 @@ def run_epoch(task, mode, wants_loss, n_steps, buffers_records):
     block, lanes = task.block, task.block.lanes
     zero = fill(block.p, 0.0, lanes)
     is_due, may_have_ended = False, False
-    if wants_loss != NEVER:
+    if sums_level != SUMS_NEVER:
         store(block.loss, 0, zero)
-        store(block.right, 0, zero)
+        store(block.n_correct, 0, zero)
     for batch in range(mode.n_batches):
         loss_before, objective = load(block.loss, 0, lanes), zero
-        rows = compute_gradient(task, mode, batch, wants_loss, n_steps, buffers_records)
-        is_due, may_have_ended = block.clock[0] + 1 >= block.clock[1], task.criteria.monitor != MONITOR_NONE
+        rows = compute_gradient(task, mode, batch, sums_level, n_steps, buffers_records)
+        is_due, may_have_ended = (
+            block.clock[EPOCH] + 1 >= block.clock[NEXT_EVENT],
+            task.criteria.monitor != MONITOR_NONE,
+        )
         if mode.compares_loss:
             objective = (load(block.loss, 0, lanes) - loss_before) * scalar_like(block.p, 1.0 / rows)
-        if wants_loss != NEVER and batch == mode.n_batches - 1:
+        if sums_level != SUMS_NEVER and batch == mode.n_batches - 1:
             may_have_ended |= check_losses(task, mode)
             if mode.one_batch:
                 keep_params(task, mode, is_due or may_have_ended)
         step_of_batch(task, mode, batch, objective)
-    if wants_loss != NEVER and not mode.one_batch:
+    if sums_level != SUMS_NEVER and not mode.one_batch:
         keep_params(task, mode, is_due or may_have_ended)
     validate(task)
     return is_due, may_have_ended
@@ -254,7 +256,9 @@ def run_epoch(task, mode, wants_loss, n_steps, buffers_records):
 def check_nets(task, mode, contiguous, is_due, may_have_ended):
     """Handle the end of an epoch as end_of_epoch does. Returns whether a lane is now free."""
     criteria, nets, block = task.criteria, task.nets, task.block
-    has_final_accuracy = mode.several_epochs and nets.judges_ends and is_due and some_net_ends(criteria, block)
+    has_final_accuracy = (
+        mode.several_epochs and nets.checks_final_accuracy and is_due and some_net_ends(criteria, block)
+    )
     if has_final_accuracy:
         final_accuracy(task.net, task.data, nets, block)
     findings = Findings(mode.one_batch, has_final_accuracy, contiguous, may_have_ended)
@@ -267,20 +271,20 @@ def run_epochs(task, n_epochs):
     data, criteria, nets, block = task.data, task.criteria, task.nets, task.block
     mode = mode_of_call(task, n_epochs)
     has_free_lane, contiguous, buffers_records = True, False, False
-    while block.clock[0] < mode.end:
+    while block.clock[EPOCH] < mode.end:
         if has_free_lane:
             has_nets, contiguous = fill_free_lanes(task.net, criteria, nets, block, task.queue, task.n_threads)
             if not has_nets:
                 return
             has_free_lane, buffers_records = False, mode.several_epochs and contiguous
             if buffers_records:  # unrolled code buffers the records: no check at each
-                block.clock[1] = block.start[0] + criteria.n_epochs
+                block.clock[NEXT_EVENT] = block.start_epoch[0] + criteria.n_epochs
         if task.config.shuffle:
             shuffle_lanes(data.n_samples, nets.seeds, block)
         n_steps = epochs_until_check(block, mode)
-        wants_loss = wanted_sums(block, mode, n_steps, buffers_records)
-        is_due, may_have_ended = run_epoch(task, mode, wants_loss, n_steps, buffers_records)
-        block.clock[0] += 1
+        sums_level = choose_sums_level(block, mode, n_steps, buffers_records)
+        is_due, may_have_ended = run_epoch(task, mode, sums_level, n_steps, buffers_records)
+        block.clock[EPOCH] += 1
         if is_due or may_have_ended:
             has_free_lane = check_nets(task, mode, contiguous, is_due, may_have_ended)
     if contiguous:
@@ -288,7 +292,7 @@ def run_epochs(task, n_epochs):
 
 
 @inline_helper
-def task_of(net, data, config, criteria, nets, validation, block, queue, n_threads, variant):
+def task_of(net, data, config, criteria, nets, held_out, block, queue, n_threads, template):
     """Return the Task with pointers in place of arrays."""
     return Task(
         as_pointers(net),
@@ -296,25 +300,25 @@ def task_of(net, data, config, criteria, nets, validation, block, queue, n_threa
         as_pointers(config),
         criteria,
         as_pointers(nets),
-        as_pointers(validation),
-        with_lanes(as_pointers(block), variant.lanes),
+        as_pointers(held_out),
+        with_lanes(as_pointers(block), template.lanes),
         as_pointers(queue),
         n_threads,
-        variant,
+        template,
     )
 
 
 @kernel
-def train(thread, n_threads, barrier, net, data, config, criteria, nets, validation, block, queue, n_epochs):
+def train(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
     """Train this thread's block for up to n_epochs epochs."""
     before = flush_denormals()
-    run_epochs(task_of(net, data, config, criteria, nets, validation, block, queue, n_threads, WITH_LOOPS), n_epochs)
+    run_epochs(task_of(net, data, config, criteria, nets, held_out, block, queue, n_threads, WITH_LOOPS), n_epochs)
     restore_denormals(before)
 
 
 @kernel
-def train_unrolled(thread, n_threads, barrier, net, data, config, criteria, nets, validation, block, queue, n_epochs):
+def train_unrolled(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
     """Train this thread's block of UNROLLED_LANES nets by unrolled code for up to n_epochs epochs, unvalidated."""
     before = flush_denormals()
-    run_epochs(task_of(net, data, config, criteria, nets, validation, block, queue, n_threads, UNROLLED), n_epochs)
+    run_epochs(task_of(net, data, config, criteria, nets, held_out, block, queue, n_threads, UNROLLED), n_epochs)
     restore_denormals(before)

@@ -28,7 +28,7 @@ from ...simd.load_store import (
 from ...simd.reductions import sum_lanes
 from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.operands import Matrix
-from ..workspace import LANES_LARGE, LANES_SMALL, LOSS, N_CORRECT
+from ..workspace import FILLED_FIRST, FILLED_N, LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
 from .batch_simd_products import LayerWeights, dense, weight_gradients
 from .column_passes import (
     activate,
@@ -153,7 +153,7 @@ FAMILY_16 = LaneFamily(Lanes(LANES_LARGE), fill_squares, activate, backward, app
 @inline_helper
 def fill_batch(family, net, data, shuffle, ws, first, rows, columns):
     """Write samples first .. first + rows to the columns of ws.a, ws.y and ws.weight, unless they are there already."""
-    if not shuffle and ws.filled[0] == first and ws.filled[1] == rows:
+    if not shuffle and ws.filled[FILLED_FIRST] == first and ws.filled[FILLED_N] == rows:
         return
     n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
     done = family.fill_squares(data.X, ws.order, shuffle, first, rows, n_features, columns, ws.a, ws.delta)
@@ -172,7 +172,7 @@ def fill_batch(family, net, data, shuffle, ws, first, rows, columns):
         for j in range(n_outputs):
             ws.y[j * columns + s] = zero
         ws.weight[s] = zero
-    ws.filled[0], ws.filled[1] = first, rows
+    ws.filled[FILLED_FIRST], ws.filled[FILLED_N] = first, rows
 
 
 @inline_helper
@@ -209,11 +209,11 @@ def loss_and_output_delta(family, net, metric, ws, sums, columns, scale):
     start, size = load_scalar(ws.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
     outputs, c = Outputs(ws.z, ws.a, ws.delta, start), scalar_like(ws.a, net.loss_constant)
     losses = loss_and_delta(net.loss, outputs, ws.y, ws.weight, columns, size, scalar_like(ws.a, scale), c, lanes)
-    sums[LOSS] = sum_lanes(losses) / net.loss_width
+    sums[LOSS_COLUMN] = sum_lanes(losses) / net.loss_width
     if metric != METRIC_NONE:
         bound = scalar_like(ws.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
         correct = count_correct(metric, ws.a, start, ws.y, columns, size, ws.weight, bound, lanes)
-        sums[N_CORRECT] = float(sum_lanes(correct))
+        sums[N_CORRECT_COLUMN] = float(sum_lanes(correct))
 
 
 @inline_helper
@@ -266,7 +266,7 @@ def evaluate_samples(family, net, data, params, ws, output):
 @inline_helper
 def evaluate_pointers(family, net, data, params, ws, writes, output):
     sums, lanes = ws.partial, family.lanes
-    ws.filled[1] = -1
+    ws.filled[FILLED_N] = -1
     loss = n_correct = 0.0
     for first in range(0, data.n_samples, ws.columns):
         rows = min(ws.columns, data.n_samples - first)
@@ -280,13 +280,14 @@ def evaluate_pointers(family, net, data, params, ws, writes, output):
                     output[(first + s) * width + j] = ws.a[start + j * columns + s]
         if data.has_targets:
             loss_and_output_delta(family, net, data.metric, ws, sums, columns, 0.0)
-            loss += sums[LOSS]
-            n_correct += sums[N_CORRECT]
-    sums[LOSS], sums[N_CORRECT] = loss, n_correct
+            loss += sums[LOSS_COLUMN]
+            n_correct += sums[N_CORRECT_COLUMN]
+    sums[LOSS_COLUMN], sums[N_CORRECT_COLUMN] = loss, n_correct
 
 
+WIDTH = Lanes(LANES_LARGE)
 # The rule is known only inside the loop: the state vectors that it does not have are read and written unchanged.
-load_any_state, store_any_state = make_state_access(MOST_STATE, LANES_LARGE)
+load_any_state, store_any_state = make_state_access(MOST_STATE)
 
 
 @helper
@@ -300,7 +301,7 @@ def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
         n = last - i
         value = load_partial(p, i, n, LANES_LARGE)
         slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
-        s0, s1, s2 = load_any_state(state, i, n, stride, value)
+        s0, s1, s2 = load_any_state(state, i, n, stride, value, WIDTH)
         value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
         store_partial(p, i, n, value)
         store_any_state(state, i, n, stride, s0, s1, s2)

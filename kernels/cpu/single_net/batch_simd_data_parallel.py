@@ -10,7 +10,15 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import load_scalar, offset
 from ..threads.work_stealing import chunk_start
-from ..workspace import FALSE_SHARING_GAP, FILLED, LANES_LARGE, LOSS, N_CORRECT, PARTIAL_COLUMNS, BatchWorkspace
+from ..workspace import (
+    FALSE_SHARING_GAP,
+    FILLED_STRIDE,
+    LANES_LARGE,
+    LOSS_COLUMN,
+    N_CORRECT_COLUMN,
+    PARTIAL_COLUMNS,
+    BatchWorkspace,
+)
 from .batch_simd import FAMILY_16, begin_call, gradient_of_samples
 from .batch_simd import apply_gradient as update_net
 from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
@@ -28,7 +36,7 @@ def workspace_of_shard(ws, n_layers, shard):
         ws.n_shards,
         ws.columns,
         ws.aliasing_stride,
-        offset(ws.filled, FILLED * shard),
+        offset(ws.filled, FILLED_STRIDE * shard),
         offset(ws.a, n),
         offset(ws.z, n),
         offset(ws.delta, n),
@@ -52,7 +60,7 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
             chunk_start(shard + 1, ws.n_shards, rows, LANES_LARGE),
         )
         sums = offset(ws.partial, sums_index(shard, micro_batch.index, True, PARTIAL_COLUMNS))
-        sums[LOSS] = sums[N_CORRECT] = 0.0
+        sums[LOSS_COLUMN] = sums[N_CORRECT_COLUMN] = 0.0
         if row < end:
             gradient_of_samples(
                 FAMILY_16,

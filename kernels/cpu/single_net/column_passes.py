@@ -16,7 +16,7 @@ from ...simd.vector import absolute, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
 
 
-def still_right(right, output, best, wanted, target):
+def still_correct(right, output, best, wanted, target):
     """Return 1 if the first largest output up to this unit is at the first largest target, else 0.
 
     right : the result for the units before this one
@@ -26,7 +26,7 @@ def still_right(right, output, best, wanted, target):
     return where(output > best, where(wanted > target, 1.0, 0.0), where(wanted > target, 0.0, right))
 
 
-_still_right = helper(still_right)
+_still_correct = helper(still_correct)
 
 
 LOOP = {"load": load, "store": store}  # names in the bodies of loops below
@@ -118,7 +118,7 @@ def count_correct(metric, a, start, y, columns, size, weight, bound, lanes):
             best, target = load(a, start + s, lanes), load(y, s, lanes)
             for i in range(s + columns, size, columns):
                 av, yv = load(a, start + i, lanes), load(y, i, lanes)
-                correct = _still_right(correct, av, best, yv, target)
+                correct = _still_correct(correct, av, best, yv, target)
                 best, target = where(av > best, av, best), where(yv > target, yv, target)
         elif metric == METRIC_MARGIN:
             for i in range(s, size, columns):

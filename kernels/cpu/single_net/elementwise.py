@@ -70,7 +70,7 @@ def _make_backward(row):
     return backward
 
 
-# backward(code, kept, kept0, size, delta, delta0)      delta *= f'(kept)
+# backward(code, stored, stored0, size, delta, delta0)      delta *= f'(stored)
 backward = selector([_make_backward(row) for row in ACTIVATIONS], 5)
 
 

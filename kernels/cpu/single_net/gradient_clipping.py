@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...jit.decorators import helper
 from ...simd.load_store import scalar_like
-from ..gemm.gemm import up_to
+from ..gemm.gemm import round_up
 from ..threads.work_stealing import chunk_range, layer_of_chunk
 from ..workspace import WEIGHT_CHUNK_ROWS
 from .optimizer_step import CLIP_NORM, add_squares_of_gradient, clip_factor, squares_of_gradient
@@ -27,7 +27,7 @@ def add_squares(net, state, ws, chunk):
         ws.squares[block + i // WEIGHT_CHUNK_ROWS] = squares_of_gradient(
             p, g, w + i * fan_out, w + last * fan_out, scalar_like(p, net.l2)
         )
-    block += up_to(fan_in, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+    block += round_up(fan_in, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
     for j in range(column, last_column, WEIGHT_CHUNK_ROWS):
         last = min(j + WEIGHT_CHUNK_ROWS, last_column)
         ws.squares[block + j // WEIGHT_CHUNK_ROWS] = squares_of_gradient(p, g, b + j, b + last, scalar_like(p, 0.0))
@@ -39,8 +39,8 @@ def blocks_before(net, k):
     n = 0
     for i in range(k):
         n += (
-            up_to(net.sizes[i], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
-            + up_to(net.sizes[i + 1], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+            round_up(net.sizes[i], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+            + round_up(net.sizes[i + 1], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
         )
     return n
 

@@ -6,9 +6,9 @@ while the chunk is still in cache. So a micro-batch has two barriers whatever th
 no thread waits for a slower one (threads/work_stealing.py).
 
 Every sum is added in the same order for any number of threads, so parameters and recorded losses have the same bits.
-Losses are summed for groups of ROWS rows, which no chunk divides, and then over the groups in order. The bits are also
-those of layerwise_data_parallel.py, where each of two threads has a shard of the micro-batch: ws.has_two_shards says
-whether gradients are summed in that order.
+Losses are summed for groups of TILE_ROWS rows, which no chunk divides, and then over the groups in order. The bits are
+also those of layerwise_data_parallel.py, where each of two threads has a shard of the micro-batch: ws.has_two_shards
+says whether gradients are summed in that order.
 
 Layout: the rows of layer k start at index ws.row_starts[k] of the workspace's arrays a, z, delta and mask
 (workspace.LayerwiseWorkspace); k = 0 is the gathered inputs.
@@ -20,7 +20,7 @@ from ...formulas.update_rules import RULES
 from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import as_pointers, offset, scalar_like
 from ...structs import EVALUATION_CHUNK_ROWS, NO_UPDATE
-from ..gemm.gemm import up_to
+from ..gemm.gemm import round_up
 from ..gemm.operands import Matrix
 from ..threads.barrier import barrier_wait, fetch_add_1
 from ..threads.work_stealing import chunk_range, layer_of_chunk, next_chunk
@@ -39,7 +39,7 @@ N_STATE = tuple(row.n_state for row in RULES)
 @inline_helper
 def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
     ws.chunks_taken[(n_threads + thread) * LINE_OF_COUNTS] = 0  # chunks of weights
-    n_chunks = up_to(micro_batch.rows, ws.chunk_rows) // ws.chunk_rows
+    n_chunks = round_up(micro_batch.rows, ws.chunk_rows) // ws.chunk_rows
     chunk, n_tried = next_chunk(thread, n_threads, ws.chunks_taken, n_chunks, 0)
     while chunk >= 0:
         row, end = chunk * ws.chunk_rows, min(micro_batch.rows, (chunk + 1) * ws.chunk_rows)

@@ -16,7 +16,7 @@ from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import offset, scalar_like
 from ...structs import NO_UPDATE
 from ..threads.work_stealing import LayerChunk, chunk_start
-from ..workspace import DATA_PARALLEL_THREADS, GROUP_COLUMNS, ROWS
+from ..workspace import DATA_PARALLEL_THREADS, GROUP_COLUMNS, TILE_ROWS
 from .gradient_clipping import add_squares, clip_now
 from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as pack_weights
@@ -36,8 +36,8 @@ def begin_call(thread, n_threads, net, state, ws):
 def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
     scratch, gradient = offset(ws.scratch, thread * ws.n_scratch), shard_gradient(ws, thread, net.n_padded)
     row, end = (
-        chunk_start(thread, n_threads, micro_batch.rows, ROWS),
-        chunk_start(thread + 1, n_threads, micro_batch.rows, ROWS),
+        chunk_start(thread, n_threads, micro_batch.rows, TILE_ROWS),
+        chunk_start(thread + 1, n_threads, micro_batch.rows, TILE_ROWS),
     )
     forward_backward(
         thread, net, data, config, params, ws, group_sums(ws, row, micro_batch.index, True), micro_batch, row, end
@@ -53,7 +53,7 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
 
 @inline_helper
 def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
-    reduce_shards(thread, n_threads, ws, DATA_PARALLEL_THREADS, micro_batch, ROWS, net.n_padded, state.grads)
+    reduce_shards(thread, n_threads, ws, DATA_PARALLEL_THREADS, micro_batch, TILE_ROWS, net.n_padded, state.grads)
 
 
 @inline_helper

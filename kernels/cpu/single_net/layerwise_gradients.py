@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from ...jit.decorators import helper
 from ...simd.load_store import offset
 from ...structs import LINE
-from ..gemm.gemm import panel_sums, product, product_kind, up_to
+from ..gemm.gemm import panel_sums, product, product_kind, round_up
 from ..gemm.microkernel import lanes_of
 from ..gemm.operands import Matrix, Prefetch
 from ..gemm.skinny_gemm import SUMS_OF_ROWS
 from ..threads.work_stealing import chunk_range, chunk_start
-from ..workspace import K_BLOCK, ROWS, VECTOR_BYTES
+from ..workspace import K_BLOCK, TILE_ROWS, VECTOR_BYTES
 from .elementwise import add, column_sums
 from .gradient_exchange import shard_gradient
 from .layerwise_passes import layer_inputs
@@ -41,7 +41,7 @@ class UpdatedRows(NamedTuple):
 
 @helper
 def prefetch_update(nowhere, i, tile, depth, rows):
-    """Return the Prefetch of cache lines that the update of rows i .. i + ROWS of W will read next.
+    """Return the Prefetch of cache lines that the update of rows i .. i + TILE_ROWS of W will read next.
 
     Tile after tile covers the parameters and then each vector of the optimiser state. gemm.product_kind says how the
     result is used.
@@ -50,7 +50,7 @@ def prefetch_update(nowhere, i, tile, depth, rows):
     """
     vectors = rows.vectors
     run = depth * lanes_of(vectors.params) * (LINE // VECTOR_BYTES)  # elements that one tile prefetches
-    n_tiles = up_to(ROWS * rows.width, run) // run  # tiles per vector
+    n_tiles = round_up(TILE_ROWS * rows.width, run) // run  # tiles per vector
     vector, start = tile // n_tiles, rows.start + i * rows.width + tile % n_tiles * run
     if vector >= vectors.n_vectors:
         return nowhere
@@ -67,7 +67,7 @@ def split_row(ws, rows):
     """Return the first row of the micro-batch's second shard, whose gradient is summed by itself; `rows` if there is
     only one shard.
     """
-    split = chunk_start(1, 2, rows, ROWS) if ws.has_two_shards else rows
+    split = chunk_start(1, 2, rows, TILE_ROWS) if ws.has_two_shards else rows
     return split if split > 0 else rows
 
 
@@ -79,7 +79,7 @@ def pack_deltas(net, ws, rows, row, end):
         if ws.packed_delta_starts[k] >= 0:
             n, o, packed = net.sizes[k + 1], ws.row_starts[k + 1], ws.packed_delta_starts[k]
             copy_to_panels(ws.delta, o, row, min(end, split), n, split, ws.packed_delta, packed)
-            o, packed = o + split * n, packed + split * up_to(n, 2 * lanes_of(ws.delta))
+            o, packed = o + split * n, packed + split * round_up(n, 2 * lanes_of(ws.delta))
             low = max(row - split, 0)
             copy_to_panels(ws.delta, o, low, end - split, n, rows - split, ws.packed_delta, packed)
 
@@ -101,7 +101,7 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds,
     source = Matrix(inputs.data, inputs.start + row * fan_in + start, fan_in)
     delta = Matrix(ws.delta, ws.row_starts[k + 1] + row * fan_out, fan_out)
     if packed and ws.packed_delta_starts[k] >= 0:
-        delta = Matrix(ws.packed_delta, ws.packed_delta_starts[k] + row * up_to(fan_out, 2 * lanes_of(g)), 0)
+        delta = Matrix(ws.packed_delta, ws.packed_delta_starts[k] + row * round_up(fan_out, 2 * lanes_of(g)), 0)
     target, rows = Matrix(g, net.weight_offsets[k] + start * fan_out, fan_out), last_row - row
     updated = UpdatedRows(vectors, target.start, fan_out)
     product(WEIGHT_GRADIENT, True, end - start, fan_out, rows, source, delta, adds, target, scratch, updated)

@@ -14,7 +14,7 @@ from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..gemm.gemm import product, product_kind
 from ..gemm.operands import Matrix
 from ..gemm.skinny_gemm import DOTS
-from ..workspace import GROUP_COLUMNS, LOSS, N_CORRECT, ROWS
+from ..workspace import GROUP_COLUMNS, LOSS_COLUMN, N_CORRECT_COLUMN, TILE_ROWS
 from .elementwise import (
     Outputs,
     Targets,
@@ -142,20 +142,20 @@ def loss_and_output_delta(net, metric, targets, row, last_row, scale, ws, sums, 
         loss = loss_and_delta(net.loss, outputs, chunk, scalar_like(y, scale), c, rows, width)
         if metric != METRIC_NONE:
             n_correct = count_correct(metric, outputs, chunk, rows, width, bound)
-        sums[place + LOSS], sums[place + N_CORRECT] = loss / net.loss_width, n_correct
+        sums[place + LOSS_COLUMN], sums[place + N_CORRECT_COLUMN] = loss / net.loss_width, n_correct
         first, place = first + group, place + columns
 
 
 @helper
 def n_row_groups(rows):
-    """Return the number of groups of ROWS rows in a micro-batch of `rows` rows."""
-    return (rows + ROWS - 1) // ROWS
+    """Return the number of groups of TILE_ROWS rows in a micro-batch of `rows` rows."""
+    return (rows + TILE_ROWS - 1) // TILE_ROWS
 
 
 @helper
 def group_sums(ws, row, index, double_buffered):
     """Return the address of the sums of the group of rows that begins with `row` of a micro-batch."""
-    return offset(ws.partial, sums_index(row // ROWS, index, double_buffered, GROUP_COLUMNS))
+    return offset(ws.partial, sums_index(row // TILE_ROWS, index, double_buffered, GROUP_COLUMNS))
 
 
 @inline_helper
@@ -179,7 +179,7 @@ def forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, r
     dropout = Dropout(True, config.seed, micro_batch.step, micro_batch.start)
     forward(scratch, net, params, inputs, row, n_rows, ws, copy, dropout)
     scale = 1.0 / (micro_batch.batch_rows * net.loss_width)
-    loss_and_output_delta(net, data.metric, targets, row, end, scale, ws, sums, GROUP_COLUMNS, ROWS)
+    loss_and_output_delta(net, data.metric, targets, row, end, scale, ws, sums, GROUP_COLUMNS, TILE_ROWS)
     last, o = n_layers - 1, ws.row_starts[n_layers] + row * width
     if not net.delta_is_wrt_logit and net.activations[last] != IDENTITY:
         stored = ws.z if net.derivative_needs_z[last] == 1 else ws.a

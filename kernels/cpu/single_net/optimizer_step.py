@@ -6,23 +6,26 @@ import math
 
 import numpy as np
 
-from ...formulas.update_rules import BIAS_CORRECTED, PASSED, RULES, StepSettings
+from ...formulas.update_rules import BIAS_CORRECTED, HUGE_SCALE, PASSED, RULES, StepSettings
 from ...jit.decorators import expression, helper, inline_helper, selector
+from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
 from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2, WEIGHT_DECAY
 from ...structs import CLIP_NORM as CLIP_NORM
 from .elementwise import LANES
 
+WIDTH = Lanes(LANES)
 
-def make_state_access(n_state, lanes):
-    """Return (load_state, store_state) for an update rule with n_state state vectors, in vectors of `lanes`.
+
+def make_state_access(n_state):
+    """Return (load_state, store_state) for an update rule with n_state state vectors.
 
     State vector k of parameter i is s[k * stride + i]. Of a vector of parameters, the first n are read and written.
     """
 
     @inline_helper
-    def load_state(s, i, n, stride, unused):
+    def load_state(s, i, n, stride, unused, lanes):
         """Return three vectors, `unused` in place of those that the rule does not have."""
         s0 = load_partial(s, i, n, lanes) if n_state > 0 else unused
         s1 = load_partial(s, stride + i, n, lanes) if n_state > 1 else unused
@@ -41,76 +44,67 @@ def make_state_access(n_state, lanes):
     return load_state, store_state
 
 
-def make_update(row, lanes=LANES):
-    """Return update(p, g, s, first, last, stride, h) for one row of update_rules.RULES, in vectors of `lanes`."""
-    rule, (load_state, store_state) = row.update, make_state_access(row.n_state, lanes)
+def make_update(row):
+    """Return update(p, g, s, first, last, stride, h, lanes) for one row of update_rules.RULES."""
+    rule, (load_state, store_state) = row.update, make_state_access(row.n_state)
 
     @inline_helper
-    def update_vector(p, g, s, i, n, stride, h):
+    def update_vector(p, g, s, i, n, stride, h, lanes):
         value = load_partial(p, i, n, lanes)
-        s0, s1, s2 = load_state(s, i, n, stride, value)
+        s0, s1, s2 = load_state(s, i, n, stride, value, lanes)
         value, s0, s1, s2 = rule(value, load_partial(g, i, n, lanes), s0, s1, s2, h)
         store_partial(p, i, n, value)
         store_state(s, i, n, stride, s0, s1, s2)
 
     @helper
-    def update(p, g, s, first, last, stride, h):
+    def update(p, g, s, first, last, stride, h, lanes):
         whole = last - (last - first) % lanes
         for i in range(first, whole, lanes):
-            update_vector(p, g, s, i, lanes, stride, h)
+            update_vector(p, g, s, i, lanes, stride, h, lanes)
         if whole < last:
-            update_vector(p, g, s, whole, last - whole, stride, h)
+            update_vector(p, g, s, whole, last - whole, stride, h, lanes)
 
     return update
 
 
-# update(rule, p, g, s, first, last, stride, h)      s: the optimiser state, flat (n_state, stride)
-update = selector([make_update(row) for row in RULES], 7)
-
-
-def make_adjust(lanes=LANES):
-    """Return adjust(p, g, first, last, decay, l2, clip), in vectors of `lanes`.
-
-    A loop of its own before the update rule's: most nets need none of it, and multipliers limit the rules' loops.
-    """
-
-    @helper
-    def adjust(p, g, first, last, decay, l2, clip):
-        """Write g = (g + l2 p) clip and p = decay p for elements first <= i < last.
-
-        decay, l2, clip : one number for the range, or a vector with a number per lane
-        """
-        whole = last - (last - first) % lanes
-        for i in range(first, whole, lanes):
-            value = load(p, i, lanes)
-            store(g, i, (load(g, i, lanes) + value * l2) * clip)
-            store(p, i, value * decay)
-        if whole < last:
-            i, n = whole, last - whole
-            value = load_partial(p, i, n, lanes)
-            store_partial(g, i, n, (load_partial(g, i, n, lanes) + value * l2) * clip)
-            store_partial(p, i, n, value * decay)
-
-    return adjust
-
-
-add_penalty_and_clip = make_adjust()
+# update(rule, p, g, s, first, last, stride, h, lanes)      s: the optimiser state, flat (n_state, stride)
+update = selector([make_update(row) for row in RULES], 8)
 
 
 @helper
-def update_range_of_layer(net, course, memory, g, k, is_bias, first, last, h, clip):
+def add_penalty_and_clip(p, g, first, last, decay, l2, clip, lanes):
+    """Write g = (g + l2 p) clip and p = decay p for elements first <= i < last.
+
+    A loop of its own before the update rule's: most nets need none of it, and multipliers limit the rules' loops.
+
+    decay, l2, clip : one number for the range, or a vector with a number per lane
+    """
+    whole = last - (last - first) % lanes
+    for i in range(first, whole, lanes):
+        value = load(p, i, lanes)
+        store(g, i, (load(g, i, lanes) + value * l2) * clip)
+        store(p, i, value * decay)
+    if whole < last:
+        i, n = whole, last - whole
+        value = load_partial(p, i, n, lanes)
+        store_partial(g, i, n, (load_partial(g, i, n, lanes) + value * l2) * clip)
+        store_partial(p, i, n, value * decay)
+
+
+@helper
+def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, clip):
     """Update a range of layer k's weights, or of its biases if is_bias, by the gradient in g.
 
     first, last : the range, as indices into the flat vectors
     clip : factor of gradient clipping, 1 for none
     """
-    p, decay, l2 = memory.params, h.decay, scalar_like(memory.params, net.l2)
+    p, decay, l2 = state.params, h.decay, scalar_like(state.params, net.l2)
     if is_bias:
         decay, l2 = scalar_like(p, 1.0), scalar_like(p, 0.0)
-    factor = clip * scalar_like(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
+    factor = clip * scalar_like(p, config.layer_factors[2 * k + is_bias]) if config.layered else clip
     if decay != 1.0 or l2 != 0.0 or factor != 1.0:
-        add_penalty_and_clip(p, g, first, last, decay, l2, factor)
-    update(course.rule, p, g, memory.state, first, last, net.n_padded, h)
+        add_penalty_and_clip(p, g, first, last, decay, l2, factor, WIDTH)
+    update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
 
 
 # StepSettings in the dtype of params, from float64 hyper-parameters and the step's own values.
@@ -147,9 +141,6 @@ def step_settings(rule, hyper, scalars, factor, loss, params):
         inv_sqrt_bias_correction2 = 1.0 / math.sqrt(1.0 - scalars[POWER2])
     loss_increased = 1.0 if loss > scalars[LAST_LOSS] else 0.0
     return settings_like(params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased)
-
-
-HUGE_SCALE = 2.0**-540  # factor with which no float64 has a square that overflows
 
 
 @helper

@@ -12,7 +12,7 @@ from __future__ import annotations
 from ...jit.decorators import helper
 from ...simd.load_store import load, load_scalar, store_past_caches, transpose_past_caches, transpose_square
 from ...structs import LARGE_NET_PARAMS
-from ..gemm.gemm import SIDE, block_start, blocks_of, copy_panels, make_copy_panels, up_to
+from ..gemm.gemm import SIDE, block_start, blocks_of, copy_panels, make_copy_panels, round_up
 from ..gemm.microkernel import lanes_of
 from .gradient_exchange import store_fence
 
@@ -30,7 +30,7 @@ def make_copies(copy, transpose):
         width, n_blocks = 2 * lanes_of(w), blocks_of(fan_in)
         for block in range(n_blocks):
             p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
-            low, high, o = max(first, p), min(last, end), out0 + p * up_to(n, width)
+            low, high, o = max(first, p), min(last, end), out0 + p * round_up(n, width)
             if low < high:
                 row, panel = w0 + low * n, (end - p) * width
                 copy(w, row, n, high - low, n, width, out, o + (low - p) * width, panel)
@@ -43,7 +43,7 @@ def make_copies(copy, transpose):
             p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
             whole = end - (end - p) % SIDE
             for panel in range(first - first % width, last, width):
-                o = out0 + p * up_to(fan_in, width) + panel * (end - p) - p * width - panel
+                o = out0 + p * round_up(fan_in, width) + panel * (end - p) - p * width - panel
                 low, high = max(first, panel), min(last, panel + width)
                 squares = low + (high - low) // SIDE * SIDE
                 for j in range(p, whole, SIDE):
@@ -69,8 +69,8 @@ def _pack_panels(copies, own, target, first, last, n, fan_in):
     for block in range(n_blocks):
         p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
         low, high = max(first, p), min(last, end)
-        for panel in range(0, up_to(n, width) if low < high else 0, width):
-            o = p * up_to(n, width) + panel * (end - p) - p * width
+        for panel in range(0, round_up(n, width) if low < high else 0, width):
+            o = p * round_up(n, width) + panel * (end - p) - p * width
             for i in range(o + low * width, o + high * width, SIDE):
                 store_past_caches(copies, target + i, load(copies, own + i, SIDE))
 
@@ -82,7 +82,7 @@ def _pack_transposed(copies, own, target, first, last, n, fan_in):
     for block in range(n_blocks):
         p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
         for panel in range(first - first % width, last, width):
-            o = p * up_to(fan_in, width) + panel * (end - p) - p * width - panel
+            o = p * round_up(fan_in, width) + panel * (end - p) - p * width - panel
             for j in range(o + p * width, o + end * width, width):
                 for i in range(j + max(first, panel), j + min(last, panel + width), SIDE):
                     store_past_caches(copies, target + i, load(copies, own + i, SIDE))

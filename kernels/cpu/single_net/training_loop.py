@@ -35,11 +35,11 @@ from ...formulas.counter_rng import permutation
 from ...formulas.update_rules import RPROP
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
-from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, LINE, N_SCALARS, NO_UPDATE, STEPS_DONE
+from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, NO_UPDATE, STEPS_DONE
 from ..gemm.microkernel import lanes_of
 from ..threads.barrier import barrier_start, barrier_wait
 from ..threads.denormals import flush_denormals, restore_denormals
-from ..workspace import LOSS, N_CORRECT, PARTIAL_COLUMNS, SUMS, VECTOR_BYTES, MicroBatch
+from ..workspace import LOSS_COLUMN, N_CORRECT_COLUMN, PARTIAL_COLUMNS, SUMS, VECTOR_BYTES, MicroBatch
 from .optimizer_step import squares, step_settings
 
 # A shuffled fit prefetches the next batch's inputs if a batch has at most the first number of input values and the data
@@ -109,7 +109,7 @@ def make_loop(
         batch = first_step - epoch * n_batches
         if not barrier_start(barrier, n_threads):  # called off: thread 0 was interrupted
             return
-        mode = flush_denormals()
+        before = flush_denormals()
         scalars = offset(state.scalars, thread * N_SCALARS)
         for i in range(N_SCALARS):  # this thread may not have taken part in earlier calls
             scalars[i] = state.scalars[i]
@@ -119,7 +119,7 @@ def make_loop(
         prefetches = config.shuffle and size * width <= PREFETCHED_UP_TO and n * width >= PREFETCHED_FROM
         for t in range(n_steps):
             if batch == 0:
-                scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0
+                scalars[EPOCH_LOSS] = scalars[EPOCH_N_CORRECT] = 0.0
                 if config.shuffle:
                     if thread == 0:
                         permutation(n, config.seed, epoch, ws.words, ws.order)
@@ -143,8 +143,8 @@ def make_loop(
                 )
                 n_barriers = barrier_wait(barrier, n_threads, n_barriers)
                 for r in range(n_sums):
-                    loss += ws.partial[sums_index(r, index, double_buffered, columns) + LOSS]
-                    n_correct += ws.partial[sums_index(r, index, double_buffered, columns) + N_CORRECT]
+                    loss += ws.partial[sums_index(r, index, double_buffered, columns) + LOSS_COLUMN]
+                    n_correct += ws.partial[sums_index(r, index, double_buffered, columns) + N_CORRECT_COLUMN]
                 index, start = index + 1, start + largest
                 if start < rows:
                     accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch)
@@ -154,7 +154,7 @@ def make_loop(
                 scalars[DIVERGED] = 1.0
                 break
             scalars[EPOCH_LOSS] += loss
-            scalars[EPOCH_RIGHT] += n_correct
+            scalars[EPOCH_N_CORRECT] += n_correct
             objective += loss / rows
             factor = config.factors[t] if config.rule != NO_UPDATE else 0.0
             h = step_settings(config.rule, config.hyper, scalars, factor, objective, state.params)
@@ -170,9 +170,9 @@ def make_loop(
             if batch == n_batches:
                 if thread == 0:
                     state.epoch_loss[epoch] = scalars[EPOCH_LOSS] / n
-                    state.epoch_right[epoch] = scalars[EPOCH_RIGHT] / n
+                    state.epoch_accuracy[epoch] = scalars[EPOCH_N_CORRECT] / n
                 epoch += 1
                 batch = 0
-        restore_denormals(mode)
+        restore_denormals(before)
 
     return loop

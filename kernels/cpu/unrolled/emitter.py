@@ -135,7 +135,7 @@ class Emitter:
         (best, target), *others = [(variables[a], variables[y]) for _, a, y in self.outputs]
         is_correct = self.call("is_as_large", target, target)
         for output, wanted in others:
-            is_correct = self.call("still_right", is_correct, output, best, wanted, target)
+            is_correct = self.call("still_correct", is_correct, output, best, wanted, target)
             best = self.call("if_larger", output, best, output, best)
             target = self.call("if_larger", wanted, target, wanted, target)
         return is_correct

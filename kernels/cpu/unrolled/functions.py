@@ -1,6 +1,6 @@
 """Functions that unrolled code calls, for SIMD vectors: formulas of the tables, and scores of outputs.
 
-`same_side`, `is_near` and `still_right` count correct outputs as single_net/elementwise.count_right does.
+`same_side`, `is_near` and `still_correct` count correct outputs as single_net/elementwise.count_correct does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from ...formulas.activations import ACTIVATIONS, SOFTMAX
 from ...formulas.losses import LOSSES
 from ...simd.elementary import exp, log
 from ...simd.vector import absolute, where
-from ..single_net.column_passes import still_right
+from ..single_net.column_passes import still_correct
 
 
 def same_side(a, y, bound):
@@ -69,7 +69,7 @@ def functions_of(loss, activations):
         "is_near": is_near,
         "is_as_large": is_as_large,
         "if_larger": if_larger,
-        "still_right": still_right,
+        "still_correct": still_correct,
     }
     for row in (ACTIVATIONS[code] for code in set(activations)):
         found[f"value_{row.name}"] = of_vector(row.value)

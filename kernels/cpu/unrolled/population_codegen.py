@@ -16,18 +16,19 @@ from numba import types
 from numba.core import cgutils
 
 from ...formulas.update_rules import RULES, SGD
+from ...simd.lanes import Lanes
 from ...simd.reductions import any_of
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
-from ..population.optimizer_step import make_advance
+from ..population.step_settings import make_advance
 from ..workspace import INTERLEAVED_SAMPLES
 from . import c_function
 from .architecture import PopulationArchitecture
 from .c_function import Count, Doubles, Integers, Number, Numbers
 from .emitter import Emitter
 
-# Gradients of a call for which the sums of losses and of correct samples are wanted. EVERY_LOSS: losses for all
-# gradients, correct samples for the last one.
-NEVER, LAST_STEP, EVERY_LOSS, EVERY_STEP = range(4)
+# Levels: for which gradients of a call the sums of losses and of correct samples are wanted, each level more than the
+# one before it. SUMS_EVERY_LOSS: losses for all gradients, correct samples for the last one.
+SUMS_NEVER, SUMS_LAST_STEP, SUMS_EVERY_LOSS, SUMS_EVERY_STEP = range(4)
 
 
 class PopulationArguments(NamedTuple):
@@ -48,7 +49,7 @@ class PopulationArguments(NamedTuple):
     n_correct: Numbers  # (lanes,), sum of the weights of correct samples, added to
     m: Count  # samples of the tile, a multiple of INTERLEAVED_SAMPLES
     adds: Count  # 0 if the tile is the first of its batch
-    wants_loss: Count  # NEVER, LAST_STEP, EVERY_LOSS or EVERY_STEP
+    sums_level: Count  # one of SUMS_*
     metric: Count  # METRIC_*: which samples are correct
     n_steps: Count
     rows: Number  # samples of the batch
@@ -134,7 +135,7 @@ class PopulationEmitter(Emitter):
             with b.if_then(b.icmp_signed("!=", given.adds, self.integer(0)), likely=False):
                 self._load_all(given.g, self.g)
         self.loss, self.n_correct = self.variable(self.zero), self.variable(self.zero)
-        self.step, self.record = self.variable(self.integer(0)), self.variable(self.integer(0))
+        self.step, self.next_record = self.variable(self.integer(0)), self.variable(self.integer(0))
         self.record_epoch = self.variable(b.load(given.record_epochs))
 
     def _step(self):
@@ -150,10 +151,10 @@ class PopulationEmitter(Emitter):
                 b.store(self.zero, variable)
         done = b.add(step, self.integer(1))
         is_last = b.icmp_signed("==", done, given.n_steps)
-        every_step = self.equals(given.wants_loss, EVERY_STEP)
-        wants_correct = b.or_(every_step, b.and_(b.not_(self.equals(given.wants_loss, NEVER)), is_last))
+        every_step = self.equals(given.sums_level, SUMS_EVERY_STEP)
+        wants_correct = b.or_(every_step, b.and_(b.not_(self.equals(given.sums_level, SUMS_NEVER)), is_last))
         is_recorded = b.icmp_signed("==", b.add(given.epoch, done), b.load(self.record_epoch))
-        every_loss = self.equals(given.wants_loss, EVERY_LOSS)
+        every_loss = self.equals(given.sums_level, SUMS_EVERY_LOSS)
         wants_loss = b.or_(b.or_(wants_correct, every_loss), is_recorded)
         self._batch(wants_loss, wants_correct)
         goes_on = self.variable(b.not_(is_last))
@@ -170,7 +171,7 @@ class PopulationEmitter(Emitter):
         for row, (p, g) in enumerate(zip(self.p, self.g, strict=True)):
             self._store(b.load(p), given.p, self.integer(row))
             self._store(b.load(g), given.g, self.integer(row))
-        with b.if_then(b.not_(self.equals(given.wants_loss, NEVER))):
+        with b.if_then(b.not_(self.equals(given.sums_level, SUMS_NEVER))):
             self._add_sums(b.icmp_signed(">", done, self.integer(1)))
 
     def _update(self):
@@ -194,7 +195,7 @@ class PopulationEmitter(Emitter):
         kinds = types.void(number, number, number, number, double, double, number, self.vector, types.intp)
         arrays = [given.p, given.g, given.state, given.hyper, given.betas, given.powers, given.last_loss]
         values = [*arrays, b.load(self.loss), self.integer(self.n_params * self.lanes)]
-        self.context.compile_internal(b, make_advance(RULES[self.rule], self.lanes), kinds, values)
+        self.context.compile_internal(b, make_advance(RULES[self.rule], Lanes(self.lanes)), kinds, values)
         self._load_all(given.p, self.p)
 
     # ---- a gradient
@@ -258,10 +259,10 @@ class PopulationEmitter(Emitter):
     def _record_loss(self):
         """Emit a store of the epoch's sum of losses to the next row of `records`, and load the next epoch to record."""
         b, given = self.builder, self.arguments
-        row, loss = b.load(self.record), b.load(self.loss)
+        row, loss = b.load(self.next_record), b.load(self.loss)
         self._store(self.multiply(loss, self.in_all_lanes(given.rows)), given.records, row)
         following = b.add(row, self.integer(1))
-        b.store(following, self.record)
+        b.store(following, self.next_record)
         b.store(b.load(b.gep(given.record_epochs, [following], inbounds=True)), self.record_epoch)
 
     def _nets_go_on(self):

@@ -1,22 +1,18 @@
 """Lookup of unrolled code for populations of tiny nets, compiled once for each architecture.
 
 The code is a C function that population/gradient.py calls through its address, so a new architecture compiles nothing
-else.
+else. execution/dispatch.py chooses for which nets it replaces the loops; results have the same bits either way.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 
 from ...jit.call import load_function
 from ..workspace import INTERLEAVED_SAMPLES
 from .architecture import PopulationArchitecture
-
-# For larger nets unrolling gains little over population/gradient.py (bench/log/README.md#population-unrolled-limit).
-MOST_PARAMETERS = 40
 
 
 @cache
@@ -30,15 +26,6 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
         return machine_code_of_c(python_function(architecture), *signature(dtype))
 
     return load_function(f"unrolled {architecture} {dtype}", compiled)
-
-
-def has_unrolled_code(layer_sizes, drops) -> bool:
-    """Return whether nets of these layer sizes have unrolled code; other nets are trained by loops.
-
-    drops : whether a layer has dropout
-    """
-    n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
-    return n_params <= MOST_PARAMETERS and not drops
 
 
 def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:

@@ -16,12 +16,13 @@ from numba.core import cgutils
 
 from ...formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ...formulas.update_rules import RULES, SGD, StepSettings
+from ...simd.lanes import Lanes
 from ...simd.reductions import sum_lanes
 from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name
 from ...structs import (
     DIVERGED,
     EPOCH_LOSS,
-    EPOCH_RIGHT,
+    EPOCH_N_CORRECT,
     LAST_LOSS,
     METRIC_ARGMAX,
     METRIC_MARGIN,
@@ -36,6 +37,7 @@ from .c_function import Count, Doubles, Number, Numbers
 from .emitter import Emitter
 
 BIT, DOUBLE = ir.IntType(1), ir.DoubleType()
+WIDTH = Lanes(LANES_LARGE)
 
 
 class SingleNetArguments(NamedTuple):
@@ -48,7 +50,7 @@ class SingleNetArguments(NamedTuple):
     factors: Doubles  # (n_steps,), learning-rate factors of the schedule
     scalars: Doubles  # TrainState.scalars
     epoch_loss: Doubles  # TrainState.epoch_loss
-    epoch_right: Doubles  # TrainState.epoch_right
+    epoch_accuracy: Doubles  # TrainState.epoch_accuracy
     n_samples: Count
     batch_size: Count
     n_batches: Count
@@ -85,10 +87,10 @@ def make_advance(row):
     slope : the gradient
     state, i, stride : optimiser state, flat (n_state, stride), and the vector's index in a row of it
     """
-    rule, (load_state, store_state) = row.update, make_state_access(row.n_state, LANES_LARGE)
+    rule, (load_state, store_state) = row.update, make_state_access(row.n_state)
 
     def advance(value, slope, state, i, stride, h):
-        s0, s1, s2 = load_state(state, i, LANES_LARGE, stride, value)
+        s0, s1, s2 = load_state(state, i, LANES_LARGE, stride, value, WIDTH)
         value, s0, s1, s2 = rule(value * h.decay, slope, s0, s1, s2, h)
         store_state(state, i, LANES_LARGE, stride, s0, s1, s2)
         return value
@@ -187,7 +189,7 @@ class SingleNetEmitter(Emitter):
         self.batch = self.variable(b.urem(given.first_step, given.n_batches))
         self.t, self.is_finite = self.variable(zero), self.variable(ir.Constant(BIT, 1))
         self.loss, self.n_correct = self.sums = [
-            self.variable(self._load("scalars", self.integer(which))) for which in (EPOCH_LOSS, EPOCH_RIGHT)
+            self.variable(self._load("scalars", self.integer(which))) for which in (EPOCH_LOSS, EPOCH_N_CORRECT)
         ]
 
     def _finish(self):
@@ -196,7 +198,7 @@ class SingleNetEmitter(Emitter):
         for q, variable in enumerate(self.p):
             self._store(b.extract_element(b.load(variable), ir.Constant(I32, 0)), "p", self.integer(q))
         self._store_scalar(b.load(self.loss), EPOCH_LOSS)
-        self._store_scalar(b.load(self.n_correct), EPOCH_RIGHT)
+        self._store_scalar(b.load(self.n_correct), EPOCH_N_CORRECT)
         done = b.sitofp(b.add(self.arguments.first_step, b.load(self.t)), DOUBLE)
         with b.if_then(b.icmp_signed(">", b.load(self.t), self.integer(0))):
             self._store_scalar(done, STEPS_DONE)
@@ -230,11 +232,11 @@ class SingleNetEmitter(Emitter):
                 b.store(ir.Constant(BIT, 0), self.is_finite)
 
     def _record_epoch(self):
-        """Emit the end of an epoch: its mean loss and share of correct samples are recorded."""
+        """Emit the end of an epoch: its mean loss and fraction of correct samples are recorded."""
         b, epoch = self.builder, self.builder.load(self.epoch)
         n = b.sitofp(self.arguments.n_samples, DOUBLE)
         self._store(b.fdiv(b.load(self.loss), n), "epoch_loss", epoch)
-        self._store(b.fdiv(b.load(self.n_correct), n), "epoch_right", epoch)
+        self._store(b.fdiv(b.load(self.n_correct), n), "epoch_accuracy", epoch)
         b.store(b.add(epoch, self.integer(1)), self.epoch)
 
     # ---- gradient, loss and correct samples of a batch

@@ -27,7 +27,7 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
     scale = scalar_like(p, 1.0 / (min(size, n) * net.loss_width))
     last_scale = scalar_like(p, 1.0 / ((n - (n_batches - 1) * size) * net.loss_width))
     bound = scalar_like(p, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
-    done, last, mode = first_step, first_step + n_steps, flush_denormals()
+    done, last, before = first_step, first_step + n_steps, flush_denormals()
     while done < last:
         stop = last
         epoch = done // n_batches
@@ -58,7 +58,7 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
             factors=offset(config.factors, done - first_step),
             scalars=state.scalars,
             epoch_loss=state.epoch_loss,
-            epoch_right=state.epoch_right,
+            epoch_accuracy=state.epoch_accuracy,
             n_samples=n,
             batch_size=size,
             n_batches=n_batches,
@@ -73,4 +73,4 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
         )
         call_unrolled(address, arguments)
         done = stop if state.scalars[DIVERGED] == 0.0 else last
-    restore_denormals(mode)
+    restore_denormals(before)

@@ -30,9 +30,10 @@ from ...formulas import counter_rng
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operand, program
-from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
+from ...formulas.update_rules import HUGE_SCALE, MOST_STATE, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
+from .structs import POSITIONS
 
 # Two threads in ast.parse at the same time can cause a SystemError (CPython issue 106905).
 PARSING = hold_while_forking(threading.Lock())
@@ -55,8 +56,8 @@ BITS = {ast.BitAnd: "&", ast.BitXor: "^", ast.RShift: ">>"}
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 INLINE = "__device__ __forceinline__"
 HEAD = f"template <typename T>\n{INLINE}"
-WORD = "unsigned long long"  # the C++ type of NumPy's uint64
-STATUSES = ("RUNNING", "CONVERGED", "ALL_EPOCHS", "STOPPED_EARLY", "DIVERGED_NET")
+UINT64 = "unsigned long long"  # the C++ type of NumPy's uint64
+NET_STATUSES = ("RUNNING", "CONVERGED", "ALL_EPOCHS", "STOPPED_EARLY", "DIVERGED_NET")
 CONSTANTS = {
     **{
         f"{prefix}_{row.name.upper()}": code
@@ -67,11 +68,12 @@ CONSTANTS = {
     **{
         name: value
         for name, value in vars(structs).items()
-        if isinstance(value, int) and (name.startswith(("METRIC_", "MONITOR_")) or name in STATUSES)
+        if isinstance(value, int) and (name.startswith(("METRIC_", "MONITOR_")) or name in NET_STATUSES)
     },
     "SHUFFLE": counter_rng.SHUFFLE,
     "DROPOUT": counter_rng.DROPOUT,
     "MOST_STATE": MOST_STATE,
+    **POSITIONS,
 }
 
 
@@ -139,7 +141,7 @@ class _Printer:
         return value if isinstance(value, str) else self.literal(value, node)
 
     def literal(self, value: float, node: ast.expr) -> str:
-        if self.kind == WORD:
+        if self.kind == UINT64:
             return f"{int(value):#x}ull"
         if not isfinite(value):
             raise self.refusal(node)
@@ -170,10 +172,10 @@ class _Printer:
                 if not isinstance(a, str) and not isinstance(b, str):
                     return compute(a, b)
                 return f"({self.text(left)} {symbol} {self.text(right)})"
-            case ast.BinOp(op=op, left=left, right=right) if type(op) in BITS and self.kind == WORD:
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in BITS and self.kind == UINT64:
                 return f"({self.text(left)} {BITS[type(op)]} {self.text(right)})"
             case ast.Call(func=func, args=[argument], keywords=[]) if self.known(func) is np.uint64:
-                return f"({WORD})({self.text(argument)})"
+                return f"({UINT64})({self.text(argument)})"
             case ast.Call(func=func, args=[mask, a, b], keywords=[]) if self.known(func) is vector.where:
                 return f"{CALLS[vector.where]}({self.comparison(mask)}, {self.text(a)}, {self.text(b)})"
             case ast.Call(func=func, args=several, keywords=[]) if self.known(func) in CALLS:
@@ -261,9 +263,9 @@ def selector(name: str, kind: str, functions: Sequence[str], parameters: str) ->
 
 
 def philox() -> str:
-    printer = _Printer(counter_rng.philox.py_func, WORD)
+    printer = _Printer(counter_rng.philox.py_func, UINT64)
     body = printer.body(4, lambda values: [f"return {{{', '.join(f'(unsigned int)({value})' for value in values)}}};"])
-    parameters = ", ".join(f"{WORD} {name}" for name in printer.names)
+    parameters = ", ".join(f"{UINT64} {name}" for name in printer.names)
     words = "struct Words {\n  unsigned int x, y, z, w;\n};\n\n"
     return words + _function(f"{INLINE} Words philox({parameters})", body)
 
@@ -273,6 +275,7 @@ def formulas() -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
+    parts += [f"constexpr double HUGE_SCALE = {HUGE_SCALE!r};"]
     parts += [settings()]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]
@@ -283,7 +286,7 @@ def formulas() -> str:
     state = ", ".join(f"T& s{k}" for k in range(MOST_STATE))
     parts += [
         selector("activation_value", "T", of("value", ACTIVATIONS), "T z"),
-        selector("activation_derivative", "T", of("derivative", ACTIVATIONS), "T kept"),
+        selector("activation_derivative", "T", of("derivative", ACTIVATIONS), "T stored"),
         selector("loss_value", "T", of("loss", LOSSES), "T z, T a, T y, T c"),
         selector("loss_delta", "T", of("delta", LOSSES), "T a, T y, T c"),
         selector("apply_rule", "void", of("rule", RULES), f"T& p, T g, {state}, const Settings<T>& h"),
@@ -329,7 +332,7 @@ def sample_loss(layer_sizes: Sequence[int], loss: int) -> str:
 
 
 def unrolled_source(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> str:
-    """Return the C++ function straight_line(p, g, x, y, w, c, a) over arrays that are the caller's locals.
+    """Return the C++ function gradient_unrolled(p, g, x, y, w, c, a) over arrays that are the caller's locals.
 
     It adds to the gradients g, writes the outputs a, and returns the loss without the weight w.
     """
@@ -340,4 +343,4 @@ def unrolled_source(layer_sizes: Sequence[int], activations: Sequence[int], loss
     lines = [re.sub(r"\b([pgxy])(\d+)\b", r"\1[\2]", line) for line in lines]
     arrays = {"const T (&p)": n_params, "T (&g)": n_params, "const T (&x)": n_in, "const T (&y)": n_out}
     parameters = [f"{name}[{size}]" for name, size in arrays.items()] + ["T w", "T c", f"T (&a)[{n_out}]"]
-    return _function(f"{HEAD} T straight_line({', '.join(parameters)})", lines)
+    return _function(f"{HEAD} T gradient_unrolled({', '.join(parameters)})", lines)

@@ -92,7 +92,7 @@ class Architecture:
             "NO_UPDATE": NO_UPDATE,
         }
         truths = {
-            "NATURAL": loss.delta_is_wrt_logit,
+            "DELTA_IS_WRT_LOGIT": loss.delta_is_wrt_logit,
             "KEEPS": self.keeps,
             "DROPS": self.drops,
             "COMPARES": rule == RPROP,

@@ -1,11 +1,13 @@
 """Structs shared by host and kernels: one list of fields gives both the C++ declaration and the packed bytes.
 
-Every field has eight bytes, so that there is no padding.
+Every field has eight bytes, so that there is no padding. Also here: positions in small arrays, which formula_printer.py
+prints as constants.
 """
 
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 from typing import Any
 
 FORMATS = {"long long": "q", "double": "d"}  # any other C type is a pointer
@@ -53,21 +55,68 @@ class Struct:
         return 0 if value is None else value.data.ptr
 
 
+class ProgressScalar(IntEnum):
+    """Positions of a net's float64 numbers in Job.scalars."""
+
+    POWER1 = 0  # of Adam's betas
+    POWER2 = 1
+    LAST_LOSS = 2  # objective at the last step
+    BEST_VALUE = 3  # lowest monitored value so far
+    LOSS = 4  # sums of the epoch so far, at its end of the whole epoch
+    N_CORRECT = 5
+
+
+class ProgressCounter(IntEnum):
+    """Positions of a net's integers in Job.counters."""
+
+    STEPS = 0  # steps done
+    BEST_EPOCH = 1  # counted from 1; 0 for none
+    NEXT_RECORD = 2  # index of the next record
+    STATUS = 3
+
+
+class ChunkSum(IntEnum):
+    """Positions of the sums over a chunk of rows in the last dimension of `sums`."""
+
+    EPOCH_LOSS = 0  # of the epoch so far
+    EPOCH_N_CORRECT = 1
+    BATCH_LOSS = 2  # of this batch
+    BATCH_N_CORRECT = 3
+
+
+class Squares(IntEnum):
+    """Positions of the sums of squares, per block of threads, that a step of a large net needs before its update."""
+
+    OF_GRADIENT = 0
+    OF_SCALED_GRADIENT = 1  # times HUGE_SCALE, so that it does not overflow
+    OF_WEIGHTS = 2
+
+
+POSITIONS = {
+    "N_PROGRESS_SCALARS": len(ProgressScalar),
+    "N_PROGRESS_COUNTERS": len(ProgressCounter),
+    **{f"PROGRESS_{place.name}": place.value for place in (*ProgressScalar, *ProgressCounter)},
+    "N_CHUNK_SUMS": len(ChunkSum),
+    **{f"SUM_{place.name}": place.value for place in ChunkSum},
+    "N_SQUARES": len(Squares),
+    **{f"SQUARES_{place.name}": place.value for place in Squares},
+}
+
 JOB = Struct(
     "Job",
     """
-    T* params; T* state; T* safe; T* best; T* grads;
+    T* params; T* state; T* safe_params; T* best_params; T* grads;
     const double* hyper; const double* dropout; const long long* seeds; const double* layer_factors;
-    const T* X; const T* Y; const T* weight; const T* held_X; const T* held_Y; const T* held_weight;
+    const T* X; const T* Y; const T* weight; const T* held_out_X; const T* held_out_Y; const T* held_out_weight;
     int* order; int* lists; const long long* owners; const long long* active;
     double* scalars; long long* counters;
-    const double* factors; const long long* record_epochs; double* records; double* right_records;
+    const double* factors; const long long* record_epochs; double* records; double* accuracy_records;
     T* workspace; T* output; double* partial;
     long long n_active; long long n_slots; long long n_samples; long long n_held_out; long long batch_size;
     long long n_batches; long long n_steps; long long n_epochs; long long first_factor; long long n_factors;
-    long long n_records; long long patience; long long monitor; long long held_weighted;
+    long long n_records; long long patience; long long monitor; long long held_out_has_weights;
     long long hyper_stride; long long dropout_stride; long long X_stride; long long Y_stride; long long weight_stride;
     long long workspace_stride;
-    double stop_loss; double stop_right; double min_delta; double bound; double loss_constant
+    double stop_loss; double stop_n_correct; double min_delta; double bound; double loss_constant
 """,
 )

@@ -5,9 +5,9 @@
 // Rows are samples. A pass runs over blocks of 32 columns x 8 rows. Sums over rows give one partial sum per chunk of
 // rows, which the next kernel adds up in order, so that results do not depend on scheduling.
 //
-// In the kernels judge and backward, which call these functions, read-only pointers are __restrict__: then the next
-// row's loads need not wait for this row's stores. Not here: NVRTC would then select the activation inside the loop,
-// not before.
+// In the kernels loss_and_output_delta and backward, which call these functions, read-only pointers are __restrict__:
+// then the next row's loads need not wait for this row's stores. Not here: NVRTC would then select the activation
+// inside the loop, not before.
 
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
 constexpr int WARPS = 8;
@@ -37,17 +37,17 @@ __device__ __forceinline__ bool survives(long long e, int k, long long step, lon
   return word_of(four, int(e & 3)) >= (unsigned long long)(rate * 4294967296.0);
 }
 
-// a = f(z + b) of layer k. `hides` also applies dropout: then z keeps the argument of f', and mask the factors.
+// a = f(z + b) of layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors.
 __device__ __forceinline__ void activate_layer(
-    int k, const T* b, long long rows, int hides, double rate, long long seed, long long step, T* z, T* mask, T* a) {
+    int k, const T* b, long long rows, int drops, double rate, long long seed, long long step, T* z, T* mask, T* a) {
   const int code = activation_of(k), width = width_of(k + 1);
   const long long size = rows * width;
-  const T kept = T(1.0 / (1.0 - rate));
+  const T scaled = T(1.0 / (1.0 - rate));
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const T v = z[e] + b[e % width];
     T out = activation_value(code, v);
-    if (hides) {
-      const T factor = survives(e, k, step, seed, rate) ? kept : T(0);
+    if (drops) {
+      const T factor = survives(e, k, step, seed, rate) ? scaled : T(0);
       z[e] = derivative_needs_z(k) ? v : out;
       mask[e] = factor;
       out *= factor;
@@ -59,15 +59,15 @@ __device__ __forceinline__ void activate_layer(
 }
 
 // The last layer of a chunk of rows: bias, activation, loss, correct samples, delta and bias gradient. A warp per row.
-// sums: (chunks, 4), loss and correct samples of the epoch so far, then of this batch. bias_parts: (chunks, N_OUTPUTS).
-__device__ __forceinline__ void judge_chunk(
+// sums: (chunks, N_CHUNK_SUMS). bias_parts: (chunks, N_OUTPUTS).
+__device__ __forceinline__ void loss_and_output_delta_of_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
     int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
   FM_SHARED(T, losses, [WARPS]);
-  FM_SHARED(T, hits, [WARPS]);
+  FM_SHARED(T, counts, [WARPS]);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
   const long long first = (long long)blockIdx.x * chunk, last = min(first + chunk, rows);
-  T loss = T(0), right = T(0);
+  T loss = T(0), n_correct = T(0);
   for (long long r = first + warp; r < last; r += WARPS) {
     T *zr = z + r * N_OUTPUTS, *ar = a + r * N_OUTPUTS;
     const T w = WEIGHTED && has_targets ? weight[r] : T(1);
@@ -93,7 +93,7 @@ __device__ __forceinline__ void judge_chunk(
       // a sample of weight 0 contributes nothing, even if it is not finite
       if (w > T(0)) loss += w * loss_value(LOSS, v, out, wanted, T(c));
       T d = w > T(0) ? loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale)) : T(0);
-      if (!NATURAL) d *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
+      if (!DELTA_IS_WRT_LOGIT) d *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
       delta[r * N_OUTPUTS + j] = d;
       if (out > best) best = out, said = j;
       if (wanted > target) target = wanted, meant = j;
@@ -101,22 +101,23 @@ __device__ __forceinline__ void judge_chunk(
       if (METRIC == METRIC_THRESHOLD) share += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
     }
     if (METRIC == METRIC_ARGMAX && has_targets) {
-      if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) right += w;
+      if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) n_correct += w;
     } else {
-      right += w * share / T(N_OUTPUTS);
+      n_correct += w * share / T(N_OUTPUTS);
     }
   }
   if (!has_targets) return;
-  loss = warp_sum(loss), right = warp_sum(right);
-  if (lane == 0) losses[warp] = loss, hits[warp] = right;
+  loss = warp_sum(loss), n_correct = warp_sum(n_correct);
+  if (lane == 0) losses[warp] = loss, counts[warp] = n_correct;
   __syncthreads();
   if (threadIdx.x == 0) {
     double both[2] = {0.0, 0.0};
-    for (int k = 0; k < WARPS; ++k) both[0] += losses[k], both[1] += hits[k];
+    for (int k = 0; k < WARPS; ++k) both[0] += losses[k], both[1] += counts[k];
     both[0] /= LOSS_WIDTH;
-    double* mine = sums + 4 * blockIdx.x;
-    mine[0] = (starts ? 0.0 : mine[0]) + both[0], mine[1] = (starts ? 0.0 : mine[1]) + both[1];
-    mine[2] = both[0], mine[3] = both[1];
+    double* mine = sums + N_CHUNK_SUMS * blockIdx.x;
+    mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0],
+    mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
+    mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
   }
   if (bias_parts)
     for (int j = threadIdx.x; j < N_OUTPUTS; j += 32 * WARPS) {
@@ -128,7 +129,7 @@ __device__ __forceinline__ void judge_chunk(
 
 // Delta of hidden layer k: multiplied by f' and mask, and summed over each chunk of rows. Block (columns, chunk).
 __device__ __forceinline__ void backward_chunk(
-    int k, long long rows, long long chunk, int hides, const T* kept, const T* mask, T* delta, T* bias_parts) {
+    int k, long long rows, long long chunk, int drops, const T* stored, const T* mask, T* delta, T* bias_parts) {
   FM_SHARED(T, parts, [DOWN][ACROSS]);
   const int code = activation_of(k), width = width_of(k + 1);
   const int column = threadIdx.x % ACROSS, down = threadIdx.x / ACROSS, j = blockIdx.x * ACROSS + column;
@@ -138,8 +139,8 @@ __device__ __forceinline__ void backward_chunk(
     for (long long r = first + down; r < last; r += DOWN) {
       const long long e = r * width + j;
       T d = delta[e];
-      if (hides) d *= mask[e];
-      d *= activation_derivative(code, kept[e]);
+      if (drops) d *= mask[e];
+      d *= activation_derivative(code, stored[e]);
       delta[e] = d;
       sum += d;
     }

@@ -3,7 +3,7 @@
 // net's own data is reached through Job, and population/per_net.cuh decides when it ends. A net that has ended before
 // the others of its epoch keeps its parameters.
 //
-// Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, `room` rows of activations (the maximum
+// Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, max_rows rows of activations (the maximum
 // batch size), most_chunks partial sums over rows.
 //
 // All nets are at the same step, which kernels read from `clock` and `update` advances: the arguments of a step's
@@ -14,46 +14,49 @@ constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 // Gather each net's batch; the inputs only if x is given. Block (numbers, net), as in all passes but `backward`.
 // first : without a clock, the first sample.
 extern "C" __global__ void gather(
-    const Job* given, const long long* clock, long long first, long long rows, long long room, T* x, T* y, T* w) {
+    const Job* given, const long long* clock, long long first, long long rows, long long max_rows, T* x, T* y, T* w) {
   const Job& job = *given;
   if (clock) first = clock[0] % job.n_batches * job.batch_size;
   const long long net = blockIdx.y, owner = job.owners[net];
   gather_batch(
       x ? job.X + owner * job.X_stride : nullptr, job.Y + owner * job.Y_stride,
       WEIGHTED ? job.weight + owner * job.weight_stride : nullptr, SHUFFLES ? job.order + net * job.n_samples : nullptr,
-      first, rows, x ? x + net * room * N_INPUTS : nullptr, y ? y + net * room * N_OUTPUTS : nullptr, w + net * room);
+      first, rows, x ? x + net * max_rows * N_INPUTS : nullptr, y ? y + net * max_rows * N_OUTPUTS : nullptr,
+      w + net * max_rows);
 }
 
 extern "C" __global__ void activate(
-    const Job* given, const long long* clock, int k, long long rows, long long room, int hides, T* z, T* mask, T* a) {
+    const Job* given, const long long* clock, int k, long long rows, long long max_rows, int drops, T* z, T* mask,
+    T* a) {
   const Job& job = *given;
-  const long long net = blockIdx.y, owner = job.owners[net], at = net * room * width_of(k + 1);
+  const long long net = blockIdx.y, owner = job.owners[net], at = net * max_rows * width_of(k + 1);
   activate_layer(
-      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, hides,
-      hides ? job.dropout[owner * job.dropout_stride + k] : 0.0, hides ? job.seeds[owner] : 0,
-      hides ? clock[0] : 0, z + at, mask + at, a + at);
+      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, drops,
+      drops ? job.dropout[owner * job.dropout_stride + k] : 0.0, drops ? job.seeds[owner] : 0,
+      drops ? clock[0] : 0, z + at, mask + at, a + at);
 }
 
 // Loss and output delta. starts : without a clock, whether sums begin here.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
-    const Job* given, const long long* clock, long long rows, long long room, long long chunk, long long most_chunks,
-    const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
-    int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
+    const Job* given, const long long* clock, long long rows, long long max_rows, long long chunk,
+    long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
+    long long weight_stride, double scale, int starts, int has_targets, T* z, T* a, T* delta, double* sums,
+    T* bias_parts) {
   const Job& job = *given;
-  const long long net = blockIdx.y, at = net * room * N_OUTPUTS;
+  const long long net = blockIdx.y, at = net * max_rows * N_OUTPUTS;
   if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
-  judge_chunk(
+  loss_and_output_delta_of_chunk(
       job.params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
       weight + net * weight_stride, scale, job.loss_constant, job.bound, starts, has_targets, z + at, a + at, delta + at,
-      sums + 4 * net * most_chunks,
+      sums + N_CHUNK_SUMS * net * most_chunks,
       bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
 }
 
 #ifdef TRAINS  // not needed by an evaluation
-// Settings of one step of a net, written by `settle` and read by `update`; the host does not read them.
+// Settings of one step of a net, written by `step_settings` and read by `update`; the host does not read them.
 struct Step {
   Settings<T> settings;
-  T clip, moves;
+  T clip, updates;
 };
 
 // A net between its products, in a block of N threads: the `Net` of population/per_net.cuh.
@@ -63,26 +66,28 @@ struct BatchedNet {
   const long long slot;
   const double* hyper;
   // Sums of the epoch or, for rules that compare objectives, of the batch; and sums over the held-out samples.
-  const double *batch, *held;
-  const long long n_batch, n_held;
+  const double *batch_sums, *held_out_sums;
+  const long long n_batch_sums, n_held_out_sums;
   bool stays;  // whether the update must not change the parameters
 
   __device__ __forceinline__ BatchedNet(
-      const Job& job, long long slot, const double* batch, long long n_batch, const double* held, long long n_held)
-      : job(job), slot(slot), hyper(job.hyper + job.owners[slot] * job.hyper_stride), batch(batch), held(held),
-        n_batch(n_batch), n_held(n_held), stays(false) {}
+      const Job& job, long long slot, const double* batch_sums, long long n_batch_sums, const double* held_out_sums,
+      long long n_held_out_sums)
+      : job(job), slot(slot), hyper(job.hyper + job.owners[slot] * job.hyper_stride), batch_sums(batch_sums),
+        held_out_sums(held_out_sums), n_batch_sums(n_batch_sums), n_held_out_sums(n_held_out_sums), stays(false) {}
 
   __device__ __forceinline__ T* params() const { return job.params + slot * PARAMS_STRIDE; }
   __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
 
   __device__ Sums added(const double* sums, long long n) const {
-    double loss = 0.0, right = 0.0;
-    for (long long c = 0; c < n; ++c) loss += sums[4 * c], right += sums[4 * c + 1];
-    return {T(loss), T(right)};
+    double loss = 0.0, n_correct = 0.0;
+    for (long long c = 0; c < n; ++c)
+      loss += sums[N_CHUNK_SUMS * c + SUM_EPOCH_LOSS], n_correct += sums[N_CHUNK_SUMS * c + SUM_EPOCH_N_CORRECT];
+    return {T(loss), T(n_correct)};
   }
 
-  __device__ Sums sums() const { return added(batch, n_batch); }
-  __device__ Sums judge() const { return added(held, n_held); }
+  __device__ Sums sums() const { return added(batch_sums, n_batch_sums); }
+  __device__ Sums validate() const { return added(held_out_sums, n_held_out_sums); }
 
   __device__ T penalty() const {
     const T* p = params();
@@ -125,15 +130,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) shuffle(const Job* given, 
 
 // Block (columns, chunk, net).
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long room, long long chunk, long long most_chunks, int hides,
-    const T* __restrict__ kept, const T* __restrict__ mask, T* delta, T* bias_parts) {
-  const long long net = blockIdx.z, at = net * room * width_of(k + 1);
+    int k, long long rows, long long max_rows, long long chunk, long long most_chunks, int drops,
+    const T* __restrict__ stored, const T* __restrict__ mask, T* delta, T* bias_parts) {
+  const long long net = blockIdx.z, at = net * max_rows * width_of(k + 1);
   backward_chunk(
-      k, rows, chunk, hides, kept + at, mask + at, delta + at, bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));
+      k, rows, chunk, drops, stored + at, mask + at, delta + at,
+      bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));
 }
 
 // Between gradient and update, a block per net: sums, settings of the update rule, saved parameters.
-extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
+extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
     const Job* given, const long long* clock, long long rows, long long chunks, long long most_chunks, long long n_sums,
     const double* sums, const T* bias_parts, T* steps) {
   const Job& job = *given;
@@ -141,22 +147,24 @@ extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
   const bool ends = batch == job.n_batches - 1;
   Progress s = load_progress(job, slot);
   Step now;
-  now.clip = T(1), now.moves = T(0);
+  now.clip = T(1), now.updates = T(0);
   if (s.status == RUNNING) {
-    BatchedNet<SETTLERS> net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
+    BatchedNet<SETTINGS_THREADS> net(job, slot, sums + N_CHUNK_SUMS * slot * most_chunks, n_sums, nullptr, 0);
     now.settings = before_update(
-        job, net, s, slot, load_given(net.hyper), sums_of_step(net, ends), rows, epoch, batch == 0, ends);
+        job, net, s, slot, load_net_settings(net.hyper), sums_of_step(net, ends), rows, epoch, batch == 0, ends);
     if (CLIPPED) {
-      double squares = 0.0;
+      double squares = 0.0, scaled_squares = 0.0;
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
-      for (int q = threadIdx.x; q < N_PARAMS; q += SETTLERS) {
+      for (int q = threadIdx.x; q < N_PARAMS; q += SETTINGS_THREADS) {
         const T slope = slope_of(
             q, p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2], nullptr);
-        squares += double(slope) * double(slope);
+        squares += double(slope) * double(slope), scaled_squares += scaled_square(slope);
       }
-      now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), block_sum<SETTLERS>(squares));
+      const T clip_norm = net.hyper[HYPER_CLIP_NORM];
+      squares = block_sum<SETTINGS_THREADS>(squares), scaled_squares = block_sum<SETTINGS_THREADS>(scaled_squares);
+      now.clip = squares < INFINITY ? clip_factor(clip_norm, squares) : huge_clip_factor(clip_norm, scaled_squares);
     }
-    now.moves = net.stays ? T(0) : T(1);
+    now.updates = net.stays ? T(0) : T(1);
     if (!ends) ++s.steps;
   }
   __syncthreads();  // all threads have read what is overwritten now
@@ -172,7 +180,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   const long long net = blockIdx.y;
   if (net == 0 && blockIdx.x == 0 && threadIdx.x == 0) ++*clock;
   const Step now = reinterpret_cast<const Step*>(steps)[net];
-  if (!(now.moves > T(0))) return;
+  if (!(now.updates > T(0))) return;
   const double l2 = job.hyper[job.owners[net] * job.hyper_stride + HYPER_L2];
   T *const p = job.params + net * PARAMS_STRIDE, *const state = job.state + net * N_STATE * N_PADDED;
   for (int q = blockIdx.x * THREADS + threadIdx.x; q < N_PARAMS; q += gridDim.x * THREADS) {
@@ -183,22 +191,23 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   }
 }
 
-// End of an epoch, a block per net. held: sums over the held-out samples. reached: (nets, 2), the sums of losses and
-// correct samples of the last complete epoch, needed if the next one is interrupted.
+// End of an epoch, a block per net. held_out_sums: sums over the held-out samples. reached: (nets, 2), the sums of
+// losses and correct samples of the last complete epoch, needed if the next one is interrupted.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
-    const Job* given, long long most_chunks, long long n_held, const double* held, double* reached) {
+    const Job* given, long long most_chunks, long long n_held_out_sums, const double* held_out_sums, double* reached) {
   const Job& job = *given;
   const long long slot = blockIdx.x;
   Progress s = load_progress(job, slot);
   if (s.status != RUNNING) return;
-  BatchedNet<THREADS> net(job, slot, nullptr, 0, held + 4 * slot * most_chunks, n_held);
+  BatchedNet<THREADS> net(
+      job, slot, nullptr, 0, held_out_sums + N_CHUNK_SUMS * slot * most_chunks, n_held_out_sums);
   after_epoch(job, net, s, slot, s.steps / job.n_batches);
   ++s.steps;
-  leave(job, net, s, slot);
+  store_final_params(job, net, s, slot);
   __syncthreads();  // all threads have read what is overwritten now
   if (threadIdx.x) return;
   store_progress(job, slot, s);
-  reached[2 * slot] = s.loss, reached[2 * slot + 1] = s.right;
+  reached[2 * slot] = s.loss, reached[2 * slot + 1] = s.n_correct;
 }
 
 __device__ __forceinline__ void swap_numbers(double* a, double* b) {
@@ -208,7 +217,7 @@ __device__ __forceinline__ void swap_numbers(double* a, double* b) {
 
 // Compact the slots: slots pairs[2 b] and pairs[2 b + 1] are swapped, and the second net continues training in the
 // first slot. Values that only training needs are not kept for the net that has ended.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) exchange(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) swap_slots(
     const Job* given, const long long* pairs, long long* owners, double* reached) {
   const Job& job = *given;
   const long long ended = pairs[2 * blockIdx.x], goes_on = pairs[2 * blockIdx.x + 1];
@@ -216,14 +225,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) exchange(
   for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
     const T kept = p[q];
     p[q] = from[q], from[q] = kept;
-    job.safe[ended * PARAMS_STRIDE + q] = job.safe[goes_on * PARAMS_STRIDE + q];
-    if (job.best) job.best[ended * PARAMS_STRIDE + q] = job.best[goes_on * PARAMS_STRIDE + q];
+    job.safe_params[ended * PARAMS_STRIDE + q] = job.safe_params[goes_on * PARAMS_STRIDE + q];
+    if (job.best_params) job.best_params[ended * PARAMS_STRIDE + q] = job.best_params[goes_on * PARAMS_STRIDE + q];
   }
   for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS)
     job.state[ended * N_STATE * N_PADDED + q] = job.state[goes_on * N_STATE * N_PADDED + q];
   for (long long r = threadIdx.x; r < job.n_records; r += THREADS) {
     swap_numbers(job.records + r * job.n_slots + ended, job.records + r * job.n_slots + goes_on);
-    swap_numbers(job.right_records + r * job.n_slots + ended, job.right_records + r * job.n_slots + goes_on);
+    swap_numbers(job.accuracy_records + r * job.n_slots + ended, job.accuracy_records + r * job.n_slots + goes_on);
   }
   if (threadIdx.x) return;
   for (int k = 0; k < 2; ++k) swap_numbers(reached + 2 * ended + k, reached + 2 * goes_on + k);

@@ -1,7 +1,7 @@
 """Kernel family `batched_gemm`: mid-sized nets of a population in lockstep, with one batched product per layer.
 
 A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather; L products and L - 1 activations;
-judge (loss and output delta); L products for weights, L - 1 for deltas and L - 1 backward passes; settle; update. The
+loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward passes; step_settings; update. The
 launches are the same from step to step while no net ends, so that they are replayed as a CUDA graph. A net that has
 ended gives its slot to one that has not, so that it costs nothing more.
 """
@@ -28,12 +28,12 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
-from ..build.structs import JOB
+from ..build.structs import JOB, ChunkSum, ProgressCounter
 from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
 from .launch import NOTHING, SAFE_EVERY, padded
-from .window import STATUS, Tables, Window, bound_of
+from .window import Tables, Window, bound_of
 
 if TYPE_CHECKING:
     from .train import PopulationRun
@@ -42,11 +42,13 @@ MOST_NETS = 65_535  # the maximum second and third dimension of a grid
 EVALUATION_ROWS = 256  # samples of each net in one pass of an evaluation
 
 
-def compile_module(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, **switches: bool) -> Module:
+def compile_module(
+    architecture: Architecture, rule: int, settings_threads: int = PER_BLOCK, **switches: bool
+) -> Module:
     """Return the compiled kernels.
 
     rule : code of the update rule; with NO_UPDATE the module has only the kernels of an evaluation
-    settlers : number of threads of `settle`
+    settings_threads : number of threads of `step_settings`
     switches : those of launch.py's compile_training
     """
     stride = padded(architecture.n_params)
@@ -55,10 +57,10 @@ def compile_module(architecture: Architecture, rule: int, settlers: int = PER_BL
         stride,
         **switches,
         THREADS=PER_BLOCK,
-        SETTLERS=settlers,
+        SETTINGS_THREADS=settings_threads,
         PARAMS_STRIDE=stride,
         SAFE_EVERY=SAFE_EVERY,
-        ROWS=0,
+        FIXED_ROWS=0,
     )
     trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
     files = (
@@ -112,11 +114,11 @@ class BatchedWindow(Window):
         rule = CODES[run.rule.name]
         validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
         # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
-        self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
+        self._settings_threads = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
         self._module = compile_module(
             run.architecture,
             rule,
-            self._settlers,
+            self._settings_threads,
             SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
             SCHEDULED=criteria.scheduled,
@@ -132,17 +134,19 @@ class BatchedWindow(Window):
             else self._module
         )
         self._config, self._compares = config, rule == RPROP
-        self._may_end = criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_right < np.inf
-        room = activation_rows(config, criteria, held_out.n_samples)
+        self._may_end = (
+            criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
+        )
+        max_rows = activation_rows(config, criteria, held_out.n_samples)
         self._grads = cupy.zeros_like(self._params)
-        self._passes = Passes(run.net, run.precision, self._params, self._grads, room)
-        self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, self.n_batches > 1)
+        self._passes = Passes(run.net, run.precision, self._params, self._grads, max_rows)
+        self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, max_rows, self.n_batches > 1)
         self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype)
         self._clock, self._reached = cupy.zeros(1, np.int64), cupy.zeros((self.n_nets, 2))
         self._update_blocks = blocks_for(nets.n_params)
         self._can_be_recorded, self._replays = self._passes.products.take_workspace(), GraphCache()
         self._epoch = 0
-        self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
+        self._job_on_device = on_device(**{**NOTHING, **self._job, "grads": self._grads})
 
     @staticmethod
     def stride_of(n_params: int) -> int:
@@ -153,9 +157,9 @@ class BatchedWindow(Window):
         run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
     ) -> int:
         vectors = max(1, run.n_state) + 3 + (criteria.monitor != MONITOR_NONE)
-        itemsize, room = run.dtype.itemsize, activation_rows(config, criteria, n_held_out)
+        itemsize, max_rows = run.dtype.itemsize, activation_rows(config, criteria, n_held_out)
         each = padded(run.architecture.n_params) * vectors * itemsize
-        return each + Passes.bytes_each(run.net, room, True, itemsize) + 256
+        return each + Passes.bytes_each(run.net, max_rows, True, itemsize) + 256
 
     def train(self, n_epochs: int) -> None:
         left = min(n_epochs, self.criteria.n_epochs - self._epoch)
@@ -163,12 +167,12 @@ class BatchedWindow(Window):
             self._train_epoch()
             left -= 1
             if self._may_end or not left:
-                self._make_room()
+                self._compact_slots()
 
     def _train_epoch(self) -> None:
-        module, passes, given, config, n = self._module, self._passes, self._given, self._config, self.n_active
+        module, passes, job, config, n = self._module, self._passes, self._job_on_device, self._config, self.n_active
         if config.shuffle:
-            module["shuffle"]((n,), PER_BLOCK, given, self._epoch)
+            module["shuffle"]((n,), PER_BLOCK, job, self._epoch)
         whole, rest = divmod(self.n_samples, config.batch_size)
         for rows, n_alike in ((config.batch_size, whole), (rest, min(rest, 1))):
             if self._can_be_recorded:
@@ -176,22 +180,22 @@ class BatchedWindow(Window):
             else:
                 for _ in range(n_alike):
                     self._step(rows)
-        n_held = self._judge_held_out() if self._held_out is not None else 0
-        module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held, passes.sums, self._reached)
+        n_held_out_sums = self._validate() if self._held_out is not None else 0
+        module["finish"]((n,), PER_BLOCK, job, passes.most_chunks, n_held_out_sums, passes.sums, self._reached)
         self._epoch += 1
 
     def _step(self, rows: int) -> None:
         """Launch the clock's step, without waiting or allocating memory."""
-        module, passes, given, clock, n = self._module, self._passes, self._given, self._clock, self.n_active
-        batch = self._batches.take(module, given, clock, n, 0, rows)
-        passes.forward(module, given, clock, batch.x, rows)
-        passes.judge(module, given, clock, batch, rows)
+        module, passes, job, clock, n = self._module, self._passes, self._job_on_device, self._clock, self.n_active
+        batch = self._batches.take(module, job, clock, n, 0, rows)
+        passes.forward(module, job, clock, batch.x, rows)
+        passes.loss_and_output_delta(module, job, clock, batch, rows)
         passes.backward(module, batch.x, rows)
         parts = (passes.chunks_of(rows), passes.most_chunks)
-        module["settle"](
+        module["step_settings"](
             (n,),
-            self._settlers,
-            given,
+            self._settings_threads,
+            job,
             clock,
             rows,
             *parts,
@@ -200,29 +204,31 @@ class BatchedWindow(Window):
             passes.bias_parts,
             self._steps,
         )
-        module["update"]((self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps, clock)
+        module["update"]((self._update_blocks, n), PER_BLOCK, job, *parts, passes.bias_parts, self._steps, clock)
 
-    def _judge_held_out(self) -> int:
+    def _validate(self) -> int:
         """Write the held-out samples' losses to the passes' sums; return the number of sums per net."""
         data, passes, module = self._held_out, self._passes, self._held_out_module
         assert data is not None
         n_in, n_out = passes.sizes[0], passes.sizes[-1]
-        for first in range(0, data.n_samples, passes.room):
-            rows = min(passes.room, data.n_samples - first)
+        for first in range(0, data.n_samples, passes.max_rows):
+            rows = min(passes.max_rows, data.n_samples - first)
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
             weight = data.weight[first:] if data.has_weights else None
-            passes.forward(module, self._given, None, x, rows)
-            passes.judge(module, self._given, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0)
-        return passes.chunks_of(min(passes.room, data.n_samples))
+            passes.forward(module, self._job_on_device, None, x, rows)
+            passes.loss_and_output_delta(
+                module, self._job_on_device, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0
+            )
+        return passes.chunks_of(min(passes.max_rows, data.n_samples))
 
-    def _make_room(self) -> None:
+    def _compact_slots(self) -> None:
         """Move nets that are in training to the slots of nets that have ended. Waits for the device."""
-        running = cupy.asnumpy(self._counters[: self.n_active, STATUS]) == RUNNING
+        running = cupy.asnumpy(self._counters[: self.n_active, ProgressCounter.STATUS]) == RUNNING
         n = int(running.sum())
         free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
         if len(free):
             pairs = cupy.asarray(np.stack([free, movers], axis=1).astype(np.int64))
-            self._module["exchange"]((len(free),), PER_BLOCK, self._given, pairs, self._owners, self._reached)
+            self._module["swap_slots"]((len(free),), PER_BLOCK, self._job_on_device, pairs, self._owners, self._reached)
         self.n_active = self._passes.products.n_nets = n
 
     def _epochs_sums(self) -> Any:
@@ -245,9 +251,9 @@ def evaluate(
     data = whole_data(data)
     n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, run.dtype
     n_out, stride = run.architecture.sizes[-1], padded(nets.n_params)
-    room, size = min(n_samples, EVALUATION_ROWS), n_samples * n_out
+    max_rows, size = min(n_samples, EVALUATION_ROWS), n_samples * n_out
     each = (stride + n_params + (size if output.size else 0)) * dtype.itemsize
-    each += Passes.bytes_each(net, room, False, dtype.itemsize)
+    each += Passes.bytes_each(net, max_rows, False, dtype.itemsize)
     free, _ = free_memory()
     most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
     module = evaluation_module(run.architecture, data.has_weights)
@@ -257,11 +263,11 @@ def evaluate(
         with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
             params = cupy.zeros((m, stride), dtype)
             params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
-            passes = Passes(net, run.precision, params, None, room)
-            batches = Batches(data, nets, passes.sizes, m, room, False)
+            passes = Passes(net, run.precision, params, None, max_rows)
+            batches = Batches(data, nets, passes.sizes, m, max_rows, False)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
         nothing, owners = cupy.zeros(1), to_device(members)
-        given = on_device(
+        job = on_device(
             **{
                 **NOTHING,
                 "params": params,
@@ -280,16 +286,16 @@ def evaluate(
                 "loss_constant": net.loss_constant,
             }
         )
-        for row in range(0, n_samples, room):
-            rows = min(room, n_samples - row)
-            taken = batches.take(module, given, None, m, row, rows)
-            passes.forward(module, given, None, taken.x, rows)
-            passes.judge(module, given, None, taken, rows, row == 0, data.has_targets)
+        for row in range(0, n_samples, max_rows):
+            rows = min(max_rows, n_samples - row)
+            batch = batches.take(module, job, None, m, row, rows)
+            passes.forward(module, job, None, batch.x, rows)
+            passes.loss_and_output_delta(module, job, None, batch, rows, row == 0, data.has_targets)
             if out is not None:
-                out[:, row : row + rows] = passes.a[passes.top].reshape(m, room, n_out)[:, :rows]
+                out[:, row : row + rows] = passes.a[passes.top].reshape(m, max_rows, n_out)[:, :rows]
         if out is not None:
             flat = out.reshape(-1)
             output[first * size : (first + m) * size] = flat if is_on_device(output) else cupy.asnumpy(flat)
         if data.has_targets:
-            both = cupy.asnumpy(passes.sums[:, :, :2].sum(axis=1)) / n_samples
-            nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]
+            both = cupy.asnumpy(passes.sums[:, :, : ChunkSum.EPOCH_N_CORRECT + 1].sum(axis=1)) / n_samples
+            nets.loss[members], nets.accuracy[members] = both[:, 0], both[:, 1]

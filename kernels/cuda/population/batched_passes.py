@@ -10,19 +10,20 @@ from cupy_backends.cuda.libs import cublas
 
 from ...structs import NetSpec, PopulationState, Samples
 from ..build.module import Module
+from ..build.structs import ChunkSum
 from ..runtime.cublas import library
 from ..runtime.gemm import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
 
 FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 128  # of each net; as in single_net/layerwise.py: few nets must fill a card too
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of one net in one pass
-PER_THREAD = 4  # minimum of numbers per thread in one net's pass, if there are that many; an estimate
+NUMBERS_PER_THREAD = 4  # minimum of numbers per thread in one net's pass, if there are that many; an estimate
 STEP_NUMBERS = 16  # of the struct Step in population/batched.cu, rounded up
 
 
 def blocks_for(n: int) -> int:
     """Return the number of blocks of one net in a pass over n of its numbers."""
-    return min(MOST_BLOCKS, -(-n // (PER_BLOCK * PER_THREAD)))
+    return min(MOST_BLOCKS, -(-n // (PER_BLOCK * NUMBERS_PER_THREAD)))
 
 
 class Stack(NamedTuple):
@@ -101,25 +102,27 @@ class Batch(NamedTuple):
 class Batches:
     """Source of batches for all nets: each net has its own order and, if given, its own samples."""
 
-    def __init__(self, data: Samples, nets: PopulationState, sizes: list[int], n_nets: int, room: int, moves: bool):
+    def __init__(
+        self, data: Samples, nets: PopulationState, sizes: list[int], n_nets: int, max_rows: int, has_clock: bool
+    ):
         """Allocate the buffers of gathered batches.
 
-        moves : whether a clock says where the batch begins
+        has_clock : whether a clock says where the batch begins
         """
-        self._data, self._sizes, self._room = data, sizes, room
-        self._inputs_stand = not moves and not nets.X_stride
+        self._data, self._sizes, self._max_rows = data, sizes, max_rows
+        self._inputs_stand = not has_clock and not nets.X_stride
         self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
-        empty = lambda width: cupy.empty(n_nets * room * width, data.X.dtype)
+        empty = lambda width: cupy.empty(n_nets * max_rows * width, data.X.dtype)
         self._x = None if self._inputs_stand else empty(sizes[0])
         self._y = empty(sizes[-1]) if data.has_targets and not self._all_stand else None
         self._weight = None if self._all_stand else empty(1)
 
-    def take(self, module: Module, given: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
+    def take(self, module: Module, job: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
         """Return the batch of `rows` samples at the clock.
 
         first : without a clock, the first sample
         """
-        n_in, n_out, room, data = self._sizes[0], self._sizes[-1], self._room, self._data
+        n_in, n_out, max_rows, data = self._sizes[0], self._sizes[-1], self._max_rows, self._data
         if self._all_stand:
             y = data.Y[first * n_out :] if data.has_targets else None
             weight = data.weight[first:] if data.has_weights else None
@@ -127,44 +130,44 @@ class Batches:
         if self._y is not None or self._x is not None:
             blocks = blocks_for(rows * (n_in + n_out + 1))
             module["gather"](
-                (blocks, n_nets), PER_BLOCK, given, clock, first, rows, room, self._x, self._y, self._weight
+                (blocks, n_nets), PER_BLOCK, job, clock, first, rows, max_rows, self._x, self._y, self._weight
             )
         if self._x is None:
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
         else:
-            x = Stack.of(self._x, 0, (rows, n_in), room * n_in)
-        return Batch(x, self._y, room * n_out, self._weight, room)
+            x = Stack.of(self._x, 0, (rows, n_in), max_rows * n_in)
+        return Batch(x, self._y, max_rows * n_out, self._weight, max_rows)
 
 
 class Passes:
-    """Activations and partial sums of n_nets for batches of up to `room` samples each, and the launches on them."""
+    """Activations and partial sums of n_nets for batches of up to `max_rows` samples each, and the launches on them."""
 
-    def __init__(self, net: NetSpec, precision: str, params: Any, grads: Any, room: int):
+    def __init__(self, net: NetSpec, precision: str, params: Any, grads: Any, max_rows: int):
         """Allocate the buffers.
 
         params, grads : (n_nets, n_padded); grads is None where nothing is trained
-        room : maximum number of samples in a batch
+        max_rows : maximum number of samples in a batch
         """
         n, stride = params.shape
         dtype = params.dtype
         sizes = [int(size) for size in net.sizes]
         top, learns = net.n_layers - 1, grads is not None
-        self.net, self.sizes, self.room, self.top = net, sizes, room, top
+        self.net, self.sizes, self.max_rows, self.top = net, sizes, max_rows, top
         self.products = BatchedProducts(dtype, precision, n)
-        self.hides = [bool(rate > 0.0) and learns for rate in net.dropout]
-        layer = lambda k: cupy.empty(n * room * sizes[k + 1], dtype)
+        self.drops = [bool(rate > 0.0) and learns for rate in net.dropout]
+        layer = lambda k: cupy.empty(n * max_rows * sizes[k + 1], dtype)
         self.a = [layer(k) for k in range(top + 1)]
         # One array for both if f' needs only the output.
-        keeps = [bool(of_z) or hides for of_z, hides in zip(net.derivative_needs_z, self.hides, strict=True)]
+        keeps = [bool(of_z) or drops for of_z, drops in zip(net.derivative_needs_z, self.drops, strict=True)]
         self.z = [layer(k) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
         self.delta = [layer(k) if learns or k == top else None for k in range(top + 1)]
-        self.mask = [layer(k) if self.hides[k] else None for k in range(top + 1)]
-        self.chunk = max(FEWEST_IN_CHUNK, -(-room // MOST_CHUNKS))
-        self.most_chunks = self.chunks_of(room)
-        self.sums = cupy.zeros((n, self.most_chunks, 4))
+        self.mask = [layer(k) if self.drops[k] else None for k in range(top + 1)]
+        self.chunk = max(FEWEST_IN_CHUNK, -(-max_rows // MOST_CHUNKS))
+        self.most_chunks = self.chunks_of(max_rows)
+        self.sums = cupy.zeros((n, self.most_chunks, len(ChunkSum)))
         self.bias_parts = cupy.zeros(n * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
         stacks = lambda arrays: [
-            Stack.of(x, 0, (room, sizes[k + 1]), room * sizes[k + 1]) if x is not None else None
+            Stack.of(x, 0, (max_rows, sizes[k + 1]), max_rows * sizes[k + 1]) if x is not None else None
             for k, x in enumerate(arrays)
         ]
         weights = lambda flat: [
@@ -174,18 +177,18 @@ class Passes:
         self._W, self._dW = weights(params), weights(grads) if learns else []
 
     @staticmethod
-    def bytes_each(net: NetSpec, room: int, learns: bool, itemsize: int) -> int:
+    def bytes_each(net: NetSpec, max_rows: int, learns: bool, itemsize: int) -> int:
         """Return the maximum number of bytes that a net needs, with its batches and without its parameters."""
         units, inputs = int(net.sizes[1:].sum()), int(net.sizes[0] + net.sizes[-1] + 1)
-        chunks = min(MOST_CHUNKS, -(-room // FEWEST_IN_CHUNK))
-        numbers = room * (inputs + (4 if learns else 3) * units) + chunks * units * learns + STEP_NUMBERS
+        chunks = min(MOST_CHUNKS, -(-max_rows // FEWEST_IN_CHUNK))
+        numbers = max_rows * (inputs + (4 if learns else 3) * units) + chunks * units * learns + STEP_NUMBERS
         return numbers * itemsize + 32 * chunks
 
     def chunks_of(self, rows: int) -> int:
         return -(-rows // self.chunk)
 
-    def forward(self, module: Module, given: Any, clock: Any, x: Stack, rows: int) -> None:
-        """Compute the outputs of all layers, except the last layer's activation, which judge adds.
+    def forward(self, module: Module, job: Any, clock: Any, x: Stack, rows: int) -> None:
+        """Compute the outputs of all layers, except the last layer's activation, which loss_and_output_delta adds.
 
         Without a clock, no dropout is applied.
         """
@@ -198,22 +201,22 @@ class Passes:
             module["activate"](
                 (blocks, n_nets),
                 PER_BLOCK,
-                given,
+                job,
                 clock,
                 k,
                 rows,
-                self.room,
-                clock is not None and self.hides[k],
+                self.max_rows,
+                clock is not None and self.drops[k],
                 self.z[k],
                 self.mask[k],
                 self.a[k],
             )
             below = self._a[k]
 
-    def judge(
+    def loss_and_output_delta(
         self,
         module: Module,
-        given: Any,
+        job: Any,
         clock: Any,
         batch: Batch,
         rows: int,
@@ -225,13 +228,13 @@ class Passes:
         starts : without a clock, whether sums begin with this batch
         """
         top = self.top
-        module["judge"](
+        module["loss_and_output_delta"](
             (self.chunks_of(rows), self.products.n_nets),
             PER_BLOCK,
-            given,
+            job,
             clock,
             rows,
-            self.room,
+            self.max_rows,
             self.chunk,
             self.most_chunks,
             batch.y,
@@ -254,18 +257,18 @@ class Passes:
             if k == 0:
                 break
             self.products.times_transposed(self._delta[k], self._W[k], self._delta[k - 1], rows)
-            hides = self.hides[k - 1]
-            kept = self.z[k - 1] if hides or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
+            drops = self.drops[k - 1]
+            stored = self.z[k - 1] if drops or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
             module["backward"](
                 (-(-self.sizes[k] // 32), self.chunks_of(rows), self.products.n_nets),
                 PER_BLOCK,
                 k - 1,
                 rows,
-                self.room,
+                self.max_rows,
                 self.chunk,
                 self.most_chunks,
-                hides,
-                kept,
+                drops,
+                stored,
                 self.mask[k - 1],
                 self.delta[k - 1],
                 self.bias_parts,

@@ -23,7 +23,7 @@ from ..build.structs import FORMATS, JOB
 # number. Other values leave no room for more: tests/unit/kernels/cuda/test_nvrtc_tables.py states how much the largest
 # nets spill.
 MOST_IN_THREAD = {4: 180, 8: 75}
-PER_THREAD = 128  # threads of a block with a net per thread
+NETS_PER_BLOCK = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
 SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
@@ -69,10 +69,10 @@ class Shape:
         itemsize = np.dtype(architecture.dtype).itemsize
         if (
             architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize]
-            and n_nets >= PER_THREAD
+            and n_nets >= NETS_PER_BLOCK
             and not architecture.drops
         ):
-            return cls(True, PER_THREAD, 4, 0, True)
+            return cls(True, NETS_PER_BLOCK, 4, 0, True)
         tile = min(LARGEST_TILE, -(-rows // 4) * 4)
         widest = max(architecture.sizes)
         # A thread computes 4 x 4 numbers of a product at a time.
@@ -133,7 +133,7 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: 
         SAFE_EVERY=SAFE_EVERY,
         HAS_TARGETS=True,
         PARAMS_STRIDE=architecture.n_params,
-        ROWS=rows,
+        FIXED_ROWS=rows,
     )
     return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
 
@@ -171,7 +171,7 @@ def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool,
         SAFE_EVERY=SAFE_EVERY,
         HAS_TARGETS=has_targets,
         PARAMS_STRIDE=architecture.n_params,
-        ROWS=0,
+        FIXED_ROWS=0,
     )
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 

@@ -8,7 +8,7 @@ struct BlockNet {
   const double* hyper;
   const double* dropout;
   Arrays m;
-  T loss, right;  // this thread's part of the sums
+  T loss, n_correct;  // this thread's part of the sums
 
   __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
 
@@ -16,7 +16,7 @@ struct BlockNet {
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) m.p[q] = job.params[slot * N_PARAMS + q];
     for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS)
       m.state[q] = job.state[slot * N_STATE * N_PADDED + q];
-    loss = right = T(0);
+    loss = n_correct = T(0);
     __syncthreads();
   }
 
@@ -76,7 +76,7 @@ struct BlockNet {
     const int width = width_of(k + 1);
     const double rate = dropout[k];
     const unsigned long long threshold = (unsigned long long)(rate * 4294967296.0);
-    const T kept = T(1.0 / (1.0 - rate));
+    const T scaled = T(1.0 / (1.0 - rate));
     const long long low = row * width, high = (row + TILE) * width;
     for (long long group = (low >> 2) + threadIdx.x; group < (high + 3) >> 2; group += THREADS) {
       const Words four = philox(group, step, DROPOUT, k, job.seeds[owner]);
@@ -84,7 +84,7 @@ struct BlockNet {
       for (int q = 0; q < 4; ++q) {
         const long long e = 4 * group + q;
         if (e >= low && e < high)
-          m.mask[(units_at(k + 1) + e % width) * TILE + (e / width - row)] = word[q] >= threshold ? kept : T(0);
+          m.mask[(units_at(k + 1) + e % width) * TILE + (e / width - row)] = word[q] >= threshold ? scaled : T(0);
       }
     }
   }
@@ -95,8 +95,8 @@ struct BlockNet {
 #pragma unroll
     for (int k = 0; k < N_LAYERS; ++k) {
       const int n_in = width_of(k), n_out = width_of(k + 1);
-      const bool hides = DROPS && training && k < N_LAYERS - 1 && dropout[k] > 0.0;
-      if (hides) {
+      const bool drops = DROPS && training && k < N_LAYERS - 1 && dropout[k] > 0.0;
+      if (drops) {
         draw_masks(k, row, step);
         __syncthreads();
       }
@@ -127,8 +127,8 @@ struct BlockNet {
               const int at = (units_at(k + 1) + o + j) * TILE + s + q;
               const T z = sum[j][q];
               T value = activation_value(activation_of(k), z);
-              if (KEEPS || k == N_LAYERS - 1) m.z[at] = hides && !derivative_needs_z(k) ? value : z;
-              if (hides) value *= m.mask[at];
+              if (KEEPS || k == N_LAYERS - 1) m.z[at] = drops && !derivative_needs_z(k) ? value : z;
+              if (drops) value *= m.mask[at];
               m.a[at] = value;
             }
       }
@@ -151,7 +151,7 @@ struct BlockNet {
   }
 
   // Add this thread's part of the sums of losses and correct samples; write the output's delta if `scale` is not 0.
-  __device__ void judge_tile(T scale) {
+  __device__ void loss_and_output_delta(T scale) {
     const int top = units_at(N_LAYERS) * TILE;
     const T c = T(job.loss_constant);
     for (int e = threadIdx.x; e < N_OUTPUTS * TILE; e += THREADS) {
@@ -159,12 +159,13 @@ struct BlockNet {
       // a sample of weight 0 contributes nothing, even if it is not finite
       loss += weight > T(0) ? weight * loss_value(LOSS, z, a, y, c) : T(0);
       T d = weight > T(0) ? loss_delta(LOSS, a, y, c) * (weight * scale) : T(0);
-      if (!NATURAL) d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? z : a);
+      if (!DELTA_IS_WRT_LOGIT)
+        d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? z : a);
       if (scale != T(0)) m.delta[top + e] = d;
     }
     if (METRIC != METRIC_NONE)
       for (int s = threadIdx.x; s < TILE; s += THREADS)
-        right += m.weight[s] * right_share(m.a + top + s, m.y + s, T(job.bound), TILE);
+        n_correct += m.weight[s] * correct_fraction(m.a + top + s, m.y + s, T(job.bound), TILE);
     __syncthreads();
   }
 
@@ -213,7 +214,7 @@ struct BlockNet {
         m.g[biases_at(k) + o] = sum;
       }
       if (k > 0) {
-        const bool hides = DROPS && dropout[k > 0 ? k - 1 : 0] > 0.0;
+        const bool drops = DROPS && dropout[k > 0 ? k - 1 : 0] > 0.0;
         const T* W = m.p + weights_at(k);
         for (int item = threadIdx.x; item < QUADS * ((n_in + 3) / 4); item += THREADS) {
           const int s = item % QUADS * 4, i = item / QUADS * 4;
@@ -239,9 +240,9 @@ struct BlockNet {
               for (int q = 0; q < 4; ++q) {
                 const int at = (units_at(k) + i + r) * TILE + s + q, f = k > 0 ? k - 1 : 0;
                 T d = sum[r][q];
-                if (hides) d *= m.mask[at];
-                const T kept = KEEPS && (hides || derivative_needs_z(f)) ? m.z[at] : m.a[at];
-                m.delta[at] = d * activation_derivative(activation_of(f), kept);
+                if (drops) d *= m.mask[at];
+                const T stored = KEEPS && (drops || derivative_needs_z(f)) ? m.z[at] : m.a[at];
+                m.delta[at] = d * activation_derivative(activation_of(f), stored);
               }
         }
       }
@@ -257,28 +258,29 @@ struct BlockNet {
     for (long long row = 0; row < rows; row += TILE) {
       fill(from, first + row, int(min((long long)TILE, rows - row)), true);
       forward(m.p, true, true, row, step);
-      judge_tile(share);
+      loss_and_output_delta(share);
       backward(row > 0);
     }
   }
 
   __device__ Sums sums() {
-    const Sums both = {block_sum<THREADS>(loss) / T(LOSS_WIDTH), block_sum<THREADS>(right)};
-    loss = right = T(0);
+    const Sums both = {block_sum<THREADS>(loss) / T(LOSS_WIDTH), block_sum<THREADS>(n_correct)};
+    loss = n_correct = T(0);
     return both;
   }
 
-  __device__ Sums judge() {
-    const T mine_loss = loss, mine_right = right;
-    loss = right = T(0);
-    const Samples from = {job.held_X, job.held_Y, job.held_weighted ? job.held_weight : nullptr, nullptr};
+  __device__ Sums validate() {
+    const T mine_loss = loss, mine_n_correct = n_correct;
+    loss = n_correct = T(0);
+    const Samples from = {
+        job.held_out_X, job.held_out_Y, job.held_out_has_weights ? job.held_out_weight : nullptr, nullptr};
     for (long long row = 0; row < job.n_held_out; row += TILE) {
       fill(from, row, int(min((long long)TILE, job.n_held_out - row)), true);
       forward(m.p, true, false, 0, 0);
-      judge_tile(T(0));
+      loss_and_output_delta(T(0));
     }
     const Sums both = sums();
-    loss = mine_loss, right = mine_right;
+    loss = mine_loss, n_correct = mine_n_correct;
     return both;
   }
 
@@ -297,9 +299,9 @@ struct BlockNet {
       if (squares < INFINITY) {
         clip = clip_factor(clip_norm, squares);
       } else {  // the same branch for all threads
-        double long_squares = 0.0;
-        for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) long_squares += double(m.g[q]) * double(m.g[q]);
-        clip = clip_factor(clip_norm, block_sum<THREADS>(long_squares));
+        double scaled_squares = 0.0;
+        for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) scaled_squares += scaled_square(m.g[q]);
+        clip = huge_clip_factor(clip_norm, block_sum<THREADS>(scaled_squares));
       }
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
@@ -347,14 +349,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
       for (int e = threadIdx.x; e < rows * N_OUTPUTS; e += THREADS)
         job.output[(place * job.n_samples + row) * N_OUTPUTS + e] =
             net.m.a[(units_at(N_LAYERS) + e % N_OUTPUTS) * TILE + e / N_OUTPUTS];
-    if (HAS_TARGETS) net.judge_tile(T(0));
+    if (HAS_TARGETS) net.loss_and_output_delta(T(0));
     __syncthreads();
   }
   if (HAS_TARGETS) {
     const Sums both = net.sums();
     if (net.leads()) {
       job.partial[2 * (place * gridDim.x + blockIdx.x)] = both.loss;
-      job.partial[2 * (place * gridDim.x + blockIdx.x) + 1] = both.right;
+      job.partial[2 * (place * gridDim.x + blockIdx.x) + 1] = both.n_correct;
     }
   }
 }

@@ -12,47 +12,52 @@
 //   total()                            the sum of its parameters
 //   total_of(params)                   the sum of a parameter vector in global memory, at full precision
 //   save(target)  copy(source, target) write its parameters, or those at `source`, to global memory
-//   judge()                            sums of losses and correct samples over the held-out samples
+//   validate()                         sums of losses and correct samples over the held-out samples
 // All threads of a net call each of these together and get the same numbers. leads(): whether a thread writes records.
 //
-// PARAMS_STRIDE: elements from one net's vector to the next one's. ROWS: number of samples in every batch, if the
+// PARAMS_STRIDE: elements from one net's vector to the next one's. FIXED_ROWS: number of samples in every batch, if the
 // kernel is compiled for a fixed number; otherwise 0.
 
 struct Sums {
-  T loss, right;
+  T loss, n_correct;
 };
 
-// State that is carried from launch to launch; window.py has the indices of the fields.
+// State that is carried from launch to launch. Its fields are in the order of ProgressScalar and ProgressCounter of
+// build/structs.py, which give each field's position in Job's scalars and counters.
 struct Progress {
-  double power1, power2;  // powers of Adam's betas, at full precision
-  double last_loss;       // objective at the last step
-  double best_value;      // lowest monitored value so far
-  double loss, right;     // sums of the epoch so far; at its end, of the whole epoch
-  long long steps, best_epoch, record, status;
+  double power1, power2;   // powers of Adam's betas, at full precision
+  double last_loss;        // objective at the last step
+  double best_value;       // lowest monitored value so far
+  double loss, n_correct;  // sums of the epoch so far; at its end, of the whole epoch
+  long long steps, best_epoch, next_record, status;
 };
 
 __device__ __forceinline__ Progress load_progress(const Job& job, long long slot) {
-  const double* d = job.scalars + 6 * slot;
-  const long long* n = job.counters + 4 * slot;
-  return {d[0], d[1], d[2], d[3], d[4], d[5], n[0], n[1], n[2], n[3]};
+  const double* d = job.scalars + N_PROGRESS_SCALARS * slot;
+  const long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
+  return {d[PROGRESS_POWER1], d[PROGRESS_POWER2], d[PROGRESS_LAST_LOSS], d[PROGRESS_BEST_VALUE],
+          d[PROGRESS_LOSS], d[PROGRESS_N_CORRECT], n[PROGRESS_STEPS], n[PROGRESS_BEST_EPOCH],
+          n[PROGRESS_NEXT_RECORD], n[PROGRESS_STATUS]};
 }
 
 __device__ __forceinline__ void store_progress(const Job& job, long long slot, const Progress& s) {
-  double* d = job.scalars + 6 * slot;
-  long long* n = job.counters + 4 * slot;
-  d[0] = s.power1, d[1] = s.power2, d[2] = s.last_loss, d[3] = s.best_value, d[4] = s.loss, d[5] = s.right;
-  n[0] = s.steps, n[1] = s.best_epoch, n[2] = s.record, n[3] = s.status;
+  double* d = job.scalars + N_PROGRESS_SCALARS * slot;
+  long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
+  d[PROGRESS_POWER1] = s.power1, d[PROGRESS_POWER2] = s.power2, d[PROGRESS_LAST_LOSS] = s.last_loss,
+  d[PROGRESS_BEST_VALUE] = s.best_value, d[PROGRESS_LOSS] = s.loss, d[PROGRESS_N_CORRECT] = s.n_correct;
+  n[PROGRESS_STEPS] = s.steps, n[PROGRESS_BEST_EPOCH] = s.best_epoch, n[PROGRESS_NEXT_RECORD] = s.next_record,
+  n[PROGRESS_STATUS] = s.status;
 }
 
 // Settings of one net, in the type its kernel computes in; `hyper` holds them at full precision.
-struct Given {
+struct NetSettings {
   const double* hyper;
   Settings<T> settings;
   T weight_decay, l2, clip_norm;
 };
 
-__device__ __forceinline__ Given load_given(const double* h) {
-  Given g;
+__device__ __forceinline__ NetSettings load_net_settings(const double* h) {
+  NetSettings g;
   g.hyper = h;
   g.settings = given_settings<T>(h);
   g.weight_decay = T(h[HYPER_WEIGHT_DECAY]), g.l2 = T(h[HYPER_L2]), g.clip_norm = T(h[HYPER_CLIP_NORM]);
@@ -60,14 +65,15 @@ __device__ __forceinline__ Given load_given(const double* h) {
 }
 
 // Return the settings of the update rule at this step; advances the powers of Adam's betas.
-__device__ __forceinline__ Settings<T> settings_now(const Given& given, double factor, bool loss_increased, Progress& s) {
-  Settings<T> now = given.settings;
+__device__ __forceinline__ Settings<T> settings_now(
+    const NetSettings& net_settings, double factor, bool loss_increased, Progress& s) {
+  Settings<T> now = net_settings.settings;
   now.learning_rate *= T(factor);
-  now.decay = T(1) - now.learning_rate * given.weight_decay;
+  now.decay = T(1) - now.learning_rate * net_settings.weight_decay;
   now.inv_sqrt_bias_correction2 = T(1), now.loss_increased = loss_increased ? T(1) : T(0);
   if (CORRECTS) {
-    s.power1 *= given.hyper[HYPER_BETA1];
-    s.power2 *= given.hyper[HYPER_BETA2];
+    s.power1 *= net_settings.hyper[HYPER_BETA1];
+    s.power2 *= net_settings.hyper[HYPER_BETA2];
     now.learning_rate /= T(1.0 - s.power1);
     now.inv_sqrt_bias_correction2 = T(1) / elementary::sqrt(T(1.0 - s.power2));
   }
@@ -75,25 +81,25 @@ __device__ __forceinline__ Settings<T> settings_now(const Given& given, double f
 }
 
 template <typename Net>
-__device__ __forceinline__ void watch(
+__device__ __forceinline__ void track_best(
     const Job& job, Net& net, Progress& s, long long slot, long long epoch, double value) {
   if (value < s.best_value - job.min_delta) {
     s.best_value = value;
     s.best_epoch = epoch + 1;
-    net.save(job.best + slot * PARAMS_STRIDE);
+    net.save(job.best_params + slot * PARAMS_STRIDE);
   }
 }
 
 template <typename Net>
-__device__ __forceinline__ void watch_training(
+__device__ __forceinline__ void track_best_training(
     const Job& job, Net& net, Progress& s, long long slot, long long epoch) {
-  if (job.monitor == MONITOR_LOSS) watch(job, net, s, slot, epoch, s.loss / job.n_samples);
-  if (job.monitor == MONITOR_RIGHT) watch(job, net, s, slot, epoch, -s.right / job.n_samples);
+  if (job.monitor == MONITOR_LOSS) track_best(job, net, s, slot, epoch, s.loss / job.n_samples);
+  if (job.monitor == MONITOR_ACCURACY) track_best(job, net, s, slot, epoch, -s.n_correct / job.n_samples);
 }
 
 // Whether the sums of a whole epoch meet the convergence rule.
-__device__ __forceinline__ bool has_learned(const Job& job, const Progress& s) {
-  return s.loss / job.n_samples <= job.stop_loss || s.right >= job.stop_right;
+__device__ __forceinline__ bool has_converged(const Job& job, const Progress& s) {
+  return s.loss / job.n_samples <= job.stop_loss || s.n_correct >= job.stop_n_correct;
 }
 
 // Return the sums of a step's gradient; before the end of an epoch only rules that compare objectives need them.
@@ -104,25 +110,25 @@ __device__ __forceinline__ Sums sums_of_step(Net& net, bool ends) {
 
 // Between the gradient of a batch of `rows` samples and the update: saves parameters if needed, and returns the rule's
 // settings.
-// looks : whether this step ends an epoch that after_epoch will check
+// is_checked : whether this step ends an epoch that after_epoch will check
 template <typename Net>
 __device__ __forceinline__ Settings<T> before_update(
-    const Job& job, Net& net, Progress& s, long long slot, const Given& given, const Sums& sums, long long rows,
-    long long epoch, bool begins, bool looks) {
-  if (begins) s.loss = s.right = 0.0;
-  if (COMPARES || looks) {
-    s.loss += sums.loss, s.right += sums.right;
-    if (looks && job.n_batches == 1) {  // the parameters that gave this loss are still there
+    const Job& job, Net& net, Progress& s, long long slot, const NetSettings& net_settings, const Sums& sums,
+    long long rows, long long epoch, bool begins, bool is_checked) {
+  if (begins) s.loss = s.n_correct = 0.0;
+  if (COMPARES || is_checked) {
+    s.loss += sums.loss, s.n_correct += sums.n_correct;
+    if (is_checked && job.n_batches == 1) {  // the parameters that gave this loss are still there
       if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(s.loss / job.n_samples) + net.total()) < INFINITY)
-        net.save(job.safe + slot * PARAMS_STRIDE);
-      if (has_learned(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
-      watch_training(job, net, s, slot, epoch);
+        net.save(job.safe_params + slot * PARAMS_STRIDE);
+      if (has_converged(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
+      track_best_training(job, net, s, slot, epoch);
     }
   }
   const double objective = COMPARES ? double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0) : 0.0;
   const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
   const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
-  const Settings<T> h = settings_now(given, factor, objective > s.last_loss, s);
+  const Settings<T> h = settings_now(net_settings, factor, objective > s.last_loss, s);
   s.last_loss = objective;
   return h;
 }
@@ -133,24 +139,25 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   const double loss = s.loss / job.n_samples;
   if (job.n_batches > 1) {
     if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(loss) + net.total()) < INFINITY)
-      net.save(job.safe + slot * PARAMS_STRIDE);
-    watch_training(job, net, s, slot, epoch);
+      net.save(job.safe_params + slot * PARAMS_STRIDE);
+    track_best_training(job, net, s, slot, epoch);
   }
   if (VALIDATES) {
-    const Sums held_out = net.judge();
+    const Sums held_out = net.validate();
     const bool by_loss = job.monitor == MONITOR_VALIDATION_LOSS;
-    watch(job, net, s, slot, epoch, (by_loss ? double(held_out.loss) : -double(held_out.right)) / job.n_held_out);
+    track_best(
+        job, net, s, slot, epoch, (by_loss ? double(held_out.loss) : -double(held_out.n_correct)) / job.n_held_out);
   }
   const long long done = epoch + 1;
-  if (s.record < job.n_records && job.record_epochs[s.record] == done) {
+  if (s.next_record < job.n_records && job.record_epochs[s.next_record] == done) {
     if (net.leads()) {
-      job.records[s.record * job.n_slots + slot] = loss;
-      job.right_records[s.record * job.n_slots + slot] = s.right / job.n_samples;
+      job.records[s.next_record * job.n_slots + slot] = loss;
+      job.accuracy_records[s.next_record * job.n_slots + slot] = s.n_correct / job.n_samples;
     }
-    ++s.record;
+    ++s.next_record;
   }
   if (!(elementary::absolute(T(loss)) < INFINITY)) s.status = DIVERGED_NET;
-  else if (has_learned(job, s)) s.status = CONVERGED;
+  else if (has_converged(job, s)) s.status = CONVERGED;
   else if (job.monitor != MONITOR_NONE && done - s.best_epoch >= job.patience) s.status = STOPPED_EARLY;
   else if (done == job.n_epochs) s.status = ALL_EPOCHS;
 }
@@ -159,12 +166,12 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
 // that every parameter was finite: if the final parameters are not finite, the net has diverged. For a single net, the
 // host checks them.
 template <typename Net>
-__device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, long long slot) {
-  T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe + slot * PARAMS_STRIDE;
+__device__ __forceinline__ void store_final_params(const Job& job, Net& net, Progress& s, long long slot) {
+  T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe_params + slot * PARAMS_STRIDE;
   if (s.status != DIVERGED_NET && !(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
   if (s.status == ALL_EPOCHS && !(elementary::absolute(net.total_of(params)) < INFINITY)) s.status = DIVERGED_NET;
-  const bool watched = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
-  if (watched && s.best_epoch > 0) net.copy(job.best + slot * PARAMS_STRIDE, params);
+  const bool is_monitored = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
+  if (is_monitored && s.best_epoch > 0) net.copy(job.best_params + slot * PARAMS_STRIDE, params);
   else if (s.status == DIVERGED_NET) net.copy(safe, params);
   if (s.status == RUNNING || elementary::absolute(net.total_of(params)) < INFINITY) return;
   net.copy(safe, params);
@@ -172,27 +179,27 @@ __device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, lon
 }
 
 // Selects the epochs whose end is checked. Most need no action, and a check takes as long as an epoch of a tiny net.
-// Bounds are in T, with a margin for rounding: has_learned decides.
-struct Lookout {
-  T loss, right;  // sums of an epoch from which a net may have converged
+// Bounds are in T, with a margin for rounding: has_converged decides.
+struct EpochCheck {
+  T loss, n_correct;  // sums of an epoch from which a net may have converged
   long long due;  // the next epoch that is checked regardless of its sums
 
   // The launch's first epoch is always checked: its sums may have begun in an earlier launch.
-  __device__ __forceinline__ Lookout(const Job& job, long long epoch)
+  __device__ __forceinline__ EpochCheck(const Job& job, long long epoch)
       : loss(T(job.stop_loss * job.n_samples * (job.stop_loss > 0.0 ? 1.0 + 1e-6 : 1.0 - 1e-6))),
-        right(T(job.stop_right * (1.0 - 1e-6))), due(epoch) {}
+        n_correct(T(job.stop_n_correct * (1.0 - 1e-6))), due(epoch) {}
 
   // Find the next epoch to check, from `epoch` on. end : the net's number of steps at the end of the launch
   __device__ __forceinline__ void move_on(const Job& job, const Progress& s, long long epoch, long long end) {
     due = epoch;
     if (job.monitor != MONITOR_NONE || (COMPARES && job.n_batches > 1)) return;  // sums of batches are not an epoch's
     due = min((end - 1) / job.n_batches, (epoch + SAFE_EVERY - 1) / SAFE_EVERY * SAFE_EVERY);
-    if (s.record < job.n_records) due = min(due, job.record_epochs[s.record] - 1);
+    if (s.next_record < job.n_records) due = min(due, job.record_epochs[s.next_record] - 1);
     if (job.n_epochs > epoch) due = min(due, job.n_epochs - 1);  // for a single net, the host counts epochs
   }
 
-  __device__ __forceinline__ bool sees(long long epoch, const Sums& sums) const {
-    return !(epoch < due && sums.loss > loss && sums.loss < INFINITY && sums.right < right);
+  __device__ __forceinline__ bool is_due(long long epoch, const Sums& sums) const {
+    return !(epoch < due && sums.loss > loss && sums.loss < INFINITY && sums.n_correct < n_correct);
   }
 };
 
@@ -204,12 +211,13 @@ __device__ __forceinline__ T share_of(long long rows) { return T(1.0 / (double(r
 // it.
 template <typename Net>
 __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot, const double* hyper) {
-  const Given kept = load_given(hyper);
-  const long long n_samples = ROWS ? ROWS : job.n_samples, batch_size = ROWS ? ROWS : job.batch_size;
-  const long long n_batches = ROWS ? 1 : job.n_batches, end = s.steps + job.n_steps;
+  const NetSettings loaded = load_net_settings(hyper);
+  const long long n_samples = FIXED_ROWS ? FIXED_ROWS : job.n_samples,
+                  batch_size = FIXED_ROWS ? FIXED_ROWS : job.batch_size;
+  const long long n_batches = FIXED_ROWS ? 1 : job.n_batches, end = s.steps + job.n_steps;
   long long epoch = s.steps / n_batches, first = s.steps % n_batches * batch_size, shared_by = batch_size;
   T share = share_of(shared_by);
-  Lookout lookout(job, epoch);
+  EpochCheck epoch_check(job, epoch);
   while (s.steps < end && s.status == RUNNING) {
     const long long left = n_samples - first, rows = min(batch_size, left);
     if (rows != shared_by) share = share_of(shared_by = rows);
@@ -217,28 +225,28 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
     if (begins && SHUFFLES) net.shuffle(epoch);
     net.gradient(first, rows, share, s.steps);
     // float64 needs no conversion, and has no registers to spare
-    const Given given = sizeof(T) == sizeof(double) ? load_given(hyper) : kept;
+    const NetSettings net_settings = sizeof(T) == sizeof(double) ? load_net_settings(hyper) : loaded;
     const Sums sums = sums_of_step(net, ends);
-    const bool looks = ends && lookout.sees(epoch, sums);
-    const Settings<T> h = before_update(job, net, s, slot, given, sums, rows, epoch, begins, looks);
-    net.update(h, given.l2, given.clip_norm);
-    if (looks) {
+    const bool is_checked = ends && epoch_check.is_due(epoch, sums);
+    const Settings<T> h = before_update(job, net, s, slot, net_settings, sums, rows, epoch, begins, is_checked);
+    net.update(h, net_settings.l2, net_settings.clip_norm);
+    if (is_checked) {
       after_epoch(job, net, s, slot, epoch);
-      lookout.move_on(job, s, epoch + 1, end);
+      epoch_check.move_on(job, s, epoch + 1, end);
     }
     ++s.steps, first += rows;
     if (ends) first = 0, ++epoch;
   }
   if (s.status == RUNNING && first) {  // the next launch continues with the epoch's sums
     const Sums sums = net.sums();
-    s.loss += sums.loss, s.right += sums.right;
+    s.loss += sums.loss, s.n_correct += sums.n_correct;
   }
-  leave(job, net, s, slot);
+  store_final_params(job, net, s, slot);
 }
 
 // How much of a sample is correct: for METRIC_ARGMAX whether its first maximum is the target's, else the fraction of
 // outputs that are correct. `a` and `y` hold an output every `step` numbers.
-__device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int step = 1) {
+__device__ __forceinline__ T correct_fraction(const T* a, const T* y, T bound, int step = 1) {
   if (METRIC == METRIC_NONE) return T(0);
   T count = T(0), best = a[0], target = y[0];
   bool same = true;  // whether the first largest output so far is the target's
@@ -257,10 +265,19 @@ __device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int st
   return METRIC == METRIC_ARGMAX ? (same ? T(1) : T(0)) : count / T(N_OUTPUTS);
 }
 
-// Factor that scales a gradient of this squared norm to clip_norm; 1 if clip_norm is 0 or not reached. V: type of the
-// sum of squares, double if it overflows in float.
+// Factor that scales a gradient of this squared norm to clip_norm; 1 if clip_norm is 0 or not reached.
 template <typename V>
 __device__ __forceinline__ T clip_factor(T clip_norm, V squares) {
   const V norm = clip_norm;
   return clip_norm > T(0) && squares > norm * norm ? T(norm / elementary::sqrt(squares)) : T(1);
+}
+
+// The same where the sum of squares overflows, as it does in float from 1e19 on, in double from 1e154.
+// scaled_squares: the squared norm of the gradient times HUGE_SCALE.
+__device__ __forceinline__ T huge_clip_factor(T clip_norm, double scaled_squares) {
+  return clip_norm > T(0) ? T(double(clip_norm) * HUGE_SCALE / elementary::sqrt(scaled_squares)) : T(1);
+}
+
+__device__ __forceinline__ double scaled_square(T slope) {
+  return (double(slope) * HUGE_SCALE) * (double(slope) * HUGE_SCALE);
 }

@@ -6,7 +6,7 @@ struct ThreadNet {
   const long long slot, owner;
   const T bound, loss_constant;
   T p[N_PARAMS], g[N_PARAMS], state[N_STATE > 0 ? N_STATE : 1][N_PARAMS];
-  T loss, right;
+  T loss, n_correct;
 
   __device__ __forceinline__ bool leads() const { return true; }
 
@@ -18,7 +18,7 @@ struct ThreadNet {
     for (int s = 0; s < N_STATE; ++s)
 #pragma unroll
       for (int q = 0; q < N_PARAMS; ++q) state[s][q] = job.state[(slot * N_STATE + s) * N_PADDED + q];
-    loss = right = T(0);
+    loss = n_correct = T(0);
   }
 
   __device__ __forceinline__ void store_state() {
@@ -73,38 +73,38 @@ struct ThreadNet {
     for (int i = 0; i < N_INPUTS; ++i) x[i] = X[i];
 #pragma unroll
     for (int j = 0; j < N_OUTPUTS; ++j) y[j] = Y[j];
-    loss += weight * straight_line(p, g, x, y, weight * share, loss_constant, a);
-    right += weight * right_share(a, y, bound);
+    loss += weight * gradient_unrolled(p, g, x, y, weight * share, loss_constant, a);
+    n_correct += weight * correct_fraction(a, y, bound);
   }
 
   __device__ __forceinline__ void gradient(long long first, long long rows, T share, long long) {
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) g[q] = T(0);
-#pragma unroll(ROWS ? ROWS : 1)
+#pragma unroll(FIXED_ROWS ? FIXED_ROWS : 1)
     for (long long r = 0; r < rows; ++r)
       take(SHUFFLES ? job.order[slot * job.n_samples + first + r] : first + r, share);
   }
 
   __device__ __forceinline__ Sums sums() {
-    const Sums both = {loss / T(LOSS_WIDTH), right};
-    loss = right = T(0);
+    const Sums both = {loss / T(LOSS_WIDTH), n_correct};
+    loss = n_correct = T(0);
     return both;
   }
 
-  __device__ __forceinline__ Sums judge() {
-    T unused[N_PARAMS], loss = T(0), right = T(0);
+  __device__ __forceinline__ Sums validate() {
+    T unused[N_PARAMS], loss = T(0), n_correct = T(0);
     for (long long r = 0; r < job.n_held_out; ++r) {
       T x[N_INPUTS], y[N_OUTPUTS], a[N_OUTPUTS];
 #pragma unroll
-      for (int i = 0; i < N_INPUTS; ++i) x[i] = job.held_X[r * N_INPUTS + i];
+      for (int i = 0; i < N_INPUTS; ++i) x[i] = job.held_out_X[r * N_INPUTS + i];
 #pragma unroll
-      for (int j = 0; j < N_OUTPUTS; ++j) y[j] = job.held_Y[r * N_OUTPUTS + j];
-      const T weight = job.held_weighted ? job.held_weight[r] : T(1);
-      const T value = straight_line(p, unused, x, y, T(0), loss_constant, a);
+      for (int j = 0; j < N_OUTPUTS; ++j) y[j] = job.held_out_Y[r * N_OUTPUTS + j];
+      const T weight = job.held_out_has_weights ? job.held_out_weight[r] : T(1);
+      const T value = gradient_unrolled(p, unused, x, y, T(0), loss_constant, a);
       loss += weight > T(0) ? weight * value : T(0);  // a sample of weight 0 contributes nothing, even if not finite
-      right += weight * right_share(a, y, bound);
+      n_correct += weight * correct_fraction(a, y, bound);
     }
-    return {loss / T(LOSS_WIDTH), right};
+    return {loss / T(LOSS_WIDTH), n_correct};
   }
 
   __device__ __forceinline__ void update(const Settings<T>& h, T l2, T clip_norm) {
@@ -120,10 +120,10 @@ struct ThreadNet {
       if (squares < INFINITY) {
         clip = clip_factor(clip_norm, squares);
       } else {
-        double long_squares = 0.0;
+        double scaled_squares = 0.0;
 #pragma unroll
-        for (int q = 0; q < N_PARAMS; ++q) long_squares += double(g[q]) * double(g[q]);
-        clip = clip_factor(clip_norm, long_squares);
+        for (int q = 0; q < N_PARAMS; ++q) scaled_squares += scaled_square(g[q]);
+        clip = huge_clip_factor(clip_norm, scaled_squares);
       }
     }
 #pragma unroll

@@ -18,6 +18,7 @@ from ...formulas.update_rules import CODES, Rule
 from ...structs import (
     MONITOR_VALIDATION_LOSS,
     RUNNING,
+    KernelVariant,
     NetSpec,
     PopulationState,
     Samples,
@@ -26,6 +27,7 @@ from ...structs import (
     Unfinished,
 )
 from ..build.net_constants import Architecture
+from ..build.structs import ProgressCounter
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
 from .launch import (
@@ -40,7 +42,7 @@ from .launch import (
     shared_limit,
     workspace_for,
 )
-from .window import STATUS, Tables, Window, bound_of
+from .window import Tables, Window, bound_of
 
 SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 
@@ -48,7 +50,7 @@ SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 class PopulationRun:
     """State of one population's fit or evaluation.
 
-    The arguments are those of the device contract; n_threads and lanes are not used on a GPU.
+    The arguments are those of the device contract; n_threads and variant are not used on a GPU.
     """
 
     def __init__(
@@ -63,14 +65,14 @@ class PopulationRun:
         rule: Rule | None,
         loss: tuple[int, int],
         dtype: np.dtype,
-        lanes: int,
+        variant: KernelVariant,
         precision: str,
     ):
         self.architecture = Architecture.of(net, loss[1], dtype)
         self.batched, self.precision = family == "batched_gemm", precision
         self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
         self.n_state = rule.n_state if rule is not None else 0
-        self._given: tuple | None = None
+        self._inputs: tuple | None = None
         self._window: Window | None = None
         self._n_taken = self._n_done = 0
 
@@ -91,10 +93,10 @@ class PopulationRun:
         if self._window is None:
             if self._n_taken == nets.n_members:
                 return
-            if self._given is None:
+            if self._inputs is None:
                 given = whole_data(data)
                 held_out = given if held_out is data else whole_data(held_out)
-                self._given = (given, held_out, Tables(config, nets))
+                self._inputs = (given, held_out, Tables(config, nets))
             self._open(config, criteria, nets)
         assert self._window is not None
         self._window.train(n_epochs)
@@ -102,9 +104,9 @@ class PopulationRun:
             self.collect()
 
     def _open(self, config: TrainConfig, criteria: StopCriteria, nets: PopulationState) -> None:
-        assert self._given is not None
+        assert self._inputs is not None
         free, _ = free_memory()
-        data, held_out, _ = self._given
+        data, held_out, _ = self._inputs
         window_class: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
         n_bytes = window_class.bytes_each(self, config, criteria, nets.n_members, held_out.n_samples)
         n_bytes += 16 * nets.n_records
@@ -115,7 +117,7 @@ class PopulationRun:
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
-            self._window = window_class(self, members, config, criteria, nets, *self._given)
+            self._window = window_class(self, members, config, criteria, nets, *self._inputs)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
@@ -185,7 +187,7 @@ class IndependentWindow(Window):
             n_active=self.n_active,
             n_steps=n_epochs * self.n_batches,
         )
-        self._active = self._active[self._counters[self._active, STATUS] == RUNNING]
+        self._active = self._active[self._counters[self._active, ProgressCounter.STATUS] == RUNNING]
         self.n_active = int(self._active.size)
 
 
@@ -221,7 +223,7 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
             output[part] = outputs if is_on_device(output) else cupy.asnumpy(outputs)
         if data.has_targets:
             both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
-            nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]
+            nets.loss[members], nets.accuracy[members] = both[:, 0], both[:, 1]
 
 
 def evaluation_job(

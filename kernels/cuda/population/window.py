@@ -26,15 +26,12 @@ from ...structs import (
     TrainConfig,
     Unfinished,
 )
+from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import to_device
 from .launch import padded
 
 if TYPE_CHECKING:
     from .train import PopulationRun
-
-N_SCALARS, N_COUNTERS = 6, 4  # of Progress in per_net.cuh
-BEST_VALUE, LOSS, RIGHT = 3, 4, 5
-STEPS, BEST_EPOCH, _, STATUS = range(4)
 
 
 def bound_of(net: NetSpec, metric: int) -> float:
@@ -81,17 +78,18 @@ class Window(ABC):
             if isinstance(initial, str):
                 values = table[members if nets.hyper_stride else np.zeros(n, np.int64), HYPER.index(initial)]
                 state[:, row, :] = to_device(values.astype(dtype))[:, None]
-        scalars = np.zeros((n, N_SCALARS))
-        scalars[:, :2], scalars[:, 2:4] = 1.0, np.inf
+        scalars = np.zeros((n, len(ProgressScalar)))
+        scalars[:, [ProgressScalar.POWER1, ProgressScalar.POWER2]] = 1.0
+        scalars[:, [ProgressScalar.LAST_LOSS, ProgressScalar.BEST_VALUE]] = np.inf
         watches, shuffled = criteria.monitor != MONITOR_NONE, n * data.n_samples * config.shuffle
-        self._scalars, self._counters = to_device(scalars), cupy.zeros((n, N_COUNTERS), np.int64)
+        self._scalars, self._counters = to_device(scalars), cupy.zeros((n, len(ProgressCounter)), np.int64)
         self._owners = to_device(members)
         self._records = cupy.full((nets.n_records, n), np.nan)
         self._job: dict[str, Any] = {
             "params": self._params,
             "state": state,
-            "safe": self._params.copy(),
-            "best": self._params.copy() if watches else None,
+            "safe_params": self._params.copy(),
+            "best_params": self._params.copy() if watches else None,
             "grads": None,
             "hyper": tables.hyper,
             "dropout": tables.dropout,
@@ -100,9 +98,9 @@ class Window(ABC):
             "X": data.X,
             "Y": data.Y,
             "weight": data.weight,
-            "held_X": held_out.X,
-            "held_Y": held_out.Y,
-            "held_weight": held_out.weight,
+            "held_out_X": held_out.X,
+            "held_out_Y": held_out.Y,
+            "held_out_weight": held_out.weight,
             "order": cupy.empty(shuffled, np.int32),
             "lists": cupy.empty(2 * shuffled, np.int32),
             "owners": self._owners,
@@ -111,7 +109,7 @@ class Window(ABC):
             "factors": tables.factors,
             "record_epochs": tables.record_epochs,
             "records": self._records,
-            "right_records": cupy.empty_like(self._records),
+            "accuracy_records": cupy.empty_like(self._records),
             "output": None,
             "partial": None,
             "n_slots": n,
@@ -125,14 +123,14 @@ class Window(ABC):
             "n_records": nets.n_records,
             "patience": criteria.patience,
             "monitor": criteria.monitor,
-            "held_weighted": held_out.has_weights,
+            "held_out_has_weights": held_out.has_weights,
             "hyper_stride": nets.hyper_stride,
             "dropout_stride": nets.dropout_stride,
             "X_stride": nets.X_stride,
             "Y_stride": nets.Y_stride,
             "weight_stride": nets.weight_stride,
             "stop_loss": criteria.stop_loss,
-            "stop_right": criteria.stop_right,
+            "stop_n_correct": criteria.stop_n_correct,
             "min_delta": criteria.min_delta,
             "bound": bound_of(run.net, data.metric),
             "loss_constant": run.net.loss_constant,
@@ -162,17 +160,20 @@ class Window(ABC):
         """Copy the results of nets that have ended, and the records of all, to the arrays of `nets`."""
         nets, scalars, counters = self.nets, cupy.asnumpy(self._scalars), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
-        status = counters[:, STATUS]
+        status = counters[:, ProgressCounter.STATUS]
         ended = np.flatnonzero(status != RUNNING)
         owners, diverged = members[ended], status[ended] == DIVERGED_NET
         nets.params.reshape(-1, nets.n_params)[owners] = params[ended, : nets.n_params]
         nets.status[owners] = status[ended]
-        unmeasured = diverged & ~np.isfinite(scalars[ended, LOSS])  # the epoch's loss was not finite
-        nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - unmeasured
-        nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
-        nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
+        unmeasured = diverged & ~np.isfinite(scalars[ended, ProgressScalar.LOSS])  # the epoch's loss was not finite
+        nets.epochs[owners] = counters[ended, ProgressCounter.STEPS] // self.n_batches - unmeasured
+        nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, ProgressScalar.LOSS] / self.n_samples)
+        nets.accuracy[owners] = scalars[ended, ProgressScalar.N_CORRECT] / self.n_samples
         if self.criteria.monitor != MONITOR_NONE:
-            nets.best_epochs[owners], nets.best[owners] = counters[ended, BEST_EPOCH], scalars[ended, BEST_VALUE]
+            nets.best_epochs[owners], nets.best_value[owners] = (
+                counters[ended, ProgressCounter.BEST_EPOCH],
+                scalars[ended, ProgressScalar.BEST_VALUE],
+            )
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
 
@@ -180,15 +181,15 @@ class Window(ABC):
         """Yield the values of PopulationRun.unfinished."""
         sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
-        scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, BEST_EPOCH] * watches
+        scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, ProgressCounter.BEST_EPOCH] * watches
         lost = ~np.isfinite(params).all(axis=1)  # nets in mid-epoch: its end would have detected this
         if lost.any():
-            params[lost] = cupy.asnumpy(self._job["safe"])[lost]
+            params[lost] = cupy.asnumpy(self._job["safe_params"])[lost]
         if best_epochs.any():
-            params[best_epochs > 0] = cupy.asnumpy(self._job["best"])[best_epochs > 0]
-        for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
-            epochs = int(counters[slot, STEPS] // self.n_batches)
-            loss, right = sums[slot] if epochs else (np.nan, np.nan)
+            params[best_epochs > 0] = cupy.asnumpy(self._job["best_params"])[best_epochs > 0]
+        for slot in np.flatnonzero(counters[:, ProgressCounter.STATUS] == RUNNING):
+            epochs = int(counters[slot, ProgressCounter.STEPS] // self.n_batches)
+            loss, n_correct = sums[slot] if epochs else (np.nan, np.nan)
             status, loss = (DIVERGED_NET, np.nan) if lost[slot] else (RUNNING, float(loss / self.n_samples))
             yield Unfinished(
                 int(members[slot]),
@@ -196,11 +197,11 @@ class Window(ABC):
                 epochs,
                 params[slot, : self.nets.n_params],
                 loss,
-                float(right),
+                float(n_correct),
                 int(best_epochs[slot]),
-                float(scalars[slot, BEST_VALUE]),
+                float(scalars[slot, ProgressScalar.BEST_VALUE]),
             )
 
     def _epochs_sums(self) -> Any:
         """Return (nets, 2): losses and correct samples of each net's last complete epoch."""
-        return self._scalars[:, LOSS : RIGHT + 1]
+        return self._scalars[:, ProgressScalar.LOSS : ProgressScalar.N_CORRECT + 1]

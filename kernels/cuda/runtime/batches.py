@@ -37,15 +37,15 @@ class Batches:
         if self._streamed is not None:
             self._streamed.restart()
 
-    def begin(self, module: Module, data: Samples, course: TrainConfig, epoch: int) -> None:
+    def begin(self, module: Module, data: Samples, config: TrainConfig, epoch: int) -> None:
         """Prepare an epoch: draw the order of its samples."""
-        if not course.shuffle or epoch == self._epoch:
+        if not config.shuffle or epoch == self._epoch:
             return
         n, self._epoch = data.n_samples, epoch
         if not is_on_device(data.X):
             self._order = np.zeros(n, np.int64) if self._order is None else self._order
             call(
-                "formulas.counter_rng.draw_order", None, n, course.seed, epoch, np.zeros(BLOCK, np.uint64), self._order
+                "formulas.counter_rng.draw_order", None, n, config.seed, epoch, np.zeros(BLOCK, np.uint64), self._order
             )
             return
         if self._order is None:
@@ -54,11 +54,11 @@ class Batches:
         heads, nexts = self._lists
         heads.fill(0)
         grid = (-(-n // PER_BLOCK),)
-        module["list_steps"](grid, PER_BLOCK, n, course.seed, epoch, heads, nexts)
-        module["order_samples"](grid, PER_BLOCK, n, course.seed, epoch, heads, nexts, self._order)
+        module["list_steps"](grid, PER_BLOCK, n, config.seed, epoch, heads, nexts)
+        module["order_samples"](grid, PER_BLOCK, n, config.seed, epoch, heads, nexts, self._order)
 
     def take(
-        self, module: Module, clock: StepCounter, data: Samples, course: TrainConfig, epoch: int, batch: int, rows: int
+        self, module: Module, clock: StepCounter, data: Samples, config: TrainConfig, epoch: int, batch: int, rows: int
     ) -> tuple:
         """Return (x, y, weight) of the clock's batch, row by row.
 
@@ -67,10 +67,10 @@ class Batches:
 
         For samples on the device, launches and results are identical for all batches with the same number of rows.
         """
-        first = batch * course.batch_size
+        first = batch * config.batch_size
         if not is_on_device(data.X):
-            return self._from_host(data, first, rows, self._order if course.shuffle else None, epoch, batch)
-        if not course.shuffle and rows == data.n_samples:
+            return self._from_host(data, first, rows, self._order if config.shuffle else None, epoch, batch)
+        if not config.shuffle and rows == data.n_samples:
             return self.in_order(data, first, rows)
         if self._gathered is None:
             self._gathered = self._make_buffers()
@@ -83,8 +83,8 @@ class Batches:
             data.X,
             data.Y,
             data.weight,
-            self._order if course.shuffle else None,
-            course.batch_size,
+            self._order if config.shuffle else None,
+            config.batch_size,
             rows,
             x,
             y,

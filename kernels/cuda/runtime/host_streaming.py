@@ -103,19 +103,19 @@ class StreamedBatches:
         self._in_use = batch % 2
         if self._ready != (epoch, batch):
             self._send(data, first, rows, order, batch % 2)
-        room = self._turns.arrived(batch % 2)
+        buffer = self._turns.arrived(batch % 2)
         following = first + self._rows
         if following < data.n_samples:
             self._send(data, following, min(self._rows, data.n_samples - following), order, 1 - batch % 2)
             self._ready = (epoch, batch + 1)
-        there = [room[start : start + rows * width] for start, width in zip(self._starts, self.widths, strict=True)]
+        there = [buffer[start : start + rows * width] for start, width in zip(self._starts, self.widths, strict=True)]
         return there[0], there[1] if data.has_targets else None, there[2] if data.has_weights else None
 
     def _send(self, data: Samples, first: int, rows: int, order: np.ndarray | None, turn: int) -> None:
-        room, end = self._turns.writable(turn), 0
+        buffer, end = self._turns.writable(turn), 0
         chosen = slice(first, first + rows) if order is None else order[first : first + rows]
         for array, start, width in zip((data.X, data.Y, data.weight), self._starts, self.widths, strict=True):
             if width:
                 end = start + rows * width
-                room[start:end].reshape(rows, width)[:] = array.reshape(data.n_samples, width)[chosen]
+                buffer[start:end].reshape(rows, width)[:] = array.reshape(data.n_samples, width)[chosen]
         self._turns.send(turn, end)

@@ -1,8 +1,8 @@
 // Kernel family `fused_tensor_core`: a step of a net whose layers are at most 128 wide, in one kernel. Forward, loss
-// and backward of ROWS samples at a time stay in shared memory, and products run on tensor cores. Operands are H (half
-// or bfloat16), sums are float.
+// and backward of BLOCK_ROWS samples at a time stay in shared memory, and products run on tensor cores. Operands are H
+// (half or bfloat16), sums are float.
 //
-// Widths are rounded up to multiples of 16 and padded with zeros. A block loops over groups of ROWS samples and
+// Widths are rounded up to multiples of 16 and padded with zeros. A block loops over groups of BLOCK_ROWS samples and
 // accumulates their gradients, so that `reduce` adds up one gradient per block. Deltas are divided by the batch size
 // only after that: in half precision they would underflow. Weights are stored as tiles in both orders, gradients as
 // tiles of sums.
@@ -15,7 +15,7 @@ __device__ __forceinline__ constexpr int stride(int k) { return wide(k) + SKEW; 
 
 __device__ __forceinline__ constexpr int outputs_at(int k) {  // start of layer k's inputs in shared memory
   int at = 0;
-  for (int j = 0; j < k; ++j) at += ROWS * stride(j);
+  for (int j = 0; j < k; ++j) at += BLOCK_ROWS * stride(j);
   return at;
 }
 
@@ -38,11 +38,12 @@ __device__ __forceinline__ constexpr int widest() {
 }
 
 constexpr int N_WEIGHTS = matrix_at(N_LAYERS), N_GRADS = biases_after(N_LAYERS);
-constexpr int DELTA = ROWS * (widest() + SKEW);
+constexpr int DELTA = BLOCK_ROWS * (widest() + SKEW);
 
 // Loss, correct outputs and output delta of one row, by a warp. z: the row's logits without bias; d: its deltas.
-__device__ void judge_row(
-    const float* z, const float* b, const float* y, float w, float c, float bound, Bits* d, float& loss, float& right) {
+__device__ void loss_and_output_delta_of_row(
+    const float* z, const float* b, const float* y, float w, float c, float bound, Bits* d, float& loss,
+    float& n_correct) {
   const int lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
   float shift = 0.0f;
   if (code == ACTIVATION_SOFTMAX) {
@@ -61,7 +62,7 @@ __device__ void judge_row(
       const float out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
       loss += w * loss_value(LOSS, v, out, wanted, c);
       delta = w * loss_delta(LOSS, out, wanted, c);
-      if (!NATURAL) delta *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
+      if (!DELTA_IS_WRT_LOGIT) delta *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
       if (out > best) best = out, said = j;
       if (wanted > target) target = wanted, meant = j;
       if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= bound ? 1.0f : 0.0f;
@@ -70,31 +71,31 @@ __device__ void judge_row(
     d[j] = to_bits<H>(delta);
   }
   if (METRIC == METRIC_ARGMAX) {
-    if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) right += w;
+    if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) n_correct += w;
   } else {
-    right += w * share / N_OUTPUTS;
+    n_correct += w * share / N_OUTPUTS;
   }
 }
 
-// The gradient of a batch. W: from narrow_weights. sums: (blocks, 4), as written by `judge` of single_net/layerwise.cu.
-// partials: (blocks, N_GRADS).
+// The gradient of a batch. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the kernel loss_and_output_delta of
+// single_net/layerwise.cu. partials: (blocks, N_GRADS).
 extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
     double bound, double* sums, float* partials) {
   FM_DYN_SMEM(float, memory);
   FM_SHARED(float, shares, [2][WARPS]);
-  float* const z_top = memory;                                // (ROWS, wide(N_LAYERS))
-  float* const in_shared = z_top + ROWS * wide(N_LAYERS);     // (N_GRADS,) if it fits
+  float* const z_top = memory;                                   // (BLOCK_ROWS, wide(N_LAYERS))
+  float* const in_shared = z_top + BLOCK_ROWS * wide(N_LAYERS);  // (N_GRADS,) if it fits
   Bits* const a = reinterpret_cast<Bits*>(in_shared + (GRADS_IN_SHARED ? N_GRADS : 0));
-  Bits* const kept_z = a + outputs_at(N_LAYERS);                 // pre-activations, laid out as a
-  Bits* here = kept_z + (KEEPS ? outputs_at(N_LAYERS) : 0);      // deltas of the layer above; `below` of the one below
+  Bits* const stored_z = a + outputs_at(N_LAYERS);               // pre-activations, laid out as a
+  Bits* here = stored_z + (KEEPS ? outputs_at(N_LAYERS) : 0);    // deltas of the layer above; `below` of the one below
   Bits* below = here + DELTA;
   float* const g = GRADS_IN_SHARED ? in_shared : partials + (long long)blockIdx.x * N_GRADS;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  float loss = 0.0f, right = 0.0f;
+  float loss = 0.0f, n_correct = 0.0f;
   for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) g[q] = 0.0f;
-  for (long long first = (long long)blockIdx.x * ROWS; first < rows; first += (long long)gridDim.x * ROWS) {
-    for (int e = threadIdx.x; e < ROWS * wide(0); e += 32 * WARPS) {
+  for (long long first = (long long)blockIdx.x * BLOCK_ROWS; first < rows; first += (long long)gridDim.x * BLOCK_ROWS) {
+    for (int e = threadIdx.x; e < BLOCK_ROWS * wide(0); e += 32 * WARPS) {
       const int r = e / wide(0), i = e % wide(0);
       // A sample of weight 0 contributes nothing, even if its inputs overflow in half precision.
       const bool counts = first + r < rows && i < N_INPUTS && (!WEIGHTED || weight[first + r] > 0.0f);
@@ -105,7 +106,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     for (int k = 0; k < N_LAYERS; ++k) {
       const int across = wide(k + 1) / 16, n_out = width_of(k + 1);
       const T* bias = params + biases_at(k);
-      for (int item = warp; item < ROWS / 16 * across; item += WARPS) {
+      for (int item = warp; item < BLOCK_ROWS / 16 * across; item += WARPS) {
         const int r = item / across * 16, o = item % across * 16;
         Sum sum = {};
         for (int i = 0; i < wide(k); i += 16) {
@@ -125,18 +126,18 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
             const float u = j < n_out ? sum.x[e] + bias[j] : 0.0f, v = j + 1 < n_out ? sum.x[e + 1] + bias[j + 1] : 0.0f;
             store_pair(a + at, pack<H>(j < n_out ? activation_value(activation_of(k), u) : 0.0f,
                                        j + 1 < n_out ? activation_value(activation_of(k), v) : 0.0f));
-            if (KEEPS) store_pair(kept_z + at, pack<H>(u, v));
+            if (KEEPS) store_pair(stored_z + at, pack<H>(u, v));
           }
         }
       }
       __syncthreads();
     }
-    for (int r = warp; r < ROWS; r += WARPS) {
+    for (int r = warp; r < BLOCK_ROWS; r += WARPS) {
       const bool real = first + r < rows;
       const float w = real ? (WEIGHTED ? weight[first + r] : 1.0f) : 0.0f;
-      judge_row(
+      loss_and_output_delta_of_row(
           z_top + r * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + (real ? first + r : 0) * N_OUTPUTS, w,
-          float(c), float(bound), here + r * stride(N_LAYERS), loss, right);
+          float(c), float(bound), here + r * stride(N_LAYERS), loss, n_correct);
     }
     __syncthreads();
 #pragma unroll
@@ -147,7 +148,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
         float* target = g + matrix_at(k) + item * 256;
         Sum sum;
         load_sum(sum, target);
-        for (int r = 0; r < ROWS; r += 16) {
+        for (int r = 0; r < BLOCK_ROWS; r += 16) {
           Left left;
           Right delta;
           load_transposed(left, a + outputs_at(k) + r * stride(k) + i, stride(k));
@@ -158,12 +159,12 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
       }
       for (int j = threadIdx.x; j < width_of(k + 1); j += 32 * WARPS) {
         float sum = 0.0f;
-        for (int r = 0; r < ROWS; ++r) sum += of_bits<H>(here[r * stride(k + 1) + j]);
+        for (int r = 0; r < BLOCK_ROWS; ++r) sum += of_bits<H>(here[r * stride(k + 1) + j]);
         g[biases_after(k) + j] += sum;
       }
       if (k > 0) {
         const int f = k > 0 ? k - 1 : 0, down = wide(k) / 16;
-        for (int item = warp; item < ROWS / 16 * down; item += WARPS) {
+        for (int item = warp; item < BLOCK_ROWS / 16 * down; item += WARPS) {
           const int r = item / down * 16, i = item % down * 16;
           Sum sum = {};
           for (int o = 0; o < wide(k + 1); o += 16) {
@@ -176,9 +177,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
 #pragma unroll
           for (int e = 0; e < 8; e += 2) {
             const int row = r + row_of(e), j = i + column_of(e), at = outputs_at(k) + row * stride(k) + j;
-            const Bits* const kept = (KEEPS && derivative_needs_z(f) ? kept_z : a) + at;
-            const float u = sum.x[e] * activation_derivative(activation_of(f), of_bits<H>(kept[0]));
-            const float v = sum.x[e + 1] * activation_derivative(activation_of(f), of_bits<H>(kept[1]));
+            const Bits* const stored = (KEEPS && derivative_needs_z(f) ? stored_z : a) + at;
+            const float u = sum.x[e] * activation_derivative(activation_of(f), of_bits<H>(stored[0]));
+            const float v = sum.x[e + 1] * activation_derivative(activation_of(f), of_bits<H>(stored[1]));
             store_pair(below + row * stride(k) + j, pack<H>(j < width_of(k) ? u : 0.0f, j + 1 < width_of(k) ? v : 0.0f));
           }
         }
@@ -188,17 +189,18 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
       here = below, below = kept;
     }
   }
-  loss = warp_sum(loss), right = warp_sum(right);
-  if (lane == 0) shares[0][warp] = loss, shares[1][warp] = right;
+  loss = warp_sum(loss), n_correct = warp_sum(n_correct);
+  if (lane == 0) shares[0][warp] = loss, shares[1][warp] = n_correct;
   __syncthreads();
   if (threadIdx.x == 0) {
     double both[2] = {0.0, 0.0};
     for (int k = 0; k < WARPS; ++k) both[0] += shares[0][k], both[1] += shares[1][k];
     both[0] /= LOSS_WIDTH;
-    double* of_block = sums + 4 * blockIdx.x;
+    double* mine = sums + N_CHUNK_SUMS * blockIdx.x;
     const bool starts = clock->step % clock->n_batches == 0;
-    of_block[0] = (starts ? 0.0 : of_block[0]) + both[0], of_block[1] = (starts ? 0.0 : of_block[1]) + both[1];
-    of_block[2] = both[0], of_block[3] = both[1];
+    mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0],
+    mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
+    mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
   }
   if (GRADS_IN_SHARED)
     for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) partials[(long long)blockIdx.x * N_GRADS + q] = g[q];

@@ -14,11 +14,12 @@ import numpy as np
 
 from ...structs import NetSpec
 from ..build.module import Module, source
+from ..build.structs import ChunkSum
 from ..population.launch import shared_limit
 from ..population.train import bound_of
 from .layerwise import PER_BLOCK, LayerwiseWorkspace
 
-ROWS = 64  # samples that a block processes at once
+BLOCK_ROWS = 64  # samples that a block processes at once
 SKEW, WARPS = 8, 8  # as in fused_tensor_core.cu
 NEEDED = 80  # compute capability that include/tensor_cores.cuh requires
 TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # types in include/tensor_cores.cuh
@@ -29,7 +30,7 @@ def _wide(size: int) -> int:
 
 
 class Layout(NamedTuple):
-    """Layout of a block's shared memory: outputs and deltas of ROWS samples, and the gradient if it fits."""
+    """Layout of a block's shared memory: outputs and deltas of BLOCK_ROWS samples, and the gradient if it fits."""
 
     n_weights: int
     n_grads: int
@@ -40,8 +41,8 @@ class Layout(NamedTuple):
         wide = [_wide(int(size)) for size in net.sizes]
         n_weights = sum(a * b for a, b in pairwise(wide))
         keeps = any(bool(of_z) for of_z in net.derivative_needs_z[:-1])
-        halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
-        return cls(n_weights, n_weights + sum(wide[1:]), 4 * ROWS * wide[-1] + 2 * halves)
+        halves = BLOCK_ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * BLOCK_ROWS * (max(wide) + SKEW)
+        return cls(n_weights, n_weights + sum(wide[1:]), 4 * BLOCK_ROWS * wide[-1] + 2 * halves)
 
 
 def check_card(precision: str) -> None:
@@ -55,7 +56,7 @@ def check_card(precision: str) -> None:
 
 
 def has_room(net: NetSpec) -> bool:
-    """Whether all layers of ROWS samples fit into a block's shared memory.
+    """Whether all layers of BLOCK_ROWS samples fit into a block's shared memory.
 
     A net that does not fit is trained by the family `layerwise`, which rounds nothing.
     """
@@ -73,14 +74,14 @@ class FusedWorkspace(LayerwiseWorkspace):
         self._in_shared = tile_bytes + 4 * self._n_grads <= limit
         self._shared = tile_bytes + 4 * self._n_grads * self._in_shared
         most = cupy.cuda.Device().attributes["MultiProcessorCount"]
-        self._n_blocks = min(-(-rows // ROWS), most * max(1, limit // self._shared))
+        self._n_blocks = min(-(-rows // BLOCK_ROWS), most * max(1, limit // self._shared))
         self._weights = cupy.empty(2 * self._n_weights, np.uint16)
         self._partials = cupy.empty(self._n_blocks * self._n_grads, np.float32)
-        self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), 4))
+        self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), len(ChunkSum)))
 
     def text(self, header: str) -> str:
         header += (
-            f"typedef struct {self._half} H;\nconstexpr int ROWS = {ROWS};\n"
+            f"typedef struct {self._half} H;\nconstexpr int BLOCK_ROWS = {BLOCK_ROWS};\n"
             f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
         )
         return source(

@@ -23,23 +23,24 @@ extern "C" __global__ void gather(
 }
 
 extern "C" __global__ void activate(
-    const Clock* clock, int k, const T* b, long long rows, int hides, double rate, long long seed, T* z, T* mask, T* a) {
-  activate_layer(k, b, rows, hides, rate, seed, hides ? clock->step : 0, z, mask, a);
+    const Clock* clock, int k, const T* b, long long rows, int drops, double rate, long long seed, T* z, T* mask, T* a) {
+  activate_layer(k, b, rows, drops, rate, seed, drops ? clock->step : 0, z, mask, a);
 }
 
 // Loss and output delta. starts : without a clock, whether the batch is the first of its epoch.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
+extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
     const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
     const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets, T* z, T* a, T* delta,
     double* sums, T* bias_parts) {
   if (clock) starts = clock->step % clock->n_batches == 0;
-  judge_chunk(b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
+  loss_and_output_delta_of_chunk(
+      b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
 }
 
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long chunk, int hides, const T* __restrict__ kept, const T* __restrict__ mask,
+    int k, long long rows, long long chunk, int drops, const T* __restrict__ stored, const T* __restrict__ mask,
     T* delta, T* bias_parts) {
-  backward_chunk(k, rows, chunk, hides, kept, mask, delta, bias_parts);
+  backward_chunk(k, rows, chunk, drops, stored, mask, delta, bias_parts);
 }
 
 // The sum of every stride-th number, for all threads of a block of 256; always added up in the same order.
@@ -61,9 +62,10 @@ __device__ __forceinline__ double sum_of(const double* values, long long n, int 
 __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long long all_sums) {
   const long long step = clock->step;
   if (blockIdx.x == 0) {
-    const double loss = sum_of(sums, all_sums, 4), right = sum_of(sums + 1, all_sums, 4);
+    const double loss = sum_of(sums + SUM_EPOCH_LOSS, all_sums, N_CHUNK_SUMS),
+                 n_correct = sum_of(sums + SUM_EPOCH_N_CORRECT, all_sums, N_CHUNK_SUMS);
     double* record = clock->records + 2 * (step / clock->n_batches - clock->first / clock->n_batches);
-    if (threadIdx.x == 0) record[0] = loss, record[1] = right;
+    if (threadIdx.x == 0) record[0] = loss, record[1] = n_correct;
   }
   __threadfence();
   __syncthreads();
@@ -71,33 +73,40 @@ __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long 
     clock->arrived = 0, clock->step = step + 1;
 }
 
-// Values needed before the step: per block, the sum of squared gradients and, for rules that compare objectives, of
-// squared weights for the penalty. squares: (blocks, 2), with as many blocks as `update`.
+// Values needed before the step: per block, the sum of squared gradients, the same times HUGE_SCALE squared (which does
+// not overflow) and, for rules that compare objectives, of squared weights for the penalty. squares: (blocks, N_SQUARES),
+// with as many blocks as `update`.
 extern "C" __global__ void __launch_bounds__(256) measure(
     const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double* squares) {
-  double slopes = 0.0, weights = 0.0;
+  double slopes = 0.0, scaled = 0.0, weights = 0.0;
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
     const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
     if (is_weight(q)) weights += double(p[q]) * double(p[q]);
     slopes += double(slope) * double(slope);
+    if (sizeof(T) == 8) scaled += (double(slope) * HUGE_SCALE) * (double(slope) * HUGE_SCALE);
   }
-  FM_SHARED(double, parts, [2][8]);
+  FM_SHARED(double, parts, [N_SQUARES][8]);
   for (int d = 16; d > 0; d >>= 1) {
     slopes += __shfl_down_sync(0xffffffffu, slopes, d);
+    scaled += __shfl_down_sync(0xffffffffu, scaled, d);
     weights += __shfl_down_sync(0xffffffffu, weights, d);
   }
-  if (threadIdx.x % 32 == 0) parts[0][threadIdx.x / 32] = slopes, parts[1][threadIdx.x / 32] = weights;
+  const int warp = threadIdx.x / 32;
+  if (threadIdx.x % 32 == 0) {
+    parts[SQUARES_OF_GRADIENT][warp] = slopes, parts[SQUARES_OF_SCALED_GRADIENT][warp] = scaled;
+    parts[SQUARES_OF_WEIGHTS][warp] = weights;
+  }
   __syncthreads();
-  if (threadIdx.x < 2) {
+  if (threadIdx.x < N_SQUARES) {
     double sum = 0.0;
     for (int w = 0; w < 8; ++w) sum += parts[threadIdx.x][w];
-    squares[2 * blockIdx.x + threadIdx.x] = sum;
+    squares[N_SQUARES * blockIdx.x + threadIdx.x] = sum;
   }
 }
 
-// One step of the update rule for every parameter, and the end of the step. squares: (blocks, 2), from `measure`.
-// objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums, 4),
-// from `judge`; this batch of `rows` samples has written the first n_sums.
+// One step of the update rule for every parameter, and the end of the step. squares: (blocks, N_SQUARES), from `measure`.
+// objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums,
+// N_CHUNK_SUMS), from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums.
 extern "C" __global__ void __launch_bounds__(256) update(
     Clock* clock, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double clip_norm,
     const double* squares, const double* sums, long long all_sums, long long n_sums, double rows, double* objectives,
@@ -105,12 +114,18 @@ extern "C" __global__ void __launch_bounds__(256) update(
   const long long step = clock->step;
   T clip = T(1);
   if (CLIPPED) {
-    const double total = sum_of(squares, gridDim.x, 2);
-    if (clip_norm > 0.0 && total > clip_norm * clip_norm) clip = T(clip_norm / sqrt(total));
+    const double total = sum_of(squares + SQUARES_OF_GRADIENT, gridDim.x, N_SQUARES);
+    if (total < INFINITY) {
+      if (clip_norm > 0.0 && total > clip_norm * clip_norm) clip = T(clip_norm / sqrt(total));
+    } else {  // the same branch for all threads
+      const double scaled = sum_of(squares + SQUARES_OF_SCALED_GRADIENT, gridDim.x, N_SQUARES);
+      if (clip_norm > 0.0) clip = T(clip_norm * HUGE_SCALE / sqrt(scaled));
+    }
   }
   Settings<T> h = reinterpret_cast<const Settings<T>*>(clock->settings)[step - clock->first];
   if (COMPARES) {
-    const double objective = sum_of(sums + 2, n_sums, 4) / rows + 0.5 * l2 * sum_of(squares + 1, gridDim.x, 2);
+    const double objective = sum_of(sums + SUM_BATCH_LOSS, n_sums, N_CHUNK_SUMS) / rows +
+                             0.5 * l2 * sum_of(squares + SQUARES_OF_WEIGHTS, gridDim.x, N_SQUARES);
     h.loss_increased = objective > objectives[(step + 1) % 2] ? T(1) : T(0);
     if (blockIdx.x == 0 && threadIdx.x == 0) objectives[step % 2] = objective;
   }
@@ -122,7 +137,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
 }
 
 // The end of a step that computes only the gradient: adds up the gradients of biases into the flat vector.
-extern "C" __global__ void __launch_bounds__(256) settle_biases(
+extern "C" __global__ void __launch_bounds__(256) reduce_bias_gradients(
     Clock* clock, const T* bias_parts, long long chunks, long long most_chunks, const double* sums, long long all_sums,
     T* g) {
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256)

@@ -1,8 +1,8 @@
 """Kernel family `layerwise` on CUDA: a cuBLAS product per layer, and one elementwise pass around it.
 
 For one large net. An epoch needs no synchronisation. A step of a net of L layers is at most 5 L launches: gather; L
-products and L - 1 activations; judge (loss and output delta); L products for weights, L - 1 for deltas and L - 1
-backward passes; update. Gradient clipping and rules that compare objectives add one launch that measures the gradient.
+products and L - 1 activations; loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward
+passes; update. Gradient clipping and rules that compare objectives add one launch that measures the gradient.
 The launches are the same at every step, so that they are replayed as a CUDA graph.
 """
 
@@ -30,6 +30,7 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
+from ..build.structs import ChunkSum, Squares
 from ..population.train import bound_of
 from ..runtime.batches import Batches
 from ..runtime.cuda_graphs import GraphCache
@@ -39,8 +40,8 @@ from ..runtime.optimizer_settings import step_settings
 from ..runtime.step_counter import CLOCK, StepCounter
 
 FEWEST_IN_CHUNK = 64  # rows that one block sums
-# Maximum number of such blocks: as many as a large card has multiprocessors, since each runs one block of judge. An
-# estimate: the update adds up one number per chunk for each bias, one after the other.
+# Maximum number of such blocks: as many as a large card has multiprocessors, since each runs one block of the kernel
+# loss_and_output_delta. An estimate: the update adds up one number per chunk for each bias, one after the other.
 MOST_CHUNKS = 128
 PER_BLOCK = 256
 MOST_BLOCKS = 1024
@@ -53,8 +54,8 @@ class LayerwiseWorkspace:
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
         sizes = [int(size) for size in net.sizes]
         self.sizes, self.products, self._modules = sizes, Products(self.dtype, precision), {}
-        drops, self.hides = net.dropout > 0.0, [bool(rate > 0.0) for rate in net.dropout]
-        keeps = [bool(a or b) for a, b in zip(net.derivative_needs_z, drops, strict=True)]
+        self.drops = [bool(rate > 0.0) for rate in net.dropout]
+        keeps = [bool(a or b) for a, b in zip(net.derivative_needs_z, self.drops, strict=True)]
         n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * self.dtype.itemsize
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
             layer = lambda k: cupy.empty((rows, sizes[k + 1]), self.dtype)
@@ -62,15 +63,15 @@ class LayerwiseWorkspace:
             # One array for both if f' needs only the output.
             self.z = [layer(k) if keeps[k] or k == net.n_layers - 1 else self.a[k] for k in range(net.n_layers)]
             self.delta = [layer(k) for k in range(net.n_layers)]
-            self.mask = [layer(k) if drops[k] else None for k in range(net.n_layers)]
+            self.mask = [layer(k) if self.drops[k] else None for k in range(net.n_layers)]
             self.chunk = max(FEWEST_IN_CHUNK, -(-rows // MOST_CHUNKS))
             self.most_chunks = -(-rows // self.chunk)
             starts = np.cumsum([0, *sizes[1:]]) * self.most_chunks
             self.bias_parts = cupy.zeros(int(starts[-1]), self.dtype)
             self.bias_starts = [int(start) for start in starts]
-            self.sums = cupy.zeros((self.most_chunks, 4))
+            self.sums = cupy.zeros((self.most_chunks, len(ChunkSum)))
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
-            self.squares, self.objectives = cupy.zeros((self.n_blocks, 2)), cupy.full(2, np.inf)
+            self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(2 * net.n_layers)
             self.clock, self.replays = StepCounter(), GraphCache()
             self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
@@ -93,7 +94,7 @@ class LayerwiseWorkspace:
         )
 
     def compiled(self, text: str) -> Module:
-        """Return the module of a source text, kept as long as this object: graphs do not keep modules loaded."""
+        """Return the module of a source text, stored as long as this object: graphs do not keep modules loaded."""
         if text not in self._modules:
             self._modules[text] = compiled(text)
         return self._modules[text]
@@ -101,14 +102,14 @@ class LayerwiseWorkspace:
     # ---- one pass through the layers
 
     def forward(self, module: Module, params: Any, x: Any, rows: int, seed: int, training: bool) -> None:
-        """Compute the outputs of all layers, except the last layer's activation, which judge adds."""
+        """Compute the outputs of all layers, except the last layer's activation, which loss_and_output_delta adds."""
         below = x
         for k in range(self.net.n_layers):
             W, b = self._of_layer(params, k)
             self.products.times(below, W, self.z[k], rows)
             if k == self.net.n_layers - 1:
                 break
-            hides = training and self.hides[k]
+            drops = training and self.drops[k]
             module["activate"](
                 self._blocks(rows * self.sizes[k + 1]),
                 PER_BLOCK,
@@ -116,8 +117,8 @@ class LayerwiseWorkspace:
                 k,
                 b,
                 rows,
-                hides,
-                float(self.net.dropout[k]) if hides else 0.0,
+                drops,
+                float(self.net.dropout[k]) if drops else 0.0,
                 seed,
                 self.z[k],
                 self.mask[k],
@@ -125,7 +126,7 @@ class LayerwiseWorkspace:
             )
             below = self.a[k]
 
-    def judge(
+    def loss_and_output_delta(
         self,
         module: Module,
         params: Any,
@@ -143,7 +144,7 @@ class LayerwiseWorkspace:
         """
         top, net = self.net.n_layers - 1, self.net
         scale = 1.0 / (rows * net.loss_width)
-        module["judge"](
+        module["loss_and_output_delta"](
             (-(-rows // self.chunk),),
             256,
             self.clock.array if training else None,
@@ -171,15 +172,15 @@ class LayerwiseWorkspace:
             if k == 0:
                 break
             self.products.times_transposed(self.delta[k], self._of_layer(params, k)[0], self.delta[k - 1], rows)
-            kept = self.z[k - 1] if self.hides[k - 1] or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
+            stored = self.z[k - 1] if self.drops[k - 1] or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
             module["backward"](
                 (-(-self.sizes[k] // 32), -(-rows // self.chunk)),
                 256,
                 k - 1,
                 rows,
                 self.chunk,
-                self.hides[k - 1],
-                kept,
+                self.drops[k - 1],
+                stored,
                 self.mask[k - 1],
                 self.delta[k - 1],
                 self.bias_parts[self.bias_starts[k - 1] :],
@@ -203,7 +204,7 @@ class LayerwiseWorkspace:
         The gradient of weights goes to `grads`, of biases to bias_parts, losses and correct samples to `sums`.
         """
         self.forward(module, params, x, rows, seed, True)
-        self.judge(module, params, y, weight, rows, metric, True)
+        self.loss_and_output_delta(module, params, y, weight, rows, metric, True)
         self.backward(module, params, grads, x, rows)
 
     def can_be_recorded(self) -> bool:
@@ -230,22 +231,22 @@ class LayerwiseWorkspace:
         module: Module,
         header: str,
         data: Samples,
-        course: TrainConfig,
-        memory: TrainState,
+        config: TrainConfig,
+        state: TrainState,
         clip_norm: float,
         epoch: int,
         batch: int,
         rows: int,
     ) -> None:
         """Launch the clock's step, which is this batch of this epoch, without waiting or allocating memory."""
-        net, params, grads = self.net, memory.params, memory.grads
-        x, y, weight = self.batches.take(module, self.clock, data, course, epoch, batch, rows)
-        self.gradient(module, header, params, grads, x, y, weight, rows, data.metric, course.seed)
+        net, params, grads = self.net, state.params, state.grads
+        x, y, weight = self.batches.take(module, self.clock, data, config, epoch, batch, rows)
+        self.gradient(module, header, params, grads, x, y, weight, rows, data.metric, config.seed)
         grid, parts, sums = (self.n_blocks,), (self.bias_parts, *self.chunks_of(rows)), (self.sums, len(self.sums))
-        if course.rule == NO_UPDATE:
-            module["settle_biases"](grid, PER_BLOCK, self.clock.array, *parts, *sums, grads)
+        if config.rule == NO_UPDATE:
+            module["reduce_bias_gradients"](grid, PER_BLOCK, self.clock.array, *parts, *sums, grads)
             return
-        if clip_norm > 0.0 or course.rule == RPROP:
+        if clip_norm > 0.0 or config.rule == RPROP:
             module["measure"](grid, PER_BLOCK, params, grads, *parts, net.l2, self.squares)
         module["update"](
             grid,
@@ -262,26 +263,26 @@ class LayerwiseWorkspace:
             self.objectives,
             self.layer_factors,
             params,
-            memory.state,
+            state.state,
         )
 
     # ---- the contract's two functions
 
-    def train(self, data: Samples, course: TrainConfig, memory: TrainState, first: int, n: int) -> None:
-        net, size = self.net, course.batch_size  # data is where `place` has put it; memory freed since changes nothing
-        clip_norm = float(course.hyper[CLIP_NORM])
-        header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
+    def train(self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int) -> None:
+        net, size = self.net, config.batch_size  # data is where `place` has put it; memory freed since changes nothing
+        clip_norm = float(config.hyper[CLIP_NORM])
+        header = self.header(data, config.rule, clip_norm > 0.0, config.layered)
         module = self.module(header)
         n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n
         records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
-        self._begin(course, memory, first, n, n_batches, records)
-        addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *memory[:3]) if is_on_device(x)]
+        self._begin(config, state, first, n, n_batches, records)
+        addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *state[:3]) if is_on_device(x)]
         same = (  # everything a step is launched with, except the number of rows and this object's arrays
             header,
             data.n_samples,
             size,
-            course.shuffle,
-            course.seed,
+            config.shuffle,
+            config.seed,
             clip_norm,
             net.l2,
             net.loss_constant,
@@ -293,8 +294,8 @@ class LayerwiseWorkspace:
         while step < end:
             epoch, batch = divmod(step, n_batches)
             rows = min(size, data.n_samples - batch * size)
-            launch = partial(self.step, module, header, data, course, memory, clip_norm, epoch, batch, rows)
-            self.batches.begin(module, data, course, epoch)
+            launch = partial(self.step, module, header, data, config, state, clip_norm, epoch, batch, rows)
+            self.batches.begin(module, data, config, epoch)
             # identical steps from here on: whole batches of one epoch, or epochs of one batch
             n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))
             if can_be_recorded:
@@ -303,34 +304,34 @@ class LayerwiseWorkspace:
                 launch()
                 n_alike = 1
             step += n_alike
-        self._end(data, course, memory, records, first, end, n_batches)
+        self._end(data, config, state, records, first, end, n_batches)
 
-    def _begin(self, course: TrainConfig, memory: TrainState, first: int, n: int, n_batches: int, records: Any) -> None:
+    def _begin(self, config: TrainConfig, state: TrainState, first: int, n: int, n_batches: int, records: Any) -> None:
         """Write everything that the steps of a call read from the device."""
         table = None
-        if course.rule != NO_UPDATE:
-            powers = memory.scalars[0, [POWER1, POWER2]]
-            table = cupy.asarray(step_settings(course, powers, n).astype(self.dtype))
-            memory.scalars[:, [POWER1, POWER2]] = powers
+        if config.rule != NO_UPDATE:
+            powers = state.scalars[0, [POWER1, POWER2]]
+            table = cupy.asarray(step_settings(config, powers, n).astype(self.dtype))
+            state.scalars[:, [POWER1, POWER2]] = powers
         self.clock.set(first, n_batches, table, records)
-        self.objectives[(first - 1) % 2] = memory.scalars[0, LAST_LOSS]
-        if course.layered:
-            self.layer_factors.set(course.layer_factors, stream=cupy.cuda.get_current_stream())
+        self.objectives[(first - 1) % 2] = state.scalars[0, LAST_LOSS]
+        if config.layered:
+            self.layer_factors.set(config.layer_factors, stream=cupy.cuda.get_current_stream())
 
     def _end(
-        self, data: Samples, course: TrainConfig, memory: TrainState, records: Any, first: int, end: int, n_batches: int
+        self, data: Samples, config: TrainConfig, state: TrainState, records: Any, first: int, end: int, n_batches: int
     ) -> None:
         """Copy the losses of finished epochs to the host and check them: the call's only synchronisation."""
         sums = cupy.asnumpy(cupy.concatenate([records, self.objectives[None]]))
-        if course.rule == RPROP:
-            memory.scalars[:, LAST_LOSS] = sums[-1, (end - 1) % 2]
-        memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 0.0, end
-        for epoch, (loss, right) in enumerate(sums[:-1], first // n_batches):
+        if config.rule == RPROP:
+            state.scalars[:, LAST_LOSS] = sums[-1, (end - 1) % 2]
+        state.scalars[:, DIVERGED], state.scalars[:, STEPS_DONE] = 0.0, end
+        for epoch, (loss, n_correct) in enumerate(sums[:-1], first // n_batches):
             if not np.isfinite(loss):
-                memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, epoch * n_batches
+                state.scalars[:, DIVERGED], state.scalars[:, STEPS_DONE] = 1.0, epoch * n_batches
                 return
             if (epoch + 1) * n_batches <= end:
-                memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
+                state.epoch_loss[epoch], state.epoch_accuracy[epoch] = loss / data.n_samples, n_correct / data.n_samples
 
     def evaluate(self, data: Samples, params: Any, output: Any) -> tuple[float, float]:
         data, net = device_data(data), self.net
@@ -342,11 +343,13 @@ class LayerwiseWorkspace:
             rows = min(self.rows, data.n_samples - first)
             x, y, weight = self.batches.in_order(data, first, rows)
             self.forward(module, params, x, rows, 0, False)
-            self.judge(module, params, y, weight, rows, data.metric, False, batch == 0, data.has_targets)
+            self.loss_and_output_delta(
+                module, params, y, weight, rows, data.metric, False, batch == 0, data.has_targets
+            )
             if output.size:
                 width, found = self.sizes[-1], self.a[top][:rows].reshape(-1)
                 output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
         if not data.has_targets:
             return 0.0, 0.0
-        total = cupy.asnumpy(self.sums[:, :2].sum(axis=0))
+        total = cupy.asnumpy(self.sums[:, : ChunkSum.EPOCH_N_CORRECT + 1].sum(axis=0))
         return float(total[0]), float(total[1])

@@ -15,7 +15,7 @@ from ...structs import (
     DIVERGED,
     DIVERGED_NET,
     EPOCH_LOSS,
-    EPOCH_RIGHT,
+    EPOCH_N_CORRECT,
     LAST_LOSS,
     MONITOR_NONE,
     NO_UPDATE,
@@ -30,6 +30,7 @@ from ...structs import (
     TrainState,
 )
 from ..build.net_constants import Architecture
+from ..build.structs import ProgressCounter, ProgressScalar
 from ..population.launch import (
     NOTHING,
     Shape,
@@ -45,7 +46,14 @@ from ..population.train import bound_of
 from ..runtime.device_memory import device_data, fits, is_on_device, to_device
 from .layerwise import LayerwiseWorkspace
 
-CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT]
+# Numbers carried from call to call: their positions in TrainState.scalars, and in the kernel's scalars.
+CARRIED = {
+    POWER1: ProgressScalar.POWER1,
+    POWER2: ProgressScalar.POWER2,
+    LAST_LOSS: ProgressScalar.LAST_LOSS,
+    EPOCH_LOSS: ProgressScalar.LOSS,
+    EPOCH_N_CORRECT: ProgressScalar.N_CORRECT,
+}
 
 
 class SmallNetWorkspace:
@@ -69,31 +77,33 @@ class SmallNetWorkspace:
     def _architecture(self, data: Samples) -> Architecture:
         return Architecture.of(self.net, data.metric, self.dtype)
 
-    def train(self, data: Samples, course: TrainConfig, memory: TrainState, first: int, n: int) -> None:
+    def train(self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int) -> None:
         if self._streams(data):
             self._by_layers.net = self.net
-            return self._by_layers.train(data, course, memory, first, n)
+            return self._by_layers.train(data, config, state, first, n)
         data, net = device_data(data), self.net
-        architecture, learns = self._architecture(data), course.rule != NO_UPDATE
-        shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
+        architecture, learns = self._architecture(data), config.rule != NO_UPDATE
+        shape = Shape.choose(architecture, state_rows(config.rule), config.batch_size, 1, shared_limit())
         kernel = compile_training(
             architecture,
             shape,
-            course.rule,
-            SHUFFLES=course.shuffle,
+            config.rule,
+            SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
             SCHEDULED=learns,
-            PENALISED=net.l2 > 0.0 or bool(course.hyper[WEIGHT_DECAY]),
-            CLIPPED=bool(course.hyper[CLIP_NORM]),
-            LAYERED=course.layered,
+            PENALISED=net.l2 > 0.0 or bool(config.hyper[WEIGHT_DECAY]),
+            CLIPPED=bool(config.hyper[CLIP_NORM]),
+            LAYERED=config.layered,
             VALIDATES=False,
         )
-        n_batches = -(-data.n_samples // course.batch_size)
+        n_batches = -(-data.n_samples // config.batch_size)
         epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # epochs that end in this call
         records = cupy.full((2, max(len(epochs), 1)), np.nan)
-        # memory.scalars, on the host, carry these from call to call; the fourth is for early stopping.
-        numbers = np.append(memory.scalars[0, CARRIED], 0.0)[[0, 1, 2, -1, 3, 4]]
-        scalars, counters = cupy.asarray(numbers), cupy.asarray(np.array([first, 0, 0, RUNNING], np.int64))
+        carried, places = list(CARRIED), list(CARRIED.values())
+        numbers, integers = np.zeros(len(ProgressScalar)), np.zeros(len(ProgressCounter), np.int64)
+        numbers[places] = state.scalars[0, carried]
+        integers[ProgressCounter.STEPS], integers[ProgressCounter.STATUS] = first, RUNNING
+        scalars, counters = cupy.asarray(numbers), cupy.asarray(integers)
         launch(
             kernel,
             shape,
@@ -102,15 +112,15 @@ class SmallNetWorkspace:
             self.dtype,
             **{
                 **NOTHING,
-                "params": memory.params,
-                "state": memory.state,
-                "grads": memory.grads,
-                "safe": self._unused,
-                "best": self._unused,  # for a single net the host stores these
-                "hyper": cupy.asarray(np.append(course.hyper, net.l2)),
+                "params": state.params,
+                "state": state.state,
+                "grads": state.grads,
+                "safe_params": self._unused,
+                "best_params": self._unused,  # for a single net the host stores these
+                "hyper": cupy.asarray(np.append(config.hyper, net.l2)),
                 "dropout": cupy.asarray(net.dropout),
-                "seeds": cupy.asarray(np.array([course.seed], np.int64)),
-                "layer_factors": cupy.asarray(course.layer_factors),
+                "seeds": cupy.asarray(np.array([config.seed], np.int64)),
+                "layer_factors": cupy.asarray(config.layer_factors),
                 "X": data.X,
                 "Y": data.Y,
                 "weight": data.weight,
@@ -120,33 +130,34 @@ class SmallNetWorkspace:
                 "active": self._zero,
                 "scalars": scalars,
                 "counters": counters,
-                "factors": cupy.asarray(course.factors),
+                "factors": cupy.asarray(config.factors),
                 "record_epochs": cupy.asarray(epochs),
                 "records": records[0],
-                "right_records": records[1],
+                "accuracy_records": records[1],
                 "n_active": 1,
                 "n_slots": 1,
                 "n_samples": data.n_samples,
-                "batch_size": course.batch_size,
+                "batch_size": config.batch_size,
                 "n_batches": n_batches,
                 "n_steps": n,
                 "n_epochs": -1,
                 "first_factor": first,
-                "n_factors": len(course.factors),
+                "n_factors": len(config.factors),
                 "n_records": len(epochs),
                 "monitor": MONITOR_NONE,
                 "stop_loss": -np.inf,
-                "stop_right": np.inf,
+                "stop_n_correct": np.inf,
                 "bound": bound_of(net, data.metric),
                 "loss_constant": net.loss_constant,
             },
         )
-        steps_done, *_, status = (int(x) for x in cupy.asnumpy(counters))
-        losses, diverged = cupy.asnumpy(records), status == DIVERGED_NET
-        memory.scalars[:, CARRIED] = cupy.asnumpy(scalars)[[0, 1, 2, 4, 5]]
-        memory.epoch_loss[epochs - 1], memory.epoch_right[epochs - 1] = losses[:, : len(epochs)]
-        memory.scalars[:, STEPS_DONE] = steps_done - diverged
-        memory.scalars[:, DIVERGED] = float(diverged)
+        integers, losses = cupy.asnumpy(counters), cupy.asnumpy(records)
+        steps_done = int(integers[ProgressCounter.STEPS])
+        diverged = int(integers[ProgressCounter.STATUS]) == DIVERGED_NET
+        state.scalars[:, carried] = cupy.asnumpy(scalars)[places]
+        state.epoch_loss[epochs - 1], state.epoch_accuracy[epochs - 1] = losses[:, : len(epochs)]
+        state.scalars[:, STEPS_DONE] = steps_done - diverged
+        state.scalars[:, DIVERGED] = float(diverged)
 
     def evaluate(self, data: Samples, params: Any, output: Any) -> tuple[float, float]:
         if self._streams(data):
@@ -154,19 +165,19 @@ class SmallNetWorkspace:
         data, n, params = device_data(data), data.n_samples, to_device(params)
         comes_home = output.size > 0 and not is_on_device(output)
         most = min(n, self.rows) if comes_home else n  # samples whose outputs are on the device at a time
-        room = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output
+        buffer = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output
         total, width, n_inputs = np.zeros(2), self.n_outputs, int(self.net.sizes[0])
         for first in range(0, n, most):
             rows = min(most, n - first)
             part = data._replace(
                 n_samples=rows, X=data.X[first * n_inputs :], Y=data.Y[first * width :], weight=data.weight[first:]
             )
-            total += self._judge(part, params, room)
+            total += self._evaluate_part(part, params, buffer)
             if comes_home:
-                output[first * width : (first + rows) * width] = room[: rows * width].get()
+                output[first * width : (first + rows) * width] = buffer[: rows * width].get()
         return float(total[0]), float(total[1])
 
-    def _judge(self, data: Samples, params: Any, output: Any) -> np.ndarray:
+    def _evaluate_part(self, data: Samples, params: Any, output: Any) -> np.ndarray:
         """Return (2,), the sums of losses and correct samples; outputs go to the device array `output`."""
         architecture = self._architecture(data)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())

@@ -79,7 +79,7 @@ def result_of(
         loss=outcome.loss,
         accuracy=outcome.accuracy if task.data.metric != METRIC_NONE else None,
         monitor=task.monitor,
-        best_value=outcome.best if monitored else None,
+        best_value=outcome.best_value if monitored else None,
         best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
         restarts=restarts,
         status=outcome.status,

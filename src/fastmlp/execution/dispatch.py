@@ -224,10 +224,23 @@ def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, 
     return "one_by_one" if one_by_one else "batched_gemm"
 
 
-def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool) -> int:
-    """Return the number of nets in a block that has unrolled code. It changes no bit of the results."""
-    if validates or not device.is_host:
-        return thresholds.LANES
+def choose_nets_variant(network: Network, device: Device, n_nets: int, validates: bool) -> KernelVariant:
+    """Choose the variant of the kernels that train a population's nets in lanes: unrolled code for tiny nets without
+    dropout, and the number of nets in a block. It changes no bit of the results.
+
+    validates : whether the loss or accuracy on held-out samples is monitored, which only blocks of LANES nets can
+    """
+    is_small = network.layout.n_params <= thresholds.UNROLLED_NETS_UP_TO_PARAMS
+    if not (device.is_host and is_small) or any(network.dropout):
+        return KernelVariant(lanes=thresholds.LANES)
+    return KernelVariant(
+        unrolled=UNROLLED_ALWAYS,
+        lanes=thresholds.LANES if validates else choose_unrolled_lanes(network, device, n_nets),
+    )
+
+
+def choose_unrolled_lanes(network: Network, device: Device, n_nets: int) -> int:
+    """Return the number of nets in a block where unrolled code does all of the training."""
     lanes = max(8, backend(device).VECTOR_BYTES // 4)
     wide = network.layout.n_params <= thresholds.WIDE_UP_TO_PARAMS and n_nets >= 2 * lanes
     return 2 * lanes if wide and n_nets >= 2 * lanes * n_threads_available() else lanes

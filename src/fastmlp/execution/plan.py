@@ -15,7 +15,17 @@ from ..devices import Device, backend
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.formulas.update_rules import Rule
-from ..kernels.structs import N_SCALARS, POWER1, POWER2, NetSpec, Samples, TrainConfig, TrainState, aligned_zeros
+from ..kernels.structs import (
+    N_SCALARS,
+    POWER1,
+    POWER2,
+    KernelVariant,
+    NetSpec,
+    Samples,
+    TrainConfig,
+    TrainState,
+    aligned_zeros,
+)
 from ..network.spec import Network
 from . import dispatch
 from .buffer_cache import buffers
@@ -63,7 +73,7 @@ class PopulationPlan(NamedTuple):
     dtype: np.dtype
     family: str
     n_threads: int
-    lanes: int  # number of nets in a block
+    variant: KernelVariant  # of the kernels: the number of nets in a block, and whether unrolled code trains them
     rows: int  # samples per step, or that an evaluation takes through a net at a time
     n_samples: int
     metric: int  # one of METRIC_*
@@ -94,7 +104,7 @@ class PopulationPlan(NamedTuple):
     def _key(self) -> tuple:
         """All that the buffers depend on, except for the number of threads, for which `run.begin` makes room."""
         shapes = self.network, self.dtype, self.rows, self.n_samples if self.shuffle else 0
-        return *shapes, self.device, self.family, self.lanes, self.rule, self.metric
+        return *shapes, self.device, self.family, self.variant, self.rule, self.metric
 
     def _make_run(self, net: NetSpec) -> Any:
         return self.backend.PopulationRun(
@@ -108,7 +118,7 @@ class PopulationPlan(NamedTuple):
             self.rule,
             (self.network.loss, self.metric),
             self.dtype,
-            self.lanes,
+            self.variant,
             self.precision,
         )
 
@@ -212,7 +222,7 @@ class Plan:
             grads=grads,
             state=self.backend.to_device(state.reshape(-1)),
             epoch_loss=np.empty(n_epochs),  # takes memory as epochs are finished, not before
-            epoch_right=np.empty(n_epochs),
+            epoch_accuracy=np.empty(n_epochs),
             scalars=scalars,
         )
 

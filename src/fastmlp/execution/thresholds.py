@@ -124,9 +124,14 @@ BLOCK_UP_TO_BYTES = 40_000  # bytes of parameters: 10,000 in float32
 ONE_BY_ONE_FROM_STEP = 1_000_000_000
 FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one kernel with tensor cores
 
+# ---- unrolled code
+
 # Unrolled code of one net: parameters and samples of a batch up to which a net is tiny (for larger nets the loops take
 # no more than 1.5 to 3 times as long, bench/log/README.md#single-net-unrolled); samples in the data, all of which are
 # copied into tiles; steps of an architecture in this process before its code is compiled, which takes about as long as
 # 0.1 s of training, and before it is loaded, if another process has compiled it.
 UNROLLED_UP_TO_PARAMS, UNROLLED_UP_TO_ROWS, UNROLLED_UP_TO_SAMPLES = 256, 4, 4096
 COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
+# Parameters up to which nets of a population have unrolled code, from their first step on. For larger nets unrolling
+# gains little (bench/log/README.md#population-unrolled-limit).
+UNROLLED_NETS_UP_TO_PARAMS = 40

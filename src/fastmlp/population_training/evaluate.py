@@ -12,7 +12,7 @@ from ..errors import shown
 from ..execution.dispatch import choose_nets_evaluation, lane_threads
 from ..execution.plan import Plan, PopulationPlan, describe_net
 from ..execution.thresholds import EVALUATION_ROWS, LANES
-from ..kernels.structs import ALL_RIGHT, CONVERGED, RUNNING, UNKNOWN_TARGET, Samples
+from ..kernels.structs import CONVERGED, FULL_ACCURACY, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network
 from .state import evaluation_state
 from .task import PopulationOutcome, PopulationTask
@@ -52,7 +52,7 @@ def evaluate_nets(
         dtype=params.dtype,
         family=family,
         n_threads=lane_threads(network, len(chosen), LANES, data.n_samples),
-        lanes=LANES,
+        variant=KernelVariant(lanes=LANES),
         rows=min(data.n_samples, EVALUATION_ROWS),
         n_samples=data.n_samples,
         metric=data.metric,
@@ -86,11 +86,11 @@ def converged_nets(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarr
         return outcome.status == CONVERGED
     done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
     if task.checks_final_accuracy:
-        unknown = np.flatnonzero(outcome.learned == UNKNOWN_TARGET)
+        unknown = np.flatnonzero(outcome.all_correct == UNCHECKED)
         if unknown.size:
             _, accuracy = evaluate_nets(task.network, task.device, task.params, task.data, task.strides, unknown)
-            outcome.learned[unknown] = accuracy >= ALL_RIGHT
-        done &= outcome.learned.astype(bool)
+            outcome.all_correct[unknown] = accuracy >= FULL_ACCURACY
+        done &= outcome.all_correct.astype(bool)
     return done
 
 

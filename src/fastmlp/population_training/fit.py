@@ -14,19 +14,19 @@ import numpy as np
 
 from ..console.progress_bar import NetLines, Progress
 from ..devices import backend
-from ..execution.dispatch import choose_lanes, lane_threads, products
+from ..execution.dispatch import choose_nets_variant, lane_threads, products
 from ..execution.plan import PopulationPlan
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts
 from ..kernels.structs import (
-    ALL_RIGHT,
     CONVERGED,
+    FULL_ACCURACY,
     MAX_RECORDS,
+    MONITOR_ACCURACY,
     MONITOR_LOSS,
     MONITOR_NONE,
-    MONITOR_RIGHT,
+    MONITOR_VALIDATION_ACCURACY,
     MONITOR_VALIDATION_LOSS,
-    MONITOR_VALIDATION_RIGHT,
     RUNNING,
     StopCriteria,
     TrainConfig,
@@ -40,9 +40,9 @@ from .task import PopulationOutcome, PopulationTask
 MONITORS = {
     None: MONITOR_NONE,
     "loss": MONITOR_LOSS,
-    "accuracy": MONITOR_RIGHT,
+    "accuracy": MONITOR_ACCURACY,
     "validation_loss": MONITOR_VALIDATION_LOSS,
-    "validation_accuracy": MONITOR_VALIDATION_RIGHT,
+    "validation_accuracy": MONITOR_VALIDATION_ACCURACY,
 }
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
@@ -59,8 +59,8 @@ def train_together(
     """Train nets together, each in a SIMD lane, or on a GPU.
 
     task : PopulationTask     its params are trained in place
-    outcome : PopulationOutcome     written. outcome.best has the lowest monitored value, since kernels minimise: of an
-        accuracy, the negative
+    outcome : PopulationOutcome     written. outcome.best_value has the lowest monitored value, since kernels minimise:
+        of an accuracy, the negative
     members : (n_members,)     numbers of the nets to train
     n_epochs : int     largest number of epochs per net
 
@@ -71,7 +71,7 @@ def train_together(
     config = train_config(task, criteria)
     held_out = task.data if task.held_out is None else task.held_out
     plan = training_plan(task, len(members), n_epochs)
-    call_epochs = first_call_epochs(task, plan.lanes, len(members))
+    call_epochs = first_call_epochs(task, plan.variant.lanes, len(members))
     with plan.begin(net) as (team, run):
         train = lambda n: plan.backend.train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)
         try:
@@ -111,12 +111,12 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
     stop_loss = -np.inf if rule is None or rule.loss is None else float(rule.loss)
     n_correct = np.inf
     if rule is not None and rule.accuracy is not None:
-        n_correct = float(rule.accuracy * task.data.n_samples * ALL_RIGHT)
+        n_correct = float(rule.accuracy * task.data.n_samples * FULL_ACCURACY)
     return StopCriteria(
         n_epochs=n_epochs,
         scheduled=not is_constant(task.factors),  # only then is there a factor per step, which takes memory
         stop_loss=stop_loss,
-        stop_right=n_correct,
+        stop_n_correct=n_correct,
         monitor=MONITORS[task.monitor],
         patience=stopping.patience if stopping else 0,
         min_delta=float(stopping.min_delta) if stopping else 0.0,
@@ -126,15 +126,15 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
 def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples = task.network, task.data.n_samples
-    lanes = choose_lanes(network, task.device, n_members, task.validates)
+    variant = choose_nets_variant(network, task.device, n_members, task.validates)
     return PopulationPlan(
         network=network,
         device=task.device,
         backend=backend(task.device),
         dtype=task.dtype,
         family=task.family,
-        n_threads=lane_threads(network, n_members, lanes, n_epochs * n_samples),
-        lanes=lanes,
+        n_threads=lane_threads(network, n_members, variant.lanes, n_epochs * n_samples),
+        variant=variant,
         rows=task.batch_size,
         n_samples=n_samples,
         metric=task.data.metric,
@@ -187,12 +187,12 @@ def call_until_finished(
 def _record_unfinished(task: PopulationTask, outcome: PopulationOutcome, run: Any) -> None:
     """Store parameters and records of the nets in training; with early stopping, parameters of their best epochs."""
     for reached in run.unfinished(task.monitor is not None):
-        net = reached.net
+        net = reached.net_index
         task.params[net], outcome.status[net] = reached.params, reached.status
         outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
-        outcome.accuracy[net] = reached.right / task.data.n_samples
+        outcome.accuracy[net] = reached.n_correct / task.data.n_samples
         if reached.best_epoch:
-            outcome.best_epochs[net], outcome.best[net] = reached.best_epoch, reached.best_value
+            outcome.best_epochs[net], outcome.best_value[net] = reached.best_epoch, reached.best_value
 
 
 @lru_cache(maxsize=64)
@@ -254,5 +254,5 @@ def run(
     if restart_after is not None:
         outcome.epochs += spent
     if train is train_together and task.monitor is not None and task.monitor.endswith("accuracy"):
-        outcome.best *= -1.0
+        outcome.best_value *= -1.0
     return outcome, restarts, interrupted

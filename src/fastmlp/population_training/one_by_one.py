@@ -185,5 +185,5 @@ class NetTrainer:
             outcome.loss[net] = np.nan
         if self.task.monitor is not None and history.best_epoch is not None:
             outcome.best_epochs[net] = history.best_epoch + 1
-            outcome.best[net] = history.record(self.task.monitor)[history.best_epoch]
+            outcome.best_value[net] = history.record(self.task.monitor)[history.best_epoch]
         outcome.status[net] = STATUS[history.stopped_by]  # last, since until then the net counts as interrupted

@@ -14,7 +14,7 @@ from ..data.population_data import Strides
 from ..devices import Device, device_of
 from ..execution.dispatch import choose_nets_family
 from ..execution.plan import describe_net
-from ..kernels.structs import METRIC_NONE, RUNNING, UNKNOWN_TARGET, NetSpec, Samples
+from ..kernels.structs import METRIC_NONE, RUNNING, UNCHECKED, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer
 
@@ -31,8 +31,8 @@ class PopulationOutcome:
     best_epochs: np.ndarray
     loss: np.ndarray
     accuracy: np.ndarray
-    best: np.ndarray
-    learned: np.ndarray  # whether all samples are correct at the end; empty with a convergence rule
+    best_value: np.ndarray
+    all_correct: np.ndarray  # whether all samples are correct at the end; empty with a convergence rule
     record_epochs: np.ndarray  # (n_records,)
     records: np.ndarray  # (n_records, n_nets)
 
@@ -44,17 +44,17 @@ class PopulationOutcome:
         status, epochs = np.zeros((2, n_nets), np.int64)  # RUNNING
         loss, accuracy = np.full((2, n_nets), np.nan)
         best_epochs, best = np.full(n_best, -1), np.full(n_best, np.nan)
-        learned = np.full(n_checked, UNKNOWN_TARGET, np.int8)
+        all_correct = np.full(n_checked, UNCHECKED, np.int8)
         records = np.full((len(record_epochs), n_nets), np.nan, task.dtype)
-        return cls(status, epochs, best_epochs, loss, accuracy, best, learned, record_epochs, records)
+        return cls(status, epochs, best_epochs, loss, accuracy, best, all_correct, record_epochs, records)
 
     def forget(self, members: Any) -> None:
         """Reset the outcome of these nets to that of nets that have not been trained."""
         self.status[members], self.epochs[members] = RUNNING, 0
         self.loss[members] = self.accuracy[members] = np.nan
         self.records[:, members] = np.nan
-        if self.best.size:
-            self.best_epochs[members], self.best[members] = -1, np.nan
+        if self.best_value.size:
+            self.best_epochs[members], self.best_value[members] = -1, np.nan
 
 
 @dataclass(frozen=True)

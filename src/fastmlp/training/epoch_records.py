@@ -79,7 +79,7 @@ def write_records(
     """
     records: dict[str, Any] = {"loss": state.epoch_loss[:n], "best_epoch": best_epoch, **other_records}
     if metric != METRIC_NONE:
-        records["accuracy"] = state.epoch_right[:n]
+        records["accuracy"] = state.epoch_accuracy[:n]
     if validation_metric is not None:
         records["validation_loss"] = validation_records[:n, 0]
         if validation_metric != METRIC_NONE:

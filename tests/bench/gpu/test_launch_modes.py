@@ -28,7 +28,7 @@ def test_each_launch_mode_launches_as_named(family, emulated_cuda, monkeypatch):
     for name, (run, _) in ways.items():
         with emulated_cuda.counting() as n:
             run()
-        found[name] = bool(n["launches of judge"]), bool(n["graph_launches"])
+        found[name] = bool(n["launches of loss_and_output_delta"]), bool(n["graph_launches"])
     expected = {"fastmlp": (family == "layerwise", family == "layerwise")}
     if family == "small_net":
         expected |= {"fastmlp, by layers": (True, True), "fastmlp, by layers, no graphs": (True, False)}

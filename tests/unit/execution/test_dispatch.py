@@ -13,6 +13,7 @@ from fastmlp.execution.dispatch import (
     choose_evaluation_threads,
     choose_family,
     choose_nets_family,
+    choose_nets_variant,
     choose_own_copies,
     choose_threads,
     choose_unrolled,
@@ -293,6 +294,27 @@ def test_nets_without_unrolled_code(monkeypatch):
     assert ask((2, 64, 1)) == ask(settings=config(5)) == ask(settings=config(rule=None)) == UNROLLED_NEVER
     assert [ask(n=4096), ask(n=4097)] == [UNROLLED_ALWAYS, UNROLLED_NEVER]
     assert steps_to_unrolled(network((2, 64, 1)), 4) == steps_to_unrolled(network(XOR), 5) == 0
+
+
+def test_tiny_nets_of_a_population_have_unrolled_code(monkeypatch):
+    """On the host, from the first step on; not with dropout, whose masks the code does not draw."""
+    host, gpu = Device("cpu", ""), Device("cuda:0", "")
+    unrolled = lambda net, device=host: choose_nets_variant(net, device, 100, False).unrolled
+    assert unrolled(network(XOR)) == unrolled(network((13, 2, 1), dropout=0.0)) == UNROLLED_ALWAYS
+    assert [network(sizes).layout.n_params for sizes in ((2, 9, 1), (3, 8, 1))] == [37, 41]
+    assert [unrolled(network(sizes)) for sizes in ((2, 9, 1), (3, 8, 1))] == [UNROLLED_ALWAYS, UNROLLED_NEVER]
+    assert unrolled(network(XOR, dropout=0.5)) == unrolled(network(XOR), gpu) == UNROLLED_NEVER
+    monkeypatch.setattr(fastmlp.execution.thresholds, "UNROLLED_NETS_UP_TO_PARAMS", 41)
+    assert unrolled(network((3, 8, 1))) == UNROLLED_ALWAYS
+
+
+def test_blocks_have_other_numbers_of_lanes_only_where_unrolled_code_does_all_of_the_training():
+    host, gpu = Device("cpu", ""), Device("cuda:0", "")
+    narrow = max(8, backend.VECTOR_BYTES // 4)
+    lanes = lambda net, device=host, validates=False: choose_nets_variant(net, device, 10_000, validates).lanes
+    assert [lanes(network(XOR)), lanes(network((2, 9, 1)))] == [2 * narrow, narrow]
+    others = network((3, 8, 1)), network(XOR, dropout=0.5)
+    assert [lanes(net) for net in others] == [lanes(network(XOR), validates=True), lanes(network(XOR), gpu)] == [16, 16]
 
 
 def test_variants(monkeypatch):

@@ -51,7 +51,7 @@ def test_settings_are_named_once():
 
 
 def test_scalar_positions_are_distinct():
-    places = [structs.POWER1, structs.POWER2, structs.LAST_LOSS, structs.EPOCH_LOSS, structs.EPOCH_RIGHT]
+    places = [structs.POWER1, structs.POWER2, structs.LAST_LOSS, structs.EPOCH_LOSS, structs.EPOCH_N_CORRECT]
     places += [structs.STEPS_DONE, structs.DIVERGED]
     assert sorted(places) == list(range(len(places)))
     assert max(places) < N_SCALARS

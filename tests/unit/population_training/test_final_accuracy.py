@@ -6,7 +6,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import Population
-from fastmlp.kernels.structs import ALL_RIGHT
+from fastmlp.kernels.structs import FULL_ACCURACY
 from fastmlp.population_training import evaluate
 
 WEIGHTS = np.array([1.0, 0.5, 3.0, 0.0])
@@ -43,11 +43,11 @@ def test_unrolled_kernels_report_final_accuracy_without_another_pass(evaluated, 
     setting = {"sgd": fastmlp.SGD(rates), "adam": fastmlp.Adam(rates / 8)}.get(optimizer, optimizer)
     result = pop.fit(XOR_X, XOR_Y, epochs=15, optimizer=setting, verbose=0)
     assert evaluated == []
-    expected = pop.evaluate(XOR_X, XOR_Y)["accuracy"] >= ALL_RIGHT
+    expected = pop.evaluate(XOR_X, XOR_Y)["accuracy"] >= FULL_ACCURACY
     np.testing.assert_array_equal(result.converged, expected)
     assert result.n_converged < n_nets
     if n_nets == 300:
-        assert (expected != (result.accuracy >= ALL_RIGHT)).any(), (
+        assert (expected != (result.accuracy >= FULL_ACCURACY)).any(), (
             "no net's accuracy changes in the last step, so that this test shows nothing"
         )
 
@@ -82,7 +82,7 @@ def test_final_accuracy_equals_an_evaluation_after_training(fit, rows):
         verbose=0,
         **{**options, "sample_weight": weight},
     )
-    found = pop.evaluate(X, y, sample_weight=weight)["accuracy"] >= ALL_RIGHT
+    found = pop.evaluate(X, y, sample_weight=weight)["accuracy"] >= FULL_ACCURACY
     np.testing.assert_array_equal(result.converged, found)
     assert 0 < result.n_converged < 70
 
@@ -91,7 +91,7 @@ def test_final_accuracy_with_targets_per_net_equals_an_evaluation():
     y = np.random.default_rng(0).integers(0, 2, (100, 4)).astype(np.float32)
     pop = population((2, 2, 1), 100)
     result = pop.fit(XOR_X, y, epochs=100, optimizer="rprop", verbose=0)
-    np.testing.assert_array_equal(result.converged, pop.evaluate(XOR_X, y)["accuracy"] >= ALL_RIGHT)
+    np.testing.assert_array_equal(result.converged, pop.evaluate(XOR_X, y)["accuracy"] >= FULL_ACCURACY)
     assert 0 < result.n_converged < 100
 
 

@@ -15,6 +15,7 @@ import fastmlp.population_training.fit
 import fastmlp.population_training.one_by_one
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
+from fastmlp.execution.dispatch import choose_nets_variant
 from fastmlp.kernels.cpu.workspace import LANES, VECTOR_BYTES
 from fastmlp.optimizers import OPTIMIZERS
 
@@ -91,9 +92,9 @@ def test_number_of_lanes_changes_no_bit(name, dtype, monkeypatch):
         return pop, pop.fit(XOR_X, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
     network = Population((2, 2, 1), 1).network
-    numbers = [fastmlp.execution.dispatch.choose_lanes(network, Device("cpu", ""), n, False) for n in (4, 150)]
-    assert numbers == [max(8, VECTOR_BYTES // 4), 2 * max(8, VECTOR_BYTES // 4)]
-    assert fastmlp.execution.dispatch.choose_lanes(network, Device("cpu", ""), 150, True) == LANES
+    lanes = lambda n, validates: choose_nets_variant(network, Device("cpu", ""), n, validates).lanes
+    assert [lanes(n, False) for n in (4, 150)] == [max(8, VECTOR_BYTES // 4), 2 * max(8, VECTOR_BYTES // 4)]
+    assert lanes(150, True) == LANES
     (narrow, of_narrow), (wide, of_wide) = train(0), train(21)
     np.testing.assert_array_equal(narrow.params, wide.params)
     for field in ("status", "epochs", "loss", "records"):

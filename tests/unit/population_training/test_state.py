@@ -25,6 +25,6 @@ def test_an_evaluation_reads_params_and_writes_loss_and_accuracy():
     assert (nets.n_nets, nets.n_params, nets.n_members, nets.n_records) == (4, 7, 2, 0)
     assert np.shares_memory(nets.params, params)
     assert nets.loss is loss
-    assert nets.right is accuracy
-    assert nets.mixed, "nets have targets of their own"
+    assert nets.accuracy is accuracy
+    assert nets.own_data, "nets have targets of their own"
     assert nets.record_epochs.tolist() == [NO_EPOCH]

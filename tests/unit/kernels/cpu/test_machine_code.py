@@ -13,7 +13,7 @@ from llvmlite import binding
 from fastmlp.kernels.cpu.gemm.gemm import product, product_kind
 from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
 from fastmlp.kernels.cpu.single_net import elementwise, optimizer_step
-from fastmlp.kernels.cpu.workspace import ROWS
+from fastmlp.kernels.cpu.workspace import TILE_ROWS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES, StepSettings
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
     not FEATURES.get("sse2"), reason="the patterns are those of x86 assembly; this processor has other instructions"
 )
 
-FLOATS = np.ones(4096, np.float32)
+FLOATS, WIDTH = np.ones(4096, np.float32), optimizer_step.WIDTH
 SETTINGS = StepSettings(*[np.float32(1.0)] * len(StepSettings._fields))
 
 
@@ -93,7 +93,7 @@ def test_update_loops_are_vectorised(code):
     update_loop = optimizer_step.make_update(RULES[code])
 
     def run(p, g, s, h):
-        update_loop(p, g, s, 0, 1024, 1024, h)
+        update_loop(p, g, s, 0, 1024, 1024, h, WIDTH)
 
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS))
 
@@ -102,7 +102,7 @@ def test_penalty_and_clipping_loop_is_vectorised():
     adjust = optimizer_step.add_penalty_and_clip
 
     def run(p, g, decay):
-        adjust(p, g, 0, 1024, decay, decay, decay)
+        adjust(p, g, 0, 1024, decay, decay, decay, WIDTH)
 
     assert_packed(assembly(run, FLOATS, FLOATS, np.float32(1.0)))
 
@@ -226,5 +226,5 @@ def test_product_prefetches_between_multiply_adds_without_spills():
     assert loops, "no line is fetched ahead"
     for loop in loops:
         multiply_adds = len(re.findall(rf"vfn?madd\w*ps\s[^\n]*%{WIDEST}", loop))
-        assert multiply_adds == 2 * ROWS * loop.count("prefetch") or WIDEST == "xmm", "the loop is not the tile's"
+        assert multiply_adds == 2 * TILE_ROWS * loop.count("prefetch") or WIDEST == "xmm", "the loop is not the tile's"
         assert not re.search(r"%\wmm\d+, [^\n]*\((%rsp|%rbp)", loop), "a register of the loop is spilt"

@@ -106,8 +106,11 @@ def test_restrict_parameters_do_not_overlap(cuda, monkeypatch):
             net.fit(X, y, epochs=2, batch_size=7, sample_weight=weight, verbose=0)
             net.fit(cuda.asarray(X), cuda.asarray(y), epochs=1, shuffle=False, verbose=0)
             net.evaluate(X, y)
-    passes = {(name, part) for name, part in seen if name in ("judge", "backward")}
-    assert passes == {("judge", part) for part in ("b", "y", "weight")} | {("backward", "kept"), ("backward", "mask")}
+    passes = {(name, part) for name, part in seen if name in ("loss_and_output_delta", "backward")}
+    assert passes == {("loss_and_output_delta", part) for part in ("b", "y", "weight")} | {
+        ("backward", "stored"),
+        ("backward", "mask"),
+    }
 
 
 def samples_beyond_memory(emulated_cuda, share):

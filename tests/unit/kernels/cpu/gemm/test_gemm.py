@@ -11,7 +11,7 @@ from fastmlp.kernels.cpu.gemm.gemm import PLAIN, panel_sums, product, product_ki
 from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
 from fastmlp.kernels.cpu.gemm.skinny_gemm import DOTS, MOST_COLUMNS, SUMS_OF_ROWS, suits_dots, suits_sums_of_rows
 from fastmlp.kernels.cpu.single_net.elementwise import column_sums
-from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS, ROWS, scratch_size
+from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS, TILE_ROWS, scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS, helper
 from fastmlp.kernels.simd.load_store import offset
 
@@ -61,10 +61,10 @@ def run_sums(b, panels, k, n, first, last, adds, sums, sums_of_panels):
 SHAPES = [
     (1, 1, 1),
     (1, 33, 5),
-    (ROWS, 32, 7),
-    (ROWS + 1, 31, 9),
+    (TILE_ROWS, 32, 7),
+    (TILE_ROWS + 1, 31, 9),
     (3, 16, 2),
-    (2 * ROWS - 1, 100, 40),
+    (2 * TILE_ROWS - 1, 100, 40),
     (1, 300, 5),
     (1, 2 * PACK_FROM + 17, K_BLOCK + 1),
     (2, 2 * PACK_FROM, K_BLOCK + 1),

@@ -7,7 +7,7 @@ import pytest
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu import workspace
 from fastmlp.kernels.cpu.threads.work_stealing import next_chunk
-from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS, LINE_OF_COUNTS, ROWS, WEIGHT_CHUNK_ROWS, chunk_rows
+from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS, LINE_OF_COUNTS, TILE_ROWS, WEIGHT_CHUNK_ROWS, chunk_rows
 from fastmlp.kernels.jit.decorators import OPTIONS
 
 
@@ -44,13 +44,13 @@ def test_chunk_rows_depend_on_batch_net_and_threads():
         chunk_rows(100, 100, 1)
         == chunk_rows(200, 100, 2)
         == chunk_rows(200, 100, 8)
-        == workspace.CHUNK_SAMPLES // ROWS * ROWS
+        == workspace.CHUNK_SAMPLES // TILE_ROWS * TILE_ROWS
     )
-    assert chunk_rows(1, 100, 1) == chunk_rows(128, 100, 16) == ROWS
+    assert chunk_rows(1, 100, 1) == chunk_rows(128, 100, 16) == TILE_ROWS
     assert -(-(10**6) // chunk_rows(10**6, 100, 2)) <= workspace.MAX_CHUNKS + 1
-    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 2) == workspace.LARGE_NET_CHUNK_SAMPLES // ROWS * ROWS
-    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 8) == 32 // ROWS * ROWS
-    assert chunk_rows(5, LARGE_NET_PARAMS + 1, 8) == ROWS
+    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 2) == workspace.LARGE_NET_CHUNK_SAMPLES // TILE_ROWS * TILE_ROWS
+    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 8) == 32 // TILE_ROWS * TILE_ROWS
+    assert chunk_rows(5, LARGE_NET_PARAMS + 1, 8) == TILE_ROWS
     assert chunk_rows(5000, 100, 0) == 5000
 
 

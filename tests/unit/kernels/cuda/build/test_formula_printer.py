@@ -179,7 +179,7 @@ extern "C" __global__ void line(const T* params, const T* X, const T* Y, T weigh
   for (int r = 0; r < rows; ++r) {
     for (int i = 0; i < N_IN; ++i) x[i] = X[r * N_IN + i];
     for (int j = 0; j < N_OUT; ++j) y[j] = Y[r * N_OUT + j];
-    const T loss = straight_line(p, g, x, y, weight, constant, a);
+    const T loss = gradient_unrolled(p, g, x, y, weight, constant, a);
     for (int j = 0; j < N_OUT; ++j) A[r * N_OUT + j] = a[j];
     losses[r] = loss;
   }

@@ -1,12 +1,17 @@
 """Structs packed on the host, whose bytes a C++ compiler reads as the same fields."""
 
 import ctypes
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fastmlp.kernels.cuda.build.structs import FORMATS, JOB, Struct
+import fastmlp.kernels.cuda
+from fastmlp.kernels.cuda.build.structs import FORMATS, JOB, ProgressCounter, ProgressScalar, Struct
+
+PER_NET = Path(fastmlp.kernels.cuda.__file__).parent / "population" / "per_net.cuh"
 
 
 def test_packed_bytes_of_each_field():
@@ -18,6 +23,18 @@ def test_packed_bytes_of_each_field():
     packed = pair.pack(values=Array(), n=-3, share=0.5)
     assert struct.unpack("<qqd", packed) == (2**40 + 8, -3, 0.5)
     assert struct.unpack("<qqd", pair.pack(values=None, n=np.int64(4), share=float("-inf"))) == (0, 4, float("-inf"))
+
+
+def test_fields_of_progress_are_in_the_order_of_their_positions():
+    """load_progress initialises the struct field by field."""
+    body = re.search(r"struct Progress \{(.*?)\};", re.sub("//.*", "", PER_NET.read_text(encoding="utf-8")), re.S)[1]
+    declared = [
+        (kind, name) for kind, names in re.findall(r"(double|long long) ([^;]*);", body) for name in names.split(", ")
+    ]
+    expected = [("double", place) for place in ProgressScalar] + [("long long", place) for place in ProgressCounter]
+    assert declared == [(kind, place.name.lower()) for kind, place in expected]
+    assert [*map(int, ProgressScalar)] == [*range(6)]
+    assert [*map(int, ProgressCounter)] == [*range(4)]
 
 
 def test_missing_and_unknown_fields_raise():

@@ -400,10 +400,10 @@ def test_predict_and_evaluate_match_the_reference(emulated_cuda, batched, loss, 
                 np.testing.assert_allclose(some[[3, 1].index(net)], alone, rtol=1e-11, atol=1e-13)
             zs, layers = reference.forward(mine)
             losses = loss_per_sample(loss, zs[-1], layers[-1], y)
-            right = (expected.argmax(1) == y.argmax(1)) if k > 1 else ((expected > 0.5) == y).mean(axis=1)
+            correct = (expected.argmax(1) == y.argmax(1)) if k > 1 else ((expected > 0.5) == y).mean(axis=1)
             shares = weight[net] / weight[net].mean()
             assert figures["loss"][net] == pytest.approx(np.mean(shares * losses))
-            assert figures["accuracy"][net] == pytest.approx(np.mean(shares * right))
+            assert figures["accuracy"][net] == pytest.approx(np.mean(shares * correct))
     batched.batched = 1  # nothing was trained
 
 

@@ -142,7 +142,7 @@ def test_block_memory_layout_equals_the_kernels(per_net, cuda, settings, sizes):
             SAFE_EVERY=1,
             HAS_TARGETS=True,
             PARAMS_STRIDE=architecture.n_params,
-            ROWS=0,
+            FIXED_ROWS=0,
         )
         text = per_net.text_of_shape(architecture, shape, header) + (
             'extern "C" __global__ void tell(long long* out) {'

@@ -246,14 +246,14 @@ def test_predict_and_evaluate_match_the_reference(emulated_cuda, loss, k, memory
         zs, layers = reference.forward(X)
         losses = loss_per_sample(loss, zs[-1], layers[-1], y)
         exclusive = loss == "softmax_cross_entropy"
-        right = expected.argmax(axis=1) == y.argmax(axis=1) if exclusive else ((expected > 0.5) == y).mean(axis=1)
+        correct = expected.argmax(axis=1) == y.argmax(axis=1) if exclusive else ((expected > 0.5) == y).mean(axis=1)
         chosen = expected.argmax(axis=1) if k > 1 else expected[:, 0] > 0.5
         np.testing.assert_array_equal(classes[net], chosen)
         assert plain["loss"][net] == pytest.approx(losses.mean())
-        assert plain["accuracy"][net] == pytest.approx(right.mean())
+        assert plain["accuracy"][net] == pytest.approx(correct.mean())
         shares = weight[net] / weight[net].mean()
         assert weighted["loss"][net] == pytest.approx(np.mean(shares * losses))
-        assert weighted["accuracy"][net] == pytest.approx(np.mean(shares * right))
+        assert weighted["accuracy"][net] == pytest.approx(np.mean(shares * correct))
 
 
 # ---- equal to one another, and in any order of threads

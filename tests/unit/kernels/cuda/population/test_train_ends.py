@@ -245,9 +245,10 @@ def test_overflow_in_the_step_after_a_finite_loss_is_divergence(place, batch_siz
     np.testing.assert_array_equal(pop.params, start)
 
 
-def test_clipping_works_if_the_sum_of_squares_overflows(place):
+@pytest.mark.parametrize("dtype, size, loss", [("float32", 1e15, "squared_error"), ("float64", 1e160, "huber")])
+def test_clipping_works_if_the_sum_of_squares_overflows(place, dtype, size, loss):
     """The step has the direction of the gradient and the length of clip_norm times the learning rate."""
-    pop = make(place.n, (2, 3, 1), hidden_activation="identity", dtype="float32")
+    pop = make(place.n, (2, 3, 1), hidden_activation="identity", loss=loss, dtype=dtype)
     start = pop.params.copy()
-    pop.fit(1e15 * (XOR_X + 1.0), XOR_Y, epochs=1, optimizer=SGD(0.1, clip_norm=2.0), verbose=0)
+    pop.fit(size * (XOR_X + 1.0), XOR_Y, epochs=1, optimizer=SGD(0.1, clip_norm=2.0), verbose=0)
     np.testing.assert_allclose(np.linalg.norm((pop.params - start).astype(float), axis=1), 0.2, rtol=1e-5)

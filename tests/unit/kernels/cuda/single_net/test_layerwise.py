@@ -157,7 +157,14 @@ def test_step_has_five_launches_per_layer(emulated_cuda, sizes, optimizer, extra
     n = count_operations(
         emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0)
     )
-    per_step = {"gather": 1, "activate": n_layers - 1, "judge": 1, "backward": n_layers - 1, "update": 1, **extra}
+    per_step = {
+        "gather": 1,
+        "activate": n_layers - 1,
+        "loss_and_output_delta": 1,
+        "backward": n_layers - 1,
+        "update": 1,
+        **extra,
+    }
     found = launches(n)
     assert (found.pop("list_steps"), found.pop("order_samples")) == (3, 3)  # once an epoch
     assert found == {name: 12 * count for name, count in per_step.items() if count}

@@ -277,12 +277,12 @@ def test_order_equals_the_reference_bit_for_bit(cuda):
     data = Samples(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
     n_batches, seed = -(-n // 64), 2**61 + 5
     plan = Plan.for_training(network, resolve("cuda"), np.dtype(np.float32), n, 64, True)
-    memory = plan.make_state(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
+    state = plan.make_state(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
     for epoch in (0, 7):
         config = TrainConfig(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
-        work.train(data, config, memory, epoch * n_batches, n_batches)
+        work.train(data, config, state, epoch * n_batches, n_batches)
         np.testing.assert_array_equal(work._order.get(), epoch_order(n, seed, epoch))
-        assert memory.scalars[0, STEPS_DONE] == (epoch + 1) * n_batches
+        assert state.scalars[0, STEPS_DONE] == (epoch + 1) * n_batches
 
 
 # ---- use
