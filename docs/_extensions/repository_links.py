@@ -15,6 +15,7 @@ PAGES = {  # path in the repository: page of the site
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "kernels/README.md": "explanation/kernels.md",
     "bench/README.md": "explanation/benchmark_files.md",
     **{f"bench/log/{path.name}": f"generated/log/{path.name}" for path in (ROOT / "bench" / "log").glob("*.md")},

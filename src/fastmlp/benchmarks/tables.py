@@ -1,4 +1,4 @@
-"""Benchmark results as text: lines for a terminal, Markdown for the README."""
+"""Benchmark results as text: lines for a terminal, Markdown for the documents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from .results import (
     GROUPS,
+    LEVEL,
     UNSTEADY,
     Result,
     Row,
@@ -245,12 +246,15 @@ def report_markdown(results: dict[str, Any]) -> str:
     """Return the content of the HTML page as Markdown, without plots."""
     sections = ["# fastmlp's benchmarks", "\n".join(machine_lines(results))]
     sections += [f"> {text}" for text in warnings_of(results)]
-    sections += [headline_markdown(results), *_losses(results)]
+    sections += [headline_markdown(results), losses_markdown(results)]
     if missing := missing_lines(results):
         sections.append("\n".join(f"- {line}" for line in missing))
     return "\n\n".join([*sections, markdown(results)]) + "\n"
 
 
-def _losses(results: dict[str, Any]) -> list[str]:
+def losses_markdown(results: dict[str, Any]) -> str:
+    """Return a list of the cases where a competitor is faster, or a sentence that there are none."""
     lines = [f"- {full_title(result)}: {one_line(result)}" for result in behind(results)]
-    return ["Where a competitor is faster:\n\n" + "\n".join(lines)] if lines else []
+    if lines:
+        return "Where a competitor is faster:\n\n" + "\n".join(lines)
+    return f"In no case, and at no point of a curve, is a competitor faster by more than {100 * LEVEL:.0f} %."
