@@ -38,6 +38,7 @@ def write(results: dict[str, Any], source: Path, folder: Path) -> list[Path]:
     source : path of the file of the results
     """
     import matplotlib
+
     from fastmlp.benchmarks.results import curves
     from fastmlp.benchmarks.scaling_plots import pictures
     from fastmlp.output_files import write_text
@@ -58,11 +59,12 @@ def write(results: dict[str, Any], source: Path, folder: Path) -> list[Path]:
 
 def _overview(results: dict[str, Any]) -> str:
     """Return a plot of how many times as long the best competitor takes at each case, with the rounds' quartiles."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     from fastmlp.benchmarks.results import GROUPS, best_peer, by_group, outside_curves, to_best_peer
     from fastmlp.benchmarks.scaling_plots import COLOURS, OTHER
     from fastmlp.benchmarks.tables import label, times
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
     rows: list[tuple[str, Any]] = []
     for group, members in by_group(outside_curves(results)):
@@ -81,7 +83,9 @@ def _overview(results: dict[str, Any]) -> str:
         seen.add(family)
         axes.plot(ratio.median, height, "o", color=colour, markersize=5, label=name, zorder=3)
         axes.plot([ratio.low, ratio.high], [height, height], color=colour, linewidth=2.5, alpha=0.45)
-        axes.annotate(times(ratio.median), (ratio.high, height), (5, 0), textcoords="offset points", va="center", size=8)
+        axes.annotate(
+            times(ratio.median), (ratio.high, height), (5, 0), textcoords="offset points", va="center", size=8
+        )
     axes.axvline(1.0, color="#555555", linewidth=1)
     axes.set(xscale="log", ylim=(len(rows) - 0.4, -0.8), xlabel="best competitor's time / fastmlp's")
     ticks = [1, 2, 3, 5, 10, 20]

@@ -1,9 +1,9 @@
 """Benchmark tables and plots of the documents: they show the committed results."""
 
 import pytest
-from tools import document_plots, report
 
 from fastmlp.benchmarks import results as bench_results
+from tools import document_plots, report
 
 
 @pytest.mark.parametrize("path", [report.README, report.PERFORMANCE], ids=["README", "performance"])
