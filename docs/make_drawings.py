@@ -188,9 +188,7 @@ def layerwise(svg, x, y):
     svg.text(14, y - 12, "layerwise: a row per sample, a column per unit", 14, INK, weight="bold")
     for sample in range(3):
         cells(svg, x, y + sample * CELL, [f"u{u}" for u in range(LANES)], ORANGE, f"sample {sample}")
-    vector(
-        svg, x, y + 2 * CELL, LANES, "a vector has 16 units of one sample, a row of a matrix: a[sample * units + unit]"
-    )
+    vector(svg, x, y + 2 * CELL, LANES, "a vector has 16 units of one sample: a[sample * units + unit]")
 
 
 def population_simd(svg, x, y):

@@ -83,9 +83,8 @@ def _overview(results: dict[str, Any]) -> str:
         seen.add(family)
         axes.plot(ratio.median, height, "o", color=colour, markersize=5, label=name, zorder=3)
         axes.plot([ratio.low, ratio.high], [height, height], color=colour, linewidth=2.5, alpha=0.45)
-        axes.annotate(
-            times(ratio.median), (ratio.high, height), (5, 0), textcoords="offset points", va="center", size=8
-        )
+        place = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "size": 8}
+        axes.annotate(times(ratio.median), (ratio.high, height), **place)
     axes.axvline(1.0, color="#555555", linewidth=1)
     axes.set(xscale="log", ylim=(len(rows) - 0.4, -0.8), xlabel="best competitor's time / fastmlp's")
     ticks = [1, 2, 3, 5, 10, 20]

@@ -4,8 +4,8 @@
     python bench/tools/report.py --documents [RESULT.json ...]   writes the tables of README.md and of
                                                             docs/explanation/performance.md, and its plots, anew
 
-RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given. With --documents
-the results of bench/results/cpu.json, and of cuda.json where there is one; plots are of the first.
+RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given, and with
+--documents bench/results/cpu.json, and cuda.json where there is one. Plots are of the first.
 """
 
 from __future__ import annotations
