@@ -12,6 +12,11 @@ test_command() { # the README's: the fenced block marked `bash test`
   awk '/^```bash test$/ { inside = 1; next } /^```/ { inside = 0 } inside' README.md
 }
 
+build_site() { # into $work/site, from nothing; a warning is an error
+  rm -rf docs/generated
+  python -m sphinx -W --keep-going -q -b html -d "$work/doctrees" docs "$work/site"
+}
+
 build_wheel() { # build_wheel [--quick]: into $work/dist, with machine code
   python tools/ship.py "$@"
   python -m build --wheel --outdir "$work/dist" .

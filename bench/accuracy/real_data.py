@@ -1,4 +1,4 @@
-"""Accuracy on real data: the README's figures, beside those of scikit-learn's MLP.
+"""Accuracy on real data: figures of docs/guide/tables.md, beside those of scikit-learn's MLP.
 
 Run: FASTMLP_DATA=FOLDER python bench/accuracy/real_data.py [adult california covertype mnist]
 

@@ -1,10 +1,11 @@
-"""Writes a page and tables of saved results, or the README's tables.
+"""Writes a page and tables of saved results, or the tables and plots of the documents.
 
-    python bench/tools/report.py [RESULT.json]            writes RESULT.html and RESULT.md beside it
-    python bench/tools/report.py --readme [RESULT.json ...]   writes README.md's tables anew from the committed results
+    python bench/tools/report.py [RESULT.json]              writes RESULT.html and RESULT.md beside it
+    python bench/tools/report.py --documents [RESULT.json ...]   writes the tables of README.md and of
+                                                            docs/explanation/performance.md, and its plots, anew
 
-RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given. With --readme
-the results of bench/results/cpu.json, and of cuda.json where there is one.
+RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given, and with
+--documents bench/results/cpu.json, and cuda.json where there is one. Plots are of the first.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results"
-README = ROOT / "README.md"
-BEGIN, END = "<!-- benchmarks: written by bench/tools/report.py --readme -->", "<!-- end of benchmarks -->"
+README = ROOT / "README.md"  # one short table
+PERFORMANCE = ROOT / "docs" / "explanation" / "performance.md"  # all tables
+PLOTS = ROOT / "docs" / "_static" / "benchmarks"
+BEGIN, END = "<!-- benchmarks: written by bench/tools/report.py --documents -->", "<!-- end of benchmarks -->"
 
 
 def committed() -> list[Path]:
-    """The results that the README shows, those of the CPU first."""
+    """The results that the documents show, those of the CPU first."""
     return [path for path in (RESULTS / "cpu.json", RESULTS / "cuda.json") if path.exists()]
 
 
 def tables(paths: list[Path]) -> str:
-    """The tables between the README's two marks."""
+    """All tables, between the two marks of docs/explanation/performance.md."""
     from fastmlp.benchmarks import results as bench_results
     from fastmlp.benchmarks import tables as bench_tables
 
@@ -34,48 +37,80 @@ def tables(paths: list[Path]) -> str:
         results = bench_results.load(path)
         parts += ["  \n".join(bench_tables.machine_lines(results))]
         parts += [f"> {text}" for text in bench_tables.warnings_of(results)]
-        parts += [bench_tables.headline_markdown(results), bench_tables.markdown(results)]
+        parts += [bench_tables.headline_markdown(results), bench_tables.losses_markdown(results)]
+        parts += [bench_tables.markdown(results)]
     return "\n\n".join(parts)
 
 
-def with_tables(readme: str, text: str) -> str:
-    """The README with `text` between its marks.
+def short_table(paths: list[Path]) -> str:
+    """The table between the README's two marks: a row per group of cases."""
+    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import tables as bench_tables
+
+    parts = []
+    for path in paths:
+        results = bench_results.load(path)
+        parts += [bench_tables.machine_lines(results)[0] + ".", bench_tables.headline_markdown(results)]
+    return "\n\n".join(parts)
+
+
+def with_tables(document: str, text: str) -> str:
+    """A document with `text` between its marks.
 
     Raises
     ------
     ValueError
         If it does not have both marks, in order.
     """
-    before, begin, after_begin = readme.partition(BEGIN)
+    before, begin, after_begin = document.partition(BEGIN)
     _, end, after = after_begin.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md needs the two marks {BEGIN} and {END}.")
+        raise ValueError(f"The document needs the two marks {BEGIN} and {END}.")
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def documents(paths: list[Path]) -> dict[Path, str]:
+    """Return {path of a document: its text with the tables of these results}."""
+    texts = {README: short_table(paths), PERFORMANCE: tables(paths)}
+    return {path: with_tables(path.read_text(encoding="utf-8"), text) for path, text in texts.items()}
+
+
+def write_documents(paths: list[Path]) -> list[Path]:
+    """Write the documents and plots, and return the paths of all that was written."""
+    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.output_files import write_text
+
+    sys.path.insert(0, str(ROOT / "bench"))
+    from tools import document_plots
+
+    texts = documents(paths)
+    for path, text in texts.items():
+        write_text(path, text)
+    return [*texts, *document_plots.write(bench_results.load(paths[0]), paths[0], PLOTS)]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="*")
-    parser.add_argument("--readme", action="store_true", help="write README.md's tables anew")
+    parser.add_argument("--documents", action="store_true", help="write the tables and plots of the documents anew")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
     from fastmlp.benchmarks import html_page as bench_page
     from fastmlp.benchmarks import results as bench_results
-    from fastmlp.output_files import write_text
 
     try:
-        if options.readme:
+        if options.documents:
             paths = options.results or committed()
             if not paths:
                 raise ValueError(
                     "There are no results in bench/results: run `pytest bench --save bench/results/cpu.json`."
                 )
-            write_text(README, with_tables(README.read_text(encoding="utf-8"), tables(paths)))
-            print(f"wrote the tables of {README}")
-            return 0
-        for path in options.results or [RESULTS / "latest.json"]:
-            for written in bench_page.write(bench_results.load(path), path):
-                print(f"wrote {written}")
+            written = write_documents(paths)
+        else:
+            paths = options.results or [RESULTS / "latest.json"]
+            written = [page for path in paths for page in bench_page.write(bench_results.load(path), path)]
+        for path in written:
+            print(f"wrote {path}")
     except (ValueError, OSError) as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 1

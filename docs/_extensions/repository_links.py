@@ -15,11 +15,13 @@ PAGES = {  # path in the repository: page of the site
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "kernels/README.md": "explanation/kernels.md",
     "bench/README.md": "explanation/benchmark_files.md",
     **{f"bench/log/{path.name}": f"generated/log/{path.name}" for path in (ROOT / "bench" / "log").glob("*.md")},
 }
-TARGET = re.compile(r'^(\s*- )?<a id="([\w-]+)"></a>', re.MULTILINE)  # in GitHub's pages; a label of the site
+# Anchors of findings in bench/log. They become labels with a prefix, since some are also names of functions: folds.
+TARGET = re.compile(r'^(\s*- )?<a id="([\w-]+)"></a>', re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)#\s]+)(#[\w-]+)?\)")
 
 
@@ -34,7 +36,7 @@ def site_links(text: str, folder: Path, page: Path) -> str:
         words, target, anchor = match[1], match[2], match[3] or ""
         path = (folder / target).resolve()
         if path.is_file() and anchor and f'<a id="{anchor[1:]}">' in path.read_text(encoding="utf-8"):
-            return f"[{words}]({anchor})"
+            return f"[{words}](#finding-{anchor[1:]})"
         if not path.is_relative_to(ROOT):
             return match[0]
         inside = path.relative_to(ROOT).as_posix()
@@ -46,7 +48,7 @@ def site_links(text: str, folder: Path, page: Path) -> str:
 
     def label(match: re.Match) -> str:
         item = match[1] or ""
-        return f"{item}({match[2]})=\n{' ' * len(item)}"
+        return f"{item}(finding-{match[2]})=\n{' ' * len(item)}"
 
     return TARGET.sub(label, LINK.sub(link, text))
 

@@ -1,7 +1,11 @@
-"""Documents: files, headings, scripts and thresholds that they name exist, and bench/README.md names every study."""
+"""Documents: files, headings, scripts and thresholds that they name exist, and bench/README.md names every study.
+
+Links to other sites are checked for their form only; `python -m sphinx -b linkcheck` asks the sites.
+"""
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,27 +14,49 @@ from fastmlp.execution import dispatch
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/*.md", "kernels/*.md", "bench/*.md", "bench/log/README.md")
+    for pattern in ("*.md", "docs/**/*.md", "kernels/*.md", "bench/*.md", "bench/log/README.md")
     for path in ROOT.glob(pattern)
+    if not {"_build", "generated"} & set(path.relative_to(ROOT).parts)
 )
-LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)")
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([\w-]+))?\)")
+EXTERNAL = re.compile(r"\]\((\w+:[^)\s]*)\)|<(\w+:[^>\s]*)>|^\[[^\]]+\]: (\w+:\S*)", re.M)
+CODE = re.compile(r"^(\s*)(`{3,})(?!\{).*?^\1\2\s*$|`[^`\n]+`", re.M | re.S)
 
 
 def anchors(text):
-    """Anchors of a page: explicit ones, and those that GitHub makes of headings."""
+    """Anchors of a page: explicit ones, labels, and those that GitHub makes of headings."""
     headings = re.findall(r"^#+ (.+)$", text, re.M)
     slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    return slugs | set(re.findall(r'<a id="([\w-]+)">', text))
+    return slugs | set(re.findall(r'<a id="([\w-]+)">', text)) | set(re.findall(r"^\(([\w-]+)\)=$", text, re.M))
+
+
+def prose(path):
+    """Text of a page without its code."""
+    return CODE.sub("", path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_and_headings(page):
+    """Pages that Sphinx makes, in folders named generated, are checked by the build of the site."""
     path = ROOT / page
-    for target, anchor in LINK.findall(path.read_text(encoding="utf-8")):
+    for target, anchor in LINK.findall(prose(path)):
+        if "generated" in target.split("/"):
+            continue
         found = (path.parent / target).resolve() if target else path
         assert found.exists(), f"{page} links to {target}, which does not exist"
         if anchor:
             assert anchor in anchors(found.read_text(encoding="utf-8")), f"{page} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_external_links_are_well_formed(page):
+    for found in EXTERNAL.findall(prose(ROOT / page)):
+        address = "".join(found)
+        parts = urlsplit(address)
+        assert parts.scheme == "https", f"{page}: {address}"
+        assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), f"{page}: {address}"
+        assert re.fullmatch(r"[\w./~%?=&+:@,;-]*", address[len("https://") :].partition("#")[0]), f"{page}: {address}"
+        assert not address.endswith((".", ",", ";", ":")), f"{page}: {address}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "bench/log/README.md"])

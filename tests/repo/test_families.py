@@ -1,5 +1,6 @@
 """The table of kernel families: printed in two documents, and complete."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("page", ["kernels/README.md", "docs/architecture.md"])
 def test_documents_show_the_family_table(page):
     assert family_table() in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_gain_of_every_family_is_stated():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("### What each family gains", 1)[1]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \| .+ \| .*\(\.\./bench/log/README\.md#[\w-]+\).* \|$", text, re.M)
+    assert rows == [(row.name, row.device) for row in FAMILIES]
 
 
 def test_cpu_families_are_in_the_table():

@@ -1,4 +1,4 @@
-"""Benchmark results as text: lines for a terminal, Markdown for the README."""
+"""Benchmark results as text: lines for a terminal, Markdown for the documents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from .results import (
     GROUPS,
+    LEVEL,
     UNSTEADY,
     Result,
     Row,
@@ -181,22 +182,24 @@ def _cell(row: Row | None) -> str:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return a Markdown table for each group: roofline, fastmlp, the fastest program of each library, and ratios."""
+    """Return a Markdown table for each group: fastmlp, ratios, the roofline, the fastest program of each library."""
     tables = []
     for group, members in by_group(outside_curves(results)):
         families = [name for name in FAMILIES if any(family_best(result, name) for result in members)]
         with_limit = any(limit(result) for result in members)
-        heads = ["case", "per", *(["limit"] if with_limit else []), "fastmlp", *(FAMILIES[name] for name in families)]
-        heads += ["best competitor takes", *(["over the limit"] if with_limit else [])]
+        heads = ["case", "per", "fastmlp", "best competitor takes"]
+        heads += [*(["limit", "over the limit"] if with_limit else []), *(FAMILIES[name] for name in families)]
         lines = [f"**{GROUPS[group]}**", "", _row(heads), _row(["---"] * 2 + ["---:"] * (len(heads) - 2))]
         for result in members:
             ratio_to_peer, ratio_to_limit = to_best_peer(result), to_limit(result)
             own_cell = _cell(ours(result))
-            cells = [result["title"], result["unit"], *([_cell(limit(result))] if with_limit else [])]
+            cells = [result["title"], result["unit"]]
             cells += [f"**{own_cell}**" if verdict(result) == "ahead" else own_cell]
-            cells += [_winner(result, family_best(result, name)) for name in families]
             cells += [times_of_peer(result) if ratio_to_peer else NO_FIGURE]
-            cells += [f"{times(ratio_to_limit.median)} x" if ratio_to_limit else NO_FIGURE] if with_limit else []
+            if with_limit:
+                cells += [_cell(limit(result))]
+                cells += [f"{times(ratio_to_limit.median)} x" if ratio_to_limit else NO_FIGURE]
+            cells += [_winner(result, family_best(result, name)) for name in families]
             lines.append(_row(cells))
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
@@ -245,12 +248,15 @@ def report_markdown(results: dict[str, Any]) -> str:
     """Return the content of the HTML page as Markdown, without plots."""
     sections = ["# fastmlp's benchmarks", "\n".join(machine_lines(results))]
     sections += [f"> {text}" for text in warnings_of(results)]
-    sections += [headline_markdown(results), *_losses(results)]
+    sections += [headline_markdown(results), losses_markdown(results)]
     if missing := missing_lines(results):
         sections.append("\n".join(f"- {line}" for line in missing))
     return "\n\n".join([*sections, markdown(results)]) + "\n"
 
 
-def _losses(results: dict[str, Any]) -> list[str]:
+def losses_markdown(results: dict[str, Any]) -> str:
+    """Return a list of the cases where a competitor is faster, or a sentence that there are none."""
     lines = [f"- {full_title(result)}: {one_line(result)}" for result in behind(results)]
-    return ["Where a competitor is faster:\n\n" + "\n".join(lines)] if lines else []
+    if lines:
+        return "Where a competitor is faster:\n\n" + "\n".join(lines)
+    return f"In no case, and at no point of a curve, is a competitor faster by more than {100 * LEVEL:.0f} %."

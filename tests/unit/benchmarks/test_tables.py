@@ -40,8 +40,8 @@ def test_one_line_names_wrong_competitors():
 def test_markdown_marks_the_fastest():
     text = bench_tables.markdown(example())
     assert text.count("\n\n**") == 1, "a table per group"
-    assert "| title of won | step | 800 ns | **1 us** | 2.2 us | 2.00 x | 1.25 x |" in text
-    assert "| title of lost | step | 4 ms | **1 ms** | 0.25 x |" in text
+    assert "| title of won | step | **1 us** | 2.00 x | 800 ns | 1.25 x | 2.2 us |" in text
+    assert "| title of lost | step | 4 ms | 0.25 x | **1 ms** |" in text
     columns = {line.count("|") for line in text.splitlines() if line.startswith("| ")}
     assert columns == {8, 6}
 
