@@ -146,8 +146,8 @@ _ = ax.legend(fontsize=8, loc="lower left")
 # translated, because a learning rate means nothing without the loss that it belongs to:
 #
 # - The answer adds up the gradients of the four samples and divides the sum by 2.
-# - Every loss of fastmlp is a mean over samples and, except for softmax cross-entropy, over outputs, without a factor of
-#   one half. Here that is a mean over 4 samples and 1 output: the sum is divided by 4.
+# - Every loss of fastmlp is a mean over samples and, except for softmax cross-entropy, over outputs, without a factor
+#   of one half. Here that is a mean over 4 samples and 1 output: the sum is divided by 4.
 #
 # A step of 0.15 × sum / 2 is a step of 0.30 × sum / 4. The rate of 0.15 there is a rate of 0.30 here.
 
@@ -217,21 +217,22 @@ _ = ax.legend()
 class Movie:
     """A GIF that pages and notebooks display."""
 
-    def __init__(self, path, text):
-        self.data, self.text = b64encode(Path(path).read_bytes()).decode(), text
+    def __init__(self, gif, text):
+        self.gif, self.text = gif, text
 
     def _repr_html_(self):
-        return f'<img alt="{self.text}" style="max-width: 100%" src="data:image/gif;base64,{self.data}">'
+        return f'<img alt="{self.text}" src="data:image/gif;base64,{b64encode(self.gif).decode()}">'
 
 
 snapshots = fastmlp.Snapshots()
 net = fastmlp.MLP((2, 2, 2, 1), **settings)
 history = net.fit(X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), callbacks=snapshots)
 with tempfile.TemporaryDirectory() as folder:
-    fastmlp.plots.animation(snapshots, X, y, Path(folder, "learning.gif"), frames=40)
-    movie = Movie(Path(folder, "learning.gif"), "The boundary of the 2-2-2-1 net over 5,000 epochs")
+    path = Path(folder, "learning.gif")
+    fastmlp.plots.animation(snapshots, X, y, path, frames=40)
+    gif = path.read_bytes()
 plt.close()  # the last frame
-movie
+Movie(gif, "The boundary of the 2-2-2-1 net over 5,000 epochs")
 
 # %%
 # The same nets as Keras users write them
@@ -268,8 +269,8 @@ for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
     print(f"{name}  outputs for class 1: {net.predict(X)[:, -1].round(3)}, {history.training_seconds:.4f} s")
 
 # %%
-# A Keras user who writes ``optimizer="sgd"`` gets a learning rate of 0.01, and one who writes ``"adam"`` gets 0.001. The
-# smaller number is the faster one: Adam divides each step by the size of recent gradients.
+# A Keras user who writes ``optimizer="sgd"`` gets a learning rate of 0.01, and one who writes ``"adam"`` gets 0.001.
+# The smaller number is the faster one: Adam divides each step by the size of recent gradients.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained", sharey=True)
 for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
@@ -289,8 +290,8 @@ _ = axes[0].set_ylabel("loss")
 # What 100,000 starts say about local minima
 # ------------------------------------------
 #
-# A net without a bug can still end at 0.5. How often? A :class:`fastmlp.Population` trains 100,000 nets with 2-2-1 units
-# at once, each from its own start, until all four outputs are within 40 % of their targets.
+# A net without a bug can still end at 0.5. How often? A :class:`fastmlp.Population` trains 100,000 nets with 2-2-1
+# units at once, each from its own start, until all four outputs are within 40 % of their targets.
 
 pop = fastmlp.Population(
     (2, 2, 1),

@@ -68,8 +68,8 @@ print(net.device)
 # What will run
 # -------------
 #
-# ``net.explain`` says how a fit would be computed: by which family of kernels, on how many threads, and how many rows of
-# a batch go through the net at once. Nothing is trained.
+# ``net.explain`` says how a fit would be computed: by which family of kernels, on how many threads, and how many rows
+# of a batch go through the net at once. Nothing is trained.
 
 print(net.explain(X, batch_size=100))
 print()

@@ -38,8 +38,8 @@ print(done.stdout)
 # --------------
 #
 # - Every program starts from the same parameters and must reach the same loss. One that does not is not timed.
-# - The programs take turns, in rounds. A duration is the median over the rounds, a ratio the median of the ratios within
-#   a round, in which a disturbance meets all programs.
+# - The programs take turns, in rounds. A duration is the median over the rounds, a ratio the median of the ratios
+#   within a round, in which a disturbance meets all programs.
 # - A warning says when other programs were busy. Do not quote durations from such a run.
 #
 # The file has the duration of every round:
@@ -76,10 +76,10 @@ print(", ".join(f"{name} {version}" for name, version in machine["versions"].ite
 # Limits
 # ------
 #
-# A competitor may be slow, so a ratio to it says little about what is left to gain. The *limit* of a case is the time of
-# what no program can leave out: the bare matrix products, multiply-adds in registers, or memory traffic, timed like a
-# competitor. "1.3 x over the limit" means that the case takes 1.3 times as long as its limit. Each line of the plot is a
-# case, and the limit is at 1.
+# A competitor may be slow, so a ratio to it says little about what is left to gain. The *limit* of a case is the time
+# of what no program can leave out: the bare matrix products, multiply-adds in registers, or memory traffic, timed like
+# a competitor. "1.3 x over the limit" means that the case takes 1.3 times as long as its limit. Each line of the plot
+# is a case, and the limit is at 1.
 
 groups = ("xor", "population", "minibatch", "large")
 shown = [result for result in results["results"] if result["group"] in groups and bench_results.ours(result)]
@@ -121,15 +121,16 @@ for result in shown:
 # A case of your own
 # ------------------
 #
-# In the suite, a case is a row in a table of ``bench/suite/cases/``, such as this one of ``training.py``, which trains a
-# net on the digits in batches of 32:
+# In the suite, a case is a row in a table of ``bench/suite/cases/``, such as this one of ``training.py``, which trains
+# a net on the digits in batches of 32:
 #
 # .. code-block:: python
 #
 #     CaseEntry("digits32", "minibatch", ALL_FORMS, partial(_digits, "digits32", 32, 100), in_quick=True)
 #
-# Without the suite, the three rules are: measure the second fit (the first one may compile), take a median over several
-# rounds, and have a limit beside it. Here the limit is the matrix products of the forward and the backward pass, by NumPy.
+# Without the suite, the three rules are: measure the second fit (the first one may compile), take a median over
+# several rounds, and have a limit beside it. Here the limit is the matrix products of the forward and the backward
+# pass, by NumPy.
 
 digits, classes = load_digits(return_X_y=True)
 digits = (digits / 16).astype(np.float32)
