@@ -29,7 +29,7 @@ for activation in ("sigmoid", "tanh", "relu", "elu", "gelu", "softsign"):
     print(f"{activation:9} loss {histories[activation].loss[-1]:.4f}")
 
 # %%
-# ReLU and ELU make boundaries with corners, smooth activations smooth ones.
+# ReLU makes boundaries with corners, smooth activations make smooth ones.
 
 _ = fastmlp.plots.boundaries(nets, X, y, n_columns=3)
 
