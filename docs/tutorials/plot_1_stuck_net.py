@@ -7,10 +7,10 @@ from learning XOR: the loss, the optimiser, and an unlucky start.
 
 The question was asked on Stack Overflow under the title *Output layer is stuck at [0.5,0.5] vector. Can anyone help in
 understanding if there's any problem with the code?* (`a copy <https://www.mejorcodigo.com/p/9820.html>`_). Its author
-writes backpropagation by hand, in a class of about a hundred lines of NumPy. The data are the four samples of XOR; a
-target is a vector with a 1 for the right class and a 0 for the other one. Weights and biases come from ``rnd.rand``,
-which draws from 0 to 1. After each epoch the program prints the outputs, and whatever the input is, they are 0.5 and
-0.5. fastmlp began with this question.
+writes backpropagation by hand, in a class. The data are the four samples of XOR; a target is a vector with a 1 for the
+right class and a 0 for the other one. Weights and biases come from ``rnd.rand``, which draws from 0 to 1. After each
+epoch the program prints the outputs, and whatever the input is, they stay at 0.5 and 0.5. fastmlp began with this
+question.
 """
 
 import tempfile
@@ -158,10 +158,10 @@ total = sum(net.loss_and_gradient(X[k : k + 1], y[k : k + 1])[1] for k in range(
 print("the same step:", np.allclose(0.15 * total / 2, 0.30 * gradient, rtol=1e-4, atol=1e-7))
 
 # %%
-# The other rules are as short. ``½ Σ (a - y)²`` of the question has the derivative ``a - y``. The mean over two outputs
-# of ``(a - y)²`` has the derivative ``2 (a - y) / 2``, the same: with one-hot targets and an update per sample, rates
-# need no translation. With one output, and a batch of n samples whose gradients are added up, multiply the rate by
-# ``n / 2``.
+# The rules for squared error: a net written by hand usually takes the error ``a - y`` as the derivative, which is that
+# of ``½ Σ (a - y)²``. The mean over two outputs of ``(a - y)²`` has the derivative ``2 (a - y) / 2``, the same: with
+# one-hot targets of two classes and an update per sample, rates need no translation. With one output, and a batch of n
+# samples whose gradients are added up, multiply the rate by ``n / 2``.
 #
 # 5,000 epochs of this net take milliseconds:
 
@@ -238,7 +238,7 @@ Movie(gif, "The boundary of the 2-2-2-1 net over 5,000 epochs")
 # The same nets as Keras users write them
 # ---------------------------------------
 #
-# Keras users meet the same problem. Two nets that are often shown for XOR, with one and with two outputs:
+# Keras users meet the same problem. Two nets for XOR, with one and with two outputs:
 #
 # .. code-block:: python
 #
@@ -253,8 +253,10 @@ Movie(gif, "The boundary of the 2-2-2-1 net over 5,000 epochs")
 #                   metrics=["accuracy"])
 #     history = model.fit(X, y, epochs=5000, verbose=0)
 #
-# In fastmlp they look as follows. ``glorot_uniform`` is the initialiser that Keras takes by default; its losses are
-# means over samples and outputs, so that learning rates need no translation.
+# In fastmlp they look as follows. ``glorot_uniform`` is the initialiser that `Dense
+# <https://keras.io/api/layers/core_layers/dense/>`_ takes by default; the `losses of Keras
+# <https://keras.io/api/losses/probabilistic_losses/>`_ are means over samples and outputs as well, so that learning
+# rates need no translation.
 
 keras_nets = {
     "2-4-4-1": {"layer_sizes": (2, 4, 4, 1), "loss": "binary_cross_entropy", "random_state": 4},
@@ -269,8 +271,9 @@ for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
     print(f"{name}  outputs for class 1: {net.predict(X)[:, -1].round(3)}, {history.training_seconds:.4f} s")
 
 # %%
-# A Keras user who writes ``optimizer="sgd"`` gets a learning rate of 0.01, and one who writes ``"adam"`` gets 0.001.
-# The smaller number is the faster one: Adam divides each step by the size of recent gradients.
+# A Keras user who writes ``optimizer="sgd"`` gets a `learning rate of 0.01 <https://keras.io/api/optimizers/sgd/>`_,
+# and one who writes ``"adam"`` gets 0.001. The smaller number is the faster one: Adam divides each step by the size of
+# recent gradients.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained", sharey=True)
 for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
