@@ -268,7 +268,7 @@ for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
     history = net.fit(X, y, epochs=5000, optimizer=fastmlp.Adam(0.001))
     history.plot(["loss", "accuracy"], ax=ax)
     ax.set_title(name, loc="left")
-    print(f"{name}  outputs for class 1: {net.predict(X)[:, -1].round(3)}, {history.training_seconds:.4f} s")
+    print(f"{name}  outputs for class 1: {net.predict(X)[:, -1].round(3)}")
 
 # %%
 # A Keras user who writes ``optimizer="sgd"`` gets a `learning rate of 0.01 <https://keras.io/api/optimizers/sgd/>`_,
@@ -333,13 +333,14 @@ print(merged)
 # Are these local minima? Sprinkhuizen-Kuyper and Boers described all local minima of the 2-2-1 net with squared error
 # (*The local minima of the error surface of the 2-2-1 XOR network*, 1999, `abstract
 # <https://acnpsearch.tweb-dev.unibo.it/singlejournalindex/62828285>`_): in each of them a hidden unit is saturated for
-# at least two samples, and from every point with finite weights a path leads downhill to an error of zero. What looks
-# like a minimum is a plateau that no number of epochs of this optimiser leaves. The remedy is a new start, which
-# ``fit(..., restart_after=)`` makes by itself:
+# at least two samples, and from every point with finite weights a path leads downhill to an error of zero. What
+# looks like a minimum is then a plateau with a gradient of almost zero. The remedy is a new start, which
+# ``fit(..., restart_after=)`` makes by itself. The statistics of the first fit say after how many epochs to give up.
 
+limit, expected = result.epoch_statistics.best_restart
+print(f"a restart after each {limit} epochs: {expected:.0f} epochs expected")
 pop.reset()
-print(result.epoch_statistics.best_restart)
-result = pop.fit(X, y, epochs=1000, optimizer="rprop", converged="40-20-40", restart_after=50)
+result = pop.fit(X, y, epochs=1000, optimizer="rprop", converged="40-20-40", restart_after=limit)
 print(f"{result.n_converged:,} of {result.n_nets:,} converged, after {result.epochs.mean():.0f} epochs on average")
 
 # %%

@@ -120,7 +120,7 @@ print("the same bits:", fingerprints[0] == fingerprints[1])
 # The time of an epoch over the width of the net, on each device that is available. ``history.training_seconds`` leaves
 # out the compiling of kernels.
 
-widths = (16, 64, 256, 1024)
+widths = (16, 64, 256, 512)
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 for device in fastmlp.devices():
     if not device.available:
