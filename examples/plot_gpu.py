@@ -51,6 +51,7 @@ for name, marker in zip(available, "osD^vP" * len(available), strict=False):
     ax.plot(widths, [1e3 * seconds[name, width] for width in widths], marker=marker, label=name)
 ax.set(xscale="log", yscale="log", xlabel="units in each of two hidden layers", ylabel="milliseconds per epoch")
 ax.set_xticks(widths, widths)
+ax.minorticks_off()
 _ = ax.legend(title="device")
 
 plt.show()

@@ -9,6 +9,7 @@ does, what happens without a GPU, and how threads change the time but not the re
 import os
 import subprocess
 import sys
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,8 +29,7 @@ y = (X[:, 0] * X[:, 1] > 0).astype(int)
 
 for device in fastmlp.devices():
     print(f"{device.name}: {'available' if device.available else 'not available'}, {device.description}")
-    if device.reason:
-        print(f"  {device.reason}")
+    print(fill(device.reason, 70, initial_indent="  ", subsequent_indent="  "))
 
 # %%
 # Name a device
@@ -42,7 +42,7 @@ try:
     net = fastmlp.MLP((20, 32, 1), loss="binary_cross_entropy", device="cuda", random_state=0)
     print("This net will be trained on", net.device)
 except RuntimeError as error:
-    print(error)
+    print(fill(str(error), 70))
 
 # %%
 # Let the library choose
@@ -59,7 +59,7 @@ except RuntimeError as error:
 net = fastmlp.MLP((20, 32, 1), loss="binary_cross_entropy", random_state=0)
 history = net.fit(X, y, epochs=20, batch_size=100)
 print(net.device.name)
-print(net.device)
+print(fill(net.device.reason, 70))
 
 # %%
 # How much work is enough depends on both devices. ``fastmlp devices --measure`` finds it in a minute, and "auto" uses
@@ -71,10 +71,19 @@ print(net.device)
 # ``net.explain`` says how a fit would be computed: by which family of kernels, on how many threads, and how many rows
 # of a batch go through the net at once. Nothing is trained.
 
-print(net.explain(X, batch_size=100))
-print()
+
+def show(explanation):
+    for line in explanation.splitlines():
+        print(fill(line, 70, subsequent_indent="  "))
+
+
+show(net.explain(X, batch_size=100))
+
+# %%
+# A larger net has other kernels. In place of samples, their number is enough.
+
 large = fastmlp.MLP((784, 512, 512, 10), loss="softmax_cross_entropy", random_state=0)
-print(large.explain(60_000, batch_size=1024))
+show(large.explain(60_000, batch_size=1024))
 
 # %%
 # Threads
@@ -93,7 +102,7 @@ rng = np.random.default_rng(0)
 X, y = rng.normal(size=(2048, 64)).astype(np.float32), rng.integers(0, 10, 2048)
 net = fastmlp.MLP((64, 256, 256, 10), loss="softmax_cross_entropy", device="cpu", random_state=0)
 net.fit(X, y, epochs=2, batch_size=256)
-print(net.explain(X, batch_size=256).splitlines()[1])
+print(net.explain(X, batch_size=256).splitlines()[1].partition(" (")[0])
 print(hashlib.sha256(net.params.tobytes()).hexdigest()[:16])
 """
 
@@ -117,8 +126,8 @@ print("the same bits:", fingerprints[0] == fingerprints[1])
 # How long it takes here
 # ----------------------
 #
-# The time of an epoch over the width of the net, on each device that is available. ``history.training_seconds`` leaves
-# out the compiling of kernels.
+# The time of an epoch over the width of the net, on each device that is available: the best of three fits.
+# ``history.training_seconds`` leaves out the compiling of kernels.
 
 widths = (16, 64, 256, 512)
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
@@ -128,8 +137,8 @@ for device in fastmlp.devices():
     seconds = []
     for width in widths:
         net = fastmlp.MLP((20, width, width, 1), loss="binary_cross_entropy", device=device.name, random_state=0)
-        net.fit(X, y, epochs=1, batch_size=200)
-        seconds.append(net.fit(X, y, epochs=3, batch_size=200).training_seconds / 3)
+        fits = [net.fit(X, y, epochs=1, batch_size=200) for _ in range(4)]
+        seconds.append(min(history.training_seconds for history in fits[1:]))
         print(f"{device.name}  20-{width}-{width}-1  {1e3 * seconds[-1]:8.2f} ms per epoch")
     ax.plot(widths, seconds, marker="o", label=device.name)
 ax.set(
@@ -140,6 +149,7 @@ ax.set(
     title="2,000 samples in batches of 200",
 )
 ax.set_xticks(widths, widths)
+ax.minorticks_off()
 _ = ax.legend(title="device")
 
 # %%
