@@ -26,7 +26,7 @@ for activation in ("sigmoid", "tanh", "relu", "elu", "gelu", "softsign"):
     net = fastmlp.MLP((2, 24, 24, 1), hidden_activation=activation, loss="binary_cross_entropy", random_state=0)
     histories[activation] = net.fit(X, y, epochs=300, batch_size=30, optimizer=fastmlp.Adam(0.01))
     nets[activation] = net
-    print(f"{activation:9} loss {histories[activation].loss[-1]:.4f}")
+    print(f"{activation:9} loss {histories[activation].loss[-1]:.1e}")
 
 # %%
 # ReLU makes boundaries with corners, smooth activations make smooth ones.

@@ -6,13 +6,14 @@ A net of tanh units does not learn from a table with an income in it. The exampl
 :func:`fastmlp.diagnose` for the reason, follows the remedy, and looks again.
 """
 
+# sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
 import numpy as np
 
 import fastmlp
 
 rng = np.random.default_rng(0)
-n = 400
+n = 300
 age, income = rng.uniform(18, 80, n), rng.lognormal(10.3, 0.5, n)
 X = np.c_[age, income]
 y = ((age - 45) * (np.log(income) - 10.3) > 0).astype(int)

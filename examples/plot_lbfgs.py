@@ -13,13 +13,13 @@ from scipy.optimize import minimize
 import fastmlp
 
 rng = np.random.default_rng(0)
-X = rng.uniform(-1, 1, (400, 2))
+X = rng.uniform(-1, 1, (200, 2))
 y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1])
 
 # %%
 # float64 suits L-BFGS, which compares losses that differ in late digits.
 
-net = fastmlp.MLP((2, 20, 20, 1), hidden_activation="tanh", dtype="float64", random_state=0)
+net = fastmlp.MLP((2, 30, 1), hidden_activation="tanh", dtype="float64", random_state=0)
 objective = net.objective(X, y)
 losses = []
 
@@ -37,7 +37,7 @@ print(f"L-BFGS: loss {found.fun:.2e} after {found.nfev} evaluations of the gradi
 # %%
 # The same net with Adam, a full batch at each step: an epoch evaluates one gradient, too.
 
-adam = fastmlp.MLP((2, 20, 20, 1), hidden_activation="tanh", dtype="float64", random_state=0)
+adam = fastmlp.MLP((2, 30, 1), hidden_activation="tanh", dtype="float64", random_state=0)
 history = adam.fit(X, y, epochs=len(losses), optimizer=fastmlp.Adam(0.01))
 print(f"Adam:   loss {history.loss[-1]:.2e} after {history.epochs} evaluations of the gradient")
 
@@ -51,7 +51,7 @@ _ = ax.legend()
 # ``net.loss_and_gradient(X, y)`` is for loops that need one gradient at a time. This one is gradient descent with a
 # step that grows after each success and is halved after each failure:
 
-descent = fastmlp.MLP((2, 20, 20, 1), hidden_activation="tanh", dtype="float64", random_state=0)
+descent = fastmlp.MLP((2, 30, 1), hidden_activation="tanh", dtype="float64", random_state=0)
 step = 0.1
 loss, gradient = descent.loss_and_gradient(X, y)
 for _ in range(300):

@@ -28,7 +28,7 @@ print(net.predict(X).ravel().round(3), net.predict_classes(X))
 _ = net.plot_boundary(X, y)
 
 # %%
-# The loss falls to 0, since the four samples can be separated without an error.
+# The loss falls towards 0, since the four samples can be separated without an error.
 
 _ = history.plot()
 

@@ -29,7 +29,8 @@ y = (X[:, 0] * X[:, 1] > 0).astype(int)
 
 for device in fastmlp.devices():
     print(f"{device.name}: {'available' if device.available else 'not available'}, {device.description}")
-    print(fill(device.reason, 70, initial_indent="  ", subsequent_indent="  "))
+    if device.reason:
+        print(fill(device.reason, 70, initial_indent="  ", subsequent_indent="  "))
 
 # %%
 # Name a device
