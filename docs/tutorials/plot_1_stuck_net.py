@@ -323,7 +323,7 @@ for k in np.argsort(-counts)[:8]:
 # their targets: 0.5 for two inputs, ⅓ or ⅔ for three. The histogram shows these values.
 
 figure, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-ax.hist(outputs.ravel(), bins=np.linspace(0, 1, 91))
+ax.hist(outputs.ravel(), bins=np.arange(-0.005, 1.01, 0.01))
 ax.set_xticks([0, 1 / 3, 1 / 2, 2 / 3, 1], ["0", "⅓", "½", "⅔", "1"])
 ax.set(xlabel="output", ylabel="outputs", title=f"The outputs of {len(outputs):,} nets that are stuck")
 merged = fastmlp.diagnose(pop[int(np.flatnonzero(~result.converged)[0])], X, y)
