@@ -1,5 +1,7 @@
 # Steps that .ci/run and .ci/full share. Both source this file from the root of the repository, with `work` an empty folder.
 
+unset PYTHONDONTWRITEBYTECODE # many tests start processes, which without byte code compile every module again
+
 step() { # step NAME COMMAND...: run it, and print how many seconds it took
   local name=$1 start=$SECONDS
   shift
