@@ -19,9 +19,50 @@ build_site() { # into $work/site, from nothing; a warning is an error
   python -m sphinx -W --keep-going -q -b html -d "$work/doctrees" docs "$work/site"
 }
 
-build_wheel() { # build_wheel [--quick]: into $work/dist, with machine code
-  python tools/ship.py "$@"
-  python -m build --wheel --outdir "$work/dist" .
+build_wheel() { # into $work/dist, with machine code
+  python tools/ship.py
+  python -m build -q --wheel --outdir "$work/dist" .
+}
+
+use_wheel() { # the wheel of $work/dist in an environment of its own, in a folder without the repository
+  python -m venv "$work/other"
+  "$work/other/bin/pip" install -q "$work"/dist/*.whl
+  (
+    cd "$work"
+    other/bin/python - <<'PY'
+import fastmlp.kernels.cpu.single_net.layerwise, pathlib, sys
+assert pathlib.Path(fastmlp.__file__).is_relative_to(sys.prefix), fastmlp.__file__
+net = fastmlp.MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+net.fit(X, y, epochs=1000, optimizer="rprop")
+assert net.evaluate(X, y)["accuracy"] == 1.0
+net.save("xor.safetensors")
+assert (fastmlp.load("xor.safetensors").predict(X) == net.predict(X)).all()
+pop = fastmlp.Population((2, 2, 1), 100, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+assert 0.2 < pop.fit(X, y, epochs=500, optimizer="rprop", converged="40-20-40").success_rate < 0.9
+PY
+    other/bin/fastmlp xor
+    other/bin/fastmlp reproduce xor-quickprop
+    other/bin/fastmlp devices
+  )
+}
+
+use_machine_code() { # with an empty cache, the wheel of use_wheel trains nets of two families without a compiler
+  (
+    cd "$work"
+    NUMBA_CACHE_DIR="$work/nothing" other/bin/python - <<'PY'
+import fastmlp, numpy as np, sys
+from fastmlp.kernels.jit import cpu_features
+X, y = np.random.default_rng(0).normal(size=(400, 64)), np.arange(400) % 10
+for hidden in ((64, 32), (512, 512)):
+    net = fastmlp.MLP((64, *hidden, 10), loss="softmax_cross_entropy", random_state=0)
+    net.fit(X, y, epochs=1, batch_size=200, verbose=0)
+    net.predict(X)
+compiled = "numba" in sys.modules
+print(f"{cpu_features.level()}: first training {'compiled' if compiled else 'without a compiler'}")
+assert compiled == (cpu_features.level() is None), "the wheel's machine code was not used"
+PY
+  )
 }
 
 cupy_without_driver() { # cupy_without_driver EXTRA: the wheel with CuPy, whose NVRTC compiles every kind of CUDA kernel
