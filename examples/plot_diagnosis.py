@@ -21,7 +21,7 @@ y = ((age - 45) * (np.log(income) - 10.3) > 0).astype(int)
 
 def train(X):
     """Return a net trained on the inputs X, its history, and a record of its layers."""
-    layers = fastmlp.LayerRecorder(X, y)
+    layers = fastmlp.LayerRecorder(X[:100], y[:100])
     net = fastmlp.MLP((2, 16, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     history = net.fit(X, y, epochs=200, batch_size=50, optimizer=fastmlp.Adam(0.01), callbacks=layers)
     return net, history, layers
