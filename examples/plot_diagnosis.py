@@ -1,6 +1,6 @@
 """
-Why is my net stuck?
-====================
+A stuck net: inputs that are not scaled
+=======================================
 
 A net of tanh units does not learn from a table with an income in it. The example looks inside the net, asks
 :func:`fastmlp.diagnose` for the reason, follows the remedy, and looks again.

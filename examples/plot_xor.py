@@ -23,7 +23,8 @@ print(history)
 print(net.predict(X).ravel().round(3), net.predict_classes(X))
 
 # %%
-# The plane is paler where the net is less sure. The two lines are where it changes its mind.
+# The plane is paler where the net is less sure, which is hardly anywhere at the end. The two lines are where it changes
+# its mind.
 
 _ = net.plot_boundary(X, y)
 
@@ -33,7 +34,8 @@ _ = net.plot_boundary(X, y)
 _ = history.plot()
 
 # %%
-# The recorder has kept the parameters after each epoch, and the animation draws the boundary for some of them. The
+# The snapshots hold the parameters after each epoch, and the animation draws the boundary for some of them, at first in
+# pale colours. The
 # small class is for pages and notebooks, which display an object by its ``_repr_html_``.
 
 

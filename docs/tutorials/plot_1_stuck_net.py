@@ -81,7 +81,8 @@ print(f"loss after the first epoch {losses[0]:.3f}, after the last {losses[-1]:.
 # -----------------------
 #
 # :func:`fastmlp.diagnose` takes nets of fastmlp and of other libraries, weights as arrays, or a forward function, of
-# which it knows nothing but the outputs. With the data and the losses of the training, that is enough here.
+# which it knows nothing but the outputs. With the data and the losses of the training, that is enough here. The
+# function gets all samples at once and returns a row of outputs for each.
 
 found = fastmlp.diagnose(lambda samples: forward(samples)[-1], X, one_hot, losses)
 print(found)
@@ -90,23 +91,28 @@ print(found)
 # The verdict is that the outputs cannot reach the targets. The range in the evidence points to the line: ``expit`` is
 # the sigmoid, and ``1 / (1 + np.exp(-expit(z)))`` is the sigmoid of a sigmoid. A number between 0 and 1 goes into the
 # outer one, and its output lies between 0.5 and 0.731. The target 0 is out of reach, and the loss is smallest where all
-# outputs press against 0.5.
+# outputs press against 0.5. (The other formula that is named, ``1 / (1 + expit(-x))``, goes from 0.5 to 1: outputs that
+# press against 0.5 do not tell which of the two it is.)
+#
+# For your own net, :doc:`/diagnosis` shows what to pass: which way round the weights must be, and why the loss must be
+# named.
 #
 # Five bugs, five verdicts
 # ------------------------
 #
-# There are several ways to 0.5. The command ``fastmlp xor --stuck`` has a net with five bugs, each of which can be
-# switched on alone, and the module behind it can be imported:
+# There are several ways to 0.5. The command ``fastmlp xor --stuck`` has a net with five bugs, one at a time, and the
+# module behind it can be imported:
 #
 # 1. **A double sigmoid**, as above.
 # 2. **Positive weights.** Weights from 0 to 1, as ``rnd.rand`` draws them, make all units increase with all inputs. At
-#    the start, two layers of them answer nearly the same to every input, and there is little to learn from.
+#    the start, three layers of them answer nearly the same to every input, and there is little to learn from.
 # 3. **Updated activations.** A loop that subtracts gradients from "all variables" also subtracts them from the
 #    activations, and in the first layer these are the data. The loss that is recorded falls, but it belongs to inputs
 #    that the program has overwritten.
 # 4. **The wrong sign.** ``y - output`` in place of ``output - y`` climbs the loss. The outputs end at 1, not at 0.5.
 # 5. **Independent outputs.** Two sigmoids with squared error for two classes of which one is right. No line is wrong in
-#    it, but the net stays long at 0.5, where a softmax with cross-entropy learns.
+#    it, and all nets of this part have such outputs, but at a learning rate of 0.3 the net stays long at 0.5, where a
+#    softmax with cross-entropy learns.
 #
 # For each of them: the wrong line, the right line, what the net answers, and the verdict.
 
@@ -119,20 +125,22 @@ for bug in BUGS:
     print(f"  verdict: {found.title} ({found.verdict}, confidence {found.confidence:.2f})\n")
 
 # %%
-# Without any of them, the same net learns:
+# With none of the four wrong lines, the net learns even with two independent outputs, if its learning rate is 2 and it
+# trains for 4,000 epochs:
 
-net, curves["none of them"] = trained(CURED)
+net, curves["no wrong line"] = trained(CURED)
 print(net.predict(X).round(3))
-print(verdict_on(net, curves["none of them"]).verdict)
+print(verdict_on(net, curves["no wrong line"]).verdict)
 
 # %%
 # The losses alone do not tell the bugs apart. Three of the curves end near 0.25, the loss of outputs of 0.5, and the
-# curve of the updated activations falls like that of a net that learns.
+# curve of the updated activations falls like that of a net that learns. The nets have different learning rates and
+# numbers of epochs, those at which a bug shows best.
 
 figure, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 styles = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), "-")
 for (name, curve), style in zip(curves.items(), styles, strict=True):
-    last = name == "none of them"
+    last = name == "no wrong line"
     ax.plot(1 + np.arange(len(curve)), curve, linestyle=style, linewidth=2.4 if last else 1.4, label=name)
 ax.set(xscale="log", yscale="log", xlabel="epoch", ylabel="recorded loss", title="Six hand-written nets")
 _ = ax.legend(fontsize=8, loc="lower left")
@@ -294,7 +302,8 @@ _ = axes[0].set_ylabel("loss")
 # ------------------------------------------
 #
 # A net without a bug can still end at 0.5. How often? A :class:`fastmlp.Population` trains 100,000 nets with 2-2-1
-# units at once, each from its own start, until all four outputs are within 40 % of their targets.
+# units at once, each from its own start, until all four outputs are within 40 % of their targets: an output below 0.4
+# counts as 0, one above 0.6 as 1, and the 20 % between them as neither, which gave the rule ``"40-20-40"`` its name.
 
 pop = fastmlp.Population(
     (2, 2, 1),

@@ -75,10 +75,10 @@ print(history)
 #   so the epoch's first batches count with a net that was worse than at its end.
 # - ``validation_loss`` and ``validation_accuracy``: the same for the held-out samples, after the epoch.
 # - ``best_epoch``: the epoch whose parameters the net has now, counted from 0.
-# - ``seconds``: wall time. If kernels were compiled, ``compile_seconds`` says for how long; the next fit of such a net
-#   does without.
+# - ``seconds``: wall time. If kernels were compiled or loaded from disk, ``compile_seconds`` says for how long; the
+#   next fit of such a net does without.
 # - ``stopped_by``: why the fit ended. Here early stopping did; the others are ``"epochs"``, ``"callback"``,
-#   ``"interrupt"`` (Ctrl-C) and ``"divergence"``.
+#   ``"interrupt"`` (Ctrl-C), ``"divergence"`` and, if the fit raised an exception, ``"error"``.
 #
 # Each record is an array with a value per epoch:
 
@@ -93,7 +93,8 @@ print(f"{1e3 * history.training_seconds / history.epochs:.1f} ms per epoch")
 _ = history.plot(["loss", "accuracy"])
 
 # %%
-# :func:`fastmlp.diagnose` reads the history as well. Its verdict names what to change, if anything.
+# :func:`fastmlp.diagnose` reads the history as well. Its verdict names what to change, if anything. It measures the net
+# as it is now, with the parameters of the best epoch, so that its loss is not the last one of the history.
 
 print(fastmlp.diagnose(history))
 

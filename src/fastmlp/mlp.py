@@ -37,7 +37,8 @@ class MLP(NetBase):
     Parameters
     ----------
     layer_sizes : sequence of int
-        Number of inputs, number of units in each hidden layer, number of outputs. (2, 1) is a net without hidden layer.
+        Number of inputs, number of units in each hidden layer, number of outputs, as in (2, 4, 1).
+        (2, 1) is a net without hidden layer.
     hidden_activation : str or sequence of str, default "relu"
         Activation of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus,
         softsign, symmetric_sigmoid or fahlman_sigmoid. One name for all hidden layers, or one per hidden layer.
@@ -270,7 +271,7 @@ class MLP(NetBase):
         early_stopping : bool, int or EarlyStopping, optional
             True for the defaults of EarlyStopping, an int for this patience in epochs; the fit ends with the parameters
             of the best epoch. By default the fit trains all epochs.
-        callbacks : sequence of callable, default ()
+        callbacks : callable or sequence of callable, default ()
             Functions (epoch, history), called after each epoch; one that returns True ends the fit.
         metrics : sequence of str or callable, default ()
             Records to keep besides the loss, computed after each epoch on training and held-out samples: names

@@ -54,7 +54,8 @@ def diagnose(
         Name or function of z for each layer, including the output, if weights are given as arrays. For PyTorch and
         Keras models, needed only to correct the activations that are read from the model.
     loss : str, optional
-        fastmlp's name of the loss, for nets of other libraries; by default the usual loss for the output activation.
+        fastmlp's name of the loss, for nets of other libraries; by default the usual loss for the output activation,
+        which is binary_cross_entropy for a sigmoid, so that "squared_error" must be named where it was trained on.
         Required for a model that ends in logits: "binary_cross_entropy" or "softmax_cross_entropy".
     learning_rate : float or array_like of shape (n_nets,), optional
         Learning rate of the training; not needed if the history is one that fit returned.
