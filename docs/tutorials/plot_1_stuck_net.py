@@ -91,11 +91,9 @@ print(found)
 # The verdict is that the outputs cannot reach the targets. The range in the evidence points to the line: ``expit`` is
 # the sigmoid, and ``1 / (1 + np.exp(-expit(z)))`` is the sigmoid of a sigmoid. A number between 0 and 1 goes into the
 # outer one, and its output lies between 0.5 and 0.731. The target 0 is out of reach, and the loss is smallest where all
-# outputs press against 0.5. (The other formula that is named, ``1 / (1 + expit(-x))``, goes from 0.5 to 1: outputs that
-# press against 0.5 do not tell which of the two it is.)
+# outputs press against 0.5.
 #
-# For your own net, :doc:`/diagnosis` shows what to pass: which way round the weights must be, and why the loss must be
-# named.
+# For your own net, :doc:`/diagnosis` shows what to pass.
 #
 # Five bugs, five verdicts
 # ------------------------

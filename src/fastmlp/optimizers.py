@@ -636,7 +636,7 @@ def optimizer_from_name(name: object, learning_rate: float | None = None) -> Opt
     Raises
     ------
     ValueError
-        If the name is unknown, or name is a class instead of an object.
+        If the name is unknown, or name is a class or a number instead of an object.
 
     Examples
     --------
@@ -648,6 +648,11 @@ def optimizer_from_name(name: object, learning_rate: float | None = None) -> Opt
     if isinstance(name, type) and issubclass(name, Optimizer):
         raise ValueError(
             f"optimizer must be a name or an object, but it is the class {name.__name__}. Pass {name.__name__}()."
+        )
+    if isinstance(name, (int, float)) and not isinstance(name, bool):
+        raise ValueError(
+            f"optimizer must be a name or an object, but it is the number {name}. A learning rate is an argument of "
+            f"the optimiser: optimizer=fastmlp.SGD({name})."
         )
     if not isinstance(name, str) or name.lower() not in OPTIMIZERS:
         raise unknown_name("optimizer", name, OPTIMIZERS)

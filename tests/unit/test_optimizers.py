@@ -203,6 +203,8 @@ def test_unknown_optimizer_name_raises():
         optimizer_from_name("adm")
     with pytest.raises(ValueError, match=r"it is the class Adam. Pass Adam\(\)"):
         optimizer_from_name(Adam)
+    with pytest.raises(ValueError, match=r"it is the number 0.3. .*optimizer=fastmlp.SGD\(0.3\)"):
+        optimizer_from_name(0.3)
 
 
 BAD = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,10 @@ def _from_list(
     arrays: Sequence[np.ndarray], X: np.ndarray, activations: Sequence[Any] | None, loss: Any
 ) -> ModelUnderTest:
     """Return the model for [W, b, W, b, ...] or [W, W, ...]: W (fan_in, fan_out), or all transposed as in PyTorch."""
+    chain = lambda Ws: Ws[0].shape[0] == X.shape[1] and all(a.shape[1] == b.shape[0] for a, b in pairwise(Ws))
+    fits = lambda Ws: chain(Ws) or chain([W.T for W in Ws])
+    if all(array.ndim == 2 for array in arrays) and not fits(arrays):
+        arrays = _with_flat_biases(arrays)
     weights = [array for array in arrays if array.ndim == 2]
     biases = [array for array in arrays if array.ndim == 1]
     if not weights or any(array.ndim not in (1, 2) for array in arrays) or len(biases) not in (0, len(weights)):
@@ -82,11 +87,18 @@ def _from_list(
             "Weights alone do not determine the outputs: give activations=['tanh', 'sigmoid'], a name or a "
             "function per layer, the output's last."
         )
-    fits = lambda Ws: Ws[0].shape[0] == X.shape[1] and all(a.shape[1] == b.shape[0] for a, b in zip(Ws, Ws[1:]))  # noqa: B905, RUF007
-    if not fits(weights) and fits([W.T for W in weights]):
+    if not chain(weights) and fits(weights):
         weights = [W.T for W in weights]
     biases = biases or [np.zeros(W.shape[1]) for W in weights]
     return from_arrays(weights, biases, activations, loss)
+
+
+def _with_flat_biases(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Return [W, b, W, b, ...] with biases of shape (n,) instead of (n, 1) or (1, n), as in nets written by hand."""
+    pairs = list(zip(arrays[::2], arrays[1::2], strict=False))
+    if len(arrays) % 2 or not all(1 in b.shape and b.size in W.shape for W, b in pairs):
+        return arrays
+    return [array for W, b in pairs for array in (W, b.reshape(-1))]
 
 
 def _activation_name(layer: Any) -> str | None:

@@ -17,6 +17,7 @@ from .loss_curves import Curve
 from .measurements import Measurements, limit_blas_threads
 from .measurements import measure as measured_by
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
+from .recorded_loss import with_recorded_loss
 from .result import Diagnosis, PopulationDiagnosis
 from .training_settings import TrainingSettings, updates_of
 
@@ -55,7 +56,7 @@ def diagnose(
         Keras models, needed only to correct the activations that are read from the model.
     loss : str, optional
         fastmlp's name of the loss, for nets of other libraries; by default the usual loss for the output activation,
-        which is binary_cross_entropy for a sigmoid, so that "squared_error" must be named where it was trained on.
+        which is binary_cross_entropy for a sigmoid, or squared_error where the last record of the history shows it.
         Required for a model that ends in logits: "binary_cross_entropy" or "softmax_cross_entropy".
     learning_rate : float or array_like of shape (n_nets,), optional
         Learning rate of the training; not needed if the history is one that fit returned.
@@ -84,7 +85,10 @@ def diagnose(
         net, history = net.net, net
     if X is None or y is None:
         if (X is None) != (y is None):
-            raise ValueError("Give both X and y, or neither.")
+            raise ValueError(
+                "Give both X and y, or neither. A history is the fourth argument: diagnose(net, X, y, history), or "
+                "diagnose(net, history=history)."
+            )
         return _diagnose_fit(net, history, validation_data, learning_rate)
     if is_population(net):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
@@ -95,6 +99,9 @@ def diagnose(
     samples = input_checks.as_samples(features, bad_X, y, model, classes)
     held_out = input_checks.as_validation(validation_data, model, classes)
     curve, updates = input_checks.as_curve(history), updates_of(history, net, learning_rate)
+    usual_loss = model.loss.name
+    if loss is None and not is_mlp(net) and not samples.bad_data:
+        model = with_recorded_loss(model, samples.X, samples.Y, curve)
     measured = measure(
         model,
         samples.X,
@@ -110,6 +117,8 @@ def diagnose(
         samples_of_history[0] is X for samples_of_history in getattr(history, "samples", {}).values()
     )
     basis = measured_on(len(features), n_validation, updates, curve, are_history_samples)
+    if model.loss.name != usual_loss:
+        basis = f"{basis or f'{len(features):,} samples'}; the loss is {model.loss.name}, as the last record shows"
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
 
 

@@ -12,7 +12,7 @@ from .sample_rows import sample_rows
 # (low, high, formula): output ranges of wrong formulas, for forward functions, of which only the outputs are known.
 SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
 NARROW_RANGES = (
-    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x))) or 1 / (1 + expit(-x))"),
+    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x)))"),
     (0.5, 1.0, "1 / (1 + expit(-x)), or a sigmoid of a ReLU"),
     (1.0 - SIGMOID_OF_1, SIGMOID_OF_1, "a softmax of sigmoids, or a sigmoid of a tanh"),
 )
