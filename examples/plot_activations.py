@@ -29,7 +29,8 @@ for activation in ("sigmoid", "tanh", "relu", "elu", "gelu", "softsign"):
     print(f"{activation:9} loss {histories[activation].loss[-1]:.1e}")
 
 # %%
-# ReLU makes boundaries with corners, smooth activations make smooth ones.
+# ReLU makes boundaries with corners, smooth activations make smooth ones. Each picture is of one net from one start; to
+# compare activations, train a population with each.
 
 _ = fastmlp.plots.boundaries(nets, X, y, n_columns=3)
 

@@ -18,7 +18,7 @@ y = np.array([0, 1, 1, 0])
 
 # %%
 # A setting of the optimiser may be a distribution, from which a number is drawn for each net. A net has converged when
-# each of its outputs is within 40 % of its target.
+# each of its outputs is within 40 % of the output's range of its target, here within 0.4.
 
 pop = fastmlp.Population(
     (2, 2, 1), n_nets=10_000, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0

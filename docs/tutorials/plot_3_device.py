@@ -90,9 +90,10 @@ show(large.explain(60_000, batch_size=1024))
 # Threads
 # -------
 #
-# On the CPU, the environment variable ``FASTMLP_NUM_THREADS`` sets the number of threads; without it, all processors
-# that the process may use, or at most ``OMP_NUM_THREADS``. Small nets take one thread whatever the limit is, because a
-# second one would not pay. Here two processes train the same net, with one thread and with two:
+# On the CPU, the environment variable ``FASTMLP_NUM_THREADS`` sets the largest number of threads; without it, this is
+# the number of processors that the process may use, or ``OMP_NUM_THREADS`` if that is lower. Small nets take one thread
+# whatever the limit is, because a second one would not pay. Here two processes train the same net, with one thread and
+# with two:
 
 PROGRAM = """
 import hashlib

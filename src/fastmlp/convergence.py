@@ -40,6 +40,12 @@ class Converged:
     ValueError
         If neither or both of loss and accuracy are given, or a number is out of range.
 
+    Notes
+    -----
+    An epoch is judged by the outputs that its samples had in training, before each step's update. With full batches, a
+    net that meets the rule keeps the parameters that gave these outputs: it has taken one step less than its number of
+    epochs. With smaller batches it keeps the parameters after the epoch's last step.
+
     References
     ----------
     Fahlman 1988, "An empirical study of learning speed in back-propagation networks", CMU-CS-88-162: the 40-20-40 rule.

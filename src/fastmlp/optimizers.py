@@ -498,6 +498,8 @@ class Quickprop(Optimizer):
         step = step - learning_rate * g, unless the gradient has changed sign since the step before
         params = params + step
 
+    With batch_size, gradients of different samples would be compared; fit permits it without a warning.
+
     Where step_before is 0, as in the first step, step = -learning_rate * g. A gradient that is 0 twice in a row, such
     as that of a unit that is never active, ends the steps; in Fahlman's program they would go on growing. For a
     Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one number
@@ -587,6 +589,8 @@ class Rprop(Optimizer):
                            g = 0 for the next step
         g * g_before = 0:  step = -sign(g) * size
         params = params + step
+
+    With batch_size, gradients of different samples would be compared; fit permits it without a warning.
 
     For a Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one
     number per net is drawn.

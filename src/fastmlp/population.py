@@ -313,10 +313,10 @@ class Population(NetBase, NetSequence):
         converged : float, str or Converged, optional
             Rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all samples are
             classified correctly; "40-20-40": every output is within 40 % of the output's range of its target; or a
-            Converged. By default all nets are trained for all epochs.
+            Converged, which says how an epoch is judged. By default all nets are trained for all epochs.
         restart_after : int, optional
-            Number of epochs after which a net that has not converged is restarted from new initial parameters; needs
-            `converged`.
+            Number of epochs after which a net that has not converged is restarted from new initial parameters, drawn by
+            `init`; needs `converged`.
         monitor : bool, default False
             Whether to warn once, with a TrainingWarning, when more than half of the nets fail in a known way.
         verbose : {0, 1, 2}, default 1

@@ -48,8 +48,9 @@ class PopulationResult:
         Whether the net met the rule that fit was given as `converged=`. Without a rule: whether all samples are correct
         after training or, for regression, whether training ended with a finite loss.
     epochs : ndarray of int, shape (n_nets,)
-        Number of epochs trained, including those before restarts. For a diverged net, epochs until the divergence was
-        detected, which takes up to 64 epochs in the family population_simd.
+        Number of epochs trained, including those before restarts and, for a converged net, the one that met the rule;
+        see Notes of Converged for its last step. For a diverged net, epochs until the divergence was detected, which
+        takes up to 64 epochs in the family population_simd.
     loss : ndarray of float, shape (n_nets,)
         Mean loss over the last epoch, measured before each step's update.
     accuracy : ndarray of float, shape (n_nets,), or None
@@ -65,7 +66,8 @@ class PopulationResult:
     status : ndarray of int, shape (n_nets,)
         Why training ended, as a code; `stopped_by` has names.
     record_epochs : ndarray of int, shape (n_records,)
-        Epochs, counted from 1, whose losses were recorded.
+        Epochs, counted from 1 or from the last restart, whose losses were recorded: at most 64, spaced on a logarithmic
+        scale.
     records : ndarray of float, shape (n_records, n_nets)
         Losses of these epochs; NaN for nets that had stopped before.
     seconds : float
@@ -90,7 +92,8 @@ class PopulationResult:
     n_finished : int
         Number of nets whose training Ctrl-C did not cut short; interrupted nets are left out of success rates.
     success_rate : float or None
-        Fraction of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`.
+        Fraction of finished nets that converged; a diverged net counts as finished. NaN if no net finished, None if fit
+        was given no `converged=`.
     success_interval : tuple (float, float) or None
         95 % Wilson interval of success_rate, (low, high); None if success_rate is None.
     epoch_statistics : EpochStatistics
