@@ -14,7 +14,9 @@ rng = np.random.default_rng(0)
 n = 150
 radius = np.sqrt(rng.uniform(0.02, 1, (2, n)))
 angle = 2 * np.pi * radius + np.array([[0], [np.pi]])
-X = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1, 2)
+X = np.stack(
+    [radius * np.cos(angle), radius * np.sin(angle)], axis=-1
+).reshape(-1, 2)
 X = 2 * X + rng.normal(0, 0.05, X.shape)
 y = np.repeat([0, 1], n)
 
@@ -23,8 +25,15 @@ y = np.repeat([0, 1], n)
 
 nets, histories = {}, {}
 for activation in ("sigmoid", "tanh", "relu", "elu", "gelu", "softsign"):
-    net = fastmlp.MLP((2, 24, 24, 1), hidden_activation=activation, loss="binary_cross_entropy", random_state=0)
-    histories[activation] = net.fit(X, y, epochs=300, batch_size=30, optimizer=fastmlp.Adam(0.01))
+    net = fastmlp.MLP(
+        (2, 24, 24, 1),
+        hidden_activation=activation,
+        loss="binary_cross_entropy",
+        random_state=0,
+    )
+    histories[activation] = net.fit(
+        X, y, epochs=300, batch_size=30, optimizer=fastmlp.Adam(0.01)
+    )
     nets[activation] = net
     print(f"{activation:9} loss {histories[activation].loss[-1]:.1e}")
 
@@ -38,7 +47,9 @@ _ = fastmlp.plots.boundaries(nets, X, y, n_columns=3)
 # The losses over the epochs:
 
 figure, ax = plt.subplots(figsize=(6.8, 3.6), layout="constrained")
-for (activation, history), style in zip(histories.items(), ("-", "--", "-.", ":", "-", "--"), strict=True):
+for (activation, history), style in zip(
+    histories.items(), ("-", "--", "-.", ":", "-", "--"), strict=True
+):
     ax.plot(history.loss, style, label=activation)
 ax.set(yscale="log", xlabel="epoch", ylabel="loss")
 _ = ax.legend(ncols=2)

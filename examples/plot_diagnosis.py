@@ -20,15 +20,30 @@ y = ((age - 45) * (np.log(income) - 10.3) > 0).astype(int)
 
 
 def train(X):
-    """Return a net trained on the inputs X, its history, and a record of its layers."""
+    """Return a trained net, its history, and a record of its layers."""
     layers = fastmlp.LayerRecorder(X[:100], y[:100])
-    net = fastmlp.MLP((2, 16, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    history = net.fit(X, y, epochs=200, batch_size=50, optimizer=fastmlp.Adam(0.01), callbacks=layers)
+    net = fastmlp.MLP(
+        (2, 16, 16, 1),
+        hidden_activation="tanh",
+        loss="binary_cross_entropy",
+        random_state=0,
+    )
+    history = net.fit(
+        X,
+        y,
+        epochs=200,
+        batch_size=50,
+        optimizer=fastmlp.Adam(0.01),
+        callbacks=layers,
+    )
     return net, history, layers
 
 
 net, history, layers = train(X)
-print(f"accuracy {net.evaluate(X, y)['accuracy']:.3f}, loss from {history.loss[0]:.3f} to {history.loss[-1]:.3f}")
+print(
+    f"accuracy {net.evaluate(X, y)['accuracy']:.3f}, "
+    f"loss from {history.loss[0]:.3f} to {history.loss[-1]:.3f}"
+)
 
 # %%
 # The diagnosis
@@ -53,14 +68,27 @@ _ = fastmlp.plots.layers(layers)
 
 def draw_activations(ax, net, X, title):
     a = np.tanh(X[:60] @ net.weights[0] + net.biases[0])
-    image = ax.imshow(a, aspect="auto", cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
+    image = ax.imshow(
+        a,
+        aspect="auto",
+        cmap="RdBu",
+        vmin=-1,
+        vmax=1,
+        interpolation="nearest",
+    )
     saturated = np.mean(np.abs(a) > 0.975)
-    ax.set(xlabel="unit of the first hidden layer", ylabel="sample", title=f"{title}: {saturated:.0%} saturated")
+    ax.set(
+        xlabel="unit of the first hidden layer",
+        ylabel="sample",
+        title=f"{title}: {saturated:.0%} saturated",
+    )
     return image
 
 
 figure, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
-_ = figure.colorbar(draw_activations(ax, net, X, "Raw inputs"), label="activation")
+_ = figure.colorbar(
+    draw_activations(ax, net, X, "Raw inputs"), label="activation"
+)
 
 # %%
 # The remedy
@@ -95,6 +123,8 @@ _ = ax.legend()
 # %%
 # And what the second net has learned:
 
-_ = cured.plot_boundary(scaled, y, feature_names=["age, scaled", "income, scaled"])
+_ = cured.plot_boundary(
+    scaled, y, feature_names=["age, scaled", "income, scaled"]
+)
 
 plt.show()

@@ -15,21 +15,35 @@ import fastmlp
 from fastmlp import MLPClassifier
 
 X, y = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X / 16, y, test_size=0.3, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X / 16, y, test_size=0.3, stratify=y, random_state=0
+)
 
 # %%
 # One net. Its settings are those of ``sklearn.neural_network.MLPClassifier``, and some more, such as dropout.
 
-settings = {"hidden_layer_sizes": (64,), "dropout": 0.2, "batch_size": 32, "tol": 1e-2, "random_state": 0}
+settings = {
+    "hidden_layer_sizes": (64,),
+    "dropout": 0.2,
+    "batch_size": 32,
+    "tol": 1e-2,
+    "random_state": 0,
+}
 one = MLPClassifier(**settings).fit(X_train, y_train)
-print(f"one net: accuracy {one.score(X_test, y_test):.4f} after {one.n_iter_} epochs")
+print(
+    f"one net: accuracy {one.score(X_test, y_test):.4f} "
+    f"after {one.n_iter_} epochs"
+)
 
 # %%
 # Ten nets, as one population. The mean of their probabilities decides.
 
 ten = MLPClassifier(n_nets=10, **settings).fit(X_train, y_train)
 print(f"ten nets: accuracy {ten.score(X_test, y_test):.4f}")
-alone = [np.mean(ten.net_[k].predict_classes(X_test) == y_test) for k in range(10)]
+alone = [
+    np.mean(ten.net_[k].predict_classes(X_test) == y_test)
+    for k in range(10)
+]
 print(f"each of them alone: {min(alone):.4f} to {max(alone):.4f}")
 
 # %%
@@ -50,7 +64,10 @@ of_truth = probabilities[np.arange(len(y_test)), y_test]
 figure, axes = plt.subplots(1, 8, figsize=(9, 1.9), layout="constrained")
 for ax, k in zip(axes, np.argsort(of_truth), strict=False):
     ax.imshow(X_test[k].reshape(8, 8), cmap="gray_r")
-    ax.set_title(f"{y_test[k]}, p = {of_truth[k]:.2f}\nsays {probabilities[k].argmax()}", fontsize=8)
+    ax.set_title(
+        f"{y_test[k]}, p = {of_truth[k]:.2f}\nsays {probabilities[k].argmax()}",
+        fontsize=8,
+    )
     ax.axis("off")
 
 plt.show()

@@ -21,9 +21,19 @@ y = np.array([0, 1, 1, 0])
 # each of its outputs is within 40 % of the output's range of its target, here within 0.4.
 
 pop = fastmlp.Population(
-    (2, 2, 1), n_nets=10_000, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0
+    (2, 2, 1),
+    n_nets=10_000,
+    hidden_activation="tanh",
+    loss="binary_cross_entropy",
+    random_state=0,
 )
-result = pop.fit(X, y, epochs=500, optimizer=fastmlp.SGD(loguniform(0.03, 30)), converged="40-20-40")
+result = pop.fit(
+    X,
+    y,
+    epochs=500,
+    optimizer=fastmlp.SGD(loguniform(0.03, 30)),
+    converged="40-20-40",
+)
 print(result.summary())
 
 # %%
@@ -43,15 +53,28 @@ for k in range(len(edges) - 1):
     inside = result.converged[bins == k]
     low, high = wilson_interval(int(inside.sum()), len(inside))
     centre = np.sqrt(edges[k] * edges[k + 1])
-    ax.plot([centre, centre], [low, high], color="C0", alpha=0.5, linewidth=3)
+    ax.plot(
+        [centre, centre], [low, high], color="C0", alpha=0.5, linewidth=3
+    )
     ax.plot(centre, inside.mean(), "o", color="C0")
-_ = ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", ylabel="fraction converged after 500 epochs")
+_ = ax.set(
+    xscale="log",
+    ylim=(0, 1),
+    xlabel="learning rate",
+    ylabel="fraction converged after 500 epochs",
+)
 
 # %%
 # What the nets have become. :func:`fastmlp.diagnose` gives each net a verdict; the picture has a row for each verdict,
 # from the lowest to the highest loss.
 
-some = fastmlp.Population((2, 2, 1), n_nets=500, hidden_activation="tanh", loss="binary_cross_entropy", random_state=1)
+some = fastmlp.Population(
+    (2, 2, 1),
+    n_nets=500,
+    hidden_activation="tanh",
+    loss="binary_cross_entropy",
+    random_state=1,
+)
 some.fit(X, y, epochs=500, optimizer=fastmlp.SGD(3.0))
 found = fastmlp.diagnose(some, X, y)
 print(found)

@@ -39,7 +39,8 @@ history = net.fit(
     callbacks=snapshots,
 )
 print(history)
-print(f"test RMSE {net.evaluate(X_test, y_test)['loss'] ** 0.5:.4f}; the noise of the samples is 0.05")
+rmse = net.evaluate(X_test, y_test)["loss"] ** 0.5
+print(f"test RMSE {rmse:.4f}; the noise of the samples is 0.05")
 
 # %%
 # The output over the plane, and the targets as points on the same scale:
@@ -59,7 +60,9 @@ _ = history.plot(["loss", "r2"])
 # %%
 # The loss in the plane that holds most of the way of the parameters. Contours are drawn on a logarithmic scale.
 
-_ = fastmlp.plots.landscape(net, X[:300], y[:300], snapshots=snapshots, resolution=31)
+_ = fastmlp.plots.landscape(
+    net, X[:300], y[:300], snapshots=snapshots, resolution=31
+)
 
 # %%
 # The loss around the trained net, in two random directions that are scaled to the weights (Li et al. 2018, `Visualizing

@@ -38,7 +38,9 @@ print(table.head(3).to_string())
 
 figure, ax = plt.subplots(figsize=(6.8, 3.8), layout="constrained")
 for sizes, marker in (((4,), "o"), ((16,), "s"), ((16, 16), "^")):
-    rows = table[[settings == sizes for settings in table["hidden_layer_sizes"]]]
+    rows = table[
+        [settings == sizes for settings in table["hidden_layer_sizes"]]
+    ]
     ax.errorbar(
         rows["learning_rate"],
         rows["accuracy"],
@@ -48,7 +50,11 @@ for sizes, marker in (((4,), "o"), ((16,), "s"), ((16, 16), "^")):
         elinewidth=0.7,
         label="-".join(map(str, sizes)),
     )
-ax.set(xscale="log", xlabel="learning rate", ylabel="accuracy, mean over five folds")
+ax.set(
+    xscale="log",
+    xlabel="learning rate",
+    ylabel="accuracy, mean over five folds",
+)
 _ = ax.legend(title="hidden layers")
 
 # %%

@@ -28,8 +28,12 @@ flats = pd.DataFrame(
     {
         "area": rng.gamma(9, 8, n).round(1),
         "rent": rng.lognormal(6.8, 0.3, n).round(-1),
-        "district": rng.choice(["north", "south", "harbour", "old town"], n),
-        "heating": pd.Categorical(rng.choice(["gas", "oil", "heat pump"], n)),
+        "district": rng.choice(
+            ["north", "south", "harbour", "old town"], n
+        ),
+        "heating": pd.Categorical(
+            rng.choice(["gas", "oil", "heat pump"], n)
+        ),
         "balcony": rng.random(n) < 0.5,
         "agent": rng.choice(["A", "B", "C"], n),
     }
@@ -38,10 +42,16 @@ appeal = (
     flats["area"] / 25
     - flats["rent"] / 300
     + flats["balcony"]
-    + flats["district"].map({"north": -1, "south": 0, "harbour": 1.5, "old town": 1})
-    + flats["heating"].astype(str).map({"gas": 0, "oil": -1, "heat pump": 1})
+    + flats["district"].map(
+        {"north": -1, "south": 0, "harbour": 1.5, "old town": 1}
+    )
+    + flats["heating"]
+    .astype(str)
+    .map({"gas": 0, "oil": -1, "heat pump": 1})
 )
-let = np.where(appeal + rng.logistic(0, 0.7, n) > appeal.median(), "let", "empty")
+let = np.where(
+    appeal + rng.logistic(0, 0.7, n) > appeal.median(), "let", "empty"
+)
 flats.loc[rng.random(n) < 0.05, "area"] = np.nan
 flats.loc[rng.random(n) < 0.05, "district"] = None
 print(flats.head())
@@ -50,9 +60,16 @@ print(flats.head())
 # Numbers become normal quantiles, text and categories one input per category, missing cells an input of their own. A
 # fifth of the rows is held out for early stopping. The settings below are smaller than the defaults, to save seconds.
 
-train, test, let_train, let_test = train_test_split(flats, let, test_size=0.3, random_state=0)
-model = TabularMLPClassifier((64, 64), n_nets=5, max_iter=40, random_state=0).fit(train, let_train)
-print(f"accuracy {model.score(test, let_test):.3f}, and {np.mean(let_test == 'let'):.3f} if all were let")
+train, test, let_train, let_test = train_test_split(
+    flats, let, test_size=0.3, random_state=0
+)
+model = TabularMLPClassifier(
+    (64, 64), n_nets=5, max_iter=40, random_state=0
+).fit(train, let_train)
+print(
+    f"accuracy {model.score(test, let_test):.3f}, "
+    f"and {np.mean(let_test == 'let'):.3f} if all were let"
+)
 print(model.encoded_feature_names())
 
 # %%
@@ -65,7 +82,9 @@ new["heating"] = new["heating"].astype(str)
 new.loc[1, "heating"] = "wood"
 for note in model.notes_on(new):
     print(note)
-print(pd.DataFrame(model.predict_proba(new), columns=model.classes_).round(2))
+print(
+    pd.DataFrame(model.predict_proba(new), columns=model.classes_).round(2)
+)
 
 # %%
 # One file holds the nets, the encoding of the columns and the names of the classes. It contains no pickle.
@@ -75,7 +94,10 @@ with tempfile.TemporaryDirectory() as folder:
     model.save(path)
     print(f"{path.stat().st_size / 1024:.0f} KiB")
     same = fastmlp.load(path)
-print(type(same).__name__, np.array_equal(same.predict_proba(test), model.predict_proba(test)))
+print(
+    type(same).__name__,
+    np.array_equal(same.predict_proba(test), model.predict_proba(test)),
+)
 
 # %%
 # Which columns matter: the accuracy that is lost when a column of the test table is shuffled. The agent has no effect
@@ -87,13 +109,18 @@ for column in test.columns:
     scores = []
     for _ in range(5):
         shuffled = test.copy()
-        shuffled[column] = test[column].to_numpy()[rng.permutation(len(test))]
+        shuffled[column] = test[column].to_numpy()[
+            rng.permutation(len(test))
+        ]
         scores.append(model.score(shuffled, let_test))
     lost[column] = score - np.mean(scores)
 lost = pd.Series(lost).sort_values()
 figure, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 ax.barh(lost.index, lost)
 ax.axvline(0, color="0.3", linewidth=0.8)
-_ = ax.set(xlabel="accuracy lost when the column is shuffled", title=f"Accuracy {score:.3f} with all columns")
+_ = ax.set(
+    xlabel="accuracy lost when the column is shuffled",
+    title=f"Accuracy {score:.3f} with all columns",
+)
 
 plt.show()

@@ -16,7 +16,12 @@ import fastmlp
 
 X = [[0, 0], [0, 1], [1, 0], [1, 1]]
 y = [0, 1, 1, 0]
-net = fastmlp.MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+net = fastmlp.MLP(
+    (2, 4, 1),
+    hidden_activation="tanh",
+    loss="binary_cross_entropy",
+    random_state=0,
+)
 snapshots = fastmlp.Snapshots()
 history = net.fit(X, y, epochs=200, optimizer="rprop", callbacks=snapshots)
 print(history)
@@ -44,7 +49,8 @@ class Movie:
         self.gif = gif
 
     def _repr_html_(self):
-        return f'<img alt="The boundary over 200 epochs" src="data:image/gif;base64,{b64encode(self.gif).decode()}">'
+        source = f"data:image/gif;base64,{b64encode(self.gif).decode()}"
+        return f'<img alt="The boundary over 200 epochs" src="{source}">'
 
 
 with tempfile.TemporaryDirectory() as folder:

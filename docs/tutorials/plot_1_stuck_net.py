@@ -43,7 +43,10 @@ def sigmoid(z):
 
 rng = np.random.default_rng(0)
 sizes = (2, 4, 4, 2)
-weights = [rng.uniform(-1, 1, (fan_in, fan_out)) for fan_in, fan_out in pairwise(sizes)]
+weights = [
+    rng.uniform(-1, 1, (fan_in, fan_out))
+    for fan_in, fan_out in pairwise(sizes)
+]
 biases = [rng.uniform(-1, 1, fan_out) for fan_out in sizes[1:]]
 
 
@@ -69,10 +72,13 @@ def step(x, target, learning_rate=1.0):
     return np.mean(error**2)
 
 
-losses = [np.mean([step(x, target) for x, target in zip(X, one_hot, strict=True)]) for _ in range(1000)]
+losses = [
+    np.mean([step(x, target) for x, target in zip(X, one_hot, strict=True)])
+    for _ in range(1000)
+]
 for x, target, output in zip(X, one_hot, forward(X)[-1], strict=True):
     print(f"input {x}  target {target}  output {output.round(3)}")
-print(f"loss after the first epoch {losses[0]:.3f}, after the last {losses[-1]:.3f}")
+print(f"loss of the first epoch {losses[0]:.3f}, last {losses[-1]:.3f}")
 
 # %%
 # After 1,000 epochs the outputs are 0.501, for each of the four inputs and for both classes.
@@ -84,7 +90,9 @@ print(f"loss after the first epoch {losses[0]:.3f}, after the last {losses[-1]:.
 # which it knows nothing but the outputs. With the data and the losses of the training, that is enough here. The
 # function gets all samples at once and returns a row of outputs for each.
 
-found = fastmlp.diagnose(lambda samples: forward(samples)[-1], X, one_hot, losses)
+found = fastmlp.diagnose(
+    lambda samples: forward(samples)[-1], X, one_hot, losses
+)
 print(found)
 
 # %%
@@ -112,15 +120,16 @@ print(found)
 #    it, and all nets of this part have such outputs, but at a learning rate of 0.3 the net stays long at 0.5, where a
 #    softmax with cross-entropy learns.
 #
-# For each of them: the wrong line, the right line, what the net answers, and the verdict.
+# For each of them: the wrong line, the right line, the outputs for class 1, and the verdict.
 
 curves = {}
 for bug in BUGS:
     net, curves[bug.name] = trained(bug)
     found = verdict_on(net, curves[bug.name])
     print(f"{bug.name}\n  - {bug.wrong}\n  + {bug.corrected}")
-    print(f"  outputs for class 1: {net.predict(X)[:, 1].round(2)}, wanted {y}")
-    print(f"  verdict: {found.title} ({found.verdict}, confidence {found.confidence:.2f})\n")
+    print(f"  outputs {net.predict(X)[:, 1].round(2)}, wanted {y}")
+    print(f"  verdict: {found.title}")
+    print(f"  {found.verdict}, confidence {found.confidence:.2f}\n")
 
 # %%
 # With none of the four wrong lines, the net learns even with two independent outputs, if its learning rate is 2 and it
@@ -139,8 +148,20 @@ figure, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 styles = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), "-")
 for (name, curve), style in zip(curves.items(), styles, strict=True):
     last = name == "no wrong line"
-    ax.plot(1 + np.arange(len(curve)), curve, linestyle=style, linewidth=2.4 if last else 1.4, label=name)
-ax.set(xscale="log", yscale="log", xlabel="epoch", ylabel="recorded loss", title="Six hand-written nets")
+    ax.plot(
+        1 + np.arange(len(curve)),
+        curve,
+        linestyle=style,
+        linewidth=2.4 if last else 1.4,
+        label=name,
+    )
+ax.set(
+    xscale="log",
+    yscale="log",
+    xlabel="epoch",
+    ylabel="recorded loss",
+    title="Six hand-written nets",
+)
 _ = ax.legend(fontsize=8, loc="lower left")
 
 # %%
@@ -157,11 +178,20 @@ _ = ax.legend(fontsize=8, loc="lower left")
 #
 # A step of 0.15 × sum / 2 is a step of 0.30 × sum / 4. The rate of 0.15 there is a rate of 0.30 here.
 
-settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy", "random_state": 50}
+settings = {
+    "hidden_activation": "sigmoid",
+    "loss": "binary_cross_entropy",
+    "random_state": 50,
+}
 net = fastmlp.MLP((2, 2, 2, 1), **settings)
 _, gradient = net.loss_and_gradient(X, y)
-total = sum(net.loss_and_gradient(X[k : k + 1], y[k : k + 1])[1] for k in range(4))
-print("the same step:", np.allclose(0.15 * total / 2, 0.30 * gradient, rtol=1e-4, atol=1e-7))
+total = sum(
+    net.loss_and_gradient(X[k : k + 1], y[k : k + 1])[1] for k in range(4)
+)
+print(
+    "the same step:",
+    np.allclose(0.15 * total / 2, 0.30 * gradient, rtol=1e-4, atol=1e-7),
+)
 
 # %%
 # The rules for squared error: a net written by hand usually takes the error ``a - y`` as the derivative, which is that
@@ -186,11 +216,14 @@ history = net.fit(X, y, epochs=8, optimizer=fastmlp.SGD(0.30), verbose=2)
 
 def print_outputs(epoch, history):
     if (epoch + 1) % 1000 == 0:
-        print(f"epoch {epoch + 1}  outputs {history.net.predict(X).ravel().round(3)}")
+        outputs = history.net.predict(X).ravel()
+        print(f"epoch {epoch + 1}  outputs {outputs.round(3)}")
 
 
 net.reset()
-history = net.fit(X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), callbacks=print_outputs)
+history = net.fit(
+    X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), callbacks=print_outputs
+)
 
 # %%
 # Mean squared error or cross-entropy
@@ -201,11 +234,29 @@ history = net.fit(X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), callbacks=prin
 
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 for loss, style in (("squared_error", "--"), ("binary_cross_entropy", "-")):
-    net = fastmlp.MLP((2, 2, 2, 1), **{**settings, "loss": loss, "output_activation": "sigmoid"})
-    history = net.fit(X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), metrics=["squared_error"])
+    net = fastmlp.MLP(
+        (2, 2, 2, 1),
+        **{**settings, "loss": loss, "output_activation": "sigmoid"},
+    )
+    history = net.fit(
+        X,
+        y,
+        epochs=5000,
+        optimizer=fastmlp.SGD(0.30),
+        metrics=["squared_error"],
+    )
     print(f"{loss:22} outputs {net.predict(X).ravel().round(3)}")
-    ax.plot(history.metrics["squared_error"], linestyle=style, label=f"trained with {loss}")
-ax.set(xlabel="epoch", ylabel="mean squared error", ylim=(0, 0.3), title="One start, two losses")
+    ax.plot(
+        history.metrics["squared_error"],
+        linestyle=style,
+        label=f"trained with {loss}",
+    )
+ax.set(
+    xlabel="epoch",
+    ylabel="mean squared error",
+    ylim=(0, 0.3),
+    title="One start, two losses",
+)
 _ = ax.legend()
 
 # %%
@@ -227,12 +278,15 @@ class Movie:
         self.gif, self.text = gif, text
 
     def _repr_html_(self):
-        return f'<img alt="{self.text}" src="data:image/gif;base64,{b64encode(self.gif).decode()}">'
+        source = f"data:image/gif;base64,{b64encode(self.gif).decode()}"
+        return f'<img alt="{self.text}" src="{source}">'
 
 
 snapshots = fastmlp.Snapshots()
 net = fastmlp.MLP((2, 2, 2, 1), **settings)
-history = net.fit(X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), callbacks=snapshots)
+history = net.fit(
+    X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), callbacks=snapshots
+)
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder, "learning.gif")
     fastmlp.plots.animation(snapshots, X, y, path, frames=40)
@@ -265,12 +319,22 @@ Movie(gif, "The boundary of the 2-2-2-1 net over 5,000 epochs")
 # rates need no translation.
 
 keras_nets = {
-    "2-4-4-1": {"layer_sizes": (2, 4, 4, 1), "loss": "binary_cross_entropy", "random_state": 4},
-    "2-4-4-2": {"layer_sizes": (2, 4, 4, 2), "loss": "softmax_cross_entropy", "random_state": 2},
+    "2-4-4-1": {
+        "layer_sizes": (2, 4, 4, 1),
+        "loss": "binary_cross_entropy",
+        "random_state": 4,
+    },
+    "2-4-4-2": {
+        "layer_sizes": (2, 4, 4, 2),
+        "loss": "softmax_cross_entropy",
+        "random_state": 2,
+    },
 }
 figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
 for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
-    net = fastmlp.MLP(**arguments, hidden_activation="relu", init="glorot_uniform")
+    net = fastmlp.MLP(
+        **arguments, hidden_activation="relu", init="glorot_uniform"
+    )
     history = net.fit(X, y, epochs=5000, optimizer=fastmlp.Adam(0.001))
     history.plot(["loss", "accuracy"], ax=ax)
     ax.set_title(name, loc="left")
@@ -281,14 +345,18 @@ for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
 # and one who writes ``"adam"`` gets 0.001. Of these two the smaller number is the faster one, because Adam divides each
 # step by the size of recent gradients. On these four samples, gradient descent with a rate of 0.3 is faster still.
 
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained", sharey=True)
+figure, axes = plt.subplots(
+    1, 2, figsize=(8.4, 3.2), layout="constrained", sharey=True
+)
 for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
     for label, optimizer, style in (
         ("SGD(0.01)", fastmlp.SGD(0.01), "--"),
         ("SGD(0.3)", fastmlp.SGD(0.3), ":"),
         ("Adam(0.001)", fastmlp.Adam(0.001), "-"),
     ):
-        net = fastmlp.MLP(**arguments, hidden_activation="relu", init="glorot_uniform")
+        net = fastmlp.MLP(
+            **arguments, hidden_activation="relu", init="glorot_uniform"
+        )
         history = net.fit(X, y, epochs=5000, optimizer=optimizer)
         ax.plot(history.loss, linestyle=style, label=label)
     ax.set(yscale="log", xlabel="epoch", title=name)
@@ -313,14 +381,17 @@ pop = fastmlp.Population(
 )
 result = pop.fit(X, y, epochs=1000, optimizer="rprop", converged="40-20-40")
 low, high = result.success_interval
-print(f"converged: {result.success_rate:.4f}, 95 % interval {low:.4f} to {high:.4f}")
+print(f"converged: {result.success_rate:.4f}")
+print(f"95 % interval: {low:.4f} to {high:.4f}")
 ax = result.plot()
 
 # %%
 # The outputs of the others fall into a few patterns:
 
 outputs = pop.predict(X, nets=~result.converged)[:, :, 0]
-patterns, counts = np.unique(np.abs(outputs.round(2)), axis=0, return_counts=True)
+patterns, counts = np.unique(
+    np.abs(outputs.round(2)), axis=0, return_counts=True
+)
 print("outputs for (0,0) (0,1) (1,0) (1,1), and the number of nets")
 for k in np.argsort(-counts)[:8]:
     print(f"  {patterns[k]}  {counts[k]:6,}")
@@ -332,8 +403,14 @@ for k in np.argsort(-counts)[:8]:
 figure, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 ax.hist(outputs.ravel(), bins=np.arange(-0.005, 1.01, 0.01))
 ax.set_xticks([0, 1 / 3, 1 / 2, 2 / 3, 1], ["0", "⅓", "½", "⅔", "1"])
-ax.set(xlabel="output", ylabel="outputs", title=f"The outputs of {len(outputs):,} nets that are stuck")
-merged = fastmlp.diagnose(pop[int(np.flatnonzero(~result.converged)[0])], X, y)
+ax.set(
+    xlabel="output",
+    ylabel="outputs",
+    title=f"The outputs of {len(outputs):,} nets that are stuck",
+)
+merged = fastmlp.diagnose(
+    pop[int(np.flatnonzero(~result.converged)[0])], X, y
+)
 print(merged)
 
 # %%
@@ -345,10 +422,22 @@ print(merged)
 # ``fit(..., restart_after=)`` makes by itself. The statistics of the first fit say after how many epochs to give up.
 
 limit, expected = result.epoch_statistics.best_restart
-print(f"a restart after each {limit} epochs: {expected:.0f} epochs expected")
+print(
+    f"a restart after each {limit} epochs: {expected:.0f} epochs expected"
+)
 pop.reset()
-result = pop.fit(X, y, epochs=1000, optimizer="rprop", converged="40-20-40", restart_after=limit)
-print(f"{result.n_converged:,} of {result.n_nets:,} converged, after {result.epochs.mean():.0f} epochs on average")
+result = pop.fit(
+    X,
+    y,
+    epochs=1000,
+    optimizer="rprop",
+    converged="40-20-40",
+    restart_after=limit,
+)
+print(
+    f"{result.n_converged:,} of {result.n_nets:,} converged, "
+    f"after {result.epochs.mean():.0f} epochs on average"
+)
 
 # %%
 # What to remember

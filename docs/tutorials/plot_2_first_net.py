@@ -25,7 +25,9 @@ import fastmlp
 # from 0 to 1: inputs of about that size suit the initial weights. A fifth of the samples is set aside for the end.
 
 X, y = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X / 16, y, test_size=0.2, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X / 16, y, test_size=0.2, stratify=y, random_state=0
+)
 print(X_train.shape, y_train.shape, np.unique(y))
 
 figure, axes = plt.subplots(1, 10, figsize=(9, 1.4), layout="constrained")
@@ -42,7 +44,9 @@ for ax, image, label in zip(axes, X_train, y_train, strict=False):
 # output activation: ``softmax_cross_entropy`` makes the outputs probabilities of exclusive classes. ``random_state`` is
 # the seed of the initial weights and of everything else that is drawn.
 
-net = fastmlp.MLP((64, 64, 32, 10), loss="softmax_cross_entropy", random_state=0)
+net = fastmlp.MLP(
+    (64, 64, 32, 10), loss="softmax_cross_entropy", random_state=0
+)
 print(net)
 
 # %%
@@ -83,7 +87,10 @@ print(history)
 # Each record is an array with a value per epoch:
 
 print(history.validation_loss[:5].round(3))
-print(history.validation_loss[history.best_epoch], history.validation_loss.min())
+print(
+    history.validation_loss[history.best_epoch],
+    history.validation_loss.min(),
+)
 print(f"{1e3 * history.training_seconds / history.epochs:.1f} ms per epoch")
 
 # %%
@@ -154,6 +161,8 @@ again = net.fit(
     validation_fraction=0.15,
     early_stopping=10,
 )
-print(np.array_equal(same.params, net.params), again.epochs == history.epochs)
+print(
+    np.array_equal(same.params, net.params), again.epochs == history.epochs
+)
 
 plt.show()

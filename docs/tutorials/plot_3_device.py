@@ -28,9 +28,10 @@ y = (X[:, 0] * X[:, 1] > 0).astype(int)
 # how to change that. On the command line, ``fastmlp devices`` prints the same.
 
 for device in fastmlp.devices():
-    print(f"{device.name}: {'available' if device.available else 'not available'}, {device.description}")
+    state = "available" if device.available else "not available"
+    print(f"{device.name}: {state}, {device.description}")
     if device.reason:
-        print(fill(device.reason, 70, initial_indent="  ", subsequent_indent="  "))
+        print(fill(device.reason, 70))
 
 # %%
 # Name a device
@@ -40,7 +41,12 @@ for device in fastmlp.devices():
 # named and cannot be used is an error, so that nobody waits for a GPU that is not there:
 
 try:
-    net = fastmlp.MLP((20, 32, 1), loss="binary_cross_entropy", device="cuda", random_state=0)
+    net = fastmlp.MLP(
+        (20, 32, 1),
+        loss="binary_cross_entropy",
+        device="cuda",
+        random_state=0,
+    )
     print("This net will be trained on", net.device)
 except RuntimeError as error:
     print(fill(str(error), 70))
@@ -83,7 +89,9 @@ show(net.explain(X, batch_size=100))
 # %%
 # A larger net has other kernels. In place of samples, their number is enough.
 
-large = fastmlp.MLP((784, 512, 512, 10), loss="softmax_cross_entropy", random_state=0)
+large = fastmlp.MLP(
+    (784, 512, 512, 10), loss="softmax_cross_entropy", random_state=0
+)
 show(large.explain(60_000, batch_size=1024))
 
 # %%
@@ -101,8 +109,11 @@ import numpy as np
 import fastmlp
 
 rng = np.random.default_rng(0)
-X, y = rng.normal(size=(2048, 64)).astype(np.float32), rng.integers(0, 10, 2048)
-net = fastmlp.MLP((64, 128, 128, 10), loss="softmax_cross_entropy", device="cpu", random_state=0)
+X = rng.normal(size=(2048, 64)).astype(np.float32)
+y = rng.integers(0, 10, 2048)
+net = fastmlp.MLP(
+    (64, 128, 128, 10), loss="softmax_cross_entropy", device="cpu", random_state=0
+)
 net.fit(X, y, epochs=2, batch_size=256)
 print(net.explain(X, batch_size=256).splitlines()[1].partition(" (")[0])
 print(hashlib.sha256(net.params.tobytes()).hexdigest()[:16])
@@ -138,10 +149,20 @@ for device in fastmlp.devices():
         continue
     seconds = []
     for width in widths:
-        net = fastmlp.MLP((20, width, width, 1), loss="binary_cross_entropy", device=device.name, random_state=0)
+        net = fastmlp.MLP(
+            (20, width, width, 1),
+            loss="binary_cross_entropy",
+            device=device.name,
+            random_state=0,
+        )
         fits = [net.fit(X, y, epochs=1, batch_size=200) for _ in range(4)]
-        seconds.append(min(history.training_seconds for history in fits[1:]))
-        print(f"{device.name}  20-{width}-{width}-1  {1e3 * seconds[-1]:8.2f} ms per epoch")
+        seconds.append(
+            min(history.training_seconds for history in fits[1:])
+        )
+        print(
+            f"{device.name}  20-{width}-{width}-1  "
+            f"{1e3 * seconds[-1]:8.2f} ms per epoch"
+        )
     ax.plot(widths, seconds, marker="o", label=device.name)
 ax.set(
     xscale="log",

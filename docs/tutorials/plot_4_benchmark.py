@@ -28,8 +28,11 @@ from fastmlp.benchmarks.tables import duration, label, times
 # group takes seconds. It prints a summary and writes a page, a Markdown file and the durations as JSON.
 
 with tempfile.TemporaryDirectory() as folder:
-    command = [sys.executable, "-m", "fastmlp", "bench", "xor", "--output", "bench.html"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    options = ["bench", "xor", "--output", "bench.html"]
+    command = [sys.executable, "-m", "fastmlp", *options]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True
+    )
     quick = bench_results.load(Path(folder, "bench.json"))
 print(done.stdout)
 
@@ -46,7 +49,7 @@ print(done.stdout)
 
 for row in quick["results"][0]["rows"]:
     rounds = ", ".join(duration(seconds) for seconds in row["seconds"])
-    print(f"{label(row['name']):10} per {quick['results'][0]['unit']}: {rounds}")
+    print(f"{label(row['name']):10} per epoch: {rounds}")
 
 # %%
 # The whole suite
@@ -69,8 +72,13 @@ for row in quick["results"][0]["rows"]:
 path = Path(fastmlp.__file__).parents[2] / "bench" / "results" / "cpu.json"
 results = bench_results.load(path) if path.exists() else quick
 machine = results["machine"]
-print(f"{machine['processor']}, {machine['cpus']} CPUs, {results['finished'][:10]}")
-print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
+print(f"{machine['processor']}, {machine['cpus']} CPUs")
+print(results["finished"][:10])
+print(
+    ", ".join(
+        f"{name} {version}" for name, version in machine["versions"].items()
+    )
+)
 
 # %%
 # Limits
@@ -90,29 +98,36 @@ styles = {
     "numpy": ("^", "C7"),
 }
 groups = ("xor", "population", "minibatch", "large")
-shown = [result for result in results["results"] if result["group"] in groups]
-figure, ax = plt.subplots(figsize=(7.6, 1.4 + 0.25 * len(shown)), layout="constrained")
+shown = [
+    result for result in results["results"] if result["group"] in groups
+]
+height = 1.4 + 0.25 * len(shown)
+figure, ax = plt.subplots(figsize=(7.6, height), layout="constrained")
 handles = {}
 for k, result in enumerate(reversed(shown)):
-    limit = bench_results.limit(result) or bench_results.ours(result)  # the quick run has no limit of XOR
+    ours = bench_results.ours(result)
+    limit = bench_results.limit(result) or ours  # a quick run may have none
     drawn = set()
-    for row in bench_results.timed(result, "peer") + bench_results.timed(result, "ours"):
+    for row in [*bench_results.timed(result, "peer"), ours]:
         library = row["name"].split()[0]
-        if library not in drawn:  # rows are sorted by their medians: the first one is the library's best
-            drawn.add(library)
-            marker, colour = styles[library]
-            over = bench_results.ratio(row, limit).median
-            (handles[library],) = ax.plot(over, k, marker, color=colour, markersize=6)
+        if library in drawn:  # rows are sorted: its fastest form is drawn
+            continue
+        drawn.add(library)
+        marker, colour = styles[library]
+        over = bench_results.ratio(row, limit).median
+        (handles[library],) = ax.plot(over, k, marker, color=colour)
 ax.axvline(1, color="0.4", linestyle="--", linewidth=1)
 titles = [result["title"] for result in reversed(shown)]
 ax.set_yticks(range(len(shown)), titles, fontsize=8)
 ax.set(xscale="log", xlabel="time, as a multiple of the limit")
 ax.grid(axis="y", color="0.93")
 names = [label(library) for library in handles]
-_ = figure.legend(handles.values(), names, ncols=3, loc="outside lower center", fontsize=9)
+_ = figure.legend(
+    handles.values(), names, ncols=3, loc="outside lower center", fontsize=9
+)
 
 # %%
-# The ratios behind the plot, for the group XOR:
+# The ratios behind the plot, to the best competitor and to the limit, for the group XOR:
 
 for result in shown:
     if result["group"] == "xor":
@@ -122,7 +137,7 @@ for result in shown:
         print(f"{result['title']}: {ours} per {result['unit']}")
         if ahead:
             peer = label(bench_results.best_peer(result)["name"])
-            print(f"  the best competitor, {peer}, takes {times(ahead.median)} times as long")
+            print(f"  {peer} takes {times(ahead.median)} times as long")
         if over:
             print(f"  {times(over.median)} times the limit")
 
@@ -145,12 +160,14 @@ digits, classes = load_digits(return_X_y=True)
 digits = (digits / 16).astype(np.float32)
 sizes, rows, epochs = (64, 64, 32, 10), 32, 10
 n_steps = epochs * -(-len(digits) // rows)
-net = fastmlp.MLP(sizes, loss="softmax_cross_entropy", device="cpu", random_state=0)
+net = fastmlp.MLP(
+    sizes, loss="softmax_cross_entropy", device="cpu", random_state=0
+)
 net.fit(digits, classes, epochs=1, batch_size=rows)
 
 
 def products():
-    """Compute the matrix products of one step: activations, gradients of the weights, deltas."""
+    """Compute the matrix products of one step, forward and backward."""
     for k, W in enumerate(weights):
         np.dot(a[k], W, out=a[k + 1])
     for k in reversed(range(len(weights))):
@@ -172,16 +189,27 @@ for _ in range(7):
         products()
     bare.append((perf_counter() - started) / n_steps)
 ratio = np.median(np.divide(ours, bare))
-print(f"fastmlp {duration(np.median(ours))} per step, bare products {duration(np.median(bare))}")
+print(
+    f"fastmlp {duration(np.median(ours))} per step, "
+    f"bare products {duration(np.median(bare))}"
+)
 print(f"{times(ratio)} times the products")
 
 # %%
 # The rounds show how far such figures can be trusted. On a busy machine a ratio may be anything, even below 1:
 
 figure, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
-for values, name, style in ((ours, "fastmlp, a step", "o-"), (bare, "bare products by NumPy", "s--")):
+for values, name, style in (
+    (ours, "fastmlp, a step", "o-"),
+    (bare, "bare products by NumPy", "s--"),
+):
     ax.plot(range(1, 8), 1e6 * np.array(values), style, label=name)
-ax.set(xlabel="round", ylabel="microseconds", ylim=(0, None), title="64-64-32-10, batch 32, Adam")
+ax.set(
+    xlabel="round",
+    ylabel="microseconds",
+    ylim=(0, None),
+    title="64-64-32-10, batch 32, Adam",
+)
 _ = ax.legend()
 
 plt.show()
