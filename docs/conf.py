@@ -69,7 +69,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = "fastmlp"
 html_static_path = ["_static"]
 html_css_files = ["fastmlp.css"]
+html_search_scorer = str(ROOT / "docs" / "_static" / "search_scores.js")
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,
