@@ -165,7 +165,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params, score,
     get_metadata_routing, set_fit_request, set_partial_fit_request and set_score_request are those of scikit-learn.
 
-    Pickle, joblib and skops keep a fitted estimator. `net_.save` writes the net alone, without the labels of the classes.
+    Pickle, joblib and skops keep a fitted estimator. `net_.save` writes the net alone, without class labels.
 
     Examples
     --------
