@@ -44,7 +44,7 @@ def cross_val_population(
     estimator : MLPClassifier or MLPRegressor
         An estimator of fastmlp with n_nets=1 and early_stopping=False; it need not be fitted, and is not changed.
     X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
-        Inputs.
+        Inputs, already scaled, because a pipeline is refused.
     y : array_like of shape (n_samples,) or (n_samples, n_outputs)
         Labels or numbers.
     cv : int, splitter or iterable, optional

@@ -26,7 +26,7 @@ REGRESSOR_LOSSES = ("squared_error", "poisson", "absolute_error", "huber")
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """Multilayer perceptron classifier: a faster drop-in replacement for scikit-learn's, with more options.
+    """Multilayer perceptron classifier: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
     ----------
@@ -164,6 +164,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     -----
     Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params, score,
     get_metadata_routing, set_fit_request, set_partial_fit_request and set_score_request are those of scikit-learn.
+
+    Pickle, joblib and skops keep a fitted estimator. `net_.save` writes the net alone, without class labels.
 
     Examples
     --------
@@ -414,7 +416,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """Multilayer perceptron regressor: a faster drop-in replacement for scikit-learn's, with more options.
+    """Multilayer perceptron regressor: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
     ----------

@@ -227,7 +227,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Parameters
         ----------
         X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table.
+            The table, with the columns of the training table in their order.
 
         Returns
         -------
@@ -242,7 +242,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Parameters
         ----------
         X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table.
+            The table, with the columns of the training table in their order.
 
         Returns
         -------
@@ -258,7 +258,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Parameters
         ----------
         X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table.
+            The table, with the columns of the training table in their order.
 
         Returns
         -------
@@ -426,7 +426,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         Parameters
         ----------
         X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table.
+            The table, with the columns of the training table in their order.
 
         Returns
         -------
