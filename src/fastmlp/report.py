@@ -104,6 +104,11 @@ def write(
         )
     import_pyplot()  # raises ImportError before anything is computed
     net = history.net
+    if net is None:
+        raise ValueError(
+            "This history does not know its net, as that of an estimator of tables: save the estimator, and write the "
+            "report by `fastmlp report FILE TABLE`."
+        )
     sizes = "-".join(map(str, net.network.layer_sizes))
     net_name = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
     page = Page(title or f"Training report: {net_name}", f"{net!r}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS
-from .model_under_test import ModelUnderTest, from_arrays, from_function
+from .model_under_test import ModelUnderTest, from_arrays, from_function, is_population
 
 PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "Activation")
 
@@ -57,6 +57,21 @@ def _on_host(array: Any) -> Any:
     for step in ("detach", "cpu"):
         array = getattr(array, step, lambda current=array: current)()
     return array
+
+
+def nets_of_estimator(model: Any, y: Any) -> tuple[Any, Any]:
+    """Return (population, class numbers) of a fitted estimator that has several nets; others and their y unchanged."""
+    nets, classes = getattr(model, "net_", None), getattr(model, "classes_", None)
+    if not is_population(nets):
+        return model, y
+    if classes is None or np.ndim(y) != 1:
+        return nets, y
+    numbers = {label: k for k, label in enumerate(np.asarray(classes).tolist())}
+    labels = np.asarray(y).tolist()
+    unknown = [label for label in labels if label not in numbers]
+    if unknown:
+        raise ValueError(f"y holds {unknown[0]!r}, but the classes are {', '.join(map(str, classes))}.")
+    return nets, np.array([numbers[label] for label in labels])
 
 
 def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.validation import checked_pair
 from ..history import History
 from . import input_checks
-from .adapters import model_of_other_library
+from .adapters import model_of_other_library, nets_of_estimator
 from .from_history import verdict_of_records
 from .loss_curves import Curve
 from .measurements import Measurements, limit_blas_threads
@@ -38,9 +38,9 @@ def diagnose(
     Parameters
     ----------
     net : MLP, Population, or a net of another library
-        An MLP or a Population; a fitted scikit-learn MLP; a PyTorch or Keras model of dense layers; a list of arrays
-        [W, b, W, b, ...] (W of shape (fan_in, fan_out)) or a state_dict, with `activations`; or a forward function of X
-        (n_samples, n_features), of which only the outputs can be diagnosed.
+        An MLP or a Population; a fitted estimator of fastmlp, or MLP of scikit-learn; a PyTorch or Keras model of dense
+        layers; a list of arrays [W, b, W, b, ...] (W of shape (fan_in, fan_out)) or a state_dict, with `activations`;
+        or a forward function of X (n_samples, n_features), of which only the outputs can be diagnosed.
     X : array_like of shape (n_samples, n_features), optional
         Inputs of the training data, in the form that fit takes. NaN and infinity are allowed and reported. Without X
         and y, an MLP is diagnosed on the samples that its history keeps after a fit in this process. For a net loaded
@@ -90,6 +90,9 @@ def diagnose(
                 "diagnose(net, history=history)."
             )
         return _diagnose_fit(net, history, validation_data, learning_rate)
+    if hasattr(net, "encoded_samples"):
+        return _diagnose_tabular(net, X, y, history, validation_data, learning_rate)
+    net, y = nets_of_estimator(net, y)
     if is_population(net):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
     features, bad_X = input_checks.as_inputs(X)
@@ -173,6 +176,16 @@ def _as_model(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: 
         network = net.network
         return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None]), None
     return model_of_other_library(net, X, activations, loss), getattr(net, "classes_", None)
+
+
+def _diagnose_tabular(
+    model: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
+) -> Diagnosis | PopulationDiagnosis:
+    """Diagnose the net, or the nets, of an estimator of tables on the encoded table."""
+    held_out = None if validation_data is None else model.encoded_samples(*checked_pair(validation_data))
+    history = model.history_ if history is None else history
+    samples = model.encoded_samples(X, y)
+    return diagnose(model.net_, *samples, history, validation_data=held_out, learning_rate=learning_rate)
 
 
 def _diagnose_population(

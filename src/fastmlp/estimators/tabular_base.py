@@ -356,6 +356,28 @@ class BaseTabular(BaseEstimator, ABC):
         outputs = self.net_.predict(features) if isinstance(self.net_, MLP) else self.net_.ensemble_predict(features)
         return outputs.astype(np.float64)
 
+    def encoded_samples(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return a table and its targets as `net_` takes them, for `fastmlp.plots` and own computations.
+
+        Parameters
+        ----------
+        X : data frame of any library, or array_like of shape (n_samples, n_features)
+            A table like that of the training.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Its classes or numbers.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_inputs)
+            Inputs of the nets, named by `encoded_feature_names`.
+        targets : ndarray
+            Indices into `classes_`, int (n_samples,); of a regressor, y in standard deviations from the mean of the
+            training targets.
+        """
+        features, y = self._features(X), self._checked_y(y)
+        check_consistent_length(features, y)
+        return features, self._encode(y)
+
     def encoded_feature_names(self) -> list[str]:
         """Return the names of the encoded features that are the inputs of the nets, such as "colour = red".
 

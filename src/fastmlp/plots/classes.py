@@ -52,7 +52,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     >>> confusion(net, X, y, labels=["same", "different"]).get_title(loc="left")
     'Confusion matrix: 100 % of 4 right'
     """
-    net, y, labels = unwrap_estimator(net, y, labels)
+    net, y, labels = unwrap_estimator(net, y, labels, is_of_one_net=False)
     samples = require_classes(net, X, y, "confusion matrix")
     n = max(2, net.network.n_outputs)
     names = class_labels(net, labels, n)

@@ -29,17 +29,33 @@ class PlotSamples(NamedTuple):
     classes: Any = None
 
 
-def unwrap_estimator(model: Any, y: Any = None, labels: Any = None) -> tuple[Any, Any, Any]:
+def unwrap_estimator(
+    model: Any, y: Any = None, labels: Any = None, *, is_of_one_net: bool = True
+) -> tuple[Any, Any, Any]:
     """Return (net, y, labels), with an estimator replaced by its net.
 
     For an estimator, net is its `net_`, y are class numbers, and labels are the names of its classes unless given. An
     MLP and its y and labels are returned unchanged.
 
+    is_of_one_net : whether the plot is of one net, so that a Population is refused
+
     Raises
     ------
     ValueError
-        If y holds a class that is unknown to the estimator.
+        If y holds a class that is unknown to the estimator, if the estimator takes a table, or if there are several
+        nets and the plot is of one.
     """
+    if hasattr(model, "encoded_samples"):
+        raise ValueError(
+            f"This plot takes inputs that are numbers, but {type(model).__name__} takes a table. Encode it: "
+            "X, y = model.encoded_samples(X, y), then plot model.net_."
+        )
+    found = getattr(model, "net_", model)
+    if is_of_one_net and hasattr(found, "n_nets"):  # a Population
+        raise ValueError(
+            f"This plot is of one net, but there are {found.n_nets} here. Plot one of them, such as "
+            f"{'pop' if found is model else 'model.net_'}.best()."
+        )
     net, classes = getattr(model, "net_", model), getattr(model, "classes_", None)
     if net is model or classes is None or np.ndim(y) == 2:
         return net, y, labels
