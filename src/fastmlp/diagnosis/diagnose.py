@@ -184,8 +184,8 @@ def _diagnose_tabular(
     """Diagnose the net, or the nets, of an estimator of tables on the encoded table."""
     held_out = None if validation_data is None else model.encoded_samples(*checked_pair(validation_data))
     history = model.history_ if history is None else history
-    samples = model.encoded_samples(X, y)
-    return diagnose(model.net_, *samples, history, validation_data=held_out, learning_rate=learning_rate)
+    features, targets = model.encoded_samples(X, y)
+    return diagnose(model.net_, features, targets, history, validation_data=held_out, learning_rate=learning_rate)
 
 
 def _diagnose_population(
