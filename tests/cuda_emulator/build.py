@@ -31,8 +31,9 @@ def _headers() -> bytes:
 
 def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:
     """Return the path of the shared library of a C++ source, compiled if it is not cached."""
-    flags = ["-shared", f"-I{_precompiled().parent}", f"-I{HERE}", *options]
-    library = CACHE / f"{_key(source, options)}.so"
+    # -Bsymbolic: a kernel may have the name of a function of the C library, such as `step`, and is meant itself
+    flags = ["-shared", "-Wl,-Bsymbolic", f"-I{_precompiled().parent}", f"-I{HERE}", *options]
+    library = CACHE / f"{_key(source, tuple(flags))}.so"
     if not library.exists():
         text = library.with_suffix(".cpp")
         text.write_text(source)

@@ -52,7 +52,7 @@ BAD_FITS = [
     ({"batch_size": -1}, "batch_size"),
     ({"batch_size": 3.0}, "batch_size"),
     ({"optimizer": "sdg"}, "optimizer 'sdg'. Did you mean 'sgd'"),
-    ({"optimizer": 0.1}, "optimizer 0.1"),
+    ({"optimizer": 0.1}, "it is the number 0.1"),
     ({"optimizer": None}, "optimizer None"),
     ({"schedule": "cosin"}, "schedule 'cosin'. Did you mean 'cosine'"),
     ({"schedule": 5}, "schedule 5"),

@@ -275,7 +275,7 @@ def formulas() -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
-    parts += [f"constexpr double HUGE_SCALE = {HUGE_SCALE!r};"]
+    parts += [f"{INLINE} double huge_scale() {{ return {HUGE_SCALE!r}; }}"]  # a constant would be in every module
     parts += [settings()]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]

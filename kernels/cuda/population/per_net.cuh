@@ -275,9 +275,9 @@ __device__ __forceinline__ T clip_factor(T clip_norm, V squares) {
 // The same where the sum of squares overflows, as it does in float from 1e19 on, in double from 1e154.
 // scaled_squares: the squared norm of the gradient times HUGE_SCALE.
 __device__ __forceinline__ T huge_clip_factor(T clip_norm, double scaled_squares) {
-  return clip_norm > T(0) ? T(double(clip_norm) * HUGE_SCALE / elementary::sqrt(scaled_squares)) : T(1);
+  return clip_norm > T(0) ? T(double(clip_norm) * huge_scale() / elementary::sqrt(scaled_squares)) : T(1);
 }
 
 __device__ __forceinline__ double scaled_square(T slope) {
-  return (double(slope) * HUGE_SCALE) * (double(slope) * HUGE_SCALE);
+  return (double(slope) * huge_scale()) * (double(slope) * huge_scale());
 }

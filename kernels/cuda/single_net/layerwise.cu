@@ -83,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(256) measure(
     const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
     if (is_weight(q)) weights += double(p[q]) * double(p[q]);
     slopes += double(slope) * double(slope);
-    if (sizeof(T) == 8) scaled += (double(slope) * HUGE_SCALE) * (double(slope) * HUGE_SCALE);
+    if (sizeof(T) == 8) scaled += (double(slope) * huge_scale()) * (double(slope) * huge_scale());
   }
   FM_SHARED(double, parts, [N_SQUARES][8]);
   for (int d = 16; d > 0; d >>= 1) {
@@ -119,7 +119,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
       if (clip_norm > 0.0 && total > clip_norm * clip_norm) clip = T(clip_norm / sqrt(total));
     } else {  // the same branch for all threads
       const double scaled = sum_of(squares + SQUARES_OF_SCALED_GRADIENT, gridDim.x, N_SQUARES);
-      if (clip_norm > 0.0) clip = T(clip_norm * HUGE_SCALE / sqrt(scaled));
+      if (clip_norm > 0.0) clip = T(clip_norm * huge_scale() / sqrt(scaled));
     }
   }
   Settings<T> h = reinterpret_cast<const Settings<T>*>(clock->settings)[step - clock->first];
