@@ -7,7 +7,7 @@ import fastmlp.population_training.fit
 import fastmlp.training.call_autotune
 from fastmlp import MLP, Population
 
-pytestmark = pytest.mark.thinned(3)
+pytestmark = pytest.mark.thinned(5)
 
 
 def crossings(moved, *arrays):

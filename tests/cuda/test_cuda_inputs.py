@@ -11,7 +11,7 @@ import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import device_of
 
-pytestmark = pytest.mark.thinned(3)
+pytestmark = pytest.mark.thinned(5)
 
 SIZES = (3, 5, 2)
 

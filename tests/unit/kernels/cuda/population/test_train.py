@@ -15,7 +15,7 @@ from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 from fastmlp.execution.dispatch import products
 from fastmlp.schedules import Cosine
 
-pytestmark = pytest.mark.thinned(3)
+pytestmark = pytest.mark.thinned(5)
 
 
 def samples(n, n_inputs=2, n_outputs=2):

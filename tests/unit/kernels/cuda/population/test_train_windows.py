@@ -13,7 +13,7 @@ import fastmlp.population_training.fit
 from fastmlp import Adam
 from fastmlp.execution.dispatch import products
 
-pytestmark = pytest.mark.thinned(3)
+pytestmark = pytest.mark.thinned(5)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
 from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Samples, TrainConfig
 from fastmlp.schedules import Cosine
 
-pytestmark = pytest.mark.thinned(3)
+pytestmark = pytest.mark.thinned(5)
 
 SIZES, HIDDEN = (3, 7, 5, 2), ("tanh", "sigmoid")
 
