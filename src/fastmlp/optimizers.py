@@ -1,17 +1,7 @@
 """Optimisers: small frozen objects with the settings of an update rule.
 
 The update rules are in kernels/formulas/update_rules.py. A field with the name of a hyper-parameter there reaches the
-rule; other fields are options of the class. Every optimiser has these settings:
-
-learning_rate : float     step size, multiplied by the factor of the schedule
-weight_decay : float      decoupled weight decay: in each step, weights (not biases) shrink by learning_rate *
-    weight_decay times their value (Loshchilov and Hutter 2019)
-clip_norm : float         largest norm of the gradient, L2 penalty included; a longer gradient is scaled to exactly this
-    norm; 0 does not clip. PyTorch's clip_grad_norm_ divides by the norm plus 1e-6, so that its result is a little
-    shorter than max_norm
-
-For a population, a setting may also be an array with one number per net, or a frozen SciPy distribution from which one
-number per net is drawn.
+rule; other fields are options of the class. Settings that all optimisers have are documented in Optimizer.
 """
 
 from __future__ import annotations
@@ -21,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from .docstrings import with_entries_of
 from .errors import checked_number, checked_setting, drawn_setting, is_per_net, unknown_name
 from .kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
 
@@ -32,12 +23,14 @@ class Optimizer:
     Parameters
     ----------
     learning_rate : float, default 0.001
-        Step size, above 0, multiplied by the factor of the schedule.
+        Step size, above 0, multiplied by the factor of the schedule. For a Population, this and the other numbers may
+        be arrays of shape (n_nets,), or frozen SciPy distributions from which one number per net is drawn.
     weight_decay : float, default 0.0
         Decoupled weight decay: before each step, weights (not biases) are multiplied by
-        1 - learning_rate * weight_decay.
+        1 - learning_rate * weight_decay (Loshchilov and Hutter 2019).
     clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
+        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to exactly this norm, while
+        PyTorch's clip_grad_norm_ divides by the norm plus 1e-6. 0 does not clip.
 
     Attributes
     ----------
@@ -45,6 +38,11 @@ class Optimizer:
         Update rule, a row of kernels/formulas/update_rules.py.
     hyper : ndarray of float64, shape (n,)
         Hyper-parameters in the order of HYPER_PARAMETERS; the table's default for one that the optimiser lacks.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
 
     Examples
     --------
@@ -140,30 +138,17 @@ class Optimizer:
             row[:] = 0.0 if start is None else getattr(self, start)
 
 
+@with_entries_of(Optimizer)
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, optionally with momentum.
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
-        Step size, above 0, multiplied by the factor of the schedule.
     momentum : float, default 0.0
         Factor on the velocity from step to step, in [0, 1).
     nesterov : bool, default False
         Whether to use Nesterov's variant, which needs a momentum above 0.
-    weight_decay : float, default 0.0
-        Decoupled weight decay: before each step, weights (not biases) are multiplied by
-        1 - learning_rate * weight_decay.
-    clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
-
-    Attributes
-    ----------
-    rule : Rule
-        Update rule: "sgd", "momentum" or "nesterov".
-    hyper : ndarray of float64, shape (n,)
-        Hyper-parameters in the order of the rules' table.
 
     Raises
     ------
@@ -184,8 +169,7 @@ class SGD(Optimizer):
     The learning rate is part of the velocity v, as in Polyak 1964 and Sutskever et al. 2013. PyTorch's SGD multiplies
     by the learning rate outside: v = momentum * v + g, params = params - learning_rate * v. Both are equal while the
     learning rate is constant. When a schedule lowers it, past gradients keep the learning rate of their own step here,
-    and get the current one in PyTorch. For a Population, a setting may be an array with one number per net, or a frozen
-    SciPy distribution from which one number per net is drawn.
+    and get the current one in PyTorch.
 
     References
     ----------
@@ -216,37 +200,19 @@ class SGD(Optimizer):
         return RULES[CODES["nesterov" if self.nesterov else "momentum" if has_momentum else "sgd"]]
 
 
+@with_entries_of(Optimizer)
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam: steps by the mean of recent gradients, divided by the root of their mean square.
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
-        Step size, above 0, multiplied by the factor of the schedule.
     beta1 : float, default 0.9
         Decay of the first moment from step to step, in (0, 1).
     beta2 : float, default 0.999
         Decay of the second moment from step to step, in (0, 1).
     epsilon : float, default 1e-8
         Added to the root of the corrected second moment; above 0.
-    weight_decay : float, default 0.0
-        Decoupled weight decay: before each step, weights (not biases) are multiplied by
-        1 - learning_rate * weight_decay.
-    clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
-
-    Attributes
-    ----------
-    rule : Rule
-        Update rule, "adam".
-    hyper : ndarray of float64, shape (n,)
-        Hyper-parameters in the order of the rules' table.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
 
     Notes
     -----
@@ -259,8 +225,7 @@ class Adam(Optimizer):
         params = params - learning_rate * m_corrected / (sqrt(v_corrected) + epsilon)
 
     Epsilon stands outside of the root, as in the paper and in PyTorch. scikit-learn adds it to the root of the moment
-    that is not corrected. For a Population, a setting may be an array with one number per net, or a frozen SciPy
-    distribution from which one number per net is drawn.
+    that is not corrected.
 
     References
     ----------
@@ -288,43 +253,16 @@ class Adam(Optimizer):
         return RULES[CODES["adam"]]
 
 
+@with_entries_of(Adam)
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay, by default 0.01.
-
-    Parameters
-    ----------
-    learning_rate : float, default 0.001
-        Step size, above 0, multiplied by the factor of the schedule.
-    weight_decay : float, default 0.01
-        Before each step, weights (not biases) are multiplied by 1 - learning_rate * weight_decay.
-    beta1 : float, default 0.9
-        Decay of the first moment from step to step, in (0, 1).
-    beta2 : float, default 0.999
-        Decay of the second moment from step to step, in (0, 1).
-    epsilon : float, default 1e-8
-        Added to the root of the corrected second moment; above 0.
-    clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
-
-    Attributes
-    ----------
-    rule : Rule
-        Update rule, "adam".
-    hyper : ndarray of float64, shape (n,)
-        Hyper-parameters in the order of the rules' table.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
 
     Notes
     -----
     The rule is that of Adam, after weights have been multiplied by 1 - learning_rate * weight_decay. The learning rate
     in this factor includes the schedule's, as in PyTorch; algorithm 2 of the paper multiplies the decay by the
-    schedule's factor alone. For a Population, a setting may be an array with one number per net, or a frozen SciPy
-    distribution from which one number per net is drawn.
+    schedule's factor alone.
 
     References
     ----------
@@ -339,35 +277,17 @@ class AdamW(Adam):
     weight_decay: float = 0.01
 
 
+@with_entries_of(Optimizer)
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop: the gradient, divided by the root of a moving mean of its squares.
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
-        Step size, above 0, multiplied by the factor of the schedule.
     beta2 : float, default 0.9
         Decay of the mean square from step to step, in [0, 1).
     epsilon : float, default 1e-8
         Added to the root; above 0.
-    weight_decay : float, default 0.0
-        Decoupled weight decay: before each step, weights (not biases) are multiplied by
-        1 - learning_rate * weight_decay.
-    clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
-
-    Attributes
-    ----------
-    rule : Rule
-        Update rule, "rmsprop".
-    hyper : ndarray of float64, shape (n,)
-        Hyper-parameters in the order of the rules' table.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
 
     Notes
     -----
@@ -376,9 +296,7 @@ class RMSprop(Optimizer):
         v = beta2 * v + (1 - beta2) * g**2
         params = params - learning_rate * g / (sqrt(v) + epsilon)
 
-    Epsilon stands outside of the root, as in PyTorch; there is no correction of v's start at 0, and no centring. For a
-    Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one number
-    per net is drawn.
+    Epsilon stands outside of the root, as in PyTorch; there is no correction of v's start at 0, and no centring.
 
     References
     ----------
@@ -400,33 +318,15 @@ class RMSprop(Optimizer):
         checked_setting("epsilon", self.epsilon, 0.0, open_low=True)
 
 
+@with_entries_of(Optimizer)
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
     """Adagrad: the gradient, divided by the root of the sum of all its squares.
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
-        Step size, above 0, multiplied by the factor of the schedule.
     epsilon : float, default 1e-10
         Added to the root; above 0.
-    weight_decay : float, default 0.0
-        Decoupled weight decay: before each step, weights (not biases) are multiplied by
-        1 - learning_rate * weight_decay.
-    clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
-
-    Attributes
-    ----------
-    rule : Rule
-        Update rule, "adagrad".
-    hyper : ndarray of float64, shape (n,)
-        Hyper-parameters in the order of the rules' table.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
 
     Notes
     -----
@@ -435,8 +335,7 @@ class Adagrad(Optimizer):
         v = v + g**2
         params = params - learning_rate * g / (sqrt(v) + epsilon)
 
-    Epsilon stands outside of the root, and v starts at 0. For a Population, a setting may be an array with one number
-    per net, or a frozen SciPy distribution from which one number per net is drawn.
+    Epsilon stands outside of the root, and v starts at 0.
 
     References
     ----------
@@ -456,6 +355,7 @@ class Adagrad(Optimizer):
         checked_setting("epsilon", self.epsilon, 0.0, open_low=True)
 
 
+@with_entries_of(Optimizer)
 @dataclass(frozen=True)
 class Quickprop(Optimizer):
     """Quickprop: a step to the minimum of a parabola for each parameter. For full batches.
@@ -471,23 +371,6 @@ class Quickprop(Optimizer):
         included, as Fahlman's program did.
     bias_input : float, default 1.0
         Constant input of the bias weights in the program to reproduce, above 0; 1 is an ordinary bias.
-    weight_decay : float, default 0.0
-        Decoupled weight decay: before each step, weights (not biases) are multiplied by
-        1 - learning_rate * weight_decay.
-    clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
-
-    Attributes
-    ----------
-    rule : Rule
-        Update rule, "quickprop".
-    hyper : ndarray of float64, shape (n,)
-        Hyper-parameters in the order of the rules' table.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
 
     Notes
     -----
@@ -501,9 +384,8 @@ class Quickprop(Optimizer):
     With batch_size, gradients of different samples would be compared; fit permits it without a warning.
 
     Where step_before is 0, as in the first step, step = -learning_rate * g. A gradient that is 0 twice in a row, such
-    as that of a unit that is never active, ends the steps; in Fahlman's program they would go on growing. For a
-    Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one number
-    per net is drawn, except by_fan_in and bias_input.
+    as that of a unit that is never active, ends the steps; in Fahlman's program they would go on growing. In a
+    Population, by_fan_in and bias_input are the same for all nets.
 
     References
     ----------
@@ -544,6 +426,7 @@ class Quickprop(Optimizer):
         return np.array([[fan, fan * self.bias_input**2] for fan in fans]).reshape(-1)
 
 
+@with_entries_of(Optimizer)
 @dataclass(frozen=True)
 class Rprop(Optimizer):
     """iRprop+: step sizes that depend on the sign of the gradient only. For full batches.
@@ -560,23 +443,6 @@ class Rprop(Optimizer):
         Lower bound of a step size, above 0.
     biggest : float, default 50.0
         Upper bound of a step size, at least smallest.
-    weight_decay : float, default 0.0
-        Decoupled weight decay: before each step, weights (not biases) are multiplied by
-        1 - learning_rate * weight_decay.
-    clip_norm : float, default 0.0
-        Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to this norm. 0 does not clip.
-
-    Attributes
-    ----------
-    rule : Rule
-        Update rule, "rprop".
-    hyper : ndarray of float64, shape (n,)
-        Hyper-parameters in the order of the rules' table.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
 
     Notes
     -----
@@ -591,9 +457,6 @@ class Rprop(Optimizer):
         params = params + step
 
     With batch_size, gradients of different samples would be compared; fit permits it without a warning.
-
-    For a Population, a setting may be an array with one number per net, or a frozen SciPy distribution from which one
-    number per net is drawn.
 
     References
     ----------

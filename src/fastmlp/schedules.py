@@ -7,6 +7,7 @@ formulas below, t is the step number and n the number of steps of the fit.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,20 +17,10 @@ import numpy as np
 from .errors import accepts_n_arguments, checked_count, checked_number, counted, unknown_name
 
 
-@dataclass(frozen=True)
-class Constant:
-    """Constant learning rate: the factor is 1 at every step.
+class Schedule(ABC):
+    """Base class of the schedules. An own schedule need not be a subclass."""
 
-    Notes
-    -----
-    factor(t) = 1.
-
-    Examples
-    --------
-    >>> Constant().factors(np.arange(3), 3)
-    array([1., 1., 1.])
-    """
-
+    @abstractmethod
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
         """Return the factor on the learning rate for each step.
 
@@ -44,11 +35,28 @@ class Constant:
         -------
         ndarray of float64, shape (n,)
         """
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """Constant learning rate: the factor is 1 at every step.
+
+    Notes
+    -----
+    factor(t) = 1.
+
+    Examples
+    --------
+    >>> Constant().factors(np.arange(3), 3)
+    array([1., 1., 1.])
+    """
+
+    def factors(self, steps, n_steps):
         return np.ones(len(steps))
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Schedule):
     """Step decay: the learning rate is multiplied by `factor` after each `share` of the steps.
 
     Parameters
@@ -80,25 +88,12 @@ class Step:
         checked_number("factor", self.factor, 0.0, open_low=True)
         checked_number("share", self.share, 0.0, 1.0, open_low=True)
 
-    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return the factor on the learning rate for each step.
-
-        Parameters
-        ----------
-        steps : ndarray of int, shape (n,)
-            Numbers of the steps, counted from 0.
-        n_steps : int
-            Number of steps of the whole fit.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
+    def factors(self, steps, n_steps):
         return self.factor ** np.floor(steps / (self.share * n_steps) + 1e-9)  # rounding of share * n_steps
 
 
 @dataclass(frozen=True)
-class Exponential:
+class Exponential(Schedule):
     """Exponential decay from 1 at the first step to `end` at the last.
 
     Parameters
@@ -126,25 +121,12 @@ class Exponential:
     def __post_init__(self):
         checked_number("end", self.end, 0.0, open_low=True)
 
-    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return the factor on the learning rate for each step.
-
-        Parameters
-        ----------
-        steps : ndarray of int, shape (n,)
-            Numbers of the steps, counted from 0.
-        n_steps : int
-            Number of steps of the whole fit.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
+    def factors(self, steps, n_steps):
         return self.end ** (steps / max(n_steps - 1, 1))
 
 
 @dataclass(frozen=True)
-class InverseScaling:
+class InverseScaling(Schedule):
     """Inverse scaling, as "invscaling" of scikit-learn: a power of the step's number.
 
     Parameters
@@ -172,25 +154,12 @@ class InverseScaling:
     def __post_init__(self):
         checked_number("power", self.power, 0.0)
 
-    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return the factor on the learning rate for each step.
-
-        Parameters
-        ----------
-        steps : ndarray of int, shape (n,)
-            Numbers of the steps, counted from 0.
-        n_steps : int
-            Number of steps of the whole fit.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
+    def factors(self, steps, n_steps):
         return 1.0 / (steps + 1.0) ** self.power
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Schedule):
     """Cosine annealing from 1 to `end`, without warm restarts.
 
     Parameters
@@ -224,25 +193,12 @@ class Cosine:
     def __post_init__(self):
         checked_number("end", self.end, 0.0)
 
-    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return the factor on the learning rate for each step.
-
-        Parameters
-        ----------
-        steps : ndarray of int, shape (n,)
-            Numbers of the steps, counted from 0.
-        n_steps : int
-            Number of steps of the whole fit.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
+    def factors(self, steps, n_steps):
         return self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * steps / n_steps))
 
 
 @dataclass(frozen=True)
-class Warmup:
+class Warmup(Schedule):
     """Linear warm-up over the first steps, followed by another schedule.
 
     Parameters
@@ -275,26 +231,13 @@ class Warmup:
         checked_count("steps", self.steps)
         schedule_factors(self.then)
 
-    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return the factor on the learning rate for each step.
-
-        Parameters
-        ----------
-        steps : ndarray of int, shape (n,)
-            Numbers of the steps, counted from 0.
-        n_steps : int
-            Number of steps of the whole fit.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
+    def factors(self, steps, n_steps):
         factors_of_then = schedule_factors(self.then)(np.maximum(steps - self.steps, 0), max(n_steps - self.steps, 1))
         return np.where(steps < self.steps, (steps + 1.0) / self.steps, factors_of_then)
 
 
 @dataclass(frozen=True)
-class OneCycle:
+class OneCycle(Schedule):
     """One-cycle schedule: a cosine from `start` up to 1, then a cosine down to `end`.
 
     Parameters
@@ -341,20 +284,7 @@ class OneCycle:
         checked_number("share", self.share, 0.0, 1.0, open_low=True, open_high=True)
         checked_number("end", self.end, 0.0)
 
-    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return the factor on the learning rate for each step.
-
-        Parameters
-        ----------
-        steps : ndarray of int, shape (n,)
-            Numbers of the steps, counted from 0.
-        n_steps : int
-            Number of steps of the whole fit.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
+    def factors(self, steps, n_steps):
         last_step = n_steps - 1
         peak = min(max(round(self.share * n_steps) - 1, 1), last_step - 1) if last_step > 1 else 0
         up, down = np.minimum(steps / max(peak, 1), 1.0), np.clip((steps - peak) / max(last_step - peak, 1), 0.0, 1.0)

@@ -30,7 +30,117 @@ FLOATS = ("f4", "f8")
 
 
 class BaseMLP(BaseEstimator, ABC):
-    """Base class of the two MLP estimators: everything that does not depend on the kind of target."""
+    """Base class of the two MLP estimators: everything that does not depend on the kind of target.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Number of units in each hidden layer.
+    activation : str, default "relu"
+        "identity", "logistic", "tanh", "relu", or any other hidden activation of fastmlp.MLP.
+    solver : str or Optimizer, default "adam"
+        "lbfgs", "sgd", "adam", or another fastmlp optimiser, given by name or as an object such as
+        fastmlp.AdamW(3e-3). An object uses its own settings, not those of the estimator.
+    alpha : float, default 0.0001
+        Strength of the L2 penalty: alpha / 2 times the sum of squared weights is divided by the batch size and added to
+        the loss.
+    batch_size : int or "auto", default "auto"
+        Number of samples per step; "auto" is 200, or all samples if they are fewer, and all samples for "lbfgs",
+        "quickprop" and "rprop".
+    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+        How solver="sgd" changes the learning rate: not at all; by 1 / t ** power_t, for t samples seen; or divided by 5
+        whenever training has stalled.
+    learning_rate_init : float, default 0.001
+        Learning rate at the start, of all solvers but "lbfgs".
+    power_t : float, default 0.5
+        Exponent of learning_rate="invscaling".
+    max_iter : int, default 200
+        Largest number of epochs, or of iterations of "lbfgs".
+    shuffle : bool, default True
+        Whether each epoch visits the samples in a new random order.
+    random_state : int, RandomState or None, default None
+        Seed of the initial parameters, the validation split, shuffling and dropout.
+    tol : float, default 1e-4
+        Training has stalled if more than n_iter_no_change epochs do not improve the loss, or the score with
+        early_stopping, by tol. For "lbfgs" it is the largest component of the gradient at the end.
+    verbose : bool, default False
+        Whether to print the loss of each epoch.
+    warm_start : bool, default False
+        Whether fit continues from the parameters of the last fit.
+    momentum : float, default 0.9
+        Momentum of solver="sgd", in [0, 1).
+    nesterovs_momentum : bool, default True
+        Whether solver="sgd" uses Nesterov's variant, if momentum is above 0.
+    early_stopping : bool, default False
+        Whether to hold out samples, and to end with the parameters of the epoch with the best score on them.
+    validation_fraction : float, default 0.1
+        Fraction of the samples that early_stopping holds out.
+    beta_1 : float, default 0.9
+        Decay of Adam's first moment, in [0, 1).
+    beta_2 : float, default 0.999
+        Decay of Adam's second moment, in [0, 1).
+    epsilon : float, default 1e-8
+        Added to the root of Adam's corrected second moment.
+    n_iter_no_change : int, default 10
+        Number of epochs without improvement after which training has stalled; numpy.inf for no such limit.
+    max_fun : int, default 15000
+        Largest number of evaluations of the loss by "lbfgs".
+    dropout : float or sequence of float, default 0.0
+        Fraction of hidden units dropped in each training step, one for all hidden layers or one per layer.
+    schedule : str, object or callable, optional
+        A learning-rate schedule of fastmlp.schedules over max_iter epochs, instead of learning_rate.
+    callbacks : callable or sequence of callable, optional
+        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
+        callback returns True. Not for n_nets above 1.
+    n_nets : int, default 1
+        Number of nets, trained together as one population from different initial weights. Predictions are the mean over
+        the nets.
+    device : str, default "auto"
+        Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
+
+    Attributes
+    ----------
+    net_ : MLP or Population
+        The trained net, or nets if n_nets > 1.
+    coefs_ : list of ndarray of shape (fan_in, fan_out)
+        Weights of each layer, as views of `net_.params`: write into them, since they are not replaced. With n_nets > 1,
+        copies of shape (n_nets, fan_in, fan_out).
+    intercepts_ : list of ndarray of shape (fan_out,)
+        Biases of each layer, in the same way.
+    loss_ : float
+        Loss of the last epoch, penalty included; the mean over nets if n_nets > 1.
+    best_loss_ : float or None
+        Lowest loss of an epoch; None with early_stopping.
+    loss_curve_ : list of float
+        Loss of each epoch, penalty included. Empty if n_nets > 1 or solver="lbfgs".
+    validation_scores_ : list of float or None
+        Score on the held-out samples after each epoch.
+    best_validation_score_ : float or None
+        Best of these scores, with early_stopping.
+    validation_loss_curve_ : list of float or None
+        Loss on the held-out samples after each epoch, without the penalty.
+    n_iter_ : int
+        Number of epochs, or of iterations of "lbfgs".
+    t_ : int
+        Number of samples that training has visited, over all fits that continued one another.
+    n_layers_ : int
+        Number of layers, the input layer included.
+    n_outputs_ : int
+        Number of outputs of the net.
+    out_activation_ : str
+        Output activation, by scikit-learn's name.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str, shape (n_features,)
+        Names of the features, if X had names that are text.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed.
+    ValueError
+        In fit, if a setting is invalid.
+    """
 
     # Settings that this class reads; the __init__ of each subclass has all of them.
     activation: str
@@ -86,6 +196,38 @@ class BaseMLP(BaseEstimator, ABC):
         """
 
     # ---- training
+
+    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+        """Train on samples X and targets y.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Inputs; sparse input is converted to a dense array.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample in the loss, at least 0.
+        validation_data : tuple, optional
+            (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with early_stopping=True,
+            also the samples that decide when to stop.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If settings or data are invalid, or if training diverges.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If training reaches max_iter before it converges.
+        """
+        return self._fit(X, y, sample_weight, validation_data)
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, classes: Any = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
+from ..docstrings import with_entries_of
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .parameters import keep_settings
 from .regression_targets import as_quantities
@@ -21,6 +22,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
+@with_entries_of(BaseTabular)
 class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
@@ -30,85 +32,21 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
-        Number of units in each hidden layer.
-    activation : str, default "relu"
-        Any hidden activation of fastmlp.MLP.
-    dropout : float or sequence of float, default 0.2
-        Fraction of hidden units dropped in each training step.
-    learning_rate_init : float, default 0.003
-        Peak learning rate of the schedule.
-    weight_decay : float, default 0.1
-        Weight decay of AdamW.
-    batch_size : int or "auto", default "auto"
-        Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
-    max_iter : int, default 100
-        Largest number of epochs, and the length of the schedule.
-    schedule : str, object or callable, default "one_cycle"
-        A learning-rate schedule of fastmlp.schedules.
-    n_iter_no_change : int, default 24
-        Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
-        kept.
     validation_fraction : float, default 0.2
         Fraction of rows held out for early stopping, stratified by class. With 0, all epochs use all rows.
-    n_nets : int, default 5
-        Number of nets. One net takes a fifth of the time of five.
     class_weight : dict or "balanced", optional
         {class: weight}, multiplied with sample_weight. Unlike in MLPClassifier, it applies to held-out samples too:
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
         had an effect.
     label_smoothing : float, default 0.0
         Fraction of each target that is spread evenly over all classes.
-    categorical_features : sequence of str or int, optional
-        Names or numbers of columns to treat as categories although they hold numbers.
-    callbacks : callable or sequence of callable, optional
-        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
-        callback returns True. Only for n_nets=1.
-    warm_start : bool, default False
-        Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
-        fit found, such as categories and quantiles, is kept.
-    random_state : int, RandomState or None, default None
-        Seed of the validation split, the initial weights, the order of samples and dropout.
-    verbose : bool, default False
-        Whether to show a progress bar.
-    device : str, default "auto"
-        Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
-    dtype : {"float32", "float64"}, default "float32"
-        Floating-point type of the nets.
-    patience : int, optional
-        Former name of n_iter_no_change; deprecated.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
-    net_ : MLP or Population
-        The trained net, or nets if n_nets > 1.
-    history_ : History or PopulationResult
-        What the fit of the net, or of the nets, returned.
     loss_curve_ : list of float
         Loss on the training samples, one value per epoch. Only for n_nets=1.
-    validation_loss_curve_ : list of float or None
-        Loss on the held-out samples, one value per epoch; None without any. Only for n_nets=1.
-    n_iter_ : int
-        Number of epochs; of several nets, the largest.
-    columns_ : tuple
-        Encoders of the columns that are used.
-    notes_ : tuple of str
-        Sentences on columns that were left out, and on cells that count as missing, with reasons.
-    n_outputs_ : int
-        Number of outputs of a net.
-    n_features_in_ : int
-        Number of columns of the table.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Names of the columns, if the table had names that are text.
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn or, in fit, pandas is not installed.
-    ValueError
-        In fit, if a setting is invalid, or no column can be used.
 
     See Also
     --------
@@ -119,13 +57,6 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     -----
     Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score, get_metadata_routing,
     set_fit_request and set_score_request are those of scikit-learn.
-
-    References
-    ----------
-    Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular data",
-    arXiv:2106.11959.
-
-    Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
 
     Examples
     --------
@@ -268,6 +199,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         return log_probabilities(self.net_, features)
 
 
+@with_entries_of(BaseTabular)
 class TabularMLPRegressor(RegressorMixin, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
@@ -276,77 +208,13 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
-        Number of units in each hidden layer.
-    activation : str, default "relu"
-        Any hidden activation of fastmlp.MLP.
-    dropout : float or sequence of float, default 0.2
-        Fraction of hidden units dropped in each training step.
-    learning_rate_init : float, default 0.003
-        Peak learning rate of the schedule.
-    weight_decay : float, default 0.1
-        Weight decay of AdamW.
-    batch_size : int or "auto", default "auto"
-        Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
-    max_iter : int, default 100
-        Largest number of epochs, and the length of the schedule.
-    schedule : str, object or callable, default "one_cycle"
-        A learning-rate schedule of fastmlp.schedules.
-    n_iter_no_change : int, default 24
-        Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
-        kept.
     validation_fraction : float, default 0.2
         Fraction of rows held out for early stopping. With 0, all epochs use all rows.
-    n_nets : int, default 5
-        Number of nets. One net takes a fifth of the time of five.
-    categorical_features : sequence of str or int, optional
-        Names or numbers of columns to treat as categories although they hold numbers.
-    callbacks : callable or sequence of callable, optional
-        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
-        callback returns True. Only for n_nets=1.
-    warm_start : bool, default False
-        Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
-        fit found, such as categories and quantiles, is kept.
-    random_state : int, RandomState or None, default None
-        Seed of the validation split, the initial weights, the order of samples and dropout.
-    verbose : bool, default False
-        Whether to show a progress bar.
-    device : str, default "auto"
-        Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
-    dtype : {"float32", "float64"}, default "float32"
-        Floating-point type of the nets.
-    patience : int, optional
-        Former name of n_iter_no_change; deprecated.
 
     Attributes
     ----------
-    net_ : MLP or Population
-        The trained net, or nets if n_nets > 1.
-    history_ : History or PopulationResult
-        What the fit of the net, or of the nets, returned.
     loss_curve_ : list of float
         Loss on the training samples, of y scaled to a standard deviation of 1, one value per epoch. Only for n_nets=1.
-    validation_loss_curve_ : list of float or None
-        Loss on the held-out samples, one value per epoch; None without any. Only for n_nets=1.
-    n_iter_ : int
-        Number of epochs; of several nets, the largest.
-    columns_ : tuple
-        Encoders of the columns that are used.
-    notes_ : tuple of str
-        Sentences on columns that were left out, and on cells that count as missing, with reasons.
-    n_outputs_ : int
-        Number of outputs of a net.
-    n_features_in_ : int
-        Number of columns of the table.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Names of the columns, if the table had names that are text.
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn or, in fit, pandas is not installed.
-    ValueError
-        In fit, if a setting is invalid, or no column can be used.
 
     See Also
     --------
@@ -357,13 +225,6 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
     -----
     Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score, get_metadata_routing,
     set_fit_request and set_score_request are those of scikit-learn.
-
-    References
-    ----------
-    Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular data",
-    arXiv:2106.11959.
-
-    Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
 
     Examples
     --------

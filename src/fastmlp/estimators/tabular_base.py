@@ -38,7 +38,85 @@ NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-l
 
 
 class BaseTabular(BaseEstimator, ABC):
-    """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted."""
+    """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
+        Number of units in each hidden layer.
+    activation : str, default "relu"
+        Any hidden activation of fastmlp.MLP.
+    dropout : float or sequence of float, default 0.2
+        Fraction of hidden units dropped in each training step.
+    learning_rate_init : float, default 0.003
+        Peak learning rate of the schedule.
+    weight_decay : float, default 0.1
+        Weight decay of AdamW.
+    batch_size : int or "auto", default "auto"
+        Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
+    max_iter : int, default 100
+        Largest number of epochs, and the length of the schedule.
+    schedule : str, object or callable, default "one_cycle"
+        A learning-rate schedule of fastmlp.schedules.
+    n_iter_no_change : int, default 24
+        Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
+        kept.
+    n_nets : int, default 5
+        Number of nets. One net takes a fifth of the time of five.
+    categorical_features : sequence of str or int, optional
+        Names or numbers of columns to treat as categories although they hold numbers.
+    callbacks : callable or sequence of callable, optional
+        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
+        callback returns True. Only for n_nets=1.
+    warm_start : bool, default False
+        Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
+        fit found, such as categories and quantiles, is kept.
+    random_state : int, RandomState or None, default None
+        Seed of the validation split, the initial weights, the order of samples and dropout.
+    verbose : bool, default False
+        Whether to show a progress bar.
+    device : str, default "auto"
+        Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
+    dtype : {"float32", "float64"}, default "float32"
+        Floating-point type of the nets.
+    patience : int, optional
+        Former name of n_iter_no_change; deprecated.
+
+    Attributes
+    ----------
+    net_ : MLP or Population
+        The trained net, or nets if n_nets > 1.
+    history_ : History or PopulationResult
+        What the fit of the net, or of the nets, returned.
+    validation_loss_curve_ : list of float or None
+        Loss on the held-out samples, one value per epoch; None without any. Only for n_nets=1.
+    n_iter_ : int
+        Number of epochs; of several nets, the largest.
+    columns_ : tuple
+        Encoders of the columns that are used.
+    notes_ : tuple of str
+        Sentences on columns that were left out, and on cells that count as missing, with reasons.
+    n_outputs_ : int
+        Number of outputs of a net.
+    n_features_in_ : int
+        Number of columns of the table.
+    feature_names_in_ : ndarray of str, shape (n_features,)
+        Names of the columns, if the table had names that are text.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn or, in fit, pandas is not installed.
+    ValueError
+        In fit, if a setting is invalid, or no column can be used.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Khrulkov and Babenko 2021, "Revisiting deep learning models for tabular data",
+    arXiv:2106.11959.
+
+    Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
+    """
 
     hidden_layer_sizes: Any
     activation: str
