@@ -26,7 +26,7 @@ from .kernels.jit import interrupts
 from .memory_check import OUTPUTS, check_array, check_memory
 from .mlp import MLP
 from .network.spec import Network
-from .population_result import PopulationResult
+from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import average, checked_weights, greedy_weights
 from .population_training.evaluate import checked_members, evaluate_nets
 from .population_training.fit import run
@@ -580,3 +580,20 @@ class Population(NetBase, NetSequence):
             f"Population({self.network.layer_sizes}, n_nets={self.n_nets}, loss={self.network.loss_row.name!r}, "
             f"n_params={self._params.shape[1]} each, device={self.device.name!r})"
         )
+
+
+def subset_of(pop: Population, members: np.ndarray) -> Population:
+    """Return a population of some nets of another one, with copies of their parameters and of their result.
+
+    members : (n_members,)     numbers of the nets, one or more
+    """
+    chosen = Population(n_nets=len(members), **pop._settings, random_state=pop.seed)
+    arrays = pop.get_arrays()
+    for name, values in arrays.items():
+        if len(values) == pop.n_nets:  # otherwise a setting that is one number for all nets
+            arrays[name] = values[members]
+    chosen.set_arrays(arrays)
+    chosen.params = arrays["params"]
+    chosen.fits, chosen.preprocessing, chosen.device = pop.fits, pop.preprocessing, pop.device
+    chosen.result = None if pop.result is None else result_of_nets(pop.result, members)
+    return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -440,3 +440,15 @@ class PopulationResult:
             f"PopulationResult(n_nets={self.n_nets}, {success}"
             f"seconds={self.seconds:.3g}{compiling}{', interrupted=True' if self.interrupted else ''})"
         )
+
+
+def result_of_nets(result: PopulationResult, members: np.ndarray) -> PopulationResult:
+    """Return the part of a result that belongs to some of its nets.
+
+    members : (n_members,)     numbers of the nets
+    """
+    parts: dict[str, Any] = {"settings": {name: values[members] for name, values in result.settings.items()}}
+    for name, values in vars(result).items():
+        if isinstance(values, np.ndarray) and name != "record_epochs":  # which all nets share
+            parts[name] = values[..., members]  # records have a leading axis of epochs
+    return replace(result, **parts)

@@ -16,6 +16,7 @@ from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.persistence import KEY
+from fastmlp.population import subset_of
 
 CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences
 
@@ -337,6 +338,24 @@ def test_pickled_population_is_independent():
     twin.params = np.zeros_like(twin.params)
     assert pop.params.any()
     assert not twin.predict(XOR_X).any()
+
+
+def test_subset_has_the_chosen_nets_and_their_part_of_the_result(tmp_path):
+    settings = {"dropout": np.linspace(0.0, 0.3, 9), "init_scale": 0.5}
+    pop = Population((2, 6, 1), 9, **settings, init=fastmlp.initialization.UniformByFanIn(), random_state=1)
+    result = pop.fit(XOR_X, XOR_Y, epochs=5, optimizer=fastmlp.SGD(np.linspace(0.1, 0.9, 9)), verbose=0)
+    members = np.array([2, 5])
+    some = subset_of(pop, members)
+    assert (some.n_nets, some.fits, some.init_scale, some.network.dropout) == (2, 1, 0.5, (pop.dropout[5],))
+    np.testing.assert_array_equal(some.predict(XOR_X), pop.predict(XOR_X, nets=members))
+    np.testing.assert_array_equal(some.result.loss, result.loss[members])
+    np.testing.assert_array_equal(some.result.records, result.records[:, members])
+    np.testing.assert_array_equal(some.result.record_epochs, result.record_epochs)
+    np.testing.assert_array_equal(some.result.settings["learning_rate"], result.settings["learning_rate"][members])
+    some.save(tmp_path / "nets")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "nets").predict(XOR_X), some.predict(XOR_X))
+    again = [p.fit(XOR_X, XOR_Y, epochs=5, verbose=0).loss for p in (some, pop)]
+    np.testing.assert_allclose(again[0], again[1][members], rtol=1e-5)  # its nets have kept their seeds
 
 
 def test_ensemble_predict_averages_the_chosen_nets(rng):

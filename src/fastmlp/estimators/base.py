@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import install_command
+from ..errors import counted, install_command
 
 try:
     from sklearn.base import BaseEstimator
@@ -200,6 +200,8 @@ class BaseMLP(BaseEstimator, ABC):
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
         """Train on samples X and targets y.
 
+        Ctrl-C ends the fit with a warning. Of several nets, those that had begun are kept, and predict.
+
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
@@ -288,13 +290,18 @@ class BaseMLP(BaseEstimator, ABC):
         return SplitSamples(_dense(X), y, self._encode(y), weights)
 
     def _params_to_continue(self, sizes: tuple[int, ...]) -> np.ndarray:
-        known = self.net_.network.layer_sizes
+        known, n_known = self.net_.network.layer_sizes, 1 if isinstance(self.net_, MLP) else self.net_.n_nets
         if known != sizes:
             raise ValueError(
                 f"Training goes on with a net of layers {known}, but the settings and data ask for {sizes}. Keep them "
                 "as they were, or fit anew with warm_start=False."
             )
-        return self.net_.params
+        if n_known != self.n_nets:  # another number was set, or an interrupted fit has kept fewer
+            raise ValueError(
+                f"Training goes on with {counted(n_known, 'net')}, but n_nets is {self.n_nets}. Set n_nets={n_known}, "
+                "or fit anew with warm_start=False."
+            )
+        return self.net_.params.reshape(-1) if self.n_nets == 1 else self.net_.params
 
     def _can_continue(self) -> bool:
         """Return True if partial_fit is available; otherwise raise AttributeError, as available_if expects."""

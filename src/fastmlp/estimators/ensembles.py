@@ -14,7 +14,8 @@ from ..population import Population
 from ..population_result import PopulationResult
 from ..schedules import schedule_factors
 from .initial_weights import sklearn_initial_params
-from .parameters import activation_of, batch_size_of, optimizer_of, warn_user
+from .interruption import trained_nets
+from .parameters import activation_of, batch_size_of, optimizer_of
 from .single_net import FitTask, SplitSamples, check_finite, net_settings, penalty_of, warn_of_epochs
 from .sklearn_compat import Scale, inverse_scaling, scale_of
 
@@ -97,7 +98,7 @@ def fit_nets(
 def train_nets(estimator: Any, task: FitTask) -> None:
     """Train n_nets nets from different initial parameters, and set the fitted attributes of the estimator.
 
-    Predictions are the mean of their outputs.
+    Predictions are the mean of their outputs. Of an interrupted fit, the nets that had begun are kept.
     """
     samples, held_out = task.split(estimator)
     batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), task.sizes[-1])
@@ -106,12 +107,10 @@ def train_nets(estimator: Any, task: FitTask) -> None:
     estimator.net_ = nets
     samples = samples._replace(weights=estimator._training_weights(samples))
     result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out)
-    trained = result.epochs > 0
     if result.interrupted:
-        warn_user(
-            f"Training was interrupted: {result.n_finished} of {result.n_nets} nets had come to their end, "
-            f"{result.n_nets - int(trained.sum())} had not begun, and the others are as they were at their best."
-        )
+        estimator.net_ = trained_nets(nets, task.params is not None)
+        result = estimator.net_.result
+    trained = result.epochs > 0
     estimator.n_iter_ = int(result.epochs.max())
     estimator.t_ += len(samples.X) * estimator.n_iter_
     estimator.loss_ = scale.reported * float(result.loss[trained].mean()) if trained.any() else float("nan")

@@ -20,6 +20,7 @@ from ..schedules import schedule_factors
 from ..training.optimizer_state import OptimizerState
 from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .initial_weights import sklearn_initial_params
+from .interruption import warn_of_interrupted_net
 from .lbfgs import INTERRUPTED, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
 from .sklearn_compat import Scale, inverse_scaling, poisson_constant, scale_of
@@ -227,8 +228,7 @@ def _run_epochs(
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
         chosen = estimator.early_stopping and rules.best_params is not None
-        state = f"as it was at its best validation score, {rules.best_score:.4g}" if chosen else "as far as it had come"
-        warn_user(f"Training was interrupted in epoch {history.epochs + 1}; the net is {state}.")
+        warn_of_interrupted_net(history.epochs, f"validation score, {rules.best_score:.4g}" if chosen else "")
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
 

@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from ..callbacks import EarlyStopping, as_callbacks
 from ..console.compile_notice import CompileNotices
-from ..errors import checked_count, checked_number
+from ..errors import checked_count, checked_number, counted
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
 from ..optimizers import AdamW
@@ -28,6 +28,7 @@ from ..tables.column_encoders import Note
 from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers
 from ..tables.target_encoder import Target
+from .interruption import trained_nets, warn_of_interrupted_history
 from .parameters import hidden_sizes, warn_user
 from .serialization import description_of, preprocessing_of
 from .table_input import as_cells, as_frame, frame_of_array
@@ -162,7 +163,8 @@ class BaseTabular(BaseEstimator, ABC):
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
         """Train on a table X and targets y.
 
-        Cells may be missing; columns that cannot be used are left out with a warning.
+        Cells may be missing; columns that cannot be used are left out with a warning. Ctrl-C ends the fit with a
+        warning. Of several nets, those that had begun are kept, and predict.
 
         Parameters
         ----------
@@ -295,11 +297,17 @@ class BaseTabular(BaseEstimator, ABC):
             verbose=self.verbose,
             **further,
         )
+        if isinstance(net, MLP):
+            warn_of_interrupted_history(history)
+        elif history.interrupted:
+            net = trained_nets(net, continues)
+            history = net.result
         self.keep_net(net, history)
         self.n_iter_ = int(np.max(history.epochs))
         if isinstance(net, MLP):
-            before = (self.loss_curve_, self.validation_loss_curve_) if continues else ([], None)
-            self.loss_curve_: list[float] = [*before[0], *history.loss.tolist()]
+            keys = "loss_curve_", "validation_loss_curve_"  # absent after a fit of several nets
+            before = [self.__dict__.get(key) if continues else None for key in keys]
+            self.loss_curve_: list[float] = [*(before[0] or []), *history.loss.tolist()]
             self.validation_loss_curve_: list[float] | None = before[1]
             if history.validation_loss is not None:
                 self.validation_loss_curve_ = [*(before[1] or []), *history.validation_loss.tolist()]
@@ -309,18 +317,18 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _continue_from_last(self, net: Any) -> None:
         """Copy the parameters of the last fit into a new net or population."""
-        known, shape = self.net_, self.net_.params.shape
-        if known.network.layer_sizes != net.network.layer_sizes or shape != net.params.shape:
+        known, size = self.net_, self.net_.params.size
+        if known.network.layer_sizes != net.network.layer_sizes or size != net.params.size:
             raise ValueError(
                 f"Training goes on with {self._described(known)}, but the settings and data ask for "
                 f"{self._described(net)}. Keep them as they were, or fit anew with warm_start=False."
             )
-        net.params = known.params
+        net.params = known.params.reshape(net.params.shape)  # an interrupted fit may have kept a population of one net
         net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
 
     @staticmethod
     def _described(net: Any) -> str:
-        count = "" if isinstance(net, MLP) else f"{net.n_nets} nets of "
+        count = "" if isinstance(net, MLP) else f"{counted(net.n_nets, 'net')} of "
         return f"{count}layers {net.network.layer_sizes}"
 
     def keep_net(self, net: Any, history: Any) -> None:

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from interrupted_fits import interrupt_populations
 from sklearn.datasets import load_iris
 
-import fastmlp.console.progress_bar
-import fastmlp.population_training.fit
 from fastmlp import MLPClassifier, MLPRegressor, Population, cross_val_population
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -72,27 +71,8 @@ def test_single_net_features_raise_for_ensembles(iris):
         MLPClassifier(n_nets=2, max_iter=2).fit(*iris).to_sklearn()
 
 
-def interrupted_fit(monkeypatch):
-    """Raise KeyboardInterrupt at a population's first progress update."""
-
-    def show(self, done, loss):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
-
-
-def test_interrupted_ensemble_warns_and_predicts(monkeypatch, rng):
-    interrupted_fit(monkeypatch)
-    X = rng.normal(size=(60, 3))
-    with pytest.warns(UserWarning, match="0 of 40 nets had come to their end, .* had not begun"):
-        model = MLPRegressor(hidden_layer_sizes=(4,), n_nets=40, random_state=0).fit(X, X[:, 0])
-    assert np.isfinite(model.loss_)
-    assert np.isfinite(model.predict(X)).all()
-
-
 def test_interrupted_cross_validation_raises(monkeypatch, rng):
-    interrupted_fit(monkeypatch)
+    interrupt_populations(monkeypatch)
     X = rng.normal(size=(60, 3))
     with pytest.raises(KeyboardInterrupt):
         cross_val_population(MLPRegressor(hidden_layer_sizes=(4,), random_state=0), X, X[:, 0])

@@ -1,0 +1,148 @@
+"""Fits of estimators that Ctrl-C ends: the warning, and which nets predict afterwards."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from interrupted_fits import interrupt_populations
+from sklearn.base import clone
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.estimators.interruption import trained_nets
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+N_NETS = 40  # more than the lanes of two threads: some nets have not begun when the fit is interrupted
+SMALL = {"hidden_layer_sizes": (4,), "random_state": 0}
+ENSEMBLES = [cls(**SMALL, n_nets=N_NETS) for cls in (MLPClassifier, MLPRegressor)] + [
+    cls(**SMALL, n_nets=N_NETS, dropout=0.0) for cls in (TabularMLPClassifier, TabularMLPRegressor)
+]
+WARNING = (
+    rf"0 of {N_NETS} nets had come to their end, and (\d+) had not begun. .* mean of the (\d+) nets that had begun"
+)
+
+
+def is_classifier(model):
+    return hasattr(model, "predict_proba")
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(60, 3))
+    return X, X[:, 0]
+
+
+def interrupted(model, data, monkeypatch, match):
+    """Return the model after an interrupted fit, which must warn once."""
+    X, y = data
+    interrupt_populations(monkeypatch)
+    with pytest.warns(UserWarning, match=match) as caught:
+        model.fit(X, (y > 0).astype(int) if is_classifier(model) else y)
+    monkeypatch.undo()
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    return model
+
+
+@pytest.fixture(params=ENSEMBLES, ids=lambda model: type(model).__name__)
+def ensemble(request, data, monkeypatch):
+    """An ensemble of which some nets had begun when its fit was interrupted."""
+    return interrupted(clone(request.param), data, monkeypatch, WARNING)
+
+
+def mean_of_nets(model, X):
+    """Return the mean prediction of the nets, each converted to a single net."""
+    if isinstance(model, (TabularMLPClassifier, TabularMLPRegressor)):
+        X = model.encoded_samples(X, model.predict(X))[0]
+    outputs = np.mean([net.predict(X) for net in model.net_], axis=0)
+    if isinstance(model, TabularMLPRegressor):
+        return outputs[:, 0] * model._std + model._mean
+    if isinstance(model, MLPClassifier):
+        return np.c_[1 - outputs, outputs]
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+
+def test_nets_that_had_not_begun_do_not_predict(ensemble, data):
+    X, result = data[0], ensemble.net_.result
+    assert 0 < ensemble.net_.n_nets == result.n_nets == len(ensemble.net_.seeds) < N_NETS
+    assert (result.epochs > 0).all()
+    expected = mean_of_nets(ensemble, X)
+    if not is_classifier(ensemble):
+        np.testing.assert_allclose(ensemble.predict(X), expected, rtol=1e-5, atol=1e-5)
+        return
+    p = ensemble.predict_proba(X)
+    np.testing.assert_allclose(p, expected, atol=1e-5)
+    np.testing.assert_allclose(np.exp(ensemble.predict_log_proba(X)), p, rtol=1e-6)
+    np.testing.assert_array_equal(ensemble.predict(X), ensemble.classes_[p.argmax(axis=1)])
+
+
+def test_records_are_those_of_the_nets_that_are_kept(ensemble):
+    assert ensemble.n_iter_ == ensemble.net_.result.epochs.max()
+    if isinstance(ensemble, (TabularMLPClassifier, TabularMLPRegressor)):
+        assert ensemble.history_ is ensemble.net_.result
+        assert np.isfinite(ensemble.history_.best_value).all()
+        assert ensemble.history_.records.shape[1] == ensemble.net_.n_nets
+    else:
+        assert np.isfinite(ensemble.loss_)
+        assert ensemble.coefs_[0].shape[0] == ensemble.net_.n_nets
+
+
+def test_kept_nets_survive_files(ensemble, data, tmp_path):
+    if not hasattr(ensemble, "save"):
+        ensemble.net_.save(tmp_path / "nets")
+        again = fastmlp.load(tmp_path / "nets")
+        np.testing.assert_array_equal(again.ensemble_predict(data[0]), ensemble.net_.ensemble_predict(data[0]))
+        return
+    ensemble.save(tmp_path / "model")
+    again = fastmlp.load(tmp_path / "model")
+    assert (again.net_.n_nets, again.history_.interrupted) == (ensemble.net_.n_nets, True)
+    np.testing.assert_array_equal(again.predict(data[0]), ensemble.predict(data[0]))
+
+
+def test_warm_start_needs_the_number_of_kept_nets(ensemble, data):
+    n = ensemble.net_.n_nets
+    X, y = data[0], (data[1] > 0).astype(int)
+    ensemble.set_params(warm_start=True, max_iter=1)
+    with pytest.raises(ValueError, match=f"Training goes on with {n} nets"):
+        ensemble.fit(X, y)
+    fits = ensemble.net_.fits
+    ensemble.set_params(n_nets=n)
+    ensemble.fit(X, y)
+    assert ensemble.net_.n_nets == n
+    if hasattr(ensemble, "save"):
+        assert ensemble.net_.fits == fits + 1
+
+
+@pytest.mark.parametrize("model", ENSEMBLES, ids=lambda model: type(model).__name__)
+def test_interrupted_warm_start_keeps_all_nets(model, data, monkeypatch):
+    X, y = data
+    model = clone(model).set_params(warm_start=True, max_iter=1)
+    model.fit(X, (y > 0).astype(int) if is_classifier(model) else y)
+    model.set_params(max_iter=50)
+    interrupted(model, data, monkeypatch, f"mean of all {N_NETS}, which an earlier fit has trained")
+    assert model.net_.n_nets == N_NETS
+
+
+def test_interruption_before_any_net_has_begun_says_that_none_is_trained(data):
+    nets = fastmlp.Population((3, 4, 1), 3, random_state=0)
+    result = nets.fit(*data, epochs=1, verbose=0)
+    nets.result = replace(result, epochs=np.zeros_like(result.epochs), interrupted=True)
+    with pytest.warns(UserWarning, match="3 had not begun. No net is trained: fit again"):
+        assert trained_nets(nets, False) is nets
+
+
+BEST, LAST = r"as it was at its best validation loss, [\d.e-]+.$", "as far as it had come.$"
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.2, BEST), (0.0, LAST)])
+@pytest.mark.parametrize("cls", [TabularMLPClassifier, TabularMLPRegressor])
+def test_interrupted_single_net_of_a_table_warns(cls, share, state, data):
+    def interrupt(epoch, history):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    X, y = data
+    model = cls(**SMALL, n_nets=1, validation_fraction=share, callbacks=interrupt)
+    with pytest.warns(UserWarning, match=f"interrupted in epoch 4; the net is {state}"):
+        model.fit(X, (y > 0).astype(int) if cls is TabularMLPClassifier else y)
+    assert len(model.loss_curve_) == model.n_iter_ == 3
