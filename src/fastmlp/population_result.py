@@ -11,7 +11,7 @@ import numpy as np
 
 from .console.stopwatch import format_time, is_compile_time_worth_showing
 from .convergence import EpochStatistics, wilson_interval
-from .errors import DivergenceWarning, counted
+from .errors import DivergenceWarning, counted, install_command
 from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 
 STOPPED_BY = {
@@ -419,7 +419,7 @@ class PopulationResult:
         try:
             import pandas as pd
         except ImportError as error:
-            raise ImportError("to_frame needs pandas: pip install pandas.") from error
+            raise ImportError(f"to_frame needs pandas: {install_command('table')}.") from error
         columns: dict[str, Any] = {"converged": self.converged, "epochs": self.epochs, "loss": self.loss}
         if self.accuracy is not None:
             columns["accuracy"] = self.accuracy

@@ -15,7 +15,7 @@ from .console.stopwatch import Stopwatch, format_time
 from .data.arrays import as_numbers
 from .data.finiteness import checked_finite
 from .data.targets import as_targets, metric_of
-from .errors import checked_count, counted, is_distribution, unknown_name
+from .errors import checked_count, counted, install_command, is_distribution, unknown_name
 from .kernels.structs import METRIC_NONE
 from .mlp import MLP
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
@@ -104,7 +104,7 @@ class SweepResult:
         try:
             import pandas as pd
         except ImportError as error:
-            raise ImportError("to_frame needs pandas: pip install pandas.") from error
+            raise ImportError(f"to_frame needs pandas: {install_command('table')}.") from error
         frame = pd.DataFrame([{key: _rounded(value) for key, value in row.items()} for row in self.settings])
         frame.insert(0, self.scoring, self.scores)
         frame.insert(1, "SD", self.fold_scores.std(axis=1, ddof=1))

@@ -1,5 +1,8 @@
 """Error messages: they state the expected and the given value, and suggest the nearest name."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -105,3 +108,11 @@ def test_aliases_point_to_existing_names():
 
 def test_dissimilar_names_get_no_suggestion():
     assert "Did you mean" not in str(unknown_name("loss", "kld", LOSSES))
+
+
+def test_install_commands_have_one_text():
+    """Other modules call install_command: its text has the quotes that shells need, and the command for a checkout."""
+    package = Path(fastmlp.errors.__file__).parent
+    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py") if path.name != "errors.py"}
+    assert len(texts) > 100
+    assert [str(path) for path, text in texts.items() if re.search(r"pip install\b", text)] == []

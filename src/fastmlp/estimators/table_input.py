@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import install_command
 from ..tables.io import import_pandas
 
 
@@ -39,7 +40,7 @@ def as_frame(X: Any) -> Any:
         try:
             import pyarrow
         except ImportError:
-            raise ImportError(f"A {type(X).__name__} needs pyarrow: run `pip install fastmlp[table]`.") from None
+            raise ImportError(f"A {type(X).__name__} needs pyarrow: {install_command('table')}.") from None
         frame = pyarrow.table(X).to_pandas()
     else:
         return None

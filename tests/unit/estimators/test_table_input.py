@@ -1,11 +1,15 @@
 """Table input: conversion of tables of other libraries to a DataFrame."""
 
+import re
+import sys
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
+from fastmlp.errors import install_command
 from fastmlp.estimators.table_input import as_cells, as_frame, frame_of_array
 
 TABLE = pd.DataFrame({"size": [1.5, None, 3.0], "colour": ["red", None, "blue"], "new": [True, False, True]})
@@ -41,6 +45,12 @@ def test_kinds_of_tables_become_the_same_frame(kind):
 @pytest.mark.parametrize("other", [[[1, 2]], np.eye(2), TABLE["size"], pl.Series([1.0]), pa.array([1]), [], 3, None])
 def test_inputs_without_columns_are_no_frames(other):
     assert as_frame(other) is None
+
+
+def test_missing_pyarrow_names_the_install_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=re.escape(f"A Stream needs pyarrow: {install_command('table')}.")):
+        as_frame(Stream())
 
 
 def test_lazy_frames_raise():
