@@ -58,6 +58,12 @@ def test_early_stopping_keeps_the_best_by_score():
     assert rules.best_params is not None
 
 
+def test_message_of_a_stop_counts_epochs_with_a_noun(capsys):
+    for n, text in ((1, "for 1 epoch. Stopping."), (2, "for 2 epochs. Stopping.")):
+        run_rules([1.0] * 9, tol=1e-4, n_iter_no_change=n, verbose=True)
+        assert capsys.readouterr().out.rstrip().endswith(text)
+
+
 def test_adaptive_learning_rate_is_divided_by_five_until_tiny(capsys):
     _, rules = run_rules(
         [1.0] * 100, tol=1e-4, n_iter_no_change=1, adaptive=True, learning_rate=1e-4, verbose=True
