@@ -68,10 +68,15 @@ def _objects_as_float64(array: np.ndarray, name: str, type_name: str) -> np.ndar
     try:
         return array.astype(np.float64)
     except OverflowError:
-        raise ValueError(f"{name} must hold numbers that fit into float64, but it holds a larger one.") from None
+        raise beyond_float64(name) from None
     except (ValueError, TypeError):
         index, cell = next((index, cell) for index, cell in np.ndenumerate(array) if not is_number(cell))
     raise ValueError(f"{name} must hold numbers, but it holds {cell!r} at {index}. Impute missing values. {ENCODE}")
+
+
+def beyond_float64(name: str) -> ValueError:
+    """Return the error for an argument that holds a whole number beyond float64, such as one of 400 digits."""
+    return ValueError(f"{name} must hold numbers that fit into float64, but it holds a larger one.")
 
 
 def contiguous(array: Any, dtype: np.dtype) -> Any:

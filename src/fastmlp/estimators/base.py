@@ -16,10 +16,11 @@ except ImportError as error:
 
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 
 from ..mlp import MLP
 from ..training.optimizer_state import OptimizerState
+from .array_input import checked_weights, refuse_dates_among_columns, refused_beyond_float64
 from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
@@ -277,9 +278,10 @@ class BaseMLP(BaseEstimator, ABC):
         self.out_activation_ = SKLEARN_OUTPUT.get(output, output)
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtype_of(self), reset=reset
-        )
+        refuse_dates_among_columns(y)
+        options = {"accept_sparse": ["csr", "csc"], "multi_output": True}
+        with refused_beyond_float64("X"):
+            X, y = validate_data(self, X, y, **options, dtype=dtype_of(self), reset=reset)
         return X, _dense(y)
 
     def _held_out(self, validation_data: Any) -> SplitSamples:
@@ -328,7 +330,9 @@ class BaseMLP(BaseEstimator, ABC):
         """
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
-            X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False))
+            with refused_beyond_float64("X"):
+                X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False)
+            X = _dense(X)
         return X
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -397,7 +401,7 @@ class BaseMLP(BaseEstimator, ABC):
 def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    weights = checked_weights(sample_weight, X)
     if weights.min() < 0.0:
         raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
     return weights

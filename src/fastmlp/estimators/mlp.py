@@ -10,13 +10,14 @@ import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..docstrings import with_entries_of
-from ..errors import counted, unknown_name
+from ..errors import counted, shown, unknown_name
+from .array_input import refused_beyond_float64
 from .base import BaseMLP, float_type
 from .parameters import keep_settings
-from .regression_targets import as_quantities
+from .regression_targets import QuantityRegressor, as_quantities
 from .single_net import SplitSamples
 
-from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # base says what to install
+from sklearn.base import ClassifierMixin  # isort: skip  # base says what to install
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -145,6 +146,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         AttributeError
             For solver="lbfgs".
         """
+        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+            raise ValueError(
+                f"class_weight must be a dict {{class: weight}} or None, but it is {shown(self.class_weight)}."
+            )
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"class_weight={self.class_weight!r} is not supported by partial_fit, which cannot know how often the "
@@ -205,11 +210,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _training_weights(self, samples: SplitSamples):
         if self.class_weight is None:
             return samples.weights
-        if isinstance(self.class_weight, dict) and not self._is_multilabel:  # the dict may name classes that y lacks
-            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-            of_class = weights[samples.targets]
-        else:
-            of_class = compute_sample_weight(self.class_weight, samples.y)
+        with refused_beyond_float64("class_weight"):
+            if isinstance(self.class_weight, dict) and not self._is_multilabel:  # it may name classes that y lacks
+                weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+                of_class = weights[samples.targets]
+            else:
+                of_class = compute_sample_weight(self.class_weight, samples.y)
         return of_class if samples.weights is None else of_class * samples.weights
 
     def _strata(self, y):
@@ -283,7 +289,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 @with_entries_of(BaseMLP)
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(QuantityRegressor, BaseMLP):
     """Multilayer perceptron regressor: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
@@ -305,7 +311,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Notes
     -----
-    Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params, score,
+    Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params,
     get_metadata_routing, set_fit_request, set_partial_fit_request and set_score_request are those of scikit-learn.
 
     Examples
@@ -388,6 +394,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # ---- overrides of BaseMLP
 
+    _classifier = "MLPClassifier"
+
     def _set_targets(self, y, declared_classes):
         if not isinstance(self.loss, str):
             raise ValueError(
@@ -402,7 +410,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
             raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
-        return as_quantities(y, "MLPClassifier")
+        return as_quantities(y, self._classifier)
 
     def _loss_name(self):
         return self.loss

@@ -13,11 +13,12 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..docstrings import with_entries_of
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
+from .array_input import refused_beyond_float64
 from .parameters import keep_settings
-from .regression_targets import as_quantities
+from .regression_targets import QuantityRegressor, as_quantities
 from .tabular_base import NOT_GIVEN, BaseTabular
 
-from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after tabular_base: its error names the extra
+from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -132,9 +133,10 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             codes = self._encode(y)
             present = np.unique(codes)
             self._class_weights = np.ones(len(self.classes_))
-            self._class_weights[present] = compute_class_weight(
-                self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
-            )
+            with refused_beyond_float64("class_weight"):
+                self._class_weights[present] = compute_class_weight(
+                    self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
+                )
 
     def _weights(self, table, y, sample_weight):
         weights = super()._weights(table, y, sample_weight)
@@ -200,7 +202,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPRegressor(RegressorMixin, BaseTabular):
+class TabularMLPRegressor(QuantityRegressor, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
     Columns are encoded as by TabularMLPClassifier. Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0
@@ -223,7 +225,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
 
     Notes
     -----
-    Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, score, get_metadata_routing,
+    Nets are trained by AdamW with gradients clipped to norm 1. get_params, set_params, get_metadata_routing,
     set_fit_request and set_score_request are those of scikit-learn.
 
     Examples
@@ -260,8 +262,10 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
     ):
         keep_settings(self, locals())
 
+    _classifier = "TabularMLPClassifier"
+
     def _checked_y(self, y):
-        return as_quantities(super()._checked_y(y), "TabularMLPClassifier")
+        return as_quantities(super()._checked_y(y), self._classifier)
 
     def _set_targets(self, y, training):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator  # isort: skip
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 from ..callbacks import EarlyStopping, as_callbacks
 from ..console.compile_notice import CompileNotices
@@ -28,6 +28,7 @@ from ..tables.column_encoders import Note
 from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers
 from ..tables.target_encoder import Target
+from .array_input import checked_weights, refuse_dates_among_columns
 from .interruption import trained_nets, warn_of_interrupted_history
 from .parameters import hidden_sizes, warn_user
 from .serialization import description_of, preprocessing_of
@@ -368,7 +369,7 @@ class BaseTabular(BaseEstimator, ABC):
         return None
 
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        return None if sample_weight is None else _check_sample_weight(sample_weight, table, dtype=np.float64)
+        return None if sample_weight is None else checked_weights(sample_weight, table)
 
     def _weigh_classes(self, y: np.ndarray) -> None:
         """Set the weights of the classes from class_weight and y. A regressor has none."""
@@ -376,6 +377,7 @@ class BaseTabular(BaseEstimator, ABC):
     def _checked_y(self, y: Any) -> np.ndarray:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        refuse_dates_among_columns(y)
         array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
 

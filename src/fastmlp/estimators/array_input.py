@@ -1,0 +1,47 @@
+"""Arrays of users on their way through scikit-learn's checks: messages where errors of NumPy would come through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..data.arrays import beyond_float64
+
+
+@contextmanager
+def refused_beyond_float64(name: str) -> Iterator[None]:
+    """Convert the OverflowError of an integer beyond float64 to the ValueError that MLP raises.
+
+    name : name of the argument that is converted in the context
+    """
+    try:
+        yield
+    except OverflowError:
+        raise beyond_float64(name) from None
+
+
+def checked_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return sample weights as float64 (n_samples,). Raises ValueError for another shape, and cells without numbers."""
+    from sklearn.utils.validation import _check_sample_weight  # here, since base.py is to say what to install
+
+    with refused_beyond_float64("sample_weight"):
+        return _check_sample_weight(sample_weight, X, dtype=np.float64)
+
+
+def refuse_dates_among_columns(y: Any) -> None:
+    """Raise ValueError if y is a data frame with columns of dates or durations, and with others.
+
+    Dates have no dtype in common with numbers; scikit-learn's check of arrays would look for one.
+    """
+    if getattr(y, "ndim", 1) != 2 or not hasattr(y, "dtypes"):
+        return
+    are_dates = [getattr(dtype, "kind", None) in ("M", "m") for dtype in y.dtypes]
+    if any(are_dates) and not all(are_dates):
+        name = list(y.columns)[are_dates.index(True)]
+        raise ValueError(
+            f"y must hold numbers or classes, but its column {name!r} holds dates or durations. Convert them to "
+            "numbers, or leave the column out."
+        )

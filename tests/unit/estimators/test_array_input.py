@@ -1,0 +1,82 @@
+"""Arrays of users: integers beyond float64, and data frames of targets with dates among numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor, cross_val_population
+from fastmlp.estimators.array_input import checked_weights, refuse_dates_among_columns
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+HUGE = 10**400
+QUICK = {"hidden_layer_sizes": (2,), "max_iter": 1}
+ARRAYS = (MLPClassifier(**QUICK), MLPRegressor(**QUICK))
+TABLES = (TabularMLPClassifier(**QUICK, n_nets=1), TabularMLPRegressor(**QUICK, n_nets=1))
+X, Y = np.linspace(-1.0, 1.0, 40).reshape(20, 2), [0, 1] * 10
+KINDS = list, lambda rows: np.array(rows, object), lambda rows: pd.DataFrame(rows, dtype=object)
+name_of = lambda model: type(model).__name__
+
+
+def refusal(name):
+    return pytest.raises(
+        ValueError, match=f"^{name} must hold numbers that fit into float64, but it holds a larger one"
+    )
+
+
+@pytest.mark.parametrize("model", ARRAYS, ids=name_of)
+@pytest.mark.parametrize("kind", KINDS)
+def test_integers_beyond_float64_in_X_raise(model, kind):
+    rows = kind([[1, 2], [HUGE, 1], [0, 0], [3, 1]])
+    with refusal("X"):
+        clone(model).fit(rows, [0, 1, 0, 1])
+    with refusal("X"):
+        clone(model).fit(X, Y, validation_data=(rows, [0, 1, 0, 1]))
+    fitted = clone(model).fit(X, Y)
+    with refusal("X"):
+        fitted.predict(rows)
+    with refusal("X"):
+        fitted.partial_fit(rows, [0, 1, 0, 1])
+    with refusal("X"):
+        cross_val_population(model, [[HUGE, 1]] * 8, [0, 1] * 4, cv=2)
+
+
+@pytest.mark.parametrize("model", ARRAYS + TABLES, ids=name_of)
+def test_integers_beyond_float64_in_weights_raise(model):
+    with refusal("sample_weight"):
+        clone(model).fit(X, Y, sample_weight=[HUGE] * 20)
+    if "class_weight" in model.get_params():
+        with refusal("class_weight"):
+            clone(model).set_params(class_weight={0: HUGE, 1: 1}).fit(X, Y)
+    if model in ARRAYS:
+        with refusal("sample_weight"):
+            cross_val_population(model, X, Y, cv=2, sample_weight=[HUGE] * 20)
+
+
+@pytest.mark.parametrize("model", (ARRAYS[1], TABLES[1]), ids=name_of)
+def test_integers_beyond_float64_in_y_raise(model):
+    with refusal("y"):
+        clone(model).fit(X, [HUGE] * 20)
+    with refusal("y"):
+        clone(model).fit(X, Y, validation_data=(X, [HUGE] * 20))
+    with refusal("y"):
+        clone(model).fit(X, Y).score(X, [HUGE] * 20)
+
+
+@pytest.mark.parametrize("model", ARRAYS + TABLES, ids=name_of)
+@pytest.mark.parametrize("dates", (pd.date_range("2020-01-01", periods=20), pd.timedelta_range(0, periods=20)))
+def test_dates_among_columns_of_y_raise(model, dates):
+    y = pd.DataFrame({"size": X[:, 0], "day": dates})
+    with pytest.raises(ValueError, match="y must hold numbers or classes, but its column 'day' holds dates"):
+        clone(model).fit(X, y)
+
+
+def test_other_targets_are_not_refused():
+    frame = pd.DataFrame({"size": [1.0], "n": [2], "text": ["a"]})
+    for y in ([1, 2], X, frame, frame["size"], pd.DataFrame({"day": pd.date_range("2020", periods=2)})):
+        refuse_dates_among_columns(y)
+
+
+def test_checked_weights_are_float64():
+    assert checked_weights([1, 2], np.eye(2)).dtype == np.float64
+    assert checked_weights(2, np.eye(2)).tolist() == [2.0, 2.0]
