@@ -245,7 +245,7 @@ class BaseTabular(BaseEstimator, ABC):
         return EarlyStopping(checked_count("patience", self.patience))
 
     def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
-        self.columns_, further_notes = fit_columns(table)
+        self.columns_, further_notes = fit_columns(table, chosen=self._chosen_categories(table))
         self.notes_ = notes + further_notes
         if not self.columns_:
             raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
@@ -408,15 +408,17 @@ class BaseTabular(BaseEstimator, ABC):
         return self._with_categories(table)
 
     def _with_categories(self, table: Any) -> Any:
-        chosen = self.categorical_features
-        if chosen is None:
-            return table
+        return table.assign(**{name: table[name].astype("category") for name in self._chosen_categories(table)})
+
+    def _chosen_categories(self, table: Any) -> list[str]:
+        """Return the names of the columns in categorical_features."""
+        chosen = [] if self.categorical_features is None else self.categorical_features
         chosen = [chosen] if isinstance(chosen, str) else chosen
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:
             raise ValueError(f"categorical_features names {unknown[0]!r}, which is no column of X.")
-        return table.assign(**{name: table[name].astype("category") for name in names})
+        return names
 
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__

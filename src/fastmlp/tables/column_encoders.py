@@ -318,6 +318,27 @@ def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
     )
 
 
+def mostly_numbers_note(series: pd.Series) -> str:
+    """Return a sentence on a column of pandas' category type with texts among categories that are numbers, or "".
+
+    Such a column is often one of numbers with a few cells such as "unknown", converted to save memory.
+    """
+    import pandas as pd
+
+    if not isinstance(series.dtype, pd.CategoricalDtype):
+        return ""
+    distinct = pd.Series(series.dropna().unique().astype(object))
+    reading = read_numbers(distinct)
+    n, n_numbers = len(distinct), len(distinct) - reading.n_bad
+    if not reading.n_bad or 2 * n_numbers <= n:
+        return ""
+    return (
+        f"Column {series.name!r} is used as categories, because its type is category, although {n_numbers} of its {n} "
+        f"categories are numbers (not {examples(distinct, reading.bad)}); if numbers are meant, convert it: "
+        "pandas.to_numeric(column.astype(object), errors='coerce')."
+    )
+
+
 def column_to_dict(column: Column) -> dict[str, Any]:
     """Return an encoder as a dict of text and numbers, for JSON."""
     return {"kind": column.kind, **asdict(column)}

@@ -14,7 +14,15 @@ import numpy as np
 
 from ..errors import counted
 from .cells import examples, read_numbers
-from .column_encoders import CategoryColumn, Column, Note, column_from_dict, column_to_dict, fit_column
+from .column_encoders import (
+    CategoryColumn,
+    Column,
+    Note,
+    column_from_dict,
+    column_to_dict,
+    fit_column,
+    mostly_numbers_note,
+)
 from .column_numbers import column_kind, text_as_numbers
 from .io import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .io import check_ending as check_ending
@@ -109,10 +117,22 @@ def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.Dat
     return (table.assign(**numbers) if numbers else table), notes
 
 
-def fit_columns(table: pd.DataFrame, scaling: str = "auto") -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """Return (encoders, notes): an encoder for each usable column, and sentences on columns with problems."""
-    fitted = [fit_column(table[name], scaling) for name in table.columns]
-    return tuple(column for column, _ in fitted if column is not None), tuple(note for _, note in fitted if note)
+def fit_columns(
+    table: pd.DataFrame, scaling: str = "auto", chosen: Iterable[str] = ()
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Return (encoders, notes): an encoder for each usable column, and sentences on columns with problems.
+
+    chosen : names of columns that the user wants as categories, of which no note says that they hold numbers
+    """
+    columns, notes, chosen = [], [], set(chosen)
+    for name in table.columns:
+        column, note = fit_column(table[name], scaling)
+        if column is not None:
+            columns.append(column)
+            note = note or ("" if name in chosen else mostly_numbers_note(table[name]))
+        if note:
+            notes.append(note)
+    return tuple(columns), tuple(notes)
 
 
 def feature_names(columns: Iterable[Column]) -> list[str]:

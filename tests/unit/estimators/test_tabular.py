@@ -103,6 +103,17 @@ def test_dropped_columns_warn(table):
     assert len(reg.notes_) == 1
 
 
+def test_categories_that_are_mostly_numbers_warn(table):
+    X, score = table
+    numbers = pd.Series(np.arange(400) % 50).astype(object)
+    numbers[::40] = "unknown"
+    X = X.assign(level=numbers.astype("category"))
+    with pytest.warns(UserWarning, match="Column 'level' is used as categories, because its type is category"):
+        reg = TabularMLPRegressor(**QUICK | {"max_iter": 2}).fit(X, score)
+    assert len(reg.notes_) == 1
+    assert TabularMLPRegressor(**QUICK | {"max_iter": 2}, categorical_features=["level"]).fit(X, score).notes_ == ()
+
+
 def test_sample_and_class_weights_change_predictions(rng):
     X = rng.normal(size=(600, 1))
     y = np.where(np.arange(600) % 2, X[:, 0], -X[:, 0])

@@ -6,6 +6,7 @@ import builtins
 import gzip
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fastmlp.tables.column_encoders import MANY_DISTINCT
 from fastmlp.tables.preprocessing import (
     Preprocessing,
     drop_rows_without_target,
+    fit_columns,
     read_table,
     rows_with_target,
     with_numbers,
@@ -245,6 +247,30 @@ def test_useless_columns_are_dropped_with_a_note(table):
         assert note.startswith(f"Column {name!r} is left out: ")
         assert note.endswith(".")
     preprocessing.transform(table)  # none of them is asked for
+
+
+NUMBERS = [str(k) for k in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([*NUMBERS, *["unknown"] * 9], "Column 'x' is used as categories, because its type is category, although 50"),
+        ([*range(50), *["unknown"] * 9], r"50 of its 51 categories are numbers \(not 'unknown'\); if numbers are"),
+        ([*range(50), None] * 2, None),  # numbers only: categories by intention
+        ([*NUMBERS[:2], "a", "b"] * 3, None),
+        (["red", "blue"] * 9, None),
+    ],
+)
+def test_categories_that_are_mostly_numbers_give_a_note(cells, words):
+    table = pd.DataFrame({"x": pd.Series(cells, dtype="category")})
+    columns, notes = fit_columns(table)
+    assert columns[0].kind == "category"
+    if words is None:
+        assert notes == ()
+    else:
+        assert re.search(words, " ".join(notes))
+        assert fit_columns(table, chosen=["x"]) == (columns, ())
 
 
 def test_columns_with_too_many_categories_are_dropped():
