@@ -343,8 +343,6 @@ class BaseTabular(BaseEstimator, ABC):
             What its fit returned.
         """
         self.net_, self.history_ = net, history
-        if isinstance(net, MLP) and history is not None:
-            history.net = None  # net_ is the same net, and a pickle would hold it twice
 
     def _batch_size(self, n_samples: int) -> int:
         size = self.batch_size

@@ -66,5 +66,8 @@ def test_plots_of_one_net_refuse_tables_and_several_nets(samples):
 def test_report_of_a_history_without_its_net_says_what_to_do(samples, tmp_path):
     X, y = samples
     model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(X, y)
+    model.history_.report(tmp_path / "page.html")
+    assert (tmp_path / "page.html").exists()
+    model.history_.net = None
     with pytest.raises(ValueError, match=r"does not know its net.*fastmlp report FILE TABLE"):
         model.history_.report(tmp_path / "page.html")

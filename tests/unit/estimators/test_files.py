@@ -52,6 +52,9 @@ def test_estimators_round_trip_through_other_formats(estimator, again, rng):
     if getattr(same.net_, "history", None) is not None:
         assert same.net_.history.net is same.net_
         np.testing.assert_array_equal(same.net_.history.loss, fitted.net_.history.loss)
+    if isinstance(same, TabularMLPClassifier):
+        assert fitted.history_.net is fitted.net_
+        assert same.history_ is same.net_.history
     if hasattr(same, "partial_fit") and estimator.n_nets == 1 and not estimator.early_stopping:
         for each in (same, fitted):
             each.partial_fit(X, y)

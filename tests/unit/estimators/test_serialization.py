@@ -72,6 +72,14 @@ def test_regressors_round_trip_through_files(table, tmp_path, rng, n_outputs):
     assert (tmp_path / "reg.safetensors").read_bytes() == (tmp_path / "reg2.safetensors").read_bytes()
 
 
+def test_history_knows_its_net_after_loading(table, tmp_path):
+    fitted = TabularMLPRegressor(**QUICK, n_nets=1).fit(table, np.arange(60.0))
+    same = again(fitted, tmp_path / "model")
+    for model in (fitted, same):
+        assert model.history_ is model.net_.history
+        assert model.history_.net is model.net_
+
+
 def test_warm_start_continues_after_loading(table, tmp_path):
     y = np.arange(60) % 2
     settings = QUICK | {"n_nets": 1, "warm_start": True}
