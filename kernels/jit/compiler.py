@@ -16,6 +16,7 @@ The object file has one C function, ENTRY, which needs neither Numba nor Python:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -31,6 +32,8 @@ from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
 from .decorators import ENTRY, FORMULAS, OPTIONS, Helper, Kernel
+from .linked_types import PREFIX, RESULTS, links_of, unpickled_types
+from .linker import ObjectFile
 
 # C and mathematics functions that kernels may call: the libraries that Python itself is linked to have them. Others
 # might not be found when the code is loaded.
@@ -70,10 +73,12 @@ class KernelLibrary(HelperLibrary):
         builder = binding.create_pass_builder(codegen._tm, tuning)
         builder.getModulePassManager().run(self._final_module, builder)
 
-    def emit(self) -> bytes:
-        """Return the object file as bytes."""
+    def emit(self) -> ObjectFile:
+        """Return the object file."""
         self.finalize()
-        return self._codegen._tm.emit_object(self._complete())
+        code = self._codegen._tm.emit_object(self._complete())
+        values = (*self._final_module.functions, *self._final_module.global_variables)
+        return ObjectFile(code, links_of(value.name for value in values if value.is_declaration))
 
     def assembly(self) -> str:
         """Return the assembly of the object file."""
@@ -81,7 +86,7 @@ class KernelLibrary(HelperLibrary):
 
     def _complete(self):
         missing = {f.name for f in self._final_module.functions if f.is_declaration} - EVERYWHERE
-        missing = {name for name in missing if not name.startswith("llvm.")}
+        missing = {name for name in missing if not name.startswith(("llvm.", PREFIX))}
         assert not missing, f"a kernel calls {', '.join(sorted(missing))}, which is in no process by itself"
         text = re.sub(r"^(define [^\n]*) \{$", rf"\1 {ATTRIBUTES} {{", str(self._final_module), flags=re.M)
         return binding.parse_assembly(text)
@@ -203,6 +208,22 @@ HelperCompiler, KernelCompiler = _with_lowering(HelperLowering), _with_lowering(
 CFunctionCompiler = _with_lowering(CFunctionLowering)
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LinkedLowering(_EntryLowering):
+    """Makes ENTRY a function with Numba's calling convention, as those have that call it."""
+
+    _name = "linked_lowering"
+
+    def add_entry(self, context, module, callee, fndesc):
+        kind = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+        function = ir.Function(module, kind, ENTRY)
+        builder = ir.IRBuilder(function.append_basic_block())
+        builder.ret(builder.call(callee, function.args))
+
+
+LinkedCompiler = _with_lowering(LinkedLowering)
+
+
 @typeof_impl.register(Helper)
 def _typeof_helper(helper, context):
     if helper.dispatcher is None:
@@ -243,7 +264,7 @@ def library(kernel: Kernel, arguments: tuple) -> KernelLibrary:
     return _compiled(kernel.py_func, KernelCompiler, tuple(map(_numba_type, arguments)))
 
 
-def machine_code(kernel: Kernel, arguments: tuple) -> bytes:
+def machine_code(kernel: Kernel, arguments: tuple) -> ObjectFile:
     """Return the object file of a kernel for arguments of these types."""
     return library(kernel, arguments).object_code
 
@@ -257,6 +278,11 @@ def library_of_c(function, result, kinds) -> KernelLibrary:
     return _compiled(function, CFunctionCompiler, result(*kinds))
 
 
-def machine_code_of_c(function, result, kinds) -> bytes:
+def machine_code_of_c(function, result, kinds) -> ObjectFile:
     """Return the object file of a C function with this signature (see library_of_c)."""
     return library_of_c(function, result, kinds).object_code
+
+
+def machine_code_of_link(function: Callable, returns: type | None, kinds: bytes) -> ObjectFile:
+    """Return the object file of a linked function (linker.Link)."""
+    return _compiled(function, LinkedCompiler, RESULTS[returns](*unpickled_types(kinds))).object_code

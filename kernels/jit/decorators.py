@@ -8,6 +8,8 @@ helper         a function that only kernels call; compiled into its callers
 inline_helper  a helper that LLVM must inline
 kernel         called from Python through call.py: releases the GIL, takes numbers, arrays and named tuples of both, and
                returns nothing
+linked_helper  a helper that is compiled once, to an object file of its own, which kernels are linked with
+linked_table   a table of such helpers, of which the rows in use are compiled
 selector       an if chain over a table of functions, one integer comparison per row
 expression     an expression that is written out from a table
 loop_selector  an if chain over loops, each around one function of a table
@@ -53,6 +55,21 @@ class Helper:
         self.dispatcher: Any = None  # Numba's dispatcher, created on first use
 
 
+class LinkedHelper:
+    """A helper with an object file of its own (linker.py). It must be an attribute of its module."""
+
+    def __init__(self, function: Callable, returns: type | None):
+        self.py_func, self.returns = function, returns
+        self.name = f"{function.__module__}.{function.__name__}"
+
+
+class LinkedTable:
+    """A table of helpers that have object files of their own (linker.py). It must be an attribute of its module."""
+
+    def __init__(self, name: str, functions: Sequence[Helper], codes: str, returns: type | None):
+        self.name, self.functions, self.codes, self.returns = name, functions, codes, returns
+
+
 class Kernel:
     """A function that call.py calls in compiled form."""
 
@@ -79,6 +96,29 @@ def inline_helper(function: Callable) -> Helper:
     call (measured: 80 ns of an epoch of 220).
     """
     return Helper(function, is_inlined=True)
+
+
+def linked_helper(returns: type | None = None) -> Callable[[Callable], LinkedHelper]:
+    """Mark a function as a helper that is compiled once, to an object file of its own, and linked with its callers.
+
+    For passes over many numbers that several kernels have in common: compiling a kernel takes less time then, and such a
+    pass none if another kernel has it. The call is never inlined.
+
+    returns : float, int, bool or None, what the function returns
+    """
+    return lambda function: LinkedHelper(function, returns)
+
+
+def linked_table(name: str, functions: Sequence[Helper], codes: str, returns: type | None = None) -> LinkedTable:
+    """Return a function (code, *arguments) that calls functions[code], as `selector` does, but through its address.
+
+    Each function is compiled when a kernel is first called that uses it.
+
+    name : dotted name of the table: that of its module, and its own
+    codes : where the codes are that a call uses: a class of named tuples and its field, such as "NetSpec.activations"
+    returns : float, int, bool or None, what the functions return
+    """
+    return LinkedTable(name, functions, codes, returns)
 
 
 def kernel(function: Callable) -> Kernel:

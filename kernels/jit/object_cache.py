@@ -41,6 +41,7 @@ LOADERS = {
         "file_lock",
         "fork_lock",
         "interrupts",
+        "linker",
         "object_cache",
         "prebuilt",
     )

@@ -106,7 +106,7 @@ class ThreadTeam:
         n_threads = len(arguments_of_threads)
         # Compiled, or loaded from the object cache, before any thread can wait for another.
         arguments = [(thread, n_threads, self._barrier, *own) for thread, own in enumerate(arguments_of_threads)]
-        _, function, pack = compiled_kernel(kernel, kind, arguments[0])
+        _, function, pack, _ = compiled_kernel(kernel, kind, arguments[0])
         if n_threads == 1:
             function(pack(*self._words(arguments[0])))
             return
