@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...formulas.update_rules import BIAS_CORRECTED, HUGE_SCALE, PASSED, RULES, StepSettings
-from ...jit.decorators import expression, helper, inline_helper, linked_table, selector
+from ...jit.decorators import expression, helper, inline_helper, linked_helper, linked_table, selector
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
@@ -168,7 +168,7 @@ def squares(p, g, first, last, l2):
     return square_sum if square_sum < math.inf else long_squares(p, g, first, last, l2)
 
 
-@helper
+@linked_helper(float)
 def squares_of_gradient(p, g, first, last, l2):
     """Return the sum of (g + l2 p)**2 over a range, in the form that add_squares_of_gradient and clip_factor take.
 
