@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...jit.decorators import Helper, helper, inline_helper, linked_helper
+from ...jit.decorators import Helper, helper, inline_helper
 from ...simd.load_store import fill, load, load_partial, load_scalar, offset, store, store_partial
 from ..workspace import K_BLOCK, PACK_FROM, PACK_ROWS, TILE_ROWS, VECTOR_BYTES
 from ..workspace import round_up as _round_up
@@ -209,7 +209,7 @@ def block_of_b(m, n, k, p, depth, b, scratch):
     return Panels(b.data, start, b.stride, width)
 
 
-@linked_helper()
+@helper
 def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
     """Write C (m, n) = op(A) (m, k) @ B (k, n), row-major.
 
