@@ -27,7 +27,6 @@ from .compile_time import notify_listeners, timed
 from .decorators import ENTRY, Kernel
 from .fork_lock import hold_while_forking
 from .linker import Link, ObjectFile, Table
-from .linker import found as object_of
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether compiled_kernel compares argument types each time
 _entries: dict[tuple[Any, Any], CompiledKernel] = {}
@@ -110,7 +109,7 @@ class CompiledKernel(NamedTuple):
     signature: str
     function: Callable
     pack: Callable
-    tables: tuple[Table, ...]  # of the linked functions, whose rows are loaded when a call uses them
+    tables: list[tuple[Table, int]]  # of linked functions, and which argument has the codes of the rows in use
 
 
 def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> CompiledKernel:
@@ -128,14 +127,15 @@ def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -
                 text = signature(tuple(arguments))
                 loaded = _load_kernel(kernel, text, tuple(arguments))
                 function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(loaded.address)
-                pack = _struct_of(arguments).pack
-                found = _entries[kernel, kind] = CompiledKernel(text, function, pack, tuple(loaded.tables))
+                tables = [(table, table.place(arguments)) for table in loaded.tables]
+                found = CompiledKernel(text, function, _struct_of(arguments).pack, tables)
+                _entries[kernel, kind] = found
     if CHECK_TYPES:
         given = signature(tuple(arguments))
         assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
-    for table in found.tables:
-        for code in table.missing(arguments):
-            _load_row(table, code)
+    for table, place in found.tables:
+        for code in table.missing(arguments[place]):
+            load_row(table, code)
     return found
 
 
@@ -148,7 +148,7 @@ class PreparedCall:
     def __init__(self, kernel: str | Kernel, kind: Any, arguments: tuple, new: tuple[np.ndarray, ...]):
         fields = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
         places = [next(i for i, x in enumerate(fields) if x is array) for array in new]
-        _, self._function, pack = compiled_kernel(kernel, kind, arguments)
+        _, self._function, pack, _ = compiled_kernel(kernel, kind, arguments)
         words = pack(*ArgumentPacker()(arguments))
         self._kept = [x for i, x in enumerate(fields) if i not in places]  # kept alive: the words hold addresses
         self._types = [signature(array) for array in new]
@@ -198,29 +198,35 @@ def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> Loaded:
 
 
 def _load_link(link: Link) -> frozenset[Table]:
-    """Load what an object file is linked with; return the tables of it."""
+    """Load what an object file is linked with; return its tables."""
     if link.codes:
         if link.symbol not in _tables:
             _tables[link.symbol] = Table(link)
         return frozenset((_tables[link.symbol],))
-    loaded = load_function(link.symbol, lambda: _compiled_link(link, object_of(link.helper).py_func))
+    loaded = load_function(link.symbol, lambda: _compiled_link(link))
     if link.symbol not in _linked:
         binding.add_symbol(link.symbol, loaded.address)
         _linked.add(link.symbol)
     return loaded.tables
 
 
-def _load_row(table: Table, code: int) -> None:
+def load_row(table: Table, code: int) -> None:
+    """Load the function of a row, and enter its address in the table."""
     row = table.row(code)
-    loaded = load_function(row.symbol, lambda: _compiled_link(row, table.helper(code).py_func))
-    assert not loaded.tables, f"{row.symbol} calls a table of functions"
+    loaded = load_function(row.symbol, lambda: _compiled_link(row))
+    assert not loaded.tables, f"{row.symbol} calls a table of functions, whose rows nobody would load"
     table.set(code, loaded.address)
 
 
-def _compiled_link(link: Link, function: Callable) -> ObjectFile:
+def tables() -> list[Table]:
+    """Return all tables that machine code of this process reads."""
+    return list(_tables.values())
+
+
+def _compiled_link(link: Link) -> ObjectFile:
     from .compiler import machine_code_of_link
 
-    return machine_code_of_link(function, object_of(link.helper).returns, link.kinds)
+    return machine_code_of_link(link)
 
 
 def load_function(name: str, compiled: Callable[[], ObjectFile]) -> Loaded:

@@ -6,17 +6,19 @@ emitted only once, inside the kernel. LLVM also unrolls every loop of a kernel, 
 gained nothing where loops already run over vectors: kernels are compiled without unrolling
 (bench/log/README.md#no-unrolling).
 
-The object file has one C function, ENTRY, which needs neither Numba nor Python:
+An object file has one function, ENTRY, which needs neither Numba nor Python:
 
     machine_code(kernel, arguments)     int ENTRY(const int64_t *words), with words as call.py packs such arguments
     machine_code_of_c(function, result, types)      result ENTRY(types), for functions that kernels call by address;
                                         each field of a named tuple is an argument
+    machine_code_of_link(link)          a function with Numba's calling convention, which other object files call by its
+                                        symbol or by its address in a table (linker.py)
 """
 
 from __future__ import annotations
 
+import pickle
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -32,8 +34,8 @@ from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
 from .decorators import ENTRY, FORMULAS, OPTIONS, Helper, Kernel
-from .linked_types import PREFIX, RESULTS, links_of, unpickled_types
-from .linker import ObjectFile
+from .linked_types import PREFIX, RESULTS, links_of
+from .linker import Link, ObjectFile
 
 # C and mathematics functions that kernels may call: the libraries that Python itself is linked to have them. Others
 # might not be found when the code is loaded.
@@ -90,6 +92,16 @@ class KernelLibrary(HelperLibrary):
         assert not missing, f"a kernel calls {', '.join(sorted(missing))}, which is in no process by itself"
         text = re.sub(r"^(define [^\n]*) \{$", rf"\1 {ATTRIBUTES} {{", str(self._final_module), flags=re.M)
         return binding.parse_assembly(text)
+
+
+class LinkedLibrary(KernelLibrary):
+    """LLVM code of a linked function: ENTRY alone is visible, so that no second copy of the function is kept."""
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name != ENTRY:
+                function.linkage = "internal"
+        super()._optimize_final_module()
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -213,6 +225,7 @@ class LinkedLowering(_EntryLowering):
     """Makes ENTRY a function with Numba's calling convention, as those have that call it."""
 
     _name = "linked_lowering"
+    library = LinkedLibrary
 
     def add_entry(self, context, module, callee, fndesc):
         kind = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
@@ -251,9 +264,9 @@ def _numba_type(argument: Any) -> types.Type:
     return types.float64 if isinstance(argument, (float, np.floating)) else types.int64
 
 
-def _compiled(function, pipeline, signature) -> KernelLibrary:
+def _compiled(function, pipeline, signature, forceinline=False) -> KernelLibrary:
     # _nrt=False: no reference counts, since kernels allocate nothing and callers keep the arrays alive.
-    dispatcher = numba.njit(pipeline_class=pipeline, _nrt=False, **OPTIONS)(function)
+    dispatcher = numba.njit(pipeline_class=pipeline, _nrt=False, forceinline=forceinline, **OPTIONS)(function)
     dispatcher.compile(signature)
     (result,) = dispatcher.overloads.values()
     return result.library
@@ -283,6 +296,8 @@ def machine_code_of_c(function, result, kinds) -> ObjectFile:
     return library_of_c(function, result, kinds).object_code
 
 
-def machine_code_of_link(function: Callable, returns: type | None, kinds: bytes) -> ObjectFile:
-    """Return the object file of a linked function (linker.Link)."""
-    return _compiled(function, LinkedCompiler, RESULTS[returns](*unpickled_types(kinds))).object_code
+def machine_code_of_link(link: Link) -> ObjectFile:
+    """Return the object file of a linked function."""
+    signature = RESULTS[link.returns()](*pickle.loads(link.kinds))
+    # forceinline: Numba passes it on to the helpers that the function calls.
+    return _compiled(link.function(), LinkedCompiler, signature, forceinline=True).object_code

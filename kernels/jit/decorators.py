@@ -12,12 +12,10 @@ linked_helper  a helper that is compiled once, to an object file of its own, whi
 linked_table   a table of such helpers, of which the rows in use are compiled
 selector       an if chain over a table of functions, one integer comparison per row
 expression     an expression that is written out from a table
-loop_selector  an if chain over loops, each around one function of a table
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,6 +53,9 @@ class Helper:
         self.dispatcher: Any = None  # Numba's dispatcher, created on first use
 
 
+MOST_ROWS = 64  # of a LinkedTable
+
+
 class LinkedHelper:
     """A helper with an object file of its own (linker.py). It must be an attribute of its module."""
 
@@ -67,6 +68,7 @@ class LinkedTable:
     """A table of helpers that have object files of their own (linker.py). It must be an attribute of its module."""
 
     def __init__(self, name: str, functions: Sequence[Helper], codes: str, returns: type | None):
+        assert len(functions) <= MOST_ROWS
         self.name, self.functions, self.codes, self.returns = name, functions, codes, returns
 
 
@@ -101,22 +103,22 @@ def inline_helper(function: Callable) -> Helper:
 def linked_helper(returns: type | None = None) -> Callable[[Callable], LinkedHelper]:
     """Mark a function as a helper that is compiled once, to an object file of its own, and linked with its callers.
 
-    For passes over many numbers that several kernels have in common: compiling a kernel takes less time then, and such a
-    pass none if another kernel has it. The call is never inlined.
+    For passes over many numbers that several kernels have in common: a kernel is compiled faster then, and the pass not
+    again. A call is not inlined, and constants among its arguments are not known to the pass.
 
-    returns : float, int, bool or None, what the function returns
+    returns : what the function returns: float, int, bool or None
     """
     return lambda function: LinkedHelper(function, returns)
 
 
 def linked_table(name: str, functions: Sequence[Helper], codes: str, returns: type | None = None) -> LinkedTable:
-    """Return a function (code, *arguments) that calls functions[code], as `selector` does, but through its address.
+    """Return a function (code, *arguments) that calls functions[code] by its address, one of the functions in use.
 
-    Each function is compiled when a kernel is first called that uses it.
+    A function is in use, and is compiled, when a kernel that calls the table is called with its code.
 
     name : dotted name of the table: that of its module, and its own
-    codes : where the codes are that a call uses: a class of named tuples and its field, such as "NetSpec.activations"
-    returns : float, int, bool or None, what the functions return
+    codes : where a kernel's arguments have the codes: a class of named tuples and its field, "NetSpec.activations"
+    returns : what the functions return: float, int, bool or None
     """
     return LinkedTable(name, functions, codes, returns)
 
@@ -146,23 +148,3 @@ def expression(arguments: str, text: str, **names: Any) -> Helper:
     """
     exec(f"def evaluate({arguments}):\n    return {text}", names)
     return inline_helper(names["evaluate"])
-
-
-def loop_selector(functions: Sequence[Any], arguments: str, body: str, **names: Any) -> Helper:
-    """Return `select(code, *arguments)`, which runs `body` with FORMULA replaced by functions[code].
-
-    functions : table of functions, one per code
-    arguments : names of the arguments after `code`, separated by commas
-    body : source of the statements, usually a loop around a call of FORMULA
-    names : further global names of `body`
-
-    The code selects a loop; no comparison is made inside one. All loops are in one function, which compiles faster than
-    one function each.
-    """
-    lines = [f"def select(code, {arguments}):"]
-    for code in range(len(functions)):
-        lines += [f"    if code == {code}:"]
-        lines += [f"        {line}" for line in inspect.cleandoc(body).replace("FORMULA", f"f{code}").splitlines()]
-    scope = names | {f"f{code}": f for code, f in enumerate(functions)}
-    exec("\n".join(lines), scope)
-    return helper(scope["select"])

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import io
 import pickle
 from collections.abc import Iterable
-from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, registry
@@ -22,7 +19,7 @@ from numba.core.typing.templates import signature
 from numba.extending import models, register_model, typeof_impl
 
 from .decorators import LinkedHelper, LinkedTable
-from .linker import Link, found
+from .linker import Link, attribute
 
 PREFIX = "fastmlp_linked_"  # of every symbol
 RESULTS = {None: types.none, float: types.float64, int: types.int64, bool: types.boolean}
@@ -39,17 +36,17 @@ class LinkedType(types.Callable, types.Opaque):
     """Numba type of a LinkedHelper or LinkedTable."""
 
     def __init__(self, helper: LinkedHelper | LinkedTable):
-        assert found(helper.name) is helper, f"{helper.name} is to be linked, but is no attribute of its module"
+        assert attribute(helper.name) is helper, f"{helper.name} is to be linked, but is no attribute of its module"
         self.helper = helper
         super().__init__(f"Linked({helper.name})")
 
     def get_call_type(self, context, args, kws):
-        if isinstance(self.helper, LinkedHelper):
-            args = inspect.signature(self.helper.py_func).bind(*args, **kws).args
-        return signature(RESULTS[self.helper.returns], *map(types.unliteral, args))
+        function = inspect.signature(self.helper.py_func) if isinstance(self.helper, LinkedHelper) else None
+        args = args if function is None else function.bind(*args, **kws).args
+        return signature(RESULTS[self.helper.returns], *map(types.unliteral, args)).replace(pysig=function)
 
     def get_call_signatures(self):
-        return (), True
+        return (), True  # no fixed signatures, but for arguments of any types
 
     def get_impl_key(self, sig):
         """Return the key of the code that calls the helper with these types, and create the code if it is new."""
@@ -58,7 +55,7 @@ class LinkedType(types.Callable, types.Opaque):
         text = ", ".join((self.helper.name, *map(_name_of, kinds))).encode()
         symbol = f"{PREFIX}{self.helper.name.rpartition('.')[2]}_{hashlib.sha256(text).hexdigest()[:32]}"
         if symbol not in _links:
-            _links[symbol] = Link(symbol, self.helper.name, self.helper.codes if is_table else "", _pickled(kinds))
+            _links[symbol] = Link(symbol, self.helper.name, self.helper.codes if is_table else "", pickle.dumps(kinds))
             call = _call(symbol, sig.return_type, kinds, is_table)
             registry.cpu_target.target_context.insert_func_defn([(call, symbol, sig.args)])
         return symbol
@@ -106,36 +103,7 @@ def _global(module, kind, name):
 
 
 def _name_of(kind: types.Type) -> str:
-    if isinstance(kind, types.Dispatcher):
-        return _dotted_name(kind.dispatcher)
     if isinstance(kind, types.BaseNamedTuple):
         return f"{kind.instance_class.__qualname__}({', '.join(map(_name_of, kind))})"
+    assert not isinstance(kind, types.Callable), f"{kind} is an argument of a linked helper, which has no name for it"
     return str(kind)
-
-
-def _dotted_name(dispatcher: Any) -> str:
-    """Return the name of the helper that Numba's dispatcher is of."""
-    function = dispatcher.py_func
-    name = f"{function.__module__}.{function.__qualname__}"
-    assert found(name).dispatcher is dispatcher, f"{name} is an argument's type, but is no attribute of its module"
-    return name
-
-
-class _Pickler(pickle.Pickler):
-    def persistent_id(self, value):
-        return _dotted_name(value.dispatcher) if isinstance(value, types.Dispatcher) else None
-
-
-class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, name):
-        return numba.typeof(found(name))
-
-
-def _pickled(kinds: Iterable[types.Type]) -> bytes:
-    stream = io.BytesIO()
-    _Pickler(stream).dump(tuple(kinds))
-    return stream.getvalue()
-
-
-def unpickled_types(content: bytes) -> tuple[types.Type, ...]:
-    return _Unpickler(io.BytesIO(content)).load()

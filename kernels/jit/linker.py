@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import ctypes
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import binding
 
-from .decorators import LinkedTable
+from .decorators import MOST_ROWS
 
-ROWS = 64  # of a table, at most
+
+def attribute(name: str) -> Any:
+    """Return the object of a module with this dotted name."""
+    module, _, name = name.rpartition(".")
+    return getattr(import_module(module), name)
 
 
 class Link(NamedTuple):
@@ -26,6 +31,15 @@ class Link(NamedTuple):
     helper: str  # dotted name of the LinkedHelper or LinkedTable
     codes: str  # of a table, the field with the codes of the rows that a call uses, such as "NetSpec.loss"; else empty
     kinds: bytes  # pickled Numba types of the arguments
+    row: int = -1  # of a LinkedTable, for the link of one of its rows
+
+    def function(self) -> Callable:
+        """Return the Python function of the helper or of the row."""
+        linked = attribute(self.helper)
+        return linked.py_func if self.row < 0 else linked.functions[self.row].py_func
+
+    def returns(self) -> type | None:
+        return attribute(self.helper).returns
 
 
 class ObjectFile(NamedTuple):
@@ -44,38 +58,30 @@ class ObjectFile(NamedTuple):
         return cls(code, tuple(Link(*link) for link in links))
 
 
-def found(name: str) -> Any:
-    """Return the object of a module with this dotted name."""
-    module, _, attribute = name.rpartition(".")
-    return getattr(import_module(module), attribute)
-
-
 class Table:
     """Addresses of the functions of a LinkedTable, in memory that machine code reads."""
 
     def __init__(self, link: Link):
         self.link, self._loaded = link, set[int]()
         self._struct, self._field = link.codes.split(".")
-        self._addresses = (ctypes.c_void_p * ROWS)()
+        self._addresses = (ctypes.c_void_p * MOST_ROWS)()
         binding.add_symbol(link.symbol, ctypes.addressof(self._addresses))
 
-    def missing(self, arguments: Iterable[Any]) -> Iterator[int]:
-        """Yield the codes of the rows that a call with these arguments uses and that are not loaded."""
-        for struct in arguments:
-            if type(struct).__name__ == self._struct:
-                codes = getattr(struct, self._field)
-                for code in (codes,) if isinstance(codes, int) else codes.tolist():
-                    if code >= 0 and code not in self._loaded:
-                        yield code
+    def place(self, arguments: Sequence[Any]) -> int:
+        """Return which argument of a kernel has the codes."""
+        return next(i for i, x in enumerate(arguments) if type(x).__name__ == self._struct)
+
+    def missing(self, struct: Any) -> Iterator[int]:
+        """Yield the codes of rows that a call with this struct uses and that are not loaded."""
+        codes = getattr(struct, self._field)
+        for code in codes.tolist() if isinstance(codes, np.ndarray) else (codes,):
+            if code not in self._loaded and code >= 0:
+                yield code
 
     def set(self, code: int, address: int) -> None:
         self._addresses[code] = address
         self._loaded.add(code)
 
     def row(self, code: int) -> Link:
-        """Return a row as a link of its own."""
-        return self.link._replace(symbol=f"{self.link.symbol}_{code}", codes="")
-
-    def helper(self, code: int) -> Any:
-        table: LinkedTable = found(self.link.helper)
-        return table.functions[code]
+        """Return the link of a row."""
+        return self.link._replace(symbol=f"{self.link.symbol}_{code}", codes="", row=code)

@@ -30,13 +30,7 @@ from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.operands import Matrix
 from ..workspace import FILLED_FIRST, FILLED_N, LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
 from .batch_simd_products import LayerWeights, dense, weight_gradients
-from .column_passes import (
-    activate,
-    backward,
-    count_correct,
-    loss_and_delta,
-    softmax_columns,
-)
+from .column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from .elementwise import Outputs
 from .optimizer_step import (
     CLIP_NORM,

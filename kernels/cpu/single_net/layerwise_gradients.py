@@ -72,8 +72,8 @@ def gradient_product(m, n, k, inputs, delta, adds, g, scratch, updated):
 
 
 @linked_helper()
-def gradient_product_alone(m, n, k, inputs, delta, adds, g, scratch, updated):
-    """gradient_product for a thread whose update does not follow: nothing is prefetched."""
+def gradient_product_without_prefetch(m, n, k, inputs, delta, adds, g, scratch, updated):
+    """Write g as gradient_product does, for nets that are in cache: nothing is prefetched."""
     nothing = UpdatedRows(UpdatedVectors(g.data, g.data, 0, 0), 0, 0)
     product(WEIGHT_GRADIENT, True, m, n, k, inputs, delta, adds, g, scratch, nothing)
 
@@ -110,6 +110,7 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds,
     packed : whether pack_deltas has copied the deltas of these rows
     adds : whether to add to g
     vectors : UpdatedVectors
+    product_with : gradient_product, or gradient_product_without_prefetch
     """
     k = chunk.layer
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
@@ -146,9 +147,7 @@ def micro_batch_gradient(chunk, net, data, config, ws, scratch, micro_batch, g, 
         separate_buffer = adds and ws.has_two_shards and end - row > K_BLOCK
         target = shard_gradient(ws, 1, net.n_padded) if separate_buffer else g
         adds_now = adds and not separate_buffer
-        layer_gradient(
-            chunk, net, ws, scratch, inputs, row, end, True, adds_now, target, vectors, gradient_product
-        )
+        layer_gradient(chunk, net, ws, scratch, inputs, row, end, True, adds_now, target, vectors, gradient_product)
         if separate_buffer:
             add_chunk(chunk, net, target, g)
         adds = True

@@ -12,6 +12,7 @@ ends only when no worker runs: the caller reads the arrays that workers write, a
 from __future__ import annotations
 
 from _thread import start_new_thread
+from collections.abc import Sequence
 from math import inf
 from queue import SimpleQueue
 from time import perf_counter
@@ -65,11 +66,13 @@ class ThreadTeam:
     equal types of the arguments.
     """
 
+    _tasks: Sequence[SimpleQueue] = ()  # of a team whose __init__ was interrupted
+
     def __init__(self, n_threads: int):
         self.n_threads = n_threads
         self._barrier = aligned_zeros(2 * LINE // 8, np.int64)[:2]
         self.forget()
-        self._tasks: list[SimpleQueue] = [SimpleQueue() for _ in range(n_threads - 1)]
+        self._tasks = [SimpleQueue() for _ in range(n_threads - 1)]
         self._done: SimpleQueue = SimpleQueue()
         self._at_work: list[SimpleQueue] = []  # queues of workers that may be running a task
         # Not threading.Thread, whose start() waits until the thread runs.
