@@ -73,7 +73,7 @@ def test_measurements_are_neither_kept_nor_read_where_others_may_write(folder, t
     folder.chmod(0o777)
     thresholds_of.cache_clear()
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
-    with pytest.raises(PermissionError, match="others may write to .* Set NUMBA_CACHE_DIR"):
+    with pytest.raises(PermissionError, match=r"others may write to .* Set NUMBA_CACHE_DIR"):
         store("a GPU", "a processor", 1.0, 2.0, 3.0)
 
 
