@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-import numpy as np
 from llvmlite import binding
 
 from .decorators import MOST_ROWS
@@ -63,6 +62,7 @@ class Table:
 
     def __init__(self, link: Link):
         self.link, self._loaded = link, set[int]()
+        self._complete: set[bytes] = set()  # arrays of codes whose rows are all loaded, as bytes
         self._struct, self._field = link.codes.split(".")
         self._addresses = (ctypes.c_void_p * MOST_ROWS)()
         binding.add_symbol(link.symbol, ctypes.addressof(self._addresses))
@@ -71,12 +71,18 @@ class Table:
         """Return which argument of a kernel has the codes."""
         return next(i for i, x in enumerate(arguments) if type(x).__name__ == self._struct)
 
-    def missing(self, struct: Any) -> Iterator[int]:
-        """Yield the codes of rows that a call with this struct uses and that are not loaded."""
+    def missing(self, struct: Any) -> Sequence[int]:
+        """Return the codes of rows that a call with this struct uses and that are not loaded."""
         codes = getattr(struct, self._field)
-        for code in codes.tolist() if isinstance(codes, np.ndarray) else (codes,):
-            if code not in self._loaded and code >= 0:
-                yield code
+        if isinstance(codes, int):
+            return () if codes in self._loaded or codes < 0 else (codes,)
+        key = codes.tobytes()  # calls with the same codes are frequent, and this takes a fraction of a microsecond
+        if key in self._complete:
+            return ()
+        missing = sorted({code for code in codes.tolist() if code >= 0} - self._loaded)
+        if not missing:
+            self._complete.add(key)
+        return missing
 
     def set(self, code: int, address: int) -> None:
         self._addresses[code] = address

@@ -117,7 +117,11 @@ def test_rows_are_compiled_when_a_call_uses_them(compiled_links, as_a_new_proces
 
 def test_codes_below_zero_need_no_row(compiled_links):
     table = linker.Table(Link("fastmlp_test_negative", powers.name, powers.codes, b""))
-    assert list(table.missing(Codes(np.array([-1, 2]), 0))) == [2]
+    assert list(table.missing(Codes(np.array([-1, 2, 2]), 0))) == [2]
+    table.set(2, 0)
+    for _ in range(2):
+        assert not table.missing(Codes(np.array([-1, 2, 2]), 0))
+    assert list(table.missing(Codes(np.array([2, 1]), 0))) == [1]
 
 
 def test_object_file_keeps_its_links():
