@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 
 from fastmlp import MLP, Population
-from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
+from fastmlp.kernels.jit import call, cpu_features, object_cache, prebuilt
+from fastmlp.kernels.jit.linker import attribute
 
 TASK = "FASTMLP_SHIPPED"  # environment variable: the level and the jobs of a child process
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
@@ -79,11 +80,16 @@ def start(task: tuple[str, str]) -> int:
 
 
 def compile_for(level: str, jobs: Iterable[Callable[[], object]]) -> None:
-    """Run the jobs, with all kernels they need compiled and saved as prebuilt kernels of this level."""
+    """Run the jobs, with all kernels they need compiled and saved as prebuilt kernels of this level, for every
+    activation, loss and update rule.
+    """
     path_of = lambda name: prebuilt.path_of(name, object_cache.sources_tag(), level)
     object_cache._path, object_cache._prebuilt_path = path_of, lambda name: None
     for job in jobs:
         job()
+    for table in call.tables():
+        for code in range(len(attribute(table.link.helper).functions)):
+            call.load_row(table, code)
 
 
 def samples(n_features: int, n_outputs: int, rows: int) -> tuple[np.ndarray, np.ndarray]:

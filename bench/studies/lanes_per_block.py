@@ -44,7 +44,7 @@ def c_function(sizes, rule, lanes):
     library = library_of_c(python_function(architecture), *signature(np.dtype("float32")))
     spills = re.findall(r"vmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)", library.assembly())
     kind = ctypes.CFUNCTYPE(COUNT, *[POINTER] * 8, *[COUNT] * 5, *[NUMBER] * 6, *[POINTER] * 4, COUNT, POINTER, POINTER)
-    return kind(load_function(f"lab_lanes {architecture}", lambda: library.object_code)), len(spills)
+    return kind(load_function(f"lab_lanes {architecture}", lambda: library.object_code).address), len(spills)
 
 
 def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
-from ..jit.decorators import formula, selector
+from ..jit.decorators import formula
 from . import numpy_math
 from .numpy_math import absolute, exp, expm1, normal_cdf, normal_density, where
 
@@ -201,7 +201,3 @@ ACTIVATIONS = (
 CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 SOFTMAX = CODES["softmax"]
 IDENTITY = CODES["identity"]
-
-# activation_value(code, z), activation_derivative(code, kept): one vector at a time, for kernels with short loops
-activation_value = selector([row.value for row in ACTIVATIONS], 1)
-activation_derivative = selector([row.derivative for row in ACTIVATIONS], 1)

@@ -15,7 +15,7 @@ from collections import namedtuple
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..jit.decorators import formula, selector
+from ..jit.decorators import formula
 from .numpy_math import absolute, multiply_add, ratio, sqrt, where
 
 HUGE_SCALE = 2.0**-540  # factor with which no float64 gradient has a square that overflows, for clipping
@@ -153,6 +153,3 @@ CODES = {row.name: code for code, row in enumerate(RULES)}
 SGD, RPROP = CODES["sgd"], CODES["rprop"]
 BIAS_CORRECTED = tuple(code for code, row in enumerate(RULES) if row.bias_correction)
 MOST_STATE = max(row.n_state for row in RULES)
-
-# apply_rule(code, p, g, s0, s1, s2, h) -> (p, s0, s1, s2): one vector at a time
-apply_rule = selector([row.update for row in RULES], 6)

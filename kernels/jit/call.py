@@ -26,12 +26,15 @@ from . import interrupts, object_cache
 from .compile_time import notify_listeners, timed
 from .decorators import ENTRY, Kernel
 from .fork_lock import hold_while_forking
+from .linker import Link, ObjectFile, Table
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether compiled_kernel compares argument types each time
 _entries: dict[tuple[Any, Any], CompiledKernel] = {}
 _engines: list[Any] = []  # LLVM engines, which own the loaded code
 _structs: dict[type, Struct] = {}  # packing format of each class of named tuples
-_addresses: dict[str, int] = {}  # of the loaded functions, by their names on disk
+_functions: dict[str, Loaded] = {}  # by their names on disk
+_tables: dict[str, Table] = {}  # by their symbols
+_linked: set[str] = set()  # symbols of functions that machine code finds by name
 _lock = hold_while_forking(RLock())
 NOTICE = "Interrupted. A kernel is being compiled and kept, which takes up to half a minute; then this ends."
 
@@ -106,6 +109,7 @@ class CompiledKernel(NamedTuple):
     signature: str
     function: Callable
     pack: Callable
+    tables: list[tuple[Table, int]]  # of linked functions, and which argument has the codes of the rows in use
 
 
 def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> CompiledKernel:
@@ -121,11 +125,17 @@ def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -
             if found is None:
                 _check_fields(arguments)
                 text = signature(tuple(arguments))
-                function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(_load_kernel(kernel, text, tuple(arguments)))
-                found = _entries[kernel, kind] = CompiledKernel(text, function, _struct_of(arguments).pack)
+                loaded = _load_kernel(kernel, text, tuple(arguments))
+                function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(loaded.address)
+                tables = [(table, table.place(arguments)) for table in loaded.tables]
+                found = CompiledKernel(text, function, _struct_of(arguments).pack, tables)
+                _entries[kernel, kind] = found
     if CHECK_TYPES:
         given = signature(tuple(arguments))
         assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
+    for table, place in found.tables:
+        for code in table.missing(arguments[place]):
+            load_row(table, code)
     return found
 
 
@@ -138,7 +148,7 @@ class PreparedCall:
     def __init__(self, kernel: str | Kernel, kind: Any, arguments: tuple, new: tuple[np.ndarray, ...]):
         fields = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
         places = [next(i for i, x in enumerate(fields) if x is array) for array in new]
-        _, self._function, pack = compiled_kernel(kernel, kind, arguments)
+        _, self._function, pack, _ = compiled_kernel(kernel, kind, arguments)
         words = pack(*ArgumentPacker()(arguments))
         self._kept = [x for i, x in enumerate(fields) if i not in places]  # kept alive: the words hold addresses
         self._types = [signature(array) for array in new]
@@ -164,41 +174,80 @@ def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
     found.function(found.pack(*ArgumentPacker()(arguments)))
 
 
-def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
-    def compiled() -> bytes:
+class Loaded(NamedTuple):
+    """A function in memory."""
+
+    address: int
+    tables: frozenset[Table]  # of the function, and of those that it calls
+
+
+def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> Loaded:
+    def compiled() -> ObjectFile:
+        from .compiler import machine_code
+
         function = kernel
         if isinstance(function, str):
             module, _, name = function.rpartition(".")
             function = getattr(import_module(f"..{module}", __package__), name)
-        from .compiler import machine_code
-
         return machine_code(function, arguments)
 
     if isinstance(kernel, str):
         return load_function(f"{kernel} {text}", compiled)
     with notify_listeners():
-        return _address(compiled())
+        return _load(compiled())
 
 
-def load_function(name: str, compiled: Callable[[], bytes]) -> int:
-    """Return the address of the function in the object file stored under `name`.
+def _load_link(link: Link) -> frozenset[Table]:
+    """Load what an object file is linked with; return its tables."""
+    if link.codes:
+        if link.symbol not in _tables:
+            _tables[link.symbol] = Table(link)
+        return frozenset((_tables[link.symbol],))
+    loaded = load_function(link.symbol, lambda: _compiled_link(link))
+    if link.symbol not in _linked:
+        binding.add_symbol(link.symbol, loaded.address)
+        _linked.add(link.symbol)
+    return loaded.tables
+
+
+def load_row(table: Table, code: int) -> None:
+    """Load the function of a row, and enter its address in the table."""
+    row = table.row(code)
+    loaded = load_function(row.symbol, lambda: _compiled_link(row))
+    assert not loaded.tables, f"{row.symbol} calls a table of functions, whose rows nobody would load"
+    table.set(code, loaded.address)
+
+
+def tables() -> list[Table]:
+    """Return all tables that machine code of this process reads."""
+    return list(_tables.values())
+
+
+def _compiled_link(link: Link) -> ObjectFile:
+    from .compiler import machine_code_of_link
+
+    return machine_code_of_link(link)
+
+
+def load_function(name: str, compiled: Callable[[], ObjectFile]) -> Loaded:
+    """Load the function in the object file stored under `name`, and what it is linked with.
 
     compiled : called without arguments if there is no such file; returns its content
 
     Ctrl-C is handled after the function is loaded, or while this thread waits for another process to compile it.
     """
     with timed(), _lock, interrupts.deferred(NOTICE):
-        found = _addresses.get(name)
-        if found is None:
-            code = object_cache.read(name)
-            if code is None:
+        loaded = _functions.get(name)
+        if loaded is None:
+            content = object_cache.read(name)
+            if content is None:
                 with notify_listeners(), object_cache.compile_lock(name):
-                    code = object_cache.read(name)
-                    if code is None:
-                        code = compiled()
-                        object_cache.write(name, code)
-            found = _addresses[name] = _address(code)
-        return found
+                    content = object_cache.read(name)
+                    if content is None:
+                        content = compiled().to_bytes()
+                        object_cache.write(name, content)
+            loaded = _functions[name] = _load(ObjectFile.from_bytes(content))
+        return loaded
 
 
 @lru_cache(maxsize=1)
@@ -210,12 +259,13 @@ def _initialize() -> None:
     binding.initialize_native_asmprinter()
 
 
-def _address(code: bytes) -> int:
-    """Load an object file for the lifetime of this process and return its function's address."""
+def _load(file: ObjectFile) -> Loaded:
+    """Load an object file, and those that it is linked with, for the lifetime of this process."""
     _initialize()
+    tables = frozenset().union(*map(_load_link, file.links))
     machine = binding.Target.from_default_triple().create_target_machine(jit=True)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.add_object_file(binding.ObjectFileRef.from_data(file.code))
     engine.finalize_object()
     _engines.append(engine)
-    return engine.get_function_address(ENTRY)
+    return Loaded(engine.get_function_address(ENTRY), tables)

@@ -6,15 +6,18 @@ emitted only once, inside the kernel. LLVM also unrolls every loop of a kernel, 
 gained nothing where loops already run over vectors: kernels are compiled without unrolling
 (bench/log/README.md#no-unrolling).
 
-The object file has one C function, ENTRY, which needs neither Numba nor Python:
+An object file has one function, ENTRY, which needs neither Numba nor Python:
 
     machine_code(kernel, arguments)     int ENTRY(const int64_t *words), with words as call.py packs such arguments
     machine_code_of_c(function, result, types)      result ENTRY(types), for functions that kernels call by address;
                                         each field of a named tuple is an argument
+    machine_code_of_link(link)          a function with Numba's calling convention, which other object files call by its
+                                        symbol or by its address in a table (linker.py)
 """
 
 from __future__ import annotations
 
+import pickle
 import re
 from typing import Any
 
@@ -31,6 +34,8 @@ from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
 from .decorators import ENTRY, FORMULAS, OPTIONS, Helper, Kernel
+from .linked_types import PREFIX, RESULTS, links_of
+from .linker import Link, ObjectFile
 
 # C and mathematics functions that kernels may call: the libraries that Python itself is linked to have them. Others
 # might not be found when the code is loaded.
@@ -70,10 +75,12 @@ class KernelLibrary(HelperLibrary):
         builder = binding.create_pass_builder(codegen._tm, tuning)
         builder.getModulePassManager().run(self._final_module, builder)
 
-    def emit(self) -> bytes:
-        """Return the object file as bytes."""
+    def emit(self) -> ObjectFile:
+        """Return the object file."""
         self.finalize()
-        return self._codegen._tm.emit_object(self._complete())
+        code = self._codegen._tm.emit_object(self._complete())
+        values = (*self._final_module.functions, *self._final_module.global_variables)
+        return ObjectFile(code, links_of(value.name for value in values if value.is_declaration))
 
     def assembly(self) -> str:
         """Return the assembly of the object file."""
@@ -81,10 +88,20 @@ class KernelLibrary(HelperLibrary):
 
     def _complete(self):
         missing = {f.name for f in self._final_module.functions if f.is_declaration} - EVERYWHERE
-        missing = {name for name in missing if not name.startswith("llvm.")}
+        missing = {name for name in missing if not name.startswith(("llvm.", PREFIX))}
         assert not missing, f"a kernel calls {', '.join(sorted(missing))}, which is in no process by itself"
         text = re.sub(r"^(define [^\n]*) \{$", rf"\1 {ATTRIBUTES} {{", str(self._final_module), flags=re.M)
         return binding.parse_assembly(text)
+
+
+class LinkedLibrary(KernelLibrary):
+    """LLVM code of a linked function: ENTRY alone is visible, so that no second copy of the function is kept."""
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name != ENTRY:
+                function.linkage = "internal"
+        super()._optimize_final_module()
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -203,6 +220,23 @@ HelperCompiler, KernelCompiler = _with_lowering(HelperLowering), _with_lowering(
 CFunctionCompiler = _with_lowering(CFunctionLowering)
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LinkedLowering(_EntryLowering):
+    """Makes ENTRY a function with Numba's calling convention, as those have that call it."""
+
+    _name = "linked_lowering"
+    library = LinkedLibrary
+
+    def add_entry(self, context, module, callee, fndesc):
+        kind = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+        function = ir.Function(module, kind, ENTRY)
+        builder = ir.IRBuilder(function.append_basic_block())
+        builder.ret(builder.call(callee, function.args))
+
+
+LinkedCompiler = _with_lowering(LinkedLowering)
+
+
 @typeof_impl.register(Helper)
 def _typeof_helper(helper, context):
     if helper.dispatcher is None:
@@ -230,9 +264,9 @@ def _numba_type(argument: Any) -> types.Type:
     return types.float64 if isinstance(argument, (float, np.floating)) else types.int64
 
 
-def _compiled(function, pipeline, signature) -> KernelLibrary:
+def _compiled(function, pipeline, signature, forceinline=False) -> KernelLibrary:
     # _nrt=False: no reference counts, since kernels allocate nothing and callers keep the arrays alive.
-    dispatcher = numba.njit(pipeline_class=pipeline, _nrt=False, **OPTIONS)(function)
+    dispatcher = numba.njit(pipeline_class=pipeline, _nrt=False, forceinline=forceinline, **OPTIONS)(function)
     dispatcher.compile(signature)
     (result,) = dispatcher.overloads.values()
     return result.library
@@ -243,7 +277,7 @@ def library(kernel: Kernel, arguments: tuple) -> KernelLibrary:
     return _compiled(kernel.py_func, KernelCompiler, tuple(map(_numba_type, arguments)))
 
 
-def machine_code(kernel: Kernel, arguments: tuple) -> bytes:
+def machine_code(kernel: Kernel, arguments: tuple) -> ObjectFile:
     """Return the object file of a kernel for arguments of these types."""
     return library(kernel, arguments).object_code
 
@@ -257,6 +291,13 @@ def library_of_c(function, result, kinds) -> KernelLibrary:
     return _compiled(function, CFunctionCompiler, result(*kinds))
 
 
-def machine_code_of_c(function, result, kinds) -> bytes:
+def machine_code_of_c(function, result, kinds) -> ObjectFile:
     """Return the object file of a C function with this signature (see library_of_c)."""
     return library_of_c(function, result, kinds).object_code
+
+
+def machine_code_of_link(link: Link) -> ObjectFile:
+    """Return the object file of a linked function."""
+    signature = RESULTS[link.returns()](*pickle.loads(link.kinds))
+    # forceinline: Numba passes it on to the helpers that the function calls.
+    return _compiled(link.function(), LinkedCompiler, signature, forceinline=True).object_code

@@ -8,14 +8,14 @@ helper         a function that only kernels call; compiled into its callers
 inline_helper  a helper that LLVM must inline
 kernel         called from Python through call.py: releases the GIL, takes numbers, arrays and named tuples of both, and
                returns nothing
+linked_helper  a helper that is compiled once, to an object file of its own, which kernels are linked with
+linked_table   a table of such helpers, of which the rows in use are compiled
 selector       an if chain over a table of functions, one integer comparison per row
 expression     an expression that is written out from a table
-loop_selector  an if chain over loops, each around one function of a table
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +53,25 @@ class Helper:
         self.dispatcher: Any = None  # Numba's dispatcher, created on first use
 
 
+MOST_ROWS = 64  # of a LinkedTable
+
+
+class LinkedHelper:
+    """A helper with an object file of its own (linker.py). It must be an attribute of its module."""
+
+    def __init__(self, function: Callable, returns: type | None):
+        self.py_func, self.returns = function, returns
+        self.name = f"{function.__module__}.{function.__name__}"
+
+
+class LinkedTable:
+    """A table of helpers that have object files of their own (linker.py). It must be an attribute of its module."""
+
+    def __init__(self, name: str, functions: Sequence[Helper], codes: str, returns: type | None):
+        assert len(functions) <= MOST_ROWS
+        self.name, self.functions, self.codes, self.returns = name, functions, codes, returns
+
+
 class Kernel:
     """A function that call.py calls in compiled form."""
 
@@ -81,6 +100,29 @@ def inline_helper(function: Callable) -> Helper:
     return Helper(function, is_inlined=True)
 
 
+def linked_helper(returns: type | None = None) -> Callable[[Callable], LinkedHelper]:
+    """Mark a function as a helper that is compiled once, to an object file of its own, and linked with its callers.
+
+    For passes over many numbers that several kernels have in common: a kernel is compiled faster then, and the pass not
+    again. A call is not inlined, and constants among its arguments are not known to the pass.
+
+    returns : what the function returns: float, int, bool or None
+    """
+    return lambda function: LinkedHelper(function, returns)
+
+
+def linked_table(name: str, functions: Sequence[Helper], codes: str, returns: type | None = None) -> LinkedTable:
+    """Return a function (code, *arguments) that calls functions[code] by its address, one of the functions in use.
+
+    A function is in use, and is compiled, when a kernel that calls the table is called with its code.
+
+    name : dotted name of the table: that of its module, and its own
+    codes : where a kernel's arguments have the codes: a class of named tuples and its field, "NetSpec.activations"
+    returns : what the functions return: float, int, bool or None
+    """
+    return LinkedTable(name, functions, codes, returns)
+
+
 def kernel(function: Callable) -> Kernel:
     """Mark a function as a kernel that Python calls; its machine code is stored on disk if a folder is writable."""
     return Kernel(function)
@@ -106,23 +148,3 @@ def expression(arguments: str, text: str, **names: Any) -> Helper:
     """
     exec(f"def evaluate({arguments}):\n    return {text}", names)
     return inline_helper(names["evaluate"])
-
-
-def loop_selector(functions: Sequence[Any], arguments: str, body: str, **names: Any) -> Helper:
-    """Return `select(code, *arguments)`, which runs `body` with FORMULA replaced by functions[code].
-
-    functions : table of functions, one per code
-    arguments : names of the arguments after `code`, separated by commas
-    body : source of the statements, usually a loop around a call of FORMULA
-    names : further global names of `body`
-
-    The code selects a loop; no comparison is made inside one. All loops are in one function, which compiles faster than
-    one function each.
-    """
-    lines = [f"def select(code, {arguments}):"]
-    for code in range(len(functions)):
-        lines += [f"    if code == {code}:"]
-        lines += [f"        {line}" for line in inspect.cleandoc(body).replace("FORMULA", f"f{code}").splitlines()]
-    scope = names | {f"f{code}": f for code, f in enumerate(functions)}
-    exec("\n".join(lines), scope)
-    return helper(scope["select"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from .cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, rea
 # that.
 OF_NO_CONCERN = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
 DIGEST = hashlib.sha256().digest_size
+RELEASE = re.compile(r'"version": "(\d+(?:\.\d+)+)"')
 # Modules that find and load machine code, but do not influence it.
 LOADERS = {
     f"jit/{name}.py"
@@ -41,6 +43,7 @@ LOADERS = {
         "file_lock",
         "fork_lock",
         "interrupts",
+        "linker",
         "object_cache",
         "prebuilt",
     )
@@ -68,24 +71,34 @@ def settings() -> list[str]:
     return sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in OF_NO_CONCERN)
 
 
-@cache
-def machine() -> str:
-    """Return everything a kernel depends on apart from itself. Numba is not imported: a new version is detected by its
-    file.
+def numba_version() -> tuple[object, ...]:
+    """Return what distinguishes one Numba from another. It is not imported for that.
+
+    Of a release this is the version, so that a new environment finds the kernels of another one. A checkout may change
+    without a new version: there it is the file of the package, and when it was written.
     """
     spec = find_spec("numba")
     assert spec is not None
     assert spec.origin is not None
-    numba = os.stat(spec.origin)
+    package = Path(spec.origin)
+    with suppress(OSError):
+        text = package.with_name("_version.py").read_text(encoding="utf-8")
+        if (release := RELEASE.search(text)) and '"dirty": false' in text:
+            return (release[1],)
+    found = package.stat()
+    return str(package), found.st_mtime_ns, found.st_size
+
+
+@cache
+def machine() -> str:
+    """Return everything a kernel depends on apart from itself."""
     return repr(
         (
             binding.get_process_triple(),
             binding.get_host_cpu_name(),
             binding.get_host_cpu_features().flatten(),
             llvmlite.__version__,
-            spec.origin,
-            numba.st_mtime_ns,
-            numba.st_size,
+            numba_version(),
             settings(),
             sys.implementation.cache_tag,
             object.__basicsize__,

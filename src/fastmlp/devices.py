@@ -104,23 +104,32 @@ class Device(NamedTuple):
 MOST_THREADS = 1024  # largest value of FASTMLP_NUM_THREADS
 
 
-def n_threads_available() -> int:
-    """Return the number of CPU threads to use.
-
-    It is FASTMLP_NUM_THREADS if set, else the number of processors that this process may use, at most OMP_NUM_THREADS.
+def threads_setting() -> int | None:
+    """Return FASTMLP_NUM_THREADS, or None if it is not set.
 
     Raises
     ------
     ValueError
-        If FASTMLP_NUM_THREADS is set, but is not a whole number from 1 to MOST_THREADS.
+        If it is set, but is not a whole number from 1 to MOST_THREADS.
     """
-    if setting := os.environ.get("FASTMLP_NUM_THREADS", "").strip():
-        if setting.isdecimal() and len(setting) < 10 and 1 <= int(setting) <= MOST_THREADS:
-            return int(setting)
-        raise ValueError(
-            f"FASTMLP_NUM_THREADS must be a whole number from 1 to {MOST_THREADS}, but the environment has "
-            f"{shown(setting)}. Correct or unset it."
-        )
+    setting = os.environ.get("FASTMLP_NUM_THREADS", "").strip()
+    if not setting:
+        return None
+    if setting.isdecimal() and len(setting) < 10 and 1 <= int(setting) <= MOST_THREADS:
+        return int(setting)
+    raise ValueError(
+        f"FASTMLP_NUM_THREADS must be a whole number from 1 to {MOST_THREADS}, but the environment has "
+        f"{shown(setting)}. Correct or unset it."
+    )
+
+
+def n_threads_available() -> int:
+    """Return the number of CPU threads to use.
+
+    It is FASTMLP_NUM_THREADS if set, else the number of processors that this process may use, at most OMP_NUM_THREADS.
+    """
+    if n_threads := threads_setting():
+        return n_threads
     n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     openmp_setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return (

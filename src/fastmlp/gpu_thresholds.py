@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
-from .kernels.jit.cache_dir import base_folder, make_folder, read_file
-from .output_files import write_text
+from .kernels.jit.cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, read_file
 
 FILE = "thresholds.json"
 
@@ -46,7 +46,7 @@ def _measured() -> dict[str, list[float]]:
     import json  # here and below: at the top it would slow down every `import fastmlp`
 
     with suppress(OSError, ValueError):
-        measured = json.loads(read_file(base_folder() / FILE))
+        measured = {} if distrust_reason(base_folder()) else json.loads(read_file(base_folder() / FILE))
         if isinstance(measured, dict):
             return measured
     return {}
@@ -61,6 +61,24 @@ def thresholds_of(gpu: str, processor: str) -> Thresholds:
     return ESTIMATES
 
 
+def storage_folder() -> Path:
+    """Return the folder where measurements are stored, which is created.
+
+    Raises
+    ------
+    PermissionError
+        If others may write to the folder: a file there, or a link, may be theirs.
+    """
+    folder = base_folder()
+    make_folder(folder)
+    if reason := distrust_reason(folder):
+        raise PermissionError(
+            f"Measurements cannot be kept in {str(folder)!r} ({reason}). Set NUMBA_CACHE_DIR to a folder that belongs "
+            "to you and to which nobody else can write."
+        )
+    return folder
+
+
 def store(gpu: str, processor: str, total: float, at_once: float, in_one_launch: float) -> Thresholds:
     """Store measured thresholds on disk, for all later processes, and return them.
 
@@ -69,8 +87,11 @@ def store(gpu: str, processor: str, total: float, at_once: float, in_one_launch:
     """
     import json
 
-    make_folder(base_folder())
+    from .kernels.jit.atomic_file import replacing
+
+    folder = storage_folder()
     measured = _measured() | {f"{gpu} | {processor}": [total, at_once, in_one_launch]}
-    write_text(base_folder() / FILE, json.dumps(measured, indent=1) + "\n")
+    with replacing(folder / FILE, FILE_MODE) as file:  # not write_text, which follows links
+        file.write((json.dumps(measured, indent=1) + "\n").encode())
     thresholds_of.cache_clear()
     return thresholds_of(gpu, processor)

@@ -3,6 +3,7 @@
 When the call has ended, no thread of the team writes any more, and the next call works.
 """
 
+import gc
 import signal
 import sys
 import time
@@ -118,6 +119,25 @@ def test_team_works_after_an_interrupt_at_any_line(time_limit, count):
         team.end()
         n += 1
     count("calls after an interrupt", n - 2)
+
+
+def test_interrupted_construction_leaves_nothing_to_report(time_limit, count, monkeypatch):
+    """A team whose construction is interrupted at any line is dropped without a message from its finaliser."""
+    reported, n, interrupted = [], 1, True
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    while interrupted:
+        trace = InterruptAt(n)
+        try:
+            with trace:
+                ThreadTeam(N_THREADS).end()
+        except KeyboardInterrupt:
+            pass
+        interrupted = trace.left <= 0
+        gc.collect()
+        assert not reported, f"after an interrupt in line {trace.line}: {reported[0].exc_value}"
+        n += 1
+    assert n > 10
+    count("interrupted constructions", n - 2)
 
 
 def test_no_thread_writes_after_an_interrupt_during_an_exception(time_limit, count, monkeypatch):

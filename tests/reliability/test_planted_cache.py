@@ -15,6 +15,7 @@ import warnings
 import pytest
 
 from fastmlp.kernels.jit import call, object_cache
+from fastmlp.kernels.jit.linker import ObjectFile
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
 OTHER = 54321  # id of another user
@@ -29,16 +30,16 @@ def load(tmp_path, monkeypatch):
     folder = tmp_path / "base" / "tag"
     monkeypatch.setattr(object_cache, "cache_folder", lambda: folder)
     monkeypatch.setattr(object_cache.prebuilt, "path_here", lambda *_: None)
-    monkeypatch.setattr(call, "_address", lambda code: code.decode())
+    monkeypatch.setattr(call, "_load", lambda file: call.Loaded(file.code.decode(), frozenset()))
 
     def as_a_new_process():
         monkeypatch.setattr(object_cache, "_reasons", {})
         monkeypatch.setattr(object_cache, "_warned", [])
-        monkeypatch.setattr(call, "_addresses", {})
+        monkeypatch.setattr(call, "_functions", {})
         signal.alarm(60)  # ends the test run if the load waits for a planted pipe
         with warnings.catch_warnings(record=True) as messages:
             warnings.simplefilter("always")
-            ran = call.load_function("a kernel", lambda: b"compiled")
+            ran = call.load_function("a kernel", lambda: ObjectFile(b"compiled")).address
         signal.alarm(0)
         return ran, object_cache._path("a kernel"), [str(warning.message) for warning in messages]
 
@@ -46,6 +47,7 @@ def load(tmp_path, monkeypatch):
 
 
 def plant(path, code=b"planted"):
+    code = ObjectFile(code).to_bytes()
     path.write_bytes(hashlib.sha256(code).digest() + code)
 
 
@@ -149,9 +151,10 @@ def test_planted_lock_file_is_ignored(load, cached, attack, tmp_path):
 FIT = """
 import fastmlp
 from fastmlp.kernels.jit import call
+from fastmlp.kernels.jit.linker import ObjectFile
 
-call._load_kernel = lambda *_: call.load_function("a kernel", lambda: b"compiled")
-call._address = lambda code: sys.exit(code.decode())
+call._load_kernel = lambda *_: call.load_function("a kernel", lambda: ObjectFile(b"compiled"))
+call._load = lambda file: sys.exit(file.code.decode())
 import sys
 fastmlp.MLP((5, 2), random_state=0, device="cpu").evaluate([[0.0] * 5], [[0.0, 0.0]])
 """

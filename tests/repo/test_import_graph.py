@@ -16,7 +16,8 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 # From the lowest to the highest. A module imports from its own floor and from those below it.
 FLOORS = (
-    "errors docstrings output_files memory_check checks gpu_thresholds console callbacks convergence schedules optimizers",
+    "errors docstrings output_files memory_check checks gpu_thresholds console callbacks convergence schedules "
+    "optimizers",
     "devices network tables",
     "initialization execution data",
     "plots html_report history report population_result recorders training",

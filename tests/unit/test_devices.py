@@ -93,6 +93,8 @@ def test_invalid_thread_count_in_the_environment_raises(nonsense, monkeypatch):
         devices()
     with pytest.raises(ValueError, match="Correct or unset it"):
         MLP((200, 300, 1)).fit([[0.0] * 200] * 2, [1.0, 0.0], epochs=1)
+    with pytest.raises(ValueError, match="Correct or unset it"):
+        MLP((2, 3, 1)).fit([[0.0] * 2] * 2, [1.0, 0.0], epochs=1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -67,6 +67,27 @@ def test_threshold_file_writable_by_others_is_ignored(folder):
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
+def test_measurements_are_neither_kept_nor_read_where_others_may_write(folder, tmp_path):
+    store("a GPU", "a processor", 2e9, 3e5, 4e4)
+    folder.chmod(0o777)
+    thresholds_of.cache_clear()
+    assert thresholds_of("a GPU", "a processor") is ESTIMATES
+    with pytest.raises(PermissionError, match=r"others may write to .* Set NUMBA_CACHE_DIR"):
+        store("a GPU", "a processor", 1.0, 2.0, 3.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
+def test_store_replaces_a_link_and_not_the_file_that_it_names(folder, tmp_path):
+    victim = tmp_path / "mine"
+    victim.write_text("mine")
+    folder.mkdir()
+    (folder / FILE).symlink_to(victim)
+    assert store("a GPU", "a processor", 1.0, 2.0, 3.0)[:3] == (1.0, 2.0, 3.0)
+    assert victim.read_text() == "mine"
+    assert not (folder / FILE).is_symlink()
+
+
 def test_gpu_needs_both_total_and_simultaneous_work():
     t = gpu_thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 10.0)

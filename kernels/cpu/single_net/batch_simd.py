@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...formulas.activations import IDENTITY, SOFTMAX
-from ...formulas.update_rules import MOST_STATE, apply_rule
-from ...jit.decorators import Helper, helper, inline_helper, kernel
+from ...formulas.update_rules import RULES
+from ...jit.decorators import Helper, helper, inline_helper, kernel, linked_table
 from ...simd.lanes import Lanes
 from ...simd.load_store import (
     as_pointers,
@@ -30,15 +30,7 @@ from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.operands import Matrix
 from ..workspace import FILLED_FIRST, FILLED_N, LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
 from .batch_simd_products import LayerWeights, dense, weight_gradients
-from .column_passes import (
-    activate,
-    activate_few,
-    backward,
-    backward_few,
-    count_correct,
-    loss_and_delta,
-    softmax_columns,
-)
+from .column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from .elementwise import Outputs
 from .optimizer_step import (
     CLIP_NORM,
@@ -146,7 +138,7 @@ class LaneFamily(NamedTuple):
 
 
 # With 4 lanes a row is one vector: a call for every few rows would cost more than it saves.
-FAMILY_4 = LaneFamily(Lanes(LANES_SMALL), fill_nothing, activate_few, backward_few, nothing_after, apply_activation)
+FAMILY_4 = LaneFamily(Lanes(LANES_SMALL), fill_nothing, activate, backward, nothing_after, apply_activation)
 FAMILY_16 = LaneFamily(Lanes(LANES_LARGE), fill_squares, activate, backward, apply_activation, nothing_after)
 
 
@@ -286,25 +278,28 @@ def evaluate_pointers(family, net, data, params, ws, writes, output):
 
 
 WIDTH = Lanes(LANES_LARGE)
-# The rule is known only inside the loop: the state vectors that it does not have are read and written unchanged.
-load_any_state, store_any_state = make_state_access(MOST_STATE)
 
 
-@helper
-def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
-    """Update a range of parameters, with L2 penalty, clipping and weight decay.
+def _make_update_range(row):
+    load_state, store_state = make_state_access(row.n_state)
+    rule = row.update
 
-    Unlike optimizer_step.update it chooses the update rule inside the loop: a small net has few vectors, and there is
-    much less to compile.
-    """
-    for i in range(first, last, LANES_LARGE):
-        n = last - i
-        value = load_partial(p, i, n, LANES_LARGE)
-        slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
-        s0, s1, s2 = load_any_state(state, i, n, stride, value, WIDTH)
-        value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
-        store_partial(p, i, n, value)
-        store_any_state(state, i, n, stride, s0, s1, s2)
+    @helper
+    def update_range(p, g, state, first, last, stride, h, decay, l2, clip):
+        for i in range(first, last, LANES_LARGE):
+            n = last - i
+            value = load_partial(p, i, n, LANES_LARGE)
+            slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
+            s0, s1, s2 = load_state(state, i, n, stride, value, WIDTH)
+            value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
+            store_partial(p, i, n, value)
+            store_state(state, i, n, stride, s0, s1, s2)
+
+    return update_range
+
+
+# update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip)      with L2 penalty, clipping, weight decay
+update_range = linked_table(f"{__name__}.update_range", [_make_update_range(row) for row in RULES], "TrainConfig.rule")
 
 
 @inline_helper

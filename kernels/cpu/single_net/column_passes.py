@@ -7,9 +7,9 @@ no pass mixes lanes.
 
 from __future__ import annotations
 
-from ...formulas.activations import ACTIVATIONS, activation_derivative, activation_value
+from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import loss_delta, loss_value
-from ...jit.decorators import helper, loop_selector
+from ...jit.decorators import helper, linked_helper, linked_table
 from ...simd.elementary import exp, log
 from ...simd.load_store import fill, load, store
 from ...simd.vector import absolute, where
@@ -29,46 +29,35 @@ def still_correct(right, output, best, wanted, target):
 _still_correct = helper(still_correct)
 
 
-LOOP = {"load": load, "store": store}  # names in the bodies of loops below
+def _make_activate(row):
+    value = row.value
+
+    @helper
+    def activate(z, a, start, size, keep_z, lanes):
+        for i in range(start, start + size, lanes):
+            v = load(a, i, lanes)
+            if keep_z:
+                store(z, i, v)
+            store(a, i, value(v))
+
+    return activate
+
+
+def _make_backward(row):
+    derivative = row.derivative
+
+    @helper
+    def backward(stored, delta, start, size, lanes):
+        for i in range(start, start + size, lanes):
+            store(delta, i, load(delta, i, lanes) * derivative(load(stored, i, lanes)))
+
+    return backward
+
+
 # activate(code, z, a, start, size, keep_z, lanes)      a = f(a); if keep_z, z = a before
-activate = loop_selector(
-    [row.value for row in ACTIVATIONS],
-    "z, a, start, size, keep_z, lanes",
-    """
-    for i in range(start, start + size, lanes):
-        v = load(a, i, lanes)
-        if keep_z:
-            store(z, i, v)
-        store(a, i, FORMULA(v))
-    """,
-    **LOOP,
-)
+activate = linked_table(f"{__name__}.activate", [_make_activate(row) for row in ACTIVATIONS], "NetSpec.activations")
 # backward(code, stored, delta, start, size, lanes)      delta *= f'(stored)
-backward = loop_selector(
-    [row.derivative for row in ACTIVATIONS],
-    "stored, delta, start, size, lanes",
-    """
-    for i in range(start, start + size, lanes):
-        store(delta, i, load(delta, i, lanes) * FORMULA(load(stored, i, lanes)))
-    """,
-    **LOOP,
-)
-
-
-# The same for one vector per unit: a loop per activation would only take longer to compile.
-@helper
-def activate_few(code, z, a, start, size, keep_z, lanes):
-    for i in range(start, start + size, lanes):
-        v = load(a, i, lanes)
-        if keep_z:
-            store(z, i, v)
-        store(a, i, activation_value(code, v))
-
-
-@helper
-def backward_few(code, stored, delta, start, size, lanes):
-    for i in range(start, start + size, lanes):
-        store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(stored, i, lanes)))
+backward = linked_table(f"{__name__}.backward", [_make_backward(row) for row in ACTIVATIONS], "NetSpec.activations")
 
 
 @helper
@@ -85,7 +74,7 @@ def loss_and_delta(code, outputs, y, weight, columns, size, scale, c, lanes):
     return losses
 
 
-@helper
+@linked_helper()
 def softmax_columns(z, a, start, columns, size, lanes):
     """Replace z by log-probabilities over the units of a layer, and write their exponentials to a."""
     for s in range(0, columns, lanes):

@@ -14,7 +14,7 @@ import numpy as np
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.counter_rng import DROPOUT, philox
 from ...formulas.losses import LOSSES
-from ...jit.decorators import helper, selector
+from ...jit.decorators import helper, linked_helper, linked_table
 from ...simd.elementary import exp, log
 from ...simd.load_store import fill, load, load_partial, scalar_like, store, store_partial, transpose_square
 from ...simd.reductions import largest, sum_lanes
@@ -48,7 +48,7 @@ def _make_activate(row):
 
 
 # activate(code, z, z0, b, b0, keep_z, rows, width, a, a0)      a = f(z + b); if keep_z, z = z + b
-activate = selector([_make_activate(row) for row in ACTIVATIONS], 9)
+activate = linked_table(f"{__name__}.activate", [_make_activate(row) for row in ACTIVATIONS], "NetSpec.activations")
 
 
 def _make_backward(row):
@@ -71,10 +71,10 @@ def _make_backward(row):
 
 
 # backward(code, stored, stored0, size, delta, delta0)      delta *= f'(stored)
-backward = selector([_make_backward(row) for row in ACTIVATIONS], 5)
+backward = linked_table(f"{__name__}.backward", [_make_backward(row) for row in ACTIVATIONS], "NetSpec.activations")
 
 
-@helper
+@linked_helper()
 def column_sums(delta, delta0, rows, width, first, last, adds, sums, sums0):
     """Write sums[j] = sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients.
 
@@ -106,7 +106,7 @@ def column_sums(delta, delta0, rows, width, first, last, adds, sums, sums0):
         store_partial(sums, sums0 + j, n, column)
 
 
-@helper
+@linked_helper()
 def softmax_rows(z, z0, rows, width, a, a0, scratch):
     """Replace z (rows, width) by log-probabilities, and write their exponentials to a.
 
@@ -198,10 +198,10 @@ def _make_loss(row):
 
 # loss_and_delta(code, outputs, targets, scale, c, rows, width) -> sum of w * loss
 #     delta = scale * w * derivative of the loss; w = 1 without weights
-loss_and_delta = selector([_make_loss(row) for row in LOSSES], 6)
+loss_and_delta = linked_table(f"{__name__}.loss_and_delta", [_make_loss(row) for row in LOSSES], "NetSpec.loss", float)
 
 
-@helper
+@linked_helper(float)
 def count_correct(metric, outputs, targets, rows, width, bound):
     """Return the sum of the weights of correct samples.
 
@@ -246,7 +246,7 @@ def count_correct(metric, outputs, targets, rows, width, bound):
     return n_correct
 
 
-@helper
+@linked_helper()
 def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
     """Write the dropout mask of elements first <= e < last of a batch's layer to mask[mask0 + e]: 0 with probability
     `rate`, else 1 / (1 - rate).

@@ -21,7 +21,7 @@ from .gradient_clipping import add_squares, clip_now
 from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as pack_weights
 from .layerwise import update_all
-from .layerwise_gradients import UpdatedVectors, layer_gradient
+from .layerwise_gradients import UpdatedVectors, gradient_product_without_prefetch, layer_gradient
 from .layerwise_passes import forward_backward, group_sums, layer_inputs, n_row_groups
 from .optimizer_step import CLIP_NORM
 from .training_loop import make_loop
@@ -46,7 +46,8 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
         vectors = UpdatedVectors(params, params, 0, 0)  # nothing to prefetch: these nets are small
         for k in range(net.n_layers):
             inputs = layer_inputs(net, data, config, ws, k, micro_batch)
-            layer_gradient(LayerChunk(k, 0, 1), net, ws, scratch, inputs, row, end, False, False, gradient, vectors)
+            chunk, run = LayerChunk(k, 0, 1), gradient_product_without_prefetch
+            layer_gradient(chunk, net, ws, scratch, inputs, row, end, False, False, gradient, vectors, run)
         publish_gradient(ws, thread, micro_batch.index, net.n_padded)
     return n_row_groups(micro_batch.rows)
 

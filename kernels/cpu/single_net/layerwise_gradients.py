@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...jit.decorators import helper
+from ...jit.decorators import helper, linked_helper
 from ...simd.load_store import offset
 from ...structs import LINE
 from ..gemm.gemm import panel_sums, product, product_kind, round_up
@@ -62,6 +62,22 @@ def prefetch_update(nowhere, i, tile, depth, rows):
 WEIGHT_GRADIENT = product_kind(ahead=prefetch_update, skinny=SUMS_OF_ROWS)
 
 
+@linked_helper()
+def gradient_product(m, n, k, inputs, delta, adds, g, scratch, updated):
+    """Write g (m, n) = inputs' (m, k) @ delta (k, n), or add to g if `adds`.
+
+    updated : UpdatedRows
+    """
+    product(WEIGHT_GRADIENT, True, m, n, k, inputs, delta, adds, g, scratch, updated)
+
+
+@linked_helper()
+def gradient_product_without_prefetch(m, n, k, inputs, delta, adds, g, scratch, updated):
+    """Write g as gradient_product does, for nets that are in cache: nothing is prefetched."""
+    nothing = UpdatedRows(UpdatedVectors(g.data, g.data, 0, 0), 0, 0)
+    product(WEIGHT_GRADIENT, True, m, n, k, inputs, delta, adds, g, scratch, nothing)
+
+
 @helper
 def split_row(ws, rows):
     """Return the first row of the micro-batch's second shard, whose gradient is summed by itself; `rows` if there is
@@ -85,7 +101,7 @@ def pack_deltas(net, ws, rows, row, end):
 
 
 @helper
-def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds, g, vectors):
+def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds, g, vectors, product_with):
     """Compute the gradient of rows row <= i < last_row of a micro-batch for one chunk of a layer, into g.
 
     chunk : LayerChunk
@@ -94,6 +110,7 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds,
     packed : whether pack_deltas has copied the deltas of these rows
     adds : whether to add to g
     vectors : UpdatedVectors
+    product_with : gradient_product, or gradient_product_without_prefetch
     """
     k = chunk.layer
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
@@ -104,7 +121,7 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds,
         delta = Matrix(ws.packed_delta, ws.packed_delta_starts[k] + row * round_up(fan_out, 2 * lanes_of(g)), 0)
     target, rows = Matrix(g, net.weight_offsets[k] + start * fan_out, fan_out), last_row - row
     updated = UpdatedRows(vectors, target.start, fan_out)
-    product(WEIGHT_GRADIENT, True, end - start, fan_out, rows, source, delta, adds, target, scratch, updated)
+    product_with(end - start, fan_out, rows, source, delta, adds, target, scratch, updated)
     b = net.bias_offsets[k]
     if delta.stride == 0:
         panel_sums(delta.data, delta.start, rows, fan_out, column, last_column, adds, g, b)
@@ -130,7 +147,7 @@ def micro_batch_gradient(chunk, net, data, config, ws, scratch, micro_batch, g, 
         separate_buffer = adds and ws.has_two_shards and end - row > K_BLOCK
         target = shard_gradient(ws, 1, net.n_padded) if separate_buffer else g
         adds_now = adds and not separate_buffer
-        layer_gradient(chunk, net, ws, scratch, inputs, row, end, True, adds_now, target, vectors)
+        layer_gradient(chunk, net, ws, scratch, inputs, row, end, True, adds_now, target, vectors, gradient_product)
         if separate_buffer:
             add_chunk(chunk, net, target, g)
         adds = True

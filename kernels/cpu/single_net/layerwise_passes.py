@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...formulas.activations import IDENTITY, SOFTMAX
-from ...jit.decorators import helper, inline_helper
+from ...jit.decorators import helper, inline_helper, linked_helper
 from ...simd.load_store import offset, scalar_like
 from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..gemm.gemm import product, product_kind
@@ -83,6 +83,20 @@ def backward_rows(i, rows, layer):
 FORWARD, BACKWARD = product_kind(activate_rows, skinny=DOTS), product_kind(backward_rows)
 
 
+@linked_helper()
+def forward_product(rows, n, k, a, weights, z, scratch, layer):
+    """Write z (rows, n) = a (rows, k) @ weights, then the activations that `layer` describes."""
+    product(FORWARD, False, rows, n, k, a, weights, False, z, scratch, layer)
+
+
+@linked_helper()
+def backward_product(rows, n, k, delta, transposed, start, delta_below, scratch, layer):
+    """Write delta_below (rows, n) = delta (rows, k) @ weights, which are in panels from `start` on, then what `layer`
+    describes.
+    """
+    product(BACKWARD, False, rows, n, k, delta, Matrix(transposed, start, 0), False, delta_below, scratch, layer)
+
+
 @helper
 def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
     """Run rows row .. row + rows of a micro-batch forward through all layers.
@@ -106,7 +120,7 @@ def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
             weights = Matrix(ws.packed, copy * ws.n_packed + ws.packed_starts[k], 0)
         raw = ws.z if drops and not keeps_z else ws.a
         layer = ForwardPass(net.activations[k], offset(params, net.bias_offsets[k]), keeps_z, fan_out, z, raw, o)
-        product(FORWARD, False, rows, fan_out, fan_in, source, weights, False, Matrix(z, o, fan_out), scratch, layer)
+        forward_product(rows, fan_out, fan_in, source, weights, Matrix(z, o, fan_out), scratch, layer)
         if drops:
             mask0, first = ws.row_starts[k + 1] - dropout.start * fan_out, dropout.start * fan_out
             first, end = first + row * fan_out, first + (row + rows) * fan_out
@@ -203,9 +217,9 @@ def forward_backward(thread, net, data, config, params, ws, sums, micro_batch, r
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = ws.row_starts[k + 1] + row * fan_out, ws.row_starts[k] + row * fan_in
         delta = Matrix(ws.delta, o, fan_out)
-        weights = Matrix(ws.transposed, copy * ws.n_transposed + ws.transposed_starts[k], 0)
+        start = copy * ws.n_transposed + ws.transposed_starts[k]
         delta_below, layer = Matrix(ws.delta, below, fan_in), backward_pass(net, ws, k, below)
-        product(BACKWARD, False, n_rows, fan_in, fan_out, delta, weights, False, delta_below, scratch, layer)
+        backward_product(n_rows, fan_in, fan_out, delta, ws.transposed, start, delta_below, scratch, layer)
 
 
 @helper

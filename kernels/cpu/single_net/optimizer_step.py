@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...formulas.update_rules import BIAS_CORRECTED, HUGE_SCALE, PASSED, RULES, StepSettings
-from ...jit.decorators import expression, helper, inline_helper, selector
+from ...jit.decorators import expression, helper, inline_helper, linked_helper, linked_table, selector
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
@@ -68,7 +68,9 @@ def make_update(row):
 
 
 # update(rule, p, g, s, first, last, stride, h, lanes)      s: the optimiser state, flat (n_state, stride)
-update = selector([make_update(row) for row in RULES], 8)
+_UPDATES = [make_update(row) for row in RULES]
+update = selector(_UPDATES, 8)
+linked_update = linked_table(f"{__name__}.linked_update", _UPDATES, "TrainConfig.rule")
 
 
 @helper
@@ -104,7 +106,7 @@ def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, cli
     factor = clip * scalar_like(p, config.layer_factors[2 * k + is_bias]) if config.layered else clip
     if decay != 1.0 or l2 != 0.0 or factor != 1.0:
         add_penalty_and_clip(p, g, first, last, decay, l2, factor, WIDTH)
-    update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
+    linked_update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
 
 
 # StepSettings in the dtype of params, from float64 hyper-parameters and the step's own values.
@@ -166,7 +168,7 @@ def squares(p, g, first, last, l2):
     return square_sum if square_sum < math.inf else long_squares(p, g, first, last, l2)
 
 
-@helper
+@linked_helper(float)
 def squares_of_gradient(p, g, first, last, l2):
     """Return the sum of (g + l2 p)**2 over a range, in the form that add_squares_of_gradient and clip_factor take.
 

@@ -12,6 +12,7 @@ ends only when no worker runs: the caller reads the arrays that workers write, a
 from __future__ import annotations
 
 from _thread import start_new_thread
+from collections.abc import Sequence
 from math import inf
 from queue import SimpleQueue
 from time import perf_counter
@@ -65,11 +66,13 @@ class ThreadTeam:
     equal types of the arguments.
     """
 
+    _tasks: Sequence[SimpleQueue] = ()  # of a team whose __init__ was interrupted
+
     def __init__(self, n_threads: int):
         self.n_threads = n_threads
         self._barrier = aligned_zeros(2 * LINE // 8, np.int64)[:2]
         self.forget()
-        self._tasks: list[SimpleQueue] = [SimpleQueue() for _ in range(n_threads - 1)]
+        self._tasks = [SimpleQueue() for _ in range(n_threads - 1)]
         self._done: SimpleQueue = SimpleQueue()
         self._at_work: list[SimpleQueue] = []  # queues of workers that may be running a task
         # Not threading.Thread, whose start() waits until the thread runs.
@@ -106,7 +109,7 @@ class ThreadTeam:
         n_threads = len(arguments_of_threads)
         # Compiled, or loaded from the object cache, before any thread can wait for another.
         arguments = [(thread, n_threads, self._barrier, *own) for thread, own in enumerate(arguments_of_threads)]
-        _, function, pack = compiled_kernel(kernel, kind, arguments[0])
+        _, function, pack, _ = compiled_kernel(kernel, kind, arguments[0])
         if n_threads == 1:
             function(pack(*self._words(arguments[0])))
             return

@@ -25,7 +25,7 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
 
         return machine_code_of_c(python_function(architecture), *signature(dtype))
 
-    return load_function(f"unrolled {architecture} {dtype}", compiled)
+    return load_function(f"unrolled {architecture} {dtype}", compiled).address
 
 
 def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:

@@ -33,7 +33,7 @@ def address(architecture: SingleNetArchitecture, dtype: np.dtype) -> int:
 
         return machine_code_of_c(python_function(architecture), *signature(dtype))
 
-    return load_function(_name(architecture, dtype), compiled)
+    return load_function(_name(architecture, dtype), compiled).address
 
 
 @cache

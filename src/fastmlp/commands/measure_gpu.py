@@ -23,7 +23,7 @@ import numpy as np
 
 from ..devices import devices
 from ..execution.dispatch import products
-from ..gpu_thresholds import ESTIMATES, Thresholds, store
+from ..gpu_thresholds import ESTIMATES, Thresholds, storage_folder, store
 from ..mlp import MLP
 from ..population import Population
 from ..training.interruption import require_complete
@@ -69,6 +69,7 @@ def measure(
 
     If the start-up time cannot be measured, the function warns, and the threshold for the total work stays an estimate.
     """
+    storage_folder()  # raises before a minute is spent if the result could not be kept
     # First, before this process opens a GPU: in exclusive-process mode a GPU takes no second process.
     start = seconds_before_first_step(gpu) if starts is None else starts.get(gpu)
     described = {row.name: row.description for row in devices()}

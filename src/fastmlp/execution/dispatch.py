@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checks import HALF
-from ..devices import Device, backend, n_threads_available
+from ..devices import Device, backend, n_threads_available, threads_setting
 from ..kernels.structs import (
     DATA_PARALLEL_PARAMS,
     NO_UPDATE,
@@ -262,6 +262,7 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
         n_threads = max(2, work_of_samples(network, rows) // thresholds.STEP_PER_SHARD_THREAD)
         return min(n_threads_available(), n_shards(rows), n_threads)
     if family not in ("layerwise", "layerwise_data_parallel"):
+        threads_setting()  # an invalid value is an error in every fit, whether or not the fit needs it
         return 1
     work = products(network, rows)
     n_threads = min(work // thresholds.STEP_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)

@@ -109,7 +109,7 @@ def test_penalty_and_clipping_loop_is_vectorised():
 
 @pytest.mark.parametrize("rows, width", [(64, 10), (64, 64)])
 def test_softmax_loop_is_vectorised(rows, width):
-    softmax_rows = elementwise.softmax_rows
+    softmax_rows = helper(elementwise.softmax_rows.py_func)
 
     def run(z, a, scratch):
         softmax_rows(z, 0, rows, width, a, 0, scratch)
@@ -146,7 +146,7 @@ def test_kernels_with_samples_in_lanes_are_vectorised(monkeypatch):
 
     monkeypatch.setattr(object_cache, "read", lambda name: None)
     monkeypatch.setattr(call, "_entries", {})
-    monkeypatch.setattr(call, "_addresses", {})
+    monkeypatch.setattr(call, "_functions", {})
     monkeypatch.setattr(compiler, "machine_code", machine_code)
     X, y = np.random.default_rng(0).random((32, 2)), np.ones(32)
     for rows, register in ((4, "xmm"), (32, WIDEST)):

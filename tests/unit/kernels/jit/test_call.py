@@ -129,7 +129,7 @@ def test_code_is_compiled_once_and_cached(monkeypatch, tmp_path):
         )
 
     def load_anew():
-        monkeypatch.setattr(call, "_addresses", {})  # as in another process
+        monkeypatch.setattr(call, "_functions", {})  # as in another process
         assert call.load_function("spread", compiled)
 
     load_anew()

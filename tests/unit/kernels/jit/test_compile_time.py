@@ -7,6 +7,7 @@ import pytest
 
 from fastmlp.kernels.jit import call, compile_time, object_cache
 from fastmlp.kernels.jit.compile_time import add_wait, compile_seconds, notify_listeners, timed
+from fastmlp.kernels.jit.linker import ObjectFile
 
 
 @pytest.fixture
@@ -47,12 +48,12 @@ def test_exception_ends_timing_and_notification(notified):
 def test_compilation_is_announced_and_loading_is_not(notified, monkeypatch, tmp_path):
     """A kernel on disk is loaded without notification, and the time of loading counts."""
     monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(call, "_address", len)
+    monkeypatch.setattr(call, "_load", lambda file: len(file.code))
     made = []
 
     def compiled():
         made.append(tuple(notified))
-        return b"code"
+        return ObjectFile(b"code")
 
     before = compile_seconds()
     assert call.load_function("a kernel that nobody has", compiled) == 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.jit.decorators import OPTIONS, Formulas, formula, helper, loop_selector, selector
+from fastmlp.kernels.jit.decorators import OPTIONS, Formulas, formula, helper, selector
 from fastmlp.kernels.simd.load_store import load, store
 
 
@@ -28,32 +28,12 @@ def oppose(x):
 
 select = selector((double, halve, oppose), 1)
 
-select_loop = loop_selector(
-    (double, halve, oppose),
-    "x, out, n",
-    """
-    for i in range(0, n, 4):
-        store(out, i, FORMULA(load(x, i, 4)))
-    """,
-    load=load,
-    store=store,
-)
-
 
 @cache
 def driver():
     @numba.njit(**OPTIONS)
     def run(code, x, out):
         store(out, 0, select(code, load(x, 0, 4)))
-
-    return run
-
-
-@cache
-def loop_driver():
-    @numba.njit(**OPTIONS)
-    def run(code, x, out, n):
-        select_loop(code, x, out, n)
 
     return run
 
@@ -68,15 +48,6 @@ def test_selector_calls_the_formula_of_a_code(code, function):
     x, out = np.arange(4.0), np.zeros(4)
     driver()(code, x, out)
     np.testing.assert_array_equal(out, function(x))
-
-
-@pytest.mark.parametrize("code, function", list(enumerate((double, halve, oppose))))
-def test_loop_selector_runs_the_loop_of_a_code(code, function):
-    x, out = np.arange(12.0), np.full(12, 7.0)
-    loop_driver()(code, x, out, 8)
-    np.testing.assert_array_equal(out, [*function(x[:8]), *4 * [7.0]])
-    loop_driver()(3, x, out, 12)  # no row has that code
-    np.testing.assert_array_equal(out[8:], 7.0)
 
 
 def test_helpers_cannot_be_called_from_python():

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,6 +45,38 @@ def test_numba_settings_are_part_of_the_machine(name, monkeypatch):
     before = object_cache.machine.__wrapped__()
     monkeypatch.setenv(name, "1")
     assert object_cache.machine.__wrapped__() != before
+
+
+RELEASED = '{"dirty": false, "error": null, "version": "0.99.1"}'
+
+
+@pytest.mark.parametrize(
+    "content", [None, RELEASED.replace("0.99.1", "0.99.1+3.g0ff"), RELEASED.replace("false", "true")]
+)
+def test_numba_of_a_checkout_is_known_by_its_file(content, monkeypatch, tmp_path):
+    package = tmp_path / "__init__.py"
+    package.write_text("")
+    if content is not None:
+        package.with_name("_version.py").write_text(content)
+    monkeypatch.setattr(object_cache, "find_spec", lambda name: SimpleNamespace(origin=str(package)))
+    before = object_cache.numba_version()
+    assert before[0] == str(package)
+    package.write_text("changed")
+    assert object_cache.numba_version() != before
+
+
+def test_numba_of_a_release_is_known_by_its_version(monkeypatch, tmp_path):
+    package = tmp_path / "__init__.py"
+    package.with_name("_version.py").write_text(RELEASED)
+    monkeypatch.setattr(object_cache, "find_spec", lambda name: SimpleNamespace(origin=str(package)))
+    assert object_cache.numba_version() == ("0.99.1",)
+
+
+def test_version_of_the_installed_numba_is_found():
+    import numba
+
+    found = object_cache.numba_version()
+    assert found == (numba.__version__,) or found[0] == numba.__file__
 
 
 @pytest.mark.parametrize("name", sorted(object_cache.OF_NO_CONCERN))

@@ -10,13 +10,14 @@ import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.gemm.gemm import PLAIN, panel_sums, product, product_kind
 from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
 from fastmlp.kernels.cpu.gemm.skinny_gemm import DOTS, MOST_COLUMNS, SUMS_OF_ROWS, suits_dots, suits_sums_of_rows
-from fastmlp.kernels.cpu.single_net.elementwise import column_sums
+from fastmlp.kernels.cpu.single_net import elementwise
 from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS, TILE_ROWS, scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS, helper
 from fastmlp.kernels.simd.load_store import offset
 
 pytestmark = pytest.mark.thinned(3)
 
+column_sums = helper(elementwise.column_sums.py_func)
 FORWARD, TRANSPOSED = product_kind(skinny=DOTS), product_kind(skinny=SUMS_OF_ROWS)
 
 

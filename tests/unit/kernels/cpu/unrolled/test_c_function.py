@@ -9,7 +9,7 @@ from numba import types
 
 from fastmlp.kernels.cpu.unrolled import c_function
 from fastmlp.kernels.cpu.unrolled.c_function import Count, Doubles, Integers, Number, Numbers
-from fastmlp.kernels.jit.call import _address, call
+from fastmlp.kernels.jit.call import _load, call
 from fastmlp.kernels.jit.compiler import machine_code_of_c
 from fastmlp.kernels.jit.decorators import kernel
 from fastmlp.kernels.simd.load_store import offset, scalar_like
@@ -46,7 +46,7 @@ def call_by_address(address, x, i, factor, sums, counts, found):
 @pytest.mark.parametrize("dtype, number", [("float32", ctypes.c_float), ("float64", ctypes.c_double)])
 def test_fields_are_arguments(dtype, number):
     function = c_function.make_function(types.intp, emit)
-    address = _address(machine_code_of_c(function, *c_function.signature(Arguments, types.intp, np.dtype(dtype))))
+    address = _load(machine_code_of_c(function, *c_function.signature(Arguments, types.intp, np.dtype(dtype)))).address
     x, sums, counts, found = np.arange(4, dtype=dtype), np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64)
     pointer, count = ctypes.c_void_p, ctypes.c_ssize_t
     kind = ctypes.CFUNCTYPE(count, pointer, count, number, pointer, pointer)
