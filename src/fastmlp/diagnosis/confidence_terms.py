@@ -118,9 +118,21 @@ def generalisation_gap(m: Measurements) -> np.ndarray:
     return np.where(np.isfinite(measured), measured, recorded)
 
 
+def training_skill(m: Measurements) -> np.ndarray:
+    """Return how much of its training samples a net explains: of their variance or, from records, of the base rate's
+    loss; 0 for a net that is no better than a constant.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recorded = 1.0 - np.fmin(m.curve.training, m.excess) / m.base_excess
+    return np.where(np.isfinite(m.explained), m.explained, recorded)
+
+
 def memorised(m: Measurements) -> np.ndarray:
-    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others."""
-    return ramp(generalisation_gap(m), 0.1, 0.22)
+    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others.
+
+    A net that explains none of its training samples has memorised nothing, whatever the gap: it is hardly trained.
+    """
+    return ramp(generalisation_gap(m), 0.1, 0.22) * ramp(training_skill(m), 0.0, 0.2)
 
 
 def unknown_elsewhere(m: Measurements) -> np.ndarray:
