@@ -236,8 +236,9 @@ def _load_result(
     description = {
         "judged_by": "rule",
         "compile_seconds": 0.0,
+        "arguments": {},
         **description,
-    }  # defaults for files of the first versions, which lack these fields
+    }  # defaults for files of earlier versions, which lack these fields
     fields = _check_fields(description, RESULT, "result")
     if fields["judged_by"] not in CLAIMS:
         raise ValueError(f"its result is judged by {fields['judged_by']!r}")

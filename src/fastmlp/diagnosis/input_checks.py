@@ -252,10 +252,17 @@ def _population_curve(result: PopulationResult) -> Curve:
     if len(epochs) and epochs[-1] < max_epochs:
         epochs = np.append(epochs, max_epochs)
         loss = np.concatenate([loss, np.where(result.epochs == max_epochs, result.loss, np.nan)[None]])
-    return Curve(epochs, loss, None, stopped == "divergence", (stopped == "early_stopping") | (stopped == "converged"))
+    stopped_early = (stopped == "early_stopping") | (stopped == "converged")
+    curve = Curve(epochs, loss, None, stopped == "divergence", stopped_early)
+    if result.best_epoch is None:
+        return curve
+    is_known = (result.best_epoch >= 0) & (result.restarts == 0)  # records count from the last restart
+    final_epoch, n_epochs = (np.where(is_known, values, np.nan) for values in (result.best_epoch + 1, result.epochs))
+    return curve._replace(final_epoch=final_epoch, n_epochs=n_epochs)
 
 
 def curve_of_net(curve: Curve, net: slice) -> Curve:
     """Return the loss curve of one net (a slice of length 1) of a population."""
-    flag_of_net = lambda flags: flags[net] if np.ndim(flags) else flags
-    return Curve(curve.epochs, curve.loss[:, net], None, flag_of_net(curve.diverged), flag_of_net(curve.stopped_early))
+    per_net = ("diverged", "stopped_early", "final_epoch", "n_epochs")
+    values = {name: values[net] if np.ndim(values := getattr(curve, name)) else values for name in per_net}
+    return Curve(curve.epochs, curve.loss[:, net], None, **values)
