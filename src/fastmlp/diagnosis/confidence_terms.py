@@ -171,6 +171,14 @@ def merged_at_rest(m: Measurements) -> np.ndarray:
     return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * not_learned(m)
 
 
+def has_other_samples(m: Measurements) -> bool:
+    """Return whether there are more samples than the net was trained on, such as those that its fit held out.
+
+    The recorded losses are not comparable with the loss on such samples.
+    """
+    return m.n_samples > m.updates.n_samples > 0
+
+
 def bends_down(m: Measurements) -> np.ndarray:
     """Return whether the loss has negative curvature in some direction, as at a saddle, which can be left."""
     return -m.landscape.smallest > 1e-3 * np.abs(m.landscape.largest)

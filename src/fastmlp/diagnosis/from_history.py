@@ -50,8 +50,10 @@ UNKNOWN_ARRAYS = (
 )
 
 
-def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
+def verdict_of_records(model: ModelUnderTest, history: Any, scaled: bool = False) -> Diagnosis:
     """Return the diagnosis of one net from the History of its fit.
+
+    scaled : whether the targets were standardised for training
 
     Raises
     ------
@@ -61,7 +63,6 @@ def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
     curve = as_curve(history)
     if curve is None or not len(curve.epochs):
         raise ValueError("There is nothing to diagnose: no samples were given, and the history has no finished epoch.")
-    scaled = getattr(getattr(history, "net", None), "preprocessing", None) is not None
     known = known_base_loss(model, scaled)
     base = first_loss(curve) if known is None else known
     m = measured_by_records(model, curve, updates_of(history, None, None), base)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..data.arrays import as_numbers
 from ..data.validation import checked_pair
+from ..errors import counted
 from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
@@ -53,7 +54,8 @@ def _first_bad(name: str, array: np.ndarray) -> str:
         return ""
     index = ", ".join(str(int(k)) for k in np.argwhere(bad)[0])
     rows = int(bad.reshape(len(array), -1).any(axis=1).sum())
-    return f"{name}[{index}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
+    of_rows = f"{rows} of {counted(len(array), 'row')} {'has' if rows == 1 else 'have'} one"
+    return f"{name}[{index}] is {array[bad][0]}, the first such value; {of_rows}"
 
 
 def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSamples:
@@ -71,12 +73,12 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTes
     """
     if X.shape[1] != model.layout.layer_sizes[0]:
         raise ValueError(
-            f"X has {X.shape[1]} features, but the {model.own_name} has {model.layout.layer_sizes[0]} inputs: pass "
-            "the data it was trained on."
+            f"X has {counted(X.shape[1], 'feature')}, but the {model.own_name} has "
+            f"{counted(model.layout.layer_sizes[0], 'input')}: pass the data it was trained on."
         )
     array = as_labels(y, classes)
     if len(array) != len(X):
-        raise ValueError(f"y has {len(array)} samples, but X has {len(X)}: they must have the same length.")
+        raise ValueError(f"y has {counted(len(array), 'sample')}, but X has {len(X)}: they must have the same length.")
     bad_y = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     bad_data = (_first_bad("X", X) if bad_rows.any() else "") or _first_bad("y", array)
     finite_rows = ~(bad_rows | bad_y)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from ..history import History
 
 SMALLEST_ADAPTIVE_RATE = 1e-6  # with "adaptive", training stops at this learning rate
@@ -97,7 +98,9 @@ class EpochRules:
 
     def _stop_or_lower_rate(self) -> bool:
         measure = "Validation score" if self.early_stopping else "Training loss"
-        text = f"{measure} did not improve by more than {self.tol:g} for {self.n_iter_no_change} epochs."
+        text = (
+            f"{measure} did not improve by more than {self.tol:g} for {counted(int(self.n_iter_no_change), 'epoch')}."
+        )
         ends = not self.adaptive or self.learning_rate <= SMALLEST_ADAPTIVE_RATE
         if not ends:
             self.factor /= ADAPTIVE_DIVISOR
