@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .console.stopwatch import is_compile_time_worth_showing
 from .errors import counted
-from .history import History
 from .html_report.page import Page, as_svg, duration, quantity
 from .html_report.roofline import measure_speed
 from .output_files import check_output, write_text
@@ -20,6 +19,9 @@ from .plots.decision import boundary
 from .plots.regression import predictions
 from .plots.sample_checks import as_samples, has_classes
 from .plots.style import import_pyplot, number, percent
+
+if TYPE_CHECKING:
+    from .history import History
 
 MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
 STOPPED_BY = {
@@ -92,7 +94,7 @@ def write(
     check_output(path)
     if (X is None) != (y is None):
         raise ValueError("Give both X and y, or neither.")
-    if not isinstance(history, History):
+    if not all(hasattr(history, name) for name in ("net", "samples", "stopped_by")):
         raise ValueError(f"The report is of a History, which fit returned, but it is {type(history).__name__}.")
     if X is not None:
         parts = {"": (X, y)}

@@ -9,7 +9,6 @@ import numpy as np
 from ..data.targets import as_targets, class_numbers, metric_of
 from ..data.validation import as_features
 from ..errors import checked_count, counted
-from ..history import History
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from .style import literal_text
@@ -77,8 +76,8 @@ def _instead_of(found: Any) -> str:
     """Return what was given to a plot that needs a net, and what to give instead."""
     if hasattr(found, "coefs_"):
         return f"but it was given {type(found).__name__} of scikit-learn: plot fastmlp.from_sklearn(estimator)"
-    if isinstance(found, History):
-        return "but it was given History: plot the net that was fitted"
+    if hasattr(found, "stopped_by") and hasattr(found, "loss"):
+        return f"but it was given {type(found).__name__}: plot the net that was fitted"
     if hasattr(found, "fit"):
         return f"but it was given {type(found).__name__}, which is not fitted: call fit first"
     return f"but it was given {type(found).__name__}"
