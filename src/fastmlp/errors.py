@@ -114,19 +114,19 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     Unknown init 'Xavier'. Did you mean 'glorot_uniform'? Choose from: he_normal, glorot_uniform.
     """
     choices = list(choices)
-    hint = f" Did you mean {likely_name!r}?" if (likely_name := _likely_name(str(name).lower(), choices)) else ""
+    hint = f" Did you mean {likely!r}?" if (likely := likely_name(str(name).lower(), choices)) else ""
     return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices)}.")
 
 
-def _likely_name(name: str, choices: list[str]) -> str | None:
-    """Return the choice that a lower-case name probably means, or None."""
+def likely_name(name: str, choices: list[str], min_similarity: float = MIN_SIMILARITY) -> str | None:
+    """Return the choice that a lower-case name probably means, by the aliases or by its spelling, or None."""
     alias = name.partition(":")[0].translate(SEPARATORS)  # a device may have an index: "gpu:1"
     for known_name in ALIASES.get(alias, ()):
         if known_name in choices:
             return known_name
     from difflib import get_close_matches  # here, since its import takes longer than the rest of this module
 
-    matches = get_close_matches(name, choices, n=1, cutoff=MIN_SIMILARITY)
+    matches = get_close_matches(name, choices, n=1, cutoff=min_similarity)
     return matches[0] if matches else None
 
 

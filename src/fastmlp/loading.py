@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from .devices import check_name
+from .errors import counted
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .network.parameter_layout import Layout
@@ -236,8 +237,9 @@ def _load_result(
     description = {
         "judged_by": "rule",
         "compile_seconds": 0.0,
+        "arguments": {},
         **description,
-    }  # defaults for files of the first versions, which lack these fields
+    }  # defaults for files of earlier versions, which lack these fields
     fields = _check_fields(description, RESULT, "result")
     if fields["judged_by"] not in CLAIMS:
         raise ValueError(f"its result is judged by {fields['judged_by']!r}")
@@ -271,7 +273,8 @@ def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.nd
             getattr(history, group)[metric] = values[:epochs]
     if history.best_epoch is not None and not 0 <= history.best_epoch < epochs:
         notes.append(
-            f"The last fit's best_epoch, {history.best_epoch}, is not one of its {epochs} epochs, and is left out."
+            f"The last fit's best_epoch, {history.best_epoch}, is not one of its {counted(epochs, 'epoch')}, and is "
+            "left out."
         )
         history.best_epoch = None
     return history, notes

@@ -38,6 +38,7 @@ RESULT = {
     "monitor": (str, type(None)),
     "interrupted": (bool,),
     "judged_by": (str,),
+    "arguments": (dict,),
 }
 RANDOM = {"seed": (int,), "fits": (int,)}
 METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: their arrays are named "history.metrics.NAME"

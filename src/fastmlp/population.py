@@ -12,7 +12,7 @@ import numpy as np
 from .api.fit_arguments import FitArguments
 from .api.net_base import NetBase
 from .api.per_net_settings import PER_NET, checked_per_net_setting
-from .api.population_fit import checked_restarts, placed_data, population_watcher, result_of
+from .api.population_fit import arguments_of, checked_restarts, placed_data, population_watcher, result_of
 from .checks import LateGenerator, seed_of
 from .console.compile_notice import CompileNotices
 from .console.stopwatch import Stopwatch
@@ -380,7 +380,8 @@ class Population(NetBase, NetSequence):
         with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
             self.fits += 1
             settings = {"l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
-            self.result = result_of(task, outcome, restarts, interrupted, settings, watch)
+            described = arguments_of(task, arguments.epochs, schedule)
+            self.result = result_of(task, outcome, restarts, interrupted, settings, described, watch)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import field as dataclass_field
 from functools import cached_property
 from typing import Any
 
@@ -80,6 +81,10 @@ class PopulationResult:
         Meaning of `converged`: "rule", "all right" or "finite loss"; success_rate and success_interval need "rule".
     compile_seconds : float, default 0.0
         Part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had been loaded before.
+    arguments : dict, optional
+        The arguments of fit, as numbers and text, as in History.settings: "epochs", "batch_size", "optimizer",
+        "schedule", "shuffle", "early_stopping", "n_samples", "n_validation" and "weighted". Numbers of the optimiser
+        that differ between nets are in `settings` instead. Empty for a result from a file of version 0.2 or earlier.
 
     Attributes
     ----------
@@ -133,6 +138,7 @@ class PopulationResult:
     settings: dict[str, np.ndarray]
     judged_by: str = "rule"
     compile_seconds: float = 0.0
+    arguments: dict[str, Any] = dataclass_field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays of the result by name, for a file; from_arrays reads them.
@@ -160,7 +166,7 @@ class PopulationResult:
         n_nets : int
             Number of nets.
         **other_fields
-            seconds, compile_seconds, monitor, interrupted and judged_by.
+            seconds, compile_seconds, monitor, interrupted, judged_by and arguments.
 
         Returns
         -------
@@ -172,7 +178,8 @@ class PopulationResult:
             If an array is missing, or has values, a shape or a dtype that no result of n_nets nets has.
         """
         contents: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **other_fields}
-        known = {field.name for field in fields(cls) if field.default is MISSING} - contents.keys() | OPTIONAL
+        required = {field.name for field in fields(cls) if field.default is field.default_factory is MISSING}
+        known = required - contents.keys() | OPTIONAL
         for name, values in arrays.items():
             setting = name.removeprefix("settings.")
             if setting != name:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .console.stopwatch import is_compile_time_worth_showing
+from .errors import counted
 from .html_report.page import Page, as_svg, duration, quantity
 from .html_report.roofline import measure_speed
 from .output_files import check_output, write_text
@@ -93,6 +94,8 @@ def write(
     check_output(path)
     if (X is None) != (y is None):
         raise ValueError("Give both X and y, or neither.")
+    if not all(hasattr(history, name) for name in ("net", "samples", "stopped_by")):
+        raise ValueError(f"The report is of a History, which fit returned, but it is {type(history).__name__}.")
     if X is not None:
         parts = {"": (X, y)}
     elif parts is None:
@@ -199,7 +202,7 @@ def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, name
     net = history.net
     samples = as_samples(net, X, y)
     n = len(samples.X)
-    subset_text = f" ({subset} samples)" if subset else f" ({n:,} samples given)"
+    subset_text = f" ({subset} samples)" if subset else f" ({counted(n, 'sample')} given)"
     pictures = []
     if net.network.n_features == 2:
         draw = lambda ax: boundary(net, X, y, feature_names=names, labels=labels, ax=ax)
@@ -219,8 +222,8 @@ def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, name
         n_training = history.settings.get("n_samples") if history.epochs else None
         if n_training and not subset:
             page.text(
-                f"The net was trained on {n_training:,} samples. If some of them are among the {n:,} shown here, the "
-                "figures are better than they would be on new samples."
+                f"The net was trained on {counted(n_training, 'sample')}. If some of them are among the {n:,} shown "
+                "here, the figures are better than they would be on new samples."
             )
 
 

@@ -337,6 +337,11 @@ def is_constant(function: Callable[[np.ndarray, int], Any]) -> bool:
     return isinstance(getattr(function, "__self__", None), Constant)
 
 
+def schedule_text(schedule: Any) -> str:
+    """Return a schedule in words, for the description of a fit: its name, or its repr."""
+    return schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule))
+
+
 def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return a schedule, given as a name, an object or a function, as a function (steps, n_steps) -> factors.
 

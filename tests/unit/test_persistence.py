@@ -491,6 +491,18 @@ def test_population_result_round_trips(pop, path):
     for name, values in pop.result.arrays().items():
         np.testing.assert_array_equal(back.result.arrays()[name], values)
     np.testing.assert_array_equal(back.result.settings["learning_rate"], np.linspace(0.01, 0.1, 20))
+    assert back.result.arguments == pop.result.arguments
+    assert back.result.arguments == {
+        "epochs": 5,
+        "batch_size": 5,
+        "optimizer": "SGD(weight_decay=0.0, clip_norm=0.0, momentum=0.0, nesterov=False)",
+        "schedule": "None",
+        "shuffle": True,
+        "early_stopping": "None",
+        "n_samples": 20,
+        "n_validation": 0,
+        "weighted": False,
+    }
     assert (back.result.monitor, back.result.interrupted, back.result.judged_by) == (None, False, "finite loss")
     np.testing.assert_array_equal(back.best().params, pop.best().params)
 
@@ -563,6 +575,7 @@ def test_unknown_arrays_of_a_result_are_left_out(pop, path, name):
     path.write_bytes(to_bytes({**pop.get_arrays(), **own, f"result.{name}": np.ones(20)}, {KEY: text}))
     back = fastmlp.load(path)
     assert list(back.result.settings) == ["learning_rate"]
+    assert back.result.arguments == {}, "as in files of earlier versions"
     np.testing.assert_array_equal(back.result.loss, pop.result.loss)
 
 

@@ -168,6 +168,8 @@ def test_history_keeps_copies_of_at_most_2000_samples(rng):
 
 
 def test_invalid_use_raises(net, tmp_path):
+    with pytest.raises(ValueError, match="The report is of a History, which fit returned, but it is int"):
+        fastmlp.report.write(3, tmp_path / "run.html")
     with pytest.raises(ValueError, match="There is nothing to report: the net has no history of a fit"):
         fastmlp.History(net).report(tmp_path / "run.html")
     history = net.fit(XOR_X, XOR_Y, epochs=2)

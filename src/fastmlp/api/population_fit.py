@@ -18,6 +18,7 @@ from ..optimizers import settings_of
 from ..population_result import PopulationResult
 from ..population_training.evaluate import converged_nets
 from ..population_training.task import PopulationOutcome, PopulationTask
+from ..schedules import schedule_text
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
@@ -53,12 +54,32 @@ def population_watcher(network: Network, data: Samples, strides: Strides) -> Pop
     return population_monitor(network, data, strides)
 
 
+def arguments_of(task: PopulationTask, epochs: int, schedule: Any) -> dict[str, Any]:
+    """Return arguments of fit and data sizes as numbers and text, with the keys of History.settings.
+
+    The optimiser is written without settings that differ between nets.
+    """
+    shared = [f"{name}={value!r}" for name, value in settings_of(task.optimizer).items() if not is_per_net(value)]
+    return {
+        "epochs": epochs,
+        "batch_size": task.batch_size,
+        "optimizer": f"{type(task.optimizer).__name__}({', '.join(shared)})",
+        "schedule": schedule_text(schedule),
+        "shuffle": task.shuffle,
+        "early_stopping": repr(task.early_stopping),
+        "n_samples": task.data.n_samples,
+        "n_validation": 0 if task.held_out is None else task.held_out.n_samples,
+        "weighted": task.data.has_weights,
+    }
+
+
 def result_of(
     task: PopulationTask,
     outcome: PopulationOutcome,
     restarts: np.ndarray,
     interrupted: bool,
     settings: dict[str, Any],
+    arguments: dict[str, Any],
     watch: Stopwatch,
 ) -> PopulationResult:
     """Return the result of a fit.
@@ -66,6 +87,7 @@ def result_of(
     restarts : (n_nets,)     number of restarts of each net
     interrupted : bool     whether Ctrl-C ended the fit
     settings : settings of the nets besides those of the optimiser; the result keeps those that differ per net
+    arguments : arguments of fit, as arguments_of returns them
     watch : Stopwatch     started with the fit
     """
     settings = {**settings_of(task.optimizer), **settings}
@@ -90,4 +112,5 @@ def result_of(
         interrupted=interrupted,
         settings={name: value for name, value in settings.items() if is_per_net(value)},
         judged_by=task.judged_by,
+        arguments=arguments,
     )

@@ -6,6 +6,7 @@ Each command imports the heavy modules it needs when it runs, so that `fastmlp -
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from .option_parsers import (
 )
 from .terminal import console, errors_as_sentences, say
 from .train_options import TrainOptions, as_command, train
+from .unknown_options import Command
 
 app = typer.Typer(
     help="Trains multilayer perceptrons.",
@@ -34,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # paragraphs fill the width
 )
+command = partial(app.command, cls=Command)
 
 
 def main() -> None:
@@ -58,7 +61,7 @@ def options(
     """Trains multilayer perceptrons."""
 
 
-@app.command()
+@command()
 def xor(
     context: typer.Context,
     nets: Annotated[int, integer_option("Train so many 2-2-1 nets and print statistics instead.", 0)] = 0,
@@ -104,7 +107,7 @@ class Experiment(str, Enum):
     proben1 = "proben1"
 
 
-@app.command()
+@command()
 def reproduce(
     experiment: Annotated[
         Experiment,
@@ -142,7 +145,7 @@ class BenchGroup(str, Enum):
     cold_start = "cold_start"
 
 
-@app.command()
+@command()
 def bench(
     group: Annotated[
         BenchGroup,
@@ -172,7 +175,7 @@ def bench(
             typer.echo(f"wrote {path}")
 
 
-@app.command()
+@command()
 def devices(
     measure: Annotated[
         bool, typer.Option(help="Measure from how much work on a GPU is faster here, for device='auto'; a minute.")
@@ -216,10 +219,10 @@ def _measure(gpu: str, starts: dict[str, float | None]) -> None:
     )
 
 
-app.command()(as_command(train, TrainOptions))
+command()(as_command(train, TrainOptions))
 
 
-@app.command()
+@command()
 def report(
     model: Annotated[Path, model_argument("A net saved by `fastmlp train` or by net.save(...).")],
     file: Annotated[Path | None, file_argument("Samples to judge it on: CSV, Parquet, or .npz with X, y.")] = None,
@@ -234,7 +237,7 @@ def report(
         typer.echo(f"Wrote {train_predict.report(model, file, target, output, device)}")
 
 
-@app.command()
+@command()
 def diagnose(
     model: Annotated[Path, model_argument("A net or population saved by fastmlp.")],
     file: Annotated[Path, file_argument("The CSV or Parquet file it was trained on.")],
@@ -248,7 +251,7 @@ def diagnose(
         typer.echo(diagnosis_job.run(model, file, target, as_json))
 
 
-@app.command()
+@command()
 def predict(
     model: Annotated[Path, model_argument("A net saved by `fastmlp train`.")],
     file: Annotated[Path, file_argument("A CSV or Parquet file with the columns the net was trained on.")],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..diagnosis.diagnose import diagnose
+from ..errors import counted
 from ..loading import load_net
 from ..mlp import MLP
 from ..tables.held_out_rows import training_split
@@ -63,5 +64,8 @@ def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarra
         )
     n_features = net.network.n_features
     if X.shape[1] != n_features:
-        raise ValueError(f"The net has {n_features} inputs, but the table has {X.shape[1]} columns besides {target!r}.")
+        raise ValueError(
+            f"The net has {counted(n_features, 'input')}, but the table has {counted(X.shape[1], 'column')} besides "
+            f"{target!r}."
+        )
     return X.to_numpy(np.float64), table[target].to_numpy()

@@ -71,7 +71,11 @@ def layer_sizes(text: str, option: str = "--hidden") -> tuple[int, ...]:
         sizes = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
         sizes = (0,)
-    if any(not 1 <= size <= MOST for size in sizes):
+    if any(size > MOST for size in sizes):
+        raise typer.BadParameter(
+            f"expected at most {MOST:,} units in a layer, but got {_shown(text)}, which is too large", param_hint=option
+        )
+    if any(size < 1 for size in sizes):
         raise typer.BadParameter(
             f"expected numbers of units such as 256,128, but got {_shown(text)}", param_hint=option
         )

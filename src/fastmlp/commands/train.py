@@ -12,10 +12,12 @@ import numpy as np
 
 from ..callbacks import EarlyStopping
 from ..console.stopwatch import format_time
+from ..devices import check_name as check_device
 from ..errors import DivergenceWarning, counted
 from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
+from ..network.spec import HIDDEN, activation_code
 from ..optimizers import Optimizer, optimizer_from_name
 from ..output_files import check_output
 from ..schedules import schedule_factors
@@ -55,7 +57,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
         optimizer = make_optimizer(settings)
-        schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
+        check_names(settings)
         preprocessing, parts = read_parts(file, settings, test_file, log)
         net = make_net(preprocessing, settings)
         if earlier:
@@ -113,6 +115,14 @@ def make_optimizer(settings: TrainSettings) -> Optimizer:
         If the name is unknown, or a number is out of range.
     """
     return replace(optimizer_from_name(settings.optimizer, settings.learning_rate), clip_norm=settings.clip_norm)
+
+
+def check_names(settings: TrainSettings) -> None:
+    """Raise ValueError if a schedule, activation or device has an unknown name: before the table is read."""
+    schedule_factors(settings.schedule)
+    check_device(settings.device)
+    if settings.hidden:
+        activation_code(settings.activation, HIDDEN, "hidden_activation")
 
 
 def read_parts(
@@ -222,8 +232,9 @@ def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output
     if history.epochs:
         beside = output.with_name(f"{output.name}.{'interrupted' if interrupted else 'diverged'}")
         net.save(beside)
+        figures = final_figures(history)  # empty if the kept epoch's loss is not finite
         reached = (
-            f"after {counted(history.epochs, 'epoch')}; what was reached ({final_figures(history)}) is in "
+            f"after {counted(history.epochs, 'epoch')}; what was reached{figures and f' ({figures})'} is in "
             f"{str(beside)!r}, and {str(output)!r} is as it was"
         )
     if interrupted:

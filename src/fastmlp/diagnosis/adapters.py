@@ -18,8 +18,8 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
     """Return the model under test for a net that is not one of fastmlp.
 
     net : a fitted MLPClassifier or MLPRegressor of scikit-learn; a PyTorch module or Keras model of linear layers and
-        activations; a list of arrays [W, b, W, b, ...], or a dictionary or state_dict of such arrays, with
-        `activations`; or a forward function
+        activations; a list of arrays [W, b, W, b, ...] or of pairs (W, b), or a dictionary or state_dict of such
+        arrays, with `activations`; or a forward function
     X : (n_samples, n_features) inputs, for their shape and for probing a function
     activations : name or function of z for each layer, including the output; None to read them from the net
     loss : name of the loss, or None for the usual one
@@ -40,16 +40,22 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
     if isinstance(net, Mapping):
         return _from_list([np.asarray(_on_host(array)) for array in net.values()], X, activations, loss)
     if isinstance(net, Sequence) and not isinstance(net, str) and len(net):
-        return _from_list([np.asarray(_on_host(array)) for array in net], X, activations, loss)
+        arrays = [array for pair in net for array in pair] if all(map(_is_pair, net)) else net
+        return _from_list([np.asarray(_on_host(array)) for array in arrays], X, activations, loss)
     if callable(net):
         return from_function(net, X, loss)
     if hasattr(net, "fit") and not hasattr(net, "coefs_") and hasattr(net, "hidden_layer_sizes"):
         raise ValueError("The estimator has no weights before fit: fit it, then diagnose it.")
     raise ValueError(
         "diagnose takes an MLP, a Population, a fitted scikit-learn MLP, a PyTorch or Keras model of dense "
-        f"layers, a list of arrays [W, b, W, b, ...] with activations=[...], or a forward function, "
+        f"layers, a list of arrays [W, b, W, b, ...] or of pairs (W, b) with activations=[...], or a forward function, "
         f"but it is {type(net).__name__}."
     )
+
+
+def _is_pair(item: Any) -> bool:
+    """Return whether an item of a list of weights is the pair (W, b) of a layer."""
+    return isinstance(item, (list, tuple)) and len(item) == 2 and np.ndim(item[0]) == 2
 
 
 def _on_host(array: Any) -> Any:

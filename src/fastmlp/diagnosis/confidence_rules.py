@@ -15,6 +15,7 @@ from .confidence_terms import (
     finite,
     gain,
     has_curve,
+    has_other_samples,
     improving,
     labels_are_noise,
     learnable,
@@ -265,7 +266,7 @@ def broken_updates(m: Measurements) -> np.ndarray:
     standing = standing * (m.masks.mask_noise == 0)  # with dropout, training follows the gradient under masks
     known = np.max([learning_rate_too_low(m), clip_norm_too_low(m), weight_decay_too_high(m)], axis=0)
     other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
-    other_loss = other_loss * (m.curve.last < m.excess)
+    other_loss = other_loss * (m.curve.last < m.excess) * (not has_other_samples(m))
     return 0.91 * np.maximum(standing * (1.0 - known), other_loss) * (m.curve.epochs >= 20) * not_learned(m) * finite(m)
 
 

@@ -118,9 +118,21 @@ def generalisation_gap(m: Measurements) -> np.ndarray:
     return np.where(np.isfinite(measured), measured, recorded)
 
 
+def training_skill(m: Measurements) -> np.ndarray:
+    """Return how much of its training samples a net explains: of their variance or, from records, of the base rate's
+    loss; 0 for a net that is no better than a constant.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recorded = 1.0 - np.fmin(m.curve.training, m.excess) / m.base_excess
+    return np.where(np.isfinite(m.explained), m.explained, recorded)
+
+
 def memorised(m: Measurements) -> np.ndarray:
-    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others."""
-    return ramp(generalisation_gap(m), 0.1, 0.22)
+    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others.
+
+    A net that explains none of its training samples has memorised nothing, whatever the gap: it is hardly trained.
+    """
+    return ramp(generalisation_gap(m), 0.1, 0.22) * ramp(training_skill(m), 0.0, 0.2)
 
 
 def unknown_elsewhere(m: Measurements) -> np.ndarray:
@@ -157,6 +169,14 @@ def merged_at_rest(m: Measurements) -> np.ndarray:
     The recent shape of the loss curve does not matter.
     """
     return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * not_learned(m)
+
+
+def has_other_samples(m: Measurements) -> bool:
+    """Return whether there are more samples than the net was trained on, such as those that its fit held out.
+
+    The recorded losses are not comparable with the loss on such samples.
+    """
+    return m.n_samples > m.updates.n_samples > 0
 
 
 def bends_down(m: Measurements) -> np.ndarray:

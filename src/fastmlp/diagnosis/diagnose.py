@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.validation import checked_pair
+from ..errors import counted
 from ..history import History
 from . import input_checks
 from .adapters import model_of_other_library, nets_of_estimator
@@ -39,7 +40,8 @@ def diagnose(
     ----------
     net : MLP, Population, or a net of another library
         An MLP or a Population; a fitted estimator of fastmlp, or MLP of scikit-learn; a PyTorch or Keras model of dense
-        layers; a list of arrays [W, b, W, b, ...] (W of shape (fan_in, fan_out)) or a state_dict, with `activations`;
+        layers; a list of arrays [W, b, W, b, ...] or of pairs (W, b), where W has shape (fan_in, fan_out), or a
+        state_dict, with `activations`;
         or a forward function of X (n_samples, n_features), of which only the outputs can be diagnosed.
     X : array_like of shape (n_samples, n_features), optional
         Inputs of the training data, in the form that fit takes. NaN and infinity are allowed and reported. Without X
@@ -82,6 +84,11 @@ def diagnose(
     ('symmetric_units', 1.0)
     """
     if isinstance(net, History):
+        if net.net is None:
+            raise ValueError(
+                "This history does not know its net, as that of an estimator of tables: give diagnose the estimator "
+                "or its net, est or est.net_, which have the history."
+            )
         net, history = net.net, net
     if X is None or y is None:
         if (X is None) != (y is None):
@@ -121,7 +128,7 @@ def diagnose(
     )
     basis = measured_on(len(features), n_validation, updates, curve, are_history_samples)
     if model.loss.name != usual_loss:
-        basis = f"{basis or f'{len(features):,} samples'}; the loss is {model.loss.name}, as the last record shows"
+        basis = f"{basis or counted(len(features), 'sample')}; the loss is {model.loss.name}, as the last record shows"
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
 
 
@@ -138,28 +145,35 @@ def measured_on(
     n_validation : number of validation samples, or None
     are_history_samples : whether the samples come from the history
     """
-    samples_text, trained = f"{n_samples:,} samples", f"{updates.n_samples:,}"
+    samples_text, trained = counted(n_samples, "sample"), counted(updates.n_samples, "sample")
     differ = bool(updates.n_samples) and updates.n_samples != n_samples
     if differ and are_history_samples:
-        samples_text = f"{n_samples:,} of {trained} training samples"
+        samples_text = f"{n_samples:,} of {counted(updates.n_samples, 'training sample')}"
     elif differ:
-        samples_text += f" that were given; the net was trained on {trained} samples, which may be others"
+        samples_text += f" that were given; the net was trained on {trained}, which may be others"
     if n_validation is not None:
-        return f"{samples_text}; {n_validation:,} validation samples"
+        return f"{samples_text}; {counted(n_validation, 'validation sample')}"
     if curve is not None and curve.validation is not None:
         return f"{samples_text}; the validation records of the fit"
     return samples_text if differ else ""
 
 
 def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis:
-    """Diagnose an MLP without samples: on the samples that its history keeps, otherwise by its records alone."""
+    """Diagnose an MLP without samples: on the samples that its history keeps, otherwise by its records alone.
+
+    Of an estimator of tables, its net is diagnosed.
+    """
+    if hasattr(net, "encoded_samples") and hasattr(net, "net_"):
+        net, history = net.net_, net.history_ if history is None else history
     history = getattr(net, "history", None) if history is None else history
     if not is_mlp(net) or not isinstance(history, History):
         raise ValueError(
             "Give samples X and y: only an MLP with the history of a fit can be diagnosed without samples."
         )
     if "training" not in history.samples:
-        return verdict_of_records(_as_model(net, np.empty((0, 0)), None, None)[0], history)
+        # The net is asked, and not history.net, which is None for the net of an estimator of tables.
+        is_scaled = getattr(net, "preprocessing", None) is not None
+        return verdict_of_records(_as_model(net, np.empty((0, 0)), None, None)[0], history, is_scaled)
     held_out = history.samples.get("validation") if validation_data is None else validation_data
     return diagnose(net, *history.samples["training"], history, validation_data=held_out, learning_rate=learning_rate)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .confidence_terms import ramp, training_skill
 from .dropout_noise import Masks
 from .evidence import evidence
 from .hidden_units import HIDDEN_EVIDENCE
@@ -27,6 +28,9 @@ from .verdicts import VERDICTS
 # Verdicts that records alone can support.
 RECORD_VERDICTS = ("learning_rate_too_high", "over_fitting", "still_learning")
 CONFIDENCE_FACTOR = 0.9  # factor on their confidence, because other causes cannot be checked without samples
+# Fall of the training loss below the first epoch's, from which on a net may have memorised its samples: a new net can
+# be much worse than a constant, and then losses fall long before anything is learned.
+FALLEN = (0.2, 0.5)
 UNCLEAR_CONFIDENCE = 0.3  # confidence of "unclear"
 # Arrays of Measurements that need samples, besides those of layers and hidden units.
 UNKNOWN_ARRAYS = (
@@ -46,8 +50,10 @@ UNKNOWN_ARRAYS = (
 )
 
 
-def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
+def verdict_of_records(model: ModelUnderTest, history: Any, scaled: bool = False) -> Diagnosis:
     """Return the diagnosis of one net from the History of its fit.
+
+    scaled : whether the targets were standardised for training
 
     Raises
     ------
@@ -57,8 +63,9 @@ def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
     curve = as_curve(history)
     if curve is None or not len(curve.epochs):
         raise ValueError("There is nothing to diagnose: no samples were given, and the history has no finished epoch.")
-    scaled = getattr(getattr(history, "net", None), "preprocessing", None) is not None
-    m = measured_by_records(model, curve, updates_of(history, None, None), base_loss(model, curve, scaled))
+    known = known_base_loss(model, scaled)
+    base = first_loss(curve) if known is None else known
+    m = measured_by_records(model, curve, updates_of(history, None, None), base)
     verdicts = {verdict.name: verdict for verdict in VERDICTS}
     confidences = {
         name: CONFIDENCE_FACTOR * float(np.nan_to_num(verdicts[name].score(m))[0]) for name in RECORD_VERDICTS
@@ -67,6 +74,8 @@ def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
         confidences["learning_rate_too_high"] = (
             0.0  # swings do no harm to a net that has learned, which is unknown here
         )
+    if known is None:
+        confidences["over_fitting"] *= float(ramp(training_skill(m), *FALLEN)[0])
     confidences["unclear"] = UNCLEAR_CONFIDENCE
     best = max(confidences, key=lambda name: confidences[name])
     verdict = verdicts[best]
@@ -92,11 +101,10 @@ def verdict_of_records(model: ModelUnderTest, history: Any) -> Diagnosis:
     )
 
 
-def base_loss(model: ModelUnderTest, curve: Curve, scaled: bool) -> float:
-    """Return an estimate of the loss of the best constant output, without the targets.
+def known_base_loss(model: ModelUnderTest, scaled: bool) -> float | None:
+    """Return the loss of the best constant output, as far as it is known without the targets.
 
-    For classes it assumes equal frequencies, for scaled targets a variance of 1. Otherwise it is the loss of the first
-    epoch, since a new net is little better than a constant.
+    For classes it assumes equal frequencies, for scaled targets a variance of 1. Otherwise None.
 
     scaled : whether the targets were standardised for training
     """
@@ -104,8 +112,11 @@ def base_loss(model: ModelUnderTest, curve: Curve, scaled: bool) -> float:
         return float(np.log(model.n_outputs))
     if model.loss.name == "binary_cross_entropy":
         return float(np.log(2.0))
-    if scaled and model.loss.name == "squared_error":
-        return 1.0
+    return 1.0 if scaled and model.loss.name == "squared_error" else None
+
+
+def first_loss(curve: Curve) -> float:
+    """Return the loss of the first epoch, an estimate of a constant's, since a new net is at most a little better."""
     firsts = [curve.loss[0, 0], *([] if curve.validation is None else curve.validation[:1, 0])]
     finite = [value for value in firsts if np.isfinite(value)]
     return float(min(finite, default=1.0))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import checked_count, checked_number
+from ..errors import checked_count, checked_number, counted
 from ..network.parameter_layout import Layout
 from .evidence import number
 
@@ -93,7 +93,8 @@ class GradientCheck:
         return self.ok
 
     def __str__(self) -> str:
-        seen = f"{self.n_checked} of {self.n_entries} entries were compared with central differences"
+        entries = counted(self.n_entries, "entry", "entries")
+        seen = f"{self.n_checked:,} of {entries} were compared with central differences"
         if self.ok:
             return f"The gradient is right: {seen}; the largest deviation is {self.max_error:.1e}."
         lines = ["; ".join(finding.text for finding in self.findings) + ".", f"  {seen}; the worst of them:"]
@@ -285,7 +286,8 @@ def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
     layout = Layout(tuple(layer_sizes))
     if flat.shape != (layout.n_params,):
         raise ValueError(
-            f"Layers {tuple(layer_sizes)} have {layout.n_params} parameters, but params has shape {flat.shape}."
+            f"Layers {tuple(layer_sizes)} have {counted(layout.n_params, 'parameter')}, but params has shape "
+            f"{flat.shape}."
         )
     arrays = _pieces(layout, flat)
     return _names_of(arrays), arrays, lambda parts: np.concatenate([part.reshape(-1) for part in parts])
@@ -328,7 +330,7 @@ def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[n
         parts = _pieces(layout, flat)
     else:
         if not isinstance(gradient, (list, tuple)) or len(gradient) != len(arrays):
-            raise ValueError(f"The gradient must be a list of {len(arrays)} arrays, as params is.")
+            raise ValueError(f"The gradient must be a list of {counted(len(arrays), 'array')}, as params is.")
         parts = [np.asarray(part, np.float64) for part in gradient]
     for name, part, array in zip(names, parts, arrays, strict=True):
         if part.shape != array.shape and part.T.shape != array.shape:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..data.arrays import as_numbers
 from ..data.validation import checked_pair
+from ..errors import counted
 from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
@@ -53,7 +54,8 @@ def _first_bad(name: str, array: np.ndarray) -> str:
         return ""
     index = ", ".join(str(int(k)) for k in np.argwhere(bad)[0])
     rows = int(bad.reshape(len(array), -1).any(axis=1).sum())
-    return f"{name}[{index}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
+    of_rows = f"{rows} of {counted(len(array), 'row')} {'has' if rows == 1 else 'have'} one"
+    return f"{name}[{index}] is {array[bad][0]}, the first such value; {of_rows}"
 
 
 def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSamples:
@@ -71,12 +73,12 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTes
     """
     if X.shape[1] != model.layout.layer_sizes[0]:
         raise ValueError(
-            f"X has {X.shape[1]} features, but the {model.own_name} has {model.layout.layer_sizes[0]} inputs: pass "
-            "the data it was trained on."
+            f"X has {counted(X.shape[1], 'feature')}, but the {model.own_name} has "
+            f"{counted(model.layout.layer_sizes[0], 'input')}: pass the data it was trained on."
         )
     array = as_labels(y, classes)
     if len(array) != len(X):
-        raise ValueError(f"y has {len(array)} samples, but X has {len(X)}: they must have the same length.")
+        raise ValueError(f"y has {counted(len(array), 'sample')}, but X has {len(X)}: they must have the same length.")
     bad_y = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     bad_data = (_first_bad("X", X) if bad_rows.any() else "") or _first_bad("y", array)
     finite_rows = ~(bad_rows | bad_y)
@@ -252,10 +254,17 @@ def _population_curve(result: PopulationResult) -> Curve:
     if len(epochs) and epochs[-1] < max_epochs:
         epochs = np.append(epochs, max_epochs)
         loss = np.concatenate([loss, np.where(result.epochs == max_epochs, result.loss, np.nan)[None]])
-    return Curve(epochs, loss, None, stopped == "divergence", (stopped == "early_stopping") | (stopped == "converged"))
+    stopped_early = (stopped == "early_stopping") | (stopped == "converged")
+    curve = Curve(epochs, loss, None, stopped == "divergence", stopped_early)
+    if result.best_epoch is None:
+        return curve
+    is_known = (result.best_epoch >= 0) & (result.restarts == 0)  # records count from the last restart
+    final_epoch, n_epochs = (np.where(is_known, values, np.nan) for values in (result.best_epoch + 1, result.epochs))
+    return curve._replace(final_epoch=final_epoch, n_epochs=n_epochs)
 
 
 def curve_of_net(curve: Curve, net: slice) -> Curve:
     """Return the loss curve of one net (a slice of length 1) of a population."""
-    flag_of_net = lambda flags: flags[net] if np.ndim(flags) else flags
-    return Curve(curve.epochs, curve.loss[:, net], None, flag_of_net(curve.diverged), flag_of_net(curve.stopped_early))
+    per_net = ("diverged", "stopped_early", "final_epoch", "n_epochs")
+    values = {name: values[net] if np.ndim(values := getattr(curve, name)) else values for name in per_net}
+    return Curve(curve.epochs, curve.loss[:, net], None, **values)

@@ -22,7 +22,8 @@ class Curve(NamedTuple):
     validation: np.ndarray | None = None  # (n_records, n_nets) validation loss
     diverged: np.ndarray | bool = False  # (n_nets,)
     stopped_early: np.ndarray | bool = False  # (n_nets,) whether validation ended the fit and the best epoch was kept
-    final_epoch: float = np.nan  # epoch to whose parameters early stopping returned; NaN without early stopping
+    final_epoch: np.ndarray | float = np.nan  # epoch to whose parameters early stopping returned, else NaN; (n_nets,)
+    n_epochs: np.ndarray | float = np.nan  # (n_nets,) epochs trained, where the last of them has no record
 
     def above(self, floor: float) -> Curve:
         """Return the curve with the loss of perfect outputs subtracted."""
@@ -76,7 +77,7 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     loss = np.where(np.isfinite(loss), loss, np.nan)
     last_row = np.maximum(np.isfinite(loss).sum(axis=0) - 1, 0)
     nets = np.arange(loss.shape[1])
-    end = epochs[last_row]
+    end = np.where(np.isfinite(curve.n_epochs), curve.n_epochs, epochs[last_row])
     raw, noise = loss, np.nan_to_num(np.broadcast_to(np.asarray(noise, np.float64), nets.shape))
     if noise.any():
         loss = np.where(noise > 0, _running_mean(raw), raw)
@@ -88,10 +89,10 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
     )
-    final_row = last_row
-    if np.isfinite(curve.final_epoch):
-        final_row = np.minimum(np.maximum(np.searchsorted(epochs, curve.final_epoch), 0), last_row)
-    result = result._replace(final_epoch=epochs[final_row], training=loss[final_row, nets])
+    final_epoch = np.where(np.isfinite(curve.final_epoch), np.minimum(curve.final_epoch, end), end)
+    final_row = np.minimum(np.searchsorted(epochs, final_epoch), last_row)
+    has_record = epochs[final_row] == final_epoch
+    result = result._replace(final_epoch=final_epoch, training=np.where(has_record, loss[final_row, nets], np.nan))
     if curve.validation is not None and len(curve.validation):
         result = _with_validation(result, curve, final_row, base_loss)
     if len(epochs) < MIN_RECORDS:

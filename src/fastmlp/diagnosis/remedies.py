@@ -28,6 +28,11 @@ def listed(items: list[str], last: str = "or") -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
+def counted_number(value: float, noun: str) -> str:
+    """Return a number, formatted for a sentence, with its noun in the singular or plural."""
+    return f"{number(value)} {noun if number(value) == '1' else noun + 's'}"
+
+
 def hidden_names(m: Measurements) -> set[str]:
     return {row.name for row in m.model.activations[:-1]} if m.model.has_weights else set()
 
@@ -49,7 +54,8 @@ def still_learning(m: Measurements, k: int) -> str:
         epochs = one(m.curve.epochs, k)
         return (
             f"Train a new net for more epochs, such as {number(2 * epochs)}: the schedule {m.updates.schedule!r} has "
-            f"lowered the learning rate over {number(epochs)} epochs, so the loss no longer falls although it could."
+            f"lowered the learning rate over {counted_number(epochs, 'epoch')}, so the loss no longer falls although "
+            "it could."
         )
     by_validation = one(m.curve.validation_projected, k)
     left = by_validation if np.isfinite(by_validation) else one(m.curve.projected, k)
@@ -57,8 +63,8 @@ def still_learning(m: Measurements, k: int) -> str:
         ratio = left / max(one(m.curve.epochs, k), 1.0)
         loss = "validation loss" if np.isfinite(by_validation) else "loss"
         return (
-            f"Train on: at this rate the {loss} converges after about {number(left)} more epochs, {ratio:.1f} times "
-            "the epochs so far."
+            f"Train on: at this rate the {loss} converges after about {counted_number(left, 'more epoch')}, "
+            f"{ratio:.1f} times the epochs so far."
         )
     if np.isnan(one(m.curve.epochs, k)):
         if one(confidence_terms.unknown_elsewhere(m), k) > 0.5:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from .evidence import evidence, number
 from .measurements import Measurements
 from .verdicts import NAMES, VERDICTS, score_verdicts
@@ -297,7 +298,7 @@ class PopulationDiagnosis:
         return f"; {n:,} of them are not sure" if n else ""
 
     def __str__(self) -> str:
-        lines = [f"{self.n_nets:,} nets"]
+        lines = [counted(self.n_nets, "net")]
         for name, title, count, loss, remedy in self._rows():
             percentage = 100.0 * count / self.n_nets
             lines.append(

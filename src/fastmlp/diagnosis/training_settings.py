@@ -56,14 +56,19 @@ def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
     optimizer = optimizer_of(history)
     rule = optimizer.rule.name if optimizer is not None else ""
     settings = TrainingSettings()
-    if optimizer is not None:
-        rate = optimizer.learning_rate / (1.0 - getattr(optimizer, "momentum", 0.0))
+    per_net = history.settings if isinstance(history, PopulationResult) else {}
+    if optimizer is not None or per_net:
+
+        def known(name: str, default: float) -> Any:
+            return per_net.get(name, getattr(optimizer, name, default))
+
         settings = TrainingSettings(
-            rate, optimizer.weight_decay, optimizer.clip_norm, is_plain_descent=rule in PLAIN, rule=rule
+            known("learning_rate", np.nan) / (1.0 - known("momentum", 0.0)),
+            known("weight_decay", 0.0),
+            known("clip_norm", 0.0),
+            is_plain_descent=rule in PLAIN,
+            rule=rule,
         )
-    elif isinstance(history, PopulationResult):
-        known = history.settings.get
-        settings = TrainingSettings(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
     elif hasattr(net, "learning_rate_init"):
         rule = str(getattr(net, "solver", ""))
         settings = TrainingSettings(
@@ -72,8 +77,8 @@ def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
             rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),
         )
-    if isinstance(history, History):
-        recorded = history.settings
+    if isinstance(history, (History, PopulationResult)):
+        recorded = history.settings if isinstance(history, History) else history.arguments
         schedule = str(recorded.get("schedule") or "")
         settings = settings._replace(
             early_stopping=history.best_epoch is not None,
@@ -82,8 +87,6 @@ def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
             ours=True,
             schedule="" if schedule in ("None", "constant") else schedule,
         )
-    elif isinstance(history, PopulationResult):
-        settings = settings._replace(ours=True)
     if learning_rate is None:
         return settings
     rate = checked_setting("learning_rate", learning_rate, 0.0)
@@ -91,8 +94,14 @@ def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
 
 
 def optimizer_of(history: Any) -> Optimizer | None:
-    """Return the optimiser of a fit, or None. A history loaded from a file has it as text in its settings."""
+    """Return the optimiser of a fit, or None.
+
+    A history loaded from a file has it as text in its settings, a PopulationResult in its arguments, there without the
+    numbers that differ between nets.
+    """
     optimizer = getattr(history, "optimizer", None)
+    if isinstance(history, PopulationResult):
+        return optimizer_from_text(str(history.arguments.get("optimizer", "")))
     if isinstance(optimizer, Optimizer) or not isinstance(history, History):
         return optimizer if isinstance(optimizer, Optimizer) else None
     return optimizer_from_text(str(history.settings.get("optimizer", "")))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from ..schedules import SCHEDULES
 from ..tables.column_encoders import column_from_dict, column_to_dict
 from ..tables.preprocessing import Preprocessing
@@ -95,7 +96,9 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
         setattr(estimator, name, np.array(values, np.float64))
     names = [str(name) for name in description["names"]]
     if len(names) != estimator.n_features_in_ or estimator.n_outputs_ < 1:
-        raise ValueError(f"its estimator has {len(names)} names for {estimator.n_features_in_} columns")
+        raise ValueError(
+            f"its estimator has {counted(len(names), 'name')} for {counted(estimator.n_features_in_, 'column')}"
+        )
     estimator._names = names
     if description["has_names"]:
         estimator.feature_names_in_ = np.array(names, dtype=object)

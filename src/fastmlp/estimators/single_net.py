@@ -235,7 +235,7 @@ def _run_epochs(
 
 def warn_of_epochs(estimator: Any) -> None:
     warn_user(
-        f"Training reached max_iter={estimator.max_iter} epochs before it converged. Raise max_iter, or tol if the "
+        f"Training reached max_iter={estimator.max_iter} before it converged. Raise max_iter, or tol if the "
         "loss is low enough.",
         ConvergenceWarning,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..docstrings import with_entries_of
+from ..errors import counted
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .array_input import refused_beyond_float64
 from .parameters import keep_settings
@@ -274,7 +275,7 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     def _encode(self, y):
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
-            raise ValueError(f"y must have {self.n_outputs_} columns, but it has shape {y.shape}.")
+            raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
         return (y - self._mean) / self._std
 
     def _target(self, name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..devices import Device, n_threads_available
+from ..errors import counted
 from ..network.spec import Network
 from . import dispatch, thresholds
 from .families import FAMILIES
@@ -40,7 +41,7 @@ def _why_family(network: Network, device: Device, family: str, batch_size: int) 
         }[family]
     if family.startswith("batch_simd"):
         largest = max(i * j for i, j in network.layout.shapes)
-        small = f"its layers are small (up to {largest:,} weights) for batches of {batch_size:,}"
+        small = f"its layers are small (up to {counted(largest, 'weight')}) for batches of {batch_size:,}"
         if family == "batch_simd_4":
             return f"{small}, and a batch fills no more than four lanes"
         from_ = f"{thresholds.SHARDS_FROM_STEP:,}"

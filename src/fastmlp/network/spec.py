@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..errors import checked_count, checked_number, shown, unknown_name
+from ..errors import checked_count, checked_number, counted, shown, unknown_name
 from ..kernels.formulas import activations, losses
 from ..memory_check import check_params
 from .parameter_layout import Layout
@@ -58,7 +58,8 @@ def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:
     if isinstance(value, (list, tuple)):
         if len(value) != n_hidden:
             raise ValueError(
-                f"{name} has {len(value)} entries, but the net has {n_hidden} hidden layers: give one each."
+                f"{name} has {counted(len(value), 'entry', 'entries')}, but the net has "
+                f"{counted(n_hidden, 'hidden layer')}: give one each."
             )
         return tuple(value)
     return (value,) * n_hidden

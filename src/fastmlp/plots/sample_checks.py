@@ -42,8 +42,8 @@ def unwrap_estimator(
     Raises
     ------
     ValueError
-        If y holds a class that is unknown to the estimator, if the estimator takes a table, or if there are several
-        nets and the plot is of one.
+        If model is neither, if y holds a class that is unknown to the estimator, if the estimator takes a table, or if
+        there are several nets and the plot is of one.
     """
     if hasattr(model, "encoded_samples"):
         raise ValueError(
@@ -51,6 +51,8 @@ def unwrap_estimator(
             "X, y = model.encoded_samples(X, y), then plot model.net_."
         )
     found = getattr(model, "net_", model)
+    if not hasattr(found, "network"):
+        raise ValueError(f"This plot needs an MLP or a fitted estimator of fastmlp, {_instead_of(found)}.")
     if is_of_one_net and hasattr(found, "n_nets"):  # a Population
         raise ValueError(
             f"This plot is of one net, but there are {found.n_nets} here. Plot one of them, such as "
@@ -68,6 +70,17 @@ def unwrap_estimator(
             )
         y = class_indices
     return net, y, classes if labels is None else labels
+
+
+def _instead_of(found: Any) -> str:
+    """Return what was given to a plot that needs a net, and what to give instead."""
+    if hasattr(found, "coefs_"):
+        return f"but it was given {type(found).__name__} of scikit-learn: plot fastmlp.from_sklearn(estimator)"
+    if hasattr(found, "stopped_by") and hasattr(found, "loss"):
+        return f"but it was given {type(found).__name__}: plot the net that was fitted"
+    if hasattr(found, "fit"):
+        return f"but it was given {type(found).__name__}, which is not fitted: call fit first"
+    return f"but it was given {type(found).__name__}"
 
 
 def as_samples(net: Any, X: Any, y: Any = None) -> PlotSamples:

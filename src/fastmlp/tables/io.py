@@ -181,5 +181,12 @@ def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:
     except ImportError:
         raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
     except Exception as error:  # pandas does not check its own metadata on the columns: a damaged file may raise any
-        reason = " ".join(f"{type(error).__name__} {error}".split())
-        raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None
+        raise ValueError(_unreadable_parquet(path, error)) from None
+
+
+def _unreadable_parquet(path: Path, error: Exception) -> str:
+    """Return a sentence about a Parquet file that raised an error, with pyarrow's reason, if it is pyarrow's error."""
+    sentence = f"{str(path)!r} should be a Parquet file, but could not be read as one: "
+    if _parquet_names(path):
+        return f"{sentence}what pandas wrote into it about its columns is damaged; write the file again"
+    return sentence + " ".join(str(error).split())

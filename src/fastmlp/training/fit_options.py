@@ -13,6 +13,7 @@ from ..callbacks import Callback, EarlyStopping
 from ..convergence import Converged
 from ..kernels.structs import Samples
 from ..optimizers import Optimizer
+from ..schedules import schedule_text
 from .optimizer_state import OptimizerState
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Options:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "optimizer": repr(self.optimizer),
-            "schedule": schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule)),
+            "schedule": schedule_text(schedule),
             "shuffle": self.shuffle,
             "early_stopping": repr(self.early_stopping),
             "n_samples": n_samples,

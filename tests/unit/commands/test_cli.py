@@ -64,7 +64,9 @@ def test_version_option_prints_the_version(run):
 
 
 def test_python_m_fastmlp_runs_the_command(fresh_python):
-    done = fresh_python("import runpy, sys\nsys.argv = ['fastmlp', '--version']\nrunpy.run_module('fastmlp')")
+    done = fresh_python(
+        "import runpy, sys\nsys.argv = ['fastmlp', '--version']\nrunpy.run_module('fastmlp', run_name='__main__')"
+    )
     assert done.stdout.strip() == fastmlp.__version__
 
 

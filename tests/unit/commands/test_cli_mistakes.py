@@ -18,6 +18,21 @@ def test_stuck_and_nets_options_exclude_each_other():
     assert "leave --nets out" in result.output
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--optimizer", "adamm"), "Unknown optimizer 'adamm'"),
+        (("--schedule", "cosin"), "Unknown schedule 'cosin'"),
+        (("--device", "gpu"), "Unknown device 'gpu'. Did you mean 'cuda'?"),
+        (("--activation", "relu6"), "Unknown hidden_activation 'relu6'. Did you mean 'relu'?"),
+    ],
+)
+def test_unknown_names_are_refused_before_the_table_is_read(option, words):
+    found = CliRunner().invoke(app, ["train", "no.csv", "--target", "y", *option])
+    assert found.exit_code == 1
+    assert words in " ".join(found.stderr.split())
+
+
 @pytest.mark.parametrize("name", ("out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz"))
 def test_written_tables_can_be_read_back(name, tmp_path):
     pd = pytest.importorskip("pandas")

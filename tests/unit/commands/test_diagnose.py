@@ -119,6 +119,9 @@ def test_diagnose_with_a_table_of_another_width_fails(run, moons):
     found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
     assert (found.exit_code, found.stdout) == (1, "")
     assert "has 3 inputs, but the table has 2 columns besides 'number'" in found.stderr
+    MLP((1, 8, 1)).save("net.safetensors")
+    found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
+    assert "has 1 input, but the table has 2 columns" in found.stderr
 
 
 def test_diagnose_command_accepts_populations(run, moons):

@@ -158,6 +158,9 @@ def test_divergence_after_some_epochs_saves_the_unfinished_net(tmp_path):
     with pytest.raises(RuntimeError, match=r"after 3 epochs; what was reached \(training loss .* in epoch 3\) is in"):
         train_job.leave_unfinished(net, history, train_job.TrainSettings("y"), output)
     assert fastmlp.load(tmp_path / "m.safetensors.diverged").history.stopped_by == "divergence"
+    history.loss[-1] = np.inf
+    with pytest.raises(RuntimeError, match="after 3 epochs; what was reached is in"):
+        train_job.leave_unfinished(net, history, train_job.TrainSettings("y"), output)
     settings = train_job.TrainSettings("y", clip_norm=1.0)
     with pytest.raises(RuntimeError, match=r"or lower --clip-norm \(it is 1\)"):
         train_job.leave_unfinished(net, history, settings, output)

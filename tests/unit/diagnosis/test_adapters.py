@@ -101,7 +101,8 @@ def test_weights_may_be_lists_dictionaries_or_transposed(X):
     net = MLP((3, 4, 1), hidden_activation="tanh", random_state=0, dtype="float64")
     arrays = [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
     transposed = [array.T for array in arrays]
-    for given in (arrays, transposed, tuple(arrays), dict(enumerate(transposed))):
+    pairs = list(zip(net.weights, net.biases, strict=True))
+    for given in (arrays, transposed, tuple(arrays), dict(enumerate(transposed)), pairs, tuple(map(list, pairs))):
         np.testing.assert_allclose(
             outputs(model_of_other_library(given, X, ["tanh", "identity"], None), X), net.predict(X)
         )

@@ -5,7 +5,9 @@ import pytest
 import toy_data as data
 from stuck_nets import train
 
-from fastmlp import SGD, Adam, AdamW, Population, diagnose
+from fastmlp import MLP, SGD, Adam, AdamW, Population, diagnose
+from fastmlp.diagnosis.from_history import verdict_of_records
+from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 
 CORNERS = np.random.default_rng(0).normal(size=(400, 4))
 SAME_SIGN = (CORNERS[:, 0] * CORNERS[:, 1] > 0) * 1
@@ -142,3 +144,24 @@ def test_weight_decay_of_each_net_of_a_population_is_considered():
     found = diagnose(pop, CORNERS, SAME_SIGN)
     assert found.verdicts[0] in HEALTHY
     assert found.verdicts[1] == "weight_decay_too_high"
+
+
+# ---- held-out samples
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 10])
+@pytest.mark.parametrize("seed", [0, 1, 5, 6])
+def test_hardly_trained_nets_have_not_memorised_their_samples(epochs, seed):
+    """Worse than a constant on training samples, and further off on others, as any untrained net may be by chance."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2))
+    y = X[:, 0] * X[:, 1] + 0.8 * rng.normal(size=600)
+    y = (y - y.mean()) / y.std()
+    held_out = X[480:] * 1.1, 1.1 * y[480:]
+    net = MLP((2, 8, 1), random_state=seed)
+    history = net.fit(X[:480], y[:480], epochs=epochs, optimizer=Adam(0.003), validation_data=held_out, batch_size=128)
+    for found in (
+        diagnose(net, X[:480], y[:480], history, validation_data=held_out),
+        verdict_of_records(model_of_fastmlp(net.network, net.params[None], 0.0, np.zeros((1, 1))), history),
+    ):
+        assert found.verdict != "over_fitting", found

@@ -109,7 +109,7 @@ def test_non_finite_data_are_located(moons):
 
 def test_invalid_arguments_raise(moons):
     net, X, y, _ = moons
-    with pytest.raises(ValueError, match="X has 1 features, but the net has 2 inputs"):
+    with pytest.raises(ValueError, match="X has 1 feature, but the net has 2 inputs"):
         diagnose(net, X[:, :1], y)
     with pytest.raises(ValueError, match="y has 3 samples, but X has 200"):
         diagnose(net, X, y[:3])
@@ -278,3 +278,13 @@ def test_low_confidence_is_stated(moons):
     weak = dataclasses.replace(found, confidence=0.4)
     assert "Not sure: the evidence is weak" in str(weak)
     assert weak.to_dict()["is_sure"] is False
+
+
+def test_numbers_of_one_are_in_the_singular():
+    pop = Population((1, 1), 1, random_state=0)
+    pop.fit([[1.0], [2.0]], [1.0, 2.0], epochs=1)
+    assert str(diagnose(pop, [[1.0], [2.0]], [1.0, 2.0])).startswith("1 net\n")
+    with pytest.raises(ValueError, match="X has 2 features, but the net has 1 input: pass"):
+        diagnose(pop[0], np.ones((2, 2)), [1.0, 2.0])
+    with pytest.raises(ValueError, match="y has 1 sample, but X has 2"):
+        diagnose(pop[0], [[1.0], [2.0]], [1.0])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp.loading import load_net
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -22,6 +23,46 @@ def test_estimator_of_tables_is_diagnosed_on_the_encoded_table(samples, n_nets):
     features, targets = model.encoded_samples(X, y)
     expected = fastmlp.diagnose(model.net_, features, targets, model.history_)
     assert str(fastmlp.diagnose(model, X, y)) == str(expected)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_records_alone_give_the_same_verdict_in_every_way(samples, task, tmp_path):
+    """An over-fitted net: with the history of the net, of the estimator, and of the file."""
+    X, y = samples
+    kind = {"regression": fastmlp.TabularMLPRegressor, "classification": fastmlp.TabularMLPClassifier}[task]
+    noise = np.random.default_rng(0).normal(size=120)
+    y = 1000.0 + 300.0 * noise if task == "regression" else noise > 0
+    model = kind((64, 64), n_nets=1, max_iter=300, n_iter_no_change=300, learning_rate_init=0.01, random_state=0)
+    model.fit(X, y).save(tmp_path / "net.safetensors")
+    loaded, net = fastmlp.load(tmp_path / "net.safetensors"), load_net(tmp_path / "net.safetensors")
+    assert loaded.history_.net is None
+    assert net.history.net is net
+    expected = str(fastmlp.diagnose(net.history))
+    assert "the records of the fit alone, without samples" in expected
+    for found in (fastmlp.diagnose(net), fastmlp.diagnose(loaded), fastmlp.diagnose(loaded.net_)):
+        assert str(found) == expected
+
+
+def test_history_of_an_estimator_of_tables_says_what_to_pass(samples):
+    X, y = samples
+    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(X, y)
+    for history in (model.history_, model.net_.history):
+        for data in ((), (X, y)):
+            with pytest.raises(ValueError, match=r"does not know its net, .*: give diagnose the estimator or its"):
+                fastmlp.diagnose(history, *data)
+    assert fastmlp.diagnose(model).verdict == fastmlp.diagnose(model.net_).verdict
+
+
+def test_samples_that_the_fit_held_out_are_no_evidence_of_broken_updates(samples):
+    """The records are those of the training samples, which the net has memorised; here are all rows of the table."""
+    X, _ = samples
+    y = np.random.default_rng(0).normal(size=120) > 0
+    model = fastmlp.TabularMLPClassifier(
+        (64, 64), n_nets=1, max_iter=300, n_iter_no_change=300, learning_rate_init=0.01, validation_fraction=0.5
+    )
+    found = fastmlp.diagnose(model.set_params(random_state=0).fit(X, y), X, y)
+    assert "the net was trained on 60 samples" in found.judged_on
+    assert "broken_updates" not in {found.verdict, *found.others}
 
 
 def test_encoded_samples_are_what_the_net_takes(samples):

@@ -6,7 +6,7 @@ import toy_data as data
 from stuck_nets import stuck_relu, train
 from validation import verdict_of
 
-from fastmlp import SGD, Adam, diagnose
+from fastmlp import MLP, SGD, Adam, Population, diagnose
 from fastmlp.diagnosis import remedies
 from fastmlp.diagnosis.input_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
@@ -51,6 +51,64 @@ def test_existing_regularisation_is_raised():
     linear = remedies.over_fitting(measured(hidden=()), 0)
     assert "hidden units" not in linear
     assert "dropout" not in linear
+
+
+def noisy(n, noise, seed):
+    """Return n samples of which noise hides most, so that a net of many units memorises them."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 8))
+    y = X[:, 0] * X[:, 1] + np.sin(2 * X[:, 2]) + noise * rng.normal(size=n)
+    return X, (y - y.mean()) / y.std()
+
+
+def test_early_stopping_of_a_population_is_not_advised_again():
+    (X, y), held_out = noisy(200, 0.3, 0), noisy(200, 0.3, 1)
+    pop = Population((8, 64, 1), 2, random_state=0)
+    settings = {"epochs": 100, "batch_size": 32, "optimizer": Adam(0.01), "validation_data": held_out}
+    result = pop.fit(X, y, early_stopping=30, **settings)
+    found = diagnose(pop, X, y, validation_data=held_out)
+    for k in range(2):
+        net = found.net(k)
+        kept, end = int(result.best_epoch[k]) + 1, int(result.epochs[k])
+        assert kept < end
+        assert net.verdict == "over_fitting"
+        assert f"the best epoch, {kept} of {end}, is kept already" in net.remedy
+        assert "early_stopping" not in net.remedy + net.experiment
+        assert (net.evidence["kept epoch"], net.evidence["epochs"]) == (kept, end)
+    pop.fit(X, y, **settings)
+    assert "Stop earlier (early_stopping=10" in diagnose(pop, X, y, validation_data=held_out).net(0).remedy
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rprop"])
+def test_optimiser_of_a_population_is_not_advised_again(optimizer):
+    pop = Population((2, 4, 4, 1), 3, loss="binary_cross_entropy", init_scale=1e-6, random_state=0)
+    pop.fit(data.XOR_X, data.XOR_Y, epochs=30, optimizer=optimizer)
+    for k in range(3):
+        updates = updates_of(pop.result, pop, None)
+        assert updates.is_adaptive
+        assert "'rprop'" not in remedies.base_rate(measured(updates=updates.of_nets(3, slice(k, k + 1))), 0)
+
+
+@pytest.mark.parametrize("with_validation", [True, False])
+def test_remedy_of_a_converged_net_states_its_gap(with_validation):
+    (X, y), held_out = noisy(2000, 0.5, 3), noisy(300, 0.5, 4)
+    net = MLP((8, 16, 1), random_state=0)
+    history = net.fit(X, y, epochs=100, batch_size=32, optimizer=Adam(0.003), validation_data=held_out)
+    found = diagnose(net, X, y, history, validation_data=held_out if with_validation else None)
+    assert found.verdict == "converged"
+    text = "Nothing to change: the net has learned what these data show"
+    if with_validation:
+        training, validation = (100 * found.evidence[name] for name in ("explained", "explained in validation"))
+        assert training > validation + 5
+        assert found.remedy == (
+            f"{text}. It explains {training:.0f} % of their variance, and {validation:.0f} % of the variance of "
+            "validation samples."
+        )
+    else:
+        training, validation = history.loss[-1], history.validation_loss[-1]
+        assert found.remedy == (
+            f"{text}. The loss of the kept epoch is {training:.3g} in training and {validation:.3g} in validation."
+        )
 
 
 def test_clipping_is_advised_only_if_unused():

@@ -1,5 +1,7 @@
 """Training settings for a diagnosis, from an optimiser or from its repr in a file."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import toy_data as data
@@ -65,6 +67,28 @@ def test_training_settings_survive_saving(tmp_path):
     assert known == updates_of(loaded.history, loaded, None)
     assert (known.rule, known.clip_norm, known.early_stopping, known.schedule) == ("adam", 1.0, True, "cosine")
     assert (known.n_samples, known.n_validation, known.is_adaptive, known.ours) == (160, 40, True, True)
+
+
+def test_training_settings_of_a_population_survive_saving(tmp_path):
+    X, y = data.moons(0)
+    pop = fastmlp.Population((2, 8, 1), 4, loss="binary_cross_entropy", random_state=0)
+    rates = np.array([0.01, 0.02, 0.03, 0.04])
+    optimizer = SGD(rates, momentum=0.5, clip_norm=1.0)
+    pop.fit(X, y, epochs=20, optimizer=optimizer, validation_fraction=0.2, early_stopping=5, schedule="cosine")
+    pop.save(tmp_path / "pop.safetensors")
+    for result in (pop.result, fastmlp.load(tmp_path / "pop.safetensors").result):
+        known = updates_of(result, pop, None)
+        np.testing.assert_allclose(known.learning_rate, 2 * rates)
+        assert (known.rule, known.clip_norm, known.early_stopping, known.schedule) == ("momentum", 1.0, True, "cosine")
+        assert (known.n_samples, known.n_validation, known.is_plain_descent, known.ours) == (160, 40, True, True)
+
+
+def test_results_of_earlier_versions_have_no_arguments():
+    pop = fastmlp.Population((2, 8, 1), 4, random_state=0)
+    result = pop.fit([[0, 1], [1, 0]], [0, 1], epochs=2, optimizer=SGD(np.full(4, 0.1), momentum=0.5))
+    known = updates_of(dataclasses.replace(result, arguments={}), pop, None)
+    np.testing.assert_allclose(known.learning_rate, 0.1)
+    assert (known.rule, known.n_samples, known.early_stopping, known.ours) == ("", 0, False, True)
 
 
 def test_list_of_losses_has_no_training_settings():

@@ -113,3 +113,20 @@ def test_plots_of_wrong_objects_raise(tmp_path):
         plots.epochs_to_converge(net)
     with pytest.raises(ValueError, match=r"needs a Population, .*given MLP"):
         plots.population(net, XOR_X, XOR_Y)
+    for plot in (plots.confusion, plots.calibration, plots.boundary):
+        with pytest.raises(ValueError, match=r"needs an MLP or a fitted estimator of fastmlp, .*given History: plot"):
+            plot(fastmlp.History(net), XOR_X, XOR_Y)
+        with pytest.raises(ValueError, match="needs an MLP or a fitted estimator of fastmlp, but it was given int"):
+            plot(3, XOR_X, XOR_Y)
+        with pytest.raises(ValueError, match="but it was given NoneType"):
+            plot(None, XOR_X, XOR_Y)
+
+
+def test_plots_of_estimators_of_scikit_learn_say_what_to_do():
+    sklearn = pytest.importorskip("sklearn.neural_network")
+    fitted = sklearn.MLPClassifier((4,), tol=1e3, n_iter_no_change=1, random_state=0).fit(XOR_X, XOR_Y.ravel())
+    for plot in (plots.confusion, plots.calibration, plots.boundary):
+        with pytest.raises(ValueError, match=r"given MLPClassifier of scikit-learn: plot fastmlp.from_sklearn\("):
+            plot(fitted, XOR_X, XOR_Y)
+        with pytest.raises(ValueError, match="given MLPClassifier, which is not fitted: call fit first"):
+            plot(fastmlp.MLPClassifier(), XOR_X, XOR_Y)

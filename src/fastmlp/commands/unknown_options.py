@@ -1,0 +1,51 @@
+"""Unknown options of the `fastmlp` command: the message names the option that is meant, if that is clear.
+
+The library beneath Typer suggests options that merely look alike: --drop for --lr.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from ..errors import likely_name
+
+MIN_SIMILARITY = 0.75  # least similarity of two spellings for a hint: that of most typing errors
+HIDDEN = ("hidden_layer_sizes", "hidden_sizes", "layer_sizes", "layers", "units")  # other names of --hidden
+WHY_ABSENT = {
+    "loss": "The task decides the loss: squared error for --task regression, cross-entropy for --task classification."
+}
+
+
+class Command(TyperCommand):
+    """Command whose message about an unknown option has a hint from the table of aliases."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if type(error).__name__ == "NoSuchOption":  # of Click, or of the copy of Click within Typer
+                self._explain(error)
+            raise
+
+    def _explain(self, error: Any) -> None:
+        names = [option[2:] for parameter in self.params for option in parameter.opts if option.startswith("--")]
+        hint = hint_of(error.option_name.lstrip("-"), names)
+        error.message, error.possibilities = f"No such option: {error.option_name}.{hint and ' ' + hint}", None
+
+
+def hint_of(name: str, options: list[str]) -> str:
+    """Return a sentence about the option that is probably meant, or "".
+
+    name, options : str     names without dashes before them
+
+    >>> hint_of("lr", ["drop", "learning-rate"]), hint_of("xyz", ["drop"])
+    ('Did you mean --learning-rate?', '')
+    """
+    settings = {option.replace("-", "_"): option for option in options}
+    name = name.lower().replace("-", "_")
+    meant = likely_name("hidden" if name in HIDDEN else name, list(settings), MIN_SIMILARITY)
+    if meant is not None:
+        return f"Did you mean --{settings[meant]}?"
+    return WHY_ABSENT.get(name, "") if "task" in options else ""
