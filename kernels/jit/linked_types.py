@@ -86,7 +86,7 @@ def _call(symbol, result, kinds, is_table):
             function, args = builder.load(builder.gep(rows, [ir.Constant(I32, 0), args[0]])), args[1:]
         else:
             function = cgutils.get_or_insert_function(builder.module, function_type, symbol)
-        _, value = context.call_conv.call_function(builder, function, result, kinds, args)
+        _, value = context.call_conv.call_function(builder, function, result, kinds, args)  # kernels raise nothing
         return value
 
     implementation.signature = kinds

@@ -43,7 +43,6 @@ LOADERS = {
         "file_lock",
         "fork_lock",
         "interrupts",
-        "linker",
         "object_cache",
         "prebuilt",
     )

@@ -35,22 +35,28 @@ def test_records_alone_give_the_same_verdict_in_every_way(samples, task, tmp_pat
     model = kind((64, 64), n_nets=1, max_iter=300, n_iter_no_change=300, learning_rate_init=0.01, random_state=0)
     model.fit(X, y).save(tmp_path / "net.safetensors")
     loaded, net = fastmlp.load(tmp_path / "net.safetensors"), load_net(tmp_path / "net.safetensors")
-    assert loaded.history_.net is None
+    assert loaded.history_.net is loaded.net_
     assert net.history.net is net
     expected = str(fastmlp.diagnose(net.history))
     assert "the records of the fit alone, without samples" in expected
-    for found in (fastmlp.diagnose(net), fastmlp.diagnose(loaded), fastmlp.diagnose(loaded.net_)):
-        assert str(found) == expected
+    for given in (net, loaded, loaded.net_, loaded.history_):
+        assert str(fastmlp.diagnose(given)) == expected
 
 
-def test_history_of_an_estimator_of_tables_says_what_to_pass(samples):
-    X, y = samples
-    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(X, y)
-    for history in (model.history_, model.net_.history):
-        for data in ((), (X, y)):
-            with pytest.raises(ValueError, match=r"does not know its net, .*: give diagnose the estimator or its"):
-                fastmlp.diagnose(history, *data)
-    assert fastmlp.diagnose(model).verdict == fastmlp.diagnose(model.net_).verdict
+def test_history_of_an_estimator_of_tables_is_diagnosed_as_its_net(samples):
+    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(*samples)
+    expected = str(fastmlp.diagnose(model))
+    for given in (model.net_, model.history_, model.net_.history):
+        assert str(fastmlp.diagnose(given)) == expected
+
+
+def test_history_without_its_net_says_what_to_pass(samples):
+    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(*samples)
+    history = model.history_
+    history.net = None
+    for data in ((), samples):
+        with pytest.raises(ValueError, match=r"does not know its net, .*: give diagnose the estimator or its"):
+            fastmlp.diagnose(history, *data)
 
 
 def test_samples_that_the_fit_held_out_are_no_evidence_of_broken_updates(samples):

@@ -31,7 +31,7 @@ def numbers(rng):
 
 
 def test_reaching_max_iter_warns(classes):
-    with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs before it converged"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=3 before it converged"):
         clf = MLPClassifier(**SMALL, max_iter=3).fit(*classes)
     assert (clf.n_iter_, clf.t_, len(clf.loss_curve_)) == (3, 720, 3)
     with pytest.warns(ConvergenceWarning, match="lbfgs ended before it converged, after 3 iterations"):
