@@ -30,7 +30,7 @@ class Optimizer:
         1 - learning_rate * weight_decay (Loshchilov and Hutter 2019).
     clip_norm : float, default 0.0
         Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to exactly this norm, while
-        PyTorch's clip_grad_norm_ divides by the norm plus 1e-6. 0 does not clip.
+        PyTorch's `clip_grad_norm_` divides by the norm plus 1e-6. 0 does not clip.
 
     Attributes
     ----------
