@@ -19,7 +19,7 @@ import pytest
 import fastmlp
 import fastmlp.kernels
 
-cupy = pytest.importorskip("cupy", reason="CuPy is not installed here; .ci/run runs this module where it is")
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed here; .ci/full runs this module where it is")
 without_driver = pytest.mark.skipif(cupy.cuda.is_available(), reason="there is a GPU and its driver")
 
 
