@@ -7,7 +7,9 @@ array of addresses: an object file is made of a row, and loaded, when a kernel i
 from __future__ import annotations
 
 import ctypes
+import os
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -57,6 +59,17 @@ class ObjectFile(NamedTuple):
         return cls(code, tuple(Link(*link) for link in links))
 
 
+@ctypes.CFUNCTYPE(None)
+def _stop_at_missing_row() -> None:
+    """End the process: a kernel has called a function that is not loaded, and cannot go on without its result."""
+    sys.stderr.write("fastmlp: a kernel called a function that is not loaded. Please report this, with the program.\n")
+    sys.stderr.flush()
+    os.abort()
+
+
+STOP = ctypes.cast(_stop_at_missing_row, ctypes.c_void_p).value
+
+
 class Table:
     """Addresses of the functions of a LinkedTable, in memory that machine code reads."""
 
@@ -64,7 +77,7 @@ class Table:
         self.link, self._loaded = link, set[int]()
         self._complete: set[bytes] = set()  # arrays of codes whose rows are all loaded, as bytes
         self._struct, self._field = link.codes.split(".")
-        self._addresses = (ctypes.c_void_p * MOST_ROWS)()
+        self._addresses = (ctypes.c_void_p * MOST_ROWS)(*[STOP] * MOST_ROWS)
         binding.add_symbol(link.symbol, ctypes.addressof(self._addresses))
 
     def place(self, arguments: Sequence[Any]) -> int:
