@@ -26,6 +26,7 @@ TASKS = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", TASKS)

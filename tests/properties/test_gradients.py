@@ -20,6 +20,7 @@ def family(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.hidden])
 def test_gradient_of_every_hidden_activation_matches_the_reference(family, hidden, dtype, rng):

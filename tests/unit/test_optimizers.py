@@ -83,6 +83,7 @@ def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, we
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
 def test_full_batch_training_matches_the_reference(family, optimizer, dtype):
