@@ -30,11 +30,11 @@ from .linker import Link, ObjectFile, Table
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether compiled_kernel compares argument types each time
 _entries: dict[tuple[Any, Any], CompiledKernel] = {}
-_engines: list[Any] = []  # LLVM engines, which own the loaded code
 _structs: dict[type, Struct] = {}  # packing format of each class of named tuples
 _functions: dict[str, Loaded] = {}  # by their names on disk
 _tables: dict[str, Table] = {}  # by their symbols
 _linked: set[str] = set()  # symbols of functions that machine code finds by name
+_addresses: set[int] = set()  # of all functions that are loaded
 _lock = hold_while_forking(RLock())
 NOTICE = "Interrupted. A kernel is being compiled and kept, which takes up to half a minute; then this ends."
 
@@ -251,21 +251,23 @@ def load_function(name: str, compiled: Callable[[], ObjectFile]) -> Loaded:
 
 
 @lru_cache(maxsize=1)
-def _initialize() -> None:
-    """Initialise LLVM. If Numba has been imported but not used, it does the same later."""
+def _engine() -> Any:
+    """Return LLVM's engine, which owns all machine code that is loaded. If Numba is used later, it has its own."""
     with suppress(RuntimeError):  # since llvmlite 0.45 this happens automatically, and the call raises
         binding.initialize()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+    return binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
 
 
 def _load(file: ObjectFile) -> Loaded:
     """Load an object file, and those that it is linked with, for the lifetime of this process."""
-    _initialize()
     tables = frozenset().union(*map(_load_link, file.links))
-    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine = _engine()
     engine.add_object_file(binding.ObjectFileRef.from_data(file.code))
     engine.finalize_object()
-    _engines.append(engine)
-    return Loaded(engine.get_function_address(ENTRY), tables)
+    address = engine.get_function_address(ENTRY)  # that of the last file: all files name their function so
+    assert address not in _addresses, "LLVM's engine found the function of an earlier object file"
+    _addresses.add(address)
+    return Loaded(address, tables)
