@@ -26,21 +26,37 @@ def with_entries_of(base: type) -> Callable[[T], T]:
     """
 
     def complete(cls: T) -> T:
-        if cls.__doc__ is None or base.__doc__ is None:  # python -OO
-            return cls
-        sections, inherited = dict(_sections(cls.__doc__)), _sections(base.__doc__)
-        parameters = _entries(inherited, "Parameters") | _entries(sections, "Parameters")
-        sections["Parameters"] = "\n".join(_by_signature(cls, base, parameters))
-        attributes = _entries(sections, "Attributes")
-        sections["Attributes"] = "\n".join({**attributes, **_entries(inherited, "Attributes"), **attributes}.values())
-        for name in WHOLE:
-            if name in inherited:
-                sections.setdefault(name, inherited[name])
-        parts = [sections[""], *(f"{name}\n{'-' * len(name)}\n{sections[name]}" for name in ORDER if name in sections)]
-        cls.__doc__ = "\n\n".join(parts) + "\n"
+        if cls.__doc__ is not None and base.__doc__ is not None:  # python -OO removes docstrings
+            cls.__doc__ = _Completed(cls.__doc__, base)  # type: ignore[assignment]
         return cls
 
     return complete
+
+
+class _Completed:
+    """A class's docstring that is completed when it is read: to do so on import takes longer than a short training."""
+
+    def __init__(self, own: str, base: type):
+        self._own, self._base = own, base
+        self._whole: str | None = None
+
+    def __get__(self, instance: object, cls: type) -> str:
+        if self._whole is None:
+            self._whole = _completed(self._own, cls, self._base)
+        return self._whole
+
+
+def _completed(own: str, cls: type, base: type) -> str:
+    sections, inherited = dict(_sections(own)), _sections(base.__doc__ or "")
+    parameters = _entries(inherited, "Parameters") | _entries(sections, "Parameters")
+    sections["Parameters"] = "\n".join(_by_signature(cls, base, parameters))
+    attributes = _entries(sections, "Attributes")
+    sections["Attributes"] = "\n".join({**attributes, **_entries(inherited, "Attributes"), **attributes}.values())
+    for name in WHOLE:
+        if name in inherited:
+            sections.setdefault(name, inherited[name])
+    parts = [sections[""], *(f"{name}\n{'-' * len(name)}\n{sections[name]}" for name in ORDER if name in sections)]
+    return "\n\n".join(parts) + "\n"
 
 
 @cache  # the base class's is read for each subclass
