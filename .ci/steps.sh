@@ -27,7 +27,7 @@ build_wheel() { # into $work/dist, with machine code
 use_wheel() { # the wheel of $work/dist in an environment of its own, in a folder without the repository; kernels that it
   # uses are compiled again, since an environment has a Numba of its own
   python -m venv "$work/other"
-  "$work/other/bin/pip" install -q "$work"/dist/*.whl
+  uv pip install -q -p "$work/other" "$work"/dist/*.whl
   (
     cd "$work"
     other/bin/python - <<'PY'
