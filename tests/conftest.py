@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "helpers")]
+os.environ["FASTMLP_COMPILE_PROCESSES"] = "1"  # the suite has two processes already
 os.environ["FASTMLP_CHECK_TYPES"] = "1"  # kernels are then called with what they were compiled for, or a test fails
 
 

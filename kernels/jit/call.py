@@ -182,19 +182,22 @@ class Loaded(NamedTuple):
 
 
 def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> Loaded:
-    def compiled() -> ObjectFile:
+    if isinstance(kernel, str):
+        return load_function(f"{kernel} {text}", lambda: _compiled_kernel(kernel, arguments))
+    with notify_listeners():
+        return _load(_compiled_kernel(kernel, arguments))
+
+
+def _compiled_kernel(kernel: str | Kernel, arguments: tuple) -> ObjectFile:
+    from .compile_process import work_shared  # before the compiler: the second process imports Numba at the same time
+
+    with work_shared(arguments):
         from .compiler import machine_code
 
-        function = kernel
-        if isinstance(function, str):
-            module, _, name = function.rpartition(".")
-            function = getattr(import_module(f"..{module}", __package__), name)
-        return machine_code(function, arguments)
-
-    if isinstance(kernel, str):
-        return load_function(f"{kernel} {text}", compiled)
-    with notify_listeners():
-        return _load(compiled())
+        if isinstance(kernel, str):
+            module, _, name = kernel.rpartition(".")
+            kernel = getattr(import_module(f"..{module}", __package__), name)
+        return machine_code(kernel, arguments)
 
 
 def _load_link(link: Link) -> frozenset[Table]:
@@ -212,7 +215,7 @@ def _load_link(link: Link) -> frozenset[Table]:
 
 def load_row(table: Table, code: int) -> None:
     """Load the function of a row, and enter its address in the table."""
-    row = table.row(code)
+    row = table.link.of_row(code)
     loaded = load_function(row.symbol, lambda: _compiled_link(row))
     assert not loaded.tables, f"{row.symbol} calls a table of functions, whose rows nobody would load"
     table.set(code, loaded.address)
@@ -241,11 +244,8 @@ def load_function(name: str, compiled: Callable[[], ObjectFile]) -> Loaded:
         if loaded is None:
             content = object_cache.read(name)
             if content is None:
-                with notify_listeners(), object_cache.compile_lock(name):
-                    content = object_cache.read(name)
-                    if content is None:
-                        content = compiled().to_bytes()
-                        object_cache.write(name, content)
+                with notify_listeners():
+                    content = object_cache.read_or_write(name, lambda: compiled().to_bytes())
             loaded = _functions[name] = _load(ObjectFile.from_bytes(content))
         return loaded
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from llvmlite import ir
 from numba import types
@@ -25,6 +25,7 @@ PREFIX = "fastmlp_linked_"  # of every symbol
 RESULTS = {None: types.none, float: types.float64, int: types.int64, bool: types.boolean}
 I32 = ir.IntType(32)
 _links: dict[str, Link] = {}  # by symbol: all links that this process has compiled calls of
+listeners: list[Callable[[Link], None]] = []  # called with each link of which a call is compiled
 
 
 def links_of(names: Iterable[str]) -> tuple[Link, ...]:
@@ -58,6 +59,8 @@ class LinkedType(types.Callable, types.Opaque):
             _links[symbol] = Link(symbol, self.helper.name, self.helper.codes if is_table else "", pickle.dumps(kinds))
             call = _call(symbol, sig.return_type, kinds, is_table)
             registry.cpu_target.target_context.insert_func_defn([(call, symbol, sig.args)])
+        for tell in listeners:
+            tell(_links[symbol])
         return symbol
 
 

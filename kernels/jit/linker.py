@@ -10,10 +10,11 @@ import ctypes
 import os
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import binding
 
 from .decorators import MOST_ROWS
@@ -41,6 +42,29 @@ class Link(NamedTuple):
 
     def returns(self) -> type | None:
         return attribute(self.helper).returns
+
+    def of_row(self, code: int) -> Link:
+        """Return the link of a row of this table."""
+        return self._replace(symbol=f"{self.symbol}_{code}", codes="", row=code)
+
+
+def codes_of(arguments: Sequence[Any]) -> dict[str, Sequence[int]]:
+    """Return {"Class.field": integers} of the named tuples among a kernel's arguments, which may be codes of rows."""
+    found = {}
+    for x in arguments:
+        for name, value in zip(getattr(x, "_fields", ()), x if isinstance(x, tuple) else (), strict=True):
+            if isinstance(value, int):
+                found[f"{type(x).__name__}.{name}"] = [value]
+            elif isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size <= MOST_ROWS:
+                found[f"{type(x).__name__}.{name}"] = value.tolist()
+    return found
+
+
+def links_in_use(link: Link, codes: Mapping[str, Sequence[int]]) -> list[Link]:
+    """Return the functions that a call of this link can reach: itself, or the rows of a table with these codes."""
+    if not link.codes:
+        return [link]
+    return [link.of_row(code) for code in sorted(set(codes.get(link.codes, ()))) if code >= 0]
 
 
 class ObjectFile(NamedTuple):
@@ -100,7 +124,3 @@ class Table:
     def set(self, code: int, address: int) -> None:
         self._addresses[code] = address
         self._loaded.add(code)
-
-    def row(self, code: int) -> Link:
-        """Return the link of a row."""
-        return self.link._replace(symbol=f"{self.link.symbol}_{code}", codes="", row=code)

@@ -39,6 +39,7 @@ LOADERS = {
         "atomic_file",
         "cache_dir",
         "call",
+        "compile_process",
         "compile_time",
         "file_lock",
         "fork_lock",
@@ -169,6 +170,28 @@ def write(name: str, code: bytes) -> None:
         reason = error.strerror or str(error)
     if reason is not None:
         _warn_of_folder(folder, reason)
+
+
+def read_or_write(name: str, compiled: Callable[[], bytes]) -> bytes:
+    """Return the object file under this name; if there is none, that which `compiled` returns, and store it."""
+    content = read(name)
+    if content is None:
+        with compile_lock(name):
+            content = read(name)
+            if content is None:
+                content = compiled()
+                write(name, content)
+    return content
+
+
+def is_usable() -> bool:
+    """Whether object files can be stored, and read by other processes."""
+    folder = cache_folder()
+    with suppress(OSError):
+        if not _reason_against(folder):
+            make_folder(folder)
+        return _reason_against(folder) is None and os.access(folder, os.W_OK)
+    return False
 
 
 def compile_lock(name: str) -> AbstractContextManager[None]:

@@ -124,7 +124,7 @@ print(statuses, signal.getsignal(signal.SIGINT) is handler)
 def run(program, *arguments, cache=None):
     environment = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
     if cache is not None:
-        environment["NUMBA_CACHE_DIR"] = str(cache)
+        environment |= {"NUMBA_CACHE_DIR": str(cache), "FASTMLP_COMPILE_PROCESSES": "2"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *map(str, arguments)],
         env=environment,

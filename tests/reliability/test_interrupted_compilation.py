@@ -70,7 +70,8 @@ LONG += [("fastmlp.kernels.jit.compiler", seconds) for seconds in (0.0, 1.0, 2.0
 
 
 def interrupted_fit(folder, module, seconds):
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+    environment["FASTMLP_COMPILE_PROCESSES"] = "2"
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, module, str(seconds)],
         env=environment,

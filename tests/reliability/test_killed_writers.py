@@ -152,7 +152,7 @@ def test_fit_after_killed_first_fits_works(tmp_path, is_long, count):
     """A fit works after earlier first fits were killed at various times. Only in the long form: it compiles kernels."""
     if not is_long:
         pytest.skip("compiles kernels: --long")
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "FASTMLP_COMPILE_PROCESSES": "2"}
     command = [sys.executable, "-c", FIT]
     for k in range(10):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

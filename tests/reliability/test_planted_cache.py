@@ -164,7 +164,7 @@ def test_process_with_an_unsafe_cache_warns_and_compiles(tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(0o777)
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "FASTMLP_COMPILE_PROCESSES": "2"}
     done = subprocess.run(
         [sys.executable, "-c", FIT], env=environment, capture_output=True, text=True, timeout=300, check=False
     )

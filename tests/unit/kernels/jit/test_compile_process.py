@@ -1,0 +1,153 @@
+"""The second process that compiles linked functions: that it does, that it ends, and that all goes on without it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels.jit import compile_process, object_cache
+from fastmlp.kernels.jit.compile_process import CompileProcess, WorkQueue
+from fastmlp.kernels.jit.linker import Link, codes_of
+
+START = """
+import os, time
+import numpy as np
+from fastmlp.kernels.cpu.single_net.optimizer_step import squares_of_gradient
+from fastmlp.kernels.jit import compile_process, linked_types, object_cache
+from fastmlp.kernels.jit.compiler import library
+from fastmlp.kernels.jit.decorators import kernel
+from fastmlp.kernels.simd.load_store import offset, scalar_like
+
+def run(p, g, out):
+    out[0] = squares_of_gradient(offset(p, 0), offset(g, 0), 0, 4, scalar_like(p, 0.5))
+
+def has_file(patience=60):
+    until = time.monotonic() + patience
+    while not object_cache.exists(link.symbol) and time.monotonic() < until:
+        time.sleep(0.05)
+    return object_cache.exists(link.symbol)
+
+x = np.zeros(4, np.float32)
+(link,) = library(kernel(run), (x, x, np.zeros(1))).object_code.links
+process = compile_process._process = compile_process.CompileProcess()
+"""
+
+
+class Spec(NamedTuple):
+    rows: np.ndarray
+    last: int
+    share: float
+
+
+def _run(program, folder, **settings):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+    command = [sys.executable, "-c", START + program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, **settings)
+
+
+def _exists(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_function_is_submitted_once():
+    queue = WorkQueue()
+    for symbol in "abcab":
+        queue.submit(Link(symbol, "module.name", "", b""))
+    assert queue.oldest(0).symbol == "a"
+    assert queue.newest().symbol == "c"
+    assert queue.newest().symbol == "b"
+    assert queue.newest() is queue.oldest(0) is None
+
+
+def test_rows_in_use_are_submitted_of_a_table():
+    queue = WorkQueue()
+    queue.codes = codes_of((3, np.arange(5), Spec(np.array([4, 1, -1, 4]), 2, 0.5)))
+    queue.submit(Link("table", "module.name", "Spec.rows", b""))
+    queue.submit(Link("other", "module.name", "Spec.last", b""))
+    queue.submit(Link("share", "module.name", "Spec.share", b""))
+    taken = [queue.oldest(0) for _ in range(4)]
+    assert [link and (link.symbol, link.row) for link in taken] == [
+        ("table_1", 1),
+        ("table_4", 4),
+        ("other_2", 2),
+        None,
+    ]
+
+
+def test_second_process_compiles_and_ends_with_the_first(tmp_path):
+    done = _run(
+        "compile_process.queue.submit(link); print(has_file(), process.is_alive(), process._process.pid)", tmp_path
+    )
+    assert done.stderr == ""
+    has_file, is_alive, pid = done.stdout.split()
+    assert (has_file, is_alive) == ("True", "True")
+    assert not _exists(int(pid))
+
+
+def test_second_process_ends_when_the_first_is_killed(tmp_path):
+    done = _run("print(process._process.pid, flush=True); os.kill(os.getpid(), 9)", tmp_path)
+    assert done.returncode == -signal.SIGKILL
+    until = time.monotonic() + 30
+    while _exists(int(done.stdout)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _exists(int(done.stdout))
+
+
+def test_idle_process_ends(monkeypatch):
+    monkeypatch.setattr(compile_process, "IDLE", 0.01)
+    process = CompileProcess()
+    process._thread.join(30)
+    assert not process.is_alive()
+    assert process._process.returncode == 0
+
+
+def test_fit_goes_on_when_the_second_process_dies(tmp_path):
+    program = """
+process.kill()
+import fastmlp
+net = fastmlp.MLP((2, 3, 1), random_state=0)
+print(net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=3, verbose=0).epochs)
+"""
+    done = _run(program, tmp_path)
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_forked_process_has_no_part_in_it(tmp_path):
+    program = """
+child = os.fork()
+if not child:
+    print(compile_process._process, flush=True)
+    time.sleep(60)  # with copies of the pipes, the second process would not end before
+process._process.stdin.close()
+print(process._process.wait(30), flush=True)
+os.kill(child, 9)
+"""
+    done = _run(program, tmp_path)
+    assert sorted(done.stdout.split()) == ["0", "None"]
+
+
+@pytest.mark.parametrize("reason", ["setting", "processors", "python", "folder"])
+def test_kernels_are_compiled_alone(monkeypatch, tmp_path, reason):
+    monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
+    monkeypatch.delenv("FASTMLP_COMPILE_PROCESSES")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    assert compile_process._is_possible()
+    if reason == "setting":
+        monkeypatch.setenv("FASTMLP_COMPILE_PROCESSES", "1")
+    elif reason == "processors":
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    elif reason == "python":
+        monkeypatch.setattr(sys, "executable", "/usr/bin/blender")
+    else:
+        monkeypatch.setattr(object_cache, "is_usable", lambda: False)
+    assert not compile_process._is_possible()
