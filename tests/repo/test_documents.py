@@ -36,6 +36,11 @@ def prose(path):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_no_merge_is_unfinished(page):
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", (ROOT / page).read_text(encoding="utf-8"), re.M)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_and_headings(page):
     """Pages that Sphinx makes, in folders named generated, are checked by the build of the site."""
     path = ROOT / page
