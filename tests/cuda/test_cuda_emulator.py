@@ -120,6 +120,7 @@ def test_static_and_dynamic_shared_memory_share_one_limit(cuda, emulated_cuda):
     assert y.get().sum() == 32
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.usefixtures("with_asan")
 @pytest.mark.parametrize(
     "body, fault",

@@ -58,6 +58,7 @@ def verdict_of_page(path):
     return page.split('<p class="title">')[1].split(" <span")[0], page
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "options, verdict",
     [

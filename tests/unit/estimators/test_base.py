@@ -132,6 +132,7 @@ def test_partial_fit_continues_after_pickling(data):
     np.testing.assert_array_equal(one.partial_fit(X, y).coefs_[0], other.partial_fit(X, y).coefs_[0])
 
 
+@pytest.mark.thinned(3)
 # JAX, if another test has loaded it, warns of every fork.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("backend", ("loky", "threading", "multiprocessing"))

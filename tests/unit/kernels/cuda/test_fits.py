@@ -74,6 +74,7 @@ def test_concurrent_fits_give_the_same_bits(fit, stream, late, cuda, be_late):
         np.testing.assert_array_equal(found[number], expected)
 
 
+@pytest.mark.full
 def test_restrict_parameters_do_not_overlap(cuda, monkeypatch):
     """A __restrict__ parameter must not overlap an array that its kernel writes, which might be read too early. Covers
     in-place and separate activations, masks, weights, orders and evaluations.
