@@ -1,4 +1,4 @@
-"""Competitors for suite/cases/cold_start.py: a script in a new interpreter per run, timed from its start to its end.
+"""Competitors of cold_start.py and first_fit.py in suite/cases: scripts, each timed as a whole in a new interpreter.
 
 The script reports its own peak of memory, because the system's count of a child begins with its parent's.
 """
@@ -12,8 +12,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-from suite.cases.cold_start import SCRIPTS
 
 # By default JAX caches only what took long to compile.
 JAX_CACHES_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
@@ -31,12 +29,11 @@ print(peak())
 class Implementation:
     def __init__(self, variant: str):
         self.name = variant
-        self.source, self.variables, self.is_cold = SCRIPTS[variant]
         self.printed: list[str] = []
 
     def prepare(self, case, threads: int | None) -> float:
         started = time.perf_counter()
-        self.source = self.source.replace("{start}", str(case.net.start.tolist())) if case.trains else self.source
+        self.source, self.variables, self.is_cold = case.script(self.name)
         self.folder = tempfile.TemporaryDirectory()
         if not self.is_cold:
             self.run(1)  # fills the cache of kernels, and the system's file cache

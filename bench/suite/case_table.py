@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from suite.case import CaseEntry
-from suite.cases import cold_start, estimators, kernels, populations, prediction, training
+from suite.cases import cold_start, estimators, first_fit, kernels, populations, prediction, training
 
 ENTRIES = (
     *training.ENTRIES,
@@ -13,6 +13,7 @@ ENTRIES = (
     *estimators.ENTRIES,
     *prediction.ENTRIES,
     *cold_start.ENTRIES,
+    *first_fit.ENTRIES,
     *kernels.ENTRIES,
 )
 CASES: dict[str, CaseEntry] = {entry.name: entry for entry in ENTRIES}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 from competitors import Competitor
 
@@ -95,24 +96,33 @@ for _ in range(5000):
     optimizer.step()
 print(torch.nn.functional.mse_loss(net(X), y).item())
 """
-# name -> (source, variables that name its cache folder, whether that folder is empty at each start)
 NUMBA, XLA = ("NUMBA_CACHE_DIR",), ("JAX_COMPILATION_CACHE_DIR",)
-SCRIPTS: dict[str, tuple[str, tuple[str, ...], bool]] = {
-    "python": ("", (), False),
-    "import fastmlp": ("import fastmlp", (), False),
-    "import MLP": ("from fastmlp import MLP", (), False),
-    "import numba": ("import numpy, numba", (), False),
-    "import numpy": ("import numpy", (), False),
-    "import sklearn": ("import sklearn.neural_network", (), False),
-    "import torch": ("import torch", (), False),
-    "import jax": ("import jax.numpy", (), False),
-    "import keras": ("import keras", (), False),
-    "fastmlp": (DATA + FASTMLP, (), False),  # the cache that its user has
-    "fastmlp cold": (DATA + FASTMLP, NUMBA, True),
-    "jax": (DATA + JAX, (), False),
-    "jax cached": (DATA + JAX, XLA, False),
-    "numpy": (DATA + NUMPY, (), False),
-    "torch": (DATA + TORCH, (), False),
+
+
+class Script(NamedTuple):
+    """A program, which variables name its cache folder, and whether that folder is empty at each start."""
+
+    source: str
+    variables: tuple[str, ...] = ()
+    is_cold: bool = False
+
+
+SCRIPTS = {
+    "python": Script(""),
+    "import fastmlp": Script("import fastmlp"),
+    "import MLP": Script("from fastmlp import MLP"),
+    "import numba": Script("import numpy, numba"),
+    "import numpy": Script("import numpy"),
+    "import sklearn": Script("import sklearn.neural_network"),
+    "import torch": Script("import torch"),
+    "import jax": Script("import jax.numpy"),
+    "import keras": Script("import keras"),
+    "fastmlp": Script(DATA + FASTMLP),  # the cache that its user has
+    "fastmlp cold": Script(DATA + FASTMLP, NUMBA, True),
+    "jax": Script(DATA + JAX),
+    "jax cached": Script(DATA + JAX, XLA, False),
+    "numpy": Script(DATA + NUMPY),
+    "torch": Script(DATA + TORCH),
 }
 
 
@@ -179,6 +189,10 @@ class ColdStartCase:
     def expected(self) -> float:
         net = self.net
         return reference.loss(net, reference.train(net, EPOCHS), net.X, net.y)
+
+    def script(self, name: str) -> Script:
+        script = SCRIPTS[name]
+        return script._replace(source=script.source.replace("{start}", str(self.net.start.tolist())))
 
     def check(self, competitor: Competitor, answer: float | None) -> dict[str, float]:
         """answer : the loss that the script printed"""

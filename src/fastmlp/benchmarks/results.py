@@ -46,6 +46,7 @@ GROUPS = {
     "estimators": "Estimators with their defaults",
     "predict": "Prediction",
     "cold_start": "Cold start",
+    "first_fit": "First fit, empty caches",
     "kernels": "Kernels",
     "scaling": "Scaling",
 }
