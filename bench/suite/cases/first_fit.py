@@ -125,7 +125,7 @@ PEERS = (
     Competitor("import numpy", "competitors.cold_start", "import numpy", (), kind="limit", chooses_threads=True),
     Competitor("fastmlp", "competitors.cold_start", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True),
     *(
-        Competitor(name, "competitors.cold_start", name, needs, chooses_threads=True, slow_start=True)
+        Competitor(name, "competitors.cold_start", name, needs, chooses_threads=True, slow_start="torch" in needs)
         for name, needs in (
             ("jax", ("jax",)),
             ("torch", ("torch",)),
@@ -228,14 +228,16 @@ def _step(weights: list[np.ndarray], biases: list[np.ndarray], X: np.ndarray, y:
     return float(loss)
 
 
-def _entry(name: str, title: str, *settings, peers: tuple[Competitor, ...] = PEERS, **others) -> CaseEntry:
-    return CaseEntry(name, "first_fit", peers, partial(FirstFitCase, name, title, *settings, **others))
+def _entry(
+    name: str, title: str, *settings, peers: tuple[Competitor, ...] = PEERS, in_quick: bool = False, **others
+) -> CaseEntry:
+    return CaseEntry(name, "first_fit", peers, partial(FirstFitCase, name, title, *settings, **others), in_quick)
 
 
 LARGE = (784, 512, 512, 10), 1024, 256
 ENTRIES = (
     _entry("first_fit_tiny", "first fit of 2-8-2, four rows", (2, 8, 2), 4, 4, 1000),
-    _entry("first_fit_digits", "first fit of 64-64-32-10, batch 200", (64, 64, 32, 10), 1600, 200),
+    _entry("first_fit_digits", "first fit of 64-64-32-10, batch 200", (64, 64, 32, 10), 1600, 200, in_quick=True),
     _entry("first_fit_large", "first fit of 784-512-512-10, batch 256", *LARGE),
     _entry("first_fit_validation", "the same with validation data", *LARGE, validates=True),
     _entry(
