@@ -82,6 +82,7 @@ def folder(tmp_path, monkeypatch):
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+@pytest.mark.full  # .ci/run has a step of its own for it
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)])
 def test_code_of_page_runs(page, folder):
     run_page(page, folder, set())
