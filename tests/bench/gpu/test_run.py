@@ -55,6 +55,7 @@ def test_single_net_case_has_times_notes_and_a_limit(cuda, precision):
     assert all(f"| small | | {name} | left out: {why} |" in text for name, why in row["left_out"].items())
 
 
+@pytest.mark.full
 def test_batched_nets_case_has_times_and_notes(cuda, monkeypatch):
     monkeypatch.setattr("fastmlp.execution.thresholds.BLOCK_UP_TO_BYTES", -1)
     row = cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)

@@ -12,7 +12,7 @@ def checks(X, y):
     return check_data(np.asarray(X, float), y[:, None] if y.ndim == 1 else y)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("seed", range(4))
 def test_signal_separates_real_from_shuffled_labels(seed):
     rng = np.random.default_rng(seed)

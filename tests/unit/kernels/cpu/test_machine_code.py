@@ -184,6 +184,7 @@ MOST_SPILLS = {
 }
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("loops", (False, True))
 @pytest.mark.parametrize("sizes, lanes, most_spills", MOST_SPILLS[WIDEST])
 def test_unrolled_kernels_are_vectorised_with_bounded_spills(sizes, lanes, most_spills, loops):

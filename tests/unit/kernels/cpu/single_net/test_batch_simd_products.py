@@ -51,7 +51,7 @@ def compiled(lanes):
     return run_dense, run_gradients, run_totals
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("vectors", (1, 2, 3, 5))
 @pytest.mark.parametrize("n_in, n_out", [(1, 1), (2, 3), (3, 4), (5, 5), (8, 7), (9, 8)])
