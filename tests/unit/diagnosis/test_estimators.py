@@ -19,7 +19,7 @@ def samples(rng):
 @pytest.mark.parametrize("n_nets", [1, 3])
 def test_estimator_of_tables_is_diagnosed_on_the_encoded_table(samples, n_nets):
     X, y = samples
-    model = fastmlp.TabularMLPClassifier(n_nets=n_nets, max_iter=10, random_state=0).fit(X, y)
+    model = fastmlp.TabularMLPClassifier((16,), n_nets=n_nets, max_iter=10, random_state=0).fit(X, y)
     features, targets = model.encoded_samples(X, y)
     expected = fastmlp.diagnose(model.net_, features, targets, model.history_)
     assert str(fastmlp.diagnose(model, X, y)) == str(expected)
@@ -44,14 +44,14 @@ def test_records_alone_give_the_same_verdict_in_every_way(samples, task, tmp_pat
 
 
 def test_history_of_an_estimator_of_tables_is_diagnosed_as_its_net(samples):
-    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(*samples)
+    model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(*samples)
     expected = str(fastmlp.diagnose(model))
     for given in (model.net_, model.history_, model.net_.history):
         assert str(fastmlp.diagnose(given)) == expected
 
 
 def test_history_without_its_net_says_what_to_pass(samples):
-    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(*samples)
+    model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(*samples)
     history = model.history_
     history.net = None
     for data in ((), samples):
@@ -73,11 +73,11 @@ def test_samples_that_the_fit_held_out_are_no_evidence_of_broken_updates(samples
 
 def test_encoded_samples_are_what_the_net_takes(samples):
     X, y = samples
-    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=10, random_state=0).fit(X, y)
+    model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=10, random_state=0).fit(X, y)
     features, targets = model.encoded_samples(X, y)
     np.testing.assert_array_equal(model.classes_[model.net_.predict_classes(features)], model.predict(X))
     np.testing.assert_array_equal(model.classes_[targets], y)
-    numbers = fastmlp.TabularMLPRegressor(n_nets=1, max_iter=10, random_state=0).fit(X, X["a"])
+    numbers = fastmlp.TabularMLPRegressor((16,), n_nets=1, max_iter=10, random_state=0).fit(X, X["a"])
     features, targets = numbers.encoded_samples(X, X["a"])
     assert features.shape == (120, len(numbers.encoded_feature_names()))
     assert np.abs(targets).max() < 5.0
@@ -95,7 +95,7 @@ def test_estimator_of_several_nets_is_diagnosed_net_by_net(samples):
 def test_plots_of_one_net_refuse_tables_and_several_nets(samples):
     X, y = samples
     plots = fastmlp.plots
-    table = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(X, y)
+    table = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)
     numbers = X.to_numpy() / [100.0, 0.01]
     several = fastmlp.MLPClassifier((8,), n_nets=3, max_iter=30, tol=1.0, random_state=0).fit(numbers, y)
     for plot in (plots.calibration, plots.boundary, plots.landscape):
@@ -112,7 +112,7 @@ def test_plots_of_one_net_refuse_tables_and_several_nets(samples):
 
 def test_report_of_a_history_without_its_net_says_what_to_do(samples, tmp_path):
     X, y = samples
-    model = fastmlp.TabularMLPClassifier(n_nets=1, max_iter=5, random_state=0).fit(X, y)
+    model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)
     model.history_.report(tmp_path / "page.html")
     assert (tmp_path / "page.html").exists()
     model.history_.net = None
