@@ -152,21 +152,14 @@ TRAININGS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class ColdStartCase:
-    name: str
-    title: str
-    trains: bool
-    group: str = "cold_start"
-    unit: str = "start"
-    source: str = "the four rows of XOR"
-    n_units: int = 1
-    most_runs: int = 1
-    fewest_runs: int = 1
-    done_once: bool = True
-    verify_runs: int = 1
-    curve: None = None
-    multiply_adds: int = 0
+class ProcessCase:
+    """What cases have in common that time a whole process, once per round."""
+
+    unit = "start"
+    n_units = most_runs = fewest_runs = verify_runs = 1
+    done_once = True
+    curve = None
+    multiply_adds = 0
 
     def costs(self) -> dict[str, float]:
         return {}
@@ -174,12 +167,21 @@ class ColdStartCase:
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return (cpus,)
 
-    def quick(self) -> ColdStartCase:
+    def quick(self):
         return self
 
     @property
-    def verification(self) -> ColdStartCase:
+    def verification(self):
         return self
+
+
+@dataclass(frozen=True, eq=False)
+class ColdStartCase(ProcessCase):
+    name: str
+    title: str
+    trains: bool
+    group: str = "cold_start"
+    source: str = "the four rows of XOR"
 
     @cached_property
     def net(self):

@@ -15,7 +15,7 @@ import numpy as np
 from competitors import Competitor
 
 from suite.case import CaseEntry, at_most
-from suite.cases.cold_start import NUMBA, XLA, Script
+from suite.cases.cold_start import NUMBA, XLA, ProcessCase, Script
 
 RATE = 0.02
 N_NETS = 1000
@@ -138,7 +138,7 @@ PEERS = (
 
 
 @dataclass(frozen=True, eq=False)
-class FirstFitCase:
+class FirstFitCase(ProcessCase):
     name: str
     title: str
     sizes: tuple[int, ...]
@@ -148,28 +148,7 @@ class FirstFitCase:
     validates: bool = False
     many: tuple[int, ...] = ()
     group: str = "first_fit"
-    unit: str = "start"
     source: str = "random numbers"
-    n_units: int = 1
-    most_runs: int = 1
-    fewest_runs: int = 1
-    done_once: bool = True
-    verify_runs: int = 1
-    curve: None = None
-    multiply_adds: int = 0
-
-    def costs(self) -> dict[str, float]:
-        return {}
-
-    def thread_settings(self, cpus: int) -> tuple[int, ...]:
-        return (cpus,)
-
-    def quick(self) -> FirstFitCase:
-        return self
-
-    @property
-    def verification(self) -> FirstFitCase:
-        return self
 
     def script(self, name: str) -> Script:
         settings = {key: getattr(self, key) for key in ("sizes", "n", "batch", "epochs", "validates", "many")}
