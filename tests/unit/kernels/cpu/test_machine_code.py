@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(
     not FEATURES.get("sse2"), reason="the patterns are those of x86 assembly; this processor has other instructions"
 )
 
+PREFETCH = "\tprefetch"  # the instruction; symbols have the word in them, too
 FLOATS, WIDTH = np.ones(4096, np.float32), optimizer_step.WIDTH
 SETTINGS = StepSettings(*[np.float32(1.0)] * len(StepSettings._fields))
 
@@ -179,7 +180,7 @@ def test_kernels_with_nets_in_lanes_are_vectorised():
 # Most register spills to the stack, for the widest register of this processor.
 MOST_SPILLS = {
     "zmm": [((2, 2, 1), 16, 125), ((2, 2, 1), 32, 200), ((2, 4, 4, 1), 16, 500)],
-    "ymm": [((2, 2, 1), 8, 100), ((2, 2, 1), 16, 280), ((2, 4, 4, 1), 8, 400)],
+    "ymm": [((2, 2, 1), 8, 110), ((2, 2, 1), 16, 280), ((2, 4, 4, 1), 8, 400)],
     "xmm": [((2, 2, 1), 8, np.inf)],
 }
 
@@ -223,9 +224,9 @@ def test_product_prefetches_between_multiply_adds_without_spills():
     bodies = [
         re.split(rf"\bj\w+\s+{re.escape(label)}$", body, maxsplit=1, flags=re.MULTILINE) for label, body in blocks
     ]
-    loops = [body[0] for body in bodies if len(body) > 1 and "prefetch" in body[0]]
+    loops = [body[0] for body in bodies if len(body) > 1 and PREFETCH in body[0]]
     assert loops, "no line is fetched ahead"
     for loop in loops:
         multiply_adds = len(re.findall(rf"vfn?madd\w*ps\s[^\n]*%{WIDEST}", loop))
-        assert multiply_adds == 2 * TILE_ROWS * loop.count("prefetch") or WIDEST == "xmm", "the loop is not the tile's"
+        assert multiply_adds == 2 * TILE_ROWS * loop.count(PREFETCH) or WIDEST == "xmm", "the loop is not the tile's"
         assert not re.search(r"%\wmm\d+, [^\n]*\((%rsp|%rbp)", loop), "a register of the loop is spilt"

@@ -9,7 +9,7 @@ from tolerances import TOLERANCES
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.gemm.gemm import PLAIN, panel_sums, product, product_kind
 from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
-from fastmlp.kernels.cpu.gemm.skinny_gemm import DOTS, MOST_COLUMNS, SUMS_OF_ROWS, suits_dots, suits_sums_of_rows
+from fastmlp.kernels.cpu.gemm.skinny_gemm import DOTS, MOST_COLUMNS, SIDE, SUMS_OF_ROWS, suits_dots, suits_sums_of_rows
 from fastmlp.kernels.cpu.single_net import elementwise
 from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS, TILE_ROWS, scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS, helper
@@ -133,7 +133,7 @@ def product_of(trans_a, a, b):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", (1, 2, MOST_COLUMNS))
+@pytest.mark.parametrize("n", (1, 2, min(MOST_COLUMNS, SIDE - 1)))
 def test_transposed_product_of_few_columns_equals_columns_of_a_wide_one(n, dtype, rng):
     """Equal to the bit, since the number of rows of a thread decides which code runs."""
     a, b = rng.normal(size=(K_BLOCK + 77, 203)).astype(dtype), np.zeros((K_BLOCK + 77, 40), dtype)
