@@ -108,5 +108,7 @@ def _global(module, kind, name):
 def _name_of(kind: types.Type) -> str:
     if isinstance(kind, types.BaseNamedTuple):
         return f"{kind.instance_class.__qualname__}({', '.join(map(_name_of, kind))})"
+    if isinstance(kind, types.CPointer):
+        return f"{_name_of(kind.dtype)}*"
     assert not isinstance(kind, types.Callable), f"{kind} is an argument of a linked helper, which has no name for it"
     return str(kind)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...jit.decorators import helper, inline_helper
+from ...jit.decorators import helper, inline_helper, linked_helper
+from ...jit.references import dereference
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
@@ -28,6 +29,7 @@ from ...structs import (
 )
 from ..workspace import EPOCH, NEXT_EVENT
 from .gather_scatter import store_block, store_lane
+from .gradient import final_accuracy
 from .scheduler import copy_flagged, next_event
 
 SAFE_EVERY = 64  # epochs between copies of parameters with a finite loss, which a net that diverges later ends with
@@ -242,7 +244,7 @@ class Findings(NamedTuple):
     may_have_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
 
 
-@helper
+@inline_helper
 def end_of_epoch(data, criteria, nets, block, findings, record_scale):
     """Handle the end of an epoch in which a record is due or a net may have ended early.
 
@@ -266,3 +268,31 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
     found = retire_finished(data, criteria, nets, block, findings.stored_converged, findings.has_final_accuracy)
     block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
     return found
+
+
+class EpochKind(NamedTuple):
+    """What is known of an epoch before its end is handled."""
+
+    several_epochs: bool  # whether a call of unrolled code computed several epochs
+    one_batch: bool
+    contiguous: bool  # is_contiguous(block), which holds until the next net starts
+    is_due: bool  # whether a record or the end of a net is due
+    may_have_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
+
+
+@linked_helper(bool)
+def check_nets(net, data, criteria, nets, block, kind, record_scale):
+    """Handle the end of an epoch as end_of_epoch does. Returns whether a lane is now free.
+
+    net, data, criteria, nets, block : references
+    kind : EpochKind
+    """
+    net, data, criteria = dereference(net), dereference(data), dereference(criteria)
+    nets, block = dereference(nets), dereference(block)
+    has_final_accuracy = (
+        kind.several_epochs and nets.checks_final_accuracy and kind.is_due and some_net_ends(criteria, block)
+    )
+    if has_final_accuracy:
+        final_accuracy(net, data, nets, block)
+    findings = Findings(kind.one_batch, has_final_accuracy, kind.contiguous, kind.may_have_ended)
+    return end_of_epoch(data, criteria, nets, block, findings, record_scale)

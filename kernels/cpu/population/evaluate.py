@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from ...jit.decorators import inline_helper, kernel
+from ...jit.references import reference
 from ...simd.lanes import Lanes, with_lanes
-from ...simd.load_store import as_pointers, fill, offset, scalar_like, store
+from ...simd.load_store import as_pointers, fill, load, offset, scalar_like, store
 from ..workspace import FILLED_N, LANES
-from .gradient_loops import forward, loss_and_output_delta
+from .gradient_loops import add_losses, forward
 from .scheduler import is_contiguous, load_params
 from .tile import Tile, fill_tile
 
@@ -14,27 +17,31 @@ WIDTH = Lanes(LANES)
 
 
 @inline_helper
-def validation_pass(net, data, nets, block):
-    """Return each lane's (mean loss, fraction of correct samples) over held-out samples, by forward passes alone."""
-    loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
+def validation_pass(task):
+    """Return each lane's (mean loss, fraction of correct samples) over held-out samples, by forward passes alone.
+
+    task : Task of train.py
+    """
+    data, block, refs = task.held_out, task.block, task.refs
+    loss, n_correct = block.monitored_value, block.flags  # scratch here; epoch_end.track_best writes them next
+    store(loss, 0, fill(block.a, 0.0, block.lanes))
+    store(n_correct, 0, fill(block.a, 0.0, block.lanes))
     for first in range(0, data.n_samples, block.tile_rows):
         m = min(block.tile_rows, data.n_samples - first)
         block.filled[FILLED_N] = -1
         tile = Tile(first, first, m, m)
-        fill_tile(net, data, nets, block, False, False, tile, 1.0)
-        forward(net, nets, block, tile, 0, 1, False)
-        tile_loss, tile_n_correct = loss_and_output_delta(net, data.metric, block, m, 0.0)
-        loss += tile_loss
-        n_correct += tile_n_correct
+        fill_tile(task.net, data, task.nets, block, False, False, tile, 1.0)
+        forward(refs.net, refs.nets, refs.block, tile, 0, 1, False)
+        add_losses(refs.net, refs.block, data.metric, m, 0.0, loss, n_correct)
     block.filled[FILLED_N] = -1
     inverse_n_samples = scalar_like(block.a, 1.0 / data.n_samples)
-    return loss * inverse_n_samples, n_correct * inverse_n_samples
+    return load(loss, 0, block.lanes) * inverse_n_samples, load(n_correct, 0, block.lanes) * inverse_n_samples
 
 
 @inline_helper
-def no_validation(net, data, nets, block):
+def no_validation(task):
     """Return zeros: nothing is validated."""
-    return fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
+    return fill(task.block.a, 0.0, task.block.lanes), fill(task.block.a, 0.0, task.block.lanes)
 
 
 @inline_helper
@@ -58,29 +65,35 @@ def write_outputs(net, data, block, tile, first, n, output):
                 output[o + s * width + j] = block.a[start + (j * tile.m + s) * lanes + lane]
 
 
+class References(NamedTuple):
+    """Structs that linked functions take."""
+
+    net: Any  # NetSpec
+    nets: Any  # PopulationState
+    block: Any  # LaneBlock
+
+
 @inline_helper
-def evaluate_block(net, data, nets, block, first, n, writes, output):
+def evaluate_block(net, data, nets, block, refs, first, n, writes, output):
     """Evaluate the n nets in the block's first lanes, whose numbers in nets.members begin with `first`.
 
+    refs : References to net, nets and block
     writes : whether to write outputs
     """
-    loss, n_correct = fill(block.a, 0.0, block.lanes), fill(block.a, 0.0, block.lanes)
+    store(block.loss, 0, fill(block.a, 0.0, block.lanes))
+    store(block.n_correct, 0, fill(block.a, 0.0, block.lanes))
     for row in range(0, data.n_samples, block.tile_rows):
         m = min(block.tile_rows, data.n_samples - row)
         if nets.own_data:
             block.filled[FILLED_N] = -1
         tile = Tile(row, row, m, m)
         fill_tile(net, data, nets, block, nets.own_data, False, tile, 1.0)
-        forward(net, nets, block, tile, 0, 1, False)
+        forward(refs.net, refs.nets, refs.block, tile, 0, 1, False)
         if writes:
             write_outputs(net, data, block, tile, first, n, output)
         if data.has_targets:
-            tile_loss, tile_n_correct = loss_and_output_delta(net, data.metric, block, m, 0.0)
-            loss += tile_loss
-            n_correct += tile_n_correct
+            add_losses(refs.net, refs.block, data.metric, m, 0.0, block.loss, block.n_correct)
     if data.has_targets:
-        store(block.loss, 0, loss)
-        store(block.n_correct, 0, n_correct)
         for lane in range(n):
             nets.loss[block.net_index[lane]] = block.loss[lane] / data.n_samples
             nets.accuracy[block.net_index[lane]] = block.n_correct[lane] / data.n_samples
@@ -89,12 +102,12 @@ def evaluate_block(net, data, nets, block, first, n, writes, output):
 @inline_helper
 def evaluate_blocks(thread, n_threads, net, data, nets, block, writes, output):
     """Evaluate this thread's nets, as many at a time as there are lanes."""
-    lanes = int(block.lanes)
+    lanes, refs = int(block.lanes), References(reference(net), reference(nets), reference(block))
     n_blocks = (nets.n_members + lanes - 1) // lanes
     for i in range(thread * n_blocks // n_threads, (thread + 1) * n_blocks // n_threads):
         n = min(lanes, nets.n_members - i * lanes)
         load_members(nets, block, i * lanes, n)
-        evaluate_block(net, data, nets, block, i * lanes, n, writes, output)
+        evaluate_block(net, data, nets, block, refs, i * lanes, n, writes, output)
 
 
 @kernel

@@ -85,13 +85,14 @@ def final_accuracy(net, data, nets, block):
 
 
 @inline_helper
-def gradient(net, data, nets, block, shuffle, request, gradient_by_loops):
+def gradient(task, request):
     """Compute a batch's gradient in block.g; add sums of losses and of correct samples to block.loss and .n_correct.
 
-    gradient_by_loops : function of gradient_loops.py, for nets that have no unrolled code
+    task : Task of train.py
 
     Returns the number of gradients computed.
     """
+    net, data, nets, block, shuffle = task.net, task.data, task.nets, task.block, task.config.shuffle
     first, scale = request.batch * block.batch_size, 1.0 / float(request.rows * net.loss_width)
     n_steps = request.n_steps
     for row in range(0, request.rows, block.tile_rows):
@@ -104,8 +105,5 @@ def gradient(net, data, nets, block, shuffle, request, gradient_by_loops):
                 net, data, block, nets.record_epochs, tile, request, block.loss, block.n_correct
             )
         else:
-            tile = Tile(first + row, row, n, n)
-            gradient_by_loops(
-                net, data, nets, block, shuffle, tile, request.batch, request.n_batches, request.sums_level, scale
-            )
+            task.template.gradient_by_loops(task, request, Tile(first + row, row, n, n), scale)
     return n_steps

@@ -13,7 +13,8 @@ import numpy as np
 
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.counter_rng import DROPOUT, philox
-from ...jit.decorators import helper, inline_helper
+from ...jit.decorators import helper, inline_helper, linked_helper
+from ...jit.references import dereference
 from ...simd.load_store import fill, load, load_scalar, scalar_like, store
 from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..single_net.column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
@@ -149,12 +150,15 @@ def drop_units(net, block, layer, first, end):
         store(block.a, i, v * load(block.mask, i, lanes))
 
 
-@helper
+@linked_helper()
 def forward(net, nets, block, tile, batch, n_batches, training):
     """Run the samples of a tile forward through all layers.
 
     Writes block.a, and block.z where it is needed; the output layer's z are logits, or log-probabilities with softmax.
+
+    net, nets, block : references
     """
+    net, nets, block = dereference(net), dereference(nets), dereference(block)
     lanes = block.lanes
     columns = tile.m * lanes
     for k in range(net.n_layers):
@@ -174,28 +178,36 @@ def forward(net, nets, block, tile, batch, n_batches, training):
         softmax_columns(block.z, block.a, load_scalar(block.units, net.n_layers) * columns, columns, size, lanes)
 
 
-@helper
-def loss_and_output_delta(net, metric, block, m, scale):
-    """Return each lane's (sum of losses, number of correct samples) over a tile; write the output delta.
+@linked_helper()
+def add_losses(net, block, metric, m, scale, loss, n_correct):
+    """Add each lane's sum of losses and number of correct samples over a tile; write the output delta.
 
+    net, block : references
+    metric : as Samples.metric; METRIC_NONE counts no correct samples
     scale : factor on the delta
+    loss, n_correct : (lanes,), added to
     """
+    net, block = dereference(net), dereference(block)
     lanes, n_layers = block.lanes, net.n_layers
     columns = m * lanes
     start, size = load_scalar(block.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
     outputs, c = Outputs(block.z, block.a, block.delta, start), scalar_like(block.a, net.loss_constant)
     factor = scalar_like(block.a, scale)
-    loss = loss_and_delta(net.loss, outputs, block.y, block.weight, columns, size, factor, c, lanes)
-    n_correct = fill(block.a, 0.0, lanes)
+    of_tile = loss_and_delta(net.loss, outputs, block.y, block.weight, columns, size, factor, c, lanes)
+    store(loss, 0, load(loss, 0, lanes) + of_tile * scalar_like(block.a, 1.0 / net.loss_width))
     if metric != METRIC_NONE:
         bound = scalar_like(block.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
-        n_correct = count_correct(metric, block.a, start, block.y, columns, size, block.weight, bound, lanes)
-    return loss * scalar_like(block.a, 1.0 / net.loss_width), n_correct
+        correct = count_correct(metric, block.a, start, block.y, columns, size, block.weight, bound, lanes)
+        store(n_correct, 0, load(n_correct, 0, lanes) + correct)
 
 
-@helper
+@linked_helper()
 def backpropagate(net, block, m, adds):
-    """Compute the gradient of a tile in block.g, added to that of the batch's earlier tiles if `adds`."""
+    """Compute the gradient of a tile in block.g, added to that of the batch's earlier tiles if `adds`.
+
+    net, block : references
+    """
+    net, block = dereference(net), dereference(block)
     lanes = block.lanes
     columns = m * lanes
     for k in range(net.n_layers - 1, -1, -1):
@@ -219,22 +231,22 @@ def backpropagate(net, block, m, adds):
 
 
 @inline_helper
-def gradient_by_loops(net, data, nets, block, shuffle, tile, batch, n_batches, sums_level, scale):
+def gradient_by_loops(task, request, tile, scale):
     """Add a tile's part of the gradient and of the sums of losses and correct samples, with loops over units.
 
-    sums_level : as in gradient.BatchRequest
+    task : Task of train.py
+    request : BatchRequest of gradient.py
     scale : factor on the gradient
     """
+    refs, block, shuffle = task.refs, task.block, task.config.shuffle
     if shuffle or block.filled[FILLED_FIRST] != tile.first or block.filled[FILLED_N] != tile.n:
-        fill_tile(net, data, nets, block, nets.own_data, shuffle, tile, 1.0)
-    forward(net, nets, block, tile, batch, n_batches, True)
-    metric = data.metric if sums_level != SUMS_NEVER else METRIC_NONE
-    loss, n_correct = loss_and_output_delta(net, metric, block, tile.m, scale)
-    store(block.loss, 0, load(block.loss, 0, block.lanes) + loss)
-    store(block.n_correct, 0, load(block.n_correct, 0, block.lanes) + n_correct)
-    backpropagate(net, block, tile.m, tile.row > 0)
+        fill_tile(task.net, task.data, task.nets, block, task.nets.own_data, shuffle, tile, 1.0)
+    forward(refs.net, refs.nets, refs.block, tile, request.batch, request.n_batches, True)
+    metric = task.data.metric if request.sums_level != SUMS_NEVER else METRIC_NONE
+    add_losses(refs.net, refs.block, metric, tile.m, scale, block.loss, block.n_correct)
+    backpropagate(refs.net, refs.block, tile.m, tile.row > 0)
 
 
 @inline_helper
-def no_gradient(net, data, nets, block, shuffle, tile, batch, n_batches, sums_level, scale):
+def no_gradient(task, request, tile, scale):
     """Do nothing: all nets have unrolled code."""

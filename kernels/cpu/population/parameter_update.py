@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from ...jit.decorators import helper, inline_helper
+from ...jit.decorators import helper, inline_helper, linked_helper
+from ...jit.references import dereference, reference
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
 from ...structs import L2, LEARNING_RATE
@@ -40,12 +41,19 @@ def settings_now(nets, block, factor, objective):
     )
 
 
-@inline_helper
-def rule_step(net, config, nets, block, h):
-    """Make one step of the update rule for all lanes, with penalties, clipping and layers' factors if there are any.
+@linked_helper()
+def step_by_layers(net, nets, block, config, h):
+    """Make one step of the update rule for all lanes, with penalties, clipping and layers' factors.
 
-    h : StepSettings, one number per lane
+    All parameters are references: h of StepSettings, one number per lane.
     """
+    net, nets, block, config, h = (
+        dereference(net),
+        dereference(nets),
+        dereference(block),
+        dereference(config),
+        dereference(h),
+    )
     p, g, n, lanes = block.p, block.g, nets.n_params, block.lanes
     one, zero = fill(p, 1.0, lanes), fill(p, 0.0, lanes)
     l2, clip = load(block.hyper, L2 * lanes, lanes), one
@@ -60,9 +68,23 @@ def rule_step(net, config, nets, block, h):
                 first, end, decay, penalty = end, end + net.sizes[i // 2 + 1], one, zero
         if config.layered:
             factor = clip * scalar_like(p, config.layer_factors[i])
-        if by_layer or nets.clipped:
-            add_penalty_and_clip(p, g, first * lanes, end * lanes, decay, penalty, factor, lanes)
+        add_penalty_and_clip(p, g, first * lanes, end * lanes, decay, penalty, factor, lanes)
         update(config.rule, p, g, block.state, first * lanes, end * lanes, n * lanes, h, lanes)
+
+
+@inline_helper
+def rule_step(task, h):
+    """Make one step of the update rule for all lanes, with penalties, clipping and layers' factors if there are any.
+
+    task : Task of train.py
+    h : StepSettings, one number per lane
+    """
+    config, nets, block, refs = task.config, task.nets, task.block, task.refs
+    if nets.penalised or nets.clipped or config.layered:
+        step_by_layers(refs.net, refs.nets, refs.block, refs.config, reference(h))
+    else:
+        size = nets.n_params * block.lanes
+        update(config.rule, block.p, block.g, block.state, 0, size, size, h, block.lanes)
 
 
 @helper

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit.decorators import helper, inline_helper
+from ...jit.decorators import helper, inline_helper, linked_helper
+from ...jit.references import dereference
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
 from ...structs import BETA1, BETA2, NET_DEFAULTS, NET_HYPER
@@ -17,6 +18,7 @@ from .gather_scatter import fill_lane, load_block, load_lane
 
 # A thread takes this part of an equal share of the nets that are left in the queue, at most this number of blocks.
 PART_OF_SHARE, MOST_BLOCKS_TAKEN = 8, 8  # one eighth; eight blocks
+NO_NETS, ANY_NETS, CONTIGUOUS_NETS = 0, 1, 2  # in the lanes of a block (is_contiguous)
 
 
 @helper
@@ -137,9 +139,14 @@ def next_event(criteria, nets, block):
     return event
 
 
-@inline_helper
+@linked_helper(int)
 def fill_free_lanes(net, criteria, nets, block, queue, n_threads):
-    """Start the next nets of the queue in free lanes. Returns (whether a lane has a net, is_contiguous(block))."""
+    """Start the next nets of the queue in free lanes. Returns which nets the block has then, one of *_NETS.
+
+    All structs are references.
+    """
+    net, criteria, nets = dereference(net), dereference(criteria), dereference(nets)
+    block, queue = dereference(block), dereference(queue)
     lanes, n_free, n_busy = block.lanes, 0, 0
     for lane in range(block.n_lanes):
         if block.net_index[lane] < 0:
@@ -153,9 +160,9 @@ def fill_free_lanes(net, criteria, nets, block, queue, n_threads):
         if block.net_index[lane] >= 0:
             n_busy += 1
     if n_busy == 0:
-        return False, False
+        return NO_NETS
     contiguous = is_contiguous(block)
     load_params(nets, block, contiguous and block.start_epoch[0] == block.clock[EPOCH])
     copy_flagged(block.flags, block.p, nets.n_params, block.safe_params, lanes)
     block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
-    return True, contiguous
+    return CONTIGUOUS_NETS if contiguous else ANY_NETS

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...formulas.counter_rng import permutation
-from ...jit.decorators import helper, inline_helper
+from ...jit.decorators import helper, inline_helper, linked_helper
+from ...jit.references import dereference
 from ...simd.load_store import fill, load_scalar, offset, scalar_like, store
 from ..workspace import EPOCH, FILLED_FIRST, FILLED_N
 
@@ -73,9 +74,13 @@ def fill_tile(net, data, nets, block, own_data, shuffle, tile, scale):
     block.filled[FILLED_FIRST], block.filled[FILLED_N] = tile.first, tile.n
 
 
-@inline_helper
+@linked_helper()
 def shuffle_lanes(n_samples, seeds, block):
-    """Write a new order of the samples for each net: the order that the net would have if it were trained alone."""
+    """Write a new order of the samples for each net: the order that the net would have if it were trained alone.
+
+    block : reference
+    """
+    block = dereference(block)
     for lane in range(block.n_lanes):
         if block.net_index[lane] >= 0:
             seed, epoch = seeds[block.net_index[lane]], block.clock[EPOCH] - block.start_epoch[lane]

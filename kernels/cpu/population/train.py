@@ -13,6 +13,7 @@ import numpy as np
 
 from ...formulas.update_rules import RPROP, SGD
 from ...jit.decorators import inline_helper, kernel
+from ...jit.references import reference
 from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, load, scalar_like, store
 from ...simd.reductions import any_of
@@ -32,21 +33,20 @@ from ..unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_EVERY_STEP, SUMS
 from ..workspace import EPOCH, LANES, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
 from .epoch_end import (
     SAFE_EVERY,
-    Findings,
-    end_of_epoch,
+    EpochKind,
+    check_nets,
     flush_records,
     save_safe_params,
-    some_net_ends,
     store_converged,
     track_best,
     track_best_training,
 )
 from .evaluate import no_validation, validation_pass
-from .gradient import BatchRequest, final_accuracy, gradient
+from .gradient import BatchRequest, gradient
 from .gradient_clipping import penalties
 from .gradient_loops import gradient_by_loops, no_gradient
 from .parameter_update import plain_sgd_step, rule_step, schedule_factors, settings_now
-from .scheduler import fill_free_lanes
+from .scheduler import CONTIGUOUS_NETS, NO_NETS, fill_free_lanes
 from .tile import shuffle_lanes
 
 
@@ -63,6 +63,18 @@ WITH_LOOPS = TemplateArguments(Lanes(LANES), gradient_by_loops, validation_pass)
 UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation)
 
 
+class References(NamedTuple):
+    """Structs of a Task that linked functions take, by reference."""
+
+    net: Any
+    data: Any
+    config: Any
+    criteria: Any
+    nets: Any
+    block: Any
+    queue: Any
+
+
 class Task(NamedTuple):
     """What a thread trains, and how."""
 
@@ -74,6 +86,7 @@ class Task(NamedTuple):
     held_out: Samples
     block: LaneBlock  # of this thread
     queue: NetQueue
+    refs: References
     n_threads: int
     template: TemplateArguments
 
@@ -158,7 +171,7 @@ def compute_gradient(task, mode, batch, sums_level, n_steps, buffers_records):
     request = BatchRequest(
         batch, mode.n_batches, rows, sums_level, n_steps, mode.stop_loss, task.criteria.stop_n_correct, record
     )
-    n_done = gradient(task.net, task.data, nets, block, config.shuffle, request, task.template.gradient_by_loops)
+    n_done = gradient(task, request)
     block.clock[EPOCH] += n_done - 1
     if buffers_records:
         while nets.record_epochs[block.records_end[0]] <= block.clock[EPOCH] + 1 - block.start_epoch[0]:
@@ -198,15 +211,15 @@ def step_of_batch(task, mode, batch, objective):
 
     objective : (lanes,) mean loss of the batch, if the update rule compares it with the last one
     """
-    net, config, nets, block = task.net, task.config, task.nets, task.block
+    config, nets, block = task.config, task.nets, task.block
     if mode.compares_loss and nets.penalised:
-        objective += penalties(net, block, load(block.hyper, L2 * block.lanes, block.lanes))
+        objective += penalties(task.net, block, load(block.hyper, L2 * block.lanes, block.lanes))
     if mode.sgd_only:
         plain_sgd_step(nets, block)
     else:
         factor = schedule_factors(config, task.criteria, block, batch, mode.n_batches)
         h = settings_now(nets, block, factor, objective)
-        rule_step(net, config, nets, block, h)
+        rule_step(task, h)
     if mode.compares_loss:
         store(block.last_loss, 0, objective)
 
@@ -216,7 +229,7 @@ def validate(task):
     """Call track_best if the loss or accuracy on held-out samples is monitored."""
     criteria, nets, block = task.criteria, task.nets, task.block
     if criteria.monitor == MONITOR_VALIDATION_LOSS or criteria.monitor == MONITOR_VALIDATION_ACCURACY:
-        loss, accuracy = task.template.validation_pass(task.net, task.held_out, nets, block)
+        loss, accuracy = task.template.validation_pass(task)
         track_best(criteria, nets, block, loss if criteria.monitor == MONITOR_VALIDATION_LOSS else -accuracy)
 
 
@@ -253,48 +266,49 @@ def run_epoch(task, mode, sums_level, n_steps, buffers_records):
 
 
 @inline_helper
-def check_nets(task, mode, contiguous, is_due, may_have_ended):
-    """Handle the end of an epoch as end_of_epoch does. Returns whether a lane is now free."""
-    criteria, nets, block = task.criteria, task.nets, task.block
-    has_final_accuracy = (
-        mode.several_epochs and nets.checks_final_accuracy and is_due and some_net_ends(criteria, block)
+def run_epochs(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, template):
+    """Train a block for up to n_epochs epochs. All structs have pointers in place of arrays."""
+    refs = References(
+        reference(net),
+        reference(data),
+        reference(config),
+        reference(criteria),
+        reference(nets),
+        reference(block),
+        reference(queue),
     )
-    if has_final_accuracy:
-        final_accuracy(task.net, task.data, nets, block)
-    findings = Findings(mode.one_batch, has_final_accuracy, contiguous, may_have_ended)
-    return end_of_epoch(task.data, criteria, nets, block, findings, mode.record_scale)
-
-
-@inline_helper
-def run_epochs(task, n_epochs):
-    """Train the block for up to n_epochs epochs."""
-    data, criteria, nets, block = task.data, task.criteria, task.nets, task.block
+    task = Task(net, data, config, criteria, nets, held_out, block, queue, refs, n_threads, template)
     mode = mode_of_call(task, n_epochs)
     has_free_lane, contiguous, buffers_records = True, False, False
     while block.clock[EPOCH] < mode.end:
         if has_free_lane:
-            has_nets, contiguous = fill_free_lanes(task.net, criteria, nets, block, task.queue, task.n_threads)
-            if not has_nets:
+            found = fill_free_lanes(refs.net, refs.criteria, refs.nets, refs.block, refs.queue, n_threads)
+            if found == NO_NETS:
                 return
-            has_free_lane, buffers_records = False, mode.several_epochs and contiguous
+            contiguous, has_free_lane = found == CONTIGUOUS_NETS, False
+            buffers_records = mode.several_epochs and contiguous
             if buffers_records:  # unrolled code buffers the records: no check at each
                 block.clock[NEXT_EVENT] = block.start_epoch[0] + criteria.n_epochs
-        if task.config.shuffle:
-            shuffle_lanes(data.n_samples, nets.seeds, block)
+        if config.shuffle:
+            shuffle_lanes(data.n_samples, nets.seeds, refs.block)
         n_steps = epochs_until_check(block, mode)
         sums_level = choose_sums_level(block, mode, n_steps, buffers_records)
         is_due, may_have_ended = run_epoch(task, mode, sums_level, n_steps, buffers_records)
         block.clock[EPOCH] += 1
         if is_due or may_have_ended:
-            has_free_lane = check_nets(task, mode, contiguous, is_due, may_have_ended)
+            kind = EpochKind(mode.several_epochs, mode.one_batch, contiguous, is_due, may_have_ended)
+            has_free_lane = check_nets(
+                refs.net, refs.data, refs.criteria, refs.nets, refs.block, kind, mode.record_scale
+            )
     if contiguous:
         flush_records(nets, block, mode.record_scale)
 
 
 @inline_helper
-def task_of(net, data, config, criteria, nets, held_out, block, queue, n_threads, template):
-    """Return the Task with pointers in place of arrays."""
-    return Task(
+def train_block(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, template):
+    """Train a block for up to n_epochs epochs, with denormal numbers as zeros."""
+    before = flush_denormals()
+    run_epochs(
         as_pointers(net),
         as_pointers(data),
         as_pointers(config),
@@ -304,21 +318,19 @@ def task_of(net, data, config, criteria, nets, held_out, block, queue, n_threads
         with_lanes(as_pointers(block), template.lanes),
         as_pointers(queue),
         n_threads,
+        n_epochs,
         template,
     )
+    restore_denormals(before)
 
 
 @kernel
 def train(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
     """Train this thread's block for up to n_epochs epochs."""
-    before = flush_denormals()
-    run_epochs(task_of(net, data, config, criteria, nets, held_out, block, queue, n_threads, WITH_LOOPS), n_epochs)
-    restore_denormals(before)
+    train_block(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, WITH_LOOPS)
 
 
 @kernel
 def train_unrolled(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
     """Train this thread's block of UNROLLED_LANES nets by unrolled code for up to n_epochs epochs, unvalidated."""
-    before = flush_denormals()
-    run_epochs(task_of(net, data, config, criteria, nets, held_out, block, queue, n_threads, UNROLLED), n_epochs)
-    restore_denormals(before)
+    train_block(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, UNROLLED)

@@ -29,7 +29,8 @@ from ...simd.reductions import sum_lanes
 from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.operands import Matrix
 from ..workspace import FILLED_FIRST, FILLED_N, LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
-from .batch_simd_products import LayerWeights, dense, weight_gradients
+from . import batch_simd_products, one_vector_products
+from .batch_simd_products import LayerWeights
 from .column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from .elementwise import Outputs
 from .optimizer_step import (
@@ -130,6 +131,8 @@ class LaneFamily(NamedTuple):
     """Number of samples in a vector and the helpers that suit it, which are known when a kernel is compiled."""
 
     lanes: Lanes
+    dense: Helper
+    weight_gradients: Helper
     fill_squares: Helper  # transposes samples, or leaves all of them to fill_batch
     activate: Helper
     backward: Helper
@@ -137,9 +140,26 @@ class LaneFamily(NamedTuple):
     after_layer: Helper  # called for a whole layer
 
 
-# With 4 lanes a row is one vector: a call for every few rows would cost more than it saves.
-FAMILY_4 = LaneFamily(Lanes(LANES_SMALL), fill_nothing, activate, backward, nothing_after, apply_activation)
-FAMILY_16 = LaneFamily(Lanes(LANES_LARGE), fill_squares, activate, backward, apply_activation, nothing_after)
+FAMILY_4 = LaneFamily(
+    lanes=Lanes(LANES_SMALL),
+    dense=one_vector_products.dense,
+    weight_gradients=one_vector_products.weight_gradients,
+    fill_squares=fill_nothing,
+    activate=activate,
+    backward=backward,
+    after_rows=nothing_after,
+    after_layer=apply_activation,
+)
+FAMILY_16 = LaneFamily(
+    lanes=Lanes(LANES_LARGE),
+    dense=batch_simd_products.dense,
+    weight_gradients=batch_simd_products.weight_gradients,
+    fill_squares=fill_squares,
+    activate=activate,
+    backward=backward,
+    after_rows=apply_activation,
+    after_layer=nothing_after,
+)
 
 
 @inline_helper
@@ -184,7 +204,7 @@ def forward(family, net, params, ws, columns):
         weights, x, y = LayerWeights(params, w, b), Matrix(ws.a, below, columns), Matrix(ws.a, above, columns)
         code, keeps_z = load_scalar(net.activations, k), load_scalar(net.keep_z, k) == 1
         activation = Activation(activate_units, family, code, ws.z, keeps_z)
-        dense(weights, 1, fan_out, True, fan_in, fan_out, x, y, family.after_rows, activation, lanes)
+        family.dense(weights, 1, fan_out, True, fan_in, fan_out, x, y, family.after_rows, activation, lanes)
         family.after_layer(ws.a, above, fan_out * columns, activation)
     if load_scalar(net.activations, n_layers - 1) == SOFTMAX:
         start, size = load_scalar(ws.units, n_layers) * columns, net.sizes[net.n_layers] * columns
@@ -230,11 +250,11 @@ def gradient_of_samples(family, net, data, shuffle, params, grads, ws, sums, fir
         fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
         w, b = load_scalar(net.weight_offsets, k), load_scalar(net.bias_offsets, k)
         below, above = load_scalar(ws.units, k) * columns, load_scalar(ws.units, k + 1) * columns
-        weight_gradients(a, below, delta, above, fan_in, fan_out, columns, grads, w, b, lanes)
+        family.weight_gradients(a, below, delta, above, fan_in, fan_out, columns, grads, w, b, lanes)
         if k > 0:
             activation, weights = backward_activation(family, net, ws, k - 1), LayerWeights(params, w, b)
             x, y = Matrix(delta, above, columns), Matrix(delta, below, columns)
-            dense(weights, fan_out, 1, False, fan_out, fan_in, x, y, family.after_rows, activation, lanes)
+            family.dense(weights, fan_out, 1, False, fan_out, fan_in, x, y, family.after_rows, activation, lanes)
             family.after_layer(delta, below, fan_in * columns, activation)
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...formulas.update_rules import BIAS_CORRECTED, HUGE_SCALE, PASSED, RULES, StepSettings
-from ...jit.decorators import expression, helper, inline_helper, linked_helper, linked_table, selector
+from ...jit.decorators import expression, helper, inline_helper, linked_helper, linked_table
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
@@ -68,9 +68,7 @@ def make_update(row):
 
 
 # update(rule, p, g, s, first, last, stride, h, lanes)      s: the optimiser state, flat (n_state, stride)
-_UPDATES = [make_update(row) for row in RULES]
-update = selector(_UPDATES, 8)
-linked_update = linked_table(f"{__name__}.linked_update", _UPDATES, "TrainConfig.rule")
+update = linked_table(f"{__name__}.update", [make_update(row) for row in RULES], "TrainConfig.rule")
 
 
 @helper
@@ -106,7 +104,7 @@ def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, cli
     factor = clip * scalar_like(p, config.layer_factors[2 * k + is_bias]) if config.layered else clip
     if decay != 1.0 or l2 != 0.0 or factor != 1.0:
         add_penalty_and_clip(p, g, first, last, decay, l2, factor, WIDTH)
-    linked_update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
+    update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
 
 
 # StepSettings in the dtype of params, from float64 hyper-parameters and the step's own values.
