@@ -20,10 +20,13 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
     """Return the address of the C function of an architecture; load or compile it if needed."""
 
     def compiled():
-        from ...jit.compiler import machine_code_of_c
-        from .population_codegen import python_function, signature
+        from ...jit.compile_process import work_shared
 
-        return machine_code_of_c(python_function(architecture), *signature(dtype))
+        with work_shared(()):  # nothing is linked with this, but the kernel comes next: the second process starts now
+            from ...jit.compiler import machine_code_of_c
+            from .population_codegen import python_function, signature
+
+            return machine_code_of_c(python_function(architecture), *signature(dtype))
 
     return load_function(f"unrolled {architecture} {dtype}", compiled).address
 

@@ -12,7 +12,11 @@ import pytest
 from fastmlp.kernels.jit import call, compiler, linked_types, linker, object_cache
 from fastmlp.kernels.jit.decorators import helper, kernel, linked_helper, linked_table
 from fastmlp.kernels.jit.linker import Link, ObjectFile
-from fastmlp.kernels.simd.load_store import load_scalar, offset
+from fastmlp.kernels.jit.references import dereference, reference
+from fastmlp.kernels.simd.lanes import Lanes, with_lanes
+from fastmlp.kernels.simd.load_store import as_pointers, load, load_scalar, offset, store
+
+FOUR = Lanes(4)
 
 
 class Codes(NamedTuple):
@@ -60,6 +64,30 @@ def powers_of(codes, x, out):
     out[codes.used.size] = more_powers(codes.last, offset(x, 0), 0)
 
 
+class Band(NamedTuple):
+    x: np.ndarray
+    is_closed: bool
+    lanes: int
+    factor: float
+
+
+@linked_helper(float)
+def scaled_sum(band, n):
+    band, found = dereference(band), 0.0
+    for i in range(0, n, band.lanes):
+        store(band.x, i, load(band.x, i, band.lanes) * 2.0)
+    for i in range(n):
+        found += load_scalar(band.x, i)
+    return found * band.factor if band.is_closed else -found
+
+
+@kernel
+def sums_by_reference(band, n, out):
+    pointers = reference(with_lanes(as_pointers(band), FOUR))
+    for i in range(out.size):
+        out[i] = scaled_sum(pointers, n)
+
+
 @pytest.fixture
 def compiled_links(monkeypatch):
     """Symbols of the functions that are compiled while a test runs."""
@@ -90,6 +118,13 @@ def test_linked_helper_takes_positional_and_named_arguments():
     x, out = np.arange(5.0), np.zeros(2)
     call.call(sums, "float64", x, out)
     np.testing.assert_array_equal(out, [10.0, 10.0])
+
+
+@pytest.mark.parametrize("is_closed, factor", [(True, 3.0), (False, -1.0)])
+def test_linked_helper_takes_a_struct_by_reference(is_closed, factor):
+    x, out = np.arange(8.0), np.zeros(2)
+    call.call(sums_by_reference, "float64", Band(x, is_closed, 4, 3.0), 8, out)
+    np.testing.assert_array_equal(out, [factor * 56.0, factor * 112.0])
 
 
 def test_helper_is_compiled_once_for_each_type(compiled_links, as_a_new_process):

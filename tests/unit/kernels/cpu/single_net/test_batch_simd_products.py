@@ -9,7 +9,8 @@ from tolerances import TOLERANCES
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.gemm.operands import Matrix
-from fastmlp.kernels.cpu.single_net.batch_simd_products import LayerWeights, dense, weight_gradients
+from fastmlp.kernels.cpu.single_net import batch_simd_products, one_vector_products
+from fastmlp.kernels.cpu.single_net.batch_simd_products import LayerWeights
 from fastmlp.kernels.cpu.workspace import LANES_LARGE, LANES_SMALL
 from fastmlp.kernels.jit.decorators import OPTIONS, helper
 from fastmlp.kernels.simd.lanes import Lanes
@@ -27,8 +28,8 @@ def doubled(y, start, size, extra):
 
 
 @cache
-def compiled(lanes):
-    width = Lanes(lanes)
+def compiled(lanes, products=batch_simd_products):
+    width, dense, weight_gradients = Lanes(lanes), products.dense, products.weight_gradients
 
     @numba.njit(**OPTIONS)
     def run_dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0):
@@ -57,8 +58,18 @@ def compiled(lanes):
 @pytest.mark.parametrize("n_in, n_out", [(1, 1), (2, 3), (3, 4), (5, 5), (8, 7), (9, 8)])
 @pytest.mark.parametrize("lanes", (LANES_SMALL, LANES_LARGE))
 def test_products_of_batch_simd_equal_numpy(lanes, n_in, n_out, vectors, dtype, rng):
-    run_dense, run_gradients, _ = compiled(lanes)
-    columns = vectors * lanes
+    check_products(batch_simd_products, lanes, n_in, n_out, vectors, dtype, rng)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("n_in, n_out", [(1, 1), (3, 4), (5, 5), (8, 7)])
+def test_products_of_one_vector_equal_numpy(n_in, n_out, dtype, rng):
+    check_products(one_vector_products, LANES_SMALL, n_in, n_out, 1, dtype, rng)
+
+
+def check_products(products, lanes, n_in, n_out, vectors, dtype, rng):
+    run_dense, run_gradients, _ = compiled(lanes, products)
+    columns, times = vectors * lanes, 2 if products is batch_simd_products else 1  # products of one vector call nothing
     x, delta = (rng.normal(size=(n, columns)).astype(dtype) for n in (n_in, n_out))
     w, b = rng.normal(size=(n_in, n_out)).astype(dtype), rng.normal(size=n_out).astype(dtype)
     p = np.concatenate([np.zeros(3, dtype), w.ravel(), b])
@@ -66,12 +77,12 @@ def test_products_of_batch_simd_equal_numpy(lanes, n_in, n_out, vectors, dtype, 
 
     y = np.full(n_out * columns + 9, 7.0, dtype)
     run_dense(p, 3, 1, n_out, True, 3 + w.size, x.ravel(), 0, n_in, n_out, columns, y, 5)
-    np.testing.assert_allclose(y[5:-4].reshape(n_out, columns), 2 * (w.T @ x + b[:, None]), **near)
+    np.testing.assert_allclose(y[5:-4].reshape(n_out, columns), times * (w.T @ x + b[:, None]), **near)
     assert (np.delete(y, slice(5, -4)) == 7.0).all()
 
     y = np.full(n_in * columns, 7.0, dtype)
     run_dense(p, 3, n_out, 1, False, 0, delta.ravel(), 0, n_out, n_in, columns, y, 0)
-    np.testing.assert_allclose(y.reshape(n_in, columns), 2 * (w @ delta), **near)
+    np.testing.assert_allclose(y.reshape(n_in, columns), times * (w @ delta), **near)
 
     g = np.full(p.size + 2, 7.0, dtype)
     run_gradients(x.ravel(), delta.ravel(), n_in, n_out, columns, g, 3, 3 + w.size)
