@@ -11,8 +11,8 @@ from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularML
 ROUNDING = "weights and repeated rows round differently in float32, beyond a tolerance of 1e-7; float64 passes"
 SPLIT = "rows held out at random, and quantiles of the rows, see neither weights nor that rows are repeated"
 STOPPING = (
-    "L-BFGS stops at a relative change of the loss of 2e-9 (SciPy's ftol), so two roundings of it end 2e-7 apart on some "
-    "processors, beyond a tolerance of 1e-7"
+    "L-BFGS stops at a relative change of the loss of 2e-9 (SciPy's ftol), so two roundings of it end 2e-7 apart on "
+    "some processors, beyond a tolerance of 1e-7"
 )
 OF_WEIGHTS = "check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"
 OF_FLOAT32, OF_LBFGS = dict.fromkeys(OF_WEIGHTS, ROUNDING), dict.fromkeys(OF_WEIGHTS, STOPPING)
