@@ -142,8 +142,8 @@ def assembly_of_loops() -> dict[str, str]:
 def innermost_loop(assembly: str, counted: str) -> str:
     """Return the instructions of the innermost loop that has most instructions of the pattern `counted`.
 
-    >>> print(innermost_loop(".LBB0_1:\\n\\tvaddps %ymm0\\n\\tjne\\t.LBB0_1\\n\\tret\\n", "vaddps"))
-        vaddps %ymm0
+    >>> innermost_loop(".LBB0_1:\\n vaddps %ymm0\\n jne .LBB0_1\\n ret\\n", "vaddps")
+    ' vaddps %ymm0'
     """
     blocks = re.findall(r"^(\.LBB\S+):(.*?)(?=^\.LBB|\Z)", assembly, flags=re.MULTILINE | re.DOTALL)
     bodies = []
@@ -214,8 +214,8 @@ def table(results: dict[str, dict[str, float]]) -> str:
     """Return {processor: {loop: cycles}} as a table.
 
     >>> print(table({"haswell": {"relu": 2.0}, "znver4": {"relu": 1.5}}))
-    cycles per 64 bytes         haswell    znver4
-    relu                          2.000     1.500
+    cycles per 64 bytes         haswell   znver4
+    relu                          2.000    1.500
     """
     lines = ["cycles per 64 bytes".ljust(26) + "".join(name.rjust(max(9, len(name) + 1)) for name in results)]
     for loop in next(iter(results.values())):
