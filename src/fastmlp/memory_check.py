@@ -41,6 +41,18 @@ def format_size(n_bytes: int) -> str:
     return f"{gib:#.3g} GiB" if gib < 1000 else f"{gib:,.0f} GiB" if gib < 1e9 else f"{gib:.3g} GiB"
 
 
+def format_bytes(n_bytes: int) -> str:
+    """Return a number of bytes as text in decimal units.
+
+    >>> format_bytes(999), format_bytes(2_345_000_000)
+    ('999 bytes', '2.35 GB')
+    """
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.3g} {unit}"
+    return f"{n_bytes} bytes"
+
+
 def check_memory(n_bytes: int, noun: str, advice: str) -> None:
     """Check that n_bytes fit into memory.
 

@@ -25,6 +25,7 @@ from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.structs import Samples
 from .memory_check import LARGE, OUTPUTS, check_array
 from .network.spec import Network
+from .streams.kinds import is_name, is_source
 from .training.fit_loop import Fit
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
@@ -231,6 +232,8 @@ class MLP(NetBase):
         metrics: Any = (),
         optimizer_state: OptimizerState | None = None,
         monitor: bool = False,
+        memory_limit: int | str | None = None,
+        row_cache: Any = None,
         verbose: int = 1,
     ) -> History:
         """Train the net, starting from its current parameters.
@@ -240,11 +243,14 @@ class MLP(NetBase):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Inputs: NumPy, or an array on a GPU (CuPy, or PyTorch and JAX through DLPack).
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+        X : array_like of shape (n_samples, n_features), path, or source of rows
+            Inputs: NumPy, or an array on a GPU (CuPy, or PyTorch and JAX through DLPack). Or data that are read piece
+            by piece, and need not fit into memory: a Parquet, CSV or .npy file, a memory map, an Arrow stream, a
+            sequence with `batch_size`, or an iterable of batches.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,), str, or sequence of str
             Targets. A vector holds the targets of a net with one output, or the class numbers for a net with several
-            outputs.
+            outputs. Of a file, stream or data frame with named columns: the names of those with the targets. None if X
+            is an iterable of batches (X, y).
         epochs : int, default 100
             Number of passes over the data.
         batch_size : int, optional
@@ -284,6 +290,12 @@ class MLP(NetBase):
         monitor : bool, default False
             Whether to watch for known failures, such as a loss that stays at the base rate; the first one found is
             reported once, as a TrainingWarning.
+        memory_limit : int or str, optional
+            Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are
+            read from disk in each epoch, block by block. By default a share of the memory that is free now.
+        row_cache : path, optional
+            Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check
+            it again. By default they are in a temporary file, which is removed after the fit.
         verbose : {0, 1, 2}, default 1
             0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels compile, both in a terminal
             or notebook only; 2 prints a line per epoch to standard output.
@@ -307,11 +319,27 @@ class MLP(NetBase):
         """
         watch = Stopwatch()
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
+        lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
+        called = *as_callbacks(callbacks), *lines
+        if is_source(X) or is_name(y):
+            from .api.streamed_fit import RowFile, StreamArguments, fit_rows, read_rows, refuse_arguments
+
+            stream = StreamArguments(memory_limit, row_cache)
+            with read_rows(self, X, y, stream) as found:
+                if isinstance(found, RowFile):
+                    refuse_arguments(
+                        sample_weight=sample_weight,
+                        class_weight=class_weight,
+                        validation_fraction=validation_fraction or None,
+                        metrics=metrics,
+                        monitor=monitor,
+                    )
+                    settings = validation_data, shuffle, called, optimizer_state, schedule
+                    return fit_rows(self, found, arguments, stream, *settings, watch)
+                X, y = found.X, found.y
         data = fit_data(
             self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
         )
-        lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
-        called = *as_callbacks(callbacks), *lines
         options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor)
         training, held_out, rows, shuffle, _ = data
         self.history = history = History(self)
@@ -377,8 +405,8 @@ class MLP(NetBase):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Inputs.
+        X : array_like of shape (n_samples, n_features), path, or source of rows
+            Inputs, or data that are read piece by piece, as for fit.
 
         Returns
         -------
@@ -395,6 +423,10 @@ class MLP(NetBase):
 
     def _outputs(self, X: Any) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
+        if type(X) is not np.ndarray and is_source(X):
+            from .api.streamed_fit import outputs_of_pieces
+
+            return outputs_of_pieces(self, X)
         features = as_features(X, self.network.n_features, self.dtype)
         n = len(features)
         if n * self._products > LARGE:
@@ -449,6 +481,11 @@ class MLP(NetBase):
         ValueError
             If the data do not fit the net or are not finite.
         """
+        if type(X) is not np.ndarray and (is_source(X) or is_name(y)):
+            from .api.streamed_fit import refuse_arguments, scores_of_pieces
+
+            refuse_arguments(sample_weight=sample_weight)
+            return scores_of_pieces(self, X, y)
         data = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))

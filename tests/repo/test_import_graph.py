@@ -19,7 +19,7 @@ FLOORS = (
     "errors docstrings output_files memory_check checks gpu_thresholds console callbacks convergence schedules "
     "optimizers",
     "devices network tables",
-    "initialization execution data",
+    "initialization execution data streams",
     "plots html_report history report population_result recorders training",
     "diagnosis persistence population_training",
     "api",

@@ -1,0 +1,95 @@
+"""Blocks of rows: an epoch visits a row file block by block, and a second thread reads the next block meanwhile.
+
+The file is cut into chunks of whole batches. A shuffled epoch takes the chunks in a random order, which depends on the
+seed and the epoch alone, and as many of them as fit make a block; the kernel shuffles the rows within a block. The
+chunk with the incomplete batch comes last, so that every epoch has the same number of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels.structs import aligned_zeros
+from .row_file import RowFile
+
+CHUNK_BYTES = 1_000_000  # at least: a disk reads so many at full speed from any place
+BUFFERS = 2  # blocks in memory: one is trained on while the next is read
+SHARE = 0.8  # of the memory limit, for blocks
+
+
+class Block(NamedTuple):
+    """Rows to train on, in buffers that are used again for the block after the next."""
+
+    X: np.ndarray  # (n, n_features)
+    Y: np.ndarray  # (n, n_outputs)
+
+
+class Blocks:
+    """Blocks of a row file.
+
+    rows : RowFile
+    batch_size, shuffle, seed : as in training
+    memory_limit : int     bytes, for all blocks in memory
+    """
+
+    def __init__(self, rows: RowFile, batch_size: int, shuffle: bool, seed: int, memory_limit: int):
+        self._rows, self._shuffle, self._seed = rows, shuffle, seed
+        batch_bytes = batch_size * rows.row_bytes
+        self.chunk_rows = batch_size * max(1, -(-CHUNK_BYTES // batch_bytes))
+        most = int(SHARE * memory_limit) // BUFFERS // rows.row_bytes
+        if most < batch_size:
+            raise ValueError(
+                f"memory_limit leaves room for {most:,} rows at a time, but a batch has {batch_size:,}. Choose a "
+                "smaller batch_size or a higher memory_limit."
+            )
+        self.chunk_rows = min(self.chunk_rows, most // batch_size * batch_size)
+        self.chunks_per_block = most // self.chunk_rows
+        size = min(self.chunks_per_block * self.chunk_rows, rows.n_samples)
+        self._buffers = [[aligned_zeros(size * width, rows.dtype) for width in rows.widths] for _ in range(BUFFERS)]
+
+    @property
+    def n_blocks(self) -> int:
+        return -(-self._n_chunks // self.chunks_per_block)
+
+    @property
+    def _n_chunks(self) -> int:
+        return -(-self._rows.n_samples // self.chunk_rows)
+
+    def epoch(self, epoch: int) -> Iterator[Block]:
+        """Yield the blocks of an epoch; each is valid until the next but one is asked for."""
+        order = self._order(epoch)
+        groups = [order[i : i + self.chunks_per_block] for i in range(0, len(order), self.chunks_per_block)]
+        with ThreadPoolExecutor(1, thread_name_prefix="fastmlp-reader") as reader:
+            coming = reader.submit(self._read, groups[0], 0)
+            for i in range(len(groups)):
+                block = coming.result()
+                if i + 1 < len(groups):
+                    coming = reader.submit(self._read, groups[i + 1], (i + 1) % BUFFERS)
+                yield block
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the numbers of the chunks in the order of this epoch."""
+        n = self._n_chunks
+        n_whole = n - (self._rows.n_samples % self.chunk_rows > 0)
+        order = np.arange(n)
+        if self._shuffle:
+            order[:n_whole] = np.random.default_rng([self._seed, epoch]).permutation(n_whole)
+        return order
+
+    def _read(self, chunks: np.ndarray, buffer: int) -> Block:
+        rows, size = self._rows, self.chunk_rows
+        counts = [min(size, rows.n_samples - chunk * size) for chunk in chunks.tolist()]
+        n = sum(counts)
+        X, Y = (
+            array[: n * width].reshape(n, width)
+            for array, width in zip(self._buffers[buffer], rows.widths, strict=True)
+        )
+        done = 0
+        for chunk, count in zip(chunks.tolist(), counts, strict=True):
+            rows.read(chunk * size, X[done : done + count], Y[done : done + count])
+            done += count
+        return Block(X, Y)

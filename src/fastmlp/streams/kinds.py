@@ -1,0 +1,39 @@
+"""Which data are read piece by piece.
+
+A module of its own, since every fit and prediction asks, and few need the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+ARROW = ("__arrow_c_stream__", "__arrow_c_array__")
+
+
+def is_name(y: Any) -> bool:
+    """Return whether y is the name of a column, or the names of several."""
+    return isinstance(y, str) or (isinstance(y, (list, tuple)) and len(y) > 0 and all(isinstance(x, str) for x in y))
+
+
+def is_source(X: Any) -> bool:
+    """Return whether X is read piece by piece, rather than an array in memory.
+
+    >>> is_source("rows.parquet"), is_source([[1.0, 2.0]]), is_source(np.zeros((3, 2)))
+    (True, False, False)
+    """
+    if isinstance(X, (str, os.PathLike, np.memmap)):
+        return True
+    if isinstance(X, (np.ndarray, list, tuple)) or hasattr(X, "__array__") or hasattr(X, "__dlpack__"):
+        return False
+    return any(hasattr(X, name) for name in ARROW) or is_sequence(X) or _is_iterable(X)
+
+
+def is_sequence(X: Any) -> bool:
+    return all(hasattr(X, name) for name in ("__len__", "__getitem__", "batch_size"))
+
+
+def _is_iterable(X: Any) -> bool:
+    return hasattr(X, "__iter__") and not hasattr(X, "nnz")  # a sparse matrix is an array

@@ -1,0 +1,131 @@
+"""Loading: one pass over a source, which checks its rows and leaves them in memory if they fit, else in a row file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.targets import as_targets, metric_of, smoothed
+from ..data.validation import as_features
+from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
+from ..network.spec import Network
+from .row_file import RowFile, RowFileWriter, cached_folder
+from .sources import Source
+
+SHARE_IN_MEMORY = 0.5  # of the memory limit: pieces are put together, which takes them twice
+
+
+class RowsInMemory:
+    """Rows of a source that fit into memory: X (n, n_features) and y as the source has it."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray):
+        self.X, self.y = X, y
+
+    def __enter__(self) -> RowsInMemory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Loader:
+    """Takes pieces of rows: keeps them in memory up to a limit, and writes all to a row file beyond it.
+
+    n_bytes : of rows in memory, at most
+    folder : where a row file is written
+    """
+
+    def __init__(self, network: Network, dtype: np.dtype, n_bytes: int, folder: Path):
+        self._network, self._dtype, self._n_bytes, self._folder = network, dtype, n_bytes, folder
+        self._pieces: list[tuple[np.ndarray, np.ndarray]] = []
+        self._in_memory = 0
+        self._metric: int | None = None
+        self.writer: RowFileWriter | None = None
+        self.n_samples = 0
+
+    def add(self, X: Any, y: Any) -> None:
+        """Check a piece, and keep or write it."""
+        if y is None:
+            raise ValueError("y is None, but the source has no targets: name their columns, or pass an array.")
+        features = as_features(X, self._network.n_features, self._dtype)
+        raw = np.asarray(y)
+        targets = as_targets(raw, self._network, self._dtype, len(features))
+        self._metric = common_metric(self._metric, metric_of(targets, self._network))
+        self.n_samples += len(features)
+        if self.writer is None:
+            self._pieces.append((features, raw))
+            self._in_memory += features.nbytes + targets.nbytes
+            if self._in_memory <= self._n_bytes:
+                return
+            self.writer = RowFileWriter(self._folder)
+            for kept, kept_targets in self._pieces:
+                self._write(kept, as_targets(kept_targets, self._network, self._dtype, len(kept)))
+            self._pieces = []
+        else:
+            self._write(features, targets)
+
+    def _write(self, features: np.ndarray, targets: np.ndarray) -> None:
+        assert self.writer is not None
+        self.writer.write(features, smoothed(targets, self._network))
+
+    def finish(self, final: Path | None) -> RowsInMemory | RowFile:
+        if self.writer is None:
+            X, y = zip(*self._pieces, strict=True)
+            return RowsInMemory(np.concatenate(X), np.concatenate(y))
+        header = {
+            "n_samples": self.n_samples,
+            "n_features": self._network.n_features,
+            "n_outputs": self._network.n_outputs,
+            "dtype": self._dtype.str,
+            "metric": self._metric,
+        }
+        return self.writer.finish(header, final)
+
+
+def common_metric(first: int | None, second: int) -> int:
+    """Return what counts as a correct sample of two pieces together, as targets.metric_of says of each."""
+    if first is None or first == second:
+        return second
+    return METRIC_NONE if METRIC_NONE in (first, second) else METRIC_THRESHOLD
+
+
+def load(
+    source: Source, network: Network, dtype: np.dtype, memory_limit: int, cache: Path | None
+) -> RowsInMemory | RowFile:
+    """Read a source once; return its rows, checked.
+
+    memory_limit : int     bytes
+    cache : Path or None     folder that keeps the row file for later fits; None for a temporary one
+
+    Raises
+    ------
+    ValueError
+        If rows do not fit the net or are not finite; the message says which rows of the source.
+    """
+    final = None
+    if cache is not None and source.identity is not None:
+        of_net = dtype.str, network.n_features, network.n_outputs, network.loss, network.label_smoothing
+        final = cached_folder(cache, source.identity, *of_net, network.output_row.name)
+        if final.is_dir():
+            return RowFile(final, is_temporary=False)
+    folder = cache or Path(tempfile.gettempdir())
+    loader = Loader(network, dtype, int(SHARE_IN_MEMORY * memory_limit), folder)
+    try:
+        for X, y in source.pieces():
+            first = loader.n_samples
+            try:
+                if len(X):
+                    loader.add(X, y)
+            except ValueError as error:
+                last = first + len(X)
+                raise ValueError(f"In rows {first:,} to {last:,} of {source.kind} (not included): {error}") from None
+        if loader.n_samples == 0:
+            raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+        return loader.finish(final)
+    except BaseException:
+        if loader.writer is not None:
+            loader.writer.discard()
+        raise

@@ -1,0 +1,58 @@
+"""Memory limit of a fit: the bytes that its data may take in this process."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..memory_check import memory_bytes
+
+SHARE = 0.4  # of the memory that is available, by default
+UNITS = {"b": 1} | {f"{prefix}b": 1000**k for k, prefix in enumerate("kmgt", 1)}
+UNITS |= {f"{prefix}ib": 1024**k for k, prefix in enumerate("kmgt", 1)}
+LEAST = 1_000_000  # bytes: with less, most of the time would go into reading
+
+
+def available_bytes() -> int:
+    """Return the bytes that a process can allocate without swapping, as far as the system says so."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = next(line for line in lines if line.startswith("MemAvailable:"))
+        return min(int(found.split()[1]) * 1024, memory_bytes())
+    return memory_bytes() // 2
+
+
+def checked_memory_limit(value: Any) -> int:
+    """Return a memory limit in bytes.
+
+    value : int     number of bytes
+        str     number with a unit, such as "300MB" or "2 GiB"
+        None    a share of the memory that is available now
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or less than a megabyte.
+
+    Examples
+    --------
+    >>> checked_memory_limit("300MB"), checked_memory_limit("2 GiB"), checked_memory_limit(5_000_000)
+    (300000000, 2147483648, 5000000)
+    """
+    if value is None:
+        return max(int(SHARE * available_bytes()), LEAST)
+    n_bytes = None
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", value)
+        if match and match[2].lower() in UNITS:
+            n_bytes = int(float(match[1]) * UNITS[match[2].lower()])
+    elif isinstance(value, int) and not isinstance(value, bool):
+        n_bytes = value
+    if n_bytes is None or n_bytes < LEAST:
+        raise ValueError(
+            f"memory_limit must be a number of bytes, at least {LEAST:,}, or text such as '300MB' or '2GiB', but it is "
+            f"{value!r}."
+        )
+    return n_bytes

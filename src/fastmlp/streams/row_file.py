@@ -1,0 +1,155 @@
+"""Row file: checked rows of a source on disk, as kernels take them, in a folder that a later fit can use again.
+
+A folder has X.bin (n_rows, n_features) and Y.bin (n_rows, n_outputs), row by row, and header.json. It is written under
+another name and renamed when it is complete, so that one that exists is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import errors
+
+HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
+FORMAT = 1  # of the folder; another number is not read
+
+
+class RowFile:
+    """Rows on disk.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder with the files.
+    is_temporary : bool
+        Whether `close` removes the folder.
+
+    Attributes
+    ----------
+    n_samples : int
+    metric : int
+        METRIC_* code of all targets.
+    """
+
+    has_weights = False
+
+    def __init__(self, folder: Path, is_temporary: bool):
+        self.folder, self._is_temporary = folder, is_temporary
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        if header["format"] != FORMAT:
+            raise ValueError(f"{str(folder)!r} was written by another version of fastmlp. Delete it.")
+        self.n_samples, self.metric, self.dtype = header["n_samples"], header["metric"], np.dtype(header["dtype"])
+        self.widths = header["n_features"], header["n_outputs"]
+        self._files = [open(folder / name, "rb", buffering=0) for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see close
+
+    @property
+    def row_bytes(self) -> int:
+        return sum(self.widths) * self.dtype.itemsize
+
+    def read(self, first: int, X: np.ndarray, Y: np.ndarray) -> None:
+        """Read len(X) rows from row number `first` on into X (n, n_features) and Y (n, n_outputs)."""
+        for file, rows in zip(self._files, (X, Y), strict=True):
+            file.seek(first * rows.shape[1] * self.dtype.itemsize)
+            view = rows.reshape(-1).view(np.uint8).data
+            while len(view):
+                n = file.readinto(view)
+                if not n:
+                    raise OSError(f"{str(self.folder)!r} is shorter than it was. Delete it, and fit again.")
+                view = view[n:]
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+        if self._is_temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RowFileWriter:
+    """Writes a row file, piece by piece; `finish` returns it. Without it, `discard` removes what was written."""
+
+    def __init__(self, parent: Path):
+        parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(parent)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"rows-{os.getpid()}-", suffix=".partial", dir=parent))
+        self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
+
+    def write(self, X: np.ndarray, Y: np.ndarray) -> None:
+        for file, rows in zip(self._files, (X, Y), strict=True):
+            file.write(np.ascontiguousarray(rows).data)
+
+    def finish(self, header: dict[str, Any], final: Path | None) -> RowFile:
+        """Complete the files, and move them to the folder `final`; without one they are temporary."""
+        text = json.dumps({"format": FORMAT, **header})
+        (self.folder / HEADER).write_text(text, encoding="utf-8")
+        for file in self._files:
+            file.flush()
+            if final is not None:
+                os.fsync(file.fileno())
+            file.close()
+        if final is None:
+            return RowFile(self.folder, is_temporary=True)
+        with suppress(OSError):  # another process has written the same rows
+            os.rename(self.folder, final)
+            self.folder = final
+        if self.folder != final:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return RowFile(final, is_temporary=False)
+
+    def discard(self) -> None:
+        for file in self._files:
+            file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def cached_folder(cache: Path, identity: tuple, *settings: Any) -> Path:
+    """Return the folder in `cache` for rows with this identity and these settings of the net."""
+    digest = hashlib.sha256(repr((identity, settings, FORMAT)).encode()).hexdigest()[:32]
+    return cache / f"rows-{digest}"
+
+
+def as_cache(value: Any) -> Path | None:
+    """Return the folder for row files that are kept, None for none.
+
+    Raises
+    ------
+    ValueError
+        If value is no path.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"row_cache must be the path of a folder or None, but it is {errors.shown(value)}.")
+    return Path(value)
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Remove the unfinished and temporary folders in `parent` of processes that were killed."""
+    for folder in parent.glob("rows-*-*.partial"):
+        with suppress(OSError, ValueError):
+            if not _is_running(int(folder.name.split("-")[1])) and folder.stat().st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

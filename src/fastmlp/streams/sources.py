@@ -1,0 +1,191 @@
+"""Sources of rows: what fit and predict can read piece by piece.
+
+a path of a .parquet file or of a folder of them, of a .csv file, of a .npy file
+numpy.memmap
+    an object with `__arrow_c_stream__` or `__arrow_c_array__`: DuckDB, Hugging Face datasets, Arrow readers
+a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence; h5py, zarr in a wrapper
+an iterable of batches (X, y), or of X, that can be iterated more than once
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import counted, unknown_name
+from .kinds import ARROW, is_name, is_sequence
+
+PIECE_BYTES = 8_000_000  # of a piece of an array, about
+TABLE_EXTRA = "Reading it needs pyarrow: pip install 'fastmlp[table]'."
+
+
+class Source(NamedTuple):
+    """Something that gives rows, piece by piece and as often as needed.
+
+    kind : str     what it is, for messages
+    pieces : called for each pass; yields pairs (X, y) of arrays, y None if the source has no targets
+    identity : what its content is known by, for the names of cached files; None if nothing is known
+    """
+
+    kind: str
+    pieces: Callable[[], Iterator[tuple[Any, Any]]]
+    identity: tuple | None = None
+
+
+def as_source(X: Any, y: Any = None) -> Source:
+    """Return a source for X, with its targets.
+
+    X : as the module's docstring says
+    y : str     name of the column that has the targets
+        sequence of str     names of several
+        array of shape (n_samples,) or (n_samples, n_outputs)     targets beside X
+        None     if X has the targets, or none are needed
+
+    Raises
+    ------
+    ValueError
+        If X is nothing that can be read.
+    """
+    names = () if not is_name(y) else (y,) if isinstance(y, str) else tuple(y)
+    source = _rows_of(X, names)
+    if y is None or names:
+        return source
+    targets = np.asarray(y)
+    return source._replace(pieces=lambda: _with_targets(source, targets), identity=None)
+
+
+def _with_targets(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
+    """Yield the pieces of a source with the rows of `targets` that belong to them."""
+    first = 0
+    for X, given in source.pieces():
+        if given is not None:
+            raise ValueError(f"{source.kind} has targets of its own, so y must be None, but it is an array.")
+        yield X, targets[first : first + len(X)]
+        first += len(X)
+    if first != len(targets):
+        n = counted(len(targets), "sample")
+        raise ValueError(f"y has {n}, but X has {first:,}: they must have the same length.")
+
+
+def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
+    if isinstance(X, (str, os.PathLike)):
+        return _source_of_path(Path(X), names)
+    if any(hasattr(X, name) for name in ARROW):
+        return Source(f"a {type(X).__name__}", lambda: _of_batches(_record_batches(X), names))
+    if names:
+        raise ValueError(
+            f"y names columns ({', '.join(map(repr, names))}), but X is a {type(X).__name__}, whose columns have no "
+            "names. Pass the targets as an array."
+        )
+    if isinstance(X, np.memmap):
+        return Source("a memory map", lambda: _slices(X), _identity(Path(X.filename)) if X.filename else None)
+    if is_sequence(X):
+        size = int(X.batch_size)
+        return Source(f"a {type(X).__name__}", lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
+    if iter(X) is X:
+        raise ValueError(
+            f"X is a {type(X).__name__}, which can be read once only, but a fit reads its data once per epoch. Pass an "
+            "object whose __iter__ begins anew, such as a list of batches or a class with a generator as __iter__."
+        )
+    return Source("an iterable of batches", lambda: map(_pair, X))
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    return (batch[0], batch[1]) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+
+
+def _slices(X: np.ndarray) -> Iterator[tuple[Any, Any]]:
+    rows = max(1, PIECE_BYTES // max(X.itemsize * math.prod(X.shape[1:]), 1))
+    for first in range(0, len(X), rows):
+        yield np.array(X[first : first + rows]), None
+
+
+def _identity(path: Path) -> tuple:
+    """Return what the content of a file, or of a folder's files, is known by: name, size, time of the last change."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return tuple((str(file.resolve()), (info := file.stat()).st_size, info.st_mtime_ns) for file in files)
+
+
+def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+    kind, suffix = f"{str(path)!r}", ".parquet" if path.is_dir() else path.suffix.lower()
+    if suffix == ".npy":
+        if names:
+            raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
+        return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), _identity(path))
+    if suffix not in (".parquet", ".csv"):
+        raise unknown_name("kind of file", path.suffix or path.name, (".parquet", ".csv", ".npy"))
+    read = _parquet_batches if suffix == ".parquet" else _csv_batches
+    return Source(kind, lambda: _of_batches(read(path), names), (*_identity(path), names))
+
+
+# ---- Arrow
+
+
+def _pyarrow(module: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(f"pyarrow{module}")
+    except ImportError:
+        raise ImportError(TABLE_EXTRA) from None
+
+
+def _parquet_batches(path: Path) -> Iterator[Any]:
+    """Yield the record batches of a Parquet file, or of all in a folder, by row groups: more would stay in memory."""
+    parquet = _pyarrow(".parquet")
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f"The folder {str(path)!r} has no files *.parquet.")
+    for file in files:
+        with parquet.ParquetFile(file) as opened:
+            for group in range(opened.num_row_groups):
+                yield from opened.iter_batches(row_groups=[group], use_threads=False)
+
+
+def _csv_batches(path: Path) -> Iterator[Any]:
+    with _pyarrow(".csv").open_csv(path) as reader:
+        yield from reader
+
+
+def _record_batches(X: Any) -> Iterator[Any]:
+    pyarrow = _pyarrow("")
+    if hasattr(X, ARROW[0]):
+        yield from pyarrow.RecordBatchReader.from_stream(X)
+    else:
+        yield pyarrow.record_batch(X)
+
+
+def _of_batches(batches: Iterator[Any], names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
+    """Yield (X, y) of Arrow record batches: y has the named columns, X the others, in their order."""
+    for batch in batches:
+        columns = batch.schema.names
+        for name in names:
+            if name not in columns:
+                raise unknown_name("column", name, columns)
+        numbers = {name: _numbers(batch.column(i), name) for i, name in enumerate(columns)}
+        X = np.stack([numbers[name] for name in columns if name not in names], axis=1)
+        targets = [numbers[name] for name in names]
+        yield X, np.stack(targets, axis=1) if len(targets) > 1 else targets[0] if targets else None
+
+
+def _numbers(column: Any, name: str) -> np.ndarray:
+    """Return a column's cells as numbers."""
+    types = _pyarrow(".types")
+    kind = column.type
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)):
+        raise ValueError(
+            f"Column {name!r} must hold numbers, but its type is {kind}. Leave it out, encode it first, or use "
+            "TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
+        )
+    if column.null_count:
+        raise ValueError(f"Column {name!r} has {counted(column.null_count, 'missing cell')} here. Impute them first.")
+    if types.is_decimal(kind):
+        column = column.cast(_pyarrow("").float64())
+    return column.to_numpy(zero_copy_only=False)

@@ -1,0 +1,87 @@
+"""Blocks of a row file: each epoch visits every row once, in an order of its own, within the memory limit."""
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP
+from fastmlp.streams import blocks as module
+from fastmlp.streams.blocks import Blocks
+from fastmlp.streams.loading import load
+from fastmlp.streams.memory_limit import checked_memory_limit
+from fastmlp.streams.sources import Source
+
+N, BATCH = 1_003, 10
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_BYTES", 600)
+    X = np.arange(3.0 * N, dtype=np.float32).reshape(N, 3)
+    net = MLP((3, 4, 1))
+    with load(Source("rows", lambda: iter([(X, X[:, :1])])), net.network, net.dtype, 1_000, None) as found:
+        yield found
+
+
+def visited(blocks, epoch):
+    return [block.X[:, 0].copy() / 3 for block in blocks.epoch(epoch)]
+
+
+def test_every_row_is_visited_once_in_an_epoch(rows):
+    blocks = Blocks(rows, BATCH, True, 5, memory_limit=8_000)
+    assert (blocks.chunk_rows, blocks.chunks_per_block) == (40, 5)
+    parts = visited(blocks, 0)
+    assert len(parts) == blocks.n_blocks == 6
+    assert all(len(part) % BATCH == 0 for part in parts[:-1])
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(N))
+    assert parts[-1][-1] == N - 1  # the incomplete batch comes last
+
+
+def test_order_depends_on_seed_and_epoch_alone(rows):
+    orders = {
+        (seed, epoch, limit): np.concatenate(visited(Blocks(rows, BATCH, True, seed, limit), epoch))
+        for seed, epoch, limit in [(5, 0, 8_000), (5, 1, 8_000), (6, 0, 8_000), (5, 0, 16_000)]
+    }
+    first, *others, more_memory = orders.values()
+    assert (first == more_memory).all()
+    assert all((first != other).any() for other in others)
+
+
+def test_rows_keep_their_order_without_shuffling(rows):
+    np.testing.assert_array_equal(np.concatenate(visited(Blocks(rows, BATCH, False, 5, 8_000), 3)), np.arange(N))
+
+
+def test_block_stays_valid_while_the_next_is_read(rows):
+    epoch = Blocks(rows, BATCH, False, 5, 8_000).epoch(0)
+    block = next(epoch)
+    kept = block.X.copy()
+    epoch.close()  # waits for the reader
+    np.testing.assert_array_equal(block.X, kept)
+
+
+def test_limit_below_a_batch_is_refused(rows):
+    with pytest.raises(ValueError, match="memory_limit leaves room for 25 rows at a time, but a batch has 30"):
+        Blocks(rows, 30, True, 0, 1_000)
+
+
+def test_reading_errors_reach_the_fit(rows, monkeypatch):
+    blocks = Blocks(rows, BATCH, True, 5, 8_000)
+    monkeypatch.setattr(type(rows), "read", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
+        next(blocks.epoch(0))
+
+
+@pytest.mark.parametrize(
+    "value, expected", [("300MB", 300_000_000), ("1.5 gib", 1_610_612_736), (2_000_000, 2_000_000)]
+)
+def test_memory_limit(value, expected):
+    assert checked_memory_limit(value) == expected
+
+
+@pytest.mark.parametrize("value", ["much", "1kb", 10, True, 2.5e9, "300 potatoes"])
+def test_memory_limits_that_are_none(value):
+    with pytest.raises(ValueError, match="memory_limit must be a number of bytes"):
+        checked_memory_limit(value)
+
+
+def test_default_memory_limit_is_a_share_of_what_is_free():
+    assert 1_000_000 <= checked_memory_limit(None) < 2**47

@@ -1,0 +1,114 @@
+"""Row files: what is written is read, whole or not at all; loading leaves small data in memory."""
+
+import os
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP
+from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
+from fastmlp.streams import row_file
+from fastmlp.streams.loading import RowsInMemory, common_metric, load
+from fastmlp.streams.row_file import RowFile, as_cache
+from fastmlp.streams.sources import Source, as_source
+
+SMALL, LARGE = 100, 10_000_000  # memory limits in bytes
+
+
+@pytest.fixture
+def rows(rng):
+    return rng.normal(size=(500, 3)).astype(np.float32), rng.integers(0, 2, 500)
+
+
+def load_rows(rows, limit, cache=None, identity=None):
+    X, y = rows
+    net = MLP((3, 4, 2), loss="softmax_cross_entropy", label_smoothing=0.1)
+    pieces = [(X[i : i + 90], y[i : i + 90]) for i in range(0, len(X), 90)]
+    return load(Source("rows", lambda: iter(pieces), identity), net.network, net.dtype, limit, cache)
+
+
+def test_rows_that_fit_stay_in_memory(rows):
+    found = load_rows(rows, LARGE)
+    assert isinstance(found, RowsInMemory)
+    np.testing.assert_array_equal(found.X, rows[0])
+    np.testing.assert_array_equal(found.y, rows[1])
+
+
+def test_other_rows_are_in_a_file_with_smoothed_targets(rows):
+    with load_rows(rows, SMALL) as found:
+        assert isinstance(found, RowFile)
+        assert (found.n_samples, found.metric, found.row_bytes) == (500, METRIC_ARGMAX, 20)
+        X, Y = np.empty((120, 3), np.float32), np.empty((120, 2), np.float32)
+        found.read(380, X, Y)
+        np.testing.assert_array_equal(X, rows[0][380:])
+        np.testing.assert_allclose(Y, 0.9 * np.eye(2)[rows[1][380:]] + 0.05, rtol=1e-6)
+        folder = found.folder
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
+def test_cached_rows_are_used_again_and_stay(rows, tmp_path):
+    with load_rows(rows, SMALL, tmp_path, ("rows", 1)) as first:
+        assert first.folder.parent == tmp_path
+    broken = Source("rows", lambda: iter(()), ("rows", 1))
+    net = MLP((3, 4, 2), loss="softmax_cross_entropy", label_smoothing=0.1)
+    with load(broken, net.network, net.dtype, SMALL, tmp_path) as second:  # the source is not read again
+        assert second.folder == first.folder
+    assert [path.name for path in tmp_path.iterdir()] == [first.folder.name]
+    with load_rows(rows, SMALL, tmp_path, ("rows", 2)) as third:
+        assert third.folder != first.folder
+
+
+def test_failed_pass_leaves_nothing(rows, tmp_path):
+    rows[0][400, 1] = np.nan
+    with pytest.raises(ValueError, match=r"In rows 360 to 450 of rows \(not included\): X"):
+        load_rows(rows, SMALL, tmp_path, ("rows", 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_killed_processes_are_removed(rows, tmp_path, monkeypatch):
+    for pid in (os.getpid(), 999_999_999):
+        (tmp_path / f"rows-{pid}-abc.partial").mkdir()
+    monkeypatch.setattr(row_file.os, "kill", lambda pid, signal: pid == os.getpid() or raise_lookup())
+    load_rows(rows, SMALL, tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == [f"rows-{os.getpid()}-abc.partial"]
+
+
+def raise_lookup():
+    raise ProcessLookupError
+
+
+def test_truncated_file_is_noticed(rows):
+    with load_rows(rows, SMALL) as found:
+        os.truncate(found.folder / row_file.X_FILE, 100)
+        with pytest.raises(OSError, match="shorter than it was"):
+            found.read(0, np.empty((50, 3), np.float32), np.empty((50, 2), np.float32))
+
+
+def test_empty_source_is_refused():
+    with pytest.raises(ValueError, match="at least one sample"):
+        load_rows((np.empty((0, 3)), np.empty(0)), SMALL)
+
+
+@pytest.mark.parametrize(
+    "pair, expected",
+    [
+        ((None, METRIC_NONE), METRIC_NONE),
+        ((METRIC_ARGMAX, METRIC_ARGMAX), METRIC_ARGMAX),
+        ((METRIC_ARGMAX, METRIC_THRESHOLD), METRIC_THRESHOLD),
+        ((METRIC_THRESHOLD, METRIC_NONE), METRIC_NONE),
+    ],
+)
+def test_metric_of_two_pieces(pair, expected):
+    assert common_metric(*pair) == expected
+
+
+def test_cache_must_be_a_path():
+    with pytest.raises(ValueError, match="row_cache must be the path of a folder or None, but it is 3"):
+        as_cache(3)
+
+
+def test_targets_are_needed():
+    net = MLP((3, 4, 1))
+    with pytest.raises(ValueError, match="y is None, but the source has no targets"):
+        load(as_source({"a": np.zeros((5, 3))}.values()), net.network, net.dtype, SMALL, None)

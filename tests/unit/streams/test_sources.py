@@ -1,0 +1,152 @@
+"""Sources of rows: each kind gives the same rows, pass after pass; what cannot be read is refused with a sentence."""
+
+import numpy as np
+import pytest
+
+from fastmlp.streams.kinds import is_source
+from fastmlp.streams.sources import as_source
+
+N, WIDTH = 1_000, 3
+
+
+@pytest.fixture
+def X(rng):
+    return rng.normal(size=(N, WIDTH)).astype(np.float32)
+
+
+@pytest.fixture
+def y(rng):
+    return rng.integers(0, 4, N)
+
+
+def rows_of(source):
+    pieces = list(source.pieces())
+    X = np.concatenate([X for X, _ in pieces])
+    return X, None if pieces[0][1] is None else np.concatenate([y for _, y in pieces])
+
+
+def table_of(X, y):
+    pyarrow = pytest.importorskip("pyarrow")
+    return pyarrow.table({**{f"x{i}": X[:, i] for i in range(WIDTH)}, "label": y})
+
+
+class Slices:
+    """A sequence in the sense of LightGBM's Sequence."""
+
+    batch_size = 77
+
+    def __init__(self, rows):
+        self._rows = rows
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, index):
+        return self._rows[index]
+
+
+class Batches:
+    def __init__(self, X, y):
+        self._batches = [(X[i : i + 300], y[i : i + 300]) for i in range(0, len(X), 300)]
+
+    def __iter__(self):
+        return iter(self._batches)
+
+
+class Stream:
+    """Something with the Arrow protocol alone."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "folder", "csv", "stream", "reader", "frame"])
+def test_tables_give_named_targets_and_the_other_columns(kind, X, y, tmp_path):
+    table = table_of(X, y)
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if kind == "csv":
+        source = tmp_path / "rows.csv"
+        pyarrow.csv.write_csv(table, source)
+    elif kind == "frame":
+        source = table.to_pandas()
+    elif kind in ("stream", "reader"):
+        source = Stream(table)
+    else:
+        source = tmp_path / "rows.parquet"
+        pyarrow.parquet.write_table(table, source, row_group_size=300)
+        source = str(tmp_path) if kind == "folder" else source
+    found = as_source(source, ["label"] if kind == "reader" else "label")
+    for _ in range(2):
+        features, targets = rows_of(found)
+        np.testing.assert_allclose(features, X, rtol=1e-6)
+        np.testing.assert_array_equal(targets, y)
+
+
+@pytest.mark.parametrize("kind", ["npy", "memmap", "sequence", "batches", "batches of X"])
+def test_arrays_give_their_rows(kind, X, y, tmp_path):
+    path = tmp_path / "rows.npy"
+    np.save(path, X)
+    sources = {
+        "npy": (path, y),
+        "memmap": (np.load(path, mmap_mode="r"), y),
+        "sequence": (Slices(X), y),
+        "batches": (Batches(X, y), None),
+        "batches of X": ({"first": X[:400], "second": X[400:]}.values(), y),
+    }
+    source, targets = sources[kind]
+    assert is_source(source)
+    features, found = rows_of(as_source(source, targets))
+    np.testing.assert_array_equal(features, X)
+    np.testing.assert_array_equal(found, y)
+
+
+def test_several_columns_can_be_targets(X, y):
+    features, targets = rows_of(as_source(Stream(table_of(X, y)), ("label", "x1")))
+    np.testing.assert_array_equal(features, X[:, [0, 2]])
+    np.testing.assert_array_equal(targets, np.stack([y, X[:, 1]], axis=1))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda X, y, path: (iter([X]), y), "can be read once only"),
+        (lambda X, y, path: (path / "absent.parquet", "label"), "There is no file"),
+        (lambda X, y, path: (Stream(table_of(X, y)), "lable"), "Did you mean 'label'"),
+        (lambda X, y, path: (Slices(X), "label"), "columns have no names"),
+        (lambda X, y, path: (Slices(X), y[:-1]), "y has 999 samples, but X has 1,000"),
+        (lambda X, y, path: (Batches(X, y), y), "has targets of its own"),
+        (lambda X, y, path: (path, "label"), "has no files"),
+    ],
+)
+def test_sources_that_cannot_be_read_are_refused(make, message, X, y, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        rows_of(as_source(*make(X, y, tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "column, message",
+    [
+        (["a"] * N, "Column 'x9' must hold numbers, but its type is string"),
+        ([None] + [1.0] * (N - 1), "Column 'x9' has 1 missing cell"),
+    ],
+)
+def test_columns_that_are_no_numbers_are_refused(column, message, X, y):
+    table = table_of(X, y)
+    with pytest.raises(ValueError, match=message):
+        rows_of(as_source(Stream(table.append_column("x9", [column])), "label"))
+
+
+def test_unknown_kinds_of_files_are_refused(tmp_path):
+    (tmp_path / "rows.xlsx").write_text("")
+    with pytest.raises(ValueError, match="Unknown kind of file"):
+        as_source(tmp_path / "rows.xlsx", "label")
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 2)), [[1.0]], ((1, 2), (3, 4)), 3])
+def test_data_in_memory_are_no_source(value):
+    assert not is_source(value)

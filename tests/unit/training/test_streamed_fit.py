@@ -1,0 +1,169 @@
+"""Fits to data that are read piece by piece: the bits of a fit in memory where they fit, the same for all sources."""
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, SGD, EarlyStopping, OptimizerState
+from fastmlp.errors import DivergenceWarning
+from fastmlp.schedules import Cosine
+from fastmlp.streams import blocks
+
+N, LIMIT = 60_000, 1_000_000  # rows of 20 bytes; a limit that does not hold them
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(N, 3)).astype(np.float32)
+    return X, (X[:, 0] * X[:, 1] > 0).astype(int)
+
+
+class Batches:
+    def __init__(self, X, y, size=7_000):
+        self.batches = [(X[i : i + size], y[i : i + size]) for i in range(0, len(X), size)]
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def make_net(**settings):
+    return MLP((3, 8, 2), loss="softmax_cross_entropy", random_state=0, device="cpu", **settings)
+
+
+def fit(source, y=None, limit=LIMIT, net=None, **options):
+    net = net or make_net()
+    options = {"epochs": 3, "batch_size": 64, "verbose": 0, **options}
+    return net, net.fit(source, y, memory_limit=limit, **options)
+
+
+@pytest.mark.quick
+def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
+    options = {"optimizer": "adam", "schedule": Cosine()}
+    streamed, history = fit(Batches(*data), limit="1GB", net=make_net(dropout=0.2), **options)
+    in_memory = make_net(dropout=0.2)
+    expected = in_memory.fit(*data, epochs=3, batch_size=64, verbose=0, **options)
+    np.testing.assert_array_equal(streamed.params, in_memory.params)
+    np.testing.assert_array_equal(history.loss, expected.loss)
+
+
+def test_one_block_without_shuffling_gives_the_bits_of_a_fit_in_memory(data, monkeypatch):
+    """The whole path over the row file: with one block, an epoch has the batches of one in memory."""
+    monkeypatch.setattr(blocks, "SHARE", 100.0)
+    options = {"optimizer": "adam", "schedule": Cosine(), "shuffle": False}
+    streamed, history = fit(Batches(*data), **options)
+    in_memory = make_net()
+    expected = in_memory.fit(*data, epochs=3, batch_size=64, verbose=0, **options)
+    np.testing.assert_array_equal(streamed.params, in_memory.params)
+    np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-12)
+    np.testing.assert_allclose(history.accuracy, expected.accuracy, rtol=1e-12)
+
+
+def test_blocks_without_shuffling_give_the_parameters_of_a_fit_in_memory(data):
+    options = {"optimizer": "adam", "schedule": Cosine(), "shuffle": False}
+    streamed, history = fit(Batches(*data), **options)
+    in_memory = make_net()
+    expected = in_memory.fit(*data, epochs=3, batch_size=64, verbose=0, **options)
+    np.testing.assert_array_equal(streamed.params, in_memory.params)
+    np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-9)
+
+
+@pytest.mark.quick
+def test_all_sources_of_the_same_rows_give_the_same_bits(data, tmp_path):
+    X, y = data
+    np.save(tmp_path / "X.npy", X)
+    expected, history = fit(Batches(X, y))
+    assert history.loss[-1] < history.loss[0]
+    for source, targets in [
+        (Batches(X, y, 999), None),
+        (tmp_path / "X.npy", y),
+        (np.load(tmp_path / "X.npy", mmap_mode="r"), y),
+    ]:
+        net, _ = fit(source, targets)
+        np.testing.assert_array_equal(net.params, expected.params)
+
+
+def test_columns_of_a_frame_can_be_named(data):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    X, y = data
+    frame = pandas.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "label": y})
+    net, _ = fit(frame, "label", limit="1GB")
+    expected, _ = fit(Batches(X, y), limit="1GB")
+    np.testing.assert_array_equal(net.params, expected.params)
+    assert net.evaluate(frame, "label") == pytest.approx(expected.evaluate(X, y))
+
+
+def test_predictions_and_scores_of_sources_equal_those_of_arrays(data, tmp_path):
+    X, y = data
+    np.save(tmp_path / "X.npy", X)
+    net, _ = fit(Batches(X, y))
+    np.testing.assert_array_equal(net.predict(tmp_path / "X.npy"), net.predict(X))
+    np.testing.assert_array_equal(net.predict_classes(Batches(X, y)), net.predict_classes(X))
+    assert net.evaluate(Batches(X, y), None) == pytest.approx(net.evaluate(X, y), rel=1e-6)
+
+
+def test_early_stopping_returns_to_the_best_epoch(data):
+    X, y = data
+    held_out = X[:500], 1 - y[:500]  # a wrong target: the first epochs are the best
+    net, history = fit(Batches(X, y), epochs=20, validation_data=held_out, early_stopping=EarlyStopping(patience=2))
+    assert history.stopped_by == "early_stopping"
+    assert len(history.loss) == len(history.validation_loss) == history.best_epoch + 3
+    assert net.evaluate(*held_out)["loss"] == pytest.approx(history.validation_loss[history.best_epoch])
+
+
+def test_callbacks_see_the_records_and_can_end_the_fit(data):
+    seen = []
+
+    def stop(epoch, history):
+        seen.append((epoch, len(history.loss)))
+        return epoch == 1
+
+    _, history = fit(Batches(*data), epochs=5, callbacks=stop)
+    assert (history.stopped_by, seen) == ("callback", [(0, 1), (1, 2)])
+
+
+def test_interrupted_fit_keeps_finite_parameters_and_whole_epochs(data):
+    def interrupt(epoch, history):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    net, history = fit(Batches(*data), epochs=5, callbacks=interrupt)
+    assert (history.stopped_by, len(history.loss)) == ("interrupt", 2)
+    assert np.isfinite(net.params).all()
+
+
+def test_divergence_ends_the_fit_with_finite_parameters(data):
+    X, y = data
+    net = MLP((3, 8, 1), random_state=0, device="cpu")
+    with pytest.warns(DivergenceWarning, match="epoch 1 of 3") as caught:
+        _, history = fit(Batches(X * 1e6, y), net=net, optimizer=SGD(1e6))
+    assert caught[0].filename == __file__
+    assert history.stopped_by == "divergence"
+    assert np.isfinite(net.params).all()
+
+
+def test_two_fits_with_one_optimizer_state_go_on(data):
+    net, state = make_net(), OptimizerState()
+    for _ in range(2):
+        fit(Batches(*data), net=net, epochs=1, optimizer_state=state, shuffle=False)
+    expected, _ = fit(Batches(*data), epochs=2, shuffle=False)
+    np.testing.assert_array_equal(net.params, expected.params)
+
+
+def test_fit_says_that_it_reads_from_disk(data, capsys):
+    fit(Batches(*data), epochs=1, verbose=1)
+    assert "Reading 60,000 rows from disk in each epoch, in 4 blocks: they take 1.2 MB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"batch_size": None}, "batch_size is None"),
+        ({"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
+        ({"metrics": ["r2"], "monitor": True}, "metrics and monitor cannot be used"),
+        ({"validation_fraction": 0.1}, "validation_fraction cannot be used"),
+    ],
+)
+def test_what_needs_all_rows_in_memory_is_refused(options, message, data):
+    with pytest.raises(ValueError, match=message):
+        fit(Batches(*data), **options)
