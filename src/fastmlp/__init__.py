@@ -32,6 +32,7 @@ _MODULES = {
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
     "diagnosis.gradient_check": ("check_gradients", "GradientCheck"),
     "schedules": (),
+    "export.from_torch": ("from_torch",),
 }
 # These need scikit-learn, so `from fastmlp import *` leaves them out.
 _ESTIMATORS = {
@@ -39,6 +40,7 @@ _ESTIMATORS = {
     "estimators.tabular": ("TabularMLPClassifier", "TabularMLPRegressor"),
     "estimators.cross_validation": ("cross_val_population",),
     "estimators.from_sklearn": ("from_sklearn",),
+    "estimators.skl2onnx_converters": ("register_skl2onnx",),
 }
 _HOME = {name: module for module, names in (_MODULES | _ESTIMATORS).items() for name in names}
 _HOME |= {module: module for module in _MODULES if "." not in module}
@@ -59,8 +61,10 @@ if TYPE_CHECKING:
     from .estimators.from_sklearn import from_sklearn as from_sklearn
     from .estimators.mlp import MLPClassifier as MLPClassifier
     from .estimators.mlp import MLPRegressor as MLPRegressor
+    from .estimators.skl2onnx_converters import register_skl2onnx as register_skl2onnx
     from .estimators.tabular import TabularMLPClassifier as TabularMLPClassifier
     from .estimators.tabular import TabularMLPRegressor as TabularMLPRegressor
+    from .export.from_torch import from_torch as from_torch
     from .history import History as History
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from .training.fit_loop import Fit
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
+
+if TYPE_CHECKING:
+    import torch
 
 
 class MLP(NetBase):
@@ -596,6 +599,33 @@ class MLP(NetBase):
             {"params": (n_params,)}.
         """
         return {"params": self._params}
+
+    def to_torch(self, *, logits: bool = False) -> torch.nn.Sequential:
+        """Return a PyTorch module with copies of the parameters, which computes what `predict` does.
+
+        The layers are Linear, activations and, where the net has some, Dropout; the module is in evaluation mode.
+        Activations that PyTorch lacks, such as symmetric_sigmoid, are modules of fastmlp. In training, PyTorch uses the
+        true derivative of fahlman_sigmoid. `fastmlp.from_torch` is the inverse: it gives the same parameters to the
+        bit.
+
+        Parameters
+        ----------
+        logits : bool, default False
+            Whether to leave out the output activation, as the losses of PyTorch for classes expect it.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            In the net's dtype, on the CPU.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+        """
+        from .export.to_torch import to_torch
+
+        return to_torch(self.network, self._params, logits)
 
     def __repr__(self) -> str:
         hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activation_codes[:-1]))

@@ -24,13 +24,19 @@ FLOORS = (
     "diagnosis persistence population_training",
     "api",
     "mlp population",
-    "sampling sweeps class_probabilities",
+    "sampling sweeps class_probabilities export",
     "estimators loading",
     "benchmarks commands",
     "__main__",
 )
 KERNEL_FLOORS = ("structs jit formulas simd", "cpu cuda")  # jit compiles formulas, formulas call what jit has compiled
-LAZY_CONVENIENCE: set[tuple[str, str]] = {("mlp", "plots.decision"), ("history", "report")}
+LAZY_CONVENIENCE: set[tuple[str, str]] = {
+    ("mlp", "plots.decision"),
+    ("history", "report"),
+    ("api.net_base", "export.files"),
+    ("api.net_base", "export.predictor"),
+    ("mlp", "export.to_torch"),
+}
 
 
 def modules_in(folder):
@@ -172,6 +178,7 @@ HEAVY = (
     "matplotlib",
     "pandas",
     "torch",
+    "onnx",
     "rich",
     "typer",
     "safetensors",

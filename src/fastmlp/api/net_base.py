@@ -115,3 +115,46 @@ class NetBase:
         from ..persistence import save
 
         save(self, path)  # type: ignore[arg-type]  # of a subclass
+
+    def export(self, path: str | os.PathLike, *, member: int | None = None, prefix: str = "") -> None:
+        """Write what `predict` computes as an ONNX model or a C file, atomically; the suffix of the path decides.
+
+        An ONNX model has the input X (n_rows, n_features) and the output Y (n_rows, n_outputs), of a population
+        (n_nets, n_rows, n_outputs), in the dtype of the net. A C file is C99 with a function
+        `predict(const float *x, float *y)` for one sample, in float32; of a population, y has the outputs of all nets,
+        one net after the other.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write, which ends in .onnx or .h. An existing file is replaced, but no C file of somebody else.
+        member : int, optional
+            Number of the net of a population to export alone. By default all nets are exported.
+        prefix : str, default ""
+            Beginning of all names in a C file: "spam" gives spam_predict.
+
+        Raises
+        ------
+        ImportError
+            If the path ends in .onnx, and the package onnx is not installed.
+        OSError
+            If the file cannot be written, or is a C file that fastmlp has not written. An existing file is then
+            unchanged.
+        ValueError
+            If the suffix or another argument is invalid, a parameter is not finite, or the net is too large.
+
+        Examples
+        --------
+        >>> import fastmlp, tempfile
+        >>> net = fastmlp.MLP((2, 3, 1), random_state=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.export(f"{folder}/net.h")
+        ...     with open(f"{folder}/net.h") as file:
+        ...         text = file.read()
+        >>> "predict(const float *x, float *y)" in text
+        True
+        """
+        from ..export.files import export
+        from ..export.predictor import Predictor
+
+        export(lambda: Predictor(self.network, self._params), path, member, prefix)

@@ -280,3 +280,22 @@ def predict(
             typer.echo(train_predict.as_csv(predictions), nl=False)
         else:
             train_predict.write_table(predictions, output)
+
+
+@command()
+def export(
+    model: Annotated[Path, model_argument("A net, population or estimator saved by fastmlp.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write: .onnx for ONNX, .h for C.")],
+    member: Annotated[int | None, integer_option("The net of several to export alone, counted from 0.", 0)] = None,
+    prefix: Annotated[str, name_option("With .h: beginning of the names in the file, such as NAME_predict.")] = "",
+) -> None:
+    """Write a trained net, with the preprocessing of its table, as an ONNX model or as a C file."""
+    with errors_as_sentences(f"{str(output)!r} is as it was"):
+        from ..export.files import checked_suffix
+        from ..loading import load
+        from ..output_files import check_output
+
+        checked_suffix(output, prefix)
+        check_output(output, model)
+        load(model).export(output, member=member, prefix=prefix)
+        typer.echo(f"Wrote {output}")

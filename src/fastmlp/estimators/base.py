@@ -24,6 +24,7 @@ from ..training.optimizer_state import OptimizerState
 from .array_input import checked_weights, refuse_dates_among_columns, refused_beyond_float64
 from .early_stopping import EpochRules
 from .ensembles import train_nets
+from .exporting import Exportable
 from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
 from .single_net import FitTask, SplitSamples, train_net
 from .sklearn_compat import SKLEARN_OUTPUT
@@ -31,7 +32,7 @@ from .sklearn_compat import SKLEARN_OUTPUT
 FLOATS = ("f4", "f8")
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(Exportable, BaseEstimator, ABC):
     """Base class of the two MLP estimators: everything that does not depend on the kind of target.
 
     Parameters

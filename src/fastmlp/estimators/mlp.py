@@ -13,6 +13,7 @@ from ..docstrings import with_entries_of
 from ..errors import counted, shown, unknown_name
 from .array_input import refused_beyond_float64
 from .base import BaseMLP, float_type
+from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
 from .single_net import SplitSamples
@@ -282,6 +283,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
 
+    def _predictor(self):
+        return classifier(self._net(), self.classes_, is_multilabel=self._is_multilabel)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -448,6 +452,9 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
         """
         outputs: np.ndarray = self._outputs(X).astype(float_type(X), copy=False)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
+
+    def _predictor(self):
+        return regressor(self._net())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -15,6 +15,7 @@ from ..docstrings import with_entries_of
 from ..errors import counted
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .array_input import refused_beyond_float64
+from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
 from .tabular_base import NOT_GIVEN, BaseTabular
@@ -201,6 +202,10 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         features = self._features(X)
         return log_probabilities(self.net_, features)
 
+    def _predictor(self):
+        net = self._net()
+        return classifier(net, self.classes_, self.columns_)
+
 
 @with_entries_of(BaseTabular)
 class TabularMLPRegressor(QuantityRegressor, BaseTabular):
@@ -300,6 +305,10 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
         """
         outputs = self._outputs(X)
         return (outputs[:, 0] if self.n_outputs_ == 1 else outputs) * self._std + self._mean
+
+    def _predictor(self):
+        net = self._net()
+        return regressor(net, self.columns_, self._mean, self._std)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -29,6 +29,7 @@ from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
+from .exporting import Exportable
 from .interruption import trained_nets, warn_of_interrupted_history
 from .parameters import hidden_sizes, warn_user
 from .serialization import description_of, preprocessing_of
@@ -39,7 +40,7 @@ FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bound
 NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
 
-class BaseTabular(BaseEstimator, ABC):
+class BaseTabular(Exportable, BaseEstimator, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
 
     Parameters
@@ -423,6 +424,12 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _not_fitted(self) -> NoReturn:
         raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+
+    def _net(self) -> Any:
+        """Return net_, or raise NotFittedError if there is none."""
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        return self.net_
 
     def _features(self, X: Any) -> np.ndarray:
         """Return X encoded as features (n_samples, n_inputs) for the nets."""

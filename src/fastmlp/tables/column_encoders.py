@@ -172,11 +172,15 @@ class QuantileColumn(_NumericColumn):
         # np.quantile interpolates, and rounding may break the ascending order by one unit in the last place
         return cls(name, tuple(np.maximum.accumulate(quantiles).tolist()), marks_missing)
 
-    def scores(self, values: np.ndarray) -> np.ndarray:
+    def knots(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (numbers, scores), float64 (n_knots,): the points of the piecewise linear map, numbers ascending."""
         knots, first, counts = np.unique(self.quantiles, return_index=True, return_counts=True)
         n = len(self.quantiles)
         probability = (first + 0.5 * (counts - 1)) / (n - 1)
-        return np.interp(values, knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n)))  # ndtri(0) is not finite
+        return knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n))  # ndtri(0) is not finite
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        return np.interp(values, *self.knots())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,13 @@
+"""Ways of a net out of this process, and one in: ONNX, C, PyTorch.
+
+predictor               what is exported: nets, their preprocessing and the form of their predictions
+files                   a predictor to a file, whose suffix decides the format
+formulas                formulas of activations in terms of other functions than those of NumPy
+category_cells          which cells of a column stand for which category
+onnx_graph, onnx_net    nodes and constants of a graph; the preprocessing, the nets and the predictions in these terms
+onnx_model              the graph as a file
+c_source, c_columns     the net and the preprocessing as a C file
+to_torch, from_torch    modules of PyTorch; torch_layers has the table of its layers
+
+onnx, skl2onnx and torch are optional, and are imported by what needs them, when it runs.
+"""

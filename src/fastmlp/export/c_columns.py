@@ -1,0 +1,71 @@
+"""Columns of numbers, categories and booleans as features, in C. Scaling is in double, as everywhere in fastmlp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..tables.column_encoders import CategoryColumn, Column, QuantileColumn, StandardColumn
+from .c_text import array, comment, function
+from .category_cells import category_intervals, holds_numbers
+
+
+def column_functions(columns: Sequence[Column], p: str) -> list[str]:
+    """Return the C arrays and functions that turn a row of a table into features; p begins their names.
+
+    Raises
+    ------
+    ValueError
+        If a column holds text.
+    """
+    texts = [column.name for column in columns if isinstance(column, CategoryColumn) and not holds_numbers(column)]
+    if texts:
+        listed = ", ".join(repr(name) for name in texts[:5]) + (f" and {len(texts) - 5} more" if texts[5:] else "")
+        raise ValueError(
+            f"A C file takes numbers only, but these columns hold text: {listed}. Export to .onnx, or train without "
+            "them."
+        )
+    parts, lines, place = [], [], 0
+    for k, column in enumerate(columns):
+        lines.append(comment([column.name]))
+        if isinstance(column, QuantileColumn):
+            knots, scores = column.knots()
+            parts += [array("double", f"{p}knots_{k}", knots), array("double", f"{p}scores_{k}", scores)]
+        lines += _lines(column, k, place, p)
+        place += len(column.feature_names)
+    if any(isinstance(column, QuantileColumn) for column in columns):
+        parts.append(_quantile_function(p))
+    return [*parts, function(f"void {p}features(const float *x, float *f)", lines)]
+
+
+def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
+    """Return the statements that write the features of column k, the first of which is f[place]."""
+    if isinstance(column, CategoryColumn):
+        intervals = zip(*category_intervals(column), strict=True)
+        lines = [
+            f"f[{place + j}] = x[{k}] >= {float(low)!r} && x[{k}] <= {float(high)!r} ? 1.0f : 0.0f;"
+            for j, (low, high) in enumerate(intervals)
+        ]
+        missing = [f"f[{place + len(lines)}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.has_missing else []
+        return lines + missing
+    if isinstance(column, StandardColumn):
+        score = f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"
+    else:
+        score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots()[0])})"
+    lines = [f"f[{place}] = isnan(x[{k}]) ? 0.0f : (float)({score});"]
+    return [*lines, f"f[{place + 1}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.marks_missing else lines
+
+
+def _quantile_function(p: str) -> str:
+    return function(
+        f"double {p}quantile(double x, const double *knots, const double *scores, int n)",
+        [
+            "int low = 0, high = n - 1;",
+            "if (x <= knots[0]) return scores[0];",
+            "if (x >= knots[high]) return scores[high];",
+            "while (high - low > 1) {",
+            "  const int middle = (low + high) / 2;",
+            "  if (knots[middle] <= x) low = middle; else high = middle;",
+            "}",
+            "return scores[low] + (x - knots[low]) / (knots[high] - knots[low]) * (scores[high] - scores[low]);",
+        ],
+    )

@@ -1,0 +1,158 @@
+"""Nodes and constants of an ONNX graph, and the activations as nodes, derived from their formulas."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import pi
+from typing import Any
+
+import numpy as np
+
+from ..errors import install_command
+from ..kernels.formulas.activations import LEAK, SELU_ALPHA, SELU_SCALE, Activation
+from .formulas import Operand, retargeted
+
+try:
+    import onnx
+    from onnx import helper, numpy_helper
+except ImportError as error:
+    raise ImportError(f"A file .onnx needs the package onnx: {install_command('onnx')}.") from error
+
+OPSET, ML_OPSET, IR_VERSION = 17, 3, 8  # of 2022: runtimes since onnxruntime 1.12 read them
+ML = "ai.onnx.ml"
+SYMBOLS = {
+    "+": "Add",
+    "-": "Sub",
+    "*": "Mul",
+    "/": "Div",
+    "<": "Less",
+    "<=": "LessOrEqual",
+    ">": "Greater",
+    ">=": "GreaterOrEqual",
+}
+# Activations that are one operator, in float32: onnxruntime has most of these operators in no other precision. All
+# other activations, and those of float64, are written as their formulas.
+OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "relu": ("Relu", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": LEAK}),
+    "elu": ("Elu", {"alpha": 1.0}),
+    "selu": ("Selu", {"alpha": SELU_ALPHA, "gamma": SELU_SCALE}),
+    "softsign": ("Softsign", {}),
+}
+
+
+class Value(Operand):
+    """A tensor of a graph, by its name."""
+
+    def __init__(self, graph: Graph, name: str):
+        self.graph, self.name = graph, name
+
+    def combined(self, symbol: str, left: Any, right: Any) -> Value:
+        return self.graph.add(SYMBOLS[symbol], left, right)
+
+
+class Graph(ABC):
+    """Nodes and constants in the order in which they are computed. Subclasses say where they are kept.
+
+    dtype : of the numbers that operations on values are given as Python floats
+    """
+
+    def __init__(self, dtype: np.dtype):
+        self.dtype = np.dtype(dtype)
+        self._constants: dict[tuple, Value] = {}
+
+    @abstractmethod
+    def _add_node(self, operator: str, inputs: list[str], domain: str, attributes: dict[str, Any]) -> str:
+        """Add a node with one output, and return the output's name."""
+
+    @abstractmethod
+    def _add_constant(self, array: np.ndarray) -> str:
+        """Add a constant, and return its name."""
+
+    @abstractmethod
+    def name_output(self, value: Value, name: str) -> None:
+        """Make a value an output of the graph, under this name."""
+
+    def add(self, operator: str, *inputs: Any, domain: str = "", **attributes: Any) -> Value:
+        """Add a node with one output; inputs are values, numbers and arrays."""
+        names = [(item if isinstance(item, Value) else self.constant(item)).name for item in inputs]
+        return Value(self, self._add_node(operator, names, domain, attributes))
+
+    def constant(self, content: Any) -> Value:
+        """Return a number, in the dtype of the graph, or an array as a value. Equal ones are kept once."""
+        array = np.asarray(content, self.dtype) if type(content) in (int, float) else np.asarray(content)
+        if array.dtype == object or array.size > 8:
+            return Value(self, self._add_constant(array))
+        key = array.dtype.str, array.shape, array.tobytes()
+        if key not in self._constants:
+            self._constants[key] = Value(self, self._add_constant(array))
+        return self._constants[key]
+
+    def cast(self, value: Value, dtype: Any) -> Value:
+        return self.add("Cast", value, to=int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype))))
+
+    # ---- activations
+
+    def activation(self, row: Activation, z: Value) -> Value:
+        """Return the output of an activation for logits or pre-activations z."""
+        if row.name == "softmax":
+            return self.add("Softmax", z, axis=-1)
+        if row.name in OPERATORS and self.dtype == np.float32:
+            operator, attributes = OPERATORS[row.name]
+            return self.add(operator, z, **attributes)
+        return retargeted(row.value, self.functions)(z)
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        """The functions of numpy_math on values."""
+        unary = {"absolute": "Abs", "sqrt": "Sqrt", "exp": "Exp", "log": "Log", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+        functions: dict[str, Any] = {
+            name: lambda z, operator=operator: self.add(operator, z) for name, operator in unary.items()
+        }
+        exp, log, absolute, where = functions["exp"], functions["log"], functions["absolute"], self._where
+        functions |= {
+            "where": where,
+            "ratio": lambda a, b: a / b,
+            "multiply_add": lambda a, b, c: a * b + c,
+            "expm1": lambda z: exp(z) - 1.0,
+            "log1p": lambda t: log(t + 1.0),
+            "softplus": lambda z: where(z < 0.0, 0.0, z) + log(exp(-absolute(z)) + 1.0),
+            "normal_cdf": lambda z: (self._erf(z * 0.5**0.5) + 1.0) * 0.5,
+            "normal_density": lambda z: exp(z * z * -0.5) * (2.0 * pi) ** -0.5,
+        }
+        return functions
+
+    def _where(self, mask: Value, a: Any, b: Any) -> Value:
+        return self.add("Where", mask, a, b)
+
+    def _erf(self, z: Value) -> Value:
+        if self.dtype == np.float32:
+            return self.add("Erf", z)
+        return self.cast(self.add("Erf", self.cast(z, np.float32)), self.dtype)  # onnxruntime has it in float32 only
+
+
+class ModelGraph(Graph):
+    """A graph that becomes a model of its own."""
+
+    def __init__(self, dtype: np.dtype):
+        super().__init__(dtype)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.outputs: list[str] = []
+
+    def _new_name(self) -> str:
+        return f"fastmlp/{len(self.nodes) + len(self.constants)}"
+
+    def _add_node(self, operator: str, inputs: list[str], domain: str, attributes: dict[str, Any]) -> str:
+        name = self._new_name()
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, domain=domain or None, **attributes))
+        return name
+
+    def _add_constant(self, array: np.ndarray) -> str:
+        name = self._new_name()
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def name_output(self, value: Value, name: str) -> None:
+        self.nodes.append(helper.make_node("Identity", [value.name], [name], name))
+        self.outputs.append(name)

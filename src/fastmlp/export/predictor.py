@@ -1,0 +1,116 @@
+"""What is exported: nets of one architecture, the preprocessing before them, and the form of the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import counted, shown
+from ..network.spec import Network
+from ..tables.column_encoders import Column
+
+OUTPUTS, PROBABILITIES, NUMBERS = "outputs", "probabilities", "numbers"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained net or several, with all that turns a sample into a prediction.
+
+    network : architecture of the nets
+    params : (n_params,) of one net, or (n_nets, n_params)
+    kind : OUTPUTS, as `predict` of MLP and Population; PROBABILITIES, of classes, and the class with the largest one;
+        or NUMBERS, of a regression. The last two are means over the nets
+    columns : encoders of a table's columns; None for nets that take arrays
+    classes : (n_classes,) labels, for PROBABILITIES
+    is_multilabel : whether each output is the probability of a label of its own
+    mean, std : number or (n_outputs,) by which outputs of a regression are scaled back
+    """
+
+    network: Network
+    params: np.ndarray
+    kind: str = OUTPUTS
+    columns: tuple[Column, ...] | None = None
+    classes: np.ndarray | None = None
+    is_multilabel: bool = False
+    mean: Any = 0.0
+    std: Any = 1.0
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.params).all():
+            raise ValueError("The parameters are not all finite, so there is no net to export; train it again.")
+        if self.classes is not None and len(self.classes) < 2:
+            raise ValueError(
+                f"The classifier has seen one class only, {self.classes[0]!r}, so there is nothing to export; train it "
+                "with two or more."
+            )
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.params.dtype
+
+    @property
+    def n_nets(self) -> int:
+        return len(np.atleast_2d(self.params))
+
+    @property
+    def is_regression_scaled(self) -> bool:
+        """Whether outputs are on another scale than the predictions."""
+        return bool(np.any(np.asarray(self.mean) != 0.0) or np.any(np.asarray(self.std) != 1.0))
+
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return (W, b) of each layer: (..., fan_in, fan_out) and (..., fan_out), with n_nets in front for several."""
+        layout, stack = self.network.layout, self.params
+        return [
+            (
+                stack[..., start : start + fan_in * fan_out].reshape(*stack.shape[:-1], fan_in, fan_out),
+                stack[..., bias : bias + fan_out],
+            )
+            for start, bias, (fan_in, fan_out) in zip(
+                layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True
+            )
+        ]
+
+    def member(self, k: int | None) -> Predictor:
+        """Return the predictor of net k alone, or this one for None. Negative numbers count from the end.
+
+        Raises
+        ------
+        ValueError
+            If there is a single net, or no net k.
+        """
+        if k is None:
+            return self
+        if self.params.ndim == 1:
+            raise ValueError(f"member is {shown(k)}, but there is one net only; leave it out.")
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not -self.n_nets <= k < self.n_nets:
+            raise ValueError(f"member should be the number of a net, from 0 to {self.n_nets - 1}, but is {shown(k)}.")
+        return replace(self, params=self.params[k])
+
+
+def checked_labels(classes: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Return class labels as an array of text (object), int64 or, for fractions, float64.
+
+    true and false are 1 and 0, and whole numbers int64, as in skl2onnx.
+
+    Raises
+    ------
+    ValueError
+        If the labels are of several kinds, or neither text nor numbers.
+    """
+    labels = np.asarray(classes)
+    kinds = {type(label) for label in labels.tolist()}
+    if labels.dtype.kind == "O":
+        labels = np.array(labels.tolist(), object if kinds == {str} else None)
+    if len(kinds) == 1 and labels.dtype.kind in "USO" and kinds == {str}:
+        return labels.astype(object)
+    if len(kinds) == 1 and labels.dtype.kind in "biuf":
+        is_whole = labels.dtype.kind != "f" or bool((labels == labels.round()).all())
+        return labels.astype(np.int64 if is_whole else np.float64)
+    names = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise ValueError(
+        f"The {counted(len(labels), 'class', 'classes')} should be all text or all numbers to be exported, but they "
+        f"are {names}; train with labels of one kind."
+    )

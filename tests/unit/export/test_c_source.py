@@ -1,0 +1,76 @@
+"""C files: gcc compiles them with all warnings as errors, and the code computes what the net predicts."""
+
+import numpy as np
+import pytest
+from exported import c_outputs
+
+from fastmlp import MLP, Population
+from fastmlp.export.c_source import c_source
+from fastmlp.export.predictor import Predictor
+from fastmlp.network.spec import HIDDEN
+
+RELATIVE = 1e-5  # of the largest output
+
+
+@pytest.fixture
+def X(rng):
+    X = rng.normal(size=(30, 4)).astype(np.float32) * 3
+    X[0], X[1], X[2] = 0.0, 1e3, -1e3
+    return X
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_every_activation(activation, X, tmp_path):
+    net = MLP((4, 8, 7, 6, 3), hidden_activation=activation, random_state=1)
+    net.biases[0][:] = np.linspace(-1, 1, 8)
+    net.export(tmp_path / "net.h")
+    expected = net.predict(X)
+    found = c_outputs(tmp_path / "net.h", X, 3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "loss, output", [("softmax_cross_entropy", None), ("binary_cross_entropy", None), ("poisson", None)]
+)
+def test_outputs_of_nets_without_hidden_layer(loss, output, X, tmp_path):
+    net = MLP((4, 3), loss=loss, output_activation=output, random_state=1)
+    net.export(tmp_path / "net.h", prefix="spam")
+    np.testing.assert_allclose(c_outputs(tmp_path / "net.h", X[3:], 3, "spam"), net.predict(X[3:]), rtol=RELATIVE)
+
+
+@pytest.mark.quick
+def test_population_and_its_members(X, tmp_path):
+    pop = Population((4, 6, 3), 5, hidden_activation="gelu", loss="softmax_cross_entropy", random_state=1)
+    pop.export(tmp_path / "all.h", prefix="a")
+    found = c_outputs(tmp_path / "all.h", X, 15, "a").reshape(len(X), 5, 3)
+    np.testing.assert_allclose(found, pop.predict(X).transpose(1, 0, 2), atol=2e-6)
+    pop.export(tmp_path / "one.h", member=2)
+    np.testing.assert_allclose(c_outputs(tmp_path / "one.h", X, 3), pop.net(2).predict(X), atol=2e-6)
+
+
+def test_float64_nets_are_rounded_to_float32(X, tmp_path):
+    net = MLP((4, 6, 3), hidden_activation="tanh", dtype="float64", random_state=1)
+    net.export(tmp_path / "net.h")
+    np.testing.assert_allclose(c_outputs(tmp_path / "net.h", X, 3), net.predict(X), rtol=RELATIVE, atol=1e-6)
+    net.params[0] = 1e39
+    with pytest.raises(
+        ValueError, match=r"A parameter is beyond float32, in which a C file computes; export to \.onnx"
+    ):
+        net.export(tmp_path / "net.h")
+
+
+def test_all_names_have_the_prefix():
+    net = MLP((4, 6, 5, 3), hidden_activation=["silu", "gelu"], loss="softmax_cross_entropy", random_state=1)
+    lines = c_source(Predictor(net.network, net.params), "spam").splitlines()
+    defined = [line for line in lines if line.startswith(("static", "#define"))]
+    assert len(defined) > 12
+    assert all("spam_" in line or "SPAM_" in line for line in defined)
+    assert not [line for line in lines if "malloc" in line or ("#include" in line and "math.h" not in line)]
+
+
+def test_functions_are_written_only_if_they_are_called():
+    nets = {name: MLP((2, 3, 1), hidden_activation=name) for name in ("silu", "softplus", "relu")}
+    source = lambda name: c_source(Predictor(nets[name].network, nets[name].params))
+    assert "sigmoid(float z)" in source("silu")
+    assert "softplus(float z)" in source("softplus")
+    assert not [name for name in ("sigmoid", "softplus", "softmax", "quantile") if name in source("relu")]

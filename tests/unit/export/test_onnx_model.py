@@ -1,0 +1,106 @@
+"""ONNX models of nets: onnx's checker takes them, and onnxruntime computes what `predict` does."""
+
+import json
+
+import numpy as np
+import pytest
+from exported import onnx_outputs, onnx_session
+
+from fastmlp import MLP, Population
+from fastmlp.network.spec import HIDDEN
+
+onnx = pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx")
+pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
+
+from fastmlp.export import onnx_model  # noqa: E402
+from fastmlp.export.onnx_graph import IR_VERSION, ML_OPSET, OPSET  # noqa: E402
+from fastmlp.export.predictor import Predictor  # noqa: E402
+
+RELATIVE, PROBABILITY = 1e-5, 2e-6  # of the largest output; absolute
+
+
+@pytest.fixture
+def X(rng):
+    X = rng.normal(size=(40, 4)) * 3
+    X[0], X[1], X[2] = 0.0, 1e3, -1e3
+    return X
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_every_activation(activation, dtype, X, tmp_path):
+    path = tmp_path / "net.onnx"
+    net = MLP((4, 8, 7, 3), hidden_activation=activation, dtype=dtype, random_state=1)
+    net.biases[0][:] = np.linspace(-1, 1, 8)
+    net.export(path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    expected = net.predict(X)
+    [found] = onnx_outputs(path, {"X": X.astype(dtype)})
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
+
+
+OUTPUTS = [
+    ("softmax_cross_entropy", None),
+    ("binary_cross_entropy", None),
+    ("poisson", None),
+    ("squared_error", "tanh"),
+    ("atanh_error", "fahlman_sigmoid"),
+    ("squared_error", "gelu"),
+]
+
+
+@pytest.mark.parametrize("sizes", [(4, 3), (4, 5, 3)])
+@pytest.mark.parametrize("loss, output", OUTPUTS)
+def test_every_kind_of_output(loss, output, sizes, X, tmp_path):
+    path, X = tmp_path / "net.onnx", X[3:].astype(np.float32)
+    net = MLP(sizes, hidden_activation="tanh", loss=loss, output_activation=output, random_state=1)
+    net.export(path)
+    expected = net.predict(X)
+    [found] = onnx_outputs(path, {"X": X})
+    np.testing.assert_allclose(found, expected, rtol=RELATIVE, atol=PROBABILITY)
+
+
+@pytest.mark.quick
+def test_population_and_its_members(X, tmp_path):
+    path, X = tmp_path / "nets.onnx", X.astype(np.float32)
+    pop = Population((4, 6, 3), 5, loss="softmax_cross_entropy", random_state=1)
+    pop.export(path)
+    [found] = onnx_outputs(path, {"X": X})
+    assert found.shape == (5, len(X), 3)
+    np.testing.assert_allclose(found, pop.predict(X), atol=PROBABILITY)
+    pop.export(path, member=3)
+    [found] = onnx_outputs(path, {"X": X})
+    np.testing.assert_allclose(found, pop.net(3).predict(X), atol=PROBABILITY)
+
+
+def test_one_row_and_no_row(X, tmp_path):
+    for net in (MLP((4, 5, 2), random_state=0), Population((4, 5, 2), 3, random_state=0)):
+        net.export(tmp_path / "net.onnx")
+        session = onnx_session(tmp_path / "net.onnx")
+        [one] = session.run(None, {"X": X[3:4].astype(np.float32)})
+        np.testing.assert_allclose(one, net.predict(X[3:4]), rtol=RELATIVE, atol=1e-6)
+        [none] = session.run(None, {"X": X[:0].astype(np.float32)})
+        assert none.shape == (*one.shape[:-2], 0, 2)
+
+
+def test_versions_and_names(tmp_path):
+    MLP((4, 5, 2), random_state=0).export(tmp_path / "net.ONNX")
+    model = onnx.load(tmp_path / "net.ONNX")
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": OPSET, "ai.onnx.ml": ML_OPSET}
+    assert (model.ir_version, model.producer_name) == (IR_VERSION, "fastmlp")
+    assert ([item.name for item in model.graph.input], [item.name for item in model.graph.output]) == (["X"], ["Y"])
+
+
+def test_classes_are_in_the_metadata():
+    net = MLP((4, 3), loss="softmax_cross_entropy", random_state=0)
+    predictor = Predictor(net.network, net.params, "probabilities", classes=np.array(["a", "b", "c"], object))
+    model = onnx_model.make_model(predictor)
+    assert json.loads({entry.key: entry.value for entry in model.metadata_props}["classes"]) == ["a", "b", "c"]
+
+
+def test_a_net_too_large_for_a_file_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(onnx_model, "MOST_BYTES", 100)
+    with pytest.raises(ValueError, match=r"The parameters have 148 bytes, but a file \.onnx holds at most 100"):
+        MLP((4, 5, 2), random_state=0).export(tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []

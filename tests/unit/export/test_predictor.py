@@ -1,0 +1,68 @@
+"""What is exported: layers, members, labels, and what is refused."""
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, Population
+from fastmlp.export.predictor import PROBABILITIES, Predictor, checked_labels
+
+
+def predictor_of(net):
+    return Predictor(net.network, net.params)
+
+
+def test_layers_are_those_of_the_net():
+    net, pop = MLP((3, 5, 2), random_state=0), Population((3, 5, 2), 4, random_state=0)
+    for (W, b), W_net, b_net in zip(predictor_of(net).layers(), net.weights, net.biases, strict=True):
+        np.testing.assert_array_equal(W, W_net)
+        np.testing.assert_array_equal(b, b_net)
+    for (W, b), W_net, b_net in zip(predictor_of(pop).layers(), pop.net(2).weights, pop.net(2).biases, strict=True):
+        assert (W.shape, b.shape) == ((4, *W_net.shape), (4, *b_net.shape))
+        np.testing.assert_array_equal(W[2], W_net)
+        np.testing.assert_array_equal(b[2], b_net)
+
+
+def test_member():
+    pop = Population((3, 5, 2), 4, random_state=0)
+    several = predictor_of(pop)
+    assert several.member(None) is several
+    np.testing.assert_array_equal(several.member(-1).params, pop.params[3])
+    for k in (4, -5, 1.0, True, "1"):
+        with pytest.raises(ValueError, match="member should be the number of a net, from 0 to 3, but is"):
+            several.member(k)
+    with pytest.raises(ValueError, match="member is 0, but there is one net only; leave it out"):
+        several.member(1).member(0)
+
+
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        (["b", "a"], np.array(["b", "a"], object)),
+        (np.array(["b", "a"]), np.array(["b", "a"], object)),
+        (np.array(["b", "a"], object), np.array(["b", "a"], object)),
+        ([3, 1], np.array([3, 1], np.int64)),
+        (np.array([3, 1], object), np.array([3, 1], np.int64)),
+        (np.array([3, 1], np.uint8), np.array([3, 1], np.int64)),
+        ([False, True], np.array([0, 1], np.int64)),
+        ([1.0, 2.0], np.array([1, 2], np.int64)),
+        ([0.5, 2.0], np.array([0.5, 2.0])),
+    ],
+)
+def test_labels(labels, expected):
+    found = checked_labels(labels)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_labels_of_two_kinds_are_refused():
+    with pytest.raises(ValueError, match=r"The 2 classes should be all text or all numbers .* they are int, str"):
+        checked_labels(np.array([1, "a"], object))
+
+
+def test_nets_that_cannot_be_exported_are_refused():
+    net = MLP((3, 5, 2), random_state=0)
+    with pytest.raises(ValueError, match="The classifier has seen one class only, 'a'"):
+        Predictor(net.network, net.params, PROBABILITIES, classes=np.array(["a"], object))
+    net.params[3] = np.nan
+    with pytest.raises(ValueError, match="The parameters are not all finite"):
+        predictor_of(net)
