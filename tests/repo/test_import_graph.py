@@ -25,7 +25,7 @@ FLOORS = (
     "api",
     "mlp population",
     "sampling sweeps class_probabilities export",
-    "estimators loading",
+    "estimators loading warmup",
     "benchmarks commands",
     "__main__",
 )

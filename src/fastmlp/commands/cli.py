@@ -219,6 +219,20 @@ def _measure(gpu: str, starts: dict[str, float | None]) -> None:
     )
 
 
+@command()
+def warmup(
+    model: Annotated[
+        Path | None, typer.Option("--for", metavar="MODEL", help="Only what this saved net or population needs.")
+    ] = None,
+    float64: Annotated[bool, typer.Option("--float64", help="Nets in float64, too.")] = False,
+) -> None:
+    """Compile the kernels for this processor, so that the first fit of any kind of net starts at once; some minutes."""
+    with errors_as_sentences():
+        from . import warmup as warmup_job
+
+        warmup_job.run(model, float64)
+
+
 command()(as_command(train, TrainOptions))
 
 

@@ -1,0 +1,160 @@
+"""Warm-up: compiles the kernels that a machine will need, before they are needed.
+
+Small fits and predictions of every kind of net compile them. `fastmlp warmup` does that for this processor's cache, and
+tools/ship.py for the machine code of a wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from .kernels.jit import call
+from .kernels.jit.linker import attribute
+from .loading import load
+from .mlp import MLP
+from .population import Population
+
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+PROGRAM = "import sys; from fastmlp import warmup; warmup.run_job(*sys.argv[1:])"
+FOR_MODEL = "model"  # name of the job that compiles what a saved net needs
+
+
+def samples(n_features: int, n_outputs: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((rows, n_features)).astype(np.float32), rng.integers(max(2, n_outputs), size=rows)
+
+
+def use_net(dtype: str, sizes: tuple[int, ...], rows: int, batch: int) -> None:
+    """Train and use a net with kernels of one family."""
+    X, y = samples(sizes[0], sizes[-1], rows)
+    loss = "binary_cross_entropy" if sizes[-1] == 1 else "softmax_cross_entropy"
+    for dropout in (0.0, 0.2):
+        net = MLP(sizes, loss=loss, dropout=dropout, dtype=dtype, device="cpu", random_state=0)
+        net.fit(X, y, epochs=2, batch_size=batch, validation_data=(X, y), verbose=0)
+        net.predict(X)
+        net.predict(X[:1])
+        net.predict_classes(X[:5])
+        net.evaluate(X, y)
+        net.loss_and_gradient(X, y)
+
+
+def use_population(dtype: str, sizes: tuple[int, ...], n_nets: int, activation: str, loss: str, optimizer: str) -> None:
+    """Train and use a population."""
+    X, y = XOR if sizes[0] == 2 else samples(sizes[0], sizes[-1], 64)
+    nets = Population(
+        sizes,
+        n_nets,
+        hidden_activation=activation,
+        output_activation="softmax" if loss == "softmax_cross_entropy" else "sigmoid",
+        loss=loss,
+        dtype=dtype,
+        device="cpu",
+        random_state=0,
+    )
+    for batch_size in (len(X), len(X) // 4):
+        nets.fit(X, y, epochs=2, batch_size=batch_size, optimizer=optimizer, verbose=0)
+    nets.predict(X)
+    nets.evaluate(X, y)
+
+
+def use_tiny_populations() -> None:
+    """Train populations as XOR is usually tried with. Unrolled code is compiled for each architecture."""
+    for settings in product(
+        ["sigmoid", "tanh"], ["squared_error", "binary_cross_entropy"], ["sgd", "adam", "quickprop", "rprop"]
+    ):
+        use_population("float32", (2, 2, 1), 4096, *settings)
+
+
+def use_model(path: str) -> None:
+    """Train and use a copy of a saved net or population as it was trained."""
+    loaded = load(Path(path))
+    net = getattr(loaded, "net_", loaded)
+    n = net.network.n_outputs
+    X = np.zeros((256, net.network.n_features), np.float32)
+    y = np.zeros(len(X), int) if n > 1 else np.full((len(X), 1), max(net.network.loss_row.targets[0], 0.0))
+    settings = net.history.settings if isinstance(net, MLP) and net.history is not None else {}
+    optimizer, batch_size = str(settings.get("optimizer", "Adam()")), settings.get("batch_size")
+    net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=optimizer.partition("(")[0].lower(), verbose=0)
+    for rows in (X, X[:1]):
+        net.predict(rows)
+    net.evaluate(X, y)
+
+
+# A net for each kernel family (dispatch.py): layer sizes, number of samples, batch size.
+NETS = (
+    ((2, 2, 1), 4, 4),  # batch_simd_4
+    ((8, 16, 3), 96, 32),  # batch_simd_16
+    ((20, 60, 3), 2000, 1000),  # batch_simd_data_parallel
+    ((64, 64, 32, 10), 400, 200),  # layerwise_data_parallel
+    ((784, 512, 512, 10), 512, 256),  # layerwise
+    ((64, 64, 32, 10), 20, 1),  # layerwise_batch1
+)
+POPULATIONS = (
+    ((8, 16, 4), 64, "tanh", "softmax_cross_entropy", "adam"),
+    ((2, 2, 1), 64, "tanh", "binary_cross_entropy", "adam"),
+)
+JOBS: dict[str, list[Callable[[], None]]] = {
+    f"{kind} {dtype}": [partial(use, dtype, *sizes) for sizes in cases]
+    for dtype in ("float32", "float64")
+    for kind, use, cases in (("nets", use_net, NETS), ("populations", use_population, POPULATIONS))
+}
+JOBS["populations float32"].append(use_tiny_populations)
+
+
+def compile_kernels(jobs: list[Callable[[], None]]) -> None:
+    """Do jobs, and compile the kernels that they need for every activation, loss and update rule."""
+    for job in jobs:
+        job()
+    for table in call.tables():
+        for code in range(len(attribute(table.link.helper).functions)):
+            call.load_row(table, code)
+
+
+def run_job(name: str, number: str) -> None:
+    """Do one job of a name in JOBS, or, for the name FOR_MODEL, that of the saved net with this path."""
+    if name == FOR_MODEL:
+        use_model(number)
+    else:
+        compile_kernels(JOBS[name][int(number) : int(number) + 1])
+
+
+def warm_up(model: Path | None = None, dtypes: tuple[str, ...] = ("float32",)) -> Iterator[tuple[int, int]]:
+    """Compile what fits and predictions need, in a process per processor; yield (jobs done, jobs) after each job.
+
+    model : a saved net, to compile only what it needs; all kinds of nets otherwise
+    dtypes : of the nets
+
+    Raises
+    ------
+    RuntimeError
+        If a process fails.
+    """
+    jobs = [(FOR_MODEL, str(model))] if model else _jobs_of(dtypes)
+    environment = os.environ | ({} if model else {"FASTMLP_COMPILE_PROCESSES": "1"})
+
+    def run(job: tuple[str, str]) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, *job], env=environment, capture_output=True, text=True, check=False
+        )
+
+    yield 0, len(jobs)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, process in enumerate(pool.map(run, jobs), start=1):
+            if process.returncode:
+                pool.shutdown(cancel_futures=True)
+                lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+                raise RuntimeError(f"A process that compiles has failed: {lines[-1]}")
+            yield done, len(jobs)
+
+
+def _jobs_of(dtypes: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(name, str(i)) for name, jobs in JOBS.items() if name.endswith(dtypes) for i in range(len(jobs))]

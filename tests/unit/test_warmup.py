@@ -1,0 +1,70 @@
+"""Warm-up: the kernels of every family are compiled, or those that a saved net needs."""
+
+import pytest
+
+import fastmlp
+from fastmlp import warmup
+from fastmlp.execution.families import FAMILIES
+from fastmlp.kernels.jit import call, object_cache
+
+XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+
+
+def test_nets_of_the_warm_up_are_of_all_families():
+    of_cpu = {row.name for row in FAMILIES if "cpu" in row.device}
+    used = set()
+    for sizes, rows, batch in warmup.NETS:
+        line = fastmlp.MLP(sizes, device="cpu").explain(rows, batch_size=batch).splitlines()[0]
+        used.add(line.removeprefix("Kernel family: ").split()[0])
+    assert used == of_cpu - {"population_simd", "one_by_one"}  # of populations; the second has no kernels
+
+
+@pytest.mark.parametrize("kind", ["net", "population"])
+def test_kernels_of_a_saved_net_are_compiled(kind, tmp_path, monkeypatch):
+    """A process for which the net is warmed up finds all kernels on disk."""
+    make = {"net": lambda: fastmlp.MLP((2, 4, 1)), "population": lambda: fastmlp.Population((2, 4, 1), 5)}
+    net = make[kind]()
+    net.fit(*XOR, epochs=2, optimizer="rprop", verbose=0)
+    net.save(tmp_path / "net.safetensors")
+    compiled = []
+    original = object_cache.read_or_write
+    monkeypatch.setattr(
+        object_cache, "read_or_write", lambda name, make: original(name, lambda: compiled.append(name) or make())
+    )
+    warmup.run_job(warmup.FOR_MODEL, str(tmp_path / "net.safetensors"))
+    monkeypatch.setattr(call, "_functions", {})
+    monkeypatch.setattr(call, "_entries", {})
+    compiled.clear()
+    warmup.run_job(warmup.FOR_MODEL, str(tmp_path / "net.safetensors"))
+    assert compiled == []
+
+
+def test_processes_do_the_jobs(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        warmup, "PROGRAM", f"import sys; open({str(tmp_path)!r} + '/' + '-'.join(sys.argv[1:]), 'w').close()"
+    )
+    expected = [
+        (name, str(i)) for name in ("nets float64", "populations float64") for i in range(len(warmup.JOBS[name]))
+    ]
+    steps = list(warmup.warm_up(dtypes=("float64",)))
+    assert steps == [(i, len(expected)) for i in range(len(expected) + 1)]
+    assert {path.name for path in tmp_path.iterdir()} == {"-".join(job) for job in expected}
+
+
+def test_failure_of_a_process_is_reported(monkeypatch):
+    monkeypatch.setattr(warmup, "PROGRAM", "raise SystemExit('no compiler')")
+    with pytest.raises(RuntimeError, match="A process that compiles has failed: no compiler"):
+        list(warmup.warm_up())
+
+
+def test_command_says_where_the_kernels_are(tmp_path, monkeypatch, capsys):
+    from fastmlp.commands import warmup as command
+
+    monkeypatch.setattr(warmup, "PROGRAM", "")
+    command.run(None, float64=False)
+    assert f"are in {object_cache.cache_folder()}" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        command.run(tmp_path / "absent.safetensors", float64=False)
+    monkeypatch.setattr(object_cache, "is_usable", lambda: False)
+    with pytest.raises(RuntimeError, match="Set NUMBA_CACHE_DIR"):
+        command.run(None, float64=False)
