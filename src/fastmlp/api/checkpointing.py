@@ -1,0 +1,119 @@
+"""What the fits of MLP and Population say about themselves in a checkpoint, and how they take one over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..checkpoints import Checkpoint, CheckpointFile, Identity, warn_of_schedule
+from ..data.digest import digest_of, sample_digests
+from ..schedules import Schedule
+from ..training.fit_options import Options
+from ..training.fit_state import FitState
+
+if TYPE_CHECKING:
+    from ..mlp import MLP
+    from .mlp_fit import FitData
+    from .net_base import NetBase
+
+SAMPLED_STEPS = 1000  # steps at which two schedules are compared
+
+
+def checkpoint_file(
+    checkpoint: Any, every: Any, resume: bool, kind: str, verbose: int, stacklevel: int
+) -> CheckpointFile | None:
+    """Return the file of a fit's checkpoints, or None; arguments as of fit.
+
+    Raises
+    ------
+    ValueError
+        If there is to be no file, but the fit is to resume.
+    """
+    if checkpoint is not None:
+        return CheckpointFile(checkpoint, every, resume, kind, verbose, stacklevel + 1)
+    if resume:
+        raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
+    return None
+
+
+@contextmanager
+def random_numbers_of(net: NetBase, file: CheckpointFile | None) -> Iterator[None]:
+    """Context in which the net has the seed and the number of fits of a checkpoint; it keeps them without an error.
+
+    A net with a seed of its own, given as random_state, keeps it: another one is another fit.
+    """
+    before = net.seed, net.fits
+    if file is not None and file.found is not None:
+        net.fits = file.found.random["fits"]
+        if net.has_drawn_seed:
+            net.seed = file.found.random["seed"]
+    try:
+        yield
+    except BaseException:
+        net.seed, net.fits = before
+        raise
+
+
+def describe_schedule(schedule: Any, factors: Callable[[np.ndarray, int], Any], n_steps: int) -> dict[str, Any]:
+    """Return the schedule in words, and a digest of its factors, since functions cannot be compared."""
+    steps = np.unique(np.linspace(0, n_steps - 1, SAMPLED_STEPS).astype(np.int64))
+    sampled = np.broadcast_to(np.asarray(factors(steps, n_steps), np.float64), steps.shape)
+    named = isinstance(schedule, (str, Schedule, type(None)))
+    return {
+        "schedule": schedule if isinstance(schedule, str) else repr(schedule) if named else "a function",
+        "factors of the schedule": digest_of(np.ascontiguousarray(sampled)),
+    }
+
+
+class NetSaver:
+    """Saver of the fit of one net, in a file.
+
+    file : CheckpointFile
+    net : MLP     after the choice of its device
+    data : FitData
+    options : Options     of the fit
+    schedule : fit's schedule argument
+    stacklevel : int     stack level of warnings for the caller
+    """
+
+    def __init__(self, file: CheckpointFile, net: MLP, data: FitData, options: Options, schedule: Any, stacklevel: int):
+        self._file, self._epochs, found = file, options.epochs, file.found
+        self._random = {"seed": net.seed, "fits": net.fits}
+        self.start = None if found is None else FitState.from_file(found.state)
+        n_batches = -(-data.training.n_samples // data.batch_size)
+        epochs_before = options.epochs if found is None else found.epochs
+        self._identity: Identity = {
+            "net": identity_of_net(net),
+            "data": sample_digests(data.parts),
+            "fit": {
+                "batch_size": data.batch_size,
+                "shuffle": data.shuffle,
+                "optimizer": repr(options.optimizer),
+                **describe_schedule(schedule, options.factors, epochs_before * n_batches),
+                "early_stopping": repr(options.early_stopping),
+                "metrics": [] if options.metrics is None else options.metrics.names,
+            },
+        }
+        done = 0 if self.start is None else len(self.start.loss)
+        file.begin(self._identity, options.epochs, done)
+        if epochs_before != options.epochs:
+            self._identity["fit"] |= describe_schedule(schedule, options.factors, options.epochs * n_batches)
+            n_steps_before, n_steps = epochs_before * n_batches, options.epochs * n_batches
+            warn_of_schedule(options.factors, n_steps_before, n_steps, done * n_batches, stacklevel + 1)
+
+    def is_due(self, epochs_done: int) -> bool:
+        return self._file.timer.is_due(epochs_done)
+
+    def epochs_left(self, epochs_done: int) -> int | None:
+        return self._file.timer.epochs_left(epochs_done)
+
+    def save(self, state: FitState, epochs_done: int) -> None:
+        self._file.write(Checkpoint(self._identity, self._random, self._epochs, state.to_file()), epochs_done)
+
+
+def identity_of_net(net: Any) -> dict[str, Any]:
+    """Return settings, seed and kind of device of a net or population."""
+    return {**net.get_settings(), "random_state": net.seed, "device": net.device.name.partition(":")[0]}
