@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .data.digest import PREFIX as DIGEST
-from .errors import counted, shown
+from .errors import shown
 from .intervals import Timer, as_interval
 from .output_files import check_output, write_bytes
 from .persistence import KEY, checksum, package_version
@@ -158,8 +158,8 @@ class CheckpointFile:
         self._is_damaged, previous = True, Path(f"{self.path}{PREVIOUS}")
         if not previous.is_file():
             raise ValueError(
-                f"{str(self.path)!r} should be a checkpoint, but {reason}, and there is none before it. Restore it from "
-                "a copy, or remove it to start anew."
+                f"{str(self.path)!r} should be a checkpoint, but {reason}, and there is none before it. Restore it "
+                "from a copy, or remove it to start anew."
             )
         try:
             found = read(previous, self.kind)
@@ -179,17 +179,17 @@ class CheckpointFile:
         if self._verbose:
             print(sentence, file=sys.stderr, flush=True)
 
-    def begin(self, identity: Identity, epochs: int, epochs_done: int) -> None:
+    def begin(self, identity: Identity, where: str, epochs_done: int = 0) -> None:
         """Check that the checkpoint, if there is one, is of this fit, and start the timer.
 
         identity : of this fit
-        epochs : int     argument of this fit
-        epochs_done : int     number of epochs in the checkpoint, to say
+        where : str     where the fit goes on, such as "after epoch 2 of 10", to say
+        epochs_done : int     number of epochs in the checkpoint
 
         Raises
         ------
         ValueError
-            If net, data or settings differ, or the fit has fewer epochs than the checkpoint.
+            If net, data or settings differ.
         """
         self.timer.restart(epochs_done)
         if self.found is None:
@@ -199,22 +199,18 @@ class CheckpointFile:
                 f"{str(self.path)!r} is a checkpoint of another fit: {found}. Repeat the fit that wrote it, or name "
                 "another file."
             )
-        if epochs_done > epochs:
-            raise ValueError(
-                f"{str(self.path)!r} has {counted(epochs_done, 'epoch')}, but epochs={epochs}. Give at least as many, or "
-                "name another file."
-            )
-        self._say(f"The fit goes on after epoch {epochs_done:,} of {epochs:,}, from {str(self.path)!r}.")
+        self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
 
-    def write(self, checkpoint: Checkpoint, epochs_done: int) -> None:
-        """Write a checkpoint, and restart the timer. A file that cannot be written is a warning: the fit goes on."""
+    def write(self, checkpoint: Checkpoint, reached: str, epochs_done: int = 0) -> None:
+        """Write a checkpoint, and restart the timer. A file that cannot be written is a warning: the fit goes on.
+
+        reached : str     what the fit has reached, for the warning
+        """
         try:
             write(self.path, self.kind, checkpoint, keep_previous=not self._is_damaged)
             self._is_damaged = False
         except OSError as error:
-            warnings.warn(
-                f"The checkpoint after epoch {epochs_done:,} is missing, and the fit goes on. {error}", stacklevel=2
-            )
+            warnings.warn(f"The checkpoint after {reached} is missing, and the fit goes on. {error}", stacklevel=2)
         self.timer.restart(epochs_done)
 
 

@@ -53,20 +53,24 @@ class Timer:
     """Says when the next checkpoint is due. It starts, and restarts, with the epochs done so far."""
 
     def __init__(self, interval: Interval):
-        self._interval = interval
+        self.interval = interval
         self.restart(0)
 
     def restart(self, epochs_done: int) -> None:
         self._epoch, self._started = epochs_done, time.monotonic()
 
     def is_due(self, epochs_done: int) -> bool:
-        if self._interval.epochs is not None:
-            return epochs_done - self._epoch >= self._interval.epochs
-        assert self._interval.seconds is not None
-        return time.monotonic() - self._started >= self._interval.seconds
+        if self.interval.epochs is not None:
+            return epochs_done - self._epoch >= self.interval.epochs
+        return self.seconds_are_over()
+
+    def seconds_are_over(self) -> bool:
+        """Whether a checkpoint is due by the time; never if epochs are counted."""
+        seconds = self.interval.seconds
+        return seconds is not None and time.monotonic() - self._started >= seconds
 
     def epochs_left(self, epochs_done: int) -> int | None:
         """Return the number of epochs, at least 1, until a checkpoint is due; None if a time decides."""
-        if self._interval.epochs is None:
+        if self.interval.epochs is None:
             return None
-        return max(1, self._epoch + self._interval.epochs - epochs_done)
+        return max(1, self._epoch + self.interval.epochs - epochs_done)

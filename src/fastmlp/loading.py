@@ -25,7 +25,6 @@ from .network.parameter_layout import Layout
 from .persistence import (
     FORMAT,
     HISTORY,
-    KEY,
     METRIC_RECORDS,
     PREFIX,
     RANDOM,

@@ -23,12 +23,14 @@ from ...structs import (
     PopulationState,
     Samples,
     StopCriteria,
+    SuspendedNets,
     TrainConfig,
     Unfinished,
 )
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import to_device
 from .launch import padded
+from .suspension import resume_in_slots
 
 if TYPE_CHECKING:
     from .train import PopulationRun
@@ -151,6 +153,11 @@ class Window(ABC):
     @abstractmethod
     def train(self, n_epochs: int) -> None:
         """Train every running net for n_epochs more; return when they are done."""
+
+    def resume(self, suspended: SuspendedNets) -> None:
+        """Go on with the window's nets, all of which have been trained for the same number of epochs."""
+        assert self.run.rule is not None
+        resume_in_slots(self, suspended, self.run.rule.n_state)
 
     @property
     def n_finished(self) -> int:

@@ -10,12 +10,19 @@ import numpy as np
 
 from ..checkpoints import Checkpoint, CheckpointFile, Identity, warn_of_schedule
 from ..data.digest import digest_of, sample_digests
+from ..errors import counted, is_per_net
+from ..kernels.structs import Samples
+from ..optimizers import settings_of
+from ..population_training.fit_state import PopulationFitState
+from ..population_training.saving import PopulationSaver
+from ..population_training.task import PopulationTask
 from ..schedules import Schedule
 from ..training.fit_options import Options
 from ..training.fit_state import FitState
 
 if TYPE_CHECKING:
     from ..mlp import MLP
+    from ..population import Population
     from .mlp_fit import FitData
     from .net_base import NetBase
 
@@ -45,15 +52,17 @@ def random_numbers_of(net: NetBase, file: CheckpointFile | None) -> Iterator[Non
 
     A net with a seed of its own, given as random_state, keeps it: another one is another fit.
     """
-    before = net.seed, net.fits
+    before = {name: getattr(net, name) for name in ("seed", "fits", "seeds") if hasattr(net, name)}
     if file is not None and file.found is not None:
         net.fits = file.found.random["fits"]
         if net.has_drawn_seed:
             net.seed = file.found.random["seed"]
+            if "seeds" in before:
+                vars(net)["seeds"] = file.found.state.arrays["seeds"]
     try:
         yield
     except BaseException:
-        net.seed, net.fits = before
+        vars(net).update(before)
         raise
 
 
@@ -98,7 +107,12 @@ class NetSaver:
             },
         }
         done = 0 if self.start is None else len(self.start.loss)
-        file.begin(self._identity, options.epochs, done)
+        if done > options.epochs:
+            raise ValueError(
+                f"{str(file.path)!r} has {counted(done, 'epoch')}, but epochs={options.epochs}. Give at least as many, "
+                "or name another file."
+            )
+        file.begin(self._identity, f"after epoch {done:,} of {options.epochs:,}", done)
         if epochs_before != options.epochs:
             self._identity["fit"] |= describe_schedule(schedule, options.factors, options.epochs * n_batches)
             n_steps_before, n_steps = epochs_before * n_batches, options.epochs * n_batches
@@ -111,7 +125,49 @@ class NetSaver:
         return self._file.timer.epochs_left(epochs_done)
 
     def save(self, state: FitState, epochs_done: int) -> None:
-        self._file.write(Checkpoint(self._identity, self._random, self._epochs, state.to_file()), epochs_done)
+        self._file.write(
+            Checkpoint(self._identity, self._random, self._epochs, state.to_file()),
+            f"epoch {epochs_done:,}",
+            epochs_done,
+        )
+
+
+def population_saver(
+    file: CheckpointFile, pop: Population, task: PopulationTask, samples: dict[str, Samples | None], fit: dict[str, Any]
+) -> PopulationSaver:
+    """Return the saver of the fit of a population, in a file.
+
+    samples : the samples by the name of their part
+    fit : arguments of fit that the task does not have, by name
+    """
+    random, found = {"seed": pop.seed, "fits": pop.fits}, file.found
+    start = None if found is None else PopulationFitState.from_file(found.state)
+    n_steps = fit["epochs"] * task.n_batches
+    settings = settings_of(task.optimizer).items()
+    arrays = {name: digest_of(array) for name, array in pop.get_arrays().items() if name != "params"}
+    identity: Identity = {
+        "nets": {"n_nets": pop.n_nets, **identity_of_net(pop), **arrays},
+        "data": sample_digests(samples),
+        "fit": {
+            "batch_size": task.batch_size,
+            "shuffle": task.shuffle,
+            "optimizer": type(task.optimizer).__name__,
+            **{name: digest_of(value) if is_per_net(value) else repr(value) for name, value in settings},
+            **describe_schedule(fit.pop("schedule"), task.factors, n_steps),
+            "early_stopping": repr(task.early_stopping),
+            "converged": repr(task.converged),
+            "kernel family": task.family,
+            **fit,
+        },
+    }
+    file.begin(identity, "" if start is None else f"with {counted(start.n_ended, 'finished net')} of {pop.n_nets:,}")
+
+    def write(state: PopulationFitState) -> None:
+        parts = state.to_file()
+        parts.arrays["seeds"] = pop.seeds
+        file.write(Checkpoint(identity, random, fit["epochs"], parts), counted(state.n_ended, "finished net"))
+
+    return PopulationSaver(file.timer, write, start)
 
 
 def identity_of_net(net: Any) -> dict[str, Any]:
