@@ -170,6 +170,7 @@ class SuspendedNets(NamedTuple):
     epochs: np.ndarray  # int64 (n,), completed epochs
     best_epochs: np.ndarray  # int64 (n,), counted from 1; 0 for none
     clock: np.ndarray  # int64 (n,), epochs of the lane that the net is in, of this net and of those before it
+    n_together: np.ndarray  # int64 (n,), nets of the window that the net is in, by which a GPU chooses its threads
     params: np.ndarray  # (n, n_params)
     state: np.ndarray  # (n, n_state * n_params)
     safe_params: np.ndarray  # (n, n_params), parameters that gave a finite loss

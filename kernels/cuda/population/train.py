@@ -117,8 +117,9 @@ class PopulationRun:
             n_bytes += 12 * data.n_samples  # an order and its lists
         most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
         n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
-        if self._waiting is not None:  # a window's nets go on at the same epoch
-            n = min(n, int(np.flatnonzero(np.append(self._waiting.epochs != self._waiting.epochs[0], True))[0]))
+        if self._waiting is not None:  # nets go on in a window if they were in one, and are at the same epoch
+            both = np.stack([self._waiting.epochs, self._waiting.n_together])
+            n = min(n, int(np.flatnonzero(np.append((both != both[:, :1]).any(axis=0), True))[0]))
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
@@ -128,6 +129,10 @@ class PopulationRun:
             self._waiting = self._waiting.part(n, len(self._waiting.net_index))
 
     most_resumed = 2**62
+
+    def n_together(self, n: int) -> int:
+        """Return the number of nets of a window of n nets when it was opened first, before some of them ended."""
+        return n if self._waiting is None else int(self._waiting.n_together[0])
 
     def suspended(self, nets: PopulationState, watches: bool) -> SuspendedNets:
         """Return the nets in training, between two calls, and write the results of finished nets to their places."""
@@ -175,7 +180,7 @@ class IndependentWindow(Window):
         super().__init__(run, members, config, criteria, nets, data, held_out, tables)
         assert run.rule is not None
         n, rule = len(members), run.rule
-        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, n, shared_limit())
+        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, self.n_together, shared_limit())
         rows = fixed_batch_rows(run.architecture, self._shape, config.batch_size, data.n_samples)
         self._kernel = compile_training(
             run.architecture,
