@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,11 @@ class TrainSettings:
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+
+
+class Checkpoints(NamedTuple):
+    """Options of `fastmlp train` about checkpoints, which do not change the net."""
+
+    path: Path | None = None
+    every: str = "5 min"
+    resume: bool = False
