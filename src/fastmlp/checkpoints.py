@@ -20,9 +20,9 @@ import numpy as np
 from .data.digest import PREFIX as DIGEST
 from .errors import shown
 from .intervals import Timer, as_interval
-from .output_files import check_output, write_bytes
-from .persistence import KEY, checksum, package_version
-from .safetensors_file import DAMAGE
+from .output_files import check_output, replacing
+from .persistence import checksum, package_version
+from .safetensors_file import DAMAGE, parts_of_file
 from .safetensors_file import read as read_file
 from .training.fit_state import Parts
 
@@ -51,8 +51,6 @@ def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = T
     OSError
         If the file cannot be written. The last checkpoint is then unchanged.
     """
-    from safetensors.numpy import save as to_bytes
-
     arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.state.arrays.items()}
     description: dict[str, Any] = {
         "format": FORMAT,
@@ -64,10 +62,12 @@ def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = T
         "state": checkpoint.state.numbers,
     }
     description["checksum"] = checksum(description, arrays)
-    data = to_bytes(arrays, {KEY: json.dumps(description, allow_nan=False)})
-    if keep_previous and path.is_file():
-        _keep(path)
-    write_bytes(path, data)
+    text = json.dumps(description, allow_nan=False)
+    with replacing(path) as file:
+        for part in parts_of_file(arrays, text):
+            file.write(part)
+        if keep_previous and path.is_file():
+            _keep(path)
 
 
 def _keep(path: Path) -> None:

@@ -1,9 +1,14 @@
-"""Reading of the files that fastmlp writes: safetensors files with a description of their arrays in the metadata."""
+"""Reading of the files that fastmlp writes: safetensors files with a description of their arrays in the metadata.
+
+And writing of large ones, array by array. The library's own function makes one copy of all arrays first, which takes as
+long as the writing, and as much memory again.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +19,27 @@ from .persistence import KEY
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 # Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+DTYPES = {"f8": "F64", "i8": "I64", "f4": "F32", "i4": "I32", "i1": "I8"}  # NumPy's names of dtypes, and the format's
+
+
+def parts_of_file(arrays: dict[str, np.ndarray], text: str) -> Iterator[Any]:
+    """Yield the parts of a safetensors file, as bytes and arrays of bytes: the header, and the arrays one by one.
+
+    arrays : C-contiguous arrays of DTYPES by name
+    text : description, an entry of the metadata
+    """
+    header: dict[str, Any] = {"__metadata__": {KEY: text}}
+    names, end = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name)), 0  # so that each is aligned
+    for name in names:
+        array = arrays[name]
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": DTYPES[array.dtype.str[1:]], "shape": list(array.shape), "data_offsets": [start, end]}
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    yield len(encoded).to_bytes(8, "little") + encoded
+    for name in names:
+        yield arrays[name].reshape(-1).view(np.uint8)
 
 
 def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
