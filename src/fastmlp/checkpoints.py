@@ -142,8 +142,8 @@ class CheckpointFile:
         exists = self.path.is_file() or Path(f"{self.path}{PREVIOUS}").is_file()
         if exists and not resume:
             raise FileExistsError(
-                f"There is a checkpoint {str(path)!r} already. Go on from it (resume=True, on the command line --resume) "
-                f"or name another file; to start anew, remove it and {str(path) + PREVIOUS!r}."
+                f"There is a checkpoint {str(path)!r} already. Go on from it (resume=True, on the command line "
+                f"--resume), or name another file; to start anew, remove it and {str(path) + PREVIOUS!r}."
             )
         self.found = self._read(stacklevel + 1) if exists else None
         if resume and not exists:

@@ -162,7 +162,7 @@ class MLP(NetBase):
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
         self.history: History | None = None  # of the last fit
-        self.seed, self.has_drawn_seed = seed_of(random_state), random_state is None
+        self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
         self._make_params()
         self.reset()
 

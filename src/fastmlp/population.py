@@ -153,7 +153,7 @@ class Population(NetBase, NetSequence):
     ):
         self.n_nets = checked_count("n_nets", n_nets)
         check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
-        self.seed, self.has_drawn_seed = seed_of(random_state), random_state is None
+        self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
         rng = np.random.default_rng(self.seed)
         self.seeds = net_seeds(rng, self.n_nets)
         self.dropout = checked_per_net_setting("dropout", dropout, self.n_nets, lambda: rng)

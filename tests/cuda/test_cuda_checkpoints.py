@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS, Place
-from resumed_fits import Killed, assert_same_fit, kill_after_writes, resumed, train
+from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
 from fastmlp.checkpoints import read
@@ -73,9 +73,7 @@ def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeyp
     """Less than a block of nets would be trained by other kernels, which add in another order."""
     path, fit = tmp_path / "run.ckpt", {"epochs": 60, "optimizer": "adam", "converged": 0.62, "every": 4}
     expected = train(population(140), (X, y), **{**fit, "every": "5 min"})
-    with monkeypatch.context() as patches, pytest.raises(Killed):
-        kill_after_writes(12, patches)
-        train(population(140), (X, y), path, **fit)
+    killed(12, monkeypatch, population(140), (X, y), path, **fit)
     left = PopulationFitState.from_file(read(path, "population").state).suspended
     assert 0 < len(left.net_index) < 128
     assert_same_fit(train(population(140), (X, y), path, resume=True, **fit), expected)
@@ -87,9 +85,7 @@ def test_windows_go_on_one_after_another(emulated_cuda, tmp_path, monkeypatch):
     monkeypatch.setattr(share, 7 * 800 / emulated_cuda.settings.limit)
     expected = train(fresh(), (X, y), **fit)
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 4, monkeypatch, every=4, **fit), expected)
-    with monkeypatch.context() as patches, pytest.raises(Killed):
-        kill_after_writes(1, patches)
-        train(fresh(), (X, y), tmp_path / "2.ckpt", every=4, **fit)
+    killed(1, monkeypatch, fresh(), (X, y), tmp_path / "2.ckpt", every=4, **fit)
     monkeypatch.setattr(share, 3 * 800 / emulated_cuda.settings.limit)
     assert_same_fit(train(fresh(), (X, y), tmp_path / "2.ckpt", every=4, resume=True, **fit), expected)
 

@@ -27,19 +27,23 @@ def train(net, data, checkpoint=None, **arguments):
     return net, net.fit(*data, checkpoint=checkpoint, **{"verbose": 0, **arguments})
 
 
+def killed(n_writes, monkeypatch, net, data, path, **arguments):
+    """Fit until the n-th checkpoint is written."""
+    with monkeypatch.context() as patches:
+        kill_after_writes(n_writes, patches)
+        try:
+            train(net, data, path, **arguments)
+        except Killed:
+            return
+    raise AssertionError("the fit had fewer checkpoints")
+
+
 def resumed(make, data, path, n_writes, monkeypatch, every=2, **arguments):
     """Return (net, record) of a fit that was killed after n_writes checkpoints, and then went on.
 
     make : function that returns the untrained net or population
     """
-    with monkeypatch.context() as patches:
-        kill_after_writes(n_writes, patches)
-        try:
-            train(make(), data, path, every=every, **arguments)
-        except Killed:
-            pass
-        else:
-            raise AssertionError("the fit had fewer checkpoints")
+    killed(n_writes, monkeypatch, make(), data, path, every=every, **arguments)
     net = make()
     net.params[:] = 7.0  # a fit that does not go on from the file ends elsewhere
     return train(net, data, path, every=every, resume=True, **arguments)

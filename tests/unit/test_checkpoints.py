@@ -62,7 +62,7 @@ def test_a_damaged_file_falls_back_to_the_one_before(tmp_path, seed):
     expected = train(make(), (X, y), epochs=10)
     stopped(path)
     damaged(path, np.random.default_rng(seed))
-    with pytest.warns(UserWarning, match="should be a checkpoint, but it .*goes on from the one before it"):
+    with pytest.warns(UserWarning, match=r"should be a checkpoint, but it .*goes on from the one before it"):
         found = train(make(), (X, y), path, epochs=10, every=2, resume=True)
     assert_same_fit(found, expected)
 
@@ -85,7 +85,7 @@ def test_without_a_readable_file_the_fit_is_refused(tmp_path):
     stopped(path)
     for file in (path, tmp_path / f"run.ckpt{PREVIOUS}"):
         file.write_bytes(b"")
-    with pytest.raises(ValueError, match="should be a checkpoint, but .*; of the one before it, .*remove both"):
+    with pytest.raises(ValueError, match=r"should be a checkpoint, but .*; of the one before it, .*remove both"):
         train(make(), (X, y), path, epochs=10, resume=True)
     (tmp_path / f"run.ckpt{PREVIOUS}").unlink()
     with pytest.raises(ValueError, match="and there is none before it"):
@@ -117,7 +117,7 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FORMAT", 2)
     write(path, "net", a_checkpoint(0))
     monkeypatch.setattr(checkpoints, "FORMAT", 1)
-    with pytest.raises(ValueError, match="wrote it in format 2, and this one, .*reads formats up to 1"):
+    with pytest.raises(ValueError, match=r"wrote it in format 2, and this one, .*reads formats up to 1"):
         read(path, "net")
 
 
@@ -146,7 +146,7 @@ def test_another_fit_is_refused_with_the_difference(tmp_path, name):
     fresh, arguments = REFUSED[name]
     net = fresh()
     before, params = (net.seed, net.fits, path.read_bytes()), net.params.copy()
-    with pytest.raises(ValueError, match=f"is a checkpoint of another fit: .*{name}.*Repeat the fit"):
+    with pytest.raises(ValueError, match=rf"is a checkpoint of another fit: .*{name}.*Repeat the fit"):
         train(net, arguments.pop("data", (X, y)), path, epochs=10, resume=True, **arguments)
     assert (net.seed, net.fits, path.read_bytes()) == before
     np.testing.assert_array_equal(net.params, params)
@@ -162,7 +162,7 @@ def test_a_schedule_that_is_another_function_is_refused(tmp_path):
 
 def test_fewer_epochs_than_done_are_refused(tmp_path):
     stopped(tmp_path / "run.ckpt")
-    with pytest.raises(ValueError, match="has 4 epochs, but epochs=3. Give at least as many"):
+    with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least as many"):
         train(make(), (X, y), tmp_path / "run.ckpt", epochs=3, resume=True)
 
 
@@ -199,7 +199,7 @@ def test_an_existing_checkpoint_is_not_replaced(tmp_path):
     path = tmp_path / "run.ckpt"
     stopped(path)
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match="There is a checkpoint .* already. Go on from it"):
+    with pytest.raises(FileExistsError, match=r"There is a checkpoint .* already. Go on from it"):
         train(make(), (X, y), path, epochs=10)
     assert path.read_bytes() == before
 
@@ -230,7 +230,8 @@ def test_wrong_arguments_are_refused_before_training(tmp_path, monkeypatch, argu
     net = make()
     with pytest.raises(error, match=words):
         net.fit(X, y, epochs=2, **arguments)
-    assert net.fits == 0 and net.history is None
+    assert net.fits == 0
+    assert net.history is None
 
 
 def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
@@ -246,7 +247,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch)
 
     monkeypatch.setattr(checkpoints, "parts_of_file", full)
     with pytest.warns(
-        UserWarning, match="The checkpoint after epoch 2 is missing, and the fit goes on. .*No space left"
+        UserWarning, match=r"The checkpoint after epoch 2 is missing, and the fit goes on. .*No space left"
     ):
         found = train(make(), (X, y), path, epochs=4, every=1)
     assert_same_fit(found, expected)

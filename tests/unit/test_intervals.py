@@ -32,7 +32,8 @@ def test_timer_of_epochs():
     assert [timer.is_due(k) for k in range(5)] == [False, False, False, True, True]
     assert [timer.epochs_left(k) for k in (0, 2, 3, 5)] == [3, 1, 1, 1]
     timer.restart(4)
-    assert not timer.is_due(6) and timer.is_due(7) and timer.epochs_left(5) == 2
+    assert [timer.is_due(k) for k in (6, 7)] == [False, True]
+    assert timer.epochs_left(5) == 2
     assert not timer.seconds_are_over()
 
 
@@ -41,7 +42,8 @@ def test_timer_of_seconds(monkeypatch):
     monkeypatch.setattr(intervals.time, "monotonic", lambda: now[0])
     timer = Timer(Interval(None, 5.0))
     now[0] = 14.9
-    assert not timer.is_due(100) and timer.epochs_left(100) is None
+    assert not timer.is_due(100)
+    assert timer.epochs_left(100) is None
     now[0] = 15.0
     assert timer.is_due(0)
     timer.restart(3)

@@ -55,7 +55,7 @@ def random_numbers_of(net: NetBase, file: CheckpointFile | None) -> Iterator[Non
     before = {name: getattr(net, name) for name in ("seed", "fits", "seeds") if hasattr(net, name)}
     if file is not None and file.found is not None:
         net.fits = file.found.random["fits"]
-        if net.has_drawn_seed:
+        if net._has_drawn_seed:
             net.seed = file.found.random["seed"]
             if "seeds" in before:
                 vars(net)["seeds"] = file.found.state.arrays["seeds"]

@@ -29,7 +29,7 @@ from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, 
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_settings import Checkpoints, TrainSettings
+from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def train(
     output: Path,
     test_file: Path | None,
     console: Console,
-    checkpoints: Checkpoints = Checkpoints(),
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> None:
     """Train a net on a table, print its metrics and save it with its preprocessing.
 
@@ -231,7 +231,7 @@ def interval_option(text: str) -> int | str:
 
 
 def fit(
-    net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer, checkpoints: Checkpoints = Checkpoints()
+    net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer, checkpoints: Checkpoints = NO_CHECKPOINTS
 ) -> History:
     """Train the net without the warning about divergence: the caller's error names the options of the command."""
     with warnings.catch_warnings():
@@ -253,7 +253,7 @@ def fit(
 
 
 def leave_unfinished(
-    net: MLP, history: History, settings: TrainSettings, output: Path, checkpoints: Checkpoints = Checkpoints()
+    net: MLP, history: History, settings: TrainSettings, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS
 ) -> NoReturn:
     """Save the net of an interrupted or diverged training beside the output, and raise an error that says so.
 

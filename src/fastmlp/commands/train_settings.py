@@ -38,3 +38,6 @@ class Checkpoints(NamedTuple):
     path: Path | None = None
     every: str = "5 min"
     resume: bool = False
+
+
+NO_CHECKPOINTS = Checkpoints()

@@ -79,9 +79,10 @@ class FitState:
         elif BEST in arrays:
             final = FinalParams(arrays[BEST])
         value = numbers["best_value"]
+        plain: dict[str, Any] = {name: arrays[name] for name in PLAIN}
+        plain |= {name: numbers[name] for name in ("n_checked", "ended_by", "n_final_epochs")}
         return cls(
-            **{name: arrays[name] for name in PLAIN},
-            **{name: numbers[name] for name in ("n_checked", "ended_by", "n_final_epochs")},
+            **plain,
             scored=ScoredEpochs(numbers["n_scored"], inf if value is None else value, numbers["best_epoch"], final),
             stretch=_checkpoint(parts, STRETCH),
             metrics={name.removeprefix(METRICS): a for name, a in arrays.items() if name.startswith(METRICS)},

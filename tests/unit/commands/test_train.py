@@ -344,6 +344,8 @@ def test_a_checkpoint_of_other_options_is_refused(train, tmp_path):
     options = "--epochs", 3, "--checkpoint", tmp_path / "run.ckpt"
     assert train(*options).exit_code == 0
     again = train(*options)
-    assert again.exit_code == 1 and "on the command line --resume" in " ".join(again.output.split())
+    assert again.exit_code == 1
+    assert "on the command line --resume" in " ".join(again.output.split())
     other = train(*options, "--resume", "--batch-size", 16)
-    assert other.exit_code == 1 and "its batch_size was 32, and here it is 16" in " ".join(other.output.split())
+    assert other.exit_code == 1
+    assert "its batch_size was 32, and here it is 16" in " ".join(other.output.split())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS
-from resumed_fits import Killed, assert_same_fit, kill_after_writes, resumed, train
+from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
 from fastmlp import EarlyStopping
@@ -70,9 +70,7 @@ def test_nets_of_two_threads_go_on_in_the_lanes_of_others(tmp_path, monkeypatch,
     monkeypatch.setattr(fastmlp.population_training.fit, "lane_threads", lambda *_: 2)
     path, fit = tmp_path / "run.ckpt", {"epochs": 40, "optimizer": "rprop", "converged": 0.3, "every": 2}
     expected = train(make(90), (X, y), **{**fit, "every": "5 min"})
-    with monkeypatch.context() as patches, pytest.raises(Killed):
-        kill_after_writes(6, patches)
-        train(make(90), (X, y), path, **fit)
+    killed(6, monkeypatch, make(90), (X, y), path, **fit)
     state = state_of(path)
     assert 16 < len(state.suspended.net_index) <= 32
     assert 0 < state.n_ended < 90 - len(state.suspended.net_index)
@@ -88,9 +86,7 @@ def test_several_kills_in_a_row_change_no_bit(tmp_path, monkeypatch):
     )
     expected = train(make(), (X, y), **fit)
     for k in range(4):
-        with monkeypatch.context() as patches, pytest.raises(Killed):
-            kill_after_writes(2, patches)
-            train(make(), (X, y), path, every=3, resume=k > 0, **fit)
+        killed(2, monkeypatch, make(), (X, y), path, every=3, resume=k > 0, **fit)
     assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
 
 

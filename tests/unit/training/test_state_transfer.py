@@ -96,7 +96,7 @@ def test_a_fit_interrupted_within_an_epoch_goes_on_there(tmp_path, monkeypatch, 
 
     with monkeypatch.context() as patches:
         patches.setattr(fastmlp.execution.plan.Plan, "train", few_steps)
-        net, history = train(make(), (X, y), path, **fit)
+        _, history = train(make(), (X, y), path, **fit)
     assert history.stopped_by == "interrupt"
     assert fastmlp.checkpoints.read(path, "net").state.arrays["scalars"][5] % 9  # steps done: within an epoch
     assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
