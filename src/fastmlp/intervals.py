@@ -12,6 +12,7 @@ import numpy as np
 
 from .errors import checked_count, shown
 
+DEFAULT = "5 min"
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of the units of a duration
 DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 

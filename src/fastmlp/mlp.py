@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import intervals
 from .api.checkpointing import NetSaver, checkpoint_file, random_numbers_of
 from .api.fit_arguments import FitArguments
 from .api.mlp_fit import fit_data, fit_options
@@ -235,7 +236,7 @@ class MLP(NetBase):
         monitor: bool = False,
         verbose: int = 1,
         checkpoint: str | os.PathLike | None = None,
-        every: int | str = "5 min",
+        every: int | str = intervals.DEFAULT,
         resume: bool = False,
     ) -> History:
         """Train the net, starting from its current parameters.

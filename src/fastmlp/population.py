@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from . import intervals
 from .api.checkpointing import checkpoint_file, population_saver, random_numbers_of
 from .api.fit_arguments import FitArguments
 from .api.net_base import NetBase
@@ -280,7 +281,7 @@ class Population(NetBase, NetSequence):
         monitor: bool = False,
         verbose: int = 1,
         checkpoint: str | os.PathLike | None = None,
-        every: int | str = "5 min",
+        every: int | str = intervals.DEFAULT,
         resume: bool = False,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.

@@ -219,6 +219,7 @@ def test_where_there_is_no_file_the_fit_starts_anew_and_says_so(tmp_path, capsys
     "arguments, error, words",
     [
         ({"resume": True}, ValueError, "resume=True needs checkpoint="),
+        ({"every": 3}, ValueError, "every=3 needs checkpoint="),
         ({"checkpoint": 3}, ValueError, "checkpoint must be the path of a file, but it is 3"),
         ({"checkpoint": "nowhere/run.ckpt"}, FileNotFoundError, "There is no folder 'nowhere'"),
         ({"checkpoint": "."}, IsADirectoryError, "is a folder"),

@@ -11,6 +11,7 @@ import numpy as np
 from ..checkpoints import Checkpoint, CheckpointFile, Identity, warn_of_schedule
 from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
+from ..intervals import DEFAULT
 from ..kernels.structs import Samples
 from ..optimizers import settings_of
 from ..population_training.fit_state import PopulationFitState
@@ -37,12 +38,14 @@ def checkpoint_file(
     Raises
     ------
     ValueError
-        If there is to be no file, but the fit is to resume.
+        If there is to be no file, but one to resume from, or an interval.
     """
     if checkpoint is not None:
         return CheckpointFile(checkpoint, every, resume, kind, verbose, stacklevel + 1)
     if resume:
         raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
+    if every != DEFAULT:
+        raise ValueError(f"every={every!r} needs checkpoint=..., the file to write at this interval.")
     return None
 
 

@@ -15,7 +15,7 @@ from ..console.stopwatch import format_time
 from ..devices import check_name as check_device
 from ..errors import DivergenceWarning, counted
 from ..history import History
-from ..intervals import as_interval
+from ..intervals import DEFAULT, as_interval
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
@@ -223,6 +223,8 @@ def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
             raise ValueError(f"The checkpoint {str(checkpoints.path)!r} and the output must be two files.")
     elif checkpoints.resume:
         raise ValueError("--resume needs --checkpoint FILE, the file to go on from.")
+    elif checkpoints.every != DEFAULT:
+        raise ValueError("--every needs --checkpoint FILE, the file to write at this interval.")
 
 
 def interval_option(text: str) -> int | str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..intervals import DEFAULT
 from .option_parsers import (
     MOST_SEED,
     choice_option,
@@ -85,7 +86,7 @@ class TrainOptions:
     every: Annotated[
         str,
         typer.Option(metavar="INTERVAL", help="Between two checkpoints: a number of epochs, '30 s', '5 min', '2 h'."),
-    ] = "5 min"
+    ] = DEFAULT
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False
     output: Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")] = Path(
         "model.safetensors"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ..intervals import DEFAULT
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -36,7 +38,7 @@ class Checkpoints(NamedTuple):
     """Options of `fastmlp train` about checkpoints, which do not change the net."""
 
     path: Path | None = None
-    every: str = "5 min"
+    every: str = DEFAULT
     resume: bool = False
 
 

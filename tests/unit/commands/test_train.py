@@ -327,6 +327,7 @@ def test_the_same_command_goes_on_after_ctrl_c_to_the_same_net(train, tmp_path, 
 @pytest.mark.parametrize(
     "options, words",
     [
+        (["--every", "3"], "--every needs --checkpoint FILE"),
         (["--resume"], "--resume needs --checkpoint FILE"),
         (["--checkpoint", "run.ckpt", "--every", "soon"], "every must be a number of epochs"),
         (["--checkpoint", "m.safetensors"], "must be two files"),
