@@ -66,7 +66,7 @@ FLOORS = (  # the highest first, as in docs/architecture.md
     Floor("sweeps.py, sampling.py, class_probabilities.py, export/", "several nets, other programs"),
     Floor("mlp.py, population.py", "public API"),
     Floor("api/", "what MLP and Population share"),
-    Floor("population_training/, diagnosis/, persistence.py", "fits of many nets, verdicts"),
+    Floor("population_training/, diagnosis/, checkpoints.py, ...", "fits of many nets, verdicts"),
     Floor("training/, history.py, report.py, plots/, ...", "fits of one net, records"),
     Floor("execution/, data/, streams/, initialization.py", "dispatch, plans, arrays"),
     Floor("devices.py, network/, tables/", "devices, what a net is"),

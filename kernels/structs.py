@@ -163,6 +163,35 @@ class Unfinished(NamedTuple):
     best_value: float
 
 
+class SuspendedNets(NamedTuple):
+    """Nets of a population in the middle of their training, a row for each, from which they can go on."""
+
+    net_index: np.ndarray  # int64 (n,)
+    epochs: np.ndarray  # int64 (n,), completed epochs
+    best_epochs: np.ndarray  # int64 (n,), counted from 1; 0 for none
+    clock: np.ndarray  # int64 (n,), epochs of the lane that the net is in, of this net and of those before it
+    n_together: np.ndarray  # int64 (n,), nets of the window that the net is in, by which a GPU chooses its threads
+    params: np.ndarray  # (n, n_params)
+    state: np.ndarray  # (n, n_state * n_params)
+    safe_params: np.ndarray  # (n, n_params), parameters that gave a finite loss
+    best_params: np.ndarray  # (n, n_params), or (n, 0) without a monitored value
+    powers: np.ndarray  # float64 (n, 2), of Adam's betas
+    numbers: np.ndarray  # float64 (n, 4): the last loss, the best value, the last epoch's loss and correct samples
+
+    def part(self, start: int, end: int) -> SuspendedNets:
+        """Return the nets of some rows."""
+        return SuspendedNets(*(array[start:end] for array in self))
+
+    @staticmethod
+    def none() -> SuspendedNets:
+        return SuspendedNets(*(np.empty(0, np.int64) for _ in SuspendedNets._fields))
+
+    @staticmethod
+    def joined(parts: list[SuspendedNets]) -> SuspendedNets:
+        """Return the nets of several parts, at least one."""
+        return SuspendedNets(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
 UNCHECKED = -1
 # Fraction of the samples' weights that counts as all of them; weights are summed in the data's dtype.
 FULL_ACCURACY = 1.0 - 1e-5

@@ -13,7 +13,7 @@ import re
 import reprlib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from .network.parameter_layout import Layout
 from .persistence import (
     FORMAT,
     HISTORY,
-    KEY,
     METRIC_RECORDS,
     PREFIX,
     RANDOM,
@@ -34,16 +33,14 @@ from .persistence import (
     checksum,
     package_version,
 )
+from .safetensors_file import DAMAGE
+from .safetensors_file import read as _read
 
 if TYPE_CHECKING:
     from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
     from .mlp import MLP
     from .population import Population
     from .population_result import PopulationResult
-
-MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
-# Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.
-DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def load(
@@ -147,6 +144,8 @@ def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int =
         text, arrays = _read(path)
         description = _parse(text)
         _check_checksum(description, arrays)
+        if "checkpoint" in description:
+            raise ValueError("it is a checkpoint of a fit, which fit(..., checkpoint=..., resume=True) goes on from")
         settings = description["settings"]
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
@@ -278,49 +277,6 @@ def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.nd
         )
         history.best_epoch = None
     return history, notes
-
-
-def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """Return (description as text, arrays by name) of a file; the message of a ValueError names the defect only.
-
-    The file is read, not memory-mapped: if another process truncated a mapped file, SIGBUS would end this process. The
-    header is read first, so that a large file of another program is refused before its data are read.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
-
-    with open(path, "rb") as file:
-        header, size = _header(file)
-        metadata = header.get("__metadata__")
-        if not isinstance(metadata, dict) or KEY not in metadata or "params" not in header:
-            raise ValueError("it is a safetensors file of another program")
-        end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-        start = file.tell()
-        if start + end != size:
-            raise ValueError(f"it is damaged: it has {size} bytes, but its header announces {start + end}")
-        file.seek(0)
-        data = file.read()
-    try:
-        return metadata[KEY], from_bytes(data)
-    except (SafetensorError, *DAMAGE) as error:
-        raise ValueError(f"it is not a safetensors file, or it is damaged ({error})") from None
-
-
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """Return (header, file size in bytes) of a safetensors file; the file position is then at the end of the header."""
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
-    if not 0 < length <= min(MAX_HEADER, size - 8):
-        raise ValueError(
-            "it is not a safetensors file, or it is damaged (it does not begin with the length of a header)"
-        )
-    try:
-        header = json.loads(file.read(length))
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f"it is not a safetensors file, or it is damaged (in its header: {error})") from None
-    if not isinstance(header, dict):
-        raise ValueError("it is not a safetensors file, or it is damaged (its header is not a JSON object)")
-    return header, size
 
 
 def _parse(text: str) -> dict[str, Any]:

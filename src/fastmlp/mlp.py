@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import intervals
+from .api.checkpointing import NetSaver, checkpoint_file, random_numbers_of
 from .api.fit_arguments import FitArguments
 from .api.mlp_fit import fit_data, fit_options
 from .api.net_base import NetBase
@@ -164,7 +167,7 @@ class MLP(NetBase):
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
         self.history: History | None = None  # of the last fit
-        self.seed = seed_of(random_state)
+        self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
         self._make_params()
         self.reset()
 
@@ -238,6 +241,9 @@ class MLP(NetBase):
         memory_limit: int | str | None = None,
         row_cache: Any = None,
         verbose: int = 1,
+        checkpoint: str | os.PathLike | None = None,
+        every: int | str = intervals.DEFAULT,
+        resume: bool = False,
     ) -> History:
         """Train the net, starting from its current parameters.
 
@@ -302,6 +308,14 @@ class MLP(NetBase):
         verbose : {0, 1, 2}, default 1
             0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels compile, both in a terminal
             or notebook only; 2 prints a line per epoch to standard output.
+        checkpoint : str or path, optional
+            File to which the whole state of the fit is written at intervals, at its end and after Ctrl-C. The one
+            before is kept as `FILE.previous`.
+        every : int or str, default "5 min"
+            Interval between checkpoints: a number of epochs, or a duration in s, min or h, such as "30 s".
+        resume : bool, default False
+            Whether to go on from the checkpoint: the fit ends with the same bits as without the interruption. Where
+            there is no file, the fit starts anew.
 
         Returns
         -------
@@ -311,7 +325,10 @@ class MLP(NetBase):
         Raises
         ------
         ValueError
-            If the data do not fit the net or are not finite, or a setting is invalid.
+            If the data do not fit the net or are not finite, or a setting is invalid; if the checkpoint is of another
+            net, other data or settings, or it and the one before it are damaged.
+        FileExistsError
+            If there is a checkpoint, but resume is False.
 
         Warns
         -----
@@ -319,6 +336,9 @@ class MLP(NetBase):
             If the loss or the parameters stop being finite; the fit ends with the last finite parameters.
         TrainingWarning
             With monitor=True, at the first sign of a known failure.
+        UserWarning
+            If the last checkpoint is damaged, so that the fit goes on from the one before it; if one cannot be written;
+            if a schedule depends on the number of epochs, and the checkpoint had another one.
         """
         watch = Stopwatch()
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
@@ -336,20 +356,25 @@ class MLP(NetBase):
                         validation_fraction=validation_fraction or None,
                         metrics=metrics,
                         monitor=monitor,
+                        checkpoint=checkpoint,
+                        resume=resume,
                     )
                     settings = validation_data, shuffle, called, optimizer_state, schedule
                     return fit_rows(self, found, arguments, stream, *settings, watch)
                 X, y = found.X, found.y
-        data = fit_data(
-            self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
-        )
-        options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor)
-        training, held_out, rows, shuffle, _ = data
+        file = checkpoint_file(checkpoint, every, resume, "net", arguments.verbose, stacklevel=2)
+        with random_numbers_of(self, file):
+            data = fit_data(
+                self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
+            )
+            options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor)
+            training, held_out, rows, shuffle, _ = data
+            self._choose_device(X, options.epochs * training.n_samples, rows)
+            saver = None if file is None else NetSaver(file, self, data, options, schedule, stacklevel=2)
         self.history = history = History(self)
         history.optimizer = options.optimizer
         history.samples = sample_for_plots(data.parts)
         self.fits += 1
-        self._choose_device(X, options.epochs * training.n_samples, rows)
         with self.device.on():
             plan = Plan.for_training(
                 self.network, self.device, self.dtype, training.n_samples, rows, shuffle, precision=self.precision
@@ -357,7 +382,7 @@ class MLP(NetBase):
             history.settings = options.description(training, held_out, plan.n_threads, schedule)  # type: ignore[assignment]
             validation = None if held_out is None else (self._plan_for(held_out.n_samples), held_out)
             try:  # run is called here, since warnings in it count the calls up to the user's line
-                Fit(plan, training, validation, self._padded, options, history).run()
+                Fit(plan, training, validation, self._padded, options, history, saver).run()
             finally:
                 plan.release()
                 history.seconds, history.compile_seconds = watch.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from . import intervals
+from .api.checkpointing import checkpoint_file, population_saver, random_numbers_of
 from .api.fit_arguments import FitArguments
 from .api.net_base import NetBase
 from .api.per_net_settings import PER_NET, checked_per_net_setting
@@ -151,7 +154,7 @@ class Population(NetBase, NetSequence):
     ):
         self.n_nets = checked_count("n_nets", n_nets)
         check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
-        self.seed = seed_of(random_state)
+        self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
         rng = np.random.default_rng(self.seed)
         self.seeds = net_seeds(rng, self.n_nets)
         self.dropout = checked_per_net_setting("dropout", dropout, self.n_nets, lambda: rng)
@@ -277,6 +280,9 @@ class Population(NetBase, NetSequence):
         restart_after: int | None = None,
         monitor: bool = False,
         verbose: int = 1,
+        checkpoint: str | os.PathLike | None = None,
+        every: int | str = intervals.DEFAULT,
+        resume: bool = False,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -321,6 +327,13 @@ class Population(NetBase, NetSequence):
             Whether to warn once, with a TrainingWarning, when more than half of the nets fail in a known way.
         verbose : {0, 1, 2}, default 1
             As for MLP.fit; 2 prints at most one line per second, about the nets that have finished.
+        checkpoint : str or path, optional
+            File to which the state of all nets is written at intervals, at the end and after Ctrl-C, as for MLP.fit.
+        every : int or str, default "5 min"
+            Interval between checkpoints: a number of epochs of the nets in training, or a duration, as for MLP.fit.
+        resume : bool, default False
+            Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same: nets that have
+            finished keep no optimiser state with which they could go on.
 
         Returns
         -------
@@ -330,7 +343,10 @@ class Population(NetBase, NetSequence):
         Raises
         ------
         ValueError
-            If the data do not fit the nets or are not finite, or a setting is invalid.
+            If the data do not fit the nets or are not finite, or a setting is invalid; if the checkpoint is of other
+            nets, other data or settings, or it and the one before it are damaged.
+        FileExistsError
+            If there is a checkpoint, but resume is False.
 
         Warns
         -----
@@ -342,39 +358,46 @@ class Population(NetBase, NetSequence):
         watch = Stopwatch()
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
         rule, restart_after = checked_restarts(converged, restart_after)
-        rng, validation = LateGenerator([self.seed, self.fits]), (validation_data, validation_fraction)
-        nets_optimizer = arguments.optimizer.for_nets(self.n_nets, rng)
-        with CompileNotices(arguments.verbose > 0):
-            data, strides, held_out = fit_data(
-                X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation, rule, rng
+        file = checkpoint_file(checkpoint, every, resume, "population", arguments.verbose, stacklevel=2)
+        saver = None
+        with random_numbers_of(self, file):
+            rng, validation = LateGenerator([self.seed, self.fits]), (validation_data, validation_fraction)
+            nets_optimizer = arguments.optimizer.for_nets(self.n_nets, rng)
+            with CompileNotices(arguments.verbose > 0):
+                data, strides, held_out = fit_data(
+                    X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation, rule, rng
+                )
+            arguments.check_monitor(data, held_out)
+            rows = arguments.batch_rows(data.n_samples, 0)
+            shuffle, drops = bool(shuffle) and rows < data.n_samples, any(self.network.dropout)
+            self._choose_device(X, arguments.epochs * data.n_samples, rows, self._in_one_launch())
+            placed, placed_held_out = placed_data(self.device, data, held_out)
+            task = PopulationTask(
+                network=self.network,
+                device=self.device,
+                dtype=self.dtype,
+                params=self._params,
+                seeds=fit_seeds(self.seeds, self.fits) if shuffle or drops else self.seeds,  # else nothing is drawn
+                optimizer=nets_optimizer,
+                l2=self.l2,
+                dropout=self._dropout_rates(drops),
+                data=placed,
+                strides=strides,
+                held_out=placed_held_out,
+                batch_size=rows,
+                shuffle=shuffle,
+                factors=arguments.factors,
+                converged=rule,
+                early_stopping=arguments.early_stopping,
+                verbose=arguments.verbose,
+                precision=self.precision,
+                watch=population_watcher(self.network, data, strides) if monitor else None,
             )
-        arguments.check_monitor(data, held_out)
-        rows = arguments.batch_rows(data.n_samples, 0)
-        shuffle, drops = bool(shuffle) and rows < data.n_samples, any(self.network.dropout)
-        self._choose_device(X, arguments.epochs * data.n_samples, rows, self._in_one_launch())
-        placed, placed_held_out = placed_data(self.device, data, held_out)
-        task = PopulationTask(
-            network=self.network,
-            device=self.device,
-            dtype=self.dtype,
-            params=self._params,
-            seeds=fit_seeds(self.seeds, self.fits) if shuffle or drops else self.seeds,  # else nothing is drawn
-            optimizer=nets_optimizer,
-            l2=self.l2,
-            dropout=self._dropout_rates(drops),
-            data=placed,
-            strides=strides,
-            held_out=placed_held_out,
-            batch_size=rows,
-            shuffle=shuffle,
-            factors=arguments.factors,
-            converged=rule,
-            early_stopping=arguments.early_stopping,
-            verbose=arguments.verbose,
-            precision=self.precision,
-            watch=population_watcher(self.network, data, strides) if monitor else None,
-        )
-        outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, self._draw)
+            if file is not None:
+                samples = {"training": data, "validation": held_out}
+                further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
+                saver = population_saver(file, self, task, samples, further)
+        outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, self._draw, saver)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
         with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ SRC = Path(fastmlp.__file__).parent
 TRACED = {
     str(SRC / name): name
     for name in (
+        "api/checkpointing.py",
         "callbacks.py",
+        "checkpoints.py",
         "console/progress_bar.py",
         "execution/buffer_cache.py",
         "execution/plan.py",
@@ -32,6 +35,8 @@ TRACED = {
         "training/best_epoch.py",
         "training/epoch_records.py",
         "training/fit_loop.py",
+        "training/fit_state.py",
+        "training/state_transfer.py",
     )
 }
 assert all(map(os.path.exists, TRACED))
@@ -166,6 +171,35 @@ def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_p
         n, interrupted = n + stride, interrupted + 1
     assert interrupted > 100 // stride
     count(f"lines of a fit ({name})", interrupted)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is_long, count):
+    settings, expected = FITS[name], new_net()
+    fit(expected, settings)
+    n, stride, interrupted = 1, 1 if is_long else 23, 0
+    while True:
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        checkpoints = {"checkpoint": folder / "run.ckpt", "every": 1}
+        trace, resumed = InterruptAt(n), new_net()
+        try:
+            with trace:
+                fit(new_net(), settings | checkpoints)
+        except KeyboardInterrupt:
+            pass
+        if trace.left > 0:
+            break
+        with warnings.catch_warnings():  # the last file may be missing where there are no hard links
+            warnings.simplefilter("error")
+            history = fit(resumed, settings | checkpoints | {"resume": True})
+        assert (history.epochs, history.stopped_by) == (EPOCHS, "epochs"), trace.place
+        np.testing.assert_array_equal(resumed.params, expected.params, err_msg=trace.place)
+        np.testing.assert_array_equal(history.loss, expected.history.loss, err_msg=trace.place)
+        assert history.best_epoch == expected.history.best_epoch, trace.place
+        n, interrupted = n + stride, interrupted + 1
+    assert interrupted > 300 // stride
+    count(f"lines of a fit with checkpoints ({name})", interrupted)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")

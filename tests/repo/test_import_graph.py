@@ -17,11 +17,11 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 # From the lowest to the highest. A module imports from its own floor and from those below it.
 FLOORS = (
     "errors docstrings output_files memory_check checks gpu_thresholds console callbacks convergence schedules "
-    "optimizers",
+    "optimizers intervals",
     "devices network tables",
     "initialization execution data streams",
     "plots html_report history report population_result recorders training",
-    "diagnosis persistence population_training",
+    "diagnosis persistence safetensors_file checkpoints population_training",
     "api",
     "mlp population",
     "sampling sweeps class_probabilities export",

@@ -22,11 +22,14 @@ from ...structs import (
     UNROLLED_NEVER,
     KernelVariant,
     NetSpec,
+    PopulationState,
+    SuspendedNets,
     Unfinished,
     aligned_zeros,
 )
 from ..unrolled.population_lookup import unrolled_address
 from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
+from .suspension import resume_in_lanes, suspended_nets
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
 UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
@@ -113,6 +116,23 @@ class PopulationRun:
 
     def collect(self) -> None:
         """Do nothing: CPU kernels write the results of finished nets to their places."""
+
+    @property
+    def most_resumed(self) -> int:
+        """Largest number of nets that `resume` can take."""
+        return sum(block.n_lanes for block in self.blocks)
+
+    def suspended(self, nets: PopulationState, watches: bool) -> SuspendedNets:
+        """Return the nets in training; the results of finished nets are in their places."""
+        return suspended_nets(self.blocks, nets.n_state, watches)
+
+    def resume(self, nets: PopulationState, suspended: SuspendedNets) -> None:
+        """Go on with nets in a run that has just begun.
+
+        nets : its members are these nets, in the same order
+        """
+        resume_in_lanes(self.blocks, nets, suspended)
+        self.n_members = self.queue.taken[0] = len(suspended.net_index)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""

@@ -24,6 +24,7 @@ from ...structs import (
     PopulationState,
     Samples,
     StopCriteria,
+    SuspendedNets,
     TrainConfig,
 )
 from ..build.module import Module, compiled, source
@@ -147,6 +148,12 @@ class BatchedWindow(Window):
         self._can_be_recorded, self._replays = self._passes.products.take_workspace(), GraphCache()
         self._epoch = 0
         self._job_on_device = on_device(**{**NOTHING, **self._job, "grads": self._grads})
+
+    def resume(self, suspended: SuspendedNets) -> None:
+        super().resume(suspended)
+        self._epoch = int(suspended.epochs[0])
+        self._clock[0] = self._epoch * self.n_batches
+        self._reached[:] = to_device(np.ascontiguousarray(suspended.numbers[:, 2:]))
 
     @staticmethod
     def stride_of(n_params: int) -> int:

@@ -23,6 +23,7 @@ from ...structs import (
     PopulationState,
     Samples,
     StopCriteria,
+    SuspendedNets,
     TrainConfig,
     Unfinished,
 )
@@ -42,6 +43,7 @@ from .launch import (
     shared_limit,
     workspace_for,
 )
+from .suspension import suspended_nets
 from .window import Tables, Window, bound_of
 
 SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
@@ -75,6 +77,7 @@ class PopulationRun:
         self._inputs: tuple | None = None
         self._window: Window | None = None
         self._n_taken = self._n_done = 0
+        self._waiting: SuspendedNets | None = None  # nets to go on with that are in no window yet
 
     @property
     def n_finished(self) -> int:
@@ -114,10 +117,38 @@ class PopulationRun:
             n_bytes += 12 * data.n_samples  # an order and its lists
         most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
         n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
+        if self._waiting is not None:  # nets go on in a window if they were in one, and are at the same epoch
+            both = np.stack([self._waiting.epochs, self._waiting.n_together])
+            n = min(n, int(np.flatnonzero(np.append((both != both[:, :1]).any(axis=0), True))[0]))
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
             self._window = window_class(self, members, config, criteria, nets, *self._inputs)
+        if self._waiting is not None:
+            self._window.resume(self._waiting.part(0, n))
+            self._waiting = self._waiting.part(n, len(self._waiting.net_index))
+
+    most_resumed = 2**62
+
+    def n_together(self, n: int) -> int:
+        """Return the number of nets of a window of n nets when it was opened first, before some of them ended."""
+        return n if self._waiting is None else int(self._waiting.n_together[0])
+
+    def suspended(self, nets: PopulationState, watches: bool) -> SuspendedNets:
+        """Return the nets in training, between two calls, and write the results of finished nets to their places."""
+        waiting = SuspendedNets.none() if self._waiting is None else self._waiting
+        if self._window is None:
+            return waiting
+        self._window.collect()
+        found = suspended_nets(self._window, self.n_state)
+        return found if not len(waiting.net_index) else SuspendedNets.joined([found, waiting])
+
+    def resume(self, nets: PopulationState, suspended: SuspendedNets) -> None:
+        """Go on with nets in a run that has just begun.
+
+        nets : its members are these nets, in the same order
+        """
+        self._waiting = suspended
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
@@ -149,7 +180,7 @@ class IndependentWindow(Window):
         super().__init__(run, members, config, criteria, nets, data, held_out, tables)
         assert run.rule is not None
         n, rule = len(members), run.rule
-        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, n, shared_limit())
+        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, self.n_together, shared_limit())
         rows = fixed_batch_rows(run.architecture, self._shape, config.batch_size, data.n_samples)
         self._kernel = compile_training(
             run.architecture,

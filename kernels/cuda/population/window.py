@@ -23,12 +23,14 @@ from ...structs import (
     PopulationState,
     Samples,
     StopCriteria,
+    SuspendedNets,
     TrainConfig,
     Unfinished,
 )
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import to_device
 from .launch import padded
+from .suspension import resume_in_slots
 
 if TYPE_CHECKING:
     from .train import PopulationRun
@@ -68,6 +70,7 @@ class Window(ABC):
         n, rule, dtype, n_params = len(members), run.rule, run.dtype, nets.n_params
         assert rule is not None
         self.n_nets = self.n_active = n
+        self.n_together = run.n_together(n)  # nets of the window when it was opened first
         self.n_batches = -(-data.n_samples // config.batch_size)
         self.n_samples = data.n_samples
         self._params = cupy.zeros((n, self.stride_of(n_params)), dtype)
@@ -151,6 +154,11 @@ class Window(ABC):
     @abstractmethod
     def train(self, n_epochs: int) -> None:
         """Train every running net for n_epochs more; return when they are done."""
+
+    def resume(self, suspended: SuspendedNets) -> None:
+        """Go on with the window's nets, all of which have been trained for the same number of epochs."""
+        assert self.run.rule is not None
+        resume_in_slots(self, suspended, self.run.rule.n_state)
 
     @property
     def n_finished(self) -> int:

@@ -28,6 +28,7 @@ class NetBase:
     device: Device
     preprocessing: Any  # set by `fastmlp train`; save and load keep it
     seed: int
+    _has_drawn_seed: bool = False  # whether the seed was drawn, since random_state was None
     fits: int  # number of fits since the last reset
     _named_device: str  # as the user named it
     _products: int  # multiply-adds of a training step with one sample, of all nets

@@ -15,6 +15,7 @@ from ..console.stopwatch import format_time
 from ..devices import check_name as check_device
 from ..errors import DivergenceWarning, counted
 from ..history import History
+from ..intervals import DEFAULT, as_interval
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
@@ -28,7 +29,7 @@ from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, 
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_settings import TrainSettings
+from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,20 @@ if TYPE_CHECKING:
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
 
 
-def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
+def train(
+    file: Path,
+    settings: TrainSettings,
+    output: Path,
+    test_file: Path | None,
+    console: Console,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+) -> None:
     """Train a net on a table, print its metrics and save it with its preprocessing.
 
     file : CSV or Parquet file with the training samples
     output : file of the saved net
     test_file : another table to report metrics on, or None
+    checkpoints : file and interval of checkpoints, and whether to go on from one
 
     Raises
     ------
@@ -54,6 +63,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     """
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)  # before any work is done
+    check_checkpoints(checkpoints, file, test_file, output)
     with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
         optimizer = make_optimizer(settings)
@@ -63,9 +73,9 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
         if earlier:
             log(f"{earlier}; it will be replaced when this training is done.")
         log(describe_task(net, parts))
-        history = fit(net, parts, settings, optimizer)
+        history = fit(net, parts, settings, optimizer, checkpoints)
         if history.stopped_by in ("interrupt", "divergence"):
-            leave_unfinished(net, history, settings, output)
+            leave_unfinished(net, history, settings, output, checkpoints)
         log(summary(history))
         net.save(output)
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
@@ -198,7 +208,33 @@ def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[n
     return np.sort(order[is_held_out]), np.sort(order[~is_held_out])
 
 
-def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -> History:
+def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
+    """Check the options about checkpoints, before the table is read; others : files that must not be replaced.
+
+    Raises
+    ------
+    ValueError
+        If --resume lacks a file, the interval is invalid, or the file is one of the others.
+    """
+    as_interval(interval_option(checkpoints.every))
+    if checkpoints.path is not None:
+        check_output(checkpoints.path, *others)
+        if checkpoints.path.resolve() in {other.resolve() for other in others if other is not None}:
+            raise ValueError(f"The checkpoint {str(checkpoints.path)!r} and the output must be two files.")
+    elif checkpoints.resume:
+        raise ValueError("--resume needs --checkpoint FILE, the file to go on from.")
+    elif checkpoints.every != DEFAULT:
+        raise ValueError("--every needs --checkpoint FILE, the file to write at this interval.")
+
+
+def interval_option(text: str) -> int | str:
+    """Return the text of --every as fit's argument: a whole number counts epochs."""
+    return int(text) if text.strip().isdecimal() else text
+
+
+def fit(
+    net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer, checkpoints: Checkpoints = NO_CHECKPOINTS
+) -> History:
     """Train the net without the warning about divergence: the caller's error names the options of the command."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
@@ -210,12 +246,17 @@ def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -
             schedule=settings.schedule,
             validation_data=parts.get("validation"),
             early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
+            checkpoint=checkpoints.path,
+            every=interval_option(checkpoints.every),
+            resume=checkpoints.resume,
         )
     history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for held_out_rows.training_split
     return history
 
 
-def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output: Path) -> NoReturn:
+def leave_unfinished(
+    net: MLP, history: History, settings: TrainSettings, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS
+) -> NoReturn:
     """Save the net of an interrupted or diverged training beside the output, and raise an error that says so.
 
     Nothing is saved if no epoch was finished.
@@ -238,7 +279,8 @@ def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output
             f"{str(beside)!r}, and {str(output)!r} is as it was"
         )
     if interrupted:
-        raise KeyboardInterrupt(f"Interrupted {reached}.")
+        further = "" if checkpoints.path is None else " The same command with --resume goes on."
+        raise KeyboardInterrupt(f"Interrupted {reached}.{further}")
     clipping = "give --clip-norm 1" if not settings.clip_norm else f"lower --clip-norm (it is {settings.clip_norm:g})"
     raise RuntimeError(
         f"The loss stopped being finite {reached}. Lower --learning-rate (it is {settings.learning_rate:g}), or "

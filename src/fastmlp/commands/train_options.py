@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..intervals import DEFAULT
 from .option_parsers import (
     MOST_SEED,
     choice_option,
@@ -25,7 +26,7 @@ from .option_parsers import (
     number_option,
 )
 from .terminal import console, errors_as_sentences
-from .train_settings import TrainSettings
+from .train_settings import Checkpoints, TrainSettings
 
 
 class Task(str, Enum):
@@ -79,6 +80,14 @@ class TrainOptions:
     seed: Annotated[int, integer_option("The same seed gives the same net.", 0, MOST_SEED)] = 0
     device: Annotated[str, device_option] = "auto"
     test: Annotated[Path | None, file_option("Another table to report metrics on.")] = None
+    checkpoint: Annotated[
+        Path | None, file_option("Where to write the state of the training at intervals, for --resume.")
+    ] = None
+    every: Annotated[
+        str,
+        typer.Option(metavar="INTERVAL", help="Between two checkpoints: a number of epochs, '30 s', '5 min', '2 h'."),
+    ] = DEFAULT
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False
     output: Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")] = Path(
         "model.safetensors"
     )
@@ -101,13 +110,15 @@ def train(options: TrainOptions) -> None:
 
     Numeric columns are scaled, text columns are one-hot encoded, and missing cells are handled. The preprocessing is
     fitted to the training part only, and saved with the net. After Ctrl-C, or if the training diverges, the output file
-    stays as it was, and the net as trained so far is saved to OUTPUT.interrupted or OUTPUT.diverged.
+    stays as it was, and the net as trained so far is saved to OUTPUT.interrupted or OUTPUT.diverged. With --checkpoint,
+    the same command with --resume goes on after Ctrl-C or a crash, to the same net.
     """
     settings = options.settings()
     with errors_as_sentences():
         from . import train_predict
 
-        train_predict.train(options.file, settings, options.output, options.test, console())
+        checkpoints = Checkpoints(options.checkpoint, options.every, options.resume)
+        train_predict.train(options.file, settings, options.output, options.test, console(), checkpoints)
 
 
 def as_command(function: Callable[[Any], None], options: type) -> Callable[..., None]:

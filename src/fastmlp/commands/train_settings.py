@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ..intervals import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -28,3 +32,14 @@ class TrainSettings:
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+
+
+class Checkpoints(NamedTuple):
+    """Options of `fastmlp train` about checkpoints, which do not change the net."""
+
+    path: Path | None = None
+    every: str = DEFAULT
+    resume: bool = False
+
+
+NO_CHECKPOINTS = Checkpoints()

@@ -226,6 +226,12 @@ class Plan:
             scalars=scalars,
         )
 
+    def draw_order(self, n_samples: int, seed: int, epoch: int) -> None:
+        """Draw the order of an epoch's samples on the host, for a fit that starts within the epoch."""
+        from ..kernels.jit.call import call  # imported late: a program that only imports nets need not load llvmlite
+
+        call("formulas.counter_rng.draw_order", None, n_samples, seed, epoch, self.work.words, self.work.order)
+
     def place(self, data: Samples) -> Samples:
         """Return the samples on the plan's device; samples that do not fit on it stay on the host."""
         return self.backend.place(data)

@@ -29,11 +29,14 @@ from ..kernels.structs import (
     MONITOR_VALIDATION_LOSS,
     RUNNING,
     StopCriteria,
+    SuspendedNets,
     TrainConfig,
 )
 from ..memory_check import check_memory
 from ..schedules import factors_at, is_constant
+from .fit_state import OUTCOME, PopulationFitState
 from .one_by_one import train_one_by_one
+from .saving import PopulationSaver
 from .state import training_state
 from .task import PopulationOutcome, PopulationTask
 
@@ -54,8 +57,36 @@ FIRST_CALL_OF_DEVICE = 1e10
 
 
 def train_together(
-    task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
+    task: PopulationTask,
+    outcome: PopulationOutcome,
+    members: np.ndarray,
+    n_epochs: int,
+    progress: Progress,
+    saver: PopulationSaver | None = None,
 ) -> None:
+    """Train nets together: those that a state has in the middle of their training, as many as there are lanes at a
+    time, and then the others. Parameters are those of `train_members`.
+    """
+    waiting = SuspendedNets.none()
+    if saver is not None and saver.start is not None:
+        waiting, saver.start = saver.start.suspended, None
+        members = np.setdiff1d(members, waiting.net_index)
+    while n := len(waiting.net_index):
+        n = train_members(task, outcome, waiting.net_index, n_epochs, progress, saver, waiting)
+        waiting = waiting.part(n, len(waiting.net_index))
+    if len(members):
+        train_members(task, outcome, members, n_epochs, progress, saver, SuspendedNets.none())
+
+
+def train_members(
+    task: PopulationTask,
+    outcome: PopulationOutcome,
+    members: np.ndarray,
+    n_epochs: int,
+    progress: Progress,
+    saver: PopulationSaver | None,
+    suspended: SuspendedNets,
+) -> int:
     """Train nets together, each in a SIMD lane, or on a GPU.
 
     task : PopulationTask     its params are trained in place
@@ -63,26 +94,70 @@ def train_together(
         of an accuracy, the negative
     members : (n_members,)     numbers of the nets to train
     n_epochs : int     largest number of epochs per net
+    saver : PopulationSaver or None     takes the state of the nets between two calls
+    suspended : SuspendedNets     the members in the middle of their training, of which the first are trained; or none
 
     After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
     epoch.
+
+    Returns
+    -------
+    Number of nets that have been trained.
     """
-    net, criteria, nets = task.net, stop_criteria(task, n_epochs), training_state(task, outcome, members)
+    net, criteria = task.net, stop_criteria(task, n_epochs)
     config = train_config(task, criteria)
     held_out = task.data if task.held_out is None else task.held_out
     plan = training_plan(task, len(members), n_epochs)
-    call_epochs = first_call_epochs(task, plan.variant.lanes, len(members))
     with plan.begin(net) as (team, run):
+        if len(suspended.net_index):
+            members = members[: run.most_resumed]
+        nets, waiting = training_state(task, outcome, members), suspended.part(len(members), len(suspended.net_index))
+        if len(suspended.net_index):
+            run.resume(nets, suspended.part(0, len(members)))
         train = lambda n: plan.backend.train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)
+        save = (
+            None if saver is None else CallSaver(saver, lambda: run.suspended(nets, task.monitor is not None), waiting)
+        )
+        call_epochs = first_call_epochs(task, plan.variant.lanes, len(members))
         try:
-            call_until_finished(task, outcome, run, train, nets.n_members, call_epochs, progress)
+            call_until_finished(task, outcome, run, train, nets.n_members, call_epochs, progress, save)
         except KeyboardInterrupt:
             with interrupts.deferred():  # a second Ctrl-C must not interrupt this
+                if save is not None and task.device.is_host:  # a call on a device may be half done
+                    save.save()
                 _record_unfinished(task, outcome, run)
                 run.collect()
             raise
         finally:
             run.collect()
+    return len(members)
+
+
+class CallSaver:
+    """Saver of the nets that a run trains, asked between its calls.
+
+    suspended : function that returns the run's nets in training
+    waiting : SuspendedNets     nets that go on after these
+    """
+
+    def __init__(self, saver: PopulationSaver, suspended: Callable[[], SuspendedNets], waiting: SuspendedNets):
+        self._saver, self._suspended, self._waiting = saver, suspended, waiting
+
+    def most_epochs(self) -> int:
+        """Return the number of epochs that the next call may have."""
+        return self._saver.timer.epochs_left(self._saver.epochs) or MOST_EPOCHS
+
+    def after_call(self, n_epochs: int) -> None:
+        """Write the state if it is due after a call of n_epochs epochs."""
+        self._saver.epochs += n_epochs
+        if self._saver.timer.is_due(self._saver.epochs):
+            self.save()
+
+    def save(self) -> None:
+        nets, waiting = self._suspended(), self._waiting
+        parts = [part for part in (nets, waiting) if len(part.net_index)]
+        self._saver.save(SuspendedNets.joined(parts) if parts else None)
+        self._saver.timer.restart(self._saver.epochs)
 
 
 def train_config(task: PopulationTask, criteria: StopCriteria) -> TrainConfig:
@@ -160,6 +235,7 @@ def call_until_finished(
     n_members: int,
     n_epochs: int,
     progress: Progress,
+    saver: CallSaver | None = None,
 ) -> None:
     """Call the kernel until every net is finished, and adapt the number of epochs to the duration of the last call.
 
@@ -171,6 +247,8 @@ def call_until_finished(
     n_calls, finished_before = 0, progress.done
     while True:
         began = time.perf_counter()
+        if saver is not None:
+            n_epochs = min(n_epochs, saver.most_epochs())
         train(n_epochs)
         seconds, n_calls = time.perf_counter() - began, n_calls + 1
         progress.show(finished_before + run.n_finished, float("nan"))
@@ -178,6 +256,8 @@ def call_until_finished(
             task.watch.look(outcome, stacklevel=6)  # the line of the user's program that called fit
         if run.n_finished == n_members:
             return run.collect()
+        if saver is not None:
+            saver.after_call(n_epochs)
         if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may include compiling
             n_epochs = min(2 * n_epochs, MOST_EPOCHS)
         elif n_calls > 1 and seconds > CALL_SECONDS[1]:
@@ -213,7 +293,11 @@ def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress
 
 
 def run(
-    task: PopulationTask, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
+    task: PopulationTask,
+    epochs: int,
+    restart_after: int | None,
+    redraw: Callable[[np.ndarray, int], None],
+    saver: PopulationSaver | None = None,
 ) -> tuple[PopulationOutcome, np.ndarray, bool]:
     """Train all nets of a population, with restarts, and return (outcome, restarts per net, whether interrupted).
 
@@ -221,6 +305,7 @@ def run(
     epochs : int     largest number of epochs per net, restarts included
     restart_after : int or None     epochs after which a net that has not converged is restarted
     redraw : function (members, attempt) that draws new initial parameters for these nets
+    saver : PopulationSaver or None     takes the state of the fit whenever one is due, and has the state to start from
     """
     train = train_one_by_one if task.family == "one_by_one" else train_together
     length = min(epochs, restart_after or epochs)
@@ -228,27 +313,37 @@ def run(
     n_records = max(1, min(MAX_RECORDS, MAX_RECORDED_LOSSES // task.n_nets, length // 8))
     record_epochs = recorded_epochs(length, n_records).copy()
     outcome = PopulationOutcome.empty(task, record_epochs)
-    members, attempt, interrupted = np.arange(task.n_nets), 0, False
-    restarts = np.zeros(task.n_nets, np.int64)
+    restarts, first = np.zeros(task.n_nets, np.int64), 0
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
+    if saver is not None and saver.start is not None:
+        first, restarts, spent = _start_from(saver.start, task, outcome)
+    members, attempt, interrupted = np.flatnonzero(restarts == first), first, False
     try:
         with shown_progress(task, outcome) as progress:
-            for attempt in range(n_attempts):
-                if attempt:
+            for attempt in range(first, n_attempts):
+                if attempt > first:
                     with interrupts.deferred():  # counts, outcome and parameters of a restart belong together
                         spent[members] += outcome.epochs[members]
                         outcome.forget(members)
                         restarts[members] += 1
                         redraw(members, attempt)
-                progress.done = task.n_nets - len(members)
-                train(task, outcome, members, min(length, epochs - attempt * length), progress)
+                running = members[outcome.status[members] == RUNNING]
+                progress.done = task.n_nets - len(running)
+                if saver is not None:
+                    saver.begin(task, outcome, restarts, spent, attempt)
+                train(task, outcome, running, min(length, epochs - attempt * length), progress, saver)
                 if restart_after is None:
                     break
                 members = members[outcome.status[members] != CONVERGED]
                 if not len(members):
                     break
+            if saver is not None:
+                saver.save()
     except KeyboardInterrupt:
         interrupted = True
+        if saver is not None and train is train_one_by_one:
+            with interrupts.deferred():
+                saver.save_slots()
         if attempt < n_attempts - 1:  # nets that failed in this attempt would have been restarted: they are unfinished
             outcome.status[members[outcome.status[members] != CONVERGED]] = RUNNING
     if restart_after is not None:
@@ -256,3 +351,13 @@ def run(
     if train is train_together and task.monitor is not None and task.monitor.endswith("accuracy"):
         outcome.best_value *= -1.0
     return outcome, restarts, interrupted
+
+
+def _start_from(
+    start: PopulationFitState, task: PopulationTask, outcome: PopulationOutcome
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Write a state to task and outcome; return (attempt, restarts, epochs of earlier attempts)."""
+    task.params[:] = start.params
+    for name in OUTCOME:
+        getattr(outcome, name)[:] = start.outcome[name]
+    return start.attempt, start.restarts.copy(), start.spent.copy()

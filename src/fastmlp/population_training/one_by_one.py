@@ -25,6 +25,7 @@ from ..memory_check import check_epochs
 from ..optimizers import settings_of
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
+from .saving import PopulationSaver
 from .task import PopulationOutcome, PopulationTask
 
 STATUS = {
@@ -38,7 +39,12 @@ SHOW_EVERY = 0.02  # seconds between updates of the progress bar
 
 
 def train_one_by_one(
-    task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
+    task: PopulationTask,
+    outcome: PopulationOutcome,
+    members: np.ndarray,
+    n_epochs: int,
+    progress: Progress,
+    saver: PopulationSaver | None = None,
 ) -> None:
     """Train nets one by one, as many at a time as there are threads; on a GPU one after another, on the current stream.
 
@@ -46,6 +52,7 @@ def train_one_by_one(
     outcome : PopulationOutcome     written
     members : (n_members,)     numbers of the nets to train
     n_epochs : int     largest number of epochs per net
+    saver : PopulationSaver or None     takes the states of the nets in training
 
     After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
     epoch.
@@ -61,7 +68,7 @@ def train_one_by_one(
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
             waited_before = compile_seconds()
-            trainer = NetTrainer(task, n_epochs, stop)
+            trainer = NetTrainer(task, n_epochs, stop, saver)
             try:
                 for net in waiting:  # the threads share a list iterator, which gives each net to one thread
                     if stop.is_set():
@@ -97,8 +104,8 @@ def train_one_by_one(
 class NetTrainer:
     """Trainer of one thread: plans and buffers with which the thread trains one net after another."""
 
-    def __init__(self, task: PopulationTask, n_epochs: int, stop: Event):
-        self.task, self.n_epochs, self.stop = task, n_epochs, stop
+    def __init__(self, task: PopulationTask, n_epochs: int, stop: Event, saver: PopulationSaver | None):
+        self.task, self.n_epochs, self.stop, self.saver = task, n_epochs, stop, saver
         self.padded = task.network.layout.padded(task.dtype)
         self.differs_per_net = any(map(is_per_net, settings_of(task.optimizer).values()))
         self.plan: Plan | None = None
@@ -149,9 +156,12 @@ class NetTrainer:
         if self.validation is not None and task.held_out is not None:
             validation = self.validation, task.held_out
         data = samples_of_net(task.data, task.strides, net)
-        Fit(self.plan_of(net), data, validation, self.padded, self._options(net), history).run()
+        slot = None if self.saver is None else self.saver.slot(net, params)
+        Fit(self.plan_of(net), data, validation, self.padded, self._options(net), history, slot).run()
         task.params[net] = params
         self._record(net, history, outcome)
+        if self.saver is not None and history.stopped_by != "interrupt":
+            self.saver.end(net)
         if history.stopped_by == "interrupt":  # Ctrl-C reaches the main thread only; it waits unless it trains
             raise KeyboardInterrupt
 

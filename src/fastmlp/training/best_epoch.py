@@ -32,6 +32,10 @@ class Checkpoint(NamedTuple):
     def copy_of(cls, train_state: TrainState, epoch: int) -> Checkpoint:
         return cls(epoch, train_state.params.copy(), train_state.state.copy(), train_state.scalars.copy())
 
+    def moved(self, move: Callable[[Any], Any]) -> Checkpoint:
+        """Return the checkpoint with its parameters and optimiser state moved from or to a device, or copied."""
+        return self._replace(params=move(self.params), state=move(self.state))
+
     def restore(self, train_state: TrainState) -> None:
         train_state.params[:], train_state.state[:], train_state.scalars[:] = self.params, self.state, self.scalars
 
@@ -42,6 +46,12 @@ class FinalParams(NamedTuple):
     params: Any = None
     checkpoint: Checkpoint | None = None
     n_epochs: int = 0
+
+    def moved(self, move: Callable[[Any], Any]) -> FinalParams:
+        """Return the same with its arrays moved, as Checkpoint.moved does."""
+        if self.checkpoint is None:
+            return self._replace(params=move(self.params))
+        return self._replace(checkpoint=self.checkpoint.moved(move))
 
 
 class ScoredEpochs(NamedTuple):
@@ -54,6 +64,10 @@ class ScoredEpochs(NamedTuple):
     value: float = inf
     epoch: int = -1
     final: FinalParams | None = None
+
+    def moved(self, move: Callable[[Any], Any]) -> ScoredEpochs:
+        """Return the same with its arrays moved, as Checkpoint.moved does."""
+        return self if self.final is None else self._replace(final=self.final.moved(move))
 
 
 class BestEpoch:

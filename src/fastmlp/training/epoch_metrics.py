@@ -189,6 +189,21 @@ class FitMetrics:
                     self._values[subset][name][epoch] = metric(samples, y_pred)
         self.n_measured = epoch + 1
 
+    def measured(self, n_epochs: int) -> dict[str, np.ndarray]:
+        """Return copies of the records of the first n_epochs epochs, as {"training.NAME" or "validation.NAME": ...}."""
+        return {
+            f"{subset}.{name}": values[:n_epochs].copy()
+            for subset, values_of_subset in self._values.items()
+            for name, values in values_of_subset.items()
+        }
+
+    def go_on_after(self, measured: dict[str, np.ndarray], n_epochs: int) -> None:
+        """Take the records of the first n_epochs epochs, as `measured` has returned them."""
+        for subset, values_of_subset in self._values.items():
+            for name, values in values_of_subset.items():
+                values[:n_epochs] = measured[f"{subset}.{name}"]
+        self.n_measured = n_epochs
+
     def records(self, n_epochs: int) -> dict[str, dict[str, np.ndarray]]:
         """Return the history's records of the first n_epochs epochs, with NaN for epochs without measurement."""
         for values in self._values.values():

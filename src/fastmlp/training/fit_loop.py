@@ -26,7 +26,9 @@ from .call_autotune import STEP, CallAutotuner
 from .divergence import are_finite, warn_of_divergence
 from .epoch_records import write_records
 from .fit_options import Options
+from .fit_state import Saver
 from .optimizer_state import CARRIED
+from .state_transfer import can_go_on, is_complete, start_from, state_of
 
 # Cost of scoring the records and calling the kernel, 30 us, in multiply-adds of one core. With half of it the folds of
 # a cross-validation take 5 % longer, with twice as much 2 % less.
@@ -38,6 +40,7 @@ class Fit:
 
     plan : kernel family, buffers and backend; data, validation : samples, the latter with a plan of their own
     params : (n_padded,), the net's parameters, padded
+    saver : takes the fit's state whenever one is due, and has the state to start from
 
     An interruption may come between any two lines. The fit then ends as it would have ended there: parameters are
     finite and, with early stopping, the best so far; all records have the same length.
@@ -51,6 +54,7 @@ class Fit:
         params: np.ndarray,
         options: Options,
         history: History,
+        saver: Saver | None = None,
     ):
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
@@ -72,6 +76,11 @@ class Fit:
         self._call_first_step = 0  # first step of the present call
         self._params_overflowed = False  # whether the parameters stopped being finite while the loss was
         self._n_final_epochs: int | None = None  # number of epochs the fit ends with, where training went on for more
+        self._n_checked = 0  # number of epochs whose records have been checked
+        self._ended_by = ""  # why records have ended the fit
+        self._saver, self._saved_steps = saver, -1  # steps done when the state was last given to the saver
+        if saver is not None and saver.start is not None:
+            start_from(self, saver.start)
 
     def _first_state(self) -> np.ndarray:
         """Return the optimiser state to begin with, in a buffer of the plan unless a later fit is to go on from it."""
@@ -126,6 +135,8 @@ class Fit:
                 Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
             ):
                 self.history.stopped_by = self._train(team, validation_team, progress)
+                if self.history.stopped_by != "divergence":
+                    self._save()
                 self._n_final_epochs = self._n_recorded
                 self._restore_final(team)
                 self._copy_to_host()
@@ -133,7 +144,10 @@ class Fit:
         except KeyboardInterrupt:
             with interrupts.deferred():  # a second Ctrl-C is raised after the end of this block
                 self.history.stopped_by = "interrupt"
+                state = state_of(self) if self._saver is not None and can_go_on(self) else None
                 self._end_early()
+                if self._saver is not None and state is not None:
+                    self._saver.save(state, len(state.loss))
         except BaseException:
             with interrupts.deferred():
                 self.history.stopped_by = "error"
@@ -178,8 +192,17 @@ class Fit:
         """Train until the fit ends; return why it ended."""
         measures_epochs = self.validation is not None or self.options.metrics is not None
         checks_records = bool(self.options.callbacks) or self._search.may_stop_early or measures_epochs
-        # Epochs after which records were checked last, and are checked next.
-        last_check, next_check = 0, 0 if checks_records else self.options.epochs
+        if self._ended_by:  # before the state that this fit started from
+            return self._ended_by
+        next_check = (
+            self._n_checked if checks_records else self.options.epochs
+        )  # epochs after which records are checked
+        if (begun := self.steps_done % self.n_batches) and self.options.shuffle and self.plan.device.is_host:
+            self.plan.draw_order(self.data.n_samples, self.options.seed, self.epochs_done)
+        if checks_records and self.steps_done > self._n_checked * self.n_batches:  # started from a state before a check
+            next_check = self.epochs_done + (begun > 0)
+            if not begun and (reason := self._check(validation_team, next_check)):
+                return reason
         n_products, n_params = products(self.plan.network, self.options.batch_size), self.train_state.params.size
         make = lambda: CallAutotuner(self.plan.n_threads, n_products, n_params)
         autotuner = self.plan.get_or_make("autotuner", make)
@@ -189,23 +212,25 @@ class Fit:
             epoch = done // self.n_batches
             n_threads, n_steps = autotuner.next()
             if checks_records and epoch >= next_check:
-                last_check, next_check = epoch, min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
+                next_check = min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
                 needs_checkpoint = self._search.may_stop_early and next_check > epoch + 1
                 self._search.checkpoint = Checkpoint.copy_of(self.train_state, epoch) if needs_checkpoint else None
-            n_steps = min(n_steps, next_check * self.n_batches - done)
+            n_steps = min(n_steps, next_check * self.n_batches - done, self._steps_until_saved(done))
             started = time.perf_counter()
             is_finite = self._train_steps(team, n_threads, done, n_steps)
             autotuner.record(n_threads, n_steps, time.perf_counter() - started)
             if not is_finite:
                 has_checkpoint = self._search.checkpoint is not None
                 return (
-                    has_checkpoint and self._score(last_check, self._n_finite_epochs, is_current=False)
+                    has_checkpoint and self._score(self._n_checked, self._n_finite_epochs, is_current=False)
                 ) or "divergence"
             epochs_done = self.epochs_done
             self._show(progress, epochs_done)
             is_due = checks_records and epochs_done >= next_check
-            if is_due and (reason := self._after_epochs(validation_team, last_check, epochs_done)):
+            if is_due and (reason := self._check(validation_team, epochs_done)):
                 return reason
+            if self._saver is not None and is_complete(self) and self._saver.is_due(epochs_done):
+                self._save()
         return "epochs"
 
     def _show(self, progress: Progress, epochs_done: int) -> None:
@@ -299,6 +324,12 @@ class Fit:
         )
         self.plan.train(team, n_threads, self.data, config, self.train_state, first, n_steps)
 
+    def _check(self, validation_team, n_epochs: int) -> str:
+        """Check the records of the epochs up to n_epochs; return why training should stop, or ""."""
+        reason = self._after_epochs(validation_team, self._n_checked, n_epochs)
+        self._n_checked, self._ended_by = n_epochs, "" if reason == "callback" else reason
+        return reason
+
     def _after_epochs(self, validation_team, first: int, last: int) -> str:
         """Validate, score and call back after epochs first <= e < last; return why training should stop, or ""."""
         if self.validation is not None:
@@ -341,3 +372,21 @@ class Fit:
             self._search.epoch,
             {} if self.options.metrics is None else self.options.metrics.records(n_epochs),
         )
+
+    # ---- the state of the fit, from which another fit can go on
+
+    def _steps_until_saved(self, done: int) -> int:
+        """Return the number of steps after which the state is due, or can be given if it is."""
+        if self._saver is None:
+            return self.n_steps
+        epoch = done // self.n_batches
+        left = self._saver.epochs_left(epoch)
+        if left is None:
+            left = 1 if not self.plan.device.is_host and self._saver.is_due(epoch) else self.options.epochs
+        return (epoch + left) * self.n_batches - done
+
+    def _save(self) -> None:
+        """Give the state to the saver, unless it has it already."""
+        if self._saver is not None and self._saved_steps != self.steps_done:
+            self._saver.save(state_of(self), self.steps_done // self.n_batches)
+            self._saved_steps = self.steps_done

@@ -304,3 +304,49 @@ def test_few_bad_cells_do_not_make_a_column_categorical(table, train):
         net = fastmlp.load(table.with_name("m.safetensors")).net_
         assert net.preprocessing.feature_names[:3] == ["size", "age", "rooms"]
         assert len(net.preprocessing.feature_names) <= 4
+
+
+def test_the_same_command_goes_on_after_ctrl_c_to_the_same_net(train, tmp_path, ctrl_c_after):
+    expected = train("--epochs", 30)
+    assert expected.exit_code == 0
+    params = fastmlp.load(tmp_path / "m.safetensors").net_.params.copy()
+    (tmp_path / "m.safetensors").unlink()
+    options = "--epochs", 30, "--checkpoint", tmp_path / "run.ckpt", "--every", 1, "--resume"
+    ctrl_c_after(4)
+    stopped = train(*options)
+    assert stopped.exit_code == 130
+    assert "The same command with --resume goes on." in stopped.output
+    assert f"There is no checkpoint {str(tmp_path / 'run.ckpt')!r} yet: the fit starts anew." in stopped.output
+    ctrl_c_after(10**9)
+    resumed = train(*options)
+    assert resumed.exit_code == 0
+    assert "The fit goes on after epoch" in resumed.output
+    assert (fastmlp.load(tmp_path / "m.safetensors").net_.params == params).all()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--every", "3"], "--every needs --checkpoint FILE"),
+        (["--resume"], "--resume needs --checkpoint FILE"),
+        (["--checkpoint", "run.ckpt", "--every", "soon"], "every must be a number of epochs"),
+        (["--checkpoint", "m.safetensors"], "must be two files"),
+        (["--checkpoint", "houses.csv"], "is the same file as the input"),
+    ],
+)
+def test_wrong_options_of_checkpoints_are_refused(train, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    result = train("--epochs", 1, *options)
+    assert (result.exit_code, words in " ".join(result.output.split())) == (1, True)
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_checkpoint_of_other_options_is_refused(train, tmp_path):
+    options = "--epochs", 3, "--checkpoint", tmp_path / "run.ckpt"
+    assert train(*options).exit_code == 0
+    again = train(*options)
+    assert again.exit_code == 1
+    assert "on the command line --resume" in " ".join(again.output.split())
+    other = train(*options, "--resume", "--batch-size", 16)
+    assert other.exit_code == 1
+    assert "its batch_size was 32, and here it is 16" in " ".join(other.output.split())

@@ -1,0 +1,62 @@
+"""Suspension of nets in a window: out of their slots with everything that training needs, and into another window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cupy
+import numpy as np
+
+from ...structs import RUNNING, SuspendedNets
+from ..build.structs import ProgressCounter, ProgressScalar
+from ..runtime.device_memory import to_device
+
+if TYPE_CHECKING:
+    from .window import Window
+
+POWERS = [ProgressScalar.POWER1, ProgressScalar.POWER2]
+NUMBERS = [ProgressScalar.LAST_LOSS, ProgressScalar.BEST_VALUE, ProgressScalar.LOSS, ProgressScalar.N_CORRECT]
+
+
+def suspended_nets(window: Window, n_state: int) -> SuspendedNets:
+    """Return copies of the nets in training, between two epochs."""
+    nets, job, n_params = window.nets, window._job, window.nets.n_params
+    counters = cupy.asnumpy(job["counters"])
+    slots = np.flatnonzero(counters[:, ProgressCounter.STATUS] == RUNNING)
+    scalars, of_slots = cupy.asnumpy(job["scalars"])[slots], lambda array: cupy.asnumpy(array)[slots]
+    best = job["best_params"]
+    return SuspendedNets(
+        net_index=of_slots(job["owners"]),
+        epochs=counters[slots, ProgressCounter.STEPS] // window.n_batches,
+        best_epochs=counters[slots, ProgressCounter.BEST_EPOCH],
+        clock=counters[slots, ProgressCounter.STEPS] // window.n_batches,
+        n_together=np.full(len(slots), window.n_together),
+        params=of_slots(job["params"])[:, :n_params],
+        state=of_slots(job["state"])[:, :n_state, :n_params].reshape(len(slots), -1),
+        safe_params=of_slots(job["safe_params"])[:, :n_params],
+        best_params=np.empty((len(slots), 0), nets.params.dtype) if best is None else of_slots(best)[:, :n_params],
+        powers=scalars[:, POWERS],
+        numbers=scalars[:, NUMBERS],
+    )
+
+
+def resume_in_slots(window: Window, suspended: SuspendedNets, n_state: int) -> None:
+    """Write nets to the slots of a window that was opened with these nets, in their order."""
+    nets, job, n_params, n = window.nets, window._job, window.nets.n_params, len(suspended.net_index)
+    record_epochs = nets.record_epochs[: nets.n_records]
+    counters = np.zeros((n, len(ProgressCounter)), np.int64)
+    counters[:, ProgressCounter.STEPS] = suspended.epochs * window.n_batches
+    counters[:, ProgressCounter.BEST_EPOCH] = suspended.best_epochs
+    counters[:, ProgressCounter.NEXT_RECORD] = np.searchsorted(record_epochs, suspended.epochs, side="right")
+    counters[:, ProgressCounter.STATUS] = RUNNING
+    scalars = cupy.asnumpy(job["scalars"])
+    scalars[:, POWERS], scalars[:, NUMBERS] = suspended.powers, suspended.numbers
+    job["counters"][:], job["scalars"][:] = to_device(counters), to_device(scalars)
+    job["params"][:, :n_params] = to_device(suspended.params)
+    job["safe_params"][:, :n_params] = to_device(suspended.safe_params)
+    if job["best_params"] is not None:
+        job["best_params"][:, :n_params] = to_device(suspended.best_params)
+    if n_state:
+        job["state"][:, :n_state, :n_params] = to_device(suspended.state.reshape(n, n_state, n_params))
+    records = nets.records.reshape(nets.n_records, -1)[:, suspended.net_index]
+    job["records"][:] = to_device(np.ascontiguousarray(records, np.float64))

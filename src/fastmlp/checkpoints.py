@@ -1,0 +1,253 @@
+"""Files of checkpoints: the state of a fit, with a description of net, settings and data, in the safetensors format.
+
+A checkpoint is written beside the file, synchronised with the disk and renamed. The one before it is kept as
+`FILE.previous`, to which reading falls back if the last one is damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .data.digest import PREFIX as DIGEST
+from .errors import shown
+from .intervals import Timer, as_interval
+from .output_files import check_output, replacing
+from .persistence import checksum, package_version
+from .safetensors_file import DAMAGE, parts_of_file
+from .safetensors_file import read as read_file
+from .training.fit_state import Parts
+
+FORMAT = 1  # increase it when files of the older format can no longer be read
+PREVIOUS = ".previous"  # suffix of the checkpoint before the last one
+Identity = dict[str, dict[str, Any]]  # section -> name -> value: what must be the same for a fit to go on
+
+
+class Checkpoint(NamedTuple):
+    """Contents of a checkpoint's file."""
+
+    identity: Identity
+    random: dict[str, Any]  # seed and number of fits before this one
+    epochs: int  # argument of the fit
+    state: Parts
+
+
+def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = True) -> None:
+    """Write a checkpoint, and keep the one that it replaces.
+
+    kind : "net" or "population"
+    keep_previous : False if the file that is replaced is damaged, so that the one before it is kept
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written. The last checkpoint is then unchanged.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.state.arrays.items()}
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "checkpoint": kind,
+        "version": package_version(),
+        "identity": checkpoint.identity,
+        "random": checkpoint.random,
+        "epochs": checkpoint.epochs,
+        "state": checkpoint.state.numbers,
+    }
+    description["checksum"] = checksum(description, arrays)
+    text = json.dumps(description, allow_nan=False)
+    with replacing(path) as file:
+        for part in parts_of_file(arrays, text):
+            file.write(part)
+        if keep_previous and path.is_file():
+            _keep(path)
+
+
+def _keep(path: Path) -> None:
+    """Make `FILE.previous` a second name of the file; while it has none, the file itself is complete."""
+    previous = Path(f"{path}{PREVIOUS}")
+    with suppress(FileNotFoundError):
+        previous.unlink()
+    try:
+        os.link(os.path.realpath(path), previous)
+    except OSError:  # file systems without hard links
+        os.replace(path, previous)
+
+
+def read(path: Path, kind: str) -> Checkpoint:
+    """Return the checkpoint in a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, or no checkpoint of this kind; the message completes "it is ...".
+    """
+    text, arrays = read_file(path)
+    try:
+        description = json.loads(text)
+        file_format = description["format"]
+        if "checkpoint" not in description:
+            raise ValueError("it is a saved net, which fastmlp.load reads, and no checkpoint")
+        if type(file_format) is not int or file_format > FORMAT:
+            raise ValueError(
+                f"fastmlp {description.get('version')} wrote it in format {file_format}, and this one, "
+                f"{package_version()}, reads formats up to {FORMAT} (upgrade it with pip)"
+            )
+        if description["checksum"] != checksum(description, arrays):
+            raise ValueError("it is damaged (its checksum does not match)")
+        if description["checkpoint"] != kind:
+            raise ValueError(f"it is a checkpoint of a {description['checkpoint']}, and this is a {kind}")
+        state = Parts(arrays, description["state"])
+        return Checkpoint(description["identity"], description["random"], description["epochs"], state)
+    except ValueError:
+        raise
+    except DAMAGE as error:
+        raise ValueError(f"it is damaged ({error!r})") from None
+
+
+class CheckpointFile:
+    """The file of a fit's checkpoints: what it holds when the fit begins, and when it is written next.
+
+    path, every, resume : arguments of fit, which are checked
+    kind : "net" or "population"
+    verbose : int     whether to say on standard error where the fit begins
+    stacklevel : int     stack level of warnings for the caller
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    FileExistsError
+        If there is a checkpoint, and the fit is not to go on from it.
+    ValueError
+        If an argument is invalid, or the checkpoint and the one before it are damaged.
+    """
+
+    def __init__(self, path: Any, every: Any, resume: Any, kind: str, verbose: int, stacklevel: int):
+        if not isinstance(path, (str, os.PathLike)):
+            raise ValueError(f"checkpoint must be the path of a file, but it is {shown(path)}.")
+        self.path, self.kind, self._verbose = Path(path), kind, verbose
+        self.timer = Timer(as_interval(every))
+        self._is_damaged = False
+        check_output(self.path)
+        exists = self.path.is_file() or Path(f"{self.path}{PREVIOUS}").is_file()
+        if exists and not resume:
+            raise FileExistsError(
+                f"There is a checkpoint {str(path)!r} already. Go on from it (resume=True, on the command line "
+                f"--resume), or name another file; to start anew, remove it and {str(path) + PREVIOUS!r}."
+            )
+        self.found = self._read(stacklevel + 1) if exists else None
+        if resume and not exists:
+            self._say(f"There is no checkpoint {str(path)!r} yet: the fit starts anew.")
+
+    def _read(self, stacklevel: int) -> Checkpoint:
+        """Return the last checkpoint or, if it is damaged, the one before it."""
+        try:
+            return read(self.path, self.kind)
+        except (ValueError, FileNotFoundError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "it is missing"
+        self._is_damaged, previous = True, Path(f"{self.path}{PREVIOUS}")
+        if not previous.is_file():
+            raise ValueError(
+                f"{str(self.path)!r} should be a checkpoint, but {reason}, and there is none before it. Restore it "
+                "from a copy, or remove it to start anew."
+            )
+        try:
+            found = read(previous, self.kind)
+        except ValueError as error:
+            raise ValueError(
+                f"{str(self.path)!r} should be a checkpoint, but {reason}; of the one before it, {str(previous)!r}: "
+                f"{error}. Restore one of them from a copy, or remove both to start anew."
+            ) from None
+        warnings.warn(
+            f"{str(self.path)!r} should be a checkpoint, but {reason}. The fit goes on from the one before it, "
+            f"{str(previous)!r}.",
+            stacklevel=stacklevel + 1,
+        )
+        return found
+
+    def _say(self, sentence: str) -> None:
+        if self._verbose:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def begin(self, identity: Identity, where: str, epochs_done: int = 0) -> None:
+        """Check that the checkpoint, if there is one, is of this fit, and start the timer.
+
+        identity : of this fit
+        where : str     where the fit goes on, such as "after epoch 2 of 10", to say
+        epochs_done : int     number of epochs in the checkpoint
+
+        Raises
+        ------
+        ValueError
+            If net, data or settings differ.
+        """
+        self.timer.restart(epochs_done)
+        if self.found is None:
+            return
+        if found := difference(self.found.identity, json.loads(json.dumps(identity))):
+            raise ValueError(
+                f"{str(self.path)!r} is a checkpoint of another fit: {found}. Repeat the fit that wrote it, or name "
+                "another file."
+            )
+        self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
+
+    def write(self, checkpoint: Checkpoint, reached: str, epochs_done: int = 0) -> None:
+        """Write a checkpoint, and restart the timer. A file that cannot be written is a warning: the fit goes on.
+
+        reached : str     what the fit has reached, for the warning
+        """
+        try:
+            write(self.path, self.kind, checkpoint, keep_previous=not self._is_damaged)
+            self._is_damaged = False
+        except OSError as error:
+            warnings.warn(f"The checkpoint after {reached} is missing, and the fit goes on. {error}", stacklevel=2)
+        self.timer.restart(epochs_done)
+
+
+def difference(there: Identity, here: Identity) -> str:
+    """Return a clause with the first difference between a checkpoint's fit and this one, or ""."""
+    for section, values in here.items():
+        for name in {**there.get(section, {}), **values}:
+            old, new = there.get(section, {}).get(name), values.get(name)
+            if old == new:
+                continue
+            if str(old).startswith(DIGEST) and str(new).startswith(DIGEST):
+                return f"{name} had other values"
+            if DIGEST in f"{old} {new}":
+                return (
+                    f"it had {'no ' if old is None else ''}{name}, and this one has {'none' if new is None else 'some'}"
+                )
+            return f"its {name} was {shown(old)}, and here it is {shown(new)}"
+    return ""
+
+
+def warn_of_schedule(
+    factors: Callable[[np.ndarray, int], Any], n_steps_before: int, n_steps: int, n_done: int, stacklevel: int
+) -> None:
+    """Warn if the learning rates of the steps done would have been others in a fit of the present length.
+
+    factors : schedule as a function (steps, n_steps) -> factors
+    n_steps_before, n_steps : length of the fit before, and of this one
+    n_done : steps done
+    """
+    if n_steps_before == n_steps or n_done == 0:
+        return
+    steps = np.unique(np.linspace(0, n_done - 1, 1000).astype(np.int64))
+    before, now = (np.broadcast_to(np.asarray(factors(steps, n)), steps.shape) for n in (n_steps_before, n_steps))
+    if not np.array_equal(before, now):
+        warnings.warn(
+            "The schedule depends on the number of epochs, which is another one than before: the epochs done had the "
+            "learning rates of the fit as it was begun, and the others have those of this one. The parameters will not "
+            "be those of a fit that had this number of epochs from the start.",
+            stacklevel=stacklevel + 1,
+        )

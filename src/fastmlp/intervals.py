@@ -1,0 +1,77 @@
+"""Intervals between the checkpoints of a fit: a number of epochs, or a time such as "5 min"."""
+
+from __future__ import annotations
+
+import re
+import time
+from math import isfinite
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import checked_count, shown
+
+DEFAULT = "5 min"
+SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of the units of a duration
+DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+
+
+class Interval(NamedTuple):
+    """An interval between checkpoints. One of the two numbers is None."""
+
+    epochs: int | None
+    seconds: float | None
+
+
+def as_interval(value: Any) -> Interval:
+    """Return fit's `every` argument as an Interval.
+
+    value : a whole number of epochs, or a duration with its unit, "s", "min" or "h"
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    >>> as_interval(10), as_interval("5 min")
+    (Interval(epochs=10, seconds=None), Interval(epochs=None, seconds=300.0))
+    """
+    if isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)):
+        return Interval(checked_count("every", value), None)
+    found = DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is not None and found[2] in SECONDS:
+        seconds = float(found[1]) * SECONDS[found[2]]
+        if seconds > 0 and isfinite(seconds):
+            return Interval(None, seconds)
+    raise ValueError(
+        "every must be a number of epochs, such as 10, or a duration above 0 in s, min or h, such as '30 s', '5 min' "
+        f"or '2 h', but it is {shown(value)}."
+    )
+
+
+class Timer:
+    """Says when the next checkpoint is due. It starts, and restarts, with the epochs done so far."""
+
+    def __init__(self, interval: Interval):
+        self.interval = interval
+        self.restart(0)
+
+    def restart(self, epochs_done: int) -> None:
+        self._epoch, self._started = epochs_done, time.monotonic()
+
+    def is_due(self, epochs_done: int) -> bool:
+        if self.interval.epochs is not None:
+            return epochs_done - self._epoch >= self.interval.epochs
+        return self.seconds_are_over()
+
+    def seconds_are_over(self) -> bool:
+        """Whether a checkpoint is due by the time; never if epochs are counted."""
+        seconds = self.interval.seconds
+        return seconds is not None and time.monotonic() - self._started >= seconds
+
+    def epochs_left(self, epochs_done: int) -> int | None:
+        """Return the number of epochs, at least 1, until a checkpoint is due; None if a time decides."""
+        if self.interval.epochs is None:
+            return None
+        return max(1, self._epoch + self.interval.epochs - epochs_done)

@@ -1,0 +1,137 @@
+"""Saver of a population's fit: says when a state is due, and puts it together from what the nets give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ..intervals import Timer
+from ..kernels.structs import SuspendedNets
+from ..training.fit_state import FitState
+from .fit_state import OUTCOME, PopulationFitState
+from .task import PopulationOutcome, PopulationTask
+
+
+class PopulationSaver:
+    """Saver of one fit of a population.
+
+    timer : Timer     of the file
+    write : function of a PopulationFitState that writes it, and restarts the timer
+    start : PopulationFitState or None     state to start from
+    """
+
+    def __init__(
+        self, timer: Timer, write: Callable[[PopulationFitState], None], start: PopulationFitState | None = None
+    ):
+        self.timer, self._write, self.start = timer, write, start
+        self._parts: Callable[[], dict[str, Any]] = dict
+        self._slots: dict[int, NetSlot] = {}  # nets in training, one by one
+        self._lock = Lock()
+        self.epochs = 0  # of the calls that train nets together
+        self._collecting = False  # whether a state is due, and nets have not given theirs yet
+
+    def begin(
+        self, task: PopulationTask, outcome: PopulationOutcome, restarts: np.ndarray, spent: np.ndarray, attempt: int
+    ) -> None:
+        """Take what belongs to the state in this attempt; the arrays change while nets are trained."""
+
+        def parts() -> dict[str, Any]:
+            results = {name: getattr(outcome, name).copy() for name in OUTCOME}  # the status first
+            arrays = {"params": task.params.copy(), "restarts": restarts.copy(), "spent": spent.copy()}
+            return {"outcome": results, "attempt": attempt, **arrays}
+
+        self._parts = parts
+
+    # ---- nets that are trained together
+
+    def save(self, suspended: SuspendedNets | None = None) -> None:
+        """Write the state.
+
+        suspended : SuspendedNets or None     nets in training
+        """
+        self._write(PopulationFitState(**self._parts(), suspended=suspended or SuspendedNets.none()))
+
+    # ---- nets that are trained one by one, several at a time
+
+    def slot(self, net: int, params: np.ndarray) -> NetSlot:
+        """Return the saver of a net whose training begins.
+
+        params : (n_params,)     initial parameters
+        """
+        with self._lock:
+            state = None if self.start is None else self.start.fits.pop(net, None)
+            self._slots[net] = found = NetSlot(self, params.copy(), state)
+        return found
+
+    def end(self, net: int) -> None:
+        """Forget a net that has ended: its results are in the outcome."""
+        with self._lock:
+            del self._slots[net]
+            self._write_if_collected()
+
+    def wants_states(self) -> bool:
+        """Whether nets in training are to give their states."""
+        if not self._collecting and self.timer.seconds_are_over():
+            with self._lock:
+                for slot in self._slots.values():
+                    slot.has_given = False
+                self._collecting = True
+        return self._collecting
+
+    def collect(self, slot: NetSlot) -> None:
+        """Write the states of all nets, once each has given its own since a state is due."""
+        with self._lock:
+            slot.has_given = True
+            self._write_if_collected()
+
+    def collect_one(self) -> None:
+        """Write the states of all nets, after one of them has given its own by the number of its epochs."""
+        with self._lock:
+            self.save_slots()
+
+    def _write_if_collected(self) -> None:
+        if self._collecting and all(slot.has_given for slot in self._slots.values()):
+            self._collecting = False
+            self.save_slots()
+
+    def save_slots(self) -> None:
+        """Write the state with the states that nets in training have given."""
+        parts, fits = self._parts(), {}
+        for net, slot in self._slots.items():
+            if not parts["outcome"]["status"][net]:
+                parts["params"][net] = slot.params
+                if slot.state is not None:
+                    fits[net] = slot.state
+        if self.start is not None:  # nets that have not gone on yet
+            fits |= self.start.fits
+        self._write(PopulationFitState(**parts, fits=fits))
+
+
+class NetSlot:
+    """Saver of one net, which a fit of one net takes; the last state that the net has given."""
+
+    def __init__(self, saver: PopulationSaver, params: np.ndarray, state: FitState | None):
+        self.params, self.state, self.start = params, state, state
+        self.has_given = True  # a net that begins has nothing to lose
+        self._saver = saver
+        self._last_epoch = 0 if state is None else len(state.loss)
+
+    def is_due(self, epochs_done: int) -> bool:
+        if (n := self._saver.timer.interval.epochs) is not None:
+            return epochs_done - self._last_epoch >= n
+        return self._saver.wants_states() and not self.has_given
+
+    def epochs_left(self, epochs_done: int) -> int | None:
+        n = self._saver.timer.interval.epochs
+        return None if n is None else max(1, self._last_epoch + n - epochs_done)
+
+    def save(self, state: FitState, epochs_done: int) -> None:
+        counts_epochs = self._saver.timer.interval.epochs is not None and self.is_due(epochs_done)
+        self.state, self._last_epoch = state, epochs_done
+        if counts_epochs:
+            self._saver.collect_one()
+        elif not self.has_given:
+            self._saver.collect(self)

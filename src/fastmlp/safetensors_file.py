@@ -1,0 +1,85 @@
+"""Reading of the files that fastmlp writes: safetensors files with a description of their arrays in the metadata.
+
+And writing of large ones, array by array. The library's own function makes one copy of all arrays first, which takes as
+long as the writing, and as much memory again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .persistence import KEY
+
+MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+# Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+DTYPES = {"f8": "F64", "i8": "I64", "f4": "F32", "i4": "I32", "i1": "I8"}  # NumPy's names of dtypes, and the format's
+
+
+def parts_of_file(arrays: dict[str, np.ndarray], text: str) -> Iterator[Any]:
+    """Yield the parts of a safetensors file, as bytes and arrays of bytes: the header, and the arrays one by one.
+
+    arrays : C-contiguous arrays of DTYPES by name
+    text : description, an entry of the metadata
+    """
+    header: dict[str, Any] = {"__metadata__": {KEY: text}}
+    names, end = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name)), 0  # so that each is aligned
+    for name in names:
+        array = arrays[name]
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": DTYPES[array.dtype.str[1:]], "shape": list(array.shape), "data_offsets": [start, end]}
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    yield len(encoded).to_bytes(8, "little") + encoded
+    for name in names:
+        yield arrays[name].reshape(-1).view(np.uint8)
+
+
+def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """Return (description as text, arrays by name) of a file; the message of a ValueError names the defect only.
+
+    The file is read, not memory-mapped: if another process truncated a mapped file, SIGBUS would end this process. The
+    header is read first, so that a large file of another program is refused before its data are read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    with open(path, "rb") as file:
+        header, size = _header(file)
+        metadata = header.get("__metadata__")
+        if not isinstance(metadata, dict) or KEY not in metadata or "params" not in header:
+            raise ValueError("it is a safetensors file of another program")
+        end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+        start = file.tell()
+        if start + end != size:
+            raise ValueError(f"it is damaged: it has {size} bytes, but its header announces {start + end}")
+        file.seek(0)
+        data = file.read()
+    try:
+        return metadata[KEY], from_bytes(data)
+    except (SafetensorError, *DAMAGE) as error:
+        raise ValueError(f"it is not a safetensors file, or it is damaged ({error})") from None
+
+
+def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Return (header, file size in bytes) of a safetensors file; the file position is then at the end of the header."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(MAX_HEADER, size - 8):
+        raise ValueError(
+            "it is not a safetensors file, or it is damaged (it does not begin with the length of a header)"
+        )
+    try:
+        header = json.loads(file.read(length))
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"it is not a safetensors file, or it is damaged (in its header: {error})") from None
+    if not isinstance(header, dict):
+        raise ValueError("it is not a safetensors file, or it is damaged (its header is not a JSON object)")
+    return header, size

@@ -1,0 +1,105 @@
+"""Checkpoints on a GPU: fits of nets and populations go on to the same bits, in every kernel family."""
+
+import numpy as np
+import pytest
+from cuda_cases import OPTIMIZERS, Place
+from resumed_fits import assert_same_fit, killed, resumed, train
+
+import fastmlp
+from fastmlp.checkpoints import read
+from fastmlp.population_training.fit_state import PopulationFitState
+
+rng = np.random.default_rng(0)
+X, X_held_out = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
+y, y_held_out = (X[:, 0] > 0).astype(int), (X_held_out[:, 0] > 0).astype(int)
+HELD_OUT = X_held_out, y_held_out
+SETTINGS = {"loss": "binary_cross_entropy", "device": "cuda", "random_state": 3}
+
+
+def make(sizes=(3, 4, 1), **settings):
+    return fastmlp.MLP(sizes, **SETTINGS, **settings)
+
+
+def population(n_nets, sizes=(3, 4, 1), **settings):
+    return fastmlp.Population(sizes, n_nets, **SETTINGS, **settings)
+
+
+@pytest.mark.thinned(3)
+@pytest.mark.parametrize("optimizer", ["adam", "rprop", "momentum"])
+@pytest.mark.parametrize("place", ["block", "layers"])
+def test_a_net_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, optimizer):
+    Place(place, monkeypatch)
+    fit = {"epochs": 8, "batch_size": 8, "optimizer": OPTIMIZERS[optimizer], "validation_data": HELD_OUT}
+    fit["early_stopping"] = 6
+    fresh = lambda: make(dropout=0.2)
+    expected = train(fresh(), (X, y), **fit)
+    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
+
+
+def test_a_net_on_tensor_cores_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch):
+    fresh, fit = lambda: make((3, 8, 1), precision="bfloat16"), {"epochs": 5, "batch_size": 8}
+    assert "fused_tensor_core" in fresh().explain(22, batch_size=8)
+    expected = train(fresh(), (X, y), **fit)
+    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 1, monkeypatch, **fit), expected)
+
+
+def test_early_stopping_over_several_epochs_a_call_goes_on(cuda, tmp_path, monkeypatch):
+    fit = {"epochs": 60, "early_stopping": 5, "optimizer": "rprop"}
+    expected = train(make(), (X, y), **fit)
+    assert_same_fit(resumed(make, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, every=3, **fit), expected)
+
+
+def test_states_by_the_time_are_of_whole_epochs(cuda, tmp_path, monkeypatch):
+    Place("layers", monkeypatch)
+    fit = {"epochs": 6, "batch_size": 4}
+    expected = train(make(), (X, y), **fit)
+    found = resumed(make, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, every="0.000001 s", **fit)
+    assert_same_fit(found, expected)
+
+
+FITS = {
+    "thread": (140, {"optimizer": "adam", "converged": 0.62}),
+    "block": (6, {"optimizer": "rprop", "batch_size": 8, "validation_data": HELD_OUT, "early_stopping": 3}),
+    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, "validation_data": HELD_OUT, "early_stopping": 2}),
+    "layers": (3, {"optimizer": "adagrad", "batch_size": 8}),
+}
+
+
+@pytest.mark.parametrize("n_writes", [2, 5])
+@pytest.mark.parametrize("place", FITS)
+def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, n_writes):
+    Place(place, monkeypatch)
+    n_nets, fit = FITS[place]
+    fit = {"epochs": 14, **fit}
+    expected = train(population(n_nets), (X, y), **fit)
+    fresh = lambda: population(n_nets)
+    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
+
+
+def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeypatch):
+    """Less than a block of nets would be trained by other kernels, which add in another order."""
+    path, fit = tmp_path / "run.ckpt", {"epochs": 60, "optimizer": "adam", "converged": 0.62, "every": 4}
+    expected = train(population(140), (X, y), **{**fit, "every": "5 min"})
+    killed(12, monkeypatch, population(140), (X, y), path, **fit)
+    left = PopulationFitState.from_file(read(path, "population").state).suspended
+    assert 0 < len(left.net_index) < 128
+    assert_same_fit(train(population(140), (X, y), path, resume=True, **fit), expected)
+
+
+def test_windows_go_on_one_after_another(emulated_cuda, tmp_path, monkeypatch):
+    share, fit = "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", {"epochs": 12, "batch_size": 8}
+    fresh = lambda: population(20, (3, 3, 1))
+    monkeypatch.setattr(share, 7 * 800 / emulated_cuda.settings.limit)
+    expected = train(fresh(), (X, y), **fit)
+    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 4, monkeypatch, every=4, **fit), expected)
+    killed(1, monkeypatch, fresh(), (X, y), tmp_path / "2.ckpt", every=4, **fit)
+    monkeypatch.setattr(share, 3 * 800 / emulated_cuda.settings.limit)
+    assert_same_fit(train(fresh(), (X, y), tmp_path / "2.ckpt", every=4, resume=True, **fit), expected)
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_refused(cuda, tmp_path):
+    path = tmp_path / "run.ckpt"
+    train(make(), (X, y), path, epochs=2)
+    net = fastmlp.MLP((3, 4, 1), **SETTINGS | {"device": "cpu"})
+    with pytest.raises(ValueError, match="its device was 'cuda', and here it is 'cpu'"):
+        train(net, (X, y), path, epochs=2, resume=True)
