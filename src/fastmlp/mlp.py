@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import intervals
-from .api.checkpointing import NetSaver, checkpoint_file, random_numbers_of
-from .api.fit_arguments import FitArguments
+from .api.fit_arguments import FitArguments, module_of_checkpoints
 from .api.mlp_fit import fit_data, fit_options
 from .api.net_base import NetBase
 from .callbacks import Callback, as_callbacks
@@ -362,15 +362,17 @@ class MLP(NetBase):
                     settings = validation_data, shuffle, called, optimizer_state, schedule
                     return fit_rows(self, found, arguments, stream, *settings, watch)
                 X, y = found.X, found.y
-        file = checkpoint_file(checkpoint, every, resume, "net", arguments.verbose, stacklevel=2)
-        with random_numbers_of(self, file):
+        saving, file = module_of_checkpoints(checkpoint, every, resume), None
+        if saving is not None:
+            file = saving.checkpoint_file(checkpoint, every, resume, "net", arguments.verbose, stacklevel=2)
+        with nullcontext() if file is None else saving.random_numbers_of(self, file):
             data = fit_data(
                 self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
             )
             options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor)
             training, held_out, rows, shuffle, _ = data
             self._choose_device(X, options.epochs * training.n_samples, rows)
-            saver = None if file is None else NetSaver(file, self, data, options, schedule, stacklevel=2)
+            saver = None if file is None else saving.NetSaver(file, self, data, options, schedule, stacklevel=2)
         self.history = history = History(self)
         history.optimizer = options.optimizer
         history.samples = sample_for_plots(data.parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -11,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import intervals
-from .api.checkpointing import checkpoint_file, population_saver, random_numbers_of
-from .api.fit_arguments import FitArguments
+from .api.fit_arguments import FitArguments, module_of_checkpoints
 from .api.net_base import NetBase
 from .api.per_net_settings import PER_NET, checked_per_net_setting
 from .api.population_fit import arguments_of, checked_restarts, placed_data, population_watcher, result_of
@@ -358,9 +358,10 @@ class Population(NetBase, NetSequence):
         watch = Stopwatch()
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
         rule, restart_after = checked_restarts(converged, restart_after)
-        file = checkpoint_file(checkpoint, every, resume, "population", arguments.verbose, stacklevel=2)
-        saver = None
-        with random_numbers_of(self, file):
+        saving, file, saver = module_of_checkpoints(checkpoint, every, resume), None, None
+        if saving is not None:
+            file = saving.checkpoint_file(checkpoint, every, resume, "population", arguments.verbose, stacklevel=2)
+        with nullcontext() if file is None else saving.random_numbers_of(self, file):
             rng, validation = LateGenerator([self.seed, self.fits]), (validation_data, validation_fraction)
             nets_optimizer = arguments.optimizer.for_nets(self.n_nets, rng)
             with CompileNotices(arguments.verbose > 0):
@@ -396,7 +397,7 @@ class Population(NetBase, NetSequence):
             if file is not None:
                 samples = {"training": data, "validation": held_out}
                 further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
-                saver = population_saver(file, self, task, samples, further)
+                saver = saving.population_saver(file, self, task, samples, further)
         outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, self._draw, saver)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def use_tiny_populations() -> None:
 def use_model(path: str) -> None:
     """Train and use a copy of a saved net or population as it was trained."""
     loaded = load(Path(path))
-    net = getattr(loaded, "net_", loaded)
+    net: Any = getattr(loaded, "net_", loaded)
     n = net.network.n_outputs
     X = np.zeros((256, net.network.n_features), np.float32)
     y = np.zeros(len(X), int) if n > 1 else np.full((len(X), 1), max(net.network.loss_row.targets[0], 0.0))

@@ -10,10 +10,20 @@ import numpy as np
 from ..callbacks import EarlyStopping, as_early_stopping
 from ..console.progress_bar import checked_verbose
 from ..errors import checked_count
+from ..intervals import DEFAULT as DEFAULT_INTERVAL
 from ..kernels.structs import Samples
 from ..memory_check import check_epochs
 from ..optimizers import Optimizer, optimizer_from_name
 from ..schedules import schedule_factors
+
+
+def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:
+    """Return the module `checkpointing`, or None for a fit without checkpoints: other processes need not import it."""
+    if checkpoint is None and not resume and every == DEFAULT_INTERVAL:
+        return None
+    from . import checkpointing
+
+    return checkpointing
 
 
 class FitArguments(NamedTuple):
