@@ -189,14 +189,14 @@ def compiled_by_gpp(request):
 
 
 @pytest.fixture
-def counters_of_ptx(request):
-    """Kernels run as PTX; the counters of what they execute."""
+def run_as_ptx(request):
+    """Kernels run as the PTX that NVRTC makes of them."""
     request.getfixturevalue("with_nvrtc")
     request.getfixturevalue("emulated_cuda")
     import ptx_interpreter
 
-    with ptx_interpreter.running() as counters:
-        yield counters
+    with ptx_interpreter.running():
+        yield
 
 
 @pytest.fixture

@@ -19,6 +19,17 @@ def test_arrays_do_not_mix_with_numpy(cuda, emulated_cuda):
     assert not isinstance(x, np.ndarray)
 
 
+def test_assignment_takes_what_cupy_takes(cuda, emulated_cuda):
+    x = cuda.zeros(6)
+    for key in (slice(1, 3), (slice(1, 3),), Ellipsis):
+        with pytest.raises(ValueError, match=r"non-scalar numpy\.ndarray cannot be used for fill"):
+            x[key] = np.ones(1)
+    x[1:3] = np.array(2.0)
+    x[3:5] = cuda.asarray(np.array([3.0, 4.0]))
+    x[cuda.asarray([0])] = np.array([1.0])
+    assert x.tolist() == [1, 2, 2, 3, 4, 0]
+
+
 def test_array_operations_equal_numpy(cuda, emulated_cuda):
     host = np.arange(6.0).reshape(2, 3)
     x = cuda.asarray(host)

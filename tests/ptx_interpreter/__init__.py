@@ -1,9 +1,9 @@
-"""PTX interpreter: runs the code that NVRTC makes of CUDA kernels, without a GPU, on NumPy arrays with an element per thread.
+"""PTX interpreter: runs what NVRTC makes of CUDA kernels, without a GPU, on arrays with an element per thread.
 
 It takes the place of g++ in the emulator of CuPy (tests/cuda_emulator), on request:
 
     pytest --device ptx tests/cuda tests/unit/kernels/cuda       every test of the CUDA backend
-    with ptx_interpreter.running() as counters: ...              inside cuda_emulator.installed(), with or without counters
+    with ptx_interpreter.running(counters): ...                  inside cuda_emulator.installed()
 
 Unlike g++ it runs the compiler's own output, with its contractions, approximate functions, flushed denormals and
 fragment layouts, and refuses misaligned vector accesses, accesses outside of arrays, and shuffles from absent lanes.
@@ -22,6 +22,7 @@ everything of the driver, of cuBLAS and of CUDA graphs, which is emulated as bef
     modules.py                                NVRTC, and the launches of the emulator
 """
 
+from .counters import Counters as Counters
 from .modules import load as load
 from .modules import running as running
 from .types import PtxError as PtxError

@@ -23,7 +23,7 @@ class Counters:
     kernels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def count_instruction(self, kernel: str, i: Instruction, mask: np.ndarray) -> None:
-        """An instruction is issued once for each warp with a thread there, even if a predicate turns all threads off."""
+        """Count an issue for each warp with a thread there, even if a predicate turns all of its threads off."""
         n = int(mask.reshape(-1, LANES).any(axis=1).sum())
         self.kernels[kernel]["instructions"] += n
         self.kernels[kernel][i.opcode] += n

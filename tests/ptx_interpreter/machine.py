@@ -1,8 +1,8 @@
 """The machine: registers of the threads of some blocks, branches and barriers.
 
-Threads are elements of arrays, in warps of 32; the last warp of a block is filled up with threads that do not exist. All
-threads at the lowest program counter advance together, so that threads that branched apart meet again. A register is an
-array that is replaced, never changed, since others may be views of it.
+Threads are elements of arrays, in warps of 32; the last warp of a block is filled up with threads that do not exist.
+All threads at the lowest program counter advance together, so that threads that branched apart meet again. A register
+is an array that is replaced, never changed, since others may be views of it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .memory import MEMORY, DeviceMemory, SharedMemory
 from .operands import Address, Constant, DynamicShared, Negated, Operand, Parameter, Register, Special, Vector
 from .parser import COMPUTES
 from .types import RAW, PtxError, Type, raw_of
-from .warps import LANES, WARPS
+from .warps import LANES, WARPS, wait_for_warp
 
 ENDS, BARRIERS, FENCES = ("ret", "exit"), ("bar", "barrier"), ("membar", "fence")
-EFFECTS = MEMORY | WARPS
+EFFECTS = MEMORY | WARPS | {"bar": wait_for_warp}
 
 
 class Launch(NamedTuple):
@@ -187,7 +187,7 @@ class Machine:
                 mask, is_full = mask & ~active, False
                 if not mask.any():
                     return
-            elif i.opcode in BARRIERS:
+            elif i.opcode in BARRIERS and not i.has("warp"):
                 self._check_barrier(i)
                 _join(waiting, place - 1, mask)
                 return
@@ -206,7 +206,7 @@ class Machine:
 
     @staticmethod
     def _check_barrier(i: Instruction) -> None:
-        if i.has("warp") or i.guard is not None or i.text.split()[-1] != "0":
+        if i.guard is not None or i.text.split()[-1] != "0":
             raise PtxError(f"the interpreter has no {i.text!r}")
 
     def _execute(self, i: Instruction, mask: np.ndarray | None) -> None:

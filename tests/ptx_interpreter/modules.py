@@ -22,7 +22,7 @@ from .types import PtxError
 
 ARCHITECTURE = "compute_90"  # the PTX that sm_90 is assembled from, without the time that this takes
 LANES_AT_ONCE = 4096  # threads of as many blocks as these are run together
-_counters: list[Counters] = []  # that of the innermost running()
+_counters: list[Counters | None] = [None]  # the last one is in use
 
 
 @lru_cache(maxsize=128)
@@ -66,7 +66,7 @@ class Function:
         launch = Launch(grid, block, arguments, shared_bytes)
         n_blocks = grid[0] * grid[1] * grid[2]
         at_once = max(1, LANES_AT_ONCE // launch.n_threads)
-        counters = _counters[-1] if _counters else None
+        counters = _counters[-1]
         with LOCK, np.errstate(all="ignore"):
             memory = DeviceMemory()
             for first in range(0, n_blocks, at_once):
@@ -85,12 +85,15 @@ def load(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> dict[st
 
 
 @contextmanager
-def running() -> Iterator[Counters]:
-    """Context manager, inside cuda_emulator.installed(): kernels run as PTX; yields counters of what they execute."""
+def running(counters: Counters | None = None) -> Iterator[None]:
+    """Context manager, inside cuda_emulator.installed(): kernels run as PTX.
+
+    counters : count there what they execute; None for nothing, which is faster
+    """
     before, settings.load = settings.load, load
-    _counters.append(Counters())
+    _counters.append(counters)
     try:
-        yield _counters[-1]
+        yield
     finally:
         _counters.pop()
         settings.load = before

@@ -28,6 +28,11 @@ def _check_whole(machine: Machine, i: Instruction, mask: np.ndarray | None) -> N
             raise PtxError(f"{i.opcode} by a part of a warp")
 
 
+def wait_for_warp(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+    """bar.warp: threads in lockstep have nothing to wait for, and those that branched apart must have met again."""
+    _check_whole(machine, i, mask)
+
+
 def shuffle(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
     """Read a register of another lane. All lanes must take part, as all shuffles of this project have it."""
     value, offset, limits, members = map(machine.read_lanes, i.sources, i.reads)
