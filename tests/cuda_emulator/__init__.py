@@ -133,6 +133,7 @@ def _modules():
         get_default_memory_pool=memory.MemoryPool,
         get_default_pinned_memory_pool=memory.MemoryPool,
         is_available=cuda.is_available,
+        clear_memo=raw.memo.clear,
     )
     found = {"cupy": cupy, **cuda.modules(), **libcublas.modules()}
     cupy.cuda = found["cupy.cuda"]
@@ -159,6 +160,7 @@ def installed():
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in _PACKAGES}
     sys.modules.update(MODULES)
     reset()
+    raw.memo.clear()
     streams.forget_all()
     try:
         yield sys.modules["cupy"]

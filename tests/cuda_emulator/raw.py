@@ -23,6 +23,7 @@ KERNEL = re.compile(
     r"(?:__launch_bounds__\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\s*)?(\w+)\s*\(",
     re.M,
 )
+memo: set[tuple[str, tuple[str, ...]]] = set()  # modules that CuPy would keep loaded until cupy.clear_memo()
 MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024
 
 
@@ -134,6 +135,7 @@ class RawModule:
         kernels = self._functions()
         if name not in kernels:
             raise CUDADriverError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}; there are {sorted(kernels)}")
+        memo.add((self.code, self.options))
         sources.setdefault((self.code, self.options), set()).add(name)
         return RawKernel(kernels[name], name)
 

@@ -63,10 +63,10 @@ class Work(NamedTuple):
 WORKS = {
     "thread 2-2-1": Work(fit_xor, "train_nets", 0, 1_786),
     "block 64-64-32-10, batch 32": Work(
-        partial(fit_net, sizes=(64, 64, 32, 10), batch_size=32), "train_nets", 26_282, 37_535
+        partial(fit_net, sizes=(64, 64, 32, 10), batch_size=32), "train_nets", 12_310, 37_235
     ),
     "block 64-100-10, batch 64": Work(
-        partial(fit_net, sizes=(64, 100, 10), batch_size=64), "train_nets", 51_966, 73_152
+        partial(fit_net, sizes=(64, 100, 10), batch_size=64), "train_nets", 21_310, 72_318
     ),
     "batched 3 x 20-100-100-3, batch 32": Work(
         partial(fit_nets, sizes=(20, 100, 100, 3), n_nets=3, batch_size=32), "step_settings", 420, 187_803
@@ -77,8 +77,8 @@ WORKS = {
     "tensor cores 64-64-64-64-64-16, batch 64": Work(
         partial(fit_net, sizes=(64, 64, 64, 64, 64, 16), batch_size=64, precision="bfloat16"),
         "narrow_gradient",
-        8_536,
-        390_514,
+        8_408,
+        292_580,
     ),
 }
 
