@@ -1,7 +1,7 @@
 """Warp instructions and wavefronts of shared memory of a step, counted in the compiled kernels.
 
 A change that costs a kernel more of either fails here; one that saves some changes the table, too, so that the gain
-stays. Counts depend on the compiler: the table is that of one version of NVRTC.
+stays (bench/log/README.md#gpu-ptx-counts). Counts depend on the compiler: the table is that of one version of NVRTC.
 """
 
 from collections.abc import Callable

@@ -91,7 +91,8 @@ class Shape:
 def pitch_of(tile: int, itemsize: int) -> int:
     """Return the numbers from one row of a tile to the next: an odd number of blocks of 16 bytes.
 
-    Then a load of 16 bytes from eight neighbouring rows uses each of the 32 banks of shared memory once.
+    Then a load of 16 bytes from eight neighbouring rows uses each of the 32 banks of shared memory once
+    (bench/log/README.md#gpu-ptx-counts).
     """
     per_block = 16 // itemsize
     return (tile // per_block | 1) * per_block
