@@ -350,9 +350,9 @@ def test_static_shared_memory_counts_towards_the_limit(emulated_cuda, monkeypatc
         lambda kernel, *given, shared=0: (asked.append(shared), launch(kernel, *given, shared=shared)),
     )
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(128, 64)), rng.integers(10, size=128)
+    X, y = rng.normal(size=(128, 60)), rng.integers(10, size=128)
     nets = [
-        MLP((64, 3, 10), hidden_activation="tanh", loss="softmax_cross_entropy", device=device, random_state=0)
+        MLP((60, 3, 10), hidden_activation="tanh", loss="softmax_cross_entropy", device=device, random_state=0)
         for device in ("cuda", "cpu")
     ]
     for net in nets:
