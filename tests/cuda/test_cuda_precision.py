@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cuda_cases import fit_seed, follow_sgd, reference_of
 
+import fastmlp.execution.thresholds
 from fastmlp import MLP, SGD, Population
 
 ROUNDED = 2e-3  # of TF32: of the length of a fit, where a bfloat16's is 1e-2
@@ -76,8 +77,25 @@ def test_populations_in_one_launch_train_in_float32(works, rng):
     np.testing.assert_array_equal(pop.params, exact.params)
 
 
-def test_populations_train_one_by_one_on_tensor_cores(works, rng):
-    """Nets of a population are trained one by one on tensor cores: near the reference, with rounding errors."""
+def test_mid_sized_populations_train_together_in_tf32(works, rng):
+    """One after another on tensor cores, nets would leave most of a GPU idle."""
+    sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
+    X, y = samples(rng, sizes)
+    pop, other = (Population(sizes, 2, precision=name, **SETTINGS) for name in ("bfloat16", "tf32"))
+    references, starts = [reference_of(pop.network, params) for params in pop.params], pop.params.copy()
+    pop.fit(X, y, **fit)
+    other.fit(X, y, **fit)
+    assert works() == set(), "no net may train alone"
+    np.testing.assert_array_equal(pop.params, other.params)
+    for k, reference in enumerate(references):
+        follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=10, seed=fit_seed(pop.seeds[k]), shuffle=True)
+        way = np.linalg.norm(reference.params - starts[k])
+        assert np.linalg.norm(pop.params[k] - reference.params) / way < ROUNDED
+
+
+def test_populations_train_one_by_one_on_tensor_cores(works, rng, monkeypatch):
+    """Nets whose steps fill a GPU by themselves: near the reference, with rounding errors."""
+    monkeypatch.setattr(fastmlp.execution.thresholds, "ONE_BY_ONE_FROM_STEP", 0)
     sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
     X, y = samples(rng, sizes)
     pop = Population(sizes, 2, precision="bfloat16", **SETTINGS)
