@@ -358,5 +358,5 @@ def test_freed_memory_is_refused(cuda, emulated_cuda):
     kernel = cuda.RawModule(code=ADD).get_function("add")
     kernel((1,), (4,), (address, np.float32(1)))
     del x
-    with pytest.raises(EmulatorError, match="no address of live device memory"):
+    with pytest.raises(EmulatorError, match=r"no address of live device memory|outside of arrays"):
         kernel((1,), (4,), (address, np.float32(1)))

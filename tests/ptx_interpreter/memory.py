@@ -30,14 +30,15 @@ class DeviceMemory:
         held = [(start, device_memory._live[start]()) for start in device_memory._starts]
         self._allocations = [(start, allocation) for start, allocation in held if allocation is not None]
         self._starts = np.array([start for start, _ in self._allocations], np.int64)
-        self._ends = np.array([start + allocation.size for start, allocation in self._allocations], np.int64)
+        ends = [start + allocation.size for start, allocation in self._allocations]
+        self._ends = np.array([*ends, 0], np.int64)  # the last one for addresses before all arrays, whose place is -1
         self._views: dict[tuple[int, np.dtype], np.ndarray] = {}
 
     def view(self, lanes, addresses, dtype: np.dtype, size: int):
         if (addresses % size).any():
             raise PtxError(f"a misaligned access of {size} bytes of device memory")
         places = np.searchsorted(self._starts, addresses, side="right") - 1
-        outside = (places < 0) | (addresses + size > self._ends[places])
+        outside = addresses + size > self._ends[places]
         if outside.any():
             raise PtxError(f"an access of {size} bytes outside of arrays, at {int(addresses[outside][0]):#x}")
         first = places[0]
