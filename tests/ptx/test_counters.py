@@ -1,6 +1,6 @@
 """Warp instructions and wavefronts of shared memory of fits of one step, counted in the compiled kernels.
 
-They include what a fit loads, stores and prepares once. A step by itself is the difference of fits of one and two steps.
+They include what a fit loads, stores and prepares once. A step by itself is the difference of two fits.
 
 A change that costs a kernel more of either fails here; one that saves some changes the table, too, so that the gain
 stays (bench/log/README.md#gpu-ptx-counts). Counts depend on the compiler: the table is that of one version of NVRTC.
