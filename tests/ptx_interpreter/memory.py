@@ -24,13 +24,12 @@ class Space(Protocol):
 
 
 class DeviceMemory:
-    """The live allocations of the emulator at the time of a launch."""
+    """The arrays of the emulator at the time of a launch."""
 
     def __init__(self):
-        held = [(start, device_memory._live[start]()) for start in device_memory._starts]
-        self._allocations = [(start, allocation) for start, allocation in held if allocation is not None]
-        self._starts = np.array([start for start, _ in self._allocations], np.int64)
-        ends = [start + allocation.size for start, allocation in self._allocations]
+        self._arrays = device_memory.usable_by_kernels()
+        self._starts = np.array([start for start, _ in self._arrays], np.int64)
+        ends = [start + size for start, size in self._arrays]
         self._ends = np.array([*ends, 0], np.int64)  # the last one for addresses before all arrays, whose place is -1
         self._views: dict[tuple[int, np.dtype], np.ndarray] = {}
 
@@ -49,8 +48,8 @@ class DeviceMemory:
 
     def _array(self, place: int, dtype: np.dtype) -> np.ndarray:
         if (place, dtype) not in self._views:
-            start, allocation = self._allocations[place]
-            length = allocation.size // dtype.itemsize
+            start, size = self._arrays[place]
+            length = size // dtype.itemsize
             raw = (ctypes.c_uint8 * (length * dtype.itemsize)).from_address(start)
             self._views[place, dtype] = np.frombuffer(raw, dtype)
         return self._views[place, dtype]
