@@ -21,9 +21,10 @@ def pytest_addoption(parser):
     group = parser.getgroup("fastmlp")
     group.addoption(
         "--device",
-        choices=("emulator", "cuda"),
+        choices=("emulator", "ptx", "cuda"),
         default="emulator",
-        help="where tests of the CUDA backend run: on the CPU, in tests/cuda_emulator, or on a GPU, through CuPy",
+        help="where tests of the CUDA backend run: on the CPU, in tests/cuda_emulator, by g++ or as the PTX that NVRTC "
+        "makes (tests/ptx_interpreter, ten times slower), or on a GPU, through CuPy",
     )
     group.addoption(
         "--require-device",
@@ -33,6 +34,14 @@ def pytest_addoption(parser):
     )
     group.addoption("--full", action="store_true", help="also the tests that take long, which .ci/full runs")
     group.addoption("--long", action="store_true", help="tests/reliability in its long form, which takes an hour")
+
+
+def pytest_configure(config):
+    if config.getoption("--device") == "ptx":
+        import ptx_interpreter
+        from cuda_emulator import state
+
+        state.DEFAULTS["load"] = ptx_interpreter.load
 
 
 def pytest_sessionstart(session):
@@ -130,7 +139,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left_out]
     for item in items:
         emulates = {"cuda", "emulated_cuda"} & set(getattr(item, "fixturenames", ()))
-        if emulates and item.get_closest_marker("nvrtc") is None:
+        if emulates and not {"nvrtc", "ptx"} & {marker.name for marker in item.iter_markers()}:
             item.add_marker(pytest.mark.emulator)
 
 
@@ -157,8 +166,11 @@ def _forget_backend():
 @pytest.fixture
 def emulated_cuda(request):
     """The emulator, installed as `cupy`: its settings and counts. For tests that a GPU has no say in."""
-    if request.config.getoption("--device") != "emulator":
+    device = request.config.getoption("--device")
+    if device == "cuda":
         pytest.skip("about the emulator")
+    if device == "ptx":
+        request.getfixturevalue("with_nvrtc")
     if shutil.which("g++") is None:
         _without("emulator", "it needs g++", request.config)
     import cuda_emulator
@@ -167,6 +179,24 @@ def emulated_cuda(request):
     with cuda_emulator.installed():
         yield cuda_emulator
     _forget_backend()
+
+
+@pytest.fixture
+def compiled_by_gpp(request):
+    """For tests about what only kernels that g++ has compiled have: their macros, messages and orders of threads."""
+    if request.config.getoption("--device") != "emulator":
+        pytest.skip("about kernels that g++ compiles")
+
+
+@pytest.fixture
+def run_as_ptx(request):
+    """Kernels run as the PTX that NVRTC makes of them."""
+    request.getfixturevalue("with_nvrtc")
+    request.getfixturevalue("emulated_cuda")
+    import ptx_interpreter
+
+    with ptx_interpreter.running():
+        yield
 
 
 @pytest.fixture
@@ -190,7 +220,7 @@ def with_asan(request):
 @pytest.fixture
 def cuda(request):
     """cupy: the emulator's, or with --device cuda the real one."""
-    if request.config.getoption("--device") == "emulator":
+    if request.config.getoption("--device") != "cuda":
         request.getfixturevalue("emulated_cuda")
         import cupy
     else:
@@ -210,7 +240,7 @@ def be_late(cuda, request):
     """
 
     def be(late):
-        if late or request.config.getoption("--device") == "emulator":
+        if late or request.config.getoption("--device") != "cuda":
             request.getfixturevalue("emulated_cuda").settings.late = late
 
     return be

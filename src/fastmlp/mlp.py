@@ -77,7 +77,7 @@ class MLP(NetBase):
     precision : {"exact", "tf32", "bfloat16", "float16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products; sums and parameters stay float32.
         "bfloat16" and "float16" run all layers of a net of up to 128 units per layer in one kernel, unless the net
-        is too deep for it.
+        is too deep for it or has dropout; the products of other large nets are as with "tf32".
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
         bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default

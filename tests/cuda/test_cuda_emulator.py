@@ -7,6 +7,7 @@ import pytest
 from cuda_emulator import EmulatorError, asan, build
 
 ORDERS = (0, 1, 2, 3)
+by_gpp = pytest.mark.usefixtures("compiled_by_gpp")
 
 
 def kernels(cupy, code, *options):
@@ -41,10 +42,12 @@ def totals(cupy, emulator, *options):
     return correct
 
 
+@by_gpp
 def test_any_order_of_threads_gives_correct_sums(cuda, emulated_cuda):
     assert all(totals(cuda, emulated_cuda).values())
 
 
+@by_gpp
 def test_missing_barrier_gives_wrong_sums(cuda, emulated_cuda):
     assert not all(totals(cuda, emulated_cuda, "-DFORGET_BARRIER").values())
 
@@ -77,12 +80,18 @@ extern "C" __global__ void shares_too_much(float* y) {
   FM_SHARED(float, part, [13000]);
   part[threadIdx.x] = 0.0f;
 }
+extern "C" __global__ void reads_misaligned(float* y) {
+  const float4 q = *reinterpret_cast<const float4*>(y + 1);
+  y[threadIdx.x] = q.x;
+}
+extern "C" __global__ void writes_misaligned(float* y) { *reinterpret_cast<float2*>(y + 3) = make_float2(1.0f, 2.0f); }
 extern "C" __global__ void traps(float* y) {
   if (threadIdx.x == 3) __trap();
 }
 """
 
 
+@by_gpp
 @pytest.mark.parametrize(
     "kernel, message",
     [
@@ -93,7 +102,9 @@ extern "C" __global__ void traps(float* y) {
         ("overruns_dynamic", "a write past the end of dynamic shared memory"),
         ("overruns_array", "a kernel wrote next to an array of 128 bytes"),
         ("shares_too_much", "more than 48 KiB of static shared memory"),
-        ("traps", r"trap at kernel\.cu:30"),
+        ("reads_misaligned", "misaligned access at a vector"),
+        ("writes_misaligned", "misaligned access at a vector"),
+        ("traps", r"trap at kernel\.cu:35"),
     ],
 )
 @pytest.mark.parametrize("order", ORDERS)
@@ -104,6 +115,7 @@ def test_faults_of_kernels_are_reported(kernel, message, order, cuda, emulated_c
         kernels(cuda, WRONG)(kernel)((1,), (32,), (y,), shared_mem=128)
 
 
+@by_gpp
 def test_static_and_dynamic_shared_memory_share_one_limit(cuda, emulated_cuda):
     """Static and dynamic shared memory together may be as large as a block has without a request, or as requested."""
     code = """extern "C" __global__ void declares_some(float* y) {
@@ -120,6 +132,7 @@ def test_static_and_dynamic_shared_memory_share_one_limit(cuda, emulated_cuda):
     assert y.get().sum() == 32
 
 
+@by_gpp
 @pytest.mark.thinned(3)
 @pytest.mark.usefixtures("with_asan")
 @pytest.mark.parametrize(
@@ -163,6 +176,7 @@ extern "C" __global__ void shuffles(int* y) {
 """
 
 
+@by_gpp
 @pytest.mark.parametrize("order", ORDERS)
 def test_warp_collectives_equal_numpy(order, cuda, emulated_cuda):
     emulated_cuda.settings.order = order
@@ -180,6 +194,7 @@ def test_warp_collectives_equal_numpy(order, cuda, emulated_cuda):
     np.testing.assert_array_equal(y.get(), expected)
 
 
+@by_gpp
 def test_atomics_add_and_compare(cuda, emulated_cuda):
     code = r"""
     extern "C" __global__ void count(float* sum, unsigned int* most, unsigned long long* least) {
@@ -193,6 +208,7 @@ def test_atomics_add_and_compare(cuda, emulated_cuda):
     assert [x.item() for x in out] == [192.0, 191, 5]
 
 
+@by_gpp
 def test_template_kernels_are_found_by_name(cuda, emulated_cuda):
     """Template kernels are found by name_expressions; a kernel that the preprocessor excludes is not found."""
     code = r"""
@@ -218,6 +234,7 @@ extern "C" __global__ void k(const float* x, int n, long long m, double a, unsig
 """
 
 
+@by_gpp
 @pytest.mark.parametrize(
     "place, value, message",
     [
@@ -245,6 +262,7 @@ def test_kernel_arguments_are_checked(place, value, message, cuda, emulated_cuda
         kernel((1,), (1,), tuple(correct[:5]))
 
 
+@by_gpp
 def test_launches_are_checked(cuda, emulated_cuda):
     kernel = kernels(cuda, 'extern "C" __global__ void k(int n) {}')("k")
     with pytest.raises(TypeError, match="must be tuples"):
@@ -303,7 +321,7 @@ extern "C" __global__ void product(const unsigned short* A, const unsigned short
 @pytest.mark.parametrize("order", ORDERS)
 def test_tensor_core_products_equal_numpy(kind, order, cuda, rng, request):
     """mma.sync and ldmatrix of include/tensor_cores.cuh give the same results in the emulator and on a GPU."""
-    if request.config.getoption("--device") == "emulator":
+    if request.config.getoption("--device") != "cuda":
         request.getfixturevalue("emulated_cuda").settings.order = order
     folder = files("fastmlp.kernels.cuda")
     text = "".join(folder.joinpath(name).read_text() for name in ("include/common.cuh", "include/tensor_cores.cuh"))
@@ -327,6 +345,7 @@ def test_libraries_in_folders_writable_by_others_are_not_loaded(tmp_path, monkey
     folder.mkdir()
     folder.chmod(0o777)
     monkeypatch.setattr(build, "CACHE", folder)
+    build.cache_folder.cache_clear()
     build._precompiled.cache_clear()
     with pytest.raises(RuntimeError, match=r"cannot be kept in '.*libraries': others may write to"):
         build.shared_library("int f() { return 1; }")

@@ -11,6 +11,20 @@ It has CuPy's interface. Arrays are in host memory, and kernels are compiled by 
 It raises errors where CuPy is silent: for Python numbers as kernel arguments, arguments of a type other than the
 kernel's, arrays with strides, NumPy arrays mixed with device arrays, and addresses outside live memory. New memory is
 filled with NaN.
+
+It hides:
+
+- lost updates: threads are switched at barriers only, so that `s[0] += 1` by all of them is not lost;
+- blocks that depend on each other: they run one after another, and show it only in descending order;
+- all of the memory model: `__threadfence()` does nothing, and no cache is out of date;
+- what the compiler makes of a kernel: -ftz, contraction to fma, approximate division and root, exp of its own; TF32
+  products are not rounded, and sums of tensor cores are in order;
+- shuffles from lanes that have ended, which give a thread its own value;
+- registers, occupancy, bank conflicts, coalescing, time;
+- of CUDA graphs: lazy loading of modules, and errors of instantiation;
+- of CuPy's functions: those that CuPy lacks, and its rules of type promotion; they are NumPy's.
+
+The PTX interpreter (tests/ptx_interpreter) shows the first, the fourth, the fifth, and bank conflicts: --device ptx.
 """
 
 from __future__ import annotations
@@ -119,6 +133,7 @@ def _modules():
         get_default_memory_pool=memory.MemoryPool,
         get_default_pinned_memory_pool=memory.MemoryPool,
         is_available=cuda.is_available,
+        clear_memo=raw.memo.clear,
     )
     found = {"cupy": cupy, **cuda.modules(), **libcublas.modules()}
     cupy.cuda = found["cupy.cuda"]
@@ -145,6 +160,7 @@ def installed():
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in _PACKAGES}
     sys.modules.update(MODULES)
     reset()
+    raw.memo.clear()
     streams.forget_all()
     try:
         yield sys.modules["cupy"]

@@ -134,12 +134,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, key):
         keys = key if isinstance(key, tuple) else (key,)
         keys = keys if any(each is Ellipsis for each in keys) else (*keys, Ellipsis)  # so that one element is a view
-        if all(isinstance(each, (int, np.integer, slice, type(None), type(Ellipsis))) for each in keys):
+        if _is_basic(keys):
             return wrap(self._host[keys], self._memory)
         return call(np.ndarray.__getitem__, self, keys, allow_host=True)
 
     def __setitem__(self, key, value):
         if isinstance(value, np.ndarray):
+            if value.ndim and _is_basic(key):
+                raise ValueError("non-scalar numpy.ndarray cannot be used for fill")  # CuPy's message
             counts["host_to_device"] += 1
         call(np.ndarray.__setitem__, self, key, value, allow_host=True)
 
@@ -150,6 +152,12 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if not callable(attribute):
             return wrap(attribute)
         return lambda *args, **keywords: call(getattr(np.ndarray, name), self, *args, **keywords)
+
+
+def _is_basic(key: Any) -> bool:
+    """Whether an index selects a view."""
+    keys = key if isinstance(key, tuple) else (key,)
+    return all(isinstance(each, (int, np.integer, slice, type(None), type(Ellipsis))) for each in keys)
 
 
 def _host_of(x: Any, allow_host=False):

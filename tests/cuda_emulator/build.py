@@ -42,12 +42,18 @@ def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:
 
 
 @cache
-def _precompiled() -> Path:
-    """Return the path of the precompiled header of emulator.h. Reading the header takes most of the compile time."""
+def cache_folder() -> Path:
+    """Return the folder of compiled kernels, made if it is not there."""
     make_folder(CACHE)  # the name can be guessed, so another user may have made the folder and put libraries into it
     if reason := distrust_reason(CACHE):
         raise RuntimeError(f"The emulator's libraries cannot be kept in {str(CACHE)!r}: {reason}. Set TMPDIR.")
-    header = CACHE / _key("", ()) / "emulator.h.gch"
+    return CACHE
+
+
+@cache
+def _precompiled() -> Path:
+    """Return the path of the precompiled header of emulator.h. Reading the header takes most of the compile time."""
+    header = cache_folder() / _key("", ()) / "emulator.h.gch"
     if not header.exists():
         header.parent.mkdir(exist_ok=True)
         _compile(["-x", "c++-header", str(HERE / "emulator.h")], header)

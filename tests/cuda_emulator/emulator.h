@@ -246,11 +246,40 @@ inline float min(float a, float b) { return std::fmin(a, b); }
 inline double max(double a, double b) { return std::fmax(a, b); }
 inline double min(double a, double b) { return std::fmin(a, b); }
 
-#define FM_VECTOR(T, name)                                                    \
-  struct alignas(2 * sizeof(T)) name##2 { T x, y; };                         \
-  struct name##3 { T x, y, z; };                                             \
-  struct alignas(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) name##4 { T x, y, z, w; }; \
-  inline name##2 make_##name##2(T x, T y) { return {x, y}; }                 \
+// Vectors are read and written as a whole, at a multiple of their size, or of 16 bytes, as on a GPU.
+namespace fm_emu {
+template <class V>
+inline const V& aligned(const V& v) {
+  const void* p = &v;
+  asm("" : "+r"(p));  // the compiler takes all references for aligned
+  if (reinterpret_cast<uintptr_t>(p) % alignof(V)) fm_fail("a vector", "misaligned access");
+  return v;
+}
+}  // namespace fm_emu
+
+#define FM_VECTOR(T, name)                                                                 \
+  struct alignas(2 * sizeof(T)) name##2 {                                                  \
+    T x, y;                                                                                \
+    name##2() = default;                                                                   \
+    name##2(T x, T y) : x(x), y(y) {}                                                      \
+    name##2(const name##2& v) { *this = v; }                                               \
+    name##2& operator=(const name##2& v) {                                                 \
+      fm_emu::aligned(*this), fm_emu::aligned(v);                                          \
+      return x = v.x, y = v.y, *this;                                                      \
+    }                                                                                      \
+  };                                                                                       \
+  struct name##3 { T x, y, z; };                                                           \
+  struct alignas(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) name##4 {                        \
+    T x, y, z, w;                                                                          \
+    name##4() = default;                                                                   \
+    name##4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}                                \
+    name##4(const name##4& v) { *this = v; }                                               \
+    name##4& operator=(const name##4& v) {                                                 \
+      fm_emu::aligned(*this), fm_emu::aligned(v);                                          \
+      return x = v.x, y = v.y, z = v.z, w = v.w, *this;                                    \
+    }                                                                                      \
+  };                                                                                       \
+  inline name##2 make_##name##2(T x, T y) { return {x, y}; }                               \
   inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
 FM_VECTOR(float, float)
 FM_VECTOR(double, double)

@@ -18,7 +18,7 @@ LIBC = ctypes.CDLL(None)
 LIBC.posix_memalign.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_size_t]
 _starts: list[int] = []
 _live: dict[int, weakref.ref] = {}
-_freed: list[int] = []
+_freed: list[tuple[int, int]] = []  # start and size of arrays that pending operations may still use
 _faults: list[str] = []
 _pinned: list[tuple[int, int, weakref.ref]] = []
 _used = 0
@@ -67,11 +67,18 @@ def _free(ptr, size):
             _faults.append(f"a kernel wrote next to an array of {size} bytes")
         del _starts[bisect_right(_starts, ptr) - 1], _live[ptr]
         # Like CuPy's pool, keep the memory while a stream has pending operations, which may still use it.
-        _freed.append(ptr - GUARD * 4)
+        _freed.append((ptr, size))
         if not is_busy():
-            for block in _freed:
-                LIBC.free(ctypes.c_void_p(block))
+            for start, _ in _freed:
+                LIBC.free(ctypes.c_void_p(start - GUARD * 4))
             _freed.clear()
+
+
+def usable_by_kernels() -> list[tuple[int, int]]:
+    """Return (start, size) of all arrays that kernels may access now, by address."""
+    with LOCK:
+        held = [_live[start]() for start in _starts]
+        return sorted([*_freed, *((allocation.ptr, allocation.size) for allocation in held if allocation is not None)])
 
 
 def _guards_are_whole(ptr, size) -> bool:

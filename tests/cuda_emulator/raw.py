@@ -23,6 +23,7 @@ KERNEL = re.compile(
     r"(?:__launch_bounds__\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\s*)?(\w+)\s*\(",
     re.M,
 )
+memo: set[tuple[str, tuple[str, ...]]] = set()  # modules that CuPy would keep loaded until cupy.clear_memo()
 MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024
 
 
@@ -30,9 +31,37 @@ class CUDADriverError(RuntimeError):
     """Emulated cupy.cuda.driver.CUDADriverError."""
 
 
+class _Function:
+    """A kernel that g++ has compiled.
+
+    signature : (type, bytes) of each parameter
+    """
+
+    def __init__(self, library: ctypes.CDLL, number: int, name: str):
+        self._name, self._run = name, getattr(library, f"fm_launch_{number}")
+        self._run.restype = ctypes.c_char_p
+        signature = getattr(library, f"fm_signature_{number}")
+        signature.restype = ctypes.c_char_p
+        self.signature = [tuple(part.split(":")) for part in signature().decode().split()]
+
+    def launch(self, grid, block, shared_bytes: int, values: list, limit: int) -> None:
+        """Run all blocks.
+
+        values : ctypes objects of the arguments
+        limit : bytes of shared memory, static and dynamic, that a block may have
+        """
+        addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
+        dims = (ctypes.c_uint * 6)(*grid, *block)
+        with LOCK:
+            build.scheduler().fm_allow_shared(ctypes.c_size_t(limit))
+            error = self._run(dims, ctypes.c_size_t(shared_bytes), addresses, settings.order)
+        if error:
+            raise EmulatorError(f"{self._name}: {error.decode()}")
+
+
 @cache
 def _library(code: str, options: tuple[str, ...], names: tuple[str, ...]):
-    """Compile a module, and return (library, {name of a kernel: its index in the library})."""
+    """Compile a module, and return {name of a kernel: its _Function}."""
     kept = tuple(option for option in options if option[:2] in ("-D", "-U", "-I"))
     unknown = [option for option in options if option not in kept and not IGNORED.match(option)]
     if unknown:
@@ -44,7 +73,7 @@ def _library(code: str, options: tuple[str, ...], names: tuple[str, ...]):
     build.scheduler()
     library = ctypes.CDLL(str(path))
     numbers = {name: i for i, name in enumerate(_kernels(code, names))}
-    return library, {name: i for name, i in numbers.items() if hasattr(library, f"fm_launch_{i}")}
+    return {name: _Function(library, i, name) for name, i in numbers.items() if hasattr(library, f"fm_launch_{i}")}
 
 
 def _kernels(code: str, names: tuple[str, ...]) -> list[str]:
@@ -97,26 +126,26 @@ class RawModule:
         self.name_expressions = tuple(name_expressions or ())
 
     def compile(self, log_stream=None):
-        _library(self.code, self.options, self.name_expressions)
+        self._functions()
+
+    def _functions(self):
+        return (settings.load or _library)(self.code, self.options, self.name_expressions)
 
     def get_function(self, name):
-        library, kernels = _library(self.code, self.options, self.name_expressions)
+        kernels = self._functions()
         if name not in kernels:
             raise CUDADriverError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}; there are {sorted(kernels)}")
+        memo.add((self.code, self.options))
         sources.setdefault((self.code, self.options), set()).add(name)
-        return RawKernel(library, kernels[name], name)
+        return RawKernel(kernels[name], name)
 
 
 class RawKernel:
     """Kernel of a RawModule."""
 
-    def __init__(self, library, number, name):
+    def __init__(self, function, name):
         self.name = self.__name__ = name
-        self._run = getattr(library, f"fm_launch_{number}")
-        self._run.restype = ctypes.c_char_p
-        signature = getattr(library, f"fm_signature_{number}")
-        signature.restype = ctypes.c_char_p
-        self._signature = [part.split(":") for part in signature().decode().split()]
+        self._function = function
         self._allowed = 0  # bytes of dynamic shared memory that were requested; 0 if none were
         self.preferred_shared_memory_carveout = -1
         self.max_threads_per_block, self.num_regs, self.local_size_bytes, self.const_size_bytes = 1024, 32, 0, 0
@@ -143,9 +172,11 @@ class RawKernel:
             raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: {self.name} on grid {grid}, block {block}")
         if shared_mem > self.max_dynamic_shared_size_bytes or shared_mem > MOST_SHARED_OPTED:
             raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: {self.name}: {shared_mem} bytes of shared memory")
-        if len(args) != len(self._signature):
-            raise EmulatorError(f"{self.name} takes {len(self._signature)} arguments, got {len(args)}")
-        values = [self._value(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self._signature, strict=True))]
+        if len(args) != len(self._function.signature):
+            raise EmulatorError(f"{self.name} takes {len(self._function.signature)} arguments, got {len(args)}")
+        values = [
+            self._value(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self._function.signature, strict=True))
+        ]
         counts["launches"] += 1
         counts[f"launches of {self.name}"] += 1
         asked = f"shared memory of {self.name}"
@@ -157,25 +188,25 @@ class RawKernel:
         def run():
             for i, address, size in places:
                 memory.check_range(address, size, f"{self.name}, replayed: argument {i}")
-            addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
-            dims = (ctypes.c_uint * 6)(*grid, *block)
-            with LOCK:
-                # The limit includes static shared memory; without a request, it is that of every block.
-                build.scheduler().fm_allow_shared(ctypes.c_size_t(MOST_SHARED_OPTED if allowed else MOST_SHARED))
-                error = self._run(dims, ctypes.c_size_t(shared_mem), addresses, settings.order)
-            if error:
-                raise EmulatorError(f"{self.name}: {error.decode()}")
+            # The limit includes static shared memory; without a request, it is that of every block.
+            limit = MOST_SHARED_OPTED if allowed else MOST_SHARED
+            self._function.launch(grid, block, shared_mem, values, limit)
             memory.check_guards({x._memory for x in keep if isinstance(x, ndarray)})
 
         stream._ask(run)
 
     def _value(self, i, x, code, size):
+        """Return an argument as a ctypes object.
+
+        code : type of the parameter: "pf4" is a pointer to float32 and "pv" one to anything, "i8" is an int64, "V" a
+            value of any type, and "W" that or a pointer, which a signature of PTX does not tell apart
+        """
         where = f"{self.name}: argument {i}"
         if isinstance(x, ndarray):
-            if code[0] != "p":
+            if code[0] not in "pW":
                 raise EmulatorError(f"{where} is an array, the kernel takes {code}")
             held = {"e": "v"}.get(x.dtype.char, f"{x.dtype.kind}{x.dtype.itemsize}")
-            if code != "pv" and held != code[1:]:
+            if code not in ("pv", "W") and held != code[1:]:
                 raise EmulatorError(f"{where} is an array of {x.dtype}, the kernel takes {code}")
             if not x.flags.c_contiguous and not x.flags.f_contiguous:
                 raise EmulatorError(f"{where} has strides {x.strides}, which a kernel does not see")
@@ -189,7 +220,7 @@ class RawKernel:
                 raise EmulatorError(f"{where}: {int(x):#x} is no address of live device memory")
             return ctypes.c_void_p(int(x))
         if isinstance(x, np.generic):
-            if code != "V" and f"{x.dtype.kind}{x.dtype.itemsize}" != code:
+            if code not in ("V", "W") and f"{x.dtype.kind}{x.dtype.itemsize}" != code:
                 raise EmulatorError(f"{where} is a {x.dtype}, the kernel takes {code}")
             if x.dtype.itemsize != int(size):
                 raise EmulatorError(f"{where} has {x.dtype.itemsize} bytes, the kernel takes {size}")

@@ -20,6 +20,7 @@ settings = SimpleNamespace(
     cublas=True,  # whether a cuBLAS library with a C interface exists
     late="",  # streams that run their operations as late as allowed: "all", "null", or "" for none
     compute_capability="90",
+    load=None,  # function that compiles kernels instead of g++, such as ptx_interpreter.load
 )
 DEFAULTS = dict(vars(settings))
 current = threading.local()  # .device, .stream

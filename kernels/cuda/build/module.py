@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib import resources
+from itertools import count
 from typing import Any
 
 import cupy
@@ -21,6 +22,8 @@ DEFAULT_SHARED = 48 * 1024  # bytes of shared memory that a block may use withou
 MOST_DECLARED = 2048  # ... which is at most this
 SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32}
 NULL = np.uint64(0)
+MOST_MODULES = 256  # in memory; at times twice as many
+_made = count(1)  # modules in this process
 
 
 @cache
@@ -102,8 +105,14 @@ class Module:
         return self._kernels[name]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=MOST_MODULES)
 def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
+    """Compile a source. CuPy keeps all modules that it has loaded, too, until it is told to forget them.
+
+    It forgets those that are no longer in this cache, and the kernels of its own, which it loads from its files again.
+    """
+    if next(_made) % MOST_MODULES == 0:
+        cupy.clear_memo()
     return Module(text, options)
 
 

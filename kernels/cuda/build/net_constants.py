@@ -14,7 +14,7 @@ from ...formulas.update_rules import RPROP, RULES
 from ...structs import NO_UPDATE, NetSpec
 
 
-def _by_layer(name: str, values: Sequence[int]) -> str:
+def by_layer(name: str, values: Sequence[int]) -> str:
     """Return a C++ function of the layer number; for a layer known at compile time it is a constant."""
     choices = "".join(f"k == {k} ? {value} : " for k, value in enumerate(values[:-1]))
     return f"__device__ __forceinline__ constexpr int {name}(int k) {{ return {choices}{values[-1]}; }}"
@@ -112,6 +112,6 @@ class Architecture:
             ("derivative_needs_z", [int(x) for x in self.derivative_needs_z]),
             ("keeps_z", [int(x) for x in self.keep_z]),
         ):
-            lines.append(_by_layer(name, values))
+            lines.append(by_layer(name, values))
         names = ", ".join(ACTIVATIONS[code].name for code in self.activations)
         return "\n".join([f"// {'-'.join(map(str, self.sizes))}, {names}", *lines]) + "\n"

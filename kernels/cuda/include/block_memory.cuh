@@ -1,7 +1,8 @@
 // Memory of a block of threads that trains one net: layout and loads.
 //
-// Units are rows and samples are columns: unit u of sample s is at [u * TILE + s]. TILE is a multiple of 4, so that one
-// load reads four samples; columns past the batch have weight 0.
+// Units are rows and samples are columns: unit u of sample s is at [u * PITCH + s]. TILE is a multiple of 4, so that one
+// load reads four samples; columns past the batch have weight 0. PITCH, at least TILE, is an odd number of 16-byte
+// blocks, so that eight neighbouring rows start in different banks (pitch_of in launch.py).
 
 constexpr int N_UNITS = units_at(N_LAYERS) + N_OUTPUTS;  // inputs included
 
@@ -11,20 +12,20 @@ struct Arrays {  // of one net; sizes as in launch.py's block_numbers
 
 __device__ __forceinline__ Arrays arrays_at(T* memory) {
   Arrays m;
-  m.a = memory, memory += N_UNITS * TILE;
-  m.z = memory, memory += (KEEPS ? N_UNITS : 0) * TILE;
-  if (!KEEPS) m.z = memory - units_at(N_LAYERS) * TILE, memory += N_OUTPUTS * TILE;  // only that of the output layer
-  m.delta = memory, memory += N_UNITS * TILE;
-  m.mask = memory, memory += (DROPS ? N_UNITS : 0) * TILE;
-  m.y = memory, memory += N_OUTPUTS * TILE;
-  m.weight = memory, memory += TILE;
+  m.a = memory, memory += N_UNITS * PITCH;
+  m.z = memory, memory += (KEEPS ? N_UNITS : 0) * PITCH;
+  if (!KEEPS) m.z = memory - units_at(N_LAYERS) * PITCH, memory += N_OUTPUTS * PITCH;  // only that of the output layer
+  m.delta = memory, memory += N_UNITS * PITCH;
+  m.mask = memory, memory += (DROPS ? N_UNITS : 0) * PITCH;
+  m.y = memory, memory += N_OUTPUTS * PITCH;
+  m.weight = memory, memory += PITCH;
   m.p = memory, memory += N_PADDED;
   m.g = memory, memory += N_PADDED;
   m.state = memory;
   return m;
 }
 
-// Load four neighbours in one access; `at` is a multiple of 4 numbers from the start of an array of the block.
+// Load four neighbours, 16 bytes at a time, to which `at` is aligned.
 __device__ __forceinline__ void load4(const float* at, float (&v)[4]) {
   const float4 q = *reinterpret_cast<const float4*>(at);
   v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;

@@ -50,15 +50,16 @@ __device__ __forceinline__ void shuffle_by_block(
   __syncthreads();
 }
 
-// Shuffle by one thread, swap by swap.
-__device__ __forceinline__ void shuffle_by_thread(long long n, long long seed, long long epoch, int* order) {
-  for (long long i = 0; i < n; ++i) order[i] = int(i);
+// Shuffle by one thread, swap by swap. Positions are `stride` numbers apart: those of neighbouring threads are neighbours.
+__device__ __forceinline__ void shuffle_by_thread(
+    long long n, long long seed, long long epoch, int* order, long long stride) {
+  for (long long i = 0; i < n; ++i) order[i * stride] = int(i);
   for (long long i = 0; i < n; i += 4) {
     const Words four = philox(i, epoch, SHUFFLE, 0, seed);
     for (int j = 0; j < 4 && i + j < n; ++j) {
       const long long other = partner_of(i + j, n, word_of(four, j));
-      const int kept = order[i + j];
-      order[i + j] = order[other], order[other] = kept;
+      const int kept = order[(i + j) * stride];
+      order[(i + j) * stride] = order[other * stride], order[other * stride] = kept;
     }
   }
 }

@@ -30,7 +30,7 @@ from ...structs import (
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..build.structs import JOB, ChunkSum, ProgressCounter
-from ..runtime.cuda_graphs import GraphCache
+from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
 from .launch import NOTHING, SAFE_EVERY, padded
@@ -39,6 +39,7 @@ from .window import Tables, Window, bound_of
 if TYPE_CHECKING:
     from .train import PopulationRun
 
+SIZES_PER_OCTAVE = 8  # numbers of nets between a power of two and the next one with which steps are launched
 MOST_NETS = 65_535  # the maximum second and third dimension of a grid
 EVALUATION_ROWS = 256  # samples of each net in one pass of an evaluation
 
@@ -147,6 +148,7 @@ class BatchedWindow(Window):
         self._update_blocks = blocks_for(nets.n_params)
         self._can_be_recorded, self._replays = self._passes.products.take_workspace(), GraphCache()
         self._epoch = 0
+        self._launch_for(self.n_nets)
         self._job_on_device = on_device(**{**NOTHING, **self._job, "grads": self._grads})
 
     def resume(self, suspended: SuspendedNets) -> None:
@@ -183,7 +185,7 @@ class BatchedWindow(Window):
         whole, rest = divmod(self.n_samples, config.batch_size)
         for rows, n_alike in ((config.batch_size, whole), (rest, min(rest, 1))):
             if self._can_be_recorded:
-                self._replays.run((rows, n), n_alike, partial(self._step, rows))
+                self._replays.run((rows, self._n_launched), n_alike, partial(self._step, rows))
             else:
                 for _ in range(n_alike):
                     self._step(rows)
@@ -193,7 +195,7 @@ class BatchedWindow(Window):
 
     def _step(self, rows: int) -> None:
         """Launch the clock's step, without waiting or allocating memory."""
-        module, passes, job, clock, n = self._module, self._passes, self._job_on_device, self._clock, self.n_active
+        module, passes, job, clock, n = self._module, self._passes, self._job_on_device, self._clock, self._n_launched
         batch = self._batches.take(module, job, clock, n, 0, rows)
         passes.forward(module, job, clock, batch.x, rows)
         passes.loss_and_output_delta(module, job, clock, batch, rows)
@@ -236,10 +238,26 @@ class BatchedWindow(Window):
         if len(free):
             pairs = cupy.asarray(np.stack([free, movers], axis=1).astype(np.int64))
             self._module["swap_slots"]((len(free),), PER_BLOCK, self._job_on_device, pairs, self._owners, self._reached)
-        self.n_active = self._passes.products.n_nets = n
+        self.n_active = n
+        self._launch_for(n)
+
+    def _launch_for(self, n: int) -> None:
+        """Choose the number of nets of a step's launches: that of nets in training, or a few more.
+
+        With few different numbers, steps are replayed as graphs although nets end in most epochs. Steps do not change
+        the parameters of nets that have ended.
+        """
+        self._n_launched = min(rounded_up(n), self.n_nets) if self._can_be_recorded and is_wanted() else n
+        self._passes.products.n_nets = self._n_launched
 
     def _epochs_sums(self) -> Any:
         return self._reached
+
+
+def rounded_up(n: int) -> int:
+    """Return the next number of nets with which steps are launched, at most an eighth more than n."""
+    spacing = max(1, 2 ** (n - 1).bit_length() // (2 * SIZES_PER_OCTAVE)) if n else 1
+    return -(-n // spacing) * spacing
 
 
 def activation_rows(config: TrainConfig, criteria: StopCriteria, n_held_out: int) -> int:

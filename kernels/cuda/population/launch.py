@@ -88,12 +88,23 @@ class Shape:
         return cls(False, threads, tile, numbers, fits)
 
 
+def pitch_of(tile: int, itemsize: int) -> int:
+    """Return the numbers from one row of a tile to the next: an odd number of blocks of 16 bytes.
+
+    Then a load of 16 bytes from eight neighbouring rows uses each of the 32 banks of shared memory once
+    (bench/log/README.md#gpu-ptx-counts).
+    """
+    per_block = 16 // itemsize
+    return (tile // per_block | 1) * per_block
+
+
 def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
     """Return how many numbers a block keeps; include/block_memory.cuh lays them out."""
     outputs = architecture.sizes[-1]
     units = architecture.n_units
     rows = units * (2 + architecture.keeps + architecture.drops) + outputs + 1 + (0 if architecture.keeps else outputs)
-    return rows * tile + padded(architecture.n_params) * (2 + n_state)
+    pitch = pitch_of(tile, np.dtype(architecture.dtype).itemsize)
+    return rows * pitch + padded(architecture.n_params) * (2 + n_state)
 
 
 def fixed_batch_rows(architecture: Architecture, shape: Shape, batch_size: int, n_samples: int) -> int:
@@ -129,6 +140,7 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: 
         **switches,
         THREADS=shape.threads,
         TILE=shape.tile,
+        PITCH=pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
         IN_SHARED=shape.in_shared,
         SAFE_EVERY=SAFE_EVERY,
         HAS_TARGETS=True,
@@ -167,6 +179,7 @@ def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool,
         VALIDATES=False,
         THREADS=shape.threads,
         TILE=shape.tile,
+        PITCH=pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
         IN_SHARED=shape.in_shared,
         SAFE_EVERY=SAFE_EVERY,
         HAS_TARGETS=has_targets,

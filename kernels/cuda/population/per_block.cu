@@ -60,13 +60,13 @@ struct BlockNet {
     for (int e = threadIdx.x; e < N_INPUTS * TILE; e += THREADS) {
       const int s = e / N_INPUTS, i = e % N_INPUTS;
       const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
-      m.a[i * TILE + s] = s < rows ? from.X[sample * N_INPUTS + i] : T(0);
+      m.a[i * PITCH + s] = s < rows ? from.X[sample * N_INPUTS + i] : T(0);
     }
     for (int s = threadIdx.x; s < TILE; s += THREADS) {
       const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
       m.weight[s] = s < rows ? (from.weight ? from.weight[sample] : T(1)) : T(0);
 #pragma unroll
-      for (int j = 0; j < N_OUTPUTS; ++j) m.y[j * TILE + s] = has_targets && s < rows ? from.Y[sample * N_OUTPUTS + j] : T(0);
+      for (int j = 0; j < N_OUTPUTS; ++j) m.y[j * PITCH + s] = has_targets && s < rows ? from.Y[sample * N_OUTPUTS + j] : T(0);
     }
     __syncthreads();
   }
@@ -84,7 +84,7 @@ struct BlockNet {
       for (int q = 0; q < 4; ++q) {
         const long long e = 4 * group + q;
         if (e >= low && e < high)
-          m.mask[(units_at(k + 1) + e % width) * TILE + (e / width - row)] = word[q] >= threshold ? scaled : T(0);
+          m.mask[(units_at(k + 1) + e % width) * PITCH + (e / width - row)] = word[q] >= threshold ? scaled : T(0);
       }
     }
   }
@@ -100,7 +100,7 @@ struct BlockNet {
         draw_masks(k, row, step);
         __syncthreads();
       }
-      const T *W = p + weights_at(k), *b = p + biases_at(k), *below = m.a + units_at(k) * TILE;
+      const T *W = p + weights_at(k), *b = p + biases_at(k), *below = m.a + units_at(k) * PITCH;
       constexpr int QUADS = TILE / 4;
       for (int item = threadIdx.x; item < QUADS * ((n_out + 3) / 4); item += THREADS) {
         const int s = item % QUADS * 4, o = item / QUADS * 4;
@@ -111,7 +111,7 @@ struct BlockNet {
           for (int q = 0; q < 4; ++q) sum[j][q] = o + j < n_out ? b[o + j] : T(0);
         for (int i = 0; i < n_in; ++i) {
           T x[4], w[4];
-          load4(below + i * TILE + s, x);
+          load4(below + i * PITCH + s, x);
           if (n_out % 4 == 0 && weights_at(k) % 4 == 0 && aligned) load_weights<true>(W + i * n_out, o, n_out, w);
           else load_weights<false>(W + i * n_out, o, n_out, w);
 #pragma unroll
@@ -124,7 +124,7 @@ struct BlockNet {
           if (o + j < n_out)
 #pragma unroll
             for (int q = 0; q < 4; ++q) {
-              const int at = (units_at(k + 1) + o + j) * TILE + s + q;
+              const int at = (units_at(k + 1) + o + j) * PITCH + s + q;
               const T z = sum[j][q];
               T value = activation_value(activation_of(k), z);
               if (KEEPS || k == N_LAYERS - 1) m.z[at] = drops && !derivative_needs_z(k) ? value : z;
@@ -135,15 +135,15 @@ struct BlockNet {
       __syncthreads();
     }
     if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) {
-      T *z = m.z + units_at(N_LAYERS) * TILE, *a = m.a + units_at(N_LAYERS) * TILE;
+      T *z = m.z + units_at(N_LAYERS) * PITCH, *a = m.a + units_at(N_LAYERS) * PITCH;
       for (int s = threadIdx.x; s < TILE; s += THREADS) {  // z becomes log-probabilities
         T top = z[s], whole = T(0);
-        for (int j = 1; j < N_OUTPUTS; ++j) top = z[j * TILE + s] > top ? z[j * TILE + s] : top;
-        for (int j = 0; j < N_OUTPUTS; ++j) whole += elementary::exp(z[j * TILE + s] - top);
+        for (int j = 1; j < N_OUTPUTS; ++j) top = z[j * PITCH + s] > top ? z[j * PITCH + s] : top;
+        for (int j = 0; j < N_OUTPUTS; ++j) whole += elementary::exp(z[j * PITCH + s] - top);
         const T shift = top + elementary::log(whole);
         for (int j = 0; j < N_OUTPUTS; ++j) {
-          const T v = z[j * TILE + s] - shift;
-          z[j * TILE + s] = v, a[j * TILE + s] = elementary::exp(v);
+          const T v = z[j * PITCH + s] - shift;
+          z[j * PITCH + s] = v, a[j * PITCH + s] = elementary::exp(v);
         }
       }
       __syncthreads();
@@ -152,20 +152,21 @@ struct BlockNet {
 
   // Add this thread's part of the sums of losses and correct samples; write the output's delta if `scale` is not 0.
   __device__ void loss_and_output_delta(T scale) {
-    const int top = units_at(N_LAYERS) * TILE;
+    const int top = units_at(N_LAYERS) * PITCH;
     const T c = T(job.loss_constant);
     for (int e = threadIdx.x; e < N_OUTPUTS * TILE; e += THREADS) {
-      const T a = m.a[top + e], z = m.z[top + e], y = m.y[e], weight = m.weight[e % TILE];
+      const int at = e / TILE * PITCH + e % TILE;
+      const T a = m.a[top + at], z = m.z[top + at], y = m.y[at], weight = m.weight[e % TILE];
       // a sample of weight 0 contributes nothing, even if it is not finite
       loss += weight > T(0) ? weight * loss_value(LOSS, z, a, y, c) : T(0);
       T d = weight > T(0) ? loss_delta(LOSS, a, y, c) * (weight * scale) : T(0);
       if (!DELTA_IS_WRT_LOGIT)
         d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? z : a);
-      if (scale != T(0)) m.delta[top + e] = d;
+      if (scale != T(0)) m.delta[top + at] = d;
     }
     if (METRIC != METRIC_NONE)
       for (int s = threadIdx.x; s < TILE; s += THREADS)
-        n_correct += m.weight[s] * correct_fraction(m.a + top + s, m.y + s, T(job.bound), TILE);
+        n_correct += m.weight[s] * correct_fraction(m.a + top + s, m.y + s, T(job.bound), PITCH);
     __syncthreads();
   }
 
@@ -175,11 +176,13 @@ struct BlockNet {
 #pragma unroll
     for (int k = N_LAYERS - 1; k >= 0; --k) {
       const int n_in = width_of(k), n_out = width_of(k + 1);
-      const T *below = m.a + units_at(k) * TILE, *delta = m.delta + units_at(k + 1) * TILE;
+      const T *below = m.a + units_at(k) * PITCH, *delta = m.delta + units_at(k + 1) * PITCH;
       T* g = m.g + weights_at(k);
-      const int columns = (n_out + 3) / 4;
-      for (int item = threadIdx.x; item < (n_in + 3) / 4 * columns; item += THREADS) {
-        const int i = item / columns * 4, o = item % columns * 4;
+      // A thread has the weights of four inputs and four outputs, a quarter of them apart, so that neighbouring threads
+      // read neighbouring rows, which start in different banks.
+      const int quads_in = (n_in + 3) / 4, quads_out = (n_out + 3) / 4;
+      for (int item = threadIdx.x; item < quads_in * quads_out; item += THREADS) {
+        const int i = item / quads_out, o = item % quads_out;
         T sum[4][4];
 #pragma unroll
         for (int r = 0; r < 4; ++r)
@@ -189,8 +192,8 @@ struct BlockNet {
           T x[4][4], d[4][4];  // rows past the end repeat the last one; their sums are not stored
 #pragma unroll
           for (int r = 0; r < 4; ++r) {
-            load4(below + min(i + r, n_in - 1) * TILE + s, x[r]);
-            load4(delta + min(o + r, n_out - 1) * TILE + s, d[r]);
+            load4(below + min(i + r * quads_in, n_in - 1) * PITCH + s, x[r]);
+            load4(delta + min(o + r * quads_out, n_out - 1) * PITCH + s, d[r]);
           }
 #pragma unroll
           for (int q = 0; q < 4; ++q)
@@ -203,14 +206,19 @@ struct BlockNet {
         for (int r = 0; r < 4; ++r)
 #pragma unroll
           for (int j = 0; j < 4; ++j)
-            if (i + r < n_in && o + j < n_out) {
-              const int q = (i + r) * n_out + o + j;
+            if (i + r * quads_in < n_in && o + j * quads_out < n_out) {
+              const int q = (i + r * quads_in) * n_out + o + j * quads_out;
               g[q] = adds ? g[q] + sum[r][j] : sum[r][j];
             }
       }
       for (int o = threadIdx.x; o < n_out; o += THREADS) {
         T sum = adds ? m.g[biases_at(k) + o] : T(0);
-        for (int s = 0; s < TILE; ++s) sum += delta[o * TILE + s];
+        for (int s = 0; s < TILE; s += 4) {
+          T d[4];
+          load4(delta + o * PITCH + s, d);
+#pragma unroll
+          for (int q = 0; q < 4; ++q) sum += d[q];
+        }
         m.g[biases_at(k) + o] = sum;
       }
       if (k > 0) {
@@ -225,7 +233,7 @@ struct BlockNet {
             for (int q = 0; q < 4; ++q) sum[r][q] = T(0);
           for (int o = 0; o < n_out; ++o) {
             T d[4], w[4];
-            load4(delta + o * TILE + s, d);
+            load4(delta + o * PITCH + s, d);
 #pragma unroll
             for (int r = 0; r < 4; ++r) w[r] = i + r < n_in ? W[(i + r) * n_out + o] : T(0);
 #pragma unroll
@@ -238,7 +246,7 @@ struct BlockNet {
             if (i + r < n_in)
 #pragma unroll
               for (int q = 0; q < 4; ++q) {
-                const int at = (units_at(k) + i + r) * TILE + s + q, f = k > 0 ? k - 1 : 0;
+                const int at = (units_at(k) + i + r) * PITCH + s + q, f = k > 0 ? k - 1 : 0;
                 T d = sum[r][q];
                 if (drops) d *= m.mask[at];
                 const T stored = KEEPS && (drops || derivative_needs_z(f)) ? m.z[at] : m.a[at];
@@ -348,7 +356,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
     if (job.output)
       for (int e = threadIdx.x; e < rows * N_OUTPUTS; e += THREADS)
         job.output[(place * job.n_samples + row) * N_OUTPUTS + e] =
-            net.m.a[(units_at(N_LAYERS) + e % N_OUTPUTS) * TILE + e / N_OUTPUTS];
+            net.m.a[(units_at(N_LAYERS) + e % N_OUTPUTS) * PITCH + e / N_OUTPUTS];
     if (HAS_TARGETS) net.loss_and_output_delta(T(0));
     __syncthreads();
   }

@@ -59,7 +59,7 @@ struct ThreadNet {
   }
 
   __device__ __forceinline__ void shuffle(long long epoch) {
-    shuffle_by_thread(job.n_samples, job.seeds[owner], epoch, job.order + slot * job.n_samples);
+    shuffle_by_thread(job.n_samples, job.seeds[owner], epoch, job.order + slot, job.n_slots);
   }
 
   // Compute one sample's outputs and add its gradient to g.
@@ -82,7 +82,7 @@ struct ThreadNet {
     for (int q = 0; q < N_PARAMS; ++q) g[q] = T(0);
 #pragma unroll(FIXED_ROWS ? FIXED_ROWS : 1)
     for (long long r = 0; r < rows; ++r)
-      take(SHUFFLES ? job.order[slot * job.n_samples + first + r] : first + r, share);
+      take(SHUFFLES ? job.order[(first + r) * job.n_slots + slot] : first + r, share);
   }
 
   __device__ __forceinline__ Sums sums() {

@@ -177,10 +177,12 @@ class IndependentWindow(Window):
         held_out: Samples,
         tables: Tables,
     ):
-        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
         assert run.rule is not None
         n, rule = len(members), run.rule
-        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, self.n_together, shared_limit())
+        n_together = run.n_together(n)
+        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, n_together, shared_limit())
+        self.needs_lists = not self._shape.in_thread
+        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
         rows = fixed_batch_rows(run.architecture, self._shape, config.batch_size, data.n_samples)
         self._kernel = compile_training(
             run.architecture,

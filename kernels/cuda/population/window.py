@@ -54,6 +54,7 @@ class Window(ABC):
 
     max_nets = 2**62  # in a window
     remedy = "Train fewer nets at a time."
+    needs_lists = True  # to shuffle by many threads
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class Window(ABC):
             "held_out_Y": held_out.Y,
             "held_out_weight": held_out.weight,
             "order": cupy.empty(shuffled, np.int32),
-            "lists": cupy.empty(2 * shuffled, np.int32),
+            "lists": cupy.empty(2 * shuffled * self.needs_lists, np.int32),
             "owners": self._owners,
             "scalars": self._scalars,
             "counters": self._counters,

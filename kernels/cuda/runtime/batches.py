@@ -41,12 +41,15 @@ class Batches:
         """Prepare an epoch: draw the order of its samples."""
         if not config.shuffle or epoch == self._epoch:
             return
-        n, self._epoch = data.n_samples, epoch
+        self._epoch = -1  # until the order is complete: if this is interrupted, no epoch has an order
+        self._draw_order(module, data, config.seed, epoch)
+        self._epoch = epoch
+
+    def _draw_order(self, module: Module, data: Samples, seed: int, epoch: int) -> None:
+        n = data.n_samples
         if not is_on_device(data.X):
             self._order = np.zeros(n, np.int64) if self._order is None else self._order
-            call(
-                "formulas.counter_rng.draw_order", None, n, config.seed, epoch, np.zeros(BLOCK, np.uint64), self._order
-            )
+            call("formulas.counter_rng.draw_order", None, n, seed, epoch, np.zeros(BLOCK, np.uint64), self._order)
             return
         if self._order is None:
             with checked_allocation("the order of the samples", 12 * n, "Use fewer samples, or shuffle=False."):
@@ -54,8 +57,8 @@ class Batches:
         heads, nexts = self._lists
         heads.fill(0)
         grid = (-(-n // PER_BLOCK),)
-        module["list_steps"](grid, PER_BLOCK, n, config.seed, epoch, heads, nexts)
-        module["order_samples"](grid, PER_BLOCK, n, config.seed, epoch, heads, nexts, self._order)
+        module["list_steps"](grid, PER_BLOCK, n, seed, epoch, heads, nexts)
+        module["order_samples"](grid, PER_BLOCK, n, seed, epoch, heads, nexts, self._order)
 
     def take(
         self, module: Module, clock: StepCounter, data: Samples, config: TrainConfig, epoch: int, batch: int, rows: int

@@ -16,12 +16,16 @@ N, T = 0, 1
 
 
 class Products:
-    """Matrix products of one dtype, on the current stream. "tf32" rounds operands to 10 fraction bits."""
+    """Matrix products of one dtype, on the current stream.
+
+    In float32, every precision but "exact" rounds operands to TF32, with 10 bits of fraction: as many as float16 has,
+    and more than bfloat16.
+    """
 
     def __init__(self, dtype: np.dtype, precision: str):
         self._one, self._zero = np.ones(1, dtype), np.zeros(1, dtype)
         single = dtype == np.float32
-        self._tf32, self._handle, self._workspace = single and precision == "tf32", new_handle(), None
+        self._tf32, self._handle, self._workspace = single and precision != "exact", new_handle(), None
         if self._handle is None:
             self._gemm, self._gemm_ex = cublas.sgemm if single else cublas.dgemm, cublas.gemmEx
         else:

@@ -8,37 +8,15 @@
 // tiles of sums.
 
 constexpr int WARPS = 8;
-constexpr int SKEW = 8;  // numbers between rows in shared memory, so that rows start in different banks
-
-__device__ __forceinline__ constexpr int wide(int k) { return (width_of(k) + 15) / 16 * 16; }
-__device__ __forceinline__ constexpr int stride(int k) { return wide(k) + SKEW; }
-
-__device__ __forceinline__ constexpr int outputs_at(int k) {  // start of layer k's inputs in shared memory
-  int at = 0;
-  for (int j = 0; j < k; ++j) at += BLOCK_ROWS * stride(j);
-  return at;
-}
-
-__device__ __forceinline__ constexpr int matrix_at(int k) {  // start of layer k's padded weights
-  int at = 0;
-  for (int j = 0; j < k; ++j) at += wide(j) * wide(j + 1);
-  return at;
-}
-
-__device__ __forceinline__ constexpr int biases_after(int k) {  // start of layer k's bias gradients, after all matrices
-  int at = matrix_at(N_LAYERS);
-  for (int j = 0; j < k; ++j) at += wide(j + 1);
-  return at;
-}
-
-__device__ __forceinline__ constexpr int widest() {
-  int most = 0;
-  for (int k = 0; k <= N_LAYERS; ++k) most = wide(k) > most ? wide(k) : most;
-  return most;
-}
+// Of fused_tensor_core.py, constants for each k, since loops over layers would be left in the innermost loop of products:
+//   wide(k)          width of layer k's inputs, rounded up
+//   stride(k)        numbers from row to row in shared memory, so that rows start in different banks
+//   outputs_at(k)    start of layer k's inputs in shared memory
+//   matrix_at(k)     start of layer k's padded weights
+//   biases_after(k)  start of layer k's bias gradients, after all matrices
+//   DELTA            numbers of the largest layer's deltas
 
 constexpr int N_WEIGHTS = matrix_at(N_LAYERS), N_GRADS = biases_after(N_LAYERS);
-constexpr int DELTA = BLOCK_ROWS * (widest() + SKEW);
 
 // Loss, correct outputs and output delta of one row, by a warp. z: the row's logits without bias; d: its deltas.
 __device__ void loss_and_output_delta_of_row(

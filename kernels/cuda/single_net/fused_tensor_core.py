@@ -6,7 +6,7 @@ float32. A step launches gather, narrow_weights, narrow_gradient, reduce and upd
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import cupy
@@ -14,13 +14,15 @@ import numpy as np
 
 from ...structs import NetSpec
 from ..build.module import Module, source
+from ..build.net_constants import by_layer
 from ..build.structs import ChunkSum
 from ..population.launch import shared_limit
 from ..population.train import bound_of
 from .layerwise import PER_BLOCK, LayerwiseWorkspace
 
 BLOCK_ROWS = 64  # samples that a block processes at once
-SKEW, WARPS = 8, 8  # as in fused_tensor_core.cu
+SKEW = 8  # numbers between rows in shared memory
+WARPS = 8  # as in fused_tensor_core.cu
 NEEDED = 80  # compute capability that include/tensor_cores.cuh requires
 TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # types in include/tensor_cores.cuh
 
@@ -30,19 +32,56 @@ def _wide(size: int) -> int:
 
 
 class Layout(NamedTuple):
-    """Layout of a block's shared memory: outputs and deltas of BLOCK_ROWS samples, and the gradient if it fits."""
+    """Layout of a block's shared memory: outputs and deltas of BLOCK_ROWS samples, and the gradient if it fits.
 
-    n_weights: int
-    n_grads: int
-    tile_bytes: int
+    wide : (n_layers + 1,), widths of the layers, rounded up
+    outputs_at, matrix_at, biases_after : (n_layers + 1,), starts of a layer's arrays, and the end of the last one
+    """
+
+    wide: list[int]
+    outputs_at: list[int]
+    matrix_at: list[int]
+    biases_after: list[int]
+    keeps: bool
 
     @classmethod
     def of(cls, net: NetSpec) -> Layout:
         wide = [_wide(int(size)) for size in net.sizes]
-        n_weights = sum(a * b for a, b in pairwise(wide))
+        starts = lambda sizes, first=0: list(accumulate(sizes, initial=first))
+        matrices = starts(a * b for a, b in pairwise(wide))
         keeps = any(bool(of_z) for of_z in net.derivative_needs_z[:-1])
-        halves = BLOCK_ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * BLOCK_ROWS * (max(wide) + SKEW)
-        return cls(n_weights, n_weights + sum(wide[1:]), 4 * BLOCK_ROWS * wide[-1] + 2 * halves)
+        outputs = starts(BLOCK_ROWS * (width + SKEW) for width in wide[:-1])
+        return cls(wide, outputs, matrices, starts(wide[1:], matrices[-1]), keeps)
+
+    @property
+    def n_weights(self) -> int:
+        return self.matrix_at[-1]
+
+    @property
+    def n_grads(self) -> int:
+        return self.biases_after[-1]
+
+    @property
+    def deltas(self) -> int:
+        """Numbers of the deltas of the largest layer."""
+        return BLOCK_ROWS * (max(self.wide) + SKEW)
+
+    @property
+    def tile_bytes(self) -> int:
+        return 4 * BLOCK_ROWS * self.wide[-1] + 2 * (self.outputs_at[-1] * (1 + self.keeps) + 2 * self.deltas)
+
+    def constants(self) -> str:
+        """Return the C++ constants of fused_tensor_core.cu."""
+        lines = [
+            by_layer("wide", self.wide),
+            by_layer("stride", [width + SKEW for width in self.wide]),
+            by_layer("outputs_at", self.outputs_at),
+            by_layer("matrix_at", self.matrix_at),
+            by_layer("biases_after", self.biases_after),
+            f"constexpr int DELTA = {self.deltas};",
+            f"constexpr int BLOCK_ROWS = {BLOCK_ROWS};",
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def check_card(precision: str) -> None:
@@ -58,7 +97,7 @@ def check_card(precision: str) -> None:
 def has_room(net: NetSpec) -> bool:
     """Whether all layers of BLOCK_ROWS samples fit into a block's shared memory.
 
-    A net that does not fit is trained by the family `layerwise`, which rounds nothing.
+    A net that does not fit is trained by the family `layerwise`, whose products round operands to TF32.
     """
     return Layout.of(net).tile_bytes <= shared_limit()
 
@@ -69,7 +108,8 @@ class FusedWorkspace(LayerwiseWorkspace):
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
         super().__init__(net, rows, dtype, "exact")
         self._half, self._narrow = TYPES[precision], {}
-        self._n_weights, self._n_grads, tile_bytes = Layout.of(net)
+        layout = self._layout = Layout.of(net)
+        self._n_weights, self._n_grads, tile_bytes = layout.n_weights, layout.n_grads, layout.tile_bytes
         limit = shared_limit()
         self._in_shared = tile_bytes + 4 * self._n_grads <= limit
         self._shared = tile_bytes + 4 * self._n_grads * self._in_shared
@@ -81,9 +121,8 @@ class FusedWorkspace(LayerwiseWorkspace):
 
     def text(self, header: str) -> str:
         header += (
-            f"typedef struct {self._half} H;\nconstexpr int BLOCK_ROWS = {BLOCK_ROWS};\n"
-            f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
-        )
+            f"typedef struct {self._half} H;\nconstexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
+        ) + self._layout.constants()
         return source(
             header,
             "include/layout.cuh",

@@ -57,19 +57,21 @@ __device__ __forceinline__ double sum_of(const double* values, long long n, int 
   return sum;
 }
 
-// The end of a step's last kernel, called by all threads: writes the epoch's sums so far to its record, and advances
-// the clock after the last block has read it. Blocks arrive in any order, but only `arrived` depends on that.
+// The end of a step's last kernel, called by all threads: at the end of an epoch or of the call, writes the epoch's sums
+// so far to its record; and advances the clock after the last block has read it. Blocks arrive in any order, but only
+// `arrived` depends on that.
 __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long long all_sums) {
   const long long step = clock->step;
-  if (blockIdx.x == 0) {
+  if (blockIdx.x == 0 && ((step + 1) % clock->n_batches == 0 || step + 1 == clock->end)) {
     const double loss = sum_of(sums + SUM_EPOCH_LOSS, all_sums, N_CHUNK_SUMS),
                  n_correct = sum_of(sums + SUM_EPOCH_N_CORRECT, all_sums, N_CHUNK_SUMS);
     double* record = clock->records + 2 * (step / clock->n_batches - clock->first / clock->n_batches);
     if (threadIdx.x == 0) record[0] = loss, record[1] = n_correct;
   }
+  __syncthreads();  // all threads have read the clock; the last block reads nothing that others have written
+  if (threadIdx.x) return;
   __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0 && atomicAdd(reinterpret_cast<unsigned long long*>(&clock->arrived), 1ull) == gridDim.x - 1)
+  if (atomicAdd(reinterpret_cast<unsigned long long*>(&clock->arrived), 1ull) == gridDim.x - 1)
     clock->arrived = 0, clock->step = step + 1;
 }
 

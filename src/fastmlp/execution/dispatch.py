@@ -180,7 +180,6 @@ def choose_nets_family(
     rows: int,
     device: Device,
     dtype: np.dtype,
-    precision: str = "exact",
     streams: bool = False,
     shuffle: bool = True,
 ) -> str:
@@ -193,7 +192,7 @@ def choose_nets_family(
     streams : whether the samples have no room on the device
     """
     if not device.is_host:
-        return _gpu_nets_family(network, n_nets, rows, dtype, precision, streams)
+        return _gpu_nets_family(network, n_nets, rows, dtype, streams)
     n_params = network.layout.n_params
     threshold = next((row.n_nets(rows) for row in thresholds.LANES_FROM if n_params <= row.max_params), inf)
     if not shuffle and n_params <= thresholds.LANES_FROM[0].max_params:
@@ -206,7 +205,7 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
     on it.
     """
     if not device.is_host:
-        return _gpu_nets_family(network, n_nets, thresholds.EVALUATION_ROWS, dtype, "exact", streams)
+        return _gpu_nets_family(network, n_nets, thresholds.EVALUATION_ROWS, dtype, streams)
     is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
     return "population_simd" if is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS else "one_by_one"
 
@@ -216,11 +215,11 @@ def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
     return network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES
 
 
-def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool) -> str:
+def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, streams: bool) -> str:
+    """A permission to round does not count: batched products are in TF32 then, and nets one by one on tensor cores."""
     if trains_in_one_launch(network, dtype) and not streams:
         return "population_simd"
-    fused = choose_device_family(network, rows, precision, dtype) == "fused_tensor_core"
-    one_by_one = n_nets == 1 or streams or fused or products(network, rows) >= thresholds.ONE_BY_ONE_FROM_STEP
+    one_by_one = n_nets == 1 or streams or products(network, rows) >= thresholds.ONE_BY_ONE_FROM_STEP
     return "one_by_one" if one_by_one else "batched_gemm"
 
 

@@ -95,7 +95,7 @@ class PopulationTask:
     def family(self) -> str:
         streams = device_of(self.data.X) is None  # on a GPU: whether the samples are too many for its memory
         return choose_nets_family(
-            self.network, self.n_nets, self.batch_size, self.device, self.dtype, self.precision, streams, self.shuffle
+            self.network, self.n_nets, self.batch_size, self.device, self.dtype, streams, self.shuffle
         )
 
     @property

@@ -40,8 +40,10 @@ def layerwise_mask(work, layer):
 
 def block_mask(memory, layer):
     """Masks follow activations, z and deltas of all units, with a row of samples per unit: include/block_memory.cuh."""
-    first, width = 3 * sum(SIZES) + sum(SIZES[: layer + 1]), SIZES[layer + 1]
-    return memory.get()[first * TILE : (first + width) * TILE].reshape(width, TILE)[:, :ROWS].T
+    from fastmlp.kernels.cuda.population.launch import pitch_of
+
+    first, width, pitch = 3 * sum(SIZES) + sum(SIZES[: layer + 1]), SIZES[layer + 1], pitch_of(TILE, memory.itemsize)
+    return memory.get()[first * pitch : (first + width) * pitch].reshape(width, pitch)[:, :ROWS].T
 
 
 @pytest.mark.parametrize("rates", [(0.5, 0.3, 0.1), (1 / 3, 0.0, 0.9)])

@@ -99,6 +99,22 @@ def test_modules_are_cached_per_text_and_device(module, emulated_cuda, cuda):
         assert module.compiled("int x;") is not first
 
 
+def test_modules_that_are_kept_are_bounded(module, emulated_cuda, cuda, monkeypatch):
+    """CuPy keeps what it has loaded until it is told to forget, which a sweep of architectures does at times."""
+    from cuda_emulator.raw import memo
+
+    most = 5
+    monkeypatch.setattr(module, "MOST_MODULES", most)
+    x, held = cuda.zeros(1, np.int64), []
+    for i in range(4 * most):
+        text = f'extern "C" __global__ void set(long long* x) {{ *x = {i}; }}'
+        held.append(module.compiled(text)["set"])
+        held[-1]((1,), 1, x)
+        held[0]((1,), 1, x)
+        assert int(x[0]) == 0, "kernels in use stay"
+        assert len(memo) <= most
+
+
 def test_missing_kernel_raises(module, cuda):
     with pytest.raises(cuda.cuda.driver.CUDADriverError, match="named symbol not found"):
         kernel(module, name="there")

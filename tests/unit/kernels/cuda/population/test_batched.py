@@ -264,6 +264,31 @@ def test_replayed_steps_change_no_bit(emulated_cuda, recorded, without_graphs, m
     np.testing.assert_array_equal(results[0].loss, results[1].loss)
 
 
+def test_few_graphs_serve_nets_that_end_in_every_epoch(emulated_cuda, monkeypatch, rng):
+    """Steps are launched for a few numbers of nets, and nets that have ended keep their bits."""
+    from fastmlp.kernels.cuda.population.batched import rounded_up
+    from fastmlp.kernels.cuda.runtime import cuda_graphs
+
+    rounded = [rounded_up(n) for n in range(1, 4097)]
+    assert all(n <= more <= n + n // 8 for n, more in enumerate(rounded, 1))
+    assert len(set(rounded)) <= 16 + 8 * 8
+    (X, y), found, recorded = samples(rng, 40), [], []
+    record = cuda_graphs.record
+    monkeypatch.setattr(cuda_graphs, "record", lambda *rest: (recorded.append(1), record(*rest))[1])
+    for wanted in ("0", "1"):
+        monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", wanted)
+        pop = make(40, SIZES)
+        fit = {"epochs": 25, "batch_size": 8, "optimizer": Adam(np.linspace(0.01, 0.6, 40)), "early_stopping": 2}
+        found.append((pop, pop.fit(X, y, verbose=0, **fit)))
+    (pop, result), (other, replayed) = found
+    numbers = {int((result.epochs > epoch).sum()) for epoch in range(25)}
+    assert len(numbers) > 8, "nets end at different times"
+    assert 0 < len(recorded) < len(numbers)
+    np.testing.assert_array_equal(pop.params, other.params)
+    np.testing.assert_array_equal(result.loss, replayed.loss)
+    np.testing.assert_array_equal(result.epochs, replayed.epochs)
+
+
 @pytest.mark.parametrize("precision", ["exact", "tf32"])
 def test_precision_of_the_population_reaches_the_products(windows, precision, rng):
     pop, (X, y) = make(2, SIZES, dtype="float32", precision=precision), samples(rng, 8)

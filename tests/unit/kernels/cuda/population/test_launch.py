@@ -139,6 +139,7 @@ def test_block_memory_layout_equals_the_kernels(per_net, cuda, settings, sizes):
             VALIDATES=False,
             THREADS=32,
             TILE=tile,
+            PITCH=per_net.pitch_of(tile, 8),
             IN_SHARED=True,
             SAFE_EVERY=1,
             HAS_TARGETS=True,
@@ -157,8 +158,18 @@ def test_block_memory_layout_equals_the_kernels(per_net, cuda, settings, sizes):
         end, _, units, padded = (int(x) for x in out.get())
         assert end == per_net.block_numbers(architecture, tile, n_state)
         if architecture.keeps:
-            assert units == architecture.n_units * tile
+            assert units == architecture.n_units * per_net.pitch_of(tile, 8)
         assert padded == per_net.padded(architecture.n_params)
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_eight_neighbouring_rows_of_a_tile_use_every_bank_once(per_net, itemsize):
+    for tile in range(4, per_net.LARGEST_TILE + 1, 4):
+        pitch = per_net.pitch_of(tile, itemsize)
+        assert tile <= pitch < tile + 16 // itemsize * 2
+        starts = [row * pitch * itemsize for row in range(8)]
+        assert {start % 16 for start in starts} == {0}, "vector loads are aligned"
+        assert len({start // 16 % 8 for start in starts}) == 8
 
 
 def test_workspace_exists_only_for_nets_in_global_memory(per_net, cuda):

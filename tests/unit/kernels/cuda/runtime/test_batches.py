@@ -58,7 +58,7 @@ class BatchSequence:
 
     def start(self, epoch):
         self.step = epoch * self.n_batches
-        self.clock.set(self.step, self.n_batches, None, None)
+        self.clock.set(self.step, 1, self.n_batches, None, None)
 
     def next(self, use=lambda x, y, w: None):
         epoch, batch = divmod(self.step, self.n_batches)
@@ -86,6 +86,25 @@ def test_batches_follow_the_epoch_order_bit_for_bit(module, cuda, n, size, shuff
             np.testing.assert_array_equal(x.get()[:rows], np.arange(3 * n).reshape(n, 3)[chosen])
             np.testing.assert_array_equal(y.get()[:rows], np.arange(2 * n).reshape(n, 2)[chosen] + np.float32(0.5))
             np.testing.assert_array_equal(w.get()[:rows], np.linspace(0.5, 1.5, n).astype(np.float32)[chosen])
+
+
+@pytest.mark.parametrize("epoch", [3, 4])
+def test_interrupted_order_is_drawn_again(module, cuda, epoch):
+    """An interruption while the order of epoch 4 is drawn leaves no order behind: neither of 4, nor that of 3."""
+    n, batches, data = 50, batches_of(4), data_of(50, cuda)
+    batches.begin(module, data, config(4, True), 3)
+
+    class Interrupted:
+        def __getitem__(self, name):
+            if name == "order_samples":
+                raise KeyboardInterrupt
+            return module[name]
+
+    with pytest.raises(KeyboardInterrupt):
+        batches.begin(Interrupted(), data, config(4, True), 4)
+    batches._order.fill(-1)
+    batches.begin(module, data, config(4, True), epoch)
+    np.testing.assert_array_equal(batches._order.get(), epoch_order(n, 2**62 + 3, epoch))
 
 
 @pytest.mark.parametrize("threads", [0, 5, 6])

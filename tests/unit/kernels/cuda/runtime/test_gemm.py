@@ -34,6 +34,9 @@ CALLS = [
     ("float32", "exact", "sgemm"),
     ("float64", "exact", "dgemm"),
     ("float32", "tf32", "gemmEx"),
+    ("float32", "float16", "gemmEx"),
+    ("float32", "bfloat16", "gemmEx"),
+    ("float64", "bfloat16", "dgemm"),
     ("float64", "tf32", "dgemm"),
 ]
 NAMES = {"sgemm": "cublasSgemm_v2", "dgemm": "cublasDgemm_v2", "gemmEx": "cublasGemmEx"}

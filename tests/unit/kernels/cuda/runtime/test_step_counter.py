@@ -23,7 +23,7 @@ def test_kernels_read_the_host_values_at_a_fixed_address(cuda, dtype):
     address = clock.array.data.ptr
     for first in (0, 40):
         records = cuda.zeros((3, 2))
-        clock.set(first, 4, cuda.asarray(np.array([0.5, 1.5 + first]), dtype), records)
+        clock.set(first, 2, 4, cuda.asarray(np.array([0.5, 1.5 + first]), dtype), records)
         setting, numbers = cuda.zeros(1, dtype), cuda.zeros(4, np.int64)
         look((1,), 1, clock.array, setting, numbers)
         assert numbers.tolist() == [first, first, 4, 0]

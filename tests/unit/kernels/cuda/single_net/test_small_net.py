@@ -218,6 +218,7 @@ def test_dropout_training_matches_the_reference_with_the_same_masks(place, hidde
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_equal_the_reference_bit_for_bit(cuda, monkeypatch, dtype, rng):
     """The block's memory holds masks of the last step; 13 x 7 and 13 x 5 elements are no multiples of four."""
+    from fastmlp.kernels.cuda.population.launch import pitch_of
     from fastmlp.kernels.cuda.single_net import small_net
 
     Place("workspace", monkeypatch)
@@ -228,9 +229,9 @@ def test_masks_equal_the_reference_bit_for_bit(cuda, monkeypatch, dtype, rng):
     )
     net = make(dropout=(0.5, 0.3), dtype=dtype)
     net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
-    n_units, tile = sum(SIZES), 16
-    at = 3 * n_units * tile  # behind activations, z and deltas: see include/block_memory.cuh
-    masks = workspaces[-1].get()[at : at + n_units * tile].reshape(n_units, tile)[SIZES[0] :, :13]
+    n_units, pitch = sum(SIZES), pitch_of(16, np.dtype(dtype).itemsize)
+    at = 3 * n_units * pitch  # behind activations, z and deltas: see include/block_memory.cuh
+    masks = workspaces[-1].get()[at : at + n_units * pitch].reshape(n_units, pitch)[SIZES[0] :, :13]
     for expected in masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5):
         width = expected.shape[1]
         np.testing.assert_array_equal(masks[:width].T, expected.astype(dtype))
@@ -349,9 +350,9 @@ def test_static_shared_memory_counts_towards_the_limit(emulated_cuda, monkeypatc
         lambda kernel, *given, shared=0: (asked.append(shared), launch(kernel, *given, shared=shared)),
     )
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(128, 64)), rng.integers(10, size=128)
+    X, y = rng.normal(size=(128, 60)), rng.integers(10, size=128)
     nets = [
-        MLP((64, 3, 10), hidden_activation="tanh", loss="softmax_cross_entropy", device=device, random_state=0)
+        MLP((60, 3, 10), hidden_activation="tanh", loss="softmax_cross_entropy", device=device, random_state=0)
         for device in ("cuda", "cpu")
     ]
     for net in nets:

@@ -1,0 +1,170 @@
+"""The PTX interpreter: single instructions against NumPy, mistakes of kernels that it reports, and its counters."""
+
+import numpy as np
+import pytest
+from ptx_interpreter import Counters, PtxError, running
+from ptx_interpreter.arithmetic import bfloat16_bits, flushed, from_bfloat16_bits
+from ptx_interpreter.counters import wavefronts
+from ptx_interpreter.parser import parse
+
+pytestmark = [pytest.mark.ptx, pytest.mark.usefixtures("run_as_ptx")]
+
+KERNELS = r"""
+extern "C" __global__ void integers(const int* x, const int* y, int* out) {
+  const int i = threadIdx.x, a = x[i], b = y[i];
+  const unsigned u = a, v = b;
+  int* o = out + 16 * i;
+  o[0] = a / b, o[1] = a % b, o[2] = u / v, o[3] = u % v;
+  o[4] = __mulhi(a, b), o[5] = __umulhi(u, v), o[6] = a << (v % 32), o[7] = a >> (v % 32);
+  o[8] = u >> (v % 32), o[9] = min(a, b), o[10] = max(u, v), o[11] = __umul64hi((unsigned long long)u << 30, ~0ull / v);
+  o[12] = __funnelshift_l(u, v, v), o[13] = __byte_perm(u, v, 0x7351), o[14] = (long long)a * b >> 16;
+  o[15] = a > b ? a & ~b : a ^ b;
+}
+extern "C" __global__ void floats(const float* x, const float* y, float* out) {
+  const int i = threadIdx.x;
+  const float a = x[i], b = y[i];
+  float* o = out + 8 * i;
+  o[0] = fmaf(a, b, b), o[1] = a / b, o[2] = sqrtf(a), o[3] = fminf(a, b), o[4] = int(a), o[5] = a < b;
+  o[6] = a * 1e-30f, o[7] = rintf(a);
+}
+extern "C" __global__ void shuffles(const int* x, int* out) {
+  const int i = threadIdx.x;
+  out[i] = __shfl_xor_sync(~0u, x[i], 5), out[64 + i] = __shfl_down_sync(~0u, x[i], 3);
+  out[128 + i] = __shfl_sync(~0u, x[i], 7), out[192 + i] = __shfl_up_sync(~0u, x[i], 2);
+}
+extern "C" __global__ void counts(int* out) {
+  atomicAdd(out, 1), atomicExch(out + 1, 7), atomicMax(out + 2, threadIdx.x);
+}
+extern "C" __global__ void counts_without_atomics(int* out) { out[0] += 1; }
+extern "C" __global__ void reads_misaligned(const float* x, float* out) {
+  const float4 q = *reinterpret_cast<const float4*>(x + 1);
+  out[threadIdx.x] = q.x + q.w;
+}
+extern "C" __global__ void reads_outside(const float* x, float* out) { out[threadIdx.x] = x[threadIdx.x - 40000]; }
+extern "C" __global__ void overruns_shared(float* out) {
+  __shared__ float part[64];
+  part[threadIdx.x + int(out[0])] = 1.0f;
+  __syncthreads();
+  out[threadIdx.x] = part[63 - threadIdx.x];
+}
+extern "C" __global__ void diverges(float* out) {
+  if (out[threadIdx.x] > 15.0f) { __syncthreads(); out[0] = 2.0f; }
+  else { __syncthreads(); out[1] = 3.0f; }
+}
+extern "C" __global__ void misses_a_lane(int* out) {
+  if (out[threadIdx.x] != 7) out[threadIdx.x] = __shfl_xor_sync(~0u, out[threadIdx.x], 1);
+}
+extern "C" __global__ void strides(float* out, int stride) {
+  __shared__ float part[32 * 33];
+  part[threadIdx.x * stride] = out[threadIdx.x];
+  __syncthreads();
+  out[threadIdx.x] = part[(31 - threadIdx.x) * stride];
+}
+"""
+
+
+@pytest.fixture
+def launch(cuda):
+    """launch(name, *arrays, n=threads): the arrays after the launch."""
+    module = cuda.RawModule(code=KERNELS, options=("-std=c++17",))
+
+    def run(name, *arguments, n):
+        given = [cuda.asarray(x) if isinstance(x, np.ndarray) else x for x in arguments]
+        module.get_function(name)((1,), (n,), tuple(given))
+        return [x.get() for x in given if isinstance(x, cuda.ndarray)]
+
+    return run
+
+
+def test_integer_instructions_equal_python(launch, rng):
+    x = rng.integers(-(2**31), 2**31, 64).astype(np.int32)
+    y = np.where(rng.random(64) < 0.5, rng.integers(1, 100, 64), rng.integers(-(2**31), -1, 64)).astype(np.int32)
+    out = launch("integers", x, y, np.zeros(16 * 64, np.int32), n=64)[2].reshape(64, 16)
+    mask = 2**32 - 1
+    for a, b, found in zip(x.tolist(), y.tolist(), out.tolist(), strict=True):
+        u, v, quotient = a & mask, b & mask, abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        both, n = u | v << 32, v % 32
+        bytes_of = both.to_bytes(8, "little")
+        expected = [quotient, a - quotient * b, u // v, u % v, a * b >> 32, u * v >> 32, a << n, a >> n, u >> n]
+        expected += [min(a, b), max(u, v), (u << 30) * ((2**64 - 1) // v) >> 64, (both << n >> 32), 0, a * b >> 16]
+        expected += [a & ~b if a > b else a ^ b]
+        expected[13] = int.from_bytes([bytes_of[k] for k in (1, 5, 3, 7)], "little")
+        assert [value & mask for value in found] == [value & mask for value in expected]
+
+
+def test_float_instructions_equal_numpy(launch, rng):
+    x, y = (rng.normal(size=(2, 64)) * 10).astype(np.float32)
+    x[0] = 1e-39  # a denormal
+    out = launch("floats", x, y, np.zeros(8 * 64, np.float32), n=64)[2].reshape(64, 8)
+    a, b = np.where(np.abs(x) < 1.2e-38, 0, x).astype(np.float64), y.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        root = np.sqrt(a)
+    expected = np.stack([a * b + b, a / b, root, np.minimum(a, b), np.trunc(a), a < b, a * 1e-30, np.rint(a)], 1)
+    np.testing.assert_allclose(out, np.where(np.abs(expected) < 1.2e-38, 0, expected), rtol=2e-7)
+
+
+def test_shuffles_read_other_lanes(launch, rng):
+    x, lane = rng.integers(0, 99, 64).astype(np.int32), np.arange(64)
+    xor, down, first, up = launch("shuffles", x, np.zeros(256, np.int32), n=64)[1].reshape(4, 64)
+    np.testing.assert_array_equal(xor, x[lane ^ 5])
+    np.testing.assert_array_equal(down, x[np.where(lane % 32 < 29, lane + 3, lane)])
+    np.testing.assert_array_equal(first, x[lane // 32 * 32 + 7])
+    np.testing.assert_array_equal(up, x[np.where(lane % 32 >= 2, lane - 2, lane)])
+
+
+def test_threads_lose_updates_without_atomics(launch):
+    assert launch("counts", np.zeros(3, np.int32), n=100)[0].tolist() == [100, 7, 99]
+    assert launch("counts_without_atomics", np.zeros(1, np.int32), n=100)[0].tolist() == [1]
+
+
+MISTAKES = {
+    "reads_misaligned": "reads_misaligned: a misaligned access of 16 bytes of device memory",
+    "reads_outside": "reads_outside: an access of 4 bytes outside of arrays",
+    "overruns_shared": "an access of 4 bytes past the end of shared memory, of 256 bytes",
+    "diverges": "threads of a block wait at different barriers",
+    "misses_a_lane": "shfl by a part of a warp",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_of_kernels_are_reported(name, launch):
+    out = np.arange(64, dtype=np.int32 if name == "misses_a_lane" else np.float32)
+    out[0] = 1
+    with pytest.raises(PtxError, match=MISTAKES[name]):
+        launch(name, *[out] * (2 if name.startswith("reads") else 1), n=64)
+
+
+@pytest.mark.parametrize("stride, conflicts", [(1, 1), (2, 2), (32, 32), (33, 1)])
+def test_wavefronts_of_strides_are_counted(stride, conflicts, launch):
+    counters = Counters()
+    with running(counters):
+        launch("strides", np.zeros(32, np.float32), np.int32(stride), n=32)
+    counts = counters.kernels["strides"]
+    assert (counts["wavefronts"], counts["conflict_free"]) == (2 * conflicts, 2)
+    assert counts["instructions"] >= 10
+
+
+def test_wide_accesses_go_by_parts_of_a_warp():
+    lane = np.arange(32)
+    assert wavefronts(16 * lane, 16) == (4, 4)
+    assert wavefronts(128 * lane, 16) == (32, 4), "eight lanes of a quarter warp want the same four banks"
+    assert wavefronts(0 * lane, 16) == (4, 4), "one word for all lanes is read once"
+    assert wavefronts(8 * lane, 8) == (2, 2)
+    assert wavefronts(np.where(lane < 8, 4 * lane, -1), 4) == (1, 1)
+    assert wavefronts(np.full(32, -1), 4) == (0, 0)
+
+
+def test_denormals_are_flushed_and_bfloat16_is_rounded():
+    x = np.array([0.0, -0.0, 1e-39, -1e-39, 1.2e-38, 1.0, np.inf], np.float32)
+    np.testing.assert_array_equal(np.signbit(flushed(x)), np.signbit(x))
+    np.testing.assert_array_equal(flushed(x), [0, 0, 0, 0, np.float32(1.2e-38), 1, np.inf])
+    halves = from_bfloat16_bits(bfloat16_bits(np.array([1.0, 1.00390625, 1.01171875, np.nan], np.float32)))
+    np.testing.assert_array_equal(halves, [1.0, 1.0, 1.015625, np.nan])
+
+
+@pytest.mark.parametrize(
+    "line, message", [("frob.u32 %r1, 3;", "no opcode 'frob.u32'"), ("mov.u32 %q1, 3;", "%q1 is not declared")]
+)
+def test_unknown_ptx_is_refused(line, message):
+    with pytest.raises(PtxError, match=message):
+        parse(f".visible .entry k(\n)\n{{\n\t.reg .b32 \t%r<4>;\n\t{line}\n\tret;\n}}\n")

@@ -1,0 +1,217 @@
+"""The compiled kernels of each family, run by the PTX interpreter, against the reference in float64.
+
+Each case of a family has options that change its code; all update rules and losses occur. The same tests of whole
+files run by `pytest --device ptx`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from cuda_cases import OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
+from net_cases import targets_for
+from tolerances import TOLERANCES
+
+from fastmlp import MLP, SGD, Population, Quickprop
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.kernels.formulas.update_rules import RULES
+from fastmlp.optimizers import Optimizer
+from fastmlp.schedules import Cosine
+
+pytestmark = [pytest.mark.ptx, pytest.mark.usefixtures("run_as_ptx")]
+
+ROWS, EPOCHS, RATE = 20, 2, 0.1
+FEW = {"thread": 130, "block": 2, "workspace": 2, "batched": 3}  # nets of a population
+ROUNDING = {"float16": 3e-3, "bfloat16": 3e-2}  # of a step by tensor cores, relative to its length
+
+
+@dataclass(frozen=True)
+class Case:
+    """Options of a fit that change the code of kernels."""
+
+    loss: str
+    output: str
+    hidden: tuple[str, str]
+    optimizer: Optimizer = SGD(RATE)  # noqa: RUF009
+    dtype: str = "float32"
+    batch_size: int | None = None
+    l2: float = 0.0
+    dropout: float = 0.0
+    shuffle: bool = False
+    weighted: bool = False
+    schedule: Cosine | None = None
+
+    def settings_of_net(self):
+        return {
+            "hidden_activation": self.hidden,
+            "output_activation": self.output,
+            "loss": self.loss,
+            "dtype": self.dtype,
+            "dropout": self.dropout,
+            "device": "cuda",
+            "random_state": 0,
+        }
+
+    def settings_of_fit(self):
+        return {
+            "epochs": EPOCHS,
+            "batch_size": self.batch_size,
+            "optimizer": self.optimizer,
+            "shuffle": self.shuffle,
+            "schedule": self.schedule,
+            "verbose": 0,
+        }
+
+    def data(self, sizes):
+        rng = np.random.default_rng(1)
+        X = rng.normal(size=(ROWS, sizes[0]))
+        return X, targets_for(self.loss, self.output, ROWS, sizes[-1], rng), rng.random(ROWS) + 0.1
+
+    def train(self, reference, X, y, weight, seed):
+        """Train the reference in the same way."""
+        scaled = weight / weight.mean() if self.weighted else None
+        if self.shuffle or self.dropout:
+            assert isinstance(self.optimizer, SGD)
+            return follow_sgd(
+                reference,
+                X,
+                y,
+                RATE,
+                epochs=EPOCHS,
+                batch_size=self.batch_size,
+                seed=seed,
+                shuffle=self.shuffle,
+                rates=(self.dropout,) * (len(reference.sizes) - 2),
+                weight=scaled,
+            )
+        factors = self.schedule.factors if self.schedule else None
+        settings = {"epochs": EPOCHS, "batch_size": self.batch_size, "factors": factors, "weight": scaled}
+        return follow(reference, X, y, self.optimizer, **settings)
+
+    def reference(self, network, params):
+        if not getattr(self.optimizer, "by_fan_in", False):
+            return reference_of(network, params, self.l2)
+        reference = reference_of(network, params, self.l2, kind=Layered)
+        reference.factors = [(1 / (fan_in + 1), 0.25 / (fan_in + 1)) for fan_in in network.layer_sizes[:-1]]
+        return reference
+
+
+CASES = {
+    "shuffled": Case("squared_error", "identity", ("tanh", "gelu"), batch_size=7, shuffle=True, weighted=True),
+    "dropout": Case("softmax_cross_entropy", "softmax", ("relu", "silu"), batch_size=12, dropout=0.25, shuffle=True),
+    "adam": Case(
+        "binary_cross_entropy",
+        "sigmoid",
+        ("leaky_relu", "softplus"),
+        own(OPTIMIZERS["adam"], clip_norm=0.4, weight_decay=0.1),
+        batch_size=13,
+        l2=0.05,
+        weighted=True,
+        schedule=Cosine(0.1),
+    ),
+    "rprop": Case("poisson", "exponential", ("elu", "tanh"), OPTIMIZERS["rprop"], dtype="float64"),
+    "quickprop": Case(
+        "huber", "tanh", ("sigmoid", "softsign"), Quickprop(0.5, by_fan_in=True, bias_input=0.5), dtype="float64"
+    ),
+    "rmsprop": Case("squared_error", "identity", ("selu", "silu"), OPTIMIZERS["rmsprop"], batch_size=10),
+    "adagrad": Case("atanh_error", "symmetric_sigmoid", ("tanh", "tanh"), OPTIMIZERS["adagrad"], l2=0.1),
+    "momentum": Case("absolute_error", "sigmoid", ("gelu", "relu"), OPTIMIZERS["momentum"], weighted=True),
+    "nesterov": Case("softmax_cross_entropy", "softmax", ("silu", "tanh"), OPTIMIZERS["nesterov"], batch_size=20),
+}
+SINGLE = {  # where a net trains -> its cases
+    "block": ("dropout", "adam", "quickprop"),
+    "layers": ("shuffled", "dropout", "adam", "rprop", "quickprop", "rmsprop"),
+}
+MANY = {
+    "thread": ("shuffled", "adam", "rprop", "adagrad"),
+    "workspace": ("shuffled",),
+    "batched": ("shuffled", "dropout", "adam", "rprop", "momentum"),
+}
+ON_TENSOR_CORES = {"float16": ("shuffled", "adam"), "bfloat16": ("momentum", "nesterov")}
+
+
+def pairs(table):
+    return [pytest.param(place, name, id=f"{place}-{name}") for place, names in table.items() for name in names]
+
+
+def test_cases_have_every_loss_and_update_rule():
+    assert {case.loss for case in CASES.values()} == {row.name for row in LOSSES}
+    assert {case.optimizer.rule.name for case in CASES.values()} == {row.name for row in RULES}
+
+
+def assert_close(params, reference, start, dtype):
+    tolerance = TOLERANCES["training", dtype]
+    assert np.abs(reference.params - start).max() > 100 * tolerance, "nothing was learned, so nothing is compared"
+    np.testing.assert_allclose(params, reference.params, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("place, name", pairs(SINGLE))
+def test_trained_net_matches_the_reference(place, name, monkeypatch):
+    place, case, sizes = Place(place, monkeypatch), CASES[name], (3, 7, 5, 2)
+    net = MLP(sizes, l2=case.l2, **case.settings_of_net())
+    X, y, weight = case.data(sizes)
+    start, reference = net.params.copy(), case.reference(net.network, net.params)
+    losses = case.train(reference, X, y, weight, fit_seed(0))
+    history = net.fit(X, y, sample_weight=weight if case.weighted else None, **case.settings_of_fit())
+    tolerance = TOLERANCES["training", case.dtype]
+    np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
+    assert_close(net.params, reference, start, case.dtype)
+    if name == "dropout":
+        np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=tolerance, atol=tolerance)
+    place.check()
+
+
+@pytest.mark.parametrize("place, name", pairs(MANY))
+def test_trained_population_matches_the_reference(place, name, monkeypatch):
+    case, n = CASES[name], FEW[place]
+    sizes = (2, 3, 2, 2) if place == "thread" else (3, 7, 5, 2)
+    place = Place(place, monkeypatch)
+    population = Population(sizes, n, l2=case.l2, **case.settings_of_net())
+    X, y, weight = case.data(sizes)
+    start = population.params.copy()
+    references = {k: case.reference(population.network, start[k]) for k in (0, n - 1)}
+    population.fit(X, y, sample_weight=weight if case.weighted else None, **case.settings_of_fit())
+    for k, reference in references.items():
+        case.train(reference, X, y, weight, population_seed(population, k))
+        assert_close(population.params[k], reference, start[k], case.dtype)
+    place.check()
+
+
+def population_seed(population, k):
+    return fit_seed(int(population.seeds[k]))
+
+
+@pytest.mark.parametrize("place", ["thread", "block", "batched"])
+def test_early_stopped_population_matches_the_reference(place, monkeypatch):
+    """Each net ends at the epoch with its lowest loss of held-out samples."""
+    n, sizes = FEW[place], (2, 3, 1)
+    place = Place(place, monkeypatch)
+    case = Case("squared_error", "identity", ("tanh",), dtype="float64")
+    population = Population(sizes, n, **case.settings_of_net())
+    X, y, _ = case.data(sizes)
+    train, held_out = (X[:12], y[:12]), (X[12:], y[12:])
+    references = {k: reference_of(population.network, population.params[k]) for k in (0, n - 1)}
+    population.fit(
+        *train, epochs=5, validation_data=held_out, early_stopping=2, optimizer=SGD(1.0), shuffle=False, verbose=0
+    )
+    for k, reference in references.items():
+        best = np.inf
+        for _ in range(5):
+            follow_sgd(reference, *train, 1.0, epochs=1)
+            loss = reference.loss_and_gradient(*held_out)[0]
+            if loss < best:
+                best, params = loss, reference.params.copy()
+        np.testing.assert_allclose(population.params[k], params, rtol=1e-9, atol=1e-9)
+    place.check()
+
+
+@pytest.mark.parametrize("precision, name", pairs(ON_TENSOR_CORES))
+def test_net_on_tensor_cores_matches_the_reference(precision, name):
+    case, sizes = CASES[name], (5, 20, 17, 2)
+    net = MLP(sizes, l2=case.l2, precision=precision, **case.settings_of_net())
+    X, y, weight = case.data(sizes)
+    start, reference = net.params.copy(), case.reference(net.network, net.params)
+    case.train(reference, X, y, weight, fit_seed(0))
+    net.fit(X, y, sample_weight=weight if case.weighted else None, **case.settings_of_fit())
+    off = np.linalg.norm(net.params - reference.params) / np.linalg.norm(reference.params - start)
+    assert off < ROUNDING[precision]
