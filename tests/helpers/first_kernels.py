@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "src")]
 
-from ship import NETS, POPULATIONS, use_net, use_population  # noqa: E402
-
-BATCH_OF_ONE = (300, 300, 300, 10), 2, 1
+from fastmlp.warmup import NETS, POPULATIONS, use_net, use_population  # noqa: E402
 
 
 def main(dtype: str) -> None:
-    for sizes, rows, batch in (*NETS, BATCH_OF_ONE):
+    for sizes, rows, batch in NETS:
         use_net(dtype, sizes, rows, batch)
     for population in POPULATIONS:
         use_population(dtype, *population)

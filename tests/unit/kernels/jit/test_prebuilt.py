@@ -94,15 +94,17 @@ SHIP = """
 import sys
 sys.path.insert(0, "tools")
 import ship
+from fastmlp import warmup
 ship.prebuilt.FOLDER = ship.Path(sys.argv[1])
-ship.compile_for(sys.argv[2], [lambda: ship.use_population("float32", (2, 2, 1), 64, "relu", "squared_error", "sgd")])
+ship.compile_for(sys.argv[2], [lambda: warmup.use_population("float32", (2, 2, 1), 64, "relu", "squared_error", "sgd")])
 """
 USE = """
 import sys
 sys.path.insert(0, "tools")
 import ship
+from fastmlp import warmup
 ship.prebuilt.FOLDER = ship.Path(sys.argv[1])
-ship.use_population("float32", (2, 2, 1), 64, "relu", "squared_error", "sgd")
+warmup.use_population("float32", (2, 2, 1), 64, "relu", "squared_error", "sgd")
 print("numba" in sys.modules)
 """
 
