@@ -149,9 +149,9 @@ def _packed_buffers(request: WorkspaceRequest) -> dict[str, Any]:
 
 
 def _batch_workspace(request: WorkspaceRequest, lanes: int) -> BatchWorkspace:
-    """lanes : number of samples in a SIMD vector."""
+    """lanes : number of samples in a SIMD vector; of LANES_SMALL, a batch is one vector."""
     sizes, shards = request.sizes, request.n_shards
-    columns = round_up(-(-request.rows // shards), lanes)
+    columns = lanes if lanes == LANES_SMALL else round_up(-(-request.rows // shards), lanes)
     if columns * request.dtype.itemsize % ALIASING_STRIDE == 0:
         columns += LANES_LARGE
     gap = FALSE_SHARING_GAP if shards > 1 else 0

@@ -8,8 +8,6 @@ from math import isfinite
 from numbers import Integral
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .errors import checked_count, shown
 
 DEFAULT = "5 min"
@@ -37,7 +35,7 @@ def as_interval(value: Any) -> Interval:
     >>> as_interval(10), as_interval("5 min")
     (Interval(epochs=10, seconds=None), Interval(epochs=None, seconds=300.0))
     """
-    if isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)):
+    if isinstance(value, Integral) and not isinstance(value, bool):
         return Interval(checked_count("every", value), None)
     found = DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is not None and found[2] in SECONDS:

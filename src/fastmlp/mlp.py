@@ -28,7 +28,7 @@ from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.structs import Samples
 from .memory_check import LARGE, OUTPUTS, check_array
 from .network.spec import Network
-from .streams.kinds import is_name, is_source
+from .streams.kinds import is_source, names_columns
 from .training.fit_loop import Fit
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
@@ -344,7 +344,7 @@ class MLP(NetBase):
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
         lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
         called = *as_callbacks(callbacks), *lines
-        if is_source(X) or is_name(y):
+        if is_source(X) or names_columns(X, y):
             from .api.streamed_fit import RowFile, StreamArguments, fit_rows, read_rows, refuse_arguments
 
             stream = StreamArguments(memory_limit, row_cache)
@@ -511,7 +511,7 @@ class MLP(NetBase):
         ValueError
             If the data do not fit the net or are not finite.
         """
-        if type(X) is not np.ndarray and (is_source(X) or is_name(y)):
+        if type(X) is not np.ndarray and (is_source(X) or names_columns(X, y)):
             from .api.streamed_fit import refuse_arguments, scores_of_pieces
 
             refuse_arguments(sample_weight=sample_weight)

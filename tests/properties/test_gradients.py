@@ -25,7 +25,8 @@ def family(request, monkeypatch):
 @pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.hidden])
 def test_gradient_of_every_hidden_activation_matches_the_reference(family, hidden, dtype, rng):
     net, reference = net_and_reference((5, 7, 19, 3), hidden, "squared_error", "identity", dtype)
-    X, y = rng.normal(size=(9, 5)), rng.normal(size=(9, 3))
+    n = kernel_families.rows_for(family, 9)
+    X, y = rng.normal(size=(n, 5)), rng.normal(size=(n, 3))
     assert_same_gradient(net, reference, X, y, dtype)
     np.testing.assert_allclose(
         net.predict(X), reference.predict(X), rtol=TOLERANCES["value", dtype], atol=TOLERANCES["value", dtype]
@@ -39,7 +40,8 @@ def test_gradient_of_every_loss_and_output_matches_the_reference(family, loss, o
     if loss == "softmax_cross_entropy" and k == 1:
         k = 2
     net, reference = net_and_reference((4, 6, k), "tanh", loss, output, dtype)
-    X, y = rng.normal(size=(21, 4)), targets_for(loss, output, 21, k, rng)
+    n = kernel_families.rows_for(family, 21)
+    X, y = rng.normal(size=(n, 4)), targets_for(loss, output, n, k, rng)
     assert_same_gradient(net, reference, X, y, dtype)
 
 
@@ -48,13 +50,15 @@ def test_gradient_of_every_loss_and_output_matches_the_reference(family, loss, o
 )
 def test_gradient_of_extreme_shapes_matches_the_reference(family, sizes, n, rng):
     net, reference = net_and_reference(sizes, "sigmoid", "squared_error", "sigmoid", "float64", l2=0.1)
+    n = kernel_families.rows_for(family, n)
     assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.random((n, sizes[-1])), "float64")
 
 
 @pytest.mark.parametrize("k", (1, 4))
 def test_weighted_gradient_matches_the_reference(family, k, rng):
     net, reference = net_and_reference((3, 5, k), "gelu", "huber", "identity", "float64", huber_delta=0.3)
-    X, y, w = rng.normal(size=(37, 3)), rng.normal(size=(37, k)), rng.random(37) * (rng.random(37) > 0.3)
+    n = kernel_families.rows_for(family, 37)
+    X, y, w = rng.normal(size=(n, 3)), rng.normal(size=(n, k)), rng.random(n) * (rng.random(n) > 0.3)
     assert_same_gradient(net, reference, X, y, "float64", sample_weight=w)
 
 
@@ -67,7 +71,8 @@ def test_gradient_in_blocks_matches_the_reference(family, rng, monkeypatch):
 
 def test_gradient_equals_central_differences(family, rng):
     net, _ = net_and_reference((3, 4, 2), "silu", "softmax_cross_entropy", "softmax", "float64", l2=0.05)
-    X, y = rng.normal(size=(6, 3)), rng.integers(0, 2, 6)
+    n = kernel_families.rows_for(family, 6)
+    X, y = rng.normal(size=(n, 3)), rng.integers(0, 2, n)
     _, gradient = net.loss_and_gradient(X, y)
     for i in range(len(net.params)):
         before, losses = net.params[i], []

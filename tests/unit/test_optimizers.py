@@ -99,13 +99,14 @@ def test_batch_training_matches_the_reference(family, optimizer, dtype):
 @each_optimizer
 def test_l2_penalty_matches_the_reference(family, optimizer):
     """The penalty is in the gradient, for weights only."""
-    assert_same_training(optimizer, "float64", l2=0.3)
+    assert_same_training(optimizer, "float64", l2=0.3, batch_size=4, epochs=8)
 
 
 @each_optimizer
 def test_weight_decay_matches_the_reference(family, optimizer):
     """Weight decay is decoupled from the gradient, for weights only, scaled by the scheduled learning rate."""
-    assert_same_training(dataclasses.replace(optimizer, weight_decay=0.3), "float64", schedule=Step(0.5, share=0.4))
+    optimizer = dataclasses.replace(optimizer, weight_decay=0.3)
+    assert_same_training(optimizer, "float64", schedule=Step(0.5, share=0.4), batch_size=4, epochs=8)
 
 
 @pytest.mark.parametrize("clip_norm", (0.05, 0.5, 1e9))

@@ -52,7 +52,7 @@ def columns_for(ws, rows, lanes):
     units' rows do not all map to the same cache sets.
     """
     if lanes == LANES_SMALL:
-        return ws.columns  # a batch is one vector
+        return int(lanes)  # a batch is one vector: products and passes are compiled for that (one_vector_products.py)
     columns = (rows + lanes - 1) & -lanes  # powers of two: a division takes as long as a layer of XOR
     return columns if columns & (ws.aliasing_stride - 1) else columns + LANES_LARGE
 

@@ -13,7 +13,7 @@ try:
     import torch
     from torch import nn
 except ImportError as error:
-    raise ImportError("Modules of PyTorch need the package torch: pip install torch (see pytorch.org).") from error
+    raise ImportError("Modules of PyTorch need the package torch, which pytorch.org says how to install.") from error
 
 # PyTorch's class of an activation, and the settings with which it computes the formula of the table.
 LAYERS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {

@@ -18,6 +18,15 @@ def is_name(y: Any) -> bool:
     return isinstance(y, str) or (isinstance(y, (list, tuple)) and len(y) > 0 and all(isinstance(x, str) for x in y))
 
 
+def names_columns(X: Any, y: Any) -> bool:
+    """Return whether y names columns of X: one name, or several where the columns of X have names.
+
+    >>> names_columns(np.zeros((2, 2)), ["cat", "dog"]), names_columns(np.zeros((2, 2)), "animal")
+    (False, True)
+    """
+    return is_name(y) and (isinstance(y, str) or is_source(X) or any(hasattr(X, name) for name in ARROW))
+
+
 def is_source(X: Any) -> bool:
     """Return whether X is read piece by piece, rather than an array in memory.
 
@@ -26,7 +35,11 @@ def is_source(X: Any) -> bool:
     """
     if isinstance(X, (str, os.PathLike, np.memmap)):
         return True
-    if isinstance(X, (np.ndarray, list, tuple)) or hasattr(X, "__array__") or hasattr(X, "__dlpack__"):
+    if (
+        isinstance(X, (np.ndarray, list, tuple, set, frozenset, dict))
+        or hasattr(X, "__array__")
+        or hasattr(X, "__dlpack__")
+    ):
         return False
     return any(hasattr(X, name) for name in ARROW) or is_sequence(X) or _is_iterable(X)
 

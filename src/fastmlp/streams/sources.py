@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import counted, unknown_name
+from ..errors import counted, install_command, shown, unknown_name
 from .kinds import ARROW, is_name, is_sequence
 
 PIECE_BYTES = 8_000_000  # of a piece of an array, about
-TABLE_EXTRA = "Reading it needs pyarrow: pip install 'fastmlp[table]'."
 
 
 class Source(NamedTuple):
@@ -96,7 +95,10 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
 
 
 def _pair(batch: Any) -> tuple[Any, Any]:
-    return (batch[0], batch[1]) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+    X, y = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+    if not hasattr(X, "__len__"):
+        raise ValueError(f"Each batch must be an array X or a pair (X, y) of arrays, but one is {shown(batch)}.")
+    return X, y
 
 
 def _slices(X: np.ndarray) -> Iterator[tuple[Any, Any]]:
@@ -134,7 +136,7 @@ def _pyarrow(module: str) -> Any:
     try:
         return import_module(f"pyarrow{module}")
     except ImportError:
-        raise ImportError(TABLE_EXTRA) from None
+        raise ImportError(f"Reading tables needs the package pyarrow: {install_command('table')}.") from None
 
 
 def _parquet_batches(path: Path) -> Iterator[Any]:

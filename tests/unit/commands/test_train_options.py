@@ -17,6 +17,9 @@ def test_defaults_of_options_equal_train_settings():
         "file",
         "test",
         "output",
+        "checkpoint",
+        "every",
+        "resume",
     }
 
 

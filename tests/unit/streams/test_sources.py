@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastmlp
 from fastmlp.streams.kinds import is_source
 from fastmlp.streams.sources import as_source
 
@@ -150,3 +151,18 @@ def test_unknown_kinds_of_files_are_refused(tmp_path):
 @pytest.mark.parametrize("value", [np.zeros((2, 2)), [[1.0]], ((1, 2), (3, 4)), 3])
 def test_data_in_memory_are_no_source(value):
     assert not is_source(value)
+
+
+def test_text_labels_are_no_names_of_columns(X):
+    net = fastmlp.MLP((WIDTH, 2))
+    with pytest.raises(ValueError, match="y must hold numbers"):
+        net.fit(X[:2], ["cat", "dog"])
+
+
+def test_batches_that_are_no_arrays_are_refused():
+    class Numbers:
+        def __iter__(self):
+            return iter([1.0, 2.0])
+
+    with pytest.raises(ValueError, match="Each batch must be an array X or a pair"):
+        rows_of(as_source(Numbers()))
