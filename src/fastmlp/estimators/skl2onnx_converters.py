@@ -44,7 +44,7 @@ def register_skl2onnx() -> tuple[type, ...]:
         from skl2onnx import update_registered_converter
     except ImportError:
         raise ImportError(
-            f"register_skl2onnx needs skl2onnx: pip install skl2onnx, and {install_command('onnx')}."
+            f"register_skl2onnx needs the package skl2onnx of PyPI, and {install_command('onnx')}."
         ) from None
     for cls in CLASSIFIERS:
         update_registered_converter(cls, f"Fastmlp{cls.__name__}", _set_classifier_types, _convert, options=OPTIONS)

@@ -75,7 +75,7 @@ def test_without_torch_a_sentence_says_what_to_install(fresh_python):
         "    try: call()\n"
         "    except ImportError as error: print(error)\n"
     )
-    assert done.stdout.count("Modules of PyTorch need the package torch: pip install torch") == 2
+    assert done.stdout.count("Modules of PyTorch need the package torch") == 2
 
 
 def test_dropout_on_either_side_of_relu():
