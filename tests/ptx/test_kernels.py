@@ -18,7 +18,8 @@ from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import Optimizer
 from fastmlp.schedules import Cosine
 
-pytestmark = [pytest.mark.ptx, pytest.mark.usefixtures("run_as_ptx")]
+# full: .ci/run has a step of its own for them
+pytestmark = [pytest.mark.ptx, pytest.mark.full, pytest.mark.usefixtures("run_as_ptx")]
 
 ROWS, EPOCHS, RATE = 20, 2, 0.1
 FEW = {"thread": 130, "block": 2, "workspace": 2, "batched": 3}  # nets of a population

@@ -67,7 +67,7 @@ def files_of(path):
 
 @pytest.mark.parametrize("kind", ["net", "lanes", "one by one"])
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
-    n_kills, rng, path, lost = 50 if is_long else 3, random.Random(0), tmp_path / "run.ckpt", []
+    n_kills, rng, path, lost = 50 if is_long else 2, random.Random(0), tmp_path / "run.ckpt", []
     process = start(kind, "-", "anew", tmp_path / "expected.npy")
     assert process.communicate(timeout=120)[0].endswith("done\n")
     kills = done = 0
