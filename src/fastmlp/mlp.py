@@ -345,22 +345,25 @@ class MLP(NetBase):
         lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
         called = *as_callbacks(callbacks), *lines
         if is_source(X) or names_columns(X, y):
-            from .api.streamed_fit import RowFile, StreamArguments, fit_rows, read_rows, refuse_arguments
+            from .api.streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
 
-            stream = StreamArguments(memory_limit, row_cache)
-            with read_rows(self, X, y, stream) as found:
+            stream = StreamArguments.checked(memory_limit, row_cache)
+            others = {
+                "sample_weight": sample_weight,
+                "class_weight": class_weight,
+                "validation_fraction": validation_fraction or None,
+                "metrics": metrics,
+                "monitor": monitor,
+                "checkpoint": checkpoint,
+                "resume": resume,
+            }
+            with read_rows(self, X, y, stream, arguments, others) as found:
                 if isinstance(found, RowFile):
-                    refuse_arguments(
-                        sample_weight=sample_weight,
-                        class_weight=class_weight,
-                        validation_fraction=validation_fraction or None,
-                        metrics=metrics,
-                        monitor=monitor,
-                        checkpoint=checkpoint,
-                        resume=resume,
-                    )
                     settings = validation_data, shuffle, called, optimizer_state, schedule
-                    return fit_rows(self, found, arguments, stream, *settings, watch)
+                    history = fit_rows(self, found, arguments, stream, *settings, watch)
+                    for printer in lines:
+                        printer.print_rest(history)
+                    return history
                 X, y = found.X, found.y
         saving, file = module_of_checkpoints(checkpoint, every, resume), None
         if saving is not None:

@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from .devices import n_threads_available
 from .kernels.jit import call
 from .kernels.jit.linker import attribute
 from .loading import load
 from .mlp import MLP
+from .optimizers import SGD
 from .population import Population
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
@@ -80,14 +82,22 @@ def use_model(path: str) -> None:
     loaded = load(Path(path))
     net: Any = getattr(loaded, "net_", loaded)
     n = net.network.n_outputs
-    X = np.zeros((256, net.network.n_features), np.float32)
-    y = np.zeros(len(X), int) if n > 1 else np.full((len(X), 1), max(net.network.loss_row.targets[0], 0.0))
     settings = net.history.settings if isinstance(net, MLP) and net.history is not None else {}
-    optimizer, batch_size = str(settings.get("optimizer", "Adam()")), settings.get("batch_size")
-    net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=optimizer.partition("(")[0].lower(), verbose=0)
+    batch_size = settings.get("batch_size", 256)
+    X = np.zeros((min(max(batch_size, 256), 4096), net.network.n_features), np.float32)
+    y = np.zeros(len(X), int) if n > 1 else np.full((len(X), 1), max(net.network.loss_row.targets[0], 0.0))
+    net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=_optimizer_of(settings), verbose=0)
     for rows in (X, X[:1]):
         net.predict(rows)
     net.evaluate(X, y)
+
+
+def _optimizer_of(settings: dict[str, Any]) -> Any:
+    """Return an optimiser with the update rule of a fit; its settings compile nothing else."""
+    text = str(settings.get("optimizer", "Adam()"))
+    if text.startswith("SGD") and "momentum=" in text:
+        return SGD(momentum=0.9, nesterov="nesterov=True" in text)
+    return text.partition("(")[0].lower()
 
 
 # A net for each kernel family (dispatch.py): layer sizes, number of samples, batch size.
@@ -148,7 +158,7 @@ def warm_up(model: Path | None = None, dtypes: tuple[str, ...] = ("float32",)) -
         )
 
     yield 0, len(jobs)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads_available()) as pool:
         for done, process in enumerate(pool.map(run, jobs), start=1):
             if process.returncode:
                 pool.shutdown(cancel_futures=True)

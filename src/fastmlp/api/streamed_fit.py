@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..callbacks import Callback
 from ..console.stopwatch import Stopwatch
-from ..data.validation import make_validation, validated_samples
+from ..data.validation import make_validation, on_host, sample_for_plots, validated_samples
 from ..errors import counted
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.formulas.seeds import fit_seed
+from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..memory_check import format_bytes
 from ..streams.blocks import Blocks
 from ..streams.loading import RowsInMemory, load
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_file import RowFile, as_cache
-from ..streams.sources import as_source
+from ..streams.sources import Source, as_source
 from ..training.streamed_fit import StreamedFit
 from .fit_arguments import FitArguments
 from .mlp_fit import FitData, fit_options
@@ -28,25 +30,44 @@ from .mlp_fit import FitData, fit_options
 if TYPE_CHECKING:
     from ..mlp import MLP
 
-SHOWN_ROWS = 2000  # in history.samples
+SHOWN_ROWS, SHOWN_NUMBERS = 2000, 2**20  # in history.samples, at most
 
 
 class StreamArguments(NamedTuple):
-    """Arguments of MLP.fit for data that are read piece by piece."""
+    """Checked arguments of MLP.fit for data that are read piece by piece."""
 
-    memory_limit: Any
-    row_cache: Any
+    memory_limit: int  # bytes
+    row_cache: Path | None
+
+    @classmethod
+    def checked(cls, memory_limit: Any, row_cache: Any) -> StreamArguments:
+        return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
 
 
-def read_rows(net: MLP, X: Any, y: Any, arguments: StreamArguments) -> RowsInMemory | RowFile:
-    """Read X and y once, check them, and return their rows."""
-    cache = as_cache(arguments.row_cache)
-    return load(as_source(X, y), net.network, net.dtype, checked_memory_limit(arguments.memory_limit), cache)
+def read_rows(
+    net: MLP, X: Any, y: Any, stream: StreamArguments, arguments: FitArguments, others: dict[str, Any]
+) -> RowsInMemory | RowFile:
+    """Read X and y once, check them, and return their rows.
+
+    others : {name: value} of the arguments of fit that need all rows in memory, which are refused before rows are
+        written to disk
+    """
+
+    def before_file() -> None:
+        refuse_arguments(**others)
+        if arguments.batch_size is None:
+            raise ValueError(
+                "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number "
+                "of samples in a step, such as batch_size=256."
+            )
+
+    return load(as_source(X, y), net.network, net.dtype, stream.memory_limit, stream.row_cache, before_file)
 
 
 def refuse_arguments(**given: Any) -> None:
     """Raise ValueError if one of these arguments is given, which need all data in memory."""
-    names = [name for name, value in given.items() if value is not None and value is not False and np.size(value)]
+    is_empty = lambda value: value is None or value is False or (hasattr(value, "__len__") and len(value) == 0)
+    names = [name for name, value in given.items() if not is_empty(value)]
     if names:
         raise ValueError(
             f"{' and '.join(names)} cannot be used with data that are read piece by piece. Leave out what cannot be "
@@ -70,12 +91,7 @@ def fit_rows(
 
     watch : Stopwatch     started when the fit began
     """
-    network, limit = net.network, checked_memory_limit(stream.memory_limit)
-    if arguments.batch_size is None:
-        raise ValueError(
-            "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number of "
-            "samples in a step, such as batch_size=256."
-        )
+    network, limit = net.network, stream.memory_limit
     size = arguments.batch_rows(rows.n_samples, 4)
     seed = fit_seed(net.seed, net.fits)
     blocks = Blocks(rows, size, bool(shuffle), seed, limit)
@@ -86,21 +102,23 @@ def fit_rows(
     options = fit_options(net, arguments, data, callbacks, (), optimizer_state, False)
     net.history = history = History(net)
     history.optimizer = options.optimizer
-    history.samples = {"training": _shown_rows(rows)}
+    history.samples = {"training": _shown_rows(rows), **sample_for_plots({"validation": held_out})}
     net.fits += 1
     net._choose_device(None, options.epochs * rows.n_samples, size)
     if arguments.verbose:
         print(_notice(rows, blocks, limit), file=sys.stderr)
-    with net.device.on():
+    device = net.device  # a prediction in a callback may change the net's
+    with device.on():
 
         def make_plan(n: int) -> Plan:
             batch = min(size, n)
             return Plan.for_training(
-                network, net.device, net.dtype, n, batch, bool(shuffle) and batch < n, precision=net.precision
+                network, device, net.dtype, n, batch, bool(shuffle) and batch < n, precision=net.precision
             )
 
         validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
-        history.settings = options.description(rows, held_out, make_plan(size).n_threads, schedule)  # type: ignore[arg-type, assignment]
+        described = options.description(rows, held_out, make_plan(size).n_threads, schedule)  # type: ignore[arg-type]
+        history.settings = lambda: {**described(), "memory_limit": limit}  # type: ignore[assignment]
         fit = StreamedFit(make_plan, blocks, rows.n_samples, rows.metric, validation, net._padded, options, history)
         try:
             fit.run()
@@ -118,7 +136,7 @@ def _notice(rows: RowFile, blocks: Blocks, limit: int) -> str:
 
 def _shown_rows(rows: RowFile) -> tuple[np.ndarray, np.ndarray]:
     """Return evenly spaced rows, for plots."""
-    n = min(rows.n_samples, SHOWN_ROWS)
+    n = min(rows.n_samples, SHOWN_ROWS, max(100, SHOWN_NUMBERS // sum(rows.widths)))
     X, Y = (np.empty((n, width), rows.dtype) for width in rows.widths)
     for i, row in enumerate(np.linspace(0, rows.n_samples - 1, n).round().astype(np.int64).tolist()):
         rows.read(row, X[i : i + 1], Y[i : i + 1])
@@ -127,19 +145,40 @@ def _shown_rows(rows: RowFile) -> tuple[np.ndarray, np.ndarray]:
 
 def outputs_of_pieces(net: MLP, X: Any) -> np.ndarray:
     """Return the outputs (n_samples, n_outputs) for all rows of a source."""
-    pieces = [net._outputs(features) for features, _ in as_source(X).pieces()]
-    if not pieces:
-        raise ValueError(f"X must have at least one sample, but {as_source(X).kind} has none.")
-    return np.concatenate(pieces)
+    source = as_source(X)
+    outputs = [on_host(net._outputs(features)) for features, _ in source.pieces() if len(features)]
+    if not outputs:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+    return np.concatenate(outputs)
 
 
 def scores_of_pieces(net: MLP, X: Any, y: Any) -> dict[str, float]:
     """Return MLP.evaluate's result for a source."""
-    sums: dict[str, float] = {}
-    n_samples = 0
-    for features, targets in as_source(X, y).pieces():
+    source = as_source(X, y)
+    metrics = set[int]()
+    found = _scores(net, source, None, metrics)
+    if len(metrics) > 1 and METRIC_NONE not in metrics:  # pieces of labels that look like classes: once more, as labels
+        found = _scores(net, source, METRIC_THRESHOLD, metrics)
+    metric = metrics.pop() if len(metrics) == 1 else METRIC_NONE if METRIC_NONE in metrics else METRIC_THRESHOLD
+    return net._scores(metric, *found)
+
+
+def _scores(net: MLP, source: Source, metric: int | None, metrics: set[int]) -> tuple[float, float]:
+    """Return (mean loss, accuracy) over a source, and add the metrics of its pieces to `metrics`.
+
+    metric : what counts as correct; by default as each piece's targets say
+    """
+    sums, n_samples = np.zeros(2), 0
+    for features, targets in source.pieces():
+        if not len(features):
+            continue
         data = validated_samples(features, targets, net.network, net.dtype)
-        for name, value in net.evaluate(features, targets).items():
-            sums[name] = sums.get(name, 0.0) + value * data.n_samples
+        metrics.add(data.metric)
+        net._choose_device(None, data.n_samples / 3, data.n_samples / 3)
+        data = data if metric is None else data._replace(metric=metric)
+        sums += data.n_samples * np.array(net._evaluate(data, np.empty(0, net.dtype)))
         n_samples += data.n_samples
-    return {name: value / n_samples for name, value in sums.items()}
+    if n_samples == 0:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none, or can be read only once.")
+    loss, accuracy = sums / n_samples
+    return float(loss), float(accuracy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,12 @@ class Loader:
 
     n_bytes : of rows in memory, at most
     folder : where a row file is written
+    before_file : function that is called before a row file is begun, and may refuse it
     """
 
-    def __init__(self, network: Network, dtype: np.dtype, n_bytes: int, folder: Path):
+    def __init__(self, network: Network, dtype: np.dtype, n_bytes: int, folder: Path, before_file: Callable[[], None]):
         self._network, self._dtype, self._n_bytes, self._folder = network, dtype, n_bytes, folder
+        self._before_file = before_file
         self._pieces: list[tuple[np.ndarray, np.ndarray]] = []
         self._in_memory = 0
         self._metric: int | None = None
@@ -56,10 +59,11 @@ class Loader:
         self._metric = common_metric(self._metric, metric_of(targets, self._network))
         self.n_samples += len(features)
         if self.writer is None:
-            self._pieces.append((features, raw))
+            self._pieces.append((np.array(features), np.array(raw)))  # a source may use its buffers again
             self._in_memory += features.nbytes + targets.nbytes
             if self._in_memory <= self._n_bytes:
                 return
+            self._before_file()
             self.writer = RowFileWriter(self._folder)
             for kept, kept_targets in self._pieces:
                 self._write(kept, as_targets(kept_targets, self._network, self._dtype, len(kept)))
@@ -93,26 +97,36 @@ def common_metric(first: int | None, second: int) -> int:
 
 
 def load(
-    source: Source, network: Network, dtype: np.dtype, memory_limit: int, cache: Path | None
+    source: Source,
+    network: Network,
+    dtype: np.dtype,
+    memory_limit: int,
+    cache: Path | None,
+    before_file: Callable[[], None] = lambda: None,
 ) -> RowsInMemory | RowFile:
     """Read a source once; return its rows, checked.
 
     memory_limit : int     bytes
     cache : Path or None     folder that keeps the row file for later fits; None for a temporary one
+    before_file : function that raises ValueError where rows on disk are not wanted
 
     Raises
     ------
     ValueError
         If rows do not fit the net or are not finite; the message says which rows of the source.
     """
-    final = None
+    final, n_bytes = None, int(SHARE_IN_MEMORY * memory_limit)
     if cache is not None and source.identity is not None:
         of_net = dtype.str, network.n_features, network.n_outputs, network.loss, network.label_smoothing
         final = cached_folder(cache, source.identity, *of_net, network.output_row.name)
         if final.is_dir():
-            return RowFile(final, is_temporary=False)
+            rows = RowFile(final, is_temporary=False)
+            if rows.n_samples * rows.row_bytes > n_bytes:
+                before_file()
+                return rows
+            rows.close()  # with a higher limit than when they were written, they are trained on in memory
     folder = cache or Path(tempfile.gettempdir())
-    loader = Loader(network, dtype, int(SHARE_IN_MEMORY * memory_limit), folder)
+    loader = Loader(network, dtype, n_bytes, folder, before_file)
     try:
         for X, y in source.pieces():
             first = loader.n_samples

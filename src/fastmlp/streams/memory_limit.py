@@ -7,11 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..memory_check import memory_bytes
+import numpy as np
+
+from ..memory_check import ADDRESSES, memory_bytes
 
 SHARE = 0.4  # of the memory that is available, by default
 UNITS = {"b": 1} | {f"{prefix}b": 1000**k for k, prefix in enumerate("kmgt", 1)}
 UNITS |= {f"{prefix}ib": 1024**k for k, prefix in enumerate("kmgt", 1)}
+UNKNOWN = 4 * 10**9  # bytes, where the system does not say how much memory it has
 LEAST = 1_000_000  # bytes: with less, most of the time would go into reading
 
 
@@ -21,7 +24,8 @@ def available_bytes() -> int:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found = next(line for line in lines if line.startswith("MemAvailable:"))
         return min(int(found.split()[1]) * 1024, memory_bytes())
-    return memory_bytes() // 2
+    known = memory_bytes()
+    return known // 2 if known < ADDRESSES else UNKNOWN
 
 
 def checked_memory_limit(value: Any) -> int:
@@ -29,7 +33,7 @@ def checked_memory_limit(value: Any) -> int:
 
     value : int     number of bytes
         str     number with a unit, such as "300MB" or "2 GiB"
-        None    a share of the memory that is available now
+        None    a share of the memory that is available now, rounded down to a power of two
 
     Raises
     ------
@@ -42,14 +46,14 @@ def checked_memory_limit(value: Any) -> int:
     (300000000, 2147483648, 5000000)
     """
     if value is None:
-        return max(int(SHARE * available_bytes()), LEAST)
+        return max(1 << int(SHARE * available_bytes()).bit_length() - 1, LEAST)
     n_bytes = None
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", value)
         if match and match[2].lower() in UNITS:
             n_bytes = int(float(match[1]) * UNITS[match[2].lower()])
-    elif isinstance(value, int) and not isinstance(value, bool):
-        n_bytes = value
+    elif isinstance(value, (int, float, np.integer)) and not isinstance(value, bool) and value % 1 == 0:
+        n_bytes = int(value)
     if n_bytes is None or n_bytes < LEAST:
         raise ValueError(
             f"memory_limit must be a number of bytes, at least {LEAST:,}, or text such as '300MB' or '2GiB', but it is "

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from contextlib import suppress
@@ -85,12 +87,18 @@ class RowFileWriter:
     def __init__(self, parent: Path):
         parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"rows-{os.getpid()}-", suffix=".partial", dir=parent))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
         self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
 
     def write(self, X: np.ndarray, Y: np.ndarray) -> None:
-        for file, rows in zip(self._files, (X, Y), strict=True):
-            file.write(np.ascontiguousarray(rows).data)
+        try:
+            for file, rows in zip(self._files, (X, Y), strict=True):
+                file.write(np.ascontiguousarray(rows).data)
+        except OSError as error:
+            raise OSError(
+                f"The rows cannot be written to {str(self.folder)!r}: {error.strerror}. Choose a folder with more room "
+                "by row_cache, or by the environment variable TMPDIR."
+            ) from None
 
     def finish(self, header: dict[str, Any], final: Path | None) -> RowFile:
         """Complete the files, and move them to the folder `final`; without one they are temporary."""
@@ -103,16 +111,18 @@ class RowFileWriter:
             file.close()
         if final is None:
             return RowFile(self.folder, is_temporary=True)
-        with suppress(OSError):  # another process has written the same rows
+        try:
             os.rename(self.folder, final)
-            self.folder = final
-        if self.folder != final:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        except OSError:
+            if not final.is_dir():
+                raise
+            shutil.rmtree(self.folder, ignore_errors=True)  # another process has written the same rows
         return RowFile(final, is_temporary=False)
 
     def discard(self) -> None:
         for file in self._files:
-            file.close()
+            with suppress(OSError):  # a disk that is full refuses what is buffered, too
+                file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -137,11 +147,18 @@ def as_cache(value: Any) -> Path | None:
     return Path(value)
 
 
+def _prefix() -> str:
+    """Return the beginning of the names of folders that are being written, which processes of this machine share."""
+    return f"rows-{re.sub(r'[^a-zA-Z0-9.]', '_', platform.node())}-"
+
+
 def remove_leftovers(parent: Path) -> None:
-    """Remove the unfinished and temporary folders in `parent` of processes that were killed."""
-    for folder in parent.glob("rows-*-*.partial"):
+    """Remove the unfinished and temporary folders in `parent` of processes of this machine that were killed."""
+    if os.name != "posix":  # os.kill would do more than ask
+        return
+    for folder in parent.glob(f"{_prefix()}*.partial"):
         with suppress(OSError, ValueError):
-            if not _is_running(int(folder.name.split("-")[1])) and folder.stat().st_uid == os.getuid():
+            if not _is_running(int(folder.name.split("-")[2])) and folder.stat().st_uid == os.getuid():
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import counted, install_command, shown, unknown_name
+from ..errors import counted, install_command, is_number, shown, unknown_name
 from .kinds import ARROW, is_name, is_sequence
 
 PIECE_BYTES = 8_000_000  # of a piece of an array, about
@@ -55,6 +55,8 @@ def as_source(X: Any, y: Any = None) -> Source:
     if y is None or names:
         return source
     targets = np.asarray(y)
+    if targets.ndim == 0:
+        raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
     return source._replace(pieces=lambda: _with_targets(source, targets), identity=None)
 
 
@@ -86,11 +88,6 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
     if is_sequence(X):
         size = int(X.batch_size)
         return Source(f"a {type(X).__name__}", lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
-    if iter(X) is X:
-        raise ValueError(
-            f"X is a {type(X).__name__}, which can be read once only, but a fit reads its data once per epoch. Pass an "
-            "object whose __iter__ begins anew, such as a list of batches or a class with a generator as __iter__."
-        )
     return Source("an iterable of batches", lambda: map(_pair, X))
 
 
@@ -147,34 +144,67 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
         raise ValueError(f"The folder {str(path)!r} has no files *.parquet.")
     for file in files:
         with parquet.ParquetFile(file) as opened:
+            rows = _rows_of_piece(len(opened.schema_arrow.names))
             for group in range(opened.num_row_groups):
-                yield from opened.iter_batches(row_groups=[group], use_threads=False)
+                yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
 
 
 def _csv_batches(path: Path) -> Iterator[Any]:
-    with _pyarrow(".csv").open_csv(path) as reader:
-        yield from reader
+    error = _pyarrow("").ArrowInvalid
+    try:
+        with _pyarrow(".csv").open_csv(path) as reader:
+            names = reader.schema.names
+            if all(map(is_number, names)):
+                raise ValueError(
+                    f"The first line of {str(path)!r} should name the columns, but it holds numbers: {shown(names)}."
+                )
+            yield from reader
+    except error as reason:
+        raise ValueError(f"{str(path)!r} cannot be read as CSV: {reason}") from None
+
+
+def _rows_of_piece(n_columns: int) -> int:
+    """Return the number of rows of a piece of a table, by its width."""
+    return max(1, PIECE_BYTES // (8 * max(n_columns, 1)))
 
 
 def _record_batches(X: Any) -> Iterator[Any]:
     pyarrow = _pyarrow("")
-    if hasattr(X, ARROW[0]):
+    if type(X).__module__.partition(".")[0] == "pandas":
+        yield from pyarrow.Table.from_pandas(X, preserve_index=False).to_batches()
+    elif hasattr(X, ARROW[0]):
         yield from pyarrow.RecordBatchReader.from_stream(X)
     else:
         yield pyarrow.record_batch(X)
 
 
 def _of_batches(batches: Iterator[Any], names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
-    """Yield (X, y) of Arrow record batches: y has the named columns, X the others, in their order."""
+    """Yield (X, y) of Arrow record batches: y has the named columns, X the others, in the order of the first batch."""
+    columns: list[str] = []
     for batch in batches:
-        columns = batch.schema.names
-        for name in names:
-            if name not in columns:
-                raise unknown_name("column", name, columns)
-        numbers = {name: _numbers(batch.column(i), name) for i, name in enumerate(columns)}
-        X = np.stack([numbers[name] for name in columns if name not in names], axis=1)
-        targets = [numbers[name] for name in names]
-        yield X, np.stack(targets, axis=1) if len(targets) > 1 else targets[0] if targets else None
+        columns = columns or _checked_columns(batch.schema.names, names)
+        if set(batch.schema.names) != set(columns):
+            raise ValueError(f"All pieces must have the columns {columns}, but one has {batch.schema.names}.")
+        rows = _rows_of_piece(len(columns))
+        for first in range(0, batch.num_rows, rows):
+            piece = batch.slice(first, rows)
+            numbers = {name: _numbers(piece.column(batch.schema.names.index(name)), name) for name in columns}
+            X = np.stack([numbers[name] for name in columns if name not in names], axis=1)
+            targets = [numbers[name] for name in names]
+            yield X, np.stack(targets, axis=1) if len(targets) > 1 else targets[0] if targets else None
+
+
+def _checked_columns(columns: list[str], names: tuple[str, ...]) -> list[str]:
+    """Return the columns of a table after a check that they can be told apart, and that `names` are among them."""
+    for name in names:
+        if name not in columns:
+            raise unknown_name("column", name, columns)
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise ValueError(f"Columns must have different names, but {', '.join(map(repr, twice))} is there twice.")
+    if len(columns) == len(names):
+        raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
+    return columns
 
 
 def _numbers(column: Any, name: str) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -27,8 +26,6 @@ from .divergence import warn_of_divergence
 from .fit_loop import Fit
 from .fit_options import Options
 from .optimizer_state import OptimizerState
-
-SEVERAL_BATCHES = 2  # BestEpoch: records describe the parameters after an epoch, not before it
 
 
 class StreamedFit:
@@ -54,7 +51,8 @@ class StreamedFit:
         self._make_plan, self._blocks, self._metric, self._params = make_plan, blocks, metric, params
         self._validation, self._options, self._history = validation, options, history
         self._n_batches = -(-n_samples // options.batch_size)
-        self._search = BestEpoch(options, validation is not None, SEVERAL_BATCHES)
+        assert self._n_batches > 1, "rows of one batch are trained on in memory"
+        self._search = BestEpoch(options, validation is not None, self._n_batches)
         self._state = options.state or OptimizerState()
         self._records: dict[str, list[float]] = {"loss": []}
         if metric != METRIC_NONE:
@@ -63,7 +61,6 @@ class StreamedFit:
             self._records["validation_loss"] = []
             if validation[1].metric != METRIC_NONE:
                 self._records["validation_accuracy"] = []
-        self._compile_seconds = 0.0
 
     def run(self) -> None:
         start, history = time.perf_counter(), self._history
@@ -133,8 +130,7 @@ class StreamedFit:
         found = {"loss": loss, "accuracy": accuracy}
         if self._validation is not None:
             plan, data = self._validation
-            with ExitStack() as stack:
-                team = stack.enter_context(buffers.borrow_team(plan.backend, plan.n_threads))
+            with buffers.borrow_team(plan.backend, plan.n_threads) as team:
                 results = plan.evaluate(team, plan.place(data), self._params, self._params[:0])
             found["validation_loss"], found["validation_accuracy"] = results
         for name, values in self._records.items():

@@ -77,7 +77,7 @@ def test_memory_limit(value, expected):
     assert checked_memory_limit(value) == expected
 
 
-@pytest.mark.parametrize("value", ["much", "1kb", 10, True, 2.5e9, "300 potatoes"])
+@pytest.mark.parametrize("value", ["much", "1kb", 10, True, 2.5e9 + 0.5, float("inf"), "300 potatoes"])
 def test_memory_limits_that_are_none(value):
     with pytest.raises(ValueError, match="memory_limit must be a number of bytes"):
         checked_memory_limit(value)

@@ -68,10 +68,12 @@ def test_failed_pass_leaves_nothing(rows, tmp_path):
 
 def test_folders_of_killed_processes_are_removed(rows, tmp_path, monkeypatch):
     for pid in (os.getpid(), 999_999_999):
-        (tmp_path / f"rows-{pid}-abc.partial").mkdir()
+        (tmp_path / f"{row_file._prefix()}{pid}-abc.partial").mkdir()
+    (tmp_path / f"rows-elsewhere-{999_999_999}-abc.partial").mkdir()
     monkeypatch.setattr(row_file.os, "kill", lambda pid, signal: pid == os.getpid() or raise_lookup())
     load_rows(rows, SMALL, tmp_path).close()
-    assert [path.name for path in tmp_path.iterdir()] == [f"rows-{os.getpid()}-abc.partial"]
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {f"{row_file._prefix()}{os.getpid()}-abc.partial", f"rows-elsewhere-{999_999_999}-abc.partial"}
 
 
 def raise_lookup():
@@ -112,3 +114,47 @@ def test_targets_are_needed():
     net = MLP((3, 4, 1))
     with pytest.raises(ValueError, match="y is None, but the source has no targets"):
         load(as_source({"a": np.zeros((5, 3))}.values()), net.network, net.dtype, SMALL, None)
+
+
+def test_rows_are_copied_from_buffers_that_are_used_again(rows):
+    X, y = rows
+
+    def pieces():
+        buffer, targets = np.empty((100, 3), np.float32), np.empty(100, int)
+        for i in range(0, 500, 100):
+            buffer[:], targets[:] = X[i : i + 100], y[i : i + 100]
+            yield buffer, targets
+
+    net = MLP((3, 4, 2), loss="softmax_cross_entropy")
+    found = load(Source("rows", pieces), net.network, net.dtype, LARGE, None)
+    np.testing.assert_array_equal(found.X, X)
+    np.testing.assert_array_equal(found.y, y)
+
+
+def test_cached_rows_that_fit_into_memory_are_read_from_the_source(rows, tmp_path):
+    load_rows(rows, SMALL, tmp_path, ("rows", 1)).close()
+    assert isinstance(load_rows(rows, LARGE, tmp_path, ("rows", 1)), RowsInMemory)
+
+
+def test_nothing_is_written_where_files_are_refused(rows, tmp_path):
+    def refuse():
+        raise ValueError("no file")
+
+    net, (X, y) = MLP((3, 4, 2), loss="softmax_cross_entropy"), rows
+    with pytest.raises(ValueError, match="no file"):
+        load(Source("rows", lambda: iter([(X, y)])), net.network, net.dtype, SMALL, tmp_path, refuse)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_is_a_sentence_and_leaves_nothing(rows, tmp_path, monkeypatch):
+    class Full:
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(row_file, "open", lambda *_: Full(), raising=False)
+    with pytest.raises(OSError, match=r"cannot be written to .*No space left on device\. Choose a folder"):
+        load_rows(rows, SMALL, tmp_path)
+    assert list(tmp_path.iterdir()) == []

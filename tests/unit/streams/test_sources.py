@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp.streams import sources
 from fastmlp.streams.kinds import is_source
-from fastmlp.streams.sources import as_source
+from fastmlp.streams.sources import Source, _of_batches, as_source
 
 N, WIDTH = 1_000, 3
 
@@ -115,7 +116,8 @@ def test_several_columns_can_be_targets(X, y):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda X, y, path: (iter([X]), y), "can be read once only"),
+        (lambda X, y, path: (Slices(X), 3), "y must be an array, or the name of a column, but it is 3"),
+        (lambda X, y, path: (Stream(table_of(X, y)), ["label", "x0", "x1", "x2"]), "no column of features"),
         (lambda X, y, path: (path / "absent.parquet", "label"), "There is no file"),
         (lambda X, y, path: (Stream(table_of(X, y)), "lable"), "Did you mean 'label'"),
         (lambda X, y, path: (Slices(X), "label"), "columns have no names"),
@@ -166,3 +168,42 @@ def test_batches_that_are_no_arrays_are_refused():
 
     with pytest.raises(ValueError, match="Each batch must be an array X or a pair"):
         rows_of(as_source(Numbers()))
+
+
+def test_columns_are_told_apart_by_their_names(X, y):
+    """Files of a folder may have them in another order; other columns, or the same name twice, are refused."""
+    pyarrow = pytest.importorskip("pyarrow")
+    first = table_of(X, y)
+    turned = first.select(["label", "x2", "x0", "x1"])
+    batches = [*first.to_batches(), *turned.to_batches()]
+    features, targets = rows_of(Source("tables", lambda: _of_batches(iter(batches), ("label",))))
+    np.testing.assert_array_equal(features, np.concatenate([X, X]))
+    np.testing.assert_array_equal(targets, np.concatenate([y, y]))
+    with pytest.raises(ValueError, match="All pieces must have the columns"):
+        list(_of_batches(iter([*first.to_batches(), *first.select(["x0", "label"]).to_batches()]), ("label",)))
+    twice = pyarrow.record_batch([X[:, 0], X[:, 1], y], names=["a", "a", "label"])
+    with pytest.raises(ValueError, match="'a' is there twice"):
+        list(_of_batches(iter([twice]), ("label",)))
+
+
+def test_index_of_a_frame_is_no_feature(X, y):
+    frame = table_of(X, y).to_pandas()
+    kept = frame[frame["x0"] > 0]
+    features, _ = rows_of(as_source(kept, "label"))
+    np.testing.assert_allclose(features, X[X[:, 0] > 0], rtol=1e-6)
+
+
+def test_csv_without_names_is_refused(tmp_path, X):
+    pytest.importorskip("pyarrow")
+    np.savetxt(tmp_path / "rows.csv", X, delimiter=",")
+    with pytest.raises(ValueError, match="should name the columns, but it holds numbers"):
+        rows_of(as_source(tmp_path / "rows.csv"))
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(ValueError, match="cannot be read as CSV"):
+        rows_of(as_source(tmp_path / "empty.csv"))
+
+
+def test_wide_tables_are_read_in_small_pieces(monkeypatch, X, y):
+    monkeypatch.setattr(sources, "PIECE_BYTES", 3200)
+    sizes = [len(X) for X, _ in as_source(Stream(table_of(X, y)), "label").pieces()]
+    assert sizes == [100] * 10

@@ -155,6 +155,29 @@ def test_fit_says_that_it_reads_from_disk(data, capsys):
     assert "Reading 60,000 rows from disk in each epoch, in 4 blocks: they take 1.2 MB" in capsys.readouterr().err
 
 
+def test_labels_that_look_like_classes_in_a_piece_are_scored_as_labels(data):
+    """Each row of the first piece has one label, which only the whole data show to be chance."""
+    X, y = data
+    labels = np.stack([y, 1 - y, np.zeros_like(y)], axis=1)
+    labels[5_000:, 2] = y[5_000:]
+    net = MLP((3, 8, 3), loss="binary_cross_entropy", random_state=0, device="cpu")
+    fit(Batches(X, labels), net=net, epochs=1)
+    found, expected = net.evaluate(Batches(X, labels, 5_000), None), net.evaluate(X, labels)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_generators_can_be_trained_on(data):
+    net, _ = fit(batch for batch in Batches(*data))
+    expected, _ = fit(Batches(*data))
+    np.testing.assert_array_equal(net.params, expected.params)
+
+
+def test_memory_limit_is_in_the_settings(data):
+    _, history = fit(Batches(*data), epochs=1)
+    assert history.settings["memory_limit"] == LIMIT
+    assert set(history.samples) == {"training"}
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
