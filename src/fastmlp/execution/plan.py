@@ -157,6 +157,7 @@ class Plan:
         n_threads : number of threads that the caller wants; None for as many as pay
         """
         family, n_threads, rows = dispatch.choose_training(network, device, dtype, batch_size, precision, n_threads)
+        assert family != "batch_simd_4" or rows <= 4, "its kernels would leave out samples beyond one vector"
         key = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
         plan = buffers.acquire("a net", key)
         if plan is not None:
