@@ -46,25 +46,17 @@ def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
     np.testing.assert_array_equal(history.loss, expected.loss)
 
 
-def test_one_block_without_shuffling_gives_the_bits_of_a_fit_in_memory(data, monkeypatch):
-    """The whole path over the row file: with one block, an epoch has the batches of one in memory."""
-    monkeypatch.setattr(blocks, "SHARE", 100.0)
-    options = {"optimizer": "adam", "schedule": Cosine(), "shuffle": False}
-    streamed, history = fit(Batches(*data), **options)
-    in_memory = make_net()
-    expected = in_memory.fit(*data, epochs=3, batch_size=64, verbose=0, **options)
-    np.testing.assert_array_equal(streamed.params, in_memory.params)
-    np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-12)
-    np.testing.assert_allclose(history.accuracy, expected.accuracy, rtol=1e-12)
-
-
-def test_blocks_without_shuffling_give_the_parameters_of_a_fit_in_memory(data):
+@pytest.mark.parametrize("share", [100.0, blocks.SHARE], ids=["one block", "several"])
+def test_blocks_without_shuffling_give_the_bits_of_a_fit_in_memory(share, data, monkeypatch):
+    """The whole path over the row file: without shuffling, the batches of an epoch are those of one in memory."""
+    monkeypatch.setattr(blocks, "SHARE", share)
     options = {"optimizer": "adam", "schedule": Cosine(), "shuffle": False}
     streamed, history = fit(Batches(*data), **options)
     in_memory = make_net()
     expected = in_memory.fit(*data, epochs=3, batch_size=64, verbose=0, **options)
     np.testing.assert_array_equal(streamed.params, in_memory.params)
     np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-9)
+    np.testing.assert_allclose(history.accuracy, expected.accuracy, rtol=1e-9)
 
 
 @pytest.mark.quick
