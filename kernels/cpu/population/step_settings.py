@@ -6,6 +6,8 @@ simd.lanes.Lanes.
 
 from __future__ import annotations
 
+from functools import cache
+
 from ...formulas.update_rules import PASSED, StepSettings
 from ...jit.decorators import expression, helper
 from ...simd.load_store import cast_like, fill, load, store
@@ -50,6 +52,7 @@ def step_settings(hyper, betas, powers, factor, corrects, loss_increased, lanes)
     return settings_of(hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased, lanes)
 
 
+@cache  # Numba compiles a function once for all architectures of a process if it is the same object
 def make_advance(row, lanes):
     """Return advance(p, g, state, hyper, betas, powers, last_loss, objective, size) for one row of update_rules.RULES.
 

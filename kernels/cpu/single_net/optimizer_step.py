@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .elementwise import LANES
 WIDTH = Lanes(LANES)
 
 
+@cache
 def make_state_access(n_state):
     """Return (load_state, store_state) for an update rule with n_state state vectors.
 

@@ -8,6 +8,7 @@ The operations and their order are those of batch_simd.py, with products and sum
 parameters and losses have the same bits. A batch of one sample fills all lanes, and nothing has to be summed.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 from llvmlite import ir
@@ -81,6 +82,7 @@ def python_function(architecture):
     return c_function.make_function(types.void, emit)
 
 
+@cache  # as for populations: one object, which Numba compiles once
 def make_advance(row):
     """Return advance(value, slope, state, i, stride, h) -> value: a step of one update rule for a vector of parameters.
 
