@@ -1,8 +1,8 @@
 """Use an installed fastmlp as a newcomer would: train, save, load, predict. Run it in a folder without the repository.
 
-    python try_installed.py                      any installation
-    python try_installed.py --machine-code       a wheel with machine code: two families train without a compiler, if
-                                                 the wheel has code for this processor's level
+python try_installed.py                      any installation
+python try_installed.py --machine-code       a wheel with machine code: two families train without a compiler, if
+                                             the wheel has code for this processor's level
 """
 
 from __future__ import annotations
