@@ -11,6 +11,7 @@ imports Numba meanwhile, and ends after ten idle seconds or with this process.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import pickle
 import signal
@@ -140,6 +141,7 @@ def compile_link(link: Link) -> None:
 
 def run() -> None:
     """Compile what stdin names, in the second process, until the first one closes the pipe."""
+    gc.disable()  # the process lives for seconds, and garbage collection would take a twentieth of them
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the first process decides what follows
     from . import linked_types
 

@@ -4,6 +4,7 @@ Before all tests, conftest.py runs one such process per dtype. Kernels of one dt
 processes that need the same kernel at the same time would wait for each other.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fastmlp.warmup import NETS, POPULATIONS, use_net, use_population  # noqa: E
 
 
 def main(dtype: str) -> None:
+    gc.disable()  # a twentieth of the time, and the process ends soon
     for sizes, rows, batch in NETS:
         use_net(dtype, sizes, rows, batch)
     for population in POPULATIONS:

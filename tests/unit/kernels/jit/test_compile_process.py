@@ -110,6 +110,7 @@ def test_idle_process_ends(monkeypatch):
     assert process._process.returncode == 0
 
 
+@pytest.mark.full
 def test_fit_goes_on_when_the_second_process_dies(tmp_path):
     program = """
 process.kill()

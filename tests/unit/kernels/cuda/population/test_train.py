@@ -36,7 +36,7 @@ def assert_close(pop, result, k, reference, losses, start):
     assert np.isnan(result.records[~seen, k]).all()
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_with_settings_per_net_match_the_reference(small, optimizer, dtype):
