@@ -44,7 +44,8 @@ class History:
         With early stopping, the epoch whose parameters the net has after the fit, also after Ctrl-C. Counted from 0,
         like the epoch of a callback and the index into records; printed messages count from 1.
     stopped_by : str
-        "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if the fit raised an exception, "error".
+        "epochs", "early_stopping", "callback", "time_limit", "interrupt", "divergence" or, if the fit raised an
+        exception, "error".
     seconds : float
         Wall time of the fit in seconds, compiling included.
     compile_seconds : float

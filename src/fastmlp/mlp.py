@@ -33,6 +33,7 @@ from .training.fit_loop import Fit
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
+from .training.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     import torch
@@ -244,6 +245,7 @@ class MLP(NetBase):
         checkpoint: str | os.PathLike | None = None,
         every: int | str = intervals.DEFAULT,
         resume: bool = False,
+        time_limit: float | None = None,
     ) -> History:
         """Train the net, starting from its current parameters.
 
@@ -316,6 +318,11 @@ class MLP(NetBase):
         resume : bool, default False
             Whether to go on from the checkpoint: the fit ends with the same bits as without the interruption. Where
             there is no file, the fit starts anew.
+        time_limit : float, optional
+            Seconds that this call may take, with the checks of the data, but without the time in which kernels compile.
+            The fit ends within 5 % of it, and keeps the best epoch with early stopping; `history.stopped_by` is
+            "time_limit". An epoch that takes less than 2 % of the limit is trained to its end; of a longer one, the
+            steps done so far count, without a record. By default there is no limit.
 
         Returns
         -------
@@ -341,7 +348,8 @@ class MLP(NetBase):
             if a schedule depends on the number of epochs, and the checkpoint had another one.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
+        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose, time_limit)
+        limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
         lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
         called = *as_callbacks(callbacks), *lines
         if is_source(X) or names_columns(X, y):
@@ -359,7 +367,7 @@ class MLP(NetBase):
             }
             with read_rows(self, X, y, stream, arguments, others) as found:
                 if isinstance(found, RowFile):
-                    settings = validation_data, shuffle, called, optimizer_state, schedule
+                    settings = validation_data, shuffle, called, optimizer_state, schedule, limit
                     history = fit_rows(self, found, arguments, stream, *settings, watch)
                     for printer in lines:
                         printer.print_rest(history)
@@ -372,7 +380,7 @@ class MLP(NetBase):
             data = fit_data(
                 self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
             )
-            options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor)
+            options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor, limit)
             training, held_out, rows, shuffle, _ = data
             self._choose_device(X, options.epochs * training.n_samples, rows)
             saver = None if file is None else saving.NetSaver(file, self, data, options, schedule, stacklevel=2)

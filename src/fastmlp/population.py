@@ -35,6 +35,7 @@ from .population_training.evaluate import checked_members, evaluate_nets
 from .population_training.fit import run
 from .population_training.net_sequence import NetSequence
 from .population_training.task import PopulationTask
+from .training.time_limit import TimeLimit
 
 
 class Population(NetBase, NetSequence):
@@ -283,6 +284,7 @@ class Population(NetBase, NetSequence):
         checkpoint: str | os.PathLike | None = None,
         every: int | str = intervals.DEFAULT,
         resume: bool = False,
+        time_limit: float | None = None,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -334,6 +336,10 @@ class Population(NetBase, NetSequence):
         resume : bool, default False
             Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same: nets that have
             finished keep no optimiser state with which they could go on.
+        time_limit : float, optional
+            Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have
+            not begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are
+            trained together end with an epoch.
 
         Returns
         -------
@@ -356,7 +362,7 @@ class Population(NetBase, NetSequence):
             With monitor=True, when more than half of the nets fail.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
+        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose, time_limit)
         rule, restart_after = checked_restarts(converged, restart_after)
         saving, file, saver = module_of_checkpoints(checkpoint, every, resume), None, None
         if saving is not None:
@@ -393,6 +399,7 @@ class Population(NetBase, NetSequence):
                 verbose=arguments.verbose,
                 precision=self.precision,
                 watch=population_watcher(self.network, data, strides) if monitor else None,
+                time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
             )
             if file is not None:
                 samples = {"training": data, "validation": held_out}

@@ -15,12 +15,14 @@ from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted, install_command
 from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 
+OUT_OF_TIME = DIVERGED_NET + 1  # status of nets that the time limit has cut short, which kernels do not know
 STOPPED_BY = {
     RUNNING: "interrupt",
     CONVERGED: "converged",
     ALL_EPOCHS: "epochs",
     STOPPED_EARLY: "early_stopping",
     DIVERGED_NET: "divergence",
+    OUT_OF_TIME: "time_limit",
 }
 CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -91,11 +93,11 @@ class PopulationResult:
     n_nets : int
         Number of nets.
     stopped_by : ndarray of str, shape (n_nets,)
-        Why each net stopped: "converged", "epochs", "early_stopping", "divergence" or "interrupt".
+        Why each net stopped: "converged", "epochs", "early_stopping", "divergence", "time_limit" or "interrupt".
     n_converged : int
         Number of nets that count as converged.
     n_finished : int
-        Number of nets whose training Ctrl-C did not cut short; interrupted nets are left out of success rates.
+        Number of nets whose training neither Ctrl-C nor the time limit cut short; others are left out of success rates.
     success_rate : float or None
         Fraction of finished nets that converged; a diverged net counts as finished. NaN if no net finished, None if fit
         was given no `converged=`.
@@ -210,7 +212,7 @@ class PopulationResult:
 
     @property
     def stopped_by(self) -> np.ndarray:
-        """Why each net stopped (n_nets,): "converged", "epochs", "early_stopping", "divergence" or "interrupt"."""
+        """Why each net stopped (n_nets,): "converged", "epochs" and so on."""
         return np.array([STOPPED_BY[code] for code in range(len(STOPPED_BY))])[self.status]
 
     @property
@@ -225,8 +227,8 @@ class PopulationResult:
 
     @property
     def n_finished(self) -> int:
-        """Number of nets whose training Ctrl-C did not cut short; interrupted nets are left out of success rates."""
-        return int((self.status != RUNNING).sum())
+        """Number of nets whose training neither Ctrl-C nor the time limit cut short."""
+        return int((~np.isin(self.status, (RUNNING, OUT_OF_TIME))).sum())
 
     @property
     def success_rate(self) -> float | None:

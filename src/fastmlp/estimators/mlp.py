@@ -44,8 +44,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Fraction of each target that is spread evenly over all classes. For more than two exclusive classes.
     eval_metric : str or scorer, optional
         The scikit-learn scorer for `validation_scores_`, instead of accuracy. Not for n_nets above 1.
-    dtype : {"auto", "float32", "float64"}, default "auto"
-        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise. Two checks of
+    dtype : {"auto", "input", "float32", "float64"}, default "auto"
+        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
+        X, as in scikit-learn: float32 for X in float32, and float64 otherwise. Two checks of
         scikit-learn's check_estimator, check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass only in
         float64: they compare a fit with weights and a fit with repeated rows to 1e-7, and rounding errors of float32
         sums are larger.
@@ -113,6 +114,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         callbacks=None,
         eval_metric=None,
         n_nets=1,
+        time_limit=None,
         device="auto",
         dtype="auto",
     ):
@@ -185,8 +187,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _check_targets_unchanged(self, y):
         if self.warm_start and not self._is_multilabel and not np.array_equal(found := np.unique(y), self.classes_):
-            raise ValueError(
-                f"With warm_start y must have the classes {self.classes_.tolist()}, but has {found.tolist()}."
+            raise ValueError(  # scikit-learn's words, which programs look for
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.classes_}, `y` has {found}"
             )
 
     def _encode(self, y):
@@ -220,7 +223,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return of_class if samples.weights is None else of_class * samples.weights
 
     def _strata(self, y):
-        return y if self.n_outputs_ == 1 and not self._is_multilabel else None  # as scikit-learn: binary classes only
+        if self.n_outputs_ > 1 or self._is_multilabel:
+            return None
+        return y == self.classes_[-1]  # as scikit-learn: binary classes only, and named so in its messages
 
     def _score_from_history(self, held_out):
         if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
@@ -304,8 +309,9 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
         Absolute error beyond which the Huber loss is linear.
     eval_metric : str or scorer, optional
         The scikit-learn scorer for `validation_scores_`, instead of R2. Not for n_nets above 1.
-    dtype : {"auto", "float32", "float64"}, default "auto"
-        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise.
+    dtype : {"auto", "input", "float32", "float64"}, default "auto"
+        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
+        X, as in scikit-learn: float32 for X in float32, and float64 otherwise.
 
     See Also
     --------
@@ -362,6 +368,7 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
         callbacks=None,
         eval_metric=None,
         n_nets=1,
+        time_limit=None,
         device="auto",
         dtype="auto",
     ):
