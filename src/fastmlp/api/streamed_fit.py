@@ -86,12 +86,12 @@ def fit_rows(
     callbacks: Sequence[Callback],
     optimizer_state: Any,
     schedule: Any,
-    limit: TimeLimit | None,
+    time_limit: TimeLimit | None,
     watch: Stopwatch,
 ) -> History:
     """Train a net on a row file; arguments are those of MLP.fit.
 
-    limit : TimeLimit or None
+    time_limit : TimeLimit or None
     watch : Stopwatch     started when the fit began
     """
     network, limit = net.network, stream.memory_limit
@@ -102,7 +102,7 @@ def fit_rows(
     if validation_data is not None:
         held_out = make_validation(validation_data, network, net.dtype, rows.metric)
     data = FitData(rows, held_out, size, bool(shuffle), seed)  # type: ignore[arg-type]  # options read its counts alone
-    options = fit_options(net, arguments, data, callbacks, (), optimizer_state, False, limit)
+    options = fit_options(net, arguments, data, callbacks, (), optimizer_state, False, time_limit)
     net.history = history = History(net)
     history.optimizer = options.optimizer
     history.samples = {"training": _shown_rows(rows), **sample_for_plots({"validation": held_out})}
