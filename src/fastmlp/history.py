@@ -40,6 +40,8 @@ class History:
         The same records on the held-out samples; `history.record("validation_NAME")` returns one of them.
     epochs : int
         Number of finished epochs.
+    epochs_before : int
+        Number of these epochs that an earlier call of fit trained, with resume=True; else 0.
     best_epoch : int or None
         With early stopping, the epoch whose parameters the net has after the fit, also after Ctrl-C. Counted from 0,
         like the epoch of a callback and the index into records; printed messages count from 1.
@@ -81,6 +83,7 @@ class History:
         self.validation_metrics: dict[str, np.ndarray] = {}
         self.seconds = self.compile_seconds = 0.0
         self.best_epoch: int | None = None
+        self.epochs_before = 0
         self.stopped_by = "epochs"
         self._settings: dict[str, Any] | Callable[[], dict[str, Any]] = {}
         self.samples: dict[str, tuple[np.ndarray, np.ndarray]] = {}

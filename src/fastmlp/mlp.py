@@ -13,7 +13,7 @@ from . import intervals
 from .api.fit_arguments import FitArguments, module_of_checkpoints
 from .api.mlp_fit import fit_data, fit_options
 from .api.net_base import NetBase
-from .callbacks import Callback, as_callbacks
+from .callbacks import Callback, as_callbacks, tell_end
 from .checks import seed_of
 from .console.progress_bar import EpochLines
 from .console.stopwatch import Stopwatch
@@ -289,7 +289,8 @@ class MLP(NetBase):
             True for the defaults of EarlyStopping, an int for this patience in epochs; the fit ends with the parameters
             of the best epoch. By default the fit trains all epochs.
         callbacks : callable or sequence of callable, default ()
-            Functions (epoch, history), called after each epoch; one that returns True ends the fit.
+            Functions (epoch, history), called after each epoch; one that returns True ends the fit. Loggers such as
+            fastmlp.CSVLogger are callbacks.
         metrics : sequence of str or callable, default ()
             Records to keep besides the loss, computed after each epoch on training and held-out samples: names
             ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred)
@@ -368,10 +369,7 @@ class MLP(NetBase):
             with read_rows(self, X, y, stream, arguments, others) as found:
                 if isinstance(found, RowFile):
                     settings = validation_data, shuffle, called, optimizer_state, schedule, limit
-                    history = fit_rows(self, found, arguments, stream, *settings, watch)
-                    for printer in lines:
-                        printer.print_rest(history)
-                    return history
+                    return fit_rows(self, found, arguments, stream, *settings, watch)
                 X, y = found.X, found.y
         saving, file = module_of_checkpoints(checkpoint, every, resume), None
         if saving is not None:
@@ -399,8 +397,7 @@ class MLP(NetBase):
             finally:
                 plan.release()
                 history.seconds, history.compile_seconds = watch.read()
-                for printer in lines:
-                    printer.print_rest(history)
+                tell_end(called, history)
         return history
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:

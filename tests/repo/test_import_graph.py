@@ -20,7 +20,7 @@ FLOORS = (
     "optimizers intervals",
     "devices network tables",
     "initialization execution data streams",
-    "plots html_report history report population_result recorders training",
+    "plots html_report history report population_result recorders loggers integrations training",
     "diagnosis persistence safetensors_file checkpoints population_training",
     "api",
     "mlp population",

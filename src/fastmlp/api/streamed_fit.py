@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import Callback
+from ..callbacks import Callback, tell_end
 from ..console.stopwatch import Stopwatch
 from ..data.validation import make_validation, on_host, sample_for_plots, validated_samples
 from ..errors import counted
@@ -127,6 +127,7 @@ def fit_rows(
             fit.run()
         finally:
             history.seconds, history.compile_seconds = watch.read()
+            tell_end(callbacks, history)
     return history
 
 

@@ -225,7 +225,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _strata(self, y):
         if self.n_outputs_ > 1 or self._is_multilabel:
             return None
-        return y == self.classes_[-1]  # as scikit-learn: binary classes only, and named so in its messages
+        return (y == self.classes_[-1]).astype(str)  # as scikit-learn: binary classes only, named so in its messages
 
     def _score_from_history(self, held_out):
         if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are

@@ -20,7 +20,21 @@ exec(compile(source.replace(THEIRS, THEIRS.replace("sklearn.neural_network", "fa
 
 # Warnings are not errors in scikit-learn's own runs.
 pytestmark = pytest.mark.filterwarnings("ignore")
-EXCEPTIONS = {}
+EXCEPTIONS = {
+    "test_gradient": "calls _loss_grad_lbfgs, a private method with scikit-learn's own buffers as arguments",
+    "test_predict_proba_multilabel": "expects logarithms of probabilities to be equal where probabilities round to 1",
+    "test_mlp_param_dtypes[MLPClassifier-float64]": "expects float64 for X in float64, which dtype='input' gives",
+    "test_mlp_param_dtypes[MLPRegressor-float64]": "expects float64 for X in float64, which dtype='input' gives",
+}
+SLOW = ("test_partial_fit_classification", "test_lbfgs_regression")
+for name in SLOW:
+    globals()[name] = pytest.mark.full(globals()[name])
+
+
+def test_the_page_lists_the_exceptions():
+    page = (Path(__file__).parents[3] / "docs" / "coming_from" / "scikit_learn.md").read_text(encoding="utf-8")
+    for name in EXCEPTIONS:
+        assert f"`{name.partition('[')[0]}`" in page
 
 
 @pytest.fixture
