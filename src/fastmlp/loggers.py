@@ -179,7 +179,8 @@ class Logger(ABC):
                 self._n_written = n
         except OSError as error:
             warnings.warn(
-                f"{type(self).__name__} could not write {counted(len(rows), 'row')}, and tries again with the next ones: {error}",
+                f"{type(self).__name__} could not write {counted(len(rows), 'row')}, and tries again with the next ones: "
+                f"{error}",
                 UserWarning,
                 stacklevel=2,
             )

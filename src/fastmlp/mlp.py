@@ -23,6 +23,7 @@ from .errors import checked_count, checked_number
 from .execution.explain import explain_training
 from .execution.plan import Plan
 from .history import History
+from .html_display import html_table, layers_of
 from .initialization import Init, draw_params
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.structs import Samples
@@ -661,6 +662,12 @@ class MLP(NetBase):
         from .export.to_torch import to_torch
 
         return to_torch(self.network, self._params, logits)
+
+    def _repr_html_(self) -> str:
+        return html_table(f"MLP on {self.device.name}", *layers_of(self.network), self._training_text())
+
+    def _training_text(self) -> str:
+        return "not trained" if self.history is None else f"last fit: {self.history!r}"
 
     def __repr__(self) -> str:
         hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activation_codes[:-1]))

@@ -23,6 +23,7 @@ from .data.population_data import fit_data, prediction_samples, validated_popula
 from .devices import resolve, to_library_of
 from .errors import checked_count, is_per_net, shown
 from .execution.dispatch import trains_in_one_launch
+from .html_display import html_table, layers_of
 from .initialization import Init, draw_params
 from .kernels.formulas.seeds import fit_seeds, net_seeds
 from .kernels.jit import interrupts
@@ -606,6 +607,12 @@ class Population(NetBase, NetSequence):
         self.seeds = arrays["seeds"].copy()
         dropout = (float(np.max(self.dropout)),) * len(self.network.dropout)
         self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
+
+    def _repr_html_(self) -> str:
+        trained = "not trained" if self.result is None else f"last fit: {self.result!r}"
+        return html_table(
+            f"Population of {self.n_nets:,} nets on {self.device.name}", *layers_of(self.network), trained
+        )
 
     def __repr__(self) -> str:
         return (
