@@ -52,16 +52,16 @@ class OptunaPruning:
         except ImportError as error:
             raise ImportError("OptunaPruning needs Optuna: pip install optuna.") from error
         self._pruned = TrialPruned
-        self.trial, self.metric, self.every = trial, metric, checked_count("every", every)
+        self._trial, self._metric, self._every = trial, metric, checked_count("every", every)
         self._check_direction()
 
     def _check_direction(self) -> None:
-        study = getattr(self.trial, "study", None)  # a trial that is repeated has none
+        study = getattr(self._trial, "study", None)  # a trial that is repeated has none
         directions = [] if study is None else [direction.name for direction in study.directions]
-        better = "MAXIMIZE" if SIGNS.get(self.metric, 0.0) < 0.0 else "MINIMIZE"
-        if self.metric in SIGNS and len(directions) == 1 and directions[0] != better:
+        better = "MAXIMIZE" if SIGNS.get(self._metric, 0.0) < 0.0 else "MINIMIZE"
+        if self._metric in SIGNS and len(directions) == 1 and directions[0] != better:
             raise ValueError(
-                f"The direction of the study is {directions[0].lower()!r}, but {self.metric} is better if it is "
+                f"The direction of the study is {directions[0].lower()!r}, but {self._metric} is better if it is "
                 f"{'larger' if better == 'MAXIMIZE' else 'smaller'}: use "
                 f"optuna.create_study(direction={better.lower()!r})."
             )
@@ -74,11 +74,11 @@ class OptunaPruning:
         int
             The number given as `every`.
         """
-        return self.every
+        return self._every
 
     def __call__(self, epoch: int, history: History) -> None:
         """Report the record, and raise optuna.TrialPruned if the trial is to end."""
-        value = float(history.record(self.metric)[-1])
-        self.trial.report(value, epoch)
-        if self.trial.should_prune():
-            raise self._pruned(f"Pruned after epoch {epoch + 1}, with {self.metric} {value:.4g}.")
+        value = float(history.record(self._metric)[-1])
+        self._trial.report(value, epoch)
+        if self._trial.should_prune():
+            raise self._pruned(f"Pruned after epoch {epoch + 1}, with {self._metric} {value:.4g}.")

@@ -179,8 +179,8 @@ class Logger(ABC):
                 self._n_written = n
         except OSError as error:
             warnings.warn(
-                f"{type(self).__name__} could not write {counted(len(rows), 'row')}, and tries again with the next ones: "
-                f"{error}",
+                f"{type(self).__name__} could not write {counted(len(rows), 'row')}, and tries again with the next "
+                f"ones: {error}",
                 UserWarning,
                 stacklevel=2,
             )
@@ -195,14 +195,14 @@ class _FileLogger(Logger):
     def __init__(self, path: str | os.PathLike, *, every: int | str = 1):
         super().__init__(every=every)
         check_output(path)
-        self.path = os.path.abspath(path)
+        self._path = os.path.abspath(path)
 
     def begin(self, history: History) -> None:
         if history.epochs_before and (last := self._last_epoch()) is not None:
             self._n_written = last + 1  # of the call before, which may have come further than its checkpoint
 
     def write(self, rows: Sequence[Row]) -> None:
-        append(self.path, "".join(self._lines(rows)).encode())
+        append(self._path, "".join(self._lines(rows)).encode())
 
     @abstractmethod
     def _lines(self, rows: Sequence[Row]) -> list[str]:
@@ -215,8 +215,8 @@ class _FileLogger(Logger):
     def _last_epoch(self) -> int | None:
         """Return the epoch of the last whole line of the file, or None."""
         try:
-            with open(self.path, "rb") as file:
-                file.seek(max(0, os.path.getsize(self.path) - LONGEST_LINE))
+            with open(self._path, "rb") as file:
+                file.seek(max(0, os.path.getsize(self._path) - LONGEST_LINE))
                 lines = file.read().decode(errors="replace").split("\n")
             return self._epoch_of(lines[-2])  # the last part is empty, or an incomplete line
         except (OSError, ValueError, TypeError, KeyError, IndexError):
@@ -238,11 +238,6 @@ class CSVLogger(_FileLogger):
     ----------
     path : str or path
         File to append to; it is made if there is none.
-
-    Attributes
-    ----------
-    path : str
-        The file, as an absolute path.
 
     Raises
     ------
@@ -268,7 +263,7 @@ class CSVLogger(_FileLogger):
         header = self._header()
         if header not in ([], names):
             raise ValueError(
-                f"{self.path!r} has the columns {', '.join(header)}, but this fit has the records {', '.join(names)}. "
+                f"{self._path!r} has the columns {', '.join(header)}, but this fit has the records {', '.join(names)}. "
                 "Name another file."
             )
         return ([] if header else [_csv_line(names)]) + [_csv_line(row[name] for name in names) for row in rows]
@@ -276,7 +271,7 @@ class CSVLogger(_FileLogger):
     def _header(self) -> list[str]:
         """Return the names in the first line, or an empty list if there is no whole line."""
         try:
-            with open(self.path, newline="", encoding="utf-8") as file:
+            with open(self._path, newline="", encoding="utf-8") as file:
                 line = file.readline()
         except (FileNotFoundError, UnicodeDecodeError):
             line = ""
@@ -303,11 +298,6 @@ class JSONLinesLogger(_FileLogger):
     ----------
     path : str or path
         File to append to; it is made if there is none.
-
-    Attributes
-    ----------
-    path : str
-        The file, as an absolute path.
 
     Raises
     ------

@@ -58,7 +58,7 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
     found: fastmlp.Diagnosis | fastmlp.PopulationDiagnosis = fastmlp.diagnose(net, X, y, history)
     if isinstance(found, fastmlp.Diagnosis):
         print(found.verdict, found.confidence + 1.0, best)
-    check: fastmlp.GradientCheck = fastmlp.check_gradients(net, X, y)
+    check: fastmlp.GradientCheck = fastmlp.check_gradients(net.objective(X, y), net.params)
     frames: list[int] = snapshots.frames(3)
     print(check, frames, recorder.gradient.shape, net.weights[0].shape)
     scores: dict[str, float] = net.evaluate(X, y)
@@ -94,8 +94,9 @@ WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.Traini
 def estimators(X: Floats, y: Floats) -> Floats:
     classifier = fastmlp.MLPClassifier((4,), time_limit=1.0).fit(X, y)
     regressor = fastmlp.MLPRegressor(hidden_layer_sizes=(4,)).fit(X, y)
-    table, numbers = fastmlp.TabularMLPClassifier(), fastmlp.TabularMLPRegressor()
-    print(table, numbers, regressor.n_iter_, fastmlp.cross_val_population(classifier, X, y))
+    table: Any = fastmlp.TabularMLPClassifier  # the arguments of these two have no types yet
+    numbers: Any = fastmlp.TabularMLPRegressor
+    print(table(), numbers(), regressor.n_iter_, fastmlp.cross_val_population(classifier, X, y))
     labels: Floats = classifier.predict(X)
     return labels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from .initial_weights import parameters_of_layers
 from .parameters import check_settings, dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import FitTask, SplitSamples, train_net
 from .sklearn_compat import SKLEARN_OUTPUT
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FLOATS = ("f4", "f8")
 
@@ -213,7 +216,7 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
 
     # ---- training
 
-    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
         """Train on samples X and targets y.
 
         Ctrl-C ends the fit with a warning. Of several nets, those that had begun are kept, and predict.
@@ -267,12 +270,11 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         samples = SplitSamples(_dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
+        params: np.ndarray | None = None
         if not is_new:
             params = self._params_to_continue(sizes)
         elif self.n_nets == 1 and (self.warm_start or incremental):
             params = parameters_of_layers(self._given_layers(), sizes)
-        else:
-            params = None
         task = FitTask(samples, held_out, sizes, params, check_random_state(self.random_state), self._strata(y))
         if is_new:
             self.t_ = 0
