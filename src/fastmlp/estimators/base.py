@@ -28,6 +28,7 @@ from .exporting import Exportable
 from .initial_weights import parameters_of_layers
 from .parameters import check_settings, dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import FitTask, SplitSamples, train_net
+from .sklearn_callbacks import CallbackSupportMixin, FitTasks, with_callbacks
 from .sklearn_compat import SKLEARN_OUTPUT
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class CurrentRate(NamedTuple):
     learning_rate: float
 
 
-class BaseMLP(Exportable, BaseEstimator, ABC):
+class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of the two MLP estimators: everything that does not depend on the kind of target.
 
     Parameters
@@ -161,6 +162,7 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
     activation: str
     early_stopping: bool
     loss: str
+    max_iter: int
     n_nets: int
     learning_rate: str
     learning_rate_init: float
@@ -248,6 +250,11 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
+        fitted: Self = self._observed_fit(X, y, sample_weight, validation_data)
+        return fitted
+
+    @with_callbacks
+    def _observed_fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
         return self._fit(X, y, sample_weight, validation_data)
 
     def _fit(
@@ -279,11 +286,15 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         if is_new:
             self.t_ = 0
             self._forget()
+        has_epochs = self.n_nets == 1 and is_iterative(self)
+        tasks = FitTasks(self, self.max_iter if has_epochs else 0, X, y)
+        tasks.begin()
         if self.n_nets > 1:
             train_nets(self, task)
         else:
-            train_net(self, task, incremental)
+            train_net(self, task, incremental, tasks if has_epochs else None)
         self._finish(sizes)
+        tasks.end()
         return self
 
     def _forget(self) -> None:

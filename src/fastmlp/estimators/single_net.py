@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
-from ..callbacks import as_callbacks
+from ..callbacks import Callback, as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..errors import DivergenceWarning, counted
 from ..mlp import MLP
@@ -24,6 +24,7 @@ from .initial_weights import sklearn_initial_params
 from .interruption import warn_of_interrupted_net
 from .lbfgs import INTERRUPTED, OUT_OF_TIME, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
+from .sklearn_callbacks import EpochTasks, FitTasks
 from .sklearn_compat import Scale, inverse_scaling, poisson_constant, scale_of
 
 REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning_rate_init."
@@ -135,10 +136,11 @@ def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
     return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
-def train_net(estimator: Any, task: FitTask, incremental: bool) -> None:
+def train_net(estimator: Any, task: FitTask, incremental: bool, tasks: FitTasks | None = None) -> None:
     """Train one net as scikit-learn would, and set the fitted attributes of the estimator.
 
     incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
+    tasks : task of scikit-learn's callbacks, which are told of each epoch, or None
     """
     loss, sizes, rng, params = estimator._loss_name(), task.sizes, task.rng, task.params
     if params is None:
@@ -155,7 +157,10 @@ def train_net(estimator: Any, task: FitTask, incremental: bool) -> None:
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
         measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
-        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, incremental)
+        callbacks = [*as_callbacks(estimator.callbacks or ())]
+        if tasks is not None and tasks.context is not None:
+            callbacks.append(EpochTasks(estimator, tasks, estimator.max_iter))
+        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, callbacks, incremental)
     else:
         _run_lbfgs(estimator, net, samples, scale, constant)
 
@@ -197,6 +202,7 @@ def _run_epochs(
     batch: int,
     scale: Scale,
     measure: ObjectiveOfEpochs,
+    callbacks: list[Callback],
     incremental: bool,
 ) -> None:
     rules = _epoch_rules(estimator, held_out, measure)
@@ -221,7 +227,7 @@ def _run_epochs(
             shuffle=estimator.shuffle,
             sample_weight=samples.weights,
             validation_data=None if held_out is None else held_out.for_net,
-            callbacks=[rules, *as_callbacks(estimator.callbacks or ())],
+            callbacks=[rules, *callbacks],
             optimizer_state=estimator._optimizer_state,
             time_limit=estimator.time_limit,
             verbose=0,
