@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -250,7 +251,7 @@ def test_estimators_and_streams_log(tmp_path):
 
 def test_the_last_epochs_within_a_time_limit_are_logged(path, monkeypatch):
     seconds = [0.0]
-    monkeypatch.setattr(stopwatch, "clock", lambda: seconds[0])
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
 
     def wait(epoch, history):
         seconds[0] += 1.0

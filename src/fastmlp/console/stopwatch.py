@@ -9,17 +9,16 @@ from ..kernels.jit.compile_time import compile_seconds
 # Seconds, and fraction of the wall time, from which the compile time is reported.
 MIN_SECONDS, MIN_FRACTION = 0.01, 0.05
 SHORTEST_COMPILE = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
-clock = time.perf_counter  # of all stopwatches
 
 
 class Stopwatch:
     """Clock of one fit. `read()` returns (seconds since the start, seconds that this thread waited for kernels)."""
 
     def __init__(self) -> None:
-        self._start, self._waited = clock(), compile_seconds()
+        self._start, self._waited = time.perf_counter(), compile_seconds()
 
     def read(self) -> tuple[float, float]:
-        return clock() - self._start, compile_seconds() - self._waited
+        return time.perf_counter() - self._start, compile_seconds() - self._waited
 
 
 def is_compile_time_worth_showing(compile_seconds: float, seconds: float) -> bool:
