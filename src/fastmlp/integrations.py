@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .callbacks import SIGNS
-from .errors import checked_count
+from .errors import checked_count, shown
 
 if TYPE_CHECKING:
     from .history import History
@@ -32,8 +32,8 @@ class OptunaPruning:
     ImportError
         If Optuna is not installed.
     ValueError
-        If the study looks for the other direction than that in which the record is better, or `every` is no whole
-        number from 1 on; in fit, if the fit has no such record.
+        If `trial` is no trial, the study looks for the other direction than that in which the record is better, or
+        `every` is no whole number from 1 on; in fit, if the fit has no such record.
 
     Examples
     --------
@@ -51,6 +51,10 @@ class OptunaPruning:
             from optuna import TrialPruned
         except ImportError as error:
             raise ImportError("OptunaPruning needs Optuna: pip install optuna.") from error
+        if not hasattr(trial, "report") or not hasattr(trial, "should_prune"):
+            raise ValueError(
+                f"trial must be the trial that Optuna gives to the objective function, but it is {shown(trial)}."
+            )
         self._pruned = TrialPruned
         self._trial, self._metric, self._every = trial, metric, checked_count("every", every)
         self._check_direction()

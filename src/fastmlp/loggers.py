@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .history import History
 
 Row = dict[str, Any]
+DEFAULT_INTERVAL = "1 s"
 MOST_GROWTH = 4  # factor between the numbers of epochs to two successive calls, if a time decides
 
 
@@ -36,9 +37,9 @@ class Logger(ABC):
 
     Parameters
     ----------
-    every : int or str, default 1
-        Interval at which rows are written, several at a time: a number of epochs, or a duration such as "10 s". One
-        kernel call trains the epochs in between, which matters where an epoch takes microseconds.
+    every : int or str, default "1 s"
+        Interval at which rows are written, several at a time: a number of epochs, or a duration in s, min or h. Kernel
+        calls train the epochs in between at once, which matters where an epoch takes microseconds.
 
     Raises
     ------
@@ -64,7 +65,7 @@ class Logger(ABC):
 
     _defers_interrupts = False  # whether Ctrl-C waits until rows are written
 
-    def __init__(self, *, every: int | str = 1):
+    def __init__(self, *, every: int | str = DEFAULT_INTERVAL):
         self._interval = as_interval(every)
         self._history: Any = None
         self._n_written = 0
@@ -140,7 +141,7 @@ class Logger(ABC):
         """
         self._take(history)
         try:
-            self._write_up_to(history.epochs)
+            self._write_up_to(history.epochs, "they are lost")
         finally:
             self.end(history)
             self._history = None
@@ -164,7 +165,7 @@ class Logger(ABC):
         self._ahead = max(1, min(int(left / per_epoch), MOST_GROWTH * self._ahead))
         return is_over and n > n_before
 
-    def _write_up_to(self, n: int) -> None:
+    def _write_up_to(self, n: int, else_: str = "they come again with the next ones") -> None:
         if n <= self._n_written:
             return
         records = {name: values[self._n_written : n] for name, values in self._history.records().items() if len(values)}
@@ -179,8 +180,7 @@ class Logger(ABC):
                 self._n_written = n
         except OSError as error:
             warnings.warn(
-                f"{type(self).__name__} could not write {counted(len(rows), 'row')}, and tries again with the next "
-                f"ones: {error}",
+                f"{type(self).__name__} could not write {counted(len(rows), 'row')}; {else_}: {error}",
                 UserWarning,
                 stacklevel=2,
             )
@@ -192,7 +192,7 @@ class _FileLogger(Logger):
 
     _defers_interrupts = True
 
-    def __init__(self, path: str | os.PathLike, *, every: int | str = 1):
+    def __init__(self, path: str | os.PathLike, *, every: int | str = DEFAULT_INTERVAL):
         super().__init__(every=every)
         check_output(path)
         self._path = os.path.abspath(path)
@@ -260,13 +260,18 @@ class CSVLogger(_FileLogger):
 
     def _lines(self, rows: Sequence[Row]) -> list[str]:
         names = list(rows[0])
-        header = self._header()
+        header = self._names or self._header()
         if header not in ([], names):
             raise ValueError(
                 f"{self._path!r} has the columns {', '.join(header)}, but this fit has the records {', '.join(names)}. "
                 "Name another file."
             )
+        self._names = header
         return ([] if header else [_csv_line(names)]) + [_csv_line(row[name] for name in names) for row in rows]
+
+    def begin(self, history: History) -> None:
+        super().begin(history)
+        self._names: list[str] = []  # columns of the file, once its first line has been read
 
     def _header(self) -> list[str]:
         """Return the names in the first line, or an empty list if there is no whole line."""

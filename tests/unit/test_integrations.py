@@ -66,6 +66,8 @@ def test_bad_arguments_raise():
     trial = optuna.create_study().ask()
     with pytest.raises(ValueError, match=r"direction of the study is 'minimize', but .* larger: use .*'maximize'"):
         OptunaPruning(trial, metric="validation_accuracy")
+    with pytest.raises(ValueError, match="trial must be the trial that Optuna gives"):
+        OptunaPruning(None)
     with pytest.raises(ValueError, match="every must be a whole number"):
         OptunaPruning(trial, every=0)
     with pytest.raises(ValueError, match="There is no validation_loss to monitor"):

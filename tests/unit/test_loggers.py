@@ -197,9 +197,19 @@ def test_rows_that_cannot_be_written_come_again(path, monkeypatch):
         append(*arguments)
 
     monkeypatch.setattr(fastmlp.loggers, "append", full_at_first)
-    with pytest.warns(UserWarning, match=r"could not write \d rows?, and tries again"):
-        fit(logger_of(path))
+    with pytest.warns(UserWarning, match=r"could not write \d rows?; they come again"):
+        fit(logger_of(path, every=1))
     assert [row["epoch"] for row in rows_of(path)] == list(range(7))
+
+
+def test_rows_that_cannot_be_written_at_the_end_are_lost(path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fastmlp.loggers, "append", full)
+    with pytest.warns(UserWarning, match="could not write 7 rows; they are lost: .* No space left"):
+        history = fit(logger_of(path, every=100))
+    assert history.stopped_by == "epochs"
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):

@@ -119,8 +119,8 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         The trained net, or nets if n_nets > 1.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer, as views of `net_.params`: write into them, since they are not replaced. With n_nets > 1,
-        copies of shape (n_nets, fan_in, fan_out). Set before a first fit with warm_start, or a first partial_fit, they
-        and intercepts_ are the initial weights.
+        copies of shape (n_nets, fan_in, fan_out). Set before a first fit with warm_start, or a first partial_fit,
+        together with `intercepts_`, they are the initial weights.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, in the same way.
     loss_ : float
