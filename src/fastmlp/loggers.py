@@ -318,7 +318,7 @@ class JSONLinesLogger(_FileLogger):
     ...     history = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3, callbacks=[JSONLinesLogger(path)])
     ...     with open(path) as file:
     ...         rows = [json.loads(line) for line in file]
-    >>> [row["epoch"] for row in rows], rows[0]["loss"] == history.loss[0]
+    >>> [row["epoch"] for row in rows], rows[0]["loss"] == float(history.loss[0])
     ([0, 1, 2], True)
     """
 

@@ -8,16 +8,19 @@ from fastmlp.kernels.cpu import backend
 
 
 class KernelClock:
-    """Clock of all stopwatches. The attributes are seconds: of a step, a validation, and an epoch of nets in lanes."""
+    """Clock of all stopwatches. The attributes are seconds: of a step, a validation, and an epoch of nets in lanes.
 
-    def __init__(self, monkeypatch, step=0.0, validation=0.0, epoch_of_nets=0.0, compiling=0.0):
+    module : the backend whose kernels move it
+    """
+
+    def __init__(self, monkeypatch, step=0.0, validation=0.0, epoch_of_nets=0.0, compiling=0.0, module=backend):
         self.now = self.compiled = 0.0
         self.step, self.compiling = step, compiling  # compiling: of the first call
         self.n_steps = []  # of each call
         monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: self.now))
         monkeypatch.setattr(stopwatch, "compile_seconds", lambda: self.compiled)
         for name, seconds in (("evaluate", validation), ("train_nets", epoch_of_nets), ("train", None)):
-            monkeypatch.setattr(backend, name, self._timed(getattr(backend, name), seconds))
+            monkeypatch.setattr(module, name, self._timed(getattr(module, name), seconds))
 
     def _timed(self, function, seconds):
         parameters = inspect.signature(function)
