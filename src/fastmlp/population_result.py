@@ -86,8 +86,9 @@ class PopulationResult:
         Part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had been loaded before.
     arguments : dict, optional
         The arguments of fit, as numbers and text, as in History.settings: "epochs", "batch_size", "optimizer",
-        "schedule", "shuffle", "early_stopping", "n_samples", "n_validation" and "weighted". Numbers of the optimiser
-        that differ between nets are in `settings` instead. Empty for a result from a file of version 0.2 or earlier.
+        "schedule", "shuffle", "early_stopping", "n_samples", "n_validation", "weighted" and, if there was one,
+        "time_limit". Numbers of the optimiser that differ between nets are in `settings` instead. Empty for a result from a
+        file of version 0.2 or earlier.
 
     Attributes
     ----------

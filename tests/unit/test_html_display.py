@@ -117,6 +117,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} is missing: pip install '.[test]'")
 def test_a_notebook_shows_html():
     environment = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
