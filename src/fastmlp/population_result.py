@@ -87,8 +87,8 @@ class PopulationResult:
     arguments : dict, optional
         The arguments of fit, as numbers and text, as in History.settings: "epochs", "batch_size", "optimizer",
         "schedule", "shuffle", "early_stopping", "n_samples", "n_validation", "weighted" and, if there was one,
-        "time_limit". Numbers of the optimiser that differ between nets are in `settings` instead. Empty for a result from a
-        file of version 0.2 or earlier.
+        "time_limit". Numbers of the optimiser that differ between nets are in `settings` instead. Empty for a result
+        from a file of version 0.2 or earlier.
 
     Attributes
     ----------
