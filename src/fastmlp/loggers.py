@@ -258,6 +258,10 @@ class CSVLogger(_FileLogger):
     epoch,loss 3
     """
 
+    def __init__(self, path: str | os.PathLike, *, every: int | str = DEFAULT_INTERVAL):
+        super().__init__(path, every=every)
+        self._names: list[str] = []  # columns of the file, once its first line has been read
+
     def _lines(self, rows: Sequence[Row]) -> list[str]:
         names = list(rows[0])
         header = self._names or self._header()
@@ -271,7 +275,7 @@ class CSVLogger(_FileLogger):
 
     def begin(self, history: History) -> None:
         super().begin(history)
-        self._names: list[str] = []  # columns of the file, once its first line has been read
+        self._names = []
 
     def _header(self) -> list[str]:
         """Return the names in the first line, or an empty list if there is no whole line."""
