@@ -22,6 +22,8 @@ _MODULES = {
     "persistence": (),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
+    "loggers": ("Logger", "CSVLogger", "JSONLinesLogger"),
+    "integrations": (),
     "recorders": ("Snapshots", "LayerRecorder"),
     "plots": (),
     "report": (),
@@ -70,6 +72,9 @@ if TYPE_CHECKING:
     from .initialization import Uniform as Uniform
     from .initialization import UniformByFanIn as UniformByFanIn
     from .loading import load as load
+    from .loggers import CSVLogger as CSVLogger
+    from .loggers import JSONLinesLogger as JSONLinesLogger
+    from .loggers import Logger as Logger
     from .mlp import MLP as MLP
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad

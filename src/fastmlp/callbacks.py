@@ -1,7 +1,8 @@
 """Callbacks and early stopping.
 
 A callback is a function `callback(epoch, history)`, called after each epoch (counted from 0) with the records so far.
-If it returns True (of Python or NumPy), the fit ends. `history.net` is the net, with up-to-date parameters.
+If it returns True (of Python or NumPy), the fit ends. `history.net` is the net, with up-to-date parameters. A method
+`fit_ended(history)`, if it has one, is called when the fit has ended, for whatever reason.
 
 A callback that need not be called for some epochs may have a method `epochs_ahead()`, which returns after how many
 epochs (at least 1) to call it again; the history then has the records of the epochs in between. One kernel call trains
@@ -11,6 +12,7 @@ all these epochs, which matters where an epoch takes a few microseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +141,14 @@ def as_callbacks(value: Any) -> tuple[Callback, ...]:
 def epochs_ahead(callbacks: Sequence[Callback]) -> int:
     """Return the number of epochs until the next call of any of the callbacks, at least 1."""
     return min(max(1, int(getattr(callback, "epochs_ahead", lambda: 1)())) for callback in callbacks)
+
+
+def tell_end(callbacks: Sequence[Callback], history: Any) -> None:
+    """Call the method `fit_ended` of all callbacks that have one, even if one of them raises an error."""
+    with ExitStack() as stack:
+        for callback in reversed(callbacks):
+            if (fit_ended := getattr(callback, "fit_ended", None)) is not None:
+                stack.callback(fit_ended, history)
 
 
 class Best:

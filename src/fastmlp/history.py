@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .console.stopwatch import is_compile_time_worth_showing
-from .errors import unknown_name
+from .console.stopwatch import format_time, is_compile_time_worth_showing
+from .errors import counted, unknown_name
+from .html_display import html_table, html_text
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 VALIDATION = "validation_"  # prefix of the names of records on held-out samples
@@ -40,11 +41,14 @@ class History:
         The same records on the held-out samples; `history.record("validation_NAME")` returns one of them.
     epochs : int
         Number of finished epochs.
+    epochs_before : int
+        Number of these epochs that an earlier call of fit trained, with resume=True; else 0.
     best_epoch : int or None
         With early stopping, the epoch whose parameters the net has after the fit, also after Ctrl-C. Counted from 0,
         like the epoch of a callback and the index into records; printed messages count from 1.
     stopped_by : str
-        "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if the fit raised an exception, "error".
+        "epochs", "early_stopping", "callback", "time_limit", "interrupt", "divergence" or, if the fit raised an
+        exception, "error".
     seconds : float
         Wall time of the fit in seconds, compiling included.
     compile_seconds : float
@@ -80,6 +84,7 @@ class History:
         self.validation_metrics: dict[str, np.ndarray] = {}
         self.seconds = self.compile_seconds = 0.0
         self.best_epoch: int | None = None
+        self.epochs_before = 0
         self.stopped_by = "epochs"
         self._settings: dict[str, Any] | Callable[[], dict[str, Any]] = {}
         self.samples: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -194,6 +199,18 @@ class History:
         from .report import write
 
         write(self, path, X, y, **options)
+
+    def _repr_html_(self) -> str:
+        if not self.epochs:
+            return html_text(repr(self))
+        records = {name: values for name, values in self.records().items() if len(values) == self.epochs}
+        shown = {"first": 0, "last": self.epochs - 1}
+        if self.best_epoch is not None:
+            shown[f"best, {self.best_epoch + 1:,}"] = self.best_epoch
+        rows = [[name, *(float(values[epoch]) for epoch in shown.values())] for name, values in records.items()]
+        title = f"{counted(self.epochs, 'epoch')} in {format_time(self.seconds, self.compile_seconds)}"
+        header = ["record", *(f"{name} epoch" if name in ("first", "last") else name for name in shown)]
+        return html_table(title, header, rows, f"stopped by: {self.stopped_by}")
 
     def __repr__(self) -> str:
         if not self.epochs:

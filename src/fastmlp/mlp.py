@@ -13,7 +13,7 @@ from . import intervals
 from .api.fit_arguments import FitArguments, module_of_checkpoints
 from .api.mlp_fit import fit_data, fit_options
 from .api.net_base import NetBase
-from .callbacks import Callback, as_callbacks
+from .callbacks import Callback, as_callbacks, tell_end
 from .checks import seed_of
 from .console.progress_bar import EpochLines
 from .console.stopwatch import Stopwatch
@@ -23,6 +23,7 @@ from .errors import checked_count, checked_number
 from .execution.explain import explain_training
 from .execution.plan import Plan
 from .history import History
+from .html_display import html_table, layers_of
 from .initialization import Init, draw_params
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.structs import Samples
@@ -33,6 +34,7 @@ from .training.fit_loop import Fit
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
+from .training.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     import torch
@@ -244,6 +246,7 @@ class MLP(NetBase):
         checkpoint: str | os.PathLike | None = None,
         every: int | str = intervals.DEFAULT,
         resume: bool = False,
+        time_limit: float | None = None,
     ) -> History:
         """Train the net, starting from its current parameters.
 
@@ -287,7 +290,8 @@ class MLP(NetBase):
             True for the defaults of EarlyStopping, an int for this patience in epochs; the fit ends with the parameters
             of the best epoch. By default the fit trains all epochs.
         callbacks : callable or sequence of callable, default ()
-            Functions (epoch, history), called after each epoch; one that returns True ends the fit.
+            Functions (epoch, history), called after each epoch; one that returns True ends the fit. Loggers such as
+            fastmlp.CSVLogger are callbacks.
         metrics : sequence of str or callable, default ()
             Records to keep besides the loss, computed after each epoch on training and held-out samples: names
             ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred)
@@ -316,6 +320,11 @@ class MLP(NetBase):
         resume : bool, default False
             Whether to go on from the checkpoint: the fit ends with the same bits as without the interruption. Where
             there is no file, the fit starts anew.
+        time_limit : float, optional
+            Seconds that this call may take, with the checks of the data, but without the time in which kernels compile.
+            The fit ends within 5 % of it, and keeps the best epoch with early stopping; `history.stopped_by` is
+            "time_limit". An epoch that takes less than 2 % of the limit is trained to its end; of a longer one, the
+            steps done so far count, without a record. By default there is no limit.
 
         Returns
         -------
@@ -341,7 +350,8 @@ class MLP(NetBase):
             if a schedule depends on the number of epochs, and the checkpoint had another one.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
+        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose, time_limit)
+        limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
         lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
         called = *as_callbacks(callbacks), *lines
         if is_source(X) or names_columns(X, y):
@@ -359,11 +369,8 @@ class MLP(NetBase):
             }
             with read_rows(self, X, y, stream, arguments, others) as found:
                 if isinstance(found, RowFile):
-                    settings = validation_data, shuffle, called, optimizer_state, schedule
-                    history = fit_rows(self, found, arguments, stream, *settings, watch)
-                    for printer in lines:
-                        printer.print_rest(history)
-                    return history
+                    settings = validation_data, shuffle, called, optimizer_state, schedule, limit
+                    return fit_rows(self, found, arguments, stream, *settings, watch)
                 X, y = found.X, found.y
         saving, file = module_of_checkpoints(checkpoint, every, resume), None
         if saving is not None:
@@ -372,7 +379,7 @@ class MLP(NetBase):
             data = fit_data(
                 self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
             )
-            options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor)
+            options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor, limit)
             training, held_out, rows, shuffle, _ = data
             self._choose_device(X, options.epochs * training.n_samples, rows)
             saver = None if file is None else saving.NetSaver(file, self, data, options, schedule, stacklevel=2)
@@ -391,8 +398,7 @@ class MLP(NetBase):
             finally:
                 plan.release()
                 history.seconds, history.compile_seconds = watch.read()
-                for printer in lines:
-                    printer.print_rest(history)
+                tell_end(called, history)
         return history
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
@@ -656,6 +662,12 @@ class MLP(NetBase):
         from .export.to_torch import to_torch
 
         return to_torch(self.network, self._params, logits)
+
+    def _repr_html_(self) -> str:
+        return html_table(f"MLP on {self.device.name}", *layers_of(self.network), self._training_text())
+
+    def _training_text(self) -> str:
+        return "not trained" if self.history is None else f"last fit: {self.history!r}"
 
     def __repr__(self) -> str:
         hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activation_codes[:-1]))

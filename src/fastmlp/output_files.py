@@ -1,7 +1,7 @@
 """Atomic output files: a file is written completely or not at all, and never replaces an input or a special file.
 
 All files that this package writes for its users go through `replacing`: nets, tables of predictions, reports, benchmark
-results, animations.
+results, animations. Logs, which grow, go through `append`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,33 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     write_bytes(path, text.encode())
+
+
+def append(path: str | os.PathLike, lines: bytes) -> None:
+    """Append whole lines to a file, which is made if there is none.
+
+    If the last line of the file has no end, as a crash of the machine may leave it, it is ended first.
+
+    Raises
+    ------
+    OSError
+        If the lines cannot be written; the file is then as it was.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        size = os.fstat(fd).st_size
+        if size:
+            os.lseek(fd, size - 1, os.SEEK_SET)
+            if os.read(fd, 1) != b"\n":
+                lines = b"\n" + lines
+        try:
+            while lines:
+                lines = lines[os.write(fd, lines) :]
+        except BaseException:
+            os.ftruncate(fd, size)
+            raise
+    finally:
+        os.close(fd)
 
 
 def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, else_leave_out: str = "") -> None:

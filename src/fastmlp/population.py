@@ -23,6 +23,7 @@ from .data.population_data import fit_data, prediction_samples, validated_popula
 from .devices import resolve, to_library_of
 from .errors import checked_count, is_per_net, shown
 from .execution.dispatch import trains_in_one_launch
+from .html_display import html_table, layers_of
 from .initialization import Init, draw_params
 from .kernels.formulas.seeds import fit_seeds, net_seeds
 from .kernels.jit import interrupts
@@ -35,6 +36,7 @@ from .population_training.evaluate import checked_members, evaluate_nets
 from .population_training.fit import run
 from .population_training.net_sequence import NetSequence
 from .population_training.task import PopulationTask
+from .training.time_limit import TimeLimit
 
 
 class Population(NetBase, NetSequence):
@@ -283,6 +285,7 @@ class Population(NetBase, NetSequence):
         checkpoint: str | os.PathLike | None = None,
         every: int | str = intervals.DEFAULT,
         resume: bool = False,
+        time_limit: float | None = None,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -334,6 +337,10 @@ class Population(NetBase, NetSequence):
         resume : bool, default False
             Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same: nets that have
             finished keep no optimiser state with which they could go on.
+        time_limit : float, optional
+            Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have
+            not begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are
+            trained together end with an epoch.
 
         Returns
         -------
@@ -356,7 +363,7 @@ class Population(NetBase, NetSequence):
             With monitor=True, when more than half of the nets fail.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose)
+        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose, time_limit)
         rule, restart_after = checked_restarts(converged, restart_after)
         saving, file, saver = module_of_checkpoints(checkpoint, every, resume), None, None
         if saving is not None:
@@ -393,6 +400,7 @@ class Population(NetBase, NetSequence):
                 verbose=arguments.verbose,
                 precision=self.precision,
                 watch=population_watcher(self.network, data, strides) if monitor else None,
+                time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
             )
             if file is not None:
                 samples = {"training": data, "validation": held_out}
@@ -599,6 +607,12 @@ class Population(NetBase, NetSequence):
         self.seeds = arrays["seeds"].copy()
         dropout = (float(np.max(self.dropout)),) * len(self.network.dropout)
         self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
+
+    def _repr_html_(self) -> str:
+        trained = "not trained" if self.result is None else f"last fit: {self.result!r}"
+        return html_table(
+            f"Population of {self.n_nets:,} nets on {self.device.name}", *layers_of(self.network), trained
+        )
 
     def __repr__(self) -> str:
         return (

@@ -13,14 +13,17 @@ import numpy as np
 from .console.stopwatch import format_time, is_compile_time_worth_showing
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted, install_command
+from .html_display import html_text
 from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 
+OUT_OF_TIME = DIVERGED_NET + 1  # status of nets that the time limit has cut short, which kernels do not know
 STOPPED_BY = {
     RUNNING: "interrupt",
     CONVERGED: "converged",
     ALL_EPOCHS: "epochs",
     STOPPED_EARLY: "early_stopping",
     DIVERGED_NET: "divergence",
+    OUT_OF_TIME: "time_limit",
 }
 CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -83,19 +86,20 @@ class PopulationResult:
         Part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had been loaded before.
     arguments : dict, optional
         The arguments of fit, as numbers and text, as in History.settings: "epochs", "batch_size", "optimizer",
-        "schedule", "shuffle", "early_stopping", "n_samples", "n_validation" and "weighted". Numbers of the optimiser
-        that differ between nets are in `settings` instead. Empty for a result from a file of version 0.2 or earlier.
+        "schedule", "shuffle", "early_stopping", "n_samples", "n_validation", "weighted" and, if there was one,
+        "time_limit". Numbers of the optimiser that differ between nets are in `settings` instead. Empty for a result
+        from a file of version 0.2 or earlier.
 
     Attributes
     ----------
     n_nets : int
         Number of nets.
     stopped_by : ndarray of str, shape (n_nets,)
-        Why each net stopped: "converged", "epochs", "early_stopping", "divergence" or "interrupt".
+        Why each net stopped: "converged", "epochs", "early_stopping", "divergence", "time_limit" or "interrupt".
     n_converged : int
         Number of nets that count as converged.
     n_finished : int
-        Number of nets whose training Ctrl-C did not cut short; interrupted nets are left out of success rates.
+        Number of nets whose training neither Ctrl-C nor the time limit cut short; others are left out of success rates.
     success_rate : float or None
         Fraction of finished nets that converged; a diverged net counts as finished. NaN if no net finished, None if fit
         was given no `converged=`.
@@ -210,7 +214,7 @@ class PopulationResult:
 
     @property
     def stopped_by(self) -> np.ndarray:
-        """Why each net stopped (n_nets,): "converged", "epochs", "early_stopping", "divergence" or "interrupt"."""
+        """Why each net stopped (n_nets,): "converged", "epochs" and so on."""
         return np.array([STOPPED_BY[code] for code in range(len(STOPPED_BY))])[self.status]
 
     @property
@@ -225,8 +229,8 @@ class PopulationResult:
 
     @property
     def n_finished(self) -> int:
-        """Number of nets whose training Ctrl-C did not cut short; interrupted nets are left out of success rates."""
-        return int((self.status != RUNNING).sum())
+        """Number of nets whose training neither Ctrl-C nor the time limit cut short."""
+        return int((~np.isin(self.status, (RUNNING, OUT_OF_TIME))).sum())
 
     @property
     def success_rate(self) -> float | None:
@@ -434,6 +438,9 @@ class PopulationResult:
             columns["best_value"], columns["best_epoch"] = self.best_value, self.best_epoch
         columns |= {"restarts": self.restarts, "stopped_by": self.stopped_by, **self.settings}
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
+
+    def _repr_html_(self) -> str:
+        return html_text(self.summary())
 
     def __repr__(self) -> str:
         success = ""

@@ -28,6 +28,7 @@ STOPPED_BY = {
     "epochs": "all epochs were trained",
     "early_stopping": "no more improvement",
     "callback": "a callback ended it",
+    "time_limit": "its time was over",
     "interrupt": "it was interrupted",
     "divergence": "the loss stopped being finite",
 }

@@ -16,6 +16,7 @@ from .data.arrays import as_numbers
 from .data.finiteness import checked_finite
 from .data.targets import as_targets, metric_of
 from .errors import checked_count, counted, install_command, is_distribution, unknown_name
+from .html_display import html_table
 from .kernels.structs import METRIC_NONE
 from .mlp import MLP
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
@@ -27,6 +28,7 @@ PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
+HTML_ROWS = 20  # configurations that a notebook shows
 MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
@@ -132,6 +134,18 @@ class SweepResult:
             text = ", ".join(f"{key}={_rounded(value)}" for key, value in row.items())
             lines.append(f"{score:9.4f} {scores_of_folds.std(ddof=1):7.4f}  {text}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(name for row in self.settings for name in row))
+        ranked = zip(self.scores, self.fold_scores, self.settings, strict=True)
+        rows = [
+            [float(score), float(of_folds.std(ddof=1)), *(_rounded(row.get(name, "")) for name in names)]
+            for score, of_folds, row in list(ranked)[:HTML_ROWS]
+        ]
+        n, time = len(self.scores), format_time(self.seconds, self.compile_seconds)
+        title = f"{counted(n, 'configuration')} in {time}{', interrupted' if self.interrupted else ''}"
+        note = f"the best {HTML_ROWS} of {n:,}; to_frame() has all" if n > HTML_ROWS else ""
+        return html_table(title, [self.scoring, "SD over folds", *names], rows, note)
 
     def __repr__(self) -> str:
         return (

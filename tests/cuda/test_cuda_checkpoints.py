@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS, Place
+from kernel_clock import KernelClock
 from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
@@ -104,3 +105,23 @@ def test_a_checkpoint_of_another_kind_of_device_is_refused(cuda, tmp_path):
     net = fastmlp.MLP((3, 4, 1), **SETTINGS | {"device": "cpu"})
     with pytest.raises(ValueError, match="its device was 'cuda', and here it is 'cpu'"):
         train(net, (X, y), path, epochs=2, resume=True)
+
+
+@pytest.mark.parametrize("more", [{"batch_size": 4}, {"early_stopping": 50, "batch_size": 22}])
+def test_a_fit_that_its_time_limit_ended_goes_on(cuda, tmp_path, monkeypatch, more):
+    from fastmlp.devices import backend
+
+    fit = {"epochs": 8, "validation_data": HELD_OUT, **more}
+    expected = train(make(), (X, y), **fit)
+    clock = KernelClock(monkeypatch, step=0.1, module=backend(expected[0].device))
+    n_calls, found = 0, None
+    while found is None or found[1].stopped_by == "time_limit":
+        found = train(make(), (X, y), tmp_path / "run.ckpt", resume=True, every=1, time_limit=1.6, **fit)
+        n_calls += 1
+        assert n_calls < 20
+    assert clock.n_steps
+    assert n_calls > 1 or more["batch_size"] == 22
+    np.testing.assert_array_equal(found[0].params, expected[0].params)
+    assert (found[1].stopped_by, found[1].best_epoch) == (expected[1].stopped_by, expected[1].best_epoch)
+    # A device adds up the losses of each call: where a call ends within an epoch, sums round differently.
+    np.testing.assert_allclose(found[1].loss, expected[1].loss, rtol=1e-6)

@@ -131,11 +131,13 @@ NEEDED = [
 ]
 
 
+# What libraries say to each other: MLflow to SQLAlchemy, for instance.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize(("page", "libraries"), NEEDED)
 def test_code_with_other_libraries_runs(page, libraries, folder):
     for library in libraries:
         if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed; pip install 'fastmlp[bench]' has it")
+            pytest.skip(f"{library} is not installed; pip install 'fastmlp[bench,trackers]' has it")
     run_page(page, folder, set(libraries))
 
 

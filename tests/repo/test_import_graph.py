@@ -16,11 +16,11 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 # From the lowest to the highest. A module imports from its own floor and from those below it.
 FLOORS = (
-    "errors docstrings output_files memory_check checks gpu_thresholds console callbacks convergence schedules "
-    "optimizers intervals",
+    "errors docstrings output_files html_display memory_check checks gpu_thresholds console callbacks convergence "
+    "schedules optimizers intervals",
     "devices network tables",
     "initialization execution data streams",
-    "plots html_report history report population_result recorders training",
+    "plots html_report history report population_result recorders loggers integrations training",
     "diagnosis persistence safetensors_file checkpoints population_training",
     "api",
     "mlp population",

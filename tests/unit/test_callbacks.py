@@ -2,6 +2,7 @@
 
 import pytest
 
+import fastmlp
 from fastmlp.callbacks import Best, EarlyStopping, as_callbacks, as_early_stopping
 
 
@@ -72,3 +73,25 @@ def test_as_callbacks_accepts_one_several_or_none():
     assert as_callbacks(print) == (print,)
     assert as_callbacks([print, divmod]) == (print, divmod)
     assert as_callbacks(()) == as_callbacks(None) == ()
+
+
+def test_all_callbacks_are_told_of_the_end_even_if_one_fails():
+    told = []
+
+    class Ending:
+        def __init__(self, name):
+            self.name = name
+
+        def __call__(self, epoch, history):
+            pass
+
+        def fit_ended(self, history):
+            told.append((self.name, history.stopped_by, history.epochs))
+            if self.name == "first":
+                raise OSError("no")
+
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    with pytest.raises(OSError, match="no"):
+        net.fit([[0, 1], [1, 0]], [0, 1], epochs=3, callbacks=[Ending("first"), Ending("second")], verbose=0)
+    assert told == [("first", "epochs", 3), ("second", "epochs", 3)]
+    assert net.history.seconds > 0.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..callbacks import EarlyStopping, as_early_stopping
 from ..console.progress_bar import checked_verbose
-from ..errors import checked_count
+from ..errors import checked_count, checked_number
 from ..intervals import DEFAULT as DEFAULT_INTERVAL
 from ..kernels.structs import Samples
 from ..memory_check import check_epochs
@@ -35,10 +35,18 @@ class FitArguments(NamedTuple):
     factors: Callable[[np.ndarray, int], np.ndarray]  # of the learning rate, by the schedule
     early_stopping: EarlyStopping | None
     verbose: int
+    time_limit: float | None = None  # seconds
 
     @classmethod
     def checked(
-        cls, epochs: Any, batch_size: Any, optimizer: Any, schedule: Any, early_stopping: Any, verbose: Any
+        cls,
+        epochs: Any,
+        batch_size: Any,
+        optimizer: Any,
+        schedule: Any,
+        early_stopping: Any,
+        verbose: Any,
+        time_limit: Any = None,
     ) -> FitArguments:
         """Return the arguments after a check of each.
 
@@ -49,7 +57,9 @@ class FitArguments(NamedTuple):
         """
         verbose, epochs = checked_verbose(verbose), checked_count("epochs", epochs)
         rule, stopping = optimizer_from_name(optimizer), as_early_stopping(early_stopping)
-        return cls(epochs, batch_size, rule, schedule_factors(schedule), stopping, verbose)
+        if time_limit is not None:
+            time_limit = checked_number("time_limit", time_limit, 0.0, open_low=True)
+        return cls(epochs, batch_size, rule, schedule_factors(schedule), stopping, verbose, time_limit)
 
     def batch_rows(self, n_samples: int, n_records: int) -> int:
         """Return the number of samples per step, and check that the records of all epochs fit into memory.

@@ -15,6 +15,7 @@ from ..kernels.structs import Samples
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_options import Options
 from ..training.optimizer_state import checked_state
+from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 
 if TYPE_CHECKING:
@@ -79,8 +80,12 @@ def fit_options(
     metrics: Any,
     optimizer_state: Any,
     monitor: bool,
+    limit: TimeLimit | None = None,
 ) -> Options:
-    """Return the options of a fit; metrics and the arguments after it are those of MLP.fit."""
+    """Return the options of a fit; metrics and the arguments after it are those of MLP.fit.
+
+    limit : TimeLimit or None     time limit of the fit
+    """
     measured = FitMetrics(metrics, net, data.parts, arguments.epochs) if metrics else None
     arguments.check_monitor(data.training, data.held_out, measured.names if measured else ())
     watcher = None
@@ -101,4 +106,5 @@ def fit_options(
         monitor=watcher,
         state=checked_state(optimizer_state),
         metrics=measured,
+        time_limit=limit,
     )

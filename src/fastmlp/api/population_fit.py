@@ -70,6 +70,7 @@ def arguments_of(task: PopulationTask, epochs: int, schedule: Any) -> dict[str, 
         "n_samples": task.data.n_samples,
         "n_validation": 0 if task.held_out is None else task.held_out.n_samples,
         "weighted": task.data.has_weights,
+        **({} if task.time_limit is None else {"time_limit": task.time_limit.seconds}),
     }
 
 

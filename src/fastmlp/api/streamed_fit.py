@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import Callback
+from ..callbacks import Callback, tell_end
 from ..console.stopwatch import Stopwatch
 from ..data.validation import make_validation, on_host, sample_for_plots, validated_samples
 from ..errors import counted
@@ -24,6 +24,7 @@ from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_file import RowFile, as_cache
 from ..streams.sources import Source, as_source
 from ..training.streamed_fit import StreamedFit
+from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .mlp_fit import FitData, fit_options
 
@@ -85,10 +86,12 @@ def fit_rows(
     callbacks: Sequence[Callback],
     optimizer_state: Any,
     schedule: Any,
+    time_limit: TimeLimit | None,
     watch: Stopwatch,
 ) -> History:
     """Train a net on a row file; arguments are those of MLP.fit.
 
+    time_limit : TimeLimit or None
     watch : Stopwatch     started when the fit began
     """
     network, limit = net.network, stream.memory_limit
@@ -99,7 +102,7 @@ def fit_rows(
     if validation_data is not None:
         held_out = make_validation(validation_data, network, net.dtype, rows.metric)
     data = FitData(rows, held_out, size, bool(shuffle), seed)  # type: ignore[arg-type]  # options read its counts alone
-    options = fit_options(net, arguments, data, callbacks, (), optimizer_state, False)
+    options = fit_options(net, arguments, data, callbacks, (), optimizer_state, False, time_limit)
     net.history = history = History(net)
     history.optimizer = options.optimizer
     history.samples = {"training": _shown_rows(rows), **sample_for_plots({"validation": held_out})}
@@ -124,6 +127,7 @@ def fit_rows(
             fit.run()
         finally:
             history.seconds, history.compile_seconds = watch.read()
+            tell_end(callbacks, history)
     return history
 
 

@@ -189,6 +189,9 @@ class EpochLines:
         affordable = int(0.1 * n / max(now - self._before, 1e-9))
         self._ahead, self._before = max(1, min(affordable, 4 * self._ahead)), now
 
+    def fit_ended(self, history: Any) -> None:
+        self.print_rest(history)
+
     def print_rest(self, history: Any) -> None:
         """Print the lines of all epochs that are not printed yet, such as those after the last call in a fit."""
         records = {name: values for name, values in history.records().items() if len(values)}

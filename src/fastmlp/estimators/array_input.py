@@ -10,6 +10,11 @@ import numpy as np
 
 from ..data.arrays import beyond_float64
 
+# scikit-learn's words, which programs look for.
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
 
 @contextmanager
 def refused_beyond_float64(name: str) -> Iterator[None]:
@@ -21,6 +26,26 @@ def refused_beyond_float64(name: str) -> Iterator[None]:
         yield
     except OverflowError:
         raise beyond_float64(name) from None
+
+
+@contextmanager
+def refused_beyond(dtype: Any, X: Any) -> Iterator[None]:
+    """Convert scikit-learn's error about infinity in X to one about its size, if X is finite before its conversion.
+
+    dtype : data type, or list of them, to which X is converted in the context
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # the check after the conversion finds infinity
+            yield
+    except ValueError:
+        numbers = np.asarray(X.data if hasattr(X, "toarray") else X)
+        if dtype == np.float32 and numbers.dtype == np.float64:
+            largest = np.abs(numbers).max(initial=0.0)
+            if np.isfinite(largest) and largest > np.finfo(np.float32).max:
+                raise ValueError(
+                    f"{NON_FINITE} X holds {largest:g}, which is beyond float32. Scale X with StandardScaler."
+                ) from None
+        raise
 
 
 def checked_weights(sample_weight: Any, X: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,18 +21,27 @@ from sklearn.utils.validation import validate_data
 
 from ..mlp import MLP
 from ..training.optimizer_state import OptimizerState
-from .array_input import checked_weights, refuse_dates_among_columns, refused_beyond_float64
+from .array_input import checked_weights, refuse_dates_among_columns, refused_beyond, refused_beyond_float64
 from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .exporting import Exportable
-from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
+from .initial_weights import parameters_of_layers
+from .parameters import check_settings, dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import FitTask, SplitSamples, train_net
+from .sklearn_callbacks import CallbackSupportMixin, FitTasks, with_callbacks
 from .sklearn_compat import SKLEARN_OUTPUT
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FLOATS = ("f4", "f8")
 
 
-class BaseMLP(Exportable, BaseEstimator, ABC):
+class CurrentRate(NamedTuple):
+    learning_rate: float
+
+
+class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of the two MLP estimators: everything that does not depend on the kind of target.
 
     Parameters
@@ -98,6 +107,9 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
     n_nets : int, default 1
         Number of nets, trained together as one population from different initial weights. Predictions are the mean over
         the nets.
+    time_limit : float, optional
+        Seconds after which a fit ends, as for fastmlp.MLP.fit, with a ConvergenceWarning; compiling does not
+        count. "lbfgs" ends with an iteration. By default there is no limit.
     device : str, default "auto"
         Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
 
@@ -107,7 +119,8 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         The trained net, or nets if n_nets > 1.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer, as views of `net_.params`: write into them, since they are not replaced. With n_nets > 1,
-        copies of shape (n_nets, fan_in, fan_out).
+        copies of shape (n_nets, fan_in, fan_out). Set before a first fit with warm_start, or a first partial_fit,
+        together with `intercepts_`, they are the initial weights.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, in the same way.
     loss_ : float
@@ -149,8 +162,13 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
     activation: str
     early_stopping: bool
     loss: str
+    max_iter: int
     n_nets: int
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
     random_state: Any
+    solver: Any
     warm_start: bool
 
     # ---- methods of the subclasses
@@ -200,7 +218,7 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
 
     # ---- training
 
-    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
         """Train on samples X and targets y.
 
         Ctrl-C ends the fit with a warning. Of several nets, those that had begun are kept, and predict.
@@ -232,6 +250,11 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
+        fitted: Self = self._observed_fit(X, y, sample_weight, validation_data)
+        return fitted
+
+    @with_callbacks
+    def _observed_fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
         return self._fit(X, y, sample_weight, validation_data)
 
     def _fit(
@@ -254,16 +277,24 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         samples = SplitSamples(_dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
-        params = None if is_new else self._params_to_continue(sizes)
+        params: np.ndarray | None = None
+        if not is_new:
+            params = self._params_to_continue(sizes)
+        elif self.n_nets == 1 and (self.warm_start or incremental):
+            params = parameters_of_layers(self._given_layers(), sizes)
         task = FitTask(samples, held_out, sizes, params, check_random_state(self.random_state), self._strata(y))
         if is_new:
             self.t_ = 0
             self._forget()
+        has_epochs = self.n_nets == 1 and is_iterative(self)
+        tasks = FitTasks(self, self.max_iter if has_epochs else 0, X, y)
+        tasks.begin()
         if self.n_nets > 1:
             train_nets(self, task)
         else:
-            train_net(self, task, incremental)
+            train_net(self, task, incremental, tasks if has_epochs else None)
         self._finish(sizes)
+        tasks.end()
         return self
 
     def _forget(self) -> None:
@@ -282,8 +313,13 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         refuse_dates_among_columns(y)
         options = {"accept_sparse": ["csr", "csc"], "multi_output": True}
-        with refused_beyond_float64("X"):
-            X, y = validate_data(self, X, y, **options, dtype=dtype_of(self), reset=reset)
+        dtype: Any = dtype_of(self)
+        if follows_input(self) and reset:
+            dtype = [np.float64, np.float32]  # another type becomes the first of these
+        with refused_beyond_float64("X"), refused_beyond(dtype, X):
+            X, y = validate_data(self, X, y, **options, dtype=dtype, reset=reset)
+        if reset:
+            self._input_dtype = X.dtype
         return X, _dense(y)
 
     def _held_out(self, validation_data: Any) -> SplitSamples:
@@ -374,6 +410,9 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
 
     @coefs_.setter
     def coefs_(self, values: Any) -> None:
+        if "net_" not in self.__dict__:
+            self._given_coefs = values
+            return
         for view, value in zip(self.coefs_, values, strict=True):
             view[...] = value
 
@@ -384,17 +423,36 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
 
     @intercepts_.setter
     def intercepts_(self, values: Any) -> None:
+        if "net_" not in self.__dict__:
+            self._given_intercepts = values
+            return
         for view, value in zip(self.intercepts_, values, strict=True):
             view[...] = value
 
     def _layers(self, name: str, kind: str) -> list[np.ndarray]:
         net = self.__dict__.get("net_")
         if net is None:
+            if (given := self.__dict__.get(f"_given_{name[:-1]}")) is not None:
+                return given
             raise AttributeError(f"{type(self).__name__} has {name} only after fit.")
         parts = getattr(net.network.layout, kind)
         if isinstance(net, MLP):
             return parts(net.params)
         return [np.stack(layer) for layer in zip(*map(parts, net.params), strict=True)]
+
+    def _given_layers(self) -> tuple[Any, Any]:
+        """Return coefs_ and intercepts_ as they were set before the first fit, or None, and forget them."""
+        return self.__dict__.pop("_given_coefs", None), self.__dict__.pop("_given_intercepts", None)
+
+    @property
+    def _optimizer(self) -> CurrentRate:
+        """What programs read of scikit-learn's private attribute of this name: the present learning rate."""
+        rules = self.__dict__.get("_rules")
+        if rules is None:
+            raise AttributeError(f"{type(self).__name__} has _optimizer only after a fit of one net, epoch by epoch.")
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            return CurrentRate(self.learning_rate_init / (self.t_ + 1) ** self.power_t)
+        return CurrentRate(rules.learning_rate)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

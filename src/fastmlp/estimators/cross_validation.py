@@ -123,6 +123,11 @@ def _checked(estimator: Any) -> Any:
             "cross_val_population needs n_nets=1, early_stopping=False, a solver other than 'lbfgs', and a rate that "
             "is not adaptive. Use sklearn.model_selection.cross_validate for other settings."
         )
+    if whole.time_limit is not None:
+        raise ValueError(
+            "cross_val_population trains the nets of all folds together: a time limit of each fit has no meaning. Set "
+            "time_limit=None, or use sklearn.model_selection.cross_validate."
+        )
     whole.t_ = 0
     return whole
 

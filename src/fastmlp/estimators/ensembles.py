@@ -16,7 +16,15 @@ from ..schedules import schedule_factors
 from .initial_weights import sklearn_initial_params
 from .interruption import trained_nets
 from .parameters import activation_of, batch_size_of, optimizer_of
-from .single_net import FitTask, SplitSamples, check_finite, net_settings, penalty_of, warn_of_epochs
+from .single_net import (
+    FitTask,
+    SplitSamples,
+    check_finite,
+    net_settings,
+    penalty_of,
+    warn_of_epochs,
+    warn_of_time_limit,
+)
 from .sklearn_compat import Scale, inverse_scaling, scale_of
 
 
@@ -87,10 +95,13 @@ def fit_nets(
             sample_weight=samples.weights,
             validation_data=None if held_out is None else held_out.for_net,
             early_stopping=EarlyStopping(patience, monitor, tol),
+            time_limit=estimator.time_limit,
             verbose=0,
         )
     check_finite(nets.params, "divergence" not in result.stopped_by)
-    if "epochs" in result.stopped_by:
+    if "time_limit" in result.stopped_by:
+        warn_of_time_limit(estimator)
+    elif "epochs" in result.stopped_by:
         warn_of_epochs(estimator)
     return result
 
@@ -107,7 +118,7 @@ def train_nets(estimator: Any, task: FitTask) -> None:
     estimator.net_ = nets
     samples = samples._replace(weights=estimator._training_weights(samples))
     result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out)
-    if result.interrupted:
+    if result.interrupted or not result.epochs.all():
         estimator.net_ = trained_nets(nets, task.params is not None)
         result = estimator.net_.result
     trained = result.epochs > 0

@@ -31,7 +31,7 @@ def warn_of_interrupted_history(history: History) -> None:
 
 
 def trained_nets(nets: Population, were_trained: bool) -> Population:
-    """Return the nets that predict after an interrupted fit, and warn.
+    """Return the nets that predict after a fit that Ctrl-C or its time limit has ended, and warn.
 
     Nets that had not begun are left out: the mean of the outputs is one of trained nets only. If no net had begun, all
     are kept.
@@ -52,7 +52,7 @@ def trained_nets(nets: Population, were_trained: bool) -> Population:
         kept = subset_of(nets, begun) if n_idle else nets
         outcome = f"Predictions are the mean of the {counted(len(begun), 'net')} that had begun."
     warn_user(
-        f"Training was interrupted: {result.n_finished} of {counted(nets.n_nets, 'net')} had come to their end, and "
-        f"{n_idle} had not begun. {outcome}"
+        f"{'Training was interrupted' if result.interrupted else 'The time of the fit was over'}: {result.n_finished} "
+        f"of {counted(nets.n_nets, 'net')} had come to their end, and {n_idle} had not begun. {outcome}"
     )
     return kept

@@ -8,8 +8,10 @@ import numpy as np
 
 from ..kernels.jit import interrupts
 from ..mlp import MLP
+from ..training.time_limit import TimeLimit
 
-INTERRUPTED = -1  # status of an interrupted run; SciPy has none for it
+# Status of a run that was interrupted, or whose time was over: SciPy has none for them.
+INTERRUPTED, OUT_OF_TIME = -1, -2
 
 
 def minimize(
@@ -23,10 +25,11 @@ def minimize(
     max_fun: int = 15000,
     tol: float = 1e-4,
     verbose: Any = False,
+    time_limit: float | None = None,
 ) -> Any:
     """Train a net in place until no component of the gradient exceeds tol, or until the objective stops decreasing.
 
-    Ctrl-C ends the run with the last iterate and the status INTERRUPTED.
+    Ctrl-C ends the run with the last iterate and the status INTERRUPTED, the time limit with the status OUT_OF_TIME.
 
     X, y : samples (n_samples, n_features) and targets as MLP.objective takes them
     sample_weight : (n_samples,) weights, or None
@@ -34,6 +37,7 @@ def minimize(
     max_iter : largest number of iterations
     max_fun : largest number of evaluations of the objective
     verbose : whether to print the loss after each iteration
+    time_limit : seconds, without compiling, or None; the run ends with the first iteration that would exceed them
 
     Returns
     -------
@@ -50,19 +54,23 @@ def minimize(
     from scipy.optimize import minimize as scipy_minimize
     from threadpoolctl import threadpool_limits
 
+    limit = None if time_limit is None else TimeLimit(time_limit)
     objective = net.objective(X, y, sample_weight=sample_weight)
 
     def scaled(params: np.ndarray) -> tuple[float, np.ndarray]:
         loss, gradient = objective(params)
         return scale * loss, scale * gradient.astype(np.float64)
 
-    n_done, last = 0, net.params.astype(np.float64)
+    n_done, last, is_over = 0, net.params.astype(np.float64), False
 
     def note(intermediate_result: Any) -> None:
-        nonlocal n_done, last
+        nonlocal n_done, last, is_over
         n_done, last = n_done + 1, intermediate_result.x.copy()
         if verbose:
             print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
+        if limit is not None and limit.left() < limit.elapsed() / n_done:  # there is no time for another iteration
+            is_over = True
+            raise StopIteration
 
     try:
         with threadpool_limits(1, "blas"):  # SciPy's own steps are short: 40 us on one thread, 11 ms on two
@@ -87,5 +95,7 @@ def minimize(
                 success=False,
                 message="it was interrupted",
             )
+    if is_over:
+        result.status = OUT_OF_TIME
     net.params = result.x
     return result

@@ -6,6 +6,8 @@ each class lists all of them. All mathematics is in MLP and Population.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
@@ -23,6 +25,9 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 CLASSIFIER_LOSSES = ("log_loss", "squared_error", "absolute_error", "huber", "atanh_error")
 REGRESSOR_LOSSES = ("squared_error", "poisson", "absolute_error", "huber")
@@ -44,8 +49,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Fraction of each target that is spread evenly over all classes. For more than two exclusive classes.
     eval_metric : str or scorer, optional
         The scikit-learn scorer for `validation_scores_`, instead of accuracy. Not for n_nets above 1.
-    dtype : {"auto", "float32", "float64"}, default "auto"
-        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise. Two checks of
+    dtype : {"auto", "input", "float32", "float64"}, default "auto"
+        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
+        X, as in scikit-learn: float32 for X in float32, and float64 otherwise. Two checks of
         scikit-learn's check_estimator, check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass only in
         float64: they compare a fit with weights and a fit with repeated rows to 1e-7, and rounding errors of float32
         sums are larger.
@@ -81,45 +87,46 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def __init__(  # noqa: PLR0913
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        loss="log_loss",
-        class_weight=None,
-        label_smoothing=0.0,
-        dropout=0.0,
-        schedule=None,
-        callbacks=None,
-        eval_metric=None,
-        n_nets=1,
-        device="auto",
-        dtype="auto",
-    ):
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: str = "log_loss",
+        class_weight: Any = None,
+        label_smoothing: float = 0.0,
+        dropout: Any = 0.0,
+        schedule: Any = None,
+        callbacks: Any = None,
+        eval_metric: Any = None,
+        n_nets: int = 1,
+        time_limit: float | None = None,
+        device: str = "auto",
+        dtype: Any = "auto",
+    ) -> None:
         keep_settings(self, locals())
 
     @available_if(BaseMLP._can_continue)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on the given samples, starting from the current parameters.
 
         The optimiser state (momentum, second moments) is kept from call to call.
@@ -185,8 +192,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _check_targets_unchanged(self, y):
         if self.warm_start and not self._is_multilabel and not np.array_equal(found := np.unique(y), self.classes_):
-            raise ValueError(
-                f"With warm_start y must have the classes {self.classes_.tolist()}, but has {found.tolist()}."
+            raise ValueError(  # scikit-learn's words, which programs look for
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.classes_}, `y` has {found}"
             )
 
     def _encode(self, y):
@@ -220,7 +228,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return of_class if samples.weights is None else of_class * samples.weights
 
     def _strata(self, y):
-        return y if self.n_outputs_ == 1 and not self._is_multilabel else None  # as scikit-learn: binary classes only
+        if self.n_outputs_ > 1 or self._is_multilabel:
+            return None
+        return (y == self.classes_[-1]).astype(str)  # as scikit-learn: binary classes only, named so in its messages
 
     def _score_from_history(self, held_out):
         if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
@@ -232,7 +242,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # ---- prediction
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return the most likely class of each sample.
 
         Parameters
@@ -250,7 +260,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return found.astype(np.int64)
         return self.classes_[found if len(self.classes_) > 1 else [0] * len(found)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities.
 
         Probabilities are computed in float64 from logits, so that very small ones keep their precision. For X in
@@ -269,7 +279,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
 
         Parameters
@@ -304,8 +314,9 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
         Absolute error beyond which the Huber loss is linear.
     eval_metric : str or scorer, optional
         The scikit-learn scorer for `validation_scores_`, instead of R2. Not for n_nets above 1.
-    dtype : {"auto", "float32", "float64"}, default "auto"
-        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise.
+    dtype : {"auto", "input", "float32", "float64"}, default "auto"
+        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
+        X, as in scikit-learn: float32 for X in float32, and float64 otherwise.
 
     See Also
     --------
@@ -331,44 +342,45 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
 
     def __init__(  # noqa: PLR0913
         self,
-        loss="squared_error",
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        huber_delta=1.0,
-        dropout=0.0,
-        schedule=None,
-        callbacks=None,
-        eval_metric=None,
-        n_nets=1,
-        device="auto",
-        dtype="auto",
-    ):
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        huber_delta: float = 1.0,
+        dropout: Any = 0.0,
+        schedule: Any = None,
+        callbacks: Any = None,
+        eval_metric: Any = None,
+        n_nets: int = 1,
+        time_limit: float | None = None,
+        device: str = "auto",
+        dtype: Any = "auto",
+    ) -> None:
         keep_settings(self, locals())
 
     @available_if(BaseMLP._can_continue)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on the given samples, starting from the current parameters.
 
         The optimiser state (momentum, second moments) is kept from call to call.
@@ -437,7 +449,7 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
 
     # ---- prediction
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return predictions.
 
         Parameters

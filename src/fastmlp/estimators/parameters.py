@@ -89,15 +89,27 @@ def check_settings(estimator: Any) -> None:
         )
     is_bool = isinstance(estimator.verbose, (bool, np.bool_))  # scikit-learn also takes other numbers, as true or false
     checked_count("verbose", int(estimator.verbose) if is_bool else estimator.verbose, 0)
+    if estimator.time_limit is not None:
+        checked_number("time_limit", estimator.time_limit, 0.0, open_low=True)
     hidden_sizes(estimator)
     dtype_of(estimator)
 
 
 def dtype_of(estimator: Any) -> np.dtype:
-    """Return the dtype of the nets. "auto" is float32, but float64 for lbfgs: its line search compares close losses."""
+    """Return the dtype of the nets. "auto" is float32, but float64 for lbfgs: its line search compares close losses.
+
+    "input" is that of X in the fit that set the number of features: float32 for X in float32, otherwise float64.
+    """
     if isinstance(estimator.dtype, str) and estimator.dtype == "auto":
         return np.dtype(np.float32 if is_iterative(estimator) else np.float64)
+    if follows_input(estimator):
+        return np.dtype(estimator.__dict__.get("_input_dtype", np.float64))
     return checked_dtype(estimator.dtype)
+
+
+def follows_input(estimator: Any) -> bool:
+    """Return whether the nets have the dtype of X, as in scikit-learn."""
+    return isinstance(estimator.dtype, str) and estimator.dtype == "input"
 
 
 def hidden_sizes(estimator: Any) -> tuple[int, ...]:

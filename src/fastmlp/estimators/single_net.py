@@ -11,19 +11,23 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
-from ..callbacks import as_callbacks
+from ..callbacks import Callback, as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..errors import DivergenceWarning, counted
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
 from ..training.optimizer_state import OptimizerState
+from .array_input import NON_FINITE
 from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .initial_weights import sklearn_initial_params
 from .interruption import warn_of_interrupted_net
-from .lbfgs import INTERRUPTED, minimize
+from .lbfgs import INTERRUPTED, OUT_OF_TIME, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
+from .sklearn_callbacks import EpochTasks, FitTasks
 from .sklearn_compat import Scale, inverse_scaling, poisson_constant, scale_of
+
+REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning_rate_init."
 
 
 class SplitSamples(NamedTuple):
@@ -91,8 +95,9 @@ def split(
     train, held = train_test_split(rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata)
     if len(held) < 2:
         raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
             f"validation_fraction={estimator.validation_fraction:g} of {counted(len(rows), 'sample')} leaves "
-            f"{len(held)} to validate on. Raise it, give more samples, or pass validation_data to fit."
+            f"{len(held)} to validate on. You may also pass validation_data to fit."
         )
     return samples.take(train), samples.take(held)
 
@@ -131,10 +136,11 @@ def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
     return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
-def train_net(estimator: Any, task: FitTask, incremental: bool) -> None:
+def train_net(estimator: Any, task: FitTask, incremental: bool, tasks: FitTasks | None = None) -> None:
     """Train one net as scikit-learn would, and set the fitted attributes of the estimator.
 
     incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
+    tasks : task of scikit-learn's callbacks, which are told of each epoch, or None
     """
     loss, sizes, rng, params = estimator._loss_name(), task.sizes, task.rng, task.params
     if params is None:
@@ -151,7 +157,10 @@ def train_net(estimator: Any, task: FitTask, incremental: bool) -> None:
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
         measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
-        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, incremental)
+        callbacks = [*as_callbacks(estimator.callbacks or ())]
+        if tasks is not None and tasks.context is not None:
+            callbacks.append(EpochTasks(estimator, tasks, estimator.max_iter))
+        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, callbacks, incremental)
     else:
         _run_lbfgs(estimator, net, samples, scale, constant)
 
@@ -167,10 +176,13 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, co
         max_fun=estimator.max_fun,
         tol=estimator.tol,
         verbose=estimator.verbose,
+        time_limit=estimator.time_limit,
     )
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
         warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the parameters it began with are kept.")
+    elif result.status == OUT_OF_TIME:
+        warn_of_time_limit(estimator)
     elif result.status != 0:
         warn_user(
             f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
@@ -190,6 +202,7 @@ def _run_epochs(
     batch: int,
     scale: Scale,
     measure: ObjectiveOfEpochs,
+    callbacks: list[Callback],
     incremental: bool,
 ) -> None:
     rules = _epoch_rules(estimator, held_out, measure)
@@ -203,7 +216,7 @@ def _run_epochs(
     elif estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
         schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, continues)
     with CompileNotices(True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # check_finite raises an error instead
+        warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
         history = net.fit(
             samples.X,
             samples.targets,
@@ -214,21 +227,32 @@ def _run_epochs(
             shuffle=estimator.shuffle,
             sample_weight=samples.weights,
             validation_data=None if held_out is None else held_out.for_net,
-            callbacks=[rules, *as_callbacks(estimator.callbacks or ())],
+            callbacks=[rules, *callbacks],
             optimizer_state=estimator._optimizer_state,
+            time_limit=estimator.time_limit,
             verbose=0,
         )
-    check_finite(net.params, history.stopped_by != "divergence")
+    keeps_best = estimator.early_stopping and rules.best_params is not None
+    check_finite(net.params, history.stopped_by != "divergence" or keeps_best)
     if rules.lag_behind(history):  # interrupted before the callback ran for the last epochs
         rules(history.epochs - 1, history)
-    if estimator.early_stopping and rules.best_params is not None:
+    if keeps_best:
         net.params = rules.best_params
+    if history.stopped_by == "divergence":
+        rules.scores.append(float("nan"))  # of the epoch that diverged, as in scikit-learn
     estimator.n_iter_ = history.epochs
     estimator.t_ += n_samples * history.epochs
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
-        chosen = estimator.early_stopping and rules.best_params is not None
-        warn_of_interrupted_net(history.epochs, f"validation score, {rules.best_score:.4g}" if chosen else "")
+        warn_of_interrupted_net(history.epochs, f"validation score, {rules.best_score:.4g}" if keeps_best else "")
+    elif history.stopped_by == "divergence":
+        warn_user(
+            f"Training diverged in epoch {history.epochs + 1}; the net is as it was at its best validation score, "
+            f"{rules.best_score:.4g}. {REMEDY}",
+            ConvergenceWarning,
+        )
+    elif history.stopped_by == "time_limit":
+        warn_of_time_limit(estimator)
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
 
@@ -241,12 +265,17 @@ def warn_of_epochs(estimator: Any) -> None:
     )
 
 
+def warn_of_time_limit(estimator: Any) -> None:
+    warn_user(
+        f"Training reached time_limit={estimator.time_limit:g} before it converged. Raise time_limit, or tol if the "
+        "loss is low enough.",
+        ConvergenceWarning,
+    )
+
+
 def check_finite(params: np.ndarray, is_finite: bool) -> None:
     if not is_finite or not np.isfinite(params).all():
-        raise ValueError(
-            "Training diverged: the solver produced parameters or a loss that are not finite. Scale X, and y of a "
-            "regression, with StandardScaler, or lower learning_rate_init."
-        )
+        raise ValueError(f"{NON_FINITE} {REMEDY}")
 
 
 def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: ObjectiveOfEpochs) -> EpochRules:
@@ -284,6 +313,7 @@ def _score_function(estimator: Any, held_out: SplitSamples) -> Any:
 def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:
     estimator.loss_curve_ += rules.losses  # in place: a copy would slow partial_fit down as the curve grows
     estimator.loss_ = rules.losses[-1] if rules.losses else float("nan")  # nan: interrupted in the first epoch
+    estimator._no_improvement_count = rules.n_stalled
     estimator.best_loss_ = None if estimator.early_stopping else rules.best_loss
     estimator.best_validation_score_ = rules.best_score if estimator.early_stopping else None
     if history.validation_loss is not None:

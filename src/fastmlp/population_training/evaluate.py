@@ -86,7 +86,7 @@ def converged_nets(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarr
         return outcome.status == CONVERGED
     done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
     if task.checks_final_accuracy:
-        unknown = np.flatnonzero(outcome.all_correct == UNCHECKED)
+        unknown = np.flatnonzero(done & (outcome.all_correct == UNCHECKED))
         if unknown.size:
             _, accuracy = evaluate_nets(task.network, task.device, task.params, task.data, task.strides, unknown)
             outcome.all_correct[unknown] = accuracy >= FULL_ACCURACY

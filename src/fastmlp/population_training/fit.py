@@ -33,7 +33,9 @@ from ..kernels.structs import (
     TrainConfig,
 )
 from ..memory_check import check_memory
+from ..population_result import OUT_OF_TIME
 from ..schedules import factors_at, is_constant
+from ..training.time_limit import CallSizes, OutOfTime
 from .fit_state import OUTCOME, PopulationFitState
 from .one_by_one import train_one_by_one
 from .saving import PopulationSaver
@@ -97,8 +99,8 @@ def train_members(
     saver : PopulationSaver or None     takes the state of the nets between two calls
     suspended : SuspendedNets     the members in the middle of their training, of which the first are trained; or none
 
-    After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
-    epoch.
+    After a KeyboardInterrupt or OutOfTime every net has the parameters reached so far or, with early stopping, those of
+    its best epoch.
 
     Returns
     -------
@@ -121,9 +123,10 @@ def train_members(
         call_epochs = first_call_epochs(task, plan.variant.lanes, len(members))
         try:
             call_until_finished(task, outcome, run, train, nets.n_members, call_epochs, progress, save)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OutOfTime) as end:
             with interrupts.deferred():  # a second Ctrl-C must not interrupt this
-                if save is not None and task.device.is_host:  # a call on a device may be half done
+                # Ctrl-C may come when a call on a device is half done.
+                if save is not None and (task.device.is_host or isinstance(end, OutOfTime)):
                     save.save()
                 _record_unfinished(task, outcome, run)
                 run.collect()
@@ -244,12 +247,18 @@ def call_until_finished(
     n_members : int     number of nets to train
     n_epochs : int     epochs of the first call
     """
-    n_calls, finished_before = 0, progress.done
+    n_calls, finished_before, limit = 0, progress.done, task.time_limit
+    sizes = None if limit is None else CallSizes(limit, 1)
     while True:
         began = time.perf_counter()
         if saver is not None:
             n_epochs = min(n_epochs, saver.most_epochs())
-        train(n_epochs)
+        n_call = n_epochs if sizes is None else min(n_epochs, sizes.next(0))
+        if not n_call:
+            raise OutOfTime
+        train(n_call)
+        if sizes is not None:
+            sizes.record(n_call)
         seconds, n_calls = time.perf_counter() - began, n_calls + 1
         progress.show(finished_before + run.n_finished, float("nan"))
         if task.watch is not None:
@@ -257,7 +266,7 @@ def call_until_finished(
         if run.n_finished == n_members:
             return run.collect()
         if saver is not None:
-            saver.after_call(n_epochs)
+            saver.after_call(n_call)
         if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may include compiling
             n_epochs = min(2 * n_epochs, MOST_EPOCHS)
         elif n_calls > 1 and seconds > CALL_SECONDS[1]:
@@ -339,13 +348,15 @@ def run(
                     break
             if saver is not None:
                 saver.save()
-    except KeyboardInterrupt:
-        interrupted = True
+    except (KeyboardInterrupt, OutOfTime) as end:
+        interrupted = isinstance(end, KeyboardInterrupt)
         if saver is not None and train is train_one_by_one:
             with interrupts.deferred():
                 saver.save_slots()
         if attempt < n_attempts - 1:  # nets that failed in this attempt would have been restarted: they are unfinished
             outcome.status[members[outcome.status[members] != CONVERGED]] = RUNNING
+        if not interrupted:
+            outcome.status[outcome.status == RUNNING] = OUT_OF_TIME
     if restart_after is not None:
         outcome.epochs += spent
     if train is train_together and task.monitor is not None and task.monitor.endswith("accuracy"):

@@ -25,6 +25,7 @@ from ..memory_check import check_epochs
 from ..optimizers import settings_of
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
+from ..training.time_limit import OutOfTime, TimeLimit
 from .saving import PopulationSaver
 from .task import PopulationOutcome, PopulationTask
 
@@ -34,6 +35,7 @@ STATUS = {
     "early_stopping": STOPPED_EARLY,
     "epochs": ALL_EPOCHS,
     "interrupt": RUNNING,
+    "time_limit": RUNNING,
 }
 SHOW_EVERY = 0.02  # seconds between updates of the progress bar
 
@@ -54,8 +56,8 @@ def train_one_by_one(
     n_epochs : int     largest number of epochs per net
     saver : PopulationSaver or None     takes the states of the nets in training
 
-    After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
-    epoch.
+    After a KeyboardInterrupt or OutOfTime every net has the parameters reached so far or, with early stopping, those of
+    its best epoch.
     """
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # takes longer than this module
 
@@ -63,12 +65,13 @@ def train_one_by_one(
     stop, before, finished = Event(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
     waiting = iter(members.tolist())
+    seconds_left = None if task.time_limit is None else task.time_limit.left()
     waits = [0.0]  # seconds for which each thread has waited for kernels to compile
 
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
             waited_before = compile_seconds()
-            trainer = NetTrainer(task, n_epochs, stop, saver)
+            trainer = NetTrainer(task, n_epochs, stop, saver, seconds_left)
             try:
                 for net in waiting:  # the threads share a list iterator, which gives each net to one thread
                     if stop.is_set():
@@ -104,8 +107,17 @@ def train_one_by_one(
 class NetTrainer:
     """Trainer of one thread: plans and buffers with which the thread trains one net after another."""
 
-    def __init__(self, task: PopulationTask, n_epochs: int, stop: Event, saver: PopulationSaver | None):
+    def __init__(
+        self,
+        task: PopulationTask,
+        n_epochs: int,
+        stop: Event,
+        saver: PopulationSaver | None,
+        seconds_left: float | None = None,
+    ):
         self.task, self.n_epochs, self.stop, self.saver = task, n_epochs, stop, saver
+        # The clock of a limit stands still while its own thread waits for kernels.
+        self.limit = None if seconds_left is None else TimeLimit(seconds_left)
         self.padded = task.network.layout.padded(task.dtype)
         self.differs_per_net = any(map(is_per_net, settings_of(task.optimizer).values()))
         self.plan: Plan | None = None
@@ -148,6 +160,8 @@ class NetTrainer:
         ------
         KeyboardInterrupt
             If the fit was interrupted.
+        OutOfTime
+            If its time is over.
         """
         task, history = self.task, History()
         params = self.padded[: task.network.layout.n_params]
@@ -160,8 +174,10 @@ class NetTrainer:
         Fit(self.plan_of(net), data, validation, self.padded, self._options(net), history, slot).run()
         task.params[net] = params
         self._record(net, history, outcome)
-        if self.saver is not None and history.stopped_by != "interrupt":
+        if self.saver is not None and outcome.status[net] != RUNNING:
             self.saver.end(net)
+        if history.stopped_by == "time_limit":
+            raise OutOfTime
         if history.stopped_by == "interrupt":  # Ctrl-C reaches the main thread only; it waits unless it trains
             raise KeyboardInterrupt
 
@@ -179,6 +195,7 @@ class NetTrainer:
             verbose=0,
             warns=False,
             converged=task.converged,
+            time_limit=self.limit,
             stop=self.stop,
         )
 

@@ -17,6 +17,7 @@ from ..execution.plan import describe_net
 from ..kernels.structs import METRIC_NONE, RUNNING, UNCHECKED, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer
+from ..training.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
@@ -80,6 +81,7 @@ class PopulationTask:
     verbose: int
     precision: str = "exact"
     watch: PopulationMonitor | None = None
+    time_limit: TimeLimit | None = None
 
     @property
     def n_nets(self) -> int:

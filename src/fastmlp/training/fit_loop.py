@@ -29,6 +29,7 @@ from .fit_options import Options
 from .fit_state import Saver
 from .optimizer_state import CARRIED
 from .state_transfer import can_go_on, is_complete, start_from, state_of
+from .time_limit import CallSizes, reserving
 
 # Cost of scoring the records and calling the kernel, 30 us, in multiply-adds of one core. With half of it the folds of
 # a cross-validation take 5 % longer, with twice as much 2 % less.
@@ -135,7 +136,7 @@ class Fit:
                 Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
             ):
                 self.history.stopped_by = self._train(team, validation_team, progress)
-                if self.history.stopped_by != "divergence":
+                if self.history.stopped_by != "divergence" and is_complete(self):
                     self._save()
                 self._n_final_epochs = self._n_recorded
                 self._restore_final(team)
@@ -161,6 +162,18 @@ class Fit:
         is_finite = self._is_finite()
         if not is_finite:
             self._restore_finite(self._call_first_step)
+        self._score_finished_epochs()
+        self._n_final_epochs = self._n_recorded
+        if self._search.scored.final is not None:
+            with buffers.borrow_team(self.plan.backend, self.plan.n_threads) as team:
+                self._restore_final(team)
+        self._copy_to_host()
+        self._write_records(self._n_final_epochs)
+        if not is_finite:
+            self._warn_of_divergence(5)
+
+    def _score_finished_epochs(self) -> None:
+        """Score the epochs that were finished before the present line."""
         search = self._search
         if self._n_final_epochs is None and search.may_stop_early:
             first, checkpoint = search.scored.n_epochs, search.checkpoint
@@ -168,14 +181,15 @@ class Fit:
                 self._score(first, self._n_finite_epochs, is_current=False)
             if self._n_final_epochs is None:  # epochs that were not scored do not count
                 self._n_final_epochs = search.scored.n_epochs
-        self._n_final_epochs = self._n_recorded
-        if search.scored.final is not None:
-            with buffers.borrow_team(self.plan.backend, self.plan.n_threads) as team:
-                self._restore_final(team)
-        self._copy_to_host()
-        self._write_records(self._n_final_epochs)
-        if not is_finite:
-            self._warn_of_divergence(5)
+
+    def _end_in_time(self, validation_team, checks_records: bool) -> str:
+        """End the fit between two calls, since its time is over; return why it ended."""
+        if checks_records and self.steps_done % self.n_batches == 0 and self._n_checked < self.epochs_done:
+            return self._check(validation_team, self.epochs_done) or "time_limit"
+        if is_complete(self):
+            self._save()  # before epochs are scored that the next fit will score when it has finished the present one
+        self._score_finished_epochs()
+        return "time_limit"
 
     def _end_after_error(self) -> None:
         """End the fit as after an interruption, unless that fails too.
@@ -206,11 +220,15 @@ class Fit:
         n_products, n_params = products(self.plan.network, self.options.batch_size), self.train_state.params.size
         make = lambda: CallAutotuner(self.plan.n_threads, n_products, n_params)
         autotuner = self.plan.get_or_make("autotuner", make)
+        limit = self.options.time_limit
+        sizes = None if limit is None else CallSizes(limit, self.n_batches)
         while (done := self.steps_done) < self.n_steps:
             if self.options.stop is not None and self.options.stop.is_set():
                 raise KeyboardInterrupt
             epoch = done // self.n_batches
             n_threads, n_steps = autotuner.next()
+            if sizes is not None and not (n_steps := min(n_steps, sizes.next(done))):
+                return self._end_in_time(validation_team, checks_records)
             if checks_records and epoch >= next_check:
                 next_check = min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
                 needs_checkpoint = self._search.may_stop_early and next_check > epoch + 1
@@ -219,6 +237,8 @@ class Fit:
             started = time.perf_counter()
             is_finite = self._train_steps(team, n_threads, done, n_steps)
             autotuner.record(n_threads, n_steps, time.perf_counter() - started)
+            if sizes is not None:
+                sizes.record(n_steps)
             if not is_finite:
                 has_checkpoint = self._search.checkpoint is not None
                 return (
@@ -326,7 +346,8 @@ class Fit:
 
     def _check(self, validation_team, n_epochs: int) -> str:
         """Check the records of the epochs up to n_epochs; return why training should stop, or ""."""
-        reason = self._after_epochs(validation_team, self._n_checked, n_epochs)
+        with reserving(self.options.time_limit):
+            reason = self._after_epochs(validation_team, self._n_checked, n_epochs)
         self._n_checked, self._ended_by = n_epochs, "" if reason == "callback" else reason
         return reason
 

@@ -15,6 +15,7 @@ from ..kernels.structs import Samples
 from ..optimizers import Optimizer
 from ..schedules import schedule_text
 from .optimizer_state import OptimizerState
+from .time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import Monitor
@@ -38,6 +39,7 @@ class Options:
     state: OptimizerState | None = None  # optimiser state that the fit starts with and updates
     converged: Converged | None = None  # rule that ends the fit, with the parameters that met it
     metrics: Any = None  # FitMetrics of training/epoch_metrics.py, computed after each epoch
+    time_limit: TimeLimit | None = None
     stop: Event | None = None  # set when the fit must end as if interrupted, since Ctrl-C went to another thread
 
     def description(
@@ -62,4 +64,5 @@ class Options:
             "n_validation": n_validation,
             "weighted": weighted,
             "n_threads": n_threads,
+            **({} if self.time_limit is None else {"time_limit": self.time_limit.seconds}),
         }

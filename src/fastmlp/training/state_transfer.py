@@ -55,6 +55,7 @@ def start_from(fit: Fit, state: FitState) -> None:
     """Take a state of a fit of the same net, data and settings."""
     train_state, search, to_device = fit.train_state, fit._search, fit.plan.backend.to_device
     n, n_validated = len(state.loss), len(state.validation)
+    fit.history.epochs_before = n
     train_state.params[:] = to_device(state.params)
     train_state.state[: state.optimizer_state.size] = to_device(state.optimizer_state.reshape(-1))
     train_state.scalars[:] = state.scalars

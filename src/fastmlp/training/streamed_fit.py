@@ -26,6 +26,7 @@ from .divergence import warn_of_divergence
 from .fit_loop import Fit
 from .fit_options import Options
 from .optimizer_state import OptimizerState
+from .time_limit import reserving
 
 
 class StreamedFit:
@@ -128,9 +129,10 @@ class StreamedFit:
     def _after_epoch(self, epoch: int, loss: float, accuracy: float) -> str:
         """Record the epoch, validate, score and call back; return why training should stop, or ""."""
         found = {"loss": loss, "accuracy": accuracy}
+        limit = self._options.time_limit
         if self._validation is not None:
             plan, data = self._validation
-            with buffers.borrow_team(plan.backend, plan.n_threads) as team:
+            with buffers.borrow_team(plan.backend, plan.n_threads) as team, reserving(limit):
                 results = plan.evaluate(team, plan.place(data), self._params, self._params[:0])
             found["validation_loss"], found["validation_accuracy"] = results
         for name, values in self._records.items():

@@ -174,7 +174,7 @@ def test_warm_start_accepts_validation_data_with_fewer_classes(classes):
 def test_warm_start_with_other_classes_or_layers_raises(classes):
     X, y = classes
     clf = MLPClassifier(**SMALL, max_iter=2, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match="With warm_start y must have the classes"):
+    with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same classes"):
         clf.fit(X, y.clip(0, 1))
     with pytest.raises(ValueError, match=r"net of layers \(4, 8, 3\), but the settings and data ask for \(4, 9, 3\)"):
         clf.set_params(hidden_layer_sizes=9).fit(X, y)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from kernel_clock import KernelClock
 
 from fastmlp import MLP, SGD, EarlyStopping, OptimizerState
 from fastmlp.errors import DivergenceWarning
@@ -182,3 +183,16 @@ def test_memory_limit_is_in_the_settings(data):
 def test_what_needs_all_rows_in_memory_is_refused(options, message, data):
     with pytest.raises(ValueError, match=message):
         fit(Batches(*data), **options)
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_time_limit_may_end_a_fit_within_an_epoch(validates, data, monkeypatch):
+    clock = KernelClock(monkeypatch, step=1e-3, validation=0.1 * validates)  # 0.94 s an epoch
+    held_out = {"validation_data": (data[0][:50], data[1][:50]), "early_stopping": 10} if validates else {}
+    net, history = fit(Batches(*data), epochs=50, time_limit=2.4, **held_out)
+    assert (history.stopped_by, history.epochs) == ("time_limit", 2)
+    assert 0.95 * 2.4 <= clock.trained <= 1.05 * 2.4
+    assert np.isfinite(net.params).all()
+    if validates:
+        loss = net.evaluate(*held_out["validation_data"])["loss"]
+        assert loss == pytest.approx(history.validation_loss[history.best_epoch], rel=1e-6)

@@ -1,0 +1,89 @@
+"""Time limit of a fit: how much time is left, and how many steps a kernel call may have in it.
+
+A kernel call cannot be interrupted, so its size follows from the time left and from the speed of the call before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..console.stopwatch import Stopwatch
+
+# Fraction of the limit that a kernel call takes at most, and up to which an epoch is short, so that it is trained to
+# its end. Going on for one call, and replaying one to return to the best epoch, are together less than 5 %.
+CALL_FRACTION = 0.02
+
+
+class OutOfTime(Exception):
+    """Raised inside a fit of a population when its time is over, and caught there."""
+
+
+class TimeLimit:
+    """The seconds that a fit may take. The clock stands still while kernels compile.
+
+    seconds : float     limit, from the beginning of the fit
+    watch : Stopwatch     started when the fit began; by default one that starts now
+    """
+
+    def __init__(self, seconds: float, watch: Stopwatch | None = None):
+        self.seconds, self._watch = seconds, watch or Stopwatch()
+        self.reserved = 0.0  # seconds that must be left when training ends, such as for a validation
+
+    def elapsed(self) -> float:
+        """Return the seconds since the beginning of the fit, without compiling."""
+        seconds, compile_seconds = self._watch.read()
+        return seconds - compile_seconds
+
+    def left(self) -> float:
+        """Return the seconds that training may still take."""
+        return self.seconds - self.elapsed() - self.reserved
+
+
+@contextmanager
+def reserving(limit: TimeLimit | None) -> Iterator[None]:
+    """Context of what follows the last step of an epoch: as much time must be left at the end of the next epoch."""
+    started = 0.0 if limit is None else limit.elapsed()
+    yield
+    if limit is not None:
+        limit.reserved = limit.elapsed() - started
+
+
+class CallSizes:
+    """Sizes of the kernel calls of a fit with a time limit, in steps.
+
+    Use `n = sizes.next(steps_done)`, which is 0 if the time is over, call the kernel, then `sizes.record(n)`.
+
+    limit : TimeLimit
+    n_batches : int     steps of an epoch
+
+    >>> sizes = CallSizes(TimeLimit(60.0), n_batches=100)
+    >>> sizes.next(0)
+    1
+    """
+
+    def __init__(self, limit: TimeLimit, n_batches: int):
+        self._limit, self._n_batches = limit, n_batches
+        self._seconds_per_step = 0.0  # 0 until measured, in a first call of one step
+        self._started = 0.0
+
+    def next(self, steps_done: int) -> int:
+        """Return the number of steps that the next call may have, or 0 if the fit must end now.
+
+        If epochs are short, calls and the fit end with an epoch.
+        """
+        left, per_step = self._limit.left(), self._seconds_per_step
+        self._started = self._limit.elapsed()
+        if not per_step:
+            return 1 if left > 0.0 else 0
+        longest = CALL_FRACTION * self._limit.seconds
+        n = int(max(0.0, min(left, max(longest, per_step))) / per_step)
+        if self._n_batches * per_step > longest:
+            return n
+        begun = steps_done % self._n_batches
+        whole = (begun + n) // self._n_batches * self._n_batches - begun  # up to the end of an epoch
+        return max(whole, self._n_batches - begun if begun else 0)
+
+    def record(self, n_steps: int) -> None:
+        """Measure the speed of the call that has ended, which had n_steps."""
+        self._seconds_per_step = max(self._limit.elapsed() - self._started, 1e-9) / n_steps

@@ -1,0 +1,107 @@
+"""A user's program that uses every public class; tests/unit/test_typing.py checks its types with mypy --strict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastmlp
+from fastmlp.integrations import OptunaPruning
+
+Floats = NDArray[np.float64]
+
+
+class Printer(fastmlp.Logger):
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            print(row["epoch"])
+
+    def end(self, history: fastmlp.History) -> None:
+        print(history.stopped_by, history.epochs_before)
+
+
+def stop(epoch: int, history: fastmlp.History) -> bool:
+    return epoch > 3 and bool(history.loss[-1] < 0.1)
+
+
+def one_net(X: Floats, y: Floats, trial: Any) -> float:
+    net: fastmlp.MLP = fastmlp.MLP(
+        (2, 4, 1), hidden_activation=["tanh"], init=fastmlp.Uniform(-0.5, 0.5), random_state=0
+    )
+    state: fastmlp.OptimizerState = fastmlp.OptimizerState()
+    snapshots, recorder = fastmlp.Snapshots(most=10), fastmlp.LayerRecorder(X, y)
+    history: fastmlp.History = net.fit(
+        X,
+        y,
+        epochs=10,
+        batch_size=2,
+        optimizer=fastmlp.Adam(1e-2),
+        schedule=fastmlp.schedules.Cosine(),
+        early_stopping=fastmlp.EarlyStopping(5, min_delta=1e-3),
+        callbacks=[
+            stop,
+            snapshots,
+            recorder,
+            Printer(every=2),
+            fastmlp.CSVLogger("run.csv"),
+            fastmlp.JSONLinesLogger("run.jsonl", every="5 s"),
+            OptunaPruning(trial, metric="loss"),
+        ],
+        metrics=["r2"],
+        optimizer_state=state,
+        time_limit=1.5,
+    )
+    best: int | None = history.best_epoch
+    found: fastmlp.Diagnosis | fastmlp.PopulationDiagnosis = fastmlp.diagnose(net, X, y, history)
+    if isinstance(found, fastmlp.Diagnosis):
+        print(found.verdict, found.confidence + 1.0, best)
+    check: fastmlp.GradientCheck = fastmlp.check_gradients(net.objective(X, y), net.params)
+    frames: list[int] = snapshots.frames(3)
+    print(check, frames, recorder.gradient.shape, net.weights[0].shape)
+    scores: dict[str, float] = net.evaluate(X, y)
+    net.save("net.safetensors")
+    print(isinstance(fastmlp.load("net.safetensors"), fastmlp.MLP), fastmlp.devices())
+    return scores["loss"] + history.seconds
+
+
+def many_nets(X: Floats, y: Floats) -> fastmlp.MLP:
+    pop = fastmlp.Population((2, 4, 1), 5, init=fastmlp.Normal(0.5), l2=[0.0, 0.1, 0.2, 0.3, 0.4])
+    rule = fastmlp.Converged(loss=0.1)
+    result: fastmlp.PopulationResult = pop.fit(X, y, epochs=5, optimizer=fastmlp.Rprop(), converged=rule)
+    rate: float | None = result.success_rate
+    found: fastmlp.SweepResult = fastmlp.sweep(X, y, {"l2": [0.0, 0.1]}, n=2)
+    print(rate, found.best_settings, fastmlp.folds(len(X), 2), fastmlp.bootstrap(len(X), 3))
+    print([net.params.shape for net in pop], fastmlp.UniformByFanIn(1.0))
+    return pop.best()
+
+
+OPTIMIZERS = (
+    fastmlp.SGD(0.1, momentum=0.9),
+    fastmlp.Adam(),
+    fastmlp.AdamW(weight_decay=0.1),
+    fastmlp.RMSprop(),
+    fastmlp.Adagrad(),
+    fastmlp.Quickprop(),
+    fastmlp.Rprop(),
+    fastmlp.optimizer_from_name("sgd"),
+)
+WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.TrainingWarning)
+
+
+def estimators(X: Floats, y: Floats) -> Floats:
+    classifier = fastmlp.MLPClassifier((4,), time_limit=1.0).fit(X, y)
+    regressor = fastmlp.MLPRegressor(hidden_layer_sizes=(4,)).fit(X, y)
+    table: Any = fastmlp.TabularMLPClassifier  # the arguments of these two have no types yet
+    numbers: Any = fastmlp.TabularMLPRegressor
+    print(table(), numbers(), regressor.n_iter_, fastmlp.cross_val_population(classifier, X, y))
+    labels: Floats = classifier.predict(X)
+    return labels
+
+
+def elsewhere(module: Any, model: Any) -> fastmlp.MLP:
+    fastmlp.register_skl2onnx()
+    print(fastmlp.from_sklearn(model))
+    return fastmlp.from_torch(module)

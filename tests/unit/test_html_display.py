@@ -1,0 +1,130 @@
+"""HTML of nets, histories, results, sweeps and diagnoses in notebooks, checked by executing one."""
+
+import json
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp.html_display import html_table, html_text
+
+MISSING = [name for name in ("nbclient", "nbformat", "ipykernel") if find_spec(name) is None]
+X, Y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+VOID = {"br", "hr", "img"}
+
+
+class Checked(HTMLParser):
+    """Parser that fails where elements do not end in the order in which they began, and collects the text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def make(**settings):
+    return fastmlp.MLP((2, 4, 1), **{"loss": "binary_cross_entropy", "random_state": 0} | settings)
+
+
+def text_of(thing):
+    return " ".join(Checked(thing._repr_html_()).text)
+
+
+@pytest.mark.quick
+def test_a_net_shows_layers_and_its_last_fit():
+    net = make(dropout=0.25, l2=0.5)
+    assert text_of(net) == (
+        "MLP on cpu layer inputs units function parameters hidden 1 2 4 relu, dropout 0.25 12 output 4 1 sigmoid 5 "
+        "loss binary_cross_entropy, l2 0.5 17 not trained"
+    )
+    net.fit(X, Y, epochs=3, verbose=0)
+    assert "last fit: History(epochs=3" in text_of(net)
+
+
+def test_a_history_shows_its_records():
+    history = make().fit(X, Y, epochs=5, validation_data=(X, Y), early_stopping=9, verbose=0, metrics=["r2"])
+    text = text_of(history)
+    for part in ("5 epochs in", "first epoch", "last epoch", f"best, {history.best_epoch + 1}", "validation_r2"):
+        assert part in text
+    assert f"{history.loss[0]:.4g}" in text
+    assert "stopped by: epochs" in text
+    assert "epochs=0" in text_of(fastmlp.History())
+
+
+def test_populations_results_sweeps_and_diagnoses():
+    pop = fastmlp.Population((2, 3, 1), 20, loss="binary_cross_entropy", random_state=0)
+    result = pop.fit(X, Y, epochs=5, converged=0.1, verbose=0)
+    assert "Population of 20 nets on cpu" in text_of(pop)
+    assert "PopulationResult(n_nets=20" in text_of(pop)
+    assert "stopped by" in text_of(result)
+    data = np.random.default_rng(0).normal(size=(40, 2))
+    found = fastmlp.sweep(
+        data, data[:, 0] > 0, {"l2": [0.0, 0.5], "init": ["zeros", "auto"]}, n=22, epochs=2, verbose=0
+    )
+    checked = Checked(found._repr_html_())
+    assert checked.tags.count("tr") == 21
+    assert "the best 20 of 22; to_frame() has all" in checked.text
+    assert "confidence" in text_of(fastmlp.diagnose(pop.net(0), X, Y))
+    assert "what to change" in text_of(fastmlp.diagnose(pop, X, Y))
+
+
+def test_text_is_escaped():
+    html = html_table("<b>", ["<i>"], [["<script>alert(1)</script>", 1_000_000, 0.123456]], "a & b")
+    assert set(Checked(html).tags) == {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td"}
+    assert Checked(html).text == ["<b>", "<i>", "<script>alert(1)</script>", "1,000,000", "0.1235", "a & b"]
+    assert html_text("<a>") == "<pre>&lt;a&gt;</pre>"
+    history = make().fit(X, Y, epochs=2, verbose=0, metrics={"<script>": lambda y, p: 1.0})
+    assert "<script>" not in history._repr_html_()
+    assert "<script>" in text_of(history)
+
+
+PROGRAM = """
+import json, warnings
+warnings.simplefilter("ignore")  # of the client's own libraries
+import nbformat
+from nbclient import NotebookClient
+
+cells = json.loads({cells!r})
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+print(json.dumps([cell.outputs for cell in notebook.cells]))
+"""
+CELLS = [
+    "import fastmlp\nX, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]\n"
+    "net = fastmlp.MLP((2, 3, 1), loss='binary_cross_entropy', random_state=0)\nnet",
+    "net.fit(X, y, epochs=2, verbose=0)",
+    "fastmlp.sweep(X * 5, y * 5, {'l2': [0.0, 0.1]}, n=3, epochs=2, verbose=0)",
+    "fastmlp.diagnose(net, X, y)",
+]
+
+
+@pytest.mark.full
+@pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} is missing: pip install '.[test]'")
+def test_a_notebook_shows_html():
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+    program = PROGRAM.format(cells=json.dumps(CELLS))
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    for cell in json.loads(done.stdout.splitlines()[-1]):
+        [shown] = [output for output in cell if output["output_type"] == "execute_result"]
+        assert "table" in Checked("".join(shown["data"]["text/html"])).tags
+        assert shown["data"]["text/plain"], "what a terminal shows stays"

@@ -1,0 +1,37 @@
+"""Types for users: a program that uses every public class passes mypy --strict against the package as it is."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import fastmlp
+
+ROOT = Path(__file__).parents[2]
+CONSUMER = ROOT / "tests" / "typing" / "consumer.py"
+
+
+def test_the_consumer_uses_every_public_class():
+    text = CONSUMER.read_text(encoding="utf-8")
+    modules = {name for name in fastmlp._MODULES if "." not in name}
+    names = {*fastmlp.__all__, *(name for names in fastmlp._ESTIMATORS.values() for name in names)} - modules
+    missing = [name for name in sorted(names) if not re.search(rf"\bfastmlp\.{name}\b", text)]
+    assert missing == []
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (Path(fastmlp.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.full
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is missing: pip install '.[test]'")
+def test_the_consumer_passes_mypy_strict(tmp_path):
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file="]
+    command += ["--cache-dir", str(tmp_path / "cache"), str(CONSUMER)]
+    environment = {**os.environ, "MYPYPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
