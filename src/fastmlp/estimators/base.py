@@ -200,7 +200,7 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
 
     # ---- training
 
-    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+    def fit(self, X, y, sample_weight=None, *, validation_data=None, executor=None):
         """Train on samples X and targets y.
 
         Ctrl-C ends the fit with a warning. Of several nets, those that had begun are kept, and predict.
@@ -216,6 +216,8 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with early_stopping=True,
             also the samples that decide when to stop.
+        executor : object, optional
+            Where to train several nets (n_nets above 1), as for Population.fit.
 
         Returns
         -------
@@ -232,16 +234,25 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
-        return self._fit(X, y, sample_weight, validation_data)
+        return self._fit(X, y, sample_weight, validation_data, executor=executor)
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, classes: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any,
+        incremental: bool = False,
+        classes: Any = None,
+        executor: Any = None,
     ) -> Any:
         """Train the net or nets; arguments as for fit and partial_fit of the subclasses.
 
         incremental : whether this is a partial_fit
         """
         check_settings(self)
+        if executor is not None and self.n_nets == 1:
+            raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
         if incremental and (self.early_stopping or self.n_nets > 1):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
@@ -260,7 +271,7 @@ class BaseMLP(Exportable, BaseEstimator, ABC):
             self.t_ = 0
             self._forget()
         if self.n_nets > 1:
-            train_nets(self, task)
+            train_nets(self, task, executor)
         else:
             train_net(self, task, incremental)
         self._finish(sizes)

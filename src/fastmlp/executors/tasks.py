@@ -1,4 +1,4 @@
-"""Tasks on the workers of an executor: submitted a few at a time, again after the loss of a worker, cancelled by Ctrl-C.
+"""Tasks on the workers of an executor: a few at a time, again after the loss of a worker, cancelled by Ctrl-C.
 
 A task is a call of a function with shared arrays and an argument of its own. Nothing says on which worker it runs.
 """
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ..devices import using_threads
-from ..errors import counted
 from ..kernels.jit import interrupts
 from .shared_arrays import as_array
 from .workers import Threads, Workers, lost_too_often
@@ -22,6 +21,7 @@ from .workers import Threads, Workers, lost_too_often
 Function = Callable[[list[np.ndarray], Any], Any]
 TASKS_PER_SLOT = 2  # submitted ones: a worker that ends a task finds the next one
 MOST_TRIES = 3  # of a task whose workers are lost
+NOTICE = "Interrupted: waiting for the tasks that have begun. A second Ctrl-C leaves them."
 POLL = 0.2  # seconds after which new workers and a request to stop are noticed
 
 
@@ -113,7 +113,7 @@ class Tasks:
     def _take_all(self, done: set[Future]) -> None:
         """Take the results first, and then raise what has failed: finished work is kept."""
         failed = []
-        for future in done:
+        for future in [future for future in self._running if future in done]:  # in the order of their tasks
             task = self._running.pop(future)
             error = _error_of(future)
             if error is None:
@@ -140,11 +140,8 @@ class Tasks:
             begun = set(self.workers.cancel(list(self._running)))
         try:
             if begun and verbose:
-                print(
-                    f"\nInterrupted: waiting for {counted(len(begun), 'task')} that have begun. Ctrl-C leaves them.",
-                    file=sys.stderr,
-                )
-            while begun:
+                print(f"\n{NOTICE}", file=sys.stderr)
+            while begun and not self.workers.leave.is_set():
                 done = wait(begun, POLL, FIRST_COMPLETED).done
                 begun -= done
                 with interrupts.deferred():
@@ -152,7 +149,8 @@ class Tasks:
                         if _error_of(future) is None:
                             self.take(self._running[future], future.result())
         except KeyboardInterrupt:
-            self.workers.cancel(list(begun))
+            pass
+        self.workers.cancel(list(begun))
 
 
 def _error_of(future: Future) -> BaseException | None:

@@ -47,7 +47,8 @@ class Workers:
 
     def __init__(self, executor: Any):
         self.executor = executor
-        self.stop = threading.Event()  # set to end what these workers do, as Ctrl-C does
+        self.stop = threading.Event()  # set to end what these workers do, as Ctrl-C does ...
+        self.leave = threading.Event()  # ... and as a second one
         self._shared: dict[tuple, tuple[np.ndarray, Any]] = {}  # by address, with the array, which keeps its address
         self._lock = threading.Lock()
 

@@ -83,9 +83,7 @@ class WorkersFit:
     draws : Draws     what restarted nets are drawn from
     """
 
-    def __init__(
-        self, workers: Workers, task: PopulationTask, epochs: int, restart_after: int | None, draws: Draws
-    ):
+    def __init__(self, workers: Workers, task: PopulationTask, epochs: int, restart_after: int | None, draws: Draws):
         self.workers, self.task, self.epochs, self.restart_after = workers, task, epochs, restart_after
         self.draws = None if restart_after is None else draws
         self.outcome = empty_outcome(task, epochs, restart_after)
@@ -173,7 +171,7 @@ class _Sharing(NamedTuple):
 
     def part(self, task: PopulationTask, nets: slice) -> PopulationTask:
         """Return the task of some nets with the samples that are theirs alone, and empty arrays for the others."""
-        found = []
+        found: list[Any] = []
         for array, stride, shared in zip(self.arrays, self.strides, self.is_shared, strict=True):
             own = array[nets.start * stride : nets.stop * stride] if stride else array
             found.append(array[:0] if shared else own)
@@ -186,8 +184,8 @@ class _Sharing(NamedTuple):
 
 def _filled(samples: Samples, is_shared: tuple[bool, ...], arrays: list[np.ndarray]) -> Samples:
     """Return samples with the shared arrays, which are taken from the front of `arrays`."""
-    names = [name for name, shared in zip(ARRAYS, is_shared, strict=True) if shared]
-    return samples._replace(**{name: arrays.pop(0) for name in names})
+    found: dict[str, Any] = {name: arrays.pop(0) for name, shared in zip(ARRAYS, is_shared, strict=True) if shared}
+    return samples._replace(**found)
 
 
 def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:

@@ -115,8 +115,8 @@ class PopulationTask:
 
         data, held_out : samples of the part
         """
-        of_nets = lambda value: value[nets] if is_per_net(value) else value
-        settings = {name: value[nets] for name, value in settings_of(self.optimizer).items() if is_per_net(value)}
+        of_nets: Callable[[Any], Any] = lambda value: value[nets] if is_per_net(value) else value
+        settings = {k: of_nets(value) for k, value in settings_of(self.optimizer).items() if is_per_net(value)}
         return replace(
             self,
             params=self.params[nets],

@@ -1,4 +1,4 @@
-"""Sizes of tasks: how many nets of a population an executor's worker trains in one task, so that it takes some seconds."""
+"""Sizes of tasks: how many nets a worker of an executor trains in one task, so that it takes some seconds."""
 
 from __future__ import annotations
 
