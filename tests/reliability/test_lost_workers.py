@@ -1,4 +1,4 @@
-"""Workers of an executor that are killed: their tasks are done by others, to the same bits, or a clear error ends it."""
+"""Workers of an executor that are killed: others do their tasks, to the same bits, or a clear error ends the fit."""
 
 import numpy as np
 import pytest
