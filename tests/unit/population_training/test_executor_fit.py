@@ -3,6 +3,7 @@
 import glob
 import tempfile
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -58,10 +59,30 @@ def test_processes_give_the_bits_of_one_process(name, small_tasks, pool):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("n_workers", [1, 3])
-def test_any_number_of_processes_gives_the_same_bits(n_workers, small_tasks):
-    with process_pool(n_workers) as executor:
-        assert_same_bits("lanes", executor)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["processes", "loky", "dask"])
+def test_workers_of_every_kind_give_the_same_bits(kind, n_workers, small_tasks):
+    with executors(kind, n_workers) as executor:
+        for name in FITS:
+            assert_same_bits(name, executor)
+
+
+@contextmanager
+def executors(kind, n_workers):
+    """Context with an executor of this kind."""
+    if kind == "processes":
+        with process_pool(n_workers) as executor:
+            yield executor
+    elif kind == "loky":
+        loky = pytest.importorskip("loky", reason="its executor is tested")
+        yield loky.get_reusable_executor(n_workers)
+        loky.get_reusable_executor().shutdown(wait=True)
+    else:
+        distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
+        cluster = distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
+        with cluster, distributed.Client(cluster) as client:
+            yield client.get_executor()
 
 
 def test_threads_train_copies(small_tasks):
