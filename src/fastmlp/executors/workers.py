@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,13 +160,13 @@ class DaskWorkers(Workers):
         self._keys: dict[Future, str] = {}
 
     def _send(self, array: np.ndarray) -> Any:
-        return self._client.scatter([array], broadcast=True, hash=False)[0]
+        return _ask(lambda: self._client.scatter([array], broadcast=True, hash=False)[0])
 
     def _count(self) -> dict[str, int]:
         """Return the number of tasks that run at a time by host; workers may come and go."""
         if time.monotonic() - self._counted >= COUNT_EVERY:
             slots: dict[str, int] = {}
-            for address, n in self._client.nthreads().items():
+            for address, n in _ask(self._client.nthreads).items():
                 slots[_host(address)] = slots.get(_host(address), 0) + n
             self._counted, self._slots = time.monotonic(), slots
         return self._slots
@@ -187,7 +187,9 @@ class DaskWorkers(Workers):
         return future
 
     def cancel(self, futures: list[Future]) -> list[Future]:
-        running = {key for keys in self._client.processing().values() for key in keys}
+        running: set[str] = set()
+        with suppress(OSError):  # the scheduler may be what was lost
+            running.update(*self._client.processing().values())
         begun = [future for future in futures if self._keys.get(future) in running]
         for future in futures:
             if future not in begun:
@@ -201,6 +203,32 @@ class DaskWorkers(Workers):
         """Scatter the arrays again: the only worker that had them may be the one that was lost."""
         with self._lock:
             self._shared = {key: (array, self._send(array)) for key, (array, _) in self._shared.items()}
+
+
+def _ask(question: Callable[[], Any]) -> Any:
+    """Return the answer of a Dask client.
+
+    Raises
+    ------
+    RuntimeError
+        If the cluster has no workers.
+    ConnectionError
+        If its scheduler does not answer.
+    """
+    try:
+        return question()
+    except Exception as error:
+        if type(error).__name__ == "TimeoutError":  # that of asyncio is another class in Python 3.10
+            raise RuntimeError(
+                "The Dask cluster has no workers that could take the data. Start some, such as by `dask worker` with "
+                "the address of the scheduler, and fit again."
+            ) from error
+        if isinstance(error, OSError):
+            raise ConnectionError(
+                f"The scheduler of the Dask cluster does not answer any more: {error} Start it and its workers again, "
+                "and fit with a new client."
+            ) from error
+        raise
 
 
 def _host(address: str) -> str:

@@ -1,6 +1,6 @@
 """Workers of executors: the kind of each executor, shared arrays, threads of tasks, lost workers."""
 
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -115,6 +115,31 @@ class FakeClient:
 
     def get_executor(self):
         return SimpleNamespace(submit=print, _client=self)
+
+
+def test_a_cluster_without_workers_is_a_sentence():
+    class Empty(FakeClient):
+        def scatter(self, arrays, broadcast, hash):
+            raise TimeoutError("No valid workers found")
+
+    with pytest.raises(RuntimeError, match="has no workers"):
+        DaskWorkers(Empty()).share(np.arange(3))
+
+
+def test_a_lost_scheduler_is_a_sentence():
+    class Lost(FakeClient):
+        def nthreads(self):
+            raise OSError("ConnectionPool closing.")
+
+        def processing(self):
+            raise OSError("ConnectionPool closing.")
+
+    workers = DaskWorkers(Lost())
+    with pytest.raises(ConnectionError, match="does not answer any more: ConnectionPool closing. Start it"):
+        workers.n_slots  # noqa: B018
+    future = Future()
+    assert workers.cancel([future]) == []
+    assert future.cancelled()
 
 
 def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
