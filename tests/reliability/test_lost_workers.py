@@ -66,3 +66,13 @@ def test_dask_workers_that_join_and_leave_are_used(tmp_path):
         np.testing.assert_array_equal(found.params, expected.params)
         client.wait_for_workers(2)
         assert_same_bits_with(KillsWorkerOnce(tmp_path / "kill"), client)
+
+
+def test_a_task_that_kills_each_worker_ends_dask_with_an_error(tmp_path):
+    """The only worker has the data, too, which are scattered again each time."""
+    distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
+    (tmp_path / "kill").touch()
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        with pytest.raises(RuntimeError, match=r"Workers were lost 3 times while they had the task of nets"):
+            fit("lanes", client, schedule=KillsWorkers(tmp_path / "kill"))

@@ -135,7 +135,7 @@ def test_a_lost_scheduler_is_a_sentence():
             raise OSError("ConnectionPool closing.")
 
     workers = DaskWorkers(Lost())
-    with pytest.raises(ConnectionError, match="does not answer any more: ConnectionPool closing. Start it"):
+    with pytest.raises(ConnectionError, match=r"does not answer any more: ConnectionPool closing\. Start it"):
         workers.n_slots  # noqa: B018
     future = Future()
     assert workers.cancel([future]) == []
