@@ -73,6 +73,6 @@ def test_a_task_that_kills_each_worker_ends_dask_with_an_error(tmp_path):
     distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
     (tmp_path / "kill").touch()
     cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
-    with cluster, distributed.Client(cluster) as client:
-        with pytest.raises(RuntimeError, match=r"Workers were lost 3 times while they had the task of nets"):
-            fit("lanes", client, schedule=KillsWorkers(tmp_path / "kill"))
+    lost = pytest.raises(RuntimeError, match=r"Workers were lost 3 times while they had the task of nets")
+    with cluster, distributed.Client(cluster) as client, lost:
+        fit("lanes", client, schedule=KillsWorkers(tmp_path / "kill"))
