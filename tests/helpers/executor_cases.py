@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastmlp import Population
+from fastmlp import AdamW, Population
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -26,6 +26,21 @@ FITS = {
         40,
         {"dropout": np.repeat([0.0, 0.3], 20), "l2": np.repeat([0.0, 1e-3], 20)},
         {"batch_size": 16, "epochs": 20},
+    ),
+    "optimiser of each net": (
+        (3, 5, 1),
+        40,
+        {"dtype": "float64"},
+        {
+            "batch_size": 16,
+            "epochs": 20,
+            "schedule": "one_cycle",
+            "optimizer": AdamW(
+                np.linspace(0.001, 0.1, 40),
+                weight_decay=np.repeat([0.0, 0.1], 20),
+                clip_norm=np.repeat([0.0, 0.5], [30, 10]),
+            ),
+        },
     ),
     "early stopping": (
         (3, 5, 1),

@@ -1,5 +1,8 @@
 """Tasks on workers: all are done whatever is lost, up to a limit; a request to stop ends them."""
 
+import os
+import signal
+import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import numpy as np
@@ -90,3 +93,21 @@ def test_an_error_ends_all_tasks_and_names_the_task():
     with workers_of(InPlace()) as workers, pytest.raises((KeyError, RuntimeError)) as caught:
         Numbers(20).run(workers, fail)
     assert "number 0" in str(getattr(caught.value, "__notes__", caught.value))
+
+
+def test_a_second_ctrl_c_leaves_what_has_begun(ctrl_c, capsys):
+    class Begun(InPlace):
+        def submit(self, function, /, *arguments):
+            future = Future()
+            future.set_running_or_notify_cancel()
+            return future
+
+    numbers = Numbers(5)
+    timers = [threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)) for delay in (0.3, 0.9)]
+    for timer in timers:
+        timer.start()
+    with workers_of(Begun()) as workers, pytest.raises(KeyboardInterrupt):
+        Tasks(workers, double, [], numbers.cut, numbers.take).run(verbose=1)
+    assert not timers[1].is_alive(), "the first one waits"
+    assert not numbers.results
+    assert "A second Ctrl-C leaves them" in capsys.readouterr().err
