@@ -76,3 +76,13 @@ def test_a_task_that_kills_each_worker_ends_dask_with_an_error(tmp_path):
     lost = pytest.raises(RuntimeError, match=r"Workers were lost 3 times while they had the task of nets")
     with cluster, distributed.Client(cluster) as client, lost:
         fit("lanes", client, schedule=KillsWorkers(tmp_path / "kill"))
+
+
+def test_a_task_that_dask_gives_up_is_named(dask_client, tmp_path):
+    (tmp_path / "kill").touch()
+    dask = pytest.importorskip("dask", reason="its settings limit the number of kills")
+    scheduler = dask_client.cluster.scheduler
+    assert dask.config.get("distributed.scheduler.allowed-failures") == scheduler.allowed_failures
+    scheduler.allowed_failures = 0
+    with pytest.raises(RuntimeError, match=r"Workers were lost 1 time while they had the task of nets"):
+        fit("lanes", dask_client, schedule=KillsWorkers(tmp_path / "kill"))

@@ -123,6 +123,8 @@ class Tasks:
         for task, error in failed:
             if self.workers.is_loss(error):
                 self._lose(task, error)
+            elif n_losses := self.workers.losses_of(error):
+                raise lost_too_often(task.text, n_losses) from error
             elif isinstance(error, KeyboardInterrupt):  # the terminal has sent it to the worker, too
                 raise error
             else:

@@ -94,6 +94,10 @@ class Workers:
         """Whether an error of a future says that its worker was lost, and not that the task has failed."""
         return isinstance(error, (CancelledError, BrokenExecutor))
 
+    def losses_of(self, error: BaseException) -> int:
+        """Return how many workers the executor itself has lost with a task before it gave up; 0 for another error."""
+        return 0
+
     def replace(self, error: BaseException) -> None:
         """Prepare for tasks to be submitted again after a loss.
 
@@ -199,10 +203,15 @@ class DaskWorkers(Workers):
     def is_loss(self, error: BaseException) -> bool:
         return isinstance(error, CancelledError) or type(error).__name__ in ("CancelledError", "FutureCancelledError")
 
+    def losses_of(self, error: BaseException) -> int:
+        return error.allowed_failures + 1 if type(error).__name__ == "KilledWorker" else 0  # type: ignore[attr-defined]
+
     def replace(self, error: BaseException) -> None:
-        """Scatter the arrays again: the only worker that had them may be the one that was lost."""
+        """Scatter the arrays again that are lost: the only worker that had them may be the one that was lost."""
         with self._lock:
-            self._shared = {key: (array, self._send(array)) for key, (array, _) in self._shared.items()}
+            for key, (array, shared) in self._shared.items():
+                if shared.status != "finished":
+                    self._shared[key] = array, self._send(array)
 
 
 def _ask(question: Callable[[], Any]) -> Any:

@@ -108,7 +108,7 @@ class FakeClient:
 
     def scatter(self, arrays, broadcast, hash):
         self.scattered.append(arrays[0])
-        return [f"future {len(self.scattered)}"]
+        return [SimpleNamespace(number=len(self.scattered), status="finished")]
 
     def nthreads(self):
         return self.n_threads
@@ -124,6 +124,16 @@ def test_a_cluster_without_workers_is_a_sentence():
 
     with pytest.raises(RuntimeError, match="has no workers"):
         DaskWorkers(Empty()).share(np.arange(3))
+
+
+def test_tasks_that_dask_gives_up_are_recognised():
+    class KilledWorker(Exception):
+        allowed_failures = 3
+
+    workers = DaskWorkers(FakeClient())
+    assert workers.losses_of(KilledWorker()) == 4
+    assert workers.losses_of(ValueError()) == 0
+    assert not workers.is_loss(KilledWorker())
 
 
 def test_a_lost_scheduler_is_a_sentence():
@@ -147,9 +157,12 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
     workers = DaskWorkers(client)
     assert workers.n_slots == 6
     assert workers.threads.slots == {"10.0.0.1": 2, "10.0.0.2": 4}
-    assert workers.share(array) == "future 1"
+    shared = workers.share(array)
     workers.replace(BaseException())
-    assert workers.share(array) == "future 2"
+    assert workers.share(array) is shared
+    shared.status = "lost"
+    workers.replace(BaseException())
+    assert workers.share(array).number == 2
     client.n_threads = {"tcp://10.0.0.1:1": 1}
     monkeypatch.setattr("fastmlp.executors.workers.COUNT_EVERY", 0.0)
     assert workers.n_slots == 1
