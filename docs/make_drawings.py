@@ -68,7 +68,7 @@ FLOORS = (  # the highest first, as in docs/architecture.md
     Floor("api/", "what MLP and Population share"),
     Floor("population_training/, diagnosis/, checkpoints.py, ...", "fits of many nets, verdicts"),
     Floor("training/, history.py, report.py, plots/, ...", "fits of one net, records"),
-    Floor("execution/, data/, streams/, initialization.py", "dispatch, plans, arrays"),
+    Floor("execution/, executors/, data/, streams/, initialization.py", "dispatch, plans, arrays"),
     Floor("devices.py, network/, tables/", "devices, what a net is"),
     Floor("errors.py, checks.py, optimizers.py, ...", "wording, checks, settings"),
 )

@@ -94,7 +94,7 @@ class CompileProcess:
     def forget(self) -> None:
         """Close this process's copies of the pipes, in a forked child."""
         for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # it may have been closed
                 os.close(pipe.fileno())
         self._process.returncode = 0  # it is not this process's child
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -123,19 +124,41 @@ def threads_setting() -> int | None:
     )
 
 
+class _ThreadLimit(threading.local):
+    n_threads: int | None = None  # that a task of an executor may use
+
+
+_limit = _ThreadLimit()
+
+
+@contextmanager
+def using_threads(n_threads: int) -> Iterator[None]:
+    """Context in which this thread's fits and predictions have so many threads, unless FASTMLP_NUM_THREADS is set."""
+    before, _limit.n_threads = _limit.n_threads, n_threads
+    try:
+        yield
+    finally:
+        _limit.n_threads = before
+
+
+def n_processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def n_threads_available() -> int:
     """Return the number of CPU threads to use.
 
-    It is FASTMLP_NUM_THREADS if set, else the number of processors that this process may use, at most OMP_NUM_THREADS.
+    It is FASTMLP_NUM_THREADS if set, else that of using_threads, else the number of processors that this process may
+    use, at most OMP_NUM_THREADS.
     """
-    if n_threads := threads_setting():
+    if n_threads := threads_setting() or _limit.n_threads:
         return n_threads
-    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     openmp_setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return (
-        min(int(openmp_setting[:9]), n_processors)
+        min(int(openmp_setting[:9]), n_processors())
         if openmp_setting.isdecimal() and int(openmp_setting[:9]) > 0
-        else n_processors
+        else n_processors()
     )
 
 

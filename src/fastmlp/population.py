@@ -15,7 +15,17 @@ from . import intervals
 from .api.fit_arguments import FitArguments, module_of_checkpoints
 from .api.net_base import NetBase
 from .api.per_net_settings import PER_NET, checked_per_net_setting
-from .api.population_fit import arguments_of, checked_restarts, placed_data, population_watcher, result_of
+from .api.population_fit import (
+    ON_WORKERS,
+    arguments_of,
+    checked_restarts,
+    placed_data,
+    population_watcher,
+    predict_with_executor,
+    refuse_with_executor,
+    result_of,
+    run_with_executor,
+)
 from .checks import LateGenerator, seed_of
 from .console.compile_notice import CompileNotices
 from .console.stopwatch import Stopwatch
@@ -286,6 +296,7 @@ class Population(NetBase, NetSequence):
         every: int | str = intervals.DEFAULT,
         resume: bool = False,
         time_limit: float | None = None,
+        executor: Any = None,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -341,6 +352,12 @@ class Population(NetBase, NetSequence):
             Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have
             not begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are
             trained together end with an epoch.
+        executor : object, optional
+            Where to train in tasks of some seconds, on workers that may be other machines: an executor with `submit`,
+            such as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
+            `concurrent.futures.ProcessPoolExecutor()`. Results have the same bits as without it, but for nets that
+            diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks that have
+            begun; a second one does not.
 
         Returns
         -------
@@ -351,9 +368,13 @@ class Population(NetBase, NetSequence):
         ------
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid; if the checkpoint is of other
-            nets, other data or settings, or it and the one before it are damaged.
+            nets, other data or settings, or it and the one before it are damaged; if executor is no executor, or comes
+            with a checkpoint, a time limit or a GPU.
         FileExistsError
             If there is a checkpoint, but resume is False.
+        RuntimeError
+            If an executor cannot go on, or a task was lost with its workers three times. Nets that were finished keep
+            their parameters and are in `pop.result`, as after an error of a task, which is raised as it is.
 
         Warns
         -----
@@ -365,6 +386,8 @@ class Population(NetBase, NetSequence):
         watch = Stopwatch()
         arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose, time_limit)
         rule, restart_after = checked_restarts(converged, restart_after)
+        if executor is not None:
+            refuse_with_executor(self._named_device, X, checkpoint, time_limit)
         saving, file, saver = module_of_checkpoints(checkpoint, every, resume), None, None
         if saving is not None:
             file = saving.checkpoint_file(checkpoint, every, resume, "population", arguments.verbose, stacklevel=2)
@@ -379,6 +402,8 @@ class Population(NetBase, NetSequence):
             rows = arguments.batch_rows(data.n_samples, 0)
             shuffle, drops = bool(shuffle) and rows < data.n_samples, any(self.network.dropout)
             self._choose_device(X, arguments.epochs * data.n_samples, rows, self._in_one_launch())
+            if executor is not None:
+                self.device = ON_WORKERS
             placed, placed_held_out = placed_data(self.device, data, held_out)
             task = PopulationTask(
                 network=self.network,
@@ -406,7 +431,13 @@ class Population(NetBase, NetSequence):
                 samples = {"training": data, "validation": held_out}
                 further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
                 saver = saving.population_saver(file, self, task, samples, further)
-        outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, self._draw, saver)
+        error: BaseException | None = None
+        if executor is None:
+            outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, self._draw, saver)
+        else:
+            outcome, restarts, interrupted, error = run_with_executor(
+                executor, self, task, arguments.epochs, restart_after
+            )
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
         with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
@@ -415,6 +446,8 @@ class Population(NetBase, NetSequence):
             described = arguments_of(task, arguments.epochs, schedule)
             self.result = result_of(task, outcome, restarts, interrupted, settings, described, watch)
         self.result.warn_of_divergence(stacklevel=3)
+        if error is not None:
+            raise error
         return self.result
 
     def _dropout_rates(self, drops: bool) -> np.ndarray:
@@ -429,7 +462,7 @@ class Population(NetBase, NetSequence):
 
     # ---- use
 
-    def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
+    def predict(self, X: Any, *, nets: Any = None, executor: Any = None) -> np.ndarray:
         """Return the outputs of the nets, after the output activation.
 
         Parameters
@@ -439,22 +472,31 @@ class Population(NetBase, NetSequence):
         nets : array_like, optional
             Numbers (n_members,) or a mask (n_nets,) of the nets to predict with, which then are the first axis of the
             result. By default all nets predict.
+        executor : object, optional
+            Where to predict, in tasks of some of the rows each, as for fit; outputs have the same bits.
 
         Returns
         -------
         ndarray of shape (n_nets, n_samples, n_outputs)
             Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU.
         """
-        return to_library_of(self._outputs(X, nets), X)
+        return to_library_of(self._outputs(X, nets, executor), X)
 
-    def _outputs(self, X: Any, nets: Any) -> Any:
+    def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any:
+        if executor is not None:
+            refuse_with_executor(self._named_device, X)
         data, strides = prediction_samples(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
+        if executor is not None:
+            self.device = ON_WORKERS
         check_array((len(members), data.n_samples, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         kind = np.ndarray if self.device.is_host else type(data.X)
         with self.device.on():
             output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)
+        if executor is not None:
+            predict_with_executor(executor, self, data, strides, members, output)
+            return output
         evaluate_nets(self.network, self.device, self._params, data, strides, members, output.reshape(-1))
         return output
 

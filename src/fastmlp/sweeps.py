@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .checks import seed_of
 from .console.compile_notice import CompileNotices
-from .console.progress_bar import checked_verbose
+from .console.progress_bar import Progress, checked_verbose
 from .console.stopwatch import Stopwatch, format_time
 from .data.arrays import as_numbers
 from .data.finiteness import checked_finite
@@ -30,6 +31,8 @@ OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() f
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
 HTML_ROWS = 20  # configurations that a notebook shows
 MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
+GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
+POLL = 0.2  # seconds between two looks at them
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
@@ -219,6 +222,7 @@ def sweep(
     dtype: Any = "float32",
     random_state: Any = None,
     verbose: int = 1,
+    executor: Any = None,
 ) -> SweepResult:
     """Train n configurations drawn at random from a space of settings, and refit the best one on all samples.
 
@@ -254,6 +258,9 @@ def sweep(
         Seed of the configurations, the folds and the nets. By default the seed is random.
     verbose : {0, 1, 2}, default 1
         As for Population.fit.
+    executor : object, optional
+        Where to train the configurations, as for Population.fit; populations are then trained side by side, and the
+        scores have the same bits. The best configuration is refitted in this process.
 
     Returns
     -------
@@ -277,65 +284,147 @@ def sweep(
     """
     verbose = checked_verbose(verbose)
     with CompileNotices(verbose > 0):
-        return _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, verbose)
+        search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)
+        return _search(search, executor, verbose)
 
 
-def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, verbose) -> SweepResult:
-    watch = Stopwatch()
-    n, cv = checked_count("n", n), checked_count("cv", cv, 2)
-    seed = seed_of(random_state)
-    rng = np.random.default_rng(seed)
-    targets = as_numbers(y, "y")
-    checked_finite(targets, "y")
-    rows = _configurations(space, n, rng)
-    loss = _default_loss(targets)
-    defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
-    features = as_numbers(X, "X")
-    if features.ndim != 2:
-        raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {features.shape}.")
-    if len(targets) != len(features):
-        raise ValueError(
-            f"y has {counted(len(targets), 'sample')}, but X has {len(features)}: they must have the same length."
+class Group(NamedTuple):
+    """Configurations whose nets are trained as one population."""
+
+    members: list[int]  # numbers of the configurations
+    configurations: list[dict[str, Any]]
+    seed: int  # of the population
+
+
+class Search:
+    """Search of `sweep`: its configurations, and the scores of those that are finished. Arguments are those of sweep.
+
+    Raises
+    ------
+    ValueError
+        As sweep does.
+    """
+
+    def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state):
+        n, self.cv = checked_count("n", n), checked_count("cv", cv, 2)
+        self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
+        rng = np.random.default_rng(self.seed)
+        self.targets = as_numbers(y, "y")
+        checked_finite(self.targets, "y")
+        self.rows = _configurations(space, n, rng)
+        loss = _default_loss(self.targets)
+        self.defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
+        self.features = as_numbers(X, "X")
+        if self.features.ndim != 2:
+            raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {self.features.shape}.")
+        if len(self.targets) != len(self.features):
+            raise ValueError(
+                f"y has {counted(len(self.targets), 'sample')}, but X has {len(self.features)}: they must have the "
+                "same length."
+            )
+        strata = self.targets.reshape(-1) if loss != "squared_error" else None
+        self.fold_weights = folds(len(self.features), cv, stratify=strata, random_state=self.seed % 2**32)
+        self.groups = [
+            Group(members, [{**self.defaults, **self.rows[k]} for k in members], int(rng.integers(2**31)))
+            for members in _groups(self.rows, self.defaults)
+        ]
+        firsts = [group.configurations[0] for group in self.groups]
+        self.scoring = _scoring(firsts, self.features, self.targets, device, dtype)
+        self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
+        self._is_finished, self.interrupted = np.zeros(n, bool), False
+
+    def run(self, verbose: int, executor: Any = None, show: Callable[[], None] = lambda: None) -> None:
+        """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
+
+        show : function that is called after each group
+        """
+        try:
+            if executor is not None:
+                self._run_on_workers(verbose, executor, show)
+                return
+            for group in self.groups:
+                self._train(group, verbose)
+                show()
+                if self.interrupted:
+                    break
+        except KeyboardInterrupt:  # outside of a fit, such as in an evaluation
+            self.interrupted = True
+
+    def _run_on_workers(self, verbose: int, executor: Any, show: Callable[[], None]) -> None:
+        """Train groups side by side, each by a thread that waits for its tasks."""
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+        from .executors.tasks import NOTICE
+        from .executors.workers import workers_of
+
+        self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
+        pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(len(self.rows), verbose, "configuration")
+        with workers_of(executor) as workers, pool as threads, bar as progress:
+            waiting = {threads.submit(self._train, group, 0, workers) for group in self.groups}
+            try:
+                while waiting:
+                    done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                        show()
+                    progress.show(int(self._is_finished.sum()), float("nan"))
+                    if self.interrupted:  # Ctrl-C has reached a worker
+                        raise KeyboardInterrupt
+            except BaseException as error:
+                workers.stop.set()
+                for future in waiting:
+                    future.cancel()
+                if verbose and isinstance(error, KeyboardInterrupt):
+                    print(f"\n{NOTICE}", file=sys.stderr)
+                try:
+                    wait(waiting)
+                except KeyboardInterrupt:
+                    workers.leave.set()
+                raise
+
+    def _train(self, group: Group, verbose: int, executor: Any = None) -> None:
+        """Train the nets of a group, and write the scores of its configurations."""
+        pop, fit = _population(
+            group.configurations, self.features, self.targets, self.cv, self.device, self.dtype, group.seed
         )
-    is_class = loss != "squared_error"
-    fold_weights = folds(
-        len(features), cv, stratify=targets.reshape(-1) if is_class else None, random_state=seed % 2**32
-    )
-    groups = [(members, [{**defaults, **rows[k]} for k in members]) for members in _groups(rows, defaults)]
-    scoring = _scoring([configurations[0] for _, configurations in groups], features, targets, device, dtype)
-    fold_scores, losses, order = np.full((n, cv), np.nan), np.full(n, np.nan), np.arange(0)
-    interrupted = False
-    try:
-        for members, configurations in groups:
-            pop, fit = _population(configurations, features, targets, cv, device, dtype, int(rng.integers(2**31)))
-            weights = np.tile(fold_weights, (len(members), 1))
-            result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
-            figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
-            score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
-            fold_scores[members] = np.where(np.isfinite(score), score, -np.inf).reshape(len(members), cv)
-            losses[members] = result.loss.reshape(len(members), cv).mean(axis=1)
-            finished = (result.stopped_by != "interrupt").reshape(len(members), cv).all(axis=1)
-            order = np.concatenate([order, np.array(members)[finished]])
-            if result.interrupted:
-                interrupted = True
-                break
-    except KeyboardInterrupt:  # outside of a fit, such as in an evaluation
-        interrupted = True
+        shape = len(group.members), self.cv
+        weights = np.tile(self.fold_weights, (len(group.members), 1))
+        result = pop.fit(self.features, self.targets, sample_weight=weights, verbose=verbose, executor=executor, **fit)
+        figures = pop.evaluate(self.features, self.targets, sample_weight=1.0 - weights)
+        score = figures["accuracy"] if self.scoring == "accuracy" else -figures["loss"]
+        self.fold_scores[group.members] = np.where(np.isfinite(score), score, -np.inf).reshape(shape)
+        self.losses[group.members] = result.loss.reshape(shape).mean(axis=1)
+        self._is_finished[group.members] = (result.stopped_by != "interrupt").reshape(shape).all(axis=1)
+        self.interrupted |= result.interrupted
+
+    def order(self) -> np.ndarray:
+        """Return the numbers of the finished configurations, the best first."""
+        finished = np.flatnonzero(self._is_finished)
+        return finished[np.argsort(-self.fold_scores[finished].mean(axis=1), kind="stable")]
+
+    def configuration(self, k: int) -> dict[str, Any]:
+        """Return the settings of a configuration, with the defaults."""
+        return {**self.defaults, **self.rows[k]}
+
+
+def _search(search: Search, executor: Any, verbose: int) -> SweepResult:
+    watch = Stopwatch()
+    search.run(verbose, executor)
+    order = search.order()
     if not order.size:
         raise KeyboardInterrupt
-    order.sort()
-    order = order[np.argsort(-fold_scores[order].mean(axis=1), kind="stable")]
-    best = _refit({**defaults, **rows[order[0]]}, features, targets, device, dtype, seed, verbose)
+    row = search.configuration(order[0])
+    best = _refit(row, search.features, search.targets, search.device, search.dtype, search.seed, verbose)
     seconds, compile_seconds = watch.read()
     return SweepResult(
-        settings=[rows[k] for k in order],
-        scores=fold_scores.mean(axis=1)[order],
-        fold_scores=fold_scores[order],
-        train_losses=losses[order],
-        scoring=scoring,
+        settings=[search.rows[k] for k in order],
+        scores=search.fold_scores.mean(axis=1)[order],
+        fold_scores=search.fold_scores[order],
+        train_losses=search.losses[order],
+        scoring=search.scoring,
         best=best,
         seconds=seconds,
-        interrupted=interrupted or (best.history is not None and best.history.stopped_by == "interrupt"),
+        interrupted=search.interrupted or (best.history is not None and best.history.stopped_by == "interrupt"),
         compile_seconds=compile_seconds,
     )
 

@@ -20,7 +20,7 @@ FLOORS = (
     "errors docstrings output_files html_display memory_check checks gpu_thresholds console callbacks convergence "
     "schedules optimizers intervals",
     "devices network tables",
-    "initialization execution data streams",
+    "initialization executors execution data streams",
     "plots html_report history report population_result recorders loggers integrations training",
     "diagnosis persistence safetensors_file checkpoints population_training",
     "api",

@@ -1,9 +1,13 @@
 """Random search by `sweep`: scores equal cross-validation, rows are sorted, and the best configuration is refitted."""
 
 import dataclasses
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
+from executor_cases import InPlace
 from scipy.stats import loguniform
 
 import fastmlp
@@ -174,3 +178,39 @@ BAD = [
 def test_invalid_search_space_raises(task, space, message):
     with pytest.raises(ValueError, match=message):
         sweep(*task, space, n=8, epochs=2, random_state=0, verbose=0)
+
+
+SPACE = {"hidden_layer_sizes": [(4,), (6,), (40, 40)], "learning_rate": [0.01, 0.1], "batch_size": [16]}
+
+
+def test_an_executor_gives_the_same_scores(task):
+    settings = {"n": 7, "epochs": 6, "random_state": 0, "verbose": 0}
+    expected, executor = sweep(*task, SPACE, **settings), InPlace()
+    found = sweep(*task, SPACE, executor=executor, **settings)
+    assert found.settings == expected.settings
+    np.testing.assert_array_equal(found.fold_scores, expected.fold_scores)
+    np.testing.assert_array_equal(found.best.params, expected.best.params)
+    assert executor.n_submitted > 0
+
+
+def test_an_error_on_a_worker_ends_the_sweep(task):
+    def fail(steps, n_steps):
+        raise ArithmeticError("no factors")
+
+    with pytest.raises((ArithmeticError, RuntimeError), match="no factors"):
+        sweep(*task, SPACE | {"schedule": fail}, n=3, epochs=2, verbose=0, executor=InPlace())
+
+
+def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypatch, capsys):
+    class InterruptedByTheFirst(InPlace):
+        def submit(self, function, /, *arguments):
+            if not self.n_submitted:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.5)  # until it has come to the main thread
+            return super().submit(function, *arguments)
+
+    monkeypatch.setattr(sweeps, "GROUPS_AT_A_TIME", 1)
+    found = sweep(*task, SPACE, n=12, epochs=2, random_state=0, executor=InterruptedByTheFirst())
+    assert found.interrupted
+    assert 0 < len(found.settings) < 12
+    assert "waiting for the tasks that have begun" in capsys.readouterr().err

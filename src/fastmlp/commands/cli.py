@@ -25,6 +25,7 @@ from .option_parsers import (
     name_option,
     number_option,
 )
+from .sweep_options import SweepOptions, sweep
 from .terminal import console, errors_as_sentences, say
 from .train_options import TrainOptions, as_command, train
 from .unknown_options import Command
@@ -234,6 +235,7 @@ def warmup(
 
 
 command()(as_command(train, TrainOptions))
+command()(as_command(sweep, SweepOptions))
 
 
 @command()

@@ -218,7 +218,9 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
 
     # ---- training
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None, executor: Any = None
+    ) -> Self:
         """Train on samples X and targets y.
 
         Ctrl-C ends the fit with a warning. Of several nets, those that had begun are kept, and predict.
@@ -234,6 +236,8 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with early_stopping=True,
             also the samples that decide when to stop.
+        executor : object, optional
+            Where to train several nets (n_nets above 1), as for Population.fit.
 
         Returns
         -------
@@ -250,21 +254,30 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
-        fitted: Self = self._observed_fit(X, y, sample_weight, validation_data)
+        fitted: Self = self._observed_fit(X, y, sample_weight, validation_data, executor)
         return fitted
 
     @with_callbacks
-    def _observed_fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
-        return self._fit(X, y, sample_weight, validation_data)
+    def _observed_fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, executor: Any) -> Any:
+        return self._fit(X, y, sample_weight, validation_data, executor=executor)
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, classes: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any,
+        incremental: bool = False,
+        classes: Any = None,
+        executor: Any = None,
     ) -> Any:
         """Train the net or nets; arguments as for fit and partial_fit of the subclasses.
 
         incremental : whether this is a partial_fit
         """
         check_settings(self)
+        if executor is not None and self.n_nets == 1:
+            raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
         if incremental and (self.early_stopping or self.n_nets > 1):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
@@ -290,7 +303,7 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         tasks = FitTasks(self, self.max_iter if has_epochs else 0, X, y)
         tasks.begin()
         if self.n_nets > 1:
-            train_nets(self, task)
+            train_nets(self, task, executor)
         else:
             train_net(self, task, incremental, tasks if has_epochs else None)
         self._finish(sizes)

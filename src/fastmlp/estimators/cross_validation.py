@@ -33,6 +33,7 @@ def cross_val_population(
     groups: Any = None,
     scoring: Any = None,
     sample_weight: Any = None,
+    executor: Any = None,
 ) -> dict[str, Any]:
     """Cross-validate an estimator like sklearn.model_selection.cross_validate, training all folds in one call.
 
@@ -56,6 +57,8 @@ def cross_val_population(
         A scorer of scikit-learn. By default the score method of the estimator.
     sample_weight : array_like of shape (n_samples,), optional
         Weights of the samples in training.
+    executor : object, optional
+        Where to train the folds' nets, as for Population.fit.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def cross_val_population(
     folds = list(check_cv(cv, y, classifier=is_classifier(whole)).split(X, y, groups))
     weights = None if sample_weight is None else checked_weights(sample_weight, X)
     samples = SplitSamples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
-    nets, result = _train(whole, samples, [train for train, _ in folds])
+    nets, result = _train(whole, samples, [train for train, _ in folds], executor)
     if result.interrupted:  # scores of partly trained nets would be meaningless
         raise KeyboardInterrupt
     fitted = [_fitted(whole, nets, result, k, len(train)) for k, (train, _) in enumerate(folds)]
@@ -132,7 +135,9 @@ def _checked(estimator: Any) -> Any:
     return whole
 
 
-def _train(whole: Any, samples: SplitSamples, folds: list[np.ndarray]) -> tuple[Population, PopulationResult]:
+def _train(
+    whole: Any, samples: SplitSamples, folds: list[np.ndarray], executor: Any
+) -> tuple[Population, PopulationResult]:
     n = max(map(len, folds))
     rows = np.stack([np.concatenate([train, np.full(n - len(train), train[0])]) for train in folds])
     fold_weights = np.stack([_weights(whole, samples.take(train), n) for train in folds])
@@ -144,7 +149,8 @@ def _train(whole: Any, samples: SplitSamples, folds: list[np.ndarray]) -> tuple[
     nets = make_nets(whole, sizes, batch, samples.weights, rngs, None)
     weights = None if (fold_weights == 1.0).all() else fold_weights
     of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
-    return nets, fit_nets(whole, nets, of_folds, n, batch, scale_of(whole._loss_name(), k))
+    scale = scale_of(whole._loss_name(), k)
+    return nets, fit_nets(whole, nets, of_folds, n, batch, scale, executor=executor)
 
 
 def _accuracy(found: np.ndarray, y: np.ndarray) -> float:

@@ -62,6 +62,7 @@ def fit_nets(
     batch: int,
     scale: Scale,
     held_out: SplitSamples | None = None,
+    executor: Any = None,
 ) -> PopulationResult:
     """Train a population with the settings of an estimator. Each net stops by its own record and keeps its best params.
 
@@ -70,6 +71,7 @@ def fit_nets(
     batch : batch size
     scale : factors from the loss of the net to scikit-learn's
     held_out : held-out samples, or None; with early_stopping the record to monitor is measured on them
+    executor : where to train, as for Population.fit
     """
     if estimator.callbacks or estimator.eval_metric is not None:
         raise ValueError("callbacks and eval_metric are for a single net: leave them out here.")
@@ -97,6 +99,7 @@ def fit_nets(
             early_stopping=EarlyStopping(patience, monitor, tol),
             time_limit=estimator.time_limit,
             verbose=0,
+            executor=executor,
         )
     check_finite(nets.params, "divergence" not in result.stopped_by)
     if "time_limit" in result.stopped_by:
@@ -106,7 +109,7 @@ def fit_nets(
     return result
 
 
-def train_nets(estimator: Any, task: FitTask) -> None:
+def train_nets(estimator: Any, task: FitTask, executor: Any = None) -> None:
     """Train n_nets nets from different initial parameters, and set the fitted attributes of the estimator.
 
     Predictions are the mean of their outputs. Of an interrupted fit, the nets that had begun are kept.
@@ -117,7 +120,7 @@ def train_nets(estimator: Any, task: FitTask) -> None:
     nets = make_nets(estimator, task.sizes, batch, samples.weights, rngs, task.params)
     estimator.net_ = nets
     samples = samples._replace(weights=estimator._training_weights(samples))
-    result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out)
+    result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out, executor)
     if result.interrupted or not result.epochs.all():
         estimator.net_ = trained_nets(nets, task.params is not None)
         result = estimator.net_.result

@@ -301,6 +301,13 @@ def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress
     return NetLines(task.n_nets, figures) if task.verbose == 2 else Progress(task.n_nets, task.verbose, "net")
 
 
+def empty_outcome(task: PopulationTask, epochs: int, restart_after: int | None) -> PopulationOutcome:
+    """Return the outcome of a fit that has not begun; arguments as of run."""
+    length = min(epochs, restart_after or epochs)
+    n_records = max(1, min(MAX_RECORDS, MAX_RECORDED_LOSSES // task.whole.n_nets, length // 8))
+    return PopulationOutcome.empty(task, recorded_epochs(length, n_records).copy())
+
+
 def run(
     task: PopulationTask,
     epochs: int,
@@ -319,9 +326,7 @@ def run(
     train = train_one_by_one if task.family == "one_by_one" else train_together
     length = min(epochs, restart_after or epochs)
     n_attempts = -(-epochs // length)
-    n_records = max(1, min(MAX_RECORDS, MAX_RECORDED_LOSSES // task.n_nets, length // 8))
-    record_epochs = recorded_epochs(length, n_records).copy()
-    outcome = PopulationOutcome.empty(task, record_epochs)
+    outcome = empty_outcome(task, epochs, restart_after)
     restarts, first = np.zeros(task.n_nets, np.int64), 0
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
     if saver is not None and saver.start is not None:

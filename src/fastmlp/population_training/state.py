@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.population_data import Strides
 from ..errors import is_per_net
-from ..kernels.structs import CLIP_NORM, L2, NET_DEFAULTS, NET_HYPER, NO_EPOCH, WEIGHT_DECAY, PopulationState
+from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
 from ..optimizers import Optimizer, settings_of
 from .task import PopulationOutcome, PopulationTask
 
@@ -34,16 +34,15 @@ def training_state(task: PopulationTask, outcome: PopulationOutcome, members: np
     members : (n_members,)     numbers of the nets to train
     """
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
-    decays = table[:, [WEIGHT_DECAY, L2]]
-    rule = task.optimizer.rule
+    rule, whole = task.optimizer.rule, task.whole
     return PopulationState(
         **_nets_and_data(task.params, task.strides, members),
         hyper=table.reshape(-1),
         hyper_stride=table.shape[1] if len(table) > 1 else 0,
         n_state=rule.n_state,
         bias_correction=rule.bias_correction,
-        penalised=bool(decays.any()),
-        clipped=bool(table[:, CLIP_NORM].any()),
+        penalised=whole.penalised,
+        clipped=whole.clipped,
         dropout=np.ascontiguousarray(task.dropout, np.float64).reshape(-1),
         dropout_stride=task.dropout.shape[1] if task.dropout.ndim == 2 else 0,
         seeds=task.seeds,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from ..callbacks import EarlyStopping
 from ..convergence import Converged
 from ..data.population_data import Strides
 from ..devices import Device, device_of
+from ..errors import is_per_net
 from ..execution.dispatch import choose_nets_family
 from ..execution.plan import describe_net
 from ..kernels.structs import METRIC_NONE, RUNNING, UNCHECKED, NetSpec, Samples
 from ..network.spec import Network
-from ..optimizers import Optimizer
+from ..optimizers import Optimizer, settings_of
 from ..training.time_limit import TimeLimit
 
 if TYPE_CHECKING:
@@ -58,9 +59,18 @@ class PopulationOutcome:
             self.best_epochs[members], self.best_value[members] = -1, np.nan
 
 
+class Whole(NamedTuple):
+    """What the task of some nets takes from the task of all nets of a population, so that their bits are the same."""
+
+    n_nets: int
+    family: str
+    penalised: bool  # whether any net has an L2 penalty or weight decay
+    clipped: bool  # whether any net has a clip_norm
+
+
 @dataclass(frozen=True)
 class PopulationTask:
-    """Data and settings of one fit of a population, all of them checked."""
+    """Data and settings of one fit of a population, or of some of its nets; all of them checked."""
 
     network: Network
     device: Device
@@ -82,10 +92,46 @@ class PopulationTask:
     precision: str = "exact"
     watch: PopulationMonitor | None = None
     time_limit: TimeLimit | None = None
+    part_of: Whole | None = None  # None for the task of all nets
 
     @property
     def n_nets(self) -> int:
         return len(self.params)
+
+    @property
+    def whole(self) -> Whole:
+        """What belongs to all nets of the population."""
+        if self.part_of is not None:
+            return self.part_of
+        settings = settings_of(self.optimizer)
+        has_any = lambda value: bool(np.any(np.asarray(value) != 0))
+        return Whole(
+            self.n_nets,
+            self._chosen_family,
+            has_any(settings.get("weight_decay", 0.0)) or has_any(self.l2),
+            has_any(settings.get("clip_norm", 0.0)),
+        )
+
+    def part(self, nets: slice, data: Samples, held_out: Samples | None) -> PopulationTask:
+        """Return the task of some nets, with views of what belongs to them.
+
+        data, held_out : samples of the part
+        """
+        of_nets: Callable[[Any], Any] = lambda value: value[nets] if is_per_net(value) else value
+        settings = {k: of_nets(value) for k, value in settings_of(self.optimizer).items() if is_per_net(value)}
+        return replace(
+            self,
+            params=self.params[nets],
+            seeds=self.seeds[nets],
+            optimizer=replace(self.optimizer, **settings) if settings else self.optimizer,
+            l2=of_nets(self.l2),
+            dropout=self.dropout[nets] if self.dropout.ndim == 2 else self.dropout,
+            data=data,
+            held_out=held_out,
+            verbose=0,
+            watch=None,
+            part_of=self.whole,
+        )
 
     @property
     def net(self) -> NetSpec:
@@ -95,6 +141,10 @@ class PopulationTask:
 
     @property
     def family(self) -> str:
+        return self._chosen_family if self.part_of is None else self.part_of.family
+
+    @property
+    def _chosen_family(self) -> str:
         streams = device_of(self.data.X) is None  # on a GPU: whether the samples are too many for its memory
         return choose_nets_family(
             self.network, self.n_nets, self.batch_size, self.device, self.dtype, streams, self.shuffle

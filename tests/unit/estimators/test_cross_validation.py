@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from executor_cases import InPlace
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score, cross_validate
@@ -67,3 +68,13 @@ def test_unsupported_estimators_and_settings_raise(iris):
     for setting in ({"n_nets": 2}, {"early_stopping": True}, {"solver": "lbfgs"}):
         with pytest.raises(ValueError, match="cross_val_population needs n_nets=1"):
             cross_val_population(MLPClassifier(**setting), *iris)
+
+
+def test_an_executor_gives_the_same_scores(iris):
+    model, executor = MLPClassifier(**SETTINGS), InPlace()
+    expected = cross_val_population(model, *iris, cv=3)
+    found = cross_val_population(model, *iris, cv=3, executor=executor)
+    np.testing.assert_array_equal(found["test_score"], expected["test_score"])
+    for a, b in zip(found["estimator"], expected["estimator"], strict=True):
+        np.testing.assert_array_equal(a.net_.params, b.net_.params)
+    assert executor.n_submitted > 0

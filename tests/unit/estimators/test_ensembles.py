@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from executor_cases import InPlace
 from interrupted_fits import interrupt_populations
 from sklearn.datasets import load_iris
 
@@ -76,3 +77,13 @@ def test_interrupted_cross_validation_raises(monkeypatch, rng):
     X = rng.normal(size=(60, 3))
     with pytest.raises(KeyboardInterrupt):
         cross_val_population(MLPRegressor(hidden_layer_sizes=(4,), random_state=0), X, X[:, 0])
+
+
+def test_an_executor_gives_the_same_ensemble(iris):
+    settings = {"hidden_layer_sizes": (8,), "n_nets": 3, "max_iter": 5, "random_state": 0}
+    alone, executor = MLPClassifier(**settings).fit(*iris), InPlace()
+    found = MLPClassifier(**settings).fit(*iris, executor=executor)
+    np.testing.assert_array_equal(found.net_.params, alone.net_.params)
+    assert executor.n_submitted > 0
+    with pytest.raises(ValueError, match="set n_nets above 1"):
+        MLPClassifier((8,)).fit(*iris, executor=executor)

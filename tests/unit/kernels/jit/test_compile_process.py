@@ -108,6 +108,7 @@ def test_idle_process_ends(monkeypatch):
     process._thread.join(30)
     assert not process.is_alive()
     assert process._process.returncode == 0
+    process.forget()  # a child that is forked now finds the pipes closed
 
 
 @pytest.mark.full

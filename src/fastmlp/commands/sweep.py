@@ -1,0 +1,212 @@
+"""The command `fastmlp sweep`: searches settings for a net on the table in a file, and saves the best net."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import install_command
+from ..output_files import check_output
+from ..sweeps import Search
+from ..tables.target_encoder import CLASSIFICATION
+from ..training.interruption import interrupt_message
+from .metrics_table import baseline_sentences, measure_parts, print_metrics
+from .train import (
+    Parts,
+    describe_earlier_net,
+    describe_task,
+    fit,
+    leave_unfinished,
+    make_net,
+    make_optimizer,
+    read_parts,
+    summary,
+)
+from .train_settings import TrainSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..tables.preprocessing import Preprocessing
+
+SHOWN = 8  # rows of the table of the best
+CONNECT_SECONDS = 20  # until a scheduler of Dask must have answered
+
+
+class SearchLimits(NamedTuple):
+    """How much is searched, and where; as the options of the command."""
+
+    n: int
+    cv: int
+    workers: int | None = None
+    dask: str | None = None
+
+
+def search_space(task: str) -> dict[str, Any]:
+    """Return the settings that are searched, with their choices, as sweep takes them.
+
+    task : "classification" or "regression"
+    """
+    from scipy.stats import loguniform
+
+    return {
+        "hidden_layer_sizes": [(64,), (64, 64), (128, 128), (256, 256), (256, 128, 64)],
+        "learning_rate": loguniform(3e-4, 3e-2),
+        "weight_decay": loguniform(1e-5, 1e-1),
+        "dropout": [0.0, 0.1, 0.2, 0.4],
+        "batch_size": [64, 256],
+        "hidden_activation": "relu",
+        "optimizer": "adamw",
+        "schedule": "one_cycle",
+        "loss": "softmax_cross_entropy" if task == CLASSIFICATION else "squared_error",
+    }
+
+
+def run(
+    file: Path, settings: TrainSettings, limits: SearchLimits, output: Path, test_file: Path | None, console: Console
+) -> None:
+    """Search settings, train the net with the best, save it and print its metrics.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, with a sentence that says what was saved.
+    """
+    log = partial(console.print, markup=False, soft_wrap=True)
+    check_output(output, file, test_file)
+    with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
+        earlier = describe_earlier_net(output)
+        preprocessing, parts = read_parts(file, settings, test_file, log)
+        if earlier:
+            log(f"{earlier}; it will be replaced when this search is done.")
+        search = find(preprocessing, parts, settings, limits, console)
+        order = search.order()
+        if not order.size:
+            raise KeyboardInterrupt(f"Interrupted before the first settings were scored; {str(output)!r} is as it was.")
+        log(f"Best {search.scoring} of {len(order)} settings: {settings_text(search.rows[order[0]])}")
+        train_best(search.rows[order[0]], preprocessing, parts, settings, output, console)
+    if search.interrupted:
+        raise KeyboardInterrupt(
+            f"Interrupted after {len(order)} of {limits.n} settings; the net with the best of them is in "
+            f"{str(output)!r}."
+        )
+
+
+def find(
+    preprocessing: Preprocessing, parts: Parts, settings: TrainSettings, limits: SearchLimits, console: Console
+) -> Search:
+    """Return the finished or interrupted search on the training part; a table shows the best settings meanwhile."""
+    X, y = parts["training"]
+    space = search_space(preprocessing.target.task)
+    device, seed = settings.device, settings.seed
+    search = Search(X, y, space, limits.n, limits.cv, settings.epochs, None, device, "float32", seed)
+    with executor_of(limits) as executor:
+        if not console.is_terminal:
+            search.run(0, executor)
+            console.print(best_table(search))
+            return search
+        from rich.live import Live
+
+        with Live(best_table(search), console=console, refresh_per_second=4) as live:
+            search.run(0, executor, lambda: live.update(best_table(search)))
+            live.update(best_table(search))
+    return search
+
+
+def best_table(search: Search) -> Table:
+    """Return the table of the best settings so far."""
+    from rich.table import Table
+
+    order = search.order()
+    table = Table(title=f"{len(order)} of {len(search.rows)} settings")
+    table.add_column(search.scoring, justify="right")
+    table.add_column("SD", justify="right")
+    table.add_column("settings")
+    for k in order[:SHOWN]:
+        scores = search.fold_scores[k]
+        table.add_row(f"{scores.mean():.4f}", f"{scores.std(ddof=1):.4f}", settings_text(search.rows[k]))
+    return table
+
+
+def settings_text(row: dict[str, Any]) -> str:
+    """Return the settings that are searched as text, without those that are the same for all nets."""
+    shown = ("hidden_layer_sizes", "learning_rate", "weight_decay", "dropout", "batch_size")
+    texts = {name: f"{row[name]:.3g}" if isinstance(row[name], float) else str(row[name]) for name in shown}
+    return ", ".join(f"{name.removesuffix('_layer_sizes')} {text}" for name, text in texts.items())
+
+
+def train_best(
+    row: dict[str, Any],
+    preprocessing: Preprocessing,
+    parts: Parts,
+    settings: TrainSettings,
+    output: Path,
+    console: Console,
+) -> None:
+    """Train the net with the best settings as `fastmlp train` does, save it and print its metrics."""
+    log = partial(console.print, markup=False, soft_wrap=True)
+    settings = replace(
+        settings,
+        hidden=row["hidden_layer_sizes"],
+        learning_rate=row["learning_rate"],
+        dropout=row["dropout"],
+        batch_size=row["batch_size"],
+    )
+    net = make_net(preprocessing, settings)
+    log(describe_task(net, parts))
+    history = fit(net, parts, settings, replace(make_optimizer(settings), weight_decay=row["weight_decay"]))
+    if history.stopped_by in ("interrupt", "divergence"):
+        leave_unfinished(net, history, settings, output)
+    log(summary(history))
+    net.save(output)
+    log(f"Saved to {output}.")
+    found = measure_parts(net, preprocessing.target, parts)
+    print_metrics(found, console)
+    for sentence in baseline_sentences(found, preprocessing.target, parts["training"][1]):
+        log(sentence)
+
+
+@contextmanager
+def executor_of(limits: SearchLimits) -> Iterator[Any]:
+    """Context with the executor that the options name, or None.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    ConnectionError
+        If the scheduler of the Dask cluster does not answer.
+    """
+    if limits.workers is not None:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        # Workers are started anew, since a forked one would have this process's threads half; Ctrl-C is for this one.
+        pool = ProcessPoolExecutor(limits.workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return
+    with nullcontext() if limits.dask is None else _dask_client(limits.dask) as client:
+        yield client
+
+
+def _dask_client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError(f"--dask needs distributed: {install_command('dask')}.") from error
+    try:
+        return Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"The Dask scheduler {address!r} does not answer: {error}. Start one with `dask scheduler`, and give the "
+            "address that it prints."
+        ) from error

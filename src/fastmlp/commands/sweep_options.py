@@ -1,0 +1,90 @@
+"""Options of the command `fastmlp sweep`, which commands/sweep.py carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .option_parsers import (
+    MOST_SEED,
+    choice_option,
+    column_option,
+    device_option,
+    file_argument,
+    file_option,
+    fraction_option,
+    integer_option,
+)
+from .terminal import console, errors_as_sentences
+from .train_options import Scaling, Task
+from .train_settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of `fastmlp sweep`, in the order in which `--help` lists them."""
+
+    file: Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file with a header.")]
+    target: Annotated[str, column_option("The column to predict.")]
+    n: Annotated[int, integer_option("How many settings to try.", 1, 1_000_000)] = 50
+    cv: Annotated[int, integer_option("Folds on which each of them is scored.", 2, 100)] = 3
+    epochs: Annotated[int, integer_option("Passes over the data of each net.", 1)] = 50
+    workers: Annotated[int | None, integer_option("Processes of this machine that train.", 1, 1024)] = None
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://10.0.0.1:8786.")
+    ] = None
+    task: Annotated[Task, choice_option(Task, "Predict classes or numbers, as for `fastmlp train`.")] = Task.auto
+    drop: Annotated[list[str], column_option("A column not to learn from. Repeat it for several.")] = field(
+        default_factory=list
+    )
+    keep: Annotated[list[str], column_option("A column to learn from, and from no others. Repeat it.")] = field(
+        default_factory=list
+    )
+    ids: Annotated[
+        list[str],
+        column_option("A column not to learn from that `predict` puts beside its answers. Repeat it.", "--id"),
+    ] = field(default_factory=list)
+    validation: Annotated[float, fraction_option("Share of rows that the search does not see; 0: none.")] = 0.2
+    patience: Annotated[int, integer_option("Epochs without improvement before the best net stops.", 1)] = 16
+    scaling: Annotated[Scaling, choice_option(Scaling, "How columns of numbers are scaled.")] = Scaling.auto
+    seed: Annotated[int, integer_option("The same seed tries the same settings.", 0, MOST_SEED)] = 0
+    device: Annotated[str, device_option] = "auto"
+    test: Annotated[Path | None, file_option("Another table to report metrics on.")] = None
+    output: Annotated[Path, file_option("Where to save the best net; an earlier net there is replaced.")] = Path(
+        "model.safetensors"
+    )
+
+    def settings(self) -> TrainSettings:
+        """Return the settings of the nets that are not searched."""
+        return TrainSettings(
+            self.target,
+            task=self.task.value,
+            scaling=self.scaling.value,
+            epochs=self.epochs,
+            validation=self.validation,
+            patience=self.patience,
+            seed=self.seed,
+            device=self.device,
+            drop=tuple(self.drop),
+            keep=tuple(self.keep),
+            ids=tuple(self.ids),
+        )
+
+
+def sweep(options: SweepOptions) -> None:
+    """Search settings for a net on a table: layer sizes, learning rate, batch size, dropout and weight decay.
+
+    Settings are drawn at random and scored by cross-validation; a table shows the best so far. The net with the best
+    settings is then trained and saved as `fastmlp train` does it. Ctrl-C ends the search, and the best settings so far
+    are taken. With --workers or --dask the nets are trained by several processes, or on several machines.
+    """
+    if options.workers is not None and options.dask is not None:
+        raise typer.BadParameter("give --workers or --dask, not both", param_hint="--dask")
+    with errors_as_sentences():
+        from . import sweep as sweep_job
+
+        limits = sweep_job.SearchLimits(options.n, options.cv, options.workers, options.dask)
+        sweep_job.run(options.file, options.settings(), limits, options.output, options.test, console())

@@ -1,0 +1,62 @@
+"""Arrays that all workers read: memory-mapped files for processes of one machine, each written once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MOST_MAPPED = 16  # arrays that a worker keeps mapped: those of a fit are X, y and weights, and as many held-out ones
+
+
+class MappedArray(NamedTuple):
+    """Array in a file, as a task names it; `read` maps it."""
+
+    path: str
+
+    def read(self) -> np.ndarray:
+        """Return the array, mapped once in each process. Writes to it would stay in this process."""
+        found = _mapped.pop(self.path, None)
+        if found is None:
+            found = np.load(self.path, mmap_mode="c")
+        _mapped[self.path] = found
+        while len(_mapped) > MOST_MAPPED:
+            _mapped.popitem(last=False)
+        return found
+
+
+_mapped: OrderedDict[str, np.ndarray] = OrderedDict()  # in this process, the last one used at the end
+
+
+class ArrayFolder:
+    """Folder of files with arrays, in the folder for temporary files; `remove` deletes it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="fastmlp-arrays-"))
+        self._n_files = 0
+
+    def write(self, array: np.ndarray) -> MappedArray:
+        """Write an array to a new file.
+
+        Raises
+        ------
+        OSError
+            If there is no room.
+        """
+        path = self.path / f"{self._n_files}.npy"
+        self._n_files += 1
+        np.save(path, array, allow_pickle=False)
+        return MappedArray(str(path))
+
+    def remove(self) -> None:
+        """Delete the folder. Processes that have mapped a file keep its pages until they forget it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def as_array(shared: Any) -> np.ndarray:
+    """Return the array of what a task names: a mapped one, or the array itself where the executor has brought it."""
+    return shared.read() if isinstance(shared, MappedArray) else shared

@@ -1,0 +1,129 @@
+"""What tests of executors share: fits of a population, schedules that do something to the worker, and executors."""
+
+import os
+import signal
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from fastmlp import AdamW, Population
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3)).astype(np.float32)
+Y = (X[:, 0] * X[:, 1] > 0).astype(int)
+OWN_X = RNG.normal(size=(20, 60, 3)).astype(np.float32)
+
+# name -> (layer sizes, number of nets, settings of the nets, arguments of fit)
+FITS = {
+    "lanes": ((3, 5, 1), 40, {}, {"batch_size": 16, "epochs": 30}),
+    "one by one": ((3, 90, 70, 1), 5, {}, {"batch_size": 16, "epochs": 4}),
+    "full batches": ((3, 2, 1), 40, {}, {"epochs": 50}),
+    "restarts": ((3, 5, 1), 40, {}, {"epochs": 60, "converged": 0.5, "restart_after": 20}),
+    "settings of each net": (
+        (3, 5, 1),
+        40,
+        {"dropout": np.repeat([0.0, 0.3], 20), "l2": np.repeat([0.0, 1e-3], 20)},
+        {"batch_size": 16, "epochs": 20},
+    ),
+    "optimiser of each net": (
+        (3, 5, 1),
+        40,
+        {"dtype": "float64"},
+        {
+            "batch_size": 16,
+            "epochs": 20,
+            "schedule": "one_cycle",
+            "optimizer": AdamW(
+                np.linspace(0.001, 0.1, 40),
+                weight_decay=np.repeat([0.0, 0.1], 20),
+                clip_norm=np.repeat([0.0, 0.5], [30, 10]),
+            ),
+        },
+    ),
+    "early stopping": (
+        (3, 5, 1),
+        40,
+        {},
+        {"batch_size": 16, "epochs": 40, "early_stopping": 3, "validation_data": (X[:20], Y[:20])},
+    ),
+    "data of each net": ((3, 5, 1), 20, {}, {"X": OWN_X, "epochs": 30, "sample_weight": RNG.random((20, 60))}),
+}
+
+
+def fit(name, executor=None, **fit):
+    """Return a population of FITS after its fit, and the result."""
+    sizes, n_nets, settings, arguments = FITS[name]
+    pop = Population(sizes, n_nets, loss="binary_cross_entropy", random_state=0, device="cpu", **settings)
+    arguments = {"X": X, "y": Y, "verbose": 0, **arguments, **fit}
+    return pop, pop.fit(executor=executor, **arguments)
+
+
+def assert_same_bits(name, executor):
+    """Check that a fit of FITS has the same bits on the workers of an executor."""
+    (expected, expected_result), (found, result) = fit(name), fit(name, executor)
+    np.testing.assert_array_equal(found.params, expected.params)
+    for key, values in expected_result.arrays().items():
+        np.testing.assert_array_equal(result.arrays()[key], values, err_msg=key)
+    assert not result.interrupted
+
+
+class InPlace(Executor):
+    """Executor of which nothing is known but `submit`; it calls functions at once, and counts them."""
+
+    def __init__(self):
+        self.n_submitted = 0
+
+    def submit(self, function, /, *arguments):
+        self.n_submitted += 1
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+def process_pool(n_workers):
+    """Return a pool of processes that are started anew, since pytest has threads."""
+    return ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"))
+
+
+class Does:
+    """Schedule with constant factors that does something first, as long as a file exists."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def factors(self, steps, n_steps):
+        if Path(self.path).exists():
+            self.act()
+        return np.ones(len(steps))
+
+    def act(self):
+        raise NotImplementedError
+
+
+class KillsWorkerOnce(Does):
+    def act(self):
+        os.remove(self.path)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillsWorkers(Does):
+    def act(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Fails(Does):
+    def act(self):
+        raise ValueError("no factors today")
+
+
+class InterruptsOnce(Does):
+    """Sends Ctrl-C to this process, in which threads are the workers."""
+
+    def act(self):
+        os.remove(self.path)
+        os.kill(os.getpid(), signal.SIGINT)

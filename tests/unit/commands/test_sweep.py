@@ -1,0 +1,144 @@
+"""`fastmlp sweep`: the best net is saved as `fastmlp train` saves one; Ctrl-C keeps what is known; mistakes."""
+
+import re
+
+import pytest
+from executor_cases import InPlace
+from typer.testing import CliRunner
+
+import fastmlp
+from fastmlp.commands import sweep as sweep_job
+from fastmlp.commands.cli import app
+from fastmlp.sweeps import Search
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def table(tmp_path, rng):
+    x = rng.normal(size=(120, 2))
+    kinds = ["A" if a > 0 else "B" for a in x[:, 0]]
+    path = tmp_path / "things.csv"
+    pd.DataFrame({"size": x[:, 0], "age": x[:, 1], "price": x[:, 0] - x[:, 1] ** 2, "kind": kinds}).to_csv(
+        path, index=False
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_space(monkeypatch):
+    """One small net, of which only the learning rate and the weight decay differ."""
+    space = sweep_job.search_space
+
+    def small(task):
+        return space(task) | {"hidden_layer_sizes": [(8,)], "dropout": [0.0], "batch_size": [32]}
+
+    monkeypatch.setattr(sweep_job, "search_space", small)
+
+
+@pytest.fixture
+def sweep(table, tmp_path):
+    """A function that runs the command on the table, with m.safetensors beside it as output."""
+
+    def run(*options):
+        output = str(tmp_path / "m.safetensors")
+        arguments = ["sweep", str(table), "--output", output, "--epochs", "8", "--device", "cpu", *map(str, options)]
+        return CliRunner().invoke(app, arguments)
+
+    return run
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("target, scoring", [("kind", "accuracy"), ("price", "-loss")])
+def test_the_best_net_is_saved_with_its_preprocessing(target, scoring, sweep, table, tmp_path):
+    result = sweep("--target", target, "--n", 3, "--drop", "age")
+    assert result.exit_code == 0, result.output
+    assert f"Best {scoring} of 3 settings" in " ".join(result.output.split())
+    model = fastmlp.load(tmp_path / "m.safetensors")
+    assert len(model.predict(pd.read_csv(table))) == 120
+    assert model.net_.network.layer_sizes[1:-1] == (8,)
+    optimizer = model.net_.history.settings["optimizer"]
+    best = result.output.split("learning_rate ")[1].split(",")[0]  # the first row of the table
+    assert f"{float(re.search('learning_rate=([^,]+)', optimizer)[1]):.3g}" == best
+    assert "weight_decay=0.0," not in optimizer
+
+
+def test_an_executor_finds_the_same_net(sweep, monkeypatch, tmp_path):
+    sweep("--target", "kind", "--n", 3)
+    expected = fastmlp.load(tmp_path / "m.safetensors").net_.params
+    executor = InPlace()
+    monkeypatch.setattr(sweep_job, "_dask_client", lambda address: _Context(executor))
+    assert sweep("--target", "kind", "--n", 3, "--dask", "tcp://here").exit_code == 0
+    assert executor.n_submitted > 0
+    assert (fastmlp.load(tmp_path / "m.safetensors").net_.params == expected).all()
+
+
+class _Context:
+    def __init__(self, value):
+        self.value = value
+
+    def __enter__(self):
+        return self.value
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tmp_path):
+    space = sweep_job.search_space
+    monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})
+    train = Search._train
+
+    def train_one_group(self, group, *others):
+        if self._is_finished.any():
+            raise KeyboardInterrupt
+        train(self, group, *others)
+
+    monkeypatch.setattr(Search, "_train", train_one_group)
+    result = sweep("--target", "kind", "--n", 6)
+    assert result.exit_code == 130
+    assert "of 6 settings; the net with the best of them is in" in result.output
+    assert fastmlp.load(tmp_path / "m.safetensors").net_.history.epochs == 8
+
+
+def test_ctrl_c_before_the_first_score_leaves_the_output(sweep, monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Search, "_train", interrupt)
+    result = sweep("--target", "kind", "--n", 2)
+    assert result.exit_code == 130
+    assert "before the first settings were scored" in result.output
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--target", "kid"], "Did you mean 'kind'?"),
+        (["--target", "kind", "--workers", 2, "--dask", "tcp://x"], "not both"),
+        (["--target", "kind", "--n", 0], "a whole number from 1"),
+    ],
+)
+def test_mistakes(options, message, sweep):
+    result = sweep(*options)
+    assert result.exit_code in (1, 2)
+    assert message in " ".join(result.output.split())
+
+
+@pytest.mark.full
+def test_processes_find_the_same_net(sweep, tmp_path):
+    sweep("--target", "kind", "--n", 3)
+    expected = fastmlp.load(tmp_path / "m.safetensors").net_.params
+    assert sweep("--target", "kind", "--n", 3, "--workers", 2).exit_code == 0
+    assert (fastmlp.load(tmp_path / "m.safetensors").net_.params == expected).all()
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_that_does_not_answer_is_a_sentence(sweep, monkeypatch):
+    pytest.importorskip("distributed", reason="--dask is tested")
+    monkeypatch.setattr(sweep_job, "CONNECT_SECONDS", 1)
+    result = sweep("--target", "kind", "--dask", "tcp://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert "does not answer" in result.output
