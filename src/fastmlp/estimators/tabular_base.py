@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
-from sklearn.base import BaseEstimator  # isort: skip
-from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import train_test_split  # isort: skip
 from sklearn.utils import check_array, check_random_state, column_or_1d
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length
 
 from ..callbacks import EarlyStopping, as_callbacks
 from ..console.compile_notice import CompileNotices
-from ..errors import checked_count, checked_number, counted
-from ..initialization import UniformByFanIn
+from ..errors import checked_count, checked_number
 from ..mlp import MLP
-from ..optimizers import AdamW
 from ..persistence import save
-from ..population import Population
-from ..tables.column_encoders import Note
-from ..tables.io import with_text_names
-from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers
+from ..tables.preprocessing import encode_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
 from .exporting import Exportable
-from .interruption import trained_nets, warn_of_interrupted_history
-from .parameters import hidden_sizes, warn_user
+from .parameters import warn_user
 from .serialization import description_of, preprocessing_of
-from .table_input import as_cells, as_frame, frame_of_array
+from .tabular_columns import TableColumns
+from .tabular_training import train_nets
 
-CLIP_NORM = 1.0
-FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
 NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
 
-class BaseTabular(Exportable, BaseEstimator, ABC):
+class BaseTabular(Exportable, TableColumns, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
 
     Parameters
@@ -140,8 +131,6 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
     device: str
     dtype: str
     patience: Any
-    _names: list[str]  # of the columns of X at fit
-    _takes_more_columns = False  # whether a table may have columns that training did not use
 
     @abstractmethod
     def _set_targets(self, y: np.ndarray, training: np.ndarray) -> None:
@@ -218,7 +207,7 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         weights = None if weights is None else weights[training]
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
-            self._train(features[training], targets[training], weights, held_out, seed, stopping, continues)
+            train_nets(self, features[training], targets[training], weights, held_out, seed, stopping, continues)
         target = self._target(name)
         self.net_.preprocessing = None if target is None else preprocessing_of(self, target)
         return self
@@ -245,14 +234,6 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         )
         return EarlyStopping(checked_count("patience", self.patience))
 
-    def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
-        self.columns_, further_notes = fit_columns(table, chosen=self._chosen_categories(table))
-        self.notes_ = notes + further_notes
-        if not self.columns_:
-            raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
-        if self.notes_:
-            warn_user(" ".join(self.notes_))
-
     def _held_out(self, validation_data: Any) -> tuple[Any, ...]:
         """Return validation_data encoded for the nets: (features, targets, weights)."""
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -261,77 +242,6 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         check_consistent_length(features, y)
         weights = self._weights(features, y, validation_data[2] if len(validation_data) == 3 else None)
         return features, self._encode(y), weights
-
-    def _train(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        weights: Any,
-        held_out: Any,
-        seed: int,
-        stopping: EarlyStopping,
-        continues: bool,
-    ) -> None:
-        common = {
-            "hidden_activation": self.activation,
-            "dropout": self.dropout,
-            "init": UniformByFanIn(),
-            "dtype": self.dtype,
-            "device": self.device,
-            "random_state": seed,
-            **self._net_settings(),
-        }
-        sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
-        net: Any = MLP(sizes, **common) if self.n_nets == 1 else Population(sizes, self.n_nets, **common)
-        if continues:
-            self._continue_from_last(net)
-        further = {"callbacks": self.callbacks} if isinstance(net, MLP) else {}
-        history = net.fit(
-            X,
-            y,
-            epochs=self.max_iter,
-            batch_size=self._batch_size(len(X)),
-            optimizer=AdamW(self.learning_rate_init, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
-            schedule=self.schedule,
-            sample_weight=weights,
-            validation_data=held_out,
-            early_stopping=None if held_out is None else stopping,
-            verbose=self.verbose,
-            **further,
-        )
-        if isinstance(net, MLP):
-            warn_of_interrupted_history(history)
-        elif history.interrupted:
-            net = trained_nets(net, continues)
-            history = net.result
-        self.keep_net(net, history)
-        self.n_iter_ = int(np.max(history.epochs))
-        if isinstance(net, MLP):
-            keys = "loss_curve_", "validation_loss_curve_"  # absent after a fit of several nets
-            before = [self.__dict__.get(key) if continues else None for key in keys]
-            self.loss_curve_: list[float] = [*(before[0] or []), *history.loss.tolist()]
-            self.validation_loss_curve_: list[float] | None = before[1]
-            if history.validation_loss is not None:
-                self.validation_loss_curve_ = [*(before[1] or []), *history.validation_loss.tolist()]
-        else:
-            self.__dict__.pop("loss_curve_", None)
-            self.__dict__.pop("validation_loss_curve_", None)
-
-    def _continue_from_last(self, net: Any) -> None:
-        """Copy the parameters of the last fit into a new net or population."""
-        known, size = self.net_, self.net_.params.size
-        if known.network.layer_sizes != net.network.layer_sizes or size != net.params.size:
-            raise ValueError(
-                f"Training goes on with {self._described(known)}, but the settings and data ask for "
-                f"{self._described(net)}. Keep them as they were, or fit anew with warm_start=False."
-            )
-        net.params = known.params.reshape(net.params.shape)  # an interrupted fit may have kept a population of one net
-        net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
-
-    @staticmethod
-    def _described(net: Any) -> str:
-        count = "" if isinstance(net, MLP) else f"{counted(net.n_nets, 'net')} of "
-        return f"{count}layers {net.network.layer_sizes}"
 
     def keep_net(self, net: Any, history: Any) -> None:
         """Store a trained net or population as `net_`, and its records as `history_`.
@@ -344,12 +254,6 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
             What its fit returned.
         """
         self.net_, self.history_ = net, history
-
-    def _batch_size(self, n_samples: int) -> int:
-        size = self.batch_size
-        if size != "auto":
-            return size
-        return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
 
     def _split(self, y: np.ndarray, rng: np.random.RandomState, is_given: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return (row numbers of training samples, row numbers of held-out samples).
@@ -380,71 +284,6 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
 
-    def _table(self, X: Any, reset: bool) -> Any:
-        """Return X as a DataFrame whose column names are text.
-
-        reset : whether this is the fit that defines the column names. Otherwise X gets the names of that fit if its own
-            are missing or different.
-        """
-        frame = as_frame(X)
-        if frame is None:
-            array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
-            table = frame_of_array(array)
-        else:
-            table = with_text_names(frame, "X")
-            if not reset and self._takes_more_columns:
-                frame = table = table[[name for name in self._names if name in table.columns]]
-            validate_data(self, frame, reset=reset, skip_check_array=True)
-            if len(frame) == 0:
-                raise ValueError("X has no rows.")
-        if reset:
-            self._names = list(table.columns)
-            self._takes_more_columns = False
-        else:
-            names = self._names
-            if frame is None or set(names) != set(table.columns):  # validate_data has already checked the names
-                table = table.set_axis(names, axis=1)
-        return self._with_categories(table)
-
-    def _with_categories(self, table: Any) -> Any:
-        return table.assign(**{name: table[name].astype("category") for name in self._chosen_categories(table)})
-
-    def _chosen_categories(self, table: Any) -> list[str]:
-        """Return the names of the columns in categorical_features."""
-        chosen = [] if self.categorical_features is None else self.categorical_features
-        chosen = [chosen] if isinstance(chosen, str) else chosen
-        names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
-        unknown = [name for name in names if name not in table.columns]
-        if unknown:
-            raise ValueError(f"categorical_features names {unknown[0]!r}, which is no column of X.")
-        return names
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "net_" in self.__dict__
-
-    def _not_fitted(self) -> NoReturn:
-        raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-
-    def _net(self) -> Any:
-        """Return net_, or raise NotFittedError if there is none."""
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        return self.net_
-
-    def _features(self, X: Any) -> np.ndarray:
-        """Return X encoded as features (n_samples, n_inputs) for the nets."""
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        return self._encoded(X, self.net_.dtype.name)
-
-    def _encoded(self, X: Any, dtype: str) -> np.ndarray:
-        """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
-        notes: list[Note] = []
-        features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
-        if serious := [note.text for note in notes if note.is_serious]:
-            warn_user(" ".join(serious))
-        return features
-
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the net, or the mean over the nets: float64 (n_samples, n_outputs)."""
         features = self._features(X)
@@ -472,37 +311,6 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         features, y = self._features(X), self._checked_y(y)
         check_consistent_length(features, y)
         return features, self._encode(y)
-
-    def encoded_feature_names(self) -> list[str]:
-        """Return the names of the encoded features that are the inputs of the nets, such as "colour = red".
-
-        Returns
-        -------
-        list of str
-        """
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        return feature_names(self.columns_)
-
-    def notes_on(self, X: Any) -> tuple[str, ...]:
-        """Return sentences on cells of X of a kind unseen in training: new categories, missing cells, text for numbers.
-
-        predict warns only if most cells of a column are of such a kind; notes_on reports even a single cell.
-
-        Parameters
-        ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table.
-
-        Returns
-        -------
-        tuple of str
-        """
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        notes: list[Note] = []
-        encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name, notes)
-        return tuple(note.text for note in notes)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator to a file that `fastmlp.load` reads.

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.estimators.tabular_training import batch_size_of
 
 QUICK = {"hidden_layer_sizes": (32,), "n_nets": 2, "max_iter": 40, "random_state": 0}
 
@@ -333,9 +334,9 @@ def test_validation_data_and_validation_fraction_zero_are_accepted(table):
 
 
 def test_default_batch_size_grows_with_the_table():
-    sizes = [TabularMLPRegressor()._batch_size(n) for n in (10, 500, 1000, 5000, 8192, 100_000)]
+    sizes = [batch_size_of(TabularMLPRegressor(), n) for n in (10, 500, 1000, 5000, 8192, 100_000)]
     assert sizes == [16, 16, 16, 128, 256, 256]
-    assert TabularMLPRegressor(batch_size=50)._batch_size(10) == 50
+    assert batch_size_of(TabularMLPRegressor(batch_size=50), 10) == 50
 
 
 def test_tabular_estimators_work_in_grid_search_and_pickle(table):
