@@ -39,6 +39,20 @@ def log_probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarr
     return total - log(net.n_nets)
 
 
+def log_probabilities_of(logits: np.ndarray, network: Network, is_multilabel: bool = False) -> np.ndarray:
+    """Return logarithms of the mean probabilities of several nets, (n_samples, n_classes).
+
+    logits : (n_nets, n_samples, n_outputs), as `logits` returns them
+    network : of the nets
+
+    >>> net = MLP((1, 1), loss="binary_cross_entropy")
+    >>> np.exp(log_probabilities_of(np.zeros((3, 1, 1)), net.network))
+    array([[0.5, 0.5]])
+    """
+    log_p = _log_probabilities(logits, network, is_multilabel)
+    return np.logaddexp.reduce(log_p, axis=0) - log(len(logits))
+
+
 def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
     """Return class probabilities, float64 (n_samples, n_classes); arguments as for log_probabilities.
 

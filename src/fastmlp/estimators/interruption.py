@@ -30,6 +30,14 @@ def warn_of_interrupted_history(history: History) -> None:
         warn_of_interrupted_net(history.epochs, best)
 
 
+def warn_of_interrupted_folds(n_trained: int, n_nets: int) -> None:
+    """Warn that the fit of nets without one fold each was interrupted; n_trained of n_nets have begun."""
+    outcome = f"Predictions are the mean of the {counted(n_trained, 'net')} that had begun."
+    if not n_trained:
+        outcome = "No net is trained: fit again."
+    warn_user(f"Training was interrupted in net {max(n_trained, 1)} of {n_nets}. {outcome}")
+
+
 def trained_nets(nets: Population, were_trained: bool) -> Population:
     """Return the nets that predict after an interrupted fit, and warn.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..class_probabilities import likeliest, log_probabilities, probabilities
+from ..class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ..docstrings import with_entries_of
 from ..errors import counted
+from ..table_training.recipe import AUTO, DEFAULT_QUALITY
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
@@ -35,8 +36,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     Parameters
     ----------
-    validation_fraction : float, default 0.2
-        Fraction of rows held out for early stopping, stratified by class. With 0, all epochs use all rows.
+    validation_fraction : float, default "auto"
+        Fraction of rows held out for early stopping, stratified by class; 0.2 without folds. With 0, all epochs use all
+        rows.
     class_weight : dict or "balanced", optional
         {class: weight}, multiplied with sample_weight. Unlike in MLPClassifier, it applies to held-out samples too:
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
@@ -49,7 +51,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     loss_curve_ : list of float
-        Loss on the training samples, one value per epoch. Only for n_nets=1.
+        Loss on the training samples, one value per epoch. Only for a single net.
 
     See Also
     --------
@@ -75,18 +77,20 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def __init__(  # noqa: PLR0913
         self,
-        hidden_layer_sizes=(256, 256, 256),
+        hidden_layer_sizes=AUTO,
         *,
-        activation="relu",
-        dropout=0.2,
-        learning_rate_init=0.003,
-        weight_decay=0.1,
-        batch_size="auto",
-        max_iter=100,
-        schedule="one_cycle",
-        n_iter_no_change=24,
-        validation_fraction=0.2,
-        n_nets=5,
+        quality=DEFAULT_QUALITY,
+        activation=AUTO,
+        dropout=AUTO,
+        learning_rate_init=AUTO,
+        weight_decay=AUTO,
+        batch_size=AUTO,
+        max_iter=AUTO,
+        schedule=AUTO,
+        n_iter_no_change=AUTO,
+        validation_fraction=AUTO,
+        n_nets=AUTO,
+        n_folds=AUTO,
         class_weight=None,
         label_smoothing=0.0,
         categorical_features=None,
@@ -124,10 +128,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             )
         return codes[inverse]
 
-    def _strata(self, y, n_held):
-        """Return y as strata if each class can have a row on both sides of the split, otherwise None."""
-        counts = np.unique(y, return_counts=True)[1]
-        return y if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
+    def _strata(self, y):
+        return np.unique(y, return_inverse=True)[1]
 
     def _weigh_classes(self, y):
         self._class_weights = None
@@ -152,6 +154,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()))
         except ValueError:  # Target cannot describe classes that are neither text nor numbers
             return None
+
+    def _predictions_of(self, logits):
+        return np.exp(log_probabilities_of(logits, self.net_.network))
 
     def _net_settings(self):
         return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
@@ -216,13 +221,14 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     Parameters
     ----------
-    validation_fraction : float, default 0.2
-        Fraction of rows held out for early stopping. With 0, all epochs use all rows.
+    validation_fraction : float, default "auto"
+        Fraction of rows held out for early stopping; 0.2 without folds. With 0, all epochs use all rows.
 
     Attributes
     ----------
     loss_curve_ : list of float
-        Loss on the training samples, of y scaled to a standard deviation of 1, one value per epoch. Only for n_nets=1.
+        Loss on the training samples, of y scaled to a standard deviation of 1, one value per epoch. Only for a single
+        net.
 
     See Also
     --------
@@ -245,18 +251,20 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     def __init__(  # noqa: PLR0913
         self,
-        hidden_layer_sizes=(256, 256, 256),
+        hidden_layer_sizes=AUTO,
         *,
-        activation="relu",
-        dropout=0.2,
-        learning_rate_init=0.003,
-        weight_decay=0.1,
-        batch_size="auto",
-        max_iter=100,
-        schedule="one_cycle",
-        n_iter_no_change=24,
-        validation_fraction=0.2,
-        n_nets=5,
+        quality=DEFAULT_QUALITY,
+        activation=AUTO,
+        dropout=AUTO,
+        learning_rate_init=AUTO,
+        weight_decay=AUTO,
+        batch_size=AUTO,
+        max_iter=AUTO,
+        schedule=AUTO,
+        n_iter_no_change=AUTO,
+        validation_fraction=AUTO,
+        n_nets=AUTO,
+        n_folds=AUTO,
         categorical_features=None,
         callbacks=None,
         warm_start=False,
@@ -288,6 +296,9 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
             return None
         return Target(name, REGRESSION, mean=float(self._mean), std=float(self._std))
 
+    def _predictions_of(self, logits):
+        return self._in_units(logits.mean(axis=0, dtype=np.float64))
+
     def _net_settings(self):
         return {"loss": "squared_error"}
 
@@ -303,7 +314,10 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
         -------
         ndarray of float64, shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
-        outputs = self._outputs(X)
+        return self._in_units(self._outputs(X))
+
+    def _in_units(self, outputs):
+        """Return outputs (n_samples, n_outputs) of the nets in the units of y, (n_samples,) of a single one."""
         return (outputs[:, 0] if self.n_outputs_ == 1 else outputs) * self._std + self._mean
 
     def _predictor(self):

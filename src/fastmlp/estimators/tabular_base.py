@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from sklearn.model_selection import train_test_split  # isort: skip
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from ..callbacks import EarlyStopping, as_callbacks
+from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
-from ..errors import checked_count, checked_number
+from ..errors import checked_count
 from ..mlp import MLP
 from ..persistence import save
+from ..table_training.fit import Rows
+from ..table_training.recipe import Recipe
 from ..tables.preprocessing import encode_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
@@ -26,7 +29,7 @@ from .exporting import Exportable
 from .parameters import warn_user
 from .serialization import description_of, preprocessing_of
 from .tabular_columns import TableColumns
-from .tabular_training import train_nets
+from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
 
 NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
@@ -36,32 +39,39 @@ class BaseTabular(Exportable, TableColumns, ABC):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
-        Number of units in each hidden layer.
-    activation : str, default "relu"
-        Any hidden activation of fastmlp.MLP.
-    dropout : float or sequence of float, default 0.2
-        Fraction of hidden units dropped in each training step.
-    learning_rate_init : float, default 0.003
-        Peak learning rate of the schedule.
-    weight_decay : float, default 0.1
-        Weight decay of AdamW.
+    quality : {"fast", "good", "best"}, default "good"
+        Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
+        one net, "good" the mean of five, and "best" the mean of ten in five folds, each without one fifth of the rows.
+    hidden_layer_sizes : int or sequence of int, default "auto"
+        Number of units in each hidden layer; (256, 256, 256) in all presets.
+    activation : str, default "auto"
+        Any hidden activation of fastmlp.MLP; "relu" in all presets.
+    dropout : float or sequence of float, default "auto"
+        Fraction of hidden units dropped in each training step; 0.2 in all presets.
+    learning_rate_init : float, default "auto"
+        Peak learning rate of the schedule; 0.003 in all presets.
+    weight_decay : float, default "auto"
+        Weight decay of AdamW; 0.1 in all presets.
     batch_size : int or "auto", default "auto"
         Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
-    max_iter : int, default 100
-        Largest number of epochs, and the length of the schedule.
-    schedule : str, object or callable, default "one_cycle"
-        A learning-rate schedule of fastmlp.schedules.
-    n_iter_no_change : int, default 24
-        Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
-        kept.
-    n_nets : int, default 5
-        Number of nets. One net takes a fifth of the time of five.
+    max_iter : int, default "auto"
+        Largest number of epochs, and the length of the schedule; 100 in all presets.
+    schedule : str, object or callable, default "auto"
+        A learning-rate schedule of fastmlp.schedules; "one_cycle" in all presets.
+    n_iter_no_change : int, default "auto"
+        Number of epochs without a lower validation loss after which training of a net stops; 24 in all presets. Its
+        best parameters are kept.
+    n_nets : int, default "auto"
+        Number of nets; with folds, of nets without each fold. "fast" has 1, "good" 5, "best" 2 for each of 5 folds.
+    n_folds : int, default "auto"
+        Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops
+        early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
+        all nets are trained on all rows instead.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
-        callback returns True. Only for n_nets=1.
+        callback returns True. Only for a single net.
     warm_start : bool, default False
         Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
         fit found, such as categories and quantiles, is kept.
@@ -79,11 +89,14 @@ class BaseTabular(Exportable, TableColumns, ABC):
     Attributes
     ----------
     net_ : MLP or Population
-        The trained net, or nets if n_nets > 1.
+        The trained net, or nets if there are several.
     history_ : History or PopulationResult
         What the fit of the net, or of the nets, returned.
     validation_loss_curve_ : list of float or None
-        Loss on the held-out samples, one value per epoch; None without any. Only for n_nets=1.
+        Loss on the held-out samples, one value per epoch; None without any. Only for a single net.
+    oof_prediction_ : ndarray of float64, shape (n_samples, n_classes), (n_samples,) or (n_samples, n_outputs)
+        Only with folds: out-of-fold predictions, class probabilities or numbers, of the training rows by the nets that
+        were trained without them. NaN in rows of folds that an interrupted fit has not reached.
     n_iter_ : int
         Number of epochs; of several nets, the largest.
     columns_ : tuple
@@ -112,18 +125,8 @@ class BaseTabular(Exportable, TableColumns, ABC):
     Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
     """
 
-    hidden_layer_sizes: Any
-    activation: str
-    dropout: Any
-    learning_rate_init: float
-    weight_decay: float
-    batch_size: Any
-    max_iter: int
-    schedule: Any
-    n_iter_no_change: int
-    validation_fraction: float
-    n_nets: int
-    categorical_features: Any
+    quality: str
+    n_iter_no_change: Any
     callbacks: Any
     warm_start: bool
     random_state: Any
@@ -142,6 +145,13 @@ class BaseTabular(Exportable, TableColumns, ABC):
     @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """Return y in the form that the nets are trained on: class indices or scaled numbers."""
+
+    @abstractmethod
+    def _predictions_of(self, logits: np.ndarray) -> np.ndarray:
+        """Return the predictions that belong to logits of several nets: probabilities of classes, or numbers.
+
+        logits : (n_nets, n_samples, n_outputs), before the output activation
+        """
 
     @abstractmethod
     def _net_settings(self) -> dict[str, Any]:
@@ -182,7 +192,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
         ValueError
             If settings or data are invalid.
         """
-        stopping = self._check_settings()
+        recipe = self._recipe()
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
         table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
@@ -191,7 +201,9 @@ class BaseTabular(Exportable, TableColumns, ABC):
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         rng = check_random_state(self.random_state)
-        training, held = self._split(y, rng, validation_data is not None)
+        has_folds = recipe.n_folds > 1 and validation_data is None
+        fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
+        training, held = self._split(y, rng, fraction)
         if not continues:
             self._set_targets(y, training)
             table, notes = with_numbers(table)
@@ -199,49 +211,43 @@ class BaseTabular(Exportable, TableColumns, ABC):
         features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
         self._weigh_classes(y)
         weights = self._weights(table, y, sample_weight)
-        held_out: tuple[Any, ...] | None = None
+        rows, held_out = Rows(features, targets, weights), None
         if validation_data is not None:
             held_out = self._held_out(validation_data)
         elif len(held):
-            held_out = features[held], targets[held], None if weights is None else weights[held]
-        weights = None if weights is None else weights[training]
+            rows, held_out = rows.take(training), rows.take(held)
+        folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
-            train_nets(self, features[training], targets[training], weights, held_out, seed, stopping, continues)
+            train_nets(self, NetsTask(rows, held_out, folds, seed, continues), recipe)
         target = self._target(name)
         self.net_.preprocessing = None if target is None else preprocessing_of(self, target)
         return self
 
-    def _check_settings(self) -> EarlyStopping:
-        """Check the parameters that MLP and Population either do not check, or know under other names.
-
-        Returns the rule for early stopping.
-        """
-        checked_number("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
-        for name in ("n_nets", "max_iter", "n_iter_no_change"):
-            checked_count(name, getattr(self, name))
-        if self.batch_size != "auto":
-            checked_count("batch_size", self.batch_size)
-        if as_callbacks(self.callbacks) and self.n_nets > 1:
+    def _recipe(self) -> Recipe:
+        """Return the settings of the training, after a check of all parameters that MLP and Population do not check."""
+        recipe = estimator_recipe(self)
+        n_nets = recipe.n_nets * recipe.n_folds
+        if as_callbacks(self.callbacks) and n_nets > 1:
             raise ValueError(
-                f"callbacks are for a single net, but n_nets is {self.n_nets}: set n_nets=1, or leave them out."
+                f"callbacks are for a single net, but n_nets is {n_nets}: set n_nets=1, or leave them out."
             )
         if self.patience == NOT_GIVEN:
-            return EarlyStopping(self.n_iter_no_change)
+            return recipe
         warn_user(
             f"patience has another name now, the one of MLPClassifier: write n_iter_no_change={self.patience!r}.",
             FutureWarning,
         )
-        return EarlyStopping(checked_count("patience", self.patience))
+        return replace(recipe, patience=checked_count("patience", self.patience))
 
-    def _held_out(self, validation_data: Any) -> tuple[Any, ...]:
+    def _held_out(self, validation_data: Any) -> Rows:
         """Return validation_data encoded for the nets: (features, targets, weights)."""
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
         features, y = self._encoded(validation_data[0], self.dtype), self._checked_y(validation_data[1])
         check_consistent_length(features, y)
         weights = self._weights(features, y, validation_data[2] if len(validation_data) == 3 else None)
-        return features, self._encode(y), weights
+        return Rows(features, self._encode(y), weights)
 
     def keep_net(self, net: Any, history: Any) -> None:
         """Store a trained net or population as `net_`, and its records as `history_`.
@@ -255,20 +261,25 @@ class BaseTabular(Exportable, TableColumns, ABC):
         """
         self.net_, self.history_ = net, history
 
-    def _split(self, y: np.ndarray, rng: np.random.RandomState, is_given: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, y: np.ndarray, rng: np.random.RandomState, fraction: float) -> tuple[np.ndarray, np.ndarray]:
         """Return (row numbers of training samples, row numbers of held-out samples).
 
-        is_given : whether the user passed validation_data; then all rows are training samples
+        fraction : of the rows that are held out
         """
-        share = self.validation_fraction
         rows = np.arange(len(y))
-        if is_given or share == 0.0:
+        if fraction == 0.0:
             return rows, rows[:0]
-        n_held = min(max(1, round(share * len(y))), len(y) - 1)
-        training, held = train_test_split(rows, test_size=n_held, random_state=rng, stratify=self._strata(y, n_held))
+        n_held = min(max(1, round(fraction * len(y))), len(y) - 1)
+        strata = self._strata(y)
+        if strata is not None:  # each class needs a row on both sides of the split
+            counts = np.bincount(strata)
+            counts = counts[counts > 0]
+            strata = strata if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
+        training, held = train_test_split(rows, test_size=n_held, random_state=rng, stratify=strata)
         return np.sort(training), np.sort(held)
 
-    def _strata(self, y: np.ndarray, n_held: int) -> np.ndarray | None:
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """Return the class of each row as a number, by which rows are split; None for a split without strata."""
         return None
 
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:

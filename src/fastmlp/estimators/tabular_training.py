@@ -1,107 +1,125 @@
-"""Training of the nets of a tabular estimator."""
+"""Training of the nets of a tabular estimator, by the recipes of table_training/."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import EarlyStopping
-from ..errors import counted
-from ..initialization import UniformByFanIn
 from ..mlp import MLP
-from ..optimizers import AdamW
-from ..population import Population
-from .interruption import trained_nets, warn_of_interrupted_history
-from .parameters import hidden_sizes
+from ..table_training.fit import Rows, continue_from, fit_nets, make_nets
+from ..table_training.folds import fit_folds, fold_numbers
+from ..table_training.recipe import Recipe, is_auto, recipe_of
+from .interruption import trained_nets, warn_of_interrupted_folds, warn_of_interrupted_history
+from .parameters import checked_hidden_sizes
 
-CLIP_NORM = 1.0
-FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
+# Parameters of the estimators whose values come from a preset, by the fields of Recipe.
+PARAMETERS = {
+    "hidden": "hidden_layer_sizes",
+    "activation": "activation",
+    "dropout": "dropout",
+    "learning_rate": "learning_rate_init",
+    "weight_decay": "weight_decay",
+    "schedule": "schedule",
+    "batch_size": "batch_size",
+    "epochs": "max_iter",
+    "patience": "n_iter_no_change",
+    "validation_fraction": "validation_fraction",
+    "n_nets": "n_nets",
+    "n_folds": "n_folds",
+}
+CURVES = "loss_curve_", "validation_loss_curve_"
 
 
-def train_nets(
-    estimator: Any,
-    X: np.ndarray,
-    y: np.ndarray,
-    weights: Any,
-    held_out: Any,
-    seed: int,
-    stopping: EarlyStopping,
-    continues: bool,
-) -> None:
-    """Train the net or nets of an estimator, and set its fitted attributes.
+class NetsTask(NamedTuple):
+    """What a fit of a tabular estimator hands to the training of its nets.
 
-    X, y, weights : training samples, encoded
-    held_out : (X, y, weights) of held-out samples, or None
+    rows : encoded rows, without those that are held out
+    held_out : encoded rows that are held out, or None
+    folds : (n_rows,) fold of each row, or None if rows are held out otherwise
     seed : seed of initial parameters, order and dropout
-    stopping : early stopping, if there are held-out samples
     continues : whether training goes on with the nets of the last fit
     """
-    common = {
-        "hidden_activation": estimator.activation,
-        "dropout": estimator.dropout,
-        "init": UniformByFanIn(),
+
+    rows: Rows
+    held_out: Rows | None
+    folds: np.ndarray | None
+    seed: int
+    continues: bool
+
+
+def estimator_recipe(estimator: Any) -> Recipe:
+    """Return the recipe of an estimator: its preset with the parameters that are given, checked.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid.
+    """
+    given = {field: getattr(estimator, name) for field, name in PARAMETERS.items()}
+    if not is_auto(given["hidden"]):
+        given["hidden"] = checked_hidden_sizes(given["hidden"])
+    recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
+    if recipe.n_folds > 1 and not is_auto(estimator.validation_fraction):
+        raise ValueError(
+            f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
+            "out, or set n_folds=1."
+        )
+    return recipe
+
+
+def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
+    """Train the net or nets of an estimator, and set its fitted attributes."""
+    n_nets = recipe.n_nets * recipe.n_folds  # without folds, as for validation_data, all of them have the same rows
+    settings = {
         "dtype": estimator.dtype,
         "device": estimator.device,
-        "random_state": seed,
+        "random_state": task.seed,
         **estimator._net_settings(),
     }
-    sizes = (X.shape[1], *hidden_sizes(estimator), estimator.n_outputs_)
-    net: Any = MLP(sizes, **common) if estimator.n_nets == 1 else Population(sizes, estimator.n_nets, **common)
-    if continues:
-        _continue_from_last(estimator, net)
-    further = {"callbacks": estimator.callbacks} if isinstance(net, MLP) else {}
-    history = net.fit(
-        X,
-        y,
-        epochs=estimator.max_iter,
-        batch_size=batch_size_of(estimator, len(X)),
-        optimizer=AdamW(estimator.learning_rate_init, weight_decay=estimator.weight_decay, clip_norm=CLIP_NORM),
-        schedule=estimator.schedule,
-        sample_weight=weights,
-        validation_data=held_out,
-        early_stopping=None if held_out is None else stopping,
-        verbose=estimator.verbose,
-        **further,
-    )
-    if isinstance(net, MLP):
-        warn_of_interrupted_history(history)
-    elif history.interrupted:
-        net = trained_nets(net, continues)
-        history = net.result
-    estimator.keep_net(net, history)
-    estimator.n_iter_ = int(np.max(history.epochs))
-    if isinstance(net, MLP):
-        keys = "loss_curve_", "validation_loss_curve_"  # absent after a fit of several nets
-        before = [estimator.__dict__.get(key) if continues else None for key in keys]
-        estimator.loss_curve_ = [*(before[0] or []), *history.loss.tolist()]
-        estimator.validation_loss_curve_ = before[1]
-        if history.validation_loss is not None:
-            estimator.validation_loss_curve_ = [*(before[1] or []), *history.validation_loss.tolist()]
+    nets = make_nets(task.rows.X.shape[1], estimator.n_outputs_, recipe, settings, n_nets)
+    if task.continues:
+        continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
+    records: tuple[str, ...] = ()
+    if task.folds is not None:
+        train_folds(estimator, nets, task, recipe)
+        records = ("oof_prediction_",)
+    elif isinstance(nets, MLP):
+        train_net(estimator, nets, task, recipe)
+        records = CURVES
     else:
-        estimator.__dict__.pop("loss_curve_", None)
-        estimator.__dict__.pop("validation_loss_curve_", None)
+        result = fit_nets(nets, task.rows, task.held_out, recipe, verbose=estimator.verbose)
+        if result.interrupted:
+            nets = trained_nets(nets, task.continues)
+        estimator.keep_net(nets, nets.result)
+    for name in {*CURVES, "oof_prediction_"}.difference(records):  # of an earlier fit
+        estimator.__dict__.pop(name, None)
+    estimator.n_iter_ = int(np.max(estimator.history_.epochs))
 
 
-def _continue_from_last(estimator: Any, net: Any) -> None:
-    """Copy the parameters of the last fit into a new net or population."""
-    known, size = estimator.net_, estimator.net_.params.size
-    if known.network.layer_sizes != net.network.layer_sizes or size != net.params.size:
-        raise ValueError(
-            f"Training goes on with {_described(known)}, but the settings and data ask for "
-            f"{_described(net)}. Keep them as they were, or fit anew with warm_start=False."
-        )
-    net.params = known.params.reshape(net.params.shape)  # an interrupted fit may have kept a population of one net
-    net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
+def train_net(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe) -> None:
+    """Train one net, and record its losses."""
+    history = fit_nets(net, task.rows, task.held_out, recipe, verbose=estimator.verbose, callbacks=estimator.callbacks)
+    warn_of_interrupted_history(history)
+    estimator.keep_net(net, history)
+    loss, held_out = (vars(estimator).get(name) if task.continues else None for name in CURVES)
+    estimator.loss_curve_ = [*(loss or []), *history.loss.tolist()]
+    if history.validation_loss is not None:
+        held_out = [*(held_out or []), *history.validation_loss.tolist()]
+    estimator.validation_loss_curve_ = held_out
 
 
-def _described(net: Any) -> str:
-    count = "" if isinstance(net, MLP) else f"{counted(net.n_nets, 'net')} of "
-    return f"{count}layers {net.network.layer_sizes}"
+def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> None:
+    """Train nets that are each without one fold, and keep the predictions of each row by the others."""
+    assert task.folds is not None
+    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, verbose=estimator.verbose)
+    found = fit_folds(nets, task.rows, task.folds, fit_one)
+    if found.interrupted:
+        warn_of_interrupted_folds(len(found.histories), nets.n_nets)
+    estimator.keep_net(found.nets, found.nets.result)
+    estimator.oof_prediction_ = estimator._predictions_of(found.logits)
 
 
-def batch_size_of(estimator: Any, n_samples: int) -> int:
-    size = estimator.batch_size
-    if size != "auto":
-        return size
-    return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
+def folds_of(strata: Any, n_rows: int, n_folds: int, rng: np.random.RandomState) -> np.ndarray:
+    """Return the fold of each row; see fold_numbers."""
+    return fold_numbers(strata, n_rows, n_folds, np.random.default_rng(int(rng.randint(2**31 - 1))))

@@ -11,7 +11,6 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.estimators.tabular_training import batch_size_of
 
 QUICK = {"hidden_layer_sizes": (32,), "n_nets": 2, "max_iter": 40, "random_state": 0}
 
@@ -315,7 +314,7 @@ def test_validation_loss_is_weighted(table, rng):
 def test_class_weight_counts_in_both_kinds_of_validation(table):
     X, score = table
     y = np.where(score > 2, "rare", "usual")
-    training, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), False)
+    training, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), 0.2)
     settings = QUICK | {"n_nets": 1, "max_iter": 3, "class_weight": {"rare": 5.0}}
     drawn = TabularMLPClassifier(**settings).fit(X, y)
     given = TabularMLPClassifier(**settings).fit(X.iloc[training], y[training], validation_data=(X.iloc[held], y[held]))
@@ -334,9 +333,9 @@ def test_validation_data_and_validation_fraction_zero_are_accepted(table):
 
 
 def test_default_batch_size_grows_with_the_table():
-    sizes = [batch_size_of(TabularMLPRegressor(), n) for n in (10, 500, 1000, 5000, 8192, 100_000)]
-    assert sizes == [16, 16, 16, 128, 256, 256]
-    assert batch_size_of(TabularMLPRegressor(batch_size=50), 10) == 50
+    rows = TabularMLPRegressor()._recipe().batch_rows
+    assert [rows(n) for n in (10, 500, 1000, 5000, 8192, 100_000)] == [16, 16, 16, 128, 256, 256]
+    assert TabularMLPRegressor(batch_size=50)._recipe().batch_rows(10) == 50
 
 
 def test_tabular_estimators_work_in_grid_search_and_pickle(table):

@@ -1,0 +1,130 @@
+"""Bagged folds: each net is trained without one fold of the rows, which stops it early and on which it predicts.
+
+Bagging (Breiman 1996) with folds instead of bootstrap samples, as in cross-validation committees (Parmanto, Munro and
+Doyle 1996). Every row helps to train all nets but those of its fold, and has a prediction by nets that have not seen
+it: the out-of-fold prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..class_probabilities import logits
+from ..history import History
+from ..population import Population, subset_of
+from ..population_result import STOPPED_BY, PopulationResult
+from ..population_training.fit import recorded_epochs
+from .fit import Rows
+
+
+class FoldNets(NamedTuple):
+    """Nets of all folds.
+
+    nets : the nets that were trained, those of fold 0 first; the mean of their outputs predicts
+    histories : the history of each net
+    logits : (n_nets_per_fold, n_rows, n_outputs), of each row by the nets that were trained without it, before the
+        output activation; NaN where an interrupted fit has trained none
+    interrupted : whether Ctrl-C ended the training
+    """
+
+    nets: Population
+    histories: list[History]
+    logits: np.ndarray
+    interrupted: bool
+
+
+def fold_numbers(strata: np.ndarray | None, n_rows: int, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the fold of each row, int64 (n_rows,): at random, in equal parts, also of each class.
+
+    strata : (n_rows,) class of each row, or None
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than folds.
+
+    >>> counts = np.bincount(fold_numbers(None, 7, 3, np.random.default_rng(0)))
+    >>> sorted(counts.tolist())
+    [2, 2, 3]
+    """
+    if n_rows < n_folds:
+        raise ValueError(f"n_folds is {n_folds}, but there are only {n_rows} rows: each fold needs one.")
+    order = rng.permutation(n_rows)
+    if strata is not None:
+        order = order[np.argsort(strata[order], kind="stable")]
+    folds = np.empty(n_rows, np.int64)
+    folds[order] = np.arange(n_rows) % n_folds
+    return folds
+
+
+def fit_folds(
+    nets: Population, rows: Rows, folds: np.ndarray, fit_one: Callable[[Any, Rows, Rows, int], History]
+) -> FoldNets:
+    """Train each net of a population without one fold. Ctrl-C ends the training; nets that had begun are kept.
+
+    nets : untrained; net k is trained without fold k // (n_nets / n_folds)
+    folds : (n_rows,) fold of each row
+    fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
+    """
+    n_each = nets.n_nets // (int(folds.max()) + 1)
+    outputs = np.full((n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
+    histories: list[History] = []
+    for k in range(nets.n_nets):
+        held_out = np.flatnonzero(folds == k // n_each)
+        net = nets.net(k)
+        net.fits = nets.fits
+        history = fit_one(net, rows.take(np.flatnonzero(folds != k // n_each)), rows.take(held_out), k)
+        if history.epochs:
+            nets.params[k] = net.params
+            histories.append(history)
+            outputs[k % n_each, held_out] = logits(net, rows.X[held_out])
+        if history.stopped_by == "interrupt":
+            break
+    n_trained = len(histories)
+    interrupted = n_trained < nets.n_nets or histories[-1].stopped_by == "interrupt"
+    if 0 < n_trained < nets.n_nets:
+        nets = subset_of(nets, np.arange(n_trained))
+    nets.fits += 1
+    nets.result = result_of(histories, interrupted) if histories else None
+    return FoldNets(nets, histories, outputs, interrupted)
+
+
+def result_of(histories: list[History], interrupted: bool) -> PopulationResult:
+    """Return the records of several fits of one net as the result of a population.
+
+    histories : of the nets, one or more, all with held-out samples and early stopping
+    """
+    codes = {name: code for code, name in STOPPED_BY.items()}
+    epochs = np.array([history.epochs for history in histories])
+    best = np.array([history.epochs - 1 if history.best_epoch is None else history.best_epoch for history in histories])
+    record_epochs = recorded_epochs(int(epochs.max()), min(64, max(1, int(epochs.max()) // 8)))
+    records = np.full((len(record_epochs), len(histories)), np.nan)
+    for k, history in enumerate(histories):
+        reached = record_epochs <= history.epochs
+        records[reached, k] = history.loss[record_epochs[reached] - 1]
+    loss = np.array([history.loss[-1] for history in histories])
+    with_accuracy = all(history.accuracy is not None for history in histories)
+    return PopulationResult(
+        converged=np.isfinite(loss),
+        epochs=epochs,
+        loss=loss,
+        accuracy=np.array([history.accuracy[-1] for history in histories]) if with_accuracy else None,  # type: ignore[index]
+        monitor="validation_loss",
+        best_value=np.array(
+            [history.validation_loss[epoch] for history, epoch in zip(histories, best, strict=True)]  # type: ignore[index]
+        ),
+        best_epoch=best,
+        restarts=np.zeros(len(histories), np.int64),
+        status=np.array([codes.get(history.stopped_by, codes["epochs"]) for history in histories]),
+        record_epochs=record_epochs,
+        records=records,
+        seconds=sum(history.seconds for history in histories),
+        interrupted=interrupted,
+        settings={},
+        judged_by="finite loss",
+        compile_seconds=sum(history.compile_seconds for history in histories),
+        arguments=dict(histories[0].settings),
+    )

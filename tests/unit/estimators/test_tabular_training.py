@@ -1,0 +1,120 @@
+"""Presets, folds and the other parameters of the tabular estimators that decide how their nets are trained."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+import fastmlp
+from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.table_training.recipe import QUALITIES
+
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture
+def table(rng):
+    X = pd.DataFrame({"size": rng.normal(size=300), "colour": rng.choice(["red", "blue"], 300)})
+    return X, X["size"].to_numpy() + (X["colour"] == "red")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_presets_decide_the_number_of_nets(table, quality):
+    X, score = table
+    recipe = QUALITIES[quality]
+    model = TabularMLPRegressor(quality=quality, **SMALL | {"max_iter": 2}).fit(X, score)
+    n_nets = recipe.n_nets * recipe.n_folds
+    assert isinstance(model.net_, MLP if n_nets == 1 else Population)
+    assert getattr(model.net_, "n_nets", 1) == n_nets
+    assert model.n_iter_ == 2
+    assert hasattr(model, "oof_prediction_") == (recipe.n_folds > 1)
+    assert clone(model).get_params() == model.get_params()
+    assert model.get_params()["n_nets"] == "auto", "parameters stay as they were given"
+
+
+def test_a_given_parameter_takes_the_place_of_the_presets(table):
+    X, score = table
+    model = TabularMLPRegressor(quality="best", n_folds=1, n_nets=1, **SMALL).fit(X, score)
+    plain = TabularMLPRegressor(quality="fast", **SMALL).fit(X, score)
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    for quality in ("quick", 3):
+        with pytest.raises(ValueError, match="Unknown quality"):
+            TabularMLPRegressor(quality=quality).fit(X, score)
+
+
+def test_out_of_fold_predictions_are_those_of_unseen_rows(table):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=3, n_nets=2, **SMALL).fit(X, score)
+    assert model.net_.n_nets == 6
+    assert model.oof_prediction_.shape == (300,)
+    assert 0.5 < np.corrcoef(model.oof_prediction_, score)[0, 1] < 1.0
+    clf = TabularMLPClassifier(n_folds=2, n_nets=1, **SMALL).fit(X, np.where(score > 0, "yes", "no"))
+    np.testing.assert_allclose(clf.oof_prediction_.sum(axis=1), 1.0)
+    assert ((clf.oof_prediction_[:, 1] > 0.5) == (score > 0)).mean() > 0.8
+    two = TabularMLPRegressor(n_folds=2, n_nets=1, **SMALL).fit(X, np.c_[score, -score])
+    assert two.oof_prediction_.shape == two.predict(X).shape == (300, 2)
+
+
+def test_folds_do_not_learn_from_the_rows_they_predict(rng):
+    """Noise as the target: out-of-fold predictions know nothing of it, predictions of training rows do."""
+    X, noise = pd.DataFrame(rng.normal(size=(120, 6))), rng.normal(size=120)
+    settings = SMALL | {"hidden_layer_sizes": (128,), "dropout": 0.0, "weight_decay": 0.0, "max_iter": 60}
+    model = TabularMLPRegressor(n_folds=4, n_nets=1, n_iter_no_change=60, **settings).fit(X, noise)
+    assert abs(np.corrcoef(model.oof_prediction_, noise)[0, 1]) < 0.35
+    with pytest.raises(ValueError, match="validation_fraction is given, but with 4 folds each fold is held out"):
+        TabularMLPRegressor(n_folds=4, validation_fraction=0.1, **settings).fit(X, noise)
+    with pytest.raises(ValueError, match="n_folds is 200, but there are only 120 rows"):
+        TabularMLPRegressor(n_folds=200, **settings).fit(X, noise)
+
+
+def test_validation_data_takes_the_place_of_folds(table):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=2, n_nets=2, **SMALL)
+    model.fit(X[:200], score[:200], validation_data=(X[200:], score[200:]))
+    assert model.net_.n_nets == 4
+    assert not hasattr(model, "oof_prediction_")
+    assert model.history_.arguments["n_samples"] == 200
+
+
+def test_nets_of_folds_are_saved_and_continued(table, tmp_path):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=2, n_nets=1, warm_start=True, **SMALL | {"max_iter": 2}).fit(X, score)
+    model.save(tmp_path / "folds.safetensors")
+    same = fastmlp.load(tmp_path / "folds.safetensors", device="cpu")
+    np.testing.assert_array_equal(same.predict(X), model.predict(X))
+    assert same.history_.epochs.tolist() == [2, 2]
+    before = same.net_.params.copy()
+    same.set_params(learning_rate_init=1e-9, max_iter=1).fit(X, score)
+    np.testing.assert_allclose(same.net_.params, before, atol=1e-5)
+
+
+def test_records_belong_to_the_last_fit(table):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=2, n_nets=1, **SMALL | {"max_iter": 1}).fit(X, score)
+    model.set_params(n_folds=1).fit(X, score)
+    assert not hasattr(model, "oof_prediction_")
+    assert len(model.loss_curve_) == 1
+    model.set_params(n_nets=2).fit(X, score)
+    assert not hasattr(model, "loss_curve_")
+
+
+def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
+    from fastmlp.estimators import tabular_training
+
+    fit_nets, calls = tabular_training.fit_nets, []
+
+    def interrupted(*args, **settings):
+        history = fit_nets(*args, **settings)
+        calls.append(history)
+        if len(calls) == 2:
+            history.stopped_by = "interrupt"
+        return history
+
+    monkeypatch.setattr(tabular_training, "fit_nets", interrupted)
+    X, score = table
+    with pytest.warns(UserWarning, match="interrupted in net 2 of 3. Predictions are the mean of the 2 nets that had"):
+        model = TabularMLPRegressor(n_folds=3, n_nets=1, **SMALL | {"max_iter": 2}).fit(X, score)
+    assert model.net_.n_nets == 2
+    assert np.isfinite(model.predict(X)).all()
+    assert np.isnan(model.oof_prediction_).any()
