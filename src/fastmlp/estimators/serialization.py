@@ -14,7 +14,6 @@ import numpy as np
 from ..errors import counted
 from ..schedules import SCHEDULES
 from ..tables.column_encoders import column_from_dict, column_to_dict
-from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION
 from .parameters import warn_user
 
@@ -27,6 +26,7 @@ FITTED: dict[str, tuple[type, ...]] = {
     "n_iter_": (int,),
     "loss_curve_": (list,),
     "validation_loss_curve_": (list, type(None)),
+    "temperature_": (float,),
 }
 ARRAYS = ("_mean", "_std")
 
@@ -145,6 +145,7 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     if is_classifier:
         is_plain = len({type(label) for label in target.classes}) == 1
         estimator.classes_ = np.array(target.classes, dtype=None if is_plain else object)
+        estimator.temperature_ = target.temperature
     else:
         estimator._mean, estimator._std = np.array(target.mean), np.array(target.std)
     estimator._names = [column.name for column in columns]
@@ -159,10 +160,6 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
         held_out = net.history.validation_loss
         estimator.validation_loss_curve_ = None if held_out is None else held_out.tolist()
     return estimator
-
-
-def preprocessing_of(estimator: Any, target: Any) -> Preprocessing:
-    return Preprocessing(estimator.columns_, target, estimator.notes_)
 
 
 def _to_json(value: Any) -> Any:

@@ -13,7 +13,8 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ..docstrings import with_entries_of
 from ..errors import counted
-from ..table_training.recipe import AUTO, DEFAULT_QUALITY
+from ..table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
+from ..table_training.temperature import fit_temperature
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
@@ -45,11 +46,16 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         had an effect.
     label_smoothing : float, default 0.0
         Fraction of each target that is spread evenly over all classes.
+    calibration : {"temperature", "none"}, default "auto"
+        Whether class probabilities are calibrated on the held-out rows: "temperature" divides logits by the number that
+        gives these rows the lowest log loss, `temperature_`; "none" is for rows without folds.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
+    temperature_ : float
+        Divisor of the logits in predict_proba; 1.0 without calibration.
     loss_curve_ : list of float
         Loss on the training samples, one value per epoch. Only for a single net.
 
@@ -93,6 +99,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         n_folds=AUTO,
         class_weight=None,
         label_smoothing=0.0,
+        calibration=AUTO,
         categorical_features=None,
         callbacks=None,
         warm_start=False,
@@ -103,6 +110,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         patience=NOT_GIVEN,
     ):
         keep_settings(self, locals())
+
+    temperature_ = 1.0  # of estimators that an earlier version has pickled
 
     def _checked_y(self, y):
         y = super()._checked_y(y)
@@ -151,12 +160,17 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def _target(self, name):
         try:
-            return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()))
+            return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()), temperature=self.temperature_)
         except ValueError:  # Target cannot describe classes that are neither text nor numbers
             return None
 
     def _predictions_of(self, logits):
-        return np.exp(log_probabilities_of(logits, self.net_.network))
+        return np.exp(log_probabilities_of(logits, self.net_.network, temperature=self.temperature_))
+
+    def _calibrate(self, logits, held_out, calibration):
+        self.temperature_ = 1.0
+        if calibration == TEMPERATURE and logits is not None:
+            self.temperature_ = fit_temperature(logits, held_out.y, held_out.weights, self.net_.network)
 
     def _net_settings(self):
         return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
@@ -174,7 +188,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         ndarray of shape (n_samples,)
         """
         features = self._features(X)
-        return self.classes_[likeliest(self.net_, features)]
+        return self.classes_[likeliest(self.net_, features, temperature=self.temperature_)]
 
     def predict_proba(self, X):
         """Return class probabilities.
@@ -190,7 +204,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             Columns in the order of `classes_`; rows sum to 1.
         """
         features = self._features(X)
-        return probabilities(self.net_, features)
+        return probabilities(self.net_, features, temperature=self.temperature_)
 
     def predict_log_proba(self, X):
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
@@ -205,11 +219,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         ndarray of float64, shape (n_samples, n_classes)
         """
         features = self._features(X)
-        return log_probabilities(self.net_, features)
+        return log_probabilities(self.net_, features, temperature=self.temperature_)
 
     def _predictor(self):
         net = self._net()
-        return classifier(net, self.classes_, self.columns_)
+        return classifier(net, self.classes_, self.columns_, temperature=self.temperature_)
 
 
 @with_entries_of(BaseTabular)

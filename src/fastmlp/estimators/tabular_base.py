@@ -22,12 +22,12 @@ from ..mlp import MLP
 from ..persistence import save
 from ..table_training.fit import Rows
 from ..table_training.recipe import Recipe
-from ..tables.preprocessing import encode_columns, with_numbers
+from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
 from .exporting import Exportable
 from .parameters import warn_user
-from .serialization import description_of, preprocessing_of
+from .serialization import description_of
 from .tabular_columns import TableColumns
 from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
 
@@ -153,6 +153,12 @@ class BaseTabular(Exportable, TableColumns, ABC):
         logits : (n_nets, n_samples, n_outputs), before the output activation
         """
 
+    def _calibrate(self, logits: np.ndarray | None, held_out: Rows | None, calibration: str) -> None:
+        """Set what calibrates predictions. A regressor has nothing of the kind.
+
+        logits : (n_nets, n_samples, n_outputs) of the held-out rows, or None without any
+        """
+
     @abstractmethod
     def _net_settings(self) -> dict[str, Any]:
         """Return the keyword arguments of MLP and Population that depend on the kind of y."""
@@ -220,9 +226,13 @@ class BaseTabular(Exportable, TableColumns, ABC):
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
             train_nets(self, NetsTask(rows, held_out, folds, seed, continues), recipe)
-        target = self._target(name)
-        self.net_.preprocessing = None if target is None else preprocessing_of(self, target)
+        self.net_.preprocessing = self._preprocessing(name)
         return self
+
+    def _preprocessing(self, name: str) -> Preprocessing | None:
+        """Return what the file of the net says of the table; name : of y."""
+        target = self._target(name)
+        return None if target is None else Preprocessing(self.columns_, target, self.notes_)
 
     def _recipe(self) -> Recipe:
         """Return the settings of the training, after a check of all parameters that MLP and Population do not check."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 
+from ..class_probabilities import logits
 from ..mlp import MLP
 from ..table_training.fit import Rows, continue_from, fit_nets, make_nets
 from ..table_training.folds import fit_folds, fold_numbers
-from ..table_training.recipe import Recipe, is_auto, recipe_of
+from ..table_training.recipe import AUTO, TEMPERATURE, Recipe, is_auto, recipe_of
 from .interruption import trained_nets, warn_of_interrupted_folds, warn_of_interrupted_history
 from .parameters import checked_hidden_sizes
 
@@ -28,6 +30,7 @@ PARAMETERS = {
     "n_nets": "n_nets",
     "n_folds": "n_folds",
 }
+OF_CLASSIFIERS = {"calibration": "calibration"}
 CURVES = "loss_curve_", "validation_loss_curve_"
 
 
@@ -56,7 +59,8 @@ def estimator_recipe(estimator: Any) -> Recipe:
     ValueError
         If a parameter is invalid.
     """
-    given = {field: getattr(estimator, name) for field, name in PARAMETERS.items()}
+    own = OF_CLASSIFIERS if is_classifier(estimator) else {}
+    given = {field: getattr(estimator, name) for field, name in (PARAMETERS | own).items()}
     if not is_auto(given["hidden"]):
         given["hidden"] = checked_hidden_sizes(given["hidden"])
     recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
@@ -70,6 +74,8 @@ def estimator_recipe(estimator: Any) -> Recipe:
 
 def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     """Train the net or nets of an estimator, and set its fitted attributes."""
+    if task.held_out is None and task.folds is None and getattr(estimator, "calibration", AUTO) == TEMPERATURE:
+        raise ValueError("calibration='temperature' needs held-out rows: set validation_fraction above 0, or leave it.")
     n_nets = recipe.n_nets * recipe.n_folds  # without folds, as for validation_data, all of them have the same rows
     settings = {
         "dtype": estimator.dtype,
@@ -92,6 +98,8 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         if result.interrupted:
             nets = trained_nets(nets, task.continues)
         estimator.keep_net(nets, nets.result)
+    if task.folds is None:
+        calibrate(estimator, task.held_out, recipe)
     for name in {*CURVES, "oof_prediction_"}.difference(records):  # of an earlier fit
         estimator.__dict__.pop(name, None)
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
@@ -117,7 +125,15 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     if found.interrupted:
         warn_of_interrupted_folds(len(found.histories), nets.n_nets)
     estimator.keep_net(found.nets, found.nets.result)
+    predicted = np.flatnonzero(np.isfinite(found.logits).all(axis=(0, 2)))
+    estimator._calibrate(found.logits[:, predicted], task.rows.take(predicted), recipe.calibration)
     estimator.oof_prediction_ = estimator._predictions_of(found.logits)
+
+
+def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:
+    """Calibrate the predictions of an estimator on held-out rows, if there are any."""
+    z = None if held_out is None else logits(estimator.net_, held_out.X)
+    estimator._calibrate(z if z is None or z.ndim == 3 else z[None], held_out, recipe.calibration)
 
 
 def folds_of(strata: Any, n_rows: int, n_folds: int, rng: np.random.RandomState) -> np.ndarray:

@@ -76,7 +76,11 @@ class Recipe:
         return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
 
 
-QUALITIES = {"fast": Recipe(n_nets=1), "good": Recipe(), "best": Recipe(n_nets=2, n_folds=5)}
+QUALITIES = {
+    "fast": Recipe(n_nets=1),
+    "good": Recipe(calibration=TEMPERATURE),
+    "best": Recipe(n_nets=2, n_folds=5, calibration=TEMPERATURE),
+}
 DEFAULT_QUALITY = "good"
 
 

@@ -118,3 +118,64 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
     assert model.net_.n_nets == 2
     assert np.isfinite(model.predict(X)).all()
     assert np.isnan(model.oof_prediction_).any()
+
+
+@pytest.fixture
+def unsure(rng):
+    """Settings and data of a classifier that is less sure than it could be, because labels are smoothed."""
+    X = pd.DataFrame(rng.normal(size=(400, 4)), columns=list("abcd"))
+    y = np.where(X["a"] + rng.normal(0, 0.2, 400) > 0, "yes", "no")
+    return SMALL | {"label_smoothing": 0.5}, X, y
+
+
+@pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (2, 1), (1, 2)])
+def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_folds):
+    from sklearn.metrics import log_loss
+
+    settings, X, y = unsure
+    settings = settings | {"n_nets": n_nets, "n_folds": n_folds, "calibration": "temperature"}
+    model = TabularMLPClassifier(**settings)
+    if n_folds == 1:
+        model.fit(X[:200], y[:200], validation_data=(X[200:], y[200:]))
+        loss = lambda: log_loss(y[200:], model.predict_proba(X[200:]))
+    else:
+        model.fit(X, y)
+        loss = lambda: log_loss(y, model.oof_prediction_)
+    calibrated, answers = loss(), model.predict(X)
+    assert model.temperature_ < 0.9
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    assert (model.classes_[model.predict_proba(X).argmax(axis=1)] == answers).all()
+    model.set_params(calibration="none")
+    if n_folds == 1:
+        model.fit(X[:200], y[:200], validation_data=(X[200:], y[200:]))
+    else:
+        model.fit(X, y)
+    assert model.temperature_ == 1.0
+    assert loss() > calibrated
+
+
+def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path):
+    from fastmlp.commands.train_predict import predict
+    from fastmlp.loading import load_net
+
+    settings, X, y = unsure
+    model = TabularMLPClassifier(n_nets=2, calibration="temperature", **settings).fit(X, y)
+    model.temperature_, path = 2.0, tmp_path / "model.safetensors"
+    model.net_.preprocessing = model._preprocessing("y")
+    model.save(path)
+    same = fastmlp.load(path, device="cpu")
+    assert same.temperature_ == 2.0
+    p = same.predict_proba(X)
+    np.testing.assert_array_equal(p, model.predict_proba(X))
+    X.to_csv(tmp_path / "table.csv", index=False)
+    np.testing.assert_allclose(predict(path, tmp_path / "table.csv", "cpu")["probability_yes"], p[:, 1], rtol=1e-4)
+    assert load_net(path).preprocessing.target.temperature == 2.0
+
+
+def test_calibration_needs_held_out_rows(unsure):
+    settings, X, y = unsure
+    with pytest.raises(ValueError, match="calibration='temperature' needs held-out rows"):
+        TabularMLPClassifier(validation_fraction=0, calibration="temperature", **settings).fit(X, y)
+    with pytest.raises(ValueError, match="Unknown calibration"):
+        TabularMLPClassifier(calibration=True, **settings).fit(X, y)
+    assert TabularMLPClassifier(validation_fraction=0, **settings | {"max_iter": 1}).fit(X, y).temperature_ == 1.0
