@@ -17,11 +17,12 @@ from sklearn.utils.validation import check_consistent_length
 
 from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
-from ..errors import checked_count
+from ..errors import checked_count, checked_number
 from ..mlp import MLP
 from ..persistence import save
 from ..table_training.fit import Rows
 from ..table_training.recipe import Recipe
+from ..table_training.time_limit import Budget
 from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
@@ -67,6 +68,9 @@ class BaseTabular(Exportable, TableColumns, ABC):
         Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops
         early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
         all nets are trained on all rows instead.
+    time_limit : float, optional
+        Seconds that fit may take, without those in which kernels compile. A measurement of the first batches decides
+        for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
     callbacks : callable or sequence of callable, optional
@@ -128,6 +132,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
     quality: str
     n_iter_no_change: Any
     callbacks: Any
+    time_limit: float | None
     warm_start: bool
     random_state: Any
     verbose: Any
@@ -198,7 +203,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
         ValueError
             If settings or data are invalid.
         """
-        recipe = self._recipe()
+        recipe, budget = self._recipe(), self._budget()
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
         table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
@@ -225,7 +230,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
         folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
-            train_nets(self, NetsTask(rows, held_out, folds, seed, continues), recipe)
+            train_nets(self, NetsTask(rows, held_out, folds, seed, continues, budget), recipe)
         self.net_.preprocessing = self._preprocessing(name)
         return self
 
@@ -249,6 +254,11 @@ class BaseTabular(Exportable, TableColumns, ABC):
             FutureWarning,
         )
         return replace(recipe, patience=checked_count("patience", self.patience))
+
+    def _budget(self) -> Budget:
+        if self.time_limit is None:
+            return Budget()
+        return Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
 
     def _held_out(self, validation_data: Any) -> Rows:
         """Return validation_data encoded for the nets: (features, targets, weights)."""

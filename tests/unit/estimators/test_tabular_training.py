@@ -179,3 +179,35 @@ def test_calibration_needs_held_out_rows(unsure):
     with pytest.raises(ValueError, match="Unknown calibration"):
         TabularMLPClassifier(calibration=True, **settings).fit(X, y)
     assert TabularMLPClassifier(validation_fraction=0, **settings | {"max_iter": 1}).fit(X, y).temperature_ == 1.0
+
+
+@pytest.mark.parametrize("quality, n_nets", [("fast", 1), ("good", 1), ("best", 5)])
+def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets):
+    X, score = table
+    with pytest.warns(UserWarning, match=r"time limit is enough for .* of 1 epoch, instead of .* of 20 epochs"):
+        model = TabularMLPRegressor(quality=quality, time_limit=1e-6, **SMALL).fit(X, score)
+    assert getattr(model.net_, "n_nets", 1) == n_nets
+    assert model.n_iter_ == 1
+    assert np.isfinite(model.predict(X)).all()
+    assert model.get_params()["max_iter"] == 20
+
+
+def test_a_time_limit_that_is_enough_changes_nothing(table):
+    X, score = table
+    for settings in ({"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}):
+        plain, limited = (
+            TabularMLPRegressor(time_limit=limit, **settings, **SMALL | {"max_iter": 3}).fit(X, score)
+            for limit in (None, 600)
+        )
+        np.testing.assert_array_equal(plain.predict(X), limited.predict(X))
+    for limit in (0, -1, "soon"):
+        with pytest.raises(ValueError, match="time_limit must be a number"):
+            TabularMLPRegressor(time_limit=limit, **SMALL).fit(X, score)
+
+
+def test_nets_that_go_on_are_not_left_out_for_want_of_time(table):
+    X, score = table
+    model = TabularMLPRegressor(n_nets=3, warm_start=True, **SMALL | {"max_iter": 1}).fit(X, score)
+    with pytest.warns(UserWarning, match="time limit is enough"):
+        model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)
+    assert model.net_.n_nets == 3

@@ -1,0 +1,108 @@
+"""Time limits of fits on tables: as many epochs and nets as there is time for, so that the schedule comes to its end.
+
+A fit that is cut off in the middle of a cycle of the learning rate is worse than one with a shorter cycle. So a short
+fit of a part of the rows measures how long an epoch takes, and the recipe gets as many epochs as fit into the time,
+and fewer nets if these would be too few epochs. A limit of each fit corrects what the measurement got wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..console.stopwatch import Stopwatch
+from ..errors import counted
+from .fit import Rows, fit_nets
+from .recipe import Recipe
+
+SHARE = 0.9  # of the time left that planned epochs take; the rest is for what an estimate cannot know
+FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
+PROBE_BATCHES, PROBE_EPOCHS = 16, 2  # of the fit that measures
+CHECK_FRACTION = 0.01  # of the limit: largest time between two looks at the clock, if epochs are shorter
+
+
+class Budget:
+    """The seconds that a fit may take. Time in which kernels compile does not count.
+
+    seconds : limit, counted from now; infinity for none
+    """
+
+    def __init__(self, seconds: float = float("inf")):
+        self.seconds, self._watch = seconds, Stopwatch()
+
+    def elapsed(self) -> float:
+        seconds, compile_seconds = self._watch.read()
+        return seconds - compile_seconds
+
+    def left(self) -> float:
+        return max(0.0, self.seconds - self.elapsed())
+
+    def part(self, n_fits: int) -> Budget:
+        """Return the budget of the next of n_fits fits, all with the same."""
+        return Budget(self.left() / n_fits)
+
+    @property
+    def is_limited(self) -> bool:
+        return self.seconds < float("inf")
+
+
+class StopInTime:
+    """Callback that ends the fit of one net where another epoch would end after the limit."""
+
+    def __init__(self, budget: Budget):
+        self._budget, self._started, self._seconds_per_epoch = budget, budget.elapsed(), 0.0
+
+    def epochs_ahead(self) -> int:
+        if not self._seconds_per_epoch:
+            return 1
+        return max(1, int(CHECK_FRACTION * self._budget.seconds / self._seconds_per_epoch))
+
+    def __call__(self, epoch: int, history: Any) -> bool:
+        self._seconds_per_epoch = max((self._budget.elapsed() - self._started) / (epoch + 1), 1e-9)
+        return self._budget.left() < 0.5 * self._seconds_per_epoch * self.epochs_ahead()
+
+
+def seconds_per_epoch(make_nets: Callable[[], Any], rows: Rows, held_out: Rows | None, recipe: Recipe) -> float:
+    """Return how long an epoch of nets takes, measured on a part of the rows.
+
+    make_nets : function that returns new nets, which are trained for a moment
+    """
+    n = min(len(rows.X), PROBE_BATCHES * recipe.batch_rows(len(rows.X)))
+    share = n / len(rows.X)
+    part = rows.take(np.arange(n))
+    held = None if held_out is None else held_out.take(np.arange(max(1, round(share * len(held_out.X)))))
+    probe = replace(recipe, batch_size=recipe.batch_rows(len(rows.X)))
+    for n_epochs in (1, PROBE_EPOCHS):  # a first fit is slow, since it fills caches and loads modules
+        found = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
+    return (found.seconds - found.compile_seconds) / (PROBE_EPOCHS * share)
+
+
+def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Recipe, str]:
+    """Return (recipe with as many epochs as there is time for, and fewer nets if needed; a sentence on that, or "").
+
+    epoch_seconds : how long an epoch of all nets takes
+    seconds : time that is left
+
+    >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=0.5, seconds=10.0)
+    >>> found.n_nets, found.epochs, found.patience
+    (5, 18, 18)
+    >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=2.0, seconds=10.0)
+    >>> found.n_nets, found.epochs
+    (2, 11)
+    """
+    n_epochs = SHARE * seconds / max(epoch_seconds, 1e-9)
+    if n_epochs >= recipe.epochs:
+        return recipe, ""
+    n_nets = recipe.n_nets
+    if n_epochs < FEWEST_EPOCHS:
+        n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
+    epochs = min(recipe.epochs, max(1, int(n_epochs * recipe.n_nets / n_nets)))
+    changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))
+    return changed, f"The time limit is enough for {_size(changed)}, instead of {_size(recipe)}."
+
+
+def _size(recipe: Recipe) -> str:
+    return f"{counted(recipe.n_nets * recipe.n_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
