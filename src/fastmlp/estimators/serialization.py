@@ -27,6 +27,7 @@ FITTED: dict[str, tuple[type, ...]] = {
     "loss_curve_": (list,),
     "validation_loss_curve_": (list, type(None)),
     "temperature_": (float,),
+    "_is_multilabel": (bool,),
 }
 ARRAYS = ("_mean", "_std")
 

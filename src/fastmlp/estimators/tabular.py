@@ -23,7 +23,7 @@ from .regression_targets import QuantityRegressor, as_quantities
 from .tabular_base import NOT_GIVEN, BaseTabular
 
 from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
-from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
@@ -53,7 +53,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; for multilabel classification the numbers of the labels.
     temperature_ : float
         Divisor of the logits in predict_proba; 1.0 without calibration.
     loss_curve_ : list of float
@@ -100,6 +100,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         class_weight=None,
         label_smoothing=0.0,
         calibration=AUTO,
+        eval_metric=None,
         time_limit=None,
         categorical_features=None,
         callbacks=None,
@@ -113,22 +114,42 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         keep_settings(self, locals())
 
     temperature_ = 1.0  # of estimators that an earlier version has pickled
+    _is_multilabel = False
 
     def _checked_y(self, y):
         y = super()._checked_y(y)
         check_classification_targets(y)
-        if type_of_target(y) not in ("binary", "multiclass"):
-            raise ValueError("y must be one column of classes. For several, fit one model each.")
+        kind = type_of_target(y)
+        if kind == "multilabel-indicator" and not np.isin(y, (0, 1)).all():
+            raise ValueError("y with several columns must hold 0 and 1, whether a row has the label of the column.")
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            raise ValueError(
+                "y must be one column of classes, or a column of 0 and 1 for each label. For several columns of "
+                "classes, fit one model each."
+            )
         return y
 
     def _set_targets(self, y, training):
+        self._is_multilabel = y.ndim == 2
+        if self._is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+            self.n_outputs_ = y.shape[1]
+            return
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_[0]!r}; a classifier needs two or more.")
         self.n_outputs_ = len(self.classes_)
 
     def _encode(self, y):
-        """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes."""
+        """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes.
+
+        For multilabel classification, y as numbers (n_samples, n_labels).
+        """
+        if self._is_multilabel or y.ndim == 2:
+            if not self._is_multilabel or y.shape != (len(y), self.n_outputs_):
+                columns = counted(self.n_outputs_, "column") if self._is_multilabel else "one column"
+                raise ValueError(f"y must have {columns}, but it has shape {y.shape}.")
+            return y.astype(np.float64)
         found, inverse = np.unique(y, return_inverse=True)
         codes = class_numbers(found.tolist(), self.classes_.tolist())
         if (codes < 0).any():
@@ -139,11 +160,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         return codes[inverse]
 
     def _strata(self, y):
-        return np.unique(y, return_inverse=True)[1]
+        return None if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
 
     def _weigh_classes(self, y):
         self._class_weights = None
-        if self.class_weight is not None:
+        if self.class_weight is not None and not self._is_multilabel:
             codes = self._encode(y)
             present = np.unique(codes)
             self._class_weights = np.ones(len(self.classes_))
@@ -154,30 +175,38 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def _weights(self, table, y, sample_weight):
         weights = super()._weights(table, y, sample_weight)
-        if self._class_weights is None:
+        if self.class_weight is None:
             return weights
-        of_class = self._class_weights[self._encode(y)]
+        if self._is_multilabel:
+            of_class = compute_sample_weight(self.class_weight, y)
+        else:
+            assert self._class_weights is not None
+            of_class = self._class_weights[self._encode(y)]
         return of_class if weights is None else weights * of_class
 
     def _target(self, name):
+        if self._is_multilabel:
+            return None
         try:
             return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()), temperature=self.temperature_)
         except ValueError:  # Target cannot describe classes that are neither text nor numbers
             return None
 
     def _predictions_of(self, logits):
-        return np.exp(log_probabilities_of(logits, self.net_.network, temperature=self.temperature_))
+        return np.exp(log_probabilities_of(logits, self.net_.network, self._is_multilabel, self.temperature_))
 
     def _calibrate(self, logits, held_out, calibration):
         self.temperature_ = 1.0
         if calibration == TEMPERATURE and logits is not None:
-            self.temperature_ = fit_temperature(logits, held_out.y, held_out.weights, self.net_.network)
+            y, weights = held_out.y, held_out.weights
+            self.temperature_ = fit_temperature(logits, y, weights, self.net_.network, self._is_multilabel)
 
     def _net_settings(self):
-        return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
+        loss = "binary_cross_entropy" if self._is_multilabel else "softmax_cross_entropy"
+        return {"loss": loss, "label_smoothing": self.label_smoothing}
 
     def predict(self, X):
-        """Return the predicted classes.
+        """Return the predicted classes; for multilabel classification, the labels whose probability is above one half.
 
         Parameters
         ----------
@@ -186,10 +215,12 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,), or of int64 and shape (n_samples, n_labels)
+            Class labels, or 0 and 1 for multilabel classification.
         """
         features = self._features(X)
-        return self.classes_[likeliest(self.net_, features, temperature=self.temperature_)]
+        found = likeliest(self.net_, features, self._is_multilabel, self.temperature_)
+        return found.astype(np.int64) if self._is_multilabel else self.classes_[found]
 
     def predict_proba(self, X):
         """Return class probabilities.
@@ -202,10 +233,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes)
-            Columns in the order of `classes_`; rows sum to 1.
+            Columns in the order of `classes_`; rows sum to 1. For multilabel classification, each column is the
+            probability of one label.
         """
         features = self._features(X)
-        return probabilities(self.net_, features, temperature=self.temperature_)
+        return probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
     def predict_log_proba(self, X):
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
@@ -220,11 +252,16 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         ndarray of float64, shape (n_samples, n_classes)
         """
         features = self._features(X)
-        return log_probabilities(self.net_, features, temperature=self.temperature_)
+        return log_probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
     def _predictor(self):
         net = self._net()
-        return classifier(net, self.classes_, self.columns_, temperature=self.temperature_)
+        return classifier(net, self.classes_, self.columns_, self._is_multilabel, self.temperature_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 @with_entries_of(BaseTabular)
@@ -280,6 +317,7 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
         validation_fraction=AUTO,
         n_nets=AUTO,
         n_folds=AUTO,
+        eval_metric=None,
         time_limit=None,
         categorical_features=None,
         callbacks=None,

@@ -68,6 +68,10 @@ class BaseTabular(Exportable, TableColumns, ABC):
         Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops
         early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
         all nets are trained on all rows instead.
+    eval_metric : str or callable, optional
+        Metric of the held-out rows after each epoch, `validation_scores_`: a name that metrics= of MLP.fit takes, which
+        also chooses the best epoch instead of the loss, or a function (y_true, y_pred) of what the nets are trained on
+        and what they return. Several nets are then trained one after another.
     time_limit : float, optional
         Seconds that fit may take, without those in which kernels compile. A measurement of the first batches decides
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
@@ -98,6 +102,8 @@ class BaseTabular(Exportable, TableColumns, ABC):
         What the fit of the net, or of the nets, returned.
     validation_loss_curve_ : list of float or None
         Loss on the held-out samples, one value per epoch; None without any. Only for a single net.
+    validation_scores_ : list of float
+        With eval_metric, its value after each epoch; of several nets, a list for each.
     oof_prediction_ : ndarray of float64, shape (n_samples, n_classes), (n_samples,) or (n_samples, n_outputs)
         Only with folds: out-of-fold predictions, class probabilities or numbers, of the training rows by the nets that
         were trained without them. NaN in rows of folds that an interrupted fit has not reached.
@@ -132,6 +138,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
     quality: str
     n_iter_no_change: Any
     callbacks: Any
+    eval_metric: Any
     time_limit: float | None
     warm_start: bool
     random_state: Any
@@ -182,8 +189,9 @@ class BaseTabular(Exportable, TableColumns, ABC):
         ----------
         X : data frame of any library, or array_like of shape (n_samples, n_features)
             The table.
-        y : array_like of shape (n_samples,)
-            Classes or numbers; a regressor also takes (n_samples, n_outputs).
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
+            column (multilabel classification).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss. It also applies to samples that are held out from X.
         validation_data : tuple, optional
@@ -336,8 +344,8 @@ class BaseTabular(Exportable, TableColumns, ABC):
         features : ndarray of shape (n_samples, n_inputs)
             Inputs of the nets, named by `encoded_feature_names`.
         targets : ndarray
-            Indices into `classes_`, int (n_samples,); of a regressor, y in standard deviations from the mean of the
-            training targets.
+            Indices into `classes_`, int (n_samples,), or 0 and 1 (n_samples, n_labels); of a regressor, y in standard
+            deviations from the mean of the training targets.
         """
         features, y = self._features(X), self._checked_y(y)
         check_consistent_length(features, y)

@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from ..callbacks import as_callbacks
+from ..callbacks import METRIC_SIGNS, VALIDATION, as_callbacks
 from ..class_probabilities import logits
+from ..errors import unknown_name
+from ..history import History
 from ..mlp import MLP
+from ..population import Population
 from ..table_training.fit import Rows, continue_from, fit_nets, make_nets
-from ..table_training.folds import fit_folds, fold_numbers
-from ..table_training.recipe import AUTO, TEMPERATURE, Recipe, is_auto, recipe_of
+from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
+from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ..table_training.time_limit import Budget, StopInTime, affordable, seconds_per_epoch
 from .interruption import trained_nets, warn_of_interrupted_folds, warn_of_interrupted_history
 from .parameters import checked_hidden_sizes, warn_user
@@ -36,6 +39,7 @@ PARAMETERS = {
 }
 OF_CLASSIFIERS = {"calibration": "calibration"}
 CURVES = "loss_curve_", "validation_loss_curve_"
+RECORDS = {*CURVES, "oof_prediction_", "validation_scores_"}  # attributes that not every fit sets
 
 
 class NetsTask(NamedTuple):
@@ -90,6 +94,9 @@ def estimator_recipe(estimator: Any) -> Recipe:
     if not is_auto(given["hidden"]):
         given["hidden"] = checked_hidden_sizes(given["hidden"])
     recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
+    metric = estimator.eval_metric
+    if metric is not None and not callable(metric) and metric not in METRIC_SIGNS:
+        raise unknown_name("eval_metric", metric, METRIC_SIGNS)
     if recipe.n_folds > 1 and not is_auto(estimator.validation_fraction):
         raise ValueError(
             f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
@@ -100,8 +107,8 @@ def estimator_recipe(estimator: Any) -> Recipe:
 
 def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     """Train the net or nets of an estimator, and set its fitted attributes."""
-    if task.held_out is None and task.folds is None and getattr(estimator, "calibration", AUTO) == TEMPERATURE:
-        raise ValueError("calibration='temperature' needs held-out rows: set validation_fraction above 0, or leave it.")
+    if task.held_out is None and task.folds is None:
+        refuse_without_held_out(estimator)
     settings = {
         "dtype": estimator.dtype,
         "device": estimator.device,
@@ -116,36 +123,90 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     nets = make(recipe)
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
-    records: tuple[str, ...] = ()
+    before = {name: vars(estimator).pop(name) for name in RECORDS if name in vars(estimator)}
+    try:
+        train_by_kind(estimator, nets, task, recipe, before)
+    except BaseException:
+        vars(estimator).update(before)
+        raise
+    if task.folds is None:
+        calibrate(estimator, task.held_out, recipe)
+    estimator.n_iter_ = int(np.max(estimator.history_.epochs))
+
+
+def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, before: dict[str, Any]) -> None:
+    """Train one net, a population, or nets one after another; before : records of the last fit."""
     if task.folds is not None:
         train_folds(estimator, nets, task, recipe)
-        records = ("oof_prediction_",)
     elif isinstance(nets, MLP):
-        train_net(estimator, nets, task, recipe)
-        records = CURVES
+        train_net(estimator, nets, task, recipe, before if task.continues else {})
+    elif estimator.eval_metric is not None:  # which a population cannot measure
+        train_each(estimator, nets, task, recipe)
     else:
         result = fit_nets(nets, task.rows, task.held_out, recipe, verbose=estimator.verbose)
         if result.interrupted or not result.epochs.all():
             nets = trained_nets(nets, task.continues)
         estimator.keep_net(nets, nets.result)
-    if task.folds is None:
-        calibrate(estimator, task.held_out, recipe)
-    for name in {*CURVES, "oof_prediction_"}.difference(records):  # of an earlier fit
-        estimator.__dict__.pop(name, None)
-    estimator.n_iter_ = int(np.max(estimator.history_.epochs))
 
 
-def train_net(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe) -> None:
-    """Train one net, and record its losses."""
-    callbacks = *as_callbacks(estimator.callbacks), *time_limit_of(task.budget)
-    history = fit_nets(net, task.rows, task.held_out, recipe, verbose=estimator.verbose, callbacks=callbacks)
+def refuse_without_held_out(estimator: Any) -> None:
+    """Raise ValueError if a parameter needs held-out rows, of which there are none."""
+    for name, value in (("calibration", TEMPERATURE), ("eval_metric", estimator.eval_metric)):
+        if value is not None and getattr(estimator, name, None) == value:
+            raise ValueError(f"{name}={value!r} needs held-out rows: set validation_fraction above 0, or leave it out.")
+
+
+def train_net(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe, before: dict[str, Any]) -> None:
+    """Train one net, and record its losses.
+
+    before : records of the fits that this one continues
+    """
+    history = fit_one(estimator, net, task.rows, task.held_out, recipe, task.budget)
     warn_of_interrupted_history(history)
     estimator.keep_net(net, history)
-    loss, held_out = (vars(estimator).get(name) if task.continues else None for name in CURVES)
-    estimator.loss_curve_ = [*(loss or []), *history.loss.tolist()]
-    if history.validation_loss is not None:
-        held_out = [*(held_out or []), *history.validation_loss.tolist()]
-    estimator.validation_loss_curve_ = held_out
+    curves = {"loss_curve_": history.loss, "validation_loss_curve_": history.validation_loss}
+    for name, values in curves.items():
+        known = before.get(name)
+        setattr(estimator, name, known if values is None else [*(known or []), *values.tolist()])
+    if estimator.eval_metric is not None:
+        estimator.validation_scores_ = [*before.get("validation_scores_", []), *scores_of(history)]
+
+
+def fit_one(estimator: Any, net: MLP, rows: Rows, held_out: Rows | None, recipe: Recipe, budget: Budget) -> History:
+    """Train one net; eval_metric, if there is one, is measured after each epoch, and chooses the best if it can."""
+    callbacks = *as_callbacks(estimator.callbacks), *time_limit_of(budget)
+    metric = estimator.eval_metric
+    metrics = () if metric is None else [metric]
+    return fit_nets(
+        net, rows, held_out, recipe, monitored(metric), verbose=estimator.verbose, callbacks=callbacks, metrics=metrics
+    )
+
+
+def monitored(metric: Any) -> str:
+    """Return the record that early stopping looks at: a metric with a name, of which it is known what is better."""
+    return f"{VALIDATION}{metric}" if isinstance(metric, str) else "validation_loss"
+
+
+def scores_of(history: History) -> list[float]:
+    """Return the record of eval_metric on the held-out rows."""
+    (values,) = history.validation_metrics.values()
+    return values.tolist()
+
+
+def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe) -> None:
+    """Train several nets one after another on the same rows."""
+    part = lambda k: task.budget.part(nets.n_nets - k)
+    fit = lambda net, k: fit_one(estimator, net, task.rows, task.held_out, recipe, part(k))
+    keep_trained(estimator, nets, fit_each(nets, fit, monitored(estimator.eval_metric)))
+
+
+def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
+    """Store nets that were trained one after another; nets : those that there were to train."""
+    if found.interrupted:
+        warn_of_interrupted_folds(len(found.histories), nets.n_nets)
+    estimator.keep_net(found.nets, found.nets.result)
+    if estimator.eval_metric is not None:
+        estimator.validation_scores_ = [scores_of(history) for history in found.histories]
 
 
 def time_limit_of(budget: Budget) -> tuple[StopInTime, ...]:
@@ -156,18 +217,13 @@ def time_limit_of(budget: Budget) -> tuple[StopInTime, ...]:
 def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> None:
     """Train nets that are each without one fold, and keep the predictions of each row by the others."""
     assert task.folds is not None
-
-    def fit_one(net: Any, rows: Rows, held_out: Rows, k: int) -> Any:
-        callbacks = time_limit_of(task.budget.part(nets.n_nets - k))
-        return fit_nets(net, rows, held_out, recipe, verbose=estimator.verbose, callbacks=callbacks)
-
-    found = fit_folds(nets, task.rows, task.folds, fit_one)
-    if found.interrupted:
-        warn_of_interrupted_folds(len(found.histories), nets.n_nets)
-    estimator.keep_net(found.nets, found.nets.result)
-    predicted = np.flatnonzero(np.isfinite(found.logits).all(axis=(0, 2)))
-    estimator._calibrate(found.logits[:, predicted], task.rows.take(predicted), recipe.calibration)
-    estimator.oof_prediction_ = estimator._predictions_of(found.logits)
+    part = lambda k: task.budget.part(nets.n_nets - k)
+    fit = lambda net, rows, held_out, k: fit_one(estimator, net, rows, held_out, recipe, part(k))
+    found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
+    keep_trained(estimator, nets, found)
+    predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+    estimator._calibrate(z[:, predicted], task.rows.take(predicted), recipe.calibration)
+    estimator.oof_prediction_ = estimator._predictions_of(z)
 
 
 def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:

@@ -8,31 +8,29 @@ it: the out-of-fold prediction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..class_probabilities import logits
 from ..history import History
+from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import STOPPED_BY, PopulationResult
 from ..population_training.fit import recorded_epochs
 from .fit import Rows
 
 
-class FoldNets(NamedTuple):
-    """Nets of all folds.
+class TrainedNets(NamedTuple):
+    """Nets that were trained one after another.
 
-    nets : the nets that were trained, those of fold 0 first; the mean of their outputs predicts
+    nets : those that had begun, with the result of their fits; the mean of their outputs predicts
     histories : the history of each net
-    logits : (n_nets_per_fold, n_rows, n_outputs), of each row by the nets that were trained without it, before the
-        output activation; NaN where an interrupted fit has trained none
     interrupted : whether Ctrl-C ended the training
     """
 
     nets: Population
     histories: list[History]
-    logits: np.ndarray
     interrupted: bool
 
 
@@ -61,26 +59,49 @@ def fold_numbers(strata: np.ndarray | None, n_rows: int, n_folds: int, rng: np.r
 
 
 def fit_folds(
-    nets: Population, rows: Rows, folds: np.ndarray, fit_one: Callable[[Any, Rows, Rows, int], History]
-) -> FoldNets:
-    """Train each net of a population without one fold. Ctrl-C ends the training; nets that had begun are kept.
+    nets: Population,
+    rows: Rows,
+    folds: np.ndarray,
+    fit_one: Callable[[MLP, Rows, Rows, int], History],
+    monitor: str = "validation_loss",
+) -> tuple[TrainedNets, np.ndarray]:
+    """Train each net of a population without one fold, and return (trained nets, logits of all rows).
 
     nets : untrained; net k is trained without fold k // (n_nets / n_folds)
     folds : (n_rows,) fold of each row
     fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
+    monitor : name of the record that its early stopping looks at
+
+    The logits are (n_nets_per_fold, n_rows, n_outputs), of each row by the nets that were trained without it, before
+    the output activation; NaN where an interrupted fit has trained none.
     """
     n_each = nets.n_nets // (int(folds.max()) + 1)
     outputs = np.full((n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
+
+    def fit_and_predict(net: MLP, k: int) -> History:
+        held_out = np.flatnonzero(folds == k // n_each)
+        history = fit_one(net, rows.take(np.flatnonzero(folds != k // n_each)), rows.take(held_out), k)
+        if history.epochs:
+            outputs[k % n_each, held_out] = logits(net, rows.X[held_out])
+        return history
+
+    return fit_each(nets, fit_and_predict, monitor), outputs
+
+
+def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: str = "validation_loss") -> TrainedNets:
+    """Train the nets of a population one after another. Ctrl-C ends the training; nets that had begun are kept.
+
+    fit_one : function (net, number of the net) that trains an MLP
+    monitor : name of the record that its early stopping looks at
+    """
     histories: list[History] = []
     for k in range(nets.n_nets):
-        held_out = np.flatnonzero(folds == k // n_each)
         net = nets.net(k)
         net.fits = nets.fits
-        history = fit_one(net, rows.take(np.flatnonzero(folds != k // n_each)), rows.take(held_out), k)
+        history = fit_one(net, k)
         if history.epochs:
             nets.params[k] = net.params
             histories.append(history)
-            outputs[k % n_each, held_out] = logits(net, rows.X[held_out])
         if history.stopped_by == "interrupt":
             break
     n_trained = len(histories)
@@ -88,11 +109,11 @@ def fit_folds(
     if 0 < n_trained < nets.n_nets:
         nets = subset_of(nets, np.arange(n_trained))
     nets.fits += 1
-    nets.result = result_of(histories, interrupted) if histories else None
-    return FoldNets(nets, histories, outputs, interrupted)
+    nets.result = result_of(histories, interrupted, monitor) if histories else None
+    return TrainedNets(nets, histories, interrupted)
 
 
-def result_of(histories: list[History], interrupted: bool) -> PopulationResult:
+def result_of(histories: list[History], interrupted: bool, monitor: str = "validation_loss") -> PopulationResult:
     """Return the records of several fits of one net as the result of a population.
 
     histories : of the nets, one or more, all with held-out samples and early stopping
@@ -112,10 +133,8 @@ def result_of(histories: list[History], interrupted: bool) -> PopulationResult:
         epochs=epochs,
         loss=loss,
         accuracy=np.array([history.accuracy[-1] for history in histories]) if with_accuracy else None,  # type: ignore[index]
-        monitor="validation_loss",
-        best_value=np.array(
-            [history.validation_loss[epoch] for history, epoch in zip(histories, best, strict=True)]  # type: ignore[index]
-        ),
+        monitor=monitor,
+        best_value=np.array([h.record(monitor)[epoch] for h, epoch in zip(histories, best, strict=True)]),
         best_epoch=best,
         restarts=np.zeros(len(histories), np.int64),
         status=np.array([codes.get(history.stopped_by, codes["epochs"]) for history in histories]),

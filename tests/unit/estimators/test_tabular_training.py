@@ -211,3 +211,47 @@ def test_nets_that_go_on_are_not_left_out_for_want_of_time(table):
     with pytest.warns(UserWarning, match="time limit is enough"):
         model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)
     assert model.net_.n_nets == 3
+
+
+@pytest.mark.parametrize("settings", [{"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}])
+def test_eval_metric_is_recorded_and_chooses_the_best_epoch(table, settings):
+    X, score = table
+    y = np.where(score > 0, "yes", "no")
+    model = TabularMLPClassifier(eval_metric="roc_auc", **settings, **SMALL).fit(X, y)
+    scores = [model.validation_scores_] if settings == {"n_nets": 1} else model.validation_scores_
+    best = np.atleast_1d(model.history_.best_epoch)
+    assert len(scores) == len(best) == settings["n_nets"] * settings.get("n_folds", 1)
+    assert [int(np.argmax(values)) for values in scores] == best.tolist()
+    if len(scores) > 1:
+        assert model.history_.monitor == "validation_roc_auc"
+        assert model.history_.order()[0] == np.argmax(model.history_.best_value)
+
+
+def test_a_function_is_recorded_and_the_loss_chooses(table):
+    X, score = table
+    largest = lambda y_true, y_pred: np.abs(y_true - y_pred).max()
+    model = TabularMLPRegressor(eval_metric=largest, n_nets=1, **SMALL).fit(X, score)
+    assert len(model.validation_scores_) == model.n_iter_
+    assert model.history_.best_epoch == np.argmin(model.validation_loss_curve_)
+    with pytest.raises(ValueError, match="Unknown eval_metric 'auc'"):
+        TabularMLPRegressor(eval_metric="auc", n_nets=1, **SMALL).fit(X, score)
+    assert len(model.validation_scores_) == model.n_iter_, "a failed fit leaves what was there"
+    with pytest.raises(ValueError, match="eval_metric='r2' needs held-out rows"):
+        TabularMLPRegressor(eval_metric="r2", validation_fraction=0, **SMALL).fit(X, score)
+    model.set_params(eval_metric=None).fit(X, score)
+    assert not hasattr(model, "validation_scores_")
+
+
+def test_rare_classes(rng):
+    """One row in a hundred: balanced nets find most of it, in any kind of training."""
+    X = pd.DataFrame(rng.normal(size=(1500, 2)), columns=["a", "b"])
+    y = np.where(X["a"] > 2.2, "rare", "usual")
+    assert 0.005 < (y == "rare").mean() < 0.02
+    settings = SMALL | {"hidden_layer_sizes": (32,), "max_iter": 30, "n_nets": 1}
+    for further in ({}, {"n_folds": 2}):
+        clf = TabularMLPClassifier(**settings | further, class_weight="balanced").fit(X, y)
+        assert (clf.predict(X)[y == "rare"] == "rare").mean() > 0.9
+        assert (clf.predict(X)[y == "usual"] == "usual").mean() > 0.8
+    labels = np.c_[y == "rare", X["b"] > 0].astype(int)
+    clf = TabularMLPClassifier(**settings, class_weight="balanced").fit(X, labels)
+    assert clf.predict(X)[y == "rare", 0].mean() > 0.8

@@ -43,12 +43,12 @@ def test_each_net_is_trained_without_its_fold_and_predicts_it(rows, rng):
         assert not set(training.y.tolist()) & set(held_out.y.tolist())
         return fit_nets(net, training, held_out, SMALL, verbose=0)
 
-    found = fit_folds(nets(), rows, folds, fit_one)
+    found, outputs = fit_folds(nets(), rows, folds, fit_one)
     assert seen == [(40, 20, k) for k in range(6)]
-    assert found.logits.shape == (2, 60, 1)
+    assert outputs.shape == (2, 60, 1)
     for k in range(6):
         held = folds == k // 2
-        np.testing.assert_allclose(found.logits[k % 2, held], logits(found.nets.net(k), rows.X[held]), rtol=1e-5)
+        np.testing.assert_allclose(outputs[k % 2, held], logits(found.nets.net(k), rows.X[held]), rtol=1e-5)
     assert not found.interrupted
     result = found.nets.result
     assert result.n_nets == 6
@@ -75,12 +75,12 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(rows, rng):
         return history
 
     folds = fold_numbers(None, 60, 3, rng)
-    found = fit_folds(nets(), rows, folds, fit_one)
+    found, outputs = fit_folds(nets(), rows, folds, fit_one)
     assert found.interrupted
     assert (found.nets.n_nets, len(found.histories)) == (4, 4)
     assert found.nets.result.stopped_by.tolist()[-1] == "interrupt"
-    assert np.isnan(found.logits[:, folds == 2]).all()
-    assert np.isfinite(found.logits[:, folds < 2]).all()
+    assert np.isnan(outputs[:, folds == 2]).all()
+    assert np.isfinite(outputs[:, folds < 2]).all()
 
 
 def test_records_of_nets_that_stopped_before_others_end_in_nan(rows):
