@@ -72,6 +72,10 @@ class BaseTabular(Exportable, TableColumns, ABC):
         Metric of the held-out rows after each epoch, `validation_scores_`: a name that metrics= of MLP.fit takes, which
         also chooses the best epoch instead of the loss, or a function (y_true, y_pred) of what the nets are trained on
         and what they return. Several nets are then trained one after another.
+    refit : bool, default False
+        Whether to train new nets on all rows after early stopping, for the epochs it has found best (the median over
+        the nets) with the same schedule. It takes twice the time. The records and temperature_ are those of the first
+        training, and n_iter_ is of the second one.
     time_limit : float, optional
         Seconds that fit may take, without those in which kernels compile. A measurement of the first batches decides
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
@@ -139,6 +143,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
     n_iter_no_change: Any
     callbacks: Any
     eval_metric: Any
+    refit: bool
     time_limit: float | None
     warm_start: bool
     random_state: Any
@@ -220,6 +225,11 @@ class BaseTabular(Exportable, TableColumns, ABC):
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         rng = check_random_state(self.random_state)
+        if self.refit and (recipe.n_folds > 1 or continues or validation_data is not None):
+            raise ValueError(
+                "refit=True trains new nets on all rows of X after a training without held-out ones, so it goes with "
+                "neither folds, warm_start nor validation_data: leave these out, or set refit=False."
+            )
         has_folds = recipe.n_folds > 1 and validation_data is None
         fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
         training, held = self._split(y, rng, fraction)

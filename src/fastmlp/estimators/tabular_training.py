@@ -15,7 +15,7 @@ from ..errors import unknown_name
 from ..history import History
 from ..mlp import MLP
 from ..population import Population
-from ..table_training.fit import Rows, continue_from, fit_nets, make_nets
+from ..table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
 from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ..table_training.time_limit import Budget, StopInTime, affordable, seconds_per_epoch
@@ -60,14 +60,17 @@ class NetsTask(NamedTuple):
     continues: bool
     budget: Budget
 
-    def in_time(self, recipe: Recipe, make: Callable[[Recipe], Any]) -> Recipe:
-        """Return the recipe with as many epochs and nets as there is time for; make : makes nets by a recipe.
+    def in_time(self, recipe: Recipe, make: Callable[[Recipe], Any], n_times: int) -> Recipe:
+        """Return the recipe with as many epochs and nets as there is time for.
+
+        make : makes nets by a recipe
+        n_times : how often all of them are trained
 
         Fewer nets cannot go on with the parameters of more. A warning says what is left out.
         """
         if not self.budget.is_limited:
             return recipe
-        n_fits, rows, held_out = 1, self.rows, self.held_out
+        n_fits, rows, held_out = n_times, self.rows, self.held_out
         if self.folds is not None:  # nets are trained one after another
             n_fits, held = recipe.n_nets * recipe.n_folds, self.folds == 0
             rows, held_out = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
@@ -119,7 +122,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     make = lambda recipe: make_nets(
         task.rows.X.shape[1], estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
     )
-    recipe = task.in_time(recipe, make)
+    recipe = task.in_time(recipe, make, 2 if estimator.refit else 1)
     nets = make(recipe)
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
@@ -131,7 +134,30 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         raise
     if task.folds is None:
         calibrate(estimator, task.held_out, recipe)
+    if estimator.refit:
+        train_again(estimator, make, task, recipe)
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
+
+
+def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, recipe: Recipe) -> None:
+    """Train new nets on all rows, for the epochs after which early stopping has found the nets to be at their best.
+
+    An interrupted fit leaves the nets of the first training.
+    """
+    first = estimator.history_
+    if "interrupt" in np.atleast_1d(first.stopped_by):
+        return
+    recipe = refit_recipe(recipe, np.atleast_1d(first.best_epoch))
+    assert task.held_out is not None
+    nets, rows = make(recipe), task.rows.joined(task.held_out)
+    limit: dict[str, Any] = {"callbacks": time_limit_of(task.budget)} if isinstance(nets, MLP) else {}
+    result = fit_nets(nets, rows, None, recipe, verbose=estimator.verbose, **limit)
+    if "interrupt" in np.atleast_1d(result.stopped_by):
+        warn_user(
+            "Training on all rows was interrupted; the nets are those of the training before, without held-out rows."
+        )
+        return
+    estimator.keep_net(nets, result)
 
 
 def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, before: dict[str, Any]) -> None:
@@ -151,7 +177,8 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
 
 def refuse_without_held_out(estimator: Any) -> None:
     """Raise ValueError if a parameter needs held-out rows, of which there are none."""
-    for name, value in (("calibration", TEMPERATURE), ("eval_metric", estimator.eval_metric)):
+    needs = {"calibration": TEMPERATURE, "eval_metric": estimator.eval_metric, "refit": True}
+    for name, value in needs.items():
         if value is not None and getattr(estimator, name, None) == value:
             raise ValueError(f"{name}={value!r} needs held-out rows: set validation_fraction above 0, or leave it out.")
 

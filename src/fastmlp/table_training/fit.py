@@ -13,6 +13,7 @@ from ..initialization import UniformByFanIn
 from ..mlp import MLP
 from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
+from ..schedules import schedule_factors
 from .recipe import Recipe
 
 
@@ -25,6 +26,11 @@ class Rows(NamedTuple):
 
     def take(self, rows: np.ndarray) -> Rows:
         return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def joined(self, other: Rows) -> Rows:
+        """Return these rows and others after them; both have weights, or neither."""
+        weights = None if self.weights is None else np.concatenate([self.weights, other.weights])  # type: ignore[list-item]
+        return Rows(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]), weights)
 
 
 def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
@@ -64,6 +70,32 @@ def make_optimizer(recipe: Recipe) -> Optimizer:
     """Return the optimiser of a recipe. Raises ValueError if its name is unknown, or a number is out of range."""
     optimizer = optimizer_from_name(recipe.optimizer, recipe.learning_rate)
     return replace(optimizer, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm)
+
+
+class FirstEpochs:
+    """Schedule of a fit that has only the first epochs of a longer one.
+
+    schedule : of the longer fit
+    share : fraction of its epochs that are trained
+
+    >>> FirstEpochs("one_cycle", 0.5)(np.array([0, 49]), 50)[1] > 0.5  # the cycle is not half over
+    True
+    """
+
+    def __init__(self, schedule: Any, share: float):
+        self._factors, self._share = schedule_factors(schedule), share
+
+    def __call__(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        return self._factors(steps, round(n_steps / self._share))
+
+
+def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
+    """Return the recipe for a fit to all rows: as many epochs as the nets had that early stopping kept.
+
+    best_epochs : (n_nets,) the best epoch of each net, counted from 0
+    """
+    epochs = max(1, round(float(np.median(best_epochs)) + 1.0))
+    return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, epochs / recipe.epochs))
 
 
 def fit_nets(

@@ -255,3 +255,22 @@ def test_rare_classes(rng):
     labels = np.c_[y == "rare", X["b"] > 0].astype(int)
     clf = TabularMLPClassifier(**settings, class_weight="balanced").fit(X, labels)
     assert clf.predict(X)[y == "rare", 0].mean() > 0.8
+
+
+@pytest.mark.parametrize("n_nets", [1, 2])
+def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
+    X, score = table
+    settings = SMALL | {"n_nets": n_nets, "n_iter_no_change": 2, "learning_rate_init": 0.05}
+    first = TabularMLPRegressor(**settings).fit(X, score)
+    again = TabularMLPRegressor(refit=True, **settings).fit(X, score)
+    records = again.history_.settings if n_nets == 1 else again.history_.arguments
+    assert (records["n_samples"], records["n_validation"]) == (300, 0)
+    assert again.n_iter_ == round(float(np.median(first.history_.best_epoch)) + 1)
+    assert not np.array_equal(first.predict(X), again.predict(X))
+    if n_nets == 1:
+        assert again.validation_loss_curve_ == first.validation_loss_curve_
+    for further in ({"n_folds": 2}, {"warm_start": True}):
+        with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
+            again.set_params(n_folds="auto", warm_start=False).set_params(**further).fit(X, score)
+    with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
+        TabularMLPRegressor(refit=True, **settings).fit(X, score, validation_data=(X, score))
