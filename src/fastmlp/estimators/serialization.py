@@ -124,13 +124,13 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
 
 
 def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
-    """Return the fitted estimator for a net of `fastmlp train`, which knows its columns and its target.
+    """Return the fitted estimator for nets of `fastmlp train`, which know their columns and their target.
 
-    The estimator has the net's layers, activation and dropout; its other parameters are the defaults, and
+    The estimator has the nets' layers, activation and dropout; its other parameters are the defaults, and
     `history_.settings` says how the net was trained. It takes tables that have further columns, as `fastmlp predict`
     does, because training may have left some out.
 
-    net : MLP with a preprocessing
+    net : MLP or Population with a preprocessing
     classes : the tabular estimator classes, by name
     """
     columns, target = net.preprocessing.columns, net.preprocessing.target
@@ -139,8 +139,8 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     estimator = classes["TabularMLPClassifier" if is_classifier else "TabularMLPRegressor"](
         tuple(settings["layer_sizes"][1:-1]),
         activation=next(iter(settings["hidden_activation"]), "relu"),
-        dropout=next(iter(settings["dropout"]), 0.0),
-        n_nets=1,
+        dropout=float(np.max(net.network.dropout, initial=0.0)),
+        n_nets=getattr(net, "n_nets", 1),
         dtype=net.dtype.name,
     )
     if is_classifier:
@@ -154,8 +154,10 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     estimator.feature_names_in_ = np.array(estimator._names, dtype=object)
     estimator.n_features_in_, estimator.n_outputs_ = len(columns), target.n_outputs
     estimator.columns_, estimator.notes_ = columns, net.preprocessing.notes
-    estimator.keep_net(net, net.history)
-    if net.history is not None:
+    estimator.keep_net(net, getattr(net, "history", None) or getattr(net, "result", None))
+    if getattr(net, "result", None) is not None:
+        estimator.n_iter_ = int(net.result.epochs.max())
+    elif getattr(net, "history", None) is not None:
         estimator.n_iter_ = net.history.epochs
         estimator.loss_curve_ = net.history.loss.tolist()
         held_out = net.history.validation_loss

@@ -18,7 +18,7 @@ from ..population import Population
 from ..table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
 from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
-from ..table_training.time_limit import Budget, StopInTime, affordable, seconds_per_epoch
+from ..table_training.time_limit import Budget, planned_in_time, time_limit_of
 from .interruption import trained_nets, warn_of_interrupted_folds, warn_of_interrupted_history
 from .parameters import checked_hidden_sizes, warn_user
 
@@ -60,29 +60,6 @@ class NetsTask(NamedTuple):
     continues: bool
     budget: Budget
 
-    def in_time(self, recipe: Recipe, make: Callable[[Recipe], Any], n_times: int) -> Recipe:
-        """Return the recipe with as many epochs and nets as there is time for.
-
-        make : makes nets by a recipe
-        n_times : how often all of them are trained
-
-        Fewer nets cannot go on with the parameters of more. A warning says what is left out.
-        """
-        if not self.budget.is_limited:
-            return recipe
-        n_fits, rows, held_out = n_times, self.rows, self.held_out
-        if self.folds is not None:  # nets are trained one after another
-            n_fits, held = recipe.n_nets * recipe.n_folds, self.folds == 0
-            rows, held_out = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
-        probed = replace(recipe, n_nets=1, n_folds=1) if self.folds is not None else recipe
-        seconds = n_fits * seconds_per_epoch(lambda: make(probed), rows, held_out, recipe)
-        changed, note = affordable(recipe, seconds, self.budget.left())
-        if self.continues:
-            changed = replace(changed, n_nets=recipe.n_nets)
-        if note:
-            warn_user(note)
-        return changed
-
 
 def estimator_recipe(estimator: Any) -> Recipe:
     """Return the recipe of an estimator: its preset with the parameters that are given, checked.
@@ -122,7 +99,11 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     make = lambda recipe: make_nets(
         task.rows.X.shape[1], estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
     )
-    recipe = task.in_time(recipe, make, 2 if estimator.refit else 1)
+    n_times = 2 if estimator.refit else 1
+    planned, note = planned_in_time(recipe, make, task.rows, task.held_out, task.folds, task.budget, n_times)
+    recipe = replace(planned, n_nets=recipe.n_nets) if task.continues else planned  # all nets go on
+    if note:
+        warn_user(note)
     nets = make(recipe)
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
@@ -234,11 +215,6 @@ def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
     estimator.keep_net(found.nets, found.nets.result)
     if estimator.eval_metric is not None:
         estimator.validation_scores_ = [scores_of(history) for history in found.histories]
-
-
-def time_limit_of(budget: Budget) -> tuple[StopInTime, ...]:
-    """Return the callback that keeps one net within a budget, or nothing where there is no limit."""
-    return (StopInTime(budget),) if budget.is_limited else ()
 
 
 def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> None:

@@ -106,3 +106,33 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
 
 def _size(recipe: Recipe) -> str:
     return f"{counted(recipe.n_nets * recipe.n_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
+
+
+def time_limit_of(budget: Budget) -> tuple[StopInTime, ...]:
+    """Return the callback that keeps one net within a budget, or nothing where there is no limit."""
+    return (StopInTime(budget),) if budget.is_limited else ()
+
+
+def planned_in_time(
+    recipe: Recipe,
+    make: Callable[[Recipe], Any],
+    rows: Rows,
+    held_out: Rows | None,
+    folds: np.ndarray | None,
+    budget: Budget,
+    n_times: int = 1,
+) -> tuple[Recipe, str]:
+    """Return (recipe with as many epochs and nets as there is time for, a sentence on what is left out, or "").
+
+    make : makes untrained nets by a recipe
+    folds : (n_rows,) fold of each row, or None
+    n_times : how often all nets are trained
+    """
+    if not budget.is_limited:
+        return recipe, ""
+    measured, n_fits = recipe, n_times
+    if folds is not None:  # nets are trained one after another
+        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), n_times * recipe.n_nets * recipe.n_folds
+        rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
+    seconds = n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe)
+    return affordable(recipe, seconds, budget.left())

@@ -103,7 +103,10 @@ def test_estimator_files_can_be_loaded_as_nets(table, tmp_path):
     features = net.preprocessing.transform(table)
     np.testing.assert_allclose(net.ensemble_predict(features), clf.predict_proba(table), rtol=1e-6)
     clf.net_.save(path)
-    assert isinstance(fastmlp.load(path), Population)
+    same = fastmlp.load(path)
+    assert isinstance(same, TabularMLPClassifier), "as a file of `fastmlp train`"
+    np.testing.assert_array_equal(same.predict_proba(table), clf.predict_proba(table))
+    assert same.n_iter_ == clf.n_iter_
     table.to_csv(tmp_path / "table.csv", index=False)
     from fastmlp.commands.train_predict import predict
 
