@@ -44,6 +44,8 @@ class TableColumns(BaseEstimator):
             are missing or different.
         """
         frame = as_frame(X)
+        if not reset and frame is not None and len(frame) and self._has_names_of_training(frame):
+            return self._with_categories(frame)
         if frame is None:
             array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
             table = frame_of_array(array)
@@ -63,7 +65,13 @@ class TableColumns(BaseEstimator):
                 table = table.set_axis(names, axis=1)
         return self._with_categories(table)
 
+    def _has_names_of_training(self, frame: Any) -> bool:
+        """Return whether the columns have the names of training, in their order: scikit-learn's check takes longer."""
+        return "feature_names_in_" in self.__dict__ and frame.columns.tolist() == self._names
+
     def _with_categories(self, table: Any) -> Any:
+        if self.categorical_features is None:
+            return table
         return table.assign(**{name: table[name].astype("category") for name in self._chosen_categories(table)})
 
     def _chosen_categories(self, table: Any) -> list[str]:
