@@ -164,7 +164,7 @@ def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recip
     fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, callbacks=part(k))
     preprocessing = nets.preprocessing
     found, z = fit_folds(nets, rows, folds, fit_one)
-    assert found.nets.result is not None
+    assert found.nets.result is not None, "fit_folds sets it"
     found.nets.preprocessing = preprocessing
     if found.interrupted:
         return Training(found.nets, found.nets.result, recipe, {})

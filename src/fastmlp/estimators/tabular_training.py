@@ -211,7 +211,8 @@ def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe)
 def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
     """Store nets that were trained one after another; nets : those that there were to train."""
     if found.interrupted:
-        warn_of_interrupted_folds(len(found.histories), nets.n_nets)
+        n_trained = sum(history.epochs > 0 for history in found.histories)
+        warn_of_interrupted_folds(n_trained, nets.n_nets)
     estimator.keep_net(found.nets, found.nets.result)
     if estimator.eval_metric is not None:
         estimator.validation_scores_ = [scores_of(history) for history in found.histories]

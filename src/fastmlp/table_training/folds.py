@@ -14,6 +14,7 @@ import numpy as np
 
 from ..class_probabilities import logits
 from ..history import History
+from ..kernels.structs import MAX_RECORDS
 from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import STOPPED_BY, PopulationResult
@@ -24,7 +25,8 @@ from .fit import Rows
 class TrainedNets(NamedTuple):
     """Nets that were trained one after another.
 
-    nets : those that had begun, with the result of their fits; the mean of their outputs predicts
+    nets : those that had finished an epoch, or else the first, with the result of their fits; the mean of their outputs
+        predicts
     histories : the history of each net
     interrupted : whether Ctrl-C ended the training
     """
@@ -99,17 +101,17 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
         net = nets.net(k)
         net.fits = nets.fits
         history = fit_one(net, k)
-        if history.epochs:
-            nets.params[k] = net.params
+        nets.params[k] = net.params
+        if history.epochs or not histories:
             histories.append(history)
         if history.stopped_by == "interrupt":
             break
     n_trained = len(histories)
     interrupted = n_trained < nets.n_nets or histories[-1].stopped_by == "interrupt"
-    if 0 < n_trained < nets.n_nets:
+    if n_trained < nets.n_nets:
         nets = subset_of(nets, np.arange(n_trained))
     nets.fits += 1
-    nets.result = result_of(histories, interrupted, monitor) if histories else None
+    nets.result = result_of(histories, interrupted, monitor)
     return TrainedNets(nets, histories, interrupted)
 
 
@@ -121,20 +123,23 @@ def result_of(histories: list[History], interrupted: bool, monitor: str = "valid
     codes = {name: code for code, name in STOPPED_BY.items()}
     epochs = np.array([history.epochs for history in histories])
     best = np.array([history.epochs - 1 if history.best_epoch is None else history.best_epoch for history in histories])
-    record_epochs = recorded_epochs(int(epochs.max()), min(64, max(1, int(epochs.max()) // 8)))
+    longest = max(1, int(epochs.max()))
+    record_epochs = recorded_epochs(longest, min(MAX_RECORDS, max(1, longest // 8)))
     records = np.full((len(record_epochs), len(histories)), np.nan)
     for k, history in enumerate(histories):
         reached = record_epochs <= history.epochs
         records[reached, k] = history.loss[record_epochs[reached] - 1]
-    loss = np.array([history.loss[-1] for history in histories])
-    with_accuracy = all(history.accuracy is not None for history in histories)
+    value_at = lambda values, epoch: values[epoch] if len(values) else np.nan  # without a finished epoch
+    loss = np.array([value_at(history.loss, -1) for history in histories])
+    accuracies = [history.accuracy for history in histories if history.accuracy is not None]
+    with_accuracy = len(accuracies) == len(histories)
     return PopulationResult(
         converged=np.isfinite(loss),
         epochs=epochs,
         loss=loss,
-        accuracy=np.array([history.accuracy[-1] for history in histories]) if with_accuracy else None,  # type: ignore[index]
+        accuracy=np.array([value_at(values, -1) for values in accuracies]) if with_accuracy else None,
         monitor=monitor,
-        best_value=np.array([h.record(monitor)[epoch] for h, epoch in zip(histories, best, strict=True)]),
+        best_value=np.array([value_at(h.record(monitor), epoch) for h, epoch in zip(histories, best, strict=True)]),
         best_epoch=best,
         restarts=np.zeros(len(histories), np.int64),
         status=np.array([codes.get(history.stopped_by, codes["epochs"]) for history in histories]),

@@ -135,6 +135,26 @@ def test_a_time_limit_leaves_out_epochs_with_a_sentence():
     assert "Trained 1 epoch in" in said
 
 
+@pytest.mark.parametrize("n_epochs", [0, 2])
+@pytest.mark.parametrize("options", [("--n-nets", 2), ("--quality", "best")])
+def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epochs, monkeypatch):
+    from fastmlp.training.fit_loop import Progress
+
+    show = Progress.show
+
+    def shown(self, done, *others):
+        show(self, done, *others)
+        if done >= n_epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "show", shown)
+    said = train("price", *options, "--hidden", "300,300", code=130)
+    assert "Interrupted" in said
+    if "nothing was saved" not in said:
+        assert "mean validation loss" in said
+        assert load_net("model.safetensors.interrupted").n_nets >= 1
+
+
 def test_checkpoints_of_several_nets():
     options = "--n-nets", 2, "--checkpoint", "run.ckpt", "--every", 1
     train("price", *options)

@@ -83,6 +83,21 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(rows, rng):
     assert np.isfinite(outputs[:, folds < 2]).all()
 
 
+def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, rng):
+    def fit_one(net, training, held_out, k):
+        history = fit_nets(net, training, held_out, SMALL, verbose=0)
+        for name in ("loss", "validation_loss"):
+            setattr(history, name, np.zeros(0))
+        history.stopped_by, history.best_epoch = "interrupt", None
+        return history
+
+    found, outputs = fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one)
+    assert (found.nets.n_nets, found.interrupted) == (1, True)
+    assert found.nets.result.epochs.tolist() == [0]
+    assert np.isnan(found.nets.result.loss).all()
+    assert np.isnan(outputs).all()
+
+
 def test_records_of_nets_that_stopped_before_others_end_in_nan(rows):
     histories = []
     for epochs in (40, 9):
