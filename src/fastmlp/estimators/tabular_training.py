@@ -75,7 +75,7 @@ def estimator_recipe(estimator: Any) -> Recipe:
         given["hidden"] = checked_hidden_sizes(given["hidden"])
     recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
     metric = estimator.eval_metric
-    if metric is not None and not callable(metric) and metric not in METRIC_SIGNS:
+    if metric is not None and not callable(metric) and not (isinstance(metric, str) and metric in METRIC_SIGNS):
         raise unknown_name("eval_metric", metric, METRIC_SIGNS)
     if recipe.n_folds > 1 and not is_auto(estimator.validation_fraction):
         raise ValueError(

@@ -28,6 +28,7 @@ def held_out_loss(
     network: Network,
     temperature: float = 1.0,
     is_multilabel: bool = False,
+    doubt: float = 0.0,
 ) -> float:
     """Return the weighted mean log loss of samples, in float64; of labels, the mean over them.
 
@@ -35,13 +36,18 @@ def held_out_loss(
     y : (n_samples,) class numbers, or (n_samples, n_labels) of 0 and 1
     weights : (n_samples,), or None if all are equal
     network : of the nets
+    doubt : probability with which a class or label is taken for another one
     """
     log_p = log_probabilities_of(logits, network, is_multilabel, temperature)
     if is_multilabel:
         log_q = log_probabilities_of(-logits, network, True, temperature)
+        y = y + doubt * (1.0 - 2.0 * y)
         losses = -(y * log_p + (1.0 - y) * log_q).mean(axis=1)
     else:
-        losses = -log_p[np.arange(len(y)), y]
+        own = log_p[np.arange(len(y)), y]
+        losses = -own
+        if doubt:
+            losses -= doubt * ((log_p.sum(axis=1) - own) / (log_p.shape[1] - 1) - own)
     return float(np.average(losses, weights=weights))
 
 
@@ -50,14 +56,16 @@ def fit_temperature(
 ) -> float:
     """Return the temperature with the lowest loss of held-out samples, by golden-section search; arguments as above.
 
-    1.0 if no temperature lowers the loss by more than chance would, or the logits are not finite.
+    1.0 if no temperature lowers the loss by more than chance would, or the logits are not finite. Targets are smoothed
+    as by Platt 1999, with the probability 1 / (n_samples + 2) of another class, so that samples that are all predicted
+    correctly do not make a net infinitely sure.
 
     >>> from fastmlp import MLP
     >>> network = MLP((1, 2), loss="softmax_cross_entropy").network
     >>> logits = np.tile([4.0, 0.0], (1, 100, 1))  # sure of class 0, which 3 of 4 samples have
     >>> temperature = fit_temperature(logits, np.arange(100) % 4 == 3, None, network)
-    >>> round(float(np.exp(4 / temperature)), 2)
-    3.0
+    >>> round(float(np.exp(4 / temperature)), 1)  # odds
+    2.9
     """
     y = np.asarray(y)
     if len(y) > MOST_ROWS:
@@ -66,9 +74,9 @@ def fit_temperature(
     if not len(y) or not np.isfinite(logits).all() or (weights is not None and not weights.sum() > 0.0):
         return 1.0
     y = y.astype(np.float64 if is_multilabel else np.intp)
-    loss = lambda log_t: held_out_loss(logits, y, weights, network, exp(log_t), is_multilabel)
-    best = golden_section(loss, -log(LARGEST), log(LARGEST), TOLERANCE)
     n = len(y) if weights is None else float(weights.sum() ** 2 / np.square(weights).sum())  # Kish's effective size
+    loss = lambda log_t: held_out_loss(logits, y, weights, network, exp(log_t), is_multilabel, 1.0 / (n + 2.0))
+    best = golden_section(loss, -log(LARGEST), log(LARGEST), TOLERANCE)
     gain = n * (y.shape[1] if is_multilabel else 1) * (loss(0.0) - loss(best))
     return exp(best) if gain > LEAST_GAIN else 1.0
 

@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.class_probabilities import log_probabilities_of
-from fastmlp.table_training.temperature import LARGEST, fit_temperature, held_out_loss
+from fastmlp.table_training.temperature import fit_temperature, held_out_loss
 
 SOFTMAX = MLP((1, 3), loss="softmax_cross_entropy").network
 SIGMOIDS = MLP((1, 3), loss="binary_cross_entropy").network
@@ -63,5 +63,16 @@ def test_samples_that_say_nothing_leave_the_temperature_at_1(rng):
     assert fit_temperature(np.zeros_like(z), y, None, SOFTMAX) == 1.0, "no temperature changes equal logits"
     few = sampled(rng, 8, 1.3)
     assert fit_temperature(*few, None, SOFTMAX) == 1.0, "eight samples cannot tell 1.3 from 1"
-    right = fit_temperature(z, z[0].argmax(axis=1), None, SOFTMAX)  # all right: the surer, the better
-    assert 1.0 / LARGEST <= right < 0.06
+
+
+@pytest.mark.parametrize("n", [30, 3000])
+def test_samples_that_are_all_right_make_a_net_as_sure_as_their_number_allows(n):
+    """Platt's rule: one of n + 2 might have been wrong."""
+    y = np.arange(n) % 3
+    z = 2.0 * np.eye(3)[y][None]
+    p = np.exp(log_probabilities_of(z, SOFTMAX, temperature=fit_temperature(z, y, None, SOFTMAX)))
+    np.testing.assert_allclose(p[np.arange(n), y], 1.0 - 1.0 / (n + 2), atol=1e-4)
+    labels = np.eye(3)[y]
+    z = 2.0 * labels[None] - 1.0
+    temperature = fit_temperature(z, labels, None, SIGMOIDS, True)
+    np.testing.assert_allclose(1.0 / (1.0 + np.exp(-1.0 / temperature)), 1.0 - 1.0 / (n + 2), atol=1e-4)
