@@ -20,11 +20,12 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..population import Population
 from ..population_result import PopulationResult
+from ..table_training.budget import Budget
 from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
 from ..table_training.folds import fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe
 from ..table_training.temperature import fit_temperature
-from ..table_training.time_limit import Budget, planned_in_time, time_limit_of
+from ..table_training.time_limit import planned_in_time
 from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
@@ -144,8 +145,7 @@ def fit(
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
             return fit_all_folds(nets, rows, folds, recipe, budget)
-        limit: dict[str, Any] = {"callbacks": time_limit_of(budget)} if isinstance(nets, MLP) else {}
-        history = fit_nets(nets, rows, held_out, recipe, **limit, **checkpoints.fit_arguments())
+        history = fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
     split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
     (history.settings if isinstance(history, History) else history.arguments).update(split)
     if held_out is not None:
@@ -160,8 +160,8 @@ def make_of(make: Callable[..., Any]) -> Callable[[Recipe], Any]:
 
 def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget) -> Training:
     """Train nets that are each without one fold, and predict each row by nets that have not seen it."""
-    part = lambda k: time_limit_of(budget.part(nets.n_nets - k))
-    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, callbacks=part(k))
+    part = lambda k: budget.part(nets.n_nets - k)
+    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=part(k))
     preprocessing = nets.preprocessing
     found, z = fit_folds(nets, rows, folds, fit_one)
     assert found.nets.result is not None, "fit_folds sets it"

@@ -20,9 +20,9 @@ from ..console.compile_notice import CompileNotices
 from ..errors import checked_count, checked_number
 from ..mlp import MLP
 from ..persistence import save
+from ..table_training.budget import Budget
 from ..table_training.fit import Rows
 from ..table_training.recipe import Recipe
-from ..table_training.time_limit import Budget
 from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns

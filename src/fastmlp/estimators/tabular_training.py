@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from ..callbacks import METRIC_SIGNS, VALIDATION, as_callbacks
+from ..callbacks import METRIC_SIGNS, VALIDATION
 from ..class_probabilities import logits
 from ..errors import unknown_name
 from ..history import History
 from ..mlp import MLP
 from ..population import Population
+from ..table_training.budget import Budget
 from ..table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
 from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
-from ..table_training.time_limit import Budget, planned_in_time, time_limit_of
+from ..table_training.time_limit import planned_in_time
 from .interruption import trained_nets, warn_of_interrupted_folds, warn_of_interrupted_history
 from .parameters import checked_hidden_sizes, warn_user
 
@@ -131,12 +132,9 @@ def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, r
     recipe = refit_recipe(recipe, np.atleast_1d(first.best_epoch))
     assert task.held_out is not None
     nets, rows = make(recipe), task.rows.joined(task.held_out)
-    limit: dict[str, Any] = {"callbacks": time_limit_of(task.budget)} if isinstance(nets, MLP) else {}
-    result = fit_nets(nets, rows, None, recipe, verbose=estimator.verbose, **limit)
+    result = fit_nets(nets, rows, None, recipe, budget=task.budget, verbose=estimator.verbose)
     if "interrupt" in np.atleast_1d(result.stopped_by):
-        warn_user(
-            "Training on all rows was interrupted; the nets are those of the training before, without held-out rows."
-        )
+        warn_user("Training on all rows was interrupted; the nets are those of the training without held-out rows.")
         return
     estimator.keep_net(nets, result)
 
@@ -150,7 +148,7 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
     elif estimator.eval_metric is not None:  # which a population cannot measure
         train_each(estimator, nets, task, recipe)
     else:
-        result = fit_nets(nets, task.rows, task.held_out, recipe, verbose=estimator.verbose)
+        result = fit_nets(nets, task.rows, task.held_out, recipe, budget=task.budget, verbose=estimator.verbose)
         if result.interrupted or not result.epochs.all():
             nets = trained_nets(nets, task.continues)
         estimator.keep_net(nets, nets.result)
@@ -182,12 +180,10 @@ def train_net(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe, before: 
 
 def fit_one(estimator: Any, net: MLP, rows: Rows, held_out: Rows | None, recipe: Recipe, budget: Budget) -> History:
     """Train one net; eval_metric, if there is one, is measured after each epoch, and chooses the best if it can."""
-    callbacks = *as_callbacks(estimator.callbacks), *time_limit_of(budget)
     metric = estimator.eval_metric
+    further = {"verbose": estimator.verbose, "callbacks": estimator.callbacks}
     metrics = () if metric is None else [metric]
-    return fit_nets(
-        net, rows, held_out, recipe, monitored(metric), verbose=estimator.verbose, callbacks=callbacks, metrics=metrics
-    )
+    return fit_nets(net, rows, held_out, recipe, monitored(metric), budget, metrics=metrics, **further)
 
 
 def monitored(metric: Any) -> str:

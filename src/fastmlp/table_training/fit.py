@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import EarlyStopping
+from ..callbacks import EarlyStopping, as_callbacks
 from ..errors import counted
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
 from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
 from ..schedules import schedule_factors
+from .budget import Budget, StopInTime
 from .recipe import Recipe
 
 
@@ -99,14 +100,23 @@ def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
 
 
 def fit_nets(
-    net: Any, rows: Rows, held_out: Rows | None, recipe: Recipe, monitor: str | None = None, **further: Any
+    net: Any,
+    rows: Rows,
+    held_out: Rows | None,
+    recipe: Recipe,
+    monitor: str | None = None,
+    budget: Budget | None = None,
+    **further: Any,
 ) -> Any:
     """Train a net or a population by a recipe, and return its History or PopulationResult.
 
     held_out : rows that early stopping looks at, or None for all epochs
     monitor : the record that early stopping looks at; None for the loss
+    budget : time that is left; a population has no callbacks, and keeps to it by its number of epochs alone
     further : arguments of the fit, such as verbose
     """
+    if budget is not None and budget.is_limited and isinstance(net, MLP):
+        further["callbacks"] = *as_callbacks(further.get("callbacks")), StopInTime(budget)
     return net.fit(
         rows.X,
         rows.y,
