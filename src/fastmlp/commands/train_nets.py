@@ -133,7 +133,7 @@ def fit(
     if recipe.n_folds > 1:
         strata = rows.y if preprocessing.target.task == CLASSIFICATION else None
         folds = fold_numbers(strata, len(rows.X), recipe.n_folds, np.random.default_rng(settings.seed))
-    planned, note = planned_in_time(recipe, make_of(make), rows, held_out, folds, budget)
+    planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
     if note:
         log(note)
@@ -152,10 +152,6 @@ def fit(
         z = logits(nets, held_out.X)
         calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
     return Training(nets, history, recipe, {})
-
-
-def make_of(make: Callable[..., Any]) -> Callable[[Recipe], Any]:
-    return lambda recipe: make(recipe)
 
 
 def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget) -> Training:

@@ -31,11 +31,11 @@ def warn_of_interrupted_history(history: History) -> None:
 
 
 def warn_of_interrupted_folds(n_trained: int, n_nets: int) -> None:
-    """Warn that the fit of nets without one fold each was interrupted; n_trained of n_nets have begun."""
-    outcome = f"Predictions are the mean of the {counted(n_trained, 'net')} that had begun."
+    """Warn that the fit of nets one after another was interrupted; n_trained of n_nets have begun."""
+    outcome = "Predictions are their mean."
     if not n_trained:
         outcome = "No net is trained: fit again."
-    warn_user(f"Training was interrupted in net {max(n_trained, 1)} of {n_nets}. {outcome}")
+    warn_user(f"Training was interrupted: {n_trained} of {counted(n_nets, 'net')} had begun. {outcome}")
 
 
 def trained_nets(nets: Population, were_trained: bool) -> Population:

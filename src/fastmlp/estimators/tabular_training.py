@@ -124,10 +124,10 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
 def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, recipe: Recipe) -> None:
     """Train new nets on all rows, for the epochs after which early stopping has found the nets to be at their best.
 
-    An interrupted fit leaves the nets of the first training.
+    An interrupted fit leaves the nets of the first training, and so does one that has found no best epoch.
     """
     first = estimator.history_
-    if "interrupt" in np.atleast_1d(first.stopped_by):
+    if "interrupt" in np.atleast_1d(first.stopped_by) or first.best_epoch is None:
         return
     recipe = refit_recipe(recipe, np.atleast_1d(first.best_epoch))
     assert task.held_out is not None

@@ -113,7 +113,7 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
 
     monkeypatch.setattr(tabular_training, "fit_nets", interrupted)
     X, score = table
-    with pytest.warns(UserWarning, match="interrupted in net 2 of 3. Predictions are the mean of the 2 nets that had"):
+    with pytest.warns(UserWarning, match="interrupted: 2 of 3 nets had begun. Predictions are their mean"):
         model = TabularMLPRegressor(n_folds=3, n_nets=1, **SMALL | {"max_iter": 2}).fit(X, score)
     assert model.net_.n_nets == 2
     assert np.isfinite(model.predict(X)).all()
