@@ -316,7 +316,7 @@ def test_class_weight_counts_in_both_kinds_of_validation(table):
     X, score = table
     y = np.where(score > 2, "rare", "usual")
     training, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), 0.2)
-    settings = QUICK | {"n_nets": 1, "max_iter": 3, "class_weight": {"rare": 5.0}}
+    settings = QUICK | {"n_nets": 1, "max_iter": 3, "class_weight": {"rare": 5.0}, "calibration": "none"}
     drawn = TabularMLPClassifier(**settings).fit(X, y)
     given = TabularMLPClassifier(**settings).fit(X.iloc[training], y[training], validation_data=(X.iloc[held], y[held]))
     for clf in (drawn, given):
