@@ -93,7 +93,27 @@ def load_known(path: Path | None, settings: TrainSettings) -> Any:
             f"--continue-from {str(path)!r}: its nets predict {known.preprocessing.target.name!r}, and --target is "
             f"{settings.target!r}."
         )
+    check_columns_of(known.preprocessing, settings)
     return known
+
+
+def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> None:
+    """Raise ValueError if an option asks for other columns, or another encoding, than known nets have."""
+    used = {column.name for column in preprocessing.columns}
+    left_out = used - set(settings.keep) if settings.keep else set()
+    refused = {
+        "--drop": used & set(settings.drop),
+        "--id": used & set(settings.ids),
+        "--keep": left_out,
+        "--task": {settings.task} - {"auto", preprocessing.target.task},
+        "--scaling": {settings.scaling} - {"auto"},
+    }
+    for option, values in refused.items():
+        if values:
+            raise ValueError(
+                f"The nets to go on with keep their columns and their encoding, which {option} would change "
+                f"({', '.join(sorted(values))}): leave it out."
+            )
 
 
 def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:

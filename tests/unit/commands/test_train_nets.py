@@ -129,6 +129,15 @@ def test_training_goes_on_from_saved_nets(options):
     )
 
 
+def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
+    train("price", "--n-nets", 1)
+    go_on = "--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more"
+    for options in (("--drop", "age"), ("--keep", "size"), ("--id", "age"), ("--scaling", "standard")):
+        assert f"which {options[0]} would change" in train("price", *go_on, *options, code=1)
+    assert "which --task would change" in train("price", *go_on, "--task", "classification", code=1)
+    train("price", *go_on, "--task", "regression", "--keep", "size", "--keep", "age")
+
+
 def test_a_time_limit_leaves_out_epochs_with_a_sentence():
     said = train("price", "--time-limit", 0.000001)
     assert "The time limit is enough for 1 net of 1 epoch, instead of 5 nets of 3 epochs." in said
