@@ -20,26 +20,44 @@ from .tables.target_encoder import CLASSIFICATION, Target
 MAX_LOGIT = 1e37  # logits are clipped to this size: larger ones have overflowed, and would give NaN probabilities
 
 
-def log_probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
+def log_probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature: float = 1.0) -> np.ndarray:
     """Return logarithms of class probabilities, float64 (n_samples, n_classes); a net with one output has two classes.
 
     net : MLP or Population     a net with softmax or sigmoid outputs; of a population, the mean probability of its nets
     X : (n_samples, n_features)     inputs, in host memory
     is_multilabel : bool     whether each output is the probability of a label of its own; if not, the probabilities of
         a sample sum to 1
+    temperature : float     divisor of the logits; see table_training/temperature.py
     """
     network = net.network
     if isinstance(net, MLP):
-        return _log_probabilities(logits(net, X), network, is_multilabel)
+        return _log_probabilities(logits(net, X), network, is_multilabel, temperature)
     total = None
     for _, z in outputs_in_parts(_with_logits(net), X, np.arange(net.n_nets)):
-        chunk = np.logaddexp.reduce(_log_probabilities(z, network, is_multilabel), axis=0)
+        chunk = np.logaddexp.reduce(_log_probabilities(z, network, is_multilabel, temperature), axis=0)
         total = chunk if total is None else np.logaddexp(total, chunk)
     assert total is not None
     return total - log(net.n_nets)
 
 
-def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
+def log_probabilities_of(
+    logits: np.ndarray, network: Network, is_multilabel: bool = False, temperature: float = 1.0
+) -> np.ndarray:
+    """Return logarithms of the mean probabilities of several nets, (n_samples, n_classes).
+
+    logits : (n_nets, n_samples, n_outputs), as `logits` returns them
+    network : of the nets
+    is_multilabel, temperature : as for log_probabilities
+
+    >>> net = MLP((1, 1), loss="binary_cross_entropy")
+    >>> np.exp(log_probabilities_of(np.zeros((3, 1, 1)), net.network))
+    array([[0.5, 0.5]])
+    """
+    log_p = _log_probabilities(logits, network, is_multilabel, temperature)
+    return np.logaddexp.reduce(log_p, axis=0) - log(len(logits))
+
+
+def probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature: float = 1.0) -> np.ndarray:
     """Return class probabilities, float64 (n_samples, n_classes); arguments as for log_probabilities.
 
     >>> net = MLP((1, 1), loss="binary_cross_entropy")
@@ -48,11 +66,11 @@ def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
     [[5.00000000e-01 5.00000000e-01]
      [3.72007598e-44 1.00000000e+00]]
     """
-    log_p = log_probabilities(net, X, is_multilabel)
+    log_p = log_probabilities(net, X, is_multilabel, temperature)
     return np.exp(log_p, out=log_p)
 
 
-def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
+def likeliest(net: Any, X: Any, is_multilabel: bool = False, temperature: float = 1.0) -> np.ndarray:
     """Return the most probable class of each sample; arguments as for log_probabilities.
 
     Returns
@@ -62,7 +80,7 @@ def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
         True where the probability is above one half.
     """
     if not isinstance(net, MLP):
-        p = log_probabilities(net, X, is_multilabel)
+        p = log_probabilities(net, X, is_multilabel, temperature)
         return p > -log(2.0) if is_multilabel else p.argmax(axis=1)
     z = logits(net, X)
     if is_multilabel:
@@ -73,12 +91,15 @@ def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
 def outputs_of(net: Any, target: Target, X: np.ndarray) -> np.ndarray:
     """Return the input of target.decode: class probabilities, or the outputs for regression (a population's mean)."""
     if target.task == CLASSIFICATION:
-        return probabilities(net, X)
+        return probabilities(net, X, temperature=target.temperature)
     return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
 
 
-def logits(net: MLP, X: Any) -> np.ndarray:
-    """Return the logits (n_samples, n_outputs), the inputs of the output activation, in the net's dtype."""
+def logits(net: Any, X: Any) -> np.ndarray:
+    """Return the logits, the inputs of the output activation, in the net's dtype.
+
+    (n_samples, n_outputs) of an MLP, (n_nets, n_samples, n_outputs) of a population
+    """
     return _with_logits(net).predict(X)
 
 
@@ -89,8 +110,10 @@ def _with_logits(net: Any) -> Any:
     return view
 
 
-def _log_probabilities(z: np.ndarray, network: Network, is_multilabel: bool) -> np.ndarray:
+def _log_probabilities(z: np.ndarray, network: Network, is_multilabel: bool, temperature: float) -> np.ndarray:
     z = z.astype(np.float64)
+    if temperature != 1.0:
+        z /= temperature
     if network.output_row.name == "softmax":
         return _log_softmax(z)
     if z.shape[-1] == 1 and not is_multilabel:

@@ -94,7 +94,7 @@ def load(
     """
     net = load_net(path, device=device, stacklevel=3)
     description = net.__dict__.pop("estimator", None)
-    if description is None and (net.preprocessing is None or net.params.ndim == 2):
+    if description is None and net.preprocessing is None:
         return net
     from .estimators.serialization import from_table_net, restored
     from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor

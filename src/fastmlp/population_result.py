@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .callbacks import SIGNS
 from .console.stopwatch import format_time, is_compile_time_worth_showing
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted, install_command
@@ -277,8 +278,8 @@ class PopulationResult:
         ndarray of int, shape (n_nets,)
         """
         values = self.loss if self.best_value is None else self.best_value
-        if self.monitor is not None and self.monitor.endswith("accuracy"):
-            values = -values
+        if self.monitor is not None:
+            values = SIGNS.get(self.monitor, 1.0) * values
         return np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
 
     @property

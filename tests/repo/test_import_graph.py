@@ -25,7 +25,7 @@ FLOORS = (
     "diagnosis persistence safetensors_file checkpoints population_training",
     "api",
     "mlp population",
-    "sampling sweeps class_probabilities export",
+    "sampling sweeps class_probabilities export table_training",
     "estimators loading warmup",
     "benchmarks commands",
     "__main__",

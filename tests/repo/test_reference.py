@@ -146,6 +146,15 @@ def fitted(kind, **settings):
     return kind(random_state=0, **settings).fit(table, y)
 
 
+def fitted_tabular(kind):
+    """Return an estimator with the attributes of a fit of one net, and of one with folds."""
+    one = fitted(kind, n_nets=1, max_iter=2)
+    folds = fitted(kind, n_nets=1, n_folds=2, max_iter=2, eval_metric="accuracy" if hasattr(one, "classes_") else "r2")
+    for name, value in vars(folds).items():
+        vars(one).setdefault(name, value)
+    return one
+
+
 def fitted_mlp(name):
     return fitted(getattr(fastmlp, name), early_stopping=True, max_iter=300, tol=0.1)
 
@@ -161,8 +170,8 @@ INSTANCES = {
     "PopulationDiagnosis": lambda: fastmlp.diagnose(fastmlp.Population((2, 2, 1), 2), XOR_X, XOR_Y),
     "MLPClassifier": lambda: fitted_mlp("MLPClassifier"),
     "MLPRegressor": lambda: fitted_mlp("MLPRegressor"),
-    "TabularMLPClassifier": lambda: fitted(fastmlp.TabularMLPClassifier, n_nets=1, max_iter=2),
-    "TabularMLPRegressor": lambda: fitted(fastmlp.TabularMLPRegressor, n_nets=1, max_iter=2),
+    "TabularMLPClassifier": lambda: fitted_tabular(fastmlp.TabularMLPClassifier),
+    "TabularMLPRegressor": lambda: fitted_tabular(fastmlp.TabularMLPRegressor),
 }
 
 

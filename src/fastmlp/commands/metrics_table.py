@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,6 @@ from ..tables.target_encoder import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from ..mlp import MLP
 
 
 class PartMetrics(NamedTuple):
@@ -50,14 +49,24 @@ def baseline_outputs(target: Target, training_y: np.ndarray, n_rows: int) -> np.
     return np.tile(row, (n_rows, 1))
 
 
-def measure_parts(net: MLP, target: Target, encoded: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[PartMetrics]:
-    """Return the metrics of each part. The training part is measured only if no other part exists."""
+def measure_parts(
+    net: Any,
+    target: Target,
+    encoded: dict[str, tuple[np.ndarray, np.ndarray]],
+    known: Mapping[str, np.ndarray] = {},  # it is only read
+) -> list[PartMetrics]:
+    """Return the metrics of each part. The training part is measured only if no other part exists.
+
+    net : MLP or Population
+    known : outputs of the parts that the net is not to predict, by name
+    """
     shown = [name for name in encoded if name != "training"] or ["training"]
     training_y, found = encoded["training"][1], []
     for name in shown:
         X, y = encoded[name]
         baseline = evaluate(target, y, baseline_outputs(target, training_y, len(y)))
-        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs_of(net, target, X)), baseline))
+        outputs = known[name] if name in known else outputs_of(net, target, X)
+        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs), baseline))
     return found
 
 

@@ -1,41 +1,41 @@
-"""The command `fastmlp train`: trains a net on the table in a file, and saves it."""
+"""The command `fastmlp train`: trains nets on the table in a file, and saves them."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ..callbacks import EarlyStopping
 from ..console.stopwatch import format_time
 from ..devices import check_name as check_device
-from ..errors import DivergenceWarning, counted
+from ..devices import resolve
+from ..errors import checked_number, counted
 from ..history import History
 from ..intervals import DEFAULT, as_interval
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
-from ..optimizers import Optimizer, optimizer_from_name
 from ..output_files import check_output
+from ..population import subset_of
+from ..population_result import PopulationResult
 from ..schedules import schedule_factors
+from ..table_training.fit import make_optimizer
+from ..table_training.recipe import Recipe
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns
-from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
+from .train_nets import OUT_OF_FOLD, Parts, Training, fit, load_known, recipe_to_continue
+from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
-
-Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
 
 
 def train(
@@ -45,13 +45,15 @@ def train(
     test_file: Path | None,
     console: Console,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
+    continue_from: Path | None = None,
 ) -> None:
-    """Train a net on a table, print its metrics and save it with its preprocessing.
+    """Train nets on a table, print their metrics and save them with their preprocessing.
 
     file : CSV or Parquet file with the training samples
-    output : file of the saved net
+    output : file of the saved nets
     test_file : another table to report metrics on, or None
     checkpoints : file and interval of checkpoints, and whether to go on from one
+    continue_from : file of nets to go on with, or None
 
     Raises
     ------
@@ -65,31 +67,36 @@ def train(
     check_output(output, file, test_file)  # before any work is done
     check_checkpoints(checkpoints, file, test_file, output)
     with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
+        known = load_known(continue_from, settings)
         earlier = describe_earlier_net(output)
-        optimizer = make_optimizer(settings)
-        check_names(settings)
-        preprocessing, parts = read_parts(file, settings, test_file, log)
-        net = make_net(preprocessing, settings)
+        recipe = recipe_to_continue(settings, known)
+        check_settings(settings, recipe, checkpoints)
+        preprocessing, parts = read_parts(file, settings, recipe, test_file, log, known)
         if earlier:
             log(f"{earlier}; it will be replaced when this training is done.")
-        log(describe_task(net, parts))
-        history = fit(net, parts, settings, optimizer, checkpoints)
-        if history.stopped_by in ("interrupt", "divergence"):
-            leave_unfinished(net, history, settings, output, checkpoints)
-        log(summary(history))
-        net.save(output)
+        log(describe_task(preprocessing, settings, parts))
+        trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known)
+        nets = trained.nets
+        if trained.stopped_by:
+            leave_unfinished(trained, output, checkpoints)
+        log(summary(trained.history))
+        nets.save(output)
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
         log(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
-        found = measure_parts(net, preprocessing.target, parts)
+        target = nets.preprocessing.target
+        if trained.outputs:
+            parts = {**parts, OUT_OF_FOLD: parts["training"]}
+        found = measure_parts(nets, target, parts, trained.outputs)
         print_metrics(found, console)
-        for sentence in baseline_sentences(found, preprocessing.target, parts["training"][1]):
+        for sentence in baseline_sentences(found, target, parts["training"][1]):
             log(sentence)
 
 
-def describe_task(net: MLP, parts: Parts) -> str:
+def describe_task(preprocessing: Preprocessing, settings: TrainSettings, parts: Parts) -> str:
     """Return a sentence with the task, the size of the training part and the device."""
-    (n_rows, n_features), target = parts["training"][0].shape, net.preprocessing.target
-    place = "the CPU" if net.device.is_host else net.device.name  # why, `fastmlp devices` says
+    (n_rows, n_features), target = parts["training"][0].shape, preprocessing.target
+    device = resolve(settings.device)
+    place = "the CPU" if device.is_host else device.name  # why, `fastmlp devices` says
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
     return f"{target.task} of {target.name!r}: {size}, on {place}"
 
@@ -111,37 +118,44 @@ def describe_earlier_net(output: Path) -> str:
             f"{str(output)!r} is there and is not a net that can be read, so it is left alone: choose another "
             "--output, or remove it first."
         ) from None
-    description = f"a net of {net.preprocessing.target.name!r}" if net.preprocessing else "a net"
-    figures = final_figures(history) if (history := getattr(net, "history", None)) is not None else ""
+    kind = "a net" if isinstance(net, MLP) else counted(net.n_nets, "net")
+    description = f"{kind} of {net.preprocessing.target.name!r}" if net.preprocessing else kind
+    history = getattr(net, "history", None) or getattr(net, "result", None)
+    figures = final_figures(history) if history is not None else ""
     return f"{str(output)!r} holds {description}" + (f" ({figures})" if figures else "")
 
 
-def make_optimizer(settings: TrainSettings) -> Optimizer:
-    """Return the optimiser with its learning rate and gradient clipping.
+def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints) -> None:
+    """Raise ValueError if a name is unknown, a number out of range, or options do not go together.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or a number is out of range.
+    Before the table is read.
     """
-    return replace(optimizer_from_name(settings.optimizer, settings.learning_rate), clip_norm=settings.clip_norm)
-
-
-def check_names(settings: TrainSettings) -> None:
-    """Raise ValueError if a schedule, activation or device has an unknown name: before the table is read."""
-    schedule_factors(settings.schedule)
+    make_optimizer(recipe)
+    schedule_factors(recipe.schedule)
     check_device(settings.device)
-    if settings.hidden:
-        activation_code(settings.activation, HIDDEN, "hidden_activation")
+    if recipe.hidden:
+        activation_code(recipe.activation, HIDDEN, "hidden_activation")
+    if settings.time_limit is not None:
+        checked_number("time_limit", settings.time_limit, 0.0, open_low=True)
+    if recipe.n_folds > 1 and checkpoints.path is not None:
+        raise ValueError(
+            f"--checkpoint is for nets that are trained in one fit, and --quality {settings.quality} trains nets of "
+            "several folds: leave it out, or choose another quality."
+        )
+    if settings.time_limit is not None and checkpoints.path is not None:
+        raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
 
 
 def read_parts(
-    file: Path, settings: TrainSettings, test_file: Path | None, log: partial
+    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: partial, known: Any = None
 ) -> tuple[Preprocessing, Parts]:
     """Read the table, and return the preprocessing fitted to the training part and all parts encoded by it.
 
     log : prints a sentence about each column or row that is left out
+    known : nets to go on with, whose preprocessing is used, or None
     """
+    if known is not None:
+        return read_known_parts(file, settings, recipe, test_file, log, known.preprocessing)
     name = settings.target
     table, notes = rows_with_target(read_table(file), name, settings.task)
     table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
@@ -149,20 +163,51 @@ def read_parts(
     for note in (*notes, *further_notes):
         log(note)
     task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
-    held_out, training = split_rows(table[name], task, settings.validation, settings.seed)
-    tables = {"training": table.iloc[training]}
-    if len(held_out):
-        tables["validation"] = table.iloc[held_out]
+    tables = split_table(table, name, task, recipe, settings.seed)
     preprocessing = Preprocessing.fit(tables["training"], name, task, settings.scaling)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)
-    if test_file is not None:  # read before the training, so that a mistake in the test table is found at once
+    return preprocessing, encoded_parts(preprocessing, tables, test_file, log)
+
+
+def read_known_parts(
+    file: Path,
+    settings: TrainSettings,
+    recipe: Recipe,
+    test_file: Path | None,
+    log: partial,
+    preprocessing: Preprocessing,
+) -> tuple[Preprocessing, Parts]:
+    """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
+    name, task = preprocessing.target.name, preprocessing.target.task
+    table, notes = rows_with_target(read_table(file, preprocessing.text_columns), name, task)
+    for note in notes:
+        log(note)
+    tables = split_table(table, name, task, recipe, settings.seed)
+    return preprocessing, encoded_parts(preprocessing, tables, test_file, log)
+
+
+def split_table(table: pd.DataFrame, name: str, task: str, recipe: Recipe, seed: int) -> dict[str, pd.DataFrame]:
+    """Return the rows of the training part and, without folds, of the validation part; name : of the target column."""
+    share = 0.0 if recipe.n_folds > 1 else recipe.validation_fraction
+    held_out, training = split_rows(table[name], task, share, seed)
+    tables = {"training": table.iloc[training]}
+    if len(held_out):
+        tables["validation"] = table.iloc[held_out]
+    return tables
+
+
+def encoded_parts(
+    preprocessing: Preprocessing, tables: dict[str, pd.DataFrame], test_file: Path | None, log: partial
+) -> Parts:
+    """Return the parts encoded, with the test table; a mistake in it is found before the training."""
+    if test_file is not None:
         test = read_table(test_file, preprocessing.text_columns)
-        tables["test"], notes = rows_with_target(test, name, task)
+        tables["test"], notes = rows_with_target(test, preprocessing.target.name, preprocessing.target.task)
         for note in notes:
             log(f"Test table: {note}")
-    return preprocessing, {part: _encoded(preprocessing, part, rows, log) for part, rows in tables.items()}
+    return {part: _encoded(preprocessing, part, rows, log) for part, rows in tables.items()}
 
 
 def _encoded(
@@ -227,37 +272,10 @@ def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
         raise ValueError("--every needs --checkpoint FILE, the file to write at this interval.")
 
 
-def interval_option(text: str) -> int | str:
-    """Return the text of --every as fit's argument: a whole number counts epochs."""
-    return int(text) if text.strip().isdecimal() else text
+def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS) -> NoReturn:
+    """Save the nets of an interrupted or diverged training beside the output, and raise an error that says so.
 
-
-def fit(
-    net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer, checkpoints: Checkpoints = NO_CHECKPOINTS
-) -> History:
-    """Train the net without the warning about divergence: the caller's error names the options of the command."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)
-        history = net.fit(
-            *parts["training"],
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            optimizer=optimizer,
-            schedule=settings.schedule,
-            validation_data=parts.get("validation"),
-            early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
-            checkpoint=checkpoints.path,
-            every=interval_option(checkpoints.every),
-            resume=checkpoints.resume,
-        )
-    history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for held_out_rows.training_split
-    return history
-
-
-def leave_unfinished(
-    net: MLP, history: History, settings: TrainSettings, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS
-) -> NoReturn:
-    """Save the net of an interrupted or diverged training beside the output, and raise an error that says so.
+    Of several nets, those that had begun are saved.
 
     Nothing is saved if no epoch was finished.
 
@@ -268,39 +286,30 @@ def leave_unfinished(
     RuntimeError
         If the training diverged.
     """
-    interrupted = history.stopped_by == "interrupt"
+    interrupted = trained.stopped_by == "interrupt"
+    nets, recipe = trained.nets, trained.recipe
+    history: Any = trained.history
     reached = f"before the end of the first epoch; {str(output)!r} is as it was, and nothing was saved"
-    if history.epochs:
+    if n_epochs := int(np.max(history.epochs)):
+        begun = np.flatnonzero(np.atleast_1d(history.epochs))
+        if not isinstance(nets, MLP) and len(begun) < nets.n_nets:
+            nets = subset_of(nets, begun)
+            history = nets.result
         beside = output.with_name(f"{output.name}.{'interrupted' if interrupted else 'diverged'}")
-        net.save(beside)
+        nets.save(beside)
         figures = final_figures(history)  # empty if the kept epoch's loss is not finite
         reached = (
-            f"after {counted(history.epochs, 'epoch')}; what was reached{figures and f' ({figures})'} is in "
+            f"after {counted(n_epochs, 'epoch')}; what was reached{figures and f' ({figures})'} is in "
             f"{str(beside)!r}, and {str(output)!r} is as it was"
         )
     if interrupted:
         further = "" if checkpoints.path is None else " The same command with --resume goes on."
         raise KeyboardInterrupt(f"Interrupted {reached}.{further}")
-    clipping = "give --clip-norm 1" if not settings.clip_norm else f"lower --clip-norm (it is {settings.clip_norm:g})"
+    clipping = "give --clip-norm 1" if not recipe.clip_norm else f"lower --clip-norm (it is {recipe.clip_norm:g})"
     raise RuntimeError(
-        f"The loss stopped being finite {reached}. Lower --learning-rate (it is {settings.learning_rate:g}), or "
+        f"The loss stopped being finite {reached}. Lower --learning-rate (it is {recipe.learning_rate:g}), or "
         f"{clipping}."
     )
-
-
-def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
-    """Return an untrained net for these features and this target: a softmax over the classes, or one linear output."""
-    is_classification = preprocessing.target.task == CLASSIFICATION
-    net = MLP(
-        (len(preprocessing.feature_names), *settings.hidden, preprocessing.target.n_outputs),
-        hidden_activation=settings.activation,
-        loss="softmax_cross_entropy" if is_classification else "squared_error",
-        dropout=settings.dropout,
-        device=settings.device,
-        random_state=settings.seed,
-    )
-    net.preprocessing = preprocessing
-    return net
 
 
 def final_epoch(history: History) -> int:
@@ -308,11 +317,18 @@ def final_epoch(history: History) -> int:
     return history.epochs - 1 if history.best_epoch is None else history.best_epoch
 
 
-def final_figures(history: History) -> str:
+def final_figures(history: History | PopulationResult) -> str:
     """Return the loss and accuracy of the epoch whose parameters were kept, as text.
 
-    They are those of the validation part if there is one, else those of the training part.
+    They are those of the validation part if there is one, else those of the training part; of several nets, the mean
+    loss.
     """
+    if isinstance(history, PopulationResult):
+        validated = history.best_value is not None
+        losses = history.loss if history.best_value is None else history.best_value
+        losses = losses[np.isfinite(losses)]
+        part = "validation" if validated else "training"
+        return f"mean {part} loss {losses.mean():.4g} of {counted(len(losses), 'net')}" if len(losses) else ""
     validated = history.validation_loss is not None and len(history.validation_loss) > 0
     loss = history.validation_loss if validated else history.loss
     accuracy = history.validation_accuracy if validated else history.accuracy
@@ -325,8 +341,15 @@ def final_figures(history: History) -> str:
     return f"{figures} in epoch {epoch + 1}"
 
 
-def summary(history: History) -> str:
+def summary(history: History | PopulationResult) -> str:
     """Return one sentence on the training: number of epochs, time, and final loss and accuracy."""
+    if isinstance(history, PopulationResult):
+        time, epochs = format_time(history.seconds, history.compile_seconds, ".1f"), history.epochs
+        spread = f"{epochs.min():,} to {epochs.max():,} epochs each" if np.ptp(epochs) else counted(epochs[0], "epoch")
+        text = f"Trained {counted(history.n_nets, 'net')} in {time}, {spread}"
+        if history.best_value is None:
+            return f"{text}: {final_figures(history)}."
+        return f"{text}; the best parameters of each on its held-out rows are kept: {final_figures(history)}."
     end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
     time = format_time(history.seconds, history.compile_seconds, ".1f")
     text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..intervals import DEFAULT
+from ..table_training.recipe import DEFAULT_QUALITY, QUALITIES
 from .option_parsers import (
     MOST_SEED,
     choice_option,
@@ -41,6 +42,24 @@ class Scaling(str, Enum):
     quantile = "quantile"
 
 
+class Quality(str, Enum):
+    """Names of the presets. A test compares them with table_training's QUALITIES."""
+
+    fast = "fast"
+    good = "good"
+    best = "best"
+
+
+QUALITY_HELP = "Preset of all options about nets: one net, the mean of several, or of nets that each lack one fold."
+DEFAULTS = QUALITIES[DEFAULT_QUALITY]
+SIZES = f"Not given: {','.join(map(str, DEFAULTS.hidden))}."
+
+
+def of(name: str) -> str:
+    """Return the end of a help text: the value of the default preset."""
+    return f"Not given: {getattr(DEFAULTS, name)}."
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """Options of `fastmlp train`, in the order in which `--help` lists them."""
@@ -63,19 +82,50 @@ class TrainOptions:
         list[str],
         column_option("A column not to learn from that `predict` puts beside its answers. Repeat it.", "--id"),
     ] = field(default_factory=list)
+    quality: Annotated[Quality, choice_option(Quality, QUALITY_HELP)] = Quality.good
+    n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with --quality best, of each fold.", 1)] = (
+        None
+    )
     hidden: Annotated[
-        str, typer.Option(metavar="INTEGERS", help="Units of each hidden layer; '' for a linear model.")
-    ] = "256,256"
-    activation: Annotated[str, name_option("Activation of the hidden layers.")] = "relu"
-    dropout: Annotated[float, fraction_option("Share of hidden units left out of each step.")] = 0.1
-    optimizer: Annotated[str, name_option("adamw, adam, sgd, rmsprop, adagrad, ...")] = "adamw"
-    learning_rate: Annotated[float, number_option("Learning rate; of a schedule, its peak.")] = 3e-3
-    schedule: Annotated[str, name_option("How the learning rate moves: one_cycle, cosine, constant, ...")] = "one_cycle"
-    clip_norm: Annotated[float, number_option("Longest gradient; longer ones are scaled back. 0: no limit.")] = 0.0
-    epochs: Annotated[int, integer_option("The most passes over the data.", 1)] = 100
-    batch_size: Annotated[int, integer_option("Rows per training step.", 1)] = 128
-    validation: Annotated[float, fraction_option("Share of rows held out for validation; 0: none.")] = 0.2
-    patience: Annotated[int, integer_option("Epochs without improvement before stopping.", 1)] = 16
+        str | None, typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {SIZES}")
+    ] = None
+    activation: Annotated[str | None, name_option(f"Activation of the hidden layers. {of('activation')}")] = None
+    dropout: Annotated[
+        float | None, fraction_option(f"Share of hidden units left out of each step. {of('dropout')}")
+    ] = None
+    optimizer: Annotated[str | None, name_option(f"adamw, adam, sgd, rmsprop, adagrad, ... {of('optimizer')}")] = None
+    learning_rate: Annotated[
+        float | None, number_option(f"Learning rate; of a schedule, its peak. {of('learning_rate')}")
+    ] = None
+    weight_decay: Annotated[
+        float | None, number_option(f"Share of the weights that a step of rate 1 takes off. {of('weight_decay')}")
+    ] = None
+    schedule: Annotated[
+        str | None, name_option(f"How the learning rate moves: one_cycle, cosine, constant, ... {of('schedule')}")
+    ] = None
+    clip_norm: Annotated[
+        float | None, number_option(f"Longest gradient; longer ones are scaled back. 0: no limit. {of('clip_norm')}")
+    ] = None
+    epochs: Annotated[int | None, integer_option(f"The most passes over the data. {of('epochs')}", 1)] = None
+    batch_size: Annotated[
+        int | None, integer_option("Rows per training step. Not given: 256, of small tables fewer.", 1)
+    ] = None
+    validation: Annotated[
+        float | None, fraction_option(f"Share of rows held out for validation; 0: none. {of('validation_fraction')}")
+    ] = None
+    patience: Annotated[
+        int | None, integer_option(f"Epochs without improvement before stopping. {of('patience')}", 1)
+    ] = None
+    class_weight: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="balanced, or weights of classes such as yes=5,no=1; for rare classes."),
+    ] = None
+    time_limit: Annotated[
+        float | None, number_option("Seconds of training; there are as many epochs and nets as fit into them.")
+    ] = None
+    continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
+        None
+    )
     scaling: Annotated[Scaling, choice_option(Scaling, "How columns of numbers are scaled.")] = Scaling.auto
     seed: Annotated[int, integer_option("The same seed gives the same net.", 0, MOST_SEED)] = 0
     device: Annotated[str, device_option] = "auto"
@@ -101,24 +151,27 @@ class TrainOptions:
             If the text of `hidden` lists no numbers of units.
         """
         values = {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
-        values |= {"task": self.task.value, "scaling": self.scaling.value, "hidden": layer_sizes(self.hidden)}
+        values |= {"task": self.task.value, "scaling": self.scaling.value, "quality": self.quality.value}
+        values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
         return TrainSettings(**values | {name: tuple(values[name]) for name in ("drop", "keep", "ids")})
 
 
 def train(options: TrainOptions) -> None:
-    """Train a net on a table, with preprocessing, held-out validation rows and early stopping; save it, print metrics.
+    """Train nets on a table, with preprocessing, held-out validation rows and early stopping; save them, print metrics.
 
     Numeric columns are scaled, text columns are one-hot encoded, and missing cells are handled. The preprocessing is
-    fitted to the training part only, and saved with the net. After Ctrl-C, or if the training diverges, the output file
-    stays as it was, and the net as trained so far is saved to OUTPUT.interrupted or OUTPUT.diverged. With --checkpoint,
-    the same command with --resume goes on after Ctrl-C or a crash, to the same net.
+    fitted to the training part only, and saved with the nets. The nets of the preset that --quality names are trained
+    as those of the estimators for tables in Python. After Ctrl-C, or if the training diverges, the output file stays as
+    it was, and the nets as trained so far are saved to OUTPUT.interrupted or OUTPUT.diverged. With --checkpoint, the
+    same command with --resume goes on after Ctrl-C or a crash, to the same nets.
     """
     settings = options.settings()
     with errors_as_sentences():
         from . import train_predict
 
         checkpoints = Checkpoints(options.checkpoint, options.every, options.resume)
-        train_predict.train(options.file, settings, options.output, options.test, console(), checkpoints)
+        further = checkpoints, options.continue_from
+        train_predict.train(options.file, settings, options.output, options.test, console(), *further)
 
 
 def as_command(function: Callable[[Any], None], options: type) -> Callable[..., None]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ..class_probabilities import outputs_of
 from ..data.npz import read_npz
+from ..errors import counted
 from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
@@ -26,7 +27,8 @@ from ..tables.preprocessing import (
     import_pandas,
     read_table,
 )
-from .train import make_net, split_rows, train
+from .train import split_rows, train
+from .train_nets import make_net
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -76,9 +78,9 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
 
 
 def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:
-    """Write the HTML report of a saved net, and return the path of the report.
+    """Write the HTML report of a saved net, or of the best of several, and return the path of the report.
 
-    model : file of the net
+    model : file of the net or nets
     file : table or .npz file with samples to evaluate the net on, or None
     target : name of the target column; None if the net knows it
     output : path of the report; None for the name of the net with the ending .html
@@ -88,16 +90,25 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
 
     output = model.with_suffix(".html") if output is None else output
     check_output(output, model, file)
-    net = load_net(model, device=device)
-    if not isinstance(net, MLP):
+    net: Any = load_net(model, device=device)
+    if not isinstance(net, MLP) and (net.result is None or file is None):
         raise ValueError(
-            f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
+            f"{str(model)!r} holds {counted(net.n_nets, 'net')}, and a report on the best of them needs a table: "
+            f"fastmlp report {model} TABLE."
         )
     parts, names = None, None
     if file is not None:
         X, y, names = read_samples(net, file, target)
         parts = training_split(net, X, y, split_rows)
-    write(net.history or History(net), output, parts=parts, feature_names=names)
+    title = None
+    if isinstance(net, MLP):
+        history = net.history or History(net)
+    else:
+        best, nets = net.result.best, net
+        net = nets.best()
+        net.preprocessing, history = nets.preprocessing, History(net)
+        title = f"Report on net {best}, the best of {nets.n_nets}"
+    write(history, output, parts=parts, feature_names=names, title=title)
     return output
 
 

@@ -1,45 +1,85 @@
-"""Settings of `fastmlp train` that determine the net and its training."""
+"""Settings of `fastmlp train` that determine the nets and their training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..intervals import DEFAULT
+from ..table_training.recipe import DEFAULT_QUALITY, Recipe, recipe_of
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of `fastmlp train` that determine the net and its training. train_options.py describes each."""
+    """Settings of `fastmlp train` that determine the nets and their training. train_options.py describes each.
+
+    A setting that is None has the value of the preset `quality`.
+    """
 
     target: str
     task: str = "auto"
     scaling: str = "auto"
-    hidden: tuple[int, ...] = (256, 256)
-    activation: str = "relu"
-    dropout: float = 0.1
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-3
-    schedule: str = "one_cycle"
-    epochs: int = 100
-    batch_size: int = 128
-    validation: float = 0.2
-    patience: int = 16
+    quality: str = DEFAULT_QUALITY
+    n_nets: int | None = None
+    hidden: tuple[int, ...] | None = None
+    activation: str | None = None
+    dropout: float | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    schedule: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    validation: float | None = None
+    patience: int | None = None
+    class_weight: str | None = None
+    time_limit: float | None = None
     seed: int = 0
     device: str = "auto"
-    clip_norm: float = 0.0
+    clip_norm: float | None = None
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
 
+    def recipe(self) -> Recipe:
+        """Return the preset with the settings that are given.
+
+        Raises
+        ------
+        ValueError
+            If a setting is invalid, or does not go with the others.
+        """
+        names = {field.name for field in fields(Recipe)}
+        given = {name: value for name, value in vars(self).items() if name in names and value is not None}
+        if self.validation is not None:
+            given["validation_fraction"] = self.validation
+        recipe = recipe_of(self.quality, given).checked({"validation_fraction": "validation"})
+        if recipe.n_folds > 1 and self.validation is not None:
+            raise ValueError(
+                f"--validation is given, but --quality {self.quality} holds out each of {recipe.n_folds} folds in "
+                "turn: leave it out."
+            )
+        return recipe
+
 
 class Checkpoints(NamedTuple):
-    """Options of `fastmlp train` about checkpoints, which do not change the net."""
+    """Options of `fastmlp train` about checkpoints, which do not change the nets."""
 
     path: Path | None = None
     every: str = DEFAULT
     resume: bool = False
+
+    def fit_arguments(self) -> dict[str, Any]:
+        """Return the arguments of fit about checkpoints; none of them if there is no checkpoint."""
+        if self.path is None:
+            return {}
+        return {"checkpoint": self.path, "every": interval_option(self.every), "resume": self.resume}
+
+
+def interval_option(text: str) -> int | str:
+    """Return the text of --every as fit's argument: a whole number counts epochs."""
+    return int(text) if text.strip().isdecimal() else text
 
 
 NO_CHECKPOINTS = Checkpoints()

@@ -2,7 +2,9 @@
 
 mlp, base                   MLPClassifier and MLPRegressor, with scikit-learn's parameters and behaviour
 tabular, tabular_base       TabularMLPClassifier and TabularMLPRegressor: tables, with settings that need no tuning
-table_input, serialization  input tables of the tabular estimators, and their files
+tabular_columns, table_input  their columns: encoded for the nets; tables of any library
+tabular_training            their nets: training, by the recipes of table_training/
+serialization               their files
 cross_validation            all folds trained as one population
 from_sklearn, to_sklearn    conversion of fitted estimators from and to scikit-learn; sklearn_names has the names
 parameters                  settings: checked, and converted to those of MLP and Population

@@ -54,10 +54,12 @@ class Exportable(ABC):
         export(self._predictor, path, member, prefix)
 
 
-def classifier(net: Any, classes: Any, columns: Any = None, is_multilabel: bool = False) -> Predictor:
+def classifier(
+    net: Any, classes: Any, columns: Any = None, is_multilabel: bool = False, temperature: float = 1.0
+) -> Predictor:
     """Return what a fitted classifier exports; arguments as for Predictor."""
     labels = checked_labels(classes)
-    return Predictor(net.network, net.params, PROBABILITIES, columns, labels, is_multilabel)
+    return Predictor(net.network, net.params, PROBABILITIES, columns, labels, is_multilabel, temperature=temperature)
 
 
 def regressor(net: Any, columns: Any = None, mean: Any = 0.0, std: Any = 1.0) -> Predictor:

@@ -30,6 +30,14 @@ def warn_of_interrupted_history(history: History) -> None:
         warn_of_interrupted_net(history.epochs, best)
 
 
+def warn_of_interrupted_folds(n_trained: int, n_nets: int) -> None:
+    """Warn that the fit of nets one after another was interrupted; n_trained of n_nets have begun."""
+    outcome = "Predictions are their mean."
+    if not n_trained:
+        outcome = "No net is trained: fit again."
+    warn_user(f"Training was interrupted: {n_trained} of {counted(n_nets, 'net')} had begun. {outcome}")
+
+
 def trained_nets(nets: Population, were_trained: bool) -> Population:
     """Return the nets that predict after a fit that Ctrl-C or its time limit has ended, and warn.
 

@@ -113,7 +113,11 @@ def follows_input(estimator: Any) -> bool:
 
 
 def hidden_sizes(estimator: Any) -> tuple[int, ...]:
-    sizes = estimator.hidden_layer_sizes
+    return checked_hidden_sizes(estimator.hidden_layer_sizes)
+
+
+def checked_hidden_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return the parameter hidden_layer_sizes, an int or a sequence of int, as a tuple, after a check."""
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
     return tuple(checked_count(f"hidden_layer_sizes[{k}]", size) for k, size in enumerate(sizes))
 

@@ -14,7 +14,6 @@ import numpy as np
 from ..errors import counted
 from ..schedules import SCHEDULES
 from ..tables.column_encoders import column_from_dict, column_to_dict
-from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION
 from .parameters import warn_user
 
@@ -27,6 +26,8 @@ FITTED: dict[str, tuple[type, ...]] = {
     "n_iter_": (int,),
     "loss_curve_": (list,),
     "validation_loss_curve_": (list, type(None)),
+    "temperature_": (float,),
+    "_is_multilabel": (bool,),
 }
 ARRAYS = ("_mean", "_std")
 
@@ -123,13 +124,13 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
 
 
 def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
-    """Return the fitted estimator for a net of `fastmlp train`, which knows its columns and its target.
+    """Return the fitted estimator for nets of `fastmlp train`, which know their columns and their target.
 
-    The estimator has the net's layers, activation and dropout; its other parameters are the defaults, and
+    The estimator has the nets' layers, activation and dropout; its other parameters are the defaults, and
     `history_.settings` says how the net was trained. It takes tables that have further columns, as `fastmlp predict`
     does, because training may have left some out.
 
-    net : MLP with a preprocessing
+    net : MLP or Population with a preprocessing
     classes : the tabular estimator classes, by name
     """
     columns, target = net.preprocessing.columns, net.preprocessing.target
@@ -138,13 +139,14 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     estimator = classes["TabularMLPClassifier" if is_classifier else "TabularMLPRegressor"](
         tuple(settings["layer_sizes"][1:-1]),
         activation=next(iter(settings["hidden_activation"]), "relu"),
-        dropout=next(iter(settings["dropout"]), 0.0),
-        n_nets=1,
+        dropout=float(np.max(net.network.dropout, initial=0.0)),
+        n_nets=getattr(net, "n_nets", 1),
         dtype=net.dtype.name,
     )
     if is_classifier:
         is_plain = len({type(label) for label in target.classes}) == 1
         estimator.classes_ = np.array(target.classes, dtype=None if is_plain else object)
+        estimator.temperature_ = target.temperature
     else:
         estimator._mean, estimator._std = np.array(target.mean), np.array(target.std)
     estimator._names = [column.name for column in columns]
@@ -152,17 +154,15 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     estimator.feature_names_in_ = np.array(estimator._names, dtype=object)
     estimator.n_features_in_, estimator.n_outputs_ = len(columns), target.n_outputs
     estimator.columns_, estimator.notes_ = columns, net.preprocessing.notes
-    estimator.keep_net(net, net.history)
-    if net.history is not None:
+    estimator.keep_net(net, getattr(net, "history", None) or getattr(net, "result", None))
+    if getattr(net, "result", None) is not None:
+        estimator.n_iter_ = int(net.result.epochs.max())
+    elif getattr(net, "history", None) is not None:
         estimator.n_iter_ = net.history.epochs
         estimator.loss_curve_ = net.history.loss.tolist()
         held_out = net.history.validation_loss
         estimator.validation_loss_curve_ = None if held_out is None else held_out.tolist()
     return estimator
-
-
-def preprocessing_of(estimator: Any, target: Any) -> Preprocessing:
-    return Preprocessing(estimator.columns_, target, estimator.notes_)
 
 
 def _to_json(value: Any) -> Any:

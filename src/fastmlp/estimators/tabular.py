@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..class_probabilities import likeliest, log_probabilities, probabilities
+from ..class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ..docstrings import with_entries_of
 from ..errors import counted
+from ..table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
+from ..table_training.temperature import fit_temperature
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
@@ -21,7 +23,7 @@ from .regression_targets import QuantityRegressor, as_quantities
 from .tabular_base import NOT_GIVEN, BaseTabular
 
 from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
-from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
@@ -35,21 +37,27 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     Parameters
     ----------
-    validation_fraction : float, default 0.2
-        Fraction of rows held out for early stopping, stratified by class. With 0, all epochs use all rows.
+    validation_fraction : float, default "auto"
+        Fraction of rows held out for early stopping, stratified by class; 0.2 without folds. With 0, all epochs use all
+        rows.
     class_weight : dict or "balanced", optional
         {class: weight}, multiplied with sample_weight. Unlike in MLPClassifier, it applies to held-out samples too:
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
         had an effect.
     label_smoothing : float, default 0.0
         Fraction of each target that is spread evenly over all classes.
+    calibration : {"temperature", "none"}, default "auto"
+        Whether class probabilities are calibrated on the held-out rows: "temperature" divides logits by the number that
+        gives these rows the lowest log loss, `temperature_`; "none" is for rows without folds.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; for multilabel classification the numbers of the labels.
+    temperature_ : float
+        Divisor of the logits in predict_proba; 1.0 without calibration.
     loss_curve_ : list of float
-        Loss on the training samples, one value per epoch. Only for n_nets=1.
+        Loss on the training samples, one value per epoch. Only for a single net.
 
     See Also
     --------
@@ -75,20 +83,26 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def __init__(  # noqa: PLR0913
         self,
-        hidden_layer_sizes=(256, 256, 256),
+        hidden_layer_sizes=AUTO,
         *,
-        activation="relu",
-        dropout=0.2,
-        learning_rate_init=0.003,
-        weight_decay=0.1,
-        batch_size="auto",
-        max_iter=100,
-        schedule="one_cycle",
-        n_iter_no_change=24,
-        validation_fraction=0.2,
-        n_nets=5,
+        quality=DEFAULT_QUALITY,
+        activation=AUTO,
+        dropout=AUTO,
+        learning_rate_init=AUTO,
+        weight_decay=AUTO,
+        batch_size=AUTO,
+        max_iter=AUTO,
+        schedule=AUTO,
+        n_iter_no_change=AUTO,
+        validation_fraction=AUTO,
+        n_nets=AUTO,
+        n_folds=AUTO,
         class_weight=None,
         label_smoothing=0.0,
+        calibration=AUTO,
+        eval_metric=None,
+        refit=False,
+        time_limit=None,
         categorical_features=None,
         callbacks=None,
         warm_start=False,
@@ -100,21 +114,43 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     ):
         keep_settings(self, locals())
 
+    temperature_ = 1.0  # of estimators that an earlier version has pickled
+    _is_multilabel = False
+
     def _checked_y(self, y):
         y = super()._checked_y(y)
         check_classification_targets(y)
-        if type_of_target(y) not in ("binary", "multiclass"):
-            raise ValueError("y must be one column of classes. For several, fit one model each.")
+        kind = type_of_target(y)
+        if kind == "multilabel-indicator" and not np.isin(y, (0, 1)).all():
+            raise ValueError("y with several columns must hold 0 and 1, whether a row has the label of the column.")
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            raise ValueError(
+                "y must be one column of classes, or a column of 0 and 1 for each label. For several columns of "
+                "classes, fit one model each."
+            )
         return y
 
     def _set_targets(self, y, training):
+        self._is_multilabel = y.ndim == 2
+        if self._is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+            self.n_outputs_ = y.shape[1]
+            return
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_[0]!r}; a classifier needs two or more.")
         self.n_outputs_ = len(self.classes_)
 
     def _encode(self, y):
-        """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes."""
+        """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes.
+
+        For multilabel classification, y as numbers (n_samples, n_labels).
+        """
+        if self._is_multilabel or y.ndim == 2:
+            if not self._is_multilabel or y.shape != (len(y), self.n_outputs_):
+                columns = counted(self.n_outputs_, "column") if self._is_multilabel else "one column"
+                raise ValueError(f"y must have {columns}, but it has shape {y.shape}.")
+            return y.astype(np.float64)
         found, inverse = np.unique(y, return_inverse=True)
         codes = class_numbers(found.tolist(), self.classes_.tolist())
         if (codes < 0).any():
@@ -124,14 +160,12 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             )
         return codes[inverse]
 
-    def _strata(self, y, n_held):
-        """Return y as strata if each class can have a row on both sides of the split, otherwise None."""
-        counts = np.unique(y, return_counts=True)[1]
-        return y if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
+    def _strata(self, y):
+        return None if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
 
     def _weigh_classes(self, y):
         self._class_weights = None
-        if self.class_weight is not None:
+        if self.class_weight is not None and not self._is_multilabel:
             codes = self._encode(y)
             present = np.unique(codes)
             self._class_weights = np.ones(len(self.classes_))
@@ -142,22 +176,38 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def _weights(self, table, y, sample_weight):
         weights = super()._weights(table, y, sample_weight)
-        if self._class_weights is None:
+        if self.class_weight is None:
             return weights
-        of_class = self._class_weights[self._encode(y)]
+        if self._is_multilabel:
+            of_class = compute_sample_weight(self.class_weight, y)
+        else:
+            assert self._class_weights is not None
+            of_class = self._class_weights[self._encode(y)]
         return of_class if weights is None else weights * of_class
 
     def _target(self, name):
+        if self._is_multilabel:
+            return None
         try:
-            return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()))
+            return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()), temperature=self.temperature_)
         except ValueError:  # Target cannot describe classes that are neither text nor numbers
             return None
 
+    def _predictions_of(self, logits):
+        return np.exp(log_probabilities_of(logits, self.net_.network, self._is_multilabel, self.temperature_))
+
+    def _calibrate(self, logits, held_out, calibration):
+        self.temperature_ = 1.0
+        if calibration == TEMPERATURE and logits is not None:
+            y, weights = held_out.y, held_out.weights
+            self.temperature_ = fit_temperature(logits, y, weights, self.net_.network, self._is_multilabel)
+
     def _net_settings(self):
-        return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
+        loss = "binary_cross_entropy" if self._is_multilabel else "softmax_cross_entropy"
+        return {"loss": loss, "label_smoothing": self.label_smoothing}
 
     def predict(self, X):
-        """Return the predicted classes.
+        """Return the predicted classes; for multilabel classification, the labels whose probability is above one half.
 
         Parameters
         ----------
@@ -166,10 +216,12 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,), or of int64 and shape (n_samples, n_labels)
+            Class labels, or 0 and 1 for multilabel classification.
         """
         features = self._features(X)
-        return self.classes_[likeliest(self.net_, features)]
+        found = likeliest(self.net_, features, self._is_multilabel, self.temperature_)
+        return found.astype(np.int64) if self._is_multilabel else self.classes_[found]
 
     def predict_proba(self, X):
         """Return class probabilities.
@@ -182,10 +234,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes)
-            Columns in the order of `classes_`; rows sum to 1.
+            Columns in the order of `classes_`; rows sum to 1. For multilabel classification, each column is the
+            probability of one label.
         """
         features = self._features(X)
-        return probabilities(self.net_, features)
+        return probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
     def predict_log_proba(self, X):
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
@@ -200,11 +253,16 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         ndarray of float64, shape (n_samples, n_classes)
         """
         features = self._features(X)
-        return log_probabilities(self.net_, features)
+        return log_probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
     def _predictor(self):
         net = self._net()
-        return classifier(net, self.classes_, self.columns_)
+        return classifier(net, self.classes_, self.columns_, self._is_multilabel, self.temperature_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 @with_entries_of(BaseTabular)
@@ -216,13 +274,14 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     Parameters
     ----------
-    validation_fraction : float, default 0.2
-        Fraction of rows held out for early stopping. With 0, all epochs use all rows.
+    validation_fraction : float, default "auto"
+        Fraction of rows held out for early stopping; 0.2 without folds. With 0, all epochs use all rows.
 
     Attributes
     ----------
     loss_curve_ : list of float
-        Loss on the training samples, of y scaled to a standard deviation of 1, one value per epoch. Only for n_nets=1.
+        Loss on the training samples, of y scaled to a standard deviation of 1, one value per epoch. Only for a single
+        net.
 
     See Also
     --------
@@ -245,18 +304,23 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     def __init__(  # noqa: PLR0913
         self,
-        hidden_layer_sizes=(256, 256, 256),
+        hidden_layer_sizes=AUTO,
         *,
-        activation="relu",
-        dropout=0.2,
-        learning_rate_init=0.003,
-        weight_decay=0.1,
-        batch_size="auto",
-        max_iter=100,
-        schedule="one_cycle",
-        n_iter_no_change=24,
-        validation_fraction=0.2,
-        n_nets=5,
+        quality=DEFAULT_QUALITY,
+        activation=AUTO,
+        dropout=AUTO,
+        learning_rate_init=AUTO,
+        weight_decay=AUTO,
+        batch_size=AUTO,
+        max_iter=AUTO,
+        schedule=AUTO,
+        n_iter_no_change=AUTO,
+        validation_fraction=AUTO,
+        n_nets=AUTO,
+        n_folds=AUTO,
+        eval_metric=None,
+        refit=False,
+        time_limit=None,
         categorical_features=None,
         callbacks=None,
         warm_start=False,
@@ -288,6 +352,9 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
             return None
         return Target(name, REGRESSION, mean=float(self._mean), std=float(self._std))
 
+    def _predictions_of(self, logits):
+        return self._in_units(logits.mean(axis=0, dtype=np.float64))
+
     def _net_settings(self):
         return {"loss": "squared_error"}
 
@@ -303,7 +370,10 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
         -------
         ndarray of float64, shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
-        outputs = self._outputs(X)
+        return self._in_units(self._outputs(X))
+
+    def _in_units(self, outputs):
+        """Return outputs (n_samples, n_outputs) of the nets in the units of y, (n_samples,) of a single one."""
         return (outputs[:, 0] if self.n_outputs_ == 1 else outputs) * self._std + self._mean
 
     def _predictor(self):

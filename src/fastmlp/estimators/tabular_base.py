@@ -4,73 +4,86 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
-from sklearn.base import BaseEstimator  # isort: skip
-from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import train_test_split  # isort: skip
 from sklearn.utils import check_array, check_random_state, column_or_1d
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length
 
-from ..callbacks import EarlyStopping, as_callbacks
+from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
-from ..errors import checked_count, checked_number, counted
-from ..initialization import UniformByFanIn
+from ..errors import checked_count, checked_number
 from ..mlp import MLP
-from ..optimizers import AdamW
 from ..persistence import save
-from ..population import Population
-from ..tables.column_encoders import Note
-from ..tables.io import with_text_names
-from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers
+from ..table_training.budget import Budget
+from ..table_training.fit import Rows
+from ..table_training.recipe import Recipe
+from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
 from .exporting import Exportable
-from .interruption import trained_nets, warn_of_interrupted_history
-from .parameters import hidden_sizes, warn_user
-from .serialization import description_of, preprocessing_of
-from .table_input import as_cells, as_frame, frame_of_array
+from .parameters import warn_user
+from .serialization import description_of
+from .tabular_columns import TableColumns
+from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
 
-CLIP_NORM = 1.0
-FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
 NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
 
-class BaseTabular(Exportable, BaseEstimator, ABC):
+class BaseTabular(Exportable, TableColumns, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
-        Number of units in each hidden layer.
-    activation : str, default "relu"
-        Any hidden activation of fastmlp.MLP.
-    dropout : float or sequence of float, default 0.2
-        Fraction of hidden units dropped in each training step.
-    learning_rate_init : float, default 0.003
-        Peak learning rate of the schedule.
-    weight_decay : float, default 0.1
-        Weight decay of AdamW.
+    quality : {"fast", "good", "best"}, default "good"
+        Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
+        one net, "good" the mean of five, and "best" the mean of ten in five folds, each without one fifth of the rows.
+    hidden_layer_sizes : int or sequence of int, default "auto"
+        Number of units in each hidden layer; (256, 256, 256) in all presets.
+    activation : str, default "auto"
+        Any hidden activation of fastmlp.MLP; "relu" in all presets.
+    dropout : float or sequence of float, default "auto"
+        Fraction of hidden units dropped in each training step; 0.2 in all presets.
+    learning_rate_init : float, default "auto"
+        Peak learning rate of the schedule; 0.003 in all presets.
+    weight_decay : float, default "auto"
+        Weight decay of AdamW; 0.1 in all presets.
     batch_size : int or "auto", default "auto"
         Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
-    max_iter : int, default 100
-        Largest number of epochs, and the length of the schedule.
-    schedule : str, object or callable, default "one_cycle"
-        A learning-rate schedule of fastmlp.schedules.
-    n_iter_no_change : int, default 24
-        Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
-        kept.
-    n_nets : int, default 5
-        Number of nets. One net takes a fifth of the time of five.
+    max_iter : int, default "auto"
+        Largest number of epochs, and the length of the schedule; 100 in all presets.
+    schedule : str, object or callable, default "auto"
+        A learning-rate schedule of fastmlp.schedules; "one_cycle" in all presets.
+    n_iter_no_change : int, default "auto"
+        Number of epochs without a lower validation loss after which training of a net stops; 24 in all presets. Its
+        best parameters are kept.
+    n_nets : int, default "auto"
+        Number of nets; with folds, of nets without each fold. "fast" has 1, "good" 5, "best" 2 for each of 5 folds.
+    n_folds : int, default "auto"
+        Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops
+        early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
+        all nets are trained on all rows instead.
+    eval_metric : str or callable, optional
+        Metric of the held-out rows after each epoch, `validation_scores_`: a name that metrics= of MLP.fit takes, which
+        also chooses the best epoch instead of the loss, or a function (y_true, y_pred) of what the nets are trained on
+        and what they return. Several nets are then trained one after another.
+    refit : bool, default False
+        Whether to train new nets on all rows after early stopping, for the epochs it has found best (the median over
+        the nets) with the same schedule. It takes twice the time. The records and temperature_ are those of the first
+        training, and n_iter_ is of the second one.
+    time_limit : float, optional
+        Seconds that fit may take, without those in which kernels compile. A measurement of the first batches decides
+        for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
-        callback returns True. Only for n_nets=1.
+        callback returns True. Only for a single net.
     warm_start : bool, default False
         Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
         fit found, such as categories and quantiles, is kept.
@@ -88,11 +101,16 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
     Attributes
     ----------
     net_ : MLP or Population
-        The trained net, or nets if n_nets > 1.
+        The trained net, or nets if there are several.
     history_ : History or PopulationResult
         What the fit of the net, or of the nets, returned.
     validation_loss_curve_ : list of float or None
-        Loss on the held-out samples, one value per epoch; None without any. Only for n_nets=1.
+        Loss on the held-out samples, one value per epoch; None without any. Only for a single net.
+    validation_scores_ : list of float
+        With eval_metric, its value after each epoch; of several nets, a list for each.
+    oof_prediction_ : ndarray of float64, shape (n_samples, n_classes), (n_samples,) or (n_samples, n_outputs)
+        Only with folds: out-of-fold predictions, class probabilities or numbers, of the training rows by the nets that
+        were trained without them. NaN in rows of folds that an interrupted fit has not reached.
     n_iter_ : int
         Number of epochs; of several nets, the largest.
     columns_ : tuple
@@ -121,27 +139,18 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
     Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
     """
 
-    hidden_layer_sizes: Any
-    activation: str
-    dropout: Any
-    learning_rate_init: float
-    weight_decay: float
-    batch_size: Any
-    max_iter: int
-    schedule: Any
-    n_iter_no_change: int
-    validation_fraction: float
-    n_nets: int
-    categorical_features: Any
+    quality: str
+    n_iter_no_change: Any
     callbacks: Any
+    eval_metric: Any
+    refit: bool
+    time_limit: float | None
     warm_start: bool
     random_state: Any
     verbose: Any
     device: str
     dtype: str
     patience: Any
-    _names: list[str]  # of the columns of X at fit
-    _takes_more_columns = False  # whether a table may have columns that training did not use
 
     @abstractmethod
     def _set_targets(self, y: np.ndarray, training: np.ndarray) -> None:
@@ -153,6 +162,19 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
     @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """Return y in the form that the nets are trained on: class indices or scaled numbers."""
+
+    @abstractmethod
+    def _predictions_of(self, logits: np.ndarray) -> np.ndarray:
+        """Return the predictions that belong to logits of several nets: probabilities of classes, or numbers.
+
+        logits : (n_nets, n_samples, n_outputs), before the output activation
+        """
+
+    def _calibrate(self, logits: np.ndarray | None, held_out: Rows | None, calibration: str) -> None:
+        """Set what calibrates predictions. A regressor has nothing of the kind.
+
+        logits : (n_nets, n_samples, n_outputs) of the held-out rows, or None without any
+        """
 
     @abstractmethod
     def _net_settings(self) -> dict[str, Any]:
@@ -172,8 +194,9 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         ----------
         X : data frame of any library, or array_like of shape (n_samples, n_features)
             The table.
-        y : array_like of shape (n_samples,)
-            Classes or numbers; a regressor also takes (n_samples, n_outputs).
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
+            column (multilabel classification).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss. It also applies to samples that are held out from X.
         validation_data : tuple, optional
@@ -193,7 +216,7 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         ValueError
             If settings or data are invalid.
         """
-        stopping = self._check_settings()
+        recipe, budget = self._recipe(), self._budget()
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
         table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
@@ -202,7 +225,14 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         rng = check_random_state(self.random_state)
-        training, held = self._split(y, rng, validation_data is not None)
+        if self.refit and (recipe.n_folds > 1 or continues or validation_data is not None):
+            raise ValueError(
+                "refit=True trains new nets on all rows of X after a training without held-out ones, so it goes with "
+                "neither folds, warm_start nor validation_data: leave these out, or set refit=False."
+            )
+        has_folds = recipe.n_folds > 1 and validation_data is None
+        fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
+        training, held = self._split(y, rng, fraction)
         if not continues:
             self._set_targets(y, training)
             table, notes = with_numbers(table)
@@ -210,128 +240,52 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
         self._weigh_classes(y)
         weights = self._weights(table, y, sample_weight)
-        held_out: tuple[Any, ...] | None = None
+        rows, held_out = Rows(features, targets, weights), None
         if validation_data is not None:
             held_out = self._held_out(validation_data)
         elif len(held):
-            held_out = features[held], targets[held], None if weights is None else weights[held]
-        weights = None if weights is None else weights[training]
+            rows, held_out = rows.take(training), rows.take(held)
+        folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
-            self._train(features[training], targets[training], weights, held_out, seed, stopping, continues)
-        target = self._target(name)
-        self.net_.preprocessing = None if target is None else preprocessing_of(self, target)
+            train_nets(self, NetsTask(rows, held_out, folds, seed, continues, budget), recipe)
+        self.net_.preprocessing = self._preprocessing(name)
         return self
 
-    def _check_settings(self) -> EarlyStopping:
-        """Check the parameters that MLP and Population either do not check, or know under other names.
+    def _preprocessing(self, name: str) -> Preprocessing | None:
+        """Return what the file of the net says of the table; name : of y."""
+        target = self._target(name)
+        return None if target is None else Preprocessing(self.columns_, target, self.notes_)
 
-        Returns the rule for early stopping.
-        """
-        checked_number("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
-        for name in ("n_nets", "max_iter", "n_iter_no_change"):
-            checked_count(name, getattr(self, name))
-        if self.batch_size != "auto":
-            checked_count("batch_size", self.batch_size)
-        if as_callbacks(self.callbacks) and self.n_nets > 1:
+    def _recipe(self) -> Recipe:
+        """Return the settings of the training, after a check of all parameters that MLP and Population do not check."""
+        recipe = estimator_recipe(self)
+        n_nets = recipe.n_nets * recipe.n_folds
+        if as_callbacks(self.callbacks) and n_nets > 1:
             raise ValueError(
-                f"callbacks are for a single net, but n_nets is {self.n_nets}: set n_nets=1, or leave them out."
+                f"callbacks are for a single net, but n_nets is {n_nets}: set n_nets=1, or leave them out."
             )
         if self.patience == NOT_GIVEN:
-            return EarlyStopping(self.n_iter_no_change)
+            return recipe
         warn_user(
             f"patience has another name now, the one of MLPClassifier: write n_iter_no_change={self.patience!r}.",
             FutureWarning,
         )
-        return EarlyStopping(checked_count("patience", self.patience))
+        return replace(recipe, patience=checked_count("patience", self.patience))
 
-    def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
-        self.columns_, further_notes = fit_columns(table, chosen=self._chosen_categories(table))
-        self.notes_ = notes + further_notes
-        if not self.columns_:
-            raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
-        if self.notes_:
-            warn_user(" ".join(self.notes_))
+    def _budget(self) -> Budget:
+        if self.time_limit is None:
+            return Budget()
+        return Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
 
-    def _held_out(self, validation_data: Any) -> tuple[Any, ...]:
+    def _held_out(self, validation_data: Any) -> Rows:
         """Return validation_data encoded for the nets: (features, targets, weights)."""
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
         features, y = self._encoded(validation_data[0], self.dtype), self._checked_y(validation_data[1])
         check_consistent_length(features, y)
         weights = self._weights(features, y, validation_data[2] if len(validation_data) == 3 else None)
-        return features, self._encode(y), weights
-
-    def _train(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        weights: Any,
-        held_out: Any,
-        seed: int,
-        stopping: EarlyStopping,
-        continues: bool,
-    ) -> None:
-        common = {
-            "hidden_activation": self.activation,
-            "dropout": self.dropout,
-            "init": UniformByFanIn(),
-            "dtype": self.dtype,
-            "device": self.device,
-            "random_state": seed,
-            **self._net_settings(),
-        }
-        sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
-        net: Any = MLP(sizes, **common) if self.n_nets == 1 else Population(sizes, self.n_nets, **common)
-        if continues:
-            self._continue_from_last(net)
-        further = {"callbacks": self.callbacks} if isinstance(net, MLP) else {}
-        history = net.fit(
-            X,
-            y,
-            epochs=self.max_iter,
-            batch_size=self._batch_size(len(X)),
-            optimizer=AdamW(self.learning_rate_init, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
-            schedule=self.schedule,
-            sample_weight=weights,
-            validation_data=held_out,
-            early_stopping=None if held_out is None else stopping,
-            verbose=self.verbose,
-            **further,
-        )
-        if isinstance(net, MLP):
-            warn_of_interrupted_history(history)
-        elif history.interrupted:
-            net = trained_nets(net, continues)
-            history = net.result
-        self.keep_net(net, history)
-        self.n_iter_ = int(np.max(history.epochs))
-        if isinstance(net, MLP):
-            keys = "loss_curve_", "validation_loss_curve_"  # absent after a fit of several nets
-            before = [self.__dict__.get(key) if continues else None for key in keys]
-            self.loss_curve_: list[float] = [*(before[0] or []), *history.loss.tolist()]
-            self.validation_loss_curve_: list[float] | None = before[1]
-            if history.validation_loss is not None:
-                self.validation_loss_curve_ = [*(before[1] or []), *history.validation_loss.tolist()]
-        else:
-            self.__dict__.pop("loss_curve_", None)
-            self.__dict__.pop("validation_loss_curve_", None)
-
-    def _continue_from_last(self, net: Any) -> None:
-        """Copy the parameters of the last fit into a new net or population."""
-        known, size = self.net_, self.net_.params.size
-        if known.network.layer_sizes != net.network.layer_sizes or size != net.params.size:
-            raise ValueError(
-                f"Training goes on with {self._described(known)}, but the settings and data ask for "
-                f"{self._described(net)}. Keep them as they were, or fit anew with warm_start=False."
-            )
-        net.params = known.params.reshape(net.params.shape)  # an interrupted fit may have kept a population of one net
-        net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
-
-    @staticmethod
-    def _described(net: Any) -> str:
-        count = "" if isinstance(net, MLP) else f"{counted(net.n_nets, 'net')} of "
-        return f"{count}layers {net.network.layer_sizes}"
+        return Rows(features, self._encode(y), weights)
 
     def keep_net(self, net: Any, history: Any) -> None:
         """Store a trained net or population as `net_`, and its records as `history_`.
@@ -345,26 +299,25 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         """
         self.net_, self.history_ = net, history
 
-    def _batch_size(self, n_samples: int) -> int:
-        size = self.batch_size
-        if size != "auto":
-            return size
-        return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
-
-    def _split(self, y: np.ndarray, rng: np.random.RandomState, is_given: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, y: np.ndarray, rng: np.random.RandomState, fraction: float) -> tuple[np.ndarray, np.ndarray]:
         """Return (row numbers of training samples, row numbers of held-out samples).
 
-        is_given : whether the user passed validation_data; then all rows are training samples
+        fraction : of the rows that are held out
         """
-        share = self.validation_fraction
         rows = np.arange(len(y))
-        if is_given or share == 0.0:
+        if fraction == 0.0:
             return rows, rows[:0]
-        n_held = min(max(1, round(share * len(y))), len(y) - 1)
-        training, held = train_test_split(rows, test_size=n_held, random_state=rng, stratify=self._strata(y, n_held))
+        n_held = min(max(1, round(fraction * len(y))), len(y) - 1)
+        strata = self._strata(y)
+        if strata is not None:  # each class needs a row on both sides of the split
+            counts = np.bincount(strata)
+            counts = counts[counts > 0]
+            strata = strata if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
+        training, held = train_test_split(rows, test_size=n_held, random_state=rng, stratify=strata)
         return np.sort(training), np.sort(held)
 
-    def _strata(self, y: np.ndarray, n_held: int) -> np.ndarray | None:
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """Return the class of each row as a number, by which rows are split; None for a split without strata."""
         return None
 
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
@@ -379,71 +332,6 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         refuse_dates_among_columns(y)
         array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
-
-    def _table(self, X: Any, reset: bool) -> Any:
-        """Return X as a DataFrame whose column names are text.
-
-        reset : whether this is the fit that defines the column names. Otherwise X gets the names of that fit if its own
-            are missing or different.
-        """
-        frame = as_frame(X)
-        if frame is None:
-            array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
-            table = frame_of_array(array)
-        else:
-            table = with_text_names(frame, "X")
-            if not reset and self._takes_more_columns:
-                frame = table = table[[name for name in self._names if name in table.columns]]
-            validate_data(self, frame, reset=reset, skip_check_array=True)
-            if len(frame) == 0:
-                raise ValueError("X has no rows.")
-        if reset:
-            self._names = list(table.columns)
-            self._takes_more_columns = False
-        else:
-            names = self._names
-            if frame is None or set(names) != set(table.columns):  # validate_data has already checked the names
-                table = table.set_axis(names, axis=1)
-        return self._with_categories(table)
-
-    def _with_categories(self, table: Any) -> Any:
-        return table.assign(**{name: table[name].astype("category") for name in self._chosen_categories(table)})
-
-    def _chosen_categories(self, table: Any) -> list[str]:
-        """Return the names of the columns in categorical_features."""
-        chosen = [] if self.categorical_features is None else self.categorical_features
-        chosen = [chosen] if isinstance(chosen, str) else chosen
-        names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
-        unknown = [name for name in names if name not in table.columns]
-        if unknown:
-            raise ValueError(f"categorical_features names {unknown[0]!r}, which is no column of X.")
-        return names
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "net_" in self.__dict__
-
-    def _not_fitted(self) -> NoReturn:
-        raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-
-    def _net(self) -> Any:
-        """Return net_, or raise NotFittedError if there is none."""
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        return self.net_
-
-    def _features(self, X: Any) -> np.ndarray:
-        """Return X encoded as features (n_samples, n_inputs) for the nets."""
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        return self._encoded(X, self.net_.dtype.name)
-
-    def _encoded(self, X: Any, dtype: str) -> np.ndarray:
-        """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
-        notes: list[Note] = []
-        features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
-        if serious := [note.text for note in notes if note.is_serious]:
-            warn_user(" ".join(serious))
-        return features
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the net, or the mean over the nets: float64 (n_samples, n_outputs)."""
@@ -466,43 +354,12 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         features : ndarray of shape (n_samples, n_inputs)
             Inputs of the nets, named by `encoded_feature_names`.
         targets : ndarray
-            Indices into `classes_`, int (n_samples,); of a regressor, y in standard deviations from the mean of the
-            training targets.
+            Indices into `classes_`, int (n_samples,), or 0 and 1 (n_samples, n_labels); of a regressor, y in standard
+            deviations from the mean of the training targets.
         """
         features, y = self._features(X), self._checked_y(y)
         check_consistent_length(features, y)
         return features, self._encode(y)
-
-    def encoded_feature_names(self) -> list[str]:
-        """Return the names of the encoded features that are the inputs of the nets, such as "colour = red".
-
-        Returns
-        -------
-        list of str
-        """
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        return feature_names(self.columns_)
-
-    def notes_on(self, X: Any) -> tuple[str, ...]:
-        """Return sentences on cells of X of a kind unseen in training: new categories, missing cells, text for numbers.
-
-        predict warns only if most cells of a column are of such a kind; notes_on reports even a single cell.
-
-        Parameters
-        ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table.
-
-        Returns
-        -------
-        tuple of str
-        """
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        notes: list[Note] = []
-        encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name, notes)
-        return tuple(note.text for note in notes)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator to a file that `fastmlp.load` reads.

@@ -186,12 +186,13 @@ def _activated(code: int, target: str, n: int, p: str) -> list[str]:
 
 def _probability_lines(predictor: Predictor, p: str) -> list[str]:
     n, code = predictor.network.n_outputs, predictor.network.activation_codes[-1]
+    scale = "" if predictor.temperature == 1.0 else f"{literal(1.0 / predictor.temperature)} * "
     if _is_single_sigmoid(predictor):
         called = f"{p}activation_{ACTIVATIONS[code].name}"
-        return [f"y[0] = {called}(-z[0]);", f"y[1] = {called}(z[0]);"]
+        return [f"y[0] = {called}({scale}-z[0]);", f"y[1] = {called}({scale}z[0]);"]
     if _normalises_sigmoids(predictor):
-        return [f"for (int j = 0; j < {n}; ++j) y[j] = -{p}softplus(-z[j]);", f"{p}softmax(y, {n});"]
-    return [f"for (int j = 0; j < {n}; ++j) y[j] = z[j];", *_activated(code, "y", n, p)]
+        return [f"for (int j = 0; j < {n}; ++j) y[j] = -{p}softplus({scale}-z[j]);", f"{p}softmax(y, {n});"]
+    return [f"for (int j = 0; j < {n}; ++j) y[j] = {scale}z[j];", *_activated(code, "y", n, p)]
 
 
 def _predict_function(predictor: Predictor, p: str) -> str:

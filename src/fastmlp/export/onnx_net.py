@@ -130,6 +130,8 @@ def _mean_over_nets(graph: Graph, outputs: Value, predictor: Predictor) -> Value
 
 def _class_outputs(graph: Graph, predictor: Predictor, logits: Value) -> list[Output]:
     several, is_multilabel = predictor.params.ndim == 2, predictor.is_multilabel
+    if predictor.temperature != 1.0:
+        logits = logits * (1.0 / predictor.temperature)
     is_softmax = predictor.network.output_row.name == "softmax"
     if not is_softmax and not is_multilabel and predictor.network.n_outputs == 1:
         logits = graph.add("Concat", -logits, logits, axis=-1)

@@ -27,6 +27,7 @@ class Predictor:
     classes : (n_classes,) labels, for PROBABILITIES
     is_multilabel : whether each output is the probability of a label of its own
     mean, std : number or (n_outputs,) by which outputs of a regression are scaled back
+    temperature : divisor of the logits of classes
     """
 
     network: Network
@@ -37,6 +38,7 @@ class Predictor:
     is_multilabel: bool = False
     mean: Any = 0.0
     std: Any = 1.0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.params).all():

@@ -88,7 +88,8 @@ def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray
 class Target:
     """Encoder of the target column, fitted to the training table.
 
-    `classes` are for classification, `mean` and `std` for regression.
+    `classes` are for classification, `mean` and `std` for regression. `temperature` is the divisor of logits with which
+    class probabilities are calibrated (table_training/temperature.py).
     """
 
     name: str
@@ -96,6 +97,7 @@ class Target:
     classes: tuple[Label, ...] = ()
     mean: float = 0.0
     std: float = 1.0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.task not in TASKS[1:] or (self.task == CLASSIFICATION) != (len(self.classes) > 1):
@@ -104,6 +106,8 @@ class Target:
             raise ValueError(f"target {self.name!r} needs classes that are text, true or false, or numbers")
         if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
             raise ValueError(f"target {self.name!r} needs a finite mean and a positive std")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"target {self.name!r} needs a positive temperature")
 
     @classmethod
     def fit(cls, series: pd.Series, task: str = "auto") -> Target:
@@ -153,7 +157,10 @@ class Target:
         return columns
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        description = asdict(self)
+        if self.temperature == 1.0:  # earlier versions, which do not know it, then read the file
+            del description["temperature"]
+        return description
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Target:

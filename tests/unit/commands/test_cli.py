@@ -17,7 +17,20 @@ import fastmlp
 from fastmlp.commands.cli import app
 from fastmlp.commands.train_options import Scaling, Task
 
-QUICK = ["--epochs", "30", "--hidden", "16", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
+QUICK = [
+    "--n-nets",
+    "1",
+    "--epochs",
+    "30",
+    "--hidden",
+    "16",
+    "--batch-size",
+    "32",
+    "--learning-rate",
+    "0.01",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture
@@ -380,7 +393,7 @@ def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdic
     fastmlp.MLP((2, 1)).save(net_file)
     assert "There is nothing to report" in error_line(run("report", net_file))
     fastmlp.Population((2, 1), 3).save(net_file)
-    assert "holds a population" in error_line(run("report", net_file))
+    assert "holds 3 nets, and a report on the best of them needs a table" in error_line(run("report", net_file))
 
 
 def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):

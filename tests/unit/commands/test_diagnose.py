@@ -32,7 +32,20 @@ def moons(tmp_path):
 
 
 def test_diagnose_command_accepts_nets_of_train(run, moons):
-    trained = run("train", "words.csv", "--target", "label", "--hidden", "16", "--epochs", "60", "--batch-size", "32")
+    trained = run(
+        "train",
+        "words.csv",
+        "--target",
+        "label",
+        "--n-nets",
+        "1",
+        "--hidden",
+        "16",
+        "--epochs",
+        "60",
+        "--batch-size",
+        "32",
+    )
     assert trained.exit_code == 0, trained.output
     found = run("diagnose", "model.safetensors", "words.csv")
     assert found.exit_code == 0, found.output
@@ -71,7 +84,7 @@ def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdi
     """Verdicts agree for the training table and for a table of other rows."""
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
     noisy_table(1, 150).to_csv(tmp_path / "other.csv", index=False)
-    trained = run("train", "table.csv", "--target", "target", *options)
+    trained = run("train", "table.csv", "--target", "target", "--n-nets", "1", *options)
     assert trained.exit_code == 0, trained.output
     for name in ("table.csv", "other.csv"):
         found = json.loads(run("diagnose", "model.safetensors", name, "--json").stdout)
@@ -92,7 +105,7 @@ def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdi
 
 def test_report_of_an_over_fitted_net_shows_its_best_epoch(run, tmp_path):
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
-    run("train", "table.csv", "--target", "target", *BROAD)
+    run("train", "table.csv", "--target", "target", "--n-nets", "1", *BROAD)
     for arguments in (("table.csv",), ()):  # with samples, and by the records of the file
         assert run("report", "model.safetensors", *arguments).exit_code == 0
         title, page = verdict_of_page(tmp_path / "model.html")

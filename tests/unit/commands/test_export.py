@@ -25,7 +25,18 @@ def folder(tmp_path, monkeypatch, rng):
     table.loc[::9, "size"] = np.nan
     table.to_csv("things.csv", index=False)
     done = run(
-        "train", "things.csv", "--target", "kind", "--hidden", 8, "--epochs", 2, "--output", "things.safetensors"
+        "train",
+        "things.csv",
+        "--target",
+        "kind",
+        "--n-nets",
+        1,
+        "--hidden",
+        8,
+        "--epochs",
+        2,
+        "--output",
+        "things.safetensors",
     )
     assert done.exit_code == 0, done.stderr
     return tmp_path

@@ -13,10 +13,11 @@ import fastmlp
 from fastmlp.commands import train as train_job
 from fastmlp.commands.cli import app
 from fastmlp.commands.train import describe_earlier_net, final_figures, summary
+from fastmlp.commands.train_nets import Training
 from fastmlp.history import History
 
 pd = pytest.importorskip("pandas")
-QUICK = ["--hidden", "8", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
+QUICK = ["--n-nets", "1", "--hidden", "8", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(train, tmp_path, ctrl_c_af
         assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("where", ["read_table", "measure_parts", "make_net"])
+@pytest.mark.parametrize("where", ["read_table", "measure_parts", "fit"])
 def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, where):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -138,6 +139,7 @@ def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validati
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     settings = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 30, "--hidden", "64,64")
+    settings = (*settings, "--clip-norm", 0)
     result = train(*settings, "--epochs", 200, "--validation", validation)
     assert result.exit_code == 1, result.output
     message = error_line(result)
@@ -154,16 +156,17 @@ def test_divergence_after_some_epochs_saves_the_unfinished_net(tmp_path):
     net = fastmlp.MLP((2, 1), random_state=0)
     history = net.fit(np.eye(2), [0, 1], epochs=3)
     history.stopped_by = "divergence"
-    output = tmp_path / "m.safetensors"
+    output, unclipped = tmp_path / "m.safetensors", train_job.TrainSettings("y", clip_norm=0.0).recipe()
+    trained = Training(net, history, unclipped, {})
     with pytest.raises(RuntimeError, match=r"after 3 epochs; what was reached \(training loss .* in epoch 3\) is in"):
-        train_job.leave_unfinished(net, history, train_job.TrainSettings("y"), output)
+        train_job.leave_unfinished(trained, output)
     assert fastmlp.load(tmp_path / "m.safetensors.diverged").history.stopped_by == "divergence"
     history.loss[-1] = np.inf
     with pytest.raises(RuntimeError, match="after 3 epochs; what was reached is in"):
-        train_job.leave_unfinished(net, history, train_job.TrainSettings("y"), output)
-    settings = train_job.TrainSettings("y", clip_norm=1.0)
+        train_job.leave_unfinished(trained, output)
+    trained.recipe = train_job.TrainSettings("y", clip_norm=1.0).recipe()
     with pytest.raises(RuntimeError, match=r"or lower --clip-norm \(it is 1\)"):
-        train_job.leave_unfinished(net, history, settings, output)
+        train_job.leave_unfinished(trained, output)
 
 
 def test_clip_norm_option_reaches_the_optimizer(train, tmp_path):
@@ -201,7 +204,7 @@ def test_description_of_earlier_nets_without_a_history(tmp_path):
     fastmlp.MLP((2, 1)).save(path)
     assert describe_earlier_net(path) == f"{str(path)!r} holds a net"
     fastmlp.Population((2, 1), 3).save(path)
-    assert describe_earlier_net(path) == f"{str(path)!r} holds a net"
+    assert describe_earlier_net(path) == f"{str(path)!r} holds 3 nets"
 
 
 def test_train_prints_rows_features_and_device(train):

@@ -7,8 +7,9 @@ from dataclasses import fields
 from typer.testing import CliRunner
 
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_options import TrainOptions
+from fastmlp.commands.train_options import Quality, TrainOptions
 from fastmlp.commands.train_settings import TrainSettings
+from fastmlp.table_training.recipe import QUALITIES
 
 
 def test_defaults_of_options_equal_train_settings():
@@ -20,7 +21,13 @@ def test_defaults_of_options_equal_train_settings():
         "checkpoint",
         "every",
         "resume",
+        "continue_from",
     }
+
+
+def test_names_of_presets_are_those_of_the_table():
+    assert [row.value for row in Quality] == list(QUALITIES)
+    assert TrainOptions("table.csv", "y").settings().recipe() == QUALITIES["good"]
 
 
 def test_help_names_every_option_and_the_interrupted_file():

@@ -246,7 +246,7 @@ def test_nets_trained_on_real_data_are_healthy(data_folder):
         preprocessing = Preprocessing.fit(table, target)
         X, y = preprocessing.transform(table), preprocessing.target.encode(table[target])
         for epochs in (4, 25):
-            net = make_net(preprocessing, TrainSettings(target, hidden=(32,)))
+            net = make_net(preprocessing, TrainSettings(target, hidden=(32,), n_nets=1))
             history = net.fit(X[:2000], y[:2000], epochs=epochs, batch_size=64, validation_data=(X[2000:], y[2000:]))
             found.append(diagnose(net, X[:2000], y[:2000], history, validation_data=(X[2000:], y[2000:])))
     assert [one.verdict for one in found if not one.is_healthy] == []

@@ -126,6 +126,7 @@ def fitted(kind, table, y, n_nets, **settings):
 def test_classifier_of_tables(settings, table, tmp_path):
     y = np.where((table["steps"] > 2) ^ (table["colour"] == "red"), "a", "b")
     model = fitted(TabularMLPClassifier, table, y, **settings)
+    model.temperature_ = 1.7
     model.export(tmp_path / "net.onnx")
     session, rows = onnx_session(tmp_path / "net.onnx"), awkward(table)
     types = {item.name: item.type for item in session.get_inputs()}
@@ -143,6 +144,17 @@ def test_classifier_of_tables(settings, table, tmp_path):
     ):
         model.export(tmp_path / "net.h")
     assert not (tmp_path / "net.h").exists()
+
+
+@pytest.mark.parametrize("n_nets", [1, 3])
+def test_temperatures_are_in_c_files_of_tables_of_numbers(n_nets, table, tmp_path):
+    X = table[["skew", "steps", "part"]].astype({"skew": "float32"})
+    model = fitted(TabularMLPClassifier, X, table["steps"] > 2, n_nets)
+    for model.temperature_ in (1.0, 0.3):
+        header = tmp_path / f"net{model.temperature_:g}.h"  # a library is loaded once
+        model.export(header)
+        found = c_outputs(header, X.to_numpy(float), 2)
+        np.testing.assert_allclose(found, model.predict_proba(X), rtol=0, atol=PROBABILITY)
 
 
 @pytest.mark.parametrize("n_nets", [1, 3])

@@ -95,7 +95,7 @@ def test_estimator_files_can_be_loaded_as_nets(table, tmp_path):
     """`fastmlp predict` reads an estimator's file through load_net, as a net with its preprocessing."""
     path = tmp_path / "model.safetensors"
     y = pd.Series(np.where(np.arange(60) % 2, "yes", "no"), name="bought")
-    clf = TabularMLPClassifier(**QUICK, n_nets=2).fit(table, y)
+    clf = TabularMLPClassifier(**QUICK, n_nets=2, calibration="none").fit(table, y)
     clf.save(path)
     net = fastmlp.loading.load_net(path)
     assert isinstance(net, Population)
@@ -103,7 +103,10 @@ def test_estimator_files_can_be_loaded_as_nets(table, tmp_path):
     features = net.preprocessing.transform(table)
     np.testing.assert_allclose(net.ensemble_predict(features), clf.predict_proba(table), rtol=1e-6)
     clf.net_.save(path)
-    assert isinstance(fastmlp.load(path), Population)
+    same = fastmlp.load(path)
+    assert isinstance(same, TabularMLPClassifier), "as a file of `fastmlp train`"
+    np.testing.assert_array_equal(same.predict_proba(table), clf.predict_proba(table))
+    assert same.n_iter_ == clf.n_iter_
     table.to_csv(tmp_path / "table.csv", index=False)
     from fastmlp.commands.train_predict import predict
 
@@ -151,6 +154,7 @@ def test_damaged_descriptions_are_refused(table, tmp_path):
         lambda d: d["params"].update(hidden_layer_sizes={"frozenset": [1]}),
         lambda d: d["fitted"].update(n_iter_="3"),
         lambda d: d["fitted"].update(net_=3),
+        lambda d: d["fitted"].update(temperature_="hot"),
         lambda d: d["fitted"].update(n_features_in_=3),
         lambda d: d["fitted"].update(n_outputs_=5),
         lambda d: d["arrays"].update(columns_=[1.0]),

@@ -33,7 +33,7 @@ def trained(table, tmp_path):
 
     def train(target, other):
         model, predicted = tmp_path / "model.safetensors", tmp_path / "predicted.csv"
-        options = ("--drop", other, "--id", "house", "--epochs", 20, "--hidden", "16", "--device", "cpu")
+        options = ("--n-nets", 1, "--drop", other, "--id", "house", "--epochs", 20, "--hidden", "16", "--device", "cpu")
         run("train", tmp_path / "houses.csv", "--target", target, "--output", model, *options)
         run("predict", model, tmp_path / "houses.csv", "--output", predicted)
         return fastmlp.load(model, device="cpu"), pd.read_csv(predicted)

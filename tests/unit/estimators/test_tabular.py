@@ -10,6 +10,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
 
 QUICK = {"hidden_layer_sizes": (32,), "n_nets": 2, "max_iter": 40, "random_state": 0}
@@ -314,8 +315,8 @@ def test_validation_loss_is_weighted(table, rng):
 def test_class_weight_counts_in_both_kinds_of_validation(table):
     X, score = table
     y = np.where(score > 2, "rare", "usual")
-    training, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), False)
-    settings = QUICK | {"n_nets": 1, "max_iter": 3, "class_weight": {"rare": 5.0}}
+    training, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), 0.2)
+    settings = QUICK | {"n_nets": 1, "max_iter": 3, "class_weight": {"rare": 5.0}, "calibration": "none"}
     drawn = TabularMLPClassifier(**settings).fit(X, y)
     given = TabularMLPClassifier(**settings).fit(X.iloc[training], y[training], validation_data=(X.iloc[held], y[held]))
     for clf in (drawn, given):
@@ -333,9 +334,9 @@ def test_validation_data_and_validation_fraction_zero_are_accepted(table):
 
 
 def test_default_batch_size_grows_with_the_table():
-    sizes = [TabularMLPRegressor()._batch_size(n) for n in (10, 500, 1000, 5000, 8192, 100_000)]
-    assert sizes == [16, 16, 16, 128, 256, 256]
-    assert TabularMLPRegressor(batch_size=50)._batch_size(10) == 50
+    rows = TabularMLPRegressor()._recipe().batch_rows
+    assert [rows(n) for n in (10, 500, 1000, 5000, 8192, 100_000)] == [16, 16, 16, 128, 256, 256]
+    assert TabularMLPRegressor(batch_size=50)._recipe().batch_rows(10) == 50
 
 
 def test_tabular_estimators_work_in_grid_search_and_pickle(table):
@@ -374,3 +375,36 @@ def test_unusable_tables_raise():
     model = TabularMLPRegressor(**QUICK).fit(pd.DataFrame({"a": range(9), "b": range(9)}), range(9))
     with pytest.raises(ValueError, match="feature names"):
         model.predict(pd.DataFrame({"a": [1]}))
+
+
+@pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (2, 1), (1, 2)])
+def test_multilabel_classification(table, tmp_path, n_nets, n_folds):
+    X, score = table
+    y = np.c_[score > 0, score > 1, X["new"]].astype(int)
+    clf = TabularMLPClassifier(**QUICK | {"n_nets": n_nets, "n_folds": n_folds}).fit(X, y)
+    p = clf.predict_proba(X)
+    assert p.shape == (400, 3)
+    assert ((p > 0.5) == clf.predict(X)).all()
+    assert clf.predict(X).dtype == np.int64
+    assert (clf.predict(X) == y).mean() > 0.9
+    np.testing.assert_allclose(np.exp(clf.predict_log_proba(X)), p)
+    assert (p[:, 0] > p[:, 1]).mean() > 0.8, "no label excludes another"
+    if n_folds > 1:
+        assert clf.oof_prediction_.shape == (400, 3)
+    clf.save(tmp_path / "labels.safetensors")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "labels.safetensors").predict_proba(X), p)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(clf)).predict(X), clf.predict(X))
+
+
+def test_mistakes_in_several_columns_of_y(table):
+    X, score = table
+    y = np.c_[score > 0, score > 1].astype(int)
+    model = TabularMLPClassifier(**QUICK | {"max_iter": 1})
+    with pytest.raises(ValueError, match="must hold 0 and 1, whether a row has the label"):
+        model.fit(X, y + 1)
+    with pytest.raises(ValueError, match="one column of classes, or a column of 0 and 1 for each label"):
+        model.fit(X, np.c_[np.arange(400) % 3, np.arange(400) % 4])
+    with pytest.raises(ValueError, match=r"y must have 2 columns, but it has shape \(400,\)"):
+        model.fit(X, y, validation_data=(X, y[:, 0]))
+    with pytest.raises(ValueError, match="y must have one column, but it has shape"):
+        model.fit(X, y[:, 0], validation_data=(X, y))

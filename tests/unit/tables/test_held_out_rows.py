@@ -18,12 +18,13 @@ def trained(tmp_path, monkeypatch):
     """A function that trains on a table of a task and returns the net and its samples."""
     monkeypatch.chdir(tmp_path)
 
-    def train(task):
+    def train(task, n_nets=1):
         X, y = data.blobs(0) if task == "classification" else data.friedman(0)
         table = pd.DataFrame(X, columns=[f"x{k}" for k in range(X.shape[1])])
         table["y"] = [f"class {k}" for k in y] if task == "classification" else y
         table.to_csv("table.csv", index=False)
         options = ["--target", "y", "--hidden", "8", "--epochs", "5", "--seed", "3", "--validation", "0.3"]
+        options += ["--n-nets", str(n_nets)]
         done = CliRunner().invoke(app, ["train", "table.csv", *options])
         assert done.exit_code == 0, done.output
         net = fastmlp.load("model.safetensors").net_
@@ -43,6 +44,15 @@ def test_training_split_recovers_training_and_validation_rows(trained, task):
     loss = net.evaluate(*parts["validation"])["loss"]
     assert loss == pytest.approx(net.history.validation_loss[last], rel=1e-4)
     assert sum(len(part[0]) for part in parts.values()) == len(X)
+
+
+def test_training_split_of_several_nets(trained):
+    nets, X, y = trained("classification", 3)
+    parts = training_split(nets, X, y, split_rows)
+    assert list(parts) == ["training", "validation"]
+    assert nets.evaluate(*parts["validation"])["loss"] == pytest.approx(nets.result.best_value, rel=1e-4)
+    nets.params = np.zeros_like(nets.params)
+    assert list(training_split(nets, X, y, split_rows)) == [""]
 
 
 def test_training_split_of_other_rows_is_unknown(trained):

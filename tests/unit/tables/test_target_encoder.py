@@ -95,6 +95,17 @@ def test_numbers_with_many_other_cells_raise():
     assert is_classification(cells, "classification")
 
 
+def test_a_temperature_is_in_the_description_only_if_there_is_one():
+    """Earlier versions read files of nets without one."""
+    target = Target("y", "classification", ("a", "b"))
+    assert "temperature" not in target.to_dict()
+    warm = Target("y", "classification", ("a", "b"), temperature=1.5)
+    assert Target.from_dict(warm.to_dict()) == warm
+    for temperature in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="needs a positive temperature"):
+            Target("y", "classification", ("a", "b"), temperature=temperature)
+
+
 def test_target_round_trips_through_a_dictionary():
     for cells in (["a", "b", "a"], [1, 2, 1], [True, False, True], [0.5, 1.0, 2.5]):
         target = Target.fit(pd.Series(cells, name="y"))

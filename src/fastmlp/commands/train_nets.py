@@ -1,0 +1,242 @@
+"""Nets of `fastmlp train`: made by the recipe of its settings, trained, and calibrated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..class_probabilities import log_probabilities_of, logits
+from ..data.sample_weights import class_weights
+from ..errors import DivergenceWarning, is_number
+from ..history import History
+from ..kernels.structs import METRIC_ARGMAX
+from ..loading import load_net
+from ..mlp import MLP
+from ..population import Population
+from ..population_result import PopulationResult
+from ..table_training.budget import Budget
+from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
+from ..table_training.folds import fit_folds, fold_numbers
+from ..table_training.recipe import TEMPERATURE, Recipe
+from ..table_training.temperature import fit_temperature
+from ..table_training.time_limit import planned_in_time
+from ..tables.held_out_rows import SEED, SHARE
+from ..tables.preprocessing import Preprocessing
+from ..tables.target_encoder import CLASSIFICATION, Target
+from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
+
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
+OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
+
+
+@dataclass
+class Training:
+    """What `fastmlp train` has trained.
+
+    nets : MLP or Population, with its preprocessing
+    history : what the fit, or the fits of all folds, returned
+    recipe : how the nets were trained
+    outputs : of the part OUT_OF_FOLD, as Target.decode takes them; empty without folds
+    """
+
+    nets: Any
+    history: History | PopulationResult
+    recipe: Recipe
+    outputs: dict[str, np.ndarray]
+
+    @property
+    def stopped_by(self) -> str:
+        """ "interrupt" or "divergence" if that ended the fit of a net, else "" """
+        reasons = np.atleast_1d(self.history.stopped_by).tolist()
+        return next((reason for reason in ("interrupt", "divergence") if reason in reasons), "")
+
+
+def make_net(preprocessing: Preprocessing, settings: TrainSettings, recipe: Recipe | None = None) -> Any:
+    """Return an untrained MLP, or Population of several nets, for these features and this target.
+
+    Classes have a softmax, numbers one linear output.
+    """
+    recipe = settings.recipe() if recipe is None else recipe
+    is_classification = preprocessing.target.task == CLASSIFICATION
+    further = {
+        "loss": "softmax_cross_entropy" if is_classification else "squared_error",
+        "device": settings.device,
+        "random_state": settings.seed,
+    }
+    n_features, n_outputs = len(preprocessing.feature_names), preprocessing.target.n_outputs
+    nets = make_nets(n_features, n_outputs, recipe, further, recipe.n_nets * recipe.n_folds)
+    nets.preprocessing = preprocessing
+    return nets
+
+
+def load_known(path: Path | None, settings: TrainSettings) -> Any:
+    """Return the nets of --continue-from, or None without it.
+
+    Raises
+    ------
+    ValueError
+        If they were not trained on a table, or predict another column.
+    """
+    if path is None:
+        return None
+    known = load_net(path, device=settings.device)
+    if known.preprocessing is None:
+        raise ValueError(f"--continue-from {str(path)!r}: the net in this file knows no table columns.")
+    if known.preprocessing.target.name != settings.target:
+        raise ValueError(
+            f"--continue-from {str(path)!r}: its nets predict {known.preprocessing.target.name!r}, and --target is "
+            f"{settings.target!r}."
+        )
+    check_columns_of(known.preprocessing, settings)
+    return known
+
+
+def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> None:
+    """Raise ValueError if an option asks for other columns, or another encoding, than known nets have."""
+    used = {column.name for column in preprocessing.columns}
+    left_out = used - set(settings.keep) if settings.keep else set()
+    refused = {
+        "--drop": used & set(settings.drop),
+        "--id": used & set(settings.ids),
+        "--keep": left_out,
+        "--task": {settings.task} - {"auto", preprocessing.target.task},
+        "--scaling": {settings.scaling} - {"auto"},
+    }
+    for option, values in refused.items():
+        if values:
+            raise ValueError(
+                f"The nets to go on with keep their columns and their encoding, which {option} would change "
+                f"({', '.join(sorted(values))}): leave it out."
+            )
+
+
+def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
+    """Return the recipe of the settings, where those of an architecture are of known nets if they are not given."""
+    recipe = settings.recipe()
+    if known is None:
+        return recipe
+    architecture = known.get_settings()
+    (activation,) = set(architecture["hidden_activation"]) or {recipe.activation}
+    if settings.activation not in (None, activation):
+        raise ValueError(f"--activation is {settings.activation!r}, but the nets to go on with have {activation!r}.")
+    hidden = known.network.layer_sizes[1:-1] if settings.hidden is None else settings.hidden
+    n_nets = recipe.n_nets
+    if settings.n_nets is None:
+        n_nets = max(1, (1 if isinstance(known, MLP) else known.n_nets) // recipe.n_folds)
+    return replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets)
+
+
+def fit(
+    preprocessing: Preprocessing,
+    parts: Parts,
+    settings: TrainSettings,
+    recipe: Recipe,
+    log: Callable[[str], Any],
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+    known: Any = None,
+) -> Training:
+    """Train the nets, without the warning about divergence: the caller's error names the options of the command.
+
+    log : prints a sentence on what the time limit leaves out
+    known : nets to go on with, or None
+    """
+    budget = Budget() if settings.time_limit is None else Budget(settings.time_limit)
+    make = partial(make_net, preprocessing, settings)
+    rows, held_out = weighted_parts(make(recipe).network, parts, preprocessing.target, settings.class_weight)
+    folds = None
+    if recipe.n_folds > 1:
+        strata = rows.y if preprocessing.target.task == CLASSIFICATION else None
+        folds = fold_numbers(strata, len(rows.X), recipe.n_folds, np.random.default_rng(settings.seed))
+    planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget)
+    recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
+    if note:
+        log(note)
+    nets = make(recipe)
+    if known is not None:
+        continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
+        log(f"Training goes on with {described(nets)}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)
+        if folds is not None:
+            return fit_all_folds(nets, rows, folds, recipe, budget)
+        history = fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+    split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
+    (history.settings if isinstance(history, History) else history.arguments).update(split)
+    if held_out is not None:
+        z = logits(nets, held_out.X)
+        calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
+    return Training(nets, history, recipe, {})
+
+
+def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget) -> Training:
+    """Train nets that are each without one fold, and predict each row by nets that have not seen it."""
+    part = lambda k: budget.part(nets.n_nets - k)
+    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=part(k))
+    preprocessing = nets.preprocessing
+    found, z = fit_folds(nets, rows, folds, fit_one)
+    assert found.nets.result is not None, "fit_folds sets it"
+    found.nets.preprocessing = preprocessing
+    if found.interrupted:
+        return Training(found.nets, found.nets.result, recipe, {})
+    calibrate(found.nets, z, rows, recipe)
+    target = found.nets.preprocessing.target
+    if target.task == CLASSIFICATION:
+        outputs = np.exp(log_probabilities_of(z, nets.network, temperature=target.temperature))
+    else:
+        outputs = z.mean(axis=0, dtype=np.float64)
+    return Training(found.nets, found.nets.result, recipe, {OUT_OF_FOLD: outputs})
+
+
+def calibrate(nets: Any, z: np.ndarray, held_out: Rows, recipe: Recipe) -> None:
+    """Set the temperature of the class probabilities in the preprocessing of nets.
+
+    z : (n_nets, n_rows, n_outputs), logits of the held-out rows
+    """
+    target = nets.preprocessing.target
+    if target.task == CLASSIFICATION and recipe.calibration == TEMPERATURE:
+        temperature = fit_temperature(z, held_out.y, held_out.weights, nets.network)
+        nets.preprocessing = replace(nets.preprocessing, target=replace(target, temperature=temperature))
+
+
+def weighted_parts(network: Any, parts: Parts, target: Target, class_weight: str | None) -> tuple[Rows, Rows | None]:
+    """Return (training rows, held-out rows or None), weighted by --class-weight.
+
+    Held-out rows are weighted too, because their loss chooses the best epoch.
+    """
+    training, held_out = parts["training"], parts.get("validation")
+    if class_weight is None:
+        return Rows(*training), None if held_out is None else Rows(*held_out)
+    if target.task != CLASSIFICATION:
+        raise ValueError(f"--class-weight is given, but {target.name!r} is predicted as a number.")
+    codes = training[1] if held_out is None else np.concatenate([training[1], held_out[1]])
+    by_class = class_weight if class_weight == "balanced" else parsed_class_weight(class_weight, target)
+    weights = class_weights(by_class, np.eye(target.n_outputs)[codes], network, METRIC_ARGMAX)
+    n = len(training[1])
+    return Rows(*training, weights[:n]), None if held_out is None else Rows(*held_out, weights[n:])
+
+
+def parsed_class_weight(text: str, target: Target) -> dict[int, float]:
+    """Return the weights by class number of a text such as "yes=5,no=1"; a class that is not named has weight 1.
+
+    Raises
+    ------
+    ValueError
+        If the text is of another form, or names an unknown class.
+    """
+    names = {str(label): number for number, label in enumerate(target.classes)}
+    weights = {}
+    for item in text.split(","):
+        label, _, weight = item.rpartition("=")
+        if label.strip() not in names or not is_number(weight):
+            raise ValueError(
+                f"--class-weight should be balanced, or weights of classes such as {next(iter(names))}=5, but holds "
+                f"{item!r}; the classes are {', '.join(names)}."
+            )
+        weights[names[label.strip()]] = float(weight)
+    return weights

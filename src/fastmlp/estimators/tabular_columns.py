@@ -1,0 +1,142 @@
+"""Columns of the tables of a tabular estimator: learned in fit, and encoded as features for its nets."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
+
+from sklearn.base import BaseEstimator  # isort: skip
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import validate_data
+
+from ..tables.column_encoders import Column, Note
+from ..tables.io import with_text_names
+from ..tables.preprocessing import encode_columns, feature_names, fit_columns
+from .parameters import warn_user
+from .table_input import as_cells, as_frame, frame_of_array
+
+
+class TableColumns(BaseEstimator):
+    """Base class of estimators that take tables: everything that concerns X."""
+
+    categorical_features: Any
+    columns_: tuple[Column, ...]
+    net_: Any
+    notes_: tuple[str, ...]
+    _names: list[str]  # of the columns of X at fit
+    _takes_more_columns = False  # whether a table may have columns that training did not use
+
+    def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
+        self.columns_, further_notes = fit_columns(table, chosen=self._chosen_categories(table))
+        self.notes_ = notes + further_notes
+        if not self.columns_:
+            raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
+        if self.notes_:
+            warn_user(" ".join(self.notes_))
+
+    def _table(self, X: Any, reset: bool) -> Any:
+        """Return X as a DataFrame whose column names are text.
+
+        reset : whether this is the fit that defines the column names. Otherwise X gets the names of that fit if its own
+            are missing or different.
+        """
+        frame = as_frame(X)
+        if not reset and frame is not None and len(frame) and self._has_names_of_training(frame):
+            return self._with_categories(frame)
+        if frame is None:
+            array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
+            table = frame_of_array(array)
+        else:
+            table = with_text_names(frame, "X")
+            if not reset and self._takes_more_columns:
+                frame = table = table[[name for name in self._names if name in table.columns]]
+            validate_data(self, frame, reset=reset, skip_check_array=True)
+            if len(frame) == 0:
+                raise ValueError("X has no rows.")
+        if reset:
+            self._names = list(table.columns)
+            self._takes_more_columns = False
+        else:
+            names = self._names
+            if frame is None or set(names) != set(table.columns):  # validate_data has already checked the names
+                table = table.set_axis(names, axis=1)
+        return self._with_categories(table)
+
+    def _has_names_of_training(self, frame: Any) -> bool:
+        """Return whether the columns have the names of training, in their order: scikit-learn's check takes longer."""
+        return "feature_names_in_" in self.__dict__ and frame.columns.tolist() == self._names
+
+    def _with_categories(self, table: Any) -> Any:
+        if self.categorical_features is None:
+            return table
+        return table.assign(**{name: table[name].astype("category") for name in self._chosen_categories(table)})
+
+    def _chosen_categories(self, table: Any) -> list[str]:
+        """Return the names of the columns in categorical_features."""
+        chosen = [] if self.categorical_features is None else self.categorical_features
+        chosen = [chosen] if isinstance(chosen, str) else chosen
+        names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
+        unknown = [name for name in names if name not in table.columns]
+        if unknown:
+            raise ValueError(f"categorical_features names {unknown[0]!r}, which is no column of X.")
+        return names
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in self.__dict__
+
+    def _not_fitted(self) -> NoReturn:
+        raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+
+    def _net(self) -> Any:
+        """Return net_, or raise NotFittedError if there is none."""
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        return self.net_
+
+    def _features(self, X: Any) -> np.ndarray:
+        """Return X encoded as features (n_samples, n_inputs) for the nets."""
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        return self._encoded(X, self.net_.dtype.name)
+
+    def _encoded(self, X: Any, dtype: str) -> np.ndarray:
+        """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
+        notes: list[Note] = []
+        features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
+        if serious := [note.text for note in notes if note.is_serious]:
+            warn_user(" ".join(serious))
+        return features
+
+    def encoded_feature_names(self) -> list[str]:
+        """Return the names of the encoded features that are the inputs of the nets, such as "colour = red".
+
+        Returns
+        -------
+        list of str
+        """
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        return feature_names(self.columns_)
+
+    def notes_on(self, X: Any) -> tuple[str, ...]:
+        """Return sentences on cells of X of a kind unseen in training: new categories, missing cells, text for numbers.
+
+        predict warns only if most cells of a column are of such a kind; notes_on reports even a single cell.
+
+        Parameters
+        ----------
+        X : data frame or array_like of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        tuple of str
+        """
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        notes: list[Note] = []
+        encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name, notes)
+        return tuple(note.text for note in notes)

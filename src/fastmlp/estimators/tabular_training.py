@@ -1,0 +1,237 @@
+"""Training of the nets of a tabular estimator, by the recipes of table_training/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from ..callbacks import METRIC_SIGNS, VALIDATION
+from ..class_probabilities import logits
+from ..errors import unknown_name
+from ..history import History
+from ..mlp import MLP
+from ..population import Population
+from ..table_training.budget import Budget
+from ..table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
+from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
+from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
+from ..table_training.time_limit import planned_in_time
+from .interruption import trained_nets, warn_of_interrupted_folds, warn_of_interrupted_history
+from .parameters import checked_hidden_sizes, warn_user
+
+# Parameters of the estimators whose values come from a preset, by the fields of Recipe.
+PARAMETERS = {
+    "hidden": "hidden_layer_sizes",
+    "activation": "activation",
+    "dropout": "dropout",
+    "learning_rate": "learning_rate_init",
+    "weight_decay": "weight_decay",
+    "schedule": "schedule",
+    "batch_size": "batch_size",
+    "epochs": "max_iter",
+    "patience": "n_iter_no_change",
+    "validation_fraction": "validation_fraction",
+    "n_nets": "n_nets",
+    "n_folds": "n_folds",
+}
+OF_CLASSIFIERS = {"calibration": "calibration"}
+CURVES = "loss_curve_", "validation_loss_curve_"
+RECORDS = {*CURVES, "oof_prediction_", "validation_scores_"}  # attributes that not every fit sets
+
+
+class NetsTask(NamedTuple):
+    """What a fit of a tabular estimator hands to the training of its nets.
+
+    rows : encoded rows, without those that are held out
+    held_out : encoded rows that are held out, or None
+    folds : (n_rows,) fold of each row, or None if rows are held out otherwise
+    seed : seed of initial parameters, order and dropout
+    continues : whether training goes on with the nets of the last fit
+    budget : time that is left for all
+    """
+
+    rows: Rows
+    held_out: Rows | None
+    folds: np.ndarray | None
+    seed: int
+    continues: bool
+    budget: Budget
+
+
+def estimator_recipe(estimator: Any) -> Recipe:
+    """Return the recipe of an estimator: its preset with the parameters that are given, checked.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid.
+    """
+    own = OF_CLASSIFIERS if is_classifier(estimator) else {}
+    given = {field: getattr(estimator, name) for field, name in (PARAMETERS | own).items()}
+    if not is_auto(given["hidden"]):
+        given["hidden"] = checked_hidden_sizes(given["hidden"])
+    recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
+    metric = estimator.eval_metric
+    if metric is not None and not callable(metric) and not (isinstance(metric, str) and metric in METRIC_SIGNS):
+        raise unknown_name("eval_metric", metric, METRIC_SIGNS)
+    if recipe.n_folds > 1 and not is_auto(estimator.validation_fraction):
+        raise ValueError(
+            f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
+            "out, or set n_folds=1."
+        )
+    return recipe
+
+
+def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
+    """Train the net or nets of an estimator, and set its fitted attributes."""
+    if task.held_out is None and task.folds is None:
+        refuse_without_held_out(estimator)
+    settings = {
+        "dtype": estimator.dtype,
+        "device": estimator.device,
+        "random_state": task.seed,
+        **estimator._net_settings(),
+    }
+    # Without folds, as for validation_data, all nets have the same rows.
+    make = lambda recipe: make_nets(
+        task.rows.X.shape[1], estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
+    )
+    n_times = 2 if estimator.refit else 1
+    planned, note = planned_in_time(recipe, make, task.rows, task.held_out, task.folds, task.budget, n_times)
+    recipe = replace(planned, n_nets=recipe.n_nets) if task.continues else planned  # all nets go on
+    if note:
+        warn_user(note)
+    nets = make(recipe)
+    if task.continues:
+        continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
+    before = {name: vars(estimator).pop(name) for name in RECORDS if name in vars(estimator)}
+    try:
+        train_by_kind(estimator, nets, task, recipe, before)
+    except BaseException:
+        vars(estimator).update(before)
+        raise
+    if task.folds is None:
+        calibrate(estimator, task.held_out, recipe)
+    if estimator.refit:
+        train_again(estimator, make, task, recipe)
+    estimator.n_iter_ = int(np.max(estimator.history_.epochs))
+
+
+def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, recipe: Recipe) -> None:
+    """Train new nets on all rows, for the epochs after which early stopping has found the nets to be at their best.
+
+    An interrupted fit leaves the nets of the first training, and so does one that has found no best epoch.
+    """
+    first = estimator.history_
+    if "interrupt" in np.atleast_1d(first.stopped_by) or first.best_epoch is None:
+        return
+    recipe = refit_recipe(recipe, np.atleast_1d(first.best_epoch))
+    assert task.held_out is not None
+    nets, rows = make(recipe), task.rows.joined(task.held_out)
+    result = fit_nets(nets, rows, None, recipe, budget=task.budget, verbose=estimator.verbose)
+    if "interrupt" in np.atleast_1d(result.stopped_by):
+        warn_user("Training on all rows was interrupted; the nets are those of the training without held-out rows.")
+        return
+    estimator.keep_net(nets, result)
+
+
+def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, before: dict[str, Any]) -> None:
+    """Train one net, a population, or nets one after another; before : records of the last fit."""
+    if task.folds is not None:
+        train_folds(estimator, nets, task, recipe)
+    elif isinstance(nets, MLP):
+        train_net(estimator, nets, task, recipe, before if task.continues else {})
+    elif estimator.eval_metric is not None:  # which a population cannot measure
+        train_each(estimator, nets, task, recipe)
+    else:
+        result = fit_nets(nets, task.rows, task.held_out, recipe, budget=task.budget, verbose=estimator.verbose)
+        if result.interrupted or not result.epochs.all():
+            nets = trained_nets(nets, task.continues)
+        estimator.keep_net(nets, nets.result)
+
+
+def refuse_without_held_out(estimator: Any) -> None:
+    """Raise ValueError if a parameter needs held-out rows, of which there are none."""
+    needs = {"calibration": TEMPERATURE, "eval_metric": estimator.eval_metric, "refit": True}
+    for name, value in needs.items():
+        if value is not None and getattr(estimator, name, None) == value:
+            raise ValueError(f"{name}={value!r} needs held-out rows: set validation_fraction above 0, or leave it out.")
+
+
+def train_net(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe, before: dict[str, Any]) -> None:
+    """Train one net, and record its losses.
+
+    before : records of the fits that this one continues
+    """
+    history = fit_one(estimator, net, task.rows, task.held_out, recipe, task.budget)
+    warn_of_interrupted_history(history)
+    estimator.keep_net(net, history)
+    curves = {"loss_curve_": history.loss, "validation_loss_curve_": history.validation_loss}
+    for name, values in curves.items():
+        known = before.get(name)
+        setattr(estimator, name, known if values is None else [*(known or []), *values.tolist()])
+    if estimator.eval_metric is not None:
+        estimator.validation_scores_ = [*before.get("validation_scores_", []), *scores_of(history)]
+
+
+def fit_one(estimator: Any, net: MLP, rows: Rows, held_out: Rows | None, recipe: Recipe, budget: Budget) -> History:
+    """Train one net; eval_metric, if there is one, is measured after each epoch, and chooses the best if it can."""
+    metric = estimator.eval_metric
+    further = {"verbose": estimator.verbose, "callbacks": estimator.callbacks}
+    metrics = () if metric is None else [metric]
+    return fit_nets(net, rows, held_out, recipe, monitored(metric), budget, metrics=metrics, **further)
+
+
+def monitored(metric: Any) -> str:
+    """Return the record that early stopping looks at: a metric with a name, of which it is known what is better."""
+    return f"{VALIDATION}{metric}" if isinstance(metric, str) else "validation_loss"
+
+
+def scores_of(history: History) -> list[float]:
+    """Return the record of eval_metric on the held-out rows."""
+    (values,) = history.validation_metrics.values()
+    return values.tolist()
+
+
+def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe) -> None:
+    """Train several nets one after another on the same rows."""
+    part = lambda k: task.budget.part(nets.n_nets - k)
+    fit = lambda net, k: fit_one(estimator, net, task.rows, task.held_out, recipe, part(k))
+    keep_trained(estimator, nets, fit_each(nets, fit, monitored(estimator.eval_metric)))
+
+
+def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
+    """Store nets that were trained one after another; nets : those that there were to train."""
+    if found.interrupted:
+        n_trained = sum(history.epochs > 0 for history in found.histories)
+        warn_of_interrupted_folds(n_trained, nets.n_nets)
+    estimator.keep_net(found.nets, found.nets.result)
+    if estimator.eval_metric is not None:
+        estimator.validation_scores_ = [scores_of(history) for history in found.histories]
+
+
+def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> None:
+    """Train nets that are each without one fold, and keep the predictions of each row by the others."""
+    assert task.folds is not None
+    part = lambda k: task.budget.part(nets.n_nets - k)
+    fit = lambda net, rows, held_out, k: fit_one(estimator, net, rows, held_out, recipe, part(k))
+    found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
+    keep_trained(estimator, nets, found)
+    predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+    estimator._calibrate(z[:, predicted], task.rows.take(predicted), recipe.calibration)
+    estimator.oof_prediction_ = estimator._predictions_of(z)
+
+
+def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:
+    """Calibrate the predictions of an estimator on held-out rows, if there are any."""
+    z = None if held_out is None else logits(estimator.net_, held_out.X)
+    estimator._calibrate(z if z is None or z.ndim == 3 else z[None], held_out, recipe.calibration)
+
+
+def folds_of(strata: Any, n_rows: int, n_folds: int, rng: np.random.RandomState) -> np.ndarray:
+    """Return the fold of each row; see fold_numbers."""
+    return fold_numbers(strata, n_rows, n_folds, np.random.default_rng(int(rng.randint(2**31 - 1))))

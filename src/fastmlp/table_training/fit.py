@@ -1,0 +1,133 @@
+"""Nets for a table, and their fits by a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..callbacks import EarlyStopping
+from ..errors import counted
+from ..initialization import UniformByFanIn
+from ..mlp import MLP
+from ..optimizers import Optimizer, optimizer_from_name
+from ..population import Population
+from ..schedules import schedule_factors
+from .budget import Budget
+from .recipe import Recipe
+
+SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
+
+
+class Rows(NamedTuple):
+    """Encoded rows of a table: features (n_rows, n_features), targets as the nets take them, weights (n_rows,)."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Rows:
+        return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def joined(self, other: Rows) -> Rows:
+        """Return these rows and others after them; both have weights, or neither."""
+        weights = None if self.weights is None else np.concatenate([self.weights, other.weights])  # type: ignore[list-item]
+        return Rows(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]), weights)
+
+
+def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
+    """Return an untrained MLP, or a Population if there are several nets.
+
+    settings : further arguments of MLP and Population, such as loss, dtype, device and random_state
+    """
+    sizes = (n_features, *recipe.hidden, n_outputs)
+    further = {"hidden_activation": recipe.activation, "dropout": recipe.dropout, "init": UniformByFanIn(), **settings}
+    return MLP(sizes, **further) if n_nets == 1 else Population(sizes, n_nets, **further)
+
+
+def continue_from(net: Any, known: Any, remedy: str) -> None:
+    """Copy the parameters of a trained net or population to a new one.
+
+    remedy : what to do if they do not fit, for the message
+
+    Raises
+    ------
+    ValueError
+        If their layers or numbers of nets differ.
+    """
+    if known.network.layer_sizes != net.network.layer_sizes or known.params.size != net.params.size:
+        raise ValueError(
+            f"Training goes on with {described(known)}, but the settings and data ask for {described(net)}. {remedy}"
+        )
+    net.params = known.params.reshape(net.params.shape)  # an interrupted fit may have kept a population of one net
+    net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
+
+
+def described(net: Any) -> str:
+    count = "" if isinstance(net, MLP) else f"{counted(net.n_nets, 'net')} of "
+    return f"{count}layers {net.network.layer_sizes}"
+
+
+def make_optimizer(recipe: Recipe) -> Optimizer:
+    """Return the optimiser of a recipe. Raises ValueError if its name is unknown, or a number is out of range."""
+    optimizer = optimizer_from_name(recipe.optimizer, recipe.learning_rate)
+    return replace(optimizer, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm)
+
+
+class FirstEpochs:
+    """Schedule of a fit that has only the first epochs of a longer one.
+
+    schedule : of the longer fit
+    share : fraction of its epochs that are trained
+
+    >>> bool(FirstEpochs("one_cycle", 0.5)(np.array([0, 49]), 50)[1] > 0.5)  # the cycle is half over
+    True
+    """
+
+    def __init__(self, schedule: Any, share: float):
+        self._factors, self._share = schedule_factors(schedule), share
+
+    def __call__(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        return self._factors(steps, round(n_steps / self._share))
+
+
+def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
+    """Return the recipe for a fit to all rows: as many epochs as the nets had that early stopping kept.
+
+    best_epochs : (n_nets,) the best epoch of each net, counted from 0
+    """
+    epochs = max(1, round(float(np.median(best_epochs)) + 1.0))
+    return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, epochs / recipe.epochs))
+
+
+def fit_nets(
+    net: Any,
+    rows: Rows,
+    held_out: Rows | None,
+    recipe: Recipe,
+    monitor: str | None = None,
+    budget: Budget | None = None,
+    **further: Any,
+) -> Any:
+    """Train a net or a population by a recipe, and return its History or PopulationResult.
+
+    held_out : rows that early stopping looks at, or None for all epochs
+    monitor : the record that early stopping looks at; None for the loss
+    budget : time that is left
+    further : arguments of the fit, such as verbose
+    """
+    if budget is not None and budget.is_limited:
+        further["time_limit"] = max(budget.left(), SHORTEST)
+    return net.fit(
+        rows.X,
+        rows.y,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_rows(len(rows.X)),
+        optimizer=make_optimizer(recipe),
+        schedule=recipe.schedule,
+        sample_weight=rows.weights,
+        validation_data=held_out,
+        early_stopping=None if held_out is None else EarlyStopping(recipe.patience, monitor),
+        **further,
+    )

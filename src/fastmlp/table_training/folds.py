@@ -1,0 +1,154 @@
+"""Bagged folds: each net is trained without one fold of the rows, which stops it early and on which it predicts.
+
+Bagging (Breiman 1996) with folds instead of bootstrap samples, as in cross-validation committees (Parmanto, Munro and
+Doyle 1996). Every row helps to train all nets but those of its fold, and has a prediction by nets that have not seen
+it: the out-of-fold prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..class_probabilities import logits
+from ..history import History
+from ..kernels.structs import MAX_RECORDS
+from ..mlp import MLP
+from ..population import Population, subset_of
+from ..population_result import STOPPED_BY, PopulationResult
+from ..population_training.fit import recorded_epochs
+from .fit import Rows
+
+
+class TrainedNets(NamedTuple):
+    """Nets that were trained one after another.
+
+    nets : those that had finished an epoch, or else the first, with the result of their fits; the mean of their outputs
+        predicts
+    histories : the history of each net
+    interrupted : whether Ctrl-C ended the training
+    """
+
+    nets: Population
+    histories: list[History]
+    interrupted: bool
+
+
+def fold_numbers(strata: np.ndarray | None, n_rows: int, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the fold of each row, int64 (n_rows,): at random, in equal parts, also of each class.
+
+    strata : (n_rows,) class of each row, or None
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than folds.
+
+    >>> counts = np.bincount(fold_numbers(None, 7, 3, np.random.default_rng(0)))
+    >>> sorted(counts.tolist())
+    [2, 2, 3]
+    """
+    if n_rows < n_folds:
+        raise ValueError(f"n_folds is {n_folds}, but there are only {n_rows} rows: each fold needs one.")
+    order = rng.permutation(n_rows)
+    if strata is not None:
+        order = order[np.argsort(strata[order], kind="stable")]
+    folds = np.empty(n_rows, np.int64)
+    folds[order] = np.arange(n_rows) % n_folds
+    return folds
+
+
+def fit_folds(
+    nets: Population,
+    rows: Rows,
+    folds: np.ndarray,
+    fit_one: Callable[[MLP, Rows, Rows, int], History],
+    monitor: str = "validation_loss",
+) -> tuple[TrainedNets, np.ndarray]:
+    """Train each net of a population without one fold, and return (trained nets, logits of all rows).
+
+    nets : untrained; net k is trained without fold k // (n_nets / n_folds)
+    folds : (n_rows,) fold of each row
+    fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
+    monitor : name of the record that its early stopping looks at
+
+    The logits are (n_nets_per_fold, n_rows, n_outputs), of each row by the nets that were trained without it, before
+    the output activation; NaN where an interrupted fit has trained none.
+    """
+    n_each = nets.n_nets // (int(folds.max()) + 1)
+    outputs = np.full((n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
+
+    def fit_and_predict(net: MLP, k: int) -> History:
+        held_out = np.flatnonzero(folds == k // n_each)
+        history = fit_one(net, rows.take(np.flatnonzero(folds != k // n_each)), rows.take(held_out), k)
+        if history.epochs:
+            outputs[k % n_each, held_out] = logits(net, rows.X[held_out])
+        return history
+
+    return fit_each(nets, fit_and_predict, monitor), outputs
+
+
+def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: str = "validation_loss") -> TrainedNets:
+    """Train the nets of a population one after another. Ctrl-C ends the training; nets that had begun are kept.
+
+    fit_one : function (net, number of the net) that trains an MLP
+    monitor : name of the record that its early stopping looks at
+    """
+    histories: list[History] = []
+    for k in range(nets.n_nets):
+        net = nets.net(k)
+        net.fits = nets.fits
+        history = fit_one(net, k)
+        nets.params[k] = net.params
+        if history.epochs or not histories:
+            histories.append(history)
+        if history.stopped_by == "interrupt":
+            break
+    n_trained = len(histories)
+    interrupted = n_trained < nets.n_nets or histories[-1].stopped_by == "interrupt"
+    if n_trained < nets.n_nets:
+        nets = subset_of(nets, np.arange(n_trained))
+    nets.fits += 1
+    nets.result = result_of(histories, interrupted, monitor)
+    return TrainedNets(nets, histories, interrupted)
+
+
+def result_of(histories: list[History], interrupted: bool, monitor: str = "validation_loss") -> PopulationResult:
+    """Return the records of several fits of one net as the result of a population.
+
+    histories : of the nets, one or more, all with held-out samples and early stopping
+    """
+    codes = {name: code for code, name in STOPPED_BY.items()}
+    epochs = np.array([history.epochs for history in histories])
+    best = np.array([history.epochs - 1 if history.best_epoch is None else history.best_epoch for history in histories])
+    longest = max(1, int(epochs.max()))
+    record_epochs = recorded_epochs(longest, min(MAX_RECORDS, max(1, longest // 8)))
+    records = np.full((len(record_epochs), len(histories)), np.nan)
+    for k, history in enumerate(histories):
+        reached = record_epochs <= history.epochs
+        records[reached, k] = history.loss[record_epochs[reached] - 1]
+    value_at = lambda values, epoch: values[epoch] if len(values) else np.nan  # without a finished epoch
+    loss = np.array([value_at(history.loss, -1) for history in histories])
+    accuracies = [history.accuracy for history in histories if history.accuracy is not None]
+    with_accuracy = len(accuracies) == len(histories)
+    return PopulationResult(
+        converged=np.isfinite(loss),
+        epochs=epochs,
+        loss=loss,
+        accuracy=np.array([value_at(values, -1) for values in accuracies]) if with_accuracy else None,
+        monitor=monitor,
+        best_value=np.array([value_at(h.record(monitor), epoch) for h, epoch in zip(histories, best, strict=True)]),
+        best_epoch=best,
+        restarts=np.zeros(len(histories), np.int64),
+        status=np.array([codes.get(history.stopped_by, codes["epochs"]) for history in histories]),
+        record_epochs=record_epochs,
+        records=records,
+        seconds=sum(history.seconds for history in histories),
+        interrupted=interrupted,
+        settings={},
+        judged_by="finite loss",
+        compile_seconds=sum(history.compile_seconds for history in histories),
+        arguments=dict(histories[0].settings),
+    )

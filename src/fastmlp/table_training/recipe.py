@@ -1,0 +1,110 @@
+"""Recipes: how nets are trained on a table. QUALITIES is the table of presets, and the only place of their values.
+
+The literature behind them is cited in estimators/tabular.py; bench/log/README.md#tabular-defaults has the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
+
+AUTO = "auto"  # of a parameter: the value of the preset
+TEMPERATURE = "temperature"
+CALIBRATIONS = (TEMPERATURE, "none")
+FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the training of one or several nets on a table.
+
+    hidden : number of units in each hidden layer
+    activation, dropout : of the hidden layers, as for MLP
+    optimizer, learning_rate, weight_decay, clip_norm, schedule : as for MLP.fit; weight_decay only for optimisers that
+        have one
+    batch_size : number of samples in a batch, or "auto"
+    epochs : largest number of epochs, and length of the schedule
+    patience : epochs without a lower validation loss after which training stops
+    validation_fraction : fraction of the rows that is held out, if there are no folds
+    n_nets : number of nets; with folds, of nets that are trained without each fold
+    n_folds : number of folds, or 1 for none
+    calibration : "temperature" or "none"; of class probabilities
+    """
+
+    hidden: tuple[int, ...] = (256, 256, 256)
+    activation: str = "relu"
+    dropout: Any = 0.2
+    optimizer: str = "adamw"
+    learning_rate: float = 0.003
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    schedule: Any = "one_cycle"
+    batch_size: int | str = AUTO
+    epochs: int = 100
+    patience: int = 24
+    validation_fraction: float = 0.2
+    n_nets: int = 5
+    n_folds: int = 1
+    calibration: str = "none"
+
+    def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
+        """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
+
+        names : names of the user's parameters, by those of the fields; a field that is not in it has its own name
+        """
+        checked_share(self.validation_fraction, None)
+        for name in ("n_nets", "n_folds", "epochs", "patience"):
+            checked_count(names.get(name, name), getattr(self, name))
+        if not is_auto(self.batch_size):
+            checked_count("batch_size", self.batch_size)
+        checked_number("weight_decay", self.weight_decay, 0.0)
+        if self.calibration not in CALIBRATIONS:
+            raise unknown_name("calibration", self.calibration, CALIBRATIONS)
+        return self
+
+    def batch_rows(self, n_samples: int) -> int:
+        """Return the number of samples in a batch: of "auto", a power of two that gives about 32 steps an epoch.
+
+        >>> [Recipe().batch_rows(n) for n in (500, 5000, 100_000)]
+        [16, 128, 256]
+        """
+        if not is_auto(self.batch_size):
+            return int(self.batch_size)
+        return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
+
+
+QUALITIES = {
+    "fast": Recipe(n_nets=1),
+    "good": Recipe(calibration=TEMPERATURE),
+    "best": Recipe(n_nets=2, n_folds=5, calibration=TEMPERATURE),
+}
+DEFAULT_QUALITY = "good"
+
+
+def recipe_of(quality: Any, given: dict[str, Any]) -> Recipe:
+    """Return a preset with the settings that are given.
+
+    quality : name of the preset
+    given : settings by the names of Recipe's fields; "auto" stands for the preset's
+
+    Raises
+    ------
+    ValueError
+        If the preset or a setting does not exist or is invalid.
+
+    >>> recipe_of("fast", {"dropout": 0.0, "epochs": "auto"}).dropout
+    0.0
+    """
+    if not isinstance(quality, str) or quality not in QUALITIES:
+        raise unknown_name("quality", quality, QUALITIES)
+    names = {field.name for field in fields(Recipe)}
+    assert set(given) <= names, f"no settings of a recipe: {shown(sorted(set(given) - names))}"
+    return replace(QUALITIES[quality], **{name: value for name, value in given.items() if not is_auto(value)})
+
+
+def is_auto(value: Any) -> bool:
+    """Return whether the value of a parameter stands for the preset's; NumPy arrays may be compared."""
+    return isinstance(value, str) and value == AUTO

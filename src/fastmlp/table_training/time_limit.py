@@ -1,0 +1,91 @@
+"""Time limits of fits on tables: as many epochs and nets as there is time for, so that the schedule comes to its end.
+
+A fit that is cut off in the middle of a cycle of the learning rate is worse than one with a shorter cycle. So a short
+fit of a part of the rows measures how long an epoch takes, and the recipe gets as many epochs as fit into the time,
+and fewer nets if these would be too few epochs. A limit of each fit corrects what the measurement got wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import counted
+from .budget import Budget
+from .fit import Rows, fit_nets
+from .recipe import Recipe
+
+SHARE = 0.9  # of the time left that planned epochs take; the rest is for what an estimate cannot know
+FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
+PROBE_BATCHES, PROBE_EPOCHS = 16, 2  # of the fit that measures
+
+
+def seconds_per_epoch(make_nets: Callable[[], Any], rows: Rows, held_out: Rows | None, recipe: Recipe) -> float:
+    """Return how long an epoch of nets takes, measured on a part of the rows.
+
+    make_nets : function that returns new nets, which are trained for a moment
+    """
+    n = min(len(rows.X), PROBE_BATCHES * recipe.batch_rows(len(rows.X)))
+    share = n / len(rows.X)
+    part = rows.take(np.arange(n))
+    held = None if held_out is None else held_out.take(np.arange(max(1, round(share * len(held_out.X)))))
+    probe = replace(recipe, batch_size=recipe.batch_rows(len(rows.X)))
+    for n_epochs in (1, PROBE_EPOCHS):  # a first fit is slow, since it fills caches and loads modules
+        found = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
+    return (found.seconds - found.compile_seconds) / (PROBE_EPOCHS * share)
+
+
+def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Recipe, str]:
+    """Return (recipe with as many epochs as there is time for, and fewer nets if needed; a sentence on that, or "").
+
+    epoch_seconds : how long an epoch of all nets takes
+    seconds : time that is left
+
+    >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=0.5, seconds=10.0)
+    >>> found.n_nets, found.epochs, found.patience
+    (5, 18, 18)
+    >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=2.0, seconds=10.0)
+    >>> found.n_nets, found.epochs
+    (2, 11)
+    """
+    n_epochs = SHARE * seconds / max(epoch_seconds, 1e-9)
+    if n_epochs >= recipe.epochs:
+        return recipe, ""
+    n_nets = recipe.n_nets
+    if n_epochs < FEWEST_EPOCHS:
+        n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
+    epochs = min(recipe.epochs, max(1, int(n_epochs * recipe.n_nets / n_nets)))
+    changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))
+    return changed, f"The time limit is enough for {_size(changed)}, instead of {_size(recipe)}."
+
+
+def _size(recipe: Recipe) -> str:
+    return f"{counted(recipe.n_nets * recipe.n_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
+
+
+def planned_in_time(
+    recipe: Recipe,
+    make: Callable[[Recipe], Any],
+    rows: Rows,
+    held_out: Rows | None,
+    folds: np.ndarray | None,
+    budget: Budget,
+    n_times: int = 1,
+) -> tuple[Recipe, str]:
+    """Return (recipe with as many epochs and nets as there is time for, a sentence on what is left out, or "").
+
+    make : makes untrained nets by a recipe
+    folds : (n_rows,) fold of each row, or None
+    n_times : how often all nets are trained
+    """
+    if not budget.is_limited:
+        return recipe, ""
+    measured, n_fits = recipe, n_times
+    if folds is not None:  # nets are trained one after another
+        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), n_times * recipe.n_nets * recipe.n_folds
+        rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
+    seconds = n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe)
+    return affordable(recipe, seconds, budget.left())

@@ -1,0 +1,188 @@
+"""`fastmlp train` with presets and several nets: what it writes is read by the other commands, and by Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import fastmlp
+from fastmlp.commands.cli import app
+from fastmlp.commands.train_nets import make_net, parsed_class_weight
+from fastmlp.commands.train_settings import TrainSettings
+from fastmlp.loading import load_net
+from fastmlp.table_training.recipe import QUALITIES
+from fastmlp.tables.preprocessing import Preprocessing
+from fastmlp.tables.target_encoder import Target
+
+pd = pytest.importorskip("pandas")
+QUICK = ["--hidden", "8", "--epochs", "3", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The current folder: a table of numbers and classes, of which one in twenty is rare."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2))
+    table = pd.DataFrame({"size": x[:, 0], "age": x[:, 1], "price": x[:, 0] - x[:, 1]})
+    table["kind"] = np.where(x[:, 0] > 1.6, "rare", "usual")
+    table.to_csv("table.csv", index=False)
+    return tmp_path
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(app, [str(word) for word in arguments])
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+def train(target, *options, code=0):
+    drop = "kind" if target == "price" else "price"
+    return run("train", "table.csv", "--target", target, "--drop", drop, *QUICK, *options, code=code)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("target", ["price", "kind"])
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality):
+    recipe, said = QUALITIES[quality], train(target, "--quality", quality)
+    n_nets = recipe.n_nets * recipe.n_folds
+    assert ("Trained 3 epochs" if n_nets == 1 else f"Trained {n_nets} nets in") in said
+    assert ("out of fold" in said) == (recipe.n_folds > 1)
+    assert getattr(load_net("model.safetensors"), "n_nets", 1) == n_nets
+    run("predict", "model.safetensors", "table.csv", "--output", "predictions.csv")
+    predicted, model = pd.read_csv("predictions.csv"), fastmlp.load("model.safetensors", device="cpu")
+    table = pd.read_csv("table.csv")
+    if target == "price":
+        np.testing.assert_allclose(model.predict(table), predicted["prediction"], rtol=1e-4, atol=1e-6)
+    else:
+        assert (model.predict(table) == predicted["prediction"]).all()
+        np.testing.assert_allclose(model.predict_proba(table)[:, 0], predicted["probability_rare"], rtol=1e-4)
+    assert "Wrote net.h" in run("export", "model.safetensors", "net.h")
+    assert model.get_params()["n_nets"] == n_nets
+    said = train(target, "--quality", quality)
+    kind = "a net" if n_nets == 1 else f"{n_nets} nets"
+    assert f"'model.safetensors' holds {kind} of '{target}' (" in said
+
+
+def test_a_report_on_several_nets_is_on_the_best():
+    train("kind", "--n-nets", 3)
+    assert "Wrote report.html" in run("report", "model.safetensors", "table.csv", "--output", "report.html")
+    best = load_net("model.safetensors").result.best
+    with open("report.html", encoding="utf-8") as page:
+        assert f"net {best}, the best of 3" in page.read()
+    assert "holds 3 nets, and a report on the best of them needs a table" in run("report", "model.safetensors", code=1)
+    assert "3 nets" in run("diagnose", "model.safetensors", "table.csv")
+
+
+def test_nets_are_those_of_the_estimators():
+    """One recipe: the same architecture, initial weights and settings of the fit."""
+    from fastmlp import TabularMLPRegressor
+
+    table = pd.read_csv("table.csv").drop(columns="kind")
+    preprocessing = Preprocessing.fit(table, "price")
+    nets = make_net(preprocessing, TrainSettings("price", seed=7))
+    model = TabularMLPRegressor(max_iter=1, random_state=0).fit(table.drop(columns="price"), table["price"])
+    assert nets.get_settings() == model.net_.get_settings()
+    assert nets.dropout == model.net_.dropout
+    train("price", "--quality", "good", "--epochs", 1)
+    ours, theirs = load_net("model.safetensors").result.arguments, model.history_.arguments
+    for name in ("optimizer", "schedule", "batch_size", "early_stopping", "shuffle"):
+        assert ours[name] == theirs[name] or name == "early_stopping"
+
+
+def test_class_weights_find_the_rare_class():
+    shares = {}
+    for weights in ("balanced", "rare=30", "rare=1,usual=1"):
+        train("kind", "--class-weight", weights, "--n-nets", 1, "--epochs", 30)
+        shares[weights] = (fastmlp.load("model.safetensors").predict(pd.read_csv("table.csv")) == "rare").mean()
+    assert min(shares["balanced"], shares["rare=30"]) > shares["rare=1,usual=1"]
+    assert "is predicted as a number" in train("price", "--class-weight", "balanced", code=1)
+    assert "holds 'often=2'; the classes are rare, usual" in train("kind", "--class-weight", "often=2", code=1)
+
+
+def test_weights_of_classes_are_read_from_text():
+    target = Target("y", "classification", ("a=b", "c"))
+    assert parsed_class_weight("a=b=2, c=0.5", target) == {0: 2.0, 1: 0.5}
+    for text in ("c", "c=", "c=much", ""):
+        with pytest.raises(ValueError, match="--class-weight should be balanced, or weights of classes"):
+            parsed_class_weight(text, target)
+
+
+@pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), ("--quality", "best")])
+def test_training_goes_on_from_saved_nets(options):
+    train("price", *options)
+    before = load_net("model.safetensors")
+    rest = ("--epochs", 1, "--learning-rate", 1e-9, "--continue-from", "model.safetensors", "--output", "more")
+    said = train("price", *options, *rest)
+    assert "Training goes on with" in said
+    after = load_net("more")
+    np.testing.assert_allclose(after.params, before.params, atol=1e-6)
+    assert after.preprocessing.columns == before.preprocessing.columns
+    assert "and --target is 'kind'" in train("kind", *rest, code=1)
+    assert "--activation is 'tanh', but the nets to go on with have 'relu'" in train(
+        "price", *options, *rest, "--activation", "tanh", code=1
+    )
+    assert "Leave --hidden, --n-nets and --quality as they were" in train(
+        "price", *options, *rest, "--n-nets", 4, code=1
+    )
+
+
+def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
+    train("price", "--n-nets", 1)
+    go_on = "--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more"
+    for options in (("--drop", "age"), ("--keep", "size"), ("--id", "age"), ("--scaling", "standard")):
+        assert f"which {options[0]} would change" in train("price", *go_on, *options, code=1)
+    assert "which --task would change" in train("price", *go_on, "--task", "classification", code=1)
+    train("price", *go_on, "--task", "regression", "--keep", "size", "--keep", "age")
+
+
+def test_a_time_limit_leaves_out_epochs_with_a_sentence():
+    said = train("price", "--time-limit", 0.000001)
+    assert "The time limit is enough for 1 net of 1 epoch, instead of 5 nets of 3 epochs." in said
+    assert "Trained 1 epoch in" in said
+
+
+@pytest.mark.parametrize("n_epochs", [0, 2])
+@pytest.mark.parametrize("options", [("--n-nets", 2), ("--quality", "best")])
+def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epochs, monkeypatch):
+    from fastmlp.training.fit_loop import Progress
+
+    show = Progress.show
+
+    def shown(self, done, *others):
+        show(self, done, *others)
+        if done >= n_epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "show", shown)
+    said = train("price", *options, "--hidden", "300,300", code=130)
+    assert "Interrupted" in said
+    if "nothing was saved" not in said:
+        assert "mean validation loss" in said
+        assert load_net("model.safetensors.interrupted").n_nets >= 1
+
+
+def test_checkpoints_of_several_nets():
+    options = "--n-nets", 2, "--checkpoint", "run.ckpt", "--every", 1
+    train("price", *options)
+    params = load_net("model.safetensors").params
+    train("price", *options, "--resume")
+    np.testing.assert_array_equal(load_net("model.safetensors").params, params)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--quality", "best", "--validation", "0.1"], "holds out each of 5 folds in turn: leave it out"),
+        (["--quality", "best", "--checkpoint", "c"], "--quality best trains nets of several folds"),
+        (["--time-limit", "9", "--checkpoint", "c"], "--time-limit may shorten a training"),
+        (["--time-limit", "0"], "time_limit must be"),
+        (["--weight-decay", "-1"], "weight_decay must be"),
+        (["--continue-from", "nothing"], "There is no file 'nothing'"),
+        (["--continue-from", "table.csv"], "should be a net saved by fastmlp"),
+    ],
+)
+def test_mistakes_are_answered_before_the_training(options, words):
+    assert words in train("price", *options, code=1)

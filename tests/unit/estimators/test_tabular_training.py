@@ -1,0 +1,276 @@
+"""Presets, folds and the other parameters of the tabular estimators that decide how their nets are trained."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+import fastmlp
+from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.table_training.recipe import QUALITIES
+
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture
+def table(rng):
+    X = pd.DataFrame({"size": rng.normal(size=300), "colour": rng.choice(["red", "blue"], 300)})
+    return X, X["size"].to_numpy() + (X["colour"] == "red")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_presets_decide_the_number_of_nets(table, quality):
+    X, score = table
+    recipe = QUALITIES[quality]
+    model = TabularMLPRegressor(quality=quality, **SMALL | {"max_iter": 2}).fit(X, score)
+    n_nets = recipe.n_nets * recipe.n_folds
+    assert isinstance(model.net_, MLP if n_nets == 1 else Population)
+    assert getattr(model.net_, "n_nets", 1) == n_nets
+    assert model.n_iter_ == 2
+    assert hasattr(model, "oof_prediction_") == (recipe.n_folds > 1)
+    assert clone(model).get_params() == model.get_params()
+    assert model.get_params()["n_nets"] == "auto", "parameters stay as they were given"
+
+
+def test_a_given_parameter_takes_the_place_of_the_presets(table):
+    X, score = table
+    model = TabularMLPRegressor(quality="best", n_folds=1, n_nets=1, **SMALL).fit(X, score)
+    plain = TabularMLPRegressor(quality="fast", **SMALL).fit(X, score)
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    for quality in ("quick", 3):
+        with pytest.raises(ValueError, match="Unknown quality"):
+            TabularMLPRegressor(quality=quality).fit(X, score)
+
+
+def test_out_of_fold_predictions_are_those_of_unseen_rows(table):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=3, n_nets=2, **SMALL).fit(X, score)
+    assert model.net_.n_nets == 6
+    assert model.oof_prediction_.shape == (300,)
+    assert 0.5 < np.corrcoef(model.oof_prediction_, score)[0, 1] < 1.0
+    clf = TabularMLPClassifier(n_folds=2, n_nets=1, **SMALL).fit(X, np.where(score > 0, "yes", "no"))
+    np.testing.assert_allclose(clf.oof_prediction_.sum(axis=1), 1.0)
+    assert ((clf.oof_prediction_[:, 1] > 0.5) == (score > 0)).mean() > 0.8
+    two = TabularMLPRegressor(n_folds=2, n_nets=1, **SMALL).fit(X, np.c_[score, -score])
+    assert two.oof_prediction_.shape == two.predict(X).shape == (300, 2)
+
+
+def test_folds_do_not_learn_from_the_rows_they_predict(rng):
+    """Noise as the target: out-of-fold predictions know nothing of it, predictions of training rows do."""
+    X, noise = pd.DataFrame(rng.normal(size=(120, 6))), rng.normal(size=120)
+    settings = SMALL | {"hidden_layer_sizes": (128,), "dropout": 0.0, "weight_decay": 0.0, "max_iter": 60}
+    model = TabularMLPRegressor(n_folds=4, n_nets=1, n_iter_no_change=60, **settings).fit(X, noise)
+    assert abs(np.corrcoef(model.oof_prediction_, noise)[0, 1]) < 0.35
+    with pytest.raises(ValueError, match="validation_fraction is given, but with 4 folds each fold is held out"):
+        TabularMLPRegressor(n_folds=4, validation_fraction=0.1, **settings).fit(X, noise)
+    with pytest.raises(ValueError, match="n_folds is 200, but there are only 120 rows"):
+        TabularMLPRegressor(n_folds=200, **settings).fit(X, noise)
+
+
+def test_validation_data_takes_the_place_of_folds(table):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=2, n_nets=2, **SMALL)
+    model.fit(X[:200], score[:200], validation_data=(X[200:], score[200:]))
+    assert model.net_.n_nets == 4
+    assert not hasattr(model, "oof_prediction_")
+    assert model.history_.arguments["n_samples"] == 200
+
+
+def test_nets_of_folds_are_saved_and_continued(table, tmp_path):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=2, n_nets=1, warm_start=True, **SMALL | {"max_iter": 2}).fit(X, score)
+    model.save(tmp_path / "folds.safetensors")
+    same = fastmlp.load(tmp_path / "folds.safetensors", device="cpu")
+    np.testing.assert_array_equal(same.predict(X), model.predict(X))
+    assert same.history_.epochs.tolist() == [2, 2]
+    before = same.net_.params.copy()
+    same.set_params(learning_rate_init=1e-9, max_iter=1).fit(X, score)
+    np.testing.assert_allclose(same.net_.params, before, atol=1e-5)
+
+
+def test_records_belong_to_the_last_fit(table):
+    X, score = table
+    model = TabularMLPRegressor(n_folds=2, n_nets=1, **SMALL | {"max_iter": 1}).fit(X, score)
+    model.set_params(n_folds=1).fit(X, score)
+    assert not hasattr(model, "oof_prediction_")
+    assert len(model.loss_curve_) == 1
+    model.set_params(n_nets=2).fit(X, score)
+    assert not hasattr(model, "loss_curve_")
+
+
+def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
+    from fastmlp.estimators import tabular_training
+
+    fit_nets, calls = tabular_training.fit_nets, []
+
+    def interrupted(*args, **settings):
+        history = fit_nets(*args, **settings)
+        calls.append(history)
+        if len(calls) == 2:
+            history.stopped_by = "interrupt"
+        return history
+
+    monkeypatch.setattr(tabular_training, "fit_nets", interrupted)
+    X, score = table
+    with pytest.warns(UserWarning, match="interrupted: 2 of 3 nets had begun. Predictions are their mean"):
+        model = TabularMLPRegressor(n_folds=3, n_nets=1, **SMALL | {"max_iter": 2}).fit(X, score)
+    assert model.net_.n_nets == 2
+    assert np.isfinite(model.predict(X)).all()
+    assert np.isnan(model.oof_prediction_).any()
+
+
+@pytest.fixture
+def unsure(rng):
+    """Settings and data of a classifier that is less sure than it could be, because labels are smoothed."""
+    X = pd.DataFrame(rng.normal(size=(400, 4)), columns=list("abcd"))
+    y = np.where(X["a"] + rng.normal(0, 0.2, 400) > 0, "yes", "no")
+    return SMALL | {"label_smoothing": 0.5}, X, y
+
+
+@pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (2, 1), (1, 2)])
+def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_folds):
+    from sklearn.metrics import log_loss
+
+    settings, X, y = unsure
+    settings = settings | {"n_nets": n_nets, "n_folds": n_folds, "calibration": "temperature"}
+    model = TabularMLPClassifier(**settings)
+    if n_folds == 1:
+        model.fit(X[:200], y[:200], validation_data=(X[200:], y[200:]))
+        loss = lambda: log_loss(y[200:], model.predict_proba(X[200:]))
+    else:
+        model.fit(X, y)
+        loss = lambda: log_loss(y, model.oof_prediction_)
+    calibrated, answers = loss(), model.predict(X)
+    assert model.temperature_ < 0.9
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    assert (model.classes_[model.predict_proba(X).argmax(axis=1)] == answers).all()
+    model.set_params(calibration="none")
+    if n_folds == 1:
+        model.fit(X[:200], y[:200], validation_data=(X[200:], y[200:]))
+    else:
+        model.fit(X, y)
+    assert model.temperature_ == 1.0
+    assert loss() > calibrated
+
+
+def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path):
+    from fastmlp.commands.train_predict import predict
+    from fastmlp.loading import load_net
+
+    settings, X, y = unsure
+    model = TabularMLPClassifier(n_nets=2, calibration="temperature", **settings).fit(X, y)
+    model.temperature_, path = 2.0, tmp_path / "model.safetensors"
+    model.net_.preprocessing = model._preprocessing("y")
+    model.save(path)
+    same = fastmlp.load(path, device="cpu")
+    assert same.temperature_ == 2.0
+    p = same.predict_proba(X)
+    np.testing.assert_array_equal(p, model.predict_proba(X))
+    X.to_csv(tmp_path / "table.csv", index=False)
+    np.testing.assert_allclose(predict(path, tmp_path / "table.csv", "cpu")["probability_yes"], p[:, 1], rtol=1e-4)
+    assert load_net(path).preprocessing.target.temperature == 2.0
+
+
+def test_calibration_needs_held_out_rows(unsure):
+    settings, X, y = unsure
+    with pytest.raises(ValueError, match="calibration='temperature' needs held-out rows"):
+        TabularMLPClassifier(validation_fraction=0, calibration="temperature", **settings).fit(X, y)
+    with pytest.raises(ValueError, match="Unknown calibration"):
+        TabularMLPClassifier(calibration=True, **settings).fit(X, y)
+    assert TabularMLPClassifier(validation_fraction=0, **settings | {"max_iter": 1}).fit(X, y).temperature_ == 1.0
+
+
+@pytest.mark.parametrize("quality, n_nets", [("fast", 1), ("good", 1), ("best", 5)])
+def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets):
+    X, score = table
+    with pytest.warns(UserWarning, match=r"time limit is enough for .* of 1 epoch, instead of .* of 20 epochs"):
+        model = TabularMLPRegressor(quality=quality, time_limit=1e-6, **SMALL).fit(X, score)
+    assert getattr(model.net_, "n_nets", 1) == n_nets
+    assert model.n_iter_ == 1
+    assert np.isfinite(model.predict(X)).all()
+    assert model.get_params()["max_iter"] == 20
+
+
+def test_a_time_limit_that_is_enough_changes_nothing(table):
+    X, score = table
+    for settings in ({"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}):
+        plain, limited = (
+            TabularMLPRegressor(time_limit=limit, **settings, **SMALL | {"max_iter": 3}).fit(X, score)
+            for limit in (None, 600)
+        )
+        np.testing.assert_array_equal(plain.predict(X), limited.predict(X))
+    for limit in (0, -1, "soon"):
+        with pytest.raises(ValueError, match="time_limit must be a number"):
+            TabularMLPRegressor(time_limit=limit, **SMALL).fit(X, score)
+
+
+def test_nets_that_go_on_are_not_left_out_for_want_of_time(table):
+    X, score = table
+    model = TabularMLPRegressor(n_nets=3, warm_start=True, **SMALL | {"max_iter": 1}).fit(X, score)
+    with pytest.warns(UserWarning, match="time limit is enough"):
+        model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)
+    assert model.net_.n_nets == 3
+
+
+@pytest.mark.parametrize("settings", [{"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}])
+def test_eval_metric_is_recorded_and_chooses_the_best_epoch(table, settings):
+    X, score = table
+    y = np.where(score > 0, "yes", "no")
+    model = TabularMLPClassifier(eval_metric="roc_auc", **settings, **SMALL).fit(X, y)
+    scores = [model.validation_scores_] if settings == {"n_nets": 1} else model.validation_scores_
+    best = np.atleast_1d(model.history_.best_epoch)
+    assert len(scores) == len(best) == settings["n_nets"] * settings.get("n_folds", 1)
+    assert [int(np.argmax(values)) for values in scores] == best.tolist()
+    if len(scores) > 1:
+        assert model.history_.monitor == "validation_roc_auc"
+        assert model.history_.order()[0] == np.argmax(model.history_.best_value)
+
+
+def test_a_function_is_recorded_and_the_loss_chooses(table):
+    X, score = table
+    largest = lambda y_true, y_pred: np.abs(y_true - y_pred).max()
+    model = TabularMLPRegressor(eval_metric=largest, n_nets=1, **SMALL).fit(X, score)
+    assert len(model.validation_scores_) == model.n_iter_
+    assert model.history_.best_epoch == np.argmin(model.validation_loss_curve_)
+    with pytest.raises(ValueError, match="Unknown eval_metric 'auc'"):
+        TabularMLPRegressor(eval_metric="auc", n_nets=1, **SMALL).fit(X, score)
+    assert len(model.validation_scores_) == model.n_iter_, "a failed fit leaves what was there"
+    with pytest.raises(ValueError, match="eval_metric='r2' needs held-out rows"):
+        TabularMLPRegressor(eval_metric="r2", validation_fraction=0, **SMALL).fit(X, score)
+    model.set_params(eval_metric=None).fit(X, score)
+    assert not hasattr(model, "validation_scores_")
+
+
+def test_rare_classes(rng):
+    """One row in a hundred: balanced nets find most of it, in any kind of training."""
+    X = pd.DataFrame(rng.normal(size=(1500, 2)), columns=["a", "b"])
+    y = np.where(X["a"] > 2.2, "rare", "usual")
+    assert 0.005 < (y == "rare").mean() < 0.02
+    settings = SMALL | {"hidden_layer_sizes": (32,), "max_iter": 30, "n_nets": 1}
+    for further in ({}, {"n_folds": 2}):
+        clf = TabularMLPClassifier(**settings | further, class_weight="balanced").fit(X, y)
+        assert (clf.predict(X)[y == "rare"] == "rare").mean() > 0.9
+        assert (clf.predict(X)[y == "usual"] == "usual").mean() > 0.8
+    labels = np.c_[y == "rare", X["b"] > 0].astype(int)
+    clf = TabularMLPClassifier(**settings, class_weight="balanced").fit(X, labels)
+    assert clf.predict(X)[y == "rare", 0].mean() > 0.8
+
+
+@pytest.mark.parametrize("n_nets", [1, 2])
+def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
+    X, score = table
+    settings = SMALL | {"n_nets": n_nets, "n_iter_no_change": 2, "learning_rate_init": 0.05}
+    first = TabularMLPRegressor(**settings).fit(X, score)
+    again = TabularMLPRegressor(refit=True, **settings).fit(X, score)
+    records = again.history_.settings if n_nets == 1 else again.history_.arguments
+    assert (records["n_samples"], records["n_validation"]) == (300, 0)
+    assert again.n_iter_ == round(float(np.median(first.history_.best_epoch)) + 1)
+    assert not np.array_equal(first.predict(X), again.predict(X))
+    if n_nets == 1:
+        assert again.validation_loss_curve_ == first.validation_loss_curve_
+    for further in ({"n_folds": 2}, {"warm_start": True}):
+        with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
+            again.set_params(n_folds="auto", warm_start=False).set_params(**further).fit(X, score)
+    with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
+        TabularMLPRegressor(refit=True, **settings).fit(X, score, validation_data=(X, score))
