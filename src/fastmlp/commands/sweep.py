@@ -16,17 +16,8 @@ from ..sweeps import Search
 from ..tables.target_encoder import CLASSIFICATION
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train import (
-    Parts,
-    describe_earlier_net,
-    describe_task,
-    fit,
-    leave_unfinished,
-    make_net,
-    make_optimizer,
-    read_parts,
-    summary,
-)
+from .train import describe_earlier_net, describe_task, leave_unfinished, read_parts, summary
+from .train_nets import Parts, fit
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -82,7 +73,7 @@ def run(
     check_output(output, file, test_file)
     with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
-        preprocessing, parts = read_parts(file, settings, test_file, log)
+        preprocessing, parts = read_parts(file, settings, settings.recipe(), test_file, log)
         if earlier:
             log(f"{earlier}; it will be replaced when this search is done.")
         search = find(preprocessing, parts, settings, limits, console)
@@ -157,18 +148,19 @@ def train_best(
         learning_rate=row["learning_rate"],
         dropout=row["dropout"],
         batch_size=row["batch_size"],
+        weight_decay=row["weight_decay"],
     )
-    net = make_net(preprocessing, settings)
-    log(describe_task(net, parts))
-    history = fit(net, parts, settings, replace(make_optimizer(settings), weight_decay=row["weight_decay"]))
-    if history.stopped_by in ("interrupt", "divergence"):
-        leave_unfinished(net, history, settings, output)
-    log(summary(history))
-    net.save(output)
+    log(describe_task(preprocessing, settings, parts))
+    trained = fit(preprocessing, parts, settings, settings.recipe(), log)
+    if trained.stopped_by:
+        leave_unfinished(trained, output)
+    log(summary(trained.history))
+    trained.nets.save(output)
     log(f"Saved to {output}.")
-    found = measure_parts(net, preprocessing.target, parts)
+    target = trained.nets.preprocessing.target
+    found = measure_parts(trained.nets, target, parts, trained.outputs)
     print_metrics(found, console)
-    for sentence in baseline_sentences(found, preprocessing.target, parts["training"][1]):
+    for sentence in baseline_sentences(found, target, parts["training"][1]):
         log(sentence)
 
 

@@ -58,9 +58,11 @@ class SweepOptions:
     )
 
     def settings(self) -> TrainSettings:
-        """Return the settings of the nets that are not searched."""
+        """Return the settings of the nets that are not searched; gradients are not clipped, as in the search."""
         return TrainSettings(
             self.target,
+            quality="fast",
+            clip_norm=0.0,
             task=self.task.value,
             scaling=self.scaling.value,
             epochs=self.epochs,

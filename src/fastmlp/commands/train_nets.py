@@ -13,12 +13,12 @@ import numpy as np
 
 from ..class_probabilities import log_probabilities_of, logits
 from ..data.sample_weights import class_weights
-from ..errors import DivergenceWarning, is_number
+from ..errors import DivergenceWarning, counted, is_number
 from ..history import History
 from ..kernels.structs import METRIC_ARGMAX
 from ..loading import load_net
 from ..mlp import MLP
-from ..population import Population
+from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
@@ -166,12 +166,26 @@ def fit(
         if folds is not None:
             return fit_all_folds(nets, rows, folds, recipe, budget)
         history = fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+    if isinstance(nets, Population) and known is None:
+        nets = without_idle_nets(nets, log)
+        history = nets.result
     split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
     (history.settings if isinstance(history, History) else history.arguments).update(split)
     if held_out is not None:
         z = logits(nets, held_out.X)
         calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
     return Training(nets, history, recipe, {})
+
+
+def without_idle_nets(nets: Population, log: Callable[[str], Any]) -> Population:
+    """Return the nets with a finished epoch; the time limit may have left none for others, which is logged."""
+    result = nets.result
+    assert result is not None, "the nets are trained"
+    begun = np.flatnonzero(result.epochs)
+    if result.interrupted or len(begun) in (0, nets.n_nets):
+        return nets
+    log(f"The time of the fit was over: {counted(nets.n_nets - len(begun), 'net')} had not begun, and are left out.")
+    return subset_of(nets, begun)
 
 
 def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget) -> Training:
@@ -182,9 +196,11 @@ def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recip
     found, z = fit_folds(nets, rows, folds, fit_one)
     assert found.nets.result is not None, "fit_folds sets it"
     found.nets.preprocessing = preprocessing
-    if found.interrupted:
+    predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+    if len(predicted) and not found.interrupted:
+        calibrate(found.nets, z[:, predicted], rows.take(predicted), recipe)
+    if len(predicted) < len(rows.X):  # after Ctrl-C, or for want of time
         return Training(found.nets, found.nets.result, recipe, {})
-    calibrate(found.nets, z, rows, recipe)
     target = found.nets.preprocessing.target
     if target.task == CLASSIFICATION:
         outputs = np.exp(log_probabilities_of(z, nets.network, temperature=target.temperature))

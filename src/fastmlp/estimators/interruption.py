@@ -30,12 +30,18 @@ def warn_of_interrupted_history(history: History) -> None:
         warn_of_interrupted_net(history.epochs, best)
 
 
-def warn_of_interrupted_folds(n_trained: int, n_nets: int) -> None:
-    """Warn that the fit of nets one after another was interrupted; n_trained of n_nets have begun."""
-    outcome = "Predictions are their mean."
-    if not n_trained:
-        outcome = "No net is trained: fit again."
-    warn_user(f"Training was interrupted: {n_trained} of {counted(n_nets, 'net')} had begun. {outcome}")
+def warn_of_missing_nets(n_trained: int, n_nets: int, interrupted: bool) -> None:
+    """Warn that Ctrl-C or its time limit ended the fit of nets one after another; n_trained of n_nets have begun."""
+    outcome = "Predictions are their mean." if n_trained else _none_is_trained(interrupted)
+    warn_user(f"{_reason(interrupted)}: {n_trained} of {counted(n_nets, 'net')} had begun. {outcome}")
+
+
+def _reason(interrupted: bool) -> str:
+    return "Training was interrupted" if interrupted else "The time of the fit was over"
+
+
+def _none_is_trained(interrupted: bool) -> str:
+    return f"No net is trained: fit again{'' if interrupted else ', with a larger time_limit'}."
 
 
 def trained_nets(nets: Population, were_trained: bool) -> Population:
@@ -55,12 +61,12 @@ def trained_nets(nets: Population, were_trained: bool) -> Population:
     if were_trained:
         outcome = f"Predictions are the mean of all {nets.n_nets}, which an earlier fit has trained."
     elif not len(begun):
-        outcome = "No net is trained: fit again."
+        outcome = _none_is_trained(result.interrupted)
     else:
         kept = subset_of(nets, begun) if n_idle else nets
         outcome = f"Predictions are the mean of the {counted(len(begun), 'net')} that had begun."
     warn_user(
-        f"{'Training was interrupted' if result.interrupted else 'The time of the fit was over'}: {result.n_finished} "
-        f"of {counted(nets.n_nets, 'net')} had come to their end, and {n_idle} had not begun. {outcome}"
+        f"{_reason(result.interrupted)}: {result.n_finished} of {counted(nets.n_nets, 'net')} had come to their end, "
+        f"and {n_idle} had not begun. {outcome}"
     )
     return kept

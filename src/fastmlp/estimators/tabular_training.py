@@ -20,7 +20,7 @@ from ..table_training.fit import Rows, continue_from, fit_nets, make_nets, refit
 from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ..table_training.time_limit import planned_in_time
-from .interruption import trained_nets, warn_of_interrupted_folds, warn_of_interrupted_history
+from .interruption import trained_nets, warn_of_interrupted_history, warn_of_missing_nets
 from .parameters import checked_hidden_sizes, warn_user
 
 # Parameters of the estimators whose values come from a preset, by the fields of Recipe.
@@ -206,9 +206,9 @@ def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe)
 
 def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
     """Store nets that were trained one after another; nets : those that there were to train."""
-    if found.interrupted:
-        n_trained = sum(history.epochs > 0 for history in found.histories)
-        warn_of_interrupted_folds(n_trained, nets.n_nets)
+    n_trained = sum(history.epochs > 0 for history in found.histories)
+    if found.interrupted or n_trained < nets.n_nets:
+        warn_of_missing_nets(n_trained, nets.n_nets, found.interrupted)
     estimator.keep_net(found.nets, found.nets.result)
     if estimator.eval_metric is not None:
         estimator.validation_scores_ = [scores_of(history) for history in found.histories]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..console.stopwatch import Stopwatch
 
+
 class Budget:
     """The seconds that a fit may take. Time in which kernels compile does not count.
 

@@ -91,25 +91,26 @@ def fit_folds(
 
 
 def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: str = "validation_loss") -> TrainedNets:
-    """Train the nets of a population one after another. Ctrl-C ends the training; nets that had begun are kept.
+    """Train the nets of a population one after another. Ctrl-C ends the training.
+
+    Nets without a finished epoch are left out, after Ctrl-C or for want of time; if all are, the first one is kept.
 
     fit_one : function (net, number of the net) that trains an MLP
     monitor : name of the record that its early stopping looks at
     """
-    histories: list[History] = []
+    found: dict[int, History] = {}
+    interrupted = False
     for k in range(nets.n_nets):
         net = nets.net(k)
         net.fits = nets.fits
-        history = fit_one(net, k)
+        found[k] = fit_one(net, k)
         nets.params[k] = net.params
-        if history.epochs or not histories:
-            histories.append(history)
-        if history.stopped_by == "interrupt":
+        if interrupted := found[k].stopped_by == "interrupt":
             break
-    n_trained = len(histories)
-    interrupted = n_trained < nets.n_nets or histories[-1].stopped_by == "interrupt"
-    if n_trained < nets.n_nets:
-        nets = subset_of(nets, np.arange(n_trained))
+    kept = [k for k, history in found.items() if history.epochs] or [0]
+    histories = [found[k] for k in kept]
+    if len(kept) < nets.n_nets:
+        nets = subset_of(nets, np.array(kept))
     nets.fits += 1
     nets.result = result_of(histories, interrupted, monitor)
     return TrainedNets(nets, histories, interrupted)

@@ -182,14 +182,25 @@ def test_calibration_needs_held_out_rows(unsure):
 
 
 @pytest.mark.parametrize("quality, n_nets", [("fast", 1), ("good", 1), ("best", 5)])
-def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets):
+def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets, monkeypatch):
     X, score = table
+    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 60.0)  # as if the time was not over after the planning
     with pytest.warns(UserWarning, match=r"time limit is enough for .* of 1 epoch, instead of .* of 20 epochs"):
         model = TabularMLPRegressor(quality=quality, time_limit=1e-6, **SMALL).fit(X, score)
     assert getattr(model.net_, "n_nets", 1) == n_nets
     assert model.n_iter_ == 1
     assert np.isfinite(model.predict(X)).all()
     assert model.get_params()["max_iter"] == 20
+
+
+@pytest.mark.filterwarnings("ignore:The time limit is enough")
+@pytest.mark.parametrize("settings", [{"n_nets": 2}, {"n_nets": 1, "n_folds": 3}, {"n_nets": 2, "eval_metric": "r2"}])
+def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypatch):
+    X, score = table
+    monkeypatch.setattr("fastmlp.estimators.tabular_training.planned_in_time", lambda recipe, *_: (recipe, ""))
+    with pytest.warns(UserWarning, match="The time of the fit was over: .* had (not )?begun"):
+        model = TabularMLPRegressor(time_limit=1e-6, **settings, **SMALL | {"max_iter": 10**6}).fit(X, score)
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_a_time_limit_that_is_enough_changes_nothing(table):
@@ -205,8 +216,9 @@ def test_a_time_limit_that_is_enough_changes_nothing(table):
             TabularMLPRegressor(time_limit=limit, **SMALL).fit(X, score)
 
 
-def test_nets_that_go_on_are_not_left_out_for_want_of_time(table):
+def test_nets_that_go_on_are_not_left_out_for_want_of_time(table, monkeypatch):
     X, score = table
+    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 60.0)
     model = TabularMLPRegressor(n_nets=3, warm_start=True, **SMALL | {"max_iter": 1}).fit(X, score)
     with pytest.warns(UserWarning, match="time limit is enough"):
         model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)
