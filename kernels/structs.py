@@ -65,8 +65,11 @@ class TrainConfig(NamedTuple):
     rule: int  # code of the update rule, or NO_UPDATE to compute only the gradient
     hyper: np.ndarray  # float64 (len(HYPER),), the optimiser's settings in the order of HYPER
     factors: np.ndarray  # float64 (n_steps of this call,), learning-rate factors of the schedule
-    layered: bool  # whether each layer's gradient has its own factor
-    layer_factors: np.ndarray  # float64 (n_layers, 2), factors of the weights' and biases' gradients; or empty
+    layered: bool  # whether the weights and biases of each layer have factors of their own
+    # float64 (2, n_layers, 2), factors on the gradients of weights and biases, then on their learning rates; or empty
+    layer_factors: np.ndarray
+    decays: bool = False  # whether the weight decay has a schedule
+    decay_factors: np.ndarray = np.empty(0)  # float64, as factors, on the weight decay; empty without a schedule
 
 
 NO_UPDATE = -1

@@ -47,6 +47,9 @@ OF_LAYERS = {
     "reduce_bias_gradients",
 }
 
+# Settings of optimisers that `follow` gets from its caller, or leaves to the reference.
+GIVEN_APART = ("by_fan_in", "bias_input", "weight_decay_schedule", "learning_rate_factors")
+
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 
 
@@ -155,8 +158,10 @@ class Recorded(ReferenceMLP):
 
 def follow(reference, X, y, optimizer, **settings):
     """Train the reference with the settings of a fastmlp optimiser, and return the loss of each epoch."""
-    values = {name: value for name, value in settings_of(optimizer).items() if name not in ("by_fan_in", "bias_input")}
-    return reference_optimizers.train(reference, X, y, type(optimizer).__name__, values, **settings)
+    values = {name: value for name, value in settings_of(optimizer).items() if name not in GIVEN_APART}
+    return reference_optimizers.train(
+        reference, X, y, type(optimizer).__name__, values, decay_factors=optimizer.decay_factors, **settings
+    )
 
 
 def follow_sgd(

@@ -187,7 +187,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
     const T slope = slope_of(
         q, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_BIASES, chunks, most_chunks, l2,
         job.layer_factors);
-    update_parameter(q, slope * now.clip, now.settings, p, state);
+    update_parameter(q, slope * now.clip, now.settings, job.layer_factors, p, state);
   }
 }
 

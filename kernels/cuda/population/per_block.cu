@@ -292,7 +292,7 @@ struct BlockNet {
     return both;
   }
 
-  __device__ void update(const Settings<T>& h, T l2, T clip_norm) {
+  __device__ void update(const Settings<T>& of_net, T l2, T clip_norm) {
     if (RULE == NO_UPDATE) return copy(m.g, job.grads);
     if (PENALISED) {
       for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
@@ -314,6 +314,7 @@ struct BlockNet {
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
       const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
+      const Settings<T> h = LAYERED ? settings_of_part(of_net, job.layer_factors, part_of(q)) : of_net;
       const T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
       update_with_state<N_STATE>(RULE, value, slope, m.p + q, m.state + q, N_PADDED, h);
     }

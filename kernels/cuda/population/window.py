@@ -46,7 +46,8 @@ class Tables:
     def __init__(self, config: TrainConfig, nets: PopulationState):
         self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
         self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
-        self.factors, self.layer_factors = to_device(config.factors), to_device(config.layer_factors)
+        self.factors = to_device(np.concatenate([config.factors, config.decay_factors]))
+        self.layer_factors = to_device(config.layer_factors)
 
 
 class Window(ABC):

@@ -72,7 +72,7 @@ class LayerwiseWorkspace:
             self.sums = cupy.zeros((self.most_chunks, len(ChunkSum)))
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
-            self.layer_factors = cupy.ones(2 * net.n_layers)
+            self.layer_factors = cupy.ones(4 * net.n_layers)
             self.clock, self.replays = StepCounter(), GraphCache()
             self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
 

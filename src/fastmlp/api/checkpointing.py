@@ -13,7 +13,7 @@ from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
 from ..intervals import DEFAULT
 from ..kernels.structs import Samples
-from ..optimizers import settings_of
+from ..optimizers import Optimizer, setting_text, settings_of
 from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
 from ..population_training.task import PopulationTask
@@ -80,6 +80,14 @@ def describe_schedule(schedule: Any, factors: Callable[[np.ndarray, int], Any], 
     }
 
 
+def describe_decay(optimizer: Optimizer, n_steps: int) -> dict[str, Any]:
+    """Return a digest of the factors of the weight decay's schedule, if it has one."""
+    if optimizer.decay_factors is None:
+        return {}
+    described = describe_schedule(None, optimizer.decay_factors, n_steps)
+    return {"factors of the weight decay's schedule": described["factors of the schedule"]}
+
+
 class NetSaver:
     """Saver of the fit of one net, in a file.
 
@@ -105,6 +113,7 @@ class NetSaver:
                 "shuffle": data.shuffle,
                 "optimizer": repr(options.optimizer),
                 **describe_schedule(schedule, options.factors, epochs_before * n_batches),
+                **describe_decay(options.optimizer, epochs_before * n_batches),
                 "early_stopping": repr(options.early_stopping),
                 "metrics": [] if options.metrics is None else options.metrics.names,
             },
@@ -117,9 +126,13 @@ class NetSaver:
             )
         file.begin(self._identity, f"after epoch {done:,} of {options.epochs:,}", done)
         if epochs_before != options.epochs:
-            self._identity["fit"] |= describe_schedule(schedule, options.factors, options.epochs * n_batches)
             n_steps_before, n_steps = epochs_before * n_batches, options.epochs * n_batches
-            warn_of_schedule(options.factors, n_steps_before, n_steps, done * n_batches, stacklevel + 1)
+            self._identity["fit"] |= describe_schedule(schedule, options.factors, n_steps)
+            self._identity["fit"] |= describe_decay(options.optimizer, n_steps)
+            lengths = n_steps_before, n_steps, done * n_batches, stacklevel + 1
+            warn_of_schedule(options.factors, *lengths)
+            if options.optimizer.decay_factors is not None:
+                warn_of_schedule(options.optimizer.decay_factors, *lengths, scheduled="weight decays")
 
     def is_due(self, epochs_done: int) -> bool:
         return self._file.timer.is_due(epochs_done)
@@ -155,8 +168,9 @@ def population_saver(
             "batch_size": task.batch_size,
             "shuffle": task.shuffle,
             "optimizer": type(task.optimizer).__name__,
-            **{name: digest_of(value) if is_per_net(value) else repr(value) for name, value in settings},
+            **{name: digest_of(value) if is_per_net(value) else setting_text(value) for name, value in settings},
             **describe_schedule(fit.pop("schedule"), task.factors, n_steps),
+            **describe_decay(task.optimizer, n_steps),
             "early_stopping": repr(task.early_stopping),
             "converged": repr(task.converged),
             "kernel family": task.family,

@@ -14,7 +14,7 @@ from ..devices import Device, backend
 from ..errors import checked_count, is_per_net
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
-from ..optimizers import settings_of
+from ..optimizers import setting_text, settings_of
 from ..population_result import PopulationResult
 from ..population_training.evaluate import converged_nets
 from ..population_training.task import PopulationOutcome, PopulationTask
@@ -59,7 +59,8 @@ def arguments_of(task: PopulationTask, epochs: int, schedule: Any) -> dict[str, 
 
     The optimiser is written without settings that differ between nets.
     """
-    shared = [f"{name}={value!r}" for name, value in settings_of(task.optimizer).items() if not is_per_net(value)]
+    settings = settings_of(task.optimizer).items()
+    shared = [f"{name}={setting_text(value)}" for name, value in settings if not is_per_net(value)]
     return {
         "epochs": epochs,
         "batch_size": task.batch_size,

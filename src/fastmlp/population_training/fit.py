@@ -165,9 +165,10 @@ def train_config(task: PopulationTask, criteria: StopCriteria) -> TrainConfig:
     n_steps = criteria.n_epochs * task.n_batches
     if criteria.scheduled:
         check_memory(
-            8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
+            16 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
         )
-    layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
+    layer_factors = task.optimizer.factors_of_layers(task.network.layout.shapes)
+    decay_factors = task.optimizer.decay_factors
     return TrainConfig(
         batch_size=task.batch_size,
         shuffle=task.shuffle,
@@ -177,6 +178,8 @@ def train_config(task: PopulationTask, criteria: StopCriteria) -> TrainConfig:
         factors=factors_at(task.factors, 0, n_steps, n_steps) if criteria.scheduled else np.ones(1),
         layered=layer_factors.size > 0,
         layer_factors=layer_factors,
+        decays=decay_factors is not None,
+        decay_factors=np.empty(0) if decay_factors is None else factors_at(decay_factors, 0, n_steps, n_steps),
     )
 
 
@@ -189,7 +192,8 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
         n_correct = float(rule.accuracy * task.data.n_samples * FULL_ACCURACY)
     return StopCriteria(
         n_epochs=n_epochs,
-        scheduled=not is_constant(task.factors),  # only then is there a factor per step, which takes memory
+        # Only then is there a factor per step, which takes memory.
+        scheduled=not is_constant(task.factors) or task.optimizer.decay_factors is not None,
         stop_loss=stop_loss,
         stop_n_correct=n_correct,
         monitor=MONITORS[task.monitor],
