@@ -354,7 +354,8 @@ class CosLog(Schedule):
     Notes
     -----
     factor(t) = (1 - cos(2 * pi * log2(1 + (2**cycles - 1) * t / n))) / 2 at step t of n. It is 0 where a cycle
-    begins, so that a fit of a single step changes nothing. With four cycles it is the schedule of RealMLP's learning rate.
+    begins, so that a fit of a single step changes nothing. With four cycles it is the schedule of RealMLP's learning
+    rate.
 
     References
     ----------

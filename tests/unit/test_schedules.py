@@ -6,8 +6,8 @@ import pytest
 from fastmlp.schedules import (
     SCHEDULES,
     Constant,
-    CosLog,
     Cosine,
+    CosLog,
     Exponential,
     FlatCosine,
     InverseScaling,

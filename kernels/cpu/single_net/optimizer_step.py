@@ -11,8 +11,9 @@ from ...jit.decorators import expression, helper, inline_helper, linked_helper, 
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
-from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2, WEIGHT_DECAY
+from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2
 from ...structs import CLIP_NORM as CLIP_NORM
+from ...structs import WEIGHT_DECAY as WEIGHT_DECAY
 from .elementwise import LANES
 
 WIDTH = Lanes(LANES)
@@ -91,7 +92,7 @@ def add_penalty_and_clip(p, g, first, last, decay, l2, clip, lanes):
         store_partial(p, i, n, value * decay)
 
 
-# StepSettings with a factor on the learning rate, and so on the distance of `decay` to 1. Numbers, or a vector per lane.
+# StepSettings with a factor on the learning rate, and so on the distance of `decay` to 1: numbers, or vectors of them.
 with_rate_factor = expression(
     "h, factor, one",
     f"""StepSettings(

@@ -312,7 +312,9 @@ class Fit:
             warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate, stacklevel)
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
-        options, decays = self.options, self._decay_factors is not None
+        options, decay_factors = self.options, self._no_factors
+        if self._decay_factors is not None:
+            decay_factors = factors_at(self._decay_factors, first, n_steps, self.n_steps)
         config = TrainConfig(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
@@ -322,8 +324,8 @@ class Fit:
             factors=factors_at(options.factors, first, n_steps, self.n_steps),
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
-            decays=decays,
-            decay_factors=factors_at(self._decay_factors, first, n_steps, self.n_steps) if decays else self._no_factors,
+            decays=self._decay_factors is not None,
+            decay_factors=decay_factors,
         )
         self.plan.train(team, n_threads, self.data, config, self.train_state, first, n_steps)
 
