@@ -70,6 +70,9 @@ class TrainConfig(NamedTuple):
     layer_factors: np.ndarray
     decays: bool = False  # whether the weight decay has a schedule
     decay_factors: np.ndarray = np.empty(0)  # float64, as factors, on the weight decay; empty without a schedule
+    drops_by_schedule: bool = False  # whether the dropout rates have a schedule; of one net
+    dropout_factors: np.ndarray = np.empty(0)  # float64, as factors, on the dropout rates; empty without a schedule
+    first_step: int = 0  # number of the first step of this call
 
 
 NO_UPDATE = -1
@@ -144,6 +147,8 @@ class PopulationState(NamedTuple):
     n_records: int
     n_nets: int
     records: np.ndarray  # flat (n_records, n_nets), loss in the epochs of record_epochs
+    dropout_steps: int = 0  # number of steps in dropout_factors; 0 without a schedule of the dropout rates
+    dropout_factors: np.ndarray = np.empty(0)  # float64 (dropout_steps,), factors on the dropout rates
 
 
 NET_HYPER = (*HYPER, "l2")

@@ -15,7 +15,7 @@ import numpy as np
 from .docstrings import with_entries_of
 from .errors import checked_number, checked_setting, counted, drawn_setting, is_per_net, unknown_name
 from .kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
-from .schedules import is_constant, schedule_factors, schedule_text
+from .schedules import schedule_factors, schedule_text, varying_factors
 
 SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all nets of a population have in common
 KINDS = ("weights", "biases")  # of the parameters of a layer
@@ -252,8 +252,7 @@ class Optimizer:
     @property
     def decay_factors(self) -> Callable[[np.ndarray, int], np.ndarray] | None:
         """Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant."""
-        function = schedule_factors(self.weight_decay_schedule)
-        return None if is_constant(function) else function
+        return varying_factors(self.weight_decay_schedule)
 
     def begin(self, state: np.ndarray) -> None:
         """Write the rule's initial values into the rows of the optimiser state that the rule uses.

@@ -426,6 +426,12 @@ def is_constant(function: Callable[[np.ndarray, int], Any]) -> bool:
     return isinstance(getattr(function, "__self__", None), Constant)
 
 
+def varying_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray] | None:
+    """Return a schedule as a function, as schedule_factors does; None if it is constant."""
+    function = schedule_factors(schedule)
+    return None if is_constant(function) else function
+
+
 def schedule_text(schedule: Any) -> str:
     """Return a schedule in words, for the description of a fit: its name, or its repr."""
     return schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule))

@@ -165,12 +165,24 @@ def follow(reference, X, y, optimizer, **settings):
 
 
 def follow_sgd(
-    reference, X, y, learning_rate, *, epochs, batch_size=None, seed=0, shuffle=False, rates=(), weight=None
+    reference,
+    X,
+    y,
+    learning_rate,
+    *,
+    epochs,
+    batch_size=None,
+    seed=0,
+    shuffle=False,
+    rates=(),
+    dropout_factors=None,
+    weight=None,
 ):
     """Train the reference by gradient descent, and return the loss of each epoch.
 
     seed : seed of the shuffled orders and of the dropout masks
     rates : dropout rate of each hidden layer
+    dropout_factors : schedule of these rates, a function (steps, n_steps) -> factors
     """
     n, step, losses = len(X), 0, []
     size = n if batch_size is None else batch_size
@@ -179,7 +191,10 @@ def follow_sgd(
         sums = 0.0
         for first in range(0, n, size):
             rows = order[first : first + size]
-            masks = masks_of(reference.sizes, rates, len(rows), seed, step) if any(rates) else None
+            now = rates
+            if dropout_factors is not None:
+                now = np.multiply(rates, dropout_factors(np.array([step]), epochs * -(-n // size))[0])
+            masks = masks_of(reference.sizes, now, len(rows), seed, step) if any(rates) else None
             loss, gradient = reference.loss_and_gradient(
                 X[rows], y[rows], None if weight is None else weight[rows], masks=masks
             )

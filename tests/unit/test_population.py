@@ -133,10 +133,10 @@ def test_each_net_shuffles_its_batches_by_its_own_seed(batch_size, sizes, rng):
 
 
 @pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 80, 70, 1)], ids=["lanes", "one by one"])
-@pytest.mark.parametrize("activation", ["tanh", "silu"])
-def test_each_net_draws_its_own_dropout_masks(activation, sizes, rng):
+@pytest.mark.parametrize("activation, schedule", [("tanh", None), ("silu", None), ("tanh", "flat_cosine")])
+def test_each_net_draws_its_own_dropout_masks(activation, schedule, sizes, rng):
     X, y = rng.normal(size=(23, 3)), rng.normal(size=(23, 1))
-    fit = {"epochs": 3, "batch_size": 9, "optimizer": fastmlp.SGD(0.01)}
+    fit = {"epochs": 3, "batch_size": 9, "optimizer": fastmlp.SGD(0.01), "dropout_schedule": schedule}
     settings = {"dropout": 0.4, "hidden_activation": activation}
     pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)

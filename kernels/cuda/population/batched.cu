@@ -30,9 +30,10 @@ extern "C" __global__ void activate(
     T* a) {
   const Job& job = *given;
   const long long net = blockIdx.y, owner = job.owners[net], at = net * max_rows * width_of(k + 1);
+  double rate = drops ? job.dropout[owner * job.dropout_stride + k] : 0.0;
+  if (drops && job.dropout_factors) rate *= job.dropout_factors[clock[0]];
   activate_layer(
-      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, drops,
-      drops ? job.dropout[owner * job.dropout_stride + k] : 0.0, drops ? job.seeds[owner] : 0,
+      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, drops, rate, drops ? job.seeds[owner] : 0,
       drops ? clock[0] : 0, z + at, mask + at, a + at);
 }
 

@@ -24,6 +24,7 @@ extern "C" __global__ void gather(
 
 extern "C" __global__ void activate(
     const Clock* clock, int k, const T* b, long long rows, int drops, double rate, long long seed, T* z, T* mask, T* a) {
+  if (drops && clock->dropout_factors) rate *= clock->dropout_factors[clock->step - clock->first];
   activate_layer(k, b, rows, drops, rate, seed, drops ? clock->step : 0, z, mask, a);
 }
 

@@ -313,7 +313,8 @@ class LayerwiseWorkspace:
             powers = state.scalars[0, [POWER1, POWER2]]
             table = cupy.asarray(step_settings(config, powers, n).astype(self.dtype))
             state.scalars[:, [POWER1, POWER2]] = powers
-        self.clock.set(first, n, n_batches, table, records)
+        dropout_factors = cupy.asarray(config.dropout_factors) if config.drops_by_schedule else None
+        self.clock.set(first, n, n_batches, table, records, dropout_factors)
         self.objectives[(first - 1) % 2] = state.scalars[0, LAST_LOSS]
         if config.layered:
             self.layer_factors.set(config.layer_factors, stream=cupy.cuda.get_current_stream())

@@ -119,6 +119,7 @@ class SmallNetWorkspace:
                 "best_params": self._unused,  # for a single net the host stores these
                 "hyper": cupy.asarray(np.append(config.hyper, net.l2)),
                 "dropout": cupy.asarray(net.dropout),
+                "dropout_factors": cupy.asarray(config.dropout_factors) if config.drops_by_schedule else None,
                 "seeds": cupy.asarray(np.array([config.seed], np.int64)),
                 "layer_factors": cupy.asarray(config.layer_factors),
                 "X": data.X,

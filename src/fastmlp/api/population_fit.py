@@ -54,7 +54,7 @@ def population_watcher(network: Network, data: Samples, strides: Strides) -> Pop
     return population_monitor(network, data, strides)
 
 
-def arguments_of(task: PopulationTask, epochs: int, schedule: Any) -> dict[str, Any]:
+def arguments_of(task: PopulationTask, epochs: int, schedule: Any, dropout_schedule: Any) -> dict[str, Any]:
     """Return arguments of fit and data sizes as numbers and text, with the keys of History.settings.
 
     The optimiser is written without settings that differ between nets.
@@ -66,6 +66,7 @@ def arguments_of(task: PopulationTask, epochs: int, schedule: Any) -> dict[str, 
         "batch_size": task.batch_size,
         "optimizer": f"{type(task.optimizer).__name__}({', '.join(shared)})",
         "schedule": schedule_text(schedule),
+        **({} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}),
         "shuffle": task.shuffle,
         "early_stopping": repr(task.early_stopping),
         "n_samples": task.data.n_samples,

@@ -111,7 +111,10 @@ def train_members(
     with plan.begin(net) as (team, run):
         if len(suspended.net_index):
             members = members[: run.most_resumed]
-        nets, waiting = training_state(task, outcome, members), suspended.part(len(members), len(suspended.net_index))
+        nets, waiting = (
+            training_state(task, outcome, members, n_epochs),
+            suspended.part(len(members), len(suspended.net_index)),
+        )
         if len(suspended.net_index):
             run.resume(nets, suspended.part(0, len(members)))
         train = lambda n: plan.backend.train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)

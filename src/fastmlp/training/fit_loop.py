@@ -64,7 +64,6 @@ class Fit:
             self.train_state.scalars[:, CARRIED] = options.state.scalars
         self._hyper = options.optimizer.hyper
         self._layer_factors = options.optimizer.factors_of_layers(plan.network.layout.shapes)
-        self._decay_factors = options.optimizer.decay_factors
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, accuracy
@@ -312,9 +311,10 @@ class Fit:
             warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate, stacklevel)
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
-        options, decay_factors = self.options, self._no_factors
-        if self._decay_factors is not None:
-            decay_factors = factors_at(self._decay_factors, first, n_steps, self.n_steps)
+        options = self.options
+        factors_of = lambda schedule: (
+            self._no_factors if schedule is None else factors_at(schedule, first, n_steps, self.n_steps)
+        )
         config = TrainConfig(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
@@ -324,8 +324,11 @@ class Fit:
             factors=factors_at(options.factors, first, n_steps, self.n_steps),
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
-            decays=self._decay_factors is not None,
-            decay_factors=decay_factors,
+            decays=options.decay_factors is not None,
+            decay_factors=factors_of(options.decay_factors),
+            drops_by_schedule=options.dropout_factors is not None,
+            dropout_factors=factors_of(options.dropout_factors),
+            first_step=first,
         )
         self.plan.train(team, n_threads, self.data, config, self.train_state, first, n_steps)
 

@@ -218,6 +218,21 @@ def test_dropout_rate_per_net_matches_the_reference(cuda, monkeypatch):
     place.check()
 
 
+@pytest.mark.parametrize("name", ("block", "workspace", "batched", "layers"))
+def test_scheduled_dropout_matches_the_reference(cuda, name, monkeypatch):
+    place, schedule = Place(name, monkeypatch), FlatCosine(0.2)
+    X, y, _ = samples(30)
+    pop = make(5, (2, 5, 3, 2), dropout=0.5)
+    start, fit = pop.params.copy(), {"epochs": 4, "batch_size": 13}
+    result = pop.fit(X, y, **fit, optimizer=SGD(0.2), dropout_schedule=schedule, verbose=0)
+    for k in (0, 4):
+        reference, seed = reference_of(pop.network, start[k]), fit_seed(pop.seeds[k])
+        of_dropout = {"rates": (0.5, 0.5), "dropout_factors": schedule.factors}
+        losses = follow_sgd(reference, X, y, 0.2, **fit, seed=seed, shuffle=True, **of_dropout)
+        assert_close(pop, result, k, reference, losses, start)
+    place.check()
+
+
 @pytest.mark.parametrize("optimizer", [SGD(0.5), Adam(0.1), Rprop(0.01)])
 def test_unrolled_samples_give_the_same_results(cuda, optimizer, assert_same, monkeypatch):
     """A kernel with the number of samples as a constant, and one with a loop. In float64, since the signs of gradients

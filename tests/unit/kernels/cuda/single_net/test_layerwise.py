@@ -182,6 +182,7 @@ REPLAYED = {
     "rate factors": {"optimizer": Adam(0.01, learning_rate_factors={"biases": 0.1})},
     "schedule": {"optimizer": SGD(0.1, momentum=0.9), "schedule": fastmlp.schedules.Exponential(0.1)},
     "decay schedule": {"optimizer": AdamW(0.01, weight_decay_schedule="flat_cosine")},
+    "dropout schedule": {"dropout_schedule": "flat_cosine"},
     "in order": {"shuffle": False},
     "full batch": {"batch_size": None, "epochs": 60},
     "equal batches": {"batch_size": 3, "epochs": 3},

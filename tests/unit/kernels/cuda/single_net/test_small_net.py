@@ -236,6 +236,19 @@ def test_dropout_training_matches_the_reference_with_the_same_masks(place, hidde
     assert_close(net, history, reference, losses, start)
 
 
+def test_scheduled_dropout_matches_the_reference_with_the_same_masks(place, rng, monkeypatch):
+    """Also in calls of a few steps, each of which has its part of the schedule's factors."""
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    sizes, rates, schedule = (5, 7, 9, 6, 2), (0.5, 0.0, 0.4), FlatCosine(0.2)
+    net = make(sizes, ("tanh", "relu", "silu"), dropout=rates, dtype="float64")
+    reference, start = reference_of(net.network, net.params), net.params.copy()
+    X, y = rng.normal(size=(50, 5)), rng.normal(size=(50, 2))
+    fit = {"epochs": 4, "batch_size": 17}
+    history = net.fit(X, y, **fit, optimizer=SGD(0.05), dropout_schedule=schedule, shuffle=False, verbose=0)
+    losses = follow_sgd(reference, X, y, 0.05, **fit, seed=fit_seed(0), rates=rates, dropout_factors=schedule.factors)
+    assert_close(net, history, reference, losses, start)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_equal_the_reference_bit_for_bit(cuda, monkeypatch, dtype, rng):
     """The block's memory holds masks of the last step; 13 x 7 and 13 x 5 elements are no multiples of four."""
