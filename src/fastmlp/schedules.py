@@ -1,4 +1,6 @@
-"""Learning-rate schedules: objects that return the factor on the learning rate for each step of a fit.
+"""Schedules: objects that return the factor on the learning rate for each step of a fit, or on another number.
+
+The other numbers are dropout rates and the weight decay.
 
 `schedule.factors(steps, n_steps)` takes step numbers (n,), counted from 0, and the number of steps of the whole fit,
 and returns factors (n,). Any object with this method is a schedule, and so is a function of these two arguments. In the
@@ -445,7 +447,7 @@ def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     Raises
     ------
     ValueError
-        For an unknown name, or a function that does not take two arguments.
+        For an unknown name, a class in place of its object, or a function that does not take two arguments.
     """
     if schedule is None:
         schedule = "constant"
@@ -453,6 +455,11 @@ def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
         if schedule not in SCHEDULES:
             raise unknown_name("schedule", schedule, SCHEDULES)
         schedule = SCHEDULES[schedule]()
+    if isinstance(schedule, type) and hasattr(schedule, "factors"):
+        raise ValueError(
+            f"A schedule must be a name, an object or a function, but it is the class {schedule.__name__}. Pass "
+            f"{schedule.__name__}()."
+        )
     if hasattr(schedule, "factors"):
         return schedule.factors
     if callable(schedule):

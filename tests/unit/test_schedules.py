@@ -126,6 +126,8 @@ def test_unknown_schedule_raises():
         schedule_factors("cosin")
     with pytest.raises(ValueError, match="Unknown schedule 3"):
         schedule_factors(3)
+    with pytest.raises(ValueError, match=r"it is the class Cosine. Pass Cosine\(\)"):
+        schedule_factors(Cosine)
     with pytest.raises(ValueError, match=r"called as schedule\(steps, n_steps\).* does not take two arguments"):
         schedule_factors(lambda epoch: 0.1)
 
