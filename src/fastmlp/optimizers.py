@@ -85,6 +85,8 @@ class Optimizer:
         Update rule, a row of kernels/formulas/update_rules.py.
     hyper : ndarray of float64, shape (n,)
         Hyper-parameters in the order of HYPER_PARAMETERS; the table's default for one that the optimiser lacks.
+    decay_factors : callable or None
+        Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant.
 
     Raises
     ------
