@@ -34,7 +34,15 @@ def test_arguments_are_converted():
 
 
 @pytest.mark.parametrize(
-    "name, value", [("epochs", 0), ("optimizer", "adaam"), ("schedule", "up"), ("dropout_schedule", "up"), ("early_stopping", -1), ("verbose", 3)]
+    "name, value",
+    [
+        ("epochs", 0),
+        ("optimizer", "adaam"),
+        ("schedule", "up"),
+        ("dropout_schedule", "up"),
+        ("early_stopping", -1),
+        ("verbose", 3),
+    ],
 )
 def test_mistakes(name, value):
     with pytest.raises(ValueError, match=r"must be|Unknown"):
