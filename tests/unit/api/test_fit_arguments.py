@@ -64,7 +64,7 @@ def test_rows_of_a_batch_are_checked():
 def test_schedules_of_dropout_need_dropout():
     network = MLP((2, 3, 1)).network
     arguments(dropout_schedule="constant").check_dropout(network)
-    with pytest.raises(ValueError, match="dropout_schedule is for nets with dropout, but this net has none. Make it"):
+    with pytest.raises(ValueError, match=r"dropout_schedule is for nets with dropout, but this net has none. Make it"):
         arguments(dropout_schedule="cosine").check_dropout(network)
     arguments(dropout_schedule="cosine").check_dropout(MLP((2, 3, 1), dropout=0.1).network)
 
