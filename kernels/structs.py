@@ -68,7 +68,7 @@ class TrainConfig(NamedTuple):
     layered: bool  # whether the weights and biases of each layer have factors of their own
     # float64 (2, n_layers, 2), factors on the gradients of weights and biases, then on their learning rates; or empty
     layer_factors: np.ndarray
-    decays: bool = False  # whether the weight decay has a schedule
+    decays: bool = False  # whether the weight decay has a schedule; then a population is also `layered`
     decay_factors: np.ndarray = np.empty(0)  # float64, as factors, on the weight decay; empty without a schedule
     drops_by_schedule: bool = False  # whether the dropout rates have a schedule; of one net
     dropout_factors: np.ndarray = np.empty(0)  # float64, as factors, on the dropout rates; empty without a schedule

@@ -9,8 +9,8 @@ from ...jit.decorators import helper, inline_helper, linked_helper
 from ...jit.references import dereference, reference
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
-from ...structs import L2, LEARNING_RATE, WEIGHT_DECAY
-from ..single_net.optimizer_step import add_penalty_and_clip, settings_of_part, update
+from ...structs import L2, LEARNING_RATE
+from ..single_net.optimizer_step import add_penalty_and_clip, settings_of_part, update, with_factors
 from ..workspace import EPOCH
 from .gradient_clipping import clip_factors
 from .step_settings import step_settings
@@ -18,7 +18,7 @@ from .step_settings import step_settings
 
 @inline_helper
 def factors_now(factors, criteria, block, batch, n_batches):
-    """Return the factor of each lane at this step.
+    """Return the factor of each lane at this step, and leave it in block.factor.
 
     factors : (n_steps,) of a schedule
     """
@@ -34,16 +34,13 @@ def settings_now(config, criteria, nets, block, batch, n_batches, objective):
 
     objective : (lanes,) the objective of this step, where the rule compares it with the last one
     """
-    lanes = block.lanes
-    factor, weight_decay = fill(block.p, 1.0, lanes), load(block.hyper, WEIGHT_DECAY * lanes, lanes)
+    lanes, factor = block.lanes, fill(block.p, 1.0, block.lanes)
     if criteria.scheduled:
         factor = factors_now(config.factors, criteria, block, batch, n_batches)
-        if config.decays:
-            weight_decay = weight_decay * factors_now(config.decay_factors, criteria, block, batch, n_batches)
+        if config.decays:  # step_by_layers reads them from block.factor
+            factors_now(config.decay_factors, criteria, block, batch, n_batches)
     increased = where(objective > load(block.last_loss, 0, lanes), 1.0, 0.0)
-    return step_settings(
-        block.hyper, block.betas, block.powers, factor, weight_decay, nets.bias_correction, increased, lanes
-    )
+    return step_settings(block.hyper, block.betas, block.powers, factor, nets.bias_correction, increased, lanes)
 
 
 @linked_helper()
@@ -70,6 +67,8 @@ def step_by_layers(net, nets, block, config, h):
         if config.layered:
             factor = clip * scalar_like(p, config.layer_factors[i])
             settings = settings_of_part(p, h, config.layer_factors[2 * net.n_layers + i])
+            if config.decays:
+                settings = with_factors(settings, one, load(block.factor, 0, lanes), one)
         if by_layer:
             first, end, decay, penalty = net.weight_offsets[i // 2], net.bias_offsets[i // 2], settings.decay, l2
             if i % 2 == 1:

@@ -29,17 +29,16 @@ settings_of = expression(
 
 
 @helper
-def step_settings(hyper, betas, powers, factor, weight_decay, corrects, loss_increased, lanes):
+def step_settings(hyper, betas, powers, factor, corrects, loss_increased, lanes):
     """Return the update rule's settings at this step, one number per lane, as single_net's step_settings does.
 
     betas, powers : float64 (2, lanes), Adam's betas and their powers, in full precision; powers are advanced
     factor : (lanes,) the schedule's factor on the learning rates
-    weight_decay : (lanes,) that of hyper, times its schedule's factor
     corrects : whether the rule has a bias correction
     loss_increased : (lanes,) 1 where the objective has grown since the last step, else 0
     """
     rate = load(hyper, LEARNING_RATE * lanes, lanes) * factor
-    decay = 1.0 - rate * weight_decay
+    decay = 1.0 - rate * load(hyper, WEIGHT_DECAY * lanes, lanes)
     inv_sqrt_bias_correction2 = fill(hyper, 1.0, lanes)
     if corrects:
         power1 = load(powers, 0, lanes) * load(betas, 0, lanes)
@@ -64,8 +63,7 @@ def make_advance(row, lanes):
     def advance(p, g, state, hyper, betas, powers, last_loss, objective, size):
         loss_increased = where(objective > load(last_loss, 0, lanes), 1.0, 0.0)
         store(last_loss, 0, objective)
-        factor, weight_decay = fill(p, 1.0, lanes), load(hyper, WEIGHT_DECAY * lanes, lanes)
-        h = step_settings(hyper, betas, powers, factor, weight_decay, corrects, loss_increased, lanes)
+        h = step_settings(hyper, betas, powers, fill(p, 1.0, lanes), corrects, loss_increased, lanes)
         for i in range(0, size, lanes):
             value = load(p, i, lanes)
             s0, s1, s2 = load_state(state, i, lanes, size, value, lanes)

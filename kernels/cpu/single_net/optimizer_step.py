@@ -92,13 +92,13 @@ def add_penalty_and_clip(p, g, first, last, decay, l2, clip, lanes):
         store_partial(p, i, n, value * decay)
 
 
-# StepSettings with a factor on the learning rate, and so on the distance of `decay` to 1: numbers, or vectors of them.
-with_rate_factor = expression(
-    "h, factor, one",
+# StepSettings with factors on the learning rate and on the distance of `decay` to 1: numbers, or vectors of them.
+with_factors = expression(
+    "h, of_rate, of_decay, one",
     f"""StepSettings(
         {", ".join(f"{name}=h.{name}" for name in PASSED)},
-        learning_rate=h.learning_rate * factor,
-        decay=one - (one - h.decay) * factor,
+        learning_rate=h.learning_rate * of_rate,
+        decay=one - (one - h.decay) * of_decay,
         inv_sqrt_bias_correction2=h.inv_sqrt_bias_correction2,
         loss_increased=h.loss_increased,
     )""",
@@ -109,7 +109,7 @@ with_rate_factor = expression(
 @inline_helper
 def settings_of_part(params, h, factor):
     """Return the settings of weights or biases that have a factor on their learning rate."""
-    return with_rate_factor(h, scalar_like(params, factor), scalar_like(params, 1.0))
+    return with_factors(h, scalar_like(params, factor), scalar_like(params, factor), scalar_like(params, 1.0))
 
 
 @helper

@@ -172,6 +172,8 @@ def train_config(task: PopulationTask, criteria: StopCriteria) -> TrainConfig:
         )
     layer_factors = task.optimizer.factors_of_layers(task.network.layout.shapes)
     decay_factors = task.optimizer.decay_factors
+    if decay_factors is not None and not layer_factors.size:  # kernels apply them with those of layers
+        layer_factors = np.ones(4 * task.network.layout.n_layers)
     return TrainConfig(
         batch_size=task.batch_size,
         shuffle=task.shuffle,
