@@ -92,8 +92,12 @@ def test_layer_factors_with_rates_per_net_match_the_reference(small):
 
 
 @pytest.mark.parametrize("kind", (Adam, SGD))
-@pytest.mark.parametrize("schedule", (None, Cosine(0.1)), ids=("constant", "cosine"))
-def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, schedule):
+@pytest.mark.parametrize(
+    "schedule, factors",
+    [(None, [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), None)],
+    ids=("constant", "cosine", "no factors"),
+)
+def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, schedule, factors):
     X, y, _ = samples(16)
     decays, pop = np.linspace(0.1, 0.9, place.n), make(place.n)
     start = pop.params.copy()
@@ -101,7 +105,7 @@ def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, sched
         0.05,
         weight_decay=decays,
         weight_decay_schedule=FlatCosine(0.2),
-        learning_rate_factors={"biases": 0.25, (0, "weights"): 2.0},
+        learning_rate_factors=factors and {"biases": 0.25, (0, "weights"): 2.0},
     )
     result = pop.fit(X, y, epochs=5, batch_size=6, shuffle=False, optimizer=optimizer, schedule=schedule, verbose=0)
     for k in place.some:
@@ -114,7 +118,7 @@ def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, sched
             epochs=5,
             batch_size=6,
             factors=None if schedule is None else schedule.factors,
-            rate_factors=[(2.0, 0.25), (1.0, 0.25)],
+            rate_factors=factors,
         )
         assert_close(pop, result, k, reference, losses, start)
 
