@@ -65,8 +65,14 @@ class TrainConfig(NamedTuple):
     rule: int  # code of the update rule, or NO_UPDATE to compute only the gradient
     hyper: np.ndarray  # float64 (len(HYPER),), the optimiser's settings in the order of HYPER
     factors: np.ndarray  # float64 (n_steps of this call,), learning-rate factors of the schedule
-    layered: bool  # whether each layer's gradient has its own factor
-    layer_factors: np.ndarray  # float64 (n_layers, 2), factors of the weights' and biases' gradients; or empty
+    layered: bool  # whether the weights and biases of each layer have factors of their own
+    # float64 (2, n_layers, 2), factors on the gradients of weights and biases, then on their learning rates; or empty
+    layer_factors: np.ndarray
+    decays: bool = False  # whether the weight decay has a schedule; then a population is also `layered`
+    decay_factors: np.ndarray = np.empty(0)  # float64, as factors, on the weight decay; empty without a schedule
+    drops_by_schedule: bool = False  # whether the dropout rates have a schedule; of one net
+    dropout_factors: np.ndarray = np.empty(0)  # float64, as factors, on the dropout rates; empty without a schedule
+    first_step: int = 0  # number of the first step of this call
 
 
 NO_UPDATE = -1
@@ -141,6 +147,8 @@ class PopulationState(NamedTuple):
     n_records: int
     n_nets: int
     records: np.ndarray  # flat (n_records, n_nets), loss in the epochs of record_epochs
+    dropout_steps: int = 0  # number of steps in dropout_factors; 0 without a schedule of the dropout rates
+    dropout_factors: np.ndarray = np.empty(0)  # float64 (dropout_steps,), factors on the dropout rates
 
 
 NET_HYPER = (*HYPER, "l2")

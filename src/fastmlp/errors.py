@@ -82,6 +82,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("rms", ("rmsprop",)),
         ("irprop resilient", ("rprop",)),
         ("1cycle onecyclelr", ("one_cycle",)),
+        ("flatcos", ("flat_cosine",)),
+        ("coslog", ("coslog4",)),
         ("cos cosineannealing cosineannealinglr", ("cosine",)),
         ("valloss", ("validation_loss",)),
         ("acc", ("accuracy",)),

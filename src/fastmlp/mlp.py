@@ -230,6 +230,7 @@ class MLP(NetBase):
         batch_size: int | None = None,
         optimizer: Any = "adam",
         schedule: Any = None,
+        dropout_schedule: Any = None,
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: Any = None,
@@ -273,6 +274,8 @@ class MLP(NetBase):
         schedule : str, object or callable, optional
             Learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that returns
             the factors by which the learning rate is multiplied. By default the rate is constant.
+        dropout_schedule : str, object or callable, optional
+            Schedule of the dropout rates, in the same forms: each layer's rate is multiplied by the factor.
         shuffle : bool, default True
             Whether each epoch visits the samples in a new random order.
         sample_weight : array_like of shape (n_samples,), optional
@@ -350,7 +353,10 @@ class MLP(NetBase):
             if a schedule depends on the number of epochs, and the checkpoint had another one.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose, time_limit)
+        arguments = FitArguments.checked(
+            epochs, batch_size, optimizer, schedule, early_stopping, verbose, dropout_schedule, time_limit
+        )
+        arguments.check_dropout(self.network)
         limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
         lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
         called = *as_callbacks(callbacks), *lines
@@ -369,7 +375,7 @@ class MLP(NetBase):
             }
             with read_rows(self, X, y, stream, arguments, others) as found:
                 if isinstance(found, RowFile):
-                    settings = validation_data, shuffle, called, optimizer_state, schedule, limit
+                    settings = validation_data, shuffle, called, optimizer_state, (schedule, dropout_schedule), limit
                     return fit_rows(self, found, arguments, stream, *settings, watch)
                 X, y = found.X, found.y
         saving, file = module_of_checkpoints(checkpoint, every, resume), None
@@ -391,7 +397,9 @@ class MLP(NetBase):
             plan = Plan.for_training(
                 self.network, self.device, self.dtype, training.n_samples, rows, shuffle, precision=self.precision
             )
-            history.settings = options.description(training, held_out, plan.n_threads, schedule)  # type: ignore[assignment]
+            history.settings = options.description(  # type: ignore[assignment]
+                training, held_out, plan.n_threads, schedule, dropout_schedule
+            )
             validation = None if held_out is None else (self._plan_for(held_out.n_samples), held_out)
             try:  # run is called here, since warnings in it count the calls up to the user's line
                 Fit(plan, training, validation, self._padded, options, history, saver).run()

@@ -8,15 +8,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from .docstrings import with_entries_of
-from .errors import checked_number, checked_setting, drawn_setting, is_per_net, unknown_name
+from .errors import checked_number, checked_setting, counted, drawn_setting, is_per_net, unknown_name
 from .kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
+from .schedules import schedule_factors, schedule_text, varying_factors
+
+SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all nets of a population have in common
+KINDS = ("weights", "biases")  # of the parameters of a layer
 
 
-@dataclass(frozen=True, kw_only=True)
+def setting_text(value: Any) -> str:
+    """Return a setting as text: its repr, or the name of a function, whose repr differs from process to process."""
+    return repr(value) if isinstance(value, str) else schedule_text(value)
+
+
+def check_rate_factors(factors: Any) -> None:
+    """Check the keys and values of learning_rate_factors.
+
+    Raises
+    ------
+    ValueError
+        If a key is none of those that Optimizer documents, or a factor is no finite number of at least 0.
+    """
+    if not isinstance(factors, dict):
+        raise ValueError(
+            "learning_rate_factors must be a dict of factors, such as {'biases': 0.1, 0: 0.5}, but it is "
+            f"{type(factors).__name__}."
+        )
+    for key, factor in factors.items():
+        layer, kind = parameters_of(key)
+        has_layer = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
+        if not (kind is None and has_layer) and not (kind in KINDS and (layer is None or has_layer)):
+            raise ValueError(
+                "A key of learning_rate_factors is 'weights', 'biases', the number of a layer, or a pair such as "
+                f"(0, 'biases'), but one is {key!r}."
+            )
+        checked_number(f"The factor of {key!r} in learning_rate_factors", factor, 0.0)
+
+
+def parameters_of(key: Any) -> tuple[Any, Any]:
+    """Return (layer, kind) that a key of learning_rate_factors stands for; None for all layers, or for both kinds."""
+    if isinstance(key, tuple) and len(key) == 2:
+        return key
+    return (None, key) if isinstance(key, str) else (key, None)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Optimizer:
     """Base class of the optimisers, with the settings that all of them have. Use one of its subclasses.
 
@@ -31,6 +72,12 @@ class Optimizer:
     clip_norm : float, default 0.0
         Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to exactly this norm, while
         PyTorch's `clip_grad_norm_` divides by the norm plus 1e-6. 0 does not clip.
+    weight_decay_schedule : str, object or callable, optional
+        Schedule of the weight decay, as fit's `schedule` is that of the learning rate: the decay at a step is
+        weight_decay times this factor, times the scheduled learning rate. The same for all nets of a Population.
+    learning_rate_factors : dict, optional
+        Factors on the learning rate, each at least 0, for some of the parameters: see Notes. The same for all nets of
+        a Population. The counterpart of PyTorch's parameter groups.
 
     Attributes
     ----------
@@ -38,26 +85,53 @@ class Optimizer:
         Update rule, a row of kernels/formulas/update_rules.py.
     hyper : ndarray of float64, shape (n,)
         Hyper-parameters in the order of HYPER_PARAMETERS; the table's default for one that the optimiser lacks.
+    decay_factors : callable or None
+        Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant.
 
     Raises
     ------
     ValueError
-        If a setting is out of range.
+        If a setting is out of range, or there is a schedule of the weight decay and no weight decay.
+
+    Notes
+    -----
+    The keys of learning_rate_factors are "weights" and "biases" of all layers, the number of a layer, counted from 0,
+    or from -1 for the last layer backwards, and pairs such as (0, "weights"). Of several keys for the same parameters,
+    the factors are multiplied. The factor is on the whole learning rate, so that it also multiplies the weight decay
+    of a step, as in a parameter group of PyTorch with a learning rate of its own. Parameters with a factor of 0 stay
+    as they are.
 
     Examples
     --------
-    >>> isinstance(SGD(0.1), Optimizer)
-    True
+    >>> optimizer = Adam(0.01, learning_rate_factors={"biases": 0.1, (0, "weights"): 0.5})
+    >>> optimizer.rate_factors([(2, 3), (3, 1)])  # weights and biases of the first layer, then of the second
+    array([0.5, 0.1, 1. , 0.1])
     """
 
     learning_rate: float = 0.001
     weight_decay: float = 0.0
     clip_norm: float = 0.0
+    weight_decay_schedule: Any = None
+    learning_rate_factors: Any = None
 
     def __post_init__(self):
         checked_setting("learning_rate", self.learning_rate, 0.0, open_low=True)
         checked_setting("weight_decay", self.weight_decay, 0.0)
         checked_setting("clip_norm", self.clip_norm, 0.0)
+        if self.weight_decay_schedule is not None:
+            schedule_factors(self.weight_decay_schedule)
+            if not is_per_net(self.weight_decay) and not self.weight_decay:
+                raise ValueError(
+                    "weight_decay_schedule needs a weight_decay above 0, but weight_decay is 0. Try weight_decay=0.01."
+                )
+        if self.learning_rate_factors is not None:
+            check_rate_factors(self.learning_rate_factors)
+
+    def __repr__(self) -> str:
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        texts = [f"{k}={v!r}" for k, v in settings.items() if k not in SHARED]
+        texts += [f"{k}={setting_text(settings[k])}" for k in SHARED if settings[k] is not None]
+        return f"{type(self).__name__}({', '.join(texts)})"
 
     @property
     def rule(self) -> Rule:
@@ -93,7 +167,9 @@ class Optimizer:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if all(isinstance(value, (bool, int, float)) for value in values.values()):
             return self
-        drawn = {k: v if isinstance(v, bool) else drawn_setting(k, v, n_nets, rng) for k, v in values.items()}
+        drawn = {
+            k: v if isinstance(v, bool) or k in SHARED else drawn_setting(k, v, n_nets, rng) for k, v in values.items()
+        }
         return replace(self, **drawn)
 
     def of_net(self, net: int) -> Optimizer:
@@ -126,6 +202,60 @@ class Optimizer:
         """
         return np.empty(0)
 
+    def rate_factors(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Return factors on the learning rates of weights and biases; empty for no factors.
+
+        Parameters
+        ----------
+        shapes : sequence of (int, int)
+            (fan_in, fan_out) of each layer.
+
+        Returns
+        -------
+        ndarray of float64, shape (2 * n_layers,) or (0,)
+            For each layer the factor on the learning rate of its weights, then that of its biases.
+
+        Raises
+        ------
+        ValueError
+            If learning_rate_factors names a layer that is not there.
+        """
+        if not self.learning_rate_factors:
+            return np.empty(0)
+        found = np.ones((len(shapes), 2))
+        for key, factor in self.learning_rate_factors.items():
+            layer, kind = parameters_of(key)
+            if layer is not None and not -len(shapes) <= layer < len(shapes):
+                raise ValueError(
+                    f"learning_rate_factors has {key!r}, but the net has {counted(len(shapes), 'layer')}, from 0 to "
+                    f"{len(shapes) - 1}."
+                )
+            of_layer = found if layer is None else found[layer : layer + 1 or None]
+            of_layer[:, slice(None) if kind is None else KINDS.index(kind)] *= factor
+        return found.reshape(-1)
+
+    def factors_of_layers(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Return layer_factors, then rate_factors, 1 where there are none; empty if there are neither.
+
+        Parameters
+        ----------
+        shapes : sequence of (int, int)
+            (fan_in, fan_out) of each layer.
+
+        Returns
+        -------
+        ndarray of float64, shape (4 * n_layers,) or (0,)
+        """
+        both = self.layer_factors(shapes), self.rate_factors(shapes)
+        if not any(factors.size for factors in both):
+            return np.empty(0)
+        return np.concatenate([factors if factors.size else np.ones(2 * len(shapes)) for factors in both])
+
+    @property
+    def decay_factors(self) -> Callable[[np.ndarray, int], np.ndarray] | None:
+        """Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant."""
+        return varying_factors(self.weight_decay_schedule)
+
     def begin(self, state: np.ndarray) -> None:
         """Write the rule's initial values into the rows of the optimiser state that the rule uses.
 
@@ -139,7 +269,7 @@ class Optimizer:
 
 
 @with_entries_of(Optimizer)
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent, optionally with momentum.
 
@@ -201,7 +331,7 @@ class SGD(Optimizer):
 
 
 @with_entries_of(Optimizer)
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adam(Optimizer):
     """Adam: steps by the mean of recent gradients, divided by the root of their mean square.
 
@@ -254,7 +384,7 @@ class Adam(Optimizer):
 
 
 @with_entries_of(Adam)
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay, by default 0.01.
 
@@ -278,7 +408,7 @@ class AdamW(Adam):
 
 
 @with_entries_of(Optimizer)
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RMSprop(Optimizer):
     """RMSprop: the gradient, divided by the root of a moving mean of its squares.
 
@@ -319,7 +449,7 @@ class RMSprop(Optimizer):
 
 
 @with_entries_of(Optimizer)
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adagrad(Optimizer):
     """Adagrad: the gradient, divided by the root of the sum of all its squares.
 
@@ -356,7 +486,7 @@ class Adagrad(Optimizer):
 
 
 @with_entries_of(Optimizer)
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Quickprop(Optimizer):
     """Quickprop: a step to the minimum of a parabola for each parameter. For full batches.
 
@@ -427,7 +557,7 @@ class Quickprop(Optimizer):
 
 
 @with_entries_of(Optimizer)
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rprop(Optimizer):
     """iRprop+: step sizes that depend on the sign of the gradient only. For full batches.
 
@@ -480,6 +610,11 @@ class Rprop(Optimizer):
         checked_setting("shrink", self.shrink, 0.0, 1.0, open_low=True, open_high=True)
         checked_setting("smallest", self.smallest, 0.0, open_low=True)
         checked_setting("biggest", self.biggest, 0.0 if is_per_net(self.smallest) else self.smallest)
+        if self.learning_rate_factors is not None:
+            raise ValueError(
+                "Rprop has no use for learning_rate_factors: after the first step, its step sizes do not depend on the "
+                "learning rate. Use another optimiser, such as fastmlp.Adam."
+            )
 
 
 OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, Quickprop, Rprop)}
@@ -527,5 +662,7 @@ def optimizer_from_name(name: object, learning_rate: float | None = None) -> Opt
     return made if learning_rate is None else replace(made, learning_rate=learning_rate)
 
 
-def settings_of(optimizer: Optimizer) -> dict[str, float]:
-    return {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
+def settings_of(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the settings by name, without those of SHARED that are not given."""
+    settings = {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
+    return {name: value for name, value in settings.items() if not (name in SHARED and value is None)}

@@ -282,6 +282,7 @@ class Population(NetBase, NetSequence):
         batch_size: int | None = None,
         optimizer: Any = "adam",
         schedule: Any = None,
+        dropout_schedule: Any = None,
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: Any = None,
@@ -318,6 +319,8 @@ class Population(NetBase, NetSequence):
             per net is drawn.
         schedule : str, object or callable, optional
             Learning-rate schedule of all nets, as for MLP.fit.
+        dropout_schedule : str, object or callable, optional
+            Schedule of the dropout rates of all nets, as for MLP.fit.
         shuffle : bool, default True
             Whether each epoch visits the samples in a new random order, another one for each net.
         sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
@@ -384,7 +387,10 @@ class Population(NetBase, NetSequence):
             With monitor=True, when more than half of the nets fail.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(epochs, batch_size, optimizer, schedule, early_stopping, verbose, time_limit)
+        arguments = FitArguments.checked(
+            epochs, batch_size, optimizer, schedule, early_stopping, verbose, dropout_schedule, time_limit
+        )
+        arguments.check_dropout(self.network)
         rule, restart_after = checked_restarts(converged, restart_after)
         if executor is not None:
             refuse_with_executor(self._named_device, X, checkpoint, time_limit)
@@ -424,6 +430,7 @@ class Population(NetBase, NetSequence):
                 early_stopping=arguments.early_stopping,
                 verbose=arguments.verbose,
                 precision=self.precision,
+                dropout_factors=arguments.dropout_factors,
                 watch=population_watcher(self.network, data, strides) if monitor else None,
                 time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
             )
@@ -443,7 +450,7 @@ class Population(NetBase, NetSequence):
         with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
             self.fits += 1
             settings = {"l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
-            described = arguments_of(task, arguments.epochs, schedule)
+            described = arguments_of(task, arguments.epochs, schedule, dropout_schedule)
             self.result = result_of(task, outcome, restarts, interrupted, settings, described, watch)
         self.result.warn_of_divergence(stacklevel=3)
         if error is not None:

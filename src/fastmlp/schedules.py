@@ -1,4 +1,6 @@
-"""Learning-rate schedules: objects that return the factor on the learning rate for each step of a fit.
+"""Schedules: objects that return the factor on the learning rate for each step of a fit, or on another number.
+
+The other numbers are dropout rates and the weight decay.
 
 `schedule.factors(steps, n_steps)` takes step numbers (n,), counted from 0, and the number of steps of the whole fit,
 and returns factors (n,). Any object with this method is a schedule, and so is a function of these two arguments. In the
@@ -293,6 +295,93 @@ class OneCycle(Schedule):
         return np.where(steps < peak, rising, falling)
 
 
+@dataclass(frozen=True)
+class FlatCosine(Schedule):
+    """Constant for a share of the steps, then cosine annealing to `end`.
+
+    Parameters
+    ----------
+    share : float, default 0.5
+        Share of the fit's steps in which the factor is 1, in [0, 1).
+    end : float, default 0.0
+        Factor that step n, one after the last, would have; at least 0.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+
+    Notes
+    -----
+    factor(t) = end + (1 - end) * (1 + cos(pi * max(t / n - share, 0) / (1 - share))) / 2 at step t of n. With the
+    defaults it is the schedule of RealMLP's dropout and weight decay.
+
+    References
+    ----------
+    Holzmüller, Grinsztajn and Steinwart 2024, "Better by default: strong pre-tuned MLPs and boosted trees on tabular
+    data", arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> FlatCosine().factors(np.array([0, 2, 3, 4]), 4).round(6)
+    array([1. , 1. , 0.5, 0. ])
+    """
+
+    share: float = 0.5
+    end: float = 0.0
+
+    def __post_init__(self):
+        checked_number("share", self.share, 0.0, 1.0, open_high=True)
+        checked_number("end", self.end, 0.0)
+
+    def factors(self, steps, n_steps):
+        down = np.maximum(steps / n_steps - self.share, 0.0) / (1.0 - self.share)
+        return self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * down))
+
+
+@dataclass(frozen=True)
+class CosLog(Schedule):
+    """Cosine cycles from 0 up to 1 and back to 0, each twice as long as the one before. "coslog4" has four of them.
+
+    Parameters
+    ----------
+    cycles : int, default 4
+        Number of cycles.
+
+    Raises
+    ------
+    ValueError
+        If cycles is below 1.
+
+    Notes
+    -----
+    factor(t) = (1 - cos(2 * pi * log2(1 + (2**cycles - 1) * t / n))) / 2 at step t of n. It is 0 where a cycle
+    begins, so that a fit of a single step changes nothing. With four cycles it is the schedule of RealMLP's learning
+    rate.
+
+    References
+    ----------
+    Holzmüller, Grinsztajn and Steinwart 2024, "Better by default: strong pre-tuned MLPs and boosted trees on tabular
+    data", arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> CosLog().factors(np.array([0, 1, 3, 7, 15]), 15).round(6)  # where each cycle begins
+    array([0., 0., 0., 0., 0.])
+    >>> CosLog(1).factors(np.arange(4), 4).round(2)
+    array([0.  , 0.72, 0.93, 0.32])
+    """
+
+    cycles: int = 4
+
+    def __post_init__(self):
+        checked_count("cycles", self.cycles)
+
+    def factors(self, steps, n_steps):
+        cycles_done = np.log2(1.0 + (2.0**self.cycles - 1.0) * (steps / n_steps))
+        return 0.5 * (1.0 - np.cos(2.0 * np.pi * cycles_done))
+
+
 SCHEDULES = {
     "constant": Constant,
     "step": Step,
@@ -301,6 +390,8 @@ SCHEDULES = {
     "cosine": Cosine,
     "warmup": Warmup,
     "one_cycle": OneCycle,
+    "flat_cosine": FlatCosine,
+    "coslog4": CosLog,
 }
 
 
@@ -337,6 +428,12 @@ def is_constant(function: Callable[[np.ndarray, int], Any]) -> bool:
     return isinstance(getattr(function, "__self__", None), Constant)
 
 
+def varying_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray] | None:
+    """Return a schedule as a function, as schedule_factors does; None if it is constant."""
+    function = schedule_factors(schedule)
+    return None if is_constant(function) else function
+
+
 def schedule_text(schedule: Any) -> str:
     """Return a schedule in words, for the description of a fit: its name, or its repr."""
     return schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule))
@@ -350,7 +447,7 @@ def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     Raises
     ------
     ValueError
-        For an unknown name, or a function that does not take two arguments.
+        For an unknown name, a class in place of its object, or a function that does not take two arguments.
     """
     if schedule is None:
         schedule = "constant"
@@ -358,6 +455,11 @@ def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
         if schedule not in SCHEDULES:
             raise unknown_name("schedule", schedule, SCHEDULES)
         schedule = SCHEDULES[schedule]()
+    if isinstance(schedule, type) and hasattr(schedule, "factors"):
+        raise ValueError(
+            f"A schedule must be a name, an object or a function, but it is the class {schedule.__name__}. Pass "
+            f"{schedule.__name__}()."
+        )
     if hasattr(schedule, "factors"):
         return schedule.factors
     if callable(schedule):

@@ -47,6 +47,9 @@ OF_LAYERS = {
     "reduce_bias_gradients",
 }
 
+# Settings of optimisers that `follow` gets from its caller, or leaves to the reference.
+GIVEN_APART = ("by_fan_in", "bias_input", "weight_decay_schedule", "learning_rate_factors")
+
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 
 
@@ -155,17 +158,31 @@ class Recorded(ReferenceMLP):
 
 def follow(reference, X, y, optimizer, **settings):
     """Train the reference with the settings of a fastmlp optimiser, and return the loss of each epoch."""
-    values = {name: value for name, value in settings_of(optimizer).items() if name not in ("by_fan_in", "bias_input")}
-    return reference_optimizers.train(reference, X, y, type(optimizer).__name__, values, **settings)
+    values = {name: value for name, value in settings_of(optimizer).items() if name not in GIVEN_APART}
+    return reference_optimizers.train(
+        reference, X, y, type(optimizer).__name__, values, decay_factors=optimizer.decay_factors, **settings
+    )
 
 
 def follow_sgd(
-    reference, X, y, learning_rate, *, epochs, batch_size=None, seed=0, shuffle=False, rates=(), weight=None
+    reference,
+    X,
+    y,
+    learning_rate,
+    *,
+    epochs,
+    batch_size=None,
+    seed=0,
+    shuffle=False,
+    rates=(),
+    dropout_factors=None,
+    weight=None,
 ):
     """Train the reference by gradient descent, and return the loss of each epoch.
 
     seed : seed of the shuffled orders and of the dropout masks
     rates : dropout rate of each hidden layer
+    dropout_factors : schedule of these rates, a function (steps, n_steps) -> factors
     """
     n, step, losses = len(X), 0, []
     size = n if batch_size is None else batch_size
@@ -174,7 +191,10 @@ def follow_sgd(
         sums = 0.0
         for first in range(0, n, size):
             rows = order[first : first + size]
-            masks = masks_of(reference.sizes, rates, len(rows), seed, step) if any(rates) else None
+            now = rates
+            if dropout_factors is not None:
+                now = np.multiply(rates, dropout_factors(np.array([step]), epochs * -(-n // size))[0])
+            masks = masks_of(reference.sizes, now, len(rows), seed, step) if any(rates) else None
             loss, gradient = reference.loss_and_gradient(
                 X[rows], y[rows], None if weight is None else weight[rows], masks=masks
             )

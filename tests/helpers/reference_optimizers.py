@@ -2,7 +2,7 @@
 
 An update rule is a function (p, g, state, error, lr, **settings) -> new p. `state` is a dictionary that is empty at the
 first step, `error` is the objective at p including the penalty, and `lr` is the learning rate times the factor of the
-schedule. `train` runs a fit of a ReferenceMLP.
+schedule, one number or one for each parameter. `train` runs a fit of a ReferenceMLP.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ def quickprop(p, g, state, error, lr, growth=1.75):
     """
     steps, slopes = state.get("step", np.zeros_like(p)), state.get("g", np.zeros_like(p))
     shrink = growth / (1 + growth)
-    moved = np.zeros_like(p)
+    moved, rates = np.zeros_like(p), np.broadcast_to(lr, p.shape)
     for i, (d, s, before) in enumerate(zip(steps, g, slopes, strict=True)):
         if d < 0:
             if s > 0:
-                moved[i] -= lr * s
+                moved[i] -= rates[i] * s
             moved[i] += growth * d if s > shrink * before else d * s / (before - s) if s != before else 0.0
         elif d > 0:
             if s < 0:
-                moved[i] -= lr * s
+                moved[i] -= rates[i] * s
             moved[i] += growth * d if s < shrink * before else d * s / (before - s) if s != before else 0.0
         else:
-            moved[i] -= lr * s
+            moved[i] -= rates[i] * s
     state["step"], state["g"] = moved, g.copy()
     return p + moved
 
@@ -105,12 +105,27 @@ EXAMPLES = {  # update rule of the kernels -> (optimiser, settings to test it wi
 }
 
 
-def train(net, X, y, name, settings, *, epochs, batch_size=None, factors=None, weight=None):
+def train(
+    net,
+    X,
+    y,
+    name,
+    settings,
+    *,
+    epochs,
+    batch_size=None,
+    factors=None,
+    decay_factors=None,
+    rate_factors=None,
+    weight=None,
+):
     """Train net.params without shuffling, and return the mean loss of each epoch, without the penalty.
 
     name : name of the optimiser in RULES
     settings : settings of the optimiser that differ from the defaults; learning_rate, weight_decay, clip_norm
     factors : schedule, a function (steps, n_steps) -> factors on the learning rate, (n,)
+    decay_factors : schedule of the weight decay
+    rate_factors : (factor of the weights, factor of the biases) on the learning rate, for each layer
     """
     settings = dict(settings)
     lr, decay = settings.pop("learning_rate"), settings.pop("weight_decay", 0.0)
@@ -121,6 +136,11 @@ def train(net, X, y, name, settings, *, epochs, batch_size=None, factors=None, w
     is_weight = np.zeros(len(net.params))
     for W, _ in net.layers(is_weight):
         W[:] = 1.0
+    of_parameters = np.ones(len(net.params))
+    for (W, b), (of_weights, of_biases) in zip(
+        net.layers(of_parameters), rate_factors or (), strict=bool(rate_factors)
+    ):
+        W[:], b[:] = of_weights, of_biases
     for _ in range(epochs):
         sums = 0.0
         for start in starts:
@@ -132,7 +152,9 @@ def train(net, X, y, name, settings, *, epochs, batch_size=None, factors=None, w
             if clip_norm and norm > clip_norm:
                 g = g * clip_norm / norm
             rate = lr if factors is None else lr * factors(np.array([t]), n_steps)[0]
-            shrunk = net.params - rate * decay * is_weight * net.params
+            rate = rate * of_parameters if rate_factors else rate
+            decay_now = decay if decay_factors is None else decay * decay_factors(np.array([t]), n_steps)[0]
+            shrunk = net.params - rate * decay_now * is_weight * net.params
             if name == "Rprop":
                 rate = lr  # the learning rate is only Rprop's first step size, which a schedule does not change
             net.params = RULES[name](shrunk, g, state, objective, rate, **settings)

@@ -160,6 +160,18 @@ def test_a_schedule_that_is_another_function_is_refused(tmp_path):
     train(make(), (X, y), path, epochs=10, resume=True, schedule=lambda steps, n: 0.5 ** (steps / n))
 
 
+def test_a_schedule_of_the_weight_decay_that_is_another_function_is_refused(tmp_path):
+    def adamw(base):
+        return fastmlp.AdamW(weight_decay_schedule=lambda steps, n: base ** (steps / n))
+
+    path = tmp_path / "run.ckpt"
+    stopped(path, optimizer=adamw(0.5))
+    with pytest.raises(ValueError, match="factors of the weight decay's schedule had other values"):
+        train(make(), (X, y), path, epochs=10, resume=True, optimizer=adamw(0.6))
+    with pytest.warns(UserWarning, match="had the factors on the weight decay of the fit as it was begun"):
+        train(make(), (X, y), path, epochs=20, resume=True, optimizer=adamw(0.5))
+
+
 def test_fewer_epochs_than_done_are_refused(tmp_path):
     stopped(tmp_path / "run.ckpt")
     with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least as many"):

@@ -43,8 +43,13 @@ def family(request, monkeypatch):
     return request.param
 
 
-def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, weight=None, l2=0.0, epochs=None):
-    """Compare parameters and losses with the reference, on 14 samples and layers of odd sizes."""
+def assert_same_training(
+    optimizer, dtype, *, batch_size=None, schedule=None, weight=None, l2=0.0, epochs=None, rate_factors=None
+):
+    """Compare parameters and losses with the reference, on 14 samples and layers of odd sizes.
+
+    rate_factors : for the reference, those of the optimiser
+    """
     if epochs is None:  # Quickprop divides by a difference of two gradients, which magnifies rounding by 3 a step
         epochs = EPOCHS // 3 if isinstance(optimizer, Quickprop) else EPOCHS
     rng = np.random.default_rng(5)
@@ -63,6 +68,8 @@ def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, we
         epochs=epochs,
         batch_size=batch_size,
         factors=None if schedule is None else schedule.factors,
+        decay_factors=None if optimizer.weight_decay_schedule is None else optimizer.weight_decay_schedule.factors,
+        rate_factors=rate_factors,
         weight=None if weight is None else weight / weight.mean(),
     )
     before = net.params.copy()
@@ -128,6 +135,79 @@ def test_schedules_match_the_reference(family, schedule):
     assert_same_training(SGD(0.1, momentum=0.5), "float64", batch_size=4, schedule=schedule)
 
 
+@pytest.mark.thinned(2)
+@pytest.mark.parametrize("schedule", (None, Cosine(0.1)), ids=str)
+@each_optimizer
+def test_schedules_of_the_weight_decay_match_the_reference(family, optimizer, schedule):
+    """The decay of a step is its own factor times the scheduled learning rate, of weights only."""
+    optimizer = dataclasses.replace(optimizer, weight_decay=0.3, weight_decay_schedule=Step(0.1, share=0.4))
+    assert_same_training(optimizer, "float64", schedule=schedule, batch_size=4, epochs=8)
+
+
+RATE_FACTORS = (  # learning_rate_factors of a net of three layers, and the factors of weights and biases in each
+    ({"biases": 0.1}, [(1, 0.1), (1, 0.1), (1, 0.1)]),
+    ({"weights": 2.0, (0, "weights"): 0.5, -1: 3.0, (1, "biases"): 0.0}, [(1, 1), (2, 0), (6, 3)]),
+)
+has_rate = [optimizer for optimizer in EACH if not isinstance(optimizer, Rprop)]
+
+
+@pytest.mark.thinned(3)
+@pytest.mark.parametrize("given, factors", RATE_FACTORS, ids=("biases", "layers"))
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("optimizer", has_rate, ids=title)
+def test_learning_rate_factors_match_the_reference(family, optimizer, dtype, given, factors):
+    optimizer = dataclasses.replace(optimizer, learning_rate_factors=given, weight_decay=0.1)
+    assert_same_training(optimizer, dtype, batch_size=4, epochs=8, rate_factors=factors)
+
+
+@pytest.mark.parametrize("optimizer", has_rate, ids=title)
+def test_factors_and_schedules_together_match_the_reference(family, optimizer):
+    given, factors = RATE_FACTORS[1]
+    optimizer = dataclasses.replace(
+        optimizer, clip_norm=0.3, weight_decay=0.1, weight_decay_schedule=Cosine(), learning_rate_factors=given
+    )
+    assert_same_training(
+        optimizer, "float64", l2=0.1, batch_size=4, schedule=OneCycle(), epochs=8, rate_factors=factors
+    )
+
+
+@pytest.mark.parametrize(
+    "optimizer, power",
+    [(SGD(0.5, momentum=0.5), -1.0), (Adam(0.05, epsilon=1e-12), -0.5), (RMSprop(0.01, epsilon=1e-12), -0.5)],
+    ids=("sgd", "adam", "rmsprop"),
+)
+def test_ntk_parametrisation_is_one_of_learning_rates(optimizer, power):
+    """V x / sqrt(n) + b with V from N(0, 1) trains as W x + b with W from N(0, 1 / n) and these factors."""
+    rng, sizes = np.random.default_rng(0), (6, 8, 4, 1)
+    X, y = rng.normal(size=(20, 6)), rng.normal(size=(20, 1))
+    factors = {(k, "weights"): n**power for k, n in enumerate(sizes[:-1])}
+    net = MLP(sizes, hidden_activation="tanh", init="lecun_normal", dtype="float64", random_state=3)
+    scaled = ReferenceMLP(sizes, ("tanh", "tanh", "identity"), "squared_error", net.params)
+    scale = np.ones(len(net.params))
+    for W, _ in scaled.layers(scale):
+        W[:] = len(W) ** -0.5
+    values, state = net.params / scale, {}  # V and b
+    names = {"SGD": ("momentum",), "Adam": ("beta1", "beta2", "epsilon"), "RMSprop": ("beta2", "epsilon")}
+    kind = type(optimizer).__name__
+    settings = {name: getattr(optimizer, name) for name in names[kind]}
+    for _ in range(30):
+        scaled.params = values * scale
+        _, gradient = scaled.loss_and_gradient(X, y)
+        rule = reference_optimizers.RULES[kind]
+        values = rule(values, gradient * scale, state, None, optimizer.learning_rate, **settings)
+    net.fit(X, y, epochs=30, optimizer=dataclasses.replace(optimizer, learning_rate_factors=factors), verbose=0)
+    np.testing.assert_allclose(net.params, values * scale, rtol=1e-7, atol=1e-8)
+
+
+def test_factors_of_one_change_no_bit(family):
+    nets = []
+    for factors in (None, {"weights": 1.0}):
+        nets.append(MLP((2, 5, 1), random_state=0))
+        optimizer = AdamW(0.01, learning_rate_factors=factors)
+        nets[-1].fit(np.eye(2), [0.0, 1.0], epochs=20, optimizer=optimizer, verbose=0)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
 # ---- one step, worked by hand
 
 
@@ -165,6 +245,10 @@ HAND_WORKED = {
     "clip_norm": (SGD(0.01, clip_norm=40**0.5), [1.94, 0.98]),
     # the weight, not the bias, shrinks by 0.01*5*2 = 0.1 besides
     "weight_decay": (SGD(0.01, weight_decay=5.0), [1.78, 0.96]),
+    # half of that decay, by the first factor of its schedule
+    "weight_decay_schedule": (SGD(0.01, weight_decay=5.0, weight_decay_schedule=Warmup(2)), [1.83, 0.96]),
+    # the weight moves by half as much, decay included; the bias does not move
+    "learning_rate_factors": (SGD(0.01, weight_decay=5.0, learning_rate_factors={0: 0.5, "biases": 0.0}), [1.89, 1.0]),
 }
 
 
@@ -237,9 +321,66 @@ def test_nesterov_needs_momentum():
         SGD(nesterov=True)
 
 
+def test_schedules_of_the_weight_decay_need_one():
+    with pytest.raises(ValueError, match=r"weight_decay_schedule needs a weight_decay above 0.* Try weight_decay=0.01"):
+        SGD(weight_decay_schedule="cosine")
+    with pytest.raises(ValueError, match="Unknown schedule 'cosin'"):
+        AdamW(weight_decay_schedule="cosin")
+
+
+@pytest.mark.parametrize(
+    "factors, message",
+    [
+        (0.1, "must be a dict of factors, such as .* but it is float"),
+        ([0.1, 1.0], "must be a dict of factors, such as .* but it is list"),
+        ({"bias": 0.1}, "A key of learning_rate_factors is 'weights', 'biases', .* but one is 'bias'"),
+        ({1.5: 0.1}, "but one is 1.5"),
+        ({True: 0.1}, "but one is True"),
+        ({(0, "bias"): 0.1}, r"but one is \(0, 'bias'\)"),
+        ({("biases", 0): 0.1}, r"but one is \('biases', 0\)"),
+        ({"biases": -0.1}, r"factor of 'biases' in learning_rate_factors must be a number in \[0, inf\)"),
+        ({"biases": "small"}, "factor of 'biases' in learning_rate_factors must be a number"),
+    ],
+    ids=str,
+)
+def test_invalid_learning_rate_factors_raise(factors, message):
+    with pytest.raises(ValueError, match=message):
+        Adam(learning_rate_factors=factors)
+
+
+@pytest.mark.parametrize("layer", (2, -3))
+def test_learning_rate_factors_of_a_layer_that_is_not_there_raise(layer):
+    net = MLP((2, 3, 1), random_state=0)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=f"learning_rate_factors has {layer}, but the net has 2 layers, from 0 to 1"):
+        net.fit(np.eye(2), [0.0, 1.0], optimizer=Adam(learning_rate_factors={layer: 0.1}), verbose=0)
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_rprop_refuses_learning_rate_factors():
+    with pytest.raises(ValueError, match="Rprop has no use for learning_rate_factors"):
+        Rprop(learning_rate_factors={"biases": 0.1})
+
+
+def test_text_of_an_optimizer_has_the_options_that_are_given():
+    assert repr(SGD(0.1)) == ("SGD(learning_rate=0.1, weight_decay=0.0, clip_norm=0.0, momentum=0.0, nesterov=False)")
+    optimizer = SGD(weight_decay=0.1, weight_decay_schedule=Cosine(), learning_rate_factors={0: 0.5})
+    assert repr(optimizer).endswith("weight_decay_schedule=Cosine(end=0.0), learning_rate_factors={0: 0.5})")
+    assert "0x" not in repr(SGD(weight_decay=0.1, weight_decay_schedule=lambda steps, n_steps: 1.0))
+
+
 def test_optimizers_are_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Adam().learning_rate = 1.0
+
+
+def test_factors_of_layers_are_those_of_gradients_and_then_of_rates():
+    shapes = [(2, 3), (3, 1)]
+    assert Adam().factors_of_layers(shapes).size == 0
+    found = Quickprop(by_fan_in=True, learning_rate_factors={"biases": 0.1}).factors_of_layers(shapes)
+    np.testing.assert_allclose(found, [1 / 3, 1 / 3, 1 / 4, 1 / 4, 1, 0.1, 1, 0.1])
+    found = Adam(learning_rate_factors={1: 2.0}).factors_of_layers(shapes)
+    np.testing.assert_array_equal(found, [1, 1, 1, 1, 1, 1, 2, 2])
 
 
 def test_quickprop_layer_factors_follow_fahlmans_rule():

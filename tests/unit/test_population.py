@@ -71,6 +71,27 @@ def test_momentum_equals_single_nets(options, sizes):
     assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learning_rate_factors": {"biases": 0.1, 0: 3.0}},
+        {"weight_decay_schedule": fastmlp.schedules.FlatCosine(0.2)},
+        {"learning_rate_factors": {"weights": 0.5}, "weight_decay_schedule": "coslog4", "clip_norm": 0.1},
+    ],
+    ids=["rate factors", "decay schedule", "both"],
+)
+@pytest.mark.parametrize("schedule", [None, "cosine"])
+def test_rate_factors_and_decay_schedules_equal_single_nets(options, schedule, sizes, rng):
+    """There are more nets than lanes: some begin when the block's clock is at a later epoch."""
+    X, y, settings = rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), {"hidden_activation": "tanh"}
+    optimizer = fastmlp.AdamW(0.02, weight_decay=0.5, **options)
+    fit = {"epochs": 9, "batch_size": 4, "shuffle": False, "optimizer": optimizer, "schedule": schedule}
+    pop = Population(sizes, 37, **settings, dtype="float64", random_state=5)
+    result = pop.fit(X, y, verbose=0, **fit)
+    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 18, 36), **fit)
+
+
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
@@ -112,10 +133,10 @@ def test_each_net_shuffles_its_batches_by_its_own_seed(batch_size, sizes, rng):
 
 
 @pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 80, 70, 1)], ids=["lanes", "one by one"])
-@pytest.mark.parametrize("activation", ["tanh", "silu"])
-def test_each_net_draws_its_own_dropout_masks(activation, sizes, rng):
+@pytest.mark.parametrize("activation, schedule", [("tanh", None), ("silu", None), ("tanh", "flat_cosine")])
+def test_each_net_draws_its_own_dropout_masks(activation, schedule, sizes, rng):
     X, y = rng.normal(size=(23, 3)), rng.normal(size=(23, 1))
-    fit = {"epochs": 3, "batch_size": 9, "optimizer": fastmlp.SGD(0.01)}
+    fit = {"epochs": 3, "batch_size": 9, "optimizer": fastmlp.SGD(0.01), "dropout_schedule": schedule}
     settings = {"dropout": 0.4, "hidden_activation": activation}
     pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
     result = pop.fit(X, y, verbose=0, **fit)

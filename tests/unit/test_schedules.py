@@ -7,7 +7,9 @@ from fastmlp.schedules import (
     SCHEDULES,
     Constant,
     Cosine,
+    CosLog,
     Exponential,
+    FlatCosine,
     InverseScaling,
     OneCycle,
     Step,
@@ -29,6 +31,11 @@ BY_HAND = [  # schedule, steps of a fit of 100, factors
     (Warmup(4), [0, 1, 2, 3, 4, 99], [0.25, 0.5, 0.75, 1, 1, 1]),
     (Warmup(20, "cosine"), [0, 19, 20, 60, 100], [0.05, 1, 1, 0.5, 0]),
     (OneCycle(0.1, share=0.4, end=0.0), [0, 19.5, 39, 69, 99], [0.1, 0.55, 1, 0.5, 0]),
+    (FlatCosine(), [0, 50, 75, 100], [1, 1, 0.5, 0]),
+    (FlatCosine(0.2, end=0.5), [0, 20, 60, 100], [1, 1, 0.75, 0.5]),
+    # 1 + 15 t / n is 1, sqrt(2), 2, 2 sqrt(2), 4, 8, 16: log2 is 0, 1/2, 1, 3/2, 2, 3, 4
+    (CosLog(), [0, (2**0.5 - 1) / 0.15, 1 / 0.15, (8**0.5 - 1) / 0.15, 20, 7 / 0.15, 100], [0, 1, 0, 1, 0, 0, 0]),
+    (CosLog(1), [0, 100 * (2**0.25 - 1), 100 * (2**0.5 - 1)], [0, 0.5, 1]),
 ]
 
 
@@ -46,17 +53,18 @@ def test_every_schedule_is_worked_by_hand():
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("n_steps", (1, 2, 7, 1000))
 def test_factors_are_positive_and_at_most_one_for_any_fit_length(name, n_steps):
-    """Factors of a part of the steps equal that part of all factors."""
+    """Factors of a part of the steps equal that part of all factors. Only cycles of coslog4 begin at 0."""
     steps, factors = np.arange(n_steps), schedule_factors(name)
     whole = factors(steps, n_steps)
     assert whole.shape == (n_steps,)
-    assert (whole > 0).all()
+    assert (whole >= 0).all()
+    assert (whole == 0).sum() <= (4 if name == "coslog4" else 0)
     assert (whole <= 1).all()
     for first in (0, n_steps // 2, n_steps - 1):
         np.testing.assert_array_equal(factors(steps[first:], n_steps), whole[first:])
 
 
-@pytest.mark.parametrize("name", ("exponential", "inverse_scaling", "cosine", "step"))
+@pytest.mark.parametrize("name", ("exponential", "inverse_scaling", "cosine", "step", "flat_cosine"))
 def test_decaying_schedules_never_rise(name):
     assert (np.diff(schedule_factors(name)(np.arange(200), 200)) <= 1e-15).all()
 
@@ -76,6 +84,12 @@ ENDS = {  # (first, largest, last) factor of fits of 1, 2 and 50 steps
     Cosine(0.1): ((1, 1, 1), (1, 1, 0.55), (1, 1, 0.55 + 0.45 * np.cos(np.pi * 0.98))),
     Warmup(2, Exponential(0.01)): ((0.5, 0.5, 0.5), (0.5, 1, 1), (0.5, 1, 0.01)),
     OneCycle(0.04, end=4e-6): ((1, 1, 1), (1, 1, 4e-6), (0.04, 1, 4e-6)),
+    FlatCosine(end=0.1): ((1, 1, 1), (1, 1, 1), (1, 1, 0.55 + 0.45 * np.cos(np.pi * 0.96))),
+    CosLog(1): (
+        (0, 0, 0),
+        (0, 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.5)), 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.5))),
+        (0, 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.42)), 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.98))),
+    ),
 }
 
 
@@ -112,6 +126,8 @@ def test_unknown_schedule_raises():
         schedule_factors("cosin")
     with pytest.raises(ValueError, match="Unknown schedule 3"):
         schedule_factors(3)
+    with pytest.raises(ValueError, match=r"it is the class Cosine. Pass Cosine\(\)"):
+        schedule_factors(Cosine)
     with pytest.raises(ValueError, match=r"called as schedule\(steps, n_steps\).* does not take two arguments"):
         schedule_factors(lambda epoch: 0.1)
 
@@ -130,6 +146,9 @@ def test_unknown_schedule_raises():
         (OneCycle, {"start": -0.1}),
         (OneCycle, {"share": 1.0}),
         (OneCycle, {"end": -1.0}),
+        (FlatCosine, {"share": 1.0}),
+        (FlatCosine, {"end": -1.0}),
+        (CosLog, {"cycles": 0}),
     ],
     ids=str,
 )

@@ -123,10 +123,12 @@ def draw_masks(nets, block, layer, units, tile, batch, n_batches):
     for lane in range(block.n_lanes):
         if block.net_index[lane] < 0:
             continue
+        step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
         rate = block.dropout[layer * lanes + lane]
+        if nets.dropout_steps > 0:
+            rate *= nets.dropout_factors[min(step, nets.dropout_steps - 1)]
         threshold = np.uint64(rate * 4294967296.0)
         scaled, dropped = scalar_like(mask, 1.0 / (1.0 - rate)), scalar_like(mask, 0.0)
-        step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
         low, high = tile.row * width, (tile.row + tile.m) * width
         for group in range(low >> 2, (high + 3) >> 2):
             word = philox(group, step, DROPOUT, layer, nets.seeds[block.net_index[lane]])

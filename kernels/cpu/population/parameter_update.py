@@ -10,35 +10,37 @@ from ...jit.references import dereference, reference
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.vector import where
 from ...structs import L2, LEARNING_RATE
-from ..single_net.optimizer_step import add_penalty_and_clip, update
+from ..single_net.optimizer_step import add_penalty_and_clip, settings_of_part, update, with_factors
 from ..workspace import EPOCH
 from .gradient_clipping import clip_factors
 from .step_settings import step_settings
 
 
 @inline_helper
-def schedule_factors(config, criteria, block, batch, n_batches):
-    """Return the schedule's factor on each lane's learning rate at this step."""
-    if criteria.scheduled:
-        for lane in range(block.n_lanes):
-            step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
-            factor = config.factors[min(step, criteria.n_epochs * n_batches - 1)]
-            block.factor[lane] = scalar_like(block.p, factor)
-        return load(block.factor, 0, block.lanes)
-    return fill(block.p, 1.0, block.lanes)
+def factors_now(factors, criteria, block, batch, n_batches):
+    """Return the factor of each lane at this step, and leave it in block.factor.
+
+    factors : (n_steps,) of a schedule
+    """
+    for lane in range(block.n_lanes):
+        step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
+        block.factor[lane] = scalar_like(block.p, factors[min(step, criteria.n_epochs * n_batches - 1)])
+    return load(block.factor, 0, block.lanes)
 
 
 @inline_helper
-def settings_now(nets, block, factor, objective):
+def settings_now(config, criteria, nets, block, batch, n_batches, objective):
     """Return the update rule's settings at this step, one number per lane.
 
-    factor : (lanes,) schedule_factors
     objective : (lanes,) the objective of this step, where the rule compares it with the last one
     """
-    loss_increased = where(objective > load(block.last_loss, 0, block.lanes), 1.0, 0.0)
-    return step_settings(
-        block.hyper, block.betas, block.powers, factor, nets.bias_correction, loss_increased, block.lanes
-    )
+    lanes, factor = block.lanes, fill(block.p, 1.0, block.lanes)
+    if criteria.scheduled:
+        factor = factors_now(config.factors, criteria, block, batch, n_batches)
+        if config.decays:  # step_by_layers reads them from block.factor
+            factors_now(config.decay_factors, criteria, block, batch, n_batches)
+    increased = where(objective > load(block.last_loss, 0, lanes), 1.0, 0.0)
+    return step_settings(block.hyper, block.betas, block.powers, factor, nets.bias_correction, increased, lanes)
 
 
 @linked_helper()
@@ -61,15 +63,18 @@ def step_by_layers(net, nets, block, config, h):
         clip = clip_factors(net, block, l2)
     by_layer = nets.penalised or config.layered
     for i in range(2 * net.n_layers if by_layer else 1):  # the weights of layer 0, its biases, the weights of layer 1
-        first, end, decay, penalty, factor = 0, n, one, zero, clip
-        if by_layer:
-            first, end, decay, penalty = net.weight_offsets[i // 2], net.bias_offsets[i // 2], h.decay, l2
-            if i % 2 == 1:
-                first, end, decay, penalty = end, end + net.sizes[i // 2 + 1], one, zero
+        first, end, decay, penalty, factor, settings = 0, n, one, zero, clip, h
         if config.layered:
             factor = clip * scalar_like(p, config.layer_factors[i])
+            settings = settings_of_part(p, h, config.layer_factors[2 * net.n_layers + i])
+            if config.decays:
+                settings = with_factors(settings, one, load(block.factor, 0, lanes), one)
+        if by_layer:
+            first, end, decay, penalty = net.weight_offsets[i // 2], net.bias_offsets[i // 2], settings.decay, l2
+            if i % 2 == 1:
+                first, end, decay, penalty = end, end + net.sizes[i // 2 + 1], one, zero
         add_penalty_and_clip(p, g, first * lanes, end * lanes, decay, penalty, factor, lanes)
-        update(config.rule, p, g, block.state, first * lanes, end * lanes, n * lanes, h, lanes)
+        update(config.rule, p, g, block.state, first * lanes, end * lanes, n * lanes, settings, lanes)
 
 
 @inline_helper

@@ -45,7 +45,7 @@ from .evaluate import no_validation, validation_pass
 from .gradient import BatchRequest, gradient
 from .gradient_clipping import penalties
 from .gradient_loops import gradient_by_loops, no_gradient
-from .parameter_update import plain_sgd_step, rule_step, schedule_factors, settings_now
+from .parameter_update import plain_sgd_step, rule_step, settings_now
 from .scheduler import CONTIGUOUS_NETS, NO_NETS, fill_free_lanes
 from .tile import shuffle_lanes
 
@@ -217,8 +217,7 @@ def step_of_batch(task, mode, batch, objective):
     if mode.sgd_only:
         plain_sgd_step(nets, block)
     else:
-        factor = schedule_factors(config, task.criteria, block, batch, mode.n_batches)
-        h = settings_now(nets, block, factor, objective)
+        h = settings_now(config, task.criteria, nets, block, batch, mode.n_batches, objective)
         rule_step(task, h)
     if mode.compares_loss:
         store(block.last_loss, 0, objective)

@@ -39,6 +39,7 @@ from .optimizer_step import (
     add_squares_of_gradient,
     clip_factor,
     make_state_access,
+    settings_of_part,
     squares_of_gradient,
 )
 from .training_loop import make_loop
@@ -350,15 +351,16 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     # Weights and biases treated alike are one range.
     one_range = net.l2 == 0.0 and config.hyper[WEIGHT_DECAY] == 0.0 and not config.layered
     for q in range(1 if one_range else 2 * n_layers):
-        first, last, decay, penalty, factor = 0, net.n_padded, one, zero, clip
+        first, last, decay, penalty, factor, settings = 0, net.n_padded, one, zero, clip, h
         if not one_range:
             k = q // 2
-            first, last, decay, penalty = net.weight_offsets[k], net.bias_offsets[k], h.decay, l2
-            if q % 2 == 1:
-                first, last, decay, penalty = last, last + net.sizes[k + 1], one, zero
             if config.layered:
                 factor = clip * scalar_like(p, config.layer_factors[q])
-        update_range(config.rule, p, g, vectors, first, last, net.n_padded, h, decay, penalty, factor)
+                settings = settings_of_part(p, h, config.layer_factors[2 * n_layers + q])
+            first, last, decay, penalty = net.weight_offsets[k], net.bias_offsets[k], settings.decay, l2
+            if q % 2 == 1:
+                first, last, decay, penalty = last, last + net.sizes[k + 1], one, zero
+        update_range(config.rule, p, g, vectors, first, last, net.n_padded, settings, decay, penalty, factor)
     return n_barriers
 
 

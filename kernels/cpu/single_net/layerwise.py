@@ -178,7 +178,7 @@ def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes,
         first = block * n_rows
         rows, before = min(n_rows, data.n_samples - first), first - row  # `before`: the sample that row 0 would be
         inputs = Matrix(data.X, before * net.sizes[0], net.sizes[0])
-        forward(scratch, net, params, inputs, row, rows, ws, copy, Dropout(False, 0, 0, 0))
+        forward(scratch, net, params, inputs, row, rows, ws, copy, Dropout(False, 0, 0, 0, 1.0))
         o = ws.row_starts[n_layers] + row * width
         if writes:
             for i in range(rows * width):

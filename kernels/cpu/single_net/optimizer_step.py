@@ -12,8 +12,9 @@ from ...jit.decorators import expression, helper, inline_helper, linked_helper, 
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
-from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2, WEIGHT_DECAY
+from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2
 from ...structs import CLIP_NORM as CLIP_NORM
+from ...structs import WEIGHT_DECAY as WEIGHT_DECAY
 from .elementwise import LANES
 
 WIDTH = Lanes(LANES)
@@ -93,6 +94,26 @@ def add_penalty_and_clip(p, g, first, last, decay, l2, clip, lanes):
         store_partial(p, i, n, value * decay)
 
 
+# StepSettings with factors on the learning rate and on the distance of `decay` to 1: numbers, or vectors of them.
+with_factors = expression(
+    "h, of_rate, of_decay, one",
+    f"""StepSettings(
+        {", ".join(f"{name}=h.{name}" for name in PASSED)},
+        learning_rate=h.learning_rate * of_rate,
+        decay=one - (one - h.decay) * of_decay,
+        inv_sqrt_bias_correction2=h.inv_sqrt_bias_correction2,
+        loss_increased=h.loss_increased,
+    )""",
+    StepSettings=StepSettings,
+)
+
+
+@inline_helper
+def settings_of_part(params, h, factor):
+    """Return the settings of weights or biases that have a factor on their learning rate."""
+    return with_factors(h, scalar_like(params, factor), scalar_like(params, factor), scalar_like(params, 1.0))
+
+
 @helper
 def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, clip):
     """Update a range of layer k's weights, or of its biases if is_bias, by the gradient in g.
@@ -100,10 +121,14 @@ def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, cli
     first, last : the range, as indices into the flat vectors
     clip : factor of gradient clipping, 1 for none
     """
-    p, decay, l2 = state.params, h.decay, scalar_like(state.params, net.l2)
+    p, l2, factor = state.params, scalar_like(state.params, net.l2), clip
+    if config.layered:
+        part = 2 * k + is_bias
+        factor = clip * scalar_like(p, config.layer_factors[part])
+        h = settings_of_part(p, h, config.layer_factors[2 * net.n_layers + part])
+    decay = h.decay
     if is_bias:
         decay, l2 = scalar_like(p, 1.0), scalar_like(p, 0.0)
-    factor = clip * scalar_like(p, config.layer_factors[2 * k + is_bias]) if config.layered else clip
     if decay != 1.0 or l2 != 0.0 or factor != 1.0:
         add_penalty_and_clip(p, g, first, last, decay, l2, factor, WIDTH)
     update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
@@ -125,16 +150,17 @@ settings_like = expression(
 
 
 @inline_helper
-def step_settings(rule, hyper, scalars, factor, loss, params):
+def step_settings(rule, hyper, scalars, factor, weight_decay, loss, params):
     """Return the update rule's settings at this step, in the dtype of params, and advance the powers of its betas.
 
     rule : code of the update rule
     scalars : float64 (N_SCALARS,) of this thread; the powers in it are written
     factor : the schedule's factor on the learning rate
+    weight_decay : that of hyper, times its schedule's factor
     loss : the objective of this step
     """
     rate = hyper[LEARNING_RATE] * factor
-    decay = 1.0 - rate * hyper[WEIGHT_DECAY]
+    decay = 1.0 - rate * weight_decay
     inv_sqrt_bias_correction2 = 1.0
     if rule in BIAS_CORRECTED:
         scalars[POWER1] *= hyper[BETA1]

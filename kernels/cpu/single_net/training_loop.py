@@ -35,7 +35,7 @@ from ...formulas.counter_rng import permutation
 from ...formulas.update_rules import RPROP
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
-from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, NO_UPDATE, STEPS_DONE
+from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, STEPS_DONE, WEIGHT_DECAY
 from ..gemm.microkernel import lanes_of
 from ..threads.barrier import barrier_start, barrier_wait
 from ..threads.denormals import flush_denormals, restore_denormals
@@ -156,8 +156,12 @@ def make_loop(
             scalars[EPOCH_LOSS] += loss
             scalars[EPOCH_N_CORRECT] += n_correct
             objective += loss / rows
-            factor = config.factors[t] if config.rule != NO_UPDATE else 0.0
-            h = step_settings(config.rule, config.hyper, scalars, factor, objective, state.params)
+            weight_decay = config.hyper[WEIGHT_DECAY]
+            if config.decays:
+                weight_decay *= config.decay_factors[t]
+            h = step_settings(
+                config.rule, config.hyper, scalars, config.factors[t], weight_decay, objective, state.params
+            )
             scalars[LAST_LOSS] = objective
             # micro_batch is the last one of the batch.
             n_barriers = apply_gradient(

@@ -29,6 +29,7 @@ from ...structs import (
     METRIC_MARGIN,
     METRIC_THRESHOLD,
     STEPS_DONE,
+    WEIGHT_DECAY,
 )
 from ..single_net.optimizer_step import LEARNING_RATE, make_state_access, step_settings
 from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
@@ -104,7 +105,7 @@ def make_advance(row):
 
 
 def _settings(rule, hyper, scalars, factor, objective, p):
-    return step_settings(rule, hyper, scalars, factor, objective, p)
+    return step_settings(rule, hyper, scalars, factor, hyper[WEIGHT_DECAY], objective, p)
 
 
 def _sum_of_lanes(v):

@@ -106,7 +106,8 @@ JOB = Struct(
     "Job",
     """
     T* params; T* state; T* safe_params; T* best_params; T* grads;
-    const double* hyper; const double* dropout; const long long* seeds; const double* layer_factors;
+    const double* hyper; const double* dropout; const double* dropout_factors; const long long* seeds;
+    const double* layer_factors;
     const T* X; const T* Y; const T* weight; const T* held_out_X; const T* held_out_Y; const T* held_out_weight;
     int* order; int* lists; const long long* owners; const long long* active;
     double* scalars; long long* counters;

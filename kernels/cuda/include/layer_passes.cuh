@@ -170,7 +170,9 @@ __device__ __forceinline__ T slope_of(
 }
 
 // One step of the update rule for parameter q.
-__device__ __forceinline__ void update_parameter(long long q, T slope, const Settings<T>& h, T* p, T* state) {
+__device__ __forceinline__ void update_parameter(
+    long long q, T slope, const Settings<T>& of_net, const double* layer_factors, T* p, T* state) {
+  const Settings<T> h = LAYERED ? settings_of_part(of_net, layer_factors, part_of(q)) : of_net;
   const T value = is_weight(q) ? p[q] * h.decay : p[q];
   update_with_state<N_STATE>(RULE, value, slope, p + q, state + q, N_PADDED, h);
 }

@@ -11,3 +11,11 @@ __device__ __forceinline__ constexpr int part_of(int q) {
 }
 
 __device__ __forceinline__ constexpr bool is_weight(int q) { return part_of(q) % 2 == 0; }
+
+// Return the settings of a step for a part with a factor on its learning rate. layer_factors: as in TrainConfig.
+__device__ __forceinline__ Settings<T> settings_of_part(Settings<T> h, const double* layer_factors, int part) {
+  const T factor = T(layer_factors[2 * N_LAYERS + part]);
+  h.learning_rate *= factor;
+  h.decay = T(1) - (T(1) - h.decay) * factor;
+  return h;
+}

@@ -30,9 +30,10 @@ extern "C" __global__ void activate(
     T* a) {
   const Job& job = *given;
   const long long net = blockIdx.y, owner = job.owners[net], at = net * max_rows * width_of(k + 1);
+  double rate = drops ? job.dropout[owner * job.dropout_stride + k] : 0.0;
+  if (drops && job.dropout_factors) rate *= job.dropout_factors[clock[0]];
   activate_layer(
-      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, drops,
-      drops ? job.dropout[owner * job.dropout_stride + k] : 0.0, drops ? job.seeds[owner] : 0,
+      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, drops, rate, drops ? job.seeds[owner] : 0,
       drops ? clock[0] : 0, z + at, mask + at, a + at);
 }
 
@@ -187,7 +188,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
     const T slope = slope_of(
         q, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_BIASES, chunks, most_chunks, l2,
         job.layer_factors);
-    update_parameter(q, slope * now.clip, now.settings, p, state);
+    update_parameter(q, slope * now.clip, now.settings, job.layer_factors, p, state);
   }
 }
 

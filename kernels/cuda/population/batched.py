@@ -44,9 +44,7 @@ MOST_NETS = 65_535  # the maximum second and third dimension of a grid
 EVALUATION_ROWS = 256  # samples of each net in one pass of an evaluation
 
 
-def compile_module(
-    architecture: Architecture, rule: int, settings_threads: int = PER_BLOCK, **switches: bool
-) -> Module:
+def compile_module(architecture: Architecture, rule: int, settings_threads: int = PER_BLOCK, **switches: int) -> Module:
     """Return the compiled kernels.
 
     rule : code of the update rule; with NO_UPDATE the module has only the kernels of an evaluation
@@ -123,7 +121,7 @@ class BatchedWindow(Window):
             self._settings_threads,
             SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
-            SCHEDULED=criteria.scheduled,
+            SCHEDULED=criteria.scheduled + config.decays,
             PENALISED=nets.penalised,
             CLIPPED=nets.clipped,
             LAYERED=config.layered,

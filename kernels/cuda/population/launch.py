@@ -128,11 +128,11 @@ def most_chunks() -> int:
     return 2 * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
 
 
-def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: bool) -> Kernel:
+def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: int) -> Kernel:
     """Return the kernel that trains nets.
 
     rows : result of fixed_batch_rows
-    switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES
+    switches : SHUFFLES, WEIGHTED, PENALISED, CLIPPED, LAYERED, VALIDATES; and SCHEDULED, the number of schedules
     """
     header = architecture.header(
         rule,

@@ -74,7 +74,7 @@ struct BlockNet {
   // Draw the dropout masks of a layer, the same as on every device: four neighbours in the batch's rows at a time.
   __device__ void draw_masks(int k, long long row, long long step) {
     const int width = width_of(k + 1);
-    const double rate = dropout[k];
+    const double rate = dropout[k] * (job.dropout_factors ? job.dropout_factors[step - job.first_factor] : 1.0);
     const unsigned long long threshold = (unsigned long long)(rate * 4294967296.0);
     const T scaled = T(1.0 / (1.0 - rate));
     const long long low = row * width, high = (row + TILE) * width;
@@ -292,7 +292,7 @@ struct BlockNet {
     return both;
   }
 
-  __device__ void update(const Settings<T>& h, T l2, T clip_norm) {
+  __device__ void update(const Settings<T>& of_net, T l2, T clip_norm) {
     if (RULE == NO_UPDATE) return copy(m.g, job.grads);
     if (PENALISED) {
       for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
@@ -314,6 +314,7 @@ struct BlockNet {
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
       const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
+      const Settings<T> h = LAYERED ? settings_of_part(of_net, job.layer_factors, part_of(q)) : of_net;
       const T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
       update_with_state<N_STATE>(RULE, value, slope, m.p + q, m.state + q, N_PADDED, h);
     }

@@ -15,7 +15,8 @@
 //   validate()                         sums of losses and correct samples over the held-out samples
 // All threads of a net call each of these together and get the same numbers. leads(): whether a thread writes records.
 //
-// PARAMS_STRIDE: elements from one net's vector to the next one's. FIXED_ROWS: number of samples in every batch, if the
+// SCHEDULED: number of schedules with a factor per step in job.factors: that of the learning rate, then that of the
+// weight decay. PARAMS_STRIDE: elements from one net's vector to the next one's. FIXED_ROWS: number of samples in every batch, if the
 // kernel is compiled for a fixed number; otherwise 0.
 
 struct Sums {
@@ -66,10 +67,11 @@ __device__ __forceinline__ NetSettings load_net_settings(const double* h) {
 
 // Return the settings of the update rule at this step; advances the powers of Adam's betas.
 __device__ __forceinline__ Settings<T> settings_now(
-    const NetSettings& net_settings, double factor, bool loss_increased, Progress& s) {
+    const NetSettings& net_settings, double factor, double decay_factor, bool loss_increased, Progress& s) {
   Settings<T> now = net_settings.settings;
   now.learning_rate *= T(factor);
-  now.decay = T(1) - now.learning_rate * net_settings.weight_decay;
+  const T weight_decay = SCHEDULED > 1 ? net_settings.weight_decay * T(decay_factor) : net_settings.weight_decay;
+  now.decay = T(1) - now.learning_rate * weight_decay;
   now.inv_sqrt_bias_correction2 = T(1), now.loss_increased = loss_increased ? T(1) : T(0);
   if (CORRECTS) {
     s.power1 *= net_settings.hyper[HYPER_BETA1];
@@ -128,7 +130,8 @@ __device__ __forceinline__ Settings<T> before_update(
   const double objective = COMPARES ? double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0) : 0.0;
   const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
   const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
-  const Settings<T> h = settings_now(net_settings, factor, objective > s.last_loss, s);
+  const double decay_factor = SCHEDULED > 1 ? job.factors[job.n_factors + (place < last ? place : last)] : 1.0;
+  const Settings<T> h = settings_now(net_settings, factor, decay_factor, objective > s.last_loss, s);
   s.last_loss = objective;
   return h;
 }

@@ -191,7 +191,7 @@ class IndependentWindow(Window):
             rows,
             SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
-            SCHEDULED=criteria.scheduled,
+            SCHEDULED=criteria.scheduled + config.decays,
             PENALISED=nets.penalised,
             CLIPPED=nets.clipped,
             LAYERED=config.layered,

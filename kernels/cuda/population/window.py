@@ -45,8 +45,10 @@ class Tables:
 
     def __init__(self, config: TrainConfig, nets: PopulationState):
         self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
+        self.dropout_factors = to_device(nets.dropout_factors) if nets.dropout_steps else None
         self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
-        self.factors, self.layer_factors = to_device(config.factors), to_device(config.layer_factors)
+        self.factors = to_device(np.concatenate([config.factors, config.decay_factors]))
+        self.layer_factors = to_device(config.layer_factors)
 
 
 class Window(ABC):
@@ -97,6 +99,7 @@ class Window(ABC):
             "grads": None,
             "hyper": tables.hyper,
             "dropout": tables.dropout,
+            "dropout_factors": tables.dropout_factors,
             "seeds": tables.seeds,
             "layer_factors": tables.layer_factors,
             "X": data.X,

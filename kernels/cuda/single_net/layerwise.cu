@@ -24,6 +24,7 @@ extern "C" __global__ void gather(
 
 extern "C" __global__ void activate(
     const Clock* clock, int k, const T* b, long long rows, int drops, double rate, long long seed, T* z, T* mask, T* a) {
+  if (drops && clock->dropout_factors) rate *= clock->dropout_factors[clock->step - clock->first];
   activate_layer(k, b, rows, drops, rate, seed, drops ? clock->step : 0, z, mask, a);
 }
 
@@ -133,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
   }
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
     const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
-    update_parameter(q, slope, h, p, state);
+    update_parameter(q, slope, h, layer_factors, p, state);
   }
   end_step(clock, sums, all_sums);
 }

@@ -72,7 +72,7 @@ class LayerwiseWorkspace:
             self.sums = cupy.zeros((self.most_chunks, len(ChunkSum)))
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
-            self.layer_factors = cupy.ones(2 * net.n_layers)
+            self.layer_factors = cupy.ones(4 * net.n_layers)
             self.clock, self.replays = StepCounter(), GraphCache()
             self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
 
@@ -313,7 +313,8 @@ class LayerwiseWorkspace:
             powers = state.scalars[0, [POWER1, POWER2]]
             table = cupy.asarray(step_settings(config, powers, n).astype(self.dtype))
             state.scalars[:, [POWER1, POWER2]] = powers
-        self.clock.set(first, n, n_batches, table, records)
+        dropout_factors = cupy.asarray(config.dropout_factors) if config.drops_by_schedule else None
+        self.clock.set(first, n, n_batches, table, records, dropout_factors)
         self.objectives[(first - 1) % 2] = state.scalars[0, LAST_LOSS]
         if config.layered:
             self.layer_factors.set(config.layer_factors, stream=cupy.cuda.get_current_stream())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
 from ..intervals import DEFAULT
 from ..kernels.structs import Samples
-from ..optimizers import settings_of
+from ..optimizers import setting_text, settings_of
 from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
 from ..population_training.task import PopulationTask
@@ -80,6 +80,18 @@ def describe_schedule(schedule: Any, factors: Callable[[np.ndarray, int], Any], 
     }
 
 
+def describe_further(schedules: Mapping[str, Any], n_steps: int) -> dict[str, Any]:
+    """Return a digest of the factors of each further schedule that varies.
+
+    schedules : what it is of, and the schedule as a function, or None
+    """
+    return {
+        f"factors of the {name}'s schedule": describe_schedule(None, factors, n_steps)["factors of the schedule"]
+        for name, factors in schedules.items()
+        if factors is not None
+    }
+
+
 class NetSaver:
     """Saver of the fit of one net, in a file.
 
@@ -97,6 +109,7 @@ class NetSaver:
         self.start = None if found is None else FitState.from_file(found.state)
         n_batches = -(-data.training.n_samples // data.batch_size)
         epochs_before = options.epochs if found is None else found.epochs
+        further = {"weight decay": options.decay_factors, "dropout": options.dropout_factors}
         self._identity: Identity = {
             "net": identity_of_net(net),
             "data": sample_digests(data.parts),
@@ -105,6 +118,7 @@ class NetSaver:
                 "shuffle": data.shuffle,
                 "optimizer": repr(options.optimizer),
                 **describe_schedule(schedule, options.factors, epochs_before * n_batches),
+                **describe_further(further, epochs_before * n_batches),
                 "early_stopping": repr(options.early_stopping),
                 "metrics": [] if options.metrics is None else options.metrics.names,
             },
@@ -117,9 +131,14 @@ class NetSaver:
             )
         file.begin(self._identity, f"after epoch {done:,} of {options.epochs:,}", done)
         if epochs_before != options.epochs:
-            self._identity["fit"] |= describe_schedule(schedule, options.factors, options.epochs * n_batches)
             n_steps_before, n_steps = epochs_before * n_batches, options.epochs * n_batches
-            warn_of_schedule(options.factors, n_steps_before, n_steps, done * n_batches, stacklevel + 1)
+            self._identity["fit"] |= describe_schedule(schedule, options.factors, n_steps)
+            self._identity["fit"] |= describe_further(further, n_steps)
+            lengths = n_steps_before, n_steps, done * n_batches, stacklevel + 1
+            warn_of_schedule(options.factors, *lengths)
+            for name, factors in further.items():
+                if factors is not None:
+                    warn_of_schedule(factors, *lengths, scheduled=f"factors on the {name}")
 
     def is_due(self, epochs_done: int) -> bool:
         return self._file.timer.is_due(epochs_done)
@@ -148,6 +167,7 @@ def population_saver(
     n_steps = fit["epochs"] * task.n_batches
     settings = settings_of(task.optimizer).items()
     arrays = {name: digest_of(array) for name, array in pop.get_arrays().items() if name != "params"}
+    further = {"weight decay": task.optimizer.decay_factors, "dropout": task.dropout_factors}
     identity: Identity = {
         "nets": {"n_nets": pop.n_nets, **identity_of_net(pop), **arrays},
         "data": sample_digests(samples),
@@ -155,8 +175,9 @@ def population_saver(
             "batch_size": task.batch_size,
             "shuffle": task.shuffle,
             "optimizer": type(task.optimizer).__name__,
-            **{name: digest_of(value) if is_per_net(value) else repr(value) for name, value in settings},
+            **{name: digest_of(value) if is_per_net(value) else setting_text(value) for name, value in settings},
             **describe_schedule(fit.pop("schedule"), task.factors, n_steps),
+            **describe_further(further, n_steps),
             "early_stopping": repr(task.early_stopping),
             "converged": repr(task.converged),
             "kernel family": task.family,

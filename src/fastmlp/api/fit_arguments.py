@@ -13,8 +13,9 @@ from ..errors import checked_count, checked_number
 from ..intervals import DEFAULT as DEFAULT_INTERVAL
 from ..kernels.structs import Samples
 from ..memory_check import check_epochs
+from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
-from ..schedules import schedule_factors
+from ..schedules import schedule_factors, varying_factors
 
 
 def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:
@@ -35,6 +36,7 @@ class FitArguments(NamedTuple):
     factors: Callable[[np.ndarray, int], np.ndarray]  # of the learning rate, by the schedule
     early_stopping: EarlyStopping | None
     verbose: int
+    dropout_factors: Callable[[np.ndarray, int], np.ndarray] | None  # of the dropout rates; None for constant ones
     time_limit: float | None = None  # seconds
 
     @classmethod
@@ -46,6 +48,7 @@ class FitArguments(NamedTuple):
         schedule: Any,
         early_stopping: Any,
         verbose: Any,
+        dropout_schedule: Any = None,
         time_limit: Any = None,
     ) -> FitArguments:
         """Return the arguments after a check of each.
@@ -59,7 +62,22 @@ class FitArguments(NamedTuple):
         rule, stopping = optimizer_from_name(optimizer), as_early_stopping(early_stopping)
         if time_limit is not None:
             time_limit = checked_number("time_limit", time_limit, 0.0, open_low=True)
-        return cls(epochs, batch_size, rule, schedule_factors(schedule), stopping, verbose, time_limit)
+        factors, of_dropout = schedule_factors(schedule), varying_factors(dropout_schedule)
+        return cls(epochs, batch_size, rule, factors, stopping, verbose, of_dropout, time_limit)
+
+    def check_dropout(self, network: Network) -> None:
+        """Check that a net with a schedule of its dropout rates has dropout.
+
+        Raises
+        ------
+        ValueError
+            If it has none.
+        """
+        if self.dropout_factors is not None and not any(network.dropout):
+            raise ValueError(
+                "dropout_schedule is for nets with dropout, but this net has none. Make it with dropout=0.1, for "
+                "example, or leave dropout_schedule out."
+            )
 
     def batch_rows(self, n_samples: int, n_records: int) -> int:
         """Return the number of samples per step, and check that the records of all epochs fit into memory.

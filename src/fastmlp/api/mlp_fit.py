@@ -100,6 +100,8 @@ def fit_options(
         seed=data.seed,
         optimizer=arguments.optimizer,
         factors=arguments.factors,
+        decay_factors=arguments.optimizer.decay_factors,
+        dropout_factors=arguments.dropout_factors,
         early_stopping=arguments.early_stopping,
         callbacks=callbacks,
         verbose=arguments.verbose,

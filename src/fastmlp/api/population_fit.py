@@ -14,7 +14,7 @@ from ..devices import Device, backend, device_of
 from ..errors import checked_count, is_per_net
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
-from ..optimizers import settings_of
+from ..optimizers import setting_text, settings_of
 from ..population_result import PopulationResult
 from ..population_training.evaluate import converged_nets
 from ..population_training.task import PopulationOutcome, PopulationTask
@@ -102,17 +102,19 @@ def population_watcher(network: Network, data: Samples, strides: Strides) -> Pop
     return population_monitor(network, data, strides)
 
 
-def arguments_of(task: PopulationTask, epochs: int, schedule: Any) -> dict[str, Any]:
+def arguments_of(task: PopulationTask, epochs: int, schedule: Any, dropout_schedule: Any) -> dict[str, Any]:
     """Return arguments of fit and data sizes as numbers and text, with the keys of History.settings.
 
     The optimiser is written without settings that differ between nets.
     """
-    shared = [f"{name}={value!r}" for name, value in settings_of(task.optimizer).items() if not is_per_net(value)]
+    settings = settings_of(task.optimizer).items()
+    shared = [f"{name}={setting_text(value)}" for name, value in settings if not is_per_net(value)]
     return {
         "epochs": epochs,
         "batch_size": task.batch_size,
         "optimizer": f"{type(task.optimizer).__name__}({', '.join(shared)})",
         "schedule": schedule_text(schedule),
+        **({} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}),
         "shuffle": task.shuffle,
         "early_stopping": repr(task.early_stopping),
         "n_samples": task.data.n_samples,

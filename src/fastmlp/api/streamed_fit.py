@@ -85,12 +85,13 @@ def fit_rows(
     shuffle: bool,
     callbacks: Sequence[Callback],
     optimizer_state: Any,
-    schedule: Any,
+    schedules: tuple[Any, Any],
     time_limit: TimeLimit | None,
     watch: Stopwatch,
 ) -> History:
     """Train a net on a row file; arguments are those of MLP.fit.
 
+    schedules : fit's schedule and dropout_schedule
     time_limit : TimeLimit or None
     watch : Stopwatch     started when the fit began
     """
@@ -120,7 +121,7 @@ def fit_rows(
             )
 
         validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
-        described = options.description(rows, held_out, make_plan(size).n_threads, schedule)  # type: ignore[arg-type]
+        described = options.description(rows, held_out, make_plan(size).n_threads, *schedules)  # type: ignore[arg-type]
         history.settings = lambda: {**described(), "memory_limit": limit}  # type: ignore[assignment]
         fit = StreamedFit(make_plan, blocks, rows.n_samples, rows.metric, validation, net._padded, options, history)
         try:

@@ -120,6 +120,7 @@ def optimizer_from_text(text: str) -> Optimizer | None:
         kind = getattr(optimizers, call.func.id, None)
         if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
             return None
-        return kind(**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg})
+        numbers = [keyword for keyword in call.keywords if keyword.arg and keyword.arg not in optimizers.SHARED]
+        return kind(**{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in numbers})
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return None

@@ -113,7 +113,10 @@ def train_members(
     with plan.begin(net) as (team, run):
         if len(suspended.net_index):
             members = members[: run.most_resumed]
-        nets, waiting = training_state(task, outcome, members), suspended.part(len(members), len(suspended.net_index))
+        nets, waiting = (
+            training_state(task, outcome, members, n_epochs),
+            suspended.part(len(members), len(suspended.net_index)),
+        )
         if len(suspended.net_index):
             run.resume(nets, suspended.part(0, len(members)))
         train = lambda n: plan.backend.train_nets(team, net, task.data, config, criteria, nets, held_out, run, n)
@@ -168,9 +171,12 @@ def train_config(task: PopulationTask, criteria: StopCriteria) -> TrainConfig:
     n_steps = criteria.n_epochs * task.n_batches
     if criteria.scheduled:
         check_memory(
-            8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
+            16 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
         )
-    layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
+    layer_factors = task.optimizer.factors_of_layers(task.network.layout.shapes)
+    decay_factors = task.optimizer.decay_factors
+    if decay_factors is not None and not layer_factors.size:  # kernels apply them with those of layers
+        layer_factors = np.ones(4 * task.network.layout.n_layers)
     return TrainConfig(
         batch_size=task.batch_size,
         shuffle=task.shuffle,
@@ -180,6 +186,8 @@ def train_config(task: PopulationTask, criteria: StopCriteria) -> TrainConfig:
         factors=factors_at(task.factors, 0, n_steps, n_steps) if criteria.scheduled else np.ones(1),
         layered=layer_factors.size > 0,
         layer_factors=layer_factors,
+        decays=decay_factors is not None,
+        decay_factors=np.empty(0) if decay_factors is None else factors_at(decay_factors, 0, n_steps, n_steps),
     )
 
 
@@ -192,7 +200,8 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
         n_correct = float(rule.accuracy * task.data.n_samples * FULL_ACCURACY)
     return StopCriteria(
         n_epochs=n_epochs,
-        scheduled=not is_constant(task.factors),  # only then is there a factor per step, which takes memory
+        # Only then is there a factor per step, which takes memory.
+        scheduled=not is_constant(task.factors) or task.optimizer.decay_factors is not None,
         stop_loss=stop_loss,
         stop_n_correct=n_correct,
         monitor=MONITORS[task.monitor],

@@ -190,6 +190,8 @@ class NetTrainer:
             seed=int(task.seeds[net]),
             optimizer=task.optimizer.of_net(net) if self.differs_per_net else task.optimizer,
             factors=task.factors,
+            decay_factors=task.optimizer.decay_factors,
+            dropout_factors=task.dropout_factors,
             early_stopping=task.early_stopping,
             callbacks=(),
             verbose=0,

@@ -10,6 +10,7 @@ from ..data.population_data import Strides
 from ..errors import is_per_net
 from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
 from ..optimizers import Optimizer, settings_of
+from ..schedules import factors_at
 from .task import PopulationOutcome, PopulationTask
 
 
@@ -28,13 +29,17 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     return table
 
 
-def training_state(task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray) -> PopulationState:
+def training_state(
+    task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int
+) -> PopulationState:
     """Return the state of a fit, which writes the parameters of the task and the arrays of the outcome.
 
     members : (n_members,)     numbers of the nets to train
+    n_epochs : int     largest number of epochs per net
     """
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
     rule, whole = task.optimizer.rule, task.whole
+    n_steps = 0 if task.dropout_factors is None else n_epochs * task.n_batches
     return PopulationState(
         **_nets_and_data(task.params, task.strides, members),
         hyper=table.reshape(-1),
@@ -57,6 +62,10 @@ def training_state(task: PopulationTask, outcome: PopulationOutcome, members: np
         record_epochs=np.append(outcome.record_epochs, NO_EPOCH),
         n_records=len(outcome.record_epochs),
         records=outcome.records.reshape(-1),
+        dropout_steps=n_steps,
+        dropout_factors=np.empty(0)
+        if task.dropout_factors is None
+        else factors_at(task.dropout_factors, 0, n_steps, n_steps),
     )
 
 

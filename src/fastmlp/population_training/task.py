@@ -90,6 +90,7 @@ class PopulationTask:
     early_stopping: EarlyStopping | None
     verbose: int
     precision: str = "exact"
+    dropout_factors: Callable[[np.ndarray, int], np.ndarray] | None = None  # of a schedule of the dropout rates
     watch: PopulationMonitor | None = None
     time_limit: TimeLimit | None = None
     part_of: Whole | None = None  # None for the task of all nets

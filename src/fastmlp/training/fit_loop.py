@@ -64,11 +64,11 @@ class Fit:
         if options.state is not None and options.state.scalars is not None:
             self.train_state.scalars[:, CARRIED] = options.state.scalars
         self._hyper = options.optimizer.hyper
-        self._layer_factors = options.optimizer.layer_factors(plan.network.layout.shapes)
+        self._layer_factors = options.optimizer.factors_of_layers(plan.network.layout.shapes)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, accuracy
-        self._empty = np.empty(0, params.dtype)
+        self._empty, self._no_factors = np.empty(0, params.dtype), np.empty(0)
         # The last parameters with a finite loss, and the parameters before a call: equal until the second call.
         self._last_finite = self._before_call = self._spare_buffer = plan.get_or_make(
             "last_finite", self.train_state.params.copy
@@ -332,6 +332,9 @@ class Fit:
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         options = self.options
+        factors_of = lambda schedule: (
+            self._no_factors if schedule is None else factors_at(schedule, first, n_steps, self.n_steps)
+        )
         config = TrainConfig(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
@@ -341,6 +344,11 @@ class Fit:
             factors=factors_at(options.factors, first, n_steps, self.n_steps),
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
+            decays=options.decay_factors is not None,
+            decay_factors=factors_of(options.decay_factors),
+            drops_by_schedule=options.dropout_factors is not None,
+            dropout_factors=factors_of(options.dropout_factors),
+            first_step=first,
         )
         self.plan.train(team, n_threads, self.data, config, self.train_state, first, n_steps)
 

@@ -20,6 +20,8 @@ from .time_limit import TimeLimit
 if TYPE_CHECKING:
     from ..diagnosis.monitor import Monitor
 
+Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules.py
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,7 +32,7 @@ class Options:
     shuffle: bool
     seed: int
     optimizer: Optimizer
-    factors: Callable[[np.ndarray, int], np.ndarray]
+    factors: Factors  # of the learning rate
     early_stopping: EarlyStopping | None
     callbacks: Sequence[Callback]
     verbose: int
@@ -39,18 +41,30 @@ class Options:
     state: OptimizerState | None = None  # optimiser state that the fit starts with and updates
     converged: Converged | None = None  # rule that ends the fit, with the parameters that met it
     metrics: Any = None  # FitMetrics of training/epoch_metrics.py, computed after each epoch
+    decay_factors: Factors | None = None  # of the weight decay; None for constant ones
+    dropout_factors: Factors | None = None  # of the dropout rates
     time_limit: TimeLimit | None = None
     stop: Event | None = None  # set when the fit must end as if interrupted, since Ctrl-C went to another thread
 
+    def from_step(self, first: int, n_steps: int) -> dict[str, Any]:
+        """Return the fields with the schedules of a part of a fit of n_steps steps, the part from step `first` on."""
+
+        def shifted(factors: Factors | None) -> Factors | None:
+            return None if factors is None else lambda steps, _: factors(steps + first, n_steps)
+
+        names = "factors", "decay_factors", "dropout_factors"
+        return {name: shifted(getattr(self, name)) for name in names}
+
     def description(
-        self, data: Samples, validation: Samples | None, n_threads: int, schedule: Any
+        self, data: Samples, validation: Samples | None, n_threads: int, schedule: Any, dropout_schedule: Any = None
     ) -> Callable[[], dict[str, Any]]:
         """Return a function that returns options and data sizes, JSON-serialisable; it holds no reference to the data.
 
         data, validation : Samples     training and held-out samples
         n_threads : int     number of threads of the plan
-        schedule : fit's schedule argument
+        schedule, dropout_schedule : as for fit
         """
+        of_dropout = {} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}
         n_samples, weighted = data.n_samples, data.has_weights
         n_validation = 0 if validation is None else validation.n_samples
         return lambda: {
@@ -58,6 +72,7 @@ class Options:
             "batch_size": self.batch_size,
             "optimizer": repr(self.optimizer),
             "schedule": schedule_text(schedule),
+            **of_dropout,
             "shuffle": self.shuffle,
             "early_stopping": repr(self.early_stopping),
             "n_samples": n_samples,

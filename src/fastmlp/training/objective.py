@@ -35,7 +35,7 @@ class Objective:
             self._data = plan.place(data)
             self._state = plan.make_state(net.padded_params, np.empty(0, net.dtype), 1)
         self._config = TrainConfig(
-            batch_size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0)
+            batch_size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.ones(1), False, np.zeros(0)
         )
         starts = np.arange(0, data.n_samples, batch_size)
         self._fractions = np.minimum(batch_size, data.n_samples - starts) / data.n_samples

@@ -110,7 +110,7 @@ class StreamedFit:
             batch_size=min(options.batch_size, n),
             shuffle=options.shuffle and n > options.batch_size,
             seed=int(seed >> np.uint64(1)),
-            factors=lambda steps, n_steps: options.factors(steps + first, total),
+            **options.from_step(first, total),
             early_stopping=None,
             callbacks=(),
             verbose=0,

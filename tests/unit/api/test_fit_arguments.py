@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastmlp import MLP
 from fastmlp.api.fit_arguments import FitArguments
 from fastmlp.callbacks import EarlyStopping
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
@@ -33,7 +34,15 @@ def test_arguments_are_converted():
 
 
 @pytest.mark.parametrize(
-    "name, value", [("epochs", 0), ("optimizer", "adaam"), ("schedule", "up"), ("early_stopping", -1), ("verbose", 3)]
+    "name, value",
+    [
+        ("epochs", 0),
+        ("optimizer", "adaam"),
+        ("schedule", "up"),
+        ("dropout_schedule", "up"),
+        ("early_stopping", -1),
+        ("verbose", 3),
+    ],
 )
 def test_mistakes(name, value):
     with pytest.raises(ValueError, match=r"must be|Unknown"):
@@ -50,6 +59,14 @@ def test_rows_of_a_batch_are_checked():
         arguments(batch_size=0).batch_rows(100, 2)
     with pytest.raises(ValueError, match="epochs must be a whole number of at most"):
         arguments(epochs=2**62).batch_rows(100, 2)
+
+
+def test_schedules_of_dropout_need_dropout():
+    network = MLP((2, 3, 1)).network
+    arguments(dropout_schedule="constant").check_dropout(network)
+    with pytest.raises(ValueError, match=r"dropout_schedule is for nets with dropout, but this net has none. Make it"):
+        arguments(dropout_schedule="cosine").check_dropout(network)
+    arguments(dropout_schedule="cosine").check_dropout(MLP((2, 3, 1), dropout=0.1).network)
 
 
 def test_the_monitored_record_must_exist():

@@ -23,6 +23,7 @@ def make(n_nets=40, sizes=(5, 6, 1), **settings):
 
 FITS = {
     "in lanes": {"batch_size": 16, "schedule": "cosine"},
+    "scheduled decay": {"batch_size": 16, "optimizer": fastmlp.AdamW(0.01, weight_decay_schedule="flat_cosine")},
     "with a goal": {"optimizer": "rprop", "converged": 0.2},
     "stopped early": {"batch_size": 16, "validation_data": HELD_OUT, "early_stopping": 3, "optimizer": "rmsprop"},
     "stopped early by accuracy": {"batch_size": 16, "early_stopping": EarlyStopping(4, "accuracy")},

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastmlp import SGD, EarlyStopping
 from fastmlp.kernels.structs import METRIC_NONE, Samples
+from fastmlp.schedules import FlatCosine
 from fastmlp.training.fit_options import Options
 
 
@@ -44,3 +45,14 @@ def test_description_is_json_and_holds_no_arrays():
     assert (found["optimizer"], found["schedule"]) == (repr(SGD(0.5)), "cosine")
     assert found["early_stopping"] == repr(EarlyStopping(4))
     assert options.description(samples(5, False), None, 1, len)()["schedule"] == "len"
+    assert "dropout_schedule" not in found
+    assert options.description(samples(5, False), None, 1, None, "step")()["dropout_schedule"] == "step"
+
+
+def test_schedules_of_a_part_of_a_fit_are_those_of_its_steps():
+    factors = FlatCosine(0.1).factors
+    options = Options(3, 2, True, 0, SGD(0.5), factors, None, (), 0, decay_factors=factors)
+    part, steps = options.from_step(10, 40), np.arange(5)
+    np.testing.assert_array_equal(part["factors"](steps, 5), factors(steps + 10, 40))
+    np.testing.assert_array_equal(part["decay_factors"](steps, 5), factors(steps + 10, 40))
+    assert part["dropout_factors"] is None

@@ -31,6 +31,7 @@ FITS = {
     "full batch": {},
     "shuffled batches": {"batch_size": 16, "schedule": "cosine"},
     "in order": {"batch_size": 16, "shuffle": False, "schedule": "one_cycle"},
+    "scheduled decay": {"batch_size": 16, "optimizer": fastmlp.AdamW(weight_decay_schedule="flat_cosine")},
     "early stopping by held-out loss": {"batch_size": 16, "validation_data": HELD_OUT, "early_stopping": 3},
     "early stopping by loss": {"early_stopping": EarlyStopping(2, "loss", 0.02), "optimizer": "rprop"},
     "early stopping by accuracy of batches": {"batch_size": 16, "early_stopping": EarlyStopping(4, "accuracy")},

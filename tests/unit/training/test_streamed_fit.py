@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from kernel_clock import KernelClock
 
-from fastmlp import MLP, SGD, EarlyStopping, OptimizerState
+from fastmlp import MLP, SGD, AdamW, EarlyStopping, OptimizerState
 from fastmlp.errors import DivergenceWarning
-from fastmlp.schedules import Cosine
+from fastmlp.schedules import Cosine, FlatCosine
 from fastmlp.streams import blocks
 
 N, LIMIT = 60_000, 1_000_000  # rows of 20 bytes; a limit that does not hold them
@@ -51,7 +51,8 @@ def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
 def test_blocks_without_shuffling_give_the_bits_of_a_fit_in_memory(share, data, monkeypatch):
     """The whole path over the row file: without shuffling, the batches of an epoch are those of one in memory."""
     monkeypatch.setattr(blocks, "SHARE", share)
-    options = {"optimizer": "adam", "schedule": Cosine(), "shuffle": False}
+    optimizer = AdamW(weight_decay=0.3, weight_decay_schedule=FlatCosine(0.2), learning_rate_factors={"biases": 0.1})
+    options = {"optimizer": optimizer, "schedule": Cosine(), "shuffle": False}
     streamed, history = fit(Batches(*data), **options)
     in_memory = make_net()
     expected = in_memory.fit(*data, epochs=3, batch_size=64, verbose=0, **options)

@@ -14,6 +14,7 @@ import fastmlp.training.objective
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS, PANELS_FROM
+from fastmlp.schedules import Constant, FlatCosine
 
 pytestmark = pytest.mark.thinned(3)
 
@@ -115,20 +116,30 @@ def masks_of(sizes, rates, rows, seed, step):
 
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("hidden", [("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")])
-def test_dropout_training_matches_the_reference_with_the_same_masks(hidden, dtype, n_threads, threads, seeds, rng):
+@pytest.mark.parametrize(
+    "hidden, schedule",
+    [
+        (("tanh", "relu", "gelu"), Constant()),
+        (("silu", "sigmoid", "elu"), Constant()),
+        (("tanh", "relu", "gelu"), FlatCosine(0.2)),
+    ],
+)
+def test_dropout_training_matches_the_reference_with_the_same_masks(
+    hidden, schedule, dtype, n_threads, threads, seeds, rng
+):
     """The reference uses the masks of Philox; samples are in order, and the last batch is smaller."""
     threads(n_threads)
     sizes, rates = (5, 7, 19, 6, 2), (0.5, 0.0, 0.2)
     net = MLP(sizes, hidden_activation=hidden, dropout=rates, dtype=dtype, random_state=8, l2=0.01)
     reference = ReferenceMLP(sizes, (*hidden, "identity"), "squared_error", net.params, l2=0.01)
     X, y = rng.normal(size=(41, 5)), rng.normal(size=(41, 2))
-    history = net.fit(X, y, epochs=3, batch_size=18, optimizer=SGD(0.05), shuffle=False, verbose=0)
-    step, losses = 0, []
+    fit = {"epochs": 3, "batch_size": 18, "optimizer": SGD(0.05), "dropout_schedule": schedule, "shuffle": False}
+    history = net.fit(X, y, **fit, verbose=0)
+    step, losses, factors = 0, [], schedule.factors(np.arange(9), 9)
     for _ in range(3):
         for first in (0, 18, 36):
             rows = slice(first, first + 18)
-            masks = masks_of(sizes, rates, len(X[rows]), seeds[0], step)
+            masks = masks_of(sizes, np.multiply(rates, factors[step]), len(X[rows]), seeds[0], step)
             loss, gradient = reference.loss_and_gradient(X[rows], y[rows], masks=masks)
             penalty = 0.005 * sum(np.sum(W * W) for W, _ in reference.layers(reference.params))
             losses.append((loss - penalty) * len(X[rows]) / 41)

@@ -13,7 +13,7 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp.population_training.fit
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 from fastmlp.execution.dispatch import products
-from fastmlp.schedules import Cosine
+from fastmlp.schedules import Cosine, FlatCosine
 
 pytestmark = pytest.mark.thinned(5)
 
@@ -88,6 +88,38 @@ def test_layer_factors_with_rates_per_net_match_the_reference(small):
         reference = reference_of(pop.network, start[k], kind=Layered)
         reference.factors = [(1 / (fan_in + 1), 0.25 / (fan_in + 1)) for fan_in in SIZES[:-1]]
         losses = follow(reference, X, y, own(optimizer, learning_rate=rates[k]), epochs=5)
+        assert_close(pop, result, k, reference, losses, start)
+
+
+@pytest.mark.parametrize("kind", (Adam, SGD))
+@pytest.mark.parametrize(
+    "schedule, factors",
+    [(None, [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), None)],
+    ids=("constant", "cosine", "no factors"),
+)
+def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, schedule, factors):
+    X, y, _ = samples(16)
+    decays, pop = np.linspace(0.1, 0.9, place.n), make(place.n)
+    start = pop.params.copy()
+    optimizer = kind(
+        0.05,
+        weight_decay=decays,
+        weight_decay_schedule=FlatCosine(0.2),
+        learning_rate_factors=factors and {"biases": 0.25, (0, "weights"): 2.0},
+    )
+    result = pop.fit(X, y, epochs=5, batch_size=6, shuffle=False, optimizer=optimizer, schedule=schedule, verbose=0)
+    for k in place.some:
+        reference = reference_of(pop.network, start[k])
+        losses = follow(
+            reference,
+            X,
+            y,
+            own(optimizer, weight_decay=decays[k]),
+            epochs=5,
+            batch_size=6,
+            factors=None if schedule is None else schedule.factors,
+            rate_factors=factors,
+        )
         assert_close(pop, result, k, reference, losses, start)
 
 
@@ -186,6 +218,21 @@ def test_dropout_rate_per_net_matches_the_reference(cuda, monkeypatch):
             shuffle=True,
             rates=(rates[k], rates[k]),
         )
+        assert_close(pop, result, k, reference, losses, start)
+    place.check()
+
+
+@pytest.mark.parametrize("name", ("block", "workspace", "batched", "layers"))
+def test_scheduled_dropout_matches_the_reference(cuda, name, monkeypatch):
+    place, schedule = Place(name, monkeypatch), FlatCosine(0.2)
+    X, y, _ = samples(30)
+    pop = make(5, (2, 5, 3, 2), dropout=0.5)
+    start, fit = pop.params.copy(), {"epochs": 4, "batch_size": 13}
+    result = pop.fit(X, y, **fit, optimizer=SGD(0.2), dropout_schedule=schedule, verbose=0)
+    for k in (0, 4):
+        reference, seed = reference_of(pop.network, start[k]), fit_seed(pop.seeds[k])
+        of_dropout = {"rates": (0.5, 0.5), "dropout_factors": schedule.factors}
+        losses = follow_sgd(reference, X, y, 0.2, **fit, seed=seed, shuffle=True, **of_dropout)
         assert_close(pop, result, k, reference, losses, start)
     place.check()
 

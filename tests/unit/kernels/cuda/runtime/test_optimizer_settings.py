@@ -28,6 +28,13 @@ def test_learning_rate_and_decay_follow_the_schedule():
     np.testing.assert_array_equal(found["loss_increased"], 0.0)
 
 
+def test_decay_follows_its_own_schedule_too():
+    factors, decays = np.array([1.0, 0.5, 0.25]), np.array([0.3, 0.6, 0.0])
+    config = config_of(AdamW(0.2, weight_decay=0.3), factors)._replace(decays=True, decay_factors=decays)
+    found = columns(step_settings(config, np.ones(2), 3))
+    np.testing.assert_allclose(found["decay"], 1 - 0.2 * factors * 0.3 * decays, rtol=1e-15)
+
+
 @pytest.mark.parametrize("optimizer", [Adam(0.1, beta1=0.8, beta2=0.99), AdamW(0.1, beta1=0.8, beta2=0.99)])
 def test_bias_corrections_equal_the_formula(optimizer):
     """Bias correction of Kingma and Ba by 1 - beta**t, t from 1 on; weight decay is not corrected."""

@@ -14,7 +14,7 @@ from tolerances import TOLERANCES
 import fastmlp
 import fastmlp.schedules
 import fastmlp.training.call_autotune
-from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
+from fastmlp import MLP, SGD, Adam, AdamW, Quickprop, Rprop
 
 pytestmark = pytest.mark.thinned(5)
 
@@ -179,7 +179,10 @@ REPLAYED = {
     "clipped": {"optimizer": Adam(0.01, clip_norm=0.5)},
     "rprop": {"optimizer": Rprop(0.05)},
     "layered": {"optimizer": Quickprop(0.1, by_fan_in=True)},
+    "rate factors": {"optimizer": Adam(0.01, learning_rate_factors={"biases": 0.1})},
     "schedule": {"optimizer": SGD(0.1, momentum=0.9), "schedule": fastmlp.schedules.Exponential(0.1)},
+    "decay schedule": {"optimizer": AdamW(0.01, weight_decay_schedule="flat_cosine")},
+    "dropout schedule": {"dropout_schedule": "flat_cosine"},
     "in order": {"shuffle": False},
     "full batch": {"batch_size": None, "epochs": 60},
     "equal batches": {"batch_size": 3, "epochs": 3},

@@ -2,6 +2,8 @@
 memory) and layerwise.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from cuda_cases import (
@@ -28,7 +30,7 @@ from fastmlp.devices import resolve
 from fastmlp.execution.plan import Plan, describe_net
 from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
 from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Samples, TrainConfig
-from fastmlp.schedules import Cosine
+from fastmlp.schedules import Cosine, FlatCosine
 
 pytestmark = pytest.mark.thinned(5)
 
@@ -113,6 +115,25 @@ def test_layer_factors_match_the_reference(place):
     start = net.params.copy()
     losses = follow(reference, X, y, optimizer, epochs=6)
     assert_close(net, net.fit(X, y, epochs=6, optimizer=optimizer, verbose=0), reference, losses, start)
+
+
+@pytest.mark.parametrize("name", ("adamw", "momentum", "quickprop"))
+def test_decay_schedules_and_rate_factors_match_the_reference(place, name, monkeypatch):
+    """Also in calls of a few steps, each of which has its part of the schedule's factors."""
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    X, y, _ = samples(16)
+    net = make(dtype="float64")
+    optimizer = dataclasses.replace(
+        OPTIMIZERS[name],
+        weight_decay=0.4,
+        weight_decay_schedule=FlatCosine(0.2),
+        learning_rate_factors={"biases": 0.25, (0, "weights"): 2.0, -1: 0.5},
+    )
+    reference, start = reference_of(net.network, net.params), net.params.copy()
+    rates = [(2.0, 0.25), *[(1.0, 0.25)] * (len(SIZES) - 3), (0.5, 0.125)]
+    losses = follow(reference, X, y, optimizer, epochs=4, batch_size=6, rate_factors=rates)
+    history = net.fit(X, y, epochs=4, batch_size=6, shuffle=False, optimizer=optimizer, verbose=0)
+    assert_close(net, history, reference, losses, start)
 
 
 def test_length_of_calls_changes_no_bit(place, monkeypatch):
@@ -212,6 +233,19 @@ def test_dropout_training_matches_the_reference_with_the_same_masks(place, hidde
     losses = follow_sgd(
         reference, X, y, 0.05, epochs=2, batch_size=90, seed=fit_seed(0), rates=rates, weight=weight / weight.mean()
     )
+    assert_close(net, history, reference, losses, start)
+
+
+def test_scheduled_dropout_matches_the_reference_with_the_same_masks(place, rng, monkeypatch):
+    """Also in calls of a few steps, each of which has its part of the schedule's factors."""
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    sizes, rates, schedule = (5, 7, 9, 6, 2), (0.5, 0.0, 0.4), FlatCosine(0.2)
+    net = make(sizes, ("tanh", "relu", "silu"), dropout=rates, dtype="float64")
+    reference, start = reference_of(net.network, net.params), net.params.copy()
+    X, y = rng.normal(size=(50, 5)), rng.normal(size=(50, 2))
+    fit = {"epochs": 4, "batch_size": 17}
+    history = net.fit(X, y, **fit, optimizer=SGD(0.05), dropout_schedule=schedule, shuffle=False, verbose=0)
+    losses = follow_sgd(reference, X, y, 0.05, **fit, seed=fit_seed(0), rates=rates, dropout_factors=schedule.factors)
     assert_close(net, history, reference, losses, start)
 
 
