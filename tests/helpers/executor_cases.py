@@ -42,6 +42,19 @@ FITS = {
             ),
         },
     ),
+    "schedules": (
+        (3, 5, 1),
+        40,
+        {"dropout": 0.2},
+        {
+            "batch_size": 16,
+            "epochs": 20,
+            "dropout_schedule": "cosine",
+            "optimizer": AdamW(
+                0.01, weight_decay=0.1, weight_decay_schedule="flat_cosine", learning_rate_factors={"biases": 0.5}
+            ),
+        },
+    ),
     "early stopping": (
         (3, 5, 1),
         40,
