@@ -13,6 +13,7 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..docstrings import with_entries_of
 from ..errors import counted
+from ..tables.bin_edges import class_indicators
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
@@ -90,6 +91,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         class_weight=None,
         label_smoothing=0.0,
         categorical_features=None,
+        numeric_encoding="auto",
+        n_bins=48,
         callbacks=None,
         warm_start=False,
         random_state=None,
@@ -152,6 +155,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()))
         except ValueError:  # Target cannot describe classes that are neither text nor numbers
             return None
+
+    def _bin_targets(self, encoded):
+        return class_indicators(encoded, len(self.classes_))
 
     def _net_settings(self):
         return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
@@ -258,6 +264,8 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
         validation_fraction=0.2,
         n_nets=5,
         categorical_features=None,
+        numeric_encoding="auto",
+        n_bins=48,
         callbacks=None,
         warm_start=False,
         random_state=None,

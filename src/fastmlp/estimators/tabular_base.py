@@ -24,7 +24,7 @@ from ..mlp import MLP
 from ..optimizers import AdamW
 from ..persistence import save
 from ..population import Population
-from ..tables.column_encoders import Note
+from ..tables.column_encoders import Note, NumericEncoding
 from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers
 from ..tables.target_encoder import Target
@@ -68,6 +68,13 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         Number of nets. One net takes a fifth of the time of five.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
+    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
+        Encoding of columns of numbers. "auto" and "piecewise_linear" give columns of more than 32 distinct numbers a
+        normal score and bins, in each of which the first layer has a slope of its own, and standardise other columns;
+        "quantile" gives all columns a normal score only, "standard" standardises all.
+    n_bins : int, default 48
+        Largest number of bins of a column, from 2 to 1000. Bins end where the targets change, by a decision tree on the
+        column.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True. Only for n_nets=1.
@@ -133,6 +140,8 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
     validation_fraction: float
     n_nets: int
     categorical_features: Any
+    numeric_encoding: str
+    n_bins: int
     callbacks: Any
     warm_start: bool
     random_state: Any
@@ -153,6 +162,10 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
     @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """Return y in the form that the nets are trained on: class indices or scaled numbers."""
+
+    def _bin_targets(self, encoded: np.ndarray) -> np.ndarray:
+        """Return encoded targets as the numbers (n_rows, n_outputs) that bins of columns depend on."""
+        return encoded.reshape(len(encoded), -1)
 
     @abstractmethod
     def _net_settings(self) -> dict[str, Any]:
@@ -206,7 +219,7 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         if not continues:
             self._set_targets(y, training)
             table, notes = with_numbers(table)
-            self._learn_columns(table.iloc[training], notes)
+            self._learn_columns(table.iloc[training], notes, self._bin_targets(self._encode(y[training])))
         features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
         self._weigh_classes(y)
         weights = self._weights(table, y, sample_weight)
@@ -245,8 +258,9 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         )
         return EarlyStopping(checked_count("patience", self.patience))
 
-    def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
-        self.columns_, further_notes = fit_columns(table, chosen=self._chosen_categories(table))
+    def _learn_columns(self, table: Any, notes: tuple[str, ...], bin_targets: np.ndarray) -> None:
+        encoding = NumericEncoding(self.numeric_encoding, self.n_bins, bin_targets)
+        self.columns_, further_notes = fit_columns(table, encoding, self._chosen_categories(table))
         self.notes_ = notes + further_notes
         if not self.columns_:
             raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))

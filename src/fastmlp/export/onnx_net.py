@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
-from ..tables.column_encoders import CategoryColumn, Column, QuantileColumn
+from ..tables.column_encoders import CategoryColumn, Column, PiecewiseLinearColumn, QuantileColumn
 from .category_cells import category_intervals, category_texts, holds_numbers
 from .onnx_graph import ML, Graph, Value
 from .predictor import NUMBERS, PROBABILITIES, Predictor
@@ -71,7 +71,12 @@ def _number_features(graph: Graph, column: Column, cells: Value) -> list[Value]:
         scores = _interpolated(graph, graph.add("Where", missing, np.zeros((), np.float64), cells), *column.knots())
     else:
         scores = (cells - np.float64(column.mean)) / np.float64(column.std)  # type: ignore[union-attr]
-    parts = [graph.cast(graph.add("Where", missing, np.zeros((), np.float64), scores), graph.dtype)]
+    scores = graph.add("Where", missing, np.zeros((), np.float64), scores)
+    parts = [graph.cast(scores, graph.dtype)]
+    if isinstance(column, PiecewiseLinearColumn):
+        low, width = column.bin_bounds()
+        places = (scores - low[None, :]) / width[None, :]
+        parts.append(graph.cast(graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64)), graph.dtype))
     return [*parts, graph.cast(missing, graph.dtype)] if column.marks_missing else parts  # type: ignore[union-attr]
 
 

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import counted
+from ..errors import counted, unknown_name
 from .cells import examples, read_numbers
 from .column_encoders import (
+    SCALINGS,
+    WITHOUT_TARGETS,
     CategoryColumn,
     Column,
     Note,
+    NumericEncoding,
     column_from_dict,
     column_to_dict,
     fit_column,
@@ -118,15 +121,16 @@ def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.Dat
 
 
 def fit_columns(
-    table: pd.DataFrame, scaling: str = "auto", chosen: Iterable[str] = ()
+    table: pd.DataFrame, encoding: NumericEncoding = WITHOUT_TARGETS, chosen: Iterable[str] = ()
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Return (encoders, notes): an encoder for each usable column, and sentences on columns with problems.
 
+    encoding : of columns of numbers
     chosen : names of columns that the user wants as categories, of which no note says that they hold numbers
     """
     columns, notes, chosen = [], [], set(chosen)
     for name in table.columns:
-        column, note = fit_column(table[name], scaling)
+        column, note = fit_column(table[name], encoding)
         if column is not None:
             columns.append(column)
             note = note or ("" if name in chosen else mostly_numbers_note(table[name]))
@@ -225,9 +229,11 @@ class Preprocessing:
             If the target is absent or unusable, a number is infinite, a column name occurs twice, a value of task or
             scaling is unknown, or no column can be used.
         """
+        if scaling not in SCALINGS:
+            raise unknown_name("scaling", scaling, SCALINGS)
         table, _ = rows_with_target(with_text_names(table), target, task)
         learned_target = Target.fit(table[target], task)
-        columns, notes = fit_columns(table.drop(columns=target), scaling)
+        columns, notes = fit_columns(table.drop(columns=target), NumericEncoding(scaling))
         if not columns:
             reasons = " ".join(notes) or "it has no other column."
             raise ValueError(f"No column can be used to predict {target!r}: {reasons}")
