@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..tables.column_encoders import CategoryColumn, Column, PiecewiseLinearColumn, QuantileColumn, StandardColumn
+from ..tables.column_encoders import CategoryColumn, Column, DateColumn, PiecewiseLinearColumn, QuantileColumn, StandardColumn
 from .c_text import array, comment, function
 from .category_cells import category_intervals, holds_numbers
 
@@ -53,6 +53,8 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         ]
         missing = [f"f[{place + len(lines)}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.has_missing else []
         return lines + missing
+    if isinstance(column, DateColumn):
+        return _date_lines(column, k, place)
     if isinstance(column, StandardColumn):
         score = f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"
     else:
@@ -64,6 +66,13 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         ]
         place += column.n_bins
     return [*lines, f"f[{place + 1}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.marks_missing else lines
+
+
+def _date_lines(column: DateColumn, k: int, place: int) -> list[str]:
+    values = [f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"]
+    values += [f"sin(x[{k}] * {f!r} + {p!r})" for f, p in zip(*(part.tolist() for part in column.waves), strict=True)]
+    lines = [f"f[{place + j}] = isnan(x[{k}]) ? 0.0f : (float)({value});" for j, value in enumerate(values)]
+    return [*lines, f"f[{place + len(lines)}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.marks_missing else lines
 
 
 def _quantile_function(p: str) -> str:

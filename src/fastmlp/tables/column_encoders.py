@@ -17,6 +17,7 @@ from .category_column import CategoryColumn
 from .cells import MAX_BAD_FRACTION, MIXTURES, categories_of, contents, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
 from .column_numbers import bad_cells_text, column_kind, count_of, tolerated_numbers
+from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .numeric_columns import NumericColumn, PiecewiseLinearColumn, QuantileColumn, StandardColumn
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ DEFAULT_BINS, MAX_BINS = 48, 1000  # of a column
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
-Column = StandardColumn | QuantileColumn | PiecewiseLinearColumn | CategoryColumn
+Column = StandardColumn | QuantileColumn | PiecewiseLinearColumn | DateColumn | CategoryColumn
 KINDS: dict[str, type[Column]] = {
-    row.kind: row for row in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, CategoryColumn)
+    row.kind: row for row in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, DateColumn, CategoryColumn)
 }
 
 
@@ -95,7 +96,9 @@ def _choose_encoder(series: pd.Series, kind: str, encoding: NumericEncoding) -> 
         return _fit_numeric(series, encoding)
     if kind == "category":
         return _fit_category(series, encoding)
-    return None, f"it holds {kind}, not numbers, text, true or false; convert it to numbers to use it"
+    if kind in DATE_CONTENTS:
+        return fit_dates(series)
+    return None, f"it holds {kind}, not numbers, dates, text, true or false; convert it to numbers to use it"
 
 
 def _fit_numeric(series: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
@@ -125,8 +128,12 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column 
             column,
             numeric_reason if column is None else "holds numbers as text, and is used as a column of numbers",
         )
-    if reason and np.mean([DATE.fullmatch(name.strip()) is not None for name in names]) > 0.5:
-        reason = f"it holds dates as text, such as {names[0]!r}; convert them to numbers, such as days, to use it"
+    if (reason or len(distinct) > MANY_DISTINCT) and _share_of_matches(names, ISO_DATE) > 0.5:
+        dates, note = fit_dates(series)
+        if dates is not None:
+            return dates, f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
+    if reason and _share_of_matches(names, DATE) > 0.5:
+        reason = f"it holds dates as text, such as {names[0]!r}; write them like 2020-12-31, or convert them, to use it"
     hint = ""
     if reading is not None and reading.n_bad and reading.is_half:
         hint = (
@@ -140,6 +147,10 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column 
         column,
         f"is used as categories: {hint}; if numbers are meant, correct or empty those cells" if hint else "",
     )
+
+
+def _share_of_matches(names: list[str], pattern: re.Pattern[str]) -> float:
+    return float(np.mean([pattern.fullmatch(name.strip()) is not None for name in names]))
 
 
 def mostly_numbers_note(series: pd.Series) -> str:
