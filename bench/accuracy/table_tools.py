@@ -1,4 +1,4 @@
-"""Tools that learn from a table with their defaults: a function of the task, a seed and a number of threads for each."""
+"""Tools that learn from a table, all with their defaults: this package's estimators and their competitors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Make = Callable[[bool, int, int], Any]  # (is a regression, seed, number of thre
 class Tool(NamedTuple):
     """A row of TOOLS.
 
-    make : returns the estimator
+    make : returns the estimator, of this number of threads where it can be told
     package : on PyPI
     takes : form of the columns of text: "text" as they are, "filled" without missing cells, or pandas' "category"
     """

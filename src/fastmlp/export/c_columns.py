@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..tables.column_encoders import CategoryColumn, Column, DateColumn, PiecewiseLinearColumn, QuantileColumn, StandardColumn
+from ..tables.column_encoders import (
+    CategoryColumn,
+    Column,
+    DateColumn,
+    PiecewiseLinearColumn,
+    QuantileColumn,
+    StandardColumn,
+)
 from .c_text import array, comment, function
 from .category_cells import category_intervals, holds_numbers
 
@@ -61,9 +68,7 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots()[0])})"
     lines = [f"f[{place}] = isnan(x[{k}]) ? 0.0f : (float)({score});"]
     if isinstance(column, PiecewiseLinearColumn):
-        lines = [
-            f"{p}bins(isnan(x[{k}]) ? 0.0 : {score}, {p}edges_{k}, {column.n_bins}, f + {place});",
-        ]
+        lines = [f"{p}bins(isnan(x[{k}]) ? 0.0 : {score}, {p}edges_{k}, {column.n_bins}, f + {place});"]
         place += column.n_bins
     return [*lines, f"f[{place + 1}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.marks_missing else lines
 

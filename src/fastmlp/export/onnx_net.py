@@ -79,7 +79,9 @@ def _number_features(graph: Graph, column: Column, cells: Value) -> list[Value]:
     if isinstance(column, PiecewiseLinearColumn):
         low, width = column.bin_bounds()
         places = (scores - low[None, :]) / width[None, :]
-        parts.append(graph.cast(graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64)), graph.dtype))
+        parts.append(
+            graph.cast(graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64)), graph.dtype)
+        )
     return [*parts, graph.cast(missing, graph.dtype)] if column.marks_missing else parts  # type: ignore[union-attr]
 
 

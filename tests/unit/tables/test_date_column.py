@@ -14,7 +14,9 @@ START = pd.Timestamp("2019-03-01")
 
 
 def dated(n=900, hours=0):
-    return pd.Series(START + pd.to_timedelta(np.arange(n), "D") + pd.to_timedelta(np.arange(n) * hours, "h"), name="day")
+    return pd.Series(
+        START + pd.to_timedelta(np.arange(n), "D") + pd.to_timedelta(np.arange(n) * hours, "h"), name="day"
+    )
 
 
 def features(column, series):
@@ -92,7 +94,10 @@ def test_missing_and_bad_cells():
     assert out[4].tolist() == out[3].tolist()
     known = fit_column(dated(100))[0]
     (note,) = features(known, text.drop(index=4))[1]
-    assert note.text == "Column 'day' is missing in 1 of 99 cells, but in none of training; such cells count as the mean date."
+    assert (
+        note.text
+        == "Column 'day' is missing in 1 of 99 cells, but in none of training; such cells count as the mean date."
+    )
 
 
 def test_time_zones():
@@ -111,7 +116,10 @@ def test_time_zones():
     [
         ([START] * 5, "all of its cells are equal"),
         ([None] * 5, "all of its cells are missing"),
-        ([f"{k % 28 + 1}.{k % 12 + 1}.2020" for k in range(84)], "it holds dates as text, such as '1.1.2020'; write them"),
+        (
+            [f"{k % 28 + 1}.{k % 12 + 1}.2020" for k in range(84)],
+            "it holds dates as text, such as '1.1.2020'; write them",
+        ),
         ([datetime.time(k) for k in range(5)], "it holds time, not numbers, dates, text"),
     ],
     ids=["equal", "missing", "another order", "times of the day"],
