@@ -60,7 +60,8 @@ def tree_edges(x: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
     sums = np.concatenate([np.zeros((1, targets.shape[1])), np.cumsum(targets, axis=0)])
     places = np.flatnonzero(x[1:] > x[:-1]) + 1
     least_gain = LEAST_GAIN * float((targets * targets).sum())
-    heap, chosen = [], []
+    heap: list[_Split] = []
+    chosen: list[int] = []
     for part in _best_split(sums, places, 0, len(x), least_gain):
         heapq.heappush(heap, part)
     while heap and len(chosen) < n_bins - 1:

@@ -191,7 +191,7 @@ def bad_dates_text(series: pd.Series, bad: np.ndarray) -> str:
 
 
 def fit_dates(series: pd.Series) -> tuple[DateColumn | None, str]:
-    """Return (encoder, note) for a column of dates; the encoder is None, and the note says why, if it cannot be used."""
+    """Return (encoder, note) for a column of dates: encoder None, and the reason as the note, if it cannot be used."""
     dates = read_dates(series)
     n_bad, n_known = int(np.count_nonzero(dates.bad)), int(np.count_nonzero(~np.isnan(dates.days)))
     if not n_known or n_bad > MAX_BAD_FRACTION * (n_bad + n_known):
