@@ -69,12 +69,12 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
     numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
-        Encoding of columns of numbers. "auto" and "piecewise_linear" give columns of more than 32 distinct numbers a
-        normal score and bins, in each of which the first layer has a slope of its own, and standardise other columns;
-        "quantile" gives all columns a normal score only, "standard" standardises all.
+        Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
+        the targets leap, bins, in each of which the first layer has a slope of its own; it standardises other columns.
+        "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
+        "standard" standardises all.
     n_bins : int, default 48
-        Largest number of bins of a column, from 2 to 1000. Bins end where the targets change, by a decision tree on the
-        column.
+        Largest number of bins of a column, from 2 to 1000. A decision tree on each column chooses the bins.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True. Only for n_nets=1.

@@ -1,4 +1,7 @@
-"""Edges of the bins of a column of numbers: from a small decision tree on the targets, or from quantiles."""
+"""Edges of the bins of a column of numbers: from a small decision tree on the targets, or from quantiles.
+
+bench/log/README.md#tabular-bins has the accuracy with each.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 
 LEAST_ROWS = 16  # of a bin whose edge a tree has chosen
 LEAST_GAIN = 1e-9  # as a fraction of the targets' sum of squares: less is rounding
+DEGREE = 5  # of the polynomial that stands for what a net learns of a column without bins
 MOST_CLASSES = 32  # that a tree tells apart; rarer ones count as one class, so that memory stays bounded
 
 
@@ -44,7 +48,22 @@ def quantile_edges(x: np.ndarray, n_bins: int) -> np.ndarray:
     return np.unique(np.quantile(x, np.linspace(0.0, 1.0, n_bins + 1)))
 
 
-def tree_edges(x: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
+def leap_edges(scores: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the edges of bins where the targets leap or turn: those of a tree on what a polynomial leaves of them.
+
+    A column whose targets are a smooth function of the score has one bin. A split counts if it gains more than the
+    logarithm of the number of rows times the variance of the rest, the price of a parameter in Schwarz's criterion.
+
+    scores : (n_rows,), normal scores of a column
+    targets : (n_rows, n_outputs), numbers or one-hot classes
+    n_bins : largest number of bins
+    """
+    powers = np.polynomial.legendre.legvander(scores / max(1.0, float(np.abs(scores).max())), DEGREE)
+    rest = targets - powers @ np.linalg.lstsq(powers, targets)[0]
+    return tree_edges(scores, rest, n_bins, np.log(len(scores)) * float((rest * rest).sum()) / len(scores))
+
+
+def tree_edges(x: np.ndarray, targets: np.ndarray, n_bins: int, least_gain: float = 0.0) -> np.ndarray:
     """Return the edges of bins whose targets differ: the splits of a decision tree on this column alone, ascending.
 
     The tree grows best split first. A split's gain is by how much it lowers the sum of squared distances of the targets
@@ -54,12 +73,13 @@ def tree_edges(x: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
     x : (n_rows,), without missing cells; at least two distinct numbers
     targets : (n_rows, n_outputs), numbers or one-hot classes
     n_bins : largest number of bins; there are fewer if no further split has a gain, or rows enough on both sides
+    least_gain : a split with a smaller gain is not made
     """
     order = np.argsort(x, kind="stable")
     x, targets = x[order], targets[order] - targets.mean(axis=0)
     sums = np.concatenate([np.zeros((1, targets.shape[1])), np.cumsum(targets, axis=0)])
     places = np.flatnonzero(x[1:] > x[:-1]) + 1
-    least_gain = LEAST_GAIN * float((targets * targets).sum())
+    least_gain = max(least_gain, LEAST_GAIN * float((targets * targets).sum()))
     heap: list[_Split] = []
     chosen: list[int] = []
     for part in _best_split(sums, places, 0, len(x), least_gain):

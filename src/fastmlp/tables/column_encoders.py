@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import checked_count, unknown_name
+from .bin_edges import leap_edges, quantile_edges, tree_edges
 from .category_column import CategoryColumn
 from .cells import MAX_BAD_FRACTION, MIXTURES, categories_of, contents, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
@@ -41,11 +42,12 @@ KINDS: dict[str, type[Column]] = {
 class NumericEncoding:
     """How columns of numbers are encoded.
 
-    kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers;
-        columns of more have bins, with "auto" only if targets are given, and otherwise normal scores of quantiles
+    kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
+        Columns of more have a normal score and, with "auto", bins where the targets leap; with "piecewise_linear", as
+        many bins as a tree on the targets makes
     n_bins : largest number of bins of a column
-    targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows, for bins where targets change; None
-        for bins with the same number of rows
+    targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows. Without them, "auto" makes no bins,
+        and "piecewise_linear" bins with the same number of rows
     """
 
     kind: str = "auto"
@@ -61,14 +63,27 @@ class NumericEncoding:
         """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""
         known = ~np.isnan(values)
         present, marks_missing = values[known], not known.all()
-        if self.kind in ("auto", "piecewise_linear"):
-            if len(np.unique(present)) <= MANY_DISTINCT:
-                return StandardColumn.fit(name, present, marks_missing)
-            if self.kind == "piecewise_linear" or self.targets is not None:
-                targets = None if self.targets is None else self.targets[known]
-                return PiecewiseLinearColumn.fit_bins(name, present, marks_missing, self.n_bins, targets)
-        fit = StandardColumn.fit if self.kind == "standard" else QuantileColumn.fit
-        return fit(name, present, marks_missing)
+        has_few = self.kind != "quantile" and len(np.unique(present)) <= MANY_DISTINCT
+        if self.kind == "standard" or has_few:
+            return StandardColumn.fit(name, present, marks_missing)
+        column = QuantileColumn.fit(name, present, marks_missing)
+        edges = self._edges(column.scores(present), known)
+        if len(edges) <= 2:  # one bin would be the score again
+            return column
+        return PiecewiseLinearColumn(name, column.quantiles, marks_missing, tuple(edges.tolist()))
+
+    def _edges(self, scores: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return the edges of the bins of a column, in normal scores; empty if it has no bins.
+
+        scores : (n_known,), of the cells that are not missing
+        known : bool (n_rows,), which cells these are
+        """
+        if self.kind == "quantile" or (self.kind == "auto" and self.targets is None):
+            return scores[:0]
+        if self.targets is None:
+            return quantile_edges(scores, self.n_bins)
+        edges = leap_edges if self.kind == "auto" else tree_edges
+        return edges(scores, self.targets[known], self.n_bins)
 
 
 WITHOUT_TARGETS = NumericEncoding()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from .bin_edges import quantile_edges, tree_edges
 from .column_notes import Note, missing_note
 from .column_numbers import bad_cells_text, tolerated_numbers
 
@@ -162,22 +161,6 @@ class PiecewiseLinearColumn(QuantileColumn):
         edges = np.asarray(self.edges, dtype=np.float64)
         if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
             raise ValueError(f"column {self.name!r} needs ascending finite edges of bins")
-
-    @classmethod
-    def fit_bins(
-        cls, name: str, present: np.ndarray, marks_missing: bool, n_bins: int, targets: np.ndarray | None
-    ) -> PiecewiseLinearColumn:
-        """Return the encoder of a column.
-
-        present : (n_present,) numbers of the column, at least two of them distinct
-        n_bins : largest number of bins
-        targets : (n_present, n_outputs) numbers or one-hot classes, for edges where targets change; None for bins that
-            hold the same number of rows
-        """
-        score = QuantileColumn.fit(name, present, marks_missing)
-        scores = score.scores(present)
-        edges = quantile_edges(scores, n_bins) if targets is None else tree_edges(scores, targets, n_bins)
-        return cls(name, score.quantiles, marks_missing, tuple(edges.tolist()))
 
     @property
     def n_bins(self) -> int:

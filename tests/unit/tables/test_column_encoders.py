@@ -142,7 +142,9 @@ def test_quantile_scores_of_ties_are_the_mean_of_their_ranks(rng):
 @pytest.mark.quick
 def test_bins_are_the_formula_of_the_score(rng):
     x = rng.exponential(size=400)
-    column = PiecewiseLinearColumn.fit_bins("x", x, True, 10, np.sin(3 * x)[:, None])
+    column = NumericEncoding("piecewise_linear", 10, np.sin(3 * np.append(x, 0))[:, None]).fit(
+        "x", np.append(x, np.nan)
+    )
     assert column.feature_names == ["x", *(f"x in bin {k}" for k in range(1, column.n_bins + 1)), "x is missing"]
     cells = np.append(x[:20], [np.nan, -5.0, 1e9])
     out = np.full((len(cells), len(column.feature_names)), np.nan)
@@ -161,7 +163,7 @@ def test_bins_are_the_formula_of_the_score(rng):
     ("encoding", "kinds"),
     [
         (NumericEncoding("auto"), ["quantile", "standard"]),
-        (NumericEncoding("auto", 8, np.arange(100.0)[:, None]), ["piecewise_linear", "standard"]),
+        (NumericEncoding("auto", 8, np.arange(100.0)[:, None]), ["quantile", "standard"]),
         (NumericEncoding("piecewise_linear", 8), ["piecewise_linear", "standard"]),
         (NumericEncoding("quantile", 8, np.arange(100.0)[:, None]), ["quantile", "quantile"]),
         (NumericEncoding("standard", 8, np.arange(100.0)[:, None]), ["standard", "standard"]),
@@ -175,6 +177,20 @@ def test_choice_of_a_numeric_encoding(encoding, kinds, missing, rng):
         x[:3] = np.nan if missing else x[:3]
         column, note = fit_column(pd.Series(x, name="x"), encoding)
         assert (column.kind, column.marks_missing, note) == (kind, missing, "")
+
+
+def test_auto_makes_bins_where_targets_leap_only(rng):
+    x, noise = rng.normal(size=3000), rng.normal(size=3000)
+    targets = {"smooth": np.tanh(x), "nothing": 0 * x, "steps": 3.0 * (np.abs(x) < 0.3)}
+    found = {
+        name: NumericEncoding("auto", 48, (values + noise)[:, None]).fit("x", x) for name, values in targets.items()
+    }
+    kinds = {name: column.kind for name, column in found.items()}
+    assert kinds == {"smooth": "quantile", "nothing": "quantile", "steps": "piecewise_linear"}
+    inner = np.array(found["steps"].edges[1:-1])
+    for leap in (-0.3, 0.3):
+        assert np.abs(inner - leap).min() < 0.05
+    assert len(inner) < 8
 
 
 def test_heavy_tails_and_ties_have_distinct_finite_edges(rng):
