@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.tables.bin_edges import LEAST_ROWS, MOST_CLASSES, class_indicators, quantile_edges, tree_edges
+from fastmlp.tables.bin_edges import LEAST_ROWS, MOST_CLASSES, class_indicators, leap_edges, quantile_edges, tree_edges
 
 
 def gain(x, targets, edge):
@@ -55,6 +55,24 @@ def test_bins_have_at_least_as_many_rows_as_a_leaf(rng):
     x = rng.normal(size=1000)
     edges = tree_edges(x, rng.normal(size=(1000, 1)), 1000)
     assert np.histogram(x, edges)[0].min() >= LEAST_ROWS
+
+
+def test_noise_gives_no_bins_however_many_rows(rng):
+    """A false split costs more than it gains: of 40 columns of noise, almost none is split."""
+    found = [
+        len(leap_edges(rng.normal(size=n), rng.normal(size=(n, 1)), 48)) - 1 for n in (100, 3000) for _ in range(20)
+    ]
+    assert sum(n_bins > 1 for n_bins in found) <= 4
+
+
+@pytest.mark.quick
+def test_the_scale_of_targets_and_other_outputs_do_not_matter(rng):
+    x = rng.normal(size=1000)
+    targets = (x > 0.5).astype(float)[:, None] + 0.3 * rng.normal(size=(1000, 1))
+    edges = leap_edges(x, targets, 48)
+    assert np.abs(edges - 0.5).min() < 0.02
+    np.testing.assert_array_equal(leap_edges(x, 1e6 * targets + 1e6, 48), edges)
+    np.testing.assert_array_equal(leap_edges(x, np.hstack([targets, -targets]), 48), edges)
 
 
 def test_quantile_edges_hold_equal_numbers_of_rows(rng):

@@ -190,7 +190,7 @@ def test_auto_makes_bins_where_targets_leap_only(rng):
     inner = np.array(found["steps"].edges[1:-1])
     for leap in (-0.3, 0.3):
         assert np.abs(inner - leap).min() < 0.05
-    assert len(inner) < 8
+    assert len(inner) < 16, "48 are allowed"
 
 
 def test_heavy_tails_and_ties_have_distinct_finite_edges(rng):
