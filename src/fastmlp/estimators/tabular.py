@@ -1,9 +1,10 @@
 """TabularMLPClassifier and TabularMLPRegressor: MLPs for tables, with defaults that the literature found to work.
 
-Numbers are transformed to normal quantiles, and categories are one-hot encoded (column_encoders.py). Nets are trained
+Numbers become normal scores and, where the targets leap, bins (Gorishniy et al. 2022, arXiv:2203.05556); categories are
+one-hot encoded (column_encoders.py). Nets are trained
 with dropout, AdamW with clipped gradients and early stopping on held-out rows (Gorishniy et al. 2021, arXiv:2106.11959;
 Kadra et al. 2021, arXiv:2106.11189), and one cycle of the learning rate (Smith and Topin 2019). The mean of a few nets
-predicts. bench/accuracy/tabular.py measures the accuracy; bench/log/README.md#tabular-defaults has the figures.
+predicts. bench/accuracy/tables.py measures the accuracy; bench/log/README.md#tabular-bins has the figures.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
-    Columns of numbers are transformed to normal quantiles, text and categorical columns are one-hot encoded, and
-    missing cells are handled. Early stopping on held-out rows ends the training of each net. Predictions are the mean
+    Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates are
+    placed in day, week and year, and missing cells are handled. Early stopping on held-out rows ends the training of each net. Predictions are the mean
     probabilities over the nets.
 
     Parameters
@@ -83,7 +84,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         learning_rate_init=0.003,
         weight_decay=0.1,
         batch_size="auto",
-        max_iter=100,
+        max_iter=40,
         schedule="one_cycle",
         n_iter_no_change=24,
         validation_fraction=0.2,
@@ -258,7 +259,7 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
         learning_rate_init=0.003,
         weight_decay=0.1,
         batch_size="auto",
-        max_iter=100,
+        max_iter=40,
         schedule="one_cycle",
         n_iter_no_change=24,
         validation_fraction=0.2,

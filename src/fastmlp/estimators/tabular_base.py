@@ -57,7 +57,7 @@ class BaseTabular(Exportable, BaseEstimator, ABC):
         Weight decay of AdamW.
     batch_size : int or "auto", default "auto"
         Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
-    max_iter : int, default 100
+    max_iter : int, default 40
         Largest number of epochs, and the length of the schedule.
     schedule : str, object or callable, default "one_cycle"
         A learning-rate schedule of fastmlp.schedules.

@@ -12,7 +12,7 @@ import numpy as np
 
 LEAST_ROWS = 16  # of a bin whose edge a tree has chosen
 LEAST_GAIN = 1e-9  # as a fraction of the targets' sum of squares: less is rounding
-DEGREE = 5  # of the polynomial that stands for what a net learns of a column without bins
+DEGREE = 2  # of the polynomial of the score that stands for what a net learns of a column by itself
 MOST_CLASSES = 32  # that a tree tells apart; rarer ones count as one class, so that memory stays bounded
 
 
@@ -49,7 +49,7 @@ def quantile_edges(x: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 def leap_edges(scores: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
-    """Return the edges of bins where the targets leap or turn: those of a tree on what a polynomial leaves of them.
+    """Return the edges of bins where the targets leap or turn: those of a tree on what a parabola leaves of them.
 
     A column whose targets are a smooth function of the score has one bin. A split counts if it gains more than the
     logarithm of the number of rows times the variance of the rest, the price of a parameter in Schwarz's criterion.
