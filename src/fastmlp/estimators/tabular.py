@@ -1,10 +1,9 @@
 """TabularMLPClassifier and TabularMLPRegressor: MLPs for tables, with defaults that the literature found to work.
 
 Numbers become normal scores and, where the targets leap, bins (Gorishniy et al. 2022, arXiv:2203.05556); categories are
-one-hot encoded (column_encoders.py). Nets are trained
-with dropout, AdamW with clipped gradients and early stopping on held-out rows (Gorishniy et al. 2021, arXiv:2106.11959;
-Kadra et al. 2021, arXiv:2106.11189), and one cycle of the learning rate (Smith and Topin 2019). The mean of a few nets
-predicts. bench/accuracy/tables.py measures the accuracy; bench/log/README.md#tabular-bins has the figures.
+one-hot encoded (column_encoders.py). Nets are trained with dropout, AdamW with clipped gradients and early stopping on
+held-out rows (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), and one cycle of the
+learning rate (Smith and Topin 2019). The mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy; bench/log/README.md#tabular-bins has the figures.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
-    Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates are
-    placed in day, week and year, and missing cells are handled. Early stopping on held-out rows ends the training of each net. Predictions are the mean
-    probabilities over the nets.
+    Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates have a
+    place in the day, the week and the year, and missing cells are handled. Early stopping on held-out rows ends the
+    training of each net. Predictions are the mean probabilities over the nets.
 
     Parameters
     ----------
