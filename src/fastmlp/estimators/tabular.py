@@ -3,7 +3,8 @@
 Numbers become normal scores and, where the targets leap, bins (Gorishniy et al. 2022, arXiv:2203.05556); categories are
 one-hot encoded (column_encoders.py). Nets are trained with dropout, AdamW with clipped gradients and early stopping on
 held-out rows (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), and one cycle of the
-learning rate (Smith and Topin 2019). The mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy; bench/log/README.md#tabular-bins has the figures.
+learning rate (Smith and Topin 2019). The mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy;
+bench/log/README.md#tabular-bins has the figures.
 """
 
 from __future__ import annotations

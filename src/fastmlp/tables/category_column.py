@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 class CategoryColumn:
     """One-hot encoding: one feature per category, plus one for missing cells if training had any.
 
-    A category unseen in training is encoded as all zeros.
+    A category unseen in training, or too rare for a feature of its own, is encoded as all zeros.
     """
 
     name: str
     categories: tuple[str, ...]
     has_missing: bool
     is_text: bool  # whether cells must be read as text even if they look like numbers
+    has_rest: bool = False  # whether training had further categories, which are zeros like those it had not
     kind: ClassVar[str] = "category"
 
     def __post_init__(self) -> None:
@@ -64,10 +65,13 @@ class CategoryColumn:
         n = len(series)
         n_missing = int(np.count_nonzero(missing))
         notes = []
-        if n_unseen := n - len(known) - (0 if self.has_missing else n_missing):
+        n_unseen = n - len(known) - (0 if self.has_missing else n_missing)
+        is_serious = 2 * n_unseen > n - n_missing
+        if is_serious or (n_unseen and not self.has_rest):
             cells = f"{count_of(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
-            text = f"Column {self.name!r} has categories unseen in training in {cells}, which are encoded as zeros."
-            notes.append(Note(text, 2 * n_unseen > n - n_missing))
+            unseen = "rare or unseen" if self.has_rest else "unseen"
+            text = f"Column {self.name!r} has categories {unseen} in training in {cells}, which are encoded as zeros."
+            notes.append(Note(text, is_serious))
         if n_missing:
             notes += missing_note(self.name, n_missing, n, self.has_missing, "none of its categories")
         return notes

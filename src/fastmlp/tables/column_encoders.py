@@ -7,6 +7,7 @@ columns as numbers.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SCALINGS = ("auto", "standard", "quantile")
 NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard")
 MAX_CATEGORIES = 255
+MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 DEFAULT_BINS, MAX_BINS = 48, 1000  # of a column
 
@@ -155,6 +157,10 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column 
             f"it holds no numbers in {count_of(reading.n_bad, reading.n_present)} "
             f"({examples(series, reading.bad)}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
+    if len(distinct) > MAX_CATEGORIES and (frequent := _frequent(codes, names)):
+        note = f"has {len(distinct)} categories, and the {len(frequent)} most frequent are encoded; others are zeros"
+        column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
+        return column, f"{note}; {hint}" if hint else note
     if reason:
         return None, f"{reason}; {hint}" if hint else reason
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
@@ -162,6 +168,18 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column 
         column,
         f"is used as categories: {hint}; if numbers are meant, correct or empty those cells" if hint else "",
     )
+
+
+def _frequent(codes: np.ndarray, names: list[str]) -> list[str]:
+    """Return the most frequent categories, sorted, or none if they make up less than half of the cells.
+
+    codes, names : as of categories_of; of several equal names, the cells add up
+    """
+    counts: Counter[str] = Counter()
+    for name, count in zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True):
+        counts[name] += count
+    chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
+    return sorted(chosen) if 2 * sum(counts[name] for name in chosen) >= counts.total() else []
 
 
 def _share_of_matches(names: list[str], pattern: re.Pattern[str]) -> float:

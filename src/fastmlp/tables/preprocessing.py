@@ -185,8 +185,10 @@ class Preprocessing:
     reported in `notes`.
 
     Text, booleans and categorical columns are one-hot encoded. Missing cells are a category of their own, and a
-    category unseen in training is all zeros. Columns that cannot be used (constant, empty, dates, text with more than
-    255 values or a different value in every row) are left out and reported in `notes`.
+    category unseen in training is all zeros. Of more than 255 categories, the frequent ones are encoded if they make up
+    half of the cells. Dates become the time and its place in the day, the week and the year. Columns that cannot be
+    used (constant, empty, text with too many rare values or a different value in every row) are left out and reported
+    in `notes`.
 
     The type of a cell does not matter: true, 1, 1.0 and "True" are the same if training has seen only booleans, or only
     0 and 1; numbers may be given as text.
