@@ -20,7 +20,7 @@ from .cells import MAX_BAD_FRACTION, MIXTURES, categories_of, contents, examples
 from .column_notes import Note as Note
 from .column_numbers import bad_cells_text, column_kind, count_of, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
-from .numeric_columns import NumericColumn, PiecewiseLinearColumn, QuantileColumn, StandardColumn
+from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ class NumericEncoding:
             raise unknown_name("numeric_encoding", self.kind, NUMERIC_ENCODINGS)
         checked_count("n_bins", self.n_bins, 2, MAX_BINS)
 
-    def fit(self, name: str, values: np.ndarray) -> NumericColumn:
+    def fit(self, name: str, values: np.ndarray) -> StandardColumn | QuantileColumn:
         """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""
         known = ~np.isnan(values)
         present, marks_missing = values[known], not known.all()
