@@ -5,9 +5,9 @@ Run: FASTMLP_DATA=FOLDER python bench/accuracy/tables.py [--results FILE] [--set
 
 Each fit is a process of its own, with limited threads. Its figure goes into FILE, a JSON file, at once: the same
 command goes on where it was stopped, and --again measures the named tools anew. RealMLP-TD and TabM-D take minutes to
-hours a fit, and run only if they are named (pip install lightgbm catboost pytabkit). The sets california, adult, magic and bank_marketing
-chose the defaults of the tabular estimators; covertype, wine and higgs_7k had no part in it. table_sets.py has the
-splits, all of which are used whole.
+hours a fit, and run only if they are named (pip install lightgbm catboost pytabkit). The sets california, adult, magic
+and bank_marketing chose the defaults of the tabular estimators; covertype, wine and higgs_7k had no part in it.
+table_sets.py has the splits, all of which are used whole.
 """
 
 from __future__ import annotations
