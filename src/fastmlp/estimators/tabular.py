@@ -1,9 +1,10 @@
 """TabularMLPClassifier and TabularMLPRegressor: MLPs for tables, with defaults that the literature found to work.
 
-Numbers are transformed to normal quantiles, and categories are one-hot encoded (column_encoders.py). Nets are trained
-with dropout, AdamW with clipped gradients and early stopping on held-out rows (Gorishniy et al. 2021, arXiv:2106.11959;
-Kadra et al. 2021, arXiv:2106.11189), and one cycle of the learning rate (Smith and Topin 2019). The mean of a few nets
-predicts. bench/accuracy/tabular.py measures the accuracy; bench/log/README.md#tabular-defaults has the figures.
+Numbers become normal scores and, where the targets leap, bins (Gorishniy et al. 2022, arXiv:2203.05556); categories are
+one-hot encoded (column_encoders.py). Nets are trained with dropout, AdamW with clipped gradients and early stopping on
+held-out rows (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), and one cycle of the
+learning rate (Smith and Topin 2019). The mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy;
+bench/log/README.md#tabular-bins has the figures.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ..docstrings import with_entries_of
 from ..errors import counted
 from ..table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ..table_training.temperature import fit_temperature
+from ..tables.bin_edges import class_indicators
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
@@ -31,9 +33,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
-    Columns of numbers are transformed to normal quantiles, text and categorical columns are one-hot encoded, and
-    missing cells are handled. Early stopping on held-out rows ends the training of each net. Predictions are the mean
-    probabilities over the nets.
+    Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates have a
+    place in the day, the week and the year, and missing cells are handled. Early stopping on held-out rows ends the
+    training of each net. Predictions are the mean probabilities over the nets.
 
     Parameters
     ----------
@@ -104,6 +106,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         refit=False,
         time_limit=None,
         categorical_features=None,
+        numeric_encoding="auto",
+        n_bins=48,
         callbacks=None,
         warm_start=False,
         random_state=None,
@@ -201,6 +205,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         if calibration == TEMPERATURE and logits is not None:
             y, weights = held_out.y, held_out.weights
             self.temperature_ = fit_temperature(logits, y, weights, self.net_.network, self._is_multilabel)
+
+    def _bin_targets(self, encoded):
+        return super()._bin_targets(encoded) if self._is_multilabel else class_indicators(encoded, len(self.classes_))
 
     def _net_settings(self):
         loss = "binary_cross_entropy" if self._is_multilabel else "softmax_cross_entropy"
@@ -322,6 +329,8 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
         refit=False,
         time_limit=None,
         categorical_features=None,
+        numeric_encoding="auto",
+        n_bins=48,
         callbacks=None,
         warm_start=False,
         random_state=None,

@@ -23,6 +23,7 @@ from ..persistence import save
 from ..table_training.budget import Budget
 from ..table_training.fit import Rows
 from ..table_training.recipe import Recipe
+from ..tables.column_encoders import NumericEncoding
 from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
@@ -56,7 +57,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
     batch_size : int or "auto", default "auto"
         Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
     max_iter : int, default "auto"
-        Largest number of epochs, and the length of the schedule; 100 in all presets.
+        Largest number of epochs, and the length of the schedule; 40 in all presets.
     schedule : str, object or callable, default "auto"
         A learning-rate schedule of fastmlp.schedules; "one_cycle" in all presets.
     n_iter_no_change : int, default "auto"
@@ -81,6 +82,13 @@ class BaseTabular(Exportable, TableColumns, ABC):
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
+    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
+        Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
+        the targets leap, bins, in each of which the first layer has a slope of its own; it standardises other columns.
+        "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
+        "standard" standardises all.
+    n_bins : int, default 48
+        Largest number of bins of a column, from 2 to 1000. A decision tree on each column chooses the bins.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True. Only for a single net.
@@ -141,6 +149,8 @@ class BaseTabular(Exportable, TableColumns, ABC):
 
     quality: str
     n_iter_no_change: Any
+    numeric_encoding: str
+    n_bins: int
     callbacks: Any
     eval_metric: Any
     refit: bool
@@ -162,6 +172,10 @@ class BaseTabular(Exportable, TableColumns, ABC):
     @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """Return y in the form that the nets are trained on: class indices or scaled numbers."""
+
+    def _bin_targets(self, encoded: np.ndarray) -> np.ndarray:
+        """Return encoded targets as the numbers (n_rows, n_outputs) that bins of columns depend on."""
+        return encoded.reshape(len(encoded), -1)
 
     @abstractmethod
     def _predictions_of(self, logits: np.ndarray) -> np.ndarray:
@@ -236,7 +250,9 @@ class BaseTabular(Exportable, TableColumns, ABC):
         if not continues:
             self._set_targets(y, training)
             table, notes = with_numbers(table)
-            self._learn_columns(table.iloc[training], notes)
+            bin_targets = self._bin_targets(self._encode(y[training]))
+            encoding = NumericEncoding(self.numeric_encoding, self.n_bins, bin_targets)
+            self._learn_columns(table.iloc[training], notes, encoding)
         features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
         self._weigh_classes(y)
         weights = self._weights(table, y, sample_weight)

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator  # isort: skip
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-from ..tables.column_encoders import Column, Note
+from ..tables.column_encoders import Column, Note, NumericEncoding
 from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns
 from .parameters import warn_user
@@ -29,8 +29,8 @@ class TableColumns(BaseEstimator):
     _names: list[str]  # of the columns of X at fit
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
-    def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
-        self.columns_, further_notes = fit_columns(table, chosen=self._chosen_categories(table))
+    def _learn_columns(self, table: Any, notes: tuple[str, ...], encoding: NumericEncoding) -> None:
+        self.columns_, further_notes = fit_columns(table, encoding, self._chosen_categories(table))
         self.notes_ = notes + further_notes
         if not self.columns_:
             raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables.column_encoders import CategoryColumn, Column, QuantileColumn, StandardColumn
+import numpy as np
+
+from ..tables.column_encoders import (
+    CategoryColumn,
+    Column,
+    DateColumn,
+    PiecewiseLinearColumn,
+    QuantileColumn,
+    StandardColumn,
+)
 from .c_text import array, comment, function
 from .category_cells import category_intervals, holds_numbers
 
@@ -30,10 +39,14 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
         if isinstance(column, QuantileColumn):
             knots, scores = column.knots()
             parts += [array("double", f"{p}knots_{k}", knots), array("double", f"{p}scores_{k}", scores)]
+        if isinstance(column, PiecewiseLinearColumn):
+            parts.append(array("double", f"{p}edges_{k}", np.asarray(column.edges)))
         lines += _lines(column, k, place, p)
         place += len(column.feature_names)
     if any(isinstance(column, QuantileColumn) for column in columns):
         parts.append(_quantile_function(p))
+    if any(isinstance(column, PiecewiseLinearColumn) for column in columns):
+        parts.append(_bins_function(p))
     return [*parts, function(f"void {p}features(const float *x, float *f)", lines)]
 
 
@@ -47,12 +60,24 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         ]
         missing = [f"f[{place + len(lines)}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.has_missing else []
         return lines + missing
+    if isinstance(column, DateColumn):
+        return _date_lines(column, k, place)
     if isinstance(column, StandardColumn):
         score = f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"
     else:
         score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots()[0])})"
     lines = [f"f[{place}] = isnan(x[{k}]) ? 0.0f : (float)({score});"]
+    if isinstance(column, PiecewiseLinearColumn):
+        lines = [f"{p}bins(isnan(x[{k}]) ? 0.0 : {score}, {p}edges_{k}, {column.n_bins}, f + {place});"]
+        place += column.n_bins
     return [*lines, f"f[{place + 1}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.marks_missing else lines
+
+
+def _date_lines(column: DateColumn, k: int, place: int) -> list[str]:
+    values = [f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"]
+    values += [f"sin(x[{k}] * {f!r} + {p!r})" for f, p in zip(*(part.tolist() for part in column.waves), strict=True)]
+    lines = [f"f[{place + j}] = isnan(x[{k}]) ? 0.0f : (float)({value});" for j, value in enumerate(values)]
+    return [*lines, f"f[{place + len(lines)}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.marks_missing else lines
 
 
 def _quantile_function(p: str) -> str:
@@ -67,5 +92,18 @@ def _quantile_function(p: str) -> str:
             "  if (knots[middle] <= x) low = middle; else high = middle;",
             "}",
             "return scores[low] + (x - knots[low]) / (knots[high] - knots[low]) * (scores[high] - scores[low]);",
+        ],
+    )
+
+
+def _bins_function(p: str) -> str:
+    return function(
+        f"void {p}bins(double score, const double *edges, int n, float *f)",
+        [
+            "f[0] = (float)score;",
+            "for (int k = 0; k < n; ++k) {",
+            "  const double place = (score - edges[k]) / (edges[k + 1] - edges[k]);",
+            "  f[k + 1] = (float)(place < 0.0 ? 0.0 : place > 1.0 ? 1.0 : place);",
+            "}",
         ],
     )

@@ -69,7 +69,8 @@ def _head(predictor: Predictor, p: str) -> str:
     if predictor.columns is None:
         lines += [f"x has {counted(_n_inputs(predictor), 'number')}, the inputs of the net."]
     else:
-        lines += ["x has a number for each column, NAN for a missing cell; true is 1 and false is 0:"]
+        lines += ["x has a number for each column, NAN for a missing cell; true is 1, false is 0, and dates are days"]
+        lines += ["since 1970-01-01:"]
         lines += [f"  x[{k}]  {column.name}" for k, column in enumerate(predictor.columns)]
     lines.append("")
     if predictor.classes is not None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
-from ..tables.column_encoders import CategoryColumn, Column, QuantileColumn
+from ..tables.column_encoders import CategoryColumn, Column, DateColumn, PiecewiseLinearColumn, QuantileColumn
 from .category_cells import category_intervals, category_texts, holds_numbers
 from .onnx_graph import ML, Graph, Value
 from .predictor import NUMBERS, PROBABILITIES, Predictor
@@ -36,7 +36,8 @@ def is_text(column: Column) -> bool:
 def features_of_columns(graph: Graph, columns: tuple[Column, ...], cells: Mapping[str, Value]) -> Value:
     """Return the features (n_rows, n_features) in the graph's dtype.
 
-    cells : values (n_rows, 1) by the columns' names, of text where is_text says so, otherwise float64
+    cells : values (n_rows, 1) by the columns' names, of text where is_text says so, otherwise float64; of dates, days
+        since 1970-01-01
     """
     parts = []
     for column in columns:
@@ -44,6 +45,8 @@ def features_of_columns(graph: Graph, columns: tuple[Column, ...], cells: Mappin
             parts.append(_text_features(graph, column, cells[column.name]))  # type: ignore[arg-type]
         elif isinstance(column, CategoryColumn):
             parts += _numbered_category_features(graph, column, cells[column.name])
+        elif isinstance(column, DateColumn):
+            parts += _date_features(graph, column, cells[column.name])
         else:
             parts += _number_features(graph, column, cells[column.name])
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
@@ -71,8 +74,26 @@ def _number_features(graph: Graph, column: Column, cells: Value) -> list[Value]:
         scores = _interpolated(graph, graph.add("Where", missing, np.zeros((), np.float64), cells), *column.knots())
     else:
         scores = (cells - np.float64(column.mean)) / np.float64(column.std)  # type: ignore[union-attr]
-    parts = [graph.cast(graph.add("Where", missing, np.zeros((), np.float64), scores), graph.dtype)]
+    scores = graph.add("Where", missing, np.zeros((), np.float64), scores)
+    parts = [graph.cast(scores, graph.dtype)]
+    if isinstance(column, PiecewiseLinearColumn):
+        low, width = column.bin_bounds()
+        places = (scores - low[None, :]) / width[None, :]
+        parts.append(
+            graph.cast(graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64)), graph.dtype)
+        )
     return [*parts, graph.cast(missing, graph.dtype)] if column.marks_missing else parts  # type: ignore[union-attr]
+
+
+def _date_features(graph: Graph, column: DateColumn, cells: Value) -> list[Value]:
+    missing, zero = graph.add("IsNaN", cells), np.zeros((), np.float64)
+    scores = (cells - np.float64(column.mean)) / np.float64(column.std)
+    parts = [graph.cast(graph.add("Where", missing, zero, scores), graph.dtype)]
+    frequencies, phases = column.waves
+    if len(phases):
+        waves = graph.add("Sin", cells * frequencies[None, :] + phases[None, :])
+        parts.append(graph.cast(graph.add("Where", missing, zero, waves), graph.dtype))
+    return [*parts, graph.cast(missing, graph.dtype)] if column.marks_missing else parts
 
 
 def _interpolated(graph: Graph, x: Value, knots: np.ndarray, scores: np.ndarray) -> Value:

@@ -43,7 +43,7 @@ class Recipe:
     clip_norm: float = 1.0
     schedule: Any = "one_cycle"
     batch_size: int | str = AUTO
-    epochs: int = 100
+    epochs: int = 40
     patience: int = 24
     validation_fraction: float = 0.2
     n_nets: int = 5

@@ -1,292 +1,132 @@
-"""Encoding of one table column as features: three immutable encoders, and the choice between them.
+"""Choice of an encoder for each column of a table, and encoders as dicts for files.
 
-cells.py interprets single cells, column_numbers.py reads columns as numbers.
+numeric_columns.py and category_column.py have the encoders. cells.py interprets single cells, column_numbers.py reads
+columns as numbers.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
-from ..errors import unknown_name
-from .cells import (
-    MAX_BAD_FRACTION,
-    MISSING_TEXTS,
-    MIXTURES,
-    Spellings,
-    categories_of,
-    contents,
-    examples,
-    read_numbers,
-    spelled_alike,
-)
+from ..errors import checked_count, unknown_name
+from .bin_edges import leap_edges, quantile_edges, tree_edges
+from .category_column import CategoryColumn
+from .cells import MAX_BAD_FRACTION, MIXTURES, categories_of, contents, examples, read_numbers, spelled_alike
+from .column_notes import Note as Note
 from .column_numbers import bad_cells_text, column_kind, count_of, tolerated_numbers
+from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
+from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCALINGS = ("auto", "standard", "quantile")
+NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard")
 MAX_CATEGORIES = 255
-MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
-MANY_DISTINCT = 32  # scaling="auto" uses quantiles for columns with more distinct numbers
-# One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
-ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
+MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
+MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
+DEFAULT_BINS, MAX_BINS = 48, 1000  # of a column
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
+Column = StandardColumn | QuantileColumn | PiecewiseLinearColumn | DateColumn | CategoryColumn
+KINDS: dict[str, type[Column]] = {
+    row.kind: row for row in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, DateColumn, CategoryColumn)
+}
 
-class Note(NamedTuple):
-    """Sentence on a column of a table for prediction.
 
-    is_serious : whether most cells of the column are of a kind unseen in training
+@dataclass(frozen=True)
+class NumericEncoding:
+    """How columns of numbers are encoded.
+
+    kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
+        Columns of more have a normal score and, with "auto", bins where the targets leap; with "piecewise_linear", as
+        many bins as a tree on the targets makes
+    n_bins : largest number of bins of a column
+    targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows. Without them, "auto" makes no bins,
+        and "piecewise_linear" bins with the same number of rows
     """
 
-    text: str
-    is_serious: bool
+    kind: str = "auto"
+    n_bins: int = DEFAULT_BINS
+    targets: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        if self.kind not in NUMERIC_ENCODINGS:
+            raise unknown_name("numeric_encoding", self.kind, NUMERIC_ENCODINGS)
+        checked_count("n_bins", self.n_bins, 2, MAX_BINS)
 
-class _NumericColumn(ABC):
-    """Encoder of a numeric column: one feature, plus an indicator of missing cells if training had any."""
+    def fit(self, name: str, values: np.ndarray) -> StandardColumn | QuantileColumn:
+        """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""
+        known = ~np.isnan(values)
+        present, marks_missing = values[known], not known.all()
+        has_few = self.kind != "quantile" and len(np.unique(present)) <= MANY_DISTINCT
+        if self.kind == "standard" or has_few:
+            return StandardColumn.fit(name, present, marks_missing)
+        column = QuantileColumn.fit(name, present, marks_missing)
+        edges = self._edges(column.scores(present), known)
+        if len(edges) <= 2:  # one bin would be the score again
+            return column
+        return PiecewiseLinearColumn(name, column.quantiles, marks_missing, tuple(edges.tolist()))
 
-    name: str
-    marks_missing: bool
+    def _edges(self, scores: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return the edges of the bins of a column, in normal scores; empty if it has no bins.
 
-    missing_meaning: ClassVar[str]  # value that a missing cell is encoded as, for messages
-
-    @abstractmethod
-    def scores(self, values: np.ndarray) -> np.ndarray:
-        """Return the numbers of a column on the scale of the features, with NaN for missing cells."""
-
-    @property
-    def feature_names(self) -> list[str]:
-        return [self.name, f"{self.name} is missing"] if self.marks_missing else [self.name]
-
-    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
-        """Write the features of a column into `out`; a missing cell becomes 0.
-
-        Cells that are not numbers count as missing if they are fewer than half.
-
-        series : the column
-        out : (n_rows, n features of this column), written
-
-        Returns
-        -------
-        list of Note
-            Differences from the training table.
-
-        Raises
-        ------
-        ValueError
-            If half of the cells or more are not numbers, or a number is infinite or far too large.
+        scores : (n_known,), of the cells that are not missing
+        known : bool (n_rows,), which cells these are
         """
-        values, bad = tolerated_numbers(series, 0.5)
-        missing = np.isnan(values)
-        with np.errstate(over="ignore"):
-            out[:, 0] = np.where(missing, 0.0, self.scores(values))
-        if not np.isfinite(out[:, 0]).all():
-            raise ValueError(
-                f"Column {self.name!r} holds {values[~np.isfinite(out[:, 0])][0]:g}, which is too far from the numbers "
-                "of the training table to be scaled; correct or empty such cells."
-            )
-        if self.marks_missing:
-            out[:, 1] = missing
-        return self._notes(series, bad, int(np.count_nonzero(missing)))
-
-    def _notes(self, series: pd.Series, bad: np.ndarray, n_missing: int) -> list[Note]:
-        n, n_bad = len(series), int(np.count_nonzero(bad))
-        notes = []
-        if n_bad:
-            notes.append(Note(f"Column {self.name!r} {bad_cells_text(series, bad)}.", True))
-        if n_missing > n_bad:
-            notes += missing_note(self.name, n_missing - n_bad, n, self.marks_missing, self.missing_meaning)
-        return notes
+        if self.kind == "quantile" or (self.kind == "auto" and self.targets is None):
+            return scores[:0]
+        if self.targets is None:
+            return quantile_edges(scores, self.n_bins)
+        edges = leap_edges if self.kind == "auto" else tree_edges
+        return edges(scores, self.targets[known], self.n_bins)
 
 
-def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:
-    """Return a note if a column has missing cells but had none in training, or if all of its cells are missing.
-
-    n_missing, n : number of missing cells and of all cells
-    had_missing : whether the column had missing cells in training
-    missing_meaning : value that a missing cell is encoded as
-    """
-    if not had_missing:
-        cells = count_of(n_missing, n)
-        text = f"Column {name!r} is missing in {cells}, but in none of training; such cells count as {missing_meaning}."
-        return [Note(text, 2 * n_missing > n)]
-    return [Note(f"Column {name!r} is missing in {count_of(n, n)}.", True)] if n_missing == n >= MIN_NOTE_ROWS else []
+WITHOUT_TARGETS = NumericEncoding()
 
 
-@dataclass(frozen=True)
-class StandardColumn(_NumericColumn):
-    """Standardisation: (x - mean) / std of the training data; a missing cell counts as the mean."""
-
-    name: str
-    mean: float
-    std: float
-    marks_missing: bool
-    kind: ClassVar[str] = "standard"
-    missing_meaning: ClassVar[str] = "the mean"
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
-            raise ValueError(f"column {self.name!r} needs a finite mean and a positive std")
-
-    @classmethod
-    def fit(cls, name: str, present: np.ndarray, marks_missing: bool) -> StandardColumn:
-        constant = present.min() == present.max()
-        return cls(name, float(present.mean()), 1.0 if constant else float(present.std()), marks_missing)
-
-    def scores(self, values: np.ndarray) -> np.ndarray:
-        return (values - self.mean) / self.std
-
-
-@dataclass(frozen=True)
-class QuantileColumn(_NumericColumn):
-    """Quantile transform to a normal distribution: a piecewise linear map of training quantiles to normal quantiles.
-
-    The transform is insensitive to skew and outliers: results lie within ±3.3, and numbers outside the training range
-    are clipped to it. Equal numbers get the score of their mean rank. A missing cell counts as the median.
-    """
-
-    name: str
-    quantiles: tuple[float, ...]  # at evenly spaced probabilities from 0 to 1; ascending, with repetitions
-    marks_missing: bool
-    kind: ClassVar[str] = "quantile"
-    missing_meaning: ClassVar[str] = "the median"
-
-    def __post_init__(self) -> None:
-        knots = np.asarray(self.quantiles, dtype=np.float64)
-        if knots.ndim != 1 or len(knots) < 2 or not np.isfinite(knots).all() or (np.diff(knots) < 0).any():
-            raise ValueError(f"column {self.name!r} needs ascending finite quantiles")
-
-    @classmethod
-    def fit(cls, name: str, present: np.ndarray, marks_missing: bool) -> QuantileColumn:
-        n_quantiles = min(max(len(present) // ROWS_PER_QUANTILE, MIN_QUANTILES), MAX_QUANTILES)
-        quantiles = np.quantile(present, np.linspace(0.0, 1.0, n_quantiles))
-        # np.quantile interpolates, and rounding may break the ascending order by one unit in the last place
-        return cls(name, tuple(np.maximum.accumulate(quantiles).tolist()), marks_missing)
-
-    def knots(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (numbers, scores), float64 (n_knots,): the points of the piecewise linear map, numbers ascending."""
-        knots, first, counts = np.unique(self.quantiles, return_index=True, return_counts=True)
-        n = len(self.quantiles)
-        probability = (first + 0.5 * (counts - 1)) / (n - 1)
-        return knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n))  # ndtri(0) is not finite
-
-    def scores(self, values: np.ndarray) -> np.ndarray:
-        return np.interp(values, *self.knots())
-
-
-@dataclass(frozen=True)
-class CategoryColumn:
-    """One-hot encoding: one feature per category, plus one for missing cells if training had any.
-
-    A category unseen in training is encoded as all zeros.
-    """
-
-    name: str
-    categories: tuple[str, ...]
-    has_missing: bool
-    is_text: bool  # whether cells must be read as text even if they look like numbers
-    kind: ClassVar[str] = "category"
-
-    def __post_init__(self) -> None:
-        texts = {category for category in self.categories if isinstance(category, str)}
-        if len(texts) != len(self.categories):
-            raise ValueError(f"column {self.name!r} needs distinct texts as categories")
-
-    @property
-    def feature_names(self) -> list[str]:
-        names = [f"{self.name} = {category}" for category in self.categories]
-        return [*names, f"{self.name} is missing"] if self.has_missing else names
-
-    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
-        """Write the features of a column into `out`.
-
-        Categories match in any spelling, such as true and 1; see cells.Spellings.
-
-        series : the column
-        out : (n_rows, n features of this column), written
-
-        Returns
-        -------
-        list of Note
-            Differences from the training table.
-        """
-        codes, names = categories_of(series)
-        find = Spellings(self.categories).find
-        missing_index = len(self.categories) if self.has_missing else -1
-        indices = np.array([*map(find, names), -1])
-        is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (indices < 0)
-        missing = is_missing[codes]  # in an array of text, None and NaN are the texts "None" and "nan"
-        feature = np.where(is_missing, missing_index, indices)[codes]
-        known = np.flatnonzero(feature >= 0)
-        out[:] = 0
-        out[known, feature[known]] = 1
-        n = len(series)
-        n_missing = int(np.count_nonzero(missing))
-        notes = []
-        if n_unseen := n - len(known) - (0 if self.has_missing else n_missing):
-            cells = f"{count_of(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
-            text = f"Column {self.name!r} has categories unseen in training in {cells}, which are encoded as zeros."
-            notes.append(Note(text, 2 * n_unseen > n - n_missing))
-        if n_missing:
-            notes += missing_note(self.name, n_missing, n, self.has_missing, "none of its categories")
-        return notes
-
-
-Column = StandardColumn | QuantileColumn | CategoryColumn
-KINDS: dict[str, type[Column]] = {row.kind: row for row in (StandardColumn, QuantileColumn, CategoryColumn)}
-
-
-def fit_column(series: pd.Series, scaling: str = "auto") -> tuple[Column | None, str]:
+def fit_column(series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS) -> tuple[Column | None, str]:
     """Return (encoder, note) for a column of the training table.
 
     The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
 
-    scaling : scaling of numbers, one of SCALINGS
+    encoding : of numbers
     """
-    if scaling not in SCALINGS:
-        raise unknown_name("scaling", scaling, SCALINGS)
-    column, reason = _choose_encoder(series, column_kind(series), scaling)
+    column, reason = _choose_encoder(series, column_kind(series), encoding)
     if column is None:
         return None, f"Column {series.name!r} is left out: {reason}."
     return column, reason and f"Column {series.name!r} {reason}."
 
 
-def _choose_encoder(series: pd.Series, kind: str, scaling: str) -> tuple[Column | None, str]:
+def _choose_encoder(series: pd.Series, kind: str, encoding: NumericEncoding) -> tuple[Column | None, str]:
     if str(series.name).startswith("Unnamed:"):
         return None, "it has no name in the header (row numbers saved with the table?)"
     if series.isna().all():
         return None, "all of its cells are missing"
     if kind == "number":
-        return _fit_numeric(series, scaling)
+        return _fit_numeric(series, encoding)
     if kind == "category":
-        return _fit_category(series, scaling)
-    return None, f"it holds {kind}, not numbers, text, true or false; convert it to numbers to use it"
+        return _fit_category(series, encoding)
+    if kind in DATE_CONTENTS:
+        return fit_dates(series)
+    return None, f"it holds {kind}, not numbers, dates, text, true or false; convert it to numbers to use it"
 
 
-def _fit_numeric(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
+def _fit_numeric(series: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
     values, bad = tolerated_numbers(series, 1.0, reads_booleans=False)
-    present = values[~np.isnan(values)]
-    marks_missing = len(present) < len(values)
-    n_distinct = len(np.unique(present))
-    if n_distinct == 1 and not marks_missing:
+    if values.min() == values.max():  # NaN is not equal to itself
         return None, "all of its cells are equal"
-    if scaling == "auto":
-        scaling = "quantile" if n_distinct > MANY_DISTINCT else "standard"
-    fit = QuantileColumn.fit if scaling == "quantile" else StandardColumn.fit
-    column = fit(str(series.name), present, marks_missing)
+    column = encoding.fit(str(series.name), values)
     return column, bad_cells_text(series, bad) if bad.any() else ""
 
 
-def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
+def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
     codes, names = categories_of(series)
     names = spelled_alike(names)
     distinct, has_missing = sorted(set(names)), bool((codes < 0).any())
@@ -300,19 +140,27 @@ def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
     elif len(distinct) == (codes >= 0).sum():
         reason = "its text is different in every row"
     if reason and reading is not None and reading.n_present and not reading.n_bad:
-        column, numeric_reason = _fit_numeric(series, scaling)
+        column, numeric_reason = _fit_numeric(series, encoding)
         return (
             column,
             numeric_reason if column is None else "holds numbers as text, and is used as a column of numbers",
         )
-    if reason and np.mean([DATE.fullmatch(name.strip()) is not None for name in names]) > 0.5:
-        reason = f"it holds dates as text, such as {names[0]!r}; convert them to numbers, such as days, to use it"
+    if (reason or len(distinct) > MANY_DISTINCT) and _share_of_matches(names, ISO_DATE) > 0.5:
+        dates, note = fit_dates(series)
+        if dates is not None:
+            return dates, f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
+    if reason and _share_of_matches(names, DATE) > 0.5:
+        reason = f"it holds dates as text, such as {names[0]!r}; write them like 2020-12-31, or convert them, to use it"
     hint = ""
     if reading is not None and reading.n_bad and reading.is_half:
         hint = (
             f"it holds no numbers in {count_of(reading.n_bad, reading.n_present)} "
             f"({examples(series, reading.bad)}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
+    if len(distinct) > MAX_CATEGORIES and (frequent := _frequent(codes, names)):
+        note = f"has {len(distinct)} categories, and the {len(frequent)} most frequent are encoded; others are zeros"
+        column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
+        return column, f"{note}; {hint}" if hint else note
     if reason:
         return None, f"{reason}; {hint}" if hint else reason
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
@@ -320,6 +168,22 @@ def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
         column,
         f"is used as categories: {hint}; if numbers are meant, correct or empty those cells" if hint else "",
     )
+
+
+def _frequent(codes: np.ndarray, names: list[str]) -> list[str]:
+    """Return the most frequent categories, sorted, or none if they make up less than half of the cells.
+
+    codes, names : as of categories_of; of several equal names, the cells add up
+    """
+    counts: Counter[str] = Counter()
+    for name, count in zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True):
+        counts[name] += count
+    chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
+    return sorted(chosen) if 2 * sum(counts[name] for name in chosen) >= counts.total() else []
+
+
+def _share_of_matches(names: list[str], pattern: re.Pattern[str]) -> float:
+    return float(np.mean([pattern.fullmatch(name.strip()) is not None for name in names]))
 
 
 def mostly_numbers_note(series: pd.Series) -> str:

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import counted
+from ..errors import counted, unknown_name
+from .bin_edges import class_indicators
 from .cells import examples, read_numbers
 from .column_encoders import (
+    SCALINGS,
+    WITHOUT_TARGETS,
     CategoryColumn,
     Column,
     Note,
+    NumericEncoding,
     column_from_dict,
     column_to_dict,
     fit_column,
@@ -29,7 +33,7 @@ from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas
 from .io import read_table as read_table
 from .io import with_text_names
-from .target_encoder import Target, is_classification
+from .target_encoder import CLASSIFICATION, Target, is_classification
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,15 +122,16 @@ def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.Dat
 
 
 def fit_columns(
-    table: pd.DataFrame, scaling: str = "auto", chosen: Iterable[str] = ()
+    table: pd.DataFrame, encoding: NumericEncoding = WITHOUT_TARGETS, chosen: Iterable[str] = ()
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Return (encoders, notes): an encoder for each usable column, and sentences on columns with problems.
 
+    encoding : of columns of numbers
     chosen : names of columns that the user wants as categories, of which no note says that they hold numbers
     """
     columns, notes, chosen = [], [], set(chosen)
     for name in table.columns:
-        column, note = fit_column(table[name], scaling)
+        column, note = fit_column(table[name], encoding)
         if column is not None:
             columns.append(column)
             note = note or ("" if name in chosen else mostly_numbers_note(table[name]))
@@ -181,8 +186,10 @@ class Preprocessing:
     reported in `notes`.
 
     Text, booleans and categorical columns are one-hot encoded. Missing cells are a category of their own, and a
-    category unseen in training is all zeros. Columns that cannot be used (constant, empty, dates, text with more than
-    255 values or a different value in every row) are left out and reported in `notes`.
+    category unseen in training is all zeros. Of more than 255 categories, the frequent ones are encoded if they make up
+    half of the cells. Dates become the time and its place in the day, the week and the year. Columns that cannot be
+    used (constant, empty, text with too many rare values or a different value in every row) are left out and reported
+    in `notes`.
 
     The type of a cell does not matter: true, 1, 1.0 and "True" are the same if training has seen only booleans, or only
     0 and 1; numbers may be given as text.
@@ -225,9 +232,15 @@ class Preprocessing:
             If the target is absent or unusable, a number is infinite, a column name occurs twice, a value of task or
             scaling is unknown, or no column can be used.
         """
+        if scaling not in SCALINGS:
+            raise unknown_name("scaling", scaling, SCALINGS)
         table, _ = rows_with_target(with_text_names(table), target, task)
         learned_target = Target.fit(table[target], task)
-        columns, notes = fit_columns(table.drop(columns=target), scaling)
+        codes = learned_target.encode(table[target])
+        if learned_target.task == CLASSIFICATION:
+            codes = class_indicators(codes, learned_target.n_outputs)
+        encoding = NumericEncoding(scaling, targets=codes)
+        columns, notes = fit_columns(table.drop(columns=target), encoding)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."
             raise ValueError(f"No column can be used to predict {target!r}: {reasons}")

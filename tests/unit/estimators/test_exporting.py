@@ -157,10 +157,12 @@ def test_temperatures_are_in_c_files_of_tables_of_numbers(n_nets, table, tmp_pat
         np.testing.assert_allclose(found, model.predict_proba(X), rtol=0, atol=PROBABILITY)
 
 
-@pytest.mark.parametrize("n_nets", [1, 3])
-def test_regressor_of_tables_of_numbers(n_nets, table, tmp_path):
+@pytest.mark.parametrize(("n_nets", "encoding"), [(1, "piecewise_linear"), (3, "piecewise_linear"), (1, "quantile")])
+def test_regressor_of_tables_of_numbers(n_nets, encoding, table, tmp_path):
     table = table.drop(columns=["colour", "zip"]).astype({"skew": "float32"})
-    model = fitted(TabularMLPRegressor, table, table["steps"].to_numpy() * 1e4 + 3, n_nets)
+    y = table["steps"].to_numpy() * 1e4 + 3
+    model = fitted(TabularMLPRegressor, table, y, n_nets, numeric_encoding=encoding, n_bins=6)
+    assert model.columns_[0].kind == encoding
     rows = awkward(table.assign(colour="", zip=""))[list(table)].astype({"skew": "float32"})
     expected = model.predict(rows)
     model.export(tmp_path / "net.onnx")
@@ -179,6 +181,22 @@ def test_several_targets_of_a_table(table, tmp_path):
     rows = table.iloc[:50]
     found = c_outputs(tmp_path / "net.h", rows.to_numpy(float), 2)
     np.testing.assert_allclose(found, model.predict(rows), rtol=RELATIVE, atol=1e-4)
+
+
+def test_dates_are_days_since_1970(table, tmp_path):
+    days = pd.Series(17_000 + 5.0 * np.arange(len(table))).where(table.index % 9 > 0)
+    frame = table[["steps"]].assign(when=pd.to_datetime(days, unit="D"))
+    model = fitted(TabularMLPRegressor, frame.assign(part=table["part"]), np.sin(days.fillna(0)), 1)
+    assert model.columns_[1].cycles == ("week", "year")
+    rows = table[["steps"]].assign(when=days, part=table["part"])
+    expected = model.predict(frame.assign(part=table["part"]))
+    model.export(tmp_path / "net.onnx")
+    session = onnx_session(tmp_path / "net.onnx")
+    [found] = session.run(None, cells_for(session, rows))
+    np.testing.assert_allclose(found[:, 0], expected, rtol=0, atol=RELATIVE)
+    model.export(tmp_path / "net.h")
+    found = c_outputs(tmp_path / "net.h", rows.to_numpy(float), 1)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=0, atol=RELATIVE)
 
 
 @pytest.mark.quick

@@ -72,6 +72,24 @@ def test_regressors_round_trip_through_files(table, tmp_path, rng, n_outputs):
     assert (tmp_path / "reg.safetensors").read_bytes() == (tmp_path / "reg2.safetensors").read_bytes()
 
 
+def test_bins_and_dates_round_trip_through_files(table, tmp_path):
+    days = pd.Series(pd.date_range("2020-01-01", periods=60)).where(np.arange(60) % 9 != 0)
+    frame = table.assign(day=days)
+    settings = {"numeric_encoding": "piecewise_linear", "n_bins": 3, "n_nets": 1}
+    model = TabularMLPRegressor(**QUICK, **settings).fit(frame, table["size"] > 1.0)
+    assert [column.kind for column in model.columns_] == [
+        "piecewise_linear",
+        "category",
+        "category",
+        "standard",
+        "date",
+    ]
+    same = again(model, tmp_path / "model.safetensors")
+    assert (same.get_params(), same.columns_) == (model.get_params(), model.columns_)
+    assert same.encoded_feature_names()[:3] == ["size", "size in bin 1", "size in bin 2"]
+    np.testing.assert_array_equal(same.predict(frame), model.predict(frame))
+
+
 def test_history_knows_its_net_after_loading(table, tmp_path):
     fitted = TabularMLPRegressor(**QUICK, n_nets=1).fit(table, np.arange(60.0))
     same = again(fitted, tmp_path / "model")

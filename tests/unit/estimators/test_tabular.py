@@ -348,6 +348,25 @@ def test_tabular_estimators_work_in_grid_search_and_pickle(table):
     assert not hasattr(clone(same), "net_")
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_bins_are_where_targets_leap(kind, n_outputs, rng):
+    """The edges come from training rows alone: other targets of the held-out rows do not move them."""
+    x = np.arange(400.0)
+    y = np.where(np.abs(x - 200) < 40, "in", "out") if kind is TabularMLPClassifier else 1.0 * (np.abs(x - 200) < 40)
+    if n_outputs == 2 and kind is TabularMLPRegressor:
+        y = np.stack([y, y + 0.01 * rng.normal(size=400)], axis=1)
+    settings = {"hidden_layer_sizes": (4,), "n_nets": 1, "max_iter": 2, "random_state": 0}
+    X, held_out = pd.DataFrame({"x": x}), (pd.DataFrame({"x": x}), y[::-1].copy())
+    model = kind(**settings).fit(X, y, validation_data=held_out)
+    (column,) = model.columns_
+    assert column.kind == "piecewise_linear"
+    for leap in (160.5, 239.5):
+        assert np.abs(np.array(column.edges) - column.scores(np.array([leap]))).min() < 1e-9
+    assert kind(**settings, numeric_encoding="quantile").fit(X, y).columns_[0].kind == "quantile"
+
+
 BAD = [
     (TabularMLPClassifier(), [1.0] * 5, "one class"),
     (TabularMLPClassifier(), [0.5, 1.5, 2.5, 3.5, 4.5], "Unknown label type"),
@@ -358,6 +377,8 @@ BAD = [
     (TabularMLPRegressor(batch_size="big"), [1, 2, 3, 4, 5], "batch_size must be a whole number"),
     (TabularMLPRegressor(schedule="cos"), [1, 2, 3, 4, 5], "Unknown schedule"),
     (TabularMLPRegressor(categorical_features=["z"]), [1, 2, 3, 4, 5], "categorical_features names 'z'"),
+    (TabularMLPRegressor(numeric_encoding="ple"), [1, 2, 3, 4, 5], "Unknown numeric_encoding 'ple'"),
+    (TabularMLPRegressor(n_bins=1), [1, 2, 3, 4, 5], "n_bins must be a whole number of at least 2"),
 ]
 
 

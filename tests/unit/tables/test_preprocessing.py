@@ -237,7 +237,7 @@ def test_useless_columns_are_dropped_with_a_note(table):
         "empty": None,
         "same": "x",
         "key": [f"row {k}" for k in range(n)],
-        "date": pd.date_range("2020-01-01", periods=n),
+        "duration": pd.to_timedelta(np.arange(n), unit="h"),
         "Unnamed: 0": range(n),
     }
     preprocessing = Preprocessing.fit(table.assign(**extra), "target")
@@ -278,7 +278,30 @@ def test_columns_with_too_many_categories_are_dropped():
     frame = pd.DataFrame({"x": range(n), "text": [f"t{k % 256}" for k in range(n)], "y": np.linspace(0, 1, n)})
     assert "256 different texts" in Preprocessing.fit(frame, "y").notes[0]
     frame["text"] = [f"t{k % 255}" for k in range(n)]
-    assert len(Preprocessing.fit(frame, "y").feature_names) == 256
+    assert len(Preprocessing.fit(frame, "y", scaling="quantile").feature_names) == 256
+
+
+def test_the_frequent_ones_of_many_categories_are_encoded(rng):
+    """An unseen category is encoded as a rare one is, and noted only if most cells are of such categories."""
+    cells = ["a"] * 400 + ["b"] * 200 + ["c"] * 16 + [f"rare {k // 2}" for k in range(520)] + [None] * 4
+    frame = pd.DataFrame({"text": rng.permutation(np.array(cells, object)), "y": rng.normal(size=len(cells))})
+    preprocessing = Preprocessing.fit(frame, "y")
+    assert preprocessing.feature_names == ["text = a", "text = b", "text = c", "text is missing"]
+    assert preprocessing.notes == (
+        "Column 'text' has 263 categories, and the 3 most frequent are encoded; others are zeros.",
+    )
+    assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
+    notes = []
+    other = pd.DataFrame({"text": ["a", "rare 1", "new", "a", "c"]})
+    features = preprocessing.transform(other, notes=notes)
+    assert features.tolist() == [[1, 0, 0, 0], [0] * 4, [0] * 4, [1, 0, 0, 0], [0, 0, 1, 0]]
+    assert notes == []
+    preprocessing.transform(other[1:3], notes=notes)
+    assert [note.is_serious for note in notes] == [True]
+    assert "has categories rare or unseen in training in all 2 cells ('rare 1', 'new')" in notes[0].text
+    rarer = frame[frame["text"] != "a"].copy()
+    with pytest.raises(ValueError, match="it has 262 different texts, but at most 255 are encoded"):
+        Preprocessing.fit(rarer, "y")
 
 
 def test_table_without_a_usable_column_raises():
@@ -344,7 +367,7 @@ def test_few_non_numeric_cells_count_as_missing(table):
     """400 numbers with ten "unknown" stay one feature, not 62 categories."""
     table = pd.concat([table] * 5, ignore_index=True)
     table["skewed"] = [*table["skewed"].astype(str)[:-10], *["unknown"] * 10]
-    preprocessing = Preprocessing.fit(table, "target")
+    preprocessing = Preprocessing.fit(table, "target", scaling="quantile")
     assert preprocessing.feature_names[:3] == ["skewed", "skewed is missing", "few"]
     note = "Column 'skewed' holds no numbers in 10 of 400 cells ('unknown'), which count as missing."
     assert preprocessing.notes == (note,)

@@ -1,0 +1,113 @@
+"""Accuracy of the tabular estimators on seven tables, beside gradient boosting and other nets, all at their defaults.
+
+Run: FASTMLP_DATA=FOLDER python bench/accuracy/tables.py [--results FILE] [--sets NAME ...] [--tools NAME ...]
+     [--seeds 3] [--threads 1] [--again]
+
+Each fit is a process of its own, with limited threads. Its figure goes into FILE, a JSON file, at once: the same
+command goes on where it was stopped, and --again measures the named tools anew. RealMLP-TD and TabM-D take minutes to
+hours a fit, and run only if they are named (pip install lightgbm catboost pytabkit). The sets california, adult, magic
+and bank_marketing chose the defaults of the tabular estimators; covertype, wine and higgs_7k had no part in it.
+table_sets.py has the splits, all of which are used whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, error_of, metric_of
+from accuracy.table_tools import SLOW, TOOLS, predictions
+from suite.clean_env import CLEARED
+from suite.data import data_folder
+
+from fastmlp.benchmarks.machine import machine
+from fastmlp.output_files import write_text
+
+RESULTS = Path(__file__).with_name("tables.json")
+
+
+def measure(tool: str, name: str, seed: int, threads: int) -> dict[str, float]:
+    """Return the figure of one fit on the test rows, and the seconds of fit and prediction."""
+    warnings.simplefilter("ignore")
+    split = SETS[name](data_folder())
+    start = time.perf_counter()
+    predicted = predictions(tool, split, name in REGRESSIONS, seed, threads)
+    return {"figure": error_of(name, predicted, split.y_test), "seconds": round(time.perf_counter() - start, 2)}
+
+
+def measured_apart(tool: str, name: str, seed: int, threads: int) -> dict[str, float] | None:
+    """Return what `measure` returns in a process of its own, or None, with a line that says why, if it failed."""
+    environment = {key: value for key, value in os.environ.items() if key not in CLEARED}
+    environment |= {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+    command = [sys.executable, __file__, "--one", tool, name, str(seed), "--threads", str(threads)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        print(f"{tool} on {name}: {(done.stderr.strip() or 'failed').splitlines()[-1]}", flush=True)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def package_version(tool: str) -> str:
+    try:
+        return version(TOOLS[tool].package)
+    except PackageNotFoundError:
+        return ""
+
+
+def print_table(figures: dict[str, dict], sets: list[str]) -> None:
+    """Print mean and standard deviation over the seeds, a line for each set and tool."""
+    for name in sets:
+        role = "chose the defaults" if name in DEVELOPMENT else "had no part in choosing them"
+        print(f"\n{name}, {metric_of(name)} ({role})")
+        for tool in TOOLS:
+            runs = [entry for key, entry in figures.items() if key.startswith(f"{tool}/{name}/")]
+            if runs:
+                values, seconds = (np.array([run[key] for run in runs]) for key in ("figure", "seconds"))
+                print(
+                    f"  {tool:18} {values.mean():.4f}, SD {values.std():.4f}, {len(runs)} seeds, "
+                    f"{np.median(seconds):.1f} s"
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file of figures, read and written")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=[*SETS])
+    parser.add_argument("--tools", nargs="+", choices=TOOLS, default=[tool for tool in TOOLS if tool not in SLOW])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--again", action="store_true", help="measure the named sets and tools anew")
+    parser.add_argument("--one", nargs=3, metavar=("TOOL", "SET", "SEED"), help="print the figure of one fit, as JSON")
+    settings = parser.parse_args()
+    if settings.one:
+        tool, name, seed = settings.one
+        print(json.dumps(measure(tool, name, int(seed), settings.threads)))
+        return
+    data_folder()
+    print(machine([]))
+    figures = json.loads(settings.results.read_text()) if settings.results.exists() else {}
+    for seed in range(settings.seeds):
+        for name in settings.sets:
+            for tool in settings.tools:
+                key = f"{tool}/{name}/{seed}"
+                if key in figures and not settings.again:
+                    continue
+                if entry := measured_apart(tool, name, seed, settings.threads):
+                    figures[key] = {**entry, "version": package_version(tool)}
+                    write_text(settings.results, json.dumps(figures, indent=1, sort_keys=True) + "\n")
+    print_table(figures, settings.sets)
+
+
+if __name__ == "__main__":
+    main()

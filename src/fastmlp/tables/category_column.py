@@ -1,0 +1,77 @@
+"""One-hot encoding of columns of categories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from .cells import MISSING_TEXTS, Spellings, categories_of, examples
+from .column_notes import Note, missing_note
+from .column_numbers import count_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """One-hot encoding: one feature per category, plus one for missing cells if training had any.
+
+    A category unseen in training, or too rare for a feature of its own, is encoded as all zeros.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    has_missing: bool
+    is_text: bool  # whether cells must be read as text even if they look like numbers
+    has_rest: bool = False  # whether training had further categories, which are zeros like those it had not
+    kind: ClassVar[str] = "category"
+
+    def __post_init__(self) -> None:
+        texts = {category for category in self.categories if isinstance(category, str)}
+        if len(texts) != len(self.categories):
+            raise ValueError(f"column {self.name!r} needs distinct texts as categories")
+
+    @property
+    def feature_names(self) -> list[str]:
+        names = [f"{self.name} = {category}" for category in self.categories]
+        return [*names, f"{self.name} is missing"] if self.has_missing else names
+
+    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
+        """Write the features of a column into `out`.
+
+        Categories match in any spelling, such as true and 1; see cells.Spellings.
+
+        series : the column
+        out : (n_rows, n features of this column), written
+
+        Returns
+        -------
+        list of Note
+            Differences from the training table.
+        """
+        codes, names = categories_of(series)
+        find = Spellings(self.categories).find
+        missing_index = len(self.categories) if self.has_missing else -1
+        indices = np.array([*map(find, names), -1])
+        is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (indices < 0)
+        missing = is_missing[codes]  # in an array of text, None and NaN are the texts "None" and "nan"
+        feature = np.where(is_missing, missing_index, indices)[codes]
+        known = np.flatnonzero(feature >= 0)
+        out[:] = 0
+        out[known, feature[known]] = 1
+        n = len(series)
+        n_missing = int(np.count_nonzero(missing))
+        notes = []
+        n_unseen = n - len(known) - (0 if self.has_missing else n_missing)
+        is_serious = 2 * n_unseen > n - n_missing
+        if is_serious or (n_unseen and not self.has_rest):
+            cells = f"{count_of(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
+            unseen = "rare or unseen" if self.has_rest else "unseen"
+            text = f"Column {self.name!r} has categories {unseen} in training in {cells}, which are encoded as zeros."
+            notes.append(Note(text, is_serious))
+        if n_missing:
+            notes += missing_note(self.name, n_missing, n, self.has_missing, "none of its categories")
+        return notes

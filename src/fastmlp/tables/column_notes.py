@@ -1,0 +1,33 @@
+"""Notes: sentences on cells of a table that are unlike those of training."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .column_numbers import count_of
+
+MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
+
+
+class Note(NamedTuple):
+    """Sentence on a column of a table for prediction.
+
+    is_serious : whether most cells of the column are of a kind unseen in training
+    """
+
+    text: str
+    is_serious: bool
+
+
+def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:
+    """Return a note if a column has missing cells but had none in training, or if all of its cells are missing.
+
+    n_missing, n : number of missing cells and of all cells
+    had_missing : whether the column had missing cells in training
+    missing_meaning : value that a missing cell is encoded as
+    """
+    if not had_missing:
+        cells = count_of(n_missing, n)
+        text = f"Column {name!r} is missing in {cells}, but in none of training; such cells count as {missing_meaning}."
+        return [Note(text, 2 * n_missing > n)]
+    return [Note(f"Column {name!r} is missing in {count_of(n, n)}.", True)] if n_missing == n >= MIN_NOTE_ROWS else []
