@@ -50,7 +50,7 @@ class OptunaPruning:
         try:
             from optuna import TrialPruned
         except ImportError as error:
-            raise ImportError("OptunaPruning needs Optuna: pip install optuna.") from error
+            raise ImportError("OptunaPruning needs Optuna: install the package optuna.") from error
         if not hasattr(trial, "report") or not hasattr(trial, "should_prune"):
             raise ValueError(
                 f"trial must be the trial that Optuna gives to the objective function, but it is {shown(trial)}."

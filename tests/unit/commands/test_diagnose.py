@@ -63,7 +63,9 @@ def noisy_table(seed, n=800):
     return pd.DataFrame(X, columns=list("abcdefghij")).assign(target=y)
 
 
-BROAD = ["--hidden", "128,128", "--epochs", "40", "--patience", "40", "--batch-size", "64"]
+BROAD = ["--scaling", "quantile", "--hidden", "128,128", "--epochs", "40", "--patience", "40", "--batch-size", "64"]
+FEW_STEPS = ["--hidden", "64", "--epochs", "3", "--batch-size", "128", "--schedule", "constant"]
+FEW_STEPS += ["--learning-rate", "0.002", "--scaling", "quantile"]
 
 
 def verdict_of_page(path):
@@ -77,7 +79,7 @@ def verdict_of_page(path):
     [
         (BROAD, "over_fitting"),
         (["--hidden", "", "--epochs", "60", "--learning-rate", "0.03"], None),
-        (["--hidden", "64", "--epochs", "3", "--schedule", "constant", "--learning-rate", "0.002"], "still_learning"),
+        (FEW_STEPS, "still_learning"),
     ],
 )
 def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdict):

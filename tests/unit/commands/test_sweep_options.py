@@ -9,7 +9,9 @@ from fastmlp.commands.train_settings import TrainSettings
 
 def test_settings_that_are_not_searched_are_those_of_train():
     options = SweepOptions("table.csv", "y", epochs=7, drop=["a"], ids=["b"], seed=3)
-    assert options.settings() == TrainSettings("y", epochs=7, drop=("a",), ids=("b",), seed=3)
+    assert options.settings() == TrainSettings(
+        "y", quality="fast", clip_norm=0.0, epochs=7, validation=0.2, patience=16, drop=("a",), ids=("b",), seed=3
+    )
 
 
 def test_help_names_every_option():
