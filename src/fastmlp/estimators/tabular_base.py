@@ -75,8 +75,8 @@ class BaseTabular(Exportable, TableColumns, ABC):
         and what they return. Several nets are then trained one after another.
     refit : bool, default False
         Whether to train new nets on all rows after early stopping, for the epochs it has found best (the median over
-        the nets) with the same schedule. It takes twice the time. The records and temperature_ are those of the first
-        training, and n_iter_ is of the second one.
+        the nets) with the same schedule. It takes twice the time. The records and `temperature_` are those of the
+        first training, and `n_iter_` is of the second one.
     time_limit : float, optional
         Seconds that fit may take, without those in which kernels compile. A measurement of the first batches decides
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
