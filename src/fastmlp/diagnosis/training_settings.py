@@ -11,7 +11,7 @@ from .. import optimizers
 from ..errors import checked_setting
 from ..history import History
 from ..kernels.formulas.update_rules import RULES
-from ..optimizers import Optimizer
+from ..optimizer_base import SHARED, Optimizer
 from ..population_result import PopulationResult
 
 PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)
@@ -120,7 +120,7 @@ def optimizer_from_text(text: str) -> Optimizer | None:
         kind = getattr(optimizers, call.func.id, None)
         if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
             return None
-        numbers = [keyword for keyword in call.keywords if keyword.arg and keyword.arg not in optimizers.SHARED]
+        numbers = [keyword for keyword in call.keywords if keyword.arg and keyword.arg not in SHARED]
         return kind(**{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in numbers})
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return None
