@@ -22,7 +22,11 @@ def warn_of_interrupted_net(n_epochs: int, best_score: str = "") -> None:
 
 
 def warn_of_interrupted_history(history: History) -> None:
-    """Warn if Ctrl-C ended the fit of one net, whose early stopping monitors the validation loss."""
+    """Warn if Ctrl-C ended the fit of one net, whose early stopping monitors the validation loss, or if a time limit
+    ended it in the first epoch.
+    """
+    if history.stopped_by == "time_limit" and not history.epochs:
+        warn_user(f"{_reason(False)} in the first epoch, and the net has learned little: set a larger time_limit.")
     if history.stopped_by == "interrupt":
         best = ""
         if history.validation_loss is not None and history.best_epoch is not None:

@@ -203,6 +203,16 @@ def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypa
     assert np.isfinite(model.predict(X)).all()
 
 
+@pytest.mark.filterwarnings("ignore:The time limit is enough")
+def test_a_net_without_a_whole_epoch_is_announced(table, monkeypatch):
+    X, score = table
+    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 1e-9)
+    with pytest.warns(UserWarning, match="in the first epoch, and the net has learned little: set a larger time_limit"):
+        model = TabularMLPRegressor(time_limit=1e-6, n_nets=1, **SMALL).fit(X, score)
+    assert model.n_iter_ == 0
+    assert np.isfinite(model.predict(X)).all()
+
+
 def test_a_time_limit_that_is_enough_changes_nothing(table):
     X, score = table
     for settings in ({"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}):
