@@ -49,7 +49,9 @@ def test_options_select_competitors_and_resume_keeps_results(tmp_path):
     """Selected competitors run, with fake measurements, and are saved; a second run with --resume keeps the first."""
     (tmp_path / "measures_nothing.py").write_text(MEASURES_NOTHING)
     paths = [str(tmp_path), str(ROOT / "bench"), str(Path(fastmlp.__file__).parents[1])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    # pytest-benchmark times nothing in a worker of xdist, which this run is not
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    environment = inherited | {"PYTHONPATH": os.pathsep.join(paths)}
     saved = tmp_path / "results.json"
     for peers, resume, expected in (("numpy", [], {"numpy"}), ("numpy,torch", ["--resume"], {"numpy", "torch"})):
         command = [
