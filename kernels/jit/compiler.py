@@ -65,9 +65,6 @@ class KernelLibrary(HelperLibrary):
 
     def _optimize_final_module(self):
         codegen = self._codegen
-        if not hasattr(codegen, "_pass_builder"):  # Numba before 0.62, with LLVM's old pass manager
-            JITCodeLibrary._optimize_final_module(self)
-            return
         passes, builder = codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=0, cost="cheap")
         passes.run(self._final_module, builder)
         tuning = binding.create_pipeline_tuning_options(speed_level=3)
