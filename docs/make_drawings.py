@@ -63,7 +63,7 @@ class Floor(NamedTuple):
 FLOORS = (  # the highest first, as in docs/architecture.md
     Floor("commands/, benchmarks/", "the command"),
     Floor("estimators/, loading.py, warmup.py", "scikit-learn's interface, files"),
-    Floor("sweeps.py, sampling.py, class_probabilities.py, table_training/, export/", "several nets, other programs"),
+    Floor("sweeps/, sampling.py, class_probabilities.py, table_training/, export/", "several nets, other programs"),
     Floor("mlp.py, population.py", "public API"),
     Floor("api/", "what MLP and Population share"),
     Floor("population_training/, diagnosis/, checkpoints.py, ...", "fits of many nets, verdicts"),

@@ -15,7 +15,7 @@ from fastmlp.initialization import INITIALIZERS
 from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.schedules import SCHEDULES
-from fastmlp.sweeps import KNOWN
+from fastmlp.sweeps.space import KNOWN
 
 
 def test_unknown_name_suggests_the_nearest_choice():

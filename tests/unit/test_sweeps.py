@@ -11,9 +11,11 @@ from executor_cases import InPlace
 from scipy.stats import loguniform
 
 import fastmlp
-from fastmlp import MLP, Population, sweep, sweeps
+from fastmlp import MLP, Population, sweep
 from fastmlp.kernels.structs import RUNNING
 from fastmlp.sampling import folds
+from fastmlp.sweeps import search
+from fastmlp.sweeps.space import default_loss, n_outputs_of
 
 
 @pytest.fixture
@@ -92,8 +94,8 @@ def test_sweep_handles_regression_and_several_classes(rng):
 def test_loss_and_outputs_follow_from_the_targets(y, loss, n_outputs):
     """Integers from 0 to 49 are classes, other numbers are regression targets, so that no net gets 250,001 outputs."""
     y = np.array(y)
-    assert sweeps._default_loss(y) == loss
-    assert sweeps._n_outputs(loss, y) == n_outputs
+    assert default_loss(y) == loss
+    assert n_outputs_of(loss, y) == n_outputs
 
 
 def test_named_loss_decides_if_integers_are_classes(rng):
@@ -209,7 +211,7 @@ def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypat
                 time.sleep(0.5)  # until it has come to the main thread
             return super().submit(function, *arguments)
 
-    monkeypatch.setattr(sweeps, "GROUPS_AT_A_TIME", 1)
+    monkeypatch.setattr(search, "GROUPS_AT_A_TIME", 1)
     found = sweep(*task, SPACE, n=12, epochs=2, random_state=0, executor=InterruptedByTheFirst())
     assert found.interrupted
     assert 0 < len(found.settings) < 12

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import install_command
 from ..output_files import check_output
-from ..sweeps import Search
+from ..sweeps.search import Search
 from ..tables.target_encoder import CLASSIFICATION
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .option_parsers import (
-    MOST_SEED,
-    choice_option,
-    column_option,
-    device_option,
-    file_argument,
-    file_option,
-    fraction_option,
-    integer_option,
+from .option_parsers import MOST_SEED, fraction_option, integer_option
+from .table_options import (
+    DEFAULT_OUTPUT,
+    Device,
+    Drop,
+    Ids,
+    Keep,
+    Output,
+    Scaling,
+    ScalingOption,
+    TableFile,
+    Target,
+    Task,
+    TaskOption,
+    TestFile,
 )
 from .terminal import console, errors_as_sentences
-from .train_options import Scaling, Task
 from .train_settings import TrainSettings
 
 
@@ -27,8 +31,8 @@ from .train_settings import TrainSettings
 class SweepOptions:
     """Options of `fastmlp sweep`, in the order in which `--help` lists them."""
 
-    file: Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file with a header.")]
-    target: Annotated[str, column_option("The column to predict.")]
+    file: TableFile
+    target: Target
     n: Annotated[int, integer_option("How many settings to try.", 1, 1_000_000)] = 50
     cv: Annotated[int, integer_option("Folds on which each of them is scored.", 2, 100)] = 3
     epochs: Annotated[int, integer_option("Passes over the data of each net.", 1)] = 50
@@ -36,26 +40,17 @@ class SweepOptions:
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://10.0.0.1:8786.")
     ] = None
-    task: Annotated[Task, choice_option(Task, "Predict classes or numbers, as for `fastmlp train`.")] = Task.auto
-    drop: Annotated[list[str], column_option("A column not to learn from. Repeat it for several.")] = field(
-        default_factory=list
-    )
-    keep: Annotated[list[str], column_option("A column to learn from, and from no others. Repeat it.")] = field(
-        default_factory=list
-    )
-    ids: Annotated[
-        list[str],
-        column_option("A column not to learn from that `predict` puts beside its answers. Repeat it.", "--id"),
-    ] = field(default_factory=list)
+    task: TaskOption = Task.auto
+    drop: Drop = field(default_factory=list)
+    keep: Keep = field(default_factory=list)
+    ids: Ids = field(default_factory=list)
     validation: Annotated[float, fraction_option("Share of rows that the search does not see; 0: none.")] = 0.2
     patience: Annotated[int, integer_option("Epochs without improvement before the best net stops.", 1)] = 16
-    scaling: Annotated[Scaling, choice_option(Scaling, "How columns of numbers are scaled.")] = Scaling.auto
+    scaling: ScalingOption = Scaling.auto
     seed: Annotated[int, integer_option("The same seed tries the same settings.", 0, MOST_SEED)] = 0
-    device: Annotated[str, device_option] = "auto"
-    test: Annotated[Path | None, file_option("Another table to report metrics on.")] = None
-    output: Annotated[Path, file_option("Where to save the best net; an earlier net there is replaced.")] = Path(
-        "model.safetensors"
-    )
+    device: Device = "auto"
+    test: TestFile = None
+    output: Output = DEFAULT_OUTPUT
 
     def settings(self) -> TrainSettings:
         """Return the settings of the nets that are not searched; gradients are not clipped, as in the search."""

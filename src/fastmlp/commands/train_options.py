@@ -14,11 +14,7 @@ import typer
 from ..intervals import DEFAULT
 from ..table_training.recipe import DEFAULT_QUALITY, QUALITIES
 from .option_parsers import (
-    MOST_SEED,
     choice_option,
-    column_option,
-    device_option,
-    file_argument,
     file_option,
     fraction_option,
     integer_option,
@@ -26,20 +22,24 @@ from .option_parsers import (
     name_option,
     number_option,
 )
+from .table_options import (
+    DEFAULT_OUTPUT,
+    Device,
+    Drop,
+    Ids,
+    Keep,
+    Output,
+    Scaling,
+    ScalingOption,
+    Seed,
+    TableFile,
+    Target,
+    Task,
+    TaskOption,
+    TestFile,
+)
 from .terminal import console, errors_as_sentences
 from .train_settings import Checkpoints, TrainSettings
-
-
-class Task(str, Enum):
-    auto = "auto"
-    classification = "classification"
-    regression = "regression"
-
-
-class Scaling(str, Enum):
-    auto = "auto"
-    standard = "standard"
-    quantile = "quantile"
 
 
 class Quality(str, Enum):
@@ -64,24 +64,12 @@ def of(name: str) -> str:
 class TrainOptions:
     """Options of `fastmlp train`, in the order in which `--help` lists them."""
 
-    file: Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file with a header.")]
-    target: Annotated[str, column_option("The column to predict.")]
-    task: Annotated[
-        Task,
-        choice_option(
-            Task, "Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers."
-        ),
-    ] = Task.auto
-    drop: Annotated[list[str], column_option("A column not to learn from. Repeat it for several.")] = field(
-        default_factory=list
-    )
-    keep: Annotated[list[str], column_option("A column to learn from, and from no others. Repeat it.")] = field(
-        default_factory=list
-    )
-    ids: Annotated[
-        list[str],
-        column_option("A column not to learn from that `predict` puts beside its answers. Repeat it.", "--id"),
-    ] = field(default_factory=list)
+    file: TableFile
+    target: Target
+    task: TaskOption = Task.auto
+    drop: Drop = field(default_factory=list)
+    keep: Keep = field(default_factory=list)
+    ids: Ids = field(default_factory=list)
     quality: Annotated[Quality, choice_option(Quality, QUALITY_HELP)] = Quality.good
     n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with --quality best, of each fold.", 1)] = (
         None
@@ -126,10 +114,10 @@ class TrainOptions:
     continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
         None
     )
-    scaling: Annotated[Scaling, choice_option(Scaling, "How columns of numbers are scaled.")] = Scaling.auto
-    seed: Annotated[int, integer_option("The same seed gives the same net.", 0, MOST_SEED)] = 0
-    device: Annotated[str, device_option] = "auto"
-    test: Annotated[Path | None, file_option("Another table to report metrics on.")] = None
+    scaling: ScalingOption = Scaling.auto
+    seed: Seed = 0
+    device: Device = "auto"
+    test: TestFile = None
     checkpoint: Annotated[
         Path | None, file_option("Where to write the state of the training at intervals, for --resume.")
     ] = None
@@ -138,9 +126,7 @@ class TrainOptions:
         typer.Option(metavar="INTERVAL", help="Between two checkpoints: a number of epochs, '30 s', '5 min', '2 h'."),
     ] = DEFAULT
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False
-    output: Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")] = Path(
-        "model.safetensors"
-    )
+    output: Output = DEFAULT_OUTPUT
 
     def settings(self) -> TrainSettings:
         """Return the settings of the net and its training.

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_options import Scaling, Task
+from fastmlp.commands.table_options import Scaling, Task
 
 QUICK = [
     "--n-nets",

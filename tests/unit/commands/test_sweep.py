@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import fastmlp
 from fastmlp.commands import sweep as sweep_job
 from fastmlp.commands.cli import app
-from fastmlp.sweeps import Search
+from fastmlp.sweeps.search import Search
 
 pd = pytest.importorskip("pandas")
 

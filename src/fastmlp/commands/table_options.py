@@ -1,0 +1,46 @@
+"""Options that the commands which train on a table, `fastmlp train` and `fastmlp sweep`, have in common."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+from .option_parsers import (
+    MOST_SEED,
+    choice_option,
+    column_option,
+    device_option,
+    file_argument,
+    file_option,
+    integer_option,
+)
+
+
+class Task(str, Enum):
+    auto = "auto"
+    classification = "classification"
+    regression = "regression"
+
+
+class Scaling(str, Enum):
+    auto = "auto"
+    standard = "standard"
+    quantile = "quantile"
+
+
+TASK_HELP = "Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers."
+ID_HELP = "A column not to learn from that `predict` puts beside its answers. Repeat it."
+
+TableFile = Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file with a header.")]
+Target = Annotated[str, column_option("The column to predict.")]
+TaskOption = Annotated[Task, choice_option(Task, TASK_HELP)]
+Drop = Annotated[list[str], column_option("A column not to learn from. Repeat it for several.")]
+Keep = Annotated[list[str], column_option("A column to learn from, and from no others. Repeat it.")]
+Ids = Annotated[list[str], column_option(ID_HELP, "--id")]
+ScalingOption = Annotated[Scaling, choice_option(Scaling, "How columns of numbers are scaled.")]
+Seed = Annotated[int, integer_option("The same seed gives the same net.", 0, MOST_SEED)]
+Device = Annotated[str, device_option]
+TestFile = Annotated[Path | None, file_option("Another table to report metrics on.")]
+Output = Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")]
+DEFAULT_OUTPUT = Path("model.safetensors")

@@ -1,0 +1,114 @@
+"""Random search over settings, with cross-validation: nets of one architecture are trained as one population."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..console.compile_notice import CompileNotices
+from ..console.progress_bar import checked_verbose
+from ..console.stopwatch import Stopwatch
+from .result import SweepResult
+from .search import Search
+from .space import refit
+
+
+def sweep(
+    X: Any,
+    y: Any,
+    space: Mapping[str, Any],
+    *,
+    n: int = 50,
+    cv: int = 3,
+    epochs: int = 100,
+    batch_size: int | None = 32,
+    device: str = "auto",
+    dtype: Any = "float32",
+    random_state: Any = None,
+    verbose: int = 1,
+    executor: Any = None,
+) -> SweepResult:
+    """Train n configurations drawn at random from a space of settings, and refit the best one on all samples.
+
+    Nets are trained as one population if they differ only in dropout, l2, init_scale and numeric settings of the
+    optimiser. Ctrl-C ends the search; the result has the configurations that were finished.
+
+    Parameters
+    ----------
+    X : array_like of shape (n_samples, n_features)
+        Inputs.
+    y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+        Targets, as for MLP.fit.
+    space : dict
+        {setting: a list of choices, a frozen SciPy distribution, or one value}. Settings are hidden_layer_sizes (a
+        tuple with the units of each hidden layer), hidden_activation, output_activation, loss, label_smoothing,
+        huber_delta, init, dropout, l2 and init_scale of MLP, optimizer and its settings such as learning_rate, and
+        epochs, batch_size, schedule and shuffle of fit. The default loss depends on y: whole numbers from 0 to 49 are
+        classes.
+    n : int, default 50
+        Number of configurations.
+    cv : int, default 3
+        Number of cross-validation folds; each configuration is trained cv times and scored on the fold that was held
+        out.
+    epochs : int, default 100
+        Number of passes over the data, for configurations whose space has no such setting.
+    batch_size : int or None, default 32
+        Number of samples per step, for configurations whose space has no such setting; None takes all in one batch.
+    device : str, default "auto"
+        Where to train, as for MLP.
+    dtype : {"float32", "float64"}, default "float32"
+        Data type of the parameters and of all computations.
+    random_state : int, numpy.random.Generator or RandomState, optional
+        Seed of the configurations, the folds and the nets. By default the seed is random.
+    verbose : {0, 1, 2}, default 1
+        As for Population.fit.
+    executor : object, optional
+        Where to train the configurations, as for Population.fit; populations are then trained side by side, and the
+        scores have the same bits. The best configuration is refitted in this process.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown, a list of choices is empty, or the configurations have losses that cannot be compared;
+        and as MLP and its fit do.
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(90, 2)); y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> space = {"hidden_layer_sizes": [(4,), (8,)], "learning_rate": loguniform(1e-3, 1e-1)}
+    >>> found = sweep(X, y, space, n=6, epochs=50, random_state=0)
+    >>> len(found.settings), found.scoring, found.best.network.layer_sizes[0]
+    (6, 'accuracy', 2)
+    """
+    verbose = checked_verbose(verbose)
+    with CompileNotices(verbose > 0):
+        search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)
+        return _search(search, executor, verbose)
+
+
+def _search(search: Search, executor: Any, verbose: int) -> SweepResult:
+    watch = Stopwatch()
+    search.run(verbose, executor)
+    order = search.order()
+    if not order.size:
+        raise KeyboardInterrupt
+    row = search.configuration(order[0])
+    best = refit(row, search.features, search.targets, search.device, search.dtype, search.seed, verbose)
+    seconds, compile_seconds = watch.read()
+    return SweepResult(
+        settings=[search.rows[k] for k in order],
+        scores=search.fold_scores.mean(axis=1)[order],
+        fold_scores=search.fold_scores[order],
+        train_losses=search.losses[order],
+        scoring=search.scoring,
+        best=best,
+        seconds=seconds,
+        interrupted=search.interrupted or (best.history is not None and best.history.stopped_by == "interrupt"),
+        compile_seconds=compile_seconds,
+    )

@@ -1,0 +1,166 @@
+"""Search over settings: the populations of its configurations are trained, here or on workers, and scored."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..checks import seed_of
+from ..console.progress_bar import Progress
+from ..data.arrays import as_numbers
+from ..data.finiteness import checked_finite
+from ..data.targets import as_targets, metric_of
+from ..errors import checked_count, counted
+from ..kernels.structs import METRIC_NONE
+from ..sampling import folds
+from .space import configurations_of, default_loss, groups_of, population_of
+
+GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
+POLL = 0.2  # seconds between two looks at them
+
+
+class Group(NamedTuple):
+    """Configurations whose nets are trained as one population."""
+
+    members: list[int]  # numbers of the configurations
+    configurations: list[dict[str, Any]]
+    seed: int  # of the population
+
+
+class Search:
+    """Search of `sweep`: its configurations, and the scores of those that are finished. Arguments are those of sweep.
+
+    Raises
+    ------
+    ValueError
+        As sweep does.
+    """
+
+    def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state):
+        n, self.cv = checked_count("n", n), checked_count("cv", cv, 2)
+        self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
+        rng = np.random.default_rng(self.seed)
+        self.targets = as_numbers(y, "y")
+        checked_finite(self.targets, "y")
+        self.rows = configurations_of(space, n, rng)
+        loss = default_loss(self.targets)
+        self.defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
+        self.features = as_numbers(X, "X")
+        if self.features.ndim != 2:
+            raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {self.features.shape}.")
+        if len(self.targets) != len(self.features):
+            raise ValueError(
+                f"y has {counted(len(self.targets), 'sample')}, but X has {len(self.features)}: they must have the "
+                "same length."
+            )
+        strata = self.targets.reshape(-1) if loss != "squared_error" else None
+        self.fold_weights = folds(len(self.features), cv, stratify=strata, random_state=self.seed % 2**32)
+        self.groups = [
+            Group(members, [{**self.defaults, **self.rows[k]} for k in members], int(rng.integers(2**31)))
+            for members in groups_of(self.rows, self.defaults)
+        ]
+        firsts = [group.configurations[0] for group in self.groups]
+        self.scoring = _scoring(firsts, self.features, self.targets, device, dtype)
+        self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
+        self._is_finished, self.interrupted = np.zeros(n, bool), False
+
+    def run(self, verbose: int, executor: Any = None, show: Callable[[], None] = lambda: None) -> None:
+        """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
+
+        show : function that is called after each group
+        """
+        try:
+            if executor is not None:
+                self._run_on_workers(verbose, executor, show)
+                return
+            for group in self.groups:
+                self._train(group, verbose)
+                show()
+                if self.interrupted:
+                    break
+        except KeyboardInterrupt:  # outside of a fit, such as in an evaluation
+            self.interrupted = True
+
+    def _run_on_workers(self, verbose: int, executor: Any, show: Callable[[], None]) -> None:
+        """Train groups side by side, each by a thread that waits for its tasks."""
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+        from ..executors.tasks import NOTICE
+        from ..executors.workers import workers_of
+
+        self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
+        pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(len(self.rows), verbose, "configuration")
+        with workers_of(executor) as workers, pool as threads, bar as progress:
+            waiting = {threads.submit(self._train, group, 0, workers) for group in self.groups}
+            try:
+                while waiting:
+                    done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                        show()
+                    progress.show(int(self._is_finished.sum()), float("nan"))
+                    if self.interrupted:  # Ctrl-C has reached a worker
+                        raise KeyboardInterrupt
+            except BaseException as error:
+                workers.stop.set()
+                for future in waiting:
+                    future.cancel()
+                if verbose and isinstance(error, KeyboardInterrupt):
+                    print(f"\n{NOTICE}", file=sys.stderr)
+                try:
+                    wait(waiting)
+                except KeyboardInterrupt:
+                    workers.leave.set()
+                raise
+
+    def _train(self, group: Group, verbose: int, executor: Any = None) -> None:
+        """Train the nets of a group, and write the scores of its configurations."""
+        pop, fit = population_of(
+            group.configurations, self.features, self.targets, self.cv, self.device, self.dtype, group.seed
+        )
+        shape = len(group.members), self.cv
+        weights = np.tile(self.fold_weights, (len(group.members), 1))
+        result = pop.fit(self.features, self.targets, sample_weight=weights, verbose=verbose, executor=executor, **fit)
+        figures = pop.evaluate(self.features, self.targets, sample_weight=1.0 - weights)
+        score = figures["accuracy"] if self.scoring == "accuracy" else -figures["loss"]
+        self.fold_scores[group.members] = np.where(np.isfinite(score), score, -np.inf).reshape(shape)
+        self.losses[group.members] = result.loss.reshape(shape).mean(axis=1)
+        self._is_finished[group.members] = (result.stopped_by != "interrupt").reshape(shape).all(axis=1)
+        self.interrupted |= result.interrupted
+
+    def order(self) -> np.ndarray:
+        """Return the numbers of the finished configurations, the best first."""
+        finished = np.flatnonzero(self._is_finished)
+        return finished[np.argsort(-self.fold_scores[finished].mean(axis=1), kind="stable")]
+
+    def configuration(self, k: int) -> dict[str, Any]:
+        """Return the settings of a configuration, with the defaults."""
+        return {**self.defaults, **self.rows[k]}
+
+
+def _scoring(configurations: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device: str, dtype: Any) -> str:
+    """Return "accuracy" or "-loss", the score by which all configurations are compared.
+
+    configurations : one configuration of each group
+
+    Raises
+    ------
+    ValueError
+        If the scores of the configurations cannot be compared.
+    """
+    scorings = {}
+    for row in configurations:
+        network = population_of([row], X, y, 1, device, dtype, 0)[0].network
+        metric = metric_of(as_targets(y, network, np.dtype(dtype), len(X)), network)
+        scoring = "-loss" if metric == METRIC_NONE else "accuracy"
+        loss = "" if scoring == "accuracy" else f", {network.loss_row.name} {network.loss_constant:g}"
+        scorings[scoring + loss] = scoring
+    if len(scorings) > 1:
+        raise ValueError(
+            f"Scores of this space cannot be compared: {' and '.join(scorings)}. Search one loss and output "
+            "activation at a time."
+        )
+    return next(iter(scorings.values()))

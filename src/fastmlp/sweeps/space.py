@@ -1,0 +1,131 @@
+"""Spaces of settings: drawing configurations from them, and nets, optimisers and populations for a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from ..errors import is_distribution, unknown_name
+from ..mlp import MLP
+from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
+from ..population import Population
+
+NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", "huber_delta", "init")
+PER_NET = ("dropout", "l2", "init_scale")
+FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
+OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
+PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
+MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
+KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
+
+
+def _draw_choice(name: str, choices: Any, rng: np.random.Generator) -> Any:
+    if is_distribution(f"space[{name!r}]", choices):
+        value = choices.rvs(random_state=rng)
+        return value.item() if hasattr(value, "item") else value
+    if isinstance(choices, (list, range, np.ndarray)) or (isinstance(choices, tuple) and name not in PER_LAYER):
+        if not len(choices):
+            raise ValueError(f"space[{name!r}] is empty: give at least one choice, or leave it out.")
+        value = choices[rng.integers(len(choices))]
+        return value.item() if isinstance(value, np.generic) else value
+    return choices
+
+
+def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return n configurations drawn from a space. ValueError: a setting is unknown, or has no choices."""
+    if not isinstance(space, Mapping):
+        raise ValueError(f"space must be a dictionary {{setting: choices}}, but it is a {type(space).__name__}.")
+    for name in space:
+        if name not in KNOWN:
+            raise unknown_name("setting in space", name, KNOWN)
+    return [{name: _draw_choice(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
+
+
+def default_loss(y: np.ndarray) -> str:
+    """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
+    are_whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
+    if not are_whole or y.min() < 0 or y.max() >= MANY_CLASSES:
+        return "squared_error"
+    return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
+
+
+def n_outputs_of(loss: str, y: np.ndarray) -> int:
+    """Return the number of outputs of a net with this loss for targets y."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        return y.shape[1]
+    if loss == "softmax_cross_entropy":
+        return max(2, int(y.max()) + 1)
+    return int(y.max()) + 1 if loss == "binary_cross_entropy" and y.max() > 1 else 1
+
+
+def optimizer_of(row: Mapping[str, Any]) -> Optimizer:
+    """Return the optimiser of a configuration. ValueError: it has no such setting."""
+    base = optimizer_from_name(row.get("optimizer", "adam"))
+    settings = {name: row[name] for name in OPTIMIZER_SETTINGS if name in row}
+    names = {f.name for f in fields(base)}
+    if unknown := [name for name in settings if name not in names]:
+        raise ValueError(
+            f"space has {unknown[0]!r}, but {type(base).__name__} has no such setting. "
+            f"It has {', '.join(sorted(names))}."
+        )
+    return type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **settings})
+
+
+def groups_of(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:
+    """Return lists of row numbers, one per population: rows that differ only in settings that may differ per net."""
+    groups: dict[str, list[int]] = {}
+    for k, row in enumerate(rows):
+        settings = {**defaults, **row}
+        optimizer = optimizer_of(settings)
+        shared_settings = {
+            name: value for name, value in settings.items() if name not in (*PER_NET, *OPTIMIZER_SETTINGS)
+        }
+        key = repr((sorted(shared_settings.items(), key=str), type(optimizer).__name__, optimizer.rule.name))
+        groups.setdefault(key, []).append(k)
+    return list(groups.values())
+
+
+def layer_sizes_of(row: Mapping[str, Any], X: np.ndarray, y: np.ndarray) -> tuple[int, ...]:
+    """Return the layer sizes of a configuration's net for inputs X and targets y."""
+    hidden = row.get("hidden_layer_sizes", (32,))
+    hidden = (hidden,) if isinstance(hidden, (int, np.integer)) else tuple(hidden)
+    return (X.shape[1], *hidden, n_outputs_of(row["loss"], y))
+
+
+def population_of(configurations, X, y, cv, device, dtype, seed) -> tuple[Population, dict[str, Any]]:
+    """Return a population with cv nets for each configuration of `configurations`, and the arguments of its fit."""
+    shared = configurations[0]
+    repeated = lambda values: np.repeat(np.asarray(values, np.float64), cv)
+    net_settings: dict[str, Any] = {
+        name: repeated([row[name] for row in configurations]) for name in PER_NET if name in shared
+    }
+    settings: dict[str, Any] = {name: shared[name] for name in NET_SETTINGS if name in shared}
+    pop = Population(
+        layer_sizes_of(shared, X, y),
+        len(configurations) * cv,
+        **settings,
+        **net_settings,
+        device=device,
+        dtype=dtype,
+        random_state=seed,
+    )
+    optimizers = [optimizer_of(row) for row in configurations]
+    base, varied_settings = optimizers[0], {}
+    for field in fields(base):
+        values = [getattr(optimizer, field.name) for optimizer in optimizers]
+        if any(value != values[0] for value in values):
+            varied_settings[field.name] = repeated(values)
+    optimizer = type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **varied_settings})
+    return pop, {"optimizer": optimizer, **{name: shared[name] for name in FIT_SETTINGS if name in shared}}
+
+
+def refit(row, X, y, device, dtype, seed, verbose) -> MLP:
+    """Return a net trained with a configuration on all samples."""
+    settings = {name: row[name] for name in (*NET_SETTINGS, *PER_NET) if name in row}
+    net = MLP(layer_sizes_of(row, X, y), **settings, device=device, dtype=dtype, random_state=seed)
+    fit = {name: row[name] for name in FIT_SETTINGS if name in row}
+    net.fit(X, y, optimizer=optimizer_of(row), verbose=verbose, **fit)
+    return net
