@@ -11,7 +11,6 @@ import numpy as np
 
 from .console.stopwatch import format_time, is_compile_time_worth_showing
 from .errors import counted, unknown_name
-from .html_display import html_table, html_text
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 VALIDATION = "validation_"  # prefix of the names of records on held-out samples
@@ -201,6 +200,8 @@ class History:
         write(self, path, X, y, **options)
 
     def _repr_html_(self) -> str:
+        from .html_display import html_table, html_text
+
         if not self.epochs:
             return html_text(repr(self))
         records = {name: values for name, values in self.records().items() if len(values) == self.epochs}

@@ -20,10 +20,8 @@ from .console.stopwatch import Stopwatch
 from .data.validation import as_features, inputs_only, on_host, sample_for_plots, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
-from .execution.explain import explain_training
 from .execution.plan import Plan
 from .history import History
-from .html_display import html_table, layers_of
 from .initialization import Init, draw_params
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.structs import Samples
@@ -431,6 +429,8 @@ class MLP(NetBase):
         >>> print(MLP((2, 8, 1), device="cpu").explain(1000, batch_size=4).splitlines()[0])  # doctest: +ELLIPSIS
         Kernel family: batch_simd_4 on cpu (one small net, batches of up to 4 samples; ...
         """
+        from .execution.explain import explain_training
+
         inputs, n = (None, X) if isinstance(X, int) else (X, len(as_features(X, self.network.n_features, self.dtype)))
         n, each = checked_count("the number of samples", n), self._products
         size = n if batch_size is None else min(checked_count("batch_size", batch_size), n)
@@ -672,6 +672,8 @@ class MLP(NetBase):
         return to_torch(self.network, self._params, logits)
 
     def _repr_html_(self) -> str:
+        from .html_display import html_table, layers_of
+
         return html_table(f"MLP on {self.device.name}", *layers_of(self.network), self._training_text())
 
     def _training_text(self) -> str:

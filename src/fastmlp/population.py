@@ -33,7 +33,6 @@ from .data.population_data import fit_data, prediction_samples, validated_popula
 from .devices import resolve, to_library_of
 from .errors import checked_count, is_per_net, shown
 from .execution.dispatch import trains_in_one_launch
-from .html_display import html_table, layers_of
 from .initialization import Init, draw_params
 from .kernels.formulas.seeds import fit_seeds, net_seeds
 from .kernels.jit import interrupts
@@ -659,6 +658,8 @@ class Population(NetBase, NetSequence):
 
     def _repr_html_(self) -> str:
         trained = "not trained" if self.result is None else f"last fit: {self.result!r}"
+        from .html_display import html_table, layers_of
+
         return html_table(
             f"Population of {self.n_nets:,} nets on {self.device.name}", *layers_of(self.network), trained
         )

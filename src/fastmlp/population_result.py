@@ -14,7 +14,6 @@ from .callbacks import SIGNS
 from .console.stopwatch import format_time, is_compile_time_worth_showing
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted, install_command
-from .html_display import html_text
 from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 
 OUT_OF_TIME = DIVERGED_NET + 1  # status of nets that the time limit has cut short, which kernels do not know
@@ -441,6 +440,8 @@ class PopulationResult:
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
 
     def _repr_html_(self) -> str:
+        from .html_display import html_text
+
         return html_text(self.summary())
 
     def __repr__(self) -> str:

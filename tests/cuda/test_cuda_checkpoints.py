@@ -66,7 +66,7 @@ FITS = {
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("n_writes", [2, 5])
 @pytest.mark.parametrize("place", FITS)
 def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, n_writes):

@@ -296,7 +296,7 @@ USES = {
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("where", ["host", "there"])
 @pytest.mark.parametrize("name", ["block", "batched", "layers"])

@@ -42,6 +42,7 @@ def samples(rng, sizes, n=20):
         ((4, 20, 3), (0.25,), "SmallNetWorkspace"),
     ],
 )
+@pytest.mark.thinned(2)
 def test_wide_nets_and_nets_with_dropout_train_in_tf32_or_float32(works, rng, sizes, rates, kind):
     """The net follows the reference, by products as with precision="tf32"; without cuBLAS, as with "exact"."""
     (X, y), fit = samples(rng, sizes), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}

@@ -90,7 +90,7 @@ def assert_same_training(
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
 def test_full_batch_training_matches_the_reference(family, optimizer, dtype):

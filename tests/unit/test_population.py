@@ -48,7 +48,7 @@ def small_nets_train_in_lanes(monkeypatch):
 SIZES = {"unrolled": (2, 3, 1), "lanes": (2, 7, 5, 1), "one by one": (2, 80, 70, 1)}
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -104,7 +104,7 @@ def test_every_activation_equals_single_nets(row, sizes, rng):
     assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
 def test_every_loss_equals_single_nets(row, sizes, rng):
@@ -212,6 +212,7 @@ def test_samples_per_net_equal_single_nets(own_y, sizes, rng):
 
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("monitor", [None, "loss", "validation_accuracy", "accuracy"])
+@pytest.mark.thinned(2)
 def test_early_stopping_equals_single_nets(monitor, sizes, rng):
     X, X_new = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
     y, y_new = ((x[:, 0] * x[:, 1] > 0).astype(int) for x in (X, X_new))
@@ -235,6 +236,7 @@ def test_early_stopping_equals_single_nets(monitor, sizes, rng):
 
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 9, 6, 1), (2, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("rule", [0.1, "accuracy", "40-20-40", Converged(accuracy=0.75)])
+@pytest.mark.thinned(2)
 def test_each_net_stops_when_it_has_converged(rule, sizes):
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     pop = Population(sizes, 40, **settings, random_state=2)

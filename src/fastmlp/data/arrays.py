@@ -5,6 +5,7 @@ In this package, "array" means a NumPy array or, on a GPU, a CuPy array.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -33,7 +34,7 @@ def as_numbers(values: Any, name: str, device: str | None = None) -> Any:
     if type(values) is np.ndarray and values.dtype.kind in "biuf":
         return values
     source_device = device_of(values)
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+    if _has_masked_entries(values):
         raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         check_array(values.shape, values.dtype.itemsize, f"{name} as a dense array", "Choose fewer columns or rows.")
@@ -54,6 +55,15 @@ def as_numbers(values: Any, name: str, device: str | None = None) -> Any:
             + ("Pass real and imaginary parts as columns of their own." if array.dtype.kind == "c" else ENCODE)
         )
     return array if source_device == device else on_host(array)
+
+
+def _has_masked_entries(values: Any) -> bool:
+    """Return whether values are a masked array of NumPy with masked entries.
+
+    NumPy imports its masked arrays when they are first asked for, in 10 ms. Who has made one has imported them.
+    """
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(values, masked.MaskedArray) and bool(masked.is_masked(values))
 
 
 def on_host(array: Any) -> np.ndarray:

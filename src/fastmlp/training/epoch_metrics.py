@@ -21,7 +21,6 @@ from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..memory_check import check_epochs
 from ..network.spec import Network
-from ..tables.metrics import roc_auc
 
 if TYPE_CHECKING:
     from ..mlp import MLP
@@ -71,6 +70,8 @@ def _accuracy(samples: MetricSamples, y_pred: np.ndarray) -> float:
 
 
 def _roc_auc(samples: MetricSamples, y_pred: np.ndarray) -> float:
+    from ..tables.metrics import roc_auc
+
     return roc_auc(samples.y_true[:, -1] > samples.class_threshold, y_pred[:, -1])
 
 

@@ -6,14 +6,16 @@ length.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..callbacks import Best
-from ..convergence import Converged
 from ..history import History
 from ..kernels.structs import METRIC_NONE, TrainState
+
+if TYPE_CHECKING:
+    from ..convergence import Converged
 
 
 class StopDecision(NamedTuple):

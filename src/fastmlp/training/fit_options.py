@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..callbacks import Callback, EarlyStopping
-from ..convergence import Converged
 from ..kernels.structs import Samples
 from ..optimizers import Optimizer
 from ..schedules import schedule_text
@@ -18,6 +17,7 @@ from .optimizer_state import OptimizerState
 from .time_limit import TimeLimit
 
 if TYPE_CHECKING:
+    from ..convergence import Converged
     from ..diagnosis.monitor import Monitor
 
 Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules.py

@@ -7,7 +7,7 @@ from cuda_cases import Place
 import fastmlp
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("equal", [(0, 1, 2), (1, 2), (0, 2)])
 @pytest.mark.parametrize("place", ["block", "layers"])
 @pytest.mark.parametrize("precision", ["exact", "float16"])

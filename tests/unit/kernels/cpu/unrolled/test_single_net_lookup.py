@@ -135,6 +135,7 @@ def test_one_hot_targets_equal_the_loops(unrolled_calls):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.thinned(2)
 def test_softmax_equals_the_loops(batch_size, dtype, unrolled_calls, rng):
     """Three classes, a short last batch, and different sample weights."""
     X, y = rng.random((10, 2)), rng.integers(0, 3, 10)

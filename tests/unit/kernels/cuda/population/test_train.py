@@ -36,7 +36,7 @@ def assert_close(pop, result, k, reference, losses, start):
     assert np.isnan(result.records[~seen, k]).all()
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(11)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_with_settings_per_net_match_the_reference(small, optimizer, dtype):
@@ -97,6 +97,7 @@ def test_layer_factors_with_rates_per_net_match_the_reference(small):
     [(None, [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), None)],
     ids=("constant", "cosine", "no factors"),
 )
+@pytest.mark.thinned(2)
 def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, schedule, factors):
     X, y, _ = samples(16)
     decays, pop = np.linspace(0.1, 0.9, place.n), make(place.n)
@@ -139,6 +140,7 @@ def test_every_hidden_activation_in_a_thread_matches_the_reference(cuda, part, d
 
 
 @pytest.mark.parametrize("loss, output", PAIRS)
+@pytest.mark.thinned(2)
 def test_every_loss_and_output_in_a_thread_matches_the_reference(cuda, loss, output, monkeypatch):
     place = Place("thread", monkeypatch)
     X, _, rng = samples(11)

@@ -55,7 +55,7 @@ PAIRS = list(zip(HIDDEN_NAMES[::2], [*HIDDEN_NAMES[1::2], "tanh"], strict=False)
 assert {name for pair in PAIRS for name in pair} == set(HIDDEN_NAMES)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("hidden, precision", list(zip(PAIRS, 4 * PRECISIONS, strict=False)), ids=str)
 def test_every_hidden_activation_matches_the_reference(hidden, precision, rng):
     net = make((5, 20, 33, 3), precision, hidden_activation=hidden)
@@ -66,7 +66,7 @@ def test_every_hidden_activation_matches_the_reference(hidden, precision, rng):
     assert_close(gradient, expected, precision)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("loss", [row.name for row in LOSSES])
 def test_every_loss_matches_the_reference(loss, rng):
     """Samples have weights in every second case."""
@@ -155,7 +155,7 @@ class Rounded(ReferenceMLP):
         return loss, gradient.astype(np.float64)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_update_rule_matches_the_reference(name, rng):
     """State and parameters are float32 and not rounded. With clipping, a penalty and a schedule."""
