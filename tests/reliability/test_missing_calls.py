@@ -1,0 +1,46 @@
+"""Processes in which POSIX calls are missing, as on Windows or macOS: fits, files and the command work."""
+
+# Removed before `import fastmlp`: what Windows lacks of `os`, what macOS lacks of it, and modules that only POSIX has.
+PROGRAM = """
+import os, sys
+import numpy, numba, llvmlite.binding  # of their own parts, which are not under test, none may be missing
+
+WINDOWS = (
+    "sched_getaffinity sched_setaffinity sched_setscheduler sched_yield sched_getcpu register_at_fork fork forkpty "
+    "fchown fchmod chown getuid geteuid getgid getegid getpgid O_NOFOLLOW O_DIRECTORY O_CLOEXEC O_NONBLOCK "
+    "posix_fadvise posix_fallocate pread pwrite preadv sysconf statvfs fstatvfs mkfifo WNOHANG getloadavg nice"
+)
+for name in WINDOWS.split():
+    if hasattr(os, name):
+        delattr(os, name)
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None  # `import` raises ImportError
+
+import fastmlp
+
+X = numpy.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
+y = numpy.array([0, 1, 1, 0])
+net = fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=0)
+history = net.fit(X, y, epochs=300, optimizer="adam", checkpoint="run.ckpt", every=100, verbose=0)
+net.save("net.safetensors")
+again = fastmlp.load("net.safetensors")
+pop = fastmlp.Population((2, 4, 1), 40, random_state=0)
+result = pop.fit(X, y, epochs=50, verbose=0)
+pop.save("pop.safetensors")
+print(history.epochs, bool((again.predict(X) == net.predict(X)).all()), result.loss.shape)
+numpy.save("X.npy", numpy.tile(X, (500, 1)))
+wide = fastmlp.MLP((2, 64, 64, 1), random_state=0)
+print(wide.fit("X.npy", numpy.tile(y, 500), epochs=2, batch_size=50, memory_limit="2MB", verbose=0).epochs)
+from fastmlp.commands.cli import main
+sys.argv = ["fastmlp", "devices"]
+main()
+"""
+
+
+def test_fits_and_files_work_without_posix_calls(fresh_python, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = fresh_python(PROGRAM)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[:2] == ["300 True (40,)", "2"]
+    assert "cpu" in done.stdout
+    assert "Traceback" not in done.stderr
