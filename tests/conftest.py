@@ -272,6 +272,22 @@ def data_folder():
 
 
 @pytest.fixture
+def is_long(request):
+    """Return whether the long form is to run (--long)."""
+    return request.config.getoption("--long")
+
+
+@pytest.fixture
+def count(record_property):
+    """Return a function that records a count for the summary at the end of the run: count("kills of a save", 50)."""
+
+    def keep(what, number):
+        record_property("count", f"{number:,} {what}")
+
+    return keep
+
+
+@pytest.fixture
 def fresh_python():
     """Runs text as a program in a process of its own, where `import fastmlp` finds the package under test."""
     import fastmlp

@@ -56,8 +56,7 @@ def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         metadata = header.get("__metadata__")
         if not isinstance(metadata, dict) or KEY not in metadata or "params" not in header:
             raise ValueError("it is a safetensors file of another program")
-        end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-        start = file.tell()
+        end, start = _end_of_data(header), file.tell()
         if start + end != size:
             raise ValueError(f"it is damaged: it has {size} bytes, but its header announces {start + end}")
         file.seek(0)
@@ -66,6 +65,14 @@ def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         return metadata[KEY], from_bytes(data)
     except (SafetensorError, *DAMAGE) as error:
         raise ValueError(f"it is not a safetensors file, or it is damaged ({error})") from None
+
+
+def _end_of_data(header: dict[str, Any]) -> int:
+    """Return where the arrays of a header end, in bytes from the end of the header."""
+    try:
+        return max(int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__")
+    except DAMAGE as error:
+        raise ValueError(f"it is damaged (its header describes no arrays: {error!r})") from None
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:

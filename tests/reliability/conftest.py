@@ -15,22 +15,6 @@ import fastmlp
 
 
 @pytest.fixture
-def is_long(request):
-    """Return whether the long form is to run (--long)."""
-    return request.config.getoption("--long")
-
-
-@pytest.fixture
-def count(record_property):
-    """Return a function that records a count for the summary at the end of the run: count("kills of a save", 50)."""
-
-    def keep(what, number):
-        record_property("count", f"{number:,} {what}")
-
-    return keep
-
-
-@pytest.fixture
 def python_file(tmp_path):
     """Return a function that runs text as a file, which spawned processes can import: run(text, *arguments)."""
 

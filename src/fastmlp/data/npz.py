@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+DAMAGE = (  # errors that damaged files raise in NumPy and in the standard library
+    AttributeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
@@ -31,7 +46,9 @@ def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
             names = list(arrays.files)
             if set(required) <= set(names):
                 return {name: arrays[name] for name in required}
-    except (AttributeError, TypeError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which offsets before the file's start cause
+            raise
         raise ValueError(
             f"{str(path)!r} should be a file of arrays {expected}, as numpy.savez writes it, but it is damaged or of "
             "another kind."

@@ -20,8 +20,11 @@ from typing import Any
 import numpy as np
 
 from .. import errors
+from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 
 HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
+ITEM_BYTES = {np.dtype(dtype).str: np.dtype(dtype).itemsize for dtype in ("float32", "float64")}
+METRICS = (METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN)
 FORMAT = 1  # of the folder; another number is not read
 
 
@@ -40,15 +43,18 @@ class RowFile:
     n_samples : int
     metric : int
         METRIC_* code of all targets.
+
+    Raises
+    ------
+    ValueError
+        If the folder is damaged, or written by another version of fastmlp.
     """
 
     has_weights = False
 
     def __init__(self, folder: Path, is_temporary: bool):
         self.folder, self._is_temporary = folder, is_temporary
-        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
-        if header["format"] != FORMAT:
-            raise ValueError(f"{str(folder)!r} was written by another version of fastmlp. Delete it.")
+        header = _checked_header(folder)
         self.n_samples, self.metric, self.dtype = header["n_samples"], header["metric"], np.dtype(header["dtype"])
         self.widths = header["n_features"], header["n_outputs"]
         self._files = [open(folder / name, "rb", buffering=0) for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see close
@@ -79,6 +85,25 @@ class RowFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _checked_header(folder: Path) -> dict[str, Any]:
+    try:
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        if header["format"] != FORMAT:
+            raise ValueError("another version of fastmlp has written it")
+        sizes = [header[name] for name in ("n_samples", "n_features", "n_outputs")]
+        if not all(type(size) is int and size > 0 for size in sizes) or header["metric"] not in METRICS:
+            raise ValueError(f"{HEADER} is damaged")
+        column_bytes = sizes[0] * ITEM_BYTES[header["dtype"]]
+        for name, width in zip((X_FILE, Y_FILE), sizes[1:], strict=True):
+            if (found := (folder / name).stat().st_size) != width * column_bytes:
+                raise ValueError(f"{name} should have {width * column_bytes:,} bytes, but it has {found:,}")
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        raise ValueError(
+            f"The folder {str(folder)!r} of row_cache cannot be used: {error}. Delete it, and fit again."
+        ) from None
+    return dict(header)
 
 
 class RowFileWriter:

@@ -143,10 +143,15 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
     if not files:
         raise ValueError(f"The folder {str(path)!r} has no files *.parquet.")
     for file in files:
-        with parquet.ParquetFile(file) as opened:
-            rows = _rows_of_piece(len(opened.schema_arrow.names))
-            for group in range(opened.num_row_groups):
-                yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
+        try:
+            with parquet.ParquetFile(file) as opened:
+                rows = _rows_of_piece(len(opened.schema_arrow.names))
+                for group in range(opened.num_row_groups):
+                    yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
+        except (_pyarrow("").ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is not None:  # of the disk: the file need not be damaged
+                raise
+            raise ValueError(f"{str(file)!r} cannot be read as Parquet: {error}") from None
 
 
 def _csv_batches(path: Path) -> Iterator[Any]:

@@ -59,6 +59,21 @@ def test_cached_rows_are_used_again_and_stay(rows, tmp_path):
         assert third.folder != first.folder
 
 
+def test_damaged_cache_is_a_sentence(rows, tmp_path):
+    with load_rows(rows, SMALL, tmp_path, ("rows", 1)) as first:
+        folder, header = first.folder, first.folder / row_file.HEADER
+    whole = header.read_text()
+    for text, reason in (
+        ("{", "Expecting property name"),
+        (whole.replace("500", "501"), r"X.bin should have 6,012 bytes, but it has 6,000"),
+        (whole.replace("500", "-1"), "header.json is damaged"),
+        (whole.replace('"format": 1', '"format": 2'), "another version of fastmlp has written it"),
+    ):
+        header.write_text(text)
+        with pytest.raises(ValueError, match=rf"The folder '{folder}' .* cannot be used: {reason}.*Delete it"):
+            load_rows(rows, SMALL, tmp_path, ("rows", 1))
+
+
 def test_failed_pass_leaves_nothing(rows, tmp_path):
     rows[0][400, 1] = np.nan
     with pytest.raises(ValueError, match=r"In rows 360 to 450 of rows \(not included\): X"):
