@@ -19,7 +19,7 @@ import numpy as np
 
 from .data.digest import PREFIX as DIGEST
 from .errors import shown
-from .intervals import Timer, as_interval
+from .intervals import DEFAULT, Timer, as_interval
 from .output_files import check_output, replacing
 from .persistence import checksum, package_version
 from .safetensors_file import DAMAGE, parts_of_file
@@ -212,6 +212,14 @@ class CheckpointFile:
         except OSError as error:
             warnings.warn(f"The checkpoint after {reached} is missing, and the fit goes on. {error}", stacklevel=2)
         self.timer.restart(epochs_done)
+
+
+def refuse_without_file(every: Any, resume: bool) -> None:
+    """Raise ValueError for arguments of a fit that need checkpoint=..., which it was not given."""
+    if resume:
+        raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
+    if every != DEFAULT:
+        raise ValueError(f"every={every!r} needs checkpoint=..., the file to write at this interval.")
 
 
 def difference(there: Identity, here: Identity) -> str:

@@ -146,6 +146,8 @@ def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int =
         _check_checksum(description, arrays)
         if "checkpoint" in description:
             raise ValueError("it is a checkpoint of a fit, which fit(..., checkpoint=..., resume=True) goes on from")
+        if "params" not in arrays:
+            raise ValueError("it is a safetensors file of another program")
         settings = description["settings"]
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])

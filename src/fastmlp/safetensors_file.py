@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
     with open(path, "rb") as file:
         header, size = _header(file)
         metadata = header.get("__metadata__")
-        if not isinstance(metadata, dict) or KEY not in metadata or "params" not in header:
+        if not isinstance(metadata, dict) or KEY not in metadata:
             raise ValueError("it is a safetensors file of another program")
         end, start = _end_of_data(header), file.tell()
         if start + end != size:

@@ -47,6 +47,13 @@ before = time.monotonic()
 if kind == "net":
     net = fastmlp.MLP((6, 8, 1), **settings)
     history = net.fit(X, y, epochs=5_000, callbacks=report, **fit)
+elif kind == "sweep":
+    print(before, 0, flush=True)
+    space = {"hidden_layer_sizes": [(4,), (5,), (6,), (7,)], "learning_rate": [0.01, 0.02, 0.05]}
+    fit = {name: fit[name] for name in ("checkpoint", "every", "resume") if name in fit}
+    found = fastmlp.sweep(X, y, space, n=12, epochs=250, random_state=3, device="cpu", verbose=0, **fit)
+    net = found.best
+    net.params[:3] = found.fold_scores.sum(), found.fold_scores[0, 0], found.train_losses.sum()
 else:
     net = fastmlp.Population((6, 8, 1), {"lanes": 150, "one by one": 4}[kind], **settings)
     print(before, 0, flush=True)
@@ -65,7 +72,7 @@ def files_of(path):
     return [file for file in (path, path.with_name(path.name + PREVIOUS)) if file.exists()]
 
 
-@pytest.mark.parametrize("kind", ["net", "lanes", "one by one"])
+@pytest.mark.parametrize("kind", ["net", "lanes", "one by one", "sweep"])
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
     n_kills, rng, path, lost = 50 if is_long else 2, random.Random(0), tmp_path / "run.ckpt", []
     process = start(kind, "-", "anew", tmp_path / "expected.npy")
@@ -74,7 +81,7 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
     while kills < n_kills or not done:
         process = start(kind, path, "resume")
         first = process.stdout.readline()
-        while not files_of(path) and process.poll() is None:
+        while not list(tmp_path.glob("run.ckpt*")) and process.poll() is None:
             time.sleep(0.005)
         if kills < n_kills:
             time.sleep(rng.uniform(0.0, 0.4))
@@ -83,11 +90,13 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
         assert errors == ""
         if done := lines.endswith("done\n"):
             np.testing.assert_array_equal(np.load(f"{path}.npy"), np.load(tmp_path / "expected.npy"))
-            for file in files_of(path):  # begin again: there are kills to go
+            for file in tmp_path.glob("run.ckpt*"):  # begin again: there are kills to go
                 file.unlink()
         else:
             kills += 1
-            state = read(path, "net" if kind == "net" else "population").state
+            kinds = {"net": "net", "sweep": "sweep"}
+            if files_of(path):
+                state = read(path, kinds.get(kind, "population")).state
             if kind == "net":
                 lost += lost_seconds((first + lines).splitlines(), state.arrays["scalars"][STEPS_DONE] / 25)
     assert not lost or max(lost) < EVERY + LATEST

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checkpoints import Checkpoint, CheckpointFile, Identity, warn_of_schedule
+from ..checkpoints import Checkpoint, CheckpointFile, Identity, refuse_without_file, warn_of_schedule
 from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
-from ..intervals import DEFAULT
 from ..kernels.structs import Samples
 from ..optimizers import setting_text, settings_of
 from ..population_training.fit_state import PopulationFitState
@@ -42,10 +41,7 @@ def checkpoint_file(
     """
     if checkpoint is not None:
         return CheckpointFile(checkpoint, every, resume, kind, verbose, stacklevel + 1)
-    if resume:
-        raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
-    if every != DEFAULT:
-        raise ValueError(f"every={every!r} needs checkpoint=..., the file to write at this interval.")
+    refuse_without_file(every, resume)
     return None
 
 

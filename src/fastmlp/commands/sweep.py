@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import install_command
 from ..output_files import check_output
 from ..sweeps.search import Search
+from ..sweeps.search_file import search_file
 from ..tables.target_encoder import CLASSIFICATION
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train import describe_earlier_net, describe_task, leave_unfinished, read_parts, summary
+from .train import check_checkpoints, describe_earlier_net, describe_task, leave_unfinished, read_parts, summary
 from .train_nets import Parts, fit
-from .train_settings import TrainSettings
+from .train_settings import Checkpoints, TrainSettings, interval_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +61,13 @@ def search_space(task: str) -> dict[str, Any]:
 
 
 def run(
-    file: Path, settings: TrainSettings, limits: SearchLimits, output: Path, test_file: Path | None, console: Console
+    file: Path,
+    settings: TrainSettings,
+    limits: SearchLimits,
+    output: Path,
+    test_file: Path | None,
+    checkpoints: Checkpoints,
+    console: Console,
 ) -> None:
     """Search settings, train the net with the best, save it and print its metrics.
 
@@ -71,12 +78,13 @@ def run(
     """
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)
+    check_checkpoints(checkpoints, output, file, test_file)
     with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
         preprocessing, parts = read_parts(file, settings, settings.recipe(), test_file, log)
         if earlier:
             log(f"{earlier}; it will be replaced when this search is done.")
-        search = find(preprocessing, parts, settings, limits, console)
+        search = find(preprocessing, parts, settings, limits, checkpoints, console)
         order = search.order()
         if not order.size:
             raise KeyboardInterrupt(f"Interrupted before the first settings were scored; {str(output)!r} is as it was.")
@@ -90,22 +98,28 @@ def run(
 
 
 def find(
-    preprocessing: Preprocessing, parts: Parts, settings: TrainSettings, limits: SearchLimits, console: Console
+    preprocessing: Preprocessing,
+    parts: Parts,
+    settings: TrainSettings,
+    limits: SearchLimits,
+    checkpoints: Checkpoints,
+    console: Console,
 ) -> Search:
     """Return the finished or interrupted search on the training part; a table shows the best settings meanwhile."""
     X, y = parts["training"]
     space = search_space(preprocessing.target.task)
     device, seed = settings.device, settings.seed
     search = Search(X, y, space, limits.n, limits.cv, settings.epochs, None, device, "float32", seed)
+    file = search_file(checkpoints.path, interval_option(checkpoints.every), checkpoints.resume, 1)
     with executor_of(limits) as executor:
         if not console.is_terminal:
-            search.run(0, executor)
+            search.run(0, executor, file=file)
             console.print(best_table(search))
             return search
         from rich.live import Live
 
         with Live(best_table(search), console=console, refresh_per_second=4) as live:
-            search.run(0, executor, lambda: live.update(best_table(search)))
+            search.run(0, executor, lambda: live.update(best_table(search)), file)
             live.update(best_table(search))
     return search
 

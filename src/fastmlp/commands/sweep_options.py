@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from ..intervals import DEFAULT
 from .option_parsers import MOST_SEED, fraction_option, integer_option
 from .table_options import (
     DEFAULT_OUTPUT,
+    CheckpointPath,
     Device,
     Drop,
+    Every,
     Ids,
     Keep,
     Output,
+    Resume,
     Scaling,
     ScalingOption,
     TableFile,
@@ -24,7 +28,7 @@ from .table_options import (
     TestFile,
 )
 from .terminal import console, errors_as_sentences
-from .train_settings import TrainSettings
+from .train_settings import Checkpoints, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,9 @@ class SweepOptions:
     seed: Annotated[int, integer_option("The same seed tries the same settings.", 0, MOST_SEED)] = 0
     device: Device = "auto"
     test: TestFile = None
+    checkpoint: CheckpointPath = None
+    every: Every = DEFAULT
+    resume: Resume = False
     output: Output = DEFAULT_OUTPUT
 
     def settings(self) -> TrainSettings:
@@ -76,7 +83,8 @@ def sweep(options: SweepOptions) -> None:
 
     Settings are drawn at random and scored by cross-validation; a table shows the best so far. The net with the best
     settings is then trained and saved as `fastmlp train` does it. Ctrl-C ends the search, and the best settings so far
-    are taken. With --workers or --dask the nets are trained by several processes, or on several machines.
+    are taken; with --checkpoint, the same command with --resume goes on with the search. With --workers or --dask the
+    nets are trained by several processes, or on several machines.
     """
     if options.workers is not None and options.dask is not None:
         raise typer.BadParameter("give --workers or --dask, not both", param_hint="--dask")
@@ -84,4 +92,6 @@ def sweep(options: SweepOptions) -> None:
         from . import sweep as sweep_job
 
         limits = sweep_job.SearchLimits(options.n, options.cv, options.workers, options.dask)
-        sweep_job.run(options.file, options.settings(), limits, options.output, options.test, console())
+        checkpoints = Checkpoints(options.checkpoint, options.every, options.resume)
+        files = options.output, options.test, checkpoints
+        sweep_job.run(options.file, options.settings(), limits, *files, console())

@@ -24,11 +24,14 @@ from .option_parsers import (
 )
 from .table_options import (
     DEFAULT_OUTPUT,
+    CheckpointPath,
     Device,
     Drop,
+    Every,
     Ids,
     Keep,
     Output,
+    Resume,
     Scaling,
     ScalingOption,
     Seed,
@@ -118,14 +121,9 @@ class TrainOptions:
     seed: Seed = 0
     device: Device = "auto"
     test: TestFile = None
-    checkpoint: Annotated[
-        Path | None, file_option("Where to write the state of the training at intervals, for --resume.")
-    ] = None
-    every: Annotated[
-        str,
-        typer.Option(metavar="INTERVAL", help="Between two checkpoints: a number of epochs, '30 s', '5 min', '2 h'."),
-    ] = DEFAULT
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False
+    checkpoint: CheckpointPath = None
+    every: Every = DEFAULT
+    resume: Resume = False
     output: Output = DEFAULT_OUTPUT
 
     def settings(self) -> TrainSettings:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import checked_verbose
 from ..console.stopwatch import Stopwatch
+from ..intervals import DEFAULT
 from .result import SweepResult
 from .search import Search
+from .search_file import SearchFile, search_file
 from .space import refit
 
 
-def sweep(
+def sweep(  # noqa: PLR0913
     X: Any,
     y: Any,
     space: Mapping[str, Any],
@@ -27,6 +30,9 @@ def sweep(
     random_state: Any = None,
     verbose: int = 1,
     executor: Any = None,
+    checkpoint: str | os.PathLike | None = None,
+    every: int | str = DEFAULT,
+    resume: bool = False,
 ) -> SweepResult:
     """Train n configurations drawn at random from a space of settings, and refit the best one on all samples.
 
@@ -65,6 +71,14 @@ def sweep(
     executor : object, optional
         Where to train the configurations, as for Population.fit; populations are then trained side by side, and the
         scores have the same bits. The best configuration is refitted in this process.
+    checkpoint : str or path, optional
+        File that keeps the scores of all finished populations, for resume=True. The population in training has a file
+        of its own beside it, written at intervals, which is removed when it is finished; with an executor it has none.
+    every : int or str, default "5 min"
+        Interval between checkpoints of the population in training, as for Population.fit.
+    resume : bool, default False
+        Whether to go on from the checkpoint, to the same scores as without an interruption. If there is no such file,
+        the search starts anew.
 
     Returns
     -------
@@ -74,7 +88,9 @@ def sweep(
     ------
     ValueError
         If a setting is unknown, a list of choices is empty, or the configurations have losses that cannot be compared;
-        and as MLP and its fit do.
+        if the checkpoint is of another search; and as MLP and its fit do.
+    FileExistsError
+        If there is a checkpoint, but resume is False.
 
     Examples
     --------
@@ -88,13 +104,16 @@ def sweep(
     """
     verbose = checked_verbose(verbose)
     with CompileNotices(verbose > 0):
+        file = search_file(checkpoint, every, resume, verbose)
+        if file is not None and random_state is None:
+            random_state = file.seed
         search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)
-        return _search(search, executor, verbose)
+        return _search(search, executor, verbose, file)
 
 
-def _search(search: Search, executor: Any, verbose: int) -> SweepResult:
+def _search(search: Search, executor: Any, verbose: int, file: SearchFile | None) -> SweepResult:
     watch = Stopwatch()
-    search.run(verbose, executor)
+    search.run(verbose, executor, file=file)
     order = search.order()
     if not order.size:
         raise KeyboardInterrupt

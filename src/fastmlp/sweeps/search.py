@@ -16,6 +16,7 @@ from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
 from ..kernels.structs import METRIC_NONE
 from ..sampling import folds
+from .search_file import SearchFile
 from .space import configurations_of, default_loss, groups_of, population_of
 
 GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
@@ -25,6 +26,7 @@ POLL = 0.2  # seconds between two looks at them
 class Group(NamedTuple):
     """Configurations whose nets are trained as one population."""
 
+    number: int  # among the groups
     members: list[int]  # numbers of the configurations
     configurations: list[dict[str, Any]]
     seed: int  # of the population
@@ -40,7 +42,8 @@ class Search:
     """
 
     def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state):
-        n, self.cv = checked_count("n", n), checked_count("cv", cv, 2)
+        self.n = n = checked_count("n", n)
+        self.cv = checked_count("cv", cv, 2)
         self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.targets = as_numbers(y, "y")
@@ -59,24 +62,35 @@ class Search:
         strata = self.targets.reshape(-1) if loss != "squared_error" else None
         self.fold_weights = folds(len(self.features), cv, stratify=strata, random_state=self.seed % 2**32)
         self.groups = [
-            Group(members, [{**self.defaults, **self.rows[k]} for k in members], int(rng.integers(2**31)))
-            for members in groups_of(self.rows, self.defaults)
+            Group(number, members, [{**self.defaults, **self.rows[k]} for k in members], int(rng.integers(2**31)))
+            for number, members in enumerate(groups_of(self.rows, self.defaults))
         ]
         firsts = [group.configurations[0] for group in self.groups]
         self.scoring = _scoring(firsts, self.features, self.targets, device, dtype)
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
+        self._file: SearchFile | None = None
 
-    def run(self, verbose: int, executor: Any = None, show: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self,
+        verbose: int,
+        executor: Any = None,
+        show: Callable[[], None] = lambda: None,
+        file: SearchFile | None = None,
+    ) -> None:
         """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
 
         show : function that is called after each group
+        file : where to keep the scores, and which has those of the groups that are finished
         """
+        self._file = file
+        if file is not None:
+            file.begin(self)
         try:
             if executor is not None:
                 self._run_on_workers(verbose, executor, show)
                 return
-            for group in self.groups:
+            for group in self._unfinished():
                 self._train(group, verbose)
                 show()
                 if self.interrupted:
@@ -94,7 +108,7 @@ class Search:
         self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
         pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(len(self.rows), verbose, "configuration")
         with workers_of(executor) as workers, pool as threads, bar as progress:
-            waiting = {threads.submit(self._train, group, 0, workers) for group in self.groups}
+            waiting = {threads.submit(self._train, group, 0, workers) for group in self._unfinished()}
             try:
                 while waiting:
                     done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
@@ -123,6 +137,8 @@ class Search:
         )
         shape = len(group.members), self.cv
         weights = np.tile(self.fold_weights, (len(group.members), 1))
+        if self._file is not None and executor is None:
+            fit |= self._file.options(group.number)
         result = pop.fit(self.features, self.targets, sample_weight=weights, verbose=verbose, executor=executor, **fit)
         figures = pop.evaluate(self.features, self.targets, sample_weight=1.0 - weights)
         score = figures["accuracy"] if self.scoring == "accuracy" else -figures["loss"]
@@ -130,6 +146,26 @@ class Search:
         self.losses[group.members] = result.loss.reshape(shape).mean(axis=1)
         self._is_finished[group.members] = (result.stopped_by != "interrupt").reshape(shape).all(axis=1)
         self.interrupted |= result.interrupted
+        if self._file is not None and not result.interrupted:
+            self._file.save(group.number)
+
+    def _unfinished(self) -> list[Group]:
+        return [group for group in self.groups if not self._is_finished[group.members].all()]
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Return the scores of the groups that are finished, as arrays for a file."""
+        finished = np.zeros(self.n, bool)
+        for group in self.groups:
+            finished[group.members] = self._is_finished[group.members].all()
+        return {
+            "is_finished": finished.astype(np.int64),
+            "fold_scores": np.where(finished[:, np.newaxis], self.fold_scores, np.nan),
+            "losses": np.where(finished, self.losses, np.nan),
+        }
+
+    def take(self, is_finished: np.ndarray, fold_scores: np.ndarray, losses: np.ndarray) -> None:
+        """Take over the scores of `scores`."""
+        self._is_finished, self.fold_scores, self.losses = is_finished.astype(bool), fold_scores.copy(), losses.copy()
 
     def order(self) -> np.ndarray:
         """Return the numbers of the finished configurations, the best first."""

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from executor_cases import InPlace
 from typer.testing import CliRunner
@@ -99,6 +100,27 @@ def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tm
     assert result.exit_code == 130
     assert "of 6 settings; the net with the best of them is in" in result.output
     assert fastmlp.load(tmp_path / "m.safetensors").net_.history.epochs == 8
+
+
+def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, tmp_path):
+    space = sweep_job.search_space
+    monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})
+    assert sweep("--target", "kind", "--n", 6).exit_code == 0
+    expected = fastmlp.load(tmp_path / "m.safetensors").net_.params
+    train, keep = Search._train, ["--checkpoint", tmp_path / "search.ckpt"]
+
+    def train_one_group(self, group, *others):
+        if self._is_finished.any():
+            raise KeyboardInterrupt
+        train(self, group, *others)
+
+    monkeypatch.setattr(Search, "_train", train_one_group)
+    assert sweep("--target", "kind", "--n", 6, *keep).exit_code == 130
+    monkeypatch.setattr(Search, "_train", train)
+    result = sweep("--target", "kind", "--n", 6, *keep, "--resume")
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "m.safetensors").net_.params, expected)
+    assert "--resume needs --checkpoint FILE" in sweep("--target", "kind", "--n", 2, "--resume").output
 
 
 def test_ctrl_c_before_the_first_score_leaves_the_output(sweep, monkeypatch, tmp_path):

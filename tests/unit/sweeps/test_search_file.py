@@ -1,0 +1,119 @@
+"""Checkpoints of a search: it goes on to the same scores, whatever has interrupted it, and refuses those of another."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp.sweeps.search import Search
+from fastmlp.sweeps.search_file import search_file
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 2))
+Y = (X[:, 0] * X[:, 1] > 0).astype(int)
+SPACE = {"hidden_layer_sizes": [(4,), (8,), (5, 3)], "learning_rate": [0.01, 0.1]}
+SETTINGS = {"n": 7, "cv": 2, "epochs": 12, "batch_size": 16, "device": "cpu", "dtype": "float32", "random_state": 5}
+
+
+def sweep(space=SPACE, **options):
+    return fastmlp.sweep(X, Y, space, **SETTINGS | {"verbose": 0} | options)
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.fold_scores, other.fold_scores)
+    np.testing.assert_array_equal(one.train_losses, other.train_losses)
+    assert one.settings == other.settings
+    assert one.best.params.tobytes() == other.best.params.tobytes()
+
+
+@pytest.mark.quick
+def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_path, monkeypatch):
+    expected, path = sweep(), tmp_path / "search.ckpt"
+    assert_same(sweep(checkpoint=path, every=2), expected)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["search.ckpt", "search.ckpt.previous"]
+    monkeypatch.setattr(fastmlp.Population, "fit", None)
+    assert_same(sweep(checkpoint=path, resume=True), expected)
+
+
+@pytest.mark.parametrize("n_fits", [0, 1, 2])
+def test_an_interrupted_search_goes_on_to_the_same_scores(tmp_path, monkeypatch, n_fits):
+    expected, path, fit, calls = sweep(), tmp_path / "search.ckpt", fastmlp.Population.fit, []
+
+    def fail(self, *data, **options):
+        calls.append(options)
+        if len(calls) > n_fits:
+            fit(self, *data, **options | {"epochs": 12, "converged": None})
+            raise RuntimeError("killed after its last checkpoint")
+        return fit(self, *data, **options)
+
+    monkeypatch.setattr(fastmlp.Population, "fit", fail)
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep(checkpoint=path, every=1)
+    assert (tmp_path / f"search.ckpt.{n_fits}").exists()
+    monkeypatch.setattr(fastmlp.Population, "fit", fit)
+    assert_same(sweep(checkpoint=path, resume=True), expected)
+    assert not (tmp_path / f"search.ckpt.{n_fits}").exists()
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
+    expected, path, evaluate, calls = sweep(), tmp_path / "search.ckpt", fastmlp.Population.evaluate, []
+
+    def interrupted(self, *data, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(self, *data, **options)
+
+    monkeypatch.setattr(fastmlp.Population, "evaluate", interrupted)
+    found = sweep(checkpoint=path)
+    assert found.interrupted
+    assert 0 < len(found.scores) < 7
+    assert_same(sweep(checkpoint=path, resume=True), expected)
+
+
+def test_a_search_without_a_seed_takes_that_of_its_checkpoint(tmp_path):
+    first = sweep(checkpoint=tmp_path / "search.ckpt", random_state=None)
+    assert_same(sweep(checkpoint=tmp_path / "search.ckpt", random_state=None, resume=True), first)
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"n": 8}, "its n was 7, and here it is 8"),
+        ({"cv": 3}, "its cv was 2, and here it is 3"),
+        ({"random_state": 6}, "its random_state was 5, and here it is 6"),
+        ({"epochs": 13}, "space, with epochs and batch_size had other values"),
+        ({"space": SPACE | {"learning_rate": [0.2]}}, "space, with epochs and batch_size had other values"),
+        ({"dtype": "float64"}, "its dtype was 'float32', and here it is 'float64'"),
+    ],
+)
+def test_checkpoints_of_other_searches_are_refused(tmp_path, options, difference):
+    path = tmp_path / "search.ckpt"
+    sweep(checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"is a checkpoint of another fit: {difference}"):
+        sweep(checkpoint=path, resume=True, **options)
+    assert path.read_bytes() == before
+
+
+def test_other_files_and_missing_arguments_are_refused(tmp_path):
+    path = tmp_path / "net.ckpt"
+    fastmlp.MLP((2, 1), random_state=0).fit(X, Y, epochs=2, checkpoint=path, every=1, verbose=0)
+    with pytest.raises(ValueError, match="it is a checkpoint of a net, and this is a sweep"):
+        sweep(checkpoint=path, resume=True)
+    with pytest.raises(FileExistsError, match="There is a checkpoint"):
+        sweep(checkpoint=path)
+    with pytest.raises(ValueError, match="resume=True needs checkpoint"):
+        sweep(resume=True)
+    with pytest.raises(ValueError, match="every=3 needs checkpoint"):
+        sweep(every=3)
+
+
+def test_workers_keep_finished_populations(tmp_path):
+    from executor_cases import InPlace
+
+    expected, path = sweep(), tmp_path / "search.ckpt"
+    search = Search(
+        X, Y, SPACE, *(SETTINGS[name] for name in ("n", "cv", "epochs", "batch_size", "device", "dtype")), 5
+    )
+    search.run(0, InPlace(), file=search_file(path, "5 min", False, 0))
+    assert_same(sweep(checkpoint=path, resume=True), expected)
