@@ -49,6 +49,13 @@ use_distribution() { # use_distribution FILE OPTIONS...: in an environment of it
   )
 }
 
+use_extras() { # use every extra of the wheel that use_distribution has installed, with the oldest versions of its requirements
+  local other=$work/other/bin/python
+  (cd "$work" && "$other" "$root/tools/try_extras.py" --requirements) >"$work/requirements"
+  uv pip install -q -p "$work/other" --resolution lowest-direct -r "$work/requirements"
+  (cd "$work" && NUMBA_CACHE_DIR="$work/of_user" "$other" "$root/tools/try_extras.py")
+}
+
 use_machine_code() { # the wheel that use_distribution has installed trains nets of two families without a compiler
   (
     cd "$work"

@@ -11,6 +11,8 @@ about speed, and it has the memory order of this one.
 from __future__ import annotations
 
 import argparse
+import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -47,24 +49,24 @@ CASES = {
 }
 SHORT = "xor", "digits", "population"
 # How far a loss may differ from that of this machine, relative to it. Vectors of 128 and of 512 bits add up numbers in
-# another order, and compute exponentials and quotients in other ways; each step multiplies a difference. A wrong formula,
-# or a lane that is left out, differs by 1e-2 and more.
-TOLERANCES = {"float32": 1e-3, "float64": 1e-10}
+# another order, and compute exponentials and quotients in other ways; each step multiplies a difference. Seen were 1e-6
+# and 2e-15. A wrong formula, or a lane that is left out, differs by 1e-2 and more.
+TOLERANCES = {"float32": 1e-4, "float64": 1e-12}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="what is downloaded, compiled kernels, and losses")
     parser.add_argument("--all", action="store_true", help="all cases, which take twice as long")
-    parser.add_argument(
-        "--train", nargs=2, metavar=("PLACE", "DTYPE"), help="train here; files of losses get this name"
-    )
+    parser.add_argument("--train", nargs=2, metavar=("PLACE", "DTYPE"), help="train in this process")
     arguments = parser.parse_args()
     folder, cases = arguments.folder.resolve(), tuple(CASES) if arguments.all else SHORT
     if arguments.train:
         for name in cases:
             train(folder, name, *arguments.train)
         return
+    if platform.machine() != "x86_64" or not all(map(shutil.which, ("apt-get", "dpkg-deb", "uv"))):
+        sys.exit("This runs on Debian on x86-64, with uv. On Arm itself, run the tests: python -m pytest -m quick.")
     folder.mkdir(parents=True, exist_ok=True)
     write_digits(folder)
     emulator = install(folder)
@@ -98,21 +100,19 @@ def install(folder: Path) -> list[str]:
     """Put the emulator, Python for arm64 and the wheels into the folder; return the command that runs Python."""
     tools, root, site = folder / "tools", folder / "root", folder / "site"
     if not root.exists():
+        draft = folder / "root.draft"
         for package in debian_packages(folder):
-            unpack(package, tools if package.name.startswith("qemu") else root)
-        for name in ("lib", "bin"):
-            if not (root / name).exists():
-                (root / name).symlink_to(f"usr/{name}")
+            run("dpkg-deb", "-x", str(package), str(tools if package.name.startswith("qemu") else draft))
+        if not (draft / "lib").exists():  # Debian's package base-files has this link
+            (draft / "lib").symlink_to("usr/lib")
+        draft.rename(root)
     python = (root / "usr/bin/python3").resolve()
     if not site.exists():
-        dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
-        platform = [
-            "--python-platform",
-            "aarch64-manylinux_2_28",
-            "--python-version",
-            python.name.removeprefix("python"),
-        ]
-        run("uv", "pip", "install", "-q", *platform, "--only-binary", ":all:", "--target", str(site), *dependencies)
+        project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        version, draft = python.name.removeprefix("python"), folder / "site.draft"
+        options = ["--python-platform", "aarch64-manylinux_2_28", "--python-version", version, "--only-binary", ":all:"]
+        run("uv", "pip", "install", "-q", *options, "--target", str(draft), *project["dependencies"])
+        draft.rename(site)
     # The environment says where Python finds the packages; a second process for compiling could not be started.
     variables = {"PYTHONPATH": f"{REPOSITORY / 'src'}:{site}", "FASTMLP_COMPILE_PROCESSES": "1"}
     options = [word for name, value in variables.items() for word in ("-E", f"{name}={value}")]
@@ -139,10 +139,6 @@ def debian_packages(folder: Path) -> list[Path]:
     run(*apt, "install", "--download-only", *PACKAGES)
     run(*apt, "download", "qemu-user:amd64", cwd=cache / "archives")
     return sorted((cache / "archives").glob("*.deb"))
-
-
-def unpack(package: Path, folder: Path) -> None:
-    run("dpkg-deb", "-x", str(package), str(folder))
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
