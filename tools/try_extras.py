@@ -91,31 +91,21 @@ def use_table() -> None:
     table = fastmlp.TabularMLPClassifier((16,), n_nets=2, random_state=0).fit(X, frame["dear"])
     assert table.score(X, frame["dear"]) > 0.8
     for target, dropped, file in (("dear", "price", "houses.csv"), ("price", "dear", "houses.parquet")):
-        options = [
-            "--target",
-            target,
-            "--drop",
-            dropped,
-            "--hidden",
-            "16",
-            "--n-nets",
-            "2",
-            "--output",
-            "model.safetensors",
-        ]
-        command("train", file, *options)
-        command("predict", "model.safetensors", file, "--output", "predictions.csv")
+        about, nets = f"--target {target} --drop {dropped}", "--hidden 16 --n-nets 2 --output model.safetensors"
+        command(f"train {file} {about} {nets}")
+        command(f"predict model.safetensors {file} --output predictions.csv")
         assert len(pd.read_csv("predictions.csv")) == 300
-    command("report", "model.safetensors", "houses.parquet", "--output", "report.html")
-    assert "<svg" in Path("report.html").read_text(encoding="utf-8")
+    command("sweep houses.csv --target price --drop dear --n 2 --epochs 2 --cv 2 --output best.safetensors")
+    command("report model.safetensors houses.parquet --output report.html")
+    assert "data:image/" in Path("report.html").read_text(encoding="utf-8")
     net = fastmlp.MLP((1, 4, 1), random_state=0)
     numbers = frame[["size", "price"]]
     numbers.to_parquet("numbers.parquet")
     assert np.isfinite(net.fit("numbers.parquet", "price", epochs=2, batch_size=30, verbose=0).loss).all()
 
 
-def command(*arguments: str) -> None:
-    subprocess.run([COMMAND, *arguments], check=True, stdout=subprocess.DEVNULL)
+def command(arguments: str) -> None:
+    subprocess.run([COMMAND, *arguments.split()], check=True, stdout=subprocess.DEVNULL)
 
 
 def use_plot() -> None:

@@ -1,4 +1,4 @@
-"""What pyproject.toml says is packaged: every package of the tree, of which a list that is written by hand may lack one."""
+"""Every package of the tree is listed in pyproject.toml, and so in wheels: a list written by hand may lack one."""
 
 from pathlib import Path
 
