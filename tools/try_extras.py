@@ -1,6 +1,7 @@
 """Use each extra of an installed fastmlp for what it is for. Run it in a folder without the repository.
 
-python try_extras.py                         all extras for users, which must be installed; onnxruntime runs the models
+python try_extras.py [EXTRA ...]             all extras for users, or those named, which must be installed; onnxruntime,
+                                             too, which runs the models
 python try_extras.py --requirements          print the requirements of fastmlp and of these extras, one per line
 """
 
@@ -26,13 +27,17 @@ COMMAND = Path(sys.executable).with_name("fastmlp")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("extras", nargs="*", metavar="EXTRA", help=", ".join(EXTRAS))
     parser.add_argument("--requirements", action="store_true", help="print what must be installed, and end")
-    if parser.parse_args().requirements:
+    arguments = parser.parse_args()
+    if unknown := set(arguments.extras) - set(EXTRAS):
+        parser.error(f"there is no extra {min(unknown)!r} to try, but {', '.join(EXTRAS)}")
+    if arguments.requirements:
         print(*requirements(), sep="\n")
         return
     assert Path(fastmlp.__file__).is_relative_to(sys.prefix), f"not installed, but imported from {fastmlp.__file__}"
     os.environ["MPLBACKEND"] = "agg"
-    for extra in EXTRAS:
+    for extra in arguments.extras or EXTRAS:
         globals()[f"use_{extra}"]()
         print(f"extra {extra}: works with {', '.join(map(installed, requirements_of(extra)))}", flush=True)
 
@@ -113,7 +118,7 @@ def use_plot() -> None:
     for draw in (
         lambda: fastmlp.plots.history(history),
         lambda: fastmlp.plots.boundary(net, *XOR),
-        lambda: fastmlp.plots.layers(net, *XOR),
+        lambda: fastmlp.plots.confusion(net, *XOR),
         lambda: fastmlp.plots.landscape(net, *XOR, snapshots=snapshots, resolution=9),
     ):
         axes = np.ravel(draw())
@@ -141,7 +146,7 @@ def use_onnx() -> None:
     frame = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0] * 20, "town": ["Ulm", "Bonn"] * 40})
     table = fastmlp.TabularMLPClassifier((16,), n_nets=1, random_state=0).fit(frame, np.arange(80) % 2)
     table.export("table.onnx")
-    columns = {"size": frame[["size"]].to_numpy(np.float32), "town": frame[["town"]].to_numpy(object)}
+    columns = {"size": frame[["size"]].to_numpy(np.float64), "town": frame[["town"]].to_numpy(object)}
     session = onnxruntime.InferenceSession("table.onnx")
     assert {field.name for field in session.get_inputs()} == set(columns)
     _, probabilities = session.run(["label", "probabilities"], columns)
