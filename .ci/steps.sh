@@ -49,6 +49,13 @@ use_distribution() { # use_distribution FILE OPTIONS...: in an environment of it
   )
 }
 
+use_extras() { # use every extra of the wheel that use_distribution has installed, with the oldest versions of its requirements
+  local other=$work/other/bin/python
+  (cd "$work" && "$other" "$root/tools/try_extras.py" --requirements) >"$work/requirements"
+  uv pip install -q -p "$work/other" --resolution lowest-direct -r "$work/requirements"
+  (cd "$work" && NUMBA_CACHE_DIR="$work/of_user" "$other" "$root/tools/try_extras.py")
+}
+
 use_machine_code() { # the wheel that use_distribution has installed trains nets of two families without a compiler
   (
     cd "$work"
@@ -61,7 +68,7 @@ cupy_without_driver() { # cupy_without_driver EXTRA: the wheel with CuPy, whose 
   local extra=$1
   touch "$work/pytest.ini"
   python -m venv "$work/$extra"
-  "$work/$extra/bin/pip" install -q "$(echo "$root"/dist/*none-any.whl)[$extra]" pytest
+  "$work/$extra/bin/pip" install -q "$(echo "$dist"/*none-any.whl)[$extra]" pytest
   (
     cd "$work"
     "$extra/bin/fastmlp" devices

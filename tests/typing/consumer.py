@@ -94,9 +94,32 @@ WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.Traini
 def estimators(X: Floats, y: Floats) -> Floats:
     classifier = fastmlp.MLPClassifier((4,), time_limit=1.0).fit(X, y)
     regressor = fastmlp.MLPRegressor(hidden_layer_sizes=(4,)).fit(X, y)
-    table: Any = fastmlp.TabularMLPClassifier  # the arguments of these two have no types yet
-    numbers: Any = fastmlp.TabularMLPRegressor
-    print(table(), numbers(), regressor.n_iter_, fastmlp.cross_val_population(classifier, X, y))
+    table = fastmlp.TabularMLPClassifier(
+        (32, 16),
+        quality="fast",
+        dropout=[0.1, 0.2],
+        max_iter=20,
+        schedule=fastmlp.schedules.Cosine(),
+        n_nets=1,
+        class_weight={"a": 2.0, "b": 1.0},
+        eval_metric="accuracy",
+        categorical_features=["town", 3],
+        callbacks=stop,
+        time_limit=60.0,
+        random_state=0,
+    ).fit(X, y, validation_data=(X, y))
+    numbers: fastmlp.TabularMLPRegressor = fastmlp.TabularMLPRegressor(
+        hidden_layer_sizes="auto",
+        weight_decay=0.01,
+        n_nets="auto",
+        n_folds=2,
+        n_bins=10,
+        callbacks=[stop],
+        dtype="float64",
+    )
+    probabilities: Floats = table.predict_proba(X)
+    numbers.fit(X, y).save("table.safetensors")
+    print(probabilities, table.notes_on(X), regressor.n_iter_, fastmlp.cross_val_population(classifier, X, y))
     labels: Floats = classifier.predict(X)
     return labels
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,21 @@ def test_the_consumer_uses_every_public_class():
     names = {*fastmlp.__all__, *(name for names in fastmlp._ESTIMATORS.values() for name in names)} - modules
     missing = [name for name in sorted(names) if not re.search(rf"\bfastmlp\.{name}\b", text)]
     assert missing == []
+
+
+def test_every_argument_of_an_estimator_has_a_type():
+    pytest.importorskip("sklearn", reason="the estimators need scikit-learn")
+    for kind in (
+        fastmlp.MLPClassifier,
+        fastmlp.MLPRegressor,
+        fastmlp.TabularMLPClassifier,
+        fastmlp.TabularMLPRegressor,
+    ):
+        for method in (kind.__init__, kind.fit, kind.predict):
+            _, *parameters = signature(method).parameters.values()
+            untyped = [parameter.name for parameter in parameters if parameter.annotation is Parameter.empty]
+            assert untyped == [], f"{kind.__name__}.{method.__name__}"
+            assert signature(method).return_annotation is not Signature.empty
 
 
 def test_the_package_says_that_it_is_typed():

@@ -5,7 +5,6 @@ Each command imports the heavy modules it needs when it runs, so that `fastmlp -
 
 from __future__ import annotations
 
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import typer
 
 from .option_parsers import (
     MOST_SEED,
+    Choices,
     choice_argument,
     column_option,
     device_option,
@@ -97,7 +97,7 @@ def xor(
         story.statistics(typer.echo, nets, optimizer, learning_rate, epochs, sizes, activation, restart_after, seed)
 
 
-class Experiment(str, Enum):
+class Experiment(Choices):
     """Names of the experiments. A test compares them with reproduce.EXPERIMENTS, which `--help` must not import."""
 
     all = "all"
@@ -134,7 +134,7 @@ def reproduce(
             classics.show(experiment.value, console(), n_nets=nets, data=data)
 
 
-class BenchGroup(str, Enum):
+class BenchGroup(Choices):
     """Groups of benchmark cases. A test compares them with the cases in benchmarks/quick_suite.py."""
 
     all = "all"

@@ -14,7 +14,18 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 
-Choice = TypeVar("Choice", bound=Enum)
+
+class Choices(str, Enum):
+    """Base class of the values of an option: its members' text is their value.
+
+    Before version 0.29, Typer looked for that text among the values after a parser had found the member already.
+    """
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+Choice = TypeVar("Choice", bound=Choices)
 MOST = 1_000_000_000  # largest count: the records of more epochs, or a layer of more units, fit into no memory
 MOST_SEED = 2**63 - 1
 
@@ -83,7 +94,7 @@ def layer_sizes(text: str, option: str = "--hidden") -> tuple[int, ...]:
 
 
 def choice(choices: type[Choice]) -> Callable[[Any], Choice]:
-    """Return a parser of the values of an Enum whose values are strings."""
+    """Return a parser of the values of `choices`."""
     names = [member.value for member in choices]
 
     def parse(text: Any) -> Choice:

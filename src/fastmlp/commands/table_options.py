@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from .option_parsers import (
     MOST_SEED,
+    Choices,
     choice_option,
     column_option,
     device_option,
@@ -19,13 +19,13 @@ from .option_parsers import (
 )
 
 
-class Task(str, Enum):
+class Task(Choices):
     auto = "auto"
     classification = "classification"
     regression = "regression"
 
 
-class Scaling(str, Enum):
+class Scaling(Choices):
     auto = "auto"
     standard = "standard"
     quantile = "quantile"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from enum import Enum
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -14,6 +13,7 @@ import typer
 from ..intervals import DEFAULT
 from ..table_training.recipe import DEFAULT_QUALITY, QUALITIES
 from .option_parsers import (
+    Choices,
     choice_option,
     file_option,
     fraction_option,
@@ -45,7 +45,7 @@ from .terminal import console, errors_as_sentences
 from .train_settings import Checkpoints, TrainSettings
 
 
-class Quality(str, Enum):
+class Quality(Choices):
     """Names of the presets. A test compares them with table_training's QUALITIES."""
 
     fast = "fast"

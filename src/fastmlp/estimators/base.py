@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from .exporting import Exportable
 from .initial_weights import parameters_of_layers
 from .parameters import check_settings, dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import FitTask, SplitSamples, train_net
-from .sklearn_callbacks import CallbackSupportMixin, FitTasks, with_callbacks
+from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from .sklearn_compat import SKLEARN_OUTPUT
 
 if TYPE_CHECKING:
@@ -171,6 +171,9 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
     solver: Any
     warm_start: bool
 
+    # Of an estimator that predicts between two epochs for scikit-learn's callbacks, beside net_ and n_iter_.
+    _attributes_while_training: ClassVar[dict[str, Any]] = {}
+
     # ---- methods of the subclasses
 
     @abstractmethod
@@ -254,13 +257,10 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
-        fitted: Self = self._observed_fit(X, y, sample_weight, validation_data, executor)
+        fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor)
         return fitted
 
     @with_callbacks
-    def _observed_fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, executor: Any) -> Any:
-        return self._fit(X, y, sample_weight, validation_data, executor=executor)
-
     def _fit(
         self,
         X: Any,
@@ -281,6 +281,7 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         if incremental and (self.early_stopping or self.n_nets > 1):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
+        observed = ObservedTask.fit(self, X, y, sample_weight)
         X, y = self._validated(X, y, reset=is_new)
         weights = _weights(sample_weight, X)
         if is_new:
@@ -299,15 +300,13 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         if is_new:
             self.t_ = 0
             self._forget()
-        has_epochs = self.n_nets == 1 and is_iterative(self)
-        tasks = FitTasks(self, self.max_iter if has_epochs else 0, X, y)
-        tasks.begin()
+        observed.begin_fit(0 if self.n_nets > 1 else 1 if incremental else self.max_iter)
         if self.n_nets > 1:
             train_nets(self, task, executor)
         else:
-            train_net(self, task, incremental, tasks if has_epochs else None)
+            train_net(self, task, incremental, observed)
         self._finish(sizes)
-        tasks.end()
+        observed.end(dict)
         return self
 
     def _forget(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from ..kernels.jit import interrupts
 from ..mlp import MLP
 from ..training.time_limit import TimeLimit
 
-# Status of a run that was interrupted, or whose time was over: SciPy has none for them.
-INTERRUPTED, OUT_OF_TIME = -1, -2
+# Status of a run that was interrupted, whose time was over, or which a callback has ended: SciPy has none for them.
+INTERRUPTED, OUT_OF_TIME, STOPPED = -1, -2, -3
 
 
 def minimize(
@@ -26,6 +27,7 @@ def minimize(
     tol: float = 1e-4,
     verbose: Any = False,
     time_limit: float | None = None,
+    after_iteration: Callable[[np.ndarray, int], bool] | None = None,
 ) -> Any:
     """Train a net in place until no component of the gradient exceeds tol, or until the objective stops decreasing.
 
@@ -38,6 +40,8 @@ def minimize(
     max_fun : largest number of evaluations of the objective
     verbose : whether to print the loss after each iteration
     time_limit : seconds, without compiling, or None; the run ends with the first iteration that would exceed them
+    after_iteration : function (params, number of iterations) that is called after each one, and ends the run with the
+        status STOPPED by returning True
 
     Returns
     -------
@@ -61,15 +65,18 @@ def minimize(
         loss, gradient = objective(params)
         return scale * loss, scale * gradient.astype(np.float64)
 
-    n_done, last, is_over = 0, net.params.astype(np.float64), False
+    n_done, last, ended = 0, net.params.astype(np.float64), 0
 
     def note(intermediate_result: Any) -> None:
-        nonlocal n_done, last, is_over
+        nonlocal n_done, last, ended
         n_done, last = n_done + 1, intermediate_result.x.copy()
         if verbose:
             print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
-        if limit is not None and limit.left() < limit.elapsed() / n_done:  # there is no time for another iteration
-            is_over = True
+        if after_iteration is not None and after_iteration(last, n_done):
+            ended = STOPPED
+        elif limit is not None and limit.left() < limit.elapsed() / n_done:  # there is no time for another iteration
+            ended = OUT_OF_TIME
+        if ended:
             raise StopIteration
 
     try:
@@ -95,7 +102,7 @@ def minimize(
                 success=False,
                 message="it was interrupted",
             )
-    if is_over:
-        result.status = OUT_OF_TIME
+    if ended:
+        result.status = ended
     net.params = result.x
     return result

@@ -22,9 +22,9 @@ from .array_input import NON_FINITE
 from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .initial_weights import sklearn_initial_params
 from .interruption import warn_of_interrupted_net
-from .lbfgs import INTERRUPTED, OUT_OF_TIME, minimize
+from .lbfgs import INTERRUPTED, OUT_OF_TIME, STOPPED, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
-from .sklearn_callbacks import EpochTasks, FitTasks
+from .sklearn_callbacks import EpochTasks, ObservedTask, epoch_tasks
 from .sklearn_compat import Scale, inverse_scaling, poisson_constant, scale_of
 
 REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning_rate_init."
@@ -136,11 +136,11 @@ def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
     return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
-def train_net(estimator: Any, task: FitTask, incremental: bool, tasks: FitTasks | None = None) -> None:
+def train_net(estimator: Any, task: FitTask, incremental: bool, observed: ObservedTask) -> None:
     """Train one net as scikit-learn would, and set the fitted attributes of the estimator.
 
     incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
-    tasks : task of scikit-learn's callbacks, which are told of each epoch, or None
+    observed : the fit, for scikit-learn's callbacks, which are told of each epoch
     """
     loss, sizes, rng, params = estimator._loss_name(), task.sizes, task.rng, task.params
     if params is None:
@@ -157,15 +157,22 @@ def train_net(estimator: Any, task: FitTask, incremental: bool, tasks: FitTasks 
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
         measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
-        callbacks = [*as_callbacks(estimator.callbacks or ())]
-        if tasks is not None and tasks.context is not None:
-            callbacks.append(EpochTasks(estimator, tasks, estimator.max_iter))
+        n_epochs = 1 if incremental else estimator.max_iter
+        callbacks: list[Callback] = [*as_callbacks(estimator.callbacks or ()), *epoch_tasks(observed, n_epochs)]
         _run_epochs(estimator, net, samples, held_out, batch, scale, measure, callbacks, incremental)
     else:
-        _run_lbfgs(estimator, net, samples, scale, constant)
+        iterations = epoch_tasks(observed, estimator.max_iter, "iteration")
+        _run_lbfgs(estimator, net, samples, scale, constant, iterations)
 
 
-def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float) -> None:
+def _run_lbfgs(
+    estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float, iterations: list[EpochTasks]
+) -> None:
+    def tell(params: np.ndarray, n_done: int) -> bool:
+        net.params = params
+        answers = [tasks.end_one(net, n_done) for tasks in iterations]
+        return any(answers)
+
     result = minimize(
         net,
         samples.X,
@@ -177,13 +184,16 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, co
         tol=estimator.tol,
         verbose=estimator.verbose,
         time_limit=estimator.time_limit,
+        after_iteration=tell,
     )
+    for tasks in iterations:
+        tasks.fit_ended()
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
         warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the parameters it began with are kept.")
     elif result.status == OUT_OF_TIME:
         warn_of_time_limit(estimator)
-    elif result.status != 0:
+    elif result.status not in (0, STOPPED):
         warn_user(
             f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
             f"{result.message}. Raise max_iter or max_fun, or scale the data.",

@@ -9,6 +9,9 @@ bench/log/README.md#tabular-bins has the figures.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
 import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
@@ -85,40 +88,41 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def __init__(  # noqa: PLR0913
         self,
-        hidden_layer_sizes=AUTO,
+        hidden_layer_sizes: int | Sequence[int] | str = AUTO,
         *,
-        quality=DEFAULT_QUALITY,
-        activation=AUTO,
-        dropout=AUTO,
-        learning_rate_init=AUTO,
-        weight_decay=AUTO,
-        batch_size=AUTO,
-        max_iter=AUTO,
-        schedule=AUTO,
-        n_iter_no_change=AUTO,
-        validation_fraction=AUTO,
-        n_nets=AUTO,
-        n_folds=AUTO,
-        class_weight=None,
-        label_smoothing=0.0,
-        calibration=AUTO,
-        eval_metric=None,
-        refit=False,
-        time_limit=None,
-        categorical_features=None,
-        numeric_encoding="auto",
-        n_bins=48,
-        callbacks=None,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-        device="auto",
-        dtype="float32",
-        patience=NOT_GIVEN,
-    ):
+        quality: str = DEFAULT_QUALITY,
+        activation: str = AUTO,
+        dropout: float | Sequence[float] | str = AUTO,
+        learning_rate_init: float | str = AUTO,
+        weight_decay: float | str = AUTO,
+        batch_size: int | str = AUTO,
+        max_iter: int | str = AUTO,
+        schedule: Any = AUTO,
+        n_iter_no_change: int | str = AUTO,
+        validation_fraction: float | str = AUTO,
+        n_nets: int | str = AUTO,
+        n_folds: int | str = AUTO,
+        class_weight: Mapping[Any, float] | str | None = None,
+        label_smoothing: float = 0.0,
+        calibration: str = AUTO,
+        eval_metric: str | Callable[..., Any] | None = None,
+        refit: bool = False,
+        time_limit: float | None = None,
+        categorical_features: Iterable[str | int] | None = None,
+        numeric_encoding: str = "auto",
+        n_bins: int = 48,
+        callbacks: Callable[[int, Any], Any] | Sequence[Callable[[int, Any], Any]] | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: Any = False,
+        device: str = "auto",
+        dtype: str = "float32",
+        patience: Any = NOT_GIVEN,
+    ) -> None:
         keep_settings(self, locals())
 
     temperature_ = 1.0  # of estimators that an earlier version has pickled
+    _attributes_while_training: ClassVar[dict[str, Any]] = {"temperature_": 1.0}
     _is_multilabel = False
 
     def _checked_y(self, y):
@@ -213,7 +217,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         loss = "binary_cross_entropy" if self._is_multilabel else "softmax_cross_entropy"
         return {"loss": loss, "label_smoothing": self.label_smoothing}
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return the predicted classes; for multilabel classification, the labels whose probability is above one half.
 
         Parameters
@@ -230,7 +234,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         found = likeliest(self.net_, features, self._is_multilabel, self.temperature_)
         return found.astype(np.int64) if self._is_multilabel else self.classes_[found]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities.
 
         Parameters
@@ -247,7 +251,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         features = self._features(X)
         return probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
 
         Parameters
@@ -311,34 +315,34 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     def __init__(  # noqa: PLR0913
         self,
-        hidden_layer_sizes=AUTO,
+        hidden_layer_sizes: int | Sequence[int] | str = AUTO,
         *,
-        quality=DEFAULT_QUALITY,
-        activation=AUTO,
-        dropout=AUTO,
-        learning_rate_init=AUTO,
-        weight_decay=AUTO,
-        batch_size=AUTO,
-        max_iter=AUTO,
-        schedule=AUTO,
-        n_iter_no_change=AUTO,
-        validation_fraction=AUTO,
-        n_nets=AUTO,
-        n_folds=AUTO,
-        eval_metric=None,
-        refit=False,
-        time_limit=None,
-        categorical_features=None,
-        numeric_encoding="auto",
-        n_bins=48,
-        callbacks=None,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-        device="auto",
-        dtype="float32",
-        patience=NOT_GIVEN,
-    ):
+        quality: str = DEFAULT_QUALITY,
+        activation: str = AUTO,
+        dropout: float | Sequence[float] | str = AUTO,
+        learning_rate_init: float | str = AUTO,
+        weight_decay: float | str = AUTO,
+        batch_size: int | str = AUTO,
+        max_iter: int | str = AUTO,
+        schedule: Any = AUTO,
+        n_iter_no_change: int | str = AUTO,
+        validation_fraction: float | str = AUTO,
+        n_nets: int | str = AUTO,
+        n_folds: int | str = AUTO,
+        eval_metric: str | Callable[..., Any] | None = None,
+        refit: bool = False,
+        time_limit: float | None = None,
+        categorical_features: Iterable[str | int] | None = None,
+        numeric_encoding: str = "auto",
+        n_bins: int = 48,
+        callbacks: Callable[[int, Any], Any] | Sequence[Callable[[int, Any], Any]] | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: Any = False,
+        device: str = "auto",
+        dtype: str = "float32",
+        patience: Any = NOT_GIVEN,
+    ) -> None:
         keep_settings(self, locals())
 
     _classifier = "TabularMLPClassifier"
@@ -367,7 +371,7 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
     def _net_settings(self):
         return {"loss": "squared_error"}
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return predictions.
 
         Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -30,13 +30,17 @@ from .array_input import checked_weights, refuse_dates_among_columns
 from .exporting import Exportable
 from .parameters import warn_user
 from .serialization import description_of
+from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from .tabular_columns import TableColumns
 from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
 
-class BaseTabular(Exportable, TableColumns, ABC):
+class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
 
     Parameters
@@ -162,6 +166,9 @@ class BaseTabular(Exportable, TableColumns, ABC):
     dtype: str
     patience: Any
 
+    # Of an estimator that predicts between two epochs for scikit-learn's callbacks, beside net_ and n_iter_.
+    _attributes_while_training: ClassVar[dict[str, Any]] = {}
+
     @abstractmethod
     def _set_targets(self, y: np.ndarray, training: np.ndarray) -> None:
         """Set the attributes that the encoding of y depends on, such as classes_ or mean and standard deviation.
@@ -198,7 +205,7 @@ class BaseTabular(Exportable, TableColumns, ABC):
     def _target(self, name: str) -> Target | None:
         """Return the target encoder to store in the file of the net, or None if a Target cannot describe y."""
 
-    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
         """Train on a table X and targets y.
 
         Cells may be missing; columns that cannot be used are left out with a warning. Ctrl-C ends the fit with a
@@ -230,7 +237,13 @@ class BaseTabular(Exportable, TableColumns, ABC):
         ValueError
             If settings or data are invalid.
         """
+        fitted: Self = self._fit(X, y, sample_weight, validation_data)
+        return fitted
+
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
         recipe, budget = self._recipe(), self._budget()
+        observed = ObservedTask.fit(self, X, y, sample_weight)
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
         table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
@@ -264,8 +277,9 @@ class BaseTabular(Exportable, TableColumns, ABC):
         folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
-            train_nets(self, NetsTask(rows, held_out, folds, seed, continues, budget), recipe)
+            train_nets(self, NetsTask(rows, held_out, folds, seed, continues, budget, observed), recipe)
         self.net_.preprocessing = self._preprocessing(name)
+        observed.end(dict)
         return self
 
     def _preprocessing(self, name: str) -> Preprocessing | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from ..callbacks import METRIC_SIGNS, VALIDATION
+from ..callbacks import METRIC_SIGNS, VALIDATION, as_callbacks
 from ..class_probabilities import logits
 from ..errors import unknown_name
 from ..history import History
@@ -22,6 +22,7 @@ from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ..table_training.time_limit import planned_in_time
 from .interruption import trained_nets, warn_of_interrupted_history, warn_of_missing_nets
 from .parameters import checked_hidden_sizes, warn_user
+from .sklearn_callbacks import ObservedTask, epoch_tasks
 
 # Parameters of the estimators whose values come from a preset, by the fields of Recipe.
 PARAMETERS = {
@@ -52,6 +53,7 @@ class NetsTask(NamedTuple):
     seed : seed of initial parameters, order and dropout
     continues : whether training goes on with the nets of the last fit
     budget : time that is left for all
+    observed : the fit, for scikit-learn's callbacks
     """
 
     rows: Rows
@@ -60,6 +62,7 @@ class NetsTask(NamedTuple):
     seed: int
     continues: bool
     budget: Budget
+    observed: ObservedTask
 
 
 def estimator_recipe(estimator: Any) -> Recipe:
@@ -108,6 +111,9 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     nets = make(recipe)
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
+    n_nets = getattr(nets, "n_nets", 1)
+    one_by_one = task.folds is not None or estimator.eval_metric is not None  # which a population cannot measure
+    task.observed.begin_fit((n_nets if one_by_one else 1) + estimator.refit)
     before = {name: vars(estimator).pop(name) for name in RECORDS if name in vars(estimator)}
     try:
         train_by_kind(estimator, nets, task, recipe, before)
@@ -132,7 +138,7 @@ def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, r
     recipe = refit_recipe(recipe, np.atleast_1d(first.best_epoch))
     assert task.held_out is not None
     nets, rows = make(recipe), task.rows.joined(task.held_out)
-    result = fit_nets(nets, rows, None, recipe, budget=task.budget, verbose=estimator.verbose)
+    result = fit_together(estimator, nets, task._replace(rows=rows, held_out=None), recipe)
     if "interrupt" in np.atleast_1d(result.stopped_by):
         warn_user("Training on all rows was interrupted; the nets are those of the training without held-out rows.")
         return
@@ -145,13 +151,23 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
         train_folds(estimator, nets, task, recipe)
     elif isinstance(nets, MLP):
         train_net(estimator, nets, task, recipe, before if task.continues else {})
-    elif estimator.eval_metric is not None:  # which a population cannot measure
+    elif estimator.eval_metric is not None:
         train_each(estimator, nets, task, recipe)
     else:
-        result = fit_nets(nets, task.rows, task.held_out, recipe, budget=task.budget, verbose=estimator.verbose)
+        result = fit_together(estimator, nets, task, recipe)
         if result.interrupted or not result.epochs.all():
             nets = trained_nets(nets, task.continues)
         estimator.keep_net(nets, nets.result)
+
+
+def fit_together(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> Any:
+    """Train a population, or one net, as one training, and return the PopulationResult or History."""
+    is_one = isinstance(nets, MLP)
+    training = task.observed.begin_subtask("training", recipe.epochs if is_one else 0)
+    further: dict[str, Any] = {"callbacks": epoch_tasks(training, recipe.epochs)} if is_one else {}
+    result = fit_nets(nets, task.rows, task.held_out, recipe, budget=task.budget, verbose=estimator.verbose, **further)
+    training.end()
+    return result
 
 
 def refuse_without_held_out(estimator: Any) -> None:
@@ -167,7 +183,7 @@ def train_net(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe, before: 
 
     before : records of the fits that this one continues
     """
-    history = fit_one(estimator, net, task.rows, task.held_out, recipe, task.budget)
+    history = fit_one(estimator, net, task, recipe)
     warn_of_interrupted_history(history)
     estimator.keep_net(net, history)
     curves = {"loss_curve_": history.loss, "validation_loss_curve_": history.validation_loss}
@@ -178,12 +194,17 @@ def train_net(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe, before: 
         estimator.validation_scores_ = [*before.get("validation_scores_", []), *scores_of(history)]
 
 
-def fit_one(estimator: Any, net: MLP, rows: Rows, held_out: Rows | None, recipe: Recipe, budget: Budget) -> History:
+def fit_one(estimator: Any, net: MLP, task: NetsTask, recipe: Recipe) -> History:
     """Train one net; eval_metric, if there is one, is measured after each epoch, and chooses the best if it can."""
     metric = estimator.eval_metric
-    further = {"verbose": estimator.verbose, "callbacks": estimator.callbacks}
-    metrics = () if metric is None else [metric]
-    return fit_nets(net, rows, held_out, recipe, monitored(metric), budget, metrics=metrics, **further)
+    training = task.observed.begin_subtask("training", recipe.epochs)
+    callbacks = [*as_callbacks(estimator.callbacks), *epoch_tasks(training, recipe.epochs)]
+    further: dict[str, Any] = {"verbose": estimator.verbose, "callbacks": callbacks}
+    if metric is not None:
+        further["metrics"] = [metric]
+    history: History = fit_nets(net, task.rows, task.held_out, recipe, monitored(metric), task.budget, **further)
+    training.end()
+    return history
 
 
 def monitored(metric: Any) -> str:
@@ -200,7 +221,7 @@ def scores_of(history: History) -> list[float]:
 def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe) -> None:
     """Train several nets one after another on the same rows."""
     part = lambda k: task.budget.part(nets.n_nets - k)
-    fit = lambda net, k: fit_one(estimator, net, task.rows, task.held_out, recipe, part(k))
+    fit = lambda net, k: fit_one(estimator, net, task._replace(budget=part(k)), recipe)
     keep_trained(estimator, nets, fit_each(nets, fit, monitored(estimator.eval_metric)))
 
 
@@ -218,7 +239,10 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     """Train nets that are each without one fold, and keep the predictions of each row by the others."""
     assert task.folds is not None
     part = lambda k: task.budget.part(nets.n_nets - k)
-    fit = lambda net, rows, held_out, k: fit_one(estimator, net, rows, held_out, recipe, part(k))
+
+    def fit(net: MLP, rows: Rows, held_out: Rows, k: int) -> History:
+        return fit_one(estimator, net, task._replace(rows=rows, held_out=held_out, budget=part(k)), recipe)
+
     found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
     keep_trained(estimator, nets, found)
     predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
