@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
+from .bin_edges import bin_features
 from .column_notes import Note, missing_note
 from .column_numbers import bad_cells_text, tolerated_numbers
 
@@ -178,5 +179,7 @@ class PiecewiseLinearColumn(QuantileColumn):
 
     def write_features(self, scores: np.ndarray, out: np.ndarray) -> None:
         super().write_features(scores, out)
-        low, width = self.bin_bounds()
-        out[:, 1 : 1 + self.n_bins] = np.clip((scores[:, None] - low) / width, 0.0, 1.0)
+        out[:, 1 : 1 + self.n_bins] = bin_features(scores, *self.bin_bounds())
+
+    def without_bins(self) -> QuantileColumn:
+        return QuantileColumn(self.name, self.quantiles, self.marks_missing)

@@ -264,13 +264,13 @@ NUMBERS = [str(k) for k in range(50)]
 )
 def test_categories_that_are_mostly_numbers_give_a_note(cells, words):
     table = pd.DataFrame({"x": pd.Series(cells, dtype="category")})
-    columns, notes = fit_columns(table)
+    columns, notes, _ = fit_columns(table)
     assert columns[0].kind == "category"
     if words is None:
         assert notes == ()
     else:
         assert re.search(words, " ".join(notes))
-        assert fit_columns(table, chosen=["x"]) == (columns, ())
+        assert fit_columns(table, chosen=["x"]) [:2] == (columns, ())
 
 
 def test_columns_with_too_many_categories_are_dropped():
