@@ -270,7 +270,7 @@ def test_categories_that_are_mostly_numbers_give_a_note(cells, words):
         assert notes == ()
     else:
         assert re.search(words, " ".join(notes))
-        assert fit_columns(table, chosen=["x"]) [:2] == (columns, ())
+        assert fit_columns(table, chosen=["x"])[:2] == (columns, ())
 
 
 def test_columns_with_too_many_categories_are_dropped():
