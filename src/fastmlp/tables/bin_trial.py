@@ -16,7 +16,7 @@ from .bin_edges import bin_features, leap_edges
 SEED = 0  # a table has the same trial in every fit
 MOST_ROWS = 6000  # at random, so that a trial takes a second
 MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
-N_UNITS = 256  # random ReLU units
+UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins
 N_FOLDS = 5
 RIDGES = (1.0, 10.0, 100.0, 1000.0)  # penalties; each model has the one with the lowest held-out error
 LEAST_STANDARD_ERRORS = 4.0  # that bins must gain to be worth their features
@@ -79,8 +79,10 @@ def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins:
 
 
 def _random_units(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    weights = rng.normal(size=(X.shape[1], N_UNITS)) / np.sqrt(X.shape[1])
-    return np.maximum(X @ weights + rng.normal(size=N_UNITS), 0.0)
+    """Return the outputs (n_rows, n_units) of a hidden layer of random weights and biases."""
+    n_units = min(MOST_UNITS, UNITS_PER_FEATURE * X.shape[1])
+    weights = rng.normal(size=(X.shape[1], n_units)) / np.sqrt(X.shape[1])
+    return np.maximum(X @ weights + rng.normal(size=n_units), 0.0)
 
 
 def _bins(scores: np.ndarray, targets: np.ndarray, training: np.ndarray, n_bins: int) -> np.ndarray:
