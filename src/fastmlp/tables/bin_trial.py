@@ -19,7 +19,8 @@ MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of 
 UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins
 N_FOLDS = 5
 RIDGES = (1.0, 10.0, 100.0, 1000.0)  # penalties; each model has the one with the lowest held-out error
-LEAST_STANDARD_ERRORS = 4.0  # that bins must gain to be worth their features
+LEAST_SHARE = 0.025  # of the error that bins must take away to be worth their features; a net gains less than the trial
+LEAST_STANDARD_ERRORS = 4.0  # that the gain must be above chance
 
 
 class Gain(NamedTuple):
@@ -34,7 +35,7 @@ class Gain(NamedTuple):
 
     @property
     def is_worth_it(self) -> bool:
-        return self.standard_errors > LEAST_STANDARD_ERRORS
+        return self.share >= LEAST_SHARE and self.standard_errors > LEAST_STANDARD_ERRORS
 
     def sentence(self) -> str:
         """Return what was chosen and why, for the notes of a model."""
@@ -72,10 +73,8 @@ def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins:
     gains = before - after
     if not gains.any():  # no fold has a bin
         return Gain(0.0, 0.0)
-    return Gain(
-        float(gains.mean() / max(before.mean(), np.finfo(float).tiny)),
-        float(np.sqrt(len(gains)) * gains.mean() / gains.std()),
-    )
+    mean, tiny = float(gains.mean()), float(np.finfo(float).tiny)
+    return Gain(mean / max(float(before.mean()), tiny), mean * len(gains) ** 0.5 / max(float(gains.std()), tiny))
 
 
 def _random_units(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
