@@ -20,7 +20,7 @@ UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those o
 N_FOLDS = 5
 RIDGES = (1.0, 10.0, 100.0, 1000.0)  # penalties; each model has the one with the lowest held-out error
 LEAST_SHARE = 0.025  # of the error that bins must take away to be worth their features; a net gains less than the trial
-LEAST_STANDARD_ERRORS = 4.0  # that the gain must be above chance
+LEAST_STANDARD_ERRORS = 2.0  # by which the gain must be above chance
 
 
 class Gain(NamedTuple):
