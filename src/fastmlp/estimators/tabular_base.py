@@ -88,7 +88,8 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
         Names or numbers of columns to treat as categories although they hold numbers.
     numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
-        the targets leap, bins, in each of which the first layer has a slope of its own; it standardises other columns.
+        the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
+        finds that bins lower the error of held-out rows; it standardises other columns.
         "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
         "standard" standardises all.
     n_bins : int, default 48
@@ -128,7 +129,8 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
     columns_ : tuple
         Encoders of the columns that are used.
     notes_ : tuple of str
-        Sentences on columns that were left out, and on cells that count as missing, with reasons.
+        Sentences on columns that were left out, on cells that count as missing, and on the choice of bins, with
+        reasons.
     n_outputs_ : int
         Number of outputs of a net.
     n_features_in_ : int

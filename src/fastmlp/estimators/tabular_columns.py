@@ -30,12 +30,13 @@ class TableColumns(BaseEstimator):
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     def _learn_columns(self, table: Any, notes: tuple[str, ...], encoding: NumericEncoding) -> None:
-        self.columns_, further_notes = fit_columns(table, encoding, self._chosen_categories(table))
-        self.notes_ = notes + further_notes
+        self.columns_, further_notes, choices = fit_columns(table, encoding, self._chosen_categories(table))
+        notes += further_notes
+        self.notes_ = notes + choices
         if not self.columns_:
-            raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
-        if self.notes_:
-            warn_user(" ".join(self.notes_))
+            raise ValueError("No column can be used to predict y: " + " ".join(notes))
+        if notes:
+            warn_user(" ".join(notes))
 
     def _table(self, X: Any, reset: bool) -> Any:
         """Return X as a DataFrame whose column names are text.

@@ -37,7 +37,7 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
     for k, column in enumerate(columns):
         lines.append(comment([column.name]))
         if isinstance(column, QuantileColumn):
-            knots, scores = column.knots()
+            knots, scores = column.knots
             parts += [array("double", f"{p}knots_{k}", knots), array("double", f"{p}scores_{k}", scores)]
         if isinstance(column, PiecewiseLinearColumn):
             parts.append(array("double", f"{p}edges_{k}", np.asarray(column.edges)))
@@ -65,7 +65,7 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
     if isinstance(column, StandardColumn):
         score = f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"
     else:
-        score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots()[0])})"
+        score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots[0])})"
     lines = [f"f[{place}] = isnan(x[{k}]) ? 0.0f : (float)({score});"]
     if isinstance(column, PiecewiseLinearColumn):
         lines = [f"{p}bins(isnan(x[{k}]) ? 0.0 : {score}, {p}edges_{k}, {column.n_bins}, f + {place});"]

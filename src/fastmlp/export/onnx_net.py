@@ -71,13 +71,13 @@ def _numbered_category_features(graph: Graph, column: CategoryColumn, cells: Val
 def _number_features(graph: Graph, column: Column, cells: Value) -> list[Value]:
     missing = graph.add("IsNaN", cells)
     if isinstance(column, QuantileColumn):
-        scores = _interpolated(graph, graph.add("Where", missing, np.zeros((), np.float64), cells), *column.knots())
+        scores = _interpolated(graph, graph.add("Where", missing, np.zeros((), np.float64), cells), *column.knots)
     else:
         scores = (cells - np.float64(column.mean)) / np.float64(column.std)  # type: ignore[union-attr]
     scores = graph.add("Where", missing, np.zeros((), np.float64), scores)
     parts = [graph.cast(scores, graph.dtype)]
     if isinstance(column, PiecewiseLinearColumn):
-        low, width = column.bin_bounds()
+        low, width = column.bin_bounds
         places = (scores - low[None, :]) / width[None, :]
         parts.append(
             graph.cast(graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64)), graph.dtype)

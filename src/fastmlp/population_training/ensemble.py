@@ -57,13 +57,18 @@ def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarra
 
 def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Iterator[tuple[slice, Any]]:
     """Yield (slice of members, outputs (n, n_samples, n_outputs) of these nets), in parts of bounded memory."""
-    first, size = 0, 1
+    is_matrix = getattr(X, "ndim", None) == 2
+    first, size = 0, _nets_at_a_time(len(X) * population.network.n_outputs) if is_matrix else 1
     while first < len(members):
         part = slice(first, first + size)
         outputs = population._outputs(X, members[part])
         yield part, outputs
         first += size
-        size = max(1, MAX_OUTPUTS_AT_A_TIME // max(1, outputs[0].size))
+        size = _nets_at_a_time(outputs[0].size)
+
+
+def _nets_at_a_time(n_outputs: int) -> int:
+    return max(1, MAX_OUTPUTS_AT_A_TIME // max(1, n_outputs))
 
 
 def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:

@@ -1,4 +1,4 @@
-"""Edges of the bins of a column of numbers: from a small decision tree on the targets, or from quantiles.
+"""Bins of a column of numbers: features, and edges from a small decision tree on the targets or from quantiles.
 
 bench/log/README.md#tabular-bins has the accuracy with each.
 """
@@ -37,6 +37,15 @@ def class_indicators(codes: np.ndarray, n_classes: int) -> np.ndarray:
         place[by_count] = np.minimum(np.arange(n_classes), MOST_CLASSES - 1)
         codes, n_classes = place[codes], MOST_CLASSES
     return np.equal.outer(codes, np.arange(n_classes)).astype(np.float64)
+
+
+def bin_features(scores: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Return the features of bins, (n_rows, n_bins): 0 for scores below a bin, 1 above it, and linear inside.
+
+    scores : (n_rows,), finite
+    low, width : (n_bins,), lower edges and widths
+    """
+    return np.minimum(np.maximum((scores[:, None] - low) / width, 0.0), 1.0)
 
 
 def quantile_edges(x: np.ndarray, n_bins: int) -> np.ndarray:

@@ -111,6 +111,9 @@ def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
     """
     import pandas as pd
 
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiu":  # the usual case, in a tenth of the time
+        values = series.to_numpy(np.float64)
+        return Reading(values, np.zeros(len(values), bool), int(np.count_nonzero(~np.isnan(values))))
     if isinstance(series.dtype, pd.CategoricalDtype):
         numbers_of_categories = read_numbers(pd.Series(series.cat.categories), reads_booleans)
         codes = series.cat.codes.to_numpy()

@@ -45,8 +45,8 @@ class NumericEncoding:
     """How columns of numbers are encoded.
 
     kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
-        Columns of more have a normal score and, with "auto", bins where the targets leap; with "piecewise_linear", as
-        many bins as a tree on the targets makes
+        Columns of more have a normal score and, with "auto", bins where the targets leap, if a trial finds that these
+        are worth it (bin_trial.py); with "piecewise_linear", as many bins as a tree on the targets makes
     n_bins : largest number of bins of a column
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows. Without them, "auto" makes no bins,
         and "piecewise_linear" bins with the same number of rows
@@ -60,6 +60,11 @@ class NumericEncoding:
         if self.kind not in NUMERIC_ENCODINGS:
             raise unknown_name("numeric_encoding", self.kind, NUMERIC_ENCODINGS)
         checked_count("n_bins", self.n_bins, 2, MAX_BINS)
+
+    @property
+    def tries_bins(self) -> bool:
+        """Whether a trial decides on the bins of a table."""
+        return self.kind == "auto" and self.targets is not None
 
     def fit(self, name: str, values: np.ndarray) -> StandardColumn | QuantileColumn:
         """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""

@@ -93,8 +93,9 @@ def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFram
             f"{noun} has column names of {table.columns.nlevels} levels, such as {table.columns[0]!r}, but each column "
             "needs one name; join the levels: table.columns = ['_'.join(map(str, name)) for name in table.columns]."
         )
-    check_names([str(name) for name in table.columns], noun)
-    return table if all(isinstance(name, str) for name in table.columns) else table.rename(columns=str)
+    names = table.columns.tolist()
+    check_names([str(name) for name in names], noun)
+    return table if all(isinstance(name, str) for name in names) else table.rename(columns=str)
 
 
 def check_names(names: Sequence[str], noun: str) -> None:

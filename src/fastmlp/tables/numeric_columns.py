@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.special import ndtri
 
+from .bin_edges import bin_features
 from .column_notes import Note, missing_note
 from .column_numbers import bad_cells_text, tolerated_numbers
 
@@ -61,9 +63,22 @@ class NumericColumn(ABC):
             If half of the cells or more are not numbers, or a number is infinite or far too large.
         """
         values, bad = tolerated_numbers(series, 0.5)
+        n_missing = self.encode_numbers(values, out)
+        return self._notes(series, bad, n_missing)
+
+    def encode_numbers(self, values: np.ndarray, out: np.ndarray) -> int:
+        """Write the features of numbers, float64 (n_rows,), into `out`, and return how many are missing, NaN.
+
+        Raises
+        ------
+        ValueError
+            If a number is infinite or far too large.
+        """
         missing = np.isnan(values)
+        n_missing = int(np.count_nonzero(missing))
         with np.errstate(over="ignore"):
-            self.write_features(np.where(missing, 0.0, self.scores(values)), out)
+            scores = self.scores(values)
+            self.write_features(np.where(missing, 0.0, scores) if n_missing else scores, out)
         if not np.isfinite(out[:, 0]).all():
             raise ValueError(
                 f"Column {self.name!r} holds {values[~np.isfinite(out[:, 0])][0]:g}, which is too far from the numbers "
@@ -71,7 +86,7 @@ class NumericColumn(ABC):
             )
         if self.marks_missing:
             out[:, -1] = missing
-        return self._notes(series, bad, int(np.count_nonzero(missing)))
+        return n_missing
 
     def _notes(self, series: pd.Series, bad: np.ndarray, n_missing: int) -> list[Note]:
         n, n_bad = len(series), int(np.count_nonzero(bad))
@@ -133,15 +148,16 @@ class QuantileColumn(NumericColumn):
         # np.quantile interpolates, and rounding may break the ascending order by one unit in the last place
         return cls(name, tuple(np.maximum.accumulate(quantiles).tolist()), marks_missing)
 
+    @cached_property
     def knots(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (numbers, scores), float64 (n_knots,): the points of the piecewise linear map, numbers ascending."""
+        """(numbers, scores), float64 (n_knots,): the points of the piecewise linear map, numbers ascending."""
         knots, first, counts = np.unique(self.quantiles, return_index=True, return_counts=True)
         n = len(self.quantiles)
         probability = (first + 0.5 * (counts - 1)) / (n - 1)
         return knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n))  # ndtri(0) is not finite
 
     def scores(self, values: np.ndarray) -> np.ndarray:
-        return np.interp(values, *self.knots())
+        return np.interp(values, *self.knots)
 
 
 @dataclass(frozen=True)
@@ -171,12 +187,15 @@ class PiecewiseLinearColumn(QuantileColumn):
         first, *further = super().feature_names
         return [first, *(f"{self.name} in bin {k}" for k in range(1, self.n_bins + 1)), *further]
 
+    @cached_property
     def bin_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (lower edges, widths) of the bins, float64 (n_bins,)."""
+        """(lower edges, widths) of the bins, float64 (n_bins,)."""
         edges = np.asarray(self.edges, dtype=np.float64)
         return edges[:-1], np.diff(edges)
 
     def write_features(self, scores: np.ndarray, out: np.ndarray) -> None:
         super().write_features(scores, out)
-        low, width = self.bin_bounds()
-        out[:, 1 : 1 + self.n_bins] = np.clip((scores[:, None] - low) / width, 0.0, 1.0)
+        out[:, 1 : 1 + self.n_bins] = bin_features(scores, *self.bin_bounds)
+
+    def without_bins(self) -> QuantileColumn:
+        return QuantileColumn(self.name, self.quantiles, self.marks_missing)

@@ -11,10 +11,11 @@ import re
 import numpy as np
 import pytest
 
-from fastmlp.tables.column_encoders import MANY_DISTINCT
+from fastmlp.tables.column_encoders import MANY_DISTINCT, NumericEncoding
 from fastmlp.tables.preprocessing import (
     Preprocessing,
     drop_rows_without_target,
+    encode_columns,
     fit_columns,
     read_table,
     rows_with_target,
@@ -264,13 +265,13 @@ NUMBERS = [str(k) for k in range(50)]
 )
 def test_categories_that_are_mostly_numbers_give_a_note(cells, words):
     table = pd.DataFrame({"x": pd.Series(cells, dtype="category")})
-    columns, notes = fit_columns(table)
+    columns, notes, _ = fit_columns(table)
     assert columns[0].kind == "category"
     if words is None:
         assert notes == ()
     else:
         assert re.search(words, " ".join(notes))
-        assert fit_columns(table, chosen=["x"]) == (columns, ())
+        assert fit_columns(table, chosen=["x"])[:2] == (columns, ())
 
 
 def test_columns_with_too_many_categories_are_dropped():
@@ -517,3 +518,24 @@ def test_ids_are_optional_in_files():
     assert Preprocessing.from_dict({**description, "ids": ["key"]}).ids == ("key",)
     with pytest.raises(ValueError, match="damaged"):
         Preprocessing.from_dict({**description, "ids": None})
+
+
+@pytest.mark.quick
+def test_few_rows_of_numbers_are_encoded_as_many_are(rng):
+    """A table of few rows is read as one array if it holds finite numbers only, with the same features and errors."""
+    k = np.arange(100)
+    table = pd.DataFrame({"many": rng.exponential(size=100), "few": k % 7, "flag": k % 2 == 0})
+    table.loc[3, "many"] = np.nan
+    targets = (table["many"].to_numpy() > 1.0)[:, None].astype(float)
+    columns, *_ = fit_columns(table, NumericEncoding("piecewise_linear", 8, targets))
+    assert {column.kind for column in columns} == {"piecewise_linear", "standard", "category"}
+    for names in (["many", "few"], ["few", "many", "flag"]):
+        part = [column for column in columns if column.name in names]
+        whole = encode_columns(part, table[names], "float64")
+        for k in range(10):
+            np.testing.assert_array_equal(encode_columns(part, table[names][k : k + 1], "float64")[0], whole[k])
+    bad = table[["many", "few"]][:2].astype(float)
+    for cell in (np.inf, -1e31):
+        bad.loc[0, "few"] = cell
+        with pytest.raises(ValueError, match="finite numbers below 1e[+]30"):
+            encode_columns(columns[:2], bad)

@@ -1,0 +1,108 @@
+"""Trial of the bins of a table: whether they lower the held-out error of a cheap model, before nets are trained on them.
+
+Bins help where targets leap, but a net learns smooth targets without them, and has the more noise to learn the more
+features there are. The cheap model stands for a net: a ridge regression on random hidden units (Rahimi and Recht 2008)
+and the scores of the columns. bench/log/README.md#tabular-bin-trial has the accuracy with and without.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .bin_edges import bin_features, leap_edges
+
+SEED = 0  # a table has the same trial in every fit
+MOST_ROWS = 6000  # at random, so that a trial takes a second
+MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
+UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins
+N_FOLDS = 5
+RIDGES = (1.0, 10.0, 100.0, 1000.0)  # penalties; each model has the one with the lowest held-out error
+LEAST_SHARE = 0.025  # of the error that bins must take away to be worth their features; a net gains less than the trial
+LEAST_STANDARD_ERRORS = 2.0  # by which the gain must be above chance
+
+
+class Gain(NamedTuple):
+    """By how much bins lower the squared error of the held-out rows of a table.
+
+    share : fraction of the error without bins; negative where they raise it
+    standard_errors : the mean gain of a row, divided by its standard error
+    """
+
+    share: float
+    standard_errors: float
+
+    @property
+    def is_worth_it(self) -> bool:
+        return self.share >= LEAST_SHARE and self.standard_errors > LEAST_STANDARD_ERRORS
+
+    def sentence(self) -> str:
+        """Return what was chosen and why, for the notes of a model."""
+        change = f"{'lower' if self.share >= 0 else 'raise'} the squared error of held-out rows by"
+        change += f" {100 * abs(self.share):.1f} % in a trial with a cheap model"
+        if self.is_worth_it:
+            return f"Columns of numbers have bins where the targets leap, since bins {change}."
+        return f"Columns of numbers have no bins, since bins {change}, which may be chance or is too little."
+
+
+def trial_rows(n_rows: int) -> np.ndarray:
+    """Return the numbers of the rows that a trial looks at, in random order."""
+    return np.random.default_rng(SEED).permutation(n_rows)[:MOST_ROWS]
+
+
+def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins: int) -> Gain:
+    """Return what bins gain on rows that were held out in turn; the edges of bins come from the other rows, too.
+
+    X : (n_rows, n_features), features of rows in random order, without bins
+    scores : (n_rows, n_columns), normal scores of the columns that may have bins; NaN for missing cells
+    targets : (n_rows, n_outputs), numbers or one-hot classes
+    n_bins : largest number of bins of a column
+    """
+    rng = np.random.default_rng(SEED)
+    scores = scores[:, rng.permutation(scores.shape[1])]
+    without = np.hstack([_random_units(X, rng), np.nan_to_num(scores)])
+    folds = np.arange(len(X)) % N_FOLDS
+    errors = np.empty((2, len(RIDGES), len(X)))
+    for fold in range(N_FOLDS):
+        held = folds == fold
+        bins = _bins(scores, targets, ~held, n_bins)
+        for k, features in enumerate((without, np.hstack([without, bins]))):
+            errors[k][:, held] = _held_out_errors(features, targets, held)
+    before, after = (model[np.argmin(model.mean(axis=1))] for model in errors)
+    gains = before - after
+    if not gains.any():  # no fold has a bin
+        return Gain(0.0, 0.0)
+    mean, tiny = float(gains.mean()), float(np.finfo(float).tiny)
+    return Gain(mean / max(float(before.mean()), tiny), mean * len(gains) ** 0.5 / max(float(gains.std()), tiny))
+
+
+def _random_units(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the outputs (n_rows, n_units) of a hidden layer of random weights and biases."""
+    n_units = min(MOST_UNITS, UNITS_PER_FEATURE * X.shape[1])
+    weights = rng.normal(size=(X.shape[1], n_units)) / np.sqrt(X.shape[1])
+    return np.maximum(X @ weights + rng.normal(size=n_units), 0.0)
+
+
+def _bins(scores: np.ndarray, targets: np.ndarray, training: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the features of bins whose edges come from the training rows, (n_rows, n_features)."""
+    found, n_features = [scores[:, :0]], 0
+    for column in scores.T:
+        known = training & ~np.isnan(column)
+        if known.any() and n_features < MOST_FEATURES:
+            edges = leap_edges(column[known], targets[known], n_bins)
+            if len(edges) > 2:
+                found.append(bin_features(np.nan_to_num(column), edges[:-1], np.diff(edges)))
+                n_features += len(edges) - 1
+    return np.hstack(found)
+
+
+def _held_out_errors(features: np.ndarray, targets: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Return the squared errors of held-out rows by ridge regressions on the others, (n penalties, n_held)."""
+    means, centre = features[~held].mean(axis=0), targets[~held].mean(axis=0)
+    training, tested = features[~held] - means, features[held] - means
+    eigenvalues, axes = np.linalg.eigh(training.T @ training)
+    products = axes.T @ (training.T @ (targets[~held] - centre))
+    tested, rest = tested @ axes, targets[held] - centre
+    predicted = [tested @ (products / (eigenvalues.clip(0.0) + ridge)[:, None]) for ridge in RIDGES]
+    return np.stack([((rest - values) ** 2).sum(axis=1) for values in predicted])
