@@ -39,6 +39,7 @@ class StreamArguments(NamedTuple):
 
     memory_limit: int  # bytes
     row_cache: Path | None
+    announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
 
     @classmethod
     def checked(cls, memory_limit: Any, row_cache: Any) -> StreamArguments:
@@ -109,7 +110,7 @@ def fit_rows(
     history.samples = {"training": _shown_rows(rows), **sample_for_plots({"validation": held_out})}
     net.fits += 1
     net._choose_device(None, options.epochs * rows.n_samples, size)
-    if arguments.verbose:
+    if arguments.verbose and stream.announces:
         print(_notice(rows, blocks, limit), file=sys.stderr)
     device = net.device  # a prediction in a callback may change the net's
     with device.on():

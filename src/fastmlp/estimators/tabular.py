@@ -14,6 +14,7 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ..docstrings import with_entries_of
 from ..errors import counted
+from ..streams.kinds import is_source
 from ..table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ..table_training.temperature import fit_temperature
 from ..tables.bin_edges import class_indicators
@@ -23,8 +24,10 @@ from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
 from .tabular_base import NOT_GIVEN, BaseTabular
+from .tabular_streams import in_pieces, names_target, targets_and_predictions
 
 from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -145,6 +148,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             raise ValueError(f"y holds one class only, {self.classes_[0]!r}; a classifier needs two or more.")
         self.n_outputs_ = len(self.classes_)
 
+    def _set_target_summary(self, found):
+        self._set_targets(found.distinct if found.classes else np.zeros((0, *found.shape)), np.arange(0))
+
     def _encode(self, y):
         """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes.
 
@@ -218,14 +224,16 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
         ndarray of shape (n_samples,), or of int64 and shape (n_samples, n_labels)
             Class labels, or 0 and 1 for multilabel classification.
         """
+        if is_source(X):
+            return in_pieces(self.predict, X)
         features = self._features(X)
         found = likeliest(self.net_, features, self._is_multilabel, self.temperature_)
         return found.astype(np.int64) if self._is_multilabel else self.classes_[found]
@@ -235,8 +243,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
@@ -244,6 +252,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             Columns in the order of `classes_`; rows sum to 1. For multilabel classification, each column is the
             probability of one label.
         """
+        if is_source(X):
+            return in_pieces(self.predict_proba, X)
         features = self._features(X)
         return probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
@@ -252,15 +262,38 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes)
         """
+        if is_source(X):
+            return in_pieces(self.predict_log_proba, X)
         features = self._features(X)
         return log_probabilities(self.net_, features, self._is_multilabel, self.temperature_)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the accuracy of the predicted classes; for multilabel classification, of all labels of a row.
+
+        Parameters
+        ----------
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
+            Its classes or numbers, or the name of a column of X that holds them.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample.
+
+        Returns
+        -------
+        float
+        """
+        if is_source(X) or names_target(X, y):
+            y, predicted = targets_and_predictions(self.predict, X, y)
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return super().score(X, y, sample_weight)
 
     def _predictor(self):
         net = self._net()
@@ -348,8 +381,14 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     def _set_targets(self, y, training):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        self._mean, std = y[training].mean(axis=0), y[training].std(axis=0)
-        self._std = np.where(std > 0.0, std, 1.0)
+        self._set_scale(y[training].mean(axis=0), y[training].std(axis=0))
+
+    def _set_scale(self, mean, std):
+        self._mean, self._std = mean, np.where(std > 0.0, std, 1.0)
+
+    def _set_target_summary(self, found):
+        self.n_outputs_ = found.shape[0] if found.shape else 1
+        self._set_scale(found.moments.mean, found.moments.std)
 
     def _encode(self, y):
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
@@ -372,18 +411,41 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
         ndarray of float64, shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
+        if is_source(X):
+            return in_pieces(self.predict, X)
         return self._in_units(self._outputs(X))
 
     def _in_units(self, outputs):
         """Return outputs (n_samples, n_outputs) of the nets in the units of y, (n_samples,) of a single one."""
         return (outputs[:, 0] if self.n_outputs_ == 1 else outputs) * self._std + self._mean
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the coefficient of determination R2 of the predictions.
+
+        Parameters
+        ----------
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
+            Its classes or numbers, or the name of a column of X that holds them.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample.
+
+        Returns
+        -------
+        float
+        """
+        if is_source(X) or names_target(X, y):
+            y, predicted = targets_and_predictions(self.predict, X, y)
+            return float(r2_score(y, predicted, sample_weight=sample_weight))
+        return super().score(X, y, sample_weight)
 
     def _predictor(self):
         net = self._net()

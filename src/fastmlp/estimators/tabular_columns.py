@@ -30,12 +30,15 @@ class TableColumns(BaseEstimator):
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     def _learn_columns(self, table: Any, notes: tuple[str, ...], encoding: NumericEncoding) -> None:
-        self.columns_, further_notes = fit_columns(table, encoding, self._chosen_categories(table))
-        self.notes_ = notes + further_notes
-        if not self.columns_:
-            raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
+        columns, further_notes = fit_columns(table, encoding, self._chosen_categories(table))
+        self._set_columns(columns, notes + further_notes)
         if self.notes_:
             warn_user(" ".join(self.notes_))
+
+    def _set_columns(self, columns: tuple[Column, ...], notes: tuple[str, ...]) -> None:
+        self.columns_, self.notes_ = columns, notes
+        if not columns:
+            raise ValueError("No column can be used to predict y: " + " ".join(notes))
 
     def _table(self, X: Any, reset: bool) -> Any:
         """Return X as a DataFrame whose column names are text.

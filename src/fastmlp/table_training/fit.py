@@ -15,6 +15,7 @@ from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
 from ..schedules import schedule_factors
 from .budget import Budget
+from .file_rows import FileRows
 from .recipe import Recipe
 
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
@@ -29,6 +30,14 @@ class Rows(NamedTuple):
 
     def take(self, rows: np.ndarray) -> Rows:
         return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.X)
+
+    @property
+    def n_features(self) -> int:
+        return self.X.shape[1]
 
     def joined(self, other: Rows) -> Rows:
         """Return these rows and others after them; both have weights, or neither."""
@@ -103,7 +112,7 @@ def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
 
 def fit_nets(
     net: Any,
-    rows: Rows,
+    rows: Rows | FileRows,
     held_out: Rows | None,
     recipe: Recipe,
     monitor: str | None = None,
@@ -119,15 +128,13 @@ def fit_nets(
     """
     if budget is not None and budget.is_limited:
         further["time_limit"] = max(budget.left(), SHORTEST)
-    return net.fit(
-        rows.X,
-        rows.y,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_rows(len(rows.X)),
-        optimizer=make_optimizer(recipe),
-        schedule=recipe.schedule,
-        sample_weight=rows.weights,
-        validation_data=held_out,
-        early_stopping=None if held_out is None else EarlyStopping(recipe.patience, monitor),
-        **further,
-    )
+    further |= {
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_rows(rows.n_rows),
+        "optimizer": make_optimizer(recipe),
+        "schedule": recipe.schedule,
+        "early_stopping": None if held_out is None else EarlyStopping(recipe.patience, monitor),
+    }
+    if isinstance(rows, FileRows):
+        return rows.fit(net, held_out, **further)
+    return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **further)

@@ -1,0 +1,75 @@
+"""Encoded rows of a table that are in a row file, since they do not fit into memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..api.fit_arguments import FitArguments
+from ..api.streamed_fit import StreamArguments, fit_rows
+from ..callbacks import as_callbacks
+from ..console.stopwatch import Stopwatch
+from ..history import History
+from ..mlp import MLP
+from ..streams.row_file import RowFile
+from ..training.time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from .fit import Rows
+
+
+class FileRows:
+    """Rows as of fit.Rows, but in a file, for nets that are trained one after another.
+
+    file : RowFile
+    stream : memory limit of the fits
+    """
+
+    weights = None
+
+    def __init__(self, file: RowFile, stream: StreamArguments):
+        self.file, self._stream = file, stream._replace(announces=False)
+
+    @property
+    def n_rows(self) -> int:
+        return self.file.n_samples
+
+    @property
+    def n_features(self) -> int:
+        return self.file.widths[0]
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Return rows that follow one another, in memory."""
+        from .fit import Rows
+
+        assert (np.diff(rows) == 1).all(), "the file is read in one piece"
+        X, Y = (np.empty((len(rows), width), self.file.dtype) for width in self.file.widths)
+        self.file.read(int(rows[0]), X, Y)
+        return Rows(X, Y)
+
+    def fit(
+        self,
+        net: MLP,
+        held_out: Rows | None,
+        epochs: int,
+        batch_size: int,
+        optimizer: Any,
+        schedule: Any,
+        early_stopping: Any,
+        verbose: Any = 1,
+        callbacks: Any = (),
+        time_limit: float | None = None,
+        metrics: Any = (),
+    ) -> History:
+        """Train a net; arguments are those of MLP.fit."""
+        assert not metrics, "refused earlier: they need all rows in memory"
+        watch = Stopwatch()
+        arguments = FitArguments.checked(
+            epochs, batch_size, optimizer, schedule, early_stopping, verbose, None, time_limit
+        )
+        limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
+        called = as_callbacks(callbacks)
+        return fit_rows(
+            net, self.file, arguments, self._stream, held_out, True, called, None, (schedule, None), limit, watch
+        )
