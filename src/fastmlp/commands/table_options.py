@@ -6,6 +6,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from .option_parsers import (
     MOST_SEED,
     choice_option,
@@ -42,5 +44,12 @@ ScalingOption = Annotated[Scaling, choice_option(Scaling, "How columns of number
 Seed = Annotated[int, integer_option("The same seed gives the same net.", 0, MOST_SEED)]
 Device = Annotated[str, device_option]
 TestFile = Annotated[Path | None, file_option("Another table to report metrics on.")]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BYTES",
+        help="Bytes of the table in memory, such as 300MB; a larger one is read in pieces. Not given: by what is free.",
+    ),
+]
 Output = Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")]
 DEFAULT_OUTPUT = Path("model.safetensors")

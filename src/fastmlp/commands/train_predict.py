@@ -119,18 +119,27 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
 
     ids : columns of the table to copy into the result; if empty, the ids that the training was given
     """
-    pandas = import_pandas()
+    net = load_table_net(model, device)
+    table, passed = read_with_ids(file, net.preprocessing, ids)
+    X = encoded(net.preprocessing, table, net.dtype.name)
+    return predictions_beside(net, X, passed)
+
+
+def load_table_net(model: Path, device: str) -> Any:
+    """Return the net or nets of a file. Raises ValueError if they know no table columns."""
     net = load_net(model, device=device)
-    preprocessing = net.preprocessing
-    if preprocessing is None:
+    if net.preprocessing is None:
         raise ValueError(
             f"{str(model)!r} should be a net saved by `fastmlp train`, but it knows no table columns; use fastmlp.load "
             "and its predict method with an array."
         )
-    table, passed = read_with_ids(file, preprocessing, ids)
-    X = encoded(preprocessing, table, net.dtype.name)
-    outputs = outputs_of(net, preprocessing.target, X)
-    predictions = pandas.DataFrame(preprocessing.target.decode(outputs))
+    return net
+
+
+def predictions_beside(net: Any, X: np.ndarray, passed: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of `passed` and the predictions for encoded rows; passed : columns of ids, maybe none"""
+    pandas, target = import_pandas(), net.preprocessing.target
+    predictions = pandas.DataFrame(target.decode(outputs_of(net, target, X)))
     if both := [name for name in passed.columns if name in predictions.columns]:
         raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")
     return pandas.concat([passed, predictions], axis=1)

@@ -18,7 +18,7 @@ from ..api.streamed_fit import StreamArguments, refuse_arguments
 from ..console.compile_notice import CompileNotices
 from ..errors import counted
 from ..streams.kinds import is_name, is_source
-from ..streams.table_sources import as_table_source, columns_apart, table_in_memory
+from ..streams.table_sources import as_table_source, columns_apart, surely_fits, table_in_memory
 from ..table_training.fit import make_nets
 from ..table_training.recipe import Recipe
 from ..table_training.streamed_table import (
@@ -112,6 +112,8 @@ class SourceFit:
         others : {name: value} of parameters that need all rows in memory
         """
         learner, limit = self._learner, self._stream.memory_limit
+        if self._table.path is not None and surely_fits(self._table.path, limit):
+            return self._in_memory()
         summary = self._table.learn(self._seed, lambda table, y: self._targets.add(y))
         self._learn(summary)
         width, dtype = len(feature_names(learner.columns_)), np.dtype(learner.dtype)

@@ -26,6 +26,8 @@ from ..tables.io import (
 from .kinds import ARROW, is_name
 from .sources import Source, as_source, checked_columns, identity_of, parquet_batches, record_batches, with_targets
 
+MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
+
 
 def as_table_source(X: Any, y: Any = None) -> Source:
     """Return a source whose pieces are (data frame or array, targets) for X, with its targets.
@@ -104,3 +106,23 @@ def columns_apart(frame: Any, y: Any) -> tuple[Any, Any]:
     if len(names) == frame.shape[1]:
         raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
     return frame.drop(columns=names), frame[y] if isinstance(y, str) else frame[names]
+
+
+def surely_fits(path: Path, memory_limit: int) -> bool:
+    """Return whether a fit in memory to the table in a file needs less than the limit however its columns are encoded,
+    by the number of its cells: from the metadata of Parquet, else no more than half of the bytes.
+    """
+    if not path.is_file():
+        return False
+    name, n_cells = check_ending(path), path.stat().st_size // 2
+    if name.endswith(".gz"):
+        return False
+    if name.endswith(PARQUET_ENDINGS):
+        try:
+            from pyarrow import parquet
+
+            metadata = parquet.read_metadata(path)
+        except Exception:  # read_table says what is wrong with it
+            return True
+        n_cells = metadata.num_rows * metadata.num_columns
+    return n_cells * MOST_CELL_BYTES <= memory_limit

@@ -71,6 +71,7 @@ class StreamedTable:
         self.source = as_table_source(X, y)
         self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
         self._prepare, self.stream = prepare, stream
+        self._n_prepared = 0  # rows of this pass
 
     def learn(self, seed: int, see: Callable[[Any, Any], None]) -> TableSummary:
         """Return what a first pass finds.
@@ -115,13 +116,12 @@ class StreamedTable:
         held: list[tuple[np.ndarray, np.ndarray]] = []
 
         def parts() -> Iterator[Piece]:
-            keys, found = RowKeys(split.seed), 0
+            keys = RowKeys(split.seed)
             for X, targets in self._pieces(encode):
                 is_held = split.held_out(keys.of_next(len(X)), targets)
                 held.append((X[is_held], targets[is_held]))
-                found += len(X)
                 yield X[~is_held], targets[~is_held]
-            self._check_unchanged(found, n_rows)
+            self._check_unchanged(n_rows)
 
         known = self.source.identity
         identity = None if known is None else (*known, *content, split.seed, split.share)
@@ -136,19 +136,19 @@ class StreamedTable:
 
     def _pieces(self, use: Callable[[Any, Any], Piece]) -> Iterator[Piece]:
         """Yield what `use` makes of each piece that has rows; an error names the rows."""
-        first = 0
+        first = self._n_prepared = 0
         for X, y in self.source.pieces():
             n = len(X)
             with rows_named(self.source.kind, first, first + n):
-                piece = self._prepare(X, y) if n else (X, y)
-                piece = use(*piece) if len(piece[0]) else None
+                prepared = self._prepare(X, y) if n else (X, y)
+                piece = use(*prepared) if len(prepared[0]) else None
+            first, self._n_prepared = first + n, self._n_prepared + len(prepared[0])
             if piece is not None:
                 yield piece
-            first += n
 
-    def _check_unchanged(self, n_rows: int, n_expected: int) -> None:
-        """Raise ValueError if the table is not what it was; n_rows, n_expected : rows of this pass and of the first."""
-        kind = self.source.kind
+    def _check_unchanged(self, n_expected: int) -> None:
+        """Raise ValueError if the table is not what it was; n_expected : rows of the first pass."""
+        kind, n_rows = self.source.kind, self._n_prepared
         if self.path is not None and identity_of(self.path) != self.source.identity:
             raise ValueError(f"{kind} has changed while it was read. Fit again when it is complete.")
         if n_rows != n_expected:
