@@ -6,7 +6,7 @@ What can be read is what sources.py reads, and all table files that tables/io.py
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from .sources import Source, as_source, checked_columns, identity_of, parquet_ba
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
 
-def as_table_source(X: Any, y: Any = None) -> Source:
+def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = None) -> Source:
     """Return a source whose pieces are (data frame or array, targets) for X, with its targets.
 
     X, y : as for sources.as_source; the targets of named columns are a Series, or a data frame of several
+    text_columns : columns of a CSV file that are read as text; by default those that a pass over the file finds
 
     Raises
     ------
@@ -45,7 +46,9 @@ def as_table_source(X: Any, y: Any = None) -> Source:
     is_path = isinstance(X, (str, os.PathLike))
     if not (is_path or any(hasattr(X, name) for name in ARROW)):
         return as_source(X, y)
-    source = _file(Path(X)) if is_path else Source(f"a {type(X).__name__}", lambda: _frames(record_batches(X)))
+    source = (
+        _file(Path(X), text_columns) if is_path else Source(f"a {type(X).__name__}", lambda: _frames(record_batches(X)))
+    )
     if y is None:
         return source
     if is_name(y):
@@ -60,13 +63,13 @@ def table_in_memory(path: Path) -> Any:
     return import_pandas().concat([frame for frame, _ in as_table_source(path).pieces()], ignore_index=True)
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     kind, identity = repr(str(path)), identity_of(path)
     if path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS):
         return Source(kind, lambda: _frames(parquet_batches(path, PIECE_CELLS)), identity)
-    known: list[tuple[str, ...]] = []
+    known: list[Sequence[str]] = [] if text_columns is None else [text_columns]
 
     def pieces() -> Iterator[tuple[Any, Any]]:
         if not known:  # a pass of its own, once

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +14,11 @@ from ..history import History
 from ..mlp import MLP
 from ..streams.row_file import RowFile
 from ..training.time_limit import TimeLimit
-
-if TYPE_CHECKING:
-    from .fit import Rows
+from .rows import Rows
 
 
 class FileRows:
-    """Rows as of fit.Rows, but in a file, for nets that are trained one after another.
+    """Rows as of rows.Rows, but in a file, for nets that are trained one after another.
 
     file : RowFile
     stream : memory limit of the fits
@@ -41,8 +39,6 @@ class FileRows:
 
     def take(self, rows: np.ndarray) -> Rows:
         """Return rows that follow one another, in memory."""
-        from .fit import Rows
-
         assert (np.diff(rows) == 1).all(), "the file is read in one piece"
         X, Y = (np.empty((len(rows), width), self.file.dtype) for width in self.file.widths)
         self.file.read(int(rows[0]), X, Y)

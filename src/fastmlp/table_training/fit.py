@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,32 +17,9 @@ from ..schedules import schedule_factors
 from .budget import Budget
 from .file_rows import FileRows
 from .recipe import Recipe
+from .rows import Rows as Rows
 
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
-
-
-class Rows(NamedTuple):
-    """Encoded rows of a table: features (n_rows, n_features), targets as the nets take them, weights (n_rows,)."""
-
-    X: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray | None = None
-
-    def take(self, rows: np.ndarray) -> Rows:
-        return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.X)
-
-    @property
-    def n_features(self) -> int:
-        return self.X.shape[1]
-
-    def joined(self, other: Rows) -> Rows:
-        """Return these rows and others after them; both have weights, or neither."""
-        weights = None if self.weights is None else np.concatenate([self.weights, other.weights])  # type: ignore[list-item]
-        return Rows(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]), weights)
 
 
 def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
