@@ -79,7 +79,7 @@ class TargetColumn:
         """
         import pandas as pd
 
-        cells = pd.concat([sample, pd.Series(self._cells, dtype=sample.dtype)], ignore_index=True).rename(self.name)
+        cells = pd.Series([*sample.tolist(), *self._cells], dtype=object, name=self.name).infer_objects()
         known, notes = rows_with_target(cells.to_frame(), self.name, task)
         notes = tuple(f"In a sample of its cells: {note}" for note in notes)
         target = Target.fit(known[self.name], task)
