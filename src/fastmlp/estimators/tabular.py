@@ -23,17 +23,16 @@ from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
+from .source_targets import ScoresSources, in_pieces
 from .tabular_base import NOT_GIVEN, BaseTabular
-from .tabular_streams import in_pieces, names_target, targets_and_predictions
 
 from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPClassifier(ClassifierMixin, BaseTabular):
+class TabularMLPClassifier(ScoresSources, ClassifierMixin, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
     Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates have a
@@ -274,27 +273,6 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         features = self._features(X)
         return log_probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
-    def score(self, X, y=None, sample_weight=None):
-        """Return the accuracy of the predicted classes; for multilabel classification, of all labels of a row.
-
-        Parameters
-        ----------
-        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
-            The table.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
-            Its classes or numbers, or the name of a column of X that holds them.
-        sample_weight : array_like of shape (n_samples,), optional
-            Weight of each sample.
-
-        Returns
-        -------
-        float
-        """
-        if is_source(X) or names_target(X, y):
-            y, predicted = targets_and_predictions(self.predict, X, y)
-            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-        return super().score(X, y, sample_weight)
-
     def _predictor(self):
         net = self._net()
         return classifier(net, self.classes_, self.columns_, self._is_multilabel, self.temperature_)
@@ -306,7 +284,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPRegressor(QuantityRegressor, BaseTabular):
+class TabularMLPRegressor(ScoresSources, QuantityRegressor, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
     Columns are encoded as by TabularMLPClassifier. Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0
@@ -425,27 +403,6 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
     def _in_units(self, outputs):
         """Return outputs (n_samples, n_outputs) of the nets in the units of y, (n_samples,) of a single one."""
         return (outputs[:, 0] if self.n_outputs_ == 1 else outputs) * self._std + self._mean
-
-    def score(self, X, y=None, sample_weight=None):
-        """Return the coefficient of determination R2 of the predictions.
-
-        Parameters
-        ----------
-        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
-            The table.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
-            Its classes or numbers, or the name of a column of X that holds them.
-        sample_weight : array_like of shape (n_samples,), optional
-            Weight of each sample.
-
-        Returns
-        -------
-        float
-        """
-        if is_source(X) or names_target(X, y):
-            y, predicted = targets_and_predictions(self.predict, X, y)
-            return float(r2_score(y, predicted, sample_weight=sample_weight))
-        return super().score(X, y, sample_weight)
 
     def _predictor(self):
         net = self._net()

@@ -32,8 +32,9 @@ from .array_input import checked_weights, refuse_dates_among_columns
 from .exporting import Exportable
 from .parameters import warn_user
 from .serialization import description_of
+from .source_targets import TargetSummary, names_target, target_apart
 from .tabular_columns import TableColumns
-from .tabular_streams import SourceFit, TargetSummary, names_target, target_apart
+from .tabular_streams import SourceFit
 from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
 
 NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn

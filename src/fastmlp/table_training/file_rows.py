@@ -44,28 +44,24 @@ class FileRows:
         self.file.read(int(rows[0]), X, Y)
         return Rows(X, Y)
 
+    def __len__(self) -> int:
+        return self.file.n_samples
+
     def fit(
         self,
         net: MLP,
-        held_out: Rows | None,
-        epochs: int,
-        batch_size: int,
-        optimizer: Any,
-        schedule: Any,
-        early_stopping: Any,
-        verbose: Any = 1,
+        held_out: Any,
+        *,
         callbacks: Any = (),
-        time_limit: float | None = None,
         metrics: Any = (),
+        shuffle: bool = True,
+        optimizer_state: Any = None,
+        **arguments: Any,
     ) -> History:
-        """Train a net; arguments are those of MLP.fit."""
+        """Train a net; arguments are those of MLP.fit, and held_out is its validation_data."""
         assert not metrics, "refused earlier: they need all rows in memory"
-        watch = Stopwatch()
-        arguments = FitArguments.checked(
-            epochs, batch_size, optimizer, schedule, early_stopping, verbose, None, time_limit
-        )
-        limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
-        called = as_callbacks(callbacks)
-        return fit_rows(
-            net, self.file, arguments, self._stream, held_out, True, called, None, (schedule, None), limit, watch
-        )
+        watch, schedule = Stopwatch(), arguments["schedule"]
+        found = FitArguments.checked(**{"early_stopping": None, "verbose": 1, **arguments})
+        limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)
+        further = shuffle, as_callbacks(callbacks), optimizer_state, (schedule, None), limit, watch
+        return fit_rows(net, self.file, found, self._stream, held_out, *further)

@@ -86,7 +86,7 @@ class StreamedTable:
             summary.add(table, y)
             return table, y
 
-        for _ in self._pieces(add):
+        for _ in self.pieces(add):
             pass
         if not summary.n_rows:
             raise ValueError(f"X must have at least one sample, but {self.source.kind} has none.")
@@ -117,7 +117,7 @@ class StreamedTable:
 
         def parts() -> Iterator[Piece]:
             keys = RowKeys(split.seed)
-            for X, targets in self._pieces(encode):
+            for X, targets in self.pieces(encode):
                 is_held = split.held_out(keys.of_next(len(X)), targets)
                 held.append((X[is_held], targets[is_held]))
                 yield X[~is_held], targets[~is_held]
@@ -134,7 +134,7 @@ class StreamedTable:
         training = FileRows(rows, self.stream) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
         return EncodedRows(training, Rows(X, y) if len(X) else None)
 
-    def _pieces(self, use: Callable[[Any, Any], Piece]) -> Iterator[Piece]:
+    def pieces(self, use: Callable[[Any, Any], Piece]) -> Iterator[Piece]:
         """Yield what `use` makes of each piece that has rows; an error names the rows."""
         first = self._n_prepared = 0
         for X, y in self.source.pieces():
