@@ -118,6 +118,8 @@ def targets_and_predictions(predict: Callable[[Any], np.ndarray], X: Any, y: Any
     if not found:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
     targets, predictions = zip(*found, strict=True)
+    if targets[0].ndim == 0:
+        raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
     return np.concatenate(targets), np.concatenate(predictions)
 
 
