@@ -538,7 +538,7 @@ class MLP(NetBase):
         return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))
 
     def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[float, float]]:
-        """Return (metric of the targets, (mean loss, accuracy)); metric : what counts as correct, if not by the targets"""
+        """Return (metric of the targets, (mean loss, accuracy)); metric : what counts as correct, if not by them"""
         data = validated_samples(X, y, self.network, self.dtype)
         self._choose_device(None, data.n_samples / 3, data.n_samples / 3)
         counted_by = data if metric is None else data._replace(metric=metric)

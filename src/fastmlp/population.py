@@ -418,8 +418,8 @@ class Population(NetBase, NetSequence):
             }
             with read_rows(self, X, y, stream, arguments, others) as found:
                 if isinstance(found, RowFile):
-                    further = validation_data, shuffle, (schedule, dropout_schedule)
-                    return fit_population_rows(self, found, arguments, stream, *further)
+                    schedules = schedule, dropout_schedule
+                    return fit_population_rows(self, found, arguments, stream, validation_data, shuffle, schedules)
                 X, y = found.X, found.y
         rule, restart_after = checked_restarts(converged, restart_after)
         if executor is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..streams.table_sources import as_table_source, columns_apart
 from ..tables.io import import_pandas
 from ..tables.moments import Moments
 from ..tables.row_sample import joined
+from ..tables.target_encoder import distinct_labels
 from .table_input import as_frame
 
 
@@ -48,11 +49,11 @@ class TargetSummary:
     def add(self, y: np.ndarray) -> None:
         self.shape = y.shape[1:]
         if self._is_classifier and y.ndim == 1:
-            values, counts = np.unique(y, return_counts=True)
+            values, codes = distinct_labels(y)
             unseen = [value not in self.classes for value in values.tolist()]
             if any(unseen):
                 self._distinct.append(values[unseen])
-            self.classes.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            self.classes.update(dict(zip(values.tolist(), np.bincount(codes).tolist(), strict=True)))
         elif not self._is_classifier:
             self.moments.add(y.astype(np.float64))
 
@@ -84,6 +85,15 @@ class PiecesInMemory:
         return joined(list(X)), joined(list(y))
 
 
+def checked_labels(check: Callable[[Any], np.ndarray], y: Any) -> np.ndarray:
+    """Return what `check` makes of labels; of text in one column, it is called with the distinct ones."""
+    array = np.asarray(y)
+    if array.ndim > 1 or array.dtype != object:
+        return check(y)
+    values, codes = distinct_labels(array)
+    return check(values)[codes]
+
+
 def refuse_missing(y: Any, name: str) -> None:
     """Raise ValueError if a target is missing."""
     missing = np.asarray(import_pandas().isna(y))
@@ -108,19 +118,36 @@ def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     return np.concatenate(found)
 
 
-def targets_and_predictions(predict: Callable[[Any], np.ndarray], X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return (targets, predictions) of all rows of a source, or of a data frame with the column y."""
+def targets_and_predictions(
+    predict: Callable[[Any], np.ndarray], X: Any, y: Any
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
     if names_target(X, y):
         X, y = target_apart(X, y)
-        return np.asarray(y), predict(X)
+        yield np.asarray(y), predict(X)
+        return
     source = as_table_source(X, y)
-    found = [(np.asarray(targets), predict(piece)) for piece, targets in source.pieces() if len(piece)]
-    if not found:
+    is_empty = True
+    for piece, targets in source.pieces():
+        if targets is None:
+            raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
+        if len(piece):
+            yield np.asarray(targets), predict(piece)
+            is_empty = False
+    if is_empty:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-    targets, predictions = zip(*found, strict=True)
-    if targets[0].ndim == 0:
-        raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
-    return np.concatenate(targets), np.concatenate(predictions)
+
+
+def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: Any) -> float:
+    """Return accuracy_score of all (targets, predictions), of which one piece at a time is in memory."""
+    weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+    right, total, first = 0.0, 0.0, 0
+    for y, predicted in pieces:
+        of_piece = None if weights is None else weights[first : first + len(y)]
+        right += float(accuracy_score(y, predicted, sample_weight=of_piece, normalize=False))
+        total += len(y) if of_piece is None else of_piece.sum()
+        first += len(y)
+    return right / total
 
 
 class ScoresSources:
@@ -147,7 +174,9 @@ class ScoresSources:
         float
         """
         if reads_pieces(X) or names_target(X, y):
-            y, predicted = targets_and_predictions(self.predict, X, y)
-            metric = accuracy_score if is_classifier(self) else r2_score
-            return float(metric(y, predicted, sample_weight=sample_weight))
+            pieces = targets_and_predictions(self.predict, X, y)
+            if is_classifier(self):
+                return accuracy_of(pieces, sample_weight)
+            y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+            return float(r2_score(y, predicted, sample_weight=sample_weight))
         return super().score(X, y, sample_weight)  # type: ignore[misc]

@@ -18,7 +18,7 @@ from ..streams.kinds import is_source
 from ..table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ..table_training.temperature import fit_temperature
 from ..tables.bin_edges import class_indicators
-from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
+from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, distinct_labels, listed
 from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
 from .parameters import keep_settings
@@ -160,7 +160,7 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, BaseTabular):
                 columns = counted(self.n_outputs_, "column") if self._is_multilabel else "one column"
                 raise ValueError(f"y must have {columns}, but it has shape {y.shape}.")
             return y.astype(np.float64)
-        found, inverse = np.unique(y, return_inverse=True)
+        found, inverse = distinct_labels(y)
         codes = class_numbers(found.tolist(), self.classes_.tolist())
         if (codes < 0).any():
             unknown = found[np.argmin(codes)]

@@ -31,7 +31,7 @@ from ..tables.column_encoders import NumericEncoding
 from ..tables.preprocessing import encode_columns, feature_names
 from ..tables.table_summary import TableSummary
 from .parameters import warn_user
-from .source_targets import PiecesInMemory, TargetSummary, refuse_missing
+from .source_targets import PiecesInMemory, TargetSummary, checked_labels, refuse_missing
 from .tabular_training import NetsTask, train_nets
 
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
@@ -74,14 +74,16 @@ class SourceFit:
         if n_needed <= limit:
             return self._in_memory()
         refuse_arguments(**others)
+        n_rows = summary.n_rows
+        del summary  # its sample takes memory
         self._kept.clear()
         row_bytes = (width + learner.n_outputs_) * dtype.itemsize
-        share = affordable_share(self._fraction, summary.n_rows, row_bytes, limit)
+        share = affordable_share(self._fraction, n_rows, row_bytes, limit)
         split = Split(self._seed, share, self._class_counts())
         settings = {"dtype": learner.dtype, "device": "cpu", **learner._net_settings()}
         network = make_nets(width, learner.n_outputs_, self._recipe, settings, 1).network
         content = learner.columns_, vars(self._targets.moments), dict(self._targets.classes)
-        found = self._table.encoded(self._encode, split, summary.n_rows, network, dtype, content)
+        found = self._table.encoded(self._encode, split, n_rows, network, dtype, content)
         try:
             self._train(found, n_needed)
         finally:
@@ -100,7 +102,7 @@ class SourceFit:
         refuse_missing(y, self._name)
         with warnings.catch_warnings():  # a small piece may have few rows of each class
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            targets = self._learner._checked_y(y)
+            targets = checked_labels(self._learner._checked_y, y)
         check_consistent_length(table, targets)
         self._is_first = False
         if self._table.path is None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+SLACK = 1.5  # rows that are held, as a multiple of the sample, before those with large keys are dropped
+
 
 class RowKeys:
     """A random number from 0 to 1 for each row, which depends on the seed and the number of the row alone.
@@ -41,7 +43,7 @@ class RowSample:
             return
         self._pieces.append(tuple(take(part, rows) for part in columns))
         self._keys = np.append(self._keys, keys[rows])
-        if len(self._keys) > 2 * self.n_most:
+        if len(self._keys) > SLACK * self.n_most:
             self._shrink()
 
     def rows(self, below: float = 1.0) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLED_ROWS, LEAST_SAMPLED = 200_000, 1_000  # rows of the sample: at most, and where memory is short
-SAMPLE_SHARE = 0.1  # of the memory limit, for the sample
+SAMPLE_SHARE = 0.05  # of the memory limit, for the sample, which is copied while it is drawn and looked at
 ROWS_WEIGHED = 1_000  # of each piece, whose bytes say how many all have
 KEY_BYTES = 64  # of a row of the sample beside its cells: key, targets, and copies while it is sorted
 

@@ -122,6 +122,10 @@ def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
     regressor = MLPRegressor(**SETTINGS).fit(X, values)
     np.testing.assert_array_equal(regressor.predict(Inputs()), regressor.predict(X))
     assert model.score(source, None) == model.score(X, y)
+    weights = np.random.default_rng(0).random(N)
+    assert model.score(source, None, weights) == pytest.approx(model.score(X, y, weights))
+    with pytest.raises(ValueError, match="y is None, but the source has no targets"):
+        model.score(Inputs(), None)
     assert regressor.score(Pieces(X, values), None) == pytest.approx(regressor.score(X, values))
 
 
