@@ -20,7 +20,7 @@ from ..table_training.streamed_table import Split, StreamedTable, affordable_sha
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import SplitSamples, make_net
 from .sklearn_compat import poisson_constant
-from .source_targets import PiecesInMemory, TargetSummary, refuse_missing, target_apart
+from .source_targets import PiecesInMemory, TargetSummary, as_piece, refuse_missing, target_apart
 
 
 class StreamedSamples(NamedTuple):
@@ -113,9 +113,9 @@ class NetSource:
         if y is None:
             raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
         refuse_missing(y, self._y if isinstance(self._y, str) else "y")
+        X = as_piece(X)
         features, targets = self._learner._validated(X, y, reset=self._resets)
         self._resets = False
-        X = X if hasattr(X, "iloc") else np.asarray(X)
         self._kept.add(X.astype(self._dtype) if self._dtype is not None else X, y)
         return features, targets.ravel() if targets.ndim == 2 and targets.shape[1] == 1 else targets
 

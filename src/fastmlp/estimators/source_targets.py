@@ -18,7 +18,7 @@ from ..tables.io import import_pandas
 from ..tables.moments import Moments
 from ..tables.row_sample import joined
 from ..tables.target_encoder import distinct_labels
-from .table_input import as_frame
+from .table_input import as_cells, as_frame
 
 
 def names_target(X: Any, y: Any) -> bool:
@@ -70,6 +70,7 @@ class PiecesInMemory:
         self._n_left, self._pieces = n_bytes, list[tuple[Any, Any]]()
 
     def add(self, X: Any, y: Any) -> None:
+        """Keep a piece; X : pandas DataFrame or array"""
         if self._n_left < 0:
             return
         self._n_left -= X.nbytes if isinstance(X, np.ndarray) else int(X.memory_usage(deep=True).sum())
@@ -92,6 +93,12 @@ def checked_labels(check: Callable[[Any], np.ndarray], y: Any) -> np.ndarray:
         return check(y)
     values, codes = distinct_labels(array)
     return check(values)[codes]
+
+
+def as_piece(X: Any) -> Any:
+    """Return a piece of any kind as a pandas DataFrame, or as an array if its columns have no names."""
+    frame = as_frame(X)
+    return np.asarray(as_cells(X)) if frame is None else frame
 
 
 def refuse_missing(y: Any, name: str) -> None:

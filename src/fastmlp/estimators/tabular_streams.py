@@ -31,7 +31,7 @@ from ..tables.column_encoders import NumericEncoding
 from ..tables.preprocessing import encode_columns, feature_names
 from ..tables.table_summary import TableSummary
 from .parameters import warn_user
-from .source_targets import PiecesInMemory, TargetSummary, checked_labels, refuse_missing
+from .source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, refuse_missing
 from .tabular_training import NetsTask, train_nets
 
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
@@ -98,6 +98,7 @@ class SourceFit:
         """Return a piece as (data frame, targets), checked."""
         if y is None:
             raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
+        X = as_piece(X)
         table = self._learner._table(X, reset=self._is_first)
         refuse_missing(y, self._name)
         with warnings.catch_warnings():  # a small piece may have few rows of each class

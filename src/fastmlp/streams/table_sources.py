@@ -44,7 +44,7 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     """
     import_pandas()
     is_path = isinstance(X, (str, os.PathLike))
-    if not (is_path or any(hasattr(X, name) for name in ARROW)):
+    if _is_array_file(X) or not (is_path or any(hasattr(X, name) for name in ARROW)):
         return as_source(X, y)
     source = (
         _file(Path(X), text_columns) if is_path else Source(f"a {type(X).__name__}", lambda: _frames(record_batches(X)))
@@ -56,8 +56,14 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     return source._replace(pieces=lambda: with_targets(source, np.asarray(y)), identity=None)
 
 
+def _is_array_file(X: Any) -> bool:
+    return isinstance(X, (str, os.PathLike)) and Path(X).suffix.lower() == ".npy"
+
+
 def table_in_memory(path: Path) -> Any:
-    """Return the whole table of a path, as read_table reads a file."""
+    """Return the whole table of a path, as read_table reads a file, or the array of a .npy file."""
+    if _is_array_file(path):
+        return np.load(path, allow_pickle=False)
     if not path.is_dir():
         return read_table(path)
     return import_pandas().concat([frame for frame, _ in as_table_source(path).pieces()], ignore_index=True)
@@ -117,6 +123,8 @@ def surely_fits(path: Path, memory_limit: int) -> bool:
     """
     if not path.is_file():
         return False
+    if _is_array_file(path):
+        return path.stat().st_size // 2 * MOST_CELL_BYTES <= memory_limit
     name, n_cells = check_ending(path), path.stat().st_size // 2
     if name.endswith(".gz"):
         return False

@@ -70,6 +70,7 @@ class StreamedTable:
     def __init__(self, X: Any, y: Any, prepare: Callable[[Any, Any], Piece], stream: StreamArguments):
         self.source = as_table_source(X, y)
         self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
+        self._identity = None if self.path is None else identity_of(self.path)
         self._prepare, self.stream = prepare, stream
         self._n_prepared = 0  # rows of this pass
 
@@ -149,7 +150,7 @@ class StreamedTable:
     def _check_unchanged(self, n_expected: int) -> None:
         """Raise ValueError if the table is not what it was; n_expected : rows of the first pass."""
         kind, n_rows = self.source.kind, self._n_prepared
-        if self.path is not None and identity_of(self.path) != self.source.identity:
+        if self.path is not None and identity_of(self.path) != self._identity:
             raise ValueError(f"{kind} has changed while it was read. Fit again when it is complete.")
         if n_rows != n_expected:
             raise ValueError(

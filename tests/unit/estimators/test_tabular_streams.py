@@ -128,6 +128,29 @@ def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
     assert model.predict(table[INPUTS].astype({"day": str})).std() == pytest.approx(table.value.std(), rel=0.2)
 
 
+def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
+    numbers = table[["a", "c"]].to_numpy()
+    np.save(file := tmp_path / "X.npy", numbers)
+    settings = {**SETTINGS, "max_iter": 1}
+    expected = TabularMLPRegressor(**settings).fit(Pieces(numbers, table.value), None, memory_limit="1MB")
+    for source in (file, np.load(file, mmap_mode="r")):
+        found = TabularMLPRegressor(**settings).fit(source, table.value.to_numpy(), memory_limit="1MB")
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+        in_memory = TabularMLPRegressor(**settings).fit(source, table.value.to_numpy())
+        np.testing.assert_array_equal(in_memory.predict(source), in_memory.predict(numbers))
+    beside = TabularMLPRegressor(**settings).fit(path, table.value.to_numpy(), memory_limit=LIMIT)
+    assert beside.score(path, table.value.to_numpy()) > 0.0
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        TabularMLPRegressor(**settings).fit(path, table.value.to_numpy()[:50], memory_limit=LIMIT)
+
+
+@pytest.mark.quick
+def test_pieces_may_be_lists():
+    pairs = [([[1.0, "a"], [2.0, "b"]], [1.0, 2.0]), ([[2.0, "a"], [3.0, "b"]], [2.0, 3.0])] * 20
+    model = TabularMLPRegressor(**SETTINGS).fit(iter(pairs), None)
+    assert model.predict([[1.0, "a"]]).shape == (1,)
+
+
 def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
     X = pd.DataFrame(
         {"text": ["a long text that takes much memory " * 4, "another one " * 12] * (N // 2), "a": table.a}
