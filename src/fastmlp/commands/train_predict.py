@@ -126,7 +126,8 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
 
 
 def load_table_net(model: Path, device: str) -> Any:
-    """Return the net or nets of a file. Raises ValueError if they know no table columns."""
+    """Return the net or nets of a file. Raises ValueError if they know no table columns, ImportError without pandas."""
+    import_pandas()
     net = load_net(model, device=device)
     if net.preprocessing is None:
         raise ValueError(

@@ -14,6 +14,7 @@ from ..api.streamed_fit import StreamArguments
 from ..memory_check import format_bytes
 from ..network.spec import Network
 from ..streams.loading import load
+from ..streams.memory_limit import return_freed_memory
 from ..streams.row_file import RowFile
 from ..streams.sources import Source, identity_of
 from ..streams.table_sources import as_table_source
@@ -132,6 +133,8 @@ class StreamedTable:
             for _ in parts():
                 pass
         X, y = (np.concatenate(part) for part in zip(*held, strict=True))
+        held.clear()
+        return_freed_memory()
         training = FileRows(rows, self.stream) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
         return EncodedRows(training, Rows(X, y) if len(X) else None)
 
