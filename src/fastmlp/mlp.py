@@ -537,6 +537,13 @@ class MLP(NetBase):
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))
 
+    def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[float, float]]:
+        """Return (metric of the targets, (mean loss, accuracy)); metric : what counts as correct, if not by them"""
+        data = validated_samples(X, y, self.network, self.dtype)
+        self._choose_device(None, data.n_samples / 3, data.n_samples / 3)
+        counted_by = data if metric is None else data._replace(metric=metric)
+        return data.metric, self._evaluate(counted_by, np.empty(0, self.dtype))
+
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """Return the loss with the L2 penalty and its gradient at the current parameters, without dropout.
 

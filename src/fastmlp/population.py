@@ -45,6 +45,7 @@ from .population_training.evaluate import checked_members, evaluate_nets
 from .population_training.fit import run
 from .population_training.net_sequence import NetSequence
 from .population_training.task import PopulationTask
+from .streams.kinds import is_source, names_columns
 from .training.time_limit import TimeLimit
 
 
@@ -297,6 +298,8 @@ class Population(NetBase, NetSequence):
         resume: bool = False,
         time_limit: float | None = None,
         executor: Any = None,
+        memory_limit: int | str | None = None,
+        row_cache: str | os.PathLike | None = None,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -305,10 +308,11 @@ class Population(NetBase, NetSequence):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
-            Inputs of all nets, or one set per net.
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
-            Targets, as for MLP.fit; a leading axis of length n_nets gives each net its own targets.
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
+            Inputs of all nets, or one set per net. Sources, such as the path of a Parquet file, are read as by MLP.fit.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str
+            Targets, as for MLP.fit; a leading axis of length n_nets gives each net its own targets. The name of the
+            column that holds them, where X has columns.
         epochs : int, default 100
             Number of passes over the data for each net, restarts included.
         batch_size : int, optional
@@ -360,6 +364,11 @@ class Population(NetBase, NetSequence):
             `concurrent.futures.ProcessPoolExecutor()`. Results have the same bits as without it, but for nets that
             diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks that have
             begun; a second one does not.
+        memory_limit : int or str, optional
+            Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
+            in each epoch, and the nets are trained one after another.
+        row_cache : str or path, optional
+            Folder for these rows, as for MLP.fit.
 
         Returns
         -------
@@ -390,6 +399,27 @@ class Population(NetBase, NetSequence):
             epochs, batch_size, optimizer, schedule, early_stopping, verbose, dropout_schedule, time_limit
         )
         arguments.check_dropout(self.network)
+        if reads_rows(X, y):
+            from .api.streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
+
+            stream = StreamArguments.checked(memory_limit, row_cache)
+            others = {
+                "sample_weight": sample_weight,
+                "class_weight": class_weight,
+                "validation_fraction": validation_fraction or None,
+                "converged": converged,
+                "restart_after": restart_after,
+                "monitor": monitor,
+                "checkpoint": checkpoint,
+                "resume": resume,
+                "time_limit": time_limit,
+                "executor": executor,
+            }
+            with read_rows(self, X, y, stream, arguments, others) as found:
+                if isinstance(found, RowFile):
+                    schedules = schedule, dropout_schedule
+                    return fit_population_rows(self, found, arguments, stream, validation_data, shuffle, schedules)
+                X, y = found.X, found.y
         rule, restart_after = checked_restarts(converged, restart_after)
         if executor is not None:
             refuse_with_executor(self._named_device, X, checkpoint, time_limit)
@@ -473,8 +503,8 @@ class Population(NetBase, NetSequence):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
-            Inputs of all nets, or per net.
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
+            Inputs of all nets, or per net; or data that are read piece by piece, as for fit.
         nets : array_like, optional
             Numbers (n_members,) or a mask (n_nets,) of the nets to predict with, which then are the first axis of the
             result. By default all nets predict.
@@ -486,6 +516,11 @@ class Population(NetBase, NetSequence):
         ndarray of shape (n_nets, n_samples, n_outputs)
             Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU.
         """
+        if reads_rows(X, None):
+            from .api.streamed_fit import outputs_of_population, refuse_arguments
+
+            refuse_arguments(executor=executor)
+            return outputs_of_population(self, X, nets)
         return to_library_of(self._outputs(X, nets, executor), X)
 
     def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any:
@@ -539,9 +574,21 @@ class Population(NetBase, NetSequence):
         dict of str to ndarray of shape (n_nets,)
             "loss" and, for classification, "accuracy".
         """
+        if reads_rows(X, y):
+            from .api.streamed_fit import refuse_arguments, scores_of_pieces
+
+            refuse_arguments(sample_weight=sample_weight)
+            return scores_of_pieces(self, X, y)
         data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
         return self._scores(data.metric, *evaluate_nets(self.network, self.device, self._params, data, strides))
+
+    def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+        """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
+        data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, None)
+        self._choose_device(None, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
+        counted_by = data if metric is None else data._replace(metric=metric)
+        return data.metric, evaluate_nets(self.network, self.device, self._params, counted_by, strides)
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
         """Return the weighted mean of the nets' outputs.
@@ -669,6 +716,15 @@ class Population(NetBase, NetSequence):
             f"Population({self.network.layer_sizes}, n_nets={self.n_nets}, loss={self.network.loss_row.name!r}, "
             f"n_params={self._params.shape[1]} each, device={self.device.name!r})"
         )
+
+
+def reads_rows(X: Any, y: Any) -> bool:
+    """Return whether X is a source of rows that all nets share; a memory map may also hold the samples of each net."""
+    if type(X) is np.ndarray:
+        return False
+    if isinstance(X, np.memmap):
+        return X.ndim == 2 and (y is None or len(y) == len(X))
+    return is_source(X) or names_columns(X, y)
 
 
 def subset_of(pop: Population, members: np.ndarray) -> Population:

@@ -1,4 +1,4 @@
-"""What MLP.fit, predict and evaluate do with data that are read piece by piece."""
+"""What fit, predict and evaluate of MLP and Population do with data that are read piece by piece."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..callbacks import Callback, tell_end
+from ..checks import LateGenerator
 from ..console.stopwatch import Stopwatch
-from ..data.validation import make_validation, on_host, sample_for_plots, validated_samples
+from ..data.validation import make_validation, on_host, sample_for_plots
 from ..errors import counted
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.formulas.seeds import fit_seed
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..memory_check import format_bytes
+from ..population_training.from_histories import result_of_histories
 from ..streams.blocks import Blocks
 from ..streams.loading import RowsInMemory, load
 from ..streams.memory_limit import checked_memory_limit
@@ -30,6 +32,8 @@ from .mlp_fit import FitData, fit_options
 
 if TYPE_CHECKING:
     from ..mlp import MLP
+    from ..population import Population
+    from ..population_result import PopulationResult
 
 SHOWN_ROWS, SHOWN_NUMBERS = 2000, 2**20  # in history.samples, at most
 
@@ -39,6 +43,7 @@ class StreamArguments(NamedTuple):
 
     memory_limit: int  # bytes
     row_cache: Path | None
+    announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
 
     @classmethod
     def checked(cls, memory_limit: Any, row_cache: Any) -> StreamArguments:
@@ -46,7 +51,7 @@ class StreamArguments(NamedTuple):
 
 
 def read_rows(
-    net: MLP, X: Any, y: Any, stream: StreamArguments, arguments: FitArguments, others: dict[str, Any]
+    net: MLP | Population, X: Any, y: Any, stream: StreamArguments, arguments: FitArguments, others: dict[str, Any]
 ) -> RowsInMemory | RowFile:
     """Read X and y once, check them, and return their rows.
 
@@ -109,7 +114,7 @@ def fit_rows(
     history.samples = {"training": _shown_rows(rows), **sample_for_plots({"validation": held_out})}
     net.fits += 1
     net._choose_device(None, options.epochs * rows.n_samples, size)
-    if arguments.verbose:
+    if arguments.verbose and stream.announces:
         print(_notice(rows, blocks, limit), file=sys.stderr)
     device = net.device  # a prediction in a callback may change the net's
     with device.on():
@@ -157,8 +162,8 @@ def outputs_of_pieces(net: MLP, X: Any) -> np.ndarray:
     return np.concatenate(outputs)
 
 
-def scores_of_pieces(net: MLP, X: Any, y: Any) -> dict[str, float]:
-    """Return MLP.evaluate's result for a source."""
+def scores_of_pieces(net: MLP | Population, X: Any, y: Any) -> dict[str, Any]:
+    """Return MLP.evaluate's or Population.evaluate's result for a source."""
     source = as_source(X, y)
     metrics = set[int]()
     found = _scores(net, source, None, metrics)
@@ -168,22 +173,68 @@ def scores_of_pieces(net: MLP, X: Any, y: Any) -> dict[str, float]:
     return net._scores(metric, *found)
 
 
-def _scores(net: MLP, source: Source, metric: int | None, metrics: set[int]) -> tuple[float, float]:
-    """Return (mean loss, accuracy) over a source, and add the metrics of its pieces to `metrics`.
+def _scores(net: MLP | Population, source: Source, metric: int | None, metrics: set[int]) -> Any:
+    """Return (mean loss, accuracy) over a source, of a population (n_nets,) each, and add the metrics of its pieces to
+    `metrics`.
 
     metric : what counts as correct; by default as each piece's targets say
     """
-    sums, n_samples = np.zeros(2), 0
+    sums, n_samples = np.zeros(()), 0
     for features, targets in source.pieces():
         if not len(features):
             continue
-        data = validated_samples(features, targets, net.network, net.dtype)
-        metrics.add(data.metric)
-        net._choose_device(None, data.n_samples / 3, data.n_samples / 3)
-        data = data if metric is None else data._replace(metric=metric)
-        sums += data.n_samples * np.array(net._evaluate(data, np.empty(0, net.dtype)))
-        n_samples += data.n_samples
+        of_piece, scores = net._scores_of_piece(features, targets, metric)
+        metrics.add(of_piece)
+        sums = sums + len(features) * np.array(scores)
+        n_samples += len(features)
     if n_samples == 0:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none, or can be read only once.")
     loss, accuracy = sums / n_samples
-    return float(loss), float(accuracy)
+    return (float(loss), float(accuracy)) if sums.ndim == 1 else (loss, accuracy)
+
+
+def outputs_of_population(pop: Population, X: Any, nets: Any) -> np.ndarray:
+    """Return Population.predict's result for a source."""
+    source = as_source(X)
+    outputs = [on_host(pop._outputs(features, nets)) for features, _ in source.pieces() if len(features)]
+    if not outputs:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+    return np.concatenate(outputs, axis=1)
+
+
+def fit_population_rows(
+    pop: Population,
+    rows: RowFile,
+    arguments: FitArguments,
+    stream: StreamArguments,
+    validation_data: Any,
+    shuffle: bool,
+    schedules: tuple[Any, Any],
+) -> PopulationResult:
+    """Train the nets of a population on a row file one after another; arguments are those of Population.fit.
+
+    Ctrl-C ends the training: nets that have not begun keep their parameters, and count no epoch.
+    """
+    optimizer = arguments.optimizer.for_nets(pop.n_nets, LateGenerator([pop.seed, pop.fits]))
+    histories: list[History] = []
+    interrupted = False
+    for k in range(pop.n_nets):
+        history = History()
+        if not interrupted:
+            net = pop.net(k)
+            net.fits = pop.fits
+            of_net = arguments._replace(optimizer=optimizer.of_net(k))
+            watch, announced = Stopwatch(), stream._replace(announces=k == 0)
+            further = shuffle, (), None, schedules, None, watch
+            history = fit_rows(net, rows, of_net, announced, validation_data, *further)
+            pop.params[k] = net.params
+            interrupted = history.stopped_by == "interrupt"
+        else:
+            history.stopped_by = "interrupt"
+        histories.append(history)
+    monitor = None
+    if arguments.early_stopping is not None:
+        monitor = arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")
+    pop.fits += 1
+    pop.result = result_of_histories(histories, interrupted, monitor)
+    return pop.result

@@ -26,6 +26,7 @@ from .option_parsers import (
     number_option,
 )
 from .sweep_options import SweepOptions, sweep
+from .table_options import MemoryLimit
 from .terminal import console, errors_as_sentences, say
 from .train_options import TrainOptions, as_command, train
 from .unknown_options import Command
@@ -280,6 +281,7 @@ def predict(
     output: Annotated[
         Path | None, file_option("A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
     ] = None,
+    memory_limit: MemoryLimit = None,
     device: Annotated[str, device_option] = "auto",
 ) -> None:
     """Predict each row of a table: a column `prediction` and, for each class, a column `probability_<label>`.
@@ -287,10 +289,14 @@ def predict(
     The predictions are printed as CSV, or written to the file that --output names.
     """
     with errors_as_sentences("nothing was written" if output is None else f"{str(output)!r} is as it was"):
-        from . import train_predict
+        from . import predict_streams, train_predict
 
         if output is not None:
             train_predict.check_table_path(output, model, file)
+        if predict_streams.is_large(file, memory_limit):
+            pieces = predict_streams.predictions(model, file, device, ids)
+            predict_streams.write_pieces(pieces, output, typer.get_binary_stream("stdout"))
+            return
         predictions = train_predict.predict(model, file, device, ids)
         if output is None:
             typer.echo(train_predict.as_csv(predictions), nl=False)

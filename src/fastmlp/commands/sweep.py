@@ -164,7 +164,7 @@ def train_best(
         batch_size=row["batch_size"],
         weight_decay=row["weight_decay"],
     )
-    log(describe_task(preprocessing, settings, parts))
+    log(describe_task(preprocessing, settings, len(parts["training"][0])))
     trained = fit(preprocessing, parts, settings, settings.recipe(), log)
     if trained.stopped_by:
         leave_unfinished(trained, output)

@@ -51,5 +51,12 @@ Every = Annotated[
     str, typer.Option(metavar="INTERVAL", help="Between two checkpoints: a number of epochs, '30 s', '5 min', '2 h'.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BYTES",
+        help="Bytes of the table in memory, such as 300MB; a larger one is read in pieces. Not given: by what is free.",
+    ),
+]
 Output = Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")]
 DEFAULT_OUTPUT = Path("model.safetensors")

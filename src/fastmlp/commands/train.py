@@ -32,6 +32,7 @@ from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train_nets import OUT_OF_FOLD, Parts, Training, fit, load_known, recipe_to_continue
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
+from .train_streams import StreamedParts, options_in_memory, read_in_pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +72,21 @@ def train(
         earlier = describe_earlier_net(output)
         recipe = recipe_to_continue(settings, known)
         check_settings(settings, recipe, checkpoints)
-        preprocessing, parts = read_parts(file, settings, recipe, test_file, log, known)
+        streamed = read_large(file, settings, recipe, test_file, log, checkpoints, known)
+        if streamed is None:
+            preprocessing, parts = read_parts(file, settings, recipe, test_file, log, known)
+            rows = None
+        else:
+            preprocessing, parts, rows = streamed.preprocessing, streamed.parts, streamed.rows
         if earlier:
             log(f"{earlier}; it will be replaced when this training is done.")
-        log(describe_task(preprocessing, settings, parts))
-        trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known)
+        n_rows = len(parts["training"][0]) if rows is None else rows.training.n_rows
+        log(describe_task(preprocessing, settings, n_rows))
+        try:
+            trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known, rows)
+        finally:
+            if rows is not None:
+                rows.close()
         nets = trained.nets
         if trained.stopped_by:
             leave_unfinished(trained, output, checkpoints)
@@ -92,9 +103,29 @@ def train(
             log(sentence)
 
 
-def describe_task(preprocessing: Preprocessing, settings: TrainSettings, parts: Parts) -> str:
-    """Return a sentence with the task, the size of the training part and the device."""
-    (n_rows, n_features), target = parts["training"][0].shape, preprocessing.target
+def read_large(
+    file: Path,
+    settings: TrainSettings,
+    recipe: Recipe,
+    test_file: Path | None,
+    log: partial,
+    checkpoints: Checkpoints,
+    known: Any,
+) -> StreamedParts | None:
+    """Return a table that takes more than the memory limit, for training piece by piece, or None for another.
+
+    known : nets to go on with, or None
+    """
+    refused = options_in_memory(settings, recipe, checkpoints, known)
+    streamed = read_in_pieces(file, settings, recipe, refused, log)
+    if streamed is not None and test_file is not None:
+        streamed.parts |= encoded_parts(streamed.preprocessing, {}, test_file, log)
+    return streamed
+
+
+def describe_task(preprocessing: Preprocessing, settings: TrainSettings, n_rows: int) -> str:
+    """Return a sentence with the task, the number of rows of the training part, and the device."""
+    n_features, target = len(preprocessing.feature_names), preprocessing.target
     device = resolve(settings.device)
     place = "the CPU" if device.is_host else device.name  # why, `fastmlp devices` says
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"

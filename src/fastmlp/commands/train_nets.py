@@ -21,9 +21,11 @@ from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.budget import Budget
+from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
-from ..table_training.folds import fit_folds, fold_numbers
+from ..table_training.folds import fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe
+from ..table_training.streamed_table import EncodedRows
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_limit import planned_in_time
 from ..tables.held_out_rows import SEED, SHARE
@@ -140,41 +142,65 @@ def fit(
     log: Callable[[str], Any],
     checkpoints: Checkpoints = NO_CHECKPOINTS,
     known: Any = None,
+    streamed: EncodedRows | None = None,
 ) -> Training:
     """Train the nets, without the warning about divergence: the caller's error names the options of the command.
 
     log : prints a sentence on what the time limit leaves out
     known : nets to go on with, or None
+    streamed : rows of a table that is read piece by piece, instead of those of `parts`
     """
     budget = Budget() if settings.time_limit is None else Budget(settings.time_limit)
     make = partial(make_net, preprocessing, settings)
-    rows, held_out = weighted_parts(make(recipe).network, parts, preprocessing.target, settings.class_weight)
+    rows: Rows | FileRows
+    if streamed is None:
+        rows, held_out = weighted_parts(make(recipe).network, parts, preprocessing.target, settings.class_weight)
+    else:
+        rows, held_out = streamed
     folds = None
     if recipe.n_folds > 1:
+        assert isinstance(rows, Rows)
         strata = rows.y if preprocessing.target.task == CLASSIFICATION else None
         folds = fold_numbers(strata, len(rows.X), recipe.n_folds, np.random.default_rng(settings.seed))
     planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
     if note:
         log(note)
-    nets = make(recipe)
+    nets, history = make(recipe), None
     if known is not None:
         continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
         log(f"Training goes on with {described(nets)}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
+            assert isinstance(rows, Rows)
             return fit_all_folds(nets, rows, folds, recipe, budget)
-        history = fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+        if isinstance(rows, FileRows) and isinstance(nets, Population):
+            nets = fit_one_by_one(nets, rows, held_out, recipe, budget)
+            history = nets.result
+        else:
+            history = fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
     if isinstance(nets, Population) and known is None:
         nets = without_idle_nets(nets, log)
         history = nets.result
-    split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
-    (history.settings if isinstance(history, History) else history.arguments).update(split)
+    assert history is not None, "the nets are trained"
+    if streamed is None:
+        split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
+        (history.settings if isinstance(history, History) else history.arguments).update(split)
     if held_out is not None:
         z = logits(nets, held_out.X)
         calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
     return Training(nets, history, recipe, {})
+
+
+def fit_one_by_one(
+    nets: Population, rows: FileRows, held_out: Rows | None, recipe: Recipe, budget: Budget
+) -> Population:
+    """Train nets on rows in a file, and return those that have begun, with the result of their fits."""
+    fit_one = lambda net, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(nets.n_nets - k))
+    found = fit_each(nets, fit_one, "loss" if held_out is None else "validation_loss").nets
+    found.preprocessing = nets.preprocessing
+    return found
 
 
 def without_idle_nets(nets: Population, log: Callable[[str], Any]) -> Population:

@@ -30,6 +30,7 @@ from .table_options import (
     Every,
     Ids,
     Keep,
+    MemoryLimit,
     Output,
     Resume,
     Scaling,
@@ -114,6 +115,7 @@ class TrainOptions:
     time_limit: Annotated[
         float | None, number_option("Seconds of training; there are as many epochs and nets as fit into them.")
     ] = None
+    memory_limit: MemoryLimit = None
     continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
         None
     )

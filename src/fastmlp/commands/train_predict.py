@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -119,18 +119,28 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
 
     ids : columns of the table to copy into the result; if empty, the ids that the training was given
     """
-    pandas = import_pandas()
+    net = load_table_net(model, device)
+    table, passed = read_with_ids(file, net.preprocessing, ids)
+    X = encoded(net.preprocessing, table, net.dtype.name)
+    return predictions_beside(net, X, passed)
+
+
+def load_table_net(model: Path, device: str) -> Any:
+    """Return the net or nets of a file. Raises ValueError if they know no table columns, ImportError without pandas."""
+    import_pandas()
     net = load_net(model, device=device)
-    preprocessing = net.preprocessing
-    if preprocessing is None:
+    if net.preprocessing is None:
         raise ValueError(
             f"{str(model)!r} should be a net saved by `fastmlp train`, but it knows no table columns; use fastmlp.load "
             "and its predict method with an array."
         )
-    table, passed = read_with_ids(file, preprocessing, ids)
-    X = encoded(preprocessing, table, net.dtype.name)
-    outputs = outputs_of(net, preprocessing.target, X)
-    predictions = pandas.DataFrame(preprocessing.target.decode(outputs))
+    return net
+
+
+def predictions_beside(net: Any, X: np.ndarray, passed: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of `passed` and the predictions for encoded rows; passed : columns of ids, maybe none"""
+    pandas, target = import_pandas(), net.preprocessing.target
+    predictions = pandas.DataFrame(target.decode(outputs_of(net, target, X)))
     if both := [name for name in passed.columns if name in predictions.columns]:
         raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")
     return pandas.concat([passed, predictions], axis=1)
@@ -149,10 +159,21 @@ def read_with_ids(
     file: Path, preprocessing: Preprocessing, ids: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a table as the preprocessing needs it, and its id columns, which are read as text from a CSV file."""
-    wanted = list(ids or preprocessing.ids)
-    used = {preprocessing.target.name, *(column.name for column in preprocessing.columns)}
-    only_ids = [name for name in wanted if name not in used]
+    only_ids = unused_ids(preprocessing, ids)
     table = read_table(file, [*preprocessing.text_columns, *only_ids])
+    wanted = present_ids(table, preprocessing, ids)
+    return table, passed_columns(table if set(wanted) <= set(only_ids) else read_table(file, wanted), wanted)
+
+
+def unused_ids(preprocessing: Preprocessing, ids: Sequence[str]) -> list[str]:
+    """Return the id columns that the net does not use, which are read as text from a CSV file."""
+    used = {preprocessing.target.name, *(column.name for column in preprocessing.columns)}
+    return [name for name in ids or preprocessing.ids if name not in used]
+
+
+def present_ids(table: pd.DataFrame, preprocessing: Preprocessing, ids: Sequence[str]) -> list[str]:
+    """Return the id columns of a table; warn of one of the training that it lacks. ids : the user's"""
+    wanted = list(ids or preprocessing.ids)
     if ids:
         check_columns(table, ids, "--id")
     elif absent := [name for name in wanted if name not in table.columns]:
@@ -161,21 +182,28 @@ def read_with_ids(
             f"The table has no column {absent[0]!r}, which training was told is an id, so predictions go without it.",
             stacklevel=2,
         )
-    passed = (table if set(wanted) <= set(only_ids) else read_table(file, wanted))[wanted]
-    numbers = [name for name in wanted if passed[name].dtype.kind == "f"]  # as objects: as_csv would round them
-    return table, passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
+    return wanted
 
 
-def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") -> str | None:
+def passed_columns(table: pd.DataFrame, ids: list[str]) -> pd.DataFrame:
+    """Return the columns of ids as they are put beside predictions."""
+    passed = table[ids]
+    numbers = [name for name in ids if passed[name].dtype.kind == "f"]  # as objects: as_csv would round them
+    return passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
+
+
+def as_csv(table: pd.DataFrame, file: Any = None, name: str = "", header: bool = True) -> str | None:
     """Return a table as CSV text, or write it to a binary file.
 
     name : name of the file, whose ending decides the separator and the compression
+    header : whether the names of the columns come first
     """
     return table.to_csv(
         file,
         sep="\t" if ".tsv" in name else ",",
         compression="gzip" if name.endswith(".gz") else None,
         index=False,
+        header=header,
         float_format="%.9g",
         lineterminator="\n",
         mode="w" if file is None else "wb",

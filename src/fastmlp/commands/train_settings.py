@@ -41,6 +41,7 @@ class TrainSettings:
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    memory_limit: str | None = None
 
     def recipe(self) -> Recipe:
         """Return the preset with the settings that are given.

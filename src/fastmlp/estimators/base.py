@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from ..mlp import MLP
+from ..streams.kinds import is_source
 from ..training.optimizer_state import OptimizerState
 from .array_input import checked_weights, refuse_dates_among_columns, refused_beyond, refused_beyond_float64
 from .early_stopping import EpochRules
@@ -28,13 +29,24 @@ from .exporting import Exportable
 from .initial_weights import parameters_of_layers
 from .parameters import check_settings, dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import FitTask, SplitSamples, train_net
+from .single_net_streams import NetSource, StreamedSamples
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from .sklearn_compat import SKLEARN_OUTPUT
+from .source_targets import names_target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 FLOATS = ("f4", "f8")
+
+
+class TrainingSamples(NamedTuple):
+    """Samples in memory; fields as of FitTask."""
+
+    samples: SplitSamples
+    held_out: SplitSamples | None
+    strata: np.ndarray | None
+    constant: float = 0.0
 
 
 class CurrentRate(NamedTuple):
@@ -222,7 +234,15 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
     # ---- training
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None, executor: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        executor: Any = None,
+        memory_limit: Any = None,
+        row_cache: Any = None,
     ) -> Self:
         """Train on samples X and targets y.
 
@@ -230,10 +250,13 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Inputs; sparse input is converted to a dense array.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor.
+        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+            Inputs; sparse input is converted to a dense array. The path of a Parquet or CSV file or of a folder of
+            Parquet files, an Arrow stream, or an iterable of pieces is read piece by piece, so that it need not fit
+            into memory.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
+            Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor. The
+            name of a column of X that holds them; None if X is an iterable of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
         validation_data : tuple, optional
@@ -241,6 +264,12 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
             also the samples that decide when to stop.
         executor : object, optional
             Where to train several nets (n_nets above 1), as for Population.fit.
+        memory_limit : int or str, optional
+            Bytes that the samples of a source may take in memory, as a number or as text such as "300MB"; by default a
+            share of the memory that is free. Samples within it are trained on as in memory, to the same bits.
+        row_cache : str or path, optional
+            Folder for the samples of a source that take more, in which those of a file stay for the next fit. By
+            default they are in a temporary folder.
 
         Returns
         -------
@@ -257,7 +286,8 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
-        fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor)
+        limits = memory_limit, row_cache
+        fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor, limits=limits)
         return fitted
 
     @with_callbacks
@@ -270,10 +300,12 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         incremental: bool = False,
         classes: Any = None,
         executor: Any = None,
+        limits: tuple[Any, Any] = (None, None),
     ) -> Any:
         """Train the net or nets; arguments as for fit and partial_fit of the subclasses.
 
         incremental : whether this is a partial_fit
+        limits : memory_limit and row_cache
         """
         check_settings(self)
         if executor is not None and self.n_nets == 1:
@@ -282,6 +314,15 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
         observed = ObservedTask.fit(self, X, y, sample_weight)
+        if type(X) is not np.ndarray and (is_source(X) or names_target(X, y)):
+            source = NetSource(self, X, y, limits, is_new, classes)
+            found = source.read(incremental, validation_data, sample_weight=sample_weight, executor=executor)
+            if isinstance(found, StreamedSamples):
+                try:
+                    return self._train(found, is_new, incremental, observed)
+                finally:
+                    found.close()
+            X, y = found
         X, y = self._validated(X, y, reset=is_new)
         weights = _weights(sample_weight, X)
         if is_new:
@@ -290,13 +331,19 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
             self._check_targets_unchanged(y)
         samples = SplitSamples(_dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
-        sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
+        training = TrainingSamples(samples, held_out, self._strata(y))
+        return self._train(training, is_new, incremental, observed, executor)
+
+    def _train(self, data: Any, is_new: bool, incremental: bool, observed: ObservedTask, executor: Any = None) -> Any:
+        """Train on samples; observed : the fit, for scikit-learn's callbacks"""
+        sizes = (self.n_features_in_, *hidden_sizes(self), self.n_outputs_)
         params: np.ndarray | None = None
         if not is_new:
             params = self._params_to_continue(sizes)
         elif self.n_nets == 1 and (self.warm_start or incremental):
             params = parameters_of_layers(self._given_layers(), sizes)
-        task = FitTask(samples, held_out, sizes, params, check_random_state(self.random_state), self._strata(y))
+        rng = check_random_state(self.random_state)
+        task = FitTask(data.samples, data.held_out, sizes, params, rng, data.strata, data.constant)
         if is_new:
             self.t_ = 0
             self._forget()

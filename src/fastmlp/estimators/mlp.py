@@ -13,12 +13,14 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..docstrings import with_entries_of
 from ..errors import counted, shown, unknown_name
+from ..streams.kinds import is_source
 from .array_input import refused_beyond_float64
 from .base import BaseMLP, float_type
 from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
 from .single_net import SplitSamples
+from .source_targets import ScoresSources, in_pieces, names_target, reads_pieces
 
 from sklearn.base import ClassifierMixin  # isort: skip  # base says what to install
 from sklearn.utils import column_or_1d
@@ -34,7 +36,7 @@ REGRESSOR_LOSSES = ("squared_error", "poisson", "absolute_error", "huber")
 
 
 @with_entries_of(BaseMLP)
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(ScoresSources, ClassifierMixin, BaseMLP):
     """Multilayer perceptron classifier: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
@@ -126,7 +128,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         keep_settings(self, locals())
 
     @available_if(BaseMLP._can_continue)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        memory_limit: Any = None,
+        row_cache: Any = None,
+    ) -> Self:
         """Train for one epoch on the given samples, starting from the current parameters.
 
         The optimiser state (momentum, second moments) is kept from call to call.
@@ -141,6 +152,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Weight of each sample in the loss, at least 0.
         classes : array_like of shape (n_classes,), optional
             All class labels that any call will see; required in the first call, except for multilabel targets.
+        memory_limit, row_cache
+            As for fit, where X is a source of rows: the epoch is one over all of them.
 
         Returns
         -------
@@ -165,13 +178,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "enough sample y of them, and pass them as a dict: class_weight=dict(zip(classes, sklearn.utils."
                 "class_weight.compute_class_weight('balanced', classes=classes, y=y)))."
             )
-        if "net_" not in self.__dict__ and classes is None and not type_of_target(y).startswith("multilabel"):
+        if "net_" not in self.__dict__ and classes is None and not self._may_be_multilabel(X, y):
             raise ValueError("classes must list all labels in the first call of partial_fit.")
         if "net_" in self.__dict__ and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
                 f"classes are {self.classes_.tolist()} since the first call, but now {np.unique(classes).tolist()}."
             )
-        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
+        limits = memory_limit, row_cache
+        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes, limits=limits)
+
+    @staticmethod
+    def _may_be_multilabel(X: Any, y: Any) -> bool:
+        if is_source(X):
+            return False
+        return bool(type_of_target(X[y] if names_target(X, y) else y).startswith("multilabel"))
 
     # ---- overrides of BaseMLP
 
@@ -247,14 +267,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for fit.
 
         Returns
         -------
         ndarray of shape (n_samples,), or of int64 and shape (n_samples, n_labels)
             Class labels, or 0 and 1 for multilabel classification.
         """
+        if reads_pieces(X):
+            return in_pieces(self.predict, X)
         found = likeliest(self._net(), self._features(X), self._is_multilabel)
         if self._is_multilabel:
             return found.astype(np.int64)
@@ -269,14 +291,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for fit.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
             Rows sum to 1; for multilabel classification each column is the probability of one label.
         """
+        if reads_pieces(X):
+            return in_pieces(self.predict_proba, X)
         return probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -284,13 +308,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for fit.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
         """
+        if reads_pieces(X):
+            return in_pieces(self.predict_log_proba, X)
         return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
 
     def _predictor(self):
@@ -303,7 +329,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 @with_entries_of(BaseMLP)
-class MLPRegressor(QuantityRegressor, BaseMLP):
+class MLPRegressor(ScoresSources, QuantityRegressor, BaseMLP):
     """Multilayer perceptron regressor: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
@@ -380,7 +406,9 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
         keep_settings(self, locals())
 
     @available_if(BaseMLP._can_continue)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, memory_limit: Any = None, row_cache: Any = None
+    ) -> Self:
         """Train for one epoch on the given samples, starting from the current parameters.
 
         The optimiser state (momentum, second moments) is kept from call to call.
@@ -393,6 +421,8 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
             Numbers.
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
+        memory_limit, row_cache
+            As for fit, where X is a source of rows: the epoch is one over all of them.
 
         Returns
         -------
@@ -406,7 +436,7 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
         AttributeError
             For solver="lbfgs".
         """
-        return self._fit(X, y, sample_weight, None, incremental=True)
+        return self._fit(X, y, sample_weight, None, incremental=True, limits=(memory_limit, row_cache))
 
     # ---- overrides of BaseMLP
 
@@ -454,14 +484,16 @@ class MLPRegressor(QuantityRegressor, BaseMLP):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for fit.
 
         Returns
         -------
         ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
             In float32 for X in float32, else in float64.
         """
+        if reads_pieces(X):
+            return in_pieces(self.predict, X)
         outputs: np.ndarray = self._outputs(X).astype(float_type(X), copy=False)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 

@@ -17,6 +17,7 @@ from ..errors import DivergenceWarning, counted
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
+from ..table_training.file_rows import FileRows
 from ..training.optimizer_state import OptimizerState
 from .array_input import NON_FINITE
 from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
@@ -33,15 +34,15 @@ REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning
 class SplitSamples(NamedTuple):
     """Samples of one side of a split: training or held out.
 
-    X : (n_samples, n_features)
-    y : (n_samples,) or (n_samples, n_outputs), as the user passed it
-    targets : y in the form that the net is trained on
+    X : (n_samples, n_features), or FileRows of features and targets
+    y : (n_samples,) or (n_samples, n_outputs), as the user passed it; None where X is FileRows
+    targets : y in the form that the net is trained on; None where X is FileRows
     weights : (n_samples,) sample weights, or None
     """
 
-    X: np.ndarray
-    y: np.ndarray
-    targets: np.ndarray
+    X: Any
+    y: Any
+    targets: Any
     weights: np.ndarray | None
 
     @property
@@ -64,6 +65,7 @@ class FitTask(NamedTuple):
     params : parameters to continue from, (n_params,) or (n_nets, n_params), or None to draw initial ones from rng
     rng : random generator that draws, in scikit-learn's order, parameters, split and seed
     strata : (n_samples,) classes to stratify the split by, or None
+    constant : of samples in a file, the constant of their Poisson loss, 0.0 for other losses
     """
 
     samples: SplitSamples
@@ -72,6 +74,7 @@ class FitTask(NamedTuple):
     params: np.ndarray | None
     rng: np.random.RandomState
     strata: np.ndarray | None
+    constant: float = 0.0
 
     def split(self, estimator: Any) -> tuple[SplitSamples, SplitSamples | None]:
         """Return (training samples, held-out samples), which are split off unless the user has given some."""
@@ -152,7 +155,9 @@ def train_net(estimator: Any, task: FitTask, incremental: bool, observed: Observ
     net.params = params
     estimator.net_ = net
     constant = 0.0
-    if loss == "poisson":
+    if isinstance(samples.X, FileRows):
+        constant = task.constant
+    elif loss == "poisson":
         constant = poisson_constant(samples.targets.reshape(len(samples.X), -1).astype(float), samples.weights)
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
@@ -227,21 +232,23 @@ def _run_epochs(
         schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, continues)
     with CompileNotices(True), warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
-        history = net.fit(
-            samples.X,
-            samples.targets,
-            epochs=1 if incremental else estimator.max_iter,
-            batch_size=batch,
-            optimizer=optimizer_of(estimator, scale),
-            schedule=schedule,
-            shuffle=estimator.shuffle,
-            sample_weight=samples.weights,
-            validation_data=None if held_out is None else held_out.for_net,
-            callbacks=[rules, *callbacks],
-            optimizer_state=estimator._optimizer_state,
-            time_limit=estimator.time_limit,
-            verbose=0,
-        )
+        further = {
+            "epochs": 1 if incremental else estimator.max_iter,
+            "batch_size": batch,
+            "optimizer": optimizer_of(estimator, scale),
+            "schedule": schedule,
+            "shuffle": estimator.shuffle,
+            "callbacks": [rules, *callbacks],
+            "optimizer_state": estimator._optimizer_state,
+            "time_limit": estimator.time_limit,
+            "verbose": 0,
+        }
+        validation = None if held_out is None else held_out.for_net
+        if isinstance(samples.X, FileRows):
+            history = samples.X.fit(net, validation, **further)
+        else:
+            weights = samples.weights
+            history = net.fit(samples.X, samples.targets, sample_weight=weights, validation_data=validation, **further)
     keeps_best = estimator.early_stopping and rules.best_params is not None
     check_finite(net.params, history.stopped_by != "divergence" or keeps_best)
     if rules.lag_behind(history):  # interrupted before the callback ran for the last epochs

@@ -17,14 +17,16 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ..docstrings import with_entries_of
 from ..errors import counted
+from ..streams.kinds import is_source
 from ..table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ..table_training.temperature import fit_temperature
 from ..tables.bin_edges import class_indicators
-from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
+from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, distinct_labels, listed
 from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
+from .source_targets import ScoresSources, in_pieces
 from .tabular_base import NOT_GIVEN, BaseTabular
 
 from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
@@ -33,7 +35,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPClassifier(ClassifierMixin, BaseTabular):
+class TabularMLPClassifier(ScoresSources, ClassifierMixin, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
     Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates have a
@@ -149,6 +151,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             raise ValueError(f"y holds one class only, {self.classes_[0]!r}; a classifier needs two or more.")
         self.n_outputs_ = len(self.classes_)
 
+    def _set_target_summary(self, found):
+        self._set_targets(found.distinct if found.classes else np.zeros((0, *found.shape)), np.arange(0))
+
     def _encode(self, y):
         """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes.
 
@@ -159,7 +164,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
                 columns = counted(self.n_outputs_, "column") if self._is_multilabel else "one column"
                 raise ValueError(f"y must have {columns}, but it has shape {y.shape}.")
             return y.astype(np.float64)
-        found, inverse = np.unique(y, return_inverse=True)
+        found, inverse = distinct_labels(y)
         codes = class_numbers(found.tolist(), self.classes_.tolist())
         if (codes < 0).any():
             unknown = found[np.argmin(codes)]
@@ -222,14 +227,16 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
         ndarray of shape (n_samples,), or of int64 and shape (n_samples, n_labels)
             Class labels, or 0 and 1 for multilabel classification.
         """
+        if is_source(X):
+            return in_pieces(self.predict, X)
         features = self._features(X)
         found = likeliest(self.net_, features, self._is_multilabel, self.temperature_)
         return found.astype(np.int64) if self._is_multilabel else self.classes_[found]
@@ -239,8 +246,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
@@ -248,6 +255,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
             Columns in the order of `classes_`; rows sum to 1. For multilabel classification, each column is the
             probability of one label.
         """
+        if is_source(X):
+            return in_pieces(self.predict_proba, X)
         features = self._features(X)
         return probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
@@ -256,13 +265,15 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes)
         """
+        if is_source(X):
+            return in_pieces(self.predict_log_proba, X)
         features = self._features(X)
         return log_probabilities(self.net_, features, self._is_multilabel, self.temperature_)
 
@@ -277,7 +288,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPRegressor(QuantityRegressor, BaseTabular):
+class TabularMLPRegressor(ScoresSources, QuantityRegressor, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
     Columns are encoded as by TabularMLPClassifier. Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0
@@ -352,8 +363,14 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
     def _set_targets(self, y, training):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        self._mean, std = y[training].mean(axis=0), y[training].std(axis=0)
-        self._std = np.where(std > 0.0, std, 1.0)
+        self._set_scale(y[training].mean(axis=0), y[training].std(axis=0))
+
+    def _set_scale(self, mean, std):
+        self._mean, self._std = mean, np.where(std > 0.0, std, 1.0)
+
+    def _set_target_summary(self, found):
+        self.n_outputs_ = found.shape[0] if found.shape else 1
+        self._set_scale(found.moments.mean, found.moments.std)
 
     def _encode(self, y):
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
@@ -376,13 +393,15 @@ class TabularMLPRegressor(QuantityRegressor, BaseTabular):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table, with the columns of the training table in their order.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table, with the columns of the training table in their order. A source is read piece by piece.
 
         Returns
         -------
         ndarray of float64, shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
+        if is_source(X):
+            return in_pieces(self.predict, X)
         return self._in_units(self._outputs(X))
 
     def _in_units(self, outputs):

@@ -15,11 +15,13 @@ from sklearn.model_selection import train_test_split  # isort: skip
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
+from ..api.streamed_fit import StreamArguments
 from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..errors import checked_count, checked_number
 from ..mlp import MLP
 from ..persistence import save
+from ..streams.kinds import is_source
 from ..table_training.budget import Budget
 from ..table_training.fit import Rows
 from ..table_training.recipe import Recipe
@@ -31,7 +33,9 @@ from .exporting import Exportable
 from .parameters import warn_user
 from .serialization import description_of
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
+from .source_targets import TargetSummary, names_target, target_apart
 from .tabular_columns import TableColumns
+from .tabular_streams import SourceFit
 from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
 
 if TYPE_CHECKING:
@@ -207,7 +211,16 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
     def _target(self, name: str) -> Target | None:
         """Return the target encoder to store in the file of the net, or None if a Target cannot describe y."""
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        memory_limit: int | str | None = None,
+        row_cache: str | os.PathLike | None = None,
+    ) -> Self:
         """Train on a table X and targets y.
 
         Cells may be missing; columns that cannot be used are left out with a warning. Ctrl-C ends the fit with a
@@ -215,17 +228,25 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
 
         Parameters
         ----------
-        X : data frame of any library, or array_like of shape (n_samples, n_features)
-            The table.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+        X : data frame of any library, array_like of shape (n_samples, n_features), path, or source of rows
+            The table. The path of a Parquet or CSV file or of a folder of Parquet files, a memory map, an Arrow stream,
+            or an iterable of pieces is read piece by piece, so that it need not fit into memory.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
-            column (multilabel classification).
+            column (multilabel classification). The name of a column of X that holds them; None if X is an iterable of
+            pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss. It also applies to samples that are held out from X.
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to use instead of the fraction validation_fraction of X.
             class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
             samples chooses the best epoch.
+        memory_limit : int or str, optional
+            Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
+            share of the memory that is free. A table within it is trained on as in memory, to the same bits.
+        row_cache : str or path, optional
+            Folder for the encoded rows of a source, in which those of a file stay for the next fit with the same
+            settings and random_state. By default they are in a temporary folder.
 
         Returns
         -------
@@ -239,13 +260,24 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
         ValueError
             If settings or data are invalid.
         """
-        fitted: Self = self._fit(X, y, sample_weight, validation_data)
+        fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache))
         return fitted
 
     @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, limits: tuple[Any, Any]) -> Any:
         recipe, budget = self._recipe(), self._budget()
         observed = ObservedTask.fit(self, X, y, sample_weight)
+        if is_source(X) or names_target(X, y):
+            stream = StreamArguments.checked(*limits)
+            if names_target(X, y):
+                X, y = target_apart(X, y)
+            else:
+                given = SourceFit(self, X, y, recipe, validation_data, stream, observed)
+                found = given.run(self._needing_all_rows(sample_weight, recipe.n_folds > 1 and validation_data is None))
+                if found is None:
+                    observed.end(dict)
+                    return self
+                X, y = found
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
         table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
@@ -283,6 +315,21 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
         self.net_.preprocessing = self._preprocessing(name)
         observed.end(dict)
         return self
+
+    def _needing_all_rows(self, sample_weight: Any, has_folds: bool) -> dict[str, Any]:
+        """Return {name: value} of parameters that need all rows of a source in memory."""
+        return {
+            "sample_weight": sample_weight,
+            "class_weight": getattr(self, "class_weight", None),
+            "n_folds above 1 (quality='best')": has_folds,
+            "eval_metric": self.eval_metric,
+            "refit": self.refit,
+            "warm_start": self.warm_start,
+        }
+
+    @abstractmethod
+    def _set_target_summary(self, found: TargetSummary) -> None:
+        """Set the attributes that the encoding of y depends on from a summary of all targets."""
 
     def _preprocessing(self, name: str) -> Preprocessing | None:
         """Return what the file of the net says of the table; name : of y."""

@@ -30,13 +30,17 @@ class TableColumns(BaseEstimator):
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     def _learn_columns(self, table: Any, notes: tuple[str, ...], encoding: NumericEncoding) -> None:
-        self.columns_, further_notes, choices = fit_columns(table, encoding, self._chosen_categories(table))
-        notes += further_notes
-        self.notes_ = notes + choices
-        if not self.columns_:
+        columns, further_notes, choices = fit_columns(table, encoding, self._chosen_categories(table))
+        problems = notes + further_notes
+        self._set_columns(columns, problems, choices)
+        if problems:
+            warn_user(" ".join(problems))
+
+    def _set_columns(self, columns: tuple[Column, ...], notes: tuple[str, ...], choices: tuple[str, ...]) -> None:
+        """Set the encoders and the notes: sentences on columns with problems, and on what was chosen."""
+        self.columns_, self.notes_ = columns, notes + choices
+        if not columns:
             raise ValueError("No column can be used to predict y: " + " ".join(notes))
-        if notes:
-            warn_user(" ".join(notes))
 
     def _table(self, X: Any, reset: bool) -> Any:
         """Return X as a DataFrame whose column names are text.

@@ -16,6 +16,7 @@ from ..history import History
 from ..mlp import MLP
 from ..population import Population
 from ..table_training.budget import Budget
+from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
 from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
@@ -56,7 +57,7 @@ class NetsTask(NamedTuple):
     observed : the fit, for scikit-learn's callbacks
     """
 
-    rows: Rows
+    rows: Rows | FileRows
     held_out: Rows | None
     folds: np.ndarray | None
     seed: int
@@ -101,7 +102,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     }
     # Without folds, as for validation_data, all nets have the same rows.
     make = lambda recipe: make_nets(
-        task.rows.X.shape[1], estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
+        task.rows.n_features, estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
     )
     n_times = 2 if estimator.refit else 1
     planned, note = planned_in_time(recipe, make, task.rows, task.held_out, task.folds, task.budget, n_times)
@@ -137,6 +138,7 @@ def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, r
         return
     recipe = refit_recipe(recipe, np.atleast_1d(first.best_epoch))
     assert task.held_out is not None
+    assert isinstance(task.rows, Rows)
     nets, rows = make(recipe), task.rows.joined(task.held_out)
     result = fit_together(estimator, nets, task._replace(rows=rows, held_out=None), recipe)
     if "interrupt" in np.atleast_1d(result.stopped_by):
@@ -151,7 +153,7 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
         train_folds(estimator, nets, task, recipe)
     elif isinstance(nets, MLP):
         train_net(estimator, nets, task, recipe, before if task.continues else {})
-    elif estimator.eval_metric is not None:
+    elif estimator.eval_metric is not None or isinstance(task.rows, FileRows):  # which a population cannot do
         train_each(estimator, nets, task, recipe)
     else:
         result = fit_together(estimator, nets, task, recipe)
@@ -222,7 +224,8 @@ def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe)
     """Train several nets one after another on the same rows."""
     part = lambda k: task.budget.part(nets.n_nets - k)
     fit = lambda net, k: fit_one(estimator, net, task._replace(budget=part(k)), recipe)
-    keep_trained(estimator, nets, fit_each(nets, fit, monitored(estimator.eval_metric)))
+    monitor = "loss" if task.held_out is None else monitored(estimator.eval_metric)
+    keep_trained(estimator, nets, fit_each(nets, fit, monitor))
 
 
 def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
@@ -238,6 +241,7 @@ def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
 def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> None:
     """Train nets that are each without one fold, and keep the predictions of each row by the others."""
     assert task.folds is not None
+    assert isinstance(task.rows, Rows)
     part = lambda k: task.budget.part(nets.n_nets - k)
 
     def fit(net: MLP, rows: Rows, held_out: Rows, k: int) -> History:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,14 @@ def available_bytes() -> int:
         return min(int(found.split()[1]) * 1024, memory_bytes())
     known = memory_bytes()
     return known // 2 if known < ADDRESSES else UNKNOWN
+
+
+def return_freed_memory() -> None:
+    """Give memory that pieces of data had back to the system: allocators keep it, and blocks take theirs elsewhere."""
+    if (pyarrow := sys.modules.get("pyarrow")) is not None:
+        pyarrow.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError, TypeError):  # only the C library of most Linux systems has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def checked_memory_limit(value: Any) -> int:

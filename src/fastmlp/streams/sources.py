@@ -57,10 +57,10 @@ def as_source(X: Any, y: Any = None) -> Source:
     targets = np.asarray(y)
     if targets.ndim == 0:
         raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
-    return source._replace(pieces=lambda: _with_targets(source, targets), identity=None)
+    return source._replace(pieces=lambda: with_targets(source, targets), identity=None)
 
 
-def _with_targets(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
+def with_targets(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
     """Yield the pieces of a source with the rows of `targets` that belong to them."""
     first = 0
     for X, given in source.pieces():
@@ -77,14 +77,14 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
     if isinstance(X, (str, os.PathLike)):
         return _source_of_path(Path(X), names)
     if any(hasattr(X, name) for name in ARROW):
-        return Source(f"a {type(X).__name__}", lambda: _of_batches(_record_batches(X), names))
+        return Source(f"a {type(X).__name__}", lambda: _of_batches(record_batches(X), names))
     if names:
         raise ValueError(
             f"y names columns ({', '.join(map(repr, names))}), but X is a {type(X).__name__}, whose columns have no "
             "names. Pass the targets as an array."
         )
     if isinstance(X, np.memmap):
-        return Source("a memory map", lambda: _slices(X), _identity(Path(X.filename)) if X.filename else None)
+        return Source("a memory map", lambda: _slices(X), identity_of(Path(X.filename)) if X.filename else None)
     if is_sequence(X):
         size = int(X.batch_size)
         return Source(f"a {type(X).__name__}", lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
@@ -104,7 +104,7 @@ def _slices(X: np.ndarray) -> Iterator[tuple[Any, Any]]:
         yield np.array(X[first : first + rows]), None
 
 
-def _identity(path: Path) -> tuple:
+def identity_of(path: Path) -> tuple:
     """Return what the content of a file, or of a folder's files, is known by: name, size, time of the last change."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     return tuple((str(file.resolve()), (info := file.stat()).st_size, info.st_mtime_ns) for file in files)
@@ -117,11 +117,11 @@ def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
     if suffix == ".npy":
         if names:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
-        return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), _identity(path))
+        return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), identity_of(path))
     if suffix not in (".parquet", ".csv"):
         raise unknown_name("kind of file", path.suffix or path.name, (".parquet", ".csv", ".npy"))
-    read = _parquet_batches if suffix == ".parquet" else _csv_batches
-    return Source(kind, lambda: _of_batches(read(path), names), (*_identity(path), names))
+    read = parquet_batches if suffix == ".parquet" else _csv_batches
+    return Source(kind, lambda: _of_batches(read(path), names), (*identity_of(path), names))
 
 
 # ---- Arrow
@@ -136,7 +136,7 @@ def _pyarrow(module: str) -> Any:
         raise ImportError(f"Reading tables needs the package pyarrow: {install_command('table')}.") from None
 
 
-def _parquet_batches(path: Path) -> Iterator[Any]:
+def parquet_batches(path: Path, piece_cells: int = PIECE_BYTES // 8) -> Iterator[Any]:
     """Yield the record batches of a Parquet file, or of all in a folder, by row groups: more would stay in memory."""
     parquet = _pyarrow(".parquet")
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
@@ -145,7 +145,7 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
     for file in files:
         try:
             with parquet.ParquetFile(file) as opened:
-                rows = _rows_of_piece(len(opened.schema_arrow.names))
+                rows = max(1, piece_cells // max(len(opened.schema_arrow.names), 1))
                 for group in range(opened.num_row_groups):
                     yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
         except (_pyarrow("").ArrowException, OSError) as error:
@@ -173,7 +173,7 @@ def _rows_of_piece(n_columns: int) -> int:
     return max(1, PIECE_BYTES // (8 * max(n_columns, 1)))
 
 
-def _record_batches(X: Any) -> Iterator[Any]:
+def record_batches(X: Any) -> Iterator[Any]:
     pyarrow = _pyarrow("")
     if type(X).__module__.partition(".")[0] == "pandas":
         yield from pyarrow.Table.from_pandas(X, preserve_index=False).to_batches()
@@ -187,7 +187,7 @@ def _of_batches(batches: Iterator[Any], names: tuple[str, ...]) -> Iterator[tupl
     """Yield (X, y) of Arrow record batches: y has the named columns, X the others, in the order of the first batch."""
     columns: list[str] = []
     for batch in batches:
-        columns = columns or _checked_columns(batch.schema.names, names)
+        columns = columns or checked_columns(batch.schema.names, names)
         if set(batch.schema.names) != set(columns):
             raise ValueError(f"All pieces must have the columns {columns}, but one has {batch.schema.names}.")
         rows = _rows_of_piece(len(columns))
@@ -199,7 +199,7 @@ def _of_batches(batches: Iterator[Any], names: tuple[str, ...]) -> Iterator[tupl
             yield X, np.stack(targets, axis=1) if len(targets) > 1 else targets[0] if targets else None
 
 
-def _checked_columns(columns: list[str], names: tuple[str, ...]) -> list[str]:
+def checked_columns(columns: list[str], names: tuple[str, ...]) -> list[str]:
     """Return the columns of a table after a check that they can be told apart, and that `names` are among them."""
     for name in names:
         if name not in columns:

@@ -1,6 +1,8 @@
 """Nets that learn from tables: one recipe for the tabular estimators and for `fastmlp train`.
 
 recipe       the settings of a training, and the presets "fast", "good" and "best"
+rows         encoded rows of a table; file_rows has those that do not fit into memory
+streamed_table  passes over a table that is read piece by piece
 fit          nets and their fits by a recipe
 folds        nets that are each trained without one fold of the rows
 time_limit   numbers of epochs and nets for which a time limit is enough; budget has the time that is left

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,25 +15,11 @@ from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
 from ..schedules import schedule_factors
 from .budget import Budget
+from .file_rows import FileRows
 from .recipe import Recipe
+from .rows import Rows as Rows
 
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
-
-
-class Rows(NamedTuple):
-    """Encoded rows of a table: features (n_rows, n_features), targets as the nets take them, weights (n_rows,)."""
-
-    X: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray | None = None
-
-    def take(self, rows: np.ndarray) -> Rows:
-        return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
-
-    def joined(self, other: Rows) -> Rows:
-        """Return these rows and others after them; both have weights, or neither."""
-        weights = None if self.weights is None else np.concatenate([self.weights, other.weights])  # type: ignore[list-item]
-        return Rows(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]), weights)
 
 
 def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
@@ -103,7 +89,7 @@ def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
 
 def fit_nets(
     net: Any,
-    rows: Rows,
+    rows: Rows | FileRows,
     held_out: Rows | None,
     recipe: Recipe,
     monitor: str | None = None,
@@ -119,15 +105,13 @@ def fit_nets(
     """
     if budget is not None and budget.is_limited:
         further["time_limit"] = max(budget.left(), SHORTEST)
-    return net.fit(
-        rows.X,
-        rows.y,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_rows(len(rows.X)),
-        optimizer=make_optimizer(recipe),
-        schedule=recipe.schedule,
-        sample_weight=rows.weights,
-        validation_data=held_out,
-        early_stopping=None if held_out is None else EarlyStopping(recipe.patience, monitor),
-        **further,
-    )
+    further |= {
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_rows(rows.n_rows),
+        "optimizer": make_optimizer(recipe),
+        "schedule": recipe.schedule,
+        "early_stopping": None if held_out is None else EarlyStopping(recipe.patience, monitor),
+    }
+    if isinstance(rows, FileRows):
+        return rows.fit(net, held_out, **further)
+    return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **further)

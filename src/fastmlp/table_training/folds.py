@@ -14,11 +14,9 @@ import numpy as np
 
 from ..class_probabilities import logits
 from ..history import History
-from ..kernels.structs import MAX_RECORDS
 from ..mlp import MLP
 from ..population import Population, subset_of
-from ..population_result import STOPPED_BY, PopulationResult
-from ..population_training.fit import recorded_epochs
+from ..population_training.from_histories import result_of_histories
 from .fit import Rows
 
 
@@ -112,44 +110,5 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
     if len(kept) < nets.n_nets:
         nets = subset_of(nets, np.array(kept))
     nets.fits += 1
-    nets.result = result_of(histories, interrupted, monitor)
+    nets.result = result_of_histories(histories, interrupted, monitor)
     return TrainedNets(nets, histories, interrupted)
-
-
-def result_of(histories: list[History], interrupted: bool, monitor: str = "validation_loss") -> PopulationResult:
-    """Return the records of several fits of one net as the result of a population.
-
-    histories : of the nets, one or more, all with held-out samples and early stopping
-    """
-    codes = {name: code for code, name in STOPPED_BY.items()}
-    epochs = np.array([history.epochs for history in histories])
-    best = np.array([history.epochs - 1 if history.best_epoch is None else history.best_epoch for history in histories])
-    longest = max(1, int(epochs.max()))
-    record_epochs = recorded_epochs(longest, min(MAX_RECORDS, max(1, longest // 8)))
-    records = np.full((len(record_epochs), len(histories)), np.nan)
-    for k, history in enumerate(histories):
-        reached = record_epochs <= history.epochs
-        records[reached, k] = history.loss[record_epochs[reached] - 1]
-    value_at = lambda values, epoch: values[epoch] if len(values) else np.nan  # without a finished epoch
-    loss = np.array([value_at(history.loss, -1) for history in histories])
-    accuracies = [history.accuracy for history in histories if history.accuracy is not None]
-    with_accuracy = len(accuracies) == len(histories)
-    return PopulationResult(
-        converged=np.isfinite(loss),
-        epochs=epochs,
-        loss=loss,
-        accuracy=np.array([value_at(values, -1) for values in accuracies]) if with_accuracy else None,
-        monitor=monitor,
-        best_value=np.array([value_at(h.record(monitor), epoch) for h, epoch in zip(histories, best, strict=True)]),
-        best_epoch=best,
-        restarts=np.zeros(len(histories), np.int64),
-        status=np.array([codes.get(history.stopped_by, codes["epochs"]) for history in histories]),
-        record_epochs=record_epochs,
-        records=records,
-        seconds=sum(history.seconds for history in histories),
-        interrupted=interrupted,
-        settings={},
-        judged_by="finite loss",
-        compile_seconds=sum(history.compile_seconds for history in histories),
-        arguments=dict(histories[0].settings),
-    )

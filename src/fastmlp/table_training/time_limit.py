@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import counted
 from .budget import Budget
+from .file_rows import FileRows
 from .fit import Rows, fit_nets
 from .recipe import Recipe
 
@@ -23,16 +24,18 @@ FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
 PROBE_BATCHES, PROBE_EPOCHS = 16, 2  # of the fit that measures
 
 
-def seconds_per_epoch(make_nets: Callable[[], Any], rows: Rows, held_out: Rows | None, recipe: Recipe) -> float:
+def seconds_per_epoch(
+    make_nets: Callable[[], Any], rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe
+) -> float:
     """Return how long an epoch of nets takes, measured on a part of the rows.
 
     make_nets : function that returns new nets, which are trained for a moment
     """
-    n = min(len(rows.X), PROBE_BATCHES * recipe.batch_rows(len(rows.X)))
-    share = n / len(rows.X)
+    n = min(rows.n_rows, PROBE_BATCHES * recipe.batch_rows(rows.n_rows))
+    share = n / rows.n_rows
     part = rows.take(np.arange(n))
-    held = None if held_out is None else held_out.take(np.arange(max(1, round(share * len(held_out.X)))))
-    probe = replace(recipe, batch_size=recipe.batch_rows(len(rows.X)))
+    held = None if held_out is None else held_out.take(np.arange(max(1, round(share * held_out.n_rows))))
+    probe = replace(recipe, batch_size=recipe.batch_rows(rows.n_rows))
     for n_epochs in (1, PROBE_EPOCHS):  # a first fit is slow, since it fills caches and loads modules
         found = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
     return (found.seconds - found.compile_seconds) / (PROBE_EPOCHS * share)
@@ -69,7 +72,7 @@ def _size(recipe: Recipe) -> str:
 def planned_in_time(
     recipe: Recipe,
     make: Callable[[Recipe], Any],
-    rows: Rows,
+    rows: Rows | FileRows,
     held_out: Rows | None,
     folds: np.ndarray | None,
     budget: Budget,
@@ -85,6 +88,7 @@ def planned_in_time(
         return recipe, ""
     measured, n_fits = recipe, n_times
     if folds is not None:  # nets are trained one after another
+        assert isinstance(rows, Rows)
         measured, n_fits = replace(recipe, n_nets=1, n_folds=1), n_times * recipe.n_nets * recipe.n_folds
         rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
     seconds = n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe)

@@ -16,7 +16,8 @@ import numpy as np
 from ..errors import checked_count, unknown_name
 from .bin_edges import leap_edges, quantile_edges, tree_edges
 from .category_column import CategoryColumn
-from .cells import MAX_BAD_FRACTION, MIXTURES, categories_of, contents, examples, read_numbers, spelled_alike
+from .cell_counts import CellCounts
+from .cells import MAX_BAD_FRACTION, MIXTURES, contents, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
 from .column_numbers import bad_cells_text, column_kind, count_of, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
@@ -96,20 +97,25 @@ class NumericEncoding:
 WITHOUT_TARGETS = NumericEncoding()
 
 
-def fit_column(series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS) -> tuple[Column | None, str]:
+def fit_column(
+    series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS, cells: CellCounts | None = None
+) -> tuple[Column | None, str]:
     """Return (encoder, note) for a column of the training table.
 
     The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
 
     encoding : of numbers
+    cells : counts of the categories of all rows, of which the column is a part; None to count those of the column
     """
-    column, reason = _choose_encoder(series, column_kind(series), encoding)
+    column, reason = _choose_encoder(series, column_kind(series), encoding, cells)
     if column is None:
         return None, f"Column {series.name!r} is left out: {reason}."
     return column, reason and f"Column {series.name!r} {reason}."
 
 
-def _choose_encoder(series: pd.Series, kind: str, encoding: NumericEncoding) -> tuple[Column | None, str]:
+def _choose_encoder(
+    series: pd.Series, kind: str, encoding: NumericEncoding, cells: CellCounts | None
+) -> tuple[Column | None, str]:
     if str(series.name).startswith("Unnamed:"):
         return None, "it has no name in the header (row numbers saved with the table?)"
     if series.isna().all():
@@ -117,7 +123,7 @@ def _choose_encoder(series: pd.Series, kind: str, encoding: NumericEncoding) -> 
     if kind == "number":
         return _fit_numeric(series, encoding)
     if kind == "category":
-        return _fit_category(series, encoding)
+        return _fit_category(series, encoding, CellCounts.of(series) if cells is None else cells)
     if kind in DATE_CONTENTS:
         return fit_dates(series)
     return None, f"it holds {kind}, not numbers, dates, text, true or false; convert it to numbers to use it"
@@ -131,10 +137,9 @@ def _fit_numeric(series: pd.Series, encoding: NumericEncoding) -> tuple[Column |
     return column, bad_cells_text(series, bad) if bad.any() else ""
 
 
-def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
-    codes, names = categories_of(series)
-    names = spelled_alike(names)
-    distinct, has_missing = sorted(set(names)), bool((codes < 0).any())
+def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: CellCounts) -> tuple[Column | None, str]:
+    names = spelled_alike(list(cells.counts))
+    distinct, has_missing = sorted(set(names)), cells.n_missing > 0
     if len(distinct) == 1 and not has_missing:
         return None, "all of its cells are equal"
     is_text = contents(series) == "string" or all(isinstance(cell, str) for cell in series.dropna().unique())
@@ -142,7 +147,7 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column 
     reason = ""
     if len(distinct) > MAX_CATEGORIES:
         reason = f"it has {len(distinct)} different texts, but at most {MAX_CATEGORIES} are encoded"
-    elif len(distinct) == (codes >= 0).sum():
+    elif len(distinct) == cells.n_present:
         reason = "its text is different in every row"
     if reason and reading is not None and reading.n_present and not reading.n_bad:
         column, numeric_reason = _fit_numeric(series, encoding)
@@ -162,7 +167,7 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column 
             f"it holds no numbers in {count_of(reading.n_bad, reading.n_present)} "
             f"({examples(series, reading.bad)}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
-    if len(distinct) > MAX_CATEGORIES and (frequent := _frequent(codes, names)):
+    if len(distinct) > MAX_CATEGORIES and (frequent := _frequent(cells, names)):
         note = f"has {len(distinct)} categories, and the {len(frequent)} most frequent are encoded; others are zeros"
         column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
         return column, f"{note}; {hint}" if hint else note
@@ -175,16 +180,16 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding) -> tuple[Column 
     )
 
 
-def _frequent(codes: np.ndarray, names: list[str]) -> list[str]:
+def _frequent(cells: CellCounts, names: list[str]) -> list[str]:
     """Return the most frequent categories, sorted, or none if they make up less than half of the cells.
 
-    codes, names : as of categories_of; of several equal names, the cells add up
+    names : of the categories in their order; of several equal names, the cells add up
     """
     counts: Counter[str] = Counter()
-    for name, count in zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True):
+    for name, count in zip(names, cells.counts.values(), strict=True):
         counts[name] += count
     chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
-    return sorted(chosen) if 2 * sum(counts[name] for name in chosen) >= counts.total() else []
+    return sorted(chosen) if 2 * sum(counts[name] for name in chosen) >= cells.n_present else []
 
 
 def _share_of_matches(names: list[str], pattern: re.Pattern[str]) -> float:

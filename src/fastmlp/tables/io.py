@@ -10,7 +10,8 @@ import gzip
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
+PIECE_CELLS = 250_000  # of a piece of a table
 ROWS_TRIED = 200  # rows of a CSV file that decide about the decimal mark
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -111,24 +113,64 @@ def check_names(names: Sequence[str], noun: str) -> None:
 
 
 def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFrame:
+    with _csv_errors(pandas, path):
+        # otherwise a column may be text in one part of the file and numbers in another
+        return pandas.read_csv(path, **_csv_options(path, text_columns), low_memory=False)
+
+
+def csv_pieces(path: Path, text_columns: Iterable[str]) -> Iterator[pd.DataFrame]:
+    """Yield a CSV file in pieces. Unlike for read_table, cells of a column may have other types in another piece.
+
+    text_columns : columns that stay text in all pieces
+    """
+    pandas = import_pandas()
+    with _csv_errors(pandas, path):
+        options = _csv_options(path, text_columns)
+        n_columns = max(1, pandas.read_csv(path, **options, nrows=0).shape[1])
+        with pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False) as pieces:
+            yield from pieces
+
+
+def mixed_columns(path: Path) -> tuple[str, ...]:
+    """Return the columns of a CSV file that read_table would read as text, by the types in all of its pieces."""
+    from pandas.api import types
+
+    kinds: dict[str, set[str]] = {}
+    for piece in csv_pieces(path, ()):
+        for name, dtype in piece.dtypes.items():
+            if types.is_bool_dtype(dtype):
+                kind = "boolean"
+            else:
+                kind = "number" if types.is_numeric_dtype(dtype) else "text"
+            if kind != "number" or piece[name].notna().any():  # a column without a cell is read as numbers
+                kinds.setdefault(str(name), set()).add(kind)
+    return tuple(name for name, found in kinds.items() if "text" in found or len(found) > 1)
+
+
+def _csv_options(path: Path, text_columns: Iterable[str]) -> dict[str, Any]:
+    """Return the arguments of pandas.read_csv for a file."""
     try:
         separator, decimal, names = _csv_format(path)
     except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
         raise _unreadable_csv(path, error) from None
     check_names(names, f"The table {str(path)!r}")  # pandas would rename the second of two equal names
+    return {
+        "sep": separator,
+        "decimal": decimal,
+        "index_col": False,
+        "dtype": dict.fromkeys(text_columns, str),
+        "na_values": ["?"],
+        "skipinitialspace": True,
+    }
+
+
+@contextmanager
+def _csv_errors(pandas: Any, path: Path) -> Iterator[None]:
+    """Raise what is wrong with a CSV file that pandas reads as ValueError with a sentence."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows longer than the header would be cut
-            return pandas.read_csv(
-                path,
-                sep=separator,
-                decimal=decimal,
-                index_col=False,
-                dtype=dict.fromkeys(text_columns, str),
-                na_values=["?"],
-                skipinitialspace=True,
-                low_memory=False,  # otherwise a column may be text in one part of the file and numbers in another
-            )
+            yield
     except pandas.errors.ParserWarning:
         raise ValueError(
             f"The rows of {str(path)!r} have more cells than its header has names; name every column in the header."

@@ -5,7 +5,7 @@ io.py reads tables, column_encoders.py encodes single columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -140,12 +140,16 @@ class FittedColumns(NamedTuple):
 
 
 def fit_columns(
-    table: pd.DataFrame, encoding: NumericEncoding = WITHOUT_TARGETS, chosen: Iterable[str] = ()
+    table: pd.DataFrame,
+    encoding: NumericEncoding = WITHOUT_TARGETS,
+    chosen: Iterable[str] = (),
+    fit_column: Callable[[pd.Series, NumericEncoding], tuple[Column | None, str]] = fit_column,
 ) -> FittedColumns:
     """Return encoders of the columns of a training table.
 
     encoding : of columns of numbers
     chosen : names of columns that the user wants as categories, of which no note says that they hold numbers
+    fit_column : returns the encoder of a column, or None, and a note
     """
     columns, notes, chosen = [], [], set(chosen)
     for name in table.columns:

@@ -73,6 +73,20 @@ def labels_of(series: pd.Series) -> list[Label]:
     return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
 
 
+def distinct_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (distinct labels, index of each row's label among them); text is not sorted, which would take long.
+
+    y : (n_rows,), without missing labels
+    """
+    if y.dtype != object:
+        values, codes = np.unique(y, return_inverse=True)
+        return values, codes
+    import pandas as pd
+
+    codes, values = pd.factorize(y)
+    return np.asarray(values, object), codes
+
+
 def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray:
     """Return the class index of each label, int64 (n_rows,), with -1 for unknown labels.
 

@@ -5,8 +5,9 @@ import pytest
 
 from fastmlp import Population
 from fastmlp.class_probabilities import logits
+from fastmlp.population_training.from_histories import result_of_histories
 from fastmlp.table_training.fit import Rows, fit_nets
-from fastmlp.table_training.folds import fit_folds, fold_numbers, result_of
+from fastmlp.table_training.folds import fit_folds, fold_numbers
 from fastmlp.table_training.recipe import Recipe
 
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)
@@ -103,7 +104,7 @@ def test_records_of_nets_that_stopped_before_others_end_in_nan(rows):
     for epochs in (40, 9):
         net = nets(1).net(0)
         histories.append(fit_nets(net, rows, rows, Recipe(hidden=(8,), epochs=epochs), verbose=0))
-    result = result_of(histories, False)
+    result = result_of_histories(histories, False, "validation_loss")
     assert result.records.shape == (len(result.record_epochs), 2)
     assert np.isfinite(result.records[:, 0]).all()
     assert np.isnan(result.records[result.record_epochs > 9, 1]).all()

@@ -1,0 +1,81 @@
+"""Predictions of `fastmlp predict` for tables that are larger than its memory limit: read and written in pieces."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..output_files import replacing
+from ..streams.memory_limit import checked_memory_limit
+from ..streams.table_sources import as_table_source, surely_fits
+from ..tables.column_encoders import Note
+from ..tables.io import PARQUET_ENDINGS, with_text_names
+from .train_predict import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def is_large(file: Path, memory_limit: str | None) -> bool:
+    """Return whether a table may take more memory than the limit, by the number of its cells."""
+    return file.is_file() and not surely_fits(file, checked_memory_limit(memory_limit))
+
+
+def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the predictions for the rows of a table, as train_predict.predict returns them, in pieces."""
+    net = load_table_net(model, device)
+    preprocessing = net.preprocessing
+    text = [*preprocessing.text_columns, *unused_ids(preprocessing, ids)]
+    wanted: list[str] | None = None
+    said: set[str] = set()
+    first = 0
+    for frame, _ in as_table_source(file, text_columns=text).pieces():
+        if not len(frame):
+            continue
+        table = with_text_names(frame)
+        wanted = present_ids(table, preprocessing, ids) if wanted is None else wanted
+        notes: list[Note] = []
+        X = preprocessing.transform(table, net.dtype.name, notes)
+        for note in notes:  # of each kind, the first: another piece has other counts
+            kind = note.text.partition(" in ")[0]
+            if kind not in said:
+                said.add(kind)
+                warnings.warn(f"In rows {first:,} to {first + len(table):,}: {note.text}", stacklevel=2)
+        yield predictions_beside(net, X, passed_columns(table, wanted))
+        first += len(table)
+    if wanted is None:
+        raise ValueError(f"{str(file)!r} has no rows; a table needs at least one.")
+
+
+def write_pieces(pieces: Iterator[pd.DataFrame], output: Path | None, stdout: BinaryIO) -> None:
+    """Write pieces of a table to a file, or as CSV to stdout: completely or not at all."""
+    with TemporaryFile() if output is None else replacing(output) as file:
+        name = "" if output is None else output.name.lower()
+        if name.endswith(PARQUET_ENDINGS):
+            _write_parquet(pieces, file)
+        else:
+            for k, piece in enumerate(pieces):
+                as_csv(piece, file, name, header=k == 0)
+        if output is None:
+            file.seek(0)
+            shutil.copyfileobj(file, stdout)
+            stdout.flush()
+
+
+def _write_parquet(pieces: Iterator[pd.DataFrame], file: Any) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    writer = None
+    try:
+        for piece in pieces:
+            table = pyarrow.Table.from_pandas(piece, preserve_index=False)
+            writer = writer or parquet.ParquetWriter(file, table.schema)
+            writer.write_table(table.cast(writer.schema))
+    finally:
+        if writer is not None:
+            writer.close()

@@ -1,0 +1,163 @@
+"""Samples of MLPClassifier and MLPRegressor that are read piece by piece."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+
+from ..api.streamed_fit import StreamArguments, refuse_arguments
+from ..memory_check import format_bytes
+from ..mlp import MLP
+from ..streams.kinds import is_source
+from ..streams.loading import SHARE_IN_MEMORY
+from ..table_training.file_rows import FileRows
+from ..table_training.streamed_table import Split, StreamedTable, affordable_share
+from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
+from .single_net import SplitSamples, make_net
+from .sklearn_compat import poisson_constant
+from .source_targets import PiecesInMemory, TargetSummary, as_piece, refuse_missing, target_apart
+
+
+class StreamedSamples(NamedTuple):
+    """Samples in a file, and held-out ones in memory or None; fields as of single_net.FitTask."""
+
+    samples: SplitSamples
+    held_out: SplitSamples | None
+    constant: float
+    strata: None = None
+
+    def close(self) -> None:
+        self.samples.X.file.close()
+
+
+class NetSource:
+    """Samples that an estimator reads piece by piece.
+
+    estimator : MLPClassifier or MLPRegressor
+    X, y : as for as_table_source, or a data frame with the name of a column
+    limits : memory_limit and row_cache of fit
+    is_new : whether the fit does not go on with the net of the last one
+    classes : class labels given to partial_fit, or None
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, limits: tuple[Any, Any], is_new: bool, classes: Any):
+        self._estimator, self._X, self._y, self._is_new, self._classes = estimator, X, y, is_new, classes
+        self._learner = copy.copy(estimator)  # which keeps the estimator as it was until the data are known to be good
+        self._resets = is_new
+        self._stream = StreamArguments.checked(*limits)
+        self._kept = PiecesInMemory(self._stream.memory_limit)
+        self._targets = TargetSummary(is_classifier(estimator))
+        self._n_rows = 0
+        self._dtype = None if follows_input(estimator) else dtype_of(estimator)  # in which pieces are kept
+
+    def read(self, incremental: bool, validation_data: Any, **others: Any) -> StreamedSamples | tuple[Any, Any]:
+        """Return samples to train on: in a file, or (X, y) in memory if they fit.
+
+        incremental : whether one epoch is trained
+        others : {name: value} of arguments that need all samples in memory
+        """
+        if not is_source(self._X):
+            return target_apart(self._X, self._y)
+        limit = self._stream.memory_limit
+        if isinstance(self._X, np.ndarray) and self._X.nbytes <= SHARE_IN_MEMORY * limit:
+            return self._X, self._y
+        table = StreamedTable(self._X, self._y, self._prepare, self._stream)
+        for _ in table.pieces(self._see):
+            pass
+        if not self._n_rows:
+            raise ValueError(f"X must have at least one sample, but {table.source.kind} has none.")
+        estimator, learner = self._estimator, self._learner
+        self._learn()
+        net = make_net(learner, (learner.n_features_in_, *hidden_sizes(learner), learner.n_outputs_))
+        row_bytes = (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize
+        n_needed = row_bytes * self._n_rows
+        if n_needed <= SHARE_IN_MEMORY * limit:
+            return self._kept.joined()
+        refuse_arguments(**others, **self._settings_in_memory())
+        self._kept.clear()
+        holds_out = estimator.early_stopping and not incremental and validation_data is None
+        fraction = estimator.validation_fraction if holds_out else 0.0
+        share = affordable_share(fraction, self._n_rows, row_bytes, limit)
+        found = self._split(table, net, share)
+        vars(estimator).update({name: value for name, value in vars(learner).items() if name != "net_"})
+        if validation_data is not None:
+            found = found._replace(held_out=estimator._held_out(validation_data))
+        elif holds_out and (found.held_out is None or len(found.held_out.X) < 2):
+            found.close()
+            raise ValueError(
+                f"validation_fraction={fraction:g} leaves no two samples to validate on: raise it, or memory_limit."
+            )
+        n_held = 0 if found.held_out is None else len(found.held_out.X)
+        print(
+            f"Reading {len(found.samples.X):,} rows of {table.source.kind} from disk in each epoch, with {n_held:,} "
+            f"held out: all would take {format_bytes(n_needed)}, and memory_limit is {format_bytes(limit)}.",
+            file=sys.stderr,
+        )
+        return found
+
+    def _settings_in_memory(self) -> dict[str, Any]:
+        estimator = self._estimator
+        return {
+            "class_weight": getattr(estimator, "class_weight", None),
+            "n_nets above 1": estimator.n_nets > 1,
+            f"solver={estimator.solver!r}": not is_iterative(estimator),
+        }
+
+    def _prepare(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return a piece as arrays, checked."""
+        if y is None:
+            raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
+        refuse_missing(y, self._y if isinstance(self._y, str) else "y")
+        X = as_piece(X)
+        features, targets = self._learner._validated(X, y, reset=self._resets)
+        self._resets = False
+        self._kept.add(X.astype(self._dtype) if self._dtype is not None else X, y)
+        return features, targets.ravel() if targets.ndim == 2 and targets.shape[1] == 1 else targets
+
+    def _see(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._n_rows += len(X)
+        self._targets.add(y)
+        return X, y
+
+    def _learn(self) -> None:
+        """Set what the encoding of targets depends on, or check that it is as it was."""
+        y = self._targets.distinct if self._targets.classes else np.zeros((2, *self._targets.shape), np.int64)
+        if self._is_new:
+            self._learner._set_targets(y, self._classes)
+        else:
+            self._learner._check_targets_unchanged(y)
+
+    def _split(self, table: StreamedTable, net: MLP, share: float) -> StreamedSamples:
+        """Return the samples to train on in a file and the held-out ones, after a second pass."""
+        learner = self._learner
+        has_constant = learner._loss_name() == "poisson"
+        constants: list[tuple[float, int]] = []
+
+        def encode(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            targets = learner._encode(y)
+            if has_constant:
+                constants.append((poisson_constant(targets.reshape(len(y), -1).astype(float), None), len(y)))
+            return X, targets
+
+        # The number of the split does not depend on the estimator's generator, whose draws are those of other fits.
+        seed = learner.random_state if isinstance(learner.random_state, (int, np.integer)) else None
+        seed = int(check_random_state(seed).randint(2**31 - 1)) if share else 0
+        content = tuple(getattr(learner, "classes_", np.zeros(0)).tolist())
+        found = table.encoded(encode, Split(seed, share), self._n_rows, net.network, net.dtype, content)
+        assert isinstance(found.training, FileRows), "they do not fit into memory"
+        held_out = None
+        if found.held_out is not None:
+            X, targets = found.held_out.X, found.held_out.y
+            held_out = SplitSamples(X, self._labels(targets), targets, None)
+        values, counts = zip(*constants, strict=True) if constants else ((0.0,), (1,))
+        constant = float(np.average(values, weights=counts))
+        return StreamedSamples(SplitSamples(found.training, None, None, None), held_out, constant)
+
+    def _labels(self, targets: np.ndarray) -> np.ndarray:
+        """Return encoded targets as the user's."""
+        return self._learner.classes_[targets] if self._targets.classes else targets

@@ -1,0 +1,31 @@
+"""Encoded rows of a table in memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """Encoded rows of a table: features (n_rows, n_features), targets as the nets take them, weights (n_rows,)."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Rows:
+        return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.X)
+
+    @property
+    def n_features(self) -> int:
+        return self.X.shape[1]
+
+    def joined(self, other: Rows) -> Rows:
+        """Return these rows and others after them; both have weights, or neither."""
+        weights = None if self.weights is None else np.concatenate([self.weights, other.weights])  # type: ignore[list-item]
+        return Rows(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]), weights)

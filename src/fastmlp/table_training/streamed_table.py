@@ -1,0 +1,193 @@
+"""Tables that are larger than memory: a first pass learns columns and targets, a second one encodes the rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..api.streamed_fit import StreamArguments
+from ..memory_check import format_bytes
+from ..network.spec import Network
+from ..streams.loading import load
+from ..streams.memory_limit import return_freed_memory
+from ..streams.row_file import RowFile
+from ..streams.sources import Source, identity_of
+from ..streams.table_sources import as_table_source
+from ..tables.bin_edges import MOST_CLASSES
+from ..tables.row_sample import RowKeys
+from ..tables.table_summary import TableSummary
+from .file_rows import FileRows
+from .fit import Rows
+
+HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most
+RARE = 16  # rows of a class of which none is held out
+COPIES = 2  # of the table and of its features that a fit in memory has at a time
+
+Piece = tuple[Any, Any]  # of rows: (data frame, targets), or both encoded
+
+
+class Split(NamedTuple):
+    """Which rows are held out.
+
+    seed : of the random keys of rows; those with the largest keys are held out
+    share : fraction of the rows
+    class_counts : (n_classes,) rows of each class, or None; of a rare class, no row is held out
+    """
+
+    seed: int
+    share: float
+    class_counts: np.ndarray | None = None
+
+    def held_out(self, keys: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return bool (n_rows,); targets : encoded, class numbers (n_rows,) if class_counts are given"""
+        held = keys >= 1.0 - self.share
+        return held if self.class_counts is None else held & (self.class_counts[targets] >= RARE)
+
+
+class EncodedRows(NamedTuple):
+    """Rows as the nets take them: those to train on, and held-out ones in memory or None."""
+
+    training: Rows | FileRows
+    held_out: Rows | None
+
+    def close(self) -> None:
+        if isinstance(self.training, FileRows):
+            self.training.file.close()
+
+
+class StreamedTable:
+    """A table that is read in pieces, twice.
+
+    X, y : as for as_table_source
+    prepare : function (frame or array, targets) that returns (data frame, targets) to learn from, after its checks
+    stream : memory limit, and folder for row files that are kept
+    """
+
+    def __init__(self, X: Any, y: Any, prepare: Callable[[Any, Any], Piece], stream: StreamArguments):
+        self.source = as_table_source(X, y)
+        self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
+        self._identity = None if self.path is None else identity_of(self.path)
+        self._prepare, self.stream = prepare, stream
+        self._n_prepared = 0  # rows of this pass
+
+    def learn(self, seed: int, see: Callable[[Any, Any], None]) -> TableSummary:
+        """Return what a first pass finds.
+
+        seed : of the sample of rows
+        see : called with each piece, prepared
+        """
+        summary = TableSummary(seed, self.stream.memory_limit)
+
+        def add(table: Any, y: Any) -> Piece:
+            see(table, y)
+            summary.add(table, y)
+            return table, y
+
+        for _ in self.pieces(add):
+            pass
+        if not summary.n_rows:
+            raise ValueError(f"X must have at least one sample, but {self.source.kind} has none.")
+        return summary
+
+    def encoded(
+        self,
+        encode: Callable[[Any, Any], Piece],
+        split: Split,
+        n_rows: int,
+        network: Network,
+        dtype: np.dtype,
+        content: tuple,
+    ) -> EncodedRows:
+        """Return the encoded rows after a second pass; those to train on are in memory if they fit.
+
+        encode : function (data frame, targets) that returns (features, targets) as the nets take them
+        n_rows : rows of the first pass
+        network, dtype : of the nets
+        content : what the encoded rows depend on beside the source, for the name of a row file that is kept
+
+        Raises
+        ------
+        ValueError
+            If the table has changed since the first pass.
+        """
+        held: list[tuple[np.ndarray, np.ndarray]] = []
+
+        def parts() -> Iterator[Piece]:
+            keys = RowKeys(split.seed)
+            for X, targets in self.pieces(encode):
+                is_held = split.held_out(keys.of_next(len(X)), targets)
+                held.append((X[is_held], targets[is_held]))
+                yield X[~is_held], targets[~is_held]
+            self._check_unchanged(n_rows)
+
+        known = self.source.identity
+        identity = None if known is None else (*known, *content, split.seed, split.share)
+        source = Source(self.source.kind, parts, identity)
+        rows = load(source, network, dtype, self.stream.memory_limit, self.stream.row_cache)
+        if not held:  # the row file is one of an earlier fit
+            for _ in parts():
+                pass
+        X, y = (np.concatenate(part) for part in zip(*held, strict=True))
+        held.clear()
+        return_freed_memory()
+        training = FileRows(rows, self.stream) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
+        return EncodedRows(training, Rows(X, y) if len(X) else None)
+
+    def pieces(self, use: Callable[[Any, Any], Piece]) -> Iterator[Piece]:
+        """Yield what `use` makes of each piece that has rows; an error names the rows."""
+        first = self._n_prepared = 0
+        for X, y in self.source.pieces():
+            n = len(X)
+            with rows_named(self.source.kind, first, first + n):
+                prepared = self._prepare(X, y) if n else (X, y)
+                piece = use(*prepared) if len(prepared[0]) else None
+            first, self._n_prepared = first + n, self._n_prepared + len(prepared[0])
+            if piece is not None:
+                yield piece
+
+    def _check_unchanged(self, n_expected: int) -> None:
+        """Raise ValueError if the table is not what it was; n_expected : rows of the first pass."""
+        kind, n_rows = self.source.kind, self._n_prepared
+        if self.path is not None and identity_of(self.path) != self._identity:
+            raise ValueError(f"{kind} has changed while it was read. Fit again when it is complete.")
+        if n_rows != n_expected:
+            raise ValueError(
+                f"{kind} had {n_expected:,} rows in the first pass and {n_rows:,} in the second. A table that does not "
+                "fit into memory_limit is read twice: pass something that can be, such as a file or a class with a "
+                "generator as __iter__, or raise memory_limit."
+            )
+
+
+@contextmanager
+def rows_named(kind: str, first: int, last: int) -> Iterator[None]:
+    """Add the numbers of rows to the message of a ValueError; kind : what the source is"""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"In rows {first:,} to {last:,} of {kind} (not included): {error}") from None
+
+
+def bytes_in_memory(summary: TableSummary, n_features: int, itemsize: int, n_outputs: int) -> int:
+    """Return how many bytes a fit in memory would need for the table, its features and the targets of bins."""
+    of_row = COPIES * n_features * itemsize + 8 * min(n_outputs, MOST_CLASSES)
+    return COPIES * summary.n_bytes + summary.n_rows * of_row
+
+
+def affordable_share(fraction: float, n_rows: int, row_bytes: int, memory_limit: int) -> float:
+    """Return the fraction of the rows to hold out: `fraction`, or less where these would take too much memory."""
+    return min(fraction, HELD_OUT_SHARE * memory_limit / (row_bytes * n_rows))
+
+
+def notice(kind: str, n_needed: int, rows: EncodedRows, limit: int) -> str:
+    """Return the sentence that says how a table is read, and why."""
+    place = "read from disk in each epoch" if isinstance(rows.training, FileRows) else "encoded in memory"
+    n_held = 0 if rows.held_out is None else rows.held_out.n_rows
+    return (
+        f"Reading {kind} in pieces, since a fit in memory would take about {format_bytes(n_needed)}, and memory_limit "
+        f"is {format_bytes(limit)}: {rows.training.n_rows:,} rows to train on, {place}, and {n_held:,} held out."
+    )

@@ -1,0 +1,122 @@
+"""Populations and data that are read piece by piece."""
+
+import numpy as np
+import pytest
+from large_tables import Pieces
+
+from fastmlp import MLP, SGD, EarlyStopping, Population
+from fastmlp.training import streamed_fit
+
+N, LIMIT = 60_000, 1_000_000
+OPTIONS = {"epochs": 2, "batch_size": 100, "verbose": 0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(N, 4)).astype(np.float32)
+    return X, (X[:, 0] * X[:, 1] > 0).astype(int)
+
+
+def make(n_nets=3):
+    return Population((4, 8, 2), n_nets, loss="softmax_cross_entropy", random_state=0, device="cpu")
+
+
+@pytest.mark.quick
+def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
+    found, expected = make(), make()
+    found.fit(Pieces(*data), None, memory_limit="1GB", **OPTIONS)
+    expected.fit(*data, **OPTIONS)
+    np.testing.assert_array_equal(found.params, expected.params)
+
+
+@pytest.mark.quick
+def test_nets_beyond_the_limit_are_those_trained_alone(data):
+    pop, rates = make(), np.array([0.1, 0.2, 0.05])
+    alone = [pop.net(k) for k in range(3)]
+    result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, optimizer=SGD(rates), **OPTIONS)
+    for k, net in enumerate(alone):
+        history = net.fit(Pieces(*data), None, memory_limit=LIMIT, optimizer=SGD(float(rates[k])), **OPTIONS)
+        np.testing.assert_array_equal(pop.params[k], net.params)
+        assert result.loss[k] == history.loss[-1]
+    assert result.epochs.tolist() == [2, 2, 2]
+    assert pop.fits == 1
+
+
+def test_early_stopping_has_best_values(data):
+    held_out = data[0][:500], data[1][:500]
+    result = make().fit(
+        Pieces(*data), None, memory_limit=LIMIT, validation_data=held_out, early_stopping=EarlyStopping(1), **OPTIONS
+    )
+    assert result.monitor == "validation_loss"
+    assert np.isfinite(result.best_value).all()
+
+
+def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
+    pop, (X, y) = make(), data
+
+    class Inputs:
+        def __iter__(self):
+            return (X[i : i + 7_000] for i in range(0, N, 7_000))
+
+    np.testing.assert_array_equal(pop.predict(Inputs()), pop.predict(X))
+    np.testing.assert_array_equal(pop.predict(Inputs(), nets=[1]), pop.predict(X, nets=[1]))
+    found, expected = pop.evaluate(Pieces(X, y), None), pop.evaluate(X, y)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5)
+
+
+def test_labels_that_look_like_classes_in_a_piece_are_scored_as_labels(data):
+    X = data[0]
+    labels = (X[:, :2] > 0).astype(int)
+    labels[:7_000] = [1, 0]
+    pop = Population((4, 2), 2, loss="binary_cross_entropy", random_state=0, device="cpu")
+    found, expected = pop.evaluate(Pieces(X, labels), None), pop.evaluate(X, labels)
+    np.testing.assert_allclose(found["accuracy"], expected["accuracy"], rtol=1e-6)
+
+
+def test_an_interrupted_fit_keeps_the_nets_that_had_begun(data, monkeypatch):
+    after_epoch = streamed_fit.StreamedFit._after_epoch
+    calls = []
+
+    def interrupted(self, epoch, *figures):
+        calls.append(epoch)
+        if len(calls) == 4:  # in the second epoch of the second net
+            raise KeyboardInterrupt
+        return after_epoch(self, epoch, *figures)
+
+    monkeypatch.setattr(streamed_fit.StreamedFit, "_after_epoch", interrupted)
+    pop = make()
+    before = pop.params[2].copy()
+    result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, **OPTIONS)
+    assert result.interrupted
+    assert result.epochs.tolist() == [2, 1, 0]
+    assert np.isnan(result.accuracy[2])
+    np.testing.assert_array_equal(pop.params[2], before)
+
+
+def test_memory_maps_with_samples_of_each_net_are_arrays(data, tmp_path):
+    X = np.stack([data[0][:50]] * 3)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    pop = make()
+    np.testing.assert_array_equal(pop.predict(mapped), pop.predict(X))
+    pop.fit(mapped, data[1][:50], **{**OPTIONS, "batch_size": 10})
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
+        ({"time_limit": 3.0, "monitor": True}, "monitor and time_limit cannot be used"),
+        ({"batch_size": None}, "batch_size is None"),
+    ],
+)
+def test_what_needs_all_rows_in_memory_is_refused(options, message, data):
+    with pytest.raises(ValueError, match=message):
+        make().fit(Pieces(*data), None, memory_limit=LIMIT, **{**OPTIONS, **options})
+
+
+def test_nets_of_one_are_as_mlps(data):
+    net = MLP((4, 8, 2), loss="softmax_cross_entropy", random_state=0, device="cpu")
+    assert net.evaluate(Pieces(*data), None) == pytest.approx(net.evaluate(*data), rel=1e-6)

@@ -1,0 +1,131 @@
+"""`fastmlp train` and `fastmlp predict` with tables that are larger than --memory-limit."""
+
+import numpy as np
+import pytest
+from large_tables import LIMIT, N, make_table
+from typer.testing import CliRunner
+
+pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
+pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+
+from fastmlp.commands.cli import app  # noqa: E402  # needs typer
+from fastmlp.commands.train_streams import TargetColumn  # noqa: E402
+from fastmlp.loading import load_net  # noqa: E402
+
+SMALL = ["--hidden", "16", "--epochs", "2", "--device", "cpu"]
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    table = make_table()
+    table.loc[[7, 20_000], "kind"] = None
+    table.loc[N - 9 :, "kind"] = "maybe"
+    table.loc[N - 5 :, "colour"] = "mauve"
+    path = tmp_path_factory.mktemp("tables") / "table.parquet"
+    table.assign(id=np.arange(N)).to_parquet(path, row_group_size=9_000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(path):
+    model = path.with_name("model.safetensors")
+    arguments = "--target", "kind", "--drop", "value", "--id", "id", "--n-nets", 2, "--memory-limit", LIMIT
+    code, output = run("train", path, *arguments, *SMALL, "--output", model)
+    assert code == 0, output
+    return model, output
+
+
+@pytest.mark.quick
+def test_a_large_table_is_trained_on_in_pieces(trained):
+    model, output = trained
+    assert "2 rows whose target 'kind' is missing: left out." in output
+    assert "in pieces, since a fit in memory would take about" in output
+    assert "read from disk in each epoch" in output
+    net = load_net(model)
+    assert net.preprocessing.target.classes == ("maybe", "no", "yes")
+    assert "colour = mauve" in net.preprocessing.feature_names
+    assert net.preprocessing.ids == ("id",)
+    assert net.n_nets == 2
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz", "p.parquet"])
+def test_predictions_in_pieces_are_those_in_memory(name, trained, path, tmp_path):
+    whole, pieces = tmp_path / f"whole_{name}", tmp_path / f"pieces_{name}"
+    for output, limit in ((whole, "1TB"), (pieces, LIMIT)):
+        code, text = run("predict", trained[0], path, "--output", output, "--memory-limit", limit, "--device", "cpu")
+        assert code == 0, text
+    read = pd.read_parquet if "parquet" in name else pd.read_csv
+    pd.testing.assert_frame_equal(read(pieces), read(whole))
+    assert len(read(pieces)) == N
+
+
+def test_numbers_of_a_csv_file_are_predicted(path, tmp_path):
+    table = pd.read_parquet(path).drop(columns=["kind", "id", "day"])
+    table.to_csv(file := tmp_path / "table.csv", index=False)
+    arguments = "--target", "value", "--quality", "fast", "--memory-limit", LIMIT, "--test", file
+    code, output = run("train", file, *arguments, *SMALL, "--output", tmp_path / "m.safetensors")
+    assert code == 0, output
+    assert "regression of 'value'" in output
+    target = load_net(tmp_path / "m.safetensors").preprocessing.target
+    assert (target.mean, target.std) == (pytest.approx(table.value.mean()), pytest.approx(table.value.std(ddof=0)))
+    assert f"│ {N:,}" in output, "the test part"
+
+
+def test_a_table_within_the_limit_gives_the_nets_of_one_in_memory(path, tmp_path):
+    make_table(1_500).to_parquet(file := tmp_path / "small.parquet")
+    found = []
+    for limit in ("1TB", "20MB"):  # by the number of cells, and after a pass
+        output = tmp_path / f"{limit}.safetensors"
+        code, text = run("train", file, "--target", "kind", *SMALL, "--memory-limit", limit, "--output", output)
+        assert code == 0, text
+        assert "in pieces" not in text
+        found.append(load_net(output).params)
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--quality", "best"], "--quality best cannot be used with a table that takes more than --memory-limit"),
+        (["--class-weight", "balanced"], "--class-weight cannot be used"),
+        (["--checkpoint", "run.ckpt"], "--checkpoint cannot be used"),
+        (["--target", "kinds"], "Did you mean 'kind'?"),
+        (["--memory-limit", "much"], "memory_limit must be a number of bytes"),
+    ],
+)
+def test_mistakes_are_sentences(options, message, path, tmp_path):
+    output = tmp_path / "m.safetensors"
+    code, text = run("train", path, "--target", "kind", "--memory-limit", LIMIT, "--output", output, *options)
+    assert code != 0
+    assert message in " ".join(text.split())
+    assert not output.exists()
+
+
+def test_a_target_without_a_cell_is_refused(tmp_path):
+    make_table().assign(kind=None).to_parquet(file := tmp_path / "t.parquet")
+    code, text = run("train", file, "--target", "kind", "--memory-limit", LIMIT, "--output", tmp_path / "m.safetensors")
+    assert code != 0
+    assert "All cells of the target column 'kind' are missing" in text
+
+
+@pytest.mark.quick
+def test_target_columns_are_fitted_by_all_cells():
+    column = TargetColumn("y")
+    for piece in ([1, 2, 1], [3, 1, 1]):
+        column.add(pd.Series(piece, name="y"))
+    assert column.fit(pd.Series([1, 2, 1], name="y"), "auto")[0].classes == (1, 2, 3)
+    assert dict(column.labels) == {1: 4, 2: 1, 3: 1}
+    column = TargetColumn("y")
+    values = np.arange(100) / 3
+    for piece in np.split(values, 4):
+        column.add(pd.Series(piece, name="y"))
+    target, notes = column.fit(pd.Series(values[:30], name="y"), "auto")
+    assert (target.mean, target.std, notes) == (pytest.approx(values.mean()), pytest.approx(values.std()), ())
+    column.add(pd.Series(["x"] * 30, name="y"))
+    with pytest.raises(ValueError, match="holds no numbers in 30 of 130 cells"):
+        column.fit(pd.Series(values[:30], name="y"), "regression")

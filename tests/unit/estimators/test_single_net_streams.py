@@ -1,0 +1,180 @@
+"""Samples that MLPClassifier and MLPRegressor read piece by piece."""
+
+import warnings
+
+import numpy as np
+import pytest
+from large_tables import Pieces
+
+pd = pytest.importorskip("pandas", reason="pieces of files are data frames of pandas")
+pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
+pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
+
+from fastmlp import MLPClassifier, MLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp.training import streamed_fit  # noqa: E402
+
+N, LIMIT = 60_000, "1MB"
+SETTINGS = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0, "device": "cpu", "batch_size": 100}
+
+pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 4)).astype(np.float32)
+    return X, np.where(X[:, 0] * X[:, 1] > 0, "yes", "no"), 3.0 * X[:, 0] + X[:, 1] + 1.0
+
+
+@pytest.fixture(scope="module")
+def path(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("samples") / "samples.parquet"
+    columns = {f"x{k}": column for k, column in enumerate(data[0].T)}
+    pd.DataFrame({**columns, "kind": data[1]}).to_parquet(path, row_group_size=9_000)
+    return path
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_samples_within_the_limit_give_the_bits_of_a_fit_in_memory(early_stopping, data, path):
+    settings = {**SETTINGS, "early_stopping": early_stopping}
+    expected = MLPClassifier(**settings).fit(*data[:2])
+    frame = pd.read_parquet(path)
+    for source, y in [(path, "kind"), (Pieces(*data[:2]), None), (iter(Pieces(*data[:2])), None), (frame, "kind")]:
+        found = MLPClassifier(**settings).fit(source, y, memory_limit="100MB")
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+    assert MLPClassifier(**settings).fit(path, "kind").feature_names_in_.tolist() == ["x0", "x1", "x2", "x3"]
+
+
+@pytest.mark.quick
+def test_classes_are_learned_from_disk(data, path, capsys):
+    model = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT)
+    assert "Reading 60,000 rows" in capsys.readouterr().err
+    assert model.classes_.tolist() == ["no", "yes"]
+    frame = pd.DataFrame(data[0], columns=model.feature_names_in_)
+    assert np.mean(model.predict(frame) == data[1]) > 0.9
+    assert len(model.loss_curve_) == 3
+    assert model.t_ == 3 * N
+
+
+def test_a_fit_without_shuffling_has_the_bits_of_one_in_memory(data):
+    settings = {**SETTINGS, "shuffle": False}
+    streamed = MLPRegressor(**settings).fit(Pieces(data[0], data[2]), None, memory_limit=LIMIT)
+    in_memory = MLPRegressor(**settings).fit(data[0], data[2])
+    np.testing.assert_array_equal(streamed.net_.params, in_memory.net_.params)
+    np.testing.assert_allclose(streamed.loss_curve_, in_memory.loss_curve_, rtol=1e-3)  # the penalty is of other steps
+
+
+def test_poisson_loss_has_its_constant(data):
+    counts = np.round(np.exp(0.3 * data[0][:, 0]) * 2.0)
+    settings = {**SETTINGS, "shuffle": False, "loss": "poisson", "max_iter": 1}
+    streamed = MLPRegressor(**settings).fit(Pieces(data[0], counts), None, memory_limit=LIMIT)
+    in_memory = MLPRegressor(**settings).fit(data[0], counts)
+    np.testing.assert_allclose(streamed.loss_curve_, in_memory.loss_curve_, rtol=1e-5)
+
+
+def test_early_stopping_holds_out_rows(data, path):
+    model = MLPClassifier(**{**SETTINGS, "early_stopping": True, "max_iter": 4}).fit(path, "kind", memory_limit=LIMIT)
+    assert len(model.validation_scores_) == 4
+    assert model.best_validation_score_ > 0.85
+    other = MLPRegressor(**{**SETTINGS, "early_stopping": True, "random_state": None})
+    other.fit(Pieces(data[0], data[2]), None, memory_limit=LIMIT)
+    assert other.best_validation_score_ > 0.9
+
+
+def test_three_classes_and_labels(data):
+    three = np.digitize(data[0][:, 0], [-0.5, 0.5])
+    model = MLPClassifier(**SETTINGS).fit(Pieces(data[0], three), None, memory_limit=LIMIT)
+    assert model.predict_proba(data[0][:5]).shape == (5, 3)
+    labels = (data[0][:, :2] > 0).astype(int)
+    model = MLPClassifier(**SETTINGS).fit(Pieces(data[0], labels), None, memory_limit=LIMIT)
+    assert np.mean(model.predict(data[0]) == labels) > 0.9
+
+
+def test_partial_fit_is_an_epoch_over_the_source(data):
+    X, y, _ = data
+    settings = {**SETTINGS, "shuffle": False}
+    streamed, in_memory = MLPClassifier(**settings), MLPClassifier(**settings)
+    for _ in range(2):
+        streamed.partial_fit(Pieces(X, y), None, classes=["no", "yes"], memory_limit=LIMIT)
+        in_memory.partial_fit(X, y, classes=["no", "yes"])
+    np.testing.assert_array_equal(streamed.net_.params, in_memory.net_.params)
+    assert streamed.t_ == 2 * N
+    with pytest.raises(ValueError, match="classes must list all labels"):
+        MLPClassifier().partial_fit(Pieces(X, y), None)
+    with pytest.raises(ValueError, match="maybe"):
+        streamed.partial_fit(Pieces(X, np.where(X[:, 0] > 2, "maybe", y)), None, memory_limit=LIMIT)
+
+
+def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
+    X, y, values = data
+    source = Pieces(X, y)
+
+    class Inputs:
+        def __iter__(self):
+            return (X for X, _ in source)
+
+    model = MLPClassifier(**SETTINGS).fit(X, y)
+    for name in ("predict", "predict_proba", "predict_log_proba"):
+        np.testing.assert_array_equal(getattr(model, name)(Inputs()), getattr(model, name)(X))
+    regressor = MLPRegressor(**SETTINGS).fit(X, values)
+    np.testing.assert_array_equal(regressor.predict(Inputs()), regressor.predict(X))
+    assert model.score(source, None) == model.score(X, y)
+    weights = np.random.default_rng(0).random(N)
+    assert model.score(source, None, weights) == pytest.approx(model.score(X, y, weights))
+    with pytest.raises(ValueError, match="y is None, but the source has no targets"):
+        model.score(Inputs(), None)
+    assert regressor.score(Pieces(X, values), None) == pytest.approx(regressor.score(X, values))
+
+
+@pytest.mark.parametrize(
+    "settings, arguments, message",
+    [
+        ({"solver": "lbfgs", "batch_size": "auto"}, {}, "solver='lbfgs' cannot be used"),
+        ({"n_nets": 2}, {}, "n_nets above 1 cannot be used"),
+        ({"class_weight": "balanced"}, {}, "class_weight cannot be used"),
+        ({}, {"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
+        ({}, {"y": "kinds"}, "Unknown column 'kinds'"),
+        ({}, {"y": "x0"}, "could not convert string to float"),
+        ({}, {"memory_limit": 3}, "memory_limit must be"),
+    ],
+)
+def test_mistakes_are_refused(settings, arguments, message, path):
+    arguments = {"y": "kind", "memory_limit": LIMIT, **arguments}
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**{**SETTINGS, **settings}).fit(path, **arguments)
+
+
+def test_missing_targets_are_refused(data):
+    values = data[2].copy()
+    values[40_000] = np.nan
+    with pytest.raises(ValueError, match=r"In rows 35,000 to 42,000 .*The target 'y' is missing in 1 row"):
+        MLPRegressor(**SETTINGS).fit(Pieces(data[0], values), None, memory_limit=LIMIT)
+
+
+def test_an_interrupted_fit_keeps_whole_epochs(path, monkeypatch):
+    after_epoch = streamed_fit.StreamedFit._after_epoch
+
+    def interrupted(self, epoch, *figures):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return after_epoch(self, epoch, *figures)
+
+    monkeypatch.setattr(streamed_fit.StreamedFit, "_after_epoch", interrupted)
+    with pytest.warns(UserWarning, match="interrupted in epoch 2"):
+        model = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT)
+    assert model.n_iter_ == 1
+    assert np.isfinite(model.net_.params).all()
+
+
+def test_warm_start_goes_on(data):
+    settings = {**SETTINGS, "shuffle": False, "warm_start": True, "max_iter": 1}
+    streamed, in_memory = MLPClassifier(**settings), MLPClassifier(**settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for _ in range(2):
+            streamed.fit(Pieces(*data[:2]), None, memory_limit=LIMIT)
+            in_memory.fit(*data[:2])
+    np.testing.assert_array_equal(streamed.net_.params, in_memory.net_.params)

@@ -1,0 +1,312 @@
+"""Tables that estimators read piece by piece: the bits of a fit in memory where they fit, and bounded memory beyond."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import numpy as np
+import pytest
+from large_tables import LIMIT, N, Pieces, make_table
+
+pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
+pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
+pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+
+from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp.training import streamed_fit  # noqa: E402
+
+INPUTS = ["a", "b", "c", "colour", "day"]
+SETTINGS = {"n_nets": 1, "max_iter": 3, "hidden_layer_sizes": (16,), "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return make_table()
+
+
+@pytest.fixture(scope="module")
+def path(table, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tables") / "table.parquet"
+    table[[*INPUTS, "kind"]].to_parquet(path, row_group_size=9_000)
+    return path
+
+
+def classifier(**settings):
+    return TabularMLPClassifier(**{**SETTINGS, **settings})
+
+
+@pytest.mark.quick
+def test_a_table_within_the_limit_gives_the_bits_of_a_fit_in_memory(table):
+    small = table.iloc[:1_500]
+    expected = classifier().fit(small[INPUTS], small.kind)
+    sources = {
+        "column of a frame": (small[[*INPUTS, "kind"]], "kind"),
+        "pieces": (Pieces(small[INPUTS], small.kind), None),
+    }
+    sources["generator"] = (iter(Pieces(small[INPUTS], small.kind)), None)
+    for name, (source, y) in sources.items():
+        found = classifier().fit(source, y, memory_limit="100MB")
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params, err_msg=name)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_files_within_the_limit_give_the_bits_of_a_fit_in_memory(ending, table, tmp_path):
+    file = tmp_path / f"table.{ending}"
+    small = table[["a", "b", "c", "colour", "kind"]].iloc[:1_500]
+    small.to_parquet(file) if ending == "parquet" else small.to_csv(file, index=False)
+    expected = classifier(n_nets=2).fit(small.drop(columns="kind"), small.kind)
+    for limit in ("1TB", "8MB"):  # by the number of cells, and after a pass
+        found = classifier(n_nets=2).fit(file, "kind", memory_limit=limit)
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+
+
+@pytest.mark.quick
+def test_a_table_beyond_the_limit_is_trained_on_from_disk(table, path, capsys):
+    model = classifier(n_nets=2).fit(str(path), "kind", memory_limit=LIMIT)
+    assert "read from disk in each epoch" in capsys.readouterr().err
+    assert model.net_.n_nets == 2
+    assert model.history_.arguments["memory_limit"] == 2_000_000
+    assert 0 < model.history_.arguments["n_validation"] < 0.2 * N
+    assert model.score(table[INPUTS], table.kind) > 0.85
+    assert model.score(path, "kind") == pytest.approx(model.score(table[INPUTS], table.kind))
+    assert model.columns_[3].categories == ("blue", "green", "red")
+
+
+def test_the_encoding_is_about_that_of_a_fit_in_memory(table, path):
+    settings = {"max_iter": 1, "numeric_encoding": "quantile"}
+    streamed = classifier(**settings).fit(path, "kind", memory_limit=LIMIT)
+    in_memory = classifier(**settings).fit(table[INPUTS], table.kind)
+    assert [type(column) for column in streamed.columns_] == [type(column) for column in in_memory.columns_]
+    a, expected = streamed.columns_[0], in_memory.columns_[0]
+    x = np.linspace(-2.0, 2.0, 9)
+    np.testing.assert_allclose(a.scores(x), expected.scores(x), atol=0.2)
+    assert streamed.columns_[1].marks_missing
+
+
+def test_all_sources_of_the_same_rows_give_the_same_bits(table, path):
+    pyarrow = pytest.importorskip("pyarrow")
+    X, y = table[INPUTS], table.kind
+    expected = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
+    arrow = pyarrow.Table.from_pandas(table[[*INPUTS, "kind"]])
+
+    class Stream:
+        def __arrow_c_stream__(self, requested_schema=None):
+            return arrow.__arrow_c_stream__(requested_schema)
+
+    for source, targets in [(Pieces(X, y), None), (Stream(), "kind")]:
+        found = classifier(max_iter=1).fit(source, targets, memory_limit=LIMIT)
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+
+
+@pytest.mark.quick
+def test_categories_classes_and_missing_cells_of_the_last_rows_are_learned(table):
+    last = N - 8
+    X, y = table[INPUTS].copy(), table.kind.copy()
+    X.loc[last:, "colour"] = "mauve"
+    X.loc[last:, "a"] = np.nan
+    y[last:] = "maybe"
+    model = classifier(max_iter=1).fit(Pieces(X, y), None, memory_limit=LIMIT)
+    assert model.classes_.tolist() == ["maybe", "no", "yes"]
+    assert "mauve" in model.columns_[3].categories
+    assert model.columns_[0].marks_missing
+    assert model.predict_proba(X[:5]).shape == (5, 3)
+
+
+def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
+    X = table[INPUTS].astype({"c": object})
+    X.loc[N - 5 :, "c"] = "unknown"  # numbers in the first pieces, text in the last
+    file = tmp_path / "table.csv"
+    X.assign(value=table.value).to_csv(file, index=False)
+    with pytest.warns(UserWarning, match="holds dates as text"):
+        model = TabularMLPRegressor(**SETTINGS).fit(file, "value", memory_limit=LIMIT)
+    assert "unknown" in model.columns_[2].categories
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.score(file, "value") > 0.9
+    assert model.predict(table[INPUTS].astype({"day": str})).std() == pytest.approx(table.value.std(), rel=0.2)
+
+
+def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
+    numbers = table[["a", "c"]].to_numpy()
+    np.save(file := tmp_path / "X.npy", numbers)
+    settings = {**SETTINGS, "max_iter": 1}
+    expected = TabularMLPRegressor(**settings).fit(Pieces(numbers, table.value), None, memory_limit="1MB")
+    for source in (file, np.load(file, mmap_mode="r")):
+        found = TabularMLPRegressor(**settings).fit(source, table.value.to_numpy(), memory_limit="1MB")
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+        in_memory = TabularMLPRegressor(**settings).fit(source, table.value.to_numpy())
+        np.testing.assert_array_equal(in_memory.predict(source), in_memory.predict(numbers))
+    beside = TabularMLPRegressor(**settings).fit(path, table.value.to_numpy(), memory_limit=LIMIT)
+    assert beside.score(path, table.value.to_numpy()) > 0.0
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        TabularMLPRegressor(**settings).fit(path, table.value.to_numpy()[:50], memory_limit=LIMIT)
+
+
+@pytest.mark.quick
+def test_pieces_may_be_lists():
+    pairs = [([[1.0, "a"], [2.0, "b"]], [1.0, 2.0]), ([[2.0, "a"], [3.0, "b"]], [2.0, 3.0])] * 20
+    model = TabularMLPRegressor(**SETTINGS).fit(iter(pairs), None)
+    assert model.predict([[1.0, "a"]]).shape == (1,)
+
+
+def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
+    X = pd.DataFrame(
+        {"text": ["a long text that takes much memory " * 4, "another one " * 12] * (N // 2), "a": table.a}
+    )
+    model = classifier(n_nets=2, max_iter=1, numeric_encoding="standard").fit(
+        Pieces(X, table.kind), None, memory_limit="3MB"
+    )
+    assert "encoded in memory" in capsys.readouterr().err
+    assert model.net_.n_nets == 2
+
+
+def test_row_cache_keeps_the_rows_of_a_file(path, tmp_path):
+    first = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT, row_cache=tmp_path)
+    assert len(files := list(tmp_path.glob("rows-*"))) == 1
+    second = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT, row_cache=tmp_path)
+    assert list(tmp_path.glob("rows-*")) == files
+    np.testing.assert_array_equal(second.net_.params, first.net_.params)
+    np.testing.assert_array_equal(second.validation_loss_curve_, first.validation_loss_curve_)
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    "settings, arguments, message",
+    [
+        ({"quality": "best", "n_nets": "auto"}, {}, "n_folds above 1 .quality='best'. cannot be used"),
+        ({"class_weight": "balanced"}, {}, "class_weight cannot be used"),
+        ({"refit": True, "eval_metric": "r2"}, {}, "eval_metric and refit cannot be used"),
+        ({"warm_start": True}, {}, "warm_start cannot be used"),
+        ({}, {"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
+        ({}, {"memory_limit": "much"}, "memory_limit must be"),
+        ({}, {"row_cache": 3}, "row_cache must be the path"),
+    ],
+)
+def test_what_needs_all_rows_in_memory_is_refused(settings, arguments, message, path):
+    with pytest.raises(ValueError, match=message):
+        classifier(**settings).fit(path, "kind", **{"memory_limit": LIMIT, **arguments})
+
+
+@pytest.mark.quick
+def test_wrong_names_and_missing_targets_are_refused(table, path):
+    for source in (path, table):
+        with pytest.raises(ValueError, match=r"Unknown column 'kinds'. Did you mean 'kind'\?"):
+            classifier().fit(source, "kinds")
+    y = table.kind.copy()
+    y[[3, 20_000]] = None
+    with pytest.raises(ValueError, match=r"In rows 0 to 7,000 .*: The target 'y' is missing in 1 row"):
+        classifier().fit(Pieces(table[INPUTS], y), None, memory_limit=LIMIT)
+    with pytest.raises(ValueError, match="y is None, but the source has no targets"):
+        classifier().fit(path, None, memory_limit=LIMIT)
+    with pytest.raises(ValueError, match="Feature names unseen at fit time"):
+        classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT).predict(path)
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        classifier().fit("absent.parquet", "kind")
+
+
+def test_cells_that_cannot_be_used_are_named(table):
+    X = table[INPUTS].copy()
+    X.loc[20_000, "a"] = np.inf
+    with pytest.raises(ValueError, match=r"In rows 14,000 to 21,000 .*Column 'a' should hold finite numbers"):
+        classifier().fit(Pieces(X, table.kind), None, memory_limit=LIMIT)
+    mixed = [(X[:9], table.kind[:9]), (X[9:18].assign(a="text"), table.kind[9:18])]
+    with pytest.raises(ValueError, match="holds numbers in some rows, and cells of another type in others"):
+        classifier().fit(mixed_pieces(mixed), None, memory_limit=LIMIT)
+
+
+def mixed_pieces(pairs):
+    source = Pieces([], [])
+    source.pieces = pairs
+    return source
+
+
+def test_a_generator_that_does_not_fit_is_refused(table):
+    with pytest.raises(ValueError, match="had 40,000 rows in the first pass and 0 in the second"):
+        classifier().fit(iter(Pieces(table[INPUTS], table.kind)), None, memory_limit=LIMIT)
+
+
+def test_a_file_that_changes_is_refused(table, tmp_path, monkeypatch):
+    path = tmp_path / "table.parquet"
+    table[[*INPUTS, "kind"]].to_parquet(path)
+    encode = TabularMLPClassifier._encode
+
+    def changing(self, y):
+        os.utime(path, ns=(1, 1))
+        return encode(self, y)
+
+    monkeypatch.setattr(TabularMLPClassifier, "_encode", changing)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with pytest.raises(ValueError, match="has changed while it was read"):
+        classifier().fit(path, "kind", memory_limit=LIMIT)
+    assert not list(tmp_path.glob("rows-*")), "nothing is left on disk"
+
+
+@pytest.mark.quick
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was(table, path):
+    model = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
+    before = model.predict(table[INPUTS][:50])
+    with pytest.raises(ValueError, match="No column can be used"):
+        model.fit(Pieces(table[["a"]] * 0.0, table.kind), None, memory_limit=LIMIT)
+    np.testing.assert_array_equal(model.predict(table[INPUTS][:50]), before)
+
+
+def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
+    after_epoch = streamed_fit.StreamedFit._after_epoch
+    calls = []
+
+    def interrupted(self, epoch, *figures):
+        calls.append(epoch)
+        if len(calls) == 5:  # in the second epoch of the second net
+            raise KeyboardInterrupt
+        return after_epoch(self, epoch, *figures)
+
+    monkeypatch.setattr(streamed_fit.StreamedFit, "_after_epoch", interrupted)
+    with pytest.warns(UserWarning, match="Training was interrupted: 2 of 3 nets had begun"):
+        model = classifier(n_nets=3).fit(path, "kind", memory_limit=LIMIT)
+    assert model.net_.n_nets == 2
+    assert np.isfinite(model.net_.params).all()
+
+
+def test_a_time_limit_shortens_the_fit(path):
+    with pytest.warns(UserWarning, match="The time limit is enough for"):
+        model = classifier(max_iter=100_000, time_limit=1.0).fit(path, "kind", memory_limit=LIMIT)
+    assert model.n_iter_ < 100_000
+    assert np.isfinite(model.net_.params).all()
+
+
+# ---- memory
+
+PEAK = """
+import resource, sys
+import numpy as np
+from fastmlp import TabularMLPRegressor
+settings = dict(n_nets=1, max_iter=1, hidden_layer_sizes=(16,), random_state=0, device="cpu")
+small, large = sys.argv[1:]
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+TabularMLPRegressor(**settings).fit(small, "y", memory_limit="30MB")
+before = peak()
+TabularMLPRegressor(**settings).fit(large, "y", memory_limit="30MB")
+print(peak() - before)
+"""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+def test_peak_memory_does_not_grow_with_the_table(tmp_path):
+    """In a process of its own: a table ten times as large adds little to the peak of a first fit."""
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    paths = []
+    for n in (100_000, 1_000_000):
+        X = rng.normal(size=(n, 12))
+        frame = pd.DataFrame(X, columns=[f"x{k}" for k in range(12)]).assign(y=X[:, 0] * X[:, 1])
+        paths.append(str(tmp_path / f"{n}.parquet"))
+        frame.to_parquet(paths[-1], row_group_size=50_000)
+        n_bytes = frame.memory_usage().sum()
+    command = [sys.executable, "-c", textwrap.dedent(PEAK), *paths]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 0.4 * n_bytes, "104 MB of numbers, and as many features"

@@ -1,0 +1,85 @@
+"""Sources of tables: the pieces together are the table that is read as a whole."""
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas", reason="pieces are data frames of pandas")
+pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+
+from fastmlp.streams import table_sources  # noqa: E402  # needs pandas
+from fastmlp.streams.table_sources import as_table_source, surely_fits, table_in_memory  # noqa: E402
+from fastmlp.tables import io  # noqa: E402
+from fastmlp.tables.io import read_table  # noqa: E402
+
+
+@pytest.fixture
+def table():
+    text = ["red", None, "blue"] * 100
+    mixed = ["1"] * 299 + ["n"]
+    return pd.DataFrame({"x": np.arange(300) / 7, "n": range(300), "text": text, "mixed": mixed, "flag": [True] * 300})
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    for module in (io, table_sources):
+        monkeypatch.setattr(module, "PIECE_CELLS", 200)
+
+
+def joined(source):
+    return pd.concat([X for X, _ in source.pieces()], ignore_index=True)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.parquet"])
+def test_pieces_of_a_file_are_the_table(name, table, tmp_path):
+    path = tmp_path / name
+    table.to_parquet(path) if "parquet" in name else table.to_csv(path, index=False, sep="\t" if "tsv" in name else ",")
+    source = as_table_source(path)
+    assert len(list(source.pieces())) > 5
+    pd.testing.assert_frame_equal(joined(source), read_table(path))
+    pd.testing.assert_frame_equal(table_in_memory(path), read_table(path))
+
+
+def test_pieces_of_a_folder_follow_one_another(table, tmp_path):
+    for k in range(2):
+        table[k::2].to_parquet(tmp_path / f"{k}.parquet")
+    assert joined(as_table_source(tmp_path)).n.tolist() == table_in_memory(tmp_path).n.tolist()
+    assert len(table_in_memory(tmp_path)) == 300
+
+
+def test_targets_are_named_or_beside(table, tmp_path):
+    table.to_parquet(path := tmp_path / "t.parquet")
+    for X, y in as_table_source(path, "n").pieces():
+        assert "n" not in X.columns
+        assert y.name == "n"
+    assert [len(y) for _, y in as_table_source(path, np.zeros(300)).pieces()] == [40] * 7 + [20]
+    X, y = next(as_table_source(path, ["n", "x"]).pieces())
+    assert list(y.columns) == ["n", "x"]
+    with pytest.raises(ValueError, match="Unknown column 'm'"):
+        next(as_table_source(path, "m").pieces())
+    with pytest.raises(ValueError, match="y has 9 samples, but X has 300"):
+        list(as_table_source(path, np.zeros(9)).pieces())
+
+
+def test_text_columns_of_csv_can_be_given(table, tmp_path):
+    table.to_csv(path := tmp_path / "t.csv", index=False)
+    found = joined(as_table_source(path, text_columns=["n"]))
+    assert found.n.tolist() == [str(k) for k in range(300)]
+
+
+def test_wrong_paths_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        as_table_source("absent.csv")
+    (tmp_path / "t.txt").write_text("a")
+    with pytest.raises(ValueError, match="A table should be a file ending in"):
+        as_table_source(tmp_path / "t.txt")
+
+
+def test_surely_fits_counts_cells(table, tmp_path):
+    table.to_parquet(path := tmp_path / "t.parquet")
+    assert surely_fits(path, 1500 * 4_200)
+    assert not surely_fits(path, 1500 * 4_200 - 1)
+    table.to_csv(path := tmp_path / "t.csv", index=False)
+    assert surely_fits(path, path.stat().st_size * 2_100)
+    assert not surely_fits(path, path.stat().st_size * 2_000)
+    assert not surely_fits(tmp_path, 10**12)
