@@ -112,8 +112,8 @@ class EpochTasks:
         if self._current is None:  # SciPy has gone on beyond the last iteration
             return False
         further = self._task.estimator._attributes_while_training
-        stops = self._current.end(lambda: {"net_": copy.copy(net), "n_iter_": n_done, **further})
-        self._current = None
+        current, self._current = self._current, None  # before it ends: Ctrl-C in a callback must not end it twice
+        stops = current.end(lambda: {"net_": copy.copy(net), "n_iter_": n_done, **further})
         if not stops and n_done < self._n_epochs:
             self._begin()
         return stops

@@ -142,6 +142,22 @@ def test_partial_fit_is_a_task_of_one_epoch_and_tears_down():
     assert recorder.told == ["setup", "begin fit", "begin epoch", "end epoch", "end fit", "teardown"]
 
 
+def test_an_interrupted_callback_is_not_told_twice():
+    """scikit-learn's ProgressBar fails in its thread if a task ends twice."""
+
+    class Interrupts(Recorder):
+        def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+            self.told.append(f"end {context.task_name} {context.task_id}")
+            if context.task_id == 2 and self.told.count("end epoch 2") == 1:
+                raise KeyboardInterrupt
+
+    recorder = Interrupts()
+    with pytest.warns(UserWarning, match="interrupted"):
+        MLPClassifier(**SMALL).set_callbacks(recorder).fit(X, y)
+    assert recorder.told.count("end epoch 2") == 1
+    assert recorder.told[-2:] == ["end fit 0", "teardown"]
+
+
 def test_callbacks_get_the_weights_of_samples():
     weights = []
 
