@@ -2,6 +2,7 @@
 
 kinds           which data are read piece by piece
 sources         what can be read: files, memory maps, Arrow streams, sequences, batches
+table_sources   the same as data frames, whose cells may be text, dates or missing
 row_file        the file of checked rows that an epoch reads
 loading         one pass over a source: into memory, or into a row file
 blocks          the blocks of rows of an epoch, read by a second thread
