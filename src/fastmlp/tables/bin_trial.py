@@ -1,4 +1,4 @@
-"""Trial of the bins of a table: whether they lower the held-out error of a cheap model, before nets are trained on them.
+"""Trial of the bins of a table: whether they lower the held-out error of a cheap model, before nets are trained.
 
 Bins help where targets leap, but a net learns smooth targets without them, and has the more noise to learn the more
 features there are. The cheap model stands for a net: a ridge regression on random hidden units (Rahimi and Recht 2008)
