@@ -101,7 +101,8 @@ def test_dropped_columns_warn(table):
     X = X.assign(id=[f"row {k}" for k in range(400)])
     with pytest.warns(UserWarning, match="Column 'id' is left out: it has 320 different texts"):
         reg = TabularMLPRegressor(**QUICK).fit(X, score)
-    assert len(reg.notes_) == 1
+    assert sum("left out" in note for note in reg.notes_) == 1
+    assert sum("Columns of numbers have" in note for note in reg.notes_) == 1, "a choice, of which no warning tells"
 
 
 def test_categories_that_are_mostly_numbers_warn(table):
@@ -111,8 +112,9 @@ def test_categories_that_are_mostly_numbers_warn(table):
     X = X.assign(level=numbers.astype("category"))
     with pytest.warns(UserWarning, match="Column 'level' is used as categories, because its type is category"):
         reg = TabularMLPRegressor(**QUICK | {"max_iter": 2}).fit(X, score)
-    assert len(reg.notes_) == 1
-    assert TabularMLPRegressor(**QUICK | {"max_iter": 2}, categorical_features=["level"]).fit(X, score).notes_ == ()
+    assert "'level'" in reg.notes_[0]
+    chosen = TabularMLPRegressor(**QUICK | {"max_iter": 2}, categorical_features=["level"]).fit(X, score)
+    assert not any("'level'" in note for note in chosen.notes_)
 
 
 def test_sample_and_class_weights_change_predictions(rng):

@@ -12,7 +12,7 @@ from fastmlp.tables.preprocessing import Preprocessing, encode_columns, fit_colu
 
 def scores_and_targets(kind, rng, n=800):
     x = rng.normal(size=n)
-    signal = {"leaps": 2.0 * (np.abs(x) < 0.3), "smooth": np.sin(2.0 * x), "noise": 0.0 * x}
+    signal = {"leaps": 2.0 * (np.abs(x) < 0.3), "smooth": np.exp(0.5 * x), "noise": 0.0 * x}
     return x[:, None], (signal[kind] + 0.3 * rng.normal(size=n))[:, None]
 
 
