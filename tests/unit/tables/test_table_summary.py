@@ -114,7 +114,7 @@ def test_a_table_within_the_sample_has_the_encoders_of_the_whole():
     sample, targets = summary.sample()
     pd.testing.assert_frame_equal(sample, table)
     np.testing.assert_array_equal(targets, table.a)
-    columns, notes = summary.fit_columns(sample, NumericEncoding())
+    columns, notes, _ = summary.fit_columns(sample, NumericEncoding())
     assert columns == tuple(fit_column(table[name])[0] for name in table)
     assert notes == ()
     assert summary.n_rows == 900
