@@ -22,12 +22,12 @@ def squares(p, g, first, end, l2, lanes):
 
 
 @helper
-def steepest(p, g, first, end, l2, most, lanes):
-    """Return each lane's largest |g + l2 p| over parameters first <= q < end, or `most` if that is larger."""
+def steepest(p, g, first, end, l2, largest, lanes):
+    """Return each lane's largest |g + l2 p| over parameters first <= q < end, or `largest` if that is larger."""
     for i in range(first * lanes, end * lanes, lanes):
         slope = absolute(load(g, i, lanes) + load(p, i, lanes) * l2)
-        most = where(slope > most, slope, most)
-    return most
+        largest = where(slope > largest, slope, largest)
+    return largest
 
 
 @helper
@@ -47,12 +47,12 @@ def shrunk_squares(p, g, first, end, l2, shrink, lanes):
 def clip_by_steepest(net, p, g, l2, norm, lanes):
     """Return the factor that scales each lane's gradient to `norm`, for lanes whose sum of squares overflows."""
     zero, one = fill(p, 0.0, lanes), fill(p, 1.0, lanes)
-    most = total = zero
+    largest = total = zero
     for k in range(net.n_layers):
         first, middle = net.weight_offsets[k], net.bias_offsets[k]
-        most = steepest(p, g, first, middle, l2, most, lanes)
-        most = steepest(p, g, middle, middle + net.sizes[k + 1], zero, most, lanes)
-    shrink = one / sqrt(where(most > 1.0, most, one))
+        largest = steepest(p, g, first, middle, l2, largest, lanes)
+        largest = steepest(p, g, middle, middle + net.sizes[k + 1], zero, largest, lanes)
+    shrink = one / sqrt(where(largest > 1.0, largest, one))
     for k in range(net.n_layers):
         first, middle = net.weight_offsets[k], net.bias_offsets[k]
         total += shrunk_squares(p, g, first, middle, l2, shrink, lanes)

@@ -36,7 +36,7 @@ MEASURES_NOTHING = """
 from suite import session
 from fastmlp.benchmarks.timing import new_row
 
-def run_case(entry, competitors, rules, pool, say):
+def run_case(entry, competitors, rules, pool, log):
     result = session.failed_case(entry, competitors, rules, "")
     rows = [new_row(competitor.name, competitor.kind) | {"seconds": [1e-3, 2e-3]} for competitor in competitors]
     return result | {"rows": rows}

@@ -31,8 +31,8 @@ def windows(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
-def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, n_nets, most, windows, monkeypatch):
+@pytest.mark.parametrize("n_nets, n_in_window", [(400, 160), (20, 7)], ids=["thread", "block"])
+def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, n_nets, n_in_window, windows, monkeypatch):
     """With memory for only a part of the nets at a time, every net ends as it would with memory for all."""
     fit = {"epochs": 30, "optimizer": Adam(0.1), "converged": 0.4, "batch_size": 3, "shuffle": True, "verbose": 0}
     pops = [make(n_nets, (2, 3, 1), loss="binary_cross_entropy") for _ in range(2)]
@@ -41,7 +41,7 @@ def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, n_n
     assert [len(window) for window in windows] == [n_nets]
     windows.clear()
     monkeypatch.setattr(
-        "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit
+        "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", n_in_window * 800 / emulated_cuda.settings.limit
     )
     results.append(pops[1].fit(XOR_X, XOR_Y, **fit))
     assert len(windows) > 2
@@ -100,14 +100,14 @@ def test_too_little_memory_for_one_net_raises(emulated_cuda):
 # ---- interruption
 
 
-@pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
-def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets, most, windows, monkeypatch):
+@pytest.mark.parametrize("n_nets, n_in_window", [(400, 160), (20, 7)], ids=["thread", "block"])
+def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets, n_in_window, windows, monkeypatch):
     """Ctrl-C in the second window: the first has finished, the second is training, the rest has not started."""
     from fastmlp.kernels.cuda.population import train
 
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
     monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))
-    monkeypatch.setattr(train, "SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
+    monkeypatch.setattr(train, "SHARE_OF_MEMORY", n_in_window * 800 / emulated_cuda.settings.limit)
     launch = train.launch
 
     def interrupted(*arguments, **job):
