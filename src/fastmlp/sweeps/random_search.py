@@ -94,6 +94,7 @@ def sweep(  # noqa: PLR0913
 
     Examples
     --------
+    >>> import numpy as np
     >>> from scipy.stats import loguniform
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(90, 2)); y = (X[:, 0] * X[:, 1] > 0).astype(int)
