@@ -271,6 +271,18 @@ def data_folder():
     return Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def unrolled_code_at_once(request):
+    """In tests and cases named "unrolled", the first fit of a population's architecture compiles its unrolled code."""
+    if "unrolled" not in request.node.name:
+        yield
+        return
+    from fastmlp.execution.dispatch import unrolled_nets_at_once
+
+    with unrolled_nets_at_once():
+        yield
+
+
 @pytest.fixture
 def is_long(request):
     """Return whether the long form is to run (--long)."""

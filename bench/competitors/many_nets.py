@@ -32,6 +32,11 @@ class Fastmlp:
             from fastmlp.execution.thresholds import COMPILE_UNROLLED_AFTER
 
             self.run(COMPILE_UNROLLED_AFTER // len(start) + 1)
+        else:  # after some seconds of training, which these do not take
+            from fastmlp.execution.dispatch import unrolled_nets_at_once
+
+            with unrolled_nets_at_once():
+                self.run(1)
 
     def run(self, n_epochs):
         self.population.params = self.start

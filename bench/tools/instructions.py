@@ -35,9 +35,11 @@ net = fastmlp.MLP((2, 2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_
 net.fit(X, y, epochs={epochs}, optimizer=fastmlp.SGD(0.3), verbose=0)
 """,
     "lanes": """
+from fastmlp.execution.dispatch import unrolled_nets_at_once
 pop = fastmlp.Population((2, 2, 1), 64, hidden_activation="sigmoid", output_activation="sigmoid", random_state=0,
                          device="cpu")
-pop.fit(X, y, epochs={epochs}, optimizer=fastmlp.SGD(0.5), verbose=0)
+with unrolled_nets_at_once():
+    pop.fit(X, y, epochs={epochs}, optimizer=fastmlp.SGD(0.5), verbose=0)
 """,
 }
 CPU, FEATURES = "haswell", ("sse4.2", "avx", "avx2", "fma", "bmi", "bmi2", "lzcnt", "popcnt", "f16c", "movbe")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .devices import n_threads_available
+from .execution.dispatch import unrolled_nets_at_once
 from .kernels.jit import call
 from .kernels.jit.linker import attribute
 from .loading import load
@@ -63,8 +64,9 @@ def use_population(dtype: str, sizes: tuple[int, ...], n_nets: int, activation: 
         device="cpu",
         random_state=0,
     )
-    for batch_size in (len(X), len(X) // 4):
-        nets.fit(X, y, epochs=2, batch_size=batch_size, optimizer=optimizer, verbose=0)
+    with unrolled_nets_at_once():
+        for batch_size in (len(X), len(X) // 4):
+            nets.fit(X, y, epochs=2, batch_size=batch_size, optimizer=optimizer, verbose=0)
     nets.predict(X)
     nets.evaluate(X, y)
 

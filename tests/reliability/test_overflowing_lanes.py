@@ -16,10 +16,10 @@ BIG = {"float32": 1e15, "float64": 1e100}
 WIDE, TINY = (7, 33, 3), (2, 2, 1)  # trained by loops, and by unrolled code
 CASES = {
     **{name: (WIDE, cls(), {}) for name, cls in OPTIMIZERS.items()},
-    "a tiny net": (TINY, Adam(), {}),
+    "unrolled": (TINY, Adam(), {}),
     "momentum": (WIDE, SGD(1e3, momentum=0.9), {}),
     "a step that overflows": (WIDE, SGD(1e38), {}),
-    "a tiny net's step": (TINY, SGD(1e38), {}),
+    "unrolled, the step": (TINY, SGD(1e38), {}),
     "clipped": (WIDE, SGD(1e-3, clip_norm=1.0), {}),
     "clipped by adam": (WIDE, Adam(1e-3, clip_norm=1.0), {}),
     "clipped, with a long step": (WIDE, SGD(1e30, clip_norm=1.0), {}),

@@ -19,6 +19,7 @@ from ...structs import (
     MAX_RECORDS,
     NET_HYPER,
     RUNNING,
+    UNROLLED_ALWAYS,
     UNROLLED_NEVER,
     KernelVariant,
     NetSpec,
@@ -28,7 +29,7 @@ from ...structs import (
     aligned_zeros,
 )
 from ..unrolled.population_lookup import unrolled_address
-from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
+from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, NetQueue, round_up
 from .suspension import resume_in_lanes, suspended_nets
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
@@ -77,13 +78,17 @@ class PopulationRun:
         rule : row of the update rule, None to evaluate
         loss : codes of the loss and of the metric
         variant : the number of nets in a block, which is LANES unless unrolled code does all of the training; and
-            whether there is unrolled code, which is compiled if needed
+            whether there is unrolled code, which is compiled if needed. Blocks have LANES nets where it is only to be
+            used if it is on disk, and is not
         precision : a permission to round, which CPU kernels do not use
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
         drops, lanes, address = bool((net.dropout > 0).any()), variant.lanes, 0
         if rule is not None and variant.unrolled != UNROLLED_NEVER:
-            address = unrolled_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
+            compiles = variant.unrolled == UNROLLED_ALWAYS
+            address = unrolled_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype, compiles)
+            if not address:  # the loops have another number of nets in a block
+                lanes = LANES
         self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
         self._blocks: list[LaneBlock] = []
         initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]

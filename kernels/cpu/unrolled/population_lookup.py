@@ -11,8 +11,13 @@ from functools import cache
 import numpy as np
 
 from ...jit.call import load_function
+from ...jit.object_cache import exists
 from ..workspace import INTERLEAVED_SAMPLES
 from .architecture import PopulationArchitecture
+
+
+def _name(architecture: PopulationArchitecture, dtype: np.dtype) -> str:
+    return f"unrolled {architecture} {dtype}"
 
 
 @cache
@@ -28,10 +33,14 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
 
             return machine_code_of_c(python_function(architecture), *signature(dtype))
 
-    return load_function(f"unrolled {architecture} {dtype}", compiled).address
+    return load_function(_name(architecture, dtype), compiled).address
 
 
-def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:
-    """Return the address of the C function for blocks of this many lanes and batches of up to n_samples samples."""
+def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype, compiles=True) -> int:
+    """Return the address of the C function for blocks of this many lanes and batches of up to n_samples samples.
+
+    compiles : whether to compile it if it is not on disk; otherwise 0 is returned then
+    """
     loops = n_samples > INTERLEAVED_SAMPLES
-    return address(PopulationArchitecture(tuple(layer_sizes), tuple(activations), loss, rule, lanes, loops), dtype)
+    architecture = PopulationArchitecture(tuple(layer_sizes), tuple(activations), loss, rule, lanes, loops)
+    return address(architecture, dtype) if compiles or exists(_name(architecture, dtype)) else 0

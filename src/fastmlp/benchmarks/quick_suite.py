@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..execution.dispatch import steps_to_unrolled
+from ..execution.dispatch import steps_to_unrolled, unrolled_nets_at_once
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
@@ -169,6 +169,11 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
                 numpy_net.step(X[at : at + batch_size], y[at : at + batch_size])
 
     fastmlp_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
+    if n_nets:
+        start = net.params.copy()
+        with unrolled_nets_at_once():
+            fit(1)
+        net.params = start
     steps = 0 if n_nets else steps_to_unrolled(net.network, batch_size)
     warm_up = steps // -(-len(X) // batch_size)
     return [

@@ -5,6 +5,8 @@ The families are described in families.py. Work is counted in multiply-adds of m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
 from typing import Any, NamedTuple
 
@@ -223,19 +225,44 @@ def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, 
     return "one_by_one" if one_by_one else "batched_gemm"
 
 
-def choose_nets_variant(network: Network, device: Device, n_nets: int, validates: bool) -> KernelVariant:
+def choose_nets_variant(network: Network, device: Device, n_nets: int, validates: bool, samples: int) -> KernelVariant:
     """Choose the variant of the kernels that train a population's nets in lanes: unrolled code for tiny nets without
     dropout, and the number of nets in a block. It changes no bit of the results.
 
+    samples : number of samples that a net sees in the fit
     validates : whether the loss or accuracy on held-out samples is monitored, which only blocks of LANES nets can
     """
     is_small = network.layout.n_params <= thresholds.UNROLLED_NETS_UP_TO_PARAMS
     if not (device.is_host and is_small) or any(network.dropout):
         return KernelVariant(lanes=thresholds.LANES)
     return KernelVariant(
-        unrolled=UNROLLED_ALWAYS,
+        unrolled=choose_unrolled_nets(network, n_nets * samples),
         lanes=thresholds.LANES if validates else choose_unrolled_lanes(network, device, n_nets),
     )
+
+
+_nets_work: dict[tuple, int] = {}  # of the fits of each architecture in this process
+_compiles_at_once = False
+
+
+def choose_unrolled_nets(network: Network, samples: int) -> int:
+    """Choose whether unrolled code trains nets on so many samples in all: one of UNROLLED_*. Counts them."""
+    architecture = network.layer_sizes, network.activation_codes, network.loss
+    work = _nets_work.get(architecture, 0) + samples * (products(network, 1) + thresholds.NET_STEP_WORK)
+    _nets_work[architecture] = work
+    is_much = work >= thresholds.COMPILE_UNROLLED_NETS_FROM
+    return UNROLLED_ALWAYS if is_much or _compiles_at_once else UNROLLED_IF_ON_DISK
+
+
+@contextmanager
+def unrolled_nets_at_once() -> Iterator[None]:
+    """Context in which the first fit of a population's architecture compiles its unrolled code, however small it is."""
+    global _compiles_at_once
+    before, _compiles_at_once = _compiles_at_once, True
+    try:
+        yield
+    finally:
+        _compiles_at_once = before
 
 
 def choose_unrolled_lanes(network: Network, device: Device, n_nets: int) -> int:

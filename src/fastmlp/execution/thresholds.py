@@ -132,6 +132,9 @@ FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one ker
 # 0.1 s of training, and before it is loaded, if another process has compiled it.
 UNROLLED_UP_TO_PARAMS, UNROLLED_UP_TO_ROWS, UNROLLED_UP_TO_SAMPLES = 256, 4, 4096
 COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
-# Parameters up to which nets of a population have unrolled code, from their first step on. For larger nets unrolling
-# gains little (bench/log/README.md#population-unrolled-limit).
+# Parameters up to which nets of a population have unrolled code. For larger nets unrolling gains little
+# (bench/log/README.md#population-unrolled-limit). Work of all nets of an architecture in this process, each sample
+# counted as its products and NET_STEP_WORK, from which the code is compiled; code that is on disk is always used.
+# Compiling takes some 4 s, in which the loops do so much work (bench/log/README.md#population-unrolled-work).
 UNROLLED_NETS_UP_TO_PARAMS = 40
+COMPILE_UNROLLED_NETS_FROM = 2 * 10**10

@@ -213,7 +213,7 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
 def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples = task.network, task.data.n_samples
-    variant = choose_nets_variant(network, task.device, n_members, task.validates)
+    variant = choose_nets_variant(network, task.device, n_members, task.validates, n_epochs * n_samples)
     return PopulationPlan(
         network=network,
         device=task.device,

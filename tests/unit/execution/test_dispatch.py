@@ -291,9 +291,9 @@ def test_nets_without_unrolled_code(monkeypatch):
 
 
 def test_tiny_nets_of_a_population_have_unrolled_code(monkeypatch):
-    """On the host, from the first step on; not with dropout, whose masks the code does not draw."""
+    """On the host, in fits of much work; not with dropout, whose masks the code does not draw."""
     host, gpu = Device("cpu", ""), Device("cuda:0", "")
-    unrolled = lambda net, device=host: choose_nets_variant(net, device, 100, False).unrolled
+    unrolled = lambda net, device=host: choose_nets_variant(net, device, 100, False, 10**9).unrolled
     assert unrolled(network(XOR)) == unrolled(network((13, 2, 1), dropout=0.0)) == UNROLLED_ALWAYS
     assert [network(sizes).layout.n_params for sizes in ((2, 9, 1), (3, 8, 1))] == [37, 41]
     assert [unrolled(network(sizes)) for sizes in ((2, 9, 1), (3, 8, 1))] == [UNROLLED_ALWAYS, UNROLLED_NEVER]
@@ -302,10 +302,20 @@ def test_tiny_nets_of_a_population_have_unrolled_code(monkeypatch):
     assert unrolled(network((3, 8, 1))) == UNROLLED_ALWAYS
 
 
+def test_code_of_nets_is_compiled_when_an_architecture_has_trained_for_seconds(monkeypatch):
+    monkeypatch.setattr(fastmlp.execution.dispatch, "_nets_work", {})
+    net, other = network(XOR), network((2, 9, 1))
+    each = fastmlp.execution.dispatch.products(net, 1) + fastmlp.execution.thresholds.NET_STEP_WORK
+    monkeypatch.setattr(fastmlp.execution.thresholds, "COMPILE_UNROLLED_NETS_FROM", 3000 * each)
+    unrolled = lambda net: choose_nets_variant(net, Device("cpu", ""), 10, False, 100).unrolled
+    assert [unrolled(net) for _ in range(4)] == [UNROLLED_IF_ON_DISK] * 2 + [UNROLLED_ALWAYS] * 2
+    assert unrolled(other) == UNROLLED_IF_ON_DISK
+
+
 def test_blocks_have_other_numbers_of_lanes_only_where_unrolled_code_does_all_of_the_training():
     host, gpu = Device("cpu", ""), Device("cuda:0", "")
     narrow = max(8, backend.VECTOR_BYTES // 4)
-    lanes = lambda net, device=host, validates=False: choose_nets_variant(net, device, 10_000, validates).lanes
+    lanes = lambda net, device=host, validates=False: choose_nets_variant(net, device, 10_000, validates, 10**9).lanes
     assert [lanes(network(XOR)), lanes(network((2, 9, 1)))] == [2 * narrow, narrow]
     others = network((3, 8, 1)), network(XOR, dropout=0.5)
     assert [lanes(net) for net in others] == [lanes(network(XOR), validates=True), lanes(network(XOR), gpu)] == [16, 16]

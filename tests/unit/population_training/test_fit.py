@@ -74,7 +74,7 @@ WIDE_FITS = {
 @pytest.mark.parametrize(
     "name, dtype", [(name, "float32") for name in WIDE_FITS] + [(name, "float64") for name in ("adam", "converged")]
 )
-def test_number_of_lanes_changes_no_bit(name, dtype, monkeypatch):
+def test_number_of_lanes_of_unrolled_code_changes_no_bit(name, dtype, monkeypatch):
     """150 nets are not a multiple of any number of lanes."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
 
@@ -92,7 +92,7 @@ def test_number_of_lanes_changes_no_bit(name, dtype, monkeypatch):
         return pop, pop.fit(XOR_X, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
     network = Population((2, 2, 1), 1).network
-    lanes = lambda n, validates: choose_nets_variant(network, Device("cpu", ""), n, validates).lanes
+    lanes = lambda n, validates: choose_nets_variant(network, Device("cpu", ""), n, validates, 100).lanes
     assert [lanes(n, False) for n in (4, 150)] == [max(8, VECTOR_BYTES // 4), 2 * max(8, VECTOR_BYTES // 4)]
     assert lanes(150, True) == LANES
     (narrow, of_narrow), (wide, of_wide) = train(0), train(21)
