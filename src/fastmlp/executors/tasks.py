@@ -172,10 +172,11 @@ def named(error: BaseException, text: str) -> BaseException:
         )
     if hasattr(error, "add_note"):
         error.add_note(note)
-        return error
-    found = RuntimeError(f"{type(error).__name__}: {error} {note}")  # Python 3.10
-    found.__cause__ = error
-    return found
+    elif (
+        len(error.args) == 1
+    ):  # Python 3.10, which has no notes: what is caught must be the error of the task there, too
+        error.args = (f"{error.args[0]} {note}",)
+    return error
 
 
 def call(function: Function, argument: Any, threads: Threads, *shared: Any) -> Any:
