@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state
 
 from ..api.streamed_fit import StreamArguments, refuse_arguments
 from ..memory_check import format_bytes
@@ -20,7 +19,7 @@ from ..table_training.streamed_table import Split, StreamedTable, affordable_sha
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import SplitSamples, make_net
 from .sklearn_compat import poisson_constant
-from .source_targets import PiecesInMemory, TargetSummary, as_piece, refuse_missing, target_apart
+from .source_targets import PiecesInMemory, TargetSummary, as_piece, generator_of, refuse_missing, target_apart
 
 
 class StreamedSamples(NamedTuple):
@@ -84,14 +83,17 @@ class NetSource:
         fraction = estimator.validation_fraction if holds_out else 0.0
         share = affordable_share(fraction, self._n_rows, row_bytes, limit)
         found = self._split(table, net, share)
-        vars(estimator).update({name: value for name, value in vars(learner).items() if name != "net_"})
-        if validation_data is not None:
-            found = found._replace(held_out=estimator._held_out(validation_data))
-        elif holds_out and (found.held_out is None or len(found.held_out.X) < 2):
+        try:
+            if validation_data is not None:
+                found = found._replace(held_out=learner._held_out(validation_data))
+            elif holds_out and (found.held_out is None or len(found.held_out.X) < 2):
+                raise ValueError(
+                    f"validation_fraction={fraction:g} leaves no two samples to validate on: raise it, or memory_limit."
+                )
+        except BaseException:
             found.close()
-            raise ValueError(
-                f"validation_fraction={fraction:g} leaves no two samples to validate on: raise it, or memory_limit."
-            )
+            raise
+        vars(estimator).update({name: value for name, value in vars(learner).items() if name != "net_"})
         n_held = 0 if found.held_out is None else len(found.held_out.X)
         print(
             f"Reading {len(found.samples.X):,} rows of {table.source.kind} from disk in each epoch, with {n_held:,} "
@@ -144,9 +146,7 @@ class NetSource:
                 constants.append((poisson_constant(targets.reshape(len(y), -1).astype(float), None), len(y)))
             return X, targets
 
-        # The number of the split does not depend on the estimator's generator, whose draws are those of other fits.
-        seed = learner.random_state if isinstance(learner.random_state, (int, np.integer)) else None
-        seed = int(check_random_state(seed).randint(2**31 - 1)) if share else 0
+        seed = int(generator_of(learner.random_state).randint(2**31 - 1)) if share else 0
         content = tuple(getattr(learner, "classes_", np.zeros(0)).tolist())
         found = table.encoded(encode, Split(seed, share), self._n_rows, net.network, net.dtype, content)
         assert isinstance(found.training, FileRows), "they do not fit into memory"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import check_random_state
 
 from ..errors import counted
 from ..streams.kinds import is_source
@@ -125,6 +126,13 @@ def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     return np.concatenate(found)
 
 
+def generator_of(random_state: Any) -> np.random.RandomState:
+    """Return NumPy's own generator for None, or a copy of another one: a fit in memory that may follow then draws the
+    same numbers as one to arrays.
+    """
+    return check_random_state(None) if random_state is None else copy.deepcopy(check_random_state(random_state))
+
+
 def targets_and_predictions(
     predict: Callable[[Any], np.ndarray], X: Any, y: Any
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -139,7 +147,7 @@ def targets_and_predictions(
         if targets is None:
             raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
         if len(piece):
-            yield np.asarray(targets), predict(piece)
+            yield np.array(targets), predict(piece)  # a copy: a source may use its buffers again
             is_empty = False
     if is_empty:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
@@ -151,9 +159,13 @@ def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: 
     right, total, first = 0.0, 0.0, 0
     for y, predicted in pieces:
         of_piece = None if weights is None else weights[first : first + len(y)]
+        if weights is not None and len(weights) < first + len(y):
+            raise ValueError(f"sample_weight must have a weight for each row, but it has {len(weights):,}.")
         right += float(accuracy_score(y, predicted, sample_weight=of_piece, normalize=False))
         total += len(y) if of_piece is None else of_piece.sum()
         first += len(y)
+    if weights is not None and weights.shape != (first,):
+        raise ValueError(f"sample_weight must have shape ({first},), but it has shape {weights.shape}.")
     return right / total
 
 

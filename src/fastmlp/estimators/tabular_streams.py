@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
 from ..api.streamed_fit import StreamArguments, refuse_arguments
@@ -32,10 +31,15 @@ from ..tables.preprocessing import encode_columns, feature_names
 from ..tables.table_summary import TableSummary
 from .parameters import warn_user
 from .sklearn_callbacks import ObservedTask
-from .source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, refuse_missing
+from .source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 from .tabular_training import NetsTask, train_nets
 
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
+
+
+def seeds_of(generator: np.random.RandomState) -> tuple[int, int]:
+    """Return seeds of the sample and split of rows, and of the nets."""
+    return int(generator.randint(2**31 - 1)), int(generator.randint(2**31 - 1))
 
 
 class SourceFit:
@@ -63,13 +67,13 @@ class SourceFit:
         self._validation_data, self._stream = validation_data, stream
         self._learner = copy.copy(estimator)  # a fit in memory may still follow, or go on with the nets of the last one
         self._is_first = True
+        self._problems: tuple[str, ...] = ()
         self._table = StreamedTable(X, y, self._prepare, stream)
         self._name = y if isinstance(y, str) else "y"
         self._targets = TargetSummary(is_classifier(estimator))
         self._kept = PiecesInMemory(stream.memory_limit // COPIES)
-        # A copy of the generator: a fit in memory draws the same numbers as one to arrays.
-        generator = copy.deepcopy(check_random_state(estimator.random_state))
-        self._seed, self._net_seed = (int(generator.randint(2**31 - 1)) for _ in range(2))
+        generator = generator_of(estimator.random_state)
+        self._seed, self._net_seed = seeds_of(generator)
 
     def run(self, others: dict[str, Any]) -> tuple[Any, Any] | None:
         """Train, and return None; or return (X, y) in memory, if they fit, to train on.
@@ -129,7 +133,9 @@ class SourceFit:
         sample, y = summary.sample(1.0 - self._fraction)
         targets = learner._bin_targets(learner._encode(y))
         encoding = NumericEncoding(learner.numeric_encoding, learner.n_bins, targets)
-        learner._set_columns(*summary.fit_columns(sample, encoding, learner._chosen_categories(sample)))
+        found = summary.fit_columns(sample, encoding, learner._chosen_categories(sample))
+        learner._set_columns(*found)
+        self._problems = found.notes
 
     def _encode(self, table: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return encode_columns(self._learner.columns_, table, self._learner.dtype), self._learner._encode(y)
@@ -140,15 +146,17 @@ class SourceFit:
 
     def _train(self, found: EncodedRows, n_needed: int) -> None:
         estimator = self._estimator
-        vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
+        if isinstance(estimator.random_state, np.random.RandomState):
+            seeds_of(estimator.random_state)  # another fit with the same generator draws others
         if self._validation_data is not None:
-            found = found._replace(held_out=estimator._held_out(self._validation_data))
+            found = found._replace(held_out=self._learner._held_out(self._validation_data))
         elif self._fraction and found.held_out is None:
             raise ValueError(
                 f"validation_fraction={self._fraction:g} leaves no row to validate on: raise it, or memory_limit."
             )
-        if estimator.notes_:
-            warn_user(" ".join(estimator.notes_))
+        vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
+        if self._problems:
+            warn_user(" ".join(self._problems))
         print(notice(self._table.source.kind, n_needed, found, self._stream.memory_limit), file=sys.stderr)
         with CompileNotices(True):
             task = NetsTask(

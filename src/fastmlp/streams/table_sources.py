@@ -52,7 +52,9 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     if y is None:
         return source
     if is_name(y):
-        return source._replace(pieces=lambda: _with_columns_apart(source, y))
+        names = (y,) if isinstance(y, str) else tuple(y)
+        identity = None if source.identity is None else (*source.identity, names)
+        return source._replace(pieces=lambda: _with_columns_apart(source, y), identity=identity)
     return source._replace(pieces=lambda: with_targets(source, np.asarray(y)), identity=None)
 
 

@@ -53,6 +53,8 @@ class SearchFile:
 
         Raises
         ------
+        FileExistsError
+            If there is no such file, but one of a population in training beside it.
         ValueError
             If the file is of another search.
         """
@@ -61,6 +63,14 @@ class SearchFile:
         self._file.begin(self._identity, f"with {counted(n_finished, 'finished configuration')} of {search.n}")
         if found is not None:
             search.take(**found.state.arrays)
+            return
+        left = [number for number in range(len(search.groups)) if self._path_of(number).exists()]
+        if left:  # of a search whose own file is missing
+            raise FileExistsError(
+                f"{str(self._path_of(left[0]))!r} is there, the state of a search without its checkpoint "
+                f"{str(self._file.path)!r}: remove it, or name another file."
+            )
+        self._write()  # with the seed, before the first population is finished
 
     def options(self, number: int) -> dict[str, Any]:
         """Return the arguments of the fit of population number `number` about its own checkpoint."""
@@ -70,14 +80,16 @@ class SearchFile:
 
     def save(self, number: int) -> None:
         """Write the scores, with those of population number `number`, which then needs no checkpoint of its own."""
-        search = self._search
-        assert search is not None
         with self._lock:
-            state = Parts(search.scores(), {})
-            random = {"seed": search.seed}
-            self._file.write(Checkpoint(self._identity, random, search.n, state), "a finished population")
+            self._write()
         for suffix in ("", PREVIOUS):
             Path(f"{self._path_of(number)}{suffix}").unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        search = self._search
+        assert search is not None
+        state, random = Parts(search.scores(), {}), {"seed": search.seed}
+        self._file.write(Checkpoint(self._identity, random, search.n, state), "a finished population")
 
     def _path_of(self, number: int) -> Path:
         return Path(f"{self._file.path}.{number}")

@@ -39,11 +39,14 @@ class Gain(NamedTuple):
 
     def sentence(self) -> str:
         """Return what was chosen and why, for the notes of a model."""
-        change = f"{'lower' if self.share >= 0 else 'raise'} the squared error of held-out rows by"
-        change += f" {100 * abs(self.share):.1f} % in a trial with a cheap model"
+        change = f"{'lowered' if self.share >= 0 else 'raised'} the squared error of held-out rows by "
+        change += f"{100 * abs(self.share):.1f} %"
         if self.is_worth_it:
-            return f"Columns of numbers have bins where the targets leap, since bins {change}."
-        return f"Columns of numbers have no bins, since bins {change}, which may be chance or is too little."
+            return f"Columns of numbers are cut into bins where the targets leap: in a quick test that {change}."
+        chance = (
+            ", which may be chance" if self.share >= LEAST_SHARE else ", which is too little" if self.share >= 0 else ""
+        )
+        return f"Columns of numbers are not cut into bins: in a quick test that {change}{chance}."
 
 
 def trial_rows(n_rows: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from fastmlp import MLPClassifier, MLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.training import streamed_fit  # noqa: E402
 
+RNG = np.random.default_rng(7)
 N, LIMIT = 60_000, "1MB"
 SETTINGS = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0, "device": "cpu", "batch_size": 100}
 
@@ -178,3 +179,53 @@ def test_warm_start_goes_on(data):
             streamed.fit(Pieces(*data[:2]), None, memory_limit=LIMIT)
             in_memory.fit(*data[:2])
     np.testing.assert_array_equal(streamed.net_.params, in_memory.net_.params)
+
+
+def test_cached_rows_of_another_target_are_not_used(tmp_path):
+    table = pd.DataFrame(RNG.normal(size=(80_000, 4)), columns=list("abcd"))
+    table.to_parquet(tmp_path / "t.parquet")
+    options = {"memory_limit": "1MB", "row_cache": tmp_path / "rows"}
+    make = lambda: MLPRegressor(hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+    first = make().fit(tmp_path / "t.parquet", "a", **options)
+    second = make().fit(tmp_path / "t.parquet", "b", **options)
+    expected = make().fit(tmp_path / "t.parquet", "b", memory_limit="1MB")
+    assert (second.net_.params == expected.net_.params).all()
+    assert not (first.net_.params == second.net_.params).all()
+
+
+def test_scores_of_a_source_that_uses_its_buffers_again_are_those_of_the_array():
+    X, y = RNG.normal(size=(600, 3)), RNG.normal(size=600)
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X, y)
+
+    class Reuses:
+        def __iter__(self):
+            inputs, targets = np.empty((100, 3)), np.empty(100)
+            for first in range(0, 600, 100):
+                inputs[:], targets[:] = X[first : first + 100], y[first : first + 100]
+                yield inputs, targets
+
+    assert model.score(Reuses(), None) == pytest.approx(model.score(X, y))
+
+
+def test_sample_weights_of_a_score_must_be_as_many_as_the_rows(tmp_path):
+    table = pd.DataFrame({"a": RNG.normal(size=300), "y": RNG.integers(0, 2, 300)})
+    table.to_parquet(tmp_path / "t.parquet")
+    model = MLPClassifier(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(tmp_path / "t.parquet", "y")
+    for n in (299, 301):
+        with pytest.raises(ValueError, match="sample_weight must have"):
+            model.score(tmp_path / "t.parquet", "y", sample_weight=np.ones(n))
+
+
+def test_refused_validation_data_leave_the_fitted_estimator_and_no_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    table = pd.DataFrame(RNG.normal(size=(80_000, 4)), columns=list("abcd"))
+    table.to_parquet(tmp_path / "t.parquet")
+    X = table[["a", "b"]]
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X, table.c)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="feature"):
+        model.fit(tmp_path / "t.parquet", "d", memory_limit="1MB", validation_data=(X[:5], np.zeros(5)))
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert not list((tmp_path / "temporary").glob("rows-*"))

@@ -102,7 +102,7 @@ def test_dropped_columns_warn(table):
     with pytest.warns(UserWarning, match="Column 'id' is left out: it has 320 different texts"):
         reg = TabularMLPRegressor(**QUICK).fit(X, score)
     assert sum("left out" in note for note in reg.notes_) == 1
-    assert sum("Columns of numbers have" in note for note in reg.notes_) == 1, "a choice, of which no warning tells"
+    assert sum("Columns of numbers are" in note for note in reg.notes_) == 1, "a choice, of which no warning tells"
 
 
 def test_categories_that_are_mostly_numbers_warn(table):

@@ -310,3 +310,15 @@ def test_peak_memory_does_not_grow_with_the_table(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(PEAK), *paths]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(found.stdout) < 0.4 * n_bytes, "104 MB of numbers, and as many features"
+
+
+def test_fits_without_a_seed_or_with_a_generator_differ(tmp_path):
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(60_000, 3)), columns=list("aby"))
+    table.to_parquet(tmp_path / "t.parquet")
+    fit = lambda seed: TabularMLPRegressor(quality="fast", max_iter=1, hidden_layer_sizes=(4,), random_state=seed).fit(
+        tmp_path / "t.parquet", "y", memory_limit="1MB"
+    )
+    generator = np.random.RandomState(0)
+    for seed in (None, generator):
+        assert not np.array_equal(fit(seed).net_.params, fit(seed).net_.params)
+    assert np.array_equal(fit(0).net_.params, fit(0).net_.params)

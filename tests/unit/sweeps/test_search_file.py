@@ -117,3 +117,24 @@ def test_workers_keep_finished_populations(tmp_path):
     )
     search.run(0, InPlace(), file=search_file(path, "5 min", False, 0))
     assert_same(sweep(checkpoint=path, resume=True), expected)
+
+
+def test_a_search_without_a_seed_that_ended_in_its_first_population_goes_on(tmp_path, monkeypatch):
+    fit, path = fastmlp.Population.fit, tmp_path / "search.ckpt"
+
+    def killed(self, *data, **options):
+        fit(self, *data, **options)
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(fastmlp.Population, "fit", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep(checkpoint=path, random_state=None, every=1)
+    monkeypatch.setattr(fastmlp.Population, "fit", fit)
+    assert len(sweep(checkpoint=path, random_state=None, resume=True).scores) == 7
+
+
+def test_the_state_of_a_population_without_the_checkpoint_of_its_search_is_refused(tmp_path):
+    (tmp_path / "search.ckpt.0").write_bytes(b"something")
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match=r"search\.ckpt\.0' is there, the state of a search without its"):
+            sweep(checkpoint=tmp_path / "search.ckpt", resume=resume)

@@ -72,7 +72,10 @@ def test_a_table_keeps_its_bins_or_none_and_its_notes_say_why(rng):
     columns, notes, choices = fit_columns(table, encoding)
     assert columns[0].kind == "piecewise_linear"
     assert notes == ()
-    assert "have bins where the targets leap, since bins lower the squared error of held-out rows by" in choices[0]
+    assert (
+        "are cut into bins where the targets leap: in a quick test that lowered the squared error of held-out rows by"
+        in choices[0]
+    )
     assert columns[0] == encoding.fit("a", table["a"].to_numpy()), "the edges come from all rows"
     tree = NumericEncoding("piecewise_linear", targets=targets)
     assert (fit_columns(table, tree).columns[0].kind, fit_columns(table, tree).choices) == ("piecewise_linear", ())
@@ -83,8 +86,8 @@ def test_without_bins_a_table_has_the_columns_of_quantiles(rng, monkeypatch):
     table, targets = table_of("leaps", rng)
     columns, _, choices = fit_columns(table, NumericEncoding(targets=targets))
     assert columns == fit_columns(table, NumericEncoding()).columns
-    assert "have no bins, since bins lower the squared error" in choices[0]
+    assert "are not cut into bins: in a quick test that lowered the squared error" in choices[0]
     preprocessing = Preprocessing.fit(table.assign(y=targets[:, 0]), "y")
     assert preprocessing.notes == choices
     np.testing.assert_array_equal(preprocessing.transform(table), encode_columns(columns, table))
-    assert "raise the squared error of held-out rows by 2.0 %" in Gain(-0.02, -1.0).sentence()
+    assert "raised the squared error of held-out rows by 2.0 %." in Gain(-0.02, -1.0).sentence()
