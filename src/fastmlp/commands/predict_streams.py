@@ -41,10 +41,10 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
         notes: list[Note] = []
         X = preprocessing.transform(table, net.dtype.name, notes)
         for note in notes:  # of each kind, the first: another piece has other counts
-            kind = note.text.partition(" in ")[0]
-            if kind not in said:
-                said.add(kind)
-                warnings.warn(f"In rows {first:,} to {first + len(table):,}: {note.text}", stacklevel=2)
+            if note.kind not in said:
+                said.add(note.kind)
+                rows = f"In rows {first:,} to {first + len(table):,} (later ones are not counted)"
+                warnings.warn(f"{rows}: {note.text}", stacklevel=2)
         yield predictions_beside(net, X, passed_columns(table, wanted))
         first += len(table)
     if wanted is None:

@@ -66,6 +66,8 @@ def train(
     """
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)  # before any work is done
+    if test_file is not None and not test_file.exists():
+        raise FileNotFoundError(f"There is no file {str(test_file)!r}; check the path.")
     check_checkpoints(checkpoints, file, test_file, output)
     with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
         known = load_known(continue_from, settings)
@@ -119,7 +121,11 @@ def read_large(
     refused = options_in_memory(settings, recipe, checkpoints, known)
     streamed = read_in_pieces(file, settings, recipe, refused, log)
     if streamed is not None and test_file is not None:
-        streamed.parts |= encoded_parts(streamed.preprocessing, {}, test_file, log)
+        try:
+            streamed.parts |= encoded_parts(streamed.preprocessing, {}, test_file, log)
+        except BaseException:
+            streamed.rows.close()
+            raise
     return streamed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from .column_numbers import count_of
@@ -17,6 +18,11 @@ class Note(NamedTuple):
 
     text: str
     is_serious: bool
+
+    @property
+    def kind(self) -> str:
+        """The sentence without its numbers of cells and its examples: the same for all pieces of a table."""
+        return re.sub(r"\d[\d,.]*( %)?|\(.*\)", "", self.text)
 
 
 def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:

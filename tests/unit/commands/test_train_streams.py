@@ -129,3 +129,15 @@ def test_target_columns_are_fitted_by_all_cells():
     column.add(pd.Series(["x"] * 30, name="y"))
     with pytest.raises(ValueError, match="holds no numbers in 30 of 130 cells"):
         column.fit(pd.Series(values[:30], name="y"), "regression")
+
+
+def test_a_missing_test_file_is_noticed_before_the_table_is_read(tmp_path, monkeypatch):
+    from fastmlp.commands import train_streams
+
+    monkeypatch.setattr(train_streams, "read_in_pieces", None)
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n2,3\n")
+    result = CliRunner().invoke(
+        app, ["train", str(tmp_path / "t.csv"), "--target", "y", "--test", str(tmp_path / "none.csv")]
+    )
+    assert result.exit_code == 1
+    assert "There is no file" in result.output
