@@ -162,10 +162,14 @@ def _error_of(future: Future) -> BaseException | None:
         return error
 
 
+NOT_SENT = "pickle", "can't get local object"  # in errors of pickle; since Python 3.13 the second stands alone
+
+
 def named(error: BaseException, text: str) -> BaseException:
     """Return an error of a task with a note that says what the task does, and how it may be avoided."""
     note = f"This is the error of the task of {text}, on a worker of the executor."
-    if "pickle" in f"{type(error).__name__} {error}".lower():
+    said = f"{type(error).__name__} {error}".lower()
+    if any(words in said for words in NOT_SENT):
         note += (
             " Functions and objects that are given to fit, such as a schedule, must be those of a module that the "
             "workers can import; Dask and loky also take those of the main program."
