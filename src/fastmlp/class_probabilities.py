@@ -17,7 +17,6 @@ from .network.spec import Network
 from .population_training.ensemble import outputs_in_parts
 from .tables.target_encoder import CLASSIFICATION, Target
 
-LARGEST_EXPONENT = 700.0  # of exp without overflow in float64; the odds of larger logits are those of probability 1
 MAX_LOGIT = 1e37  # logits are clipped to this size: larger ones have overflowed, and would give NaN probabilities
 
 
@@ -67,8 +66,6 @@ def probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature: fl
     [[5.00000000e-01 5.00000000e-01]
      [3.72007598e-44 1.00000000e+00]]
     """
-    if isinstance(net, MLP) and not is_multilabel:
-        return _probabilities(logits(net, X), net.network, temperature)
     log_p = log_probabilities(net, X, is_multilabel, temperature)
     return np.exp(log_p, out=log_p)
 
@@ -123,25 +120,6 @@ def _log_probabilities(z: np.ndarray, network: Network, is_multilabel: bool, tem
         return _log_sigmoid(np.concatenate((-z, z), axis=-1))
     log_p = _log_sigmoid(z)
     return log_p if is_multilabel else _log_softmax(log_p)  # normalised to sum 1
-
-
-def _probabilities(z: np.ndarray, network: Network, temperature: float) -> np.ndarray:
-    """Return exp(_log_probabilities(z)) of one net without multilabel targets, in half of the time for one sample."""
-    if z.shape[1] > 1 and network.output_row.name != "softmax":
-        return np.exp(_log_probabilities(z, network, False, temperature))
-    z = z.astype(np.float64) if z.shape[1] > 1 else np.concatenate((-z, z), axis=1, dtype=np.float64)
-    if temperature != 1.0:
-        z /= temperature
-    if network.output_row.name == "softmax":
-        np.minimum(np.maximum(z, -MAX_LOGIT, out=z), MAX_LOGIT, out=z)
-        z -= z.max(axis=1, keepdims=True)
-        p = np.exp(z, out=z)
-        p /= p.sum(axis=1, keepdims=True)
-        return p
-    np.minimum(z, LARGEST_EXPONENT, out=z)
-    odds = np.exp(z, out=z)
-    odds /= 1.0 + odds
-    return odds
 
 
 def _log_sigmoid(z: np.ndarray) -> np.ndarray:
