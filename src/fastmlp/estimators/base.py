@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from ..api.streamed_fit import StreamArguments
 from ..mlp import MLP
 from ..streams.kinds import is_source
 from ..training.optimizer_state import OptimizerState
@@ -313,6 +314,8 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         if incremental and (self.early_stopping or self.n_nets > 1):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
+        if limits != (None, None):
+            StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
         observed = ObservedTask.fit(self, X, y, sample_weight)
         if type(X) is not np.ndarray and (is_source(X) or names_target(X, y)):
             source = NetSource(self, X, y, limits, is_new, classes)

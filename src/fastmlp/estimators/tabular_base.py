@@ -266,9 +266,9 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, limits: tuple[Any, Any]) -> Any:
         recipe, budget = self._recipe(), self._budget()
+        stream = StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
         observed = ObservedTask.fit(self, X, y, sample_weight)
         if is_source(X) or names_target(X, y):
-            stream = StreamArguments.checked(*limits)
             if names_target(X, y):
                 X, y = target_apart(X, y)
             else:

@@ -12,7 +12,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
-from fastmlp import MLPClassifier, MLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.training import streamed_fit  # noqa: E402
 
 RNG = np.random.default_rng(7)
@@ -229,3 +229,9 @@ def test_refused_validation_data_leave_the_fitted_estimator_and_no_rows(tmp_path
         model.fit(tmp_path / "t.parquet", "d", memory_limit="1MB", validation_data=(X[:5], np.zeros(5)))
     np.testing.assert_array_equal(model.predict(X), before)
     assert not list((tmp_path / "temporary").glob("rows-*"))
+
+
+@pytest.mark.parametrize("estimator", [MLPRegressor, TabularMLPRegressor])
+def test_an_invalid_memory_limit_is_an_error_for_arrays_too(estimator):
+    with pytest.raises(ValueError, match="memory_limit must be a number of bytes"):
+        estimator().fit(RNG.normal(size=(20, 2)), RNG.normal(size=20), memory_limit="abc")
