@@ -88,7 +88,8 @@ def train_one_by_one(
         return work()
     with ThreadPoolExecutor(n_threads) as pool:
         try:
-            futures = [pool.submit(work) for _ in range(n_threads)]
+            with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
+                futures = [pool.submit(work) for _ in range(n_threads)]
             while (done := wait(futures, SHOW_EVERY, FIRST_EXCEPTION)).not_done:
                 for future in done.done:
                     future.result()

@@ -14,6 +14,7 @@ from ..data.arrays import as_numbers
 from ..data.finiteness import checked_finite
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
+from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE
 from ..sampling import folds
 from .search_file import SearchFile
@@ -100,7 +101,7 @@ class Search:
 
     def _run_on_workers(self, verbose: int, executor: Any, show: Callable[[], None]) -> None:
         """Train groups side by side, each by a thread that waits for its tasks."""
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
         from ..executors.tasks import NOTICE
         from ..executors.workers import workers_of
@@ -108,8 +109,10 @@ class Search:
         self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
         pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(len(self.rows), verbose, "configuration")
         with workers_of(executor) as workers, pool as threads, bar as progress:
-            waiting = {threads.submit(self._train, group, 0, workers) for group in self._unfinished()}
+            waiting: set[Future] = set()
             try:
+                with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
+                    waiting |= {threads.submit(self._train, group, 0, workers) for group in self._unfinished()}
                 while waiting:
                     done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
                     for future in done:

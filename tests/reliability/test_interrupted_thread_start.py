@@ -1,0 +1,58 @@
+"""SIGINT while a thread is being started: no thread still trains when the call that started it has ended.
+
+`ThreadPoolExecutor` waits only for the threads whose start it has seen the end of.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from executor_cases import InPlace
+
+from fastmlp import Population, sweep
+from fastmlp.sweeps import search
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
+
+
+@pytest.fixture
+def interrupt_first_start(ctrl_c, monkeypatch):
+    """SIGINT comes to the main thread while it waits for the first thread of a pool to start."""
+    start, started = threading.Thread.start, []
+
+    def interrupted_start(self):
+        start(self)
+        if self.name.startswith("ThreadPoolExecutor") and not started:
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    yield
+    assert started
+    assert not started[0].is_alive()
+
+
+class Slow(InPlace):
+    def submit(self, function, /, *arguments):
+        time.sleep(0.2)
+        return super().submit(function, *arguments)
+
+
+def test_sweep_on_workers(interrupt_first_start, rng, monkeypatch):
+    monkeypatch.setattr(search, "GROUPS_AT_A_TIME", 1)
+    X, space = rng.normal(size=(60, 3)), {"hidden_layer_sizes": [(4,), (6,)], "learning_rate": [0.01, 0.1]}
+    found = sweep(X, X[:, 0] > 0, space, n=6, epochs=2, random_state=0, verbose=0, executor=Slow())
+    assert found.interrupted
+    assert 0 < len(found.settings) < 6
+
+
+def test_nets_one_by_one(interrupt_first_start, rng, monkeypatch):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    X = rng.normal(size=(60, 2)).astype(np.float32)
+    pop = Population((2, 90, 70, 1), 8, random_state=0, device="cpu")
+    result = pop.fit(X, X[:, 0], epochs=10**6, batch_size=8, verbose=0)
+    assert result.interrupted
