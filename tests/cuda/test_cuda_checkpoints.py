@@ -9,6 +9,7 @@ from resumed_fits import assert_same_fit, killed, resumed, train
 import fastmlp
 from fastmlp.checkpoints import read
 from fastmlp.population_training.fit_state import PopulationFitState
+from fastmlp.training import call_autotune
 
 rng = np.random.default_rng(0)
 X, X_held_out = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
@@ -35,6 +36,21 @@ def test_a_net_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, opti
     fresh = lambda: make(dropout=0.2)
     expected = train(fresh(), (X, y), **fit)
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
+
+
+@pytest.mark.parametrize(
+    "place, precision",
+    [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")],
+    ids=["block", "layers", "fused"],
+)
+def test_records_do_not_depend_on_where_kernel_calls_end(cuda, monkeypatch, place, precision):
+    """Calls are cut by the time they take, within epochs, too."""
+    Place(place, monkeypatch)
+    fit = {"epochs": 4, "batch_size": 5}
+    expected = train(make(precision=precision), (X, y), **fit)
+    monkeypatch.setattr(call_autotune, "FIRST_CALL", 1)  # a step a call
+    monkeypatch.setattr(call_autotune, "SHORT_CALL", 0.0)
+    assert_same_fit(train(make(precision=precision), (X, y), **fit), expected)
 
 
 def test_a_net_on_tensor_cores_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch):

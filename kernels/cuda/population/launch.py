@@ -26,6 +26,7 @@ MOST_IN_THREAD = {4: 180, 8: 75}
 NETS_PER_BLOCK = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
+MOST_THREADS = 256  # of a block with a net
 SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
 MAX_UNROLLED_SAMPLES = 160  # parameters times samples up to which a thread's kernel unrolls the loop over samples
 
@@ -77,7 +78,7 @@ class Shape:
         widest = max(architecture.sizes)
         # A thread computes 4 x 4 numbers of a product at a time.
         items = -(-widest // 4) * max(tile // 4, -(-sorted(architecture.sizes)[-2] // 4))
-        threads = next((n for n in (32, 64, 128) if items <= n), 256)
+        threads = next((n for n in (32, 64, 128) if items <= n), MOST_THREADS)
         while tile > 4 and itemsize * block_numbers(architecture, tile, n_state) > limit:
             tile = max(4, tile // 8 * 4)
         numbers = block_numbers(architecture, tile, n_state)

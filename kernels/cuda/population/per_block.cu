@@ -24,6 +24,14 @@ struct BlockNet {
     for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS) job.state[slot * N_STATE * N_PADDED + q] = m.state[q];
   }
 
+  __device__ void load_sums() {
+    loss = job.sums_of_threads[threadIdx.x], n_correct = job.sums_of_threads[THREADS + threadIdx.x];
+  }
+
+  __device__ void store_sums() const {
+    job.sums_of_threads[threadIdx.x] = loss, job.sums_of_threads[THREADS + threadIdx.x] = n_correct;
+  }
+
   __device__ void save(T* target) const { copy(m.p, target); }
 
   __device__ void copy(const T* source, T* target) const {

@@ -7,6 +7,7 @@
 //   shuffle(epoch)                     the order of the epoch's samples
 //   gradient(first, rows, share, step) of a batch; adds to this thread's part of the sums (losses, correct samples)
 //   sums()                             those sums over all threads; resets them
+//   load_sums()  store_sums()          this thread's part, if a launch begins or ends within an epoch
 //   penalty()                          l2 / 2 times the sum of squared weights
 //   update(h, l2, clip_norm)           one step of the update rule
 //   total()                            the sum of its parameters
@@ -221,6 +222,7 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
   long long epoch = s.steps / n_batches, first = s.steps % n_batches * batch_size, shared_by = batch_size;
   T share = share_of(shared_by);
   EpochCheck epoch_check(job, epoch);
+  if (first) net.load_sums();
   while (s.steps < end && s.status == RUNNING) {
     const long long left = n_samples - first, rows = min(batch_size, left);
     if (rows != shared_by) share = share_of(shared_by = rows);
@@ -240,10 +242,8 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
     ++s.steps, first += rows;
     if (ends) first = 0, ++epoch;
   }
-  if (s.status == RUNNING && first) {  // the next launch continues with the epoch's sums
-    const Sums sums = net.sums();
-    s.loss += sums.loss, s.n_correct += sums.n_correct;
-  }
+  // Part by part: a sum over all threads here would make the epoch's loss depend on where a launch ends.
+  if (s.status == RUNNING && first) net.store_sums();
   store_final_params(job, net, s, slot);
 }
 

@@ -28,6 +28,9 @@ struct ThreadNet {
       for (int q = 0; q < N_PARAMS; ++q) job.state[(slot * N_STATE + s) * N_PADDED + q] = state[s][q];
   }
 
+  __device__ __forceinline__ void load_sums() {}  // launches of populations end with an epoch
+  __device__ __forceinline__ void store_sums() const {}
+
   __device__ __forceinline__ void save(T* target) const {
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) target[q] = p[q];

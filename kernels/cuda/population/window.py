@@ -118,6 +118,7 @@ class Window(ABC):
             "records": self._records,
             "accuracy_records": cupy.empty_like(self._records),
             "output": None,
+            "sums_of_threads": None,  # launches end with an epoch
             "partial": None,
             "n_slots": n,
             "n_samples": data.n_samples,

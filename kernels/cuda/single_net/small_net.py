@@ -32,6 +32,7 @@ from ...structs import (
 from ..build.net_constants import Architecture
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..population.launch import (
+    MOST_THREADS,
     NOTHING,
     Shape,
     compile_evaluation,
@@ -64,6 +65,7 @@ class SmallNetWorkspace:
         self.n_outputs, self._zero = int(net.sizes[-1]), cupy.zeros(1, np.int64)
         self._order, self._lists = (cupy.empty(size * n_samples * shuffle, np.int32) for size in (1, 2))
         self._unused = cupy.empty(int(net.n_padded), dtype)
+        self._sums_of_threads = cupy.empty(2 * MOST_THREADS, dtype)  # of an epoch that a call begins and another ends
         self._by_layers: LayerwiseWorkspace | None = None
 
     def _streams(self, data: Samples) -> bool:
@@ -135,6 +137,7 @@ class SmallNetWorkspace:
                 "record_epochs": cupy.asarray(epochs),
                 "records": records[0],
                 "accuracy_records": records[1],
+                "sums_of_threads": self._sums_of_threads,
                 "n_active": 1,
                 "n_slots": 1,
                 "n_samples": data.n_samples,
