@@ -14,6 +14,7 @@ import numpy as np
 
 from .data.validation import as_features
 from .errors import checked_count
+from .former_names import former_name, warn_former_name
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 
 # A unit is saturated or dead where the derivative of its activation is below this fraction of the activation's largest
@@ -24,11 +25,11 @@ FLAT_DERIVATIVE = 0.05
 class _ThinningRecorder(ABC):
     """Base class of recorders: records of evenly spaced epochs from the first on.
 
-    A short fit has a record of each epoch, a long one between most / 2 and `most` records.
+    A short fit has a record of each epoch, a long one between half of max_records and max_records.
     """
 
-    def __init__(self, most: int):
-        self.most = checked_count("most", most, at_least=2)
+    def __init__(self, max_records: int):
+        self.max_records = checked_count("max_records", max_records, at_least=2)
         self.history: Any = None
         self.epochs: list[int] = []
         self._records: list[Any] = []
@@ -38,7 +39,7 @@ class _ThinningRecorder(ABC):
         if self.history is not history:  # a new fit begins
             self.history, self.epochs, self._records, self._stride = history, [], [], 1
         if epoch % self._stride == 0:
-            if len(self.epochs) == self.most:
+            if len(self.epochs) == self.max_records:
                 self.epochs, self._records, self._stride = self.epochs[::2], self._records[::2], 2 * self._stride
             if epoch % self._stride == 0:
                 self.epochs.append(epoch)
@@ -47,6 +48,19 @@ class _ThinningRecorder(ABC):
     @abstractmethod
     def _record(self, net: Any) -> Any:
         """Return the record of the net at the current epoch."""
+
+    @property
+    def most(self) -> int:
+        """Former name of max_records; deprecated."""
+        warn_former_name("most", "max_records")
+        return self.max_records
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over the state of a pickled recorder, which may be of a version with the former name."""
+        state = dict(state)
+        if "most" in state:
+            state["max_records"] = state.pop("most")
+        self.__dict__.update(state)
 
     @property
     def net(self) -> Any:
@@ -68,12 +82,12 @@ class _ThinningRecorder(ABC):
 class Snapshots(_ThinningRecorder):
     """Recorder of the parameters during a fit: fit(..., callbacks=[snapshots]).
 
-    A fit longer than `most` epochs has evenly spaced snapshots, at least half as many. A second fit with the same
+    A fit longer than max_records epochs has evenly spaced snapshots, at least half as many. A second fit with the same
     recorder replaces the first.
 
     Parameters
     ----------
-    most : int, default 500
+    max_records : int, default 500
         Largest number of snapshots, each as large as the parameters; at least 2.
 
     Attributes
@@ -86,8 +100,10 @@ class Snapshots(_ThinningRecorder):
         History of the recorded fit.
     net : MLP
         Net of the recorded fit; ValueError before a fit.
-    most : int
+    max_records : int
         Largest number of snapshots.
+    most : int
+        Former name of max_records; deprecated.
 
     Examples
     --------
@@ -98,8 +114,9 @@ class Snapshots(_ThinningRecorder):
     ([0, 1, 2, 3, 4], (5, 13))
     """
 
-    def __init__(self, most: int = 500):
-        super().__init__(most)
+    @former_name("most", "max_records")
+    def __init__(self, max_records: int = 500):
+        super().__init__(max_records)
 
     def _record(self, net: Any) -> np.ndarray:
         return net.params.copy()
@@ -143,7 +160,7 @@ class Snapshots(_ThinningRecorder):
 class LayerRecorder(_ThinningRecorder):
     """Recorder of activations and gradients by layer, on a fixed set of samples: fit(..., callbacks=[recorder]).
 
-    A fit longer than `most` epochs has evenly spaced records, at least half as many. A second fit with the same
+    A fit longer than max_records epochs has evenly spaced records, at least half as many. A second fit with the same
     recorder replaces the first.
 
     Parameters
@@ -152,7 +169,7 @@ class LayerRecorder(_ThinningRecorder):
         Inputs of the samples; a few hundred are enough.
     y : array_like
         Targets of the samples, as for fit.
-    most : int, default 400
+    max_records : int, default 400
         Largest number of records; at least 2.
 
     Attributes
@@ -174,8 +191,10 @@ class LayerRecorder(_ThinningRecorder):
         Inputs, as given.
     y : array_like
         Targets, as given.
-    most : int
+    max_records : int
         Largest number of records.
+    most : int
+        Former name of max_records; deprecated.
 
     Examples
     --------
@@ -187,8 +206,9 @@ class LayerRecorder(_ThinningRecorder):
     (5, 2)
     """
 
-    def __init__(self, X: Any, y: Any, most: int = 400):
-        super().__init__(most)
+    @former_name("most", "max_records")
+    def __init__(self, X: Any, y: Any, max_records: int = 400):
+        super().__init__(max_records)
         self.X, self.y = X, y
 
     def _record(self, net: Any) -> tuple[np.ndarray, ...]:

@@ -32,7 +32,7 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
         (2, 4, 1), hidden_activation=["tanh"], init=fastmlp.Uniform(-0.5, 0.5), random_state=0
     )
     state: fastmlp.OptimizerState = fastmlp.OptimizerState()
-    snapshots, recorder = fastmlp.Snapshots(most=10), fastmlp.LayerRecorder(X, y)
+    snapshots, recorder = fastmlp.Snapshots(max_records=10), fastmlp.LayerRecorder(X, y)
     history: fastmlp.History = net.fit(
         X,
         y,

@@ -22,7 +22,7 @@ def run(recorder, epochs):
 
 @pytest.mark.parametrize("epochs", [1, 7, 8, 9, 100, 1001])
 def test_snapshots_stay_few_and_evenly_spaced(epochs):
-    snapshots = run(fastmlp.Snapshots(most=8), epochs)
+    snapshots = run(fastmlp.Snapshots(max_records=8), epochs)
     assert min(epochs, 4) <= len(snapshots.epochs) <= 8
     assert snapshots.epochs[0] == 0
     assert len(set(np.diff(snapshots.epochs))) <= 1
@@ -94,7 +94,7 @@ def test_dead_units_count_as_saturated(rng):
 
 
 def test_invalid_use_raises():
-    with pytest.raises(ValueError, match="most must be a whole number of at least 2"):
-        fastmlp.Snapshots(most=1)
+    with pytest.raises(ValueError, match="max_records must be a whole number of at least 2"):
+        fastmlp.Snapshots(max_records=1)
     with pytest.raises(ValueError, match=r"Nothing was recorded: give the LayerRecorder to fit"):
         fastmlp.LayerRecorder(XOR_X, XOR_Y).net  # noqa: B018

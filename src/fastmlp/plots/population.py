@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count, counted
+from ..former_names import former_name
 from .decision import Plane, colours, draw_lines
 from .sample_checks import as_samples, probabilities, require_attributes
 from .style import (
@@ -147,13 +148,14 @@ def _ticks(left: float, right: float, logarithmic: bool) -> Any:
     return MaxNLocator(6, steps=[1, 2, 5, 10], integer=True).tick_values(left, right)
 
 
+@former_name("most", "max_nets")
 def population(
     pop: Any,
     X: Any,
     y: Any,
     *,
     verdicts: Any = None,
-    most: int = 8,
+    max_nets: int = 8,
     features: Any = (0, 1),
     resolution: int = 60,
     ax: Any = None,
@@ -172,7 +174,7 @@ def population(
         Targets as for fit, common to all nets.
     verdicts : array_like of str, shape (n_nets,), optional
         Names of the verdicts. By default fastmlp.diagnose is called.
-    most : int, default 8
+    max_nets : int, default 8
         Largest number of nets in a row; they are chosen evenly from the lowest to the highest loss.
     features : sequence of two ints, default (0, 1)
         Numbers of the two inputs on the axes; other inputs are at their medians.
@@ -198,12 +200,12 @@ def population(
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> pop = fastmlp.Population((2, 2, 1), 4, loss="binary_cross_entropy", init="zeros", random_state=0)
     >>> result = pop.fit(X, y, epochs=100)
-    >>> population(pop, X, y, most=2, resolution=10).shape
+    >>> population(pop, X, y, max_nets=2, resolution=10).shape
     (1, 2)
     """
     require_attributes(pop, ("n_nets", "evaluate"), "a Population")
     samples = as_samples(pop, X, y)
-    most = checked_count("most", most)
+    max_nets = checked_count("max_nets", max_nets)
     names = _verdicts(pop, X, y) if verdicts is None else np.asarray(verdicts, dtype=str)
     if names.shape != (pop.n_nets,):
         raise ValueError(
@@ -212,7 +214,7 @@ def population(
     verdict_names, counts = np.unique(names, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     losses = np.nan_to_num(pop.evaluate(X, y)["loss"], nan=np.inf)
-    rows = [_select_nets(np.flatnonzero(names == verdict_names[k]), losses, most) for k in order]
+    rows = [_select_nets(np.flatnonzero(names == verdict_names[k]), losses, max_nets) for k in order]
     columns = max(map(len, rows))
     canvas = axes(ax, 2.0 + 1.05 * columns, 0.5 + 1.25 * len(rows))
     grid = panels(canvas, len(rows), columns, 0.08, 0.28)

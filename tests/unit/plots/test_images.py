@@ -94,7 +94,7 @@ PICTURES = {
     "predictions": lambda ax: plots.predictions(*regression(), ax=ax),
     "epochs": lambda ax: plots.epochs_to_converge(result(), ax=ax),
     "population": lambda ax: plots.population(
-        population(), XOR_X, XOR_Y, verdicts=7 * ["converged"] + 5 * ["learning"], most=4, ax=ax
+        population(), XOR_X, XOR_Y, verdicts=7 * ["converged"] + 5 * ["learning"], max_nets=4, ax=ax
     ),
     "landscape": lambda ax: plots.landscape(xor_net(), XOR_X, XOR_Y, resolution=21, ax=ax),
     "landscape_path": lambda ax: plots.landscape(xor_net(), XOR_X, XOR_Y, snapshots=snapshots(), resolution=21, ax=ax),

@@ -81,7 +81,7 @@ def pop():
 
 def test_population_plot_has_a_row_per_verdict(pop):
     verdicts = np.array(3 * ["converged"] + 6 * ["still_learning"])
-    grid = plots.population(pop, XOR_X, XOR_Y, verdicts=verdicts, most=4, resolution=10)
+    grid = plots.population(pop, XOR_X, XOR_Y, verdicts=verdicts, max_nets=4, resolution=10)
     assert grid.shape == (2, 4)
     texts = [row[0].texts[0].get_text() for row in grid]
     assert texts == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
@@ -96,13 +96,13 @@ def test_population_plot_diagnoses_the_nets(pop, monkeypatch):
         return SimpleNamespace(verdicts=np.array(9 * ["converged"]))
 
     monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
-    assert plots.population(pop, XOR_X, XOR_Y, most=2, resolution=10).shape == (1, 2)
+    assert plots.population(pop, XOR_X, XOR_Y, max_nets=2, resolution=10).shape == (1, 2)
 
 
 def test_population_plot_of_a_regression_shows_outputs_over_targets(rng):
     pop = fastmlp.Population((1, 3, 1), 5, random_state=0)
     X = np.linspace(-1, 1, 20)[:, None]
-    grid = plots.population(pop, X, np.sin(3 * X), verdicts=5 * ["x"], most=3)
+    grid = plots.population(pop, X, np.sin(3 * X), verdicts=5 * ["x"], max_nets=3)
     drawn = grid[0, 0].collections[0].get_offsets()
     np.testing.assert_allclose(drawn[:, 0], np.sin(3 * X[:, 0]), rtol=1e-5)
 

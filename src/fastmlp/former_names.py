@@ -1,0 +1,32 @@
+"""Parameters that have another name now: the former one is taken for one more version, with a FutureWarning."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def warn_former_name(former: str, name: str) -> None:
+    """Warn at the line that called the caller."""
+    text = f"{former} has another name now: write {name}. The next version will not know {former}."
+    warnings.warn(text, FutureWarning, stacklevel=3)
+
+
+def former_name(former: str, name: str) -> Callable[[Function], Function]:
+    """Return a decorator of functions whose parameter `name` was called `former` in the version before."""
+
+    def decorated(function: Function) -> Function:
+        @wraps(function)
+        def called(*arguments: Any, **named: Any) -> Any:
+            if former in named:
+                warn_former_name(former, name)
+                named[name] = named.pop(former)
+            return function(*arguments, **named)
+
+        return cast(Function, called)
+
+    return decorated
