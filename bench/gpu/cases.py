@@ -265,7 +265,9 @@ def single(
     wait, Xd, yd = synchronizer(cupy), cupy.asarray(X), cupy.asarray(y)
     fit = lambda n: net.fit(Xd, yd, epochs=n, batch_size=batch, optimizer="adam", verbose=0)
     launchers = launch_modes(
-        fit, epochs, fastmlp.execution.dispatch.choose_device_family(net.network, batch, precision, net.dtype)
+        fit,
+        epochs,
+        fastmlp.execution.dispatch.choose_training(net.network, net.device, net.dtype, batch, precision).family,
     )
     notes = graph_notes(launchers) | set_up_note(fit, wait, epochs)
     competitors: dict[str, Competitor] = {

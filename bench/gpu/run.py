@@ -60,7 +60,7 @@ TIME_SHARES = {"limits": 2, "population 2-2-1, XOR": 1, "thresholds": 4}
 TIME_SHARE, START_SECONDS = 2, 60.0  # the weight of other cases; the limit for finding the GPU
 
 import fastmlp  # noqa: E402
-from fastmlp.commands import measure_gpu  # noqa: E402
+from fastmlp.commands import measure_costs, measure_gpu  # noqa: E402
 from fastmlp.devices import n_threads_available  # noqa: E402
 from fastmlp.output_files import write_text  # noqa: E402
 from gpu import cases  # noqa: E402
@@ -207,6 +207,7 @@ def measure(name: str, quick: bool, known_limits: dict[str, Any], save_row: case
         with warnings.catch_warnings(record=True) as caught:  # of what could not be measured
             warnings.simplefilter("always")
             text = str(measure_gpu.measure("cuda", rows.append))
+            text += f"; ESTIMATES of execution/gpu_costs.py: {measure_costs.measure_costs('cuda')!r}"
         return {"text": text, "rows": rows, "warnings": [str(warning.message) for warning in caught]}
     return cases.case_builders(cupy, quick, known_limits.get("multiply-adds/s", float("nan")), save_row)[name]()
 

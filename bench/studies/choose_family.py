@@ -17,7 +17,7 @@ import numpy as np
 
 import fastmlp
 from fastmlp.execution import dispatch
-from fastmlp.execution.dispatch import products
+from fastmlp.execution.work import products
 
 SMALL = ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (16, 8, 1), (24, 5, 1), (20, 20, 1), (24, 24, 1))
 MEDIUM = ((10, 16, 16, 1), (16, 32, 1), (10, 48, 1), (30, 10, 2), (48, 12, 3), (40, 16, 1), (24, 32, 1), (64, 8, 8, 10))

@@ -16,7 +16,7 @@ import fastmlp
 from fastmlp.devices import n_threads_available
 from fastmlp.execution import dispatch
 from fastmlp.execution.buffer_cache import buffers
-from fastmlp.execution.dispatch import products
+from fastmlp.execution.work import products
 
 NETS = (
     (2, 8, 1),

@@ -1,10 +1,13 @@
 """Amounts of work from which "auto" chooses a GPU: estimates, or values measured by `fastmlp devices --measure`.
 
+Other measured constants of a GPU are stored in the same file (execution/gpu_costs.py).
+
 Measured values are stored in a file beside the compiled kernels, for each pair of GPU and CPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -79,19 +82,29 @@ def storage_folder() -> Path:
     return folder
 
 
+def measured_row(key: str) -> list[float]:
+    """Return the numbers that were stored under a name; KeyError if there are none."""
+    return _measured()[key]
+
+
+def store_row(key: str, numbers: Iterable[float]) -> None:
+    """Store numbers on disk under a name, for all later processes."""
+    import json
+
+    from .kernels.jit.atomic_file import replacing
+
+    folder = storage_folder()
+    measured = _measured() | {key: list(numbers)}
+    with replacing(folder / FILE, FILE_MODE) as file:  # not write_text, which follows links
+        file.write((json.dumps(measured, indent=1) + "\n").encode())
+
+
 def store(gpu: str, processor: str, total: float, at_once: float, in_one_launch: float) -> Thresholds:
     """Store measured thresholds on disk, for all later processes, and return them.
 
     gpu, processor : str     descriptions of the two devices
     total, at_once, in_one_launch : float     multiply-adds, as in Thresholds
     """
-    import json
-
-    from .kernels.jit.atomic_file import replacing
-
-    folder = storage_folder()
-    measured = _measured() | {f"{gpu} | {processor}": [total, at_once, in_one_launch]}
-    with replacing(folder / FILE, FILE_MODE) as file:  # not write_text, which follows links
-        file.write((json.dumps(measured, indent=1) + "\n").encode())
+    store_row(f"{gpu} | {processor}", (total, at_once, in_one_launch))
     thresholds_of.cache_clear()
     return thresholds_of(gpu, processor)

@@ -4,7 +4,7 @@ none by cuBLAS and then float32.
 
 import numpy as np
 import pytest
-from cuda_cases import fit_seed, follow_sgd, reference_of
+from cuda_cases import fit_seed, follow_sgd, reference_of, tensor_cores_first
 
 import fastmlp.execution.thresholds
 from fastmlp import MLP, SGD, Population
@@ -97,6 +97,7 @@ def test_mid_sized_populations_train_together_in_tf32(works, rng):
 def test_populations_train_one_by_one_on_tensor_cores(works, rng, monkeypatch):
     """Nets whose steps fill a GPU by themselves: near the reference, with rounding errors."""
     monkeypatch.setattr(fastmlp.execution.thresholds, "ONE_BY_ONE_FROM_STEP", 0)
+    tensor_cores_first(monkeypatch)
     sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
     X, y = samples(rng, sizes)
     pop = Population(sizes, 2, precision="bfloat16", **SETTINGS)

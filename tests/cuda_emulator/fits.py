@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 import fastmlp
+from fastmlp.execution.gpu_costs import WITH_TENSOR_CORES, using
 
 from .state import settings
 
@@ -107,6 +108,7 @@ def one_wide_net(dtype):
     return net.params
 
 
+@using(WITH_TENSOR_CORES)
 def one_narrow_net(dtype):
     """Train a net by fused_tensor_core, with all layers in one kernel."""
     net = fastmlp.MLP(
@@ -181,6 +183,7 @@ def nets_in_workspace(dtype):
     return pop.params
 
 
+@using(WITH_TENSOR_CORES)
 def narrow_nets(dtype):
     """Train by fused_tensor_core with gradients in shared and in global memory, and several tiles of samples.
 
@@ -224,6 +227,7 @@ def streamed_in_order(dtype):
 # ---- more kernels to compile: gradients without an update, and the nets of bench/gpu/run.py
 
 
+@using(WITH_TENSOR_CORES)
 def gradients(dtype):
     """Return the gradients of a net by small_net and by fused_tensor_core."""
     X, y = _data(4, 3)
@@ -235,6 +239,7 @@ def gradients(dtype):
     )
 
 
+@using(WITH_TENSOR_CORES)
 def nets_that_are_measured(dtype):
     """Train the net for digits, four layers of 64 units on tensor cores, and the widest layers that fit there."""
     found, rng = [], np.random.default_rng(0)

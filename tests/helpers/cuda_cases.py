@@ -8,8 +8,10 @@ import reference_optimizers
 from reference import ReferenceMLP
 from reference_random import dropout_mask, epoch_order
 
+import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
+from fastmlp.execution.gpu_costs import IN_BLOCKS, WITH_TENSOR_CORES
 from fastmlp.kernels.formulas import seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.update_rules import RULES
@@ -53,6 +55,11 @@ GIVEN_APART = ("by_fan_in", "bias_input", "weight_decay_schedule", "learning_rat
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 
 
+def tensor_cores_first(monkeypatch):
+    """Patch the cost model, so that nets train with tensor cores where the precision allows."""
+    monkeypatch.setattr(fastmlp.execution.gpu_costs, "costs_of", lambda device: WITH_TENSOR_CORES)
+
+
 class Place:
     """Patches the dispatch so that all nets are trained in one of PLACES, and counts the launches there."""
 
@@ -61,7 +68,7 @@ class Place:
         in_layers = name in ("batched", "layers")
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
-        monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_STEP", 10**12)
+        monkeypatch.setattr(fastmlp.execution.gpu_costs, "costs_of", lambda device: IN_BLOCKS)
         monkeypatch.setattr(fastmlp.execution.thresholds, "ONE_BY_ONE_FROM_STEP", 0 if name == "layers" else 10**12)
         if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
             monkeypatch.setattr(_of_backend("population.launch"), "MOST_IN_THREAD", {4: 180, 8: 180})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cuda_cases import OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
+from cuda_cases import OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of, tensor_cores_first
 from net_cases import targets_for
 from tolerances import TOLERANCES
 
@@ -207,7 +207,8 @@ def test_early_stopped_population_matches_the_reference(place, monkeypatch):
 
 
 @pytest.mark.parametrize("precision, name", pairs(ON_TENSOR_CORES))
-def test_net_on_tensor_cores_matches_the_reference(precision, name):
+def test_net_on_tensor_cores_matches_the_reference(precision, name, monkeypatch):
+    tensor_cores_first(monkeypatch)
     case, sizes = CASES[name], (5, 20, 17, 2)
     net = MLP(sizes, l2=case.l2, precision=precision, **case.settings_of_net())
     X, y, weight = case.data(sizes)

@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import checked_dtype, checked_precision
 from ..data.validation import as_numbers
 from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
-from ..execution.dispatch import products
+from ..execution.work import products
 from ..initialization import Init, check_init
 from ..kernels.structs import METRIC_NONE
 from ..memory_check import check_params

@@ -180,7 +180,8 @@ def bench(
 @command()
 def devices(
     measure: Annotated[
-        bool, typer.Option(help="Measure from how much work on a GPU is faster here, for device='auto'; a minute.")
+        bool,
+        typer.Option(help="Measure from how much work on a GPU is faster, and when which of its kernels; two minutes."),
     ] = False,
 ) -> None:
     """List the devices of this machine and, if one cannot be used, the reason."""
@@ -211,6 +212,7 @@ def devices(
 
 
 def _measure(gpu: str, starts: dict[str, float | None]) -> None:
+    from .measure_costs import measure_costs
     from .measure_gpu import measure
 
     typer.echo(f"{'':18} {'multiply-adds at once':>22} {'cpu, us':>10} {gpu + ', us':>12}")
@@ -219,6 +221,7 @@ def _measure(gpu: str, starts: dict[str, float | None]) -> None:
         lambda row: typer.echo(f"{row.name:18} {row.work:22.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}"),
         starts,
     )
+    typer.echo(f"kernel families are chosen by: {measure_costs(gpu)}")
 
 
 @command()

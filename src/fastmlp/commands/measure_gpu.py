@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..devices import devices
-from ..execution.dispatch import products
+from ..execution.work import products
 from ..gpu_thresholds import ESTIMATES, Thresholds, storage_folder, store
 from ..mlp import MLP
 from ..population import Population

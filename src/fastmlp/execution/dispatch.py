@@ -1,4 +1,4 @@
-"""Kernel dispatch: chooses kernel family, threads, lanes and rows, by the thresholds in thresholds.py.
+"""Kernel dispatch: chooses kernel family, threads, lanes and rows, by thresholds.py and, on a GPU, by gpu_costs.py.
 
 The families are described in families.py. Work is counted in multiply-adds of matrix products.
 """
@@ -26,13 +26,8 @@ from ..kernels.structs import (
     n_weight_copies,
 )
 from ..network.spec import Network
-from . import thresholds
-
-
-def products(network: Network, rows: int) -> int:
-    """Multiply-adds of the matrix products of one training step."""
-    sizes = [i * j for i, j in network.layout.shapes]
-    return rows * (3 * sum(sizes) - sizes[0])
+from . import gpu_costs, thresholds
+from .work import products
 
 
 class TrainingChoice(NamedTuple):
@@ -55,7 +50,7 @@ def choose_training(
         if batch_size == 1 and family in ("layerwise", "layerwise_data_parallel"):
             family = "layerwise_batch1"
     else:
-        family = choose_device_family(network, batch_size, precision, dtype)
+        family = choose_device_family(network, batch_size, precision, dtype, gpu_costs.costs_of(device))
     n_threads = n_threads or choose_threads(network, family, batch_size)
     return TrainingChoice(family, n_threads, micro_batch_rows(device, family, batch_size))
 
@@ -74,7 +69,9 @@ def choose_evaluation(
     """Choose kernel family, threads and rows for the outputs of n_samples samples; n_threads as in choose_training."""
     rows = min(n_samples, evaluation_rows(network, device))
     if not device.is_host:
-        return EvaluationChoice(choose_device_family(network, thresholds.EVALUATION_ROWS, precision, dtype), 1, rows)
+        costs = gpu_costs.costs_of(device)
+        family = choose_device_family(network, thresholds.EVALUATION_ROWS, precision, dtype, costs)
+        return EvaluationChoice(family, 1, rows)
     family = choose_evaluation_family(network, rows)
     if family != "layerwise":
         return EvaluationChoice(family, 1, rows)
@@ -158,22 +155,30 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
     return "batch_simd_4" if rows <= 4 else "batch_simd_16"
 
 
-def choose_device_family(network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
-    """Choose the kernel family of one net on a GPU.
+def choose_device_family(
+    network: Network, rows: int, precision: str, dtype: np.dtype, costs: gpu_costs.GpuCosts = gpu_costs.ESTIMATES
+) -> str:
+    """Choose the kernel family of one net on a GPU: of those that can train it, the one whose step is fastest."""
+    seconds = device_step_seconds(network, rows, precision, dtype, costs)
+    return min(seconds, key=seconds.__getitem__)
 
-    One block trains a small net by itself, larger nets take a launch per layer, and narrow layers use tensor cores
-    where the precision allows.
+
+def device_step_seconds(
+    network: Network, rows: int, precision: str, dtype: np.dtype, costs: gpu_costs.GpuCosts
+) -> dict[str, float]:
+    """Return the seconds of a step in the kernel families that can train one net on a GPU, by the cost model.
+
+    One block can train a small net by itself, and tensor cores narrow layers where the precision allows.
 
     precision : a permission to round where training is in float32
     """
+    seconds = {"layerwise": gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize)}
+    if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
+        seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
     if precision in HALF and narrow and dtype.itemsize == 4:
-        return "fused_tensor_core"
-    small = (
-        network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS
-        and products(network, rows) <= thresholds.BLOCK_UP_TO_STEP
-    )
-    return "small_net" if small else "layerwise"
+        seconds["fused_tensor_core"] = gpu_costs.fused_step_seconds(costs, network, rows)
+    return seconds
 
 
 def choose_nets_family(
@@ -194,7 +199,7 @@ def choose_nets_family(
     streams : whether the samples have no room on the device
     """
     if not device.is_host:
-        return _gpu_nets_family(network, n_nets, rows, dtype, streams)
+        return _gpu_nets_family(network, n_nets, rows, dtype, streams, gpu_costs.costs_of(device))
     n_params = network.layout.n_params
     threshold = next((row.n_nets(rows) for row in thresholds.LANES_FROM if n_params <= row.max_params), inf)
     if not shuffle and n_params <= thresholds.LANES_FROM[0].max_params:
@@ -207,7 +212,9 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
     on it.
     """
     if not device.is_host:
-        return _gpu_nets_family(network, n_nets, thresholds.EVALUATION_ROWS, dtype, streams)
+        if trains_in_one_launch(network, dtype) and not streams:
+            return "population_simd"
+        return _family_of_larger_nets(network, n_nets, thresholds.EVALUATION_ROWS, streams)
     is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
     return "population_simd" if is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS else "one_by_one"
 
@@ -217,10 +224,18 @@ def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
     return network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES
 
 
-def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, streams: bool) -> str:
+def _gpu_nets_family(
+    network: Network, n_nets: int, rows: int, dtype: np.dtype, streams: bool, costs: gpu_costs.GpuCosts
+) -> str:
     """A permission to round does not count: batched products are in TF32 then, and nets one by one on tensor cores."""
-    if trains_in_one_launch(network, dtype) and not streams:
-        return "population_simd"
+    family = _family_of_larger_nets(network, n_nets, rows, streams)
+    if streams or not trains_in_one_launch(network, dtype):
+        return family
+    others = gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize, n_nets)
+    return "population_simd" if gpu_costs.block_step_seconds(costs, network, rows, n_nets) <= others else family
+
+
+def _family_of_larger_nets(network: Network, n_nets: int, rows: int, streams: bool) -> str:
     one_by_one = n_nets == 1 or streams or products(network, rows) >= thresholds.ONE_BY_ONE_FROM_STEP
     return "one_by_one" if one_by_one else "batched_gemm"
 

@@ -9,6 +9,8 @@ from ..errors import counted
 from ..network.spec import Network
 from . import dispatch, thresholds
 from .families import FAMILIES
+from .gpu_costs import costs_of
+from .work import products
 
 
 def explain_training(
@@ -18,27 +20,29 @@ def explain_training(
     choice = dispatch.choose_training(network, device, dtype, batch_size, precision)
     kind = "cpu" if device.is_host else "cuda"
     row = next(row for row in FAMILIES if row.name == choice.family and row.device == kind)
+    if device.is_host:
+        why = _why_family(network, choice.family, batch_size)
+    else:
+        why = _why_device_family(
+            dispatch.device_step_seconds(network, batch_size, precision, dtype, costs_of(device)), choice.family
+        )
     return "\n".join(
         (
-            f"Kernel family: {choice.family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "
-            f"{_why_family(network, device, choice.family, batch_size)}.",
+            f"Kernel family: {choice.family} on {kind} ({row.trains}; a lane holds {row.lanes}), because {why}.",
             _threads(network, device, choice, batch_size),
             _rows(choice, batch_size),
         )
     )
 
 
-def _why_family(network: Network, device: Device, family: str, batch_size: int) -> str:
-    n_params, work = network.layout.n_params, dispatch.products(network, batch_size)
-    if not device.is_host:
-        size = f"the net has {n_params:,} parameters and a step {work:,} multiply-adds"
-        limits = f"{thresholds.BLOCK_UP_TO_PARAMS:,} and {thresholds.BLOCK_UP_TO_STEP:,}"
-        return {
-            "fused_tensor_core": "the precision allows half-precision operands and no layer is wider than "
-            f"{thresholds.FUSED_UP_TO_UNITS} units",
-            "small_net": f"{size}, within {limits}",
-            "layerwise": f"{size}, where one block trains up to {limits}",
-        }[family]
+def _why_device_family(seconds: dict[str, float], family: str) -> str:
+    """seconds : of a step, by the families that can train the net"""
+    found = f"a step takes about {1e6 * seconds[family]:,.0f} us by the cost model"
+    others = [f"{1e6 * value:,.0f} in {name}" for name, value in seconds.items() if name != family]
+    return f"{found}, {' and '.join(others)}" if others else f"{found}, and no other family can train this net"
+
+
+def _why_family(network: Network, family: str, batch_size: int) -> str:
     if family.startswith("batch_simd"):
         largest = max(i * j for i, j in network.layout.shapes)
         small = f"its layers are small (up to {counted(largest, 'weight')}) for batches of {batch_size:,}"
@@ -70,7 +74,7 @@ def _why_copies(network: Network, family: str) -> str:
 def _threads(network: Network, device: Device, choice: dispatch.TrainingChoice, batch_size: int) -> str:
     if not device.is_host:
         return "Threads: the GPU's own."
-    work, available = dispatch.products(network, batch_size), n_threads_available()
+    work, available = products(network, batch_size), n_threads_available()
     if choice.family in ("batch_simd_4", "batch_simd_16", "layerwise_batch1"):
         why = "this family has one"
     elif choice.family == "batch_simd_data_parallel":

@@ -56,18 +56,20 @@ FAMILIES = (
     ),
     KernelFamily(
         "small_net", "cuda", "one small net", "a unit or a sample", "unit, sample, in shared memory", "one block",
-        "up to 20,000 parameters and 4 million multiply-adds a step",
+        "up to 20,000 parameters, where its step is fastest by the cost model",
     ),
     KernelFamily(
         "fused_tensor_core", "cuda", "one net of narrow layers", "tiles of tensor cores", "sample, unit", "many blocks",
-        "precision bfloat16 or float16, layers of up to 128 units, float32, no dropout",
+        "precision bfloat16 or float16, layers of up to 128 units, float32, no dropout, "
+        "where its step is fastest by the cost model",
     ),
     KernelFamily(
         "layerwise", "cuda", "one net", "a unit", "sample, unit", "cuBLAS and one pass a layer", "everything else"
     ),
     KernelFamily(
         "population_simd", "cuda", "many small nets", "a net, or a unit of the block's net", "net, parameter",
-        "a thread or a block for each net", "up to 40,000 bytes of parameters",
+        "a thread or a block for each net",
+        "up to 40,000 bytes of parameters, where a step of all nets batched is not faster by the cost model",
     ),
     KernelFamily(
         "batched_gemm", "cuda", "mid-sized nets, all at the same step", "a unit", "net, sample, unit",

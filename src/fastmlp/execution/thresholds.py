@@ -110,12 +110,9 @@ LARGE_LAYER_WEIGHTS = 100_000  # ... but for a layer of so many weights, which i
 LARGE_LAYER_EVALUATION_ROWS = 1024  # it takes so many (bench/log/2026-11-25-17-avx2.md)
 DEVICE_EVALUATION_ROWS = 16_384  # samples that a GPU takes through the layers at a time
 
-# ---- families on a GPU: estimates, bench/log/README.md#gpu-one-launch and bench/log/README.md#gpu-batched-population
+# ---- families on a GPU: which can train a net; gpu_costs.py says which of them is fastest
 
-# One block trains a net by itself, if no step has more multiply-adds than a block does in the time that launching a
-# step's kernels one by one takes.
-BLOCK_UP_TO_PARAMS = 20_000  # parameters of the net
-BLOCK_UP_TO_STEP = 4_000_000  # multiply-adds of a step
+BLOCK_UP_TO_PARAMS = 20_000  # parameters of a net that one block can train by itself
 # In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
 # activations of its net.
 BLOCK_UP_TO_BYTES = 40_000  # bytes of parameters: 10,000 in float32

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..execution.blas_environment import SLOWING
-from ..execution.dispatch import products
+from ..execution.work import products
 
 # Run in a new Python process, since BLAS reads its environment and number of threads when it is loaded.
 PROGRAM = """

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..console.progress_bar import NetLines, Progress
 from ..devices import backend
-from ..execution.dispatch import choose_nets_variant, lane_threads, products
+from ..execution.dispatch import choose_nets_variant, lane_threads
 from ..execution.plan import PopulationPlan
+from ..execution.work import products
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts
 from ..kernels.structs import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..execution.dispatch import products
 from ..execution.thresholds import LANES, NET_STEP_WORK
+from ..execution.work import products
 from .task import PopulationTask
 
 TASK_SECONDS = 2.0  # of a task; a worker that is killed loses no more

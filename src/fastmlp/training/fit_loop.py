@@ -14,8 +14,8 @@ import numpy as np
 from ..callbacks import epochs_ahead
 from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
-from ..execution.dispatch import products
 from ..execution.plan import Plan
+from ..execution.work import products
 from ..history import History
 from ..kernels.formulas.update_rules import CODES, MOST_STATE
 from ..kernels.jit import interrupts

@@ -122,6 +122,7 @@ def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tm
     """A row is printed for each size, then the thresholds of "auto"."""
     from fastmlp import gpu_thresholds
     from fastmlp.commands import measure_gpu
+    from fastmlp.execution.gpu_costs import ESTIMATES
 
     monkeypatch.setattr(gpu_thresholds, "base_folder", lambda: tmp_path)
     gpu_thresholds.thresholds_of.cache_clear()
@@ -133,10 +134,12 @@ def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tm
     monkeypatch.setattr(measure_gpu, "seconds_of_step", lambda job: job.fit())
     monkeypatch.setattr(measure_gpu, "seconds_to_start", lambda device: 1.0)
     monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda')")
+    monkeypatch.setattr("fastmlp.commands.measure_costs.measure_costs", lambda gpu: ESTIMATES)
     result = run("devices", "--measure")
     gpu_thresholds.thresholds_of.cache_clear()
     assert result.exit_code == 0
-    *table, last = result.stdout.splitlines()[-4:]
+    *table, costs, last = result.stdout.splitlines()[-5:]
+    assert costs == f"kernel families are chosen by: {ESTIMATES}"
     assert [row.split()[:2] for row in table] == [["size", "8"], ["size", "16"], ["size", "3"]]
     assert table[1].split()[3:] == ["32.0", "16.0"]
     assert "8e+00 at once, 3e+00 where nets train in one launch (measured here)" in last

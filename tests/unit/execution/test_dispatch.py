@@ -123,10 +123,15 @@ def test_nets_with_dropout_train_in_families_that_draw_masks(dropout):
         (LARGE, 2, 128, "batched_gemm"),
         (LARGE, 1, 128, "one_by_one"),
         (LARGE, 2, 2048, "one_by_one"),
+        ((64, 100, 10), 5, 32, "population_simd"),
+        ((64, 100, 10), 5, 5000, "batched_gemm"),  # five blocks would leave the rest of the GPU idle
+        ((64, 100, 10), 1, 5000, "one_by_one"),
     ],
 )
 def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
-    """Nets that fit a block's memory train in blocks, others batched, or one by one if a single net fills the GPU."""
+    """Nets that fit a block's memory train in blocks, unless these take longer than all nets batched; the others
+    batched, or one by one if a single net fills the GPU.
+    """
     choose = lambda *more, dtype="float32": choose_nets_family(
         network(sizes), n_nets, rows, Device("cuda:0", "a test"), np.dtype(dtype), *more
     )
@@ -142,22 +147,26 @@ PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
 @pytest.mark.parametrize(
     "sizes, rows, settings, exact, half",
     [
-        ((4, 32, 3), 32, {}, "small_net", "fused_tensor_core"),
+        ((4, 32, 3), 32, {}, "small_net", "small_net"),
+        ((64, 64, 64, 64, 64, 16), 64, {}, "small_net", "fused_tensor_core"),
+        ((64, 100, 10), 32, {}, "small_net", "small_net"),
+        ((64, 100, 10), 200, {}, "layerwise", "fused_tensor_core"),  # scikit-learn's default net
+        ((64, 100, 10), 65_536, {}, "layerwise", "fused_tensor_core"),
         ((128, 128, 128, 3), 32, {}, "layerwise", "fused_tensor_core"),
         ((4, 129, 3), 32, {}, "small_net", "small_net"),
         ((129, 128, 128, 3), 32, {}, "layerwise", "layerwise"),
         ((4, 32, 129), 32, {}, "small_net", "small_net"),
         ((4, 32, 3), 32, {"dropout": 0.5}, "small_net", "small_net"),
         ((128, 128, 128, 3), 32, {"dropout": (0.0, 0.1)}, "layerwise", "layerwise"),
-        ((19_999, 1), 32, {}, "small_net", "small_net"),
-        ((20_000, 1), 32, {}, "layerwise", "layerwise"),
-        ((4, 32, 3), 7352, {}, "small_net", "fused_tensor_core"),
+        ((19_999, 1), 8, {}, "small_net", "small_net"),
+        ((20_000, 1), 8, {}, "layerwise", "layerwise"),
+        ((4, 32, 3), 2000, {}, "small_net", "fused_tensor_core"),
         ((4, 32, 3), 7353, {}, "layerwise", "fused_tensor_core"),
     ],
 )
 def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
-    """small_net up to 20,000 parameters and 4e6 multiply-adds a step; fused_tensor_core up to 128 units, without
-    dropout, in float32, if reduced precision is allowed.
+    """small_net up to 20,000 parameters, fused_tensor_core up to 128 units, without dropout, in float32, if reduced
+    precision is allowed: where the cost model has their step as the fastest.
     """
     net = network(sizes, **settings)
     for precision in PRECISIONS:
@@ -166,10 +175,8 @@ def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
         assert choose_device_family(net, rows, precision, np.dtype("float64")) == exact, precision
 
 
-def test_dispatch_table_covers_both_sides_of_the_block_limits():
-    """The cases above lie on both sides of each limit."""
+def test_dispatch_table_covers_both_sides_of_the_block_limit():
     assert [network((n, 1)).layout.n_params for n in (19_999, 20_000)] == [20_000, 20_001]
-    assert products(network((4, 32, 3)), 7352) <= 4_000_000 < products(network((4, 32, 3)), 7353)
 
 
 @pytest.mark.parametrize("n_nets, wanted", [(2, "one_by_one"), (32, "population_simd"), (1000, "population_simd")])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_cases import Place
+from cuda_cases import Place, tensor_cores_first
 
 import fastmlp
 
@@ -12,7 +12,7 @@ import fastmlp
 @pytest.mark.parametrize("place", ["block", "layers"])
 @pytest.mark.parametrize("precision", ["exact", "float16"])
 def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal, rng, monkeypatch):
-    where = Place(place, monkeypatch) if precision == "exact" else None
+    where = Place(place, monkeypatch) if precision == "exact" else tensor_cores_first(monkeypatch)
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
     net = fastmlp.MLP((4, 7, 3), loss="softmax_cross_entropy", device="cuda", init="zeros", precision=precision)
     net.biases[-1][list(equal)] = 1.0

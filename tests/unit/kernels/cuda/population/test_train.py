@@ -12,7 +12,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.fit
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
-from fastmlp.execution.dispatch import products
+from fastmlp.execution.work import products
 from fastmlp.schedules import Cosine, FlatCosine
 
 pytestmark = pytest.mark.thinned(5)

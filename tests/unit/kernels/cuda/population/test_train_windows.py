@@ -11,7 +11,7 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp
 import fastmlp.population_training.fit
 from fastmlp import Adam
-from fastmlp.execution.dispatch import products
+from fastmlp.execution.work import products
 
 pytestmark = pytest.mark.thinned(5)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_cases import Place, fit_seed, follow_sgd, reference_of
+from cuda_cases import Place, fit_seed, follow_sgd, reference_of, tensor_cores_first
 from reference_random import epoch_order
 
 import fastmlp.training.call_autotune
@@ -306,6 +306,7 @@ def test_streamed_batches_of_narrow_layers_give_the_same_results(cuda, be_late, 
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
 
     be_late(late)
+    tensor_cores_first(monkeypatch)
     steps, gradient, fits = [], FusedWorkspace.gradient, device_memory.fits
     monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append(1), gradient(*given)))
     X, y = rng.normal(size=(137, 5)), rng.normal(size=(137, 3))

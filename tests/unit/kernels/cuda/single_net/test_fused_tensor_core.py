@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, follow, follow_sgd, reference_of
+from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, follow, follow_sgd, reference_of, tensor_cores_first
 from reference import ReferenceMLP
 
 from fastmlp import MLP, SGD, Adam
@@ -23,6 +23,7 @@ def workspace_types(cuda, monkeypatch):
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
+    tensor_cores_first(monkeypatch)
     kinds, train = [], LayerwiseWorkspace.train
     monkeypatch.setattr(
         LayerwiseWorkspace, "train", lambda work, *rest: (kinds.append(type(work)), train(work, *rest))[1]

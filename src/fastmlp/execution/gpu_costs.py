@@ -1,0 +1,119 @@
+"""Cost model of a training step on a GPU: seconds by kernel family, of which dispatch takes the lowest.
+
+One block of threads trains a small net without any launch, but alone; layer by layer the whole GPU trains it, by a
+graph of some kernels per layer. Which is faster depends on the net, the rows of a batch and the number of nets.
+
+ESTIMATES are for an H100, from counts of the compiled kernels' instructions and memory accesses
+(bench/log/README.md#gpu-cost-model), without a card. `fastmlp devices --measure` measures the same constants, and keeps
+them for this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from math import inf
+from typing import NamedTuple
+
+from ..devices import Device, devices
+from ..gpu_thresholds import measured_row
+from ..network.spec import Network
+from .work import products
+
+TILE_ROWS = 64  # samples that a block with tensor cores takes through the net at once
+FUSED_NODES = 5  # kernels of a step of fused_tensor_core, whatever the depth
+# Passes over memory in a step layer by layer: parameters are read by products and by the update, with their gradient
+# and two vectors of state; outputs and deltas of each layer are written and read by products and passes.
+PASSES_OF_PARAMS, PASSES_OF_UNITS = 10, 8
+
+
+class GpuCosts(NamedTuple):
+    """Constants of the cost model for one GPU."""
+
+    node_seconds: float  # from one kernel of a graph to the next
+    block_seconds: float  # of a step in one block, besides its products
+    block_rate: float  # multiply-adds per second of one block
+    n_blocks: float  # blocks that work at a time without slowing each other down
+    tile_rate: float  # multiply-adds per second of one block with tensor cores
+    product_rate: float  # multiply-adds per second of a large product
+    bandwidth: float  # bytes per second of the GPU's memory
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:.2g}" for name, value in self._asdict().items())
+
+
+ESTIMATES = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 3e11, 1.6e13, 3e12)
+# With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, then tensor cores;
+# tensor cores, then blocks; or layer by layer.
+IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf)
+WITH_TENSOR_CORES = IN_BLOCKS._replace(block_seconds=FUSED_NODES + 0.5)
+BY_LAYERS = IN_BLOCKS._replace(node_seconds=0.0, block_seconds=inf)
+
+
+def block_step_seconds(costs: GpuCosts, network: Network, rows: int, n_nets: int = 1) -> float:
+    """Return the seconds of a step of n_nets nets with a block each."""
+    work = products(network, rows)
+    at_once = costs.block_seconds + work / costs.block_rate
+    return max(at_once, n_nets * work / (costs.block_rate * costs.n_blocks))
+
+
+def n_nodes(network: Network) -> int:
+    """Return the number of kernels of a step layer by layer: products, activations, loss, backward passes, update."""
+    return 5 * len(network.layout.shapes) + 1
+
+
+def bytes_moved(network: Network, rows: int, itemsize: int) -> int:
+    """Return the bytes of memory that a step of one net reads and writes layer by layer."""
+    units = rows * sum(network.layer_sizes)
+    return itemsize * (PASSES_OF_PARAMS * network.layout.n_params + PASSES_OF_UNITS * units)
+
+
+def layers_step_seconds(costs: GpuCosts, network: Network, rows: int, itemsize: int, n_nets: int = 1) -> float:
+    """Return the seconds of a step layer by layer, of n_nets nets at a time."""
+    each = bytes_moved(network, rows, itemsize) / costs.bandwidth + products(network, rows) / costs.product_rate
+    return n_nodes(network) * costs.node_seconds + n_nets * each
+
+
+def fused_step_seconds(costs: GpuCosts, network: Network, rows: int) -> float:
+    """Return the seconds of a step of fused_tensor_core."""
+    n_tiles = -(-rows // TILE_ROWS)
+    turns = max(1.0, n_tiles / costs.n_blocks)
+    return FUSED_NODES * costs.node_seconds + turns * products(network, TILE_ROWS) / costs.tile_rate
+
+
+_given: GpuCosts | None = None
+
+
+@contextmanager
+def using(costs: GpuCosts) -> Iterator[None]:
+    """Context in which dispatch takes these constants for every GPU, for measurements of one family or another."""
+    global _given
+    before, _given = _given, costs
+    try:
+        yield
+    finally:
+        _given = before
+
+
+def costs_of(device: Device) -> GpuCosts:
+    """Return the constants of a GPU: those measured on this machine, or ESTIMATES."""
+    return _given or _measured(device.name)
+
+
+@lru_cache(maxsize=16)
+def _measured(name: str) -> GpuCosts:
+    described = {row.name: row.description for row in devices()}
+    with suppress(KeyError, TypeError, ValueError):
+        return GpuCosts(*map(float, measured_row(costs_key(described[name]))))
+    return ESTIMATES
+
+
+def forget_measured() -> None:
+    """Read the constants anew at the next fit, after a measurement."""
+    _measured.cache_clear()
+
+
+def costs_key(gpu: str) -> str:
+    """Return the name under which the constants of a GPU with this description are stored."""
+    return f"{gpu} | cost model"

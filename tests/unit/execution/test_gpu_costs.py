@@ -1,0 +1,44 @@
+"""Cost model of a GPU's kernel families: what its times depend on."""
+
+import pytest
+
+from fastmlp import MLP
+from fastmlp.devices import Device
+from fastmlp.execution import gpu_costs
+from fastmlp.execution.dispatch import choose_device_family
+from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, fused_step_seconds, layers_step_seconds
+
+NETWORK = MLP((64, 64, 32, 10), device="cpu").network
+PER_STEP = {
+    "blocks": lambda rows, n_nets: block_step_seconds(ESTIMATES, NETWORK, rows, n_nets),
+    "layers": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, n_nets),
+    "tensor cores": lambda rows, n_nets: fused_step_seconds(ESTIMATES, NETWORK, rows),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("family", PER_STEP)
+def test_more_rows_take_longer(family):
+    times = [PER_STEP[family](rows, 1) for rows in (1, 64, 20_000, 1_000_000)]
+    assert times == sorted(times)
+    assert times[-1] > 20 * times[0]
+
+
+def test_nets_share_the_gpu():
+    """Up to as many nets as there are blocks take the time of one; all nets of a step share its launches."""
+    assert PER_STEP["blocks"](32, 100) == PER_STEP["blocks"](32, 1) < PER_STEP["blocks"](32, 1000) / 5
+    assert PER_STEP["layers"](32, 100) < 2 * PER_STEP["layers"](32, 1)
+
+
+def test_float64_moves_twice_the_bytes():
+    assert gpu_costs.bytes_moved(NETWORK, 32, 8) == 2 * gpu_costs.bytes_moved(NETWORK, 32, 4)
+
+
+def test_using_counts_within_its_context():
+    """A card with slow launches trains scikit-learn's default net in one block."""
+    net, device = MLP((64, 100, 10), device="cpu"), Device("cuda", "a test")
+    family = lambda: choose_device_family(net.network, 200, "exact", net.dtype, gpu_costs.costs_of(device))
+    assert family() == "layerwise"
+    with gpu_costs.using(ESTIMATES._replace(node_seconds=1e-3)):
+        assert family() == "small_net"
+    assert family() == "layerwise"
