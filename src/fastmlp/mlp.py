@@ -11,7 +11,7 @@ import numpy as np
 
 from . import intervals
 from .api.fit_arguments import FitArguments, module_of_checkpoints
-from .api.mlp_fit import fit_data, fit_options
+from .api.fit_preparation import fit_data, fit_options
 from .api.net_base import NetBase
 from .callbacks import Callback, as_callbacks, tell_end
 from .checks import seed_of

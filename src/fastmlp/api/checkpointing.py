@@ -23,7 +23,7 @@ from ..training.fit_state import FitState
 if TYPE_CHECKING:
     from ..mlp import MLP
     from ..population import Population
-    from .mlp_fit import FitData
+    from .fit_preparation import FitData
     from .net_base import NetBase
 
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared
