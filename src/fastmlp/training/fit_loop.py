@@ -170,7 +170,7 @@ class Fit:
         self._copy_to_host()
         self._write_records(self._n_final_epochs)
         if not is_finite:
-            self._warn_of_divergence(5)
+            self._warn_of_divergence(6)
 
     def _score_finished_epochs(self) -> None:
         """Score the epochs that were finished before the present line."""
@@ -260,7 +260,7 @@ class Fit:
             progress.show(self.steps_done / self.n_batches, losses[epochs_done - 1])
         if monitor is not None:
             params = self.plan.backend.to_host(self.train_state.params)
-            monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps, stacklevel=6)
+            monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps, stacklevel=7)
 
     def _epochs_ahead(self, epoch: int, n_steps: int) -> int:
         """Return the number of epochs until records are checked next, of which a call trains n_steps.
@@ -310,7 +310,7 @@ class Fit:
             self._spare_buffer = replaced
         else:
             self._restore_finite(first)
-            self._warn_of_divergence(6)
+            self._warn_of_divergence(7)
         return is_finite
 
     def _is_finite(self) -> bool:

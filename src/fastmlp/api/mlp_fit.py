@@ -1,0 +1,92 @@
+"""The fit of an MLP, from the user's arguments to its history."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from ..callbacks import as_callbacks, tell_end
+from ..console.progress_bar import EpochLines
+from ..console.stopwatch import Stopwatch
+from ..data.validation import sample_for_plots
+from ..execution.plan import Plan
+from ..history import History
+from ..streams.kinds import is_source, names_columns
+from ..training.fit_loop import Fit
+from ..training.time_limit import TimeLimit
+from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .fit_preparation import fit_data, fit_options
+
+if TYPE_CHECKING:
+    from ..mlp import MLP
+
+
+def fit_mlp(
+    net: MLP,
+    arguments: FitArguments,
+    given: GivenData,
+    callbacks: Any,
+    metrics: Any,
+    optimizer_state: Any,
+    monitor: bool,
+    stream: tuple[Any, Any],
+    checkpoints: CheckpointArguments,
+    watch: Stopwatch,
+) -> History:
+    """Train a net and return its history; MLP.fit calls this function, since warnings count the calls up to its caller.
+
+    callbacks, metrics, optimizer_state, monitor : arguments of MLP.fit
+    stream : memory_limit and row_cache of MLP.fit
+    watch : Stopwatch     started when the fit began
+    """
+    arguments.check_dropout(net.network)
+    limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
+    lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
+    called = *as_callbacks(callbacks), *lines
+    if is_source(given.X) or names_columns(given.X, given.y):
+        from .streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
+
+        checked = StreamArguments.checked(*stream)
+        others = {
+            "sample_weight": given.sample_weight,
+            "class_weight": given.class_weight,
+            "validation_fraction": given.validation_fraction or None,
+            "metrics": metrics,
+            "monitor": monitor,
+            "checkpoint": checkpoints.checkpoint,
+            "resume": checkpoints.resume,
+        }
+        with read_rows(net, given.X, given.y, checked, arguments, others) as found:
+            if isinstance(found, RowFile):
+                settings = given.validation_data, given.shuffle, called, optimizer_state, arguments.schedules, limit
+                return fit_rows(net, found, arguments, checked, *settings, watch)
+            given = given._replace(X=found.X, y=found.y)
+    saving, file = module_of_checkpoints(*checkpoints), None
+    if saving is not None:
+        file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose, stacklevel=3)
+    with nullcontext() if file is None else saving.random_numbers_of(net, file):
+        data = fit_data(net, arguments, *given)
+        options = fit_options(net, arguments, data, called, metrics, optimizer_state, monitor, limit)
+        training, held_out, rows, shuffle, _ = data
+        net._choose_device(given.X, options.epochs * training.n_samples, rows)
+        schedule, _ = arguments.schedules
+        saver = None if file is None else saving.NetSaver(file, net, data, options, schedule, stacklevel=3)
+    net.history = history = History(net)
+    history.optimizer = options.optimizer
+    history.samples = sample_for_plots(data.parts)
+    net.fits += 1
+    with net.device.on():
+        plan = Plan.for_training(
+            net.network, net.device, net.dtype, training.n_samples, rows, shuffle, precision=net.precision
+        )
+        history.settings = options.description(  # type: ignore[assignment]
+            training, held_out, plan.n_threads, *arguments.schedules
+        )
+        validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
+        try:  # run is called here, since warnings in it count the calls up to the user's line
+            Fit(plan, training, validation, net._padded, options, history, saver).run()
+        finally:
+            plan.release()
+            history.seconds, history.compile_seconds = watch.read()
+            tell_end(called, history)
+    return history
