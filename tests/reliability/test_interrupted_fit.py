@@ -26,8 +26,9 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "api/checkpointing.py",
+        "api/mlp_fit.py",
         "callbacks.py",
-        "checkpoints.py",
+        "persistence/checkpoints.py",
         "console/progress_bar.py",
         "execution/buffer_cache.py",
         "execution/plan.py",
