@@ -21,7 +21,7 @@ FLOORS = (
     "schedules optimizer_base optimizers intervals",
     "devices network tables",
     "initialization executors execution data streams",
-    "plots html_report history report population_result recorders loggers integrations training",
+    "plots history report population_result recorders loggers integrations training",
     "diagnosis persistence population_training",
     "api",
     "mlp population",
