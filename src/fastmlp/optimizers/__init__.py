@@ -1,6 +1,6 @@
 """Optimisers: small frozen objects with the settings of an update rule.
 
-The update rules are in kernels/formulas/update_rules.py; settings that all optimisers have are in optimizer_base.py.
+The update rules are in kernels/formulas/update_rules.py; settings that all optimisers have are in base.py.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .docstrings import with_entries_of
-from .errors import checked_number, checked_setting, is_per_net, unknown_name
-from .kernels.formulas.update_rules import CODES, RULES, Rule
-from .optimizer_base import Optimizer as Optimizer
-from .optimizer_base import setting_text as setting_text
-from .optimizer_base import settings_of as settings_of
+from ..docstrings import with_entries_of
+from ..errors import checked_number, checked_setting, is_per_net, unknown_name
+from ..kernels.formulas.update_rules import CODES, RULES, Rule
+from .base import Optimizer as Optimizer
+from .base import setting_text as setting_text
+from .base import settings_of as settings_of
 
 
 @with_entries_of(Optimizer)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_number, checked_setting, counted, drawn_setting, is_per_net
-from .kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
-from .schedules import schedule_factors, schedule_text, varying_factors
+from ..errors import checked_number, checked_setting, counted, drawn_setting, is_per_net
+from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
+from ..schedules import schedule_factors, schedule_text, varying_factors
 
 SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all nets of a population have in common
 KINDS = ("weights", "biases")  # of the parameters of a layer
