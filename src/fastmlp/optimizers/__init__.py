@@ -287,17 +287,6 @@ class Quickprop(Optimizer):
         checked_number("bias_input", self.bias_input, 0.0, open_low=True)
 
     def layer_factors(self, shapes):
-        """Return factors on the gradients by fan-in and bias input; see Optimizer.layer_factors.
-
-        Parameters
-        ----------
-        shapes : sequence of (int, int)
-            (fan_in, fan_out) of each layer.
-
-        Returns
-        -------
-        ndarray of float64, shape (2 * n_layers,) or (0,)
-        """
         if not self.by_fan_in and self.bias_input == 1.0:
             return np.empty(0)
         fans = [1.0 / (fan_in + 1) if self.by_fan_in else 1.0 for fan_in, _ in shapes]
