@@ -6,10 +6,6 @@ from toy_data import XOR_X
 from fastmlp.plots.plane import Plane, colours, palette
 
 
-def texts(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
 def test_plane_fixes_other_inputs_at_their_medians(rng):
     X = rng.normal(size=(51, 4))
     plane = Plane.around(X, (3, 1), 5)

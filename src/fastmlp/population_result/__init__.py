@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .callbacks import SIGNS
-from .console.stopwatch import format_time, is_compile_time_worth_showing
-from .convergence import EpochStatistics, wilson_interval
-from .errors import DivergenceWarning, counted, install_command
-from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from ..callbacks import SIGNS
+from ..console.stopwatch import format_time, is_compile_time_worth_showing
+from ..convergence import EpochStatistics, wilson_interval
+from ..errors import DivergenceWarning, counted, install_command
+from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 
 OUT_OF_TIME = DIVERGED_NET + 1  # status of nets that the time limit has cut short, which kernels do not know
 STOPPED_BY = {
@@ -409,7 +409,7 @@ class PopulationResult:
         -------
         matplotlib.axes.Axes
         """
-        from .plots.population import epochs_to_converge
+        from ..plots.population import epochs_to_converge
 
         return epochs_to_converge(self, bins=bins, ax=ax)
 
@@ -440,7 +440,7 @@ class PopulationResult:
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
 
     def _repr_html_(self) -> str:
-        from .html_display import html_text
+        from ..html_display import html_text
 
         return html_text(self.summary())
 
