@@ -33,7 +33,7 @@ from ..kernels.structs import (
     TrainConfig,
 )
 from ..memory_check import check_memory
-from ..population_result import OUT_OF_TIME
+from ..population_result.stopped_by import OUT_OF_TIME
 from ..schedules import factors_at, is_constant
 from ..training.time_limit import CallSizes, OutOfTime
 from .fit_state import OUTCOME, PopulationFitState
