@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..convergence import Converged
     from ..diagnosis.monitor import Monitor
 
-Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules.py
+Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules
 
 
 @dataclass(frozen=True)

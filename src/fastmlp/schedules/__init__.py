@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import accepts_n_arguments, checked_count, checked_number, counted, unknown_name
+from ..errors import accepts_n_arguments, checked_count, checked_number, counted, unknown_name
 
 
 class Schedule(ABC):
