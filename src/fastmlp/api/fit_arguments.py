@@ -15,7 +15,8 @@ from ..kernels.structs import Samples
 from ..memory_check import check_epochs
 from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
-from ..schedules import schedule_factors, varying_factors
+from ..schedules import schedule_factors
+from ..schedules.factors import varying_factors
 
 
 def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:

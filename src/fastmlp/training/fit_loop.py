@@ -20,7 +20,7 @@ from ..history import History
 from ..kernels.formulas.update_rules import CODES, MOST_STATE
 from ..kernels.jit import interrupts
 from ..kernels.structs import DIVERGED, STEPS_DONE, Samples, TrainConfig, aligned_zeros
-from ..schedules import factors_at
+from ..schedules.factors import factors_at
 from .best_epoch import BestEpoch, Checkpoint
 from .call_autotune import STEP, CallAutotuner
 from .divergence import are_finite, warn_of_divergence

@@ -14,10 +14,9 @@ from fastmlp.schedules import (
     OneCycle,
     Step,
     Warmup,
-    factors_at,
-    is_constant,
     schedule_factors,
 )
+from fastmlp.schedules.factors import factors_at, is_constant
 
 BY_HAND = [  # schedule, steps of a fit of 100, factors
     (Constant(), [0, 50, 99], [1, 1, 1]),
