@@ -38,6 +38,7 @@ TRACED = {
         "training/fit_loop.py",
         "training/fit_state.py",
         "training/state_transfer.py",
+        "training/train_configs.py",
     )
 }
 assert all(map(os.path.exists, TRACED))
