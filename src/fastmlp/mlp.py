@@ -627,7 +627,7 @@ class MLP(NetBase):
         return to_torch(self.network, self._params, logits)
 
     def _repr_html_(self) -> str:
-        from .html_display import html_table, layers_of
+        from .console.html_display import html_table, layers_of
 
         return html_table(f"MLP on {self.device.name}", *layers_of(self.network), self._training_text())
 

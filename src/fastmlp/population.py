@@ -566,7 +566,7 @@ class Population(NetBase, NetSequence):
 
     def _repr_html_(self) -> str:
         trained = "not trained" if self.result is None else f"last fit: {self.result!r}"
-        from .html_display import html_table, layers_of
+        from .console.html_display import html_table, layers_of
 
         return html_table(
             f"Population of {self.n_nets:,} nets on {self.device.name}", *layers_of(self.network), trained

@@ -17,7 +17,7 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 # From the lowest to the highest. A module imports from its own floor and from those below it.
 FLOORS = (
-    "errors docstrings output_files html_display memory_check checks gpu_thresholds thread_count console callbacks "
+    "errors docstrings output_files memory_check checks gpu_thresholds thread_count console callbacks "
     "convergence schedules optimizers intervals",
     "devices network tables",
     "initialization executors execution data streams",

@@ -355,7 +355,7 @@ class PopulationResult:
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
 
     def _repr_html_(self) -> str:
-        from ..html_display import html_text
+        from ..console.html_display import html_text
 
         return html_text(self.summary())
 
