@@ -66,11 +66,11 @@ FLOORS = (  # the highest first, as in docs/architecture.md
     Floor("sweeps/, sampling.py, class_probabilities.py, table_training/, export/", "several nets, other programs"),
     Floor("mlp.py, population.py", "public API"),
     Floor("api/", "what MLP and Population share"),
-    Floor("population_training/, diagnosis/, checkpoints.py, ...", "fits of many nets, verdicts"),
-    Floor("training/, history.py, report.py, plots/, ...", "fits of one net, records"),
+    Floor("population_training/, diagnosis/, persistence/", "fits of many nets, verdicts"),
+    Floor("training/, history.py, report/, plots/, ...", "fits of one net, records"),
     Floor("execution/, executors/, data/, streams/, initialization.py", "dispatch, plans, arrays"),
     Floor("devices.py, network/, tables/", "devices, what a net is"),
-    Floor("errors.py, checks.py, optimizers.py, ...", "wording, checks, settings"),
+    Floor("errors.py, checks.py, optimizers/, ...", "wording, checks, settings"),
 )
 KERNEL_FLOORS = (
     Floor("kernels/cpu/, kernels/cuda/", "a folder per device"),

@@ -61,8 +61,8 @@ TIME_SHARE, START_SECONDS = 2, 60.0  # the weight of other cases; the limit for 
 
 import fastmlp  # noqa: E402
 from fastmlp.commands import measure_costs, measure_gpu  # noqa: E402
-from fastmlp.devices import n_threads_available  # noqa: E402
 from fastmlp.output_files import write_text  # noqa: E402
+from fastmlp.thread_count import n_threads_available  # noqa: E402
 from gpu import cases  # noqa: E402
 
 

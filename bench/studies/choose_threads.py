@@ -13,10 +13,10 @@ import time
 import numpy as np
 
 import fastmlp
-from fastmlp.devices import n_threads_available
 from fastmlp.execution import dispatch
 from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.work import products
+from fastmlp.thread_count import n_threads_available
 
 NETS = (
     (2, 8, 1),

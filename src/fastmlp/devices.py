@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import install_command, shown, unknown_name
+from .errors import install_command, unknown_name
 
 if TYPE_CHECKING:
     from .gpu_thresholds import Thresholds
@@ -102,72 +101,18 @@ class Device(NamedTuple):
         return NO_CONTEXT if self.is_host else backend(self).on(self.number)
 
 
-MOST_THREADS = 1024  # largest value of FASTMLP_NUM_THREADS
-
-
-def threads_setting() -> int | None:
-    """Return FASTMLP_NUM_THREADS, or None if it is not set.
-
-    Raises
-    ------
-    ValueError
-        If it is set, but is not a whole number from 1 to MOST_THREADS.
-    """
-    setting = os.environ.get("FASTMLP_NUM_THREADS", "").strip()
-    if not setting:
-        return None
-    if setting.isdecimal() and len(setting) < 10 and 1 <= int(setting) <= MOST_THREADS:
-        return int(setting)
-    raise ValueError(
-        f"FASTMLP_NUM_THREADS must be a whole number from 1 to {MOST_THREADS}, but the environment has "
-        f"{shown(setting)}. Correct or unset it."
-    )
-
-
-class _ThreadLimit(threading.local):
-    n_threads: int | None = None  # that a task of an executor may use
-
-
-_limit = _ThreadLimit()
-
-
-@contextmanager
-def using_threads(n_threads: int) -> Iterator[None]:
-    """Context in which this thread's fits and predictions have so many threads, unless FASTMLP_NUM_THREADS is set."""
-    before, _limit.n_threads = _limit.n_threads, n_threads
-    try:
-        yield
-    finally:
-        _limit.n_threads = before
-
-
-def n_processors() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def n_threads_available() -> int:
-    """Return the number of CPU threads to use.
-
-    It is FASTMLP_NUM_THREADS if set, else that of using_threads, else the number of processors that this process may
-    use, at most OMP_NUM_THREADS.
-    """
-    if n_threads := threads_setting() or _limit.n_threads:
-        return n_threads
-    openmp_setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return (
-        min(int(openmp_setting[:9]), n_processors())
-        if openmp_setting.isdecimal() and int(openmp_setting[:9]) > 0
-        else n_processors()
-    )
-
-
 def _find_cpu() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
-    return (lambda: DeviceInfo("cpu", True, _processor(n_threads_available()), ""),), ""
+    return (lambda: DeviceInfo("cpu", True, _processor(), ""),), ""
+
+
+def _processor() -> str:
+    from .thread_count import n_threads_available  # here: `import fastmlp` imports this module
+
+    return _processor_with(n_threads_available())
 
 
 @lru_cache(maxsize=4)
-def _processor(n_threads: int) -> str:
+def _processor_with(n_threads: int) -> str:
     import platform
 
     from llvmlite import binding
@@ -306,7 +251,7 @@ def thresholds(gpu: DeviceInfo) -> Thresholds:
     """Return the amounts of work from which "auto" chooses this GPU over this machine's CPU."""
     from .gpu_thresholds import thresholds_of  # imports files and paths, which few processes need
 
-    return thresholds_of(gpu.description, _processor(n_threads_available()))
+    return thresholds_of(gpu.description, _processor())
 
 
 def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch: bool = False) -> Device:

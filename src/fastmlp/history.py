@@ -200,7 +200,7 @@ class History:
         write(self, path, X, y, **options)
 
     def _repr_html_(self) -> str:
-        from .html_display import html_table, html_text
+        from .console.html_display import html_table, html_text
 
         if not self.epochs:
             return html_text(repr(self))

@@ -33,8 +33,8 @@ from .persistence import (
     checksum,
     package_version,
 )
-from .safetensors_file import DAMAGE
-from .safetensors_file import read as _read
+from .persistence.safetensors_file import DAMAGE
+from .persistence.safetensors_file import read as _read
 
 if TYPE_CHECKING:
     from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import intervals
-from .api.fit_arguments import FitArguments, module_of_checkpoints
-from .api.mlp_fit import fit_data, fit_options
+from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
+from .api.mlp_fit import fit_mlp
 from .api.net_base import NetBase
-from .callbacks import Callback, as_callbacks, tell_end
+from .callbacks import Callback
 from .checks import seed_of
-from .console.progress_bar import EpochLines
 from .console.stopwatch import Stopwatch
-from .data.validation import as_features, inputs_only, on_host, sample_for_plots, validated_samples
+from .data.validation import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .execution.plan import Plan
@@ -28,11 +26,9 @@ from .kernels.structs import Samples
 from .memory_check import LARGE, OUTPUTS, check_array
 from .network.spec import Network
 from .streams.kinds import is_source, names_columns
-from .training.fit_loop import Fit
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
-from .training.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     import torch
@@ -354,58 +350,10 @@ class MLP(NetBase):
         arguments = FitArguments.checked(
             epochs, batch_size, optimizer, schedule, early_stopping, verbose, dropout_schedule, time_limit
         )
-        arguments.check_dropout(self.network)
-        limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
-        lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
-        called = *as_callbacks(callbacks), *lines
-        if is_source(X) or names_columns(X, y):
-            from .api.streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
-
-            stream = StreamArguments.checked(memory_limit, row_cache)
-            others = {
-                "sample_weight": sample_weight,
-                "class_weight": class_weight,
-                "validation_fraction": validation_fraction or None,
-                "metrics": metrics,
-                "monitor": monitor,
-                "checkpoint": checkpoint,
-                "resume": resume,
-            }
-            with read_rows(self, X, y, stream, arguments, others) as found:
-                if isinstance(found, RowFile):
-                    settings = validation_data, shuffle, called, optimizer_state, (schedule, dropout_schedule), limit
-                    return fit_rows(self, found, arguments, stream, *settings, watch)
-                X, y = found.X, found.y
-        saving, file = module_of_checkpoints(checkpoint, every, resume), None
-        if saving is not None:
-            file = saving.checkpoint_file(checkpoint, every, resume, "net", arguments.verbose, stacklevel=2)
-        with nullcontext() if file is None else saving.random_numbers_of(self, file):
-            data = fit_data(
-                self, arguments, X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle
-            )
-            options = fit_options(self, arguments, data, called, metrics, optimizer_state, monitor, limit)
-            training, held_out, rows, shuffle, _ = data
-            self._choose_device(X, options.epochs * training.n_samples, rows)
-            saver = None if file is None else saving.NetSaver(file, self, data, options, schedule, stacklevel=2)
-        self.history = history = History(self)
-        history.optimizer = options.optimizer
-        history.samples = sample_for_plots(data.parts)
-        self.fits += 1
-        with self.device.on():
-            plan = Plan.for_training(
-                self.network, self.device, self.dtype, training.n_samples, rows, shuffle, precision=self.precision
-            )
-            history.settings = options.description(  # type: ignore[assignment]
-                training, held_out, plan.n_threads, schedule, dropout_schedule
-            )
-            validation = None if held_out is None else (self._plan_for(held_out.n_samples), held_out)
-            try:  # run is called here, since warnings in it count the calls up to the user's line
-                Fit(plan, training, validation, self._padded, options, history, saver).run()
-            finally:
-                plan.release()
-                history.seconds, history.compile_seconds = watch.read()
-                tell_end(called, history)
-        return history
+        given = GivenData(X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle)
+        checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
+        further = callbacks, metrics, optimizer_state, monitor
+        return fit_mlp(self, arguments, given, *further, stream, checkpoints, watch)
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
         """Explain how `fit` would train this net on such data: kernel family, threads and rows, with their reasons.
@@ -679,7 +627,7 @@ class MLP(NetBase):
         return to_torch(self.network, self._params, logits)
 
     def _repr_html_(self) -> str:
-        from .html_display import html_table, layers_of
+        from .console.html_display import html_table, layers_of
 
         return html_table(f"MLP on {self.device.name}", *layers_of(self.network), self._training_text())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -12,41 +11,24 @@ from typing import Any
 import numpy as np
 
 from . import intervals
-from .api.fit_arguments import FitArguments, module_of_checkpoints
+from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .api.net_base import NetBase
 from .api.per_net_settings import PER_NET, checked_per_net_setting
-from .api.population_fit import (
-    ON_WORKERS,
-    arguments_of,
-    checked_restarts,
-    placed_data,
-    population_watcher,
-    predict_with_executor,
-    refuse_with_executor,
-    result_of,
-    run_with_executor,
-)
-from .checks import LateGenerator, seed_of
-from .console.compile_notice import CompileNotices
+from .api.population_fit import fit_population
+from .api.population_prediction import evaluate, outputs_of, predict, scores_of_piece
+from .checks import seed_of
 from .console.stopwatch import Stopwatch
-from .data.population_data import fit_data, prediction_samples, validated_population_samples
-from .devices import resolve, to_library_of
+from .devices import resolve
 from .errors import checked_count, is_per_net, shown
 from .execution.dispatch import trains_in_one_launch
 from .initialization import Init, draw_params
-from .kernels.formulas.seeds import fit_seeds, net_seeds
-from .kernels.jit import interrupts
-from .memory_check import OUTPUTS, check_array, check_memory
+from .kernels.formulas.seeds import net_seeds
+from .memory_check import check_memory
 from .mlp import MLP
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import average, checked_weights, greedy_weights
-from .population_training.evaluate import checked_members, evaluate_nets
-from .population_training.fit import run
 from .population_training.net_sequence import NetSequence
-from .population_training.task import PopulationTask
-from .streams.kinds import is_source, names_columns
-from .training.time_limit import TimeLimit
 
 
 class Population(NetBase, NetSequence):
@@ -398,100 +380,10 @@ class Population(NetBase, NetSequence):
         arguments = FitArguments.checked(
             epochs, batch_size, optimizer, schedule, early_stopping, verbose, dropout_schedule, time_limit
         )
-        arguments.check_dropout(self.network)
-        if reads_rows(X, y):
-            from .api.streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
-
-            stream = StreamArguments.checked(memory_limit, row_cache)
-            others = {
-                "sample_weight": sample_weight,
-                "class_weight": class_weight,
-                "validation_fraction": validation_fraction or None,
-                "converged": converged,
-                "restart_after": restart_after,
-                "monitor": monitor,
-                "checkpoint": checkpoint,
-                "resume": resume,
-                "time_limit": time_limit,
-                "executor": executor,
-            }
-            with read_rows(self, X, y, stream, arguments, others) as found:
-                if isinstance(found, RowFile):
-                    schedules = schedule, dropout_schedule
-                    return fit_population_rows(self, found, arguments, stream, validation_data, shuffle, schedules)
-                X, y = found.X, found.y
-        rule, restart_after = checked_restarts(converged, restart_after)
-        if executor is not None:
-            refuse_with_executor(self._named_device, X, checkpoint, time_limit)
-        saving, file, saver = module_of_checkpoints(checkpoint, every, resume), None, None
-        if saving is not None:
-            file = saving.checkpoint_file(checkpoint, every, resume, "population", arguments.verbose, stacklevel=2)
-        with nullcontext() if file is None else saving.random_numbers_of(self, file):
-            rng, validation = LateGenerator([self.seed, self.fits]), (validation_data, validation_fraction)
-            nets_optimizer = arguments.optimizer.for_nets(self.n_nets, rng)
-            with CompileNotices(arguments.verbose > 0):
-                data, strides, held_out = fit_data(
-                    X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation, rule, rng
-                )
-            arguments.check_monitor(data, held_out)
-            rows = arguments.batch_rows(data.n_samples, 0)
-            shuffle, drops = bool(shuffle) and rows < data.n_samples, any(self.network.dropout)
-            self._choose_device(X, arguments.epochs * data.n_samples, rows, self._in_one_launch())
-            if executor is not None:
-                self.device = ON_WORKERS
-            placed, placed_held_out = placed_data(self.device, data, held_out)
-            task = PopulationTask(
-                network=self.network,
-                device=self.device,
-                dtype=self.dtype,
-                params=self._params,
-                seeds=fit_seeds(self.seeds, self.fits) if shuffle or drops else self.seeds,  # else nothing is drawn
-                optimizer=nets_optimizer,
-                l2=self.l2,
-                dropout=self._dropout_rates(drops),
-                data=placed,
-                strides=strides,
-                held_out=placed_held_out,
-                batch_size=rows,
-                shuffle=shuffle,
-                factors=arguments.factors,
-                converged=rule,
-                early_stopping=arguments.early_stopping,
-                verbose=arguments.verbose,
-                precision=self.precision,
-                dropout_factors=arguments.dropout_factors,
-                watch=population_watcher(self.network, data, strides) if monitor else None,
-                time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
-            )
-            if file is not None:
-                samples = {"training": data, "validation": held_out}
-                further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
-                saver = saving.population_saver(file, self, task, samples, further)
-        error: BaseException | None = None
-        if executor is None:
-            outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, self._draw, saver)
-        else:
-            outcome, restarts, interrupted, error = run_with_executor(
-                executor, self, task, arguments.epochs, restart_after
-            )
-        if task.watch is not None:
-            task.watch.look(outcome, at_end=True, stacklevel=3)
-        with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
-            self.fits += 1
-            settings = {"l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
-            described = arguments_of(task, arguments.epochs, schedule, dropout_schedule)
-            self.result = result_of(task, outcome, restarts, interrupted, settings, described, watch)
-        self.result.warn_of_divergence(stacklevel=3)
-        if error is not None:
-            raise error
-        return self.result
-
-    def _dropout_rates(self, drops: bool) -> np.ndarray:
-        """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
-        rates = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
-        if drops:
-            rates[:, :-1] = np.reshape(self.dropout, (-1, 1))
-        return rates if len(rates) > 1 else rates[0]
+        given = GivenData(X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle)
+        checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
+        further = converged, restart_after, monitor, executor
+        return fit_population(self, arguments, given, *further, stream, checkpoints, watch)
 
     def _in_one_launch(self) -> bool:
         return trains_in_one_launch(self.network, self.dtype)
@@ -516,30 +408,10 @@ class Population(NetBase, NetSequence):
         ndarray of shape (n_nets, n_samples, n_outputs)
             Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU.
         """
-        if reads_rows(X, None):
-            from .api.streamed_fit import outputs_of_population, refuse_arguments
+        return predict(self, X, nets, executor)
 
-            refuse_arguments(executor=executor)
-            return outputs_of_population(self, X, nets)
-        return to_library_of(self._outputs(X, nets, executor), X)
-
-    def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any:
-        if executor is not None:
-            refuse_with_executor(self._named_device, X)
-        data, strides = prediction_samples(X, self.network.n_features, self.dtype, self.n_nets)
-        members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
-        self._choose_device(X, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
-        if executor is not None:
-            self.device = ON_WORKERS
-        check_array((len(members), data.n_samples, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
-        kind = np.ndarray if self.device.is_host else type(data.X)
-        with self.device.on():
-            output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)
-        if executor is not None:
-            predict_with_executor(executor, self, data, strides, members, output)
-            return output
-        evaluate_nets(self.network, self.device, self._params, data, strides, members, output.reshape(-1))
-        return output
+    def _outputs(self, X: Any, nets: Any) -> Any:
+        return outputs_of(self, X, nets)
 
     def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
         """Return the class numbers, chosen as in MLP.predict_classes.
@@ -574,21 +446,10 @@ class Population(NetBase, NetSequence):
         dict of str to ndarray of shape (n_nets,)
             "loss" and, for classification, "accuracy".
         """
-        if reads_rows(X, y):
-            from .api.streamed_fit import refuse_arguments, scores_of_pieces
-
-            refuse_arguments(sample_weight=sample_weight)
-            return scores_of_pieces(self, X, y)
-        data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, sample_weight)
-        self._choose_device(X, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
-        return self._scores(data.metric, *evaluate_nets(self.network, self.device, self._params, data, strides))
+        return evaluate(self, X, y, sample_weight)
 
     def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
-        """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
-        data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, None)
-        self._choose_device(None, data.n_samples / 3, data.n_samples / 3, self._in_one_launch())
-        counted_by = data if metric is None else data._replace(metric=metric)
-        return data.metric, evaluate_nets(self.network, self.device, self._params, counted_by, strides)
+        return scores_of_piece(self, X, y, metric)
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
         """Return the weighted mean of the nets' outputs.
@@ -705,7 +566,7 @@ class Population(NetBase, NetSequence):
 
     def _repr_html_(self) -> str:
         trained = "not trained" if self.result is None else f"last fit: {self.result!r}"
-        from .html_display import html_table, layers_of
+        from .console.html_display import html_table, layers_of
 
         return html_table(
             f"Population of {self.n_nets:,} nets on {self.device.name}", *layers_of(self.network), trained
@@ -716,15 +577,6 @@ class Population(NetBase, NetSequence):
             f"Population({self.network.layer_sizes}, n_nets={self.n_nets}, loss={self.network.loss_row.name!r}, "
             f"n_params={self._params.shape[1]} each, device={self.device.name!r})"
         )
-
-
-def reads_rows(X: Any, y: Any) -> bool:
-    """Return whether X is a source of rows that all nets share; a memory map may also hold the samples of each net."""
-    if type(X) is np.ndarray:
-        return False
-    if isinstance(X, np.memmap):
-        return X.ndim == 2 and (y is None or len(y) == len(X))
-    return is_source(X) or names_columns(X, y)
 
 
 def subset_of(pop: Population, members: np.ndarray) -> Population:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from .devices import n_threads_available
 from .execution.dispatch import unrolled_nets_at_once
 from .kernels.jit import call
 from .kernels.jit.linker import attribute
@@ -26,6 +25,7 @@ from .loading import load
 from .mlp import MLP
 from .optimizers import SGD
 from .population import Population
+from .thread_count import n_threads_available
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 PROGRAM = "import sys; from fastmlp import warmup; warmup.run_job(*sys.argv[1:])"

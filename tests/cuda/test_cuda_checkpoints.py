@@ -7,7 +7,7 @@ from kernel_clock import KernelClock
 from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
-from fastmlp.checkpoints import read
+from fastmlp.persistence.checkpoints import read
 from fastmlp.population_training.fit_state import PopulationFitState
 from fastmlp.training import call_autotune
 

@@ -26,8 +26,9 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "api/checkpointing.py",
+        "api/mlp_fit.py",
         "callbacks.py",
-        "checkpoints.py",
+        "persistence/checkpoints.py",
         "console/progress_bar.py",
         "execution/buffer_cache.py",
         "execution/plan.py",
@@ -37,6 +38,7 @@ TRACED = {
         "training/fit_loop.py",
         "training/fit_state.py",
         "training/state_transfer.py",
+        "training/train_configs.py",
     )
 }
 assert all(map(os.path.exists, TRACED))

@@ -13,8 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from fastmlp.checkpoints import PREVIOUS, read
 from fastmlp.kernels.structs import STEPS_DONE
+from fastmlp.persistence.checkpoints import PREVIOUS, read
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 

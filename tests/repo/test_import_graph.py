@@ -17,12 +17,12 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 # From the lowest to the highest. A module imports from its own floor and from those below it.
 FLOORS = (
-    "errors docstrings output_files html_display memory_check checks former_names gpu_thresholds console callbacks "
-    "convergence schedules optimizer_base optimizers intervals",
+    "errors docstrings output_files memory_check checks former_names gpu_thresholds thread_count console callbacks "
+    "convergence schedules optimizers intervals",
     "devices network tables",
     "initialization executors execution data streams",
-    "plots html_report history report population_result recorders loggers integrations training",
-    "diagnosis persistence safetensors_file checkpoints population_training",
+    "plots history report population_result recorders loggers integrations training",
+    "diagnosis persistence population_training",
     "api",
     "mlp population",
     "sampling sweeps class_probabilities export table_training",
@@ -41,11 +41,18 @@ LAZY_CONVENIENCE: set[tuple[str, str]] = {
 
 
 def modules_in(folder):
-    """Return {dotted name: path} of the modules in a folder, without __init__ and without linked folders."""
+    """Return {dotted name: path} of the modules in a folder, without its own __init__ and without linked folders.
+
+    The __init__ of a package has the package's name; those without imports are left out.
+    """
     found = {}
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
-        if parts[-1] != "__init__" and not (folder == SRC and parts[0] == "kernels"):
+        if folder == SRC and parts[0] == "kernels":
+            continue
+        if parts[-1] == "__init__":
+            parts = parts[:-1] if "import" in path.read_text(encoding="utf-8") else ()
+        if parts:
             found[".".join(parts)] = path
     return found
 
@@ -81,7 +88,8 @@ def imports_in(path, package):
 
 
 def imports_of(prefix, modules, name):
-    return imports_in(modules[name], ".".join([prefix, *name.split(".")[:-1]]))
+    package = name if modules[name].name == "__init__.py" else ".".join(name.split(".")[:-1])
+    return imports_in(modules[name], f"{prefix}.{package}".strip("."))
 
 
 def arrows_among(prefix, modules):

@@ -21,10 +21,14 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CHANGES = dict(re.findall(r"^### (.+?)\n.*?^```diff\n(.*?)^```", PAGE, re.M | re.S))  # title of a section -> its patch
 FILES = {
-    "An optimiser": {"kernels/formulas/update_rules.py", "src/fastmlp/optimizers.py", "src/fastmlp/__init__.py"},
+    "An optimiser": {
+        "kernels/formulas/update_rules.py",
+        "src/fastmlp/optimizers/__init__.py",
+        "src/fastmlp/__init__.py",
+    },
     "An activation": {"kernels/formulas/activations.py"},
     "A loss": {"kernels/formulas/losses.py"},
-    "A learning-rate schedule": {"src/fastmlp/schedules.py"},
+    "A learning-rate schedule": {"src/fastmlp/schedules/__init__.py"},
     "A device": {
         "kernels/twin/__init__.py",
         "kernels/twin/backend.py",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checkpoints import Checkpoint, CheckpointFile, Identity, refuse_without_file, warn_of_schedule
 from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
 from ..kernels.structs import Samples
 from ..optimizers import setting_text, settings_of
+from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity, refuse_without_file, warn_of_schedule
 from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
 from ..population_training.task import PopulationTask
@@ -23,7 +23,7 @@ from ..training.fit_state import FitState
 if TYPE_CHECKING:
     from ..mlp import MLP
     from ..population import Population
-    from .mlp_fit import FitData
+    from .fit_preparation import FitData
     from .net_base import NetBase
 
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared

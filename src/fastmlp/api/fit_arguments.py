@@ -15,7 +15,8 @@ from ..kernels.structs import Samples
 from ..memory_check import check_epochs
 from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
-from ..schedules import schedule_factors, varying_factors
+from ..schedules import schedule_factors
+from ..schedules.factors import varying_factors
 
 
 def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:
@@ -25,6 +26,26 @@ def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:
     from . import checkpointing
 
     return checkpointing
+
+
+class GivenData(NamedTuple):
+    """Samples of fit as the user gave them, with the names that they have there."""
+
+    X: Any
+    y: Any
+    sample_weight: Any
+    class_weight: Any
+    validation_data: Any
+    validation_fraction: Any
+    shuffle: Any
+
+
+class CheckpointArguments(NamedTuple):
+    """Arguments of fit about the file of its checkpoints, as the user gave them."""
+
+    checkpoint: Any
+    every: Any
+    resume: Any
 
 
 class FitArguments(NamedTuple):
@@ -38,6 +59,7 @@ class FitArguments(NamedTuple):
     verbose: int
     dropout_factors: Callable[[np.ndarray, int], np.ndarray] | None  # of the dropout rates; None for constant ones
     time_limit: float | None = None  # seconds
+    schedules: tuple[Any, Any] = (None, None)  # schedule and dropout_schedule, as given
 
     @classmethod
     def checked(
@@ -63,7 +85,8 @@ class FitArguments(NamedTuple):
         if time_limit is not None:
             time_limit = checked_number("time_limit", time_limit, 0.0, open_low=True)
         factors, of_dropout = schedule_factors(schedule), varying_factors(dropout_schedule)
-        return cls(epochs, batch_size, rule, factors, stopping, verbose, of_dropout, time_limit)
+        schedules = schedule, dropout_schedule
+        return cls(epochs, batch_size, rule, factors, stopping, verbose, of_dropout, time_limit, schedules)
 
     def check_dropout(self, network: Network) -> None:
         """Check that a net with a schedule of its dropout rates has dropout.

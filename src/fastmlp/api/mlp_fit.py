@@ -1,112 +1,92 @@
-"""What MLP.fit prepares before training: samples, held-out samples and options, all of them checked."""
+"""The fit of an MLP, from the user's arguments to its history."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
-from ..callbacks import Callback
-from ..console.compile_notice import CompileNotices
-from ..data.class_weighting import split_and_weighted
-from ..data.validation import make_validation, validated_samples
-from ..errors import checked_share
-from ..kernels.formulas.seeds import fit_seed
-from ..kernels.structs import Samples
-from ..training.epoch_metrics import FitMetrics
-from ..training.fit_options import Options
-from ..training.optimizer_state import checked_state
+from ..callbacks import as_callbacks, tell_end
+from ..console.progress_bar import EpochLines
+from ..console.stopwatch import Stopwatch
+from ..data.validation import sample_for_plots
+from ..execution.plan import Plan
+from ..history import History
+from ..streams.kinds import is_source, names_columns
+from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit
-from .fit_arguments import FitArguments
+from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .fit_preparation import fit_data, fit_options
 
 if TYPE_CHECKING:
     from ..mlp import MLP
 
 
-class FitData(NamedTuple):
-    """Samples of one fit of a net, and how training visits them."""
-
-    training: Samples
-    held_out: Samples | None
-    batch_size: int
-    shuffle: bool
-    seed: int  # of shuffling, dropout and the validation split
-
-    @property
-    def parts(self) -> dict[str, Samples | None]:
-        """The samples by the name of their part."""
-        return {"training": self.training, "validation": self.held_out}
-
-
-def fit_data(
+def fit_mlp(
     net: MLP,
     arguments: FitArguments,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    class_weight: Any,
-    validation_data: Any,
-    validation_fraction: float,
-    shuffle: bool,
-) -> FitData:
-    """Return the checked samples of a fit; X and the arguments after it are those of MLP.fit.
-
-    Raises
-    ------
-    ValueError
-        If the data do not fit the net or are not finite, or arguments cannot be combined.
-    """
-    fraction = checked_share(validation_fraction, validation_data)
-    with CompileNotices(arguments.verbose > 0):
-        # Of a fraction, class weights are computed for the samples that remain in training.
-        data = validated_samples(X, y, net.network, net.dtype, sample_weight, None if fraction else class_weight)
-    rows = arguments.batch_rows(data.n_samples, 2 if validation_data is None and not fraction else 4)
-    shuffle = bool(shuffle) and rows < data.n_samples
-    draws = shuffle or fraction or any(net.network.dropout)
-    seed = fit_seed(net.seed, net.fits) if draws else 0
-    held_out = None
-    if validation_data is not None:
-        held_out = make_validation(validation_data, net.network, net.dtype, data.metric)
-    elif fraction:
-        data, held_out = split_and_weighted(data, fraction, seed, class_weight, net.network)
-        rows = min(rows, data.n_samples)
-    return FitData(data, held_out, rows, shuffle and rows < data.n_samples, seed)
-
-
-def fit_options(
-    net: MLP,
-    arguments: FitArguments,
-    data: FitData,
-    callbacks: Sequence[Callback],
+    given: GivenData,
+    callbacks: Any,
     metrics: Any,
     optimizer_state: Any,
     monitor: bool,
-    limit: TimeLimit | None = None,
-) -> Options:
-    """Return the options of a fit; metrics and the arguments after it are those of MLP.fit.
+    stream: tuple[Any, Any],
+    checkpoints: CheckpointArguments,
+    watch: Stopwatch,
+) -> History:
+    """Train a net and return its history; MLP.fit calls this function, since warnings count the calls up to its caller.
 
-    limit : TimeLimit or None     time limit of the fit
+    callbacks, metrics, optimizer_state, monitor : arguments of MLP.fit
+    stream : memory_limit and row_cache of MLP.fit
+    watch : Stopwatch     started when the fit began
     """
-    measured = FitMetrics(metrics, net, data.parts, arguments.epochs) if metrics else None
-    arguments.check_monitor(data.training, data.held_out, measured.names if measured else ())
-    watcher = None
-    if monitor:
-        from ..diagnosis.monitor import Monitor
+    arguments.check_dropout(net.network)
+    limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
+    lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
+    called = *as_callbacks(callbacks), *lines
+    if is_source(given.X) or names_columns(given.X, given.y):
+        from .streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
 
-        watcher = Monitor(net.network, data.training, arguments.epochs)
-    return Options(
-        epochs=arguments.epochs,
-        batch_size=data.batch_size,
-        shuffle=data.shuffle,
-        seed=data.seed,
-        optimizer=arguments.optimizer,
-        factors=arguments.factors,
-        decay_factors=arguments.optimizer.decay_factors,
-        dropout_factors=arguments.dropout_factors,
-        early_stopping=arguments.early_stopping,
-        callbacks=callbacks,
-        verbose=arguments.verbose,
-        monitor=watcher,
-        state=checked_state(optimizer_state),
-        metrics=measured,
-        time_limit=limit,
-    )
+        checked = StreamArguments.checked(*stream)
+        others = {
+            "sample_weight": given.sample_weight,
+            "class_weight": given.class_weight,
+            "validation_fraction": given.validation_fraction or None,
+            "metrics": metrics,
+            "monitor": monitor,
+            "checkpoint": checkpoints.checkpoint,
+            "resume": checkpoints.resume,
+        }
+        with read_rows(net, given.X, given.y, checked, arguments, others) as found:
+            if isinstance(found, RowFile):
+                settings = given.validation_data, given.shuffle, called, optimizer_state, arguments.schedules, limit
+                return fit_rows(net, found, arguments, checked, *settings, watch)
+            given = given._replace(X=found.X, y=found.y)
+    saving, file = module_of_checkpoints(*checkpoints), None
+    if saving is not None:
+        file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose, stacklevel=3)
+    with nullcontext() if file is None else saving.random_numbers_of(net, file):
+        data = fit_data(net, arguments, *given)
+        options = fit_options(net, arguments, data, called, metrics, optimizer_state, monitor, limit)
+        training, held_out, rows, shuffle, _ = data
+        net._choose_device(given.X, options.epochs * training.n_samples, rows)
+        schedule, _ = arguments.schedules
+        saver = None if file is None else saving.NetSaver(file, net, data, options, schedule, stacklevel=3)
+    net.history = history = History(net)
+    history.optimizer = options.optimizer
+    history.samples = sample_for_plots(data.parts)
+    net.fits += 1
+    with net.device.on():
+        plan = Plan.for_training(
+            net.network, net.device, net.dtype, training.n_samples, rows, shuffle, precision=net.precision
+        )
+        history.settings = options.description(  # type: ignore[assignment]
+            training, held_out, plan.n_threads, *arguments.schedules
+        )
+        validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
+        try:  # run is called here, since warnings in it count the calls up to the user's line
+            Fit(plan, training, validation, net._padded, options, history, saver).run()
+        finally:
+            plan.release()
+            history.seconds, history.compile_seconds = watch.read()
+            tell_end(called, history)
+    return history

@@ -1,28 +1,170 @@
-"""What Population.fit does before and after training: checks of restarts, placed samples, and the result."""
+"""The fit of a Population, from the user's arguments to its result."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import LateGenerator
 from ..console.compile_notice import CompileNotices
 from ..console.stopwatch import Stopwatch
 from ..convergence import Converged, as_converged
-from ..data.population_data import Strides
-from ..devices import Device, backend, device_of
+from ..data.population_data import Strides, fit_data
+from ..devices import Device, backend
 from ..errors import checked_count, is_per_net
+from ..kernels.formulas.seeds import fit_seeds
+from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
 from ..optimizers import setting_text, settings_of
 from ..population_result import PopulationResult
 from ..population_training.evaluate import converged_nets
+from ..population_training.fit import run
 from ..population_training.task import PopulationOutcome, PopulationTask
-from ..schedules import schedule_text
+from ..schedules.factors import schedule_text
+from ..training.time_limit import TimeLimit
+from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .population_executor import ON_WORKERS, refuse_with_executor, run_with_executor
+from .population_prediction import reads_rows
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
     from ..population import Population
+
+
+def fit_population(
+    pop: Population,
+    arguments: FitArguments,
+    given: GivenData,
+    converged: Any,
+    restart_after: Any,
+    monitor: bool,
+    executor: Any,
+    stream: tuple[Any, Any],
+    checkpoints: CheckpointArguments,
+    watch: Stopwatch,
+) -> PopulationResult:
+    """Train the nets and return their result; Population.fit calls this function, since warnings count the calls up to
+    its caller.
+
+    converged, restart_after, monitor, executor : arguments of Population.fit
+    stream : memory_limit and row_cache of Population.fit
+    watch : Stopwatch     started when the fit began
+    """
+    arguments.check_dropout(pop.network)
+    if reads_rows(given.X, given.y):
+        from .streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
+
+        checked = StreamArguments.checked(*stream)
+        others = {
+            "sample_weight": given.sample_weight,
+            "class_weight": given.class_weight,
+            "validation_fraction": given.validation_fraction or None,
+            "converged": converged,
+            "restart_after": restart_after,
+            "monitor": monitor,
+            "checkpoint": checkpoints.checkpoint,
+            "resume": checkpoints.resume,
+            "time_limit": arguments.time_limit,
+            "executor": executor,
+        }
+        with read_rows(pop, given.X, given.y, checked, arguments, others) as found:
+            if isinstance(found, RowFile):
+                settings = given.validation_data, given.shuffle, arguments.schedules
+                return fit_population_rows(pop, found, arguments, checked, *settings)
+            given = given._replace(X=found.X, y=found.y)
+    rule, restart_after = checked_restarts(converged, restart_after)
+    if executor is not None:
+        refuse_with_executor(pop._named_device, given.X, checkpoints.checkpoint, arguments.time_limit)
+    saving, file, saver = module_of_checkpoints(*checkpoints), None, None
+    if saving is not None:
+        file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose, stacklevel=3)
+    with nullcontext() if file is None else saving.random_numbers_of(pop, file):
+        task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)
+        if file is not None:
+            schedule, _ = arguments.schedules
+            further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
+            saver = saving.population_saver(file, pop, task, samples, further)
+    error: BaseException | None = None
+    if executor is None:
+        outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, pop._draw, saver)
+    else:
+        outcome, restarts, interrupted, error = run_with_executor(executor, pop, task, arguments.epochs, restart_after)
+    if task.watch is not None:
+        task.watch.look(outcome, at_end=True, stacklevel=4)
+    with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
+        pop.fits += 1
+        settings_of_nets = {"l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
+        described = arguments_of(task, arguments.epochs, *arguments.schedules)
+        pop.result = result = result_of(task, outcome, restarts, interrupted, settings_of_nets, described, watch)
+    result.warn_of_divergence(stacklevel=4)
+    if error is not None:
+        raise error
+    return result
+
+
+def _prepared(
+    pop: Population,
+    arguments: FitArguments,
+    given: GivenData,
+    rule: Converged | None,
+    monitor: bool,
+    on_workers: bool,
+    watch: Stopwatch,
+) -> tuple[PopulationTask, dict[str, Samples | None]]:
+    """Return the task of a fit, and its samples by the name of their part; the device is chosen here.
+
+    rule : convergence rule
+    on_workers : whether the workers of an executor train
+    """
+    rng, validation = LateGenerator([pop.seed, pop.fits]), (given.validation_data, given.validation_fraction)
+    nets_optimizer = arguments.optimizer.for_nets(pop.n_nets, rng)
+    weights = given.sample_weight, given.class_weight
+    with CompileNotices(arguments.verbose > 0):
+        data, strides, held_out = fit_data(
+            given.X, given.y, pop.network, pop.dtype, pop.n_nets, *weights, validation, rule, rng
+        )
+    arguments.check_monitor(data, held_out)
+    rows = arguments.batch_rows(data.n_samples, 0)
+    shuffle, drops = bool(given.shuffle) and rows < data.n_samples, any(pop.network.dropout)
+    pop._choose_device(given.X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
+    if on_workers:
+        pop.device = ON_WORKERS
+    placed, placed_held_out = placed_data(pop.device, data, held_out)
+    task = PopulationTask(
+        network=pop.network,
+        device=pop.device,
+        dtype=pop.dtype,
+        params=pop.params,
+        seeds=fit_seeds(pop.seeds, pop.fits) if shuffle or drops else pop.seeds,  # else nothing is drawn
+        optimizer=nets_optimizer,
+        l2=pop.l2,
+        dropout=_dropout_rates(pop, drops),
+        data=placed,
+        strides=strides,
+        held_out=placed_held_out,
+        batch_size=rows,
+        shuffle=shuffle,
+        factors=arguments.factors,
+        converged=rule,
+        early_stopping=arguments.early_stopping,
+        verbose=arguments.verbose,
+        precision=pop.precision,
+        dropout_factors=arguments.dropout_factors,
+        watch=population_watcher(pop.network, data, strides) if monitor else None,
+        time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
+    )
+    return task, {"training": data, "validation": held_out}
+
+
+def _dropout_rates(pop: Population, drops: bool) -> np.ndarray:
+    """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
+    rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
+    if drops:
+        rates[:, :-1] = np.reshape(pop.dropout, (-1, 1))
+    return rates if len(rates) > 1 else rates[0]
 
 
 def checked_restarts(converged: Any, restart_after: Any) -> tuple[Converged | None, int | None]:
@@ -39,53 +181,6 @@ def checked_restarts(converged: Any, restart_after: Any) -> tuple[Converged | No
         if rule is None:
             raise ValueError("restart_after needs converged=..., which says when a net has learned.")
     return rule, restart_after
-
-
-ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
-
-
-def refuse_with_executor(device: str, X: Any, checkpoint: Any = None, time_limit: Any = None) -> None:
-    """Raise ValueError for what cannot be combined with an executor.
-
-    device : name of the device, as the user gave it
-    """
-    if checkpoint is not None:
-        raise ValueError(
-            "checkpoint= cannot be combined with executor=: leave one of them out. An interrupted fit with an executor "
-            "keeps its finished nets."
-        )
-    if time_limit is not None:
-        raise ValueError(
-            "time_limit= cannot be combined with executor=: leave one of them out. Ctrl-C ends a fit with an executor, "
-            "and keeps its finished nets."
-        )
-    if device.startswith("cuda") or device_of(X) is not None:
-        raise ValueError(
-            "executor= trains and predicts on the CPUs of its workers: pass arrays of the host, and device='cpu'."
-        )
-
-
-def run_with_executor(
-    executor: Any, pop: Population, task: PopulationTask, epochs: int, restart_after: int | None
-) -> tuple[PopulationOutcome, np.ndarray, bool, BaseException | None]:
-    """Train the nets on the workers of an executor; arguments and result are those of WorkersFit and its run."""
-    from ..executors.workers import workers_of  # here: other processes need not import it
-    from ..population_training.executor_fit import Draws, WorkersFit
-
-    draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
-    with workers_of(executor) as workers:
-        return WorkersFit(workers, task, epochs, restart_after, draws).run()
-
-
-def predict_with_executor(
-    executor: Any, pop: Population, data: Samples, strides: Strides, members: np.ndarray, output: np.ndarray
-) -> None:
-    """Write the outputs of nets, computed on the workers of an executor; arguments are those of WorkersPrediction."""
-    from ..executors.workers import workers_of
-    from ..population_training.executor_prediction import WorkersPrediction
-
-    with workers_of(executor) as workers:
-        WorkersPrediction(workers, pop.network, pop.device, pop.params, data, strides, members, output).run()
 
 
 def placed_data(device: Device, data: Samples, held_out: Samples | None) -> tuple[Samples, Samples | None]:

@@ -28,7 +28,7 @@ from ..streams.sources import Source, as_source
 from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
-from .mlp_fit import FitData, fit_options
+from .fit_preparation import FitData, fit_options
 
 if TYPE_CHECKING:
     from ..mlp import MLP

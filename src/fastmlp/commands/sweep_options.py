@@ -8,25 +8,8 @@ from typing import Annotated
 import typer
 
 from ..intervals import DEFAULT
+from . import table_options as table
 from .option_parsers import MOST_SEED, fraction_option, integer_option
-from .table_options import (
-    DEFAULT_OUTPUT,
-    CheckpointPath,
-    Device,
-    Drop,
-    Every,
-    Ids,
-    Keep,
-    Output,
-    Resume,
-    Scaling,
-    ScalingOption,
-    TableFile,
-    Target,
-    Task,
-    TaskOption,
-    TestFile,
-)
 from .terminal import console, errors_as_sentences
 from .train_settings import Checkpoints, TrainSettings
 
@@ -35,8 +18,8 @@ from .train_settings import Checkpoints, TrainSettings
 class SweepOptions:
     """Options of `fastmlp sweep`, in the order in which `--help` lists them."""
 
-    file: TableFile
-    target: Target
+    file: table.TableFile
+    target: table.Target
     n: Annotated[int, integer_option("How many settings to try.", 1, 1_000_000)] = 50
     cv: Annotated[int, integer_option("Folds on which each of them is scored.", 2, 100)] = 3
     epochs: Annotated[int, integer_option("Passes over the data of each net.", 1)] = 50
@@ -44,20 +27,20 @@ class SweepOptions:
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://10.0.0.1:8786.")
     ] = None
-    task: TaskOption = Task.auto
-    drop: Drop = field(default_factory=list)
-    keep: Keep = field(default_factory=list)
-    ids: Ids = field(default_factory=list)
+    task: table.TaskOption = table.Task.auto
+    drop: table.Drop = field(default_factory=list)
+    keep: table.Keep = field(default_factory=list)
+    ids: table.Ids = field(default_factory=list)
     validation: Annotated[float, fraction_option("Share of rows that the search does not see; 0: none.")] = 0.2
     patience: Annotated[int, integer_option("Epochs without improvement before the best net stops.", 1)] = 16
-    scaling: ScalingOption = Scaling.auto
+    scaling: table.ScalingOption = table.Scaling.auto
     seed: Annotated[int, integer_option("The same seed tries the same settings.", 0, MOST_SEED)] = 0
-    device: Device = "auto"
-    test: TestFile = None
-    checkpoint: CheckpointPath = None
-    every: Every = DEFAULT
-    resume: Resume = False
-    output: Output = DEFAULT_OUTPUT
+    device: table.Device = "auto"
+    test: table.TestFile = None
+    checkpoint: table.CheckpointPath = None
+    every: table.Every = DEFAULT
+    resume: table.Resume = False
+    output: table.Output = table.DEFAULT_OUTPUT
 
     def settings(self) -> TrainSettings:
         """Return the settings of the nets that are not searched; gradients are not clipped, as in the search."""

@@ -12,6 +12,7 @@ import typer
 
 from ..intervals import DEFAULT
 from ..table_training.recipe import DEFAULT_QUALITY, QUALITIES
+from . import table_options as table
 from .option_parsers import (
     Choices,
     choice_option,
@@ -21,26 +22,6 @@ from .option_parsers import (
     layer_sizes,
     name_option,
     number_option,
-)
-from .table_options import (
-    DEFAULT_OUTPUT,
-    CheckpointPath,
-    Device,
-    Drop,
-    Every,
-    Ids,
-    Keep,
-    MemoryLimit,
-    Output,
-    Resume,
-    Scaling,
-    ScalingOption,
-    Seed,
-    TableFile,
-    Target,
-    Task,
-    TaskOption,
-    TestFile,
 )
 from .terminal import console, errors_as_sentences
 from .train_settings import Checkpoints, TrainSettings
@@ -68,12 +49,12 @@ def of(name: str) -> str:
 class TrainOptions:
     """Options of `fastmlp train`, in the order in which `--help` lists them."""
 
-    file: TableFile
-    target: Target
-    task: TaskOption = Task.auto
-    drop: Drop = field(default_factory=list)
-    keep: Keep = field(default_factory=list)
-    ids: Ids = field(default_factory=list)
+    file: table.TableFile
+    target: table.Target
+    task: table.TaskOption = table.Task.auto
+    drop: table.Drop = field(default_factory=list)
+    keep: table.Keep = field(default_factory=list)
+    ids: table.Ids = field(default_factory=list)
     quality: Annotated[Quality, choice_option(Quality, QUALITY_HELP)] = Quality.good
     n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with --quality best, of each fold.", 1)] = (
         None
@@ -115,18 +96,18 @@ class TrainOptions:
     time_limit: Annotated[
         float | None, number_option("Seconds of training; there are as many epochs and nets as fit into them.")
     ] = None
-    memory_limit: MemoryLimit = None
+    memory_limit: table.MemoryLimit = None
     continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
         None
     )
-    scaling: ScalingOption = Scaling.auto
-    seed: Seed = 0
-    device: Device = "auto"
-    test: TestFile = None
-    checkpoint: CheckpointPath = None
-    every: Every = DEFAULT
-    resume: Resume = False
-    output: Output = DEFAULT_OUTPUT
+    scaling: table.ScalingOption = table.Scaling.auto
+    seed: table.Seed = 0
+    device: table.Device = "auto"
+    test: table.TestFile = None
+    checkpoint: table.CheckpointPath = None
+    every: table.Every = DEFAULT
+    resume: table.Resume = False
+    output: table.Output = table.DEFAULT_OUTPUT
 
     def settings(self) -> TrainSettings:
         """Return the settings of the net and its training.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checks import HALF
-from ..devices import Device, backend, n_threads_available, threads_setting
+from ..devices import Device, backend
 from ..kernels.structs import (
     DATA_PARALLEL_PARAMS,
     NO_UPDATE,
@@ -26,6 +26,7 @@ from ..kernels.structs import (
     n_weight_copies,
 )
 from ..network.spec import Network
+from ..thread_count import n_threads_available, threads_setting
 from . import gpu_costs, thresholds
 from .work import products
 

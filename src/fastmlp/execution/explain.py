@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..devices import Device, n_threads_available
+from ..devices import Device
 from ..errors import counted
 from ..network.spec import Network
+from ..thread_count import n_threads_available
 from . import dispatch, thresholds
 from .families import FAMILIES
 from .gpu_costs import costs_of

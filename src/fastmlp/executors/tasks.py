@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import using_threads
 from ..kernels.jit import interrupts
+from ..thread_count import using_threads
 from .shared_arrays import as_array
 from .workers import Threads, Workers, lost_too_often
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..devices import n_processors, threads_setting
 from ..errors import counted, shown
+from ..thread_count import n_processors, threads_setting
 from .shared_arrays import ArrayFolder, MappedArray
 
 UNKNOWN_SLOTS = 8  # tasks that are taken to run at a time where an executor does not say how many workers it has

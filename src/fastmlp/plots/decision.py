@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import checked_count, counted
+from .plane import Plane, draw_samples, paint_classes, paint_values
 from .sample_checks import (
-    PlotSamples,
     as_samples,
     class_labels,
     feature_labels,
@@ -19,66 +18,7 @@ from .sample_checks import (
     probabilities,
     unwrap_estimator,
 )
-from .style import (
-    BLACK,
-    INK,
-    LABEL,
-    MARKERS,
-    PALETTE,
-    PANEL_TITLE,
-    SMALL,
-    axes,
-    heading,
-    label_axes,
-    legend,
-    literal_text,
-    panels,
-    percent,
-)
-
-MAX_POINTS = 1500  # largest number of samples to draw; larger data are drawn with a stride
-SATURATION = 0.5  # saturation of the plane's colours, so that they differ from those of the points
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Grid over the plane of two inputs, with all other inputs at their medians.
-
-    features : numbers of the two inputs
-    extent : (left, right, bottom, top) of the plane, in units of the inputs
-    resolution : number of grid points along each axis
-    points : (resolution**2, n_features) inputs at the grid points
-    """
-
-    features: tuple[int, int]
-    extent: tuple[float, float, float, float]
-    resolution: int
-    points: np.ndarray
-
-    @classmethod
-    def around(cls, X: np.ndarray, features: Sequence[int], resolution: int, margin: float = 0.12) -> Plane:
-        """Return a plane around the samples X (n_samples, n_features), with a margin relative to their range."""
-        n_features = X.shape[1]
-        axes_ = tuple(int(feature) for feature in features)
-        if n_features < 2:
-            raise ValueError("A decision boundary needs two inputs, but the net has one. Plot net.predict(X) over X.")
-        if len(axes_) != 2 or axes_[0] == axes_[1] or min(axes_) < 0 or max(axes_) >= n_features:
-            raise ValueError(f"features must be two different inputs from 0 to {n_features - 1}, but it is {features}.")
-        checked_count("resolution", resolution, at_least=2)
-        extent: list[float] = []
-        for feature in axes_:
-            low, high = float(X[:, feature].min()), float(X[:, feature].max())
-            margin_width = margin * (high - low) or 1.0
-            extent += [low - margin_width, high + margin_width]
-        x = np.linspace(extent[0], extent[1], resolution)
-        y = np.linspace(extent[2], extent[3], resolution)
-        points = np.tile(np.median(X, axis=0), (resolution * resolution, 1)).astype(X.dtype)
-        points[:, axes_[0]], points[:, axes_[1]] = np.tile(x, resolution), np.repeat(y, resolution)
-        return cls((axes_[0], axes_[1]), (extent[0], extent[1], extent[2], extent[3]), resolution, points)
-
-    def image(self, values: np.ndarray) -> np.ndarray:
-        """Return values (n_points, ...) as an image (resolution, resolution, ...), with the first row at the bottom."""
-        return values.reshape(self.resolution, self.resolution, *values.shape[1:])
+from .style import INK, PANEL_TITLE, axes, heading, label_axes, legend, literal_text, panels, percent
 
 
 def boundary(
@@ -180,149 +120,6 @@ def boundary(
     return label_axes(
         ax, text if title is None else literal_text(title), names[plane.features[0]], names[plane.features[1]]
     )
-
-
-def paint_classes(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> tuple[Any, list[Any]]:
-    """Draw the plane in the colours of the classes, with decision boundaries. Returns the image and the lines.
-
-    class_probabilities : (n_points, n_classes) probabilities
-    """
-    image = ax.imshow(
-        colours(plane, class_probabilities),
-        origin="lower",
-        extent=plane.extent,
-        aspect="auto",
-        interpolation="bilinear",
-        zorder=0,
-    )
-    return image, draw_lines(ax, plane, class_probabilities)
-
-
-def colours(plane: Plane, class_probabilities: np.ndarray) -> np.ndarray:
-    """Return the image (resolution, resolution, 3) of a plane in the colours of the most likely classes.
-
-    Colours are blended with white where the second class is close.
-
-    class_probabilities : (n_points, n_classes) probabilities
-    """
-    ranked = np.sort(class_probabilities, axis=1)
-    lead = (ranked[:, -1] - ranked[:, -2])[:, None]
-    full_colours = palette(class_probabilities.shape[1])[class_probabilities.argmax(axis=1)]
-    return plane.image(1.0 - SATURATION * lead * (1.0 - full_colours))
-
-
-def palette(n: int) -> np.ndarray:
-    """Return n colours, (n, 3) in [0, 1]: those of the palette or, for more than eight, evenly spaced on a map."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_rgb
-
-    if n <= len(PALETTE):
-        return np.array([to_rgb(colour) for colour in PALETTE[:n]])
-    return colormaps["turbo"](np.linspace(0.05, 0.95, n))[:, :3]
-
-
-def draw_lines(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> list[Any]:
-    """Draw the decision boundaries: the lines on which the most likely class changes. Returns the lines.
-
-    class_probabilities : (n_points, n_classes) probabilities
-    """
-    lines = []
-    n_classes = class_probabilities.shape[1]
-    for k in range(1 if n_classes == 2 else 0, n_classes):
-        other_probability = np.delete(class_probabilities, k, axis=1).max(axis=1)
-        lead = plane.image(class_probabilities[:, k] - other_probability)
-        if lead.min() < 0.0 < lead.max():
-            line = ax.contour(lead, levels=[0.0], colors=BLACK, linewidths=1.3, extent=plane.extent, origin="lower")
-            lines.append(line)
-    return lines
-
-
-def draw_samples(
-    ax: Any, plane: Plane, samples: PlotSamples, labels: list[str], predicted: np.ndarray | None = None
-) -> None:
-    """Draw the samples with the colour and marker of their class.
-
-    labels : names of the classes
-    predicted : (n_samples,) predicted classes, or None; misclassified samples get a black rim
-    """
-    X, (first, second) = samples.X, plane.features
-    step = -(-len(X) // MAX_POINTS)
-    size = float(np.clip(5000.0 / len(X), 10.0, 70.0))
-    if samples.classes is None:
-        ax.scatter(X[::step, first], X[::step, second], s=size, c=INK, edgecolors="white", linewidths=0.6, zorder=3)
-        return
-    wrong = np.zeros(len(X), bool) if predicted is None else predicted != samples.classes
-    class_colours = palette(len(labels))
-    for k, label in enumerate(labels):
-        of_class = samples.classes == k
-        for mask, edge_colour, edge_width, size_factor in (
-            (of_class & ~wrong, "white", 0.6, 1.0),
-            (of_class & wrong, BLACK, 1.2, 1.3),
-        ):
-            rows = np.flatnonzero(mask)[::step]
-            ax.scatter(
-                X[rows, first],
-                X[rows, second],
-                s=size * size_factor,
-                color=class_colours[k],
-                marker=MARKERS[k % len(MARKERS)],
-                edgecolors=edge_colour,
-                linewidths=edge_width,
-                zorder=4 if edge_colour == BLACK else 3,
-                label=label if edge_colour == "white" else None,
-            )
-    if wrong.any():
-        ax.scatter([], [], s=40, facecolors="none", edgecolors=BLACK, linewidths=1.2, label="wrong")
-
-
-def paint_values(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSamples) -> None:
-    """Draw outputs over the plane, and the targets of the samples, on the same colour scale.
-
-    values : (n_points,) outputs
-    """
-    from matplotlib.colors import Normalize
-
-    targets = np.empty(0) if samples.targets is None else samples.targets[:, 0]
-    low, high = (float(extreme(np.concatenate([values, targets]))) for extreme in (np.min, np.max))
-    scale = Normalize(low, high)
-    image = ax.imshow(
-        plane.image(values),
-        origin="lower",
-        extent=plane.extent,
-        aspect="auto",
-        cmap="cividis",
-        norm=scale,
-        interpolation="bilinear",
-        zorder=0,
-    )
-    if values.min() < values.max():
-        ax.contour(
-            plane.image(values),
-            8,
-            colors="white",
-            linewidths=0.6,
-            linestyles="solid",
-            alpha=0.7,
-            extent=plane.extent,
-            origin="lower",
-        )
-    X, step = samples.X, -(-len(samples.X) // MAX_POINTS)
-    marker_colours = targets[::step] if targets.size else INK
-    ax.scatter(
-        X[::step, plane.features[0]],
-        X[::step, plane.features[1]],
-        c=marker_colours,
-        cmap="cividis" if targets.size else None,
-        norm=scale if targets.size else None,
-        s=float(np.clip(5000.0 / len(X), 10.0, 70.0)),
-        edgecolors="white",
-        linewidths=0.7,
-        zorder=3,
-    )
-    bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
-    bar.ax.tick_params(labelsize=SMALL)
-    bar.set_label("output", fontsize=LABEL, color=INK)
-    bar.outline.set_visible(False)
 
 
 def boundaries(

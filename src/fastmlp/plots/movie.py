@@ -12,7 +12,7 @@ from ..console.progress_bar import Progress
 from ..errors import checked_count, checked_number, install_command
 from ..output_files import check_output, replacing
 from .curves import thinned
-from .decision import Plane, colours, draw_lines, draw_samples, paint_classes
+from .plane import Plane, colours, draw_lines, draw_samples, paint_classes
 from .sample_checks import (
     PlotSamples,
     as_samples,

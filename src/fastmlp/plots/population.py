@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import checked_count, counted
 from ..former_names import former_name
-from .decision import Plane, colours, draw_lines
+from .plane import Plane, colours, draw_lines
 from .sample_checks import as_samples, probabilities, require_attributes
 from .style import (
     BLUE,

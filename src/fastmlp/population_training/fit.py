@@ -34,8 +34,8 @@ from ..kernels.structs import (
     TrainConfig,
 )
 from ..memory_check import check_memory
-from ..population_result import OUT_OF_TIME
-from ..schedules import factors_at, is_constant
+from ..population_result.stopped_by import OUT_OF_TIME
+from ..schedules.factors import factors_at, is_constant
 from ..training.time_limit import CallSizes, OutOfTime
 from .fit_state import OUTCOME, PopulationFitState
 from .one_by_one import train_one_by_one
@@ -272,7 +272,7 @@ def call_until_finished(
         seconds, n_calls = time.perf_counter() - began, n_calls + 1
         progress.show(finished_before + run.n_finished, float("nan"))
         if task.watch is not None:
-            task.watch.look(outcome, stacklevel=7)  # the line of the user's program that called fit
+            task.watch.look(outcome, stacklevel=8)  # the line of the user's program that called fit
         if run.n_finished == n_members:
             return run.collect()
         if saver is not None:

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..history import History
 from ..kernels.structs import MAX_RECORDS
-from ..population_result import STOPPED_BY, PopulationResult
+from ..population_result import PopulationResult
+from ..population_result.stopped_by import STOPPED_BY
 from .fit import recorded_epochs
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import Progress
 from ..data.population_data import samples_of_net
-from ..devices import n_threads_available
 from ..errors import is_per_net
 from ..execution.plan import Plan
 from ..history import History
@@ -23,6 +22,7 @@ from ..kernels.jit.compile_time import add_wait, compile_seconds
 from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from ..memory_check import check_epochs
 from ..optimizers import settings_of
+from ..thread_count import n_threads_available
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime, TimeLimit

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..console.html_display import html_table
 from ..console.stopwatch import format_time
 from ..errors import counted, install_command
-from ..html_display import html_table
 from ..mlp import MLP
 
 HTML_ROWS = 20  # configurations that a notebook shows

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checkpoints import PREVIOUS, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..data.digest import digest_of
 from ..errors import counted
 from ..optimizers import setting_text
+from ..persistence.checkpoints import PREVIOUS, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..training.fit_state import Parts
 
 if TYPE_CHECKING:

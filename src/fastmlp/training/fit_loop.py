@@ -17,10 +17,9 @@ from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
 from ..execution.work import products
 from ..history import History
-from ..kernels.formulas.update_rules import CODES, MOST_STATE
+from ..kernels.formulas.update_rules import MOST_STATE
 from ..kernels.jit import interrupts
-from ..kernels.structs import DIVERGED, STEPS_DONE, Samples, TrainConfig, aligned_zeros
-from ..schedules import factors_at
+from ..kernels.structs import DIVERGED, STEPS_DONE, Samples, aligned_zeros
 from .best_epoch import BestEpoch, Checkpoint
 from .call_autotune import STEP, CallAutotuner
 from .divergence import are_finite, warn_of_divergence
@@ -30,6 +29,7 @@ from .fit_state import Saver
 from .optimizer_state import CARRIED
 from .state_transfer import can_go_on, is_complete, start_from, state_of
 from .time_limit import CallSizes, reserving
+from .train_configs import TrainConfigs
 
 # Cost of scoring the records and calling the kernel, 30 us, in multiply-adds of one core. With half of it the folds of
 # a cross-validation take 5 % longer, with twice as much 2 % less.
@@ -63,12 +63,11 @@ class Fit:
         self.train_state = plan.make_state(params, self._first_state(), options.epochs)
         if options.state is not None and options.state.scalars is not None:
             self.train_state.scalars[:, CARRIED] = options.state.scalars
-        self._hyper = options.optimizer.hyper
-        self._layer_factors = options.optimizer.factors_of_layers(plan.network.layout.shapes)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
+        self._configs = TrainConfigs(options, plan.network.layout.shapes, self.n_steps)
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, accuracy
-        self._empty, self._no_factors = np.empty(0, params.dtype), np.empty(0)
+        self._empty = np.empty(0, params.dtype)
         # The last parameters with a finite loss, and the parameters before a call: equal until the second call.
         self._last_finite = self._before_call = self._spare_buffer = plan.get_or_make(
             "last_finite", self.train_state.params.copy
@@ -170,7 +169,7 @@ class Fit:
         self._copy_to_host()
         self._write_records(self._n_final_epochs)
         if not is_finite:
-            self._warn_of_divergence(5)
+            self._warn_of_divergence(6)
 
     def _score_finished_epochs(self) -> None:
         """Score the epochs that were finished before the present line."""
@@ -208,9 +207,8 @@ class Fit:
         checks_records = bool(self.options.callbacks) or self._search.may_stop_early or measures_epochs
         if self._ended_by:  # before the state that this fit started from
             return self._ended_by
-        next_check = (
-            self._n_checked if checks_records else self.options.epochs
-        )  # epochs after which records are checked
+        # Number of epochs after which records are checked.
+        next_check = self._n_checked if checks_records else self.options.epochs
         if (begun := self.steps_done % self.n_batches) and self.options.shuffle and self.plan.device.is_host:
             self.plan.draw_order(self.data.n_samples, self.options.seed, self.epochs_done)
         if checks_records and self.steps_done > self._n_checked * self.n_batches:  # started from a state before a check
@@ -260,7 +258,7 @@ class Fit:
             progress.show(self.steps_done / self.n_batches, losses[epochs_done - 1])
         if monitor is not None:
             params = self.plan.backend.to_host(self.train_state.params)
-            monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps, stacklevel=6)
+            monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps, stacklevel=7)
 
     def _epochs_ahead(self, epoch: int, n_steps: int) -> int:
         """Return the number of epochs until records are checked next, of which a call trains n_steps.
@@ -310,7 +308,7 @@ class Fit:
             self._spare_buffer = replaced
         else:
             self._restore_finite(first)
-            self._warn_of_divergence(6)
+            self._warn_of_divergence(7)
         return is_finite
 
     def _is_finite(self) -> bool:
@@ -331,26 +329,7 @@ class Fit:
             warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate, stacklevel)
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
-        options = self.options
-        factors_of = lambda schedule: (
-            self._no_factors if schedule is None else factors_at(schedule, first, n_steps, self.n_steps)
-        )
-        config = TrainConfig(
-            batch_size=options.batch_size,
-            shuffle=options.shuffle,
-            seed=options.seed,
-            rule=CODES[options.optimizer.rule.name],
-            hyper=self._hyper,
-            factors=factors_at(options.factors, first, n_steps, self.n_steps),
-            layered=self._layer_factors.size > 0,
-            layer_factors=self._layer_factors,
-            decays=options.decay_factors is not None,
-            decay_factors=factors_of(options.decay_factors),
-            drops_by_schedule=options.dropout_factors is not None,
-            dropout_factors=factors_of(options.dropout_factors),
-            first_step=first,
-        )
-        self.plan.train(team, n_threads, self.data, config, self.train_state, first, n_steps)
+        self.plan.train(team, n_threads, self.data, self._configs.of(first, n_steps), self.train_state, first, n_steps)
 
     def _check(self, validation_team, n_epochs: int) -> str:
         """Check the records of the epochs up to n_epochs; return why training should stop, or ""."""

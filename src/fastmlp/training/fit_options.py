@@ -12,7 +12,7 @@ import numpy as np
 from ..callbacks import Callback, EarlyStopping
 from ..kernels.structs import Samples
 from ..optimizers import Optimizer
-from ..schedules import schedule_text
+from ..schedules.factors import schedule_text
 from .optimizer_state import OptimizerState
 from .time_limit import TimeLimit
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..convergence import Converged
     from ..diagnosis.monitor import Monitor
 
-Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules.py
+Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules
 
 
 @dataclass(frozen=True)

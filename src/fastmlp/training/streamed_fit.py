@@ -88,7 +88,7 @@ class StreamedFit:
                 part = self._train_block(block, epoch, number, n_done)
                 if part.stopped_by == "divergence" and self._options.warns:
                     rate = self._options.optimizer.learning_rate
-                    warn_of_divergence(epoch + 1, self._options.epochs, rate, stacklevel=6)
+                    warn_of_divergence(epoch + 1, self._options.epochs, rate, stacklevel=7)
                 if part.stopped_by != "epochs":
                     return part.stopped_by
                 n = len(block.X)

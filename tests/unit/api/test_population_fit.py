@@ -1,4 +1,4 @@
-"""fastmlp.api.population_fit: what Population.fit does before and after training."""
+"""fastmlp.api.population_fit: rules of restarts, and what a result keeps of the arguments of a fit."""
 
 import numpy as np
 import pytest

@@ -347,11 +347,11 @@ def verdict(monkeypatch):
     """Replace the diagnosis, which has separate tests, and the measured product rate."""
     from types import SimpleNamespace
 
-    import fastmlp.html_report.roofline
+    import fastmlp.report.roofline
 
     diagnosis = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
     monkeypatch.setattr(fastmlp, "diagnose", lambda *given, **others: diagnosis, raising=False)
-    monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
+    monkeypatch.setattr(fastmlp.report.roofline, "product_rate", lambda dtype: 1e11)
 
 
 def test_report_command_writes_a_page_for_a_trained_table(run, tables, tmp_path, verdict):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from executor_cases import InPlace, process_pool
 
-from fastmlp.devices import n_processors, n_threads_available, using_threads
 from fastmlp.executors.shared_arrays import MappedArray
 from fastmlp.executors.workers import (
     UNKNOWN_SLOTS,
@@ -19,6 +18,7 @@ from fastmlp.executors.workers import (
     Workers,
     workers_of,
 )
+from fastmlp.thread_count import n_processors, n_threads_available, using_threads
 
 
 def test_kinds_of_executors():

@@ -7,8 +7,8 @@ from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
 from fastmlp import EarlyStopping
-from fastmlp.checkpoints import read
 from fastmlp.kernels.cpu import backend
+from fastmlp.persistence.checkpoints import read
 from fastmlp.population_training.fit_state import PopulationFitState
 
 rng = np.random.default_rng(0)

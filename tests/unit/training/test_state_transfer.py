@@ -99,7 +99,9 @@ def test_a_fit_interrupted_within_an_epoch_goes_on_there(tmp_path, monkeypatch, 
         patches.setattr(fastmlp.execution.plan.Plan, "train", few_steps)
         _, history = train(make(), (X, y), path, **fit)
     assert history.stopped_by == "interrupt"
-    assert fastmlp.checkpoints.read(path, "net").state.arrays["scalars"][5] % 9  # steps done: within an epoch
+    assert (
+        fastmlp.persistence.checkpoints.read(path, "net").state.arrays["scalars"][5] % 9
+    )  # steps done: within an epoch
     assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
 
 
@@ -136,7 +138,7 @@ def test_a_diverged_fit_leaves_the_last_finite_state(tmp_path):
     with pytest.warns(fastmlp.DivergenceWarning):
         train(make(), (X, y), path, every=1, **fit)
     if path.exists():
-        assert np.isfinite(fastmlp.checkpoints.read(path, "net").state.arrays["params"]).all()
+        assert np.isfinite(fastmlp.persistence.checkpoints.read(path, "net").state.arrays["params"]).all()
 
 
 def test_checkpoints_change_no_bit(tmp_path):

@@ -106,7 +106,7 @@ def test_callbacks_see_the_last_epoch(monkeypatch):
 
 def test_no_time_at_all(monkeypatch):
     KernelClock(monkeypatch, step=1e-3)
-    monkeypatch.setattr("fastmlp.api.mlp_fit.fit_seed", lambda *_: 0)
+    monkeypatch.setattr("fastmlp.api.fit_preparation.fit_seed", lambda *_: 0)
     net = make()
     before = net.params.copy()
     history = net.fit(X, Y, epochs=5, batch_size=40, time_limit=1e-12, verbose=0)

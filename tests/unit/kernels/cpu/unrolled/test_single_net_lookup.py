@@ -1,7 +1,7 @@
 """Unrolled steps of a tiny net give the same bits as the loops.
 
 What the loops compute is compared with float64 NumPy in tests/unit/training/test_fit_loop.py and
-tests/unit/test_optimizers.py; the first test here repeats that for unrolled code.
+tests/unit/optimizers/test_optimizers.py; the first test here repeats that for unrolled code.
 """
 
 import numpy as np

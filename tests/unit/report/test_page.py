@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastmlp.html_report.page import Page, duration, quantity
+from fastmlp.report.page import Page, duration, quantity
 
 
 def test_all_text_is_escaped():

@@ -11,7 +11,7 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-import fastmlp.html_report.roofline
+import fastmlp.report.roofline
 
 pytest.importorskip("matplotlib")
 DIAGNOSIS = SimpleNamespace(
@@ -25,7 +25,7 @@ DIAGNOSIS = SimpleNamespace(
 
 @pytest.fixture(autouse=True)
 def known_rate(monkeypatch):
-    monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
+    monkeypatch.setattr(fastmlp.report.roofline, "product_rate", lambda dtype: 1e11)
 
 
 class CheckedPage(HTMLParser):

@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .data.digest import PREFIX as DIGEST
-from .errors import shown
-from .intervals import DEFAULT, Timer, as_interval
-from .output_files import check_output, replacing
-from .persistence import checksum, package_version
+from ..data.digest import PREFIX as DIGEST
+from ..errors import shown
+from ..intervals import DEFAULT, Timer, as_interval
+from ..output_files import check_output, replacing
+from ..training.fit_state import Parts
+from . import checksum, package_version
 from .safetensors_file import DAMAGE, parts_of_file
 from .safetensors_file import read as read_file
-from .training.fit_state import Parts
 
 FORMAT = 1  # increase it when files of the older format can no longer be read
 PREVIOUS = ".previous"  # suffix of the checkpoint before the last one

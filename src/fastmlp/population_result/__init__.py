@@ -10,23 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from .callbacks import SIGNS
-from .console.stopwatch import format_time, is_compile_time_worth_showing
-from .convergence import EpochStatistics, wilson_interval
-from .errors import DivergenceWarning, counted, install_command
-from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from ..callbacks import SIGNS
+from ..console.stopwatch import is_compile_time_worth_showing
+from ..convergence import EpochStatistics, wilson_interval
+from ..errors import DivergenceWarning, counted, install_command
+from ..kernels.structs import DIVERGED_NET, RUNNING
+from .stopped_by import OUT_OF_TIME, STOPPED_BY
+from .summary import QUANTILES, text_of
 
-OUT_OF_TIME = DIVERGED_NET + 1  # status of nets that the time limit has cut short, which kernels do not know
-STOPPED_BY = {
-    RUNNING: "interrupt",
-    CONVERGED: "converged",
-    ALL_EPOCHS: "epochs",
-    STOPPED_EARLY: "early_stopping",
-    DIVERGED_NET: "divergence",
-    OUT_OF_TIME: "time_limit",
-}
 CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 # Dtype kinds of the arrays that are not floating-point, and the arrays that not every result has.
 KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
@@ -316,84 +308,7 @@ class PopulationResult:
         str
             Success rate with its interval, epochs to convergence with a histogram, final loss, restarts.
         """
-        lines = [
-            f"{counted(self.n_nets, 'net')} in {format_time(self.seconds, self.compile_seconds)}"
-            + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
-            self._success_line(),
-        ]
-        counts = {name: int((self.status == code).sum()) for code, name in STOPPED_BY.items()}
-        lines.append("stopped by        " + ", ".join(f"{name} {count:,}" for name, count in counts.items() if count))
-        if self.judged_by == "rule" and self.n_converged:  # without a rule there are no epochs to convergence
-            lines += self._epoch_lines() + self._histogram_lines()
-        finite = self.loss[np.isfinite(self.loss)]
-        if finite.size:
-            q = ", ".join(f"{value:.3g}" for value in np.quantile(finite, QUANTILES))
-            lines.append(f"final loss        quantiles 5, 25, 50, 75, 95 %: {q}")
-            worst = next(net for net in self.order()[::-1] if np.isfinite(self.loss[net]))
-            lines.append(f"best net          {self.best} with {self.loss[self.best]:.4g}; worst {worst}")
-        if finite.size and len(self.record_epochs):
-            lines += self._loss_lines()
-        if self.restarts.any():
-            lines.append(
-                f"restarts          {int(self.restarts.sum()):,}, in {counted(int((self.restarts > 0).sum()), 'net')}"
-            )
-        return "\n".join(lines)
-
-    def _success_line(self) -> str:
-        counts = f"{self.n_converged:,} of {self.n_finished:,}"
-        if self.success_rate is None or self.success_interval is None:
-            return (
-                f"no convergence rule was given: {counts} {self.claim}; pass converged=... to fit to define when a net "
-                "has converged"
-            )
-        low, high = self.success_interval
-        return (
-            f"{'converged':18}{counts}, {100 * self.success_rate:.2f} % "
-            f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %)"
-        )
-
-    def _epoch_lines(self) -> list[str]:
-        times = self.epoch_statistics
-        q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
-        limit, expected = times.best_restart
-        twice = times.twice_median
-        all_nets = "fewer than half of the nets converged, so there is no median over all"
-        if np.isfinite(twice.median):
-            all_nets = (
-                f"median of all {twice.median:g}, mean up to twice the median {twice.mean:.4g}, {twice.others:,} above"
-            )
-        return [
-            f"epochs            mean {times.mean:.4g}, SD {times.sd:.4g}, median {times.median:g}, "
-            f"{times.times.min():g} to {times.times.max():g}",
-            f"                  quantiles 5, 25, 50, 75, 95 %: {q}",
-            f"                  harmonic mean {times.harmonic_mean:.4g}; {all_nets}",
-            f"best restart      after {counted(limit, 'epoch')}: {expected:.4g} epochs expected",
-        ]
-
-    def _histogram_lines(self, n_bins: int = 10, width: int = 40) -> list[str]:
-        times = self.epoch_statistics.times
-        # Bins of whole epochs up to the 99 % quantile; the line "later" counts the nets beyond the bins.
-        first, last = int(times.min()), int(np.quantile(times, 0.99))
-        step = max(1, -(-(last - first + 1) // n_bins))
-        edges = np.arange(first, last + step + 1, step)
-        counts, _ = np.histogram(times, bins=edges)
-        longest = max(counts.max(), 1)
-        lines = ["histogram         epochs"]
-        for low, count in zip(edges[:-1], counts, strict=True):
-            epochs = f"{low:,}" if step == 1 else f"{low:,} to {low + step - 1:,}"
-            lines.append(f"{epochs:>24}  {count:>9,} {'#' * round(width * count / longest)}")
-        lines.append(f"{'later':>24}  {len(times) - counts.sum():>9,}")
-        lines.append(f"{'not converged':>24}  {self.n_finished - len(times):>9,}")
-        return lines
-
-    def _loss_lines(self, n_lines: int = 6) -> list[str]:
-        chosen = np.unique(np.linspace(0, len(self.record_epochs) - 1, n_lines).round().astype(int))
-        quantiles = self.loss_quantiles()
-        lines = ["loss over epochs  quantiles 5, 25, 50, 75, 95 %"]
-        for k in chosen:
-            text = " ".join(f"{value:9.3g}" for value in quantiles[k])
-            lines.append(f"{f'epoch {self.record_epochs[k]:,}':>24}  {text}")
-        return lines
+        return text_of(self)
 
     def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
         """Plot a histogram of the epochs to convergence, with the failures; see fastmlp.plots.epochs_to_converge.
@@ -409,7 +324,7 @@ class PopulationResult:
         -------
         matplotlib.axes.Axes
         """
-        from .plots.population import epochs_to_converge
+        from ..plots.population import epochs_to_converge
 
         return epochs_to_converge(self, bins=bins, ax=ax)
 
@@ -440,7 +355,7 @@ class PopulationResult:
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
 
     def _repr_html_(self) -> str:
-        from .html_display import html_text
+        from ..console.html_display import html_text
 
         return html_text(self.summary())
 

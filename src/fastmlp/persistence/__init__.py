@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .history import RECORDS, History
-from .output_files import write_bytes
+from ..history import RECORDS, History
+from ..output_files import write_bytes
 
 if TYPE_CHECKING:
-    from .mlp import MLP
-    from .population import Population
+    from ..mlp import MLP
+    from ..population import Population
 
 KEY = "fastmlp"
 FORMAT = 1  # increase it when files of the older format can no longer be read
@@ -102,7 +102,7 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
 @cache
 def package_version() -> str:
     """Return the version of this package, which is written to files."""
-    from . import __version__
+    from .. import __version__
 
     return __version__
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .console.stopwatch import is_compile_time_worth_showing
-from .errors import counted
-from .html_report.page import Page, as_svg, duration, quantity
-from .html_report.roofline import measure_speed
-from .output_files import check_output, write_text
-from .plots.classes import calibration, confusion
-from .plots.curves import history as plot_history
-from .plots.decision import boundary
-from .plots.regression import predictions
-from .plots.sample_checks import as_samples, has_classes
-from .plots.style import import_pyplot, number, percent
+from ..console.stopwatch import is_compile_time_worth_showing
+from ..errors import counted
+from ..output_files import check_output, write_text
+from ..plots.classes import calibration, confusion
+from ..plots.curves import history as plot_history
+from ..plots.decision import boundary
+from ..plots.regression import predictions
+from ..plots.sample_checks import as_samples, has_classes
+from ..plots.style import import_pyplot, number, percent
+from .page import Page, as_svg, duration, quantity
+from .roofline import measure_speed
 
 if TYPE_CHECKING:
-    from .history import History
+    from ..history import History
 
 MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
 STOPPED_BY = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from fastmlp.safetensors_file import DTYPES, parts_of_file, read
+from fastmlp.persistence.safetensors_file import DTYPES, parts_of_file, read
 
 
 def bytes_of(arrays, text):

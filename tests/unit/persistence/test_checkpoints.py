@@ -8,8 +8,9 @@ import pytest
 from resumed_fits import assert_same_fit, train
 
 import fastmlp
-from fastmlp import checkpoints, schedules
-from fastmlp.checkpoints import PREVIOUS, Checkpoint, read, write
+from fastmlp import schedules
+from fastmlp.persistence import checkpoints
+from fastmlp.persistence.checkpoints import PREVIOUS, Checkpoint, read, write
 from fastmlp.training.fit_state import Parts
 
 rng = np.random.default_rng(0)

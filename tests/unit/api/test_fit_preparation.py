@@ -1,11 +1,11 @@
-"""fastmlp.api.mlp_fit: samples, held-out samples and options of MLP.fit."""
+"""fastmlp.api.fit_preparation: samples, held-out samples and options of MLP.fit."""
 
 import numpy as np
 import pytest
 
 from fastmlp import MLP
 from fastmlp.api.fit_arguments import FitArguments
-from fastmlp.api.mlp_fit import fit_data, fit_options
+from fastmlp.api.fit_preparation import fit_data, fit_options
 from fastmlp.diagnosis.monitor import Monitor
 from fastmlp.training.epoch_metrics import FitMetrics
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import fastmlp
-import fastmlp.html_report.roofline
-from fastmlp.html_report.roofline import Speed, measure_speed, product_rate
+import fastmlp.report.roofline
+from fastmlp.report.roofline import Speed, measure_speed, product_rate
 
 
 def test_flop_count_worked_by_hand(monkeypatch, rng):
     """A product each for forward pass, weight gradient and, except in the first layer, input gradient."""
-    monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: {"float64": 5e9}[dtype])
+    monkeypatch.setattr(fastmlp.report.roofline, "product_rate", lambda dtype: {"float64": 5e9}[dtype])
     net = fastmlp.MLP((3, 5, 2), dtype="float64", random_state=0)
     history = net.fit(rng.normal(size=(50, 3)), rng.normal(size=(50, 2)), epochs=4, batch_size=16)
     speed = measure_speed(history)

@@ -1,6 +1,6 @@
 """Optimisers: small frozen objects with the settings of an update rule.
 
-The update rules are in kernels/formulas/update_rules.py; settings that all optimisers have are in optimizer_base.py.
+The update rules are in kernels/formulas/update_rules.py; settings that all optimisers have are in base.py.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .docstrings import with_entries_of
-from .errors import checked_number, checked_setting, is_per_net, unknown_name
-from .kernels.formulas.update_rules import CODES, RULES, Rule
-from .optimizer_base import Optimizer as Optimizer
-from .optimizer_base import setting_text as setting_text
-from .optimizer_base import settings_of as settings_of
+from ..docstrings import with_entries_of
+from ..errors import checked_number, checked_setting, is_per_net, unknown_name
+from ..kernels.formulas.update_rules import CODES, RULES, Rule
+from .base import Optimizer as Optimizer
+from .base import setting_text as setting_text
+from .base import settings_of as settings_of
 
 
 @with_entries_of(Optimizer)
@@ -287,17 +287,6 @@ class Quickprop(Optimizer):
         checked_number("bias_input", self.bias_input, 0.0, open_low=True)
 
     def layer_factors(self, shapes):
-        """Return factors on the gradients by fan-in and bias input; see Optimizer.layer_factors.
-
-        Parameters
-        ----------
-        shapes : sequence of (int, int)
-            (fan_in, fan_out) of each layer.
-
-        Returns
-        -------
-        ndarray of float64, shape (2 * n_layers,) or (0,)
-        """
         if not self.by_fan_in and self.bias_input == 1.0:
             return np.empty(0)
         fans = [1.0 / (fan_in + 1) if self.by_fan_in else 1.0 for fan_in, _ in shapes]

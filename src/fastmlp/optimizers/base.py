@@ -12,48 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_number, checked_setting, counted, drawn_setting, is_per_net
-from .kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
-from .schedules import schedule_factors, schedule_text, varying_factors
+from ..errors import checked_setting, drawn_setting, is_per_net
+from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
+from ..schedules import schedule_factors
+from ..schedules.factors import schedule_text, varying_factors
+from .rate_factors import check_rate_factors, factors_of_parameters
 
 SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all nets of a population have in common
-KINDS = ("weights", "biases")  # of the parameters of a layer
 
 
 def setting_text(value: Any) -> str:
     """Return a setting as text: its repr, or the name of a function, whose repr differs from process to process."""
     return repr(value) if isinstance(value, str) else schedule_text(value)
-
-
-def check_rate_factors(factors: Any) -> None:
-    """Check the keys and values of learning_rate_factors.
-
-    Raises
-    ------
-    ValueError
-        If a key is none of those that Optimizer documents, or a factor is no finite number of at least 0.
-    """
-    if not isinstance(factors, dict):
-        raise ValueError(
-            "learning_rate_factors must be a dict of factors, such as {'biases': 0.1, 0: 0.5}, but it is "
-            f"{type(factors).__name__}."
-        )
-    for key, factor in factors.items():
-        layer, kind = parameters_of(key)
-        has_layer = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
-        if not (kind is None and has_layer) and not (kind in KINDS and (layer is None or has_layer)):
-            raise ValueError(
-                "A key of learning_rate_factors is 'weights', 'biases', the number of a layer, or a pair such as "
-                f"(0, 'biases'), but one is {key!r}."
-            )
-        checked_number(f"The factor of {key!r} in learning_rate_factors", factor, 0.0)
-
-
-def parameters_of(key: Any) -> tuple[Any, Any]:
-    """Return (layer, kind) that a key of learning_rate_factors stands for; None for all layers, or for both kinds."""
-    if isinstance(key, tuple) and len(key) == 2:
-        return key
-    return (None, key) if isinstance(key, str) else (key, None)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -220,19 +190,7 @@ class Optimizer:
         ValueError
             If learning_rate_factors names a layer that is not there.
         """
-        if not self.learning_rate_factors:
-            return np.empty(0)
-        found = np.ones((len(shapes), 2))
-        for key, factor in self.learning_rate_factors.items():
-            layer, kind = parameters_of(key)
-            if layer is not None and not -len(shapes) <= layer < len(shapes):
-                raise ValueError(
-                    f"learning_rate_factors has {key!r}, but the net has {counted(len(shapes), 'layer')}, from 0 to "
-                    f"{len(shapes) - 1}."
-                )
-            of_layer = found if layer is None else found[layer : layer + 1 or None]
-            of_layer[:, slice(None) if kind is None else KINDS.index(kind)] *= factor
-        return found.reshape(-1)
+        return factors_of_parameters(self.learning_rate_factors or {}, shapes)
 
     def factors_of_layers(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
         """Return layer_factors, then rate_factors, 1 where there are none; empty if there are neither.

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .persistence import KEY
+from . import KEY
 
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 # Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.

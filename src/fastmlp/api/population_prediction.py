@@ -1,0 +1,80 @@
+"""What predict and evaluate of Population do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.population_data import prediction_samples, validated_population_samples
+from ..devices import to_library_of
+from ..memory_check import OUTPUTS, check_array
+from ..population_training.evaluate import checked_members, evaluate_nets
+from ..streams.kinds import is_source, names_columns
+from .population_executor import ON_WORKERS, predict_with_executor, refuse_with_executor
+
+if TYPE_CHECKING:
+    from ..population import Population
+
+
+def reads_rows(X: Any, y: Any) -> bool:
+    """Return whether X is a source of rows that all nets share; a memory map may also hold the samples of each net."""
+    if type(X) is np.ndarray:
+        return False
+    if isinstance(X, np.memmap):
+        return X.ndim == 2 and (y is None or len(y) == len(X))
+    return is_source(X) or names_columns(X, y)
+
+
+def predict(pop: Population, X: Any, nets: Any, executor: Any) -> Any:
+    """Return the outputs of nets; arguments and result are those of Population.predict."""
+    if reads_rows(X, None):
+        from .streamed_fit import outputs_of_population, refuse_arguments
+
+        refuse_arguments(executor=executor)
+        return outputs_of_population(pop, X, nets)
+    return to_library_of(outputs_of(pop, X, nets, executor), X)
+
+
+def outputs_of(pop: Population, X: Any, nets: Any, executor: Any = None) -> Any:
+    """Return the outputs of nets for arrays, (n_members, n_samples, n_outputs), on the device that computed them.
+
+    X, nets, executor : arguments of Population.predict
+    """
+    if executor is not None:
+        refuse_with_executor(pop._named_device, X)
+    network, dtype = pop.network, pop.dtype
+    data, strides = prediction_samples(X, network.n_features, dtype, pop.n_nets)
+    members = np.arange(pop.n_nets) if nets is None else checked_members(nets, pop.n_nets)
+    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    if executor is not None:
+        pop.device = ON_WORKERS
+    check_array((len(members), data.n_samples, network.n_outputs), dtype.itemsize, *OUTPUTS)
+    kind = np.ndarray if pop.device.is_host else type(data.X)
+    with pop.device.on():
+        output = kind((len(members), data.n_samples, network.n_outputs), dtype)
+    if executor is not None:
+        predict_with_executor(executor, pop, data, strides, members, output)
+        return output
+    evaluate_nets(network, pop.device, pop.params, data, strides, members, output.reshape(-1))
+    return output
+
+
+def evaluate(pop: Population, X: Any, y: Any, sample_weight: Any) -> dict[str, np.ndarray]:
+    """Return the scores of the nets; arguments and result are those of Population.evaluate."""
+    if reads_rows(X, y):
+        from .streamed_fit import refuse_arguments, scores_of_pieces
+
+        refuse_arguments(sample_weight=sample_weight)
+        return scores_of_pieces(pop, X, y)
+    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, sample_weight)
+    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides))
+
+
+def scores_of_piece(pop: Population, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+    """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
+    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, None)
+    pop._choose_device(None, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    counted_by = data if metric is None else data._replace(metric=metric)
+    return data.metric, evaluate_nets(pop.network, pop.device, pop.params, counted_by, strides)

@@ -1,0 +1,34 @@
+"""fastmlp.api.population_prediction: what predict and evaluate of Population do."""
+
+import numpy as np
+import pytest
+
+from fastmlp import Population
+from fastmlp.api.population_prediction import outputs_of, reads_rows
+
+X = np.arange(12, dtype=np.float32).reshape(6, 2)
+
+
+@pytest.fixture
+def pop():
+    return Population((2, 3, 1), 4, random_state=0, device="cpu")
+
+
+def test_memory_maps_of_all_nets_are_sources(tmp_path):
+    path = tmp_path / "X.npy"
+    np.save(path, X)
+    mapped = np.load(path, mmap_mode="r")
+    assert (reads_rows(X, None), reads_rows(mapped, None), reads_rows(mapped, np.zeros(6))) == (False, True, True)
+    assert not reads_rows(mapped, np.zeros((4, 6))), "targets of each net"
+    assert not reads_rows(mapped.reshape(2, 3, 2), None), "samples of each net"
+    assert reads_rows(str(path), "y")
+
+
+def test_outputs_of_some_nets(pop):
+    np.testing.assert_array_equal(outputs_of(pop, X, [2, 0]), pop.predict(X)[[2, 0]])
+
+
+def test_evaluation_refuses_weights_of_a_source(pop, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    with pytest.raises(ValueError, match="sample_weight cannot be used with data that are read piece by piece"):
+        pop.evaluate(str(tmp_path / "X.npy"), np.zeros(6), sample_weight=np.ones(6))
