@@ -21,7 +21,7 @@ from ..tables.column_encoders import NumericEncoding
 from ..tables.column_selection import select_columns
 from ..tables.io import with_text_names
 from ..tables.moments import Moments
-from ..tables.preprocessing import Preprocessing, find_target, rows_with_target
+from ..tables.preprocessing import Preprocessing, find_target, rows_with_target, training_rows
 from ..tables.table_summary import TableSummary
 from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, labels_of
 from .train_nets import Parts, make_net
@@ -165,7 +165,7 @@ class TableReader:
 
         def encode(table: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
             table, targets = self.encoded_targets(table, y, target)
-            return preprocessing.transform(table, dtype.name), targets
+            return preprocessing.transform(training_rows(preprocessing.columns, table), dtype.name), targets
 
         content = preprocessing.columns, target, self._settings.drop, self._settings.keep
         return self.table.encoded(encode, split, summary.n_rows, network, dtype, content)

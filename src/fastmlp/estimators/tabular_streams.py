@@ -27,7 +27,7 @@ from ..table_training.streamed_table import (
     notice,
 )
 from ..tables.column_encoders import NumericEncoding
-from ..tables.preprocessing import encode_columns, feature_names
+from ..tables.preprocessing import encode_columns, feature_names, training_rows
 from ..tables.table_summary import TableSummary
 from .parameters import warn_user
 from .sklearn_callbacks import ObservedTask
@@ -138,7 +138,9 @@ class SourceFit:
         self._problems = found.notes
 
     def _encode(self, table: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return encode_columns(self._learner.columns_, table, self._learner.dtype), self._learner._encode(y)
+        columns = self._learner.columns_
+        features = encode_columns(columns, training_rows(columns, table), self._learner.dtype)
+        return features, self._learner._encode(y)
 
     def _class_counts(self) -> np.ndarray | None:
         counts = self._targets.classes

@@ -74,6 +74,7 @@ class StreamedTable:
         self._identity = None if self.path is None else identity_of(self.path)
         self._prepare, self.stream = prepare, stream
         self._n_prepared = 0  # rows of this pass
+        self._rows = 0, 0  # first and last row of the present piece
 
     def learn(self, seed: int, see: Callable[[Any, Any], None]) -> TableSummary:
         """Return what a first pass finds.
@@ -85,7 +86,7 @@ class StreamedTable:
 
         def add(table: Any, y: Any) -> Piece:
             see(table, y)
-            summary.add(table, y)
+            summary.add(table, y, lambda: rows_shown(self.source.kind, *self._rows))
             return table, y
 
         for _ in self.pieces(add):
@@ -143,7 +144,8 @@ class StreamedTable:
         first = self._n_prepared = 0
         for X, y in self.source.pieces():
             n = len(X)
-            with rows_named(self.source.kind, first, first + n):
+            self._rows = first, first + n
+            with rows_named(self.source.kind, *self._rows):
                 prepared = self._prepare(X, y) if n else (X, y)
                 piece = use(*prepared) if len(prepared[0]) else None
             first, self._n_prepared = first + n, self._n_prepared + len(prepared[0])
@@ -169,7 +171,11 @@ def rows_named(kind: str, first: int, last: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"In rows {first:,} to {last:,} of {kind} (not included): {error}") from None
+        raise ValueError(f"In {rows_shown(kind, first, last)}: {error}") from None
+
+
+def rows_shown(kind: str, first: int, last: int) -> str:
+    return f"rows {first:,} to {last:,} of {kind} (not included)"
 
 
 def bytes_in_memory(summary: TableSummary, n_features: int, itemsize: int, n_outputs: int) -> int:

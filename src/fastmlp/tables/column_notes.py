@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .column_numbers import count_of
+from .cells import count_of
 
 MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
 

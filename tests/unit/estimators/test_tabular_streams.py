@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import warnings
 
 import numpy as np
 import pytest
@@ -121,11 +120,37 @@ def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
     X.assign(value=table.value).to_csv(file, index=False)
     with pytest.warns(UserWarning, match="holds dates as text"):
         model = TabularMLPRegressor(**SETTINGS).fit(file, "value", memory_limit=LIMIT)
-    assert "unknown" in model.columns_[2].categories
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    assert model.columns_[2].marks_missing
+    assert f"Column 'c' holds no numbers in 5 of {N} cells ('unknown'), which count as missing." in model.notes_
+    with pytest.warns(UserWarning, match="Column 'c' holds no numbers"):
         assert model.score(file, "value") > 0.9
     assert model.predict(table[INPUTS].astype({"day": str})).std() == pytest.approx(table.value.std(), rel=0.2)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("kind", ["csv", "pieces"])
+def test_notes_on_text_among_numbers_are_those_of_a_fit_in_memory(kind, table, tmp_path):
+    X = table[["a", "b", "c"]].astype({"a": object, "c": object})
+    X.loc[N - 5 :, "a"] = "unknown"
+    X.loc[N - 900 :, "c"] = "?!"  # more than half of the last piece
+    y = table.kind
+    source = Pieces(X, y)
+    if kind == "csv":
+        X.assign(kind=y).to_csv(source := tmp_path / "table.csv", index=False)
+        y = "kind"
+    else:
+        source.pieces[:5] = [(X.astype(float), y) for X, y in source.pieces[:5]]  # numbers by their type
+        y = None
+    settings = {"max_iter": 1, "numeric_encoding": "standard"}
+    with pytest.warns(UserWarning, match="holds no numbers"):
+        in_memory = classifier(**settings).fit(source, y, memory_limit="1GB")
+    with pytest.warns(UserWarning, match="holds no numbers"):
+        streamed = classifier(**settings).fit(source, y, memory_limit="1MB")
+    assert streamed.notes_[:-1] == in_memory.notes_
+    assert streamed.notes_[0] == f"Column 'a' holds no numbers in 5 of {N} cells ('unknown'), which count as missing."
+    assert "were drawn for scales, quantiles and bins" in streamed.notes_[-1]
+    assert [type(column) for column in streamed.columns_] == [type(column) for column in in_memory.columns_]
+    assert [column.marks_missing for column in streamed.columns_] == [True, True, True]
 
 
 def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
@@ -214,7 +239,8 @@ def test_cells_that_cannot_be_used_are_named(table):
     with pytest.raises(ValueError, match=r"In rows 14,000 to 21,000 .*Column 'a' should hold finite numbers"):
         classifier().fit(Pieces(X, table.kind), None, memory_limit=LIMIT)
     mixed = [(X[:9], table.kind[:9]), (X[9:18].assign(a="text"), table.kind[9:18])]
-    with pytest.raises(ValueError, match="holds numbers in some rows, and cells of another type in others"):
+    message = r"'a' holds numbers in rows 0 to 9 of .*, and text in rows 9 to 18 of .*: no numbers in 9 of 18 cells"
+    with pytest.raises(ValueError, match=message):
         classifier().fit(mixed_pieces(mixed), None, memory_limit=LIMIT)
 
 
