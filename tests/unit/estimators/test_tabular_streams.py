@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -281,20 +282,41 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(table, path):
 
 
 def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
-    after_epoch = streamed_fit.StreamedFit._after_epoch
-    calls = []
-
-    def interrupted(self, epoch, *figures):
-        calls.append(epoch)
-        if len(calls) == 5:  # in the second epoch of the second net
-            raise KeyboardInterrupt
-        return after_epoch(self, epoch, *figures)
-
-    monkeypatch.setattr(streamed_fit.StreamedFit, "_after_epoch", interrupted)
-    with pytest.warns(UserWarning, match="Training was interrupted: 2 of 3 nets had begun"):
-        model = classifier(n_nets=3).fit(path, "kind", memory_limit=LIMIT)
+    with interrupted_after(5, "_after_epoch", monkeypatch):  # in the second epoch of the second net
+        message = "1 of 3 nets had come to their end, and 1 had not begun. Predictions are the mean of the 2 nets that"
+        with pytest.warns(UserWarning, match=f"Training was interrupted: {message} had begun."):
+            model = classifier(n_nets=3).fit(path, "kind", memory_limit=LIMIT)
     assert model.net_.n_nets == 2
     assert np.isfinite(model.net_.params).all()
+
+
+@pytest.mark.quick
+def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, monkeypatch):
+    with interrupted_after(2, "_train_block", monkeypatch):
+        message = "0 of 5 nets had come to their end, and 4 had not begun. Predictions are the mean of the 1 net that"
+        with pytest.warns(UserWarning, match=f"Training was interrupted: {message} had begun."):
+            model = classifier(n_nets=5).fit(path, "kind", memory_limit=LIMIT)
+    assert model.net_.n_nets == 1
+    assert model.predict_proba(table[INPUTS][:500]).std() > 0.02, "it has learned something"
+    with interrupted_after(1, "_train_block", monkeypatch):
+        with pytest.warns(UserWarning, match="and 5 had not begun. No net is trained: fit again."):
+            model.fit(path, "kind", memory_limit=LIMIT)
+
+
+@contextmanager
+def interrupted_after(n_calls, method, monkeypatch):
+    """Raise KeyboardInterrupt in place of a call of a method of StreamedFit."""
+    original, calls = getattr(streamed_fit.StreamedFit, method), []
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == n_calls:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streamed_fit.StreamedFit, method, interrupted)
+        yield
 
 
 def test_a_time_limit_shortens_the_fit(path):
