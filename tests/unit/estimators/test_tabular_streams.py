@@ -298,9 +298,9 @@ def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, mon
             model = classifier(n_nets=5).fit(path, "kind", memory_limit=LIMIT)
     assert model.net_.n_nets == 1
     assert model.predict_proba(table[INPUTS][:500]).std() > 0.02, "it has learned something"
-    with interrupted_after(1, "_train_block", monkeypatch):
-        with pytest.warns(UserWarning, match="and 5 had not begun. No net is trained: fit again."):
-            model.fit(path, "kind", memory_limit=LIMIT)
+    nothing = pytest.warns(UserWarning, match="and 5 had not begun. No net is trained: fit again.")
+    with interrupted_after(1, "_train_block", monkeypatch), nothing:
+        model.fit(path, "kind", memory_limit=LIMIT)
 
 
 @contextmanager
