@@ -23,7 +23,13 @@ from ..api.streamed_fit import StreamArguments
 from ..mlp import MLP
 from ..streams.kinds import is_source
 from ..training.optimizer_state import OptimizerState
-from .array_input import checked_weights, refuse_dates_among_columns, refused_beyond, refused_beyond_float64
+from .array_input import (
+    checked_weights,
+    refuse_dates_among_columns,
+    refused_beyond,
+    refused_beyond_float64,
+    with_bad_cell,
+)
 from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .exporting import Exportable
@@ -378,8 +384,11 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         dtype: Any = dtype_of(self)
         if follows_input(self) and reset:
             dtype = [np.float64, np.float32]  # another type becomes the first of these
-        with refused_beyond_float64("X"), refused_beyond(dtype, X):
-            X, y = validate_data(self, X, y, **options, dtype=dtype, reset=reset)
+        try:
+            with refused_beyond_float64("X"), refused_beyond(dtype, X):
+                X, y = validate_data(self, X, y, **options, dtype=dtype, reset=reset)
+        except (ValueError, TypeError) as error:
+            raise with_bad_cell(error, X) from None
         if reset:
             self._input_dtype = X.dtype
         return X, _dense(y)
@@ -434,6 +443,8 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
                 X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False)
             except OverflowError:
                 raise beyond_float64("X") from None
+            except (ValueError, TypeError) as error:
+                raise with_bad_cell(error, X) from None
             X = _dense(X)
         return X
 

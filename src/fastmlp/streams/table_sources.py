@@ -88,10 +88,11 @@ def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
 
 
 def _frames(batches: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield Arrow record batches as data frames with the columns of the first, in its order."""
+    """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows."""
     from pyarrow import Table
 
     columns: list[str] = []
+    n_rows = 0
     for batch in batches:
         rows = max(1, PIECE_CELLS // max(1, batch.num_columns))
         columns = columns or checked_columns(batch.schema.names, ())
@@ -99,7 +100,10 @@ def _frames(batches: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
             raise ValueError(f"All pieces must have the columns {columns}, but one has {batch.schema.names}.")
         for first in range(0, batch.num_rows, rows):
             piece = Table.from_batches([batch.slice(first, rows)]).select(columns)
-            yield piece.to_pandas().reset_index(drop=True), None  # columns of an index are left out, as by read_table
+            frame = piece.to_pandas().reset_index(drop=True)  # columns of an index are left out, as by read_table
+            frame.index += n_rows
+            n_rows += len(frame)
+            yield frame, None
 
 
 def _with_columns_apart(source: Source, y: Any) -> Iterator[tuple[Any, Any]]:

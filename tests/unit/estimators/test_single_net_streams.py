@@ -148,6 +148,47 @@ def test_mistakes_are_refused(settings, arguments, message, path):
         MLPClassifier(**{**SETTINGS, **settings}).fit(path, **arguments)
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "ending, cells, words, shown",
+    [
+        ("csv", {41_234: "oops"}, "could not convert string to float: 'oops'", "'oops'"),
+        ("csv", {41_234: np.nan}, "Input X contains NaN", "nan"),
+        ("parquet", {41_234: np.nan, 50_000: np.inf}, "Input X contains (NaN|infinity)", "nan"),
+        ("parquet", {41_234: np.inf}, "Input X contains infinity", "inf"),
+    ],
+)
+def test_bad_cells_are_named_by_column_and_row(ending, cells, words, shown, data, tmp_path):
+    frame = pd.DataFrame({"a": data[2], "b": data[2], "y": data[2] > 0})
+    if ending == "csv":
+        frame = frame.astype({"b": object})
+    for row, cell in cells.items():
+        frame.loc[row, "b"] = cell
+    file = tmp_path / f"samples.{ending}"
+    frame.to_csv(file, index=False) if ending == "csv" else frame.to_parquet(file, row_group_size=9_000)
+    X = frame[["a", "b"]]
+    message = f"{words}.*Column 'b' holds {shown} in row 41,234, but each cell must be a finite number"
+    fitted = MLPClassifier(**SETTINGS).fit(X[:500], frame.y[:500])
+    for use in (
+        lambda: MLPClassifier(**SETTINGS).fit(file, "y", memory_limit=LIMIT),
+        lambda: MLPClassifier(**SETTINGS).fit(file, "y"),
+        lambda: MLPClassifier(**SETTINGS).fit(X, frame.y),
+        lambda: fitted.score(file, "y"),
+        lambda: fitted.predict(X),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
+
+
+def test_columns_of_text_and_dates_are_named(data, tmp_path):
+    frame = pd.DataFrame({"a": data[2][:50], "b": pd.Timestamp("2020-01-01"), "y": 0.0})
+    for column, shown in (("b", "2020-01-01 00:00:00"), ("c", "'red'")):
+        frame["c"] = "red"
+        frame[["a", column, "y"]].to_parquet(file := tmp_path / "t.parquet")
+        with pytest.raises(ValueError, match=f"Column '{column}' holds {shown} in row 0, but each cell"):
+            MLPRegressor(**SETTINGS).fit(file, "y")
+
+
 def test_missing_targets_are_refused(data):
     values = data[2].copy()
     values[40_000] = np.nan
