@@ -20,7 +20,8 @@ from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
 from .single_net import SplitSamples
-from .source_targets import ScoresSources, in_pieces, names_target, reads_pieces
+from .source_scores import ScoresSources, in_pieces, reads_pieces
+from .source_targets import names_target
 
 from sklearn.base import ClassifierMixin  # isort: skip  # base says what to install
 from sklearn.utils import column_or_1d

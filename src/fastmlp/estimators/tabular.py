@@ -26,7 +26,7 @@ from .array_input import refused_beyond_float64
 from .exporting import classifier, regressor
 from .parameters import keep_settings
 from .regression_targets import QuantityRegressor, as_quantities
-from .source_targets import ScoresSources, in_pieces
+from .source_scores import ScoresSources, in_pieces
 from .tabular_base import NOT_GIVEN, BaseTabular
 
 from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra

@@ -12,7 +12,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
-from fastmlp import MLPClassifier, MLPRegressor, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.training import streamed_fit  # noqa: E402
 
 RNG = np.random.default_rng(7)
@@ -194,6 +194,25 @@ def test_missing_targets_are_refused(data):
     values[40_000] = np.nan
     with pytest.raises(ValueError, match=r"In rows 35,000 to 42,000 .*The target 'y' is missing in 1 row"):
         MLPRegressor(**SETTINGS).fit(Pieces(data[0], values), None, memory_limit=LIMIT)
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier, MLPRegressor, TabularMLPRegressor])
+def test_missing_targets_of_a_score_are_refused(estimator, tmp_path):
+    X = pd.DataFrame(RNG.normal(size=(300, 2)), columns=["a", "b"])
+    is_classifier = "Classifier" in estimator.__name__
+    y = pd.Series(np.where(X.a > 0, "yes", "no").astype(object) if is_classifier else X.a + X.b, name="y")
+    model = estimator(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X, y)
+    y[[3, 5]] = None
+    frame = X.assign(y=y)
+    frame.to_parquet(file := tmp_path / "t.parquet")
+    for source, target in ((file, "y"), (frame, "y"), (Pieces(X, y), None), (X, y)):
+        with pytest.raises(
+            ValueError, match=r"The target 'y' is missing in 2 rows. Leave such rows out.$|contains NaN"
+        ):
+            model.score(source, target)
+    if not is_classifier:
+        with pytest.raises(ValueError, match="y must hold numbers for a regression, but it holds 'red'"):
+            model.score(X.assign(y="red"), "y")
 
 
 def test_an_interrupted_fit_keeps_whole_epochs(path, monkeypatch):
