@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..streams.kinds import is_source
+from ..streams.loading import check_targets_given
 from ..streams.table_sources import as_table_source
 from .regression_targets import as_quantities
 from .source_targets import names_target, refuse_missing, target_apart
@@ -44,8 +45,7 @@ def targets_and_predictions(
     source = as_table_source(X, y)
     is_empty = True
     for piece, targets in source.pieces():
-        if targets is None:
-            raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
+        check_targets_given(targets, is_empty)
         if len(piece):
             refuse_missing(targets, name, "")
             yield np.array(targets), predict(piece)  # a copy: a source may use its buffers again

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator  # isort: skip
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
+from ..errors import WrongArgument
 from ..tables.column_encoders import Column, Note, NumericEncoding
 from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns
@@ -86,7 +87,7 @@ class TableColumns(BaseEstimator):
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:
-            raise ValueError(f"categorical_features names {unknown[0]!r}, which is no column of X.")
+            raise WrongArgument(f"categorical_features names {unknown[0]!r}, which is no column of X.")
         return names
 
     def __sklearn_is_fitted__(self) -> bool:

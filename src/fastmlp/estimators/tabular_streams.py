@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from ..api.streamed_fit import StreamArguments, refuse_arguments
 from ..console.compile_notice import CompileNotices
 from ..streams.kinds import is_name
+from ..streams.loading import check_targets_given
 from ..streams.table_sources import columns_apart, surely_fits, table_in_memory
 from ..table_training.fit import make_nets
 from ..table_training.recipe import Recipe
@@ -112,8 +113,7 @@ class SourceFit:
 
     def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Return a piece as (data frame, targets), checked."""
-        if y is None:
-            raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
+        check_targets_given(y, self._is_first)
         X = as_piece(X)
         table = self._learner._table(X, reset=self._is_first)
         refuse_missing(y, self._name)

@@ -166,7 +166,7 @@ def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
         np.testing.assert_array_equal(in_memory.predict(source), in_memory.predict(numbers))
     beside = TabularMLPRegressor(**settings).fit(path, table.value.to_numpy(), memory_limit=LIMIT)
     assert beside.score(path, table.value.to_numpy()) > 0.0
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=f"^y has 50 samples, but X has {N:,}: they must have the same length"):
         TabularMLPRegressor(**settings).fit(path, table.value.to_numpy()[:50], memory_limit=LIMIT)
 
 
@@ -243,6 +243,47 @@ def test_cells_that_cannot_be_used_are_named(table):
     message = r"'a' holds numbers in rows 0 to 9 of .*, and text in rows 9 to 18 of .*: no numbers in 9 of 18 cells"
     with pytest.raises(ValueError, match=message):
         classifier().fit(mixed_pieces(mixed), None, memory_limit=LIMIT)
+
+
+def test_errors_that_concern_all_rows_name_none(table, path):
+    y = table.kind
+    for source, target, settings, message in (
+        (path, None, {}, "y is None, but the source has no targets"),
+        (path, "kind", {"categorical_features": ["colours"]}, "categorical_features names 'colours'"),
+        (path, "kinds", {}, "Unknown column 'kinds'"),
+        (path, y[:9], {}, f"y has 9 samples, but X has {N:,}"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            classifier(**settings).fit(source, target, memory_limit=LIMIT)
+    pairs = [(table[INPUTS][:9], y[:9]), (table[INPUTS][:9].drop(columns="b"), y[:9]), (table[INPUTS][:9], None)]
+    for others, message in ((pairs[1:2], "Feature names seen at fit time, yet now missing"), (pairs[2:], "y is None")):
+        with pytest.raises(ValueError, match=rf"(?s)^In rows 9 to 18 of .*: .*{message}"):
+            classifier().fit(mixed_pieces(pairs[:1] + others), None, memory_limit=LIMIT)
+
+
+@pytest.mark.quick
+def test_errors_of_a_folder_name_the_file(table, tmp_path):
+    parts = [table[[*INPUTS, "kind"]][i : i + 500].reset_index(drop=True) for i in range(0, 1500, 500)]
+    few, many = parts[1].astype({"a": object}), parts[1].astype({"a": str})
+    few.loc[7, "a"] = "unknown"
+
+    def fit(second, expected=None):
+        for k, part in enumerate((parts[0], second, parts[2])):
+            part.to_parquet(tmp_path / f"part-{k}.parquet")
+        return classifier(max_iter=1).fit(tmp_path, "kind", memory_limit="100MB")
+
+    name = r"'[^']*part-1.parquet'"
+    with pytest.raises(ValueError, match=rf"In {name}: All pieces must have .* but one lacks 'b' and has 'd' besi"):
+        fit(parts[1].rename(columns={"b": "d"}))
+    with pytest.raises(ValueError, match=rf"In rows 0 to 500 of {name} .*: Column 'b' .* cells of another type in"):
+        fit(parts[1].assign(b=pd.Timestamp("2020-01-01")))
+    with pytest.raises(ValueError, match=rf"'a' holds numbers in rows 0 to 500 of .*part-0.*, and text in .*{name}"):
+        fit(parts[1].assign(a="many"))
+    with pytest.raises(ValueError, match=rf"In rows 0 to 500 of {name} .*: Column 'a' should hold finite numbers"):
+        fit(parts[1].assign(a=np.inf))
+    with pytest.warns(UserWarning, match="Column 'a' holds no numbers in 1 of 1500 cells .'unknown'"):
+        fit(few.astype({"a": str}))
+    assert fit(many).columns_[0].name == "a"
 
 
 def mixed_pieces(pairs):
