@@ -39,7 +39,7 @@ from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from .sklearn_compat import SKLEARN_OUTPUT
-from .source_targets import names_target
+from .source_targets import checked_held_out, names_target, pieces_with_targets
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -243,7 +243,7 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         validation_data: Any = None,
@@ -259,16 +259,16 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
             Inputs; sparse input is converted to a dense array. The path of a Parquet or CSV file or of a folder of
-            Parquet files, an Arrow stream, or an iterable of pieces is read piece by piece, so that it need not fit
-            into memory.
+            Parquet files, an Arrow stream, a dataset of pyarrow, or an iterable or list of pieces is read piece by
+            piece, so that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor. The
-            name of a column of X that holds them; None if X is an iterable of pairs (X, y).
+            name of a column of X that holds them; None if X is an iterable or list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with early_stopping=True,
-            also the samples that decide when to stop.
+            also the samples that decide when to stop. X may be a source of rows, and y the name of its column.
         executor : object, optional
             Where to train several nets (n_nets above 1), as for Population.fit.
         memory_limit : int or str, optional
@@ -394,10 +394,10 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         return X, _dense(y)
 
     def _held_out(self, validation_data: Any) -> SplitSamples:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        X, y = self._validated(validation_data[0], validation_data[1], reset=False)
-        weights = _weights(validation_data[2], X) if len(validation_data) == 3 else None
+        X, y, *given = checked_held_out(validation_data)
+        pieces = [self._validated(*piece, reset=False) for piece in pieces_with_targets(X, y)]
+        X, y = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
+        weights = _weights(given[0], X) if given else None
         return SplitSamples(_dense(X), y, self._encode(y), weights)
 
     def _params_to_continue(self, sizes: tuple[int, ...]) -> np.ndarray:

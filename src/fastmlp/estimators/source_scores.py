@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..streams.kinds import is_source
-from ..streams.loading import check_targets_given
 from ..streams.table_sources import as_table_source
 from .regression_targets import as_quantities
-from .source_targets import names_target, refuse_missing, target_apart
+from .source_targets import names_target, pieces_with_targets, refuse_missing
 
 from sklearn.base import is_classifier  # isort: skip  # after regression_targets: its import names the extra
 from sklearn.metrics import accuracy_score, r2_score
@@ -36,22 +35,8 @@ def targets_and_predictions(
     predict: Callable[[Any], np.ndarray], X: Any, y: Any
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
-    name = y if isinstance(y, str) else "y"
-    if names_target(X, y):
-        X, y = target_apart(X, y)
-        refuse_missing(y, name, "")
-        yield np.asarray(y), predict(X)
-        return
-    source = as_table_source(X, y)
-    is_empty = True
-    for piece, targets in source.pieces():
-        check_targets_given(targets, is_empty)
-        if len(piece):
-            refuse_missing(targets, name, "")
-            yield np.array(targets), predict(piece)  # a copy: a source may use its buffers again
-            is_empty = False
-    if is_empty:
-        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+    for piece, targets in pieces_with_targets(X, y):
+        yield np.array(targets), predict(piece)  # a copy: a source may use its buffers again
 
 
 def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: Any) -> float:
@@ -76,7 +61,7 @@ class ScoresSources:
     predict: Callable[[Any], np.ndarray]
     _classifier = ""  # of regressors, name of the estimator for classes
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of predicted classes, or the coefficient of determination R2 of predicted numbers.
 
         For multilabel classification, the accuracy counts samples all of whose labels are right.

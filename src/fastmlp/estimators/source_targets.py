@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..errors import counted
+from ..errors import counted, shown
 from ..streams.kinds import is_source
-from ..streams.table_sources import columns_apart
+from ..streams.loading import check_targets_given
+from ..streams.table_sources import as_table_source, columns_apart
 from ..tables.io import import_pandas
 from ..tables.moments import Moments
 from ..tables.row_sample import joined
@@ -28,6 +29,42 @@ def names_target(X: Any, y: Any) -> bool:
 def target_apart(X: Any, y: str) -> tuple[Any, Any]:
     """Return (the other columns of a data frame, the column that y names)."""
     return columns_apart(as_frame(X), y)
+
+
+def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (table or array, targets) of a source, or of a data frame with the column y; other data as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or no targets, or a target of a source is missing.
+    """
+    if names_target(X, y):
+        yield target_apart(X, y)
+        return
+    if not is_source(X):
+        yield X, y
+        return
+    source = as_table_source(X, y)
+    is_empty = True
+    for piece, targets in source.pieces():
+        check_targets_given(targets, is_empty)
+        if len(piece):
+            refuse_missing(targets, y if isinstance(y, str) else "y", "")
+            yield as_piece(piece), targets
+            is_empty = False
+    if is_empty:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+
+
+def checked_held_out(validation_data: Any) -> tuple:
+    """Return validation_data as (X, y) or (X, y, sample_weight) after a check of its form."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            f"validation_data must be (X, y) or (X, y, sample_weight), but it is {shown(validation_data)}. For a file, "
+            "pass its path and the name of the column of targets: ('rows.parquet', 'column')."
+        )
+    return tuple(validation_data)
 
 
 class TargetSummary:

@@ -27,13 +27,14 @@ from ..table_training.fit import Rows
 from ..table_training.recipe import Recipe
 from ..tables.column_encoders import NumericEncoding
 from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
+from ..tables.row_sample import joined
 from ..tables.target_encoder import Target
 from .array_input import checked_weights, refuse_dates_among_columns
 from .exporting import Exportable
 from .parameters import warn_user
 from .serialization import description_of
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
-from .source_targets import TargetSummary, names_target, target_apart
+from .source_targets import TargetSummary, checked_held_out, names_target, pieces_with_targets, target_apart
 from .tabular_columns import TableColumns
 from .tabular_streams import SourceFit
 from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
@@ -214,7 +215,7 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         validation_data: Any = None,
@@ -230,15 +231,17 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
         ----------
         X : data frame of any library, array_like of shape (n_samples, n_features), path, or source of rows
             The table. The path of a Parquet or CSV file or of a folder of Parquet files, a memory map, an Arrow stream,
-            or an iterable of pieces is read piece by piece, so that it need not fit into memory.
+            a dataset of pyarrow, or an iterable or list of pieces is read piece by piece, so that it need not fit into
+            memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
-            column (multilabel classification). The name of a column of X that holds them; None if X is an iterable of
-            pairs (X, y).
+            column (multilabel classification). The name of a column of X that holds them; None if X is an iterable or
+            list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss. It also applies to samples that are held out from X.
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to use instead of the fraction validation_fraction of X.
+            X may be a source of rows, and y the name of its column.
             class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
             samples chooses the best epoch.
         memory_limit : int or str, optional
@@ -359,12 +362,15 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
 
     def _held_out(self, validation_data: Any) -> Rows:
         """Return validation_data encoded for the nets: (features, targets, weights)."""
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        features, y = self._encoded(validation_data[0], self.dtype), self._checked_y(validation_data[1])
+        X, y, *weights = checked_held_out(validation_data)
+        parts: list[np.ndarray] = []
+        targets: list[Any] = []
+        for table, of_table in pieces_with_targets(X, y):
+            parts.append(self._encoded(table, self.dtype))
+            targets.append(of_table)
+        features, y = np.concatenate(parts), self._checked_y(targets[0] if len(targets) == 1 else joined(targets))
         check_consistent_length(features, y)
-        weights = self._weights(features, y, validation_data[2] if len(validation_data) == 3 else None)
-        return Rows(features, self._encode(y), weights)
+        return Rows(features, self._encode(y), self._weights(features, y, weights[0] if weights else None))
 
     def keep_net(self, net: Any, history: Any) -> None:
         """Store a trained net or population as `net_`, and its records as `history_`.

@@ -3,8 +3,9 @@
 a path of a .parquet file or of a folder of them, of a .csv file, of a .npy file
 numpy.memmap
     an object with `__arrow_c_stream__` or `__arrow_c_array__`: DuckDB, Hugging Face datasets, Arrow readers
+    a dataset of pyarrow.dataset
 a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence; h5py, zarr in a wrapper
-an iterable of batches (X, y), or of X, that can be iterated more than once
+an iterable of batches (X, y), or of X, that can be iterated more than once; a list of pairs (X, y) of tables
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import WrongArgument, about_arguments, counted, install_command, is_number, shown, unknown_name
-from .kinds import ARROW, is_name, is_sequence
+from .kinds import ARROW, is_arrow, is_dataset, is_name, is_sequence
 
 PIECE_BYTES = 8_000_000  # of a piece of an array, about
 
@@ -69,6 +70,21 @@ def as_source(X: Any, y: Any = None) -> Source:
     return source._replace(pieces=lambda: with_targets(source, targets), identity=None)
 
 
+def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
+    """Return all rows of a source as arrays (X, y) in memory; y is None if it has no targets.
+
+    Raises
+    ------
+    ValueError
+        If there is no row.
+    """
+    pieces = [(np.array(X), y if y is None else np.array(y)) for X, y in source.pieces() if len(X)]
+    if not pieces:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+    X, y = zip(*pieces, strict=True)
+    return np.concatenate(X), None if y[0] is None else np.concatenate(y)
+
+
 def with_targets(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
     """Yield the pieces of a source with the rows of `targets` that belong to them."""
     first = 0
@@ -87,7 +103,7 @@ def with_targets(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any
 def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
     if isinstance(X, (str, os.PathLike)):
         return _source_of_path(Path(X), names)
-    if any(hasattr(X, name) for name in ARROW):
+    if is_arrow(X):
         return Source(f"a {type(X).__name__}", lambda: _of_batches(record_batches(X), names))
     if names:
         raise ValueError(
@@ -232,6 +248,8 @@ def record_batches(X: Any) -> Iterator[Any]:
     pyarrow = _pyarrow("")
     if type(X).__module__.partition(".")[0] == "pandas":
         yield from pyarrow.Table.from_pandas(X, preserve_index=False).to_batches()
+    elif is_dataset(X):  # on one thread: each pass has the same order, and few batches are in memory
+        yield from X.to_batches(use_threads=False, batch_readahead=1, fragment_readahead=1)
     elif hasattr(X, ARROW[0]):
         yield from pyarrow.RecordBatchReader.from_stream(X)
     else:

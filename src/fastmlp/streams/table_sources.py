@@ -23,7 +23,7 @@ from ..tables.io import (
     read_table,
     with_text_names,
 )
-from .kinds import ARROW, is_name
+from .kinds import is_arrow, is_name
 from .sources import (
     Source,
     as_source,
@@ -55,7 +55,7 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     """
     import_pandas()
     is_path = isinstance(X, (str, os.PathLike))
-    if _is_array_file(X) or not (is_path or any(hasattr(X, name) for name in ARROW)):
+    if _is_array_file(X) or not (is_path or is_arrow(X)):
         return as_source(X, y)
     source = (
         _file(Path(X), text_columns) if is_path else Source(f"a {type(X).__name__}", lambda: _frames(record_batches(X)))

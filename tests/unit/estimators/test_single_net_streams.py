@@ -68,6 +68,45 @@ def test_a_fit_without_shuffling_has_the_bits_of_one_in_memory(data):
     np.testing.assert_allclose(streamed.loss_curve_, in_memory.loss_curve_, rtol=1e-3)  # the penalty is of other steps
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier])
+def test_lists_of_pairs_and_datasets_are_sources(estimator, data, tmp_path):
+    dataset = pytest.importorskip("pyarrow.dataset", reason="datasets are pyarrow's")
+    X, y = pd.DataFrame(data[0][:900], columns=list("abcd")), pd.Series(data[1][:900], name="kind")
+    for k in range(3):
+        X[300 * k : 300 * k + 300].assign(kind=y).to_parquet(tmp_path / f"{k}.parquet")
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "device": "cpu"}
+    expected = estimator(**settings).fit(X, y)
+    pairs = [(X[i : i + 300], y[i : i + 300]) for i in range(0, 900, 300)]
+    rows = dataset.dataset(tmp_path)
+    lists = [(of_piece.to_numpy().tolist(), kinds.tolist()) for of_piece, kinds in pairs]
+    for found in (estimator(**settings).fit(pairs), estimator(**settings).fit(rows, "kind")):
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+        assert found.score(pairs) == found.score(rows, "kind") == expected.score(X, y)
+    assert estimator(**settings).fit(lists).net_.params.shape == expected.net_.params.shape
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        estimator(**settings).fit(X)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier])
+def test_held_out_samples_may_be_a_file(estimator, data, tmp_path):
+    X, y = pd.DataFrame(data[0][:600], columns=list("abcd")), pd.Series(data[1][:600], name="kind")
+    frame = X[400:].assign(kind=y)
+    frame.to_parquet(file := tmp_path / "t.parquet", row_group_size=90)
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "device": "cpu"}
+    settings |= {"n_nets": 1} if estimator is TabularMLPClassifier else {}
+    fit = lambda held_out: estimator(**settings).fit(X[:400], y[:400], validation_data=held_out)
+    expected = fit((X[400:], y[400:])).validation_loss_curve_
+    for held_out in ((file, "kind"), (frame, "kind"), ([(X[400:500], y[400:500]), (X[500:], y[500:])], None)):
+        np.testing.assert_allclose(fit(held_out).validation_loss_curve_, expected, rtol=1e-6)
+    for held_out in (str(file), [file]):
+        with pytest.raises(ValueError, match=r"must be .X, y. or .X, y, sample_weight., but it is .*For a file, pass"):
+            fit(held_out)
+    with pytest.raises(ValueError, match="Unknown column 'kinds'"):
+        fit((file, "kinds"))
+
+
 def test_poisson_loss_has_its_constant(data):
     counts = np.round(np.exp(0.3 * data[0][:, 0]) * 2.0)
     settings = {**SETTINGS, "shuffle": False, "loss": "poisson", "max_iter": 1}

@@ -154,6 +154,19 @@ def test_notes_on_text_among_numbers_are_those_of_a_fit_in_memory(kind, table, t
     assert [column.marks_missing for column in streamed.columns_] == [True, True, True]
 
 
+def test_notes_on_a_file_name_its_rows(table, path, tmp_path):
+    model = classifier(max_iter=1).fit(table[INPUTS][:500], table.kind[:500])
+    changed = table[INPUTS][:3000].copy()
+    changed.loc[1200:, "colour"] = "mauve"
+    note = "Column 'colour' has categories unseen in training in {} cells ('mauve'), which are encoded as zeros."
+    changed.to_parquet(file := tmp_path / "t.parquet", row_group_size=1000)
+    prefix = "In rows 1,000 to 2,000 (later ones are not counted): "
+    assert prefix + note.format("800 of 1000") in model.notes_on(file)
+    changed.to_parquet(file)
+    assert model.notes_on(str(file)) == model.notes_on(changed)
+    assert note.format("1800 of 3000") in model.notes_on(file)
+
+
 def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
     numbers = table[["a", "c"]].to_numpy()
     np.save(file := tmp_path / "X.npy", numbers)

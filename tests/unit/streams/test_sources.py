@@ -170,6 +170,16 @@ def test_batches_that_are_no_arrays_are_refused():
         rows_of(as_source(Numbers()))
 
 
+def test_held_out_samples_of_a_file_are_read(X, y, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
+    parquet.write_table(table_of(X, y), file := tmp_path / "t.parquet", row_group_size=70)
+    losses = []
+    for held_out in ((X, y), (file, "label"), (table_of(X, y), "label")):
+        net = fastmlp.MLP((WIDTH, 4), loss="softmax_cross_entropy", random_state=0)
+        losses.append(net.fit(X, y, epochs=2, validation_data=held_out).validation_loss)
+    np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-6)
+
+
 def test_columns_are_told_apart_by_their_names(X, y):
     """Files of a folder may have them in another order; other columns, or the same name twice, are refused."""
     pyarrow = pytest.importorskip("pyarrow")
