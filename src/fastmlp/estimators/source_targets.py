@@ -37,10 +37,12 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
     Raises
     ------
     ValueError
-        If there are no rows or no targets, or a target of a source is missing.
+        If there are no rows or no targets, or a target is missing.
     """
     if names_target(X, y):
-        yield target_apart(X, y)
+        table, targets = target_apart(X, y)
+        refuse_missing(targets, y, "")
+        yield table, targets
         return
     if not is_source(X):
         yield X, y
