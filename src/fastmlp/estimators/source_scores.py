@@ -82,7 +82,7 @@ class ScoresSources:
         Raises
         ------
         ValueError
-            If a target is missing, or is no number where a number is predicted.
+            If there are no targets, or one is missing, or is no number where a number is predicted.
         """
         if reads_pieces(X) or names_target(X, y):
             pieces = targets_and_predictions(self.predict, X, y)
@@ -91,6 +91,8 @@ class ScoresSources:
             y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
             as_quantities(y, self._classifier)
             return float(r2_score(y, predicted, sample_weight=sample_weight))
+        if y is None:
+            raise ValueError("y is None, but X has no targets: pass them, or name their column.")
         try:
             return super().score(X, y, sample_weight)  # type: ignore[misc]
         except TypeError:  # of a comparison of text with a missing label

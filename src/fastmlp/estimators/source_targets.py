@@ -50,7 +50,7 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
     source = as_table_source(X, y)
     is_empty = True
     for piece, targets in source.pieces():
-        check_targets_given(targets, is_empty)
+        check_targets_given(targets, is_first=False)
         if len(piece):
             refuse_missing(targets, y if isinstance(y, str) else "y", "")
             yield as_piece(piece), targets

@@ -200,8 +200,8 @@ def file_named(file: Path, path: Path) -> Iterator[None]:
     """Add the name of a file to the message of a ValueError, if it is one of several in a folder."""
     try:
         yield
-    except WrongArgument:
-        raise
+    except WrongArgument as error:
+        raise ValueError(str(error)) from None
     except ValueError as error:
         if file == path or repr(str(file)) in str(error):
             raise

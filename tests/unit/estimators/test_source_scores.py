@@ -42,6 +42,9 @@ def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
     assert model.score(source, None, weights) == pytest.approx(model.score(X, y, weights))
     with pytest.raises(ValueError, match="y is None, but the source has no targets"):
         model.score(Inputs(), None)
+    for estimator in (model, regressor):
+        with pytest.raises(ValueError, match="y is None, but X has no targets"):
+            estimator.score(X)
     assert regressor.score(Pieces(X, values), None) == pytest.approx(regressor.score(X, values))
 
 
