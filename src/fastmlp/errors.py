@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from math import isfinite, isinf
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,19 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 SEPARATORS = str.maketrans("", "", "_- ")
 MIN_SIMILARITY = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
+
+
+class WrongArgument(ValueError):
+    """Error about an argument of a call, such as the name of a column, while rows are read that are not to blame."""
+
+
+@contextmanager
+def about_arguments() -> Iterator[None]:
+    """Make a ValueError one about an argument: no rows or file are added to its message."""
+    try:
+        yield
+    except ValueError as error:
+        raise WrongArgument(str(error)) from None
 
 
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..output_files import replacing
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import as_table_source, surely_fits
-from ..tables.column_encoders import Note
+from ..tables.column_notes import Note, NotesOfPieces
 from ..tables.io import PARQUET_ENDINGS, with_text_names
 from .train_predict import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
 
@@ -31,8 +31,7 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
     preprocessing = net.preprocessing
     text = [*preprocessing.text_columns, *unused_ids(preprocessing, ids)]
     wanted: list[str] | None = None
-    said: set[str] = set()
-    first = 0
+    said = NotesOfPieces()
     for frame, _ in as_table_source(file, text_columns=text).pieces():
         if not len(frame):
             continue
@@ -40,13 +39,9 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
         wanted = present_ids(table, preprocessing, ids) if wanted is None else wanted
         notes: list[Note] = []
         X = preprocessing.transform(table, net.dtype.name, notes)
-        for note in notes:  # of each kind, the first: another piece has other counts
-            if note.kind not in said:
-                said.add(note.kind)
-                rows = f"In rows {first:,} to {first + len(table):,} (later ones are not counted)"
-                warnings.warn(f"{rows}: {note.text}", stacklevel=2)
+        for note in said.of_next(len(table), notes):
+            warnings.warn(note.text, stacklevel=2)
         yield predictions_beside(net, X, passed_columns(table, wanted))
-        first += len(table)
     if wanted is None:
         raise ValueError(f"{str(file)!r} has no rows; a table needs at least one.")
 

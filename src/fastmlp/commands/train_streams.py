@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..api.streamed_fit import StreamArguments
-from ..errors import counted
+from ..errors import about_arguments, counted
 from ..streams.table_sources import surely_fits
 from ..table_training.recipe import Recipe
 from ..table_training.streamed_table import EncodedRows, Split, StreamedTable, affordable_share, bytes_in_memory, notice
@@ -21,7 +21,7 @@ from ..tables.column_encoders import NumericEncoding
 from ..tables.column_selection import select_columns
 from ..tables.io import with_text_names
 from ..tables.moments import Moments
-from ..tables.preprocessing import Preprocessing, find_target, rows_with_target
+from ..tables.preprocessing import Preprocessing, find_target, rows_with_target, training_rows
 from ..tables.table_summary import TableSummary
 from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, labels_of
 from .train_nets import Parts, make_net
@@ -116,9 +116,10 @@ class TableReader:
     def _prepare(self, frame: Any, _: Any) -> tuple[Any, Any]:
         """Return (columns of inputs, target) of the rows whose target is known."""
         name, settings = self._settings.target, self._settings
-        frame = with_text_names(frame)
-        missing = find_target(frame, name).isna().to_numpy()
-        frame = select_columns(frame, name, settings.drop, settings.keep, settings.ids)
+        with about_arguments():
+            frame = with_text_names(frame)
+            missing = find_target(frame, name).isna().to_numpy()
+            frame = select_columns(frame, name, settings.drop, settings.keep, settings.ids)
         self.target.n_missing += int(np.count_nonzero(missing))
         frame = frame[~missing].reset_index(drop=True)
         return frame.drop(columns=name), frame[name]
@@ -165,7 +166,7 @@ class TableReader:
 
         def encode(table: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
             table, targets = self.encoded_targets(table, y, target)
-            return preprocessing.transform(table, dtype.name), targets
+            return preprocessing.transform(training_rows(preprocessing.columns, table), dtype.name), targets
 
         content = preprocessing.columns, target, self._settings.drop, self._settings.keep
         return self.table.encoded(encode, split, summary.n_rows, network, dtype, content)

@@ -15,6 +15,8 @@ from ..devices import device_context, device_of
 from ..errors import counted
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
+from ..streams.kinds import is_source, names_columns
+from ..streams.sources import arrays_of, as_source
 from .arrays import as_numbers, contiguous, empty_array, on_host
 from .finiteness import checked_finite
 from .sample_weights import as_weights
@@ -94,12 +96,14 @@ def checked_pair(validation_data: Any) -> tuple:
 
 
 def make_validation(validation_data: Any, network: Network, dtype: np.dtype, metric: int) -> Samples:
-    """Return the checked samples of validation_data.
+    """Return the checked samples of validation_data; those of a source are read into memory.
 
     metric : int     METRIC_* code of the training samples, by which the accuracy of held-out samples is computed, too
     """
     X, y, *weights = checked_pair(validation_data)
     try:
+        if is_source(X) or names_columns(X, y):
+            X, y = arrays_of(as_source(X, y))
         data = validated_samples(X, y, network, dtype, *weights)
     except ValueError as error:
         raise ValueError(f"validation_data: {error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import beyond_float64
+from ..tables.cells import read_numbers
 
 # scikit-learn's words, which programs look for.
 NON_FINITE = (
@@ -46,6 +47,31 @@ def refused_beyond(dtype: Any, X: Any) -> Iterator[None]:
                     f"{NON_FINITE} X holds {largest:g}, which is beyond float32. Scale X with StandardScaler."
                 ) from None
         raise
+
+
+def with_bad_cell(error: ValueError | TypeError, X: Any) -> ValueError | TypeError:
+    """Return an error about X with the column and row of the first cell that is no finite number.
+
+    Without such a cell, or if X is no data frame of pandas, the error itself is returned, and so is one about the names
+    or the number of features.
+    """
+    if not (hasattr(X, "columns") and hasattr(X, "iloc")) or "feature" in str(error):
+        return error
+    for k, name in enumerate(X.columns):
+        series = X.iloc[:, k]
+        finite = np.isfinite(read_numbers(series).values)
+        if finite.all():
+            continue
+        cell, label = series.iloc[(row := int(np.argmin(finite)))], X.index[row]
+        cell = repr(cell) if isinstance(cell, str) else str(cell)
+        label = f"{label:,}" if isinstance(label, (int, np.integer)) else repr(label)
+        # of NumPy's TypeErrors, the words help nobody
+        reason = str(error).splitlines()[0].rstrip(".") if isinstance(error, ValueError) else "X must hold numbers"
+        return ValueError(
+            f"{reason}. Column {name!r} holds {cell} in row {label}, but each cell must be a finite number: impute or "
+            "drop missing cells, encode text and dates, or use TabularMLPClassifier or TabularMLPRegressor, which do."
+        )
+    return error
 
 
 def checked_weights(sample_weight: Any, X: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Base class of MLPClassifier and MLPRegressor: input validation, training, and prediction of outputs."""
+"""Base class of MLPClassifier and MLPRegressor: parameters, and training."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..data.arrays import beyond_float64
-from ..errors import counted, install_command
+from ..errors import install_command
 
 try:
     from sklearn.base import BaseEstimator
 except ImportError as error:
     raise ImportError(f"The estimators need scikit-learn 1.7 or newer: {install_command('sklearn')}.") from error
 
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from ..api.streamed_fit import StreamArguments
-from ..mlp import MLP
 from ..streams.kinds import is_source
 from ..training.optimizer_state import OptimizerState
-from .array_input import checked_weights, refuse_dates_among_columns, refused_beyond, refused_beyond_float64
 from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .exporting import Exportable
 from .initial_weights import parameters_of_layers
-from .parameters import check_settings, dtype_of, follows_input, hidden_sizes, is_iterative
+from .net_attributes import NetAttributes
+from .parameters import check_settings, hidden_sizes, is_iterative
+from .sample_input import SampleInput, checked_sample_weights, dense
 from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
@@ -37,8 +34,6 @@ from .source_targets import names_target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-FLOATS = ("f4", "f8")
 
 
 class TrainingSamples(NamedTuple):
@@ -50,11 +45,7 @@ class TrainingSamples(NamedTuple):
     constant: float = 0.0
 
 
-class CurrentRate(NamedTuple):
-    learning_rate: float
-
-
-class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of the two MLP estimators: everything that does not depend on the kind of target.
 
     Parameters
@@ -237,7 +228,7 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         validation_data: Any = None,
@@ -253,16 +244,16 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
             Inputs; sparse input is converted to a dense array. The path of a Parquet or CSV file or of a folder of
-            Parquet files, an Arrow stream, or an iterable of pieces is read piece by piece, so that it need not fit
-            into memory.
+            Parquet files, an Arrow stream, a dataset of pyarrow, or an iterable or list of pieces is read piece by
+            piece, so that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor. The
-            name of a column of X that holds them; None if X is an iterable of pairs (X, y).
+            name of a column of X that holds them; None if X is an iterable or list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with early_stopping=True,
-            also the samples that decide when to stop.
+            also the samples that decide when to stop. X may be a source of rows, and y the name of its column.
         executor : object, optional
             Where to train several nets (n_nets above 1), as for Population.fit.
         memory_limit : int or str, optional
@@ -327,12 +318,12 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
                     found.close()
             X, y = found
         X, y = self._validated(X, y, reset=is_new)
-        weights = _weights(sample_weight, X)
+        weights = checked_sample_weights(sample_weight, X)
         if is_new:
             self._set_targets(y, classes)
         else:
             self._check_targets_unchanged(y)
-        samples = SplitSamples(_dense(X), y, self._encode(y), weights)
+        samples = SplitSamples(dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         training = TrainingSamples(samples, held_out, self._strata(y))
         return self._train(training, is_new, incremental, observed, executor)
@@ -372,75 +363,11 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
         output = self.net_.network.output_row.name
         self.out_activation_ = SKLEARN_OUTPUT.get(output, output)
 
-    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        refuse_dates_among_columns(y)
-        options = {"accept_sparse": ["csr", "csc"], "multi_output": True}
-        dtype: Any = dtype_of(self)
-        if follows_input(self) and reset:
-            dtype = [np.float64, np.float32]  # another type becomes the first of these
-        with refused_beyond_float64("X"), refused_beyond(dtype, X):
-            X, y = validate_data(self, X, y, **options, dtype=dtype, reset=reset)
-        if reset:
-            self._input_dtype = X.dtype
-        return X, _dense(y)
-
-    def _held_out(self, validation_data: Any) -> SplitSamples:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        X, y = self._validated(validation_data[0], validation_data[1], reset=False)
-        weights = _weights(validation_data[2], X) if len(validation_data) == 3 else None
-        return SplitSamples(_dense(X), y, self._encode(y), weights)
-
-    def _params_to_continue(self, sizes: tuple[int, ...]) -> np.ndarray:
-        known, n_known = self.net_.network.layer_sizes, 1 if isinstance(self.net_, MLP) else self.net_.n_nets
-        if known != sizes:
-            raise ValueError(
-                f"Training goes on with a net of layers {known}, but the settings and data ask for {sizes}. Keep them "
-                "as they were, or fit anew with warm_start=False."
-            )
-        if n_known != self.n_nets:  # another number was set, or an interrupted fit has kept fewer
-            raise ValueError(
-                f"Training goes on with {counted(n_known, 'net')}, but n_nets is {self.n_nets}. Set n_nets={n_known}, "
-                "or fit anew with warm_start=False."
-            )
-        return self.net_.params.reshape(-1) if self.n_nets == 1 else self.net_.params
-
     def _can_continue(self) -> bool:
         """Return True if partial_fit is available; otherwise raise AttributeError, as available_if expects."""
         if is_iterative(self):
             return True
         raise AttributeError("partial_fit is there for solvers that go epoch by epoch, which 'lbfgs' does not.")
-
-    # ---- prediction
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "net_" in self.__dict__
-
-    def _net(self) -> Any:
-        """Return net_, or raise NotFittedError if there is none."""
-        net = self.__dict__.get("net_")
-        if net is None:
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-        return net
-
-    def _features(self, X: Any) -> Any:
-        """Return X validated, dense and in a floating dtype.
-
-        Plain arrays of the right shape and a floating dtype skip scikit-learn's checks.
-        """
-        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
-        if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
-            try:  # the context refused_beyond_float64 would add 1 us to each prediction
-                X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False)
-            except OverflowError:
-                raise beyond_float64("X") from None
-            X = _dense(X)
-        return X
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return the outputs of the net, or the mean over the nets: (n_samples, n_outputs) in the dtype of the net."""
-        net, X = self._net(), self._features(X)
-        return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
 
     def to_sklearn(self) -> Any:
         """Return a fitted scikit-learn estimator with the same parameters and predictions.
@@ -462,79 +389,7 @@ class BaseMLP(Exportable, CallbackSupportMixin, BaseEstimator, ABC):
 
         return to_sklearn(self)
 
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """Weights of each layer, (fan_in, fan_out), as views into net_.params.
-
-        With n_nets > 1: copies, (n_nets, fan_in, fan_out).
-        """
-        return self._layers("coefs_", "weights")
-
-    @coefs_.setter
-    def coefs_(self, values: Any) -> None:
-        if "net_" not in self.__dict__:
-            self._given_coefs = values
-            return
-        for view, value in zip(self.coefs_, values, strict=True):
-            view[...] = value
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """Biases of each layer, (fan_out,), as views into net_.params; with n_nets > 1 copies, (n_nets, fan_out)."""
-        return self._layers("intercepts_", "biases")
-
-    @intercepts_.setter
-    def intercepts_(self, values: Any) -> None:
-        if "net_" not in self.__dict__:
-            self._given_intercepts = values
-            return
-        for view, value in zip(self.intercepts_, values, strict=True):
-            view[...] = value
-
-    def _layers(self, name: str, kind: str) -> list[np.ndarray]:
-        net = self.__dict__.get("net_")
-        if net is None:
-            if (given := self.__dict__.get(f"_given_{name[:-1]}")) is not None:
-                return given
-            raise AttributeError(f"{type(self).__name__} has {name} only after fit.")
-        parts = getattr(net.network.layout, kind)
-        if isinstance(net, MLP):
-            return parts(net.params)
-        return [np.stack(layer) for layer in zip(*map(parts, net.params), strict=True)]
-
-    def _given_layers(self) -> tuple[Any, Any]:
-        """Return coefs_ and intercepts_ as they were set before the first fit, or None, and forget them."""
-        return self.__dict__.pop("_given_coefs", None), self.__dict__.pop("_given_intercepts", None)
-
-    @property
-    def _optimizer(self) -> CurrentRate:
-        """What programs read of scikit-learn's private attribute of this name: the present learning rate."""
-        rules = self.__dict__.get("_rules")
-        if rules is None:
-            raise AttributeError(f"{type(self).__name__} has _optimizer only after a fit of one net, epoch by epoch.")
-        if self.solver == "sgd" and self.learning_rate == "invscaling":
-            return CurrentRate(self.learning_rate_init / (self.t_ + 1) ** self.power_t)
-        return CurrentRate(rules.learning_rate)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
-    if sample_weight is None:
-        return None
-    weights = checked_weights(sample_weight, X)
-    if weights.min() < 0.0:
-        raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
-    return weights
-
-
-def _dense(array: Any) -> np.ndarray:
-    return array.toarray() if hasattr(array, "toarray") else array
-
-
-def float_type(X: Any) -> type:
-    """Return the dtype of predictions: float32 for X in float32, otherwise float64, as in scikit-learn."""
-    return np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64

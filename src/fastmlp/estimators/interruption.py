@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import counted
 from ..history import History
 from ..population import Population, subset_of
+from ..population_result import PopulationResult
 from .parameters import warn_user
 
 
@@ -34,18 +35,25 @@ def warn_of_interrupted_history(history: History) -> None:
         warn_of_interrupted_net(history.epochs, best)
 
 
-def warn_of_missing_nets(n_trained: int, n_nets: int, interrupted: bool) -> None:
-    """Warn that Ctrl-C or its time limit ended the fit of nets one after another; n_trained of n_nets have begun."""
-    outcome = "Predictions are their mean." if n_trained else _none_is_trained(interrupted)
-    warn_user(f"{_reason(interrupted)}: {n_trained} of {counted(n_nets, 'net')} had begun. {outcome}")
+def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, outcome: str = "") -> None:
+    """Warn that Ctrl-C or its time limit ended the fit of several nets.
+
+    result : of the nets that had begun
+    n_begun, n_nets : number of nets that had begun, and of those that there were to train
+    outcome : sentence on what predicts; by default the nets that had begun
+    """
+    if not outcome and n_begun:
+        outcome = f"Predictions are the mean of the {counted(n_begun, 'net')} that had begun."
+    elif not outcome:
+        outcome = f"No net is trained: fit again{'' if result.interrupted else ', with a larger time_limit'}."
+    warn_user(
+        f"{_reason(result.interrupted)}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and "
+        f"{n_nets - n_begun} had not begun. {outcome}"
+    )
 
 
 def _reason(interrupted: bool) -> str:
     return "Training was interrupted" if interrupted else "The time of the fit was over"
-
-
-def _none_is_trained(interrupted: bool) -> str:
-    return f"No net is trained: fit again{'' if interrupted else ', with a larger time_limit'}."
 
 
 def trained_nets(nets: Population, were_trained: bool) -> Population:
@@ -60,17 +68,8 @@ def trained_nets(nets: Population, were_trained: bool) -> Population:
     result = nets.result
     assert result is not None
     begun = np.flatnonzero(result.epochs > 0)
-    n_idle = nets.n_nets - len(begun)
-    kept = nets
-    if were_trained:
-        outcome = f"Predictions are the mean of all {nets.n_nets}, which an earlier fit has trained."
-    elif not len(begun):
-        outcome = _none_is_trained(result.interrupted)
-    else:
-        kept = subset_of(nets, begun) if n_idle else nets
-        outcome = f"Predictions are the mean of the {counted(len(begun), 'net')} that had begun."
-    warn_user(
-        f"{_reason(result.interrupted)}: {result.n_finished} of {counted(nets.n_nets, 'net')} had come to their end, "
-        f"and {n_idle} had not begun. {outcome}"
+    outcome = (
+        f"Predictions are the mean of all {nets.n_nets}, which an earlier fit has trained." if were_trained else ""
     )
-    return kept
+    warn_of_missing_nets(result, len(begun), nets.n_nets, outcome)
+    return nets if were_trained or len(begun) in (0, nets.n_nets) else subset_of(nets, begun)

@@ -12,31 +12,28 @@ import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..docstrings import with_entries_of
-from ..errors import counted, shown, unknown_name
+from ..errors import shown
 from ..streams.kinds import is_source
-from .array_input import refused_beyond_float64
-from .base import BaseMLP, float_type
+from .base import BaseMLP
+from .class_targets import ClassTargets
 from .exporting import classifier, regressor
 from .parameters import keep_settings
-from .regression_targets import QuantityRegressor, as_quantities
-from .single_net import SplitSamples
-from .source_targets import ScoresSources, in_pieces, names_target, reads_pieces
+from .quantity_targets import QuantityTargets
+from .regression_targets import QuantityRegressor
+from .sample_input import float_type
+from .source_scores import ScoresSources, in_pieces, reads_pieces
+from .source_targets import names_target
 
 from sklearn.base import ClassifierMixin  # isort: skip  # base says what to install
-from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CLASSIFIER_LOSSES = ("log_loss", "squared_error", "absolute_error", "huber", "atanh_error")
-REGRESSOR_LOSSES = ("squared_error", "poisson", "absolute_error", "huber")
-
 
 @with_entries_of(BaseMLP)
-class MLPClassifier(ScoresSources, ClassifierMixin, BaseMLP):
+class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
     """Multilayer perceptron classifier: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
@@ -193,75 +190,6 @@ class MLPClassifier(ScoresSources, ClassifierMixin, BaseMLP):
             return False
         return bool(type_of_target(X[y] if names_target(X, y) else y).startswith("multilabel"))
 
-    # ---- overrides of BaseMLP
-
-    def _set_targets(self, y, declared_classes):
-        if self.loss not in CLASSIFIER_LOSSES:
-            raise unknown_name("loss", self.loss, CLASSIFIER_LOSSES)
-        kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput":
-            raise ValueError("y has several columns of classes: fit one classifier each, with MultiOutputClassifier.")
-        check_classification_targets(y)
-        self._is_multilabel = kind == "multilabel-indicator"
-        if self._is_multilabel:
-            self.classes_ = np.arange(y.shape[1])
-        else:
-            self.classes_ = np.unique(y if declared_classes is None else declared_classes)
-        exclusive = len(self.classes_) if len(self.classes_) > 2 else 1
-        self.n_outputs_ = y.shape[1] if self._is_multilabel else exclusive
-
-    def _check_targets_unchanged(self, y):
-        if self.warm_start and not self._is_multilabel and not np.array_equal(found := np.unique(y), self.classes_):
-            raise ValueError(  # scikit-learn's words, which programs look for
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
-                f"got {self.classes_}, `y` has {found}"
-            )
-
-    def _encode(self, y):
-        if self._is_multilabel:
-            if y.ndim != 2 or y.shape[1] != self.n_outputs_:
-                raise ValueError(f"y must have shape (n_samples, {self.n_outputs_}), but it has shape {y.shape}.")
-            return y.astype(np.float64)
-        y = column_or_1d(y, warn=True)
-        if len(unknown := np.setdiff1d(y, self.classes_)):
-            raise ValueError(f"y has the classes {unknown.tolist()}, which are not among {self.classes_.tolist()}.")
-        return np.searchsorted(self.classes_, y)
-
-    def _loss_name(self):
-        if self.loss != "log_loss":
-            return self.loss
-        return "binary_cross_entropy" if self._is_multilabel or self.n_outputs_ == 1 else "softmax_cross_entropy"
-
-    def _net_settings(self):
-        output = "softmax" if self._loss_name() == "softmax_cross_entropy" else "sigmoid"
-        return {"label_smoothing": self.label_smoothing, "output_activation": output}
-
-    def _training_weights(self, samples: SplitSamples):
-        if self.class_weight is None:
-            return samples.weights
-        with refused_beyond_float64("class_weight"):
-            if isinstance(self.class_weight, dict) and not self._is_multilabel:  # it may name classes that y lacks
-                weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-                of_class = weights[samples.targets]
-            else:
-                of_class = compute_sample_weight(self.class_weight, samples.y)
-        return of_class if samples.weights is None else of_class * samples.weights
-
-    def _strata(self, y):
-        if self.n_outputs_ > 1 or self._is_multilabel:
-            return None
-        return (y == self.classes_[-1]).astype(str)  # as scikit-learn: binary classes only, named so in its messages
-
-    def _score_from_history(self, held_out):
-        if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
-            return None
-        return lambda history: float(history.validation_accuracy[-1])
-
-    def _population_monitor(self, held_out, tol):
-        return "validation_accuracy", tol
-
-    # ---- prediction
-
     def predict(self, X: Any) -> np.ndarray:
         """Return the most likely class of each sample.
 
@@ -329,7 +257,7 @@ class MLPClassifier(ScoresSources, ClassifierMixin, BaseMLP):
 
 
 @with_entries_of(BaseMLP)
-class MLPRegressor(ScoresSources, QuantityRegressor, BaseMLP):
+class MLPRegressor(ScoresSources, QuantityTargets, QuantityRegressor, BaseMLP):
     """Multilayer perceptron regressor: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
@@ -437,47 +365,6 @@ class MLPRegressor(ScoresSources, QuantityRegressor, BaseMLP):
             For solver="lbfgs".
         """
         return self._fit(X, y, sample_weight, None, incremental=True, limits=(memory_limit, row_cache))
-
-    # ---- overrides of BaseMLP
-
-    _classifier = "MLPClassifier"
-
-    def _set_targets(self, y, declared_classes):
-        if not isinstance(self.loss, str):
-            raise ValueError(
-                f"loss is {self.loss!r}, but must be a name. It is the first argument, as in scikit-learn since 1.7: "
-                f"name the other one, MLPRegressor(hidden_layer_sizes={self.loss!r})."
-            )
-        if self.loss not in REGRESSOR_LOSSES:
-            raise unknown_name("loss", self.loss, REGRESSOR_LOSSES)
-        self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-
-    def _encode(self, y):
-        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
-            raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
-        return as_quantities(y, self._classifier)
-
-    def _loss_name(self):
-        return self.loss
-
-    def _net_settings(self):
-        return {"huber_delta": self.huber_delta}
-
-    def _score_from_history(self, held_out):
-        variance = self._variance(held_out)
-        if self.loss != "squared_error" or self.n_outputs_ > 1 or not variance > 0.0:
-            return None
-        return lambda history: 1.0 - float(history.validation_loss[-1]) / variance
-
-    def _variance(self, held_out):
-        mean = np.average(held_out.targets, axis=0, weights=held_out.weights)
-        return float(np.average((held_out.targets - mean) ** 2, weights=held_out.weights, axis=0).mean())
-
-    def _population_monitor(self, held_out, tol):
-        return "validation_loss", tol * self._variance(held_out)
-
-    # ---- prediction
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions.

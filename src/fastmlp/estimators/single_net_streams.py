@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.utils.validation import validate_data
 
 from ..api.streamed_fit import StreamArguments, refuse_arguments
+from ..errors import about_arguments
 from ..memory_check import format_bytes
 from ..mlp import MLP
 from ..streams.kinds import is_source
-from ..streams.loading import SHARE_IN_MEMORY
+from ..streams.loading import SHARE_IN_MEMORY, check_targets_given
 from ..table_training.file_rows import FileRows
 from ..table_training.streamed_table import Split, StreamedTable, affordable_share
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
@@ -47,7 +49,7 @@ class NetSource:
     def __init__(self, estimator: Any, X: Any, y: Any, limits: tuple[Any, Any], is_new: bool, classes: Any):
         self._estimator, self._X, self._y, self._is_new, self._classes = estimator, X, y, is_new, classes
         self._learner = copy.copy(estimator)  # which keeps the estimator as it was until the data are known to be good
-        self._resets = is_new
+        self._resets, self._is_first = is_new, True
         self._stream = StreamArguments.checked(*limits)
         self._kept = PiecesInMemory(self._stream.memory_limit)
         self._targets = TargetSummary(is_classifier(estimator))
@@ -112,12 +114,14 @@ class NetSource:
 
     def _prepare(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return a piece as arrays, checked."""
-        if y is None:
-            raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
+        check_targets_given(y, self._is_first)
         refuse_missing(y, self._y if isinstance(self._y, str) else "y")
         X = as_piece(X)
+        if self._is_first and not self._resets:  # what differs from the last fit does in all rows
+            with about_arguments():
+                validate_data(self._learner, X, reset=False, skip_check_array=True)
         features, targets = self._learner._validated(X, y, reset=self._resets)
-        self._resets = False
+        self._resets = self._is_first = False
         self._kept.add(X.astype(self._dtype) if self._dtype is not None else X, y)
         return features, targets.ravel() if targets.ndim == 2 and targets.shape[1] == 1 else targets
 

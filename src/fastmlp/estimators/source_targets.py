@@ -1,4 +1,4 @@
-"""Targets, predictions and kept pieces of data that estimators read piece by piece."""
+"""Targets and kept pieces of data that estimators read piece by piece."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state
 
-from ..errors import counted
+from ..errors import counted, shown
 from ..streams.kinds import is_source
+from ..streams.loading import check_targets_given
 from ..streams.table_sources import as_table_source, columns_apart
 from ..tables.io import import_pandas
 from ..tables.moments import Moments
@@ -30,6 +29,44 @@ def names_target(X: Any, y: Any) -> bool:
 def target_apart(X: Any, y: str) -> tuple[Any, Any]:
     """Return (the other columns of a data frame, the column that y names)."""
     return columns_apart(as_frame(X), y)
+
+
+def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (table or array, targets) of a source, or of a data frame with the column y; other data as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or no targets, or a target is missing.
+    """
+    if names_target(X, y):
+        table, targets = target_apart(X, y)
+        refuse_missing(targets, y, "")
+        yield table, targets
+        return
+    if not is_source(X):
+        yield X, y
+        return
+    source = as_table_source(X, y)
+    is_empty = True
+    for piece, targets in source.pieces():
+        check_targets_given(targets, is_first=False)
+        if len(piece):
+            refuse_missing(targets, y if isinstance(y, str) else "y", "")
+            yield as_piece(piece), targets
+            is_empty = False
+    if is_empty:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+
+
+def checked_held_out(validation_data: Any) -> tuple:
+    """Return validation_data as (X, y) or (X, y, sample_weight) after a check of its form."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            f"validation_data must be (X, y) or (X, y, sample_weight), but it is {shown(validation_data)}. For a file, "
+            "pass its path and the name of the column of targets: ('rows.parquet', 'column')."
+        )
+    return tuple(validation_data)
 
 
 class TargetSummary:
@@ -102,28 +139,13 @@ def as_piece(X: Any) -> Any:
     return np.asarray(as_cells(X)) if frame is None else frame
 
 
-def refuse_missing(y: Any, name: str) -> None:
-    """Raise ValueError if a target is missing."""
+def refuse_missing(y: Any, name: str, or_else: str = ", or use `fastmlp train`, which does") -> None:
+    """Raise ValueError if a target is missing; or_else : what else than leaving its row out there is to do"""
     missing = np.asarray(import_pandas().isna(y))
     if n_missing := int(missing.reshape(len(missing), -1).any(axis=1).sum()):
         raise ValueError(
-            f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out, or use "
-            "`fastmlp train`, which does."
+            f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out{or_else}."
         )
-
-
-def reads_pieces(X: Any) -> bool:
-    """Return whether X is a source to predict for; NumPy's arrays are asked first, since each prediction asks."""
-    return type(X) is not np.ndarray and is_source(X)
-
-
-def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
-    """Return what `predict` returns for all rows of a source; it is called with each piece."""
-    source = as_table_source(X)
-    found = [predict(piece) for piece, _ in source.pieces() if len(piece)]
-    if not found:
-        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-    return np.concatenate(found)
 
 
 def generator_of(random_state: Any) -> np.random.RandomState:
@@ -131,71 +153,3 @@ def generator_of(random_state: Any) -> np.random.RandomState:
     same numbers as one to arrays.
     """
     return check_random_state(None) if random_state is None else copy.deepcopy(check_random_state(random_state))
-
-
-def targets_and_predictions(
-    predict: Callable[[Any], np.ndarray], X: Any, y: Any
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
-    if names_target(X, y):
-        X, y = target_apart(X, y)
-        yield np.asarray(y), predict(X)
-        return
-    source = as_table_source(X, y)
-    is_empty = True
-    for piece, targets in source.pieces():
-        if targets is None:
-            raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
-        if len(piece):
-            yield np.array(targets), predict(piece)  # a copy: a source may use its buffers again
-            is_empty = False
-    if is_empty:
-        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-
-
-def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: Any) -> float:
-    """Return accuracy_score of all (targets, predictions), of which one piece at a time is in memory."""
-    weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
-    right, total, first = 0.0, 0.0, 0
-    for y, predicted in pieces:
-        of_piece = None if weights is None else weights[first : first + len(y)]
-        if weights is not None and len(weights) < first + len(y):
-            raise ValueError(f"sample_weight must have a weight for each row, but it has {len(weights):,}.")
-        right += float(accuracy_score(y, predicted, sample_weight=of_piece, normalize=False))
-        total += len(y) if of_piece is None else of_piece.sum()
-        first += len(y)
-    if weights is not None and weights.shape != (first,):
-        raise ValueError(f"sample_weight must have shape ({first},), but it has shape {weights.shape}.")
-    return right / total
-
-
-class ScoresSources:
-    """Mixin whose `score` reads sources piece by piece; other data go to the class after it."""
-
-    predict: Callable[[Any], np.ndarray]
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of predicted classes, or the coefficient of determination R2 of predicted numbers.
-
-        For multilabel classification, the accuracy counts samples all of whose labels are right.
-
-        Parameters
-        ----------
-        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
-            Inputs, as for predict.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
-            Classes or numbers, or the name of a column of X that holds them; None if X is an iterable of pairs (X, y).
-        sample_weight : array_like of shape (n_samples,), optional
-            Weight of each sample.
-
-        Returns
-        -------
-        float
-        """
-        if reads_pieces(X) or names_target(X, y):
-            pieces = targets_and_predictions(self.predict, X, y)
-            if is_classifier(self):
-                return accuracy_of(pieces, sample_weight)
-            y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-            return float(r2_score(y, predicted, sample_weight=sample_weight))
-        return super().score(X, y, sample_weight)  # type: ignore[misc]

@@ -11,16 +11,13 @@ import numpy as np
 
 from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
-from sklearn.model_selection import train_test_split  # isort: skip
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils import check_random_state  # isort: skip
 from sklearn.utils.validation import check_consistent_length
 
 from ..api.streamed_fit import StreamArguments
 from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..errors import checked_count, checked_number
-from ..mlp import MLP
-from ..persistence import save
 from ..streams.kinds import is_source
 from ..table_training.budget import Budget
 from ..table_training.fit import Rows
@@ -28,13 +25,13 @@ from ..table_training.recipe import Recipe
 from ..tables.column_encoders import NumericEncoding
 from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ..tables.target_encoder import Target
-from .array_input import checked_weights, refuse_dates_among_columns
 from .exporting import Exportable
 from .parameters import warn_user
-from .serialization import description_of
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from .source_targets import TargetSummary, names_target, target_apart
 from .tabular_columns import TableColumns
+from .tabular_nets import TableNets
+from .tabular_rows import TableRows
 from .tabular_streams import SourceFit
 from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
 
@@ -44,7 +41,7 @@ if TYPE_CHECKING:
 NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
 
-class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
+class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableColumns, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
 
     Parameters
@@ -186,10 +183,6 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """Return y in the form that the nets are trained on: class indices or scaled numbers."""
 
-    def _bin_targets(self, encoded: np.ndarray) -> np.ndarray:
-        """Return encoded targets as the numbers (n_rows, n_outputs) that bins of columns depend on."""
-        return encoded.reshape(len(encoded), -1)
-
     @abstractmethod
     def _predictions_of(self, logits: np.ndarray) -> np.ndarray:
         """Return the predictions that belong to logits of several nets: probabilities of classes, or numbers.
@@ -214,7 +207,7 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         validation_data: Any = None,
@@ -230,15 +223,17 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
         ----------
         X : data frame of any library, array_like of shape (n_samples, n_features), path, or source of rows
             The table. The path of a Parquet or CSV file or of a folder of Parquet files, a memory map, an Arrow stream,
-            or an iterable of pieces is read piece by piece, so that it need not fit into memory.
+            a dataset of pyarrow, or an iterable or list of pieces is read piece by piece, so that it need not fit into
+            memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
-            column (multilabel classification). The name of a column of X that holds them; None if X is an iterable of
-            pairs (X, y).
+            column (multilabel classification). The name of a column of X that holds them; None if X is an iterable or
+            list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss. It also applies to samples that are held out from X.
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to use instead of the fraction validation_fraction of X.
+            X may be a source of rows, and y the name of its column.
             class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
             samples chooses the best epoch.
         memory_limit : int or str, optional
@@ -356,111 +351,6 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
         if self.time_limit is None:
             return Budget()
         return Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
-
-    def _held_out(self, validation_data: Any) -> Rows:
-        """Return validation_data encoded for the nets: (features, targets, weights)."""
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        features, y = self._encoded(validation_data[0], self.dtype), self._checked_y(validation_data[1])
-        check_consistent_length(features, y)
-        weights = self._weights(features, y, validation_data[2] if len(validation_data) == 3 else None)
-        return Rows(features, self._encode(y), weights)
-
-    def keep_net(self, net: Any, history: Any) -> None:
-        """Store a trained net or population as `net_`, and its records as `history_`.
-
-        Parameters
-        ----------
-        net : MLP or Population
-            What was trained.
-        history : History, PopulationResult or None
-            What its fit returned.
-        """
-        self.net_, self.history_ = net, history
-
-    def _split(self, y: np.ndarray, rng: np.random.RandomState, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return (row numbers of training samples, row numbers of held-out samples).
-
-        fraction : of the rows that are held out
-        """
-        rows = np.arange(len(y))
-        if fraction == 0.0:
-            return rows, rows[:0]
-        n_held = min(max(1, round(fraction * len(y))), len(y) - 1)
-        strata = self._strata(y)
-        if strata is not None:  # each class needs a row on both sides of the split
-            counts = np.bincount(strata)
-            counts = counts[counts > 0]
-            strata = strata if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
-        training, held = train_test_split(rows, test_size=n_held, random_state=rng, stratify=strata)
-        return np.sort(training), np.sort(held)
-
-    def _strata(self, y: np.ndarray) -> np.ndarray | None:
-        """Return the class of each row as a number, by which rows are split; None for a split without strata."""
-        return None
-
-    def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        return None if sample_weight is None else checked_weights(sample_weight, table)
-
-    def _weigh_classes(self, y: np.ndarray) -> None:
-        """Set the weights of the classes from class_weight and y. A regressor has none."""
-
-    def _checked_y(self, y: Any) -> np.ndarray:
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        refuse_dates_among_columns(y)
-        array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-        return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return the outputs of the net, or the mean over the nets: float64 (n_samples, n_outputs)."""
-        features = self._features(X)
-        outputs = self.net_.predict(features) if isinstance(self.net_, MLP) else self.net_.ensemble_predict(features)
-        return outputs.astype(np.float64)
-
-    def encoded_samples(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return a table and its targets as `net_` takes them, for `fastmlp.plots` and own computations.
-
-        Parameters
-        ----------
-        X : data frame of any library, or array_like of shape (n_samples, n_features)
-            A table like that of the training.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
-            Its classes or numbers.
-
-        Returns
-        -------
-        features : ndarray of shape (n_samples, n_inputs)
-            Inputs of the nets, named by `encoded_feature_names`.
-        targets : ndarray
-            Indices into `classes_`, int (n_samples,), or 0 and 1 (n_samples, n_labels); of a regressor, y in standard
-            deviations from the mean of the training targets.
-        """
-        features, y = self._features(X), self._checked_y(y)
-        check_consistent_length(features, y)
-        return features, self._encode(y)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted estimator to a file that `fastmlp.load` reads.
-
-        The file has the format that `fastmlp train` writes, so `fastmlp predict` reads it too, except for estimators
-        with several targets. A warning names parameters that cannot be written, such as functions. Writing is atomic.
-
-        Parameters
-        ----------
-        path : str or path
-            File to write. An existing file is replaced.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written; an existing file is then unchanged.
-        ValueError
-            If the classes are neither text nor numbers.
-        """
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        save(self.net_, path, description_of(self))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -12,7 +12,11 @@ from sklearn.base import BaseEstimator  # isort: skip
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
+from ..errors import WrongArgument
+from ..streams.kinds import is_source
+from ..streams.table_sources import as_table_source
 from ..tables.column_encoders import Column, Note, NumericEncoding
+from ..tables.column_notes import NotesOfPieces
 from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns
 from .parameters import warn_user
@@ -86,7 +90,7 @@ class TableColumns(BaseEstimator):
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:
-            raise ValueError(f"categorical_features names {unknown[0]!r}, which is no column of X.")
+            raise WrongArgument(f"categorical_features names {unknown[0]!r}, which is no column of X.")
         return names
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -133,8 +137,8 @@ class TableColumns(BaseEstimator):
 
         Parameters
         ----------
-        X : data frame or array_like of shape (n_samples, n_features)
-            The table.
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            The table. Of one that is read in several pieces, there is a sentence on the first piece with such cells.
 
         Returns
         -------
@@ -142,6 +146,15 @@ class TableColumns(BaseEstimator):
         """
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
+        if not is_source(X):
+            return tuple(note.text for note in self._notes_on(X))
+        found = [(len(piece), self._notes_on(piece)) for piece, _ in as_table_source(X).pieces() if len(piece)]
+        said = NotesOfPieces()
+        if len(found) > 1:
+            found = [(n, said.of_next(n, notes)) for n, notes in found]
+        return tuple(note.text for _, notes in found for note in notes)
+
+    def _notes_on(self, X: Any) -> list[Note]:
         notes: list[Note] = []
         encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name, notes)
-        return tuple(note.text for note in notes)
+        return notes

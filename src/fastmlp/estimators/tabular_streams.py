@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from ..api.streamed_fit import StreamArguments, refuse_arguments
 from ..console.compile_notice import CompileNotices
 from ..streams.kinds import is_name
+from ..streams.loading import check_targets_given
 from ..streams.table_sources import columns_apart, surely_fits, table_in_memory
 from ..table_training.fit import make_nets
 from ..table_training.recipe import Recipe
@@ -27,7 +28,7 @@ from ..table_training.streamed_table import (
     notice,
 )
 from ..tables.column_encoders import NumericEncoding
-from ..tables.preprocessing import encode_columns, feature_names
+from ..tables.preprocessing import encode_columns, feature_names, training_rows
 from ..tables.table_summary import TableSummary
 from .parameters import warn_user
 from .sklearn_callbacks import ObservedTask
@@ -112,8 +113,7 @@ class SourceFit:
 
     def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Return a piece as (data frame, targets), checked."""
-        if y is None:
-            raise ValueError("y is None, but the source has no targets: name their column, or pass an array.")
+        check_targets_given(y, self._is_first)
         X = as_piece(X)
         table = self._learner._table(X, reset=self._is_first)
         refuse_missing(y, self._name)
@@ -138,7 +138,9 @@ class SourceFit:
         self._problems = found.notes
 
     def _encode(self, table: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return encode_columns(self._learner.columns_, table, self._learner.dtype), self._learner._encode(y)
+        columns = self._learner.columns_
+        features = encode_columns(columns, training_rows(columns, table), self._learner.dtype)
+        return features, self._learner._encode(y)
 
     def _class_counts(self) -> np.ndarray | None:
         counts = self._targets.classes

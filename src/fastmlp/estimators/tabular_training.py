@@ -230,9 +230,9 @@ def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe)
 
 def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
     """Store nets that were trained one after another; nets : those that there were to train."""
-    n_trained = sum(history.epochs > 0 for history in found.histories)
-    if found.interrupted or n_trained < nets.n_nets:
-        warn_of_missing_nets(n_trained, nets.n_nets, found.interrupted)
+    if found.interrupted or found.n_begun < nets.n_nets:
+        assert found.nets.result is not None, "fit_each sets it"
+        warn_of_missing_nets(found.nets.result, found.n_begun, nets.n_nets)
     estimator.keep_net(found.nets, found.nets.result)
     if estimator.eval_metric is not None:
         estimator.validation_scores_ = [scores_of(history) for history in found.histories]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 ARROW = ("__arrow_c_stream__", "__arrow_c_array__")
+DATASET = ("to_batches", "get_fragments")  # methods of pyarrow's datasets, which have neither
 
 
 def is_name(y: Any) -> bool:
@@ -24,7 +25,7 @@ def names_columns(X: Any, y: Any) -> bool:
     >>> names_columns(np.zeros((2, 2)), ["cat", "dog"]), names_columns(np.zeros((2, 2)), "animal")
     (False, True)
     """
-    return is_name(y) and (isinstance(y, str) or is_source(X) or any(hasattr(X, name) for name in ARROW))
+    return is_name(y) and (isinstance(y, str) or is_source(X) or is_arrow(X))
 
 
 def is_source(X: Any) -> bool:
@@ -35,13 +36,34 @@ def is_source(X: Any) -> bool:
     """
     if isinstance(X, (str, os.PathLike, np.memmap)):
         return True
-    if (
-        isinstance(X, (np.ndarray, list, tuple, set, frozenset, dict))
-        or hasattr(X, "__array__")
-        or hasattr(X, "__dlpack__")
-    ):
+    if isinstance(X, (list, tuple)):
+        return is_pairs(X)
+    if isinstance(X, (np.ndarray, set, frozenset, dict)) or hasattr(X, "__array__") or hasattr(X, "__dlpack__"):
         return False
-    return any(hasattr(X, name) for name in ARROW) or is_sequence(X) or _is_iterable(X)
+    return is_arrow(X) or is_sequence(X) or _is_iterable(X)
+
+
+def is_arrow(X: Any) -> bool:
+    """Return whether X gives record batches of Arrow."""
+    return any(hasattr(X, name) for name in ARROW) or is_dataset(X)
+
+
+def is_dataset(X: Any) -> bool:
+    return all(hasattr(X, name) for name in DATASET)
+
+
+def is_pairs(X: Any) -> bool:
+    """Return whether a list holds batches (X, y) or X, tables of rows, rather than rows.
+
+    >>> is_pairs([(np.zeros((3, 2)), np.zeros(3))]), is_pairs([(1.0, 2.0), (3.0, 4.0)]), is_pairs([])
+    (True, False, False)
+    """
+    return len(X) > 0 and all(isinstance(batch, tuple) and len(batch) == 2 and _is_table(batch[0]) for batch in X)
+
+
+def _is_table(X: Any) -> bool:
+    is_list = isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], (list, tuple))
+    return is_list or len(getattr(X, "shape", ())) == 2
 
 
 def is_sequence(X: Any) -> bool:

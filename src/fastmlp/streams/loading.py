@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..data.targets import as_targets, metric_of, smoothed
 from ..data.validation import as_features
+from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from .row_file import RowFile, RowFileWriter, cached_folder
@@ -51,8 +53,6 @@ class Loader:
 
     def add(self, X: Any, y: Any) -> None:
         """Check a piece, and keep or write it."""
-        if y is None:
-            raise ValueError("y is None, but the source has no targets: name their columns, or pass an array.")
         features = as_features(X, self._network.n_features, self._dtype)
         raw = np.asarray(y)
         targets = as_targets(raw, self._network, self._dtype, len(features))
@@ -87,6 +87,39 @@ class Loader:
             "metric": self._metric,
         }
         return self.writer.finish(header, final)
+
+
+@contextmanager
+def rows_named(source: Source, first: int, last: int) -> Iterator[None]:
+    """Add the rows of a piece to the message of a ValueError about them."""
+    try:
+        yield
+    except WrongArgument as error:
+        raise ValueError(str(error)) from None
+    except ValueError as error:
+        raise ValueError(f"In {source.rows_shown(first, last)}: {error}") from None
+
+
+def check_piece(X: Any, y: Any, network: Network, is_first: bool) -> None:
+    """Raise WrongArgument if the first rows are not what the net takes, which is then so for all.
+
+    Raises
+    ------
+    ValueError
+        If there are no targets.
+    """
+    check_targets_given(y, is_first)
+    shape, k = getattr(X, "shape", None), network.n_features
+    if is_first and shape is not None and shape[1:] not in ((k,), () if k == 1 else (k,)):
+        with about_arguments():
+            as_features(X, k, np.dtype(np.float64))
+
+
+def check_targets_given(y: Any, is_first: bool) -> None:
+    """Raise ValueError if a piece has no targets; is_first : whether no piece before it has any"""
+    if y is None:
+        message = "y is None, but the source has no targets: name their column, or pass an array."
+        raise (WrongArgument if is_first else ValueError)(message)
 
 
 def common_metric(first: int | None, second: int) -> int:
@@ -130,12 +163,10 @@ def load(
     try:
         for X, y in source.pieces():
             first = loader.n_samples
-            try:
+            with rows_named(source, first, first + len(X)):
                 if len(X):
+                    check_piece(X, y, network, is_first=first == 0)
                     loader.add(X, y)
-            except ValueError as error:
-                last = first + len(X)
-                raise ValueError(f"In rows {first:,} to {last:,} of {source.kind} (not included): {error}") from None
         if loader.n_samples == 0:
             raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
         return loader.finish(final)

@@ -23,8 +23,19 @@ from ..tables.io import (
     read_table,
     with_text_names,
 )
-from .kinds import ARROW, is_name
-from .sources import Source, as_source, checked_columns, identity_of, parquet_batches, record_batches, with_targets
+from .kinds import is_arrow, is_name
+from .sources import (
+    Source,
+    as_source,
+    check_same_columns,
+    file_named,
+    identity_of,
+    parquet_batches,
+    parquet_files,
+    place_in_folder,
+    record_batches,
+    with_targets,
+)
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
@@ -44,7 +55,7 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     """
     import_pandas()
     is_path = isinstance(X, (str, os.PathLike))
-    if _is_array_file(X) or not (is_path or any(hasattr(X, name) for name in ARROW)):
+    if _is_array_file(X) or not (is_path or is_arrow(X)):
         return as_source(X, y)
     source = (
         _file(Path(X), text_columns) if is_path else Source(f"a {type(X).__name__}", lambda: _frames(record_batches(X)))
@@ -76,7 +87,7 @@ def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     kind, identity = repr(str(path)), identity_of(path)
     if path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS):
-        return Source(kind, lambda: _frames(parquet_batches(path, PIECE_CELLS)), identity)
+        return Source(kind, lambda: _parquet_frames(path), identity, place_in_folder(path))
     known: list[Sequence[str]] = [] if text_columns is None else [text_columns]
 
     def pieces() -> Iterator[tuple[Any, Any]]:
@@ -87,19 +98,32 @@ def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
     return Source(kind, pieces, identity)
 
 
-def _frames(batches: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield Arrow record batches as data frames with the columns of the first, in its order."""
+def _parquet_frames(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield the data frames of a Parquet file, or of those of a folder; the index counts the rows of each file."""
+    columns: list[str] = []
+    for file in parquet_files(path):
+        with file_named(file, path):
+            yield from _frames(parquet_batches(file, PIECE_CELLS), columns)
+
+
+def _frames(batches: Iterator[Any], columns: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
+    """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
+
+    columns : of earlier batches, as for check_same_columns
+    """
     from pyarrow import Table
 
-    columns: list[str] = []
+    columns = [] if columns is None else columns
+    n_rows = 0
     for batch in batches:
         rows = max(1, PIECE_CELLS // max(1, batch.num_columns))
-        columns = columns or checked_columns(batch.schema.names, ())
-        if set(batch.schema.names) != set(columns):
-            raise ValueError(f"All pieces must have the columns {columns}, but one has {batch.schema.names}.")
+        check_same_columns(batch, columns)
         for first in range(0, batch.num_rows, rows):
             piece = Table.from_batches([batch.slice(first, rows)]).select(columns)
-            yield piece.to_pandas().reset_index(drop=True), None  # columns of an index are left out, as by read_table
+            frame = piece.to_pandas().reset_index(drop=True)  # columns of an index are left out, as by read_table
+            frame.index += n_rows
+            n_rows += len(frame)
+            yield frame, None
 
 
 def _with_columns_apart(source: Source, y: Any) -> Iterator[tuple[Any, Any]]:

@@ -23,14 +23,15 @@ from .fit import Rows
 class TrainedNets(NamedTuple):
     """Nets that were trained one after another.
 
-    nets : those that had finished an epoch, or else the first, with the result of their fits; the mean of their outputs
-        predicts
+    nets : those that had begun, or else the first, with the result of their fits; the mean of their outputs predicts
     histories : the history of each net
+    n_begun : number of nets that had begun
     interrupted : whether Ctrl-C ended the training
     """
 
     nets: Population
     histories: list[History]
+    n_begun: int
     interrupted: bool
 
 
@@ -79,9 +80,9 @@ def fit_folds(
     outputs = np.full((n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
 
     def fit_and_predict(net: MLP, k: int) -> History:
-        held_out = np.flatnonzero(folds == k // n_each)
+        held_out, before = np.flatnonzero(folds == k // n_each), net.params.copy()
         history = fit_one(net, rows.take(np.flatnonzero(folds != k // n_each)), rows.take(held_out), k)
-        if history.epochs:
+        if has_begun(net, history, before):
             outputs[k % n_each, held_out] = logits(net, rows.X[held_out])
         return history
 
@@ -91,24 +92,32 @@ def fit_folds(
 def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: str = "validation_loss") -> TrainedNets:
     """Train the nets of a population one after another. Ctrl-C ends the training.
 
-    Nets without a finished epoch are left out, after Ctrl-C or for want of time; if all are, the first one is kept.
+    Nets that have not begun are left out, after Ctrl-C or for want of time; if none has, the first one is kept.
 
     fit_one : function (net, number of the net) that trains an MLP
     monitor : name of the record that its early stopping looks at
     """
     found: dict[int, History] = {}
+    begun: list[int] = []
     interrupted = False
     for k in range(nets.n_nets):
         net = nets.net(k)
         net.fits = nets.fits
         found[k] = fit_one(net, k)
+        if has_begun(net, found[k], nets.params[k]):
+            begun.append(k)
         nets.params[k] = net.params
         if interrupted := found[k].stopped_by == "interrupt":
             break
-    kept = [k for k, history in found.items() if history.epochs] or [0]
+    kept = begun or [0]
     histories = [found[k] for k in kept]
     if len(kept) < nets.n_nets:
         nets = subset_of(nets, np.array(kept))
     nets.fits += 1
     nets.result = result_of_histories(histories, interrupted, monitor)
-    return TrainedNets(nets, histories, interrupted)
+    return TrainedNets(nets, histories, len(begun), interrupted)
+
+
+def has_begun(net: MLP, history: History, before: np.ndarray) -> bool:
+    """Return whether a net is trained, if only on a part of its first epoch; before : its parameters before the fit"""
+    return history.epochs > 0 or not np.array_equal(net.params, before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from ..api.streamed_fit import StreamArguments
 from ..memory_check import format_bytes
 from ..network.spec import Network
-from ..streams.loading import load
+from ..streams.loading import load, rows_named
 from ..streams.memory_limit import return_freed_memory
 from ..streams.row_file import RowFile
 from ..streams.sources import Source, identity_of
@@ -74,6 +73,7 @@ class StreamedTable:
         self._identity = None if self.path is None else identity_of(self.path)
         self._prepare, self.stream = prepare, stream
         self._n_prepared = 0  # rows of this pass
+        self._rows = 0, 0  # first and last row of the present piece
 
     def learn(self, seed: int, see: Callable[[Any, Any], None]) -> TableSummary:
         """Return what a first pass finds.
@@ -85,7 +85,7 @@ class StreamedTable:
 
         def add(table: Any, y: Any) -> Piece:
             see(table, y)
-            summary.add(table, y)
+            summary.add(table, y, lambda: self.source.rows_shown(*self._rows))
             return table, y
 
         for _ in self.pieces(add):
@@ -127,7 +127,8 @@ class StreamedTable:
 
         known = self.source.identity
         identity = None if known is None else (*known, *content, split.seed, split.share)
-        source = Source(self.source.kind, parts, identity)
+        place = lambda first, last: self.source.rows_shown(*self._rows)  # without those that are held out
+        source = Source(self.source.kind, parts, identity, place)
         rows = load(source, network, dtype, self.stream.memory_limit, self.stream.row_cache)
         if not held:  # the row file is one of an earlier fit
             for _ in parts():
@@ -139,11 +140,12 @@ class StreamedTable:
         return EncodedRows(training, Rows(X, y) if len(X) else None)
 
     def pieces(self, use: Callable[[Any, Any], Piece]) -> Iterator[Piece]:
-        """Yield what `use` makes of each piece that has rows; an error names the rows."""
+        """Yield what `use` makes of each piece that has rows; an error about them names them."""
         first = self._n_prepared = 0
         for X, y in self.source.pieces():
             n = len(X)
-            with rows_named(self.source.kind, first, first + n):
+            self._rows = first, first + n
+            with rows_named(self.source, *self._rows):
                 prepared = self._prepare(X, y) if n else (X, y)
                 piece = use(*prepared) if len(prepared[0]) else None
             first, self._n_prepared = first + n, self._n_prepared + len(prepared[0])
@@ -161,15 +163,6 @@ class StreamedTable:
                 "fit into memory_limit is read twice: pass something that can be, such as a file or a class with a "
                 "generator as __iter__, or raise memory_limit."
             )
-
-
-@contextmanager
-def rows_named(kind: str, first: int, last: int) -> Iterator[None]:
-    """Add the numbers of rows to the message of a ValueError; kind : what the source is"""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"In rows {first:,} to {last:,} of {kind} (not included): {error}") from None
 
 
 def bytes_in_memory(summary: TableSummary, n_features: int, itemsize: int, n_outputs: int) -> int:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .cells import MISSING_TEXTS, Spellings, categories_of, examples
+from .cells import MISSING_TEXTS, Spellings, categories_of, count_of, examples
 from .column_notes import Note, missing_note
-from .column_numbers import count_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,6 +22,7 @@ class CellCounts:
 
     counts : number of cells by the name of the category, in the order in which they occur
     n_present, n_missing : number of cells that are not missing, those of forgotten categories included, and of the rest
+    has_forgotten : whether there are further categories
 
     >>> import pandas as pd
     >>> cells = CellCounts.of(pd.Series(["red", "blue", None]))
@@ -33,6 +34,7 @@ class CellCounts:
     counts: Counter[str] = field(default_factory=Counter)
     n_present: int = 0
     n_missing: int = 0
+    has_forgotten: bool = False
 
     @classmethod
     def of(cls, series: pd.Series) -> CellCounts:
@@ -48,3 +50,8 @@ class CellCounts:
         self.n_missing += other.n_missing
         if len(self.counts) > MOST_COUNTED:
             self.counts = Counter(dict(self.counts.most_common(MOST_COUNTED // 2)))
+            self.has_forgotten = True
+
+    def n_shown(self, n_distinct: int) -> str:
+        """Return the number of categories of all rows, as text; n_distinct : of those that are not forgotten"""
+        return f"more than {MOST_COUNTED}" if self.has_forgotten else str(n_distinct)

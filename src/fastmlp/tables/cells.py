@@ -95,13 +95,22 @@ class Reading(NamedTuple):
 
     @property
     def is_tolerable(self) -> bool:
-        """Whether the column counts as numbers: at most the fraction TOLERATED of its cells are not."""
-        return self.n_bad < self.n_present and self.n_bad <= MAX_BAD_FRACTION * self.n_present
+        """Whether the column counts as numbers: at most the fraction MAX_BAD_FRACTION of its cells are not."""
+        return is_tolerable(self.n_bad, self.n_present)
 
     @property
     def is_half(self) -> bool:
         """Whether at least half of the cells are numbers."""
-        return self.n_present > 0 and 2 * self.n_bad <= self.n_present
+        return is_half(self.n_bad, self.n_present)
+
+
+def is_tolerable(n_bad: int, n_present: int) -> bool:
+    """Return whether few enough of the cells that are not missing are no numbers, or no dates."""
+    return n_bad < n_present and n_bad <= MAX_BAD_FRACTION * n_present
+
+
+def is_half(n_bad: int, n_present: int) -> bool:
+    return n_present > 0 and 2 * n_bad <= n_present
 
 
 def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
@@ -155,10 +164,22 @@ def _read_each(series: pd.Series, kind: str, reads_booleans: bool) -> Reading:
 
 def examples(series: pd.Series, selected: np.ndarray, n: int = 3) -> str:
     """Return the n most frequent of the cells selected by `selected`, as text: "'unknown', '?!', '-' and 2 others"."""
-    counts = Counter(cell if isinstance(cell, str) else str(cell) for cell in series[selected])
+    return shown_examples(Counter(cell if isinstance(cell, str) else str(cell) for cell in series[selected]), n)
+
+
+def shown_examples(counts: Counter[str], n: int = 3, is_complete: bool = True) -> str:
+    """Return the n most frequent of texts, as of `examples`; is_complete : whether there are no others"""
     shown = ", ".join(repr(cell) for cell, _ in counts.most_common(n))
     n_others = len(counts) - n
+    if not is_complete:
+        return f"{shown} and others"
     return shown + (f" and {n_others} other{'s' if n_others > 1 else ''}" if n_others > 0 else "")
+
+
+def count_of(n: int, total: int) -> str:
+    if n == total:
+        return "its only cell" if n == 1 else f"all {n} cells"
+    return f"{n} of {total} cells"
 
 
 def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:

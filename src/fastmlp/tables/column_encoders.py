@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import checked_count, unknown_name
+from .bad_cells import BadCells
 from .bin_edges import leap_edges, quantile_edges, tree_edges
 from .category_column import CategoryColumn
 from .cell_counts import CellCounts
-from .cells import MAX_BAD_FRACTION, MIXTURES, contents, examples, read_numbers, spelled_alike
+from .cells import MAX_BAD_FRACTION, MIXTURES, contents, count_of, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
-from .column_numbers import bad_cells_text, column_kind, count_of, tolerated_numbers
+from .column_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 
@@ -97,78 +98,103 @@ class NumericEncoding:
 WITHOUT_TARGETS = NumericEncoding()
 
 
+@dataclass
+class ColumnCells:
+    """What is known of all cells of a column.
+
+    kind : as of column_kind
+    categories : counts of a column of categories
+    not_numbers : cells of a column of text or numbers that are no numbers, or None for one of another type
+    not_dates : cells that are no dates, or None if they are not counted
+    """
+
+    kind: str
+    categories: CellCounts = field(default_factory=CellCounts)
+    not_numbers: BadCells | None = None
+    not_dates: BadCells | None = None
+
+    @classmethod
+    def of(cls, series: pd.Series) -> ColumnCells:
+        kind, not_numbers = column_kind(series), None
+        if contents(series) in MIXTURES:
+            reading = read_numbers(series)
+            not_numbers = BadCells.of(series, reading.bad, reading.n_present)
+        return cls(kind, CellCounts.of(series) if kind == "category" else CellCounts(), not_numbers)
+
+
 def fit_column(
-    series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS, cells: CellCounts | None = None
+    series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS, cells: ColumnCells | None = None
 ) -> tuple[Column | None, str]:
     """Return (encoder, note) for a column of the training table.
 
     The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
 
     encoding : of numbers
-    cells : counts of the categories of all rows, of which the column is a part; None to count those of the column
+    cells : what is known of all rows, of which the column is a part; None if it has all
     """
-    column, reason = _choose_encoder(series, column_kind(series), encoding, cells)
+    column, reason = _choose_encoder(series, encoding, ColumnCells.of(series) if cells is None else cells)
     if column is None:
         return None, f"Column {series.name!r} is left out: {reason}."
     return column, reason and f"Column {series.name!r} {reason}."
 
 
-def _choose_encoder(
-    series: pd.Series, kind: str, encoding: NumericEncoding, cells: CellCounts | None
-) -> tuple[Column | None, str]:
+def _choose_encoder(series: pd.Series, encoding: NumericEncoding, cells: ColumnCells) -> tuple[Column | None, str]:
     if str(series.name).startswith("Unnamed:"):
         return None, "it has no name in the header (row numbers saved with the table?)"
     if series.isna().all():
         return None, "all of its cells are missing"
-    if kind == "number":
-        return _fit_numeric(series, encoding)
-    if kind == "category":
-        return _fit_category(series, encoding, CellCounts.of(series) if cells is None else cells)
-    if kind in DATE_CONTENTS:
-        return fit_dates(series)
-    return None, f"it holds {kind}, not numbers, dates, text, true or false; convert it to numbers to use it"
+    if cells.kind == "number":
+        return _fit_numeric(series, encoding, cells.not_numbers)
+    if cells.kind == "category":
+        return _fit_category(series, encoding, cells)
+    if cells.kind in DATE_CONTENTS:
+        return fit_dates(series, cells.not_dates)
+    return None, f"it holds {cells.kind}, not numbers, dates, text, true or false; convert it to numbers to use it"
 
 
-def _fit_numeric(series: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
-    values, bad = tolerated_numbers(series, 1.0, reads_booleans=False)
+def _fit_numeric(
+    series: pd.Series, encoding: NumericEncoding, not_numbers: BadCells | None
+) -> tuple[Column | None, str]:
+    values, _ = tolerated_numbers(series, 1.0, reads_booleans=False)
     if values.min() == values.max():  # NaN is not equal to itself
         return None, "all of its cells are equal"
     column = encoding.fit(str(series.name), values)
-    return column, bad_cells_text(series, bad) if bad.any() else ""
+    return column, not_numbers.as_missing("numbers") if not_numbers is not None and not_numbers.n_bad else ""
 
 
-def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: CellCounts) -> tuple[Column | None, str]:
-    names = spelled_alike(list(cells.counts))
-    distinct, has_missing = sorted(set(names)), cells.n_missing > 0
+def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCells) -> tuple[Column | None, str]:
+    found, not_numbers = cells.categories, cells.not_numbers
+    names = spelled_alike(list(found.counts))
+    distinct, has_missing = sorted(set(names)), found.n_missing > 0
     if len(distinct) == 1 and not has_missing:
         return None, "all of its cells are equal"
     is_text = contents(series) == "string" or all(isinstance(cell, str) for cell in series.dropna().unique())
-    reading = read_numbers(series) if contents(series) in MIXTURES else None
     reason = ""
     if len(distinct) > MAX_CATEGORIES:
-        reason = f"it has {len(distinct)} different texts, but at most {MAX_CATEGORIES} are encoded"
-    elif len(distinct) == cells.n_present:
+        reason = f"it has {found.n_shown(len(distinct))} different texts, but at most {MAX_CATEGORIES} are encoded"
+    elif len(distinct) == found.n_present:
         reason = "its text is different in every row"
-    if reason and reading is not None and reading.n_present and not reading.n_bad:
-        column, numeric_reason = _fit_numeric(series, encoding)
+    if reason and not_numbers is not None and not_numbers.n_present and not not_numbers.n_bad:
+        column, numeric_reason = _fit_numeric(series, encoding, not_numbers)
         return (
             column,
             numeric_reason if column is None else "holds numbers as text, and is used as a column of numbers",
         )
     if (reason or len(distinct) > MANY_DISTINCT) and _share_of_matches(names, ISO_DATE) > 0.5:
-        dates, note = fit_dates(series)
+        dates, note = fit_dates(series, cells.not_dates)
         if dates is not None:
             return dates, f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
     if reason and _share_of_matches(names, DATE) > 0.5:
         reason = f"it holds dates as text, such as {names[0]!r}; write them like 2020-12-31, or convert them, to use it"
     hint = ""
-    if reading is not None and reading.n_bad and reading.is_half:
+    if not_numbers is not None and not_numbers.n_bad and not_numbers.is_half:
         hint = (
-            f"it holds no numbers in {count_of(reading.n_bad, reading.n_present)} "
-            f"({examples(series, reading.bad)}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
+            f"it holds no numbers in {count_of(not_numbers.n_bad, not_numbers.n_present)} "
+            f"({not_numbers.examples}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
-    if len(distinct) > MAX_CATEGORIES and (frequent := _frequent(cells, names)):
-        note = f"has {len(distinct)} categories, and the {len(frequent)} most frequent are encoded; others are zeros"
+    if len(distinct) > MAX_CATEGORIES and (frequent := _frequent(found, names)):
+        n = found.n_shown(len(distinct))
+        note = f"has {n} categories, and the {len(frequent)} most frequent are encoded; others are zeros"
         column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
         return column, f"{note}; {hint}" if hint else note
     if reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .column_numbers import count_of
+from .cells import count_of
 
 MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
 
@@ -23,6 +23,22 @@ class Note(NamedTuple):
     def kind(self) -> str:
         """The sentence without its numbers of cells and its examples: the same for all pieces of a table."""
         return re.sub(r"\d[\d,.]*( %)?|\(.*\)", "", self.text)
+
+
+class NotesOfPieces:
+    """Notes on a table that is read in pieces: of each kind the first, since another piece has other counts."""
+
+    def __init__(self) -> None:
+        self._kinds: set[str] = set()
+        self._n_rows = 0
+
+    def of_next(self, n_rows: int, notes: list[Note]) -> list[Note]:
+        """Return the notes of the next piece that are of a new kind, with its rows."""
+        rows = f"In rows {self._n_rows:,} to {self._n_rows + n_rows:,} (later ones are not counted)"
+        self._n_rows += n_rows
+        new = [note for note in notes if note.kind not in self._kinds]
+        self._kinds.update(note.kind for note in new)
+        return [note._replace(text=f"{rows}: {note.text}") for note in new]
 
 
 def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:

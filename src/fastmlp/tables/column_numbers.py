@@ -9,11 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import MIXTURES, NUMBERS, categories_of, contents, examples, is_plain, read_numbers, spelled_alike
+from .bad_cells import BadCells
+from .cells import (
+    MIXTURES,
+    NUMBERS,
+    Reading,
+    categories_of,
+    contents,
+    count_of,
+    examples,
+    is_plain,
+    read_numbers,
+    spelled_alike,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
+ANY = 2.0  # as max_fraction of tolerated_numbers: all cells may be no numbers
 LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 
 
@@ -32,11 +45,25 @@ def column_kind(series: pd.Series) -> str:
         return "number"
     if kind not in MIXTURES or (kind != "string" and not all(map(is_plain, series.dropna()))):
         return kind
-    reading = read_numbers(series)
-    if (kind == "string" and not reading.n_bad) or not reading.is_tolerable:
+    if not may_be_numbers(read_numbers(series), kind == "string"):
         return "category"
-    names = categories_of(series)[1]
+    return kind_of_names(categories_of(series)[1])
+
+
+def may_be_numbers(cells: Reading | BadCells, is_string: bool) -> bool:
+    """Return whether enough cells of a column, all of them plain, are numbers; is_string : whether all are text"""
+    return cells.is_tolerable and not (is_string and not cells.n_bad)
+
+
+def kind_of_names(names: list[str]) -> str:
+    """Return the kind of a column that may be numbers; names : of its categories"""
     return "number" if spelled_alike(names) == names else "category"  # booleans mixed with 1 and 0: a category
+
+
+def is_text_or_mixed(series: pd.Series) -> bool:
+    """Return whether the cells are text, or numbers and text, so that some may not be numbers."""
+    kind = contents(series)
+    return kind == "string" or (kind in MIXTURES and all(map(is_plain, series.dropna())))
 
 
 def numbers_of(series: pd.Series) -> np.ndarray:
@@ -80,15 +107,5 @@ def text_as_numbers(series: pd.Series) -> tuple[np.ndarray, str] | None:
     if contents(series) not in MIXTURES or column_kind(series) != "number":
         return None
     values, bad = tolerated_numbers(series, 1.0, reads_booleans=False)
-    return values, f"Column {series.name!r} {bad_cells_text(series, bad)}." if bad.any() else ""
-
-
-def bad_cells_text(series: pd.Series, bad: np.ndarray) -> str:
-    cells = f"{count_of(int(np.count_nonzero(bad)), len(series))} ({examples(series, bad)})"
-    return f"holds no numbers in {cells}, which count as missing"
-
-
-def count_of(n: int, total: int) -> str:
-    if n == total:
-        return "its only cell" if n == 1 else f"all {n} cells"
-    return f"{n} of {total} cells"
+    found = BadCells.of(series, bad, len(series))
+    return values, f"Column {series.name!r} {found.as_missing('numbers')}." if found.n_bad else ""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from .cells import MAX_BAD_FRACTION, MISSING_TEXTS, examples
+from .bad_cells import BadCells
+from .cells import MISSING_TEXTS, count_of, examples
 from .column_notes import Note, missing_note
-from .column_numbers import count_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,9 @@ class _Dates(NamedTuple):
     days: np.ndarray
     bad: np.ndarray
     has_zone: bool
+
+    def bad_cells(self, series: pd.Series) -> BadCells:
+        return BadCells.of(series, self.bad, int(np.count_nonzero(~np.isnan(self.days) | self.bad)))
 
 
 def read_dates(series: pd.Series) -> _Dates:
@@ -179,23 +182,24 @@ class DateColumn:
         out[:, 1 : 1 + len(phases)] = np.where(missing[:, None], 0.0, waves)
         if self.marks_missing:
             out[:, -1] = missing
-        notes = [Note(f"Column {self.name!r} {bad_dates_text(series, bad)}.", True)] if n_bad else []
+        notes = []
+        if n_bad:
+            notes.append(Note(f"Column {self.name!r} {BadCells.of(series, bad, n).as_missing('dates')}.", True))
         if (n_missing := int(np.count_nonzero(missing)) - n_bad) > 0:
             notes += missing_note(self.name, n_missing, n, self.marks_missing, self.missing_meaning)
         return notes
 
 
-def bad_dates_text(series: pd.Series, bad: np.ndarray) -> str:
-    cells = f"{count_of(int(np.count_nonzero(bad)), len(series))} ({examples(series, bad)})"
-    return f"holds no dates in {cells}, which count as missing"
+def fit_dates(series: pd.Series, cells: BadCells | None = None) -> tuple[DateColumn | None, str]:
+    """Return (encoder, note) for a column of dates: encoder None, and the reason as the note, if it cannot be used.
 
-
-def fit_dates(series: pd.Series) -> tuple[DateColumn | None, str]:
-    """Return (encoder, note) for a column of dates: encoder None, and the reason as the note, if it cannot be used."""
+    cells : those of all rows that are no dates, if the column is a part of them
+    """
     dates = read_dates(series)
-    n_bad, n_known = int(np.count_nonzero(dates.bad)), int(np.count_nonzero(~np.isnan(dates.days)))
-    if not n_known or n_bad > MAX_BAD_FRACTION * (n_bad + n_known):
-        return None, f"it {bad_dates_text(series, dates.bad)}"
+    n_known = int(np.count_nonzero(~np.isnan(dates.days)))
+    cells = dates.bad_cells(series) if cells is None else cells
+    if not n_known or not cells.is_tolerable:
+        return None, f"it {cells.as_missing('dates')}"
     if n_known == len(series) and np.nanmin(dates.days) == np.nanmax(dates.days):
         return None, "all of its cells are equal"
-    return DateColumn.fit(str(series.name), dates), bad_dates_text(series, dates.bad) if n_bad else ""
+    return DateColumn.fit(str(series.name), dates), cells.as_missing("dates") if cells.n_bad else ""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
+from .bad_cells import BadCells
 from .bin_edges import bin_features
 from .column_notes import Note, missing_note
-from .column_numbers import bad_cells_text, tolerated_numbers
+from .column_numbers import tolerated_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ class NumericColumn(ABC):
         n, n_bad = len(series), int(np.count_nonzero(bad))
         notes = []
         if n_bad:
-            notes.append(Note(f"Column {self.name!r} {bad_cells_text(series, bad)}.", True))
+            notes.append(Note(f"Column {self.name!r} {BadCells.of(series, bad, n).as_missing('numbers')}.", True))
         if n_missing > n_bad:
             notes += missing_note(self.name, n_missing - n_bad, n, self.marks_missing, self.missing_meaning)
         return notes

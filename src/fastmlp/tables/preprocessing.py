@@ -29,7 +29,8 @@ from .column_encoders import (
     fit_column,
     mostly_numbers_note,
 )
-from .column_numbers import LARGEST_NUMBER, column_kind, text_as_numbers, tolerated_numbers
+from .column_numbers import ANY, LARGEST_NUMBER, column_kind, is_text_or_mixed, text_as_numbers, tolerated_numbers
+from .date_column import DateColumn, read_dates
 from .io import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas
@@ -228,6 +229,28 @@ def encode_columns(
                 notes += column_notes
         start = end
     return X
+
+
+def training_rows(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of the training table, in which cells that are no numbers or no dates become missing.
+
+    In a few of its rows such cells may be many, and encoders refuse them then.
+
+    Raises
+    ------
+    ValueError
+        If a number is infinite or far too large.
+    """
+    learned: dict[str, Any] = {}
+    for column in columns:
+        series = table[column.name]
+        if isinstance(column, CategoryColumn) or not is_text_or_mixed(series):
+            continue
+        if isinstance(column, DateColumn):
+            learned[column.name] = series.mask(read_dates(series).bad)
+        else:
+            learned[column.name] = tolerated_numbers(series, ANY, reads_booleans=False)[0]
+    return table.assign(**learned) if learned else table
 
 
 def _finite_numbers(table: pd.DataFrame) -> np.ndarray | None:

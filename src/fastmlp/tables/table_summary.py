@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .column_encoders import NumericEncoding
-from .column_summary import ColumnSummary
+from .column_summary import ColumnSummary, some_rows
 from .preprocessing import FittedColumns, fit_columns
 from .row_sample import RowKeys, RowSample
 
@@ -35,8 +35,11 @@ class TableSummary:
         self.n_rows = self.n_bytes = 0
         self.columns: dict[str, ColumnSummary] = {}
 
-    def add(self, table: pd.DataFrame, targets: Any) -> None:
-        """Add rows; targets : (n_rows,) or (n_rows, n_outputs)
+    def add(self, table: pd.DataFrame, targets: Any, place: Callable[[], str] = some_rows) -> None:
+        """Add rows.
+
+        targets : (n_rows,) or (n_rows, n_outputs)
+        place : returns which rows these are, for messages
 
         Raises
         ------
@@ -47,7 +50,7 @@ class TableSummary:
         weighed = table.iloc[:ROWS_WEIGHED].memory_usage(index=False, deep=True).sum() / min(n, ROWS_WEIGHED)
         self.n_rows, self.n_bytes = self.n_rows + n, self.n_bytes + int(n * weighed)
         for name in table.columns:
-            self.columns.setdefault(name, ColumnSummary()).add(table[name])
+            self.columns.setdefault(name, ColumnSummary()).add(table[name], place)
         if self._sample is None:
             most = int(SAMPLE_SHARE * self._memory_limit / (weighed + KEY_BYTES))
             self._sample = RowSample(min(SAMPLED_ROWS, max(most, LEAST_SAMPLED)))
@@ -66,6 +69,9 @@ class TableSummary:
         fit = lambda series, encoding: self.columns[series.name].fit(series, encoding)
         found = fit_columns(sample, encoding, chosen, fit)
         if found.notes and len(sample) < self.n_rows:
-            of_sample = f"Of {self.n_rows:,} rows, {len(sample):,} were drawn to judge columns and cells."
+            of_sample = (
+                f"Of {self.n_rows:,} rows, {len(sample):,} were drawn for scales, quantiles and bins; cells are those "
+                "of all rows."
+            )
             return found._replace(notes=(*found.notes, of_sample))
         return found

@@ -103,6 +103,7 @@ def test_mistakes_are_sentences(options, message, path, tmp_path):
     code, text = run("train", path, "--target", "kind", "--memory-limit", LIMIT, "--output", output, *options)
     assert code != 0
     assert message in " ".join(text.split())
+    assert "In rows" not in text
     assert not output.exists()
 
 

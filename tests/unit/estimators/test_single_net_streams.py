@@ -12,7 +12,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
-from fastmlp import MLPClassifier, MLPRegressor, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.training import streamed_fit  # noqa: E402
 
 RNG = np.random.default_rng(7)
@@ -68,6 +68,45 @@ def test_a_fit_without_shuffling_has_the_bits_of_one_in_memory(data):
     np.testing.assert_allclose(streamed.loss_curve_, in_memory.loss_curve_, rtol=1e-3)  # the penalty is of other steps
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier])
+def test_lists_of_pairs_and_datasets_are_sources(estimator, data, tmp_path):
+    dataset = pytest.importorskip("pyarrow.dataset", reason="datasets are pyarrow's")
+    X, y = pd.DataFrame(data[0][:900], columns=list("abcd")), pd.Series(data[1][:900], name="kind")
+    for k in range(3):
+        X[300 * k : 300 * k + 300].assign(kind=y).to_parquet(tmp_path / f"{k}.parquet")
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "device": "cpu"}
+    expected = estimator(**settings).fit(X, y)
+    pairs = [(X[i : i + 300], y[i : i + 300]) for i in range(0, 900, 300)]
+    rows = dataset.dataset(tmp_path)
+    lists = [(of_piece.to_numpy().tolist(), kinds.tolist()) for of_piece, kinds in pairs]
+    for found in (estimator(**settings).fit(pairs), estimator(**settings).fit(rows, "kind")):
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+        assert found.score(pairs) == found.score(rows, "kind") == expected.score(X, y)
+    assert estimator(**settings).fit(lists).net_.params.shape == expected.net_.params.shape
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        estimator(**settings).fit(X)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier])
+def test_held_out_samples_may_be_a_file(estimator, data, tmp_path):
+    X, y = pd.DataFrame(data[0][:600], columns=list("abcd")), pd.Series(data[1][:600], name="kind")
+    frame = X[400:].assign(kind=y)
+    frame.to_parquet(file := tmp_path / "t.parquet", row_group_size=90)
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "device": "cpu"}
+    settings |= {"n_nets": 1} if estimator is TabularMLPClassifier else {}
+    fit = lambda held_out: estimator(**settings).fit(X[:400], y[:400], validation_data=held_out)
+    expected = fit((X[400:], y[400:])).validation_loss_curve_
+    for held_out in ((file, "kind"), (frame, "kind"), ([(X[400:500], y[400:500]), (X[500:], y[500:])], None)):
+        np.testing.assert_allclose(fit(held_out).validation_loss_curve_, expected, rtol=1e-6)
+    for held_out in (str(file), [file]):
+        with pytest.raises(ValueError, match=r"must be .X, y. or .X, y, sample_weight., but it is .*For a file, pass"):
+            fit(held_out)
+    with pytest.raises(ValueError, match="Unknown column 'kinds'"):
+        fit((file, "kinds"))
+
+
 def test_poisson_loss_has_its_constant(data):
     counts = np.round(np.exp(0.3 * data[0][:, 0]) * 2.0)
     settings = {**SETTINGS, "shuffle": False, "loss": "poisson", "max_iter": 1}
@@ -109,27 +148,6 @@ def test_partial_fit_is_an_epoch_over_the_source(data):
         streamed.partial_fit(Pieces(X, np.where(X[:, 0] > 2, "maybe", y)), None, memory_limit=LIMIT)
 
 
-def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
-    X, y, values = data
-    source = Pieces(X, y)
-
-    class Inputs:
-        def __iter__(self):
-            return (X for X, _ in source)
-
-    model = MLPClassifier(**SETTINGS).fit(X, y)
-    for name in ("predict", "predict_proba", "predict_log_proba"):
-        np.testing.assert_array_equal(getattr(model, name)(Inputs()), getattr(model, name)(X))
-    regressor = MLPRegressor(**SETTINGS).fit(X, values)
-    np.testing.assert_array_equal(regressor.predict(Inputs()), regressor.predict(X))
-    assert model.score(source, None) == model.score(X, y)
-    weights = np.random.default_rng(0).random(N)
-    assert model.score(source, None, weights) == pytest.approx(model.score(X, y, weights))
-    with pytest.raises(ValueError, match="y is None, but the source has no targets"):
-        model.score(Inputs(), None)
-    assert regressor.score(Pieces(X, values), None) == pytest.approx(regressor.score(X, values))
-
-
 @pytest.mark.parametrize(
     "settings, arguments, message",
     [
@@ -146,6 +164,47 @@ def test_mistakes_are_refused(settings, arguments, message, path):
     arguments = {"y": "kind", "memory_limit": LIMIT, **arguments}
     with pytest.raises(ValueError, match=message):
         MLPClassifier(**{**SETTINGS, **settings}).fit(path, **arguments)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "ending, cells, words, shown",
+    [
+        ("csv", {41_234: "oops"}, "could not convert string to float: 'oops'", "'oops'"),
+        ("csv", {41_234: np.nan}, "Input X contains NaN", "nan"),
+        ("parquet", {41_234: np.nan, 50_000: np.inf}, "Input X contains (NaN|infinity)", "nan"),
+        ("parquet", {41_234: np.inf}, "Input X contains infinity", "inf"),
+    ],
+)
+def test_bad_cells_are_named_by_column_and_row(ending, cells, words, shown, data, tmp_path):
+    frame = pd.DataFrame({"a": data[2], "b": data[2], "y": data[2] > 0})
+    if ending == "csv":
+        frame = frame.astype({"b": object})
+    for row, cell in cells.items():
+        frame.loc[row, "b"] = cell
+    file = tmp_path / f"samples.{ending}"
+    frame.to_csv(file, index=False) if ending == "csv" else frame.to_parquet(file, row_group_size=9_000)
+    X = frame[["a", "b"]]
+    message = f"{words}.*Column 'b' holds {shown} in row 41,234, but each cell must be a finite number"
+    fitted = MLPClassifier(**SETTINGS).fit(X[:500], frame.y[:500])
+    for use in (
+        lambda: MLPClassifier(**SETTINGS).fit(file, "y", memory_limit=LIMIT),
+        lambda: MLPClassifier(**SETTINGS).fit(file, "y"),
+        lambda: MLPClassifier(**SETTINGS).fit(X, frame.y),
+        lambda: fitted.score(file, "y"),
+        lambda: fitted.predict(X),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
+
+
+def test_columns_of_text_and_dates_are_named(data, tmp_path):
+    frame = pd.DataFrame({"a": data[2][:50], "b": pd.Timestamp("2020-01-01"), "y": 0.0})
+    for column, shown in (("b", "2020-01-01 00:00:00"), ("c", "'red'")):
+        frame["c"] = "red"
+        frame[["a", column, "y"]].to_parquet(file := tmp_path / "t.parquet")
+        with pytest.raises(ValueError, match=f"Column '{column}' holds {shown} in row 0, but each cell"):
+            MLPRegressor(**SETTINGS).fit(file, "y")
 
 
 def test_missing_targets_are_refused(data):
@@ -191,29 +250,6 @@ def test_cached_rows_of_another_target_are_not_used(tmp_path):
     expected = make().fit(tmp_path / "t.parquet", "b", memory_limit="1MB")
     assert (second.net_.params == expected.net_.params).all()
     assert not (first.net_.params == second.net_.params).all()
-
-
-def test_scores_of_a_source_that_uses_its_buffers_again_are_those_of_the_array():
-    X, y = RNG.normal(size=(600, 3)), RNG.normal(size=600)
-    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X, y)
-
-    class Reuses:
-        def __iter__(self):
-            inputs, targets = np.empty((100, 3)), np.empty(100)
-            for first in range(0, 600, 100):
-                inputs[:], targets[:] = X[first : first + 100], y[first : first + 100]
-                yield inputs, targets
-
-    assert model.score(Reuses(), None) == pytest.approx(model.score(X, y))
-
-
-def test_sample_weights_of_a_score_must_be_as_many_as_the_rows(tmp_path):
-    table = pd.DataFrame({"a": RNG.normal(size=300), "y": RNG.integers(0, 2, 300)})
-    table.to_parquet(tmp_path / "t.parquet")
-    model = MLPClassifier(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(tmp_path / "t.parquet", "y")
-    for n in (299, 301):
-        with pytest.raises(ValueError, match="sample_weight must have"):
-            model.score(tmp_path / "t.parquet", "y", sample_weight=np.ones(n))
 
 
 def test_refused_validation_data_leave_the_fitted_estimator_and_no_rows(tmp_path, monkeypatch):

@@ -125,10 +125,16 @@ def test_cache_must_be_a_path():
         as_cache(3)
 
 
-def test_targets_are_needed():
-    net = MLP((3, 4, 1))
-    with pytest.raises(ValueError, match="y is None, but the source has no targets"):
-        load(as_source({"a": np.zeros((5, 3))}.values()), net.network, net.dtype, SMALL, None)
+def test_errors_that_concern_all_rows_name_none():
+    """Of the first piece: what is wrong with a later one is wrong with its rows."""
+    net, X, y = MLP((3, 4, 1)), np.zeros((5, 3)), np.zeros(5)
+    for piece, message in (
+        (X, "y is None, but the source has no targets"),
+        ((X[:, :2], y), "X has 2 features, but the net has 3 inputs"),
+    ):
+        for pieces, prefix in (((piece,), "^"), (((X, y), piece), r"^In rows 5 to 10 of .* \(not included\): ")):
+            with pytest.raises(ValueError, match=prefix + message):
+                load(as_source(dict(enumerate(pieces)).values()), net.network, net.dtype, SMALL, None)
 
 
 def test_rows_are_copied_from_buffers_that_are_used_again(rows):

@@ -170,6 +170,16 @@ def test_batches_that_are_no_arrays_are_refused():
         rows_of(as_source(Numbers()))
 
 
+def test_held_out_samples_of_a_file_are_read(X, y, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
+    parquet.write_table(table_of(X, y), file := tmp_path / "t.parquet", row_group_size=70)
+    losses = []
+    for held_out in ((X, y), (file, "label"), (table_of(X, y), "label")):
+        net = fastmlp.MLP((WIDTH, 4), loss="softmax_cross_entropy", random_state=0)
+        losses.append(net.fit(X, y, epochs=2, validation_data=held_out).validation_loss)
+    np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-6)
+
+
 def test_columns_are_told_apart_by_their_names(X, y):
     """Files of a folder may have them in another order; other columns, or the same name twice, are refused."""
     pyarrow = pytest.importorskip("pyarrow")
@@ -184,6 +194,28 @@ def test_columns_are_told_apart_by_their_names(X, y):
     twice = pyarrow.record_batch([X[:, 0], X[:, 1], y], names=["a", "a", "label"])
     with pytest.raises(ValueError, match="'a' is there twice"):
         list(_of_batches(iter([twice]), ("label",)))
+
+
+def test_the_file_of_a_folder_that_differs_is_named(X, y, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
+    table = table_of(X, y)
+    numbers = table.column("x1").to_pylist()
+    others = {
+        "but one lacks 'x1', 'x2'": table.select(["x0", "label"]),
+        "Column 'x1' must hold numbers": table.set_column(1, "x1", [list(map(str, numbers))]),
+        "Column 'x1' has 1 missing cell": table.set_column(1, "x1", [[None, *numbers[1:]]]),
+    }
+    for message, other in others.items():
+        for k, part in enumerate((table, other, table)):
+            parquet.write_table(part, tmp_path / f"part-{k}.parquet")
+        with pytest.raises(ValueError, match=f"In '[^']*part-1.parquet': .*{message}"):
+            rows_of(as_source(tmp_path, "label"))
+    X[0, 1] = np.inf
+    parquet.write_table(table_of(X, y), tmp_path / "part-1.parquet")
+    with pytest.raises(ValueError, match=r"In rows 0 to 1,000 of .*part-1.parquet. .not included.: X must be finite"):
+        fastmlp.MLP((WIDTH, 4)).fit(tmp_path, "label", epochs=1)
+    with pytest.raises(ValueError, match=r"^Unknown column 'labels'"):
+        rows_of(as_source(tmp_path, "labels"))
 
 
 def test_index_of_a_frame_is_no_feature(X, y):

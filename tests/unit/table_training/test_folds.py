@@ -86,9 +86,11 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(rows, rng):
 
 def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, rng):
     def fit_one(net, training, held_out, k):
+        before = net.params.copy()
         history = fit_nets(net, training, held_out, SMALL, verbose=0)
         for name in ("loss", "validation_loss"):
             setattr(history, name, np.zeros(0))
+        net.params[:] = before
         history.stopped_by, history.best_epoch = "interrupt", None
         return history
 

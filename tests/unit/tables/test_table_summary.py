@@ -5,11 +5,14 @@ import pytest
 
 pd = pytest.importorskip("pandas", reason="columns are those of pandas")
 
-from fastmlp.tables import cell_counts  # noqa: E402  # needs pandas
+from fastmlp.tables import bad_cells, cell_counts  # noqa: E402  # needs pandas
 from fastmlp.tables.cell_counts import CellCounts  # noqa: E402
 from fastmlp.tables.column_encoders import NumericEncoding, fit_column  # noqa: E402
+from fastmlp.tables.column_numbers import text_as_numbers  # noqa: E402
 from fastmlp.tables.column_summary import ColumnSummary  # noqa: E402
+from fastmlp.tables.date_column import DateColumn  # noqa: E402
 from fastmlp.tables.moments import Moments  # noqa: E402
+from fastmlp.tables.numeric_columns import NumericColumn  # noqa: E402
 from fastmlp.tables.row_sample import RowKeys, RowSample  # noqa: E402
 from fastmlp.tables.table_summary import TableSummary  # noqa: E402
 
@@ -96,7 +99,66 @@ def test_pieces_without_a_cell_have_no_type():
     column, _ = fitted(summary_of(["a", "b", "a"], [None, None], [np.nan, np.nan]), ["a", "b", None])
     assert column.categories == ("a", "b")
     with pytest.raises(ValueError, match="holds numbers in some rows, and cells of another type"):
-        summary_of(["a"], [1.0])
+        summary_of([1.0], pd.to_datetime(["2020-01-01"]))
+
+
+# ---- cells that are no numbers or no dates
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("first_is_text", [False, True])
+@pytest.mark.parametrize("all_text", [False, True])
+def test_text_among_numbers_is_counted_over_all_pieces(all_text, first_is_text):
+    numbers, text = np.arange(100.0), pd.Series([*map(float, range(90)), "unknown", "unknown", "?!", "na", None])
+    pieces = [numbers.astype(str) if all_text else numbers, text.astype(str) if all_text else text]
+    whole = pd.concat([pd.Series(pieces[0]), pieces[1]], ignore_index=True).rename("x")
+    _, expected = text_as_numbers(whole)
+    column, note = fitted(summary_of(*(pieces[::-1] if first_is_text else pieces)), numbers[:40])
+    assert isinstance(column, NumericColumn)
+    assert column.marks_missing
+    assert note == expected
+    assert note == f"Column 'x' holds no numbers in 3 of {len(whole)} cells ('unknown', '?!'), which count as missing."
+
+
+def test_too_much_text_among_numbers_is_refused_with_its_place():
+    summary = ColumnSummary()
+    summary.add(pd.Series([1.0, 2.0], name="x"), lambda: "rows 0 to 2")
+    summary.add(pd.Series(["no"], name="x"), lambda: "rows 2 to 3")
+    with pytest.raises(ValueError, match=r"'x' holds numbers in rows 0 to 2, and text in rows 2 to 3: .* in 1 of 3 ce"):
+        fitted(summary, [1.0])
+
+
+def test_a_number_of_the_sample_is_not_all_of_a_column_with_text():
+    column, note = fitted(summary_of([0.0] * 99, [1.0, "no"]), [0.0] * 10)
+    assert (column.mean, column.marks_missing) == (pytest.approx(0.01), True)
+    assert note == "Column 'x' holds no numbers in 1 of 101 cells ('no'), which count as missing."
+
+
+def test_columns_of_the_category_type_stay_categories():
+    column, _ = fitted(summary_of(pd.Categorical([1, 2]), pd.Categorical([3, 2])), [1, 2, 3, 2])
+    assert column.categories == ("1", "2", "3")
+
+
+@pytest.mark.quick
+def test_notes_count_texts_that_were_forgotten(monkeypatch):
+    monkeypatch.setattr(cell_counts, "MOST_COUNTED", 600)
+    monkeypatch.setattr(bad_cells, "MOST_TEXTS", 10)
+    note_on = lambda cells: fitted(summary_of(*np.split(np.array(cells, object), 18)), cells[:50])[1]
+    reason = "Column 'x' is left out: it has more than 600 different texts, but at most 255 are encoded"
+    assert note_on([f"text {k}" for k in range(1800)]) == f"{reason}."
+    note = note_on([str(k) if k % 3 else f"text {k}" for k in range(1800)])
+    assert note.startswith(f"{reason}; it holds no numbers in 600 of 1800 cells (")
+    assert note.endswith(" and others), and a column of numbers may in 5 %.")
+    note = note_on([f"text {k}" if k % 2 else "often" for k in range(1800)])
+    assert note == "Column 'x' has more than 600 categories, and the 1 most frequent are encoded; others are zeros."
+
+
+def test_text_that_is_no_date_is_counted_over_all_pieces():
+    dates = [f"{date:%Y-%m-%d}" for date in pd.date_range("2020-01-01", periods=400)]
+    column, note = fitted(summary_of(dates[:200], dates[200:], ["later"] * 3), dates[:50])
+    assert isinstance(column, DateColumn)
+    assert column.marks_missing
+    assert "it holds no dates in 3 of 403 cells ('later'), which count as missing" in note
 
 
 @pytest.mark.parametrize("number", [np.inf, -1e40])

@@ -1,0 +1,97 @@
+"""Classes and labels of TabularMLPClassifier: their check, their numbers, and their weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import counted
+from ..tables.bin_edges import class_indicators
+from ..tables.target_encoder import class_numbers, distinct_labels, listed
+from .array_input import refused_beyond_float64
+from .tabular_rows import TableRows
+
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight  # isort: skip
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+class TableClasses(TableRows):
+    """Mixin with the methods of BaseTabular that depend on y, for a classifier."""
+
+    class_weight: Any
+    _is_multilabel = False
+
+    def _checked_y(self, y):
+        y = super()._checked_y(y)
+        check_classification_targets(y)
+        kind = type_of_target(y)
+        if kind == "multilabel-indicator" and not np.isin(y, (0, 1)).all():
+            raise ValueError("y with several columns must hold 0 and 1, whether a row has the label of the column.")
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            raise ValueError(
+                "y must be one column of classes, or a column of 0 and 1 for each label. For several columns of "
+                "classes, fit one model each."
+            )
+        return y
+
+    def _set_targets(self, y, training):
+        self._is_multilabel = y.ndim == 2
+        if self._is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+            self.n_outputs_ = y.shape[1]
+            return
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y holds one class only, {self.classes_[0]!r}; a classifier needs two or more.")
+        self.n_outputs_ = len(self.classes_)
+
+    def _set_target_summary(self, found):
+        self._set_targets(found.distinct if found.classes else np.zeros((0, *found.shape)), np.arange(0))
+
+    def _encode(self, y):
+        """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes.
+
+        For multilabel classification, y as numbers (n_samples, n_labels).
+        """
+        if self._is_multilabel or y.ndim == 2:
+            if not self._is_multilabel or y.shape != (len(y), self.n_outputs_):
+                columns = counted(self.n_outputs_, "column") if self._is_multilabel else "one column"
+                raise ValueError(f"y must have {columns}, but it has shape {y.shape}.")
+            return y.astype(np.float64)
+        found, inverse = distinct_labels(y)
+        codes = class_numbers(found.tolist(), self.classes_.tolist())
+        if (codes < 0).any():
+            unknown = found[np.argmin(codes)]
+            raise ValueError(
+                f"y has the class {unknown!r}, which was not among those to train on: {listed(self.classes_.tolist())}."
+            )
+        return codes[inverse]
+
+    def _strata(self, y):
+        return None if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
+
+    def _weigh_classes(self, y):
+        self._class_weights = None
+        if self.class_weight is not None and not self._is_multilabel:
+            codes = self._encode(y)
+            present = np.unique(codes)
+            self._class_weights = np.ones(len(self.classes_))
+            with refused_beyond_float64("class_weight"):
+                self._class_weights[present] = compute_class_weight(
+                    self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
+                )
+
+    def _weights(self, table, y, sample_weight):
+        weights = super()._weights(table, y, sample_weight)
+        if self.class_weight is None:
+            return weights
+        if self._is_multilabel:
+            of_class = compute_sample_weight(self.class_weight, y)
+        else:
+            assert self._class_weights is not None
+            of_class = self._class_weights[self._encode(y)]
+        return of_class if weights is None else weights * of_class
+
+    def _bin_targets(self, encoded):
+        return super()._bin_targets(encoded) if self._is_multilabel else class_indicators(encoded, len(self.classes_))

@@ -1,0 +1,74 @@
+"""Rows of the tables of a tabular estimator: their targets and weights, and which are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import check_consistent_length
+
+from ..table_training.rows import Rows
+from ..tables.row_sample import joined
+from .array_input import checked_weights, refuse_dates_among_columns
+from .source_targets import checked_held_out, pieces_with_targets
+
+
+class TableRows:
+    """Mixin of tabular estimators: everything that concerns y, weights and held-out rows, whatever the kind of y."""
+
+    dtype: str
+    _encode: Callable[[np.ndarray], np.ndarray]
+    _encoded: Callable[[Any, str], np.ndarray]
+
+    def _split(self, y: np.ndarray, rng: np.random.RandomState, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return (row numbers of training samples, row numbers of held-out samples).
+
+        fraction : of the rows that are held out
+        """
+        rows = np.arange(len(y))
+        if fraction == 0.0:
+            return rows, rows[:0]
+        n_held = min(max(1, round(fraction * len(y))), len(y) - 1)
+        strata = self._strata(y)
+        if strata is not None:  # each class needs a row on both sides of the split
+            counts = np.bincount(strata)
+            counts = counts[counts > 0]
+            strata = strata if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
+        training, held = train_test_split(rows, test_size=n_held, random_state=rng, stratify=strata)
+        return np.sort(training), np.sort(held)
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """Return the class of each row as a number, by which rows are split; None for a split without strata."""
+        return None
+
+    def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        return None if sample_weight is None else checked_weights(sample_weight, table)
+
+    def _weigh_classes(self, y: np.ndarray) -> None:
+        """Set the weights of the classes from class_weight and y. A regressor has none."""
+
+    def _checked_y(self, y: Any) -> np.ndarray:
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        refuse_dates_among_columns(y)
+        array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
+
+    def _bin_targets(self, encoded: np.ndarray) -> np.ndarray:
+        """Return encoded targets as the numbers (n_rows, n_outputs) that bins of columns depend on."""
+        return encoded.reshape(len(encoded), -1)
+
+    def _held_out(self, validation_data: Any) -> Rows:
+        """Return validation_data encoded for the nets: (features, targets, weights)."""
+        X, y, *weights = checked_held_out(validation_data)
+        parts: list[np.ndarray] = []
+        targets: list[Any] = []
+        for table, of_table in pieces_with_targets(X, y):
+            parts.append(self._encoded(table, self.dtype))
+            targets.append(of_table)
+        features, y = np.concatenate(parts), self._checked_y(targets[0] if len(targets) == 1 else joined(targets))
+        check_consistent_length(features, y)
+        return Rows(features, self._encode(y), self._weights(features, y, weights[0] if weights else None))

@@ -1,0 +1,90 @@
+"""Predictions and scores of estimators for data that are read piece by piece."""
+
+import numpy as np
+import pytest
+from large_tables import Pieces
+
+pd = pytest.importorskip("pandas", reason="pieces of files are data frames of pandas")
+pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
+pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
+
+RNG = np.random.default_rng(7)
+N = 60_000
+SETTINGS = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0, "device": "cpu", "batch_size": 100}
+
+pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 4)).astype(np.float32)
+    return X, np.where(X[:, 0] * X[:, 1] > 0, "yes", "no"), 3.0 * X[:, 0] + X[:, 1] + 1.0
+
+
+def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
+    X, y, values = data
+    source = Pieces(X, y)
+
+    class Inputs:
+        def __iter__(self):
+            return (X for X, _ in source)
+
+    model = MLPClassifier(**SETTINGS).fit(X, y)
+    for name in ("predict", "predict_proba", "predict_log_proba"):
+        np.testing.assert_array_equal(getattr(model, name)(Inputs()), getattr(model, name)(X))
+    regressor = MLPRegressor(**SETTINGS).fit(X, values)
+    np.testing.assert_array_equal(regressor.predict(Inputs()), regressor.predict(X))
+    assert model.score(source, None) == model.score(X, y)
+    weights = np.random.default_rng(0).random(N)
+    assert model.score(source, None, weights) == pytest.approx(model.score(X, y, weights))
+    with pytest.raises(ValueError, match="y is None, but the source has no targets"):
+        model.score(Inputs(), None)
+    for estimator in (model, regressor):
+        with pytest.raises(ValueError, match="y is None, but X has no targets"):
+            estimator.score(X)
+    assert regressor.score(Pieces(X, values), None) == pytest.approx(regressor.score(X, values))
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier, MLPRegressor, TabularMLPRegressor])
+def test_missing_targets_of_a_score_are_refused(estimator, tmp_path):
+    X = pd.DataFrame(RNG.normal(size=(300, 2)), columns=["a", "b"])
+    is_classifier = "Classifier" in estimator.__name__
+    y = pd.Series(np.where(X.a > 0, "yes", "no").astype(object) if is_classifier else X.a + X.b, name="y")
+    model = estimator(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X, y)
+    y[[3, 5]] = None
+    frame = X.assign(y=y)
+    frame.to_parquet(file := tmp_path / "t.parquet")
+    for source, target in ((file, "y"), (frame, "y"), (Pieces(X, y), None), (X, y)):
+        with pytest.raises(
+            ValueError, match=r"The target 'y' is missing in 2 rows. Leave such rows out.$|contains NaN"
+        ):
+            model.score(source, target)
+    if not is_classifier:
+        with pytest.raises(ValueError, match="y must hold numbers for a regression, but it holds 'red'"):
+            model.score(X.assign(y="red"), "y")
+
+
+def test_scores_of_a_source_that_uses_its_buffers_again_are_those_of_the_array():
+    X, y = RNG.normal(size=(600, 3)), RNG.normal(size=600)
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X, y)
+
+    class Reuses:
+        def __iter__(self):
+            inputs, targets = np.empty((100, 3)), np.empty(100)
+            for first in range(0, 600, 100):
+                inputs[:], targets[:] = X[first : first + 100], y[first : first + 100]
+                yield inputs, targets
+
+    assert model.score(Reuses(), None) == pytest.approx(model.score(X, y))
+
+
+def test_sample_weights_of_a_score_must_be_as_many_as_the_rows(tmp_path):
+    table = pd.DataFrame({"a": RNG.normal(size=300), "y": RNG.integers(0, 2, 300)})
+    table.to_parquet(tmp_path / "t.parquet")
+    model = MLPClassifier(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(tmp_path / "t.parquet", "y")
+    for n in (299, 301):
+        with pytest.raises(ValueError, match="sample_weight must have"):
+            model.score(tmp_path / "t.parquet", "y", sample_weight=np.ones(n))
