@@ -1,0 +1,275 @@
+"""Search of a recipe's settings before the nets of a table are trained: random search with successive halving.
+
+Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwalkar 2016; a third of the configurations
+goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
+learning rate has to come to its end before nets can be compared. The recipe itself is in every rung. Configurations
+that differ only in settings of a net are trained as one population.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil, inf
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..console.progress_bar import Progress, checked_verbose
+from ..errors import DivergenceWarning, counted
+from ..mlp import MLP
+from ..population import subset_of
+from .budget import Budget
+from .fit import fit_nets
+from .recipe import Recipe
+from .rows import Rows
+from .time_limit import SHARE, seconds_per_epoch
+from .tuning_space import Settings, configurations, groups_of_recipes, joint_recipe
+
+FACTOR = 3  # by which configurations get fewer, and epochs more, from rung to rung
+MOST_RUNGS, FEWEST_EPOCHS = 3, 4  # FEWEST_EPOCHS: of the first rung
+TUNING_SHARE = 0.5  # of the time that is left, which a search may take
+
+
+class Encoded(NamedTuple):
+    """Rows of a table in one encoding of its columns: to train on, and held out; number : of the encoding."""
+
+    number: int
+    rows: Rows
+    held_out: Rows
+
+
+class Rung(NamedTuple):
+    """Configurations that are trained for the same number of epochs."""
+
+    n: int
+    epochs: int
+
+
+@dataclass
+class Trial:
+    """A configuration, and what is known of it.
+
+    settings : by the names of Recipe's fields
+    score : in the last rung that it came to; larger is better, minus infinity if it diverged
+    epochs : of that rung; 0 before the first
+    """
+
+    settings: Settings
+    score: float = -inf
+    epochs: int = 0
+
+
+@dataclass
+class TuningTask:
+    """What a search needs.
+
+    recipe : the preset with what the user has given
+    searched : settings that the user has not given, keys of SPACE
+    n : number of configurations
+    seed : of the configurations and their nets
+    encoded : returns the rows in the encoding that a recipe asks for
+    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
+    score : returns the scores of nets for (nets, held-out rows, recipe)
+    budget : time that is left for all
+    verbose : as for Population.fit
+    """
+
+    recipe: Recipe
+    searched: Iterable[str]
+    n: int
+    seed: int
+    encoded: Callable[[Recipe], Encoded]
+    make_nets: Callable[[int, Recipe, int, int], Any]
+    score: Callable[[Any, Rows, Recipe], np.ndarray]
+    budget: Budget = field(default_factory=Budget)
+    verbose: Any = 0
+
+
+class Found(NamedTuple):
+    """What a search has found.
+
+    recipe : the best one, or the one that was given
+    trials : configurations that were trained, the best first
+    note : a sentence on what was searched and chosen
+    interrupted : whether Ctrl-C ended the search; then
+    net : is the best net so far, an MLP or a population of one, else None
+    """
+
+    recipe: Recipe
+    trials: list[Trial]
+    note: str
+    interrupted: bool = False
+    net: Any = None
+
+
+def rungs_of(n: int, epochs: int) -> list[Rung]:
+    """Return the rungs of a search of n configurations.
+
+    epochs : of the last rung
+
+    >>> rungs_of(20, 40)
+    [Rung(n=20, epochs=5), Rung(n=7, epochs=14), Rung(n=3, epochs=40)]
+    """
+    n_rungs = 1
+    while n_rungs < MOST_RUNGS and n >= FACTOR**n_rungs and epochs >= FEWEST_EPOCHS * FACTOR**n_rungs:
+        n_rungs += 1
+    return [Rung(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
+
+
+def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
+    """Search the settings of a recipe. Ctrl-C ends the search.
+
+    names : of the user's parameters, by those of Recipe's fields, for the note
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no net has been trained before Ctrl-C.
+    """
+    n = affordable_count(task)
+    if n < 2:
+        note = f"The time limit is too short to compare configurations ({_tune(task)}): the preset is used as it is."
+        return Found(task.recipe, [], note)
+    search = Search(task, n)
+    try:
+        search.run()
+    except KeyboardInterrupt:  # outside of a fit, such as while rows are encoded
+        search.interrupted = True
+    if search.interrupted and search.net is None:
+        raise KeyboardInterrupt
+    best, trials = search.best(), search.ranked()
+    is_best = search.interrupted and search.net is not None
+    recipe = search.net_recipe if is_best else replace(task.recipe, **best.settings)
+    note = sentence(search, task, names)
+    return Found(recipe, trials, note, search.interrupted, search.net if is_best else None)
+
+
+def affordable_count(task: TuningTask) -> int:
+    """Return how many configurations the time limit is enough for, by the time that an epoch of the recipe takes."""
+    if not task.budget.is_limited:
+        return task.n
+    found, one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
+    make = lambda: task.make_nets(found.rows.n_features, one, 1, task.seed)
+    seconds = seconds_per_epoch(make, found.rows, found.held_out, one)
+    available, n = TUNING_SHARE * SHARE * task.budget.left(), task.n
+    while n >= 2 and seconds * sum((rung.n + 1) * rung.epochs for rung in rungs_of(n, task.recipe.epochs)) > available:
+        n -= 1
+    return n
+
+
+class Search:
+    """A search; n : number of configurations."""
+
+    def __init__(self, task: TuningTask, n: int):
+        self._task, self._rng = task, np.random.default_rng([task.seed, n])
+        self._budget = Budget(TUNING_SHARE * task.budget.left())
+        rows = task.encoded(task.recipe).rows
+        self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, rows.n_rows, self._rng)]
+        self.rungs = rungs_of(n, task.recipe.epochs)
+        self.interrupted = self.out_of_time = False
+        self.net, self.net_score, self.net_recipe = None, -inf, task.recipe  # the best net so far
+        self._n_done = 0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.interrupted or self.out_of_time
+
+    def run(self) -> None:
+        """Train all rungs, until Ctrl-C or until the time for the search is over."""
+        going_on, verbose = list(range(len(self.trials))), checked_verbose(self._task.verbose)
+        total = sum(rung.n + (k > 0) for k, rung in enumerate(self.rungs))  # at most
+        with Progress(total, verbose, "tuning", bar=verbose < 2) as bar:
+            for number, rung in enumerate(self.rungs):
+                going_on = self._best_of(going_on, rung.n)
+                if verbose > 1:
+                    n, n_rungs = counted(len(going_on), "configuration"), len(self.rungs)
+                    print(f"tuning {number + 1}/{n_rungs}: {n} of {counted(rung.epochs, 'epoch')}", flush=True)
+                self._train(going_on, rung.epochs, bar)
+                if self.has_ended:
+                    return
+
+    def _best_of(self, members: list[int], n: int) -> list[int]:
+        """Return the n best configurations of the last rung, and the first one, in ascending order."""
+        by_score = sorted(members, key=lambda k: -self.trials[k].score)  # stable
+        return sorted({0, *by_score[:n]})
+
+    def _train(self, members: list[int], epochs: int, bar: Progress) -> None:
+        recipes = [self._recipe_of(k, epochs) for k in members]
+        found = [self._task.encoded(recipe) for recipe in recipes]
+        for group in groups_of_recipes(recipes, [rows.number for rows in found]):
+            self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
+            self._n_done += len(group)
+            bar.show(self._n_done, -max(trial.score for trial in self.trials))
+            if self.has_ended:
+                return
+
+    def _recipe_of(self, k: int, epochs: int) -> Recipe:
+        recipe = replace(self._task.recipe, **self.trials[k].settings)
+        return replace(recipe, epochs=epochs, patience=min(recipe.patience, epochs), n_nets=1, n_folds=1)
+
+    def _train_group(self, members: list[int], recipes: list[Recipe], encoded: Encoded) -> None:
+        """Train configurations as one population, and take their scores if they have come to their end."""
+        task, recipe = self._task, joint_recipe(recipes)
+        nets = task.make_nets(encoded.rows.n_features, recipe, len(members), int(self._rng.integers(2**31)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
+            result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
+        reasons, epochs = np.atleast_1d(result.stopped_by), np.atleast_1d(result.epochs)
+        self.interrupted, self.out_of_time = "interrupt" in reasons, "time_limit" in reasons
+        scores = np.where(epochs > 0, task.score(nets, encoded.held_out, recipe), -inf)
+        self._keep(nets, scores, recipes)
+        for k, score, reason in zip(members, scores.tolist(), reasons.tolist(), strict=True):
+            if reason not in ("interrupt", "time_limit"):
+                self.trials[k].score, self.trials[k].epochs = score, recipe.epochs
+
+    def _keep(self, nets: Any, scores: np.ndarray, recipes: list[Recipe]) -> None:
+        """Keep the best net of a group, for Ctrl-C, if it is better than those before."""
+        k = int(np.argmax(scores))
+        if scores[k] > self.net_score:
+            self.net = nets if isinstance(nets, MLP) else subset_of(nets, np.array([k]))
+            self.net_score, self.net_recipe = float(scores[k]), recipes[k]
+
+    def best(self) -> Trial:
+        """Return the best configuration of those that were trained for as long as the first one; it is the first
+        one if that is equally good.
+        """
+        first = self.trials[0]
+        return max((trial for trial in self.trials if trial.epochs == first.epochs), key=lambda trial: trial.score)
+
+    def ranked(self) -> list[Trial]:
+        """Return the configurations that were trained, the best of the last rung first."""
+        best = self.best()
+        tried = [trial for trial in self.trials if trial.epochs]
+        return sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
+
+
+def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
+    """Return what was searched and chosen, for the notes of a model."""
+    n_tried, first, best = len([trial for trial in search.trials if trial.epochs]), search.trials[0], search.best()
+    tried = f"{n_tried} of {counted(task.n, 'configuration')}" if n_tried < task.n else counted(task.n, "configuration")
+    why = ""
+    if search.interrupted:
+        return f"The search of settings ({_tune(task)}) was interrupted after {tried}; the net is the best one so far."
+    if search.out_of_time:
+        why = ", until its share of the time limit was over"
+    elif n_tried < task.n:
+        why = ", as many as the time limit is enough for"
+    begin = f"{_tune(task)} compared {tried} on held-out rows{why}: "
+    if best is first:
+        return f"{begin}the preset was the best, with a score of {first.score:.5g}."
+    changes = ", ".join(
+        f"{names.get(name, name)}={_text(value)}"
+        for name, value in best.settings.items()
+        if value != first.settings[name]
+    )
+    return f"{begin}{changes} had a score of {best.score:.5g}, the preset {first.score:.5g}."
+
+
+def _tune(task: TuningTask) -> str:
+    return f"tune={task.n}"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else repr(value)
