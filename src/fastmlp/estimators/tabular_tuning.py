@@ -16,14 +16,7 @@ from ..table_training.tuning_scores import scores_of
 from ..table_training.tuning_space import SPACE
 from ..tables.column_encoders import NumericEncoding
 from .parameters import warn_user
-from .tabular_training import (
-    RECORDS,
-    NetsTask,
-    calibrate,
-    parameter_names,
-    refuse_without_held_out,
-    train_nets,
-)
+from .tabular_training import RECORDS, NetsTask, calibrate, parameter_names, refuse_without_held_out, train_nets
 
 SMOOTHING = "label_smoothing"
 
@@ -153,6 +146,7 @@ def search_of(estimator: Any, task: NetsTask, recipe: Recipe, encodings: Encodin
         score=lambda nets, held_out, recipe: scores_of(nets, held_out, recipe, estimator.eval_metric),
         budget=task.budget,
         verbose=estimator.verbose,
+        title=f"tune={estimator.tune}",
     )
 
 
@@ -168,7 +162,7 @@ def keep_best_so_far(estimator: Any, found: Found, held_out: Rows) -> None:
     """Set the fitted attributes of an estimator after Ctrl-C in its search."""
     for name in RECORDS:
         vars(estimator).pop(name, None)
-    history = found.net.history if isinstance(found.net, MLP) else found.net.result
+    history: Any = found.net.history if isinstance(found.net, MLP) else found.net.result
     estimator.keep_net(found.net, history)
     calibrate(estimator, held_out, found.recipe)
     estimator.n_iter_ = int(np.max(history.epochs))

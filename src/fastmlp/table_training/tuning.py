@@ -74,6 +74,7 @@ class TuningTask:
     score : returns the scores of nets for (nets, held-out rows, recipe)
     budget : time that is left for all
     verbose : as for Population.fit
+    title : what a note calls the search, such as "tune=20"
     """
 
     recipe: Recipe
@@ -85,6 +86,7 @@ class TuningTask:
     score: Callable[[Any, Rows, Recipe], np.ndarray]
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
+    title: str = "tune"
 
 
 class Found(NamedTuple):
@@ -130,7 +132,7 @@ def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
     """
     n = affordable_count(task)
     if n < 2:
-        note = f"The time limit is too short to compare configurations ({_tune(task)}): the preset is used as it is."
+        note = f"The time limit is too short to compare configurations ({task.title}): the preset is used as it is."
         return Found(task.recipe, [], note)
     search = Search(task, n)
     try:
@@ -169,7 +171,8 @@ class Search:
         self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, rows.n_rows, self._rng)]
         self.rungs = rungs_of(n, task.recipe.epochs)
         self.interrupted = self.out_of_time = False
-        self.net, self.net_score, self.net_recipe = None, -inf, task.recipe  # the best net so far
+        self.net: Any = None  # the best one so far
+        self.net_score, self.net_recipe = -inf, task.recipe
         self._n_done = 0
 
     @property
@@ -251,12 +254,12 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
     tried = f"{n_tried} of {counted(task.n, 'configuration')}" if n_tried < task.n else counted(task.n, "configuration")
     why = ""
     if search.interrupted:
-        return f"The search of settings ({_tune(task)}) was interrupted after {tried}; the net is the best one so far."
+        return f"The search of settings ({task.title}) was interrupted after {tried}; the net is the best one so far."
     if search.out_of_time:
         why = ", until its share of the time limit was over"
     elif n_tried < task.n:
         why = ", as many as the time limit is enough for"
-    begin = f"{_tune(task)} compared {tried} on held-out rows{why}: "
+    begin = f"{task.title} compared {tried} on held-out rows{why}: "
     if best is first:
         return f"{begin}the preset was the best, with a score of {first.score:.5g}."
     changes = ", ".join(
@@ -265,10 +268,6 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
         if value != first.settings[name]
     )
     return f"{begin}{changes} had a score of {best.score:.5g}, the preset {first.score:.5g}."
-
-
-def _tune(task: TuningTask) -> str:
-    return f"tune={task.n}"
 
 
 def _text(value: Any) -> str:

@@ -31,7 +31,9 @@ def scores_of(nets: Any, held_out: Rows, recipe: Recipe, metric: Any = None) -> 
         values = _values_of("squared_error", nets, held_out)
     else:
         z = logits(nets, held_out.X)
-        values = [-_log_loss(of_net[None], nets.network, held_out, recipe) for of_net in (z if z.ndim == 3 else z[None])]
+        values = [
+            -_log_loss(of_net[None], nets.network, held_out, recipe) for of_net in (z if z.ndim == 3 else z[None])
+        ]
     scores = np.array(values, np.float64)
     return np.where(np.isfinite(scores), scores, -np.inf)
 

@@ -115,5 +115,7 @@ def joint_recipe(recipes: list[Recipe]) -> Recipe:
     """Return the recipe of a population whose nets have these recipes: settings of each net are arrays (n_nets,)."""
     if len(recipes) == 1:
         return recipes[0]
-    own = {name: np.array([getattr(recipe, name) for recipe in recipes], np.float64) for name in PER_NET}
+    own: dict[str, Any] = {
+        name: np.array([getattr(recipe, name) for recipe in recipes], np.float64) for name in PER_NET
+    }
     return replace(recipes[0], **own)
