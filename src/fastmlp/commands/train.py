@@ -30,7 +30,7 @@ from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, 
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_nets import OUT_OF_FOLD, Parts, Training, fit, load_known, recipe_to_continue
+from .train_nets import OUT_OF_FOLD, Log, Parts, Training, fit, load_known, recipe_to_continue
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
 from .train_streams import StreamedParts, options_in_memory, read_in_pieces
 
@@ -196,9 +196,7 @@ def check_tuning(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoin
     """Raise ValueError if --tune does not go with other options."""
     checked_count("--tune", settings.tune, 2)
     if checkpoints.path is not None:
-        raise ValueError(
-            "--tune compares settings anew in each run, which --checkpoint could not go on with: drop one."
-        )
+        raise ValueError("--tune compares settings anew in each run, so --checkpoint does not go with it: drop one.")
     if continues:
         raise ValueError("--tune compares settings of new nets, so --continue-from does not go with it: drop one.")
     if recipe.n_folds == 1 and not recipe.validation_fraction:
@@ -206,7 +204,7 @@ def check_tuning(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoin
 
 
 def read_parts(
-    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: partial, known: Any = None
+    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: Log, known: Any = None
 ) -> tuple[Preprocessing, Parts]:
     """Read the table, and return the preprocessing fitted to the training part and all parts encoded by it.
 
@@ -231,12 +229,7 @@ def read_parts(
 
 
 def read_known_parts(
-    file: Path,
-    settings: TrainSettings,
-    recipe: Recipe,
-    test_file: Path | None,
-    log: partial,
-    preprocessing: Preprocessing,
+    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: Log, preprocessing: Preprocessing
 ) -> tuple[Preprocessing, Parts]:
     """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
     name, task = preprocessing.target.name, preprocessing.target.task
@@ -258,7 +251,7 @@ def split_table(table: pd.DataFrame, name: str, task: str, recipe: Recipe, seed:
 
 
 def encoded_parts(
-    preprocessing: Preprocessing, tables: dict[str, pd.DataFrame], test_file: Path | None, log: partial
+    preprocessing: Preprocessing, tables: dict[str, pd.DataFrame], test_file: Path | None, log: Log
 ) -> Parts:
     """Return the parts encoded, with the test table; a mistake in it is found before the training."""
     if test_file is not None:
@@ -269,9 +262,7 @@ def encoded_parts(
     return {part: _encoded(preprocessing, part, rows, log) for part, rows in tables.items()}
 
 
-def _encoded(
-    preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: partial
-) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, np.ndarray]:
     """Return one part, encoded by the preprocessing.
 
     Every value of a test table that is not in the training part is reported. For the validation part, only serious

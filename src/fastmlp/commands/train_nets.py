@@ -34,6 +34,7 @@ from ..tables.target_encoder import CLASSIFICATION, Target
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
+Log = Callable[[str], Any]  # prints a sentence
 OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
 
 

@@ -19,10 +19,8 @@ from ..table_training.tuning_scores import scores_of
 from ..table_training.tuning_space import SPACE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
-from .train_nets import Parts, calibrate, folds_of_rows, net_arguments, weighted_parts
+from .train_nets import Log, Parts, calibrate, folds_of_rows, net_arguments, weighted_parts
 from .train_settings import TrainSettings
-
-Log = Callable[[str], Any]
 
 
 class Inputs(NamedTuple):
@@ -116,7 +114,8 @@ def tuned_inputs(
         verbose=1,
         title=f"--tune {settings.tune}",
     )
-    found = tuned(task, {name: f"--{name.replace('_', '-')}" for name in vars(settings)})
+    names = {name: f"--{name.replace('_', '-')}" for name in vars(settings)} | {"numeric_encoding": "--scaling"}
+    found = tuned(task, names)
     chosen = encodings.inputs(found.recipe)
     preprocessing = replace(chosen.preprocessing, notes=(*chosen.preprocessing.notes, found.note))
     for note in preprocessing.notes:
