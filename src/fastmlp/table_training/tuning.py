@@ -259,15 +259,17 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
         why = ", until its share of the time limit was over"
     elif n_tried < task.n:
         why = ", as many as the time limit is enough for"
-    begin = f"{task.title} compared {tried} on held-out rows{why}: "
+    begin = f"{task.title} compared {tried} by a score of held-out rows (larger is better){why}: "
+    if best.score == -inf:
+        return f"{begin}no configuration had a finite one, and the preset is used."
     if best is first:
-        return f"{begin}the preset was the best, with a score of {first.score:.5g}."
+        return f"{begin}the preset was the best, {first.score:.5g}."
     changes = ", ".join(
         f"{names.get(name, name)}={_text(value)}"
         for name, value in best.settings.items()
         if value != first.settings[name]
     )
-    return f"{begin}{changes} had a score of {best.score:.5g}, the preset {first.score:.5g}."
+    return f"{begin}{changes} had {best.score:.5g}, the preset {first.score:.5g}."
 
 
 def _text(value: Any) -> str:

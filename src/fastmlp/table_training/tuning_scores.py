@@ -25,15 +25,15 @@ def scores_of(nets: Any, held_out: Rows, recipe: Recipe, metric: Any = None) -> 
     nets : MLP or Population
     metric : of the estimator, a name, a function or None
     """
-    if isinstance(metric, str):
-        values = _values_of(metric, nets, held_out)
-    elif nets.network.output_row.name == "identity":
-        values = _values_of("squared_error", nets, held_out)
-    else:
-        z = logits(nets, held_out.X)
-        values = [
-            -_log_loss(of_net[None], nets.network, held_out, recipe) for of_net in (z if z.ndim == 3 else z[None])
-        ]
+    with np.errstate(all="ignore"):  # a net whose outputs are not finite has no score
+        if isinstance(metric, str):
+            values = _values_of(metric, nets, held_out)
+        elif nets.network.output_row.name == "identity":
+            values = _values_of("squared_error", nets, held_out)
+        else:
+            z = logits(nets, held_out.X)
+            z = z if z.ndim == 3 else z[None]
+            values = [-_log_loss(of_net[None], nets.network, held_out, recipe) for of_net in z]
     scores = np.array(values, np.float64)
     return np.where(np.isfinite(scores), scores, -np.inf)
 
@@ -44,8 +44,7 @@ def _values_of(metric: str, nets: Any, held_out: Rows) -> list[float]:
     data, _ = validated_population_samples(held_out.X, held_out.y, nets.network, nets.dtype, 1, held_out.weights)
     check_metrics({metric: METRICS[metric]}, nets.network, data)
     samples = metric_samples(data, nets.network)
-    with np.errstate(all="ignore"):
-        return [-METRIC_SIGNS[metric] * METRICS[metric](samples, of_net) for of_net in outputs]
+    return [-METRIC_SIGNS[metric] * METRICS[metric](samples, of_net) for of_net in outputs]
 
 
 def _log_loss(z: np.ndarray, network: Any, held_out: Rows, recipe: Recipe) -> float:
