@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil, inf
+from math import ceil, inf, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,7 +204,7 @@ class Search:
         for group in groups_of_recipes(recipes, [rows.number for rows in found]):
             self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
             self._n_done += len(group)
-            bar.show(self._n_done, -max(trial.score for trial in self.trials))
+            bar.show(self._n_done, nan)
             if self.has_ended:
                 return
 

@@ -54,7 +54,7 @@ def test_several_nets_share_a_population():
     rows = drawn(n=20)
     recipes = [Recipe(**row) for row in rows]
     groups = groups_of_recipes(recipes, [recipe.n_bins for recipe in recipes])
-    assert sorted(sum(groups, [])) == list(range(20))
+    assert sorted(k for group in groups for k in group) == list(range(20))
     assert len(groups) <= 5
     for group in groups:
         assert len({(recipes[k].hidden, recipes[k].batch_size, recipes[k].n_bins) for k in group}) == 1
