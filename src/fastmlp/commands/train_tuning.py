@@ -65,7 +65,8 @@ class Encodings:
     def _number(self, recipe: Recipe) -> int:
         key = _key(recipe)
         if key not in self._numbers:
-            found = Inputs(recipe, *self._read(recipe))
+            of_table = replace(self._recipe, numeric_encoding=recipe.numeric_encoding, n_bins=recipe.n_bins)
+            found = Inputs(recipe, *self._read(of_table))  # with the folds that a trial of one net does not have
             equal = [k for k, known in enumerate(self._found) if known[1].columns == found[1].columns]
             if not equal:
                 self._found.append(found)

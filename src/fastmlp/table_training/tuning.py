@@ -2,7 +2,8 @@
 
 Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwalkar 2016; a third of the configurations
 goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
-learning rate has to come to its end before nets can be compared. The recipe itself is in every rung. Configurations
+learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
+another configuration is better by more than chance. Configurations
 that differ only in settings of a net are trained as one population.
 """
 
@@ -25,10 +26,12 @@ from .fit import fit_nets
 from .recipe import Recipe
 from .rows import Rows
 from .time_limit import SHARE, seconds_per_epoch
+from .tuning_scores import Scores, standard_errors_apart
 from .tuning_space import Settings, configurations, groups_of_recipes, joint_recipe
 
 FACTOR = 3  # by which configurations get fewer, and epochs more, from rung to rung
 MOST_RUNGS, FEWEST_EPOCHS = 3, 4  # FEWEST_EPOCHS: of the first rung
+LEAST_STANDARD_ERRORS = 1.0  # by which a configuration must be better than the preset (Breiman et al. 1984)
 TUNING_SHARE = 0.5  # of the time that is left, which a search may take
 
 
@@ -54,11 +57,13 @@ class Trial:
     settings : by the names of Recipe's fields
     score : in the last rung that it came to; larger is better, minus infinity if it diverged
     epochs : of that rung; 0 before the first
+    losses : (n_rows,), of the held-out rows; None for a metric
     """
 
     settings: Settings
     score: float = -inf
     epochs: int = 0
+    losses: np.ndarray | None = None
 
 
 @dataclass
@@ -83,7 +88,7 @@ class TuningTask:
     seed: int
     encoded: Callable[[Recipe], Encoded]
     make_nets: Callable[[int, Recipe, int, int], Any]
-    score: Callable[[Any, Rows, Recipe], np.ndarray]
+    score: Callable[[Any, Rows, Recipe], Scores]
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
     title: str = "tune"
@@ -93,7 +98,7 @@ class Found(NamedTuple):
     """What a search has found.
 
     recipe : the best one, or the one that was given
-    trials : configurations that were trained, the best first
+    trials : configurations that were trained, the chosen one first
     note : a sentence on what was searched and chosen
     interrupted : whether Ctrl-C ended the search; then
     net : is the best net so far, an MLP or a population of one, else None
@@ -174,6 +179,7 @@ class Search:
         self.net: Any = None  # the best one so far
         self.net_score, self.net_recipe = -inf, task.recipe
         self._n_done = 0
+        self._weights: np.ndarray | None = None  # of the held-out rows
 
     @property
     def has_ended(self) -> bool:
@@ -221,11 +227,14 @@ class Search:
             result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
         reasons, epochs = np.atleast_1d(result.stopped_by), np.atleast_1d(result.epochs)
         self.interrupted, self.out_of_time = "interrupt" in reasons, "time_limit" in reasons
-        scores = np.where(epochs > 0, task.score(nets, encoded.held_out, recipe), -inf)
+        scores, losses = task.score(nets, encoded.held_out, recipe)
+        scores = np.where(epochs > 0, scores, -inf)
+        self._weights = encoded.held_out.weights
         self._keep(nets, scores, recipes)
-        for k, score, reason in zip(members, scores.tolist(), reasons.tolist(), strict=True):
+        for place, (k, reason) in enumerate(zip(members, reasons.tolist(), strict=True)):
             if reason not in ("interrupt", "time_limit"):
-                self.trials[k].score, self.trials[k].epochs = score, recipe.epochs
+                of_rows = None if losses is None else losses[place]
+                self.trials[k] = Trial(self.trials[k].settings, float(scores[place]), recipe.epochs, of_rows)
 
     def _keep(self, nets: Any, scores: np.ndarray, recipes: list[Recipe]) -> None:
         """Keep the best net of a group, for Ctrl-C, if it is better than those before."""
@@ -235,14 +244,19 @@ class Search:
             self.net_score, self.net_recipe = float(scores[k]), recipes[k]
 
     def best(self) -> Trial:
-        """Return the best configuration of those that were trained for as long as the first one; it is the first
-        one if that is equally good.
+        """Return the best configuration of those that were trained for as long as the first one, the preset.
+
+        It is the first one unless the best is better by more than chance: of several, one is always a little better.
         """
         first = self.trials[0]
-        return max((trial for trial in self.trials if trial.epochs == first.epochs), key=lambda trial: trial.score)
+        best = max((trial for trial in self.trials if trial.epochs == first.epochs), key=lambda trial: trial.score)
+        if first.losses is None or best.losses is None or first.score == -inf:
+            return best
+        is_clear = standard_errors_apart(first.losses, best.losses, self._weights) > LEAST_STANDARD_ERRORS
+        return best if is_clear else first
 
     def ranked(self) -> list[Trial]:
-        """Return the configurations that were trained, the best of the last rung first."""
+        """Return the configurations that were trained: the chosen one, then by rung and score."""
         best = self.best()
         tried = [trial for trial in self.trials if trial.epochs]
         return sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
@@ -263,7 +277,7 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
     if best.score == -inf:
         return f"{begin}no configuration had a finite one, and the preset is used."
     if best is first:
-        return f"{begin}the preset was the best, {first.score:.5g}."
+        return f"{begin}none was clearly better than the preset, which had {first.score:.5g}."
     changes = ", ".join(
         f"{names.get(name, name)}={_text(value)}"
         for name, value in best.settings.items()
