@@ -3,8 +3,8 @@
 Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwalkar 2016; a third of the configurations
 goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
 learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
-another configuration is better by more than chance. Configurations
-that differ only in settings of a net are trained as one population.
+another configuration is better by more than chance. Configurations that differ only in settings of a net are trained
+as one population. bench/log/README.md#tabular-tune has figures.
 """
 
 from __future__ import annotations
@@ -146,11 +146,10 @@ def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
         search.interrupted = True
     if search.interrupted and search.net is None:
         raise KeyboardInterrupt
-    best, trials = search.best(), search.ranked()
-    is_best = search.interrupted and search.net is not None
-    recipe = search.net_recipe if is_best else replace(task.recipe, **best.settings)
-    note = sentence(search, task, names)
-    return Found(recipe, trials, note, search.interrupted, search.net if is_best else None)
+    trials, note = search.ranked(), sentence(search, task, names)
+    if search.interrupted:
+        return Found(search.net_recipe, trials, note, True, search.net)
+    return Found(replace(task.recipe, **search.best().settings), trials, note)
 
 
 def affordable_count(task: TuningTask) -> int:
@@ -275,7 +274,7 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
         why = ", as many as the time limit is enough for"
     begin = f"{task.title} compared {tried} by a score of held-out rows (larger is better){why}: "
     if best.score == -inf:
-        return f"{begin}no configuration had a finite one, and the preset is used."
+        return f"{begin}none can be compared with the preset, which is used."
     if best is first:
         return f"{begin}none was clearly better than the preset, which had {first.score:.5g}."
     changes = ", ".join(
