@@ -1,5 +1,7 @@
 """`fastmlp train --tune`: what is searched, said and saved."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +12,7 @@ from fastmlp.commands.cli import app
 from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.commands.train_tuning import searched_settings
 from fastmlp.loading import load_net
-from fastmlp.table_training.tuning_scores import Scores
+from fastmlp.table_training.recipe import QUALITIES
 from fastmlp.tables.target_encoder import CLASSIFICATION, Target
 
 pd = pytest.importorskip("pandas", reason="the command reads tables with pandas")
@@ -52,7 +54,7 @@ def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
     scores = train_tuning.scores_of
 
     def prefer_no_bins(nets, held_out, recipe):
-        return Scores(scores(nets, held_out, recipe).values + 100.0 * (recipe.numeric_encoding == "quantile"))
+        return scores(nets, held_out, recipe) + 100.0 * (recipe.numeric_encoding == "quantile")
 
     monkeypatch.setattr(train_tuning, "scores_of", prefer_no_bins)
     said = train("price", "--tune", 16, "--quality", "fast", "--seed", 1)
@@ -60,6 +62,22 @@ def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
     assert {column.kind for column in load_net("model.safetensors").preprocessing.columns} == {"quantile"}
     train("price", "--quality", "fast")
     assert "piecewise_linear" in {column.kind for column in load_net("model.safetensors").preprocessing.columns}
+
+
+@pytest.mark.parametrize(("quality", "n_held_out"), (("fast", 80), ("best", 100)))
+def test_all_configurations_are_compared_on_the_same_rows(quality, n_held_out, monkeypatch):
+    """Of folds, on the first one, whatever the encoding."""
+    scores, seen = train_tuning.scores_of, set()
+
+    def look(nets, held_out, recipe):
+        seen.add((held_out.n_rows, held_out.y.tobytes(), held_out.weights.tobytes()))
+        return scores(nets, held_out, recipe)
+
+    monkeypatch.setattr(train_tuning, "scores_of", look)
+    monkeypatch.setitem(QUALITIES, "best", replace(QUALITIES["best"], n_nets=1, n_folds=4))
+    train("kind", "--tune", 16, "--seed", 1, "--quality", quality, "--class-weight", "balanced", "--epochs", 3)
+    ((n_rows, *_),) = seen
+    assert n_rows == n_held_out
 
 
 def test_given_options_are_not_searched():
