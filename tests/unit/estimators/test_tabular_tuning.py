@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from interrupted_fits import interrupt_populations
 from sklearn.base import clone
 
 import fastmlp
@@ -184,6 +185,18 @@ def test_ctrl_c_in_a_search_keeps_the_best_net_so_far(table, more, monkeypatch, 
     model.save(tmp_path / "net.safetensors")
     same = fastmlp.load(tmp_path / "net.safetensors", device="cpu")
     np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))
+
+
+def test_ctrl_c_in_the_first_population_keeps_the_best_of_its_nets(table, monkeypatch):
+    X, y = table
+    model = TabularMLPRegressor(tune=60, **SMALL)
+    interrupt_populations(monkeypatch)
+    with pytest.warns(UserWarning, match="interrupted after 0 of 60 configurations; the net is the best one"):
+        model.fit(X, y)
+    monkeypatch.undo()
+    assert model.tuning_results_ == []
+    assert model.n_iter_ >= 1
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_ctrl_c_before_the_first_net_keeps_an_earlier_fit(table, monkeypatch):
