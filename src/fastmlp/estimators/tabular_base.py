@@ -104,7 +104,7 @@ class BaseTabular(Exportable, CallbackSupportMixin, TableColumns, ABC):
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
         batch_size, label_smoothing, numeric_encoding and n_bins; the first configuration is the preset, which stays
-        unless another one is better. Of each three configurations, the best one is trained anew with three
+        unless another one is clearly better. Of each three configurations, the best one is trained anew with three
         times the epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or
         squared error, or by eval_metric if it is a name. With folds, the first fold is held out. A search takes at most
         about half of time_limit.

@@ -2,8 +2,9 @@
 
 Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwalkar 2016; a third of the configurations
 goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
-learning rate has to come to its end before nets can be compared. The recipe itself is in every rung. Configurations
-that differ only in settings of a net are trained as one population. bench/log/README.md#tabular-tune has figures.
+learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
+another configuration is better by more than chance. Configurations that differ only in settings of a net are trained
+as one population. bench/log/README.md#tabular-tune has figures.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from .fit import fit_nets
 from .recipe import Recipe
 from .rows import Rows
 from .time_limit import SHARE, seconds_per_epoch
+from .tuning_scores import Scores, standard_errors_apart
 from .tuning_space import Settings, configurations, groups_of_recipes, joint_recipe
 
 FACTOR = 3  # by which configurations get fewer, and epochs more, from rung to rung
 MOST_RUNGS, FEWEST_EPOCHS = 3, 4  # FEWEST_EPOCHS: of the first rung
+LEAST_STANDARD_ERRORS = 1.0  # by which a configuration must be better than the preset (Breiman et al. 1984)
 TUNING_SHARE = 0.5  # of the time that is left, which a search may take
 
 
@@ -54,11 +57,13 @@ class Trial:
     settings : by the names of Recipe's fields
     score : in the last rung that it came to; larger is better, minus infinity if it diverged
     epochs : of that rung; 0 before the first
+    losses : (n_rows,), of the held-out rows; None for a metric
     """
 
     settings: Settings
     score: float = -inf
     epochs: int = 0
+    losses: np.ndarray | None = None
 
 
 @dataclass
@@ -83,7 +88,7 @@ class TuningTask:
     seed: int
     encoded: Callable[[Recipe], Encoded]
     make_nets: Callable[[int, Recipe, int, int], Any]
-    score: Callable[[Any, Rows, Recipe], np.ndarray]
+    score: Callable[[Any, Rows, Recipe], Scores]
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
     title: str = "tune"
@@ -173,6 +178,7 @@ class Search:
         self.net: Any = None  # the best one so far
         self.net_score, self.net_recipe = -inf, task.recipe
         self._n_done = 0
+        self._weights: np.ndarray | None = None  # of the held-out rows
 
     @property
     def has_ended(self) -> bool:
@@ -220,11 +226,14 @@ class Search:
             result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
         reasons, epochs = np.atleast_1d(result.stopped_by), np.atleast_1d(result.epochs)
         self.interrupted, self.out_of_time = "interrupt" in reasons, "time_limit" in reasons
-        scores = np.where(epochs > 0, task.score(nets, encoded.held_out, recipe), -inf)
+        scores, losses = task.score(nets, encoded.held_out, recipe)
+        scores = np.where(epochs > 0, scores, -inf)
+        self._weights = encoded.held_out.weights
         self._keep(nets, scores, recipes)
-        for k, score, reason in zip(members, scores.tolist(), reasons.tolist(), strict=True):
+        for place, (k, reason) in enumerate(zip(members, reasons.tolist(), strict=True)):
             if reason not in ("interrupt", "time_limit"):
-                self.trials[k].score, self.trials[k].epochs = score, recipe.epochs
+                of_rows = None if losses is None else losses[place]
+                self.trials[k] = Trial(self.trials[k].settings, float(scores[place]), recipe.epochs, of_rows)
 
     def _keep(self, nets: Any, scores: np.ndarray, recipes: list[Recipe]) -> None:
         """Keep the best net of a group, for Ctrl-C, if it is better than those before."""
@@ -236,10 +245,14 @@ class Search:
     def best(self) -> Trial:
         """Return the best configuration of those that were trained for as long as the first one, the preset.
 
-        Of equally good ones it is the first.
+        It is the first one unless the best is better by more than chance: of several, one is always a little better.
         """
-        n_epochs = self.trials[0].epochs
-        return max((trial for trial in self.trials if trial.epochs == n_epochs), key=lambda trial: trial.score)
+        first = self.trials[0]
+        best = max((trial for trial in self.trials if trial.epochs == first.epochs), key=lambda trial: trial.score)
+        if first.losses is None or best.losses is None or first.score == -inf:
+            return best
+        is_clear = standard_errors_apart(first.losses, best.losses, self._weights) > LEAST_STANDARD_ERRORS
+        return best if is_clear else first
 
     def ranked(self) -> list[Trial]:
         """Return the configurations that were trained: the chosen one, then by rung and score."""
@@ -263,7 +276,7 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
     if best.score == -inf:
         return f"{begin}none can be compared with the preset, which is used."
     if best is first:
-        return f"{begin}the preset was the best, {first.score:.5g}."
+        return f"{begin}none was clearly better than the preset, which had {first.score:.5g}."
     changes = ", ".join(
         f"{names.get(name, name)}={_text(value)}"
         for name, value in best.settings.items()

@@ -13,6 +13,7 @@ from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.commands.train_tuning import searched_settings
 from fastmlp.loading import load_net
 from fastmlp.table_training.recipe import QUALITIES
+from fastmlp.table_training.tuning_scores import Scores
 from fastmlp.tables.target_encoder import CLASSIFICATION, Target
 
 pd = pytest.importorskip("pandas", reason="the command reads tables with pandas")
@@ -54,7 +55,7 @@ def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
     scores = train_tuning.scores_of
 
     def prefer_no_bins(nets, held_out, recipe):
-        return scores(nets, held_out, recipe) + 100.0 * (recipe.numeric_encoding == "quantile")
+        return Scores(scores(nets, held_out, recipe).values + 100.0 * (recipe.numeric_encoding == "quantile"))
 
     monkeypatch.setattr(train_tuning, "scores_of", prefer_no_bins)
     said = train("price", "--tune", 16, "--quality", "fast", "--seed", 1)

@@ -12,6 +12,7 @@ from fastmlp.table_training.fit import make_nets
 from fastmlp.table_training.recipe import Recipe
 from fastmlp.table_training.rows import Rows
 from fastmlp.table_training.tuning import Encoded, Rung, Search, TuningTask, rungs_of, tuned
+from fastmlp.table_training.tuning_scores import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
 SEARCHED = ("learning_rate", "dropout", "hidden")
@@ -22,6 +23,7 @@ class Known:
 
     def __init__(self, rng, quality, n=9, **settings):
         self.quality, self.trained, self.after_training = quality, [], lambda: None
+        self.noise = np.zeros(40)
         X = rng.normal(size=(40, 2)).astype(np.float32)
         rows = Rows(X, X[:, :1] - X[:, 1:])
         self.task = TuningTask(
@@ -45,7 +47,8 @@ class Known:
         self.trained.append((recipe.epochs, getattr(nets, "n_nets", 1), recipe.patience))
         self.after_training()
         rates = np.atleast_1d(recipe.learning_rate)
-        return np.array([self.quality(rate) for rate in rates])
+        values = np.array([self.quality(rate) for rate in rates])
+        return Scores(values, -values[:, np.newaxis] + self.noise)
 
 
 def best_near(target):
@@ -94,12 +97,29 @@ def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rn
 def test_the_preset_stays_where_nothing_is_better(rng):
     found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, {})
     assert found.recipe == RECIPE
-    assert "the preset was the best" in found.note
+    assert "none was clearly better than the preset" in found.note
     equal = tuned(Known(rng, lambda rate: 1.0).task, {})
     assert equal.recipe == RECIPE
     worst = tuned(Known(rng, lambda rate: -np.inf).task, {})
     assert worst.recipe == RECIPE
     assert "none can be compared with the preset" in worst.note
+
+
+@pytest.mark.parametrize(("apart", "is_chosen"), ((0.5, False), (2.0, True)))
+def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
+    """Rows that are all noise: of two configurations, one is a little better."""
+    known = Known(rng, lambda rate: 0.0, n=2)
+    gains = rng.normal(size=40)
+    gains += apart * gains.std() / 40**0.5 - gains.mean()
+
+    def score(nets, held_out, recipe):
+        losses = np.array([-gains if rate != RECIPE.learning_rate else 0.0 * gains for rate in recipe.learning_rate])
+        return Scores(-losses.mean(axis=1), losses)
+
+    known.task.score, known.task.searched = score, ("learning_rate",)
+    found = tuned(known.task, {})
+    assert max(trial.score for trial in found.trials) > 0.0
+    assert (found.recipe != RECIPE) == is_chosen
 
 
 def test_the_same_seed_gives_the_same_search(rng):
@@ -108,7 +128,7 @@ def test_the_same_seed_gives_the_same_search(rng):
     def found(seed):
         known = Known(np.random.default_rng(0), lambda rate: 0.0)
         known.task.seed = seed
-        known.task.score = lambda nets, held_out, recipe: np.atleast_1d(-nets.evaluate(X, X[:, :1])["loss"])
+        known.task.score = lambda nets, held_out, recipe: Scores(np.atleast_1d(-nets.evaluate(X, X[:, :1])["loss"]))
         return [(trial.settings["dropout"], trial.score) for trial in tuned(known.task, {}).trials]
 
     assert found(1) == found(1) != found(2)
