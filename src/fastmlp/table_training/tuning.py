@@ -32,6 +32,7 @@ from .tuning_space import Settings, configurations, groups_of_recipes, joint_rec
 FACTOR = 3  # by which configurations get fewer, and epochs more, from rung to rung
 MOST_RUNGS, FEWEST_EPOCHS = 3, 4  # FEWEST_EPOCHS: of the first rung
 LEAST_STANDARD_ERRORS = 1.0  # by which a configuration must be better than the preset (Breiman et al. 1984)
+FEW_CONFIGURATIONS = 4  # with fewer of all epochs, a search has more of a third
 TUNING_SHARE = 0.5  # of the time that is left, which a search may take
 
 
@@ -135,11 +136,11 @@ def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
     KeyboardInterrupt
         If no net has been trained before Ctrl-C.
     """
-    n = affordable_count(task)
+    n, epochs = affordable_search(task)
     if n < 2:
         note = f"The time limit is too short to compare configurations ({task.title}): the preset is used as it is."
         return Found(task.recipe, [], note)
-    search = Search(task, n)
+    search = Search(task, n, epochs)
     try:
         search.run()
     except KeyboardInterrupt:  # outside of a fit, such as while rows are encoded
@@ -152,28 +153,50 @@ def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
     return Found(replace(task.recipe, **search.best().settings), trials, note)
 
 
-def affordable_count(task: TuningTask) -> int:
-    """Return how many configurations the time limit is enough for, by the time that an epoch of the recipe takes."""
+def affordable_search(task: TuningTask) -> tuple[int, int]:
+    """Return (number of configurations, epochs of the last rung) for which the time limit is enough.
+
+    It is estimated by the time that an epoch of the recipe takes. If only very few configurations could have all
+    epochs, more of them have a third.
+    """
+    every_epoch = task.recipe.epochs
     if not task.budget.is_limited:
-        return task.n
+        return task.n, every_epoch
     found, one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
     make = lambda: task.make_nets(found.rows.n_features, one, 1, task.seed)
     seconds = seconds_per_epoch(make, found.rows, found.held_out, one)
-    available, n = TUNING_SHARE * SHARE * task.budget.left(), task.n
-    while n >= 2 and seconds * sum((rung.n + 1) * rung.epochs for rung in rungs_of(n, task.recipe.epochs)) > available:
-        n -= 1
-    return n
+    available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
+    for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
+        n = task.n
+        while n >= 2 and net_epochs(rungs_of(n, epochs)) > available:
+            n -= 1
+        if n >= min(task.n, FEW_CONFIGURATIONS):
+            break
+    return n, epochs
+
+
+def net_epochs(rungs: list[Rung]) -> int:
+    """Return how many epochs all nets of a search have, with those of the preset in later rungs.
+
+    >>> net_epochs(rungs_of(20, 40))
+    372
+    """
+    return sum((rung.n + (k > 0)) * rung.epochs for k, rung in enumerate(rungs))
 
 
 class Search:
-    """A search; n : number of configurations."""
+    """A search.
 
-    def __init__(self, task: TuningTask, n: int):
+    n : number of configurations
+    epochs : of the last rung
+    """
+
+    def __init__(self, task: TuningTask, n: int, epochs: int):
         self._task, self._rng = task, np.random.default_rng([task.seed, n])
         self._budget = Budget(TUNING_SHARE * task.budget.left())
         rows = task.encoded(task.recipe).rows
         self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, rows.n_rows, self._rng)]
-        self.rungs = rungs_of(n, task.recipe.epochs)
+        self.rungs = rungs_of(n, epochs)
         self.interrupted = self.out_of_time = False
         self.net: Any = None  # the best one so far
         self.net_score, self.net_recipe = -inf, task.recipe
@@ -270,8 +293,8 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
         return f"The search of settings ({task.title}) was interrupted after {tried}; the net is the best one so far."
     if search.out_of_time:
         why = ", until its share of the time limit was over"
-    elif n_tried < task.n:
-        why = ", as many as the time limit is enough for"
+    elif n_tried < task.n or search.rungs[-1].epochs < task.recipe.epochs:
+        why = f" for up to {counted(search.rungs[-1].epochs, 'epoch')}, as the time limit allows"
     begin = f"{task.title} compared {tried} by a score of held-out rows (larger is better){why}: "
     if best.score == -inf:
         return f"{begin}none can be compared with the preset, which is used."

@@ -11,7 +11,7 @@ from fastmlp.table_training.budget import Budget
 from fastmlp.table_training.fit import make_nets
 from fastmlp.table_training.recipe import Recipe
 from fastmlp.table_training.rows import Rows
-from fastmlp.table_training.tuning import Encoded, Rung, Search, TuningTask, rungs_of, tuned
+from fastmlp.table_training.tuning import Encoded, Rung, Search, TuningTask, net_epochs, rungs_of, tuned
 from fastmlp.table_training.tuning_scores import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
@@ -169,9 +169,14 @@ def test_a_short_time_limit_leaves_configurations_out(rng, monkeypatch):
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.2)
     found = tuned(known.task, {})
     n_tried = len(found.trials)
-    cost = lambda n: 0.2 * sum((rung.n + 1) * rung.epochs for rung in rungs_of(n, 36))
+    cost = lambda n: 0.2 * net_epochs(rungs_of(n, 36))
     assert cost(n_tried) <= 45.0 < cost(n_tried + 1)
     assert f"compared {n_tried} of 20 configurations" in found.note
+    monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.5)
+    found = tuned(known.task, {})
+    assert found.trials[0].epochs == 12
+    assert len(found.trials) >= 4
+    assert "for up to 12 epochs, as the time limit allows" in found.note
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 10.0)
     found = tuned(known.task, {})
     assert (found.recipe, found.trials) == (RECIPE, [])
@@ -180,7 +185,7 @@ def test_a_short_time_limit_leaves_configurations_out(rng, monkeypatch):
 
 def test_when_the_time_is_over_the_last_finished_comparison_decides(rng):
     known = Known(rng, best_near(1e-2), n=20)
-    search = Search(known.task, 20)
+    search = Search(known.task, 20, 36)
 
     def end_time():
         if known.trained[-1][0] == 12:
