@@ -270,12 +270,16 @@ class Search:
 
         It is the first one unless the best is better by more than chance: of several, one is always a little better.
         """
-        first = self.trials[0]
-        best = max((trial for trial in self.trials if trial.epochs == first.epochs), key=lambda trial: trial.score)
+        first, best = self.trials[0], self.leader()
         if first.losses is None or best.losses is None or first.score == -inf:
             return best
         is_clear = standard_errors_apart(first.losses, best.losses, self._weights) > LEAST_STANDARD_ERRORS
         return best if is_clear else first
+
+    def leader(self) -> Trial:
+        """Return the configuration with the best score of those that were trained for as long as the first one."""
+        n_epochs = self.trials[0].epochs
+        return max((trial for trial in self.trials if trial.epochs == n_epochs), key=lambda trial: trial.score)
 
     def ranked(self) -> list[Trial]:
         """Return the configurations that were trained: the chosen one, then by rung and score."""
@@ -299,7 +303,8 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
     if best.score == -inf:
         return f"{begin}none can be compared with the preset, which is used."
     if best is first:
-        return f"{begin}none was clearly better than the preset, which had {first.score:.5g}."
+        other = "" if search.leader() is first else f"; the best other one had {search.leader().score:.5g}"
+        return f"{begin}none was clearly better than the preset, which had {first.score:.5g}{other}."
     changes = ", ".join(
         f"{names.get(name, name)}={_text(value)}"
         for name, value in best.settings.items()

@@ -118,7 +118,9 @@ def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
 
     known.task.score, known.task.searched = score, ("learning_rate",)
     found = tuned(known.task, {})
-    assert max(trial.score for trial in found.trials) > 0.0
+    best = max(trial.score for trial in found.trials)
+    assert best > 0.0
+    assert (f"which had -0; the best other one had {best:.5g}." in found.note) != is_chosen
     assert (found.recipe != RECIPE) == is_chosen
 
 
