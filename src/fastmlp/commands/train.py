@@ -12,7 +12,7 @@ import numpy as np
 from ..console.stopwatch import format_time
 from ..devices import check_name as check_device
 from ..devices import resolve
-from ..errors import checked_number, counted
+from ..errors import checked_count, checked_number, counted
 from ..history import History
 from ..intervals import DEFAULT, as_interval
 from ..loading import load_net
@@ -30,7 +30,7 @@ from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, 
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_nets import OUT_OF_FOLD, Parts, Training, fit, load_known, recipe_to_continue
+from .train_nets import OUT_OF_FOLD, Log, Parts, Training, fit, load_known, recipe_to_continue
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
 from .train_streams import StreamedParts, options_in_memory, read_in_pieces
 
@@ -73,7 +73,7 @@ def train(
         known = load_known(continue_from, settings)
         earlier = describe_earlier_net(output)
         recipe = recipe_to_continue(settings, known)
-        check_settings(settings, recipe, checkpoints)
+        check_settings(settings, recipe, checkpoints, known is not None)
         streamed = read_large(file, settings, recipe, test_file, log, checkpoints, known)
         if streamed is None:
             preprocessing, parts = read_parts(file, settings, recipe, test_file, log, known)
@@ -84,8 +84,15 @@ def train(
             log(f"{earlier}; it will be replaced when this training is done.")
         n_rows = len(parts["training"][0]) if rows is None else rows.training.n_rows
         log(describe_task(preprocessing, settings, n_rows))
+        budget = settings.budget()
+        if settings.tune is not None:
+            from .train_tuning import Inputs, tuned_inputs  # here: takes long to import
+
+            read = lambda recipe: read_parts(file, settings, recipe, test_file, lambda _: None)
+            first = Inputs(recipe, preprocessing, parts)
+            recipe, preprocessing, parts = tuned_inputs(first, settings, read, output, budget, log)
         try:
-            trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known, rows)
+            trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known, rows, budget)
         finally:
             if rows is not None:
                 rows.close()
@@ -162,7 +169,7 @@ def describe_earlier_net(output: Path) -> str:
     return f"{str(output)!r} holds {description}" + (f" ({figures})" if figures else "")
 
 
-def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints) -> None:
+def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, continues: bool = False) -> None:
     """Raise ValueError if a name is unknown, a number out of range, or options do not go together.
 
     Before the table is read.
@@ -174,6 +181,8 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
         activation_code(recipe.activation, HIDDEN, "hidden_activation")
     if settings.time_limit is not None:
         checked_number("time_limit", settings.time_limit, 0.0, open_low=True)
+    if settings.tune is not None:
+        check_tuning(settings, recipe, checkpoints, continues)
     if recipe.n_folds > 1 and checkpoints.path is not None:
         raise ValueError(
             f"--checkpoint is for nets that are trained in one fit, and --quality {settings.quality} trains nets of "
@@ -183,8 +192,19 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
         raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
 
 
+def check_tuning(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, continues: bool) -> None:
+    """Raise ValueError if --tune does not go with other options."""
+    checked_count("--tune", settings.tune, 2)
+    if checkpoints.path is not None:
+        raise ValueError("--tune compares settings anew in each run, so --checkpoint does not go with it: drop one.")
+    if continues:
+        raise ValueError("--tune compares settings of new nets, so --continue-from does not go with it: drop one.")
+    if recipe.n_folds == 1 and not recipe.validation_fraction:
+        raise ValueError(f"--tune {settings.tune} needs held-out rows: set --validation above 0, or leave it out.")
+
+
 def read_parts(
-    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: partial, known: Any = None
+    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: Log, known: Any = None
 ) -> tuple[Preprocessing, Parts]:
     """Read the table, and return the preprocessing fitted to the training part and all parts encoded by it.
 
@@ -201,7 +221,7 @@ def read_parts(
         log(note)
     task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
     tables = split_table(table, name, task, recipe, settings.seed)
-    preprocessing = Preprocessing.fit(tables["training"], name, task, settings.scaling)
+    preprocessing = Preprocessing.fit(tables["training"], name, task, recipe.numeric_encoding, recipe.n_bins)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)
@@ -209,12 +229,7 @@ def read_parts(
 
 
 def read_known_parts(
-    file: Path,
-    settings: TrainSettings,
-    recipe: Recipe,
-    test_file: Path | None,
-    log: partial,
-    preprocessing: Preprocessing,
+    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: Log, preprocessing: Preprocessing
 ) -> tuple[Preprocessing, Parts]:
     """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
     name, task = preprocessing.target.name, preprocessing.target.task
@@ -236,7 +251,7 @@ def split_table(table: pd.DataFrame, name: str, task: str, recipe: Recipe, seed:
 
 
 def encoded_parts(
-    preprocessing: Preprocessing, tables: dict[str, pd.DataFrame], test_file: Path | None, log: partial
+    preprocessing: Preprocessing, tables: dict[str, pd.DataFrame], test_file: Path | None, log: Log
 ) -> Parts:
     """Return the parts encoded, with the test table; a mistake in it is found before the training."""
     if test_file is not None:
@@ -247,9 +262,7 @@ def encoded_parts(
     return {part: _encoded(preprocessing, part, rows, log) for part, rows in tables.items()}
 
 
-def _encoded(
-    preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: partial
-) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, np.ndarray]:
     """Return one part, encoded by the preprocessing.
 
     Every value of a test table that is not in the training part is reported. For the validation part, only serious

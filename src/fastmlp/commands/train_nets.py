@@ -34,6 +34,7 @@ from ..tables.target_encoder import CLASSIFICATION, Target
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
+Log = Callable[[str], Any]  # prints a sentence
 OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
 
 
@@ -65,16 +66,17 @@ def make_net(preprocessing: Preprocessing, settings: TrainSettings, recipe: Reci
     Classes have a softmax, numbers one linear output.
     """
     recipe = settings.recipe() if recipe is None else recipe
-    is_classification = preprocessing.target.task == CLASSIFICATION
-    further = {
-        "loss": "softmax_cross_entropy" if is_classification else "squared_error",
-        "device": settings.device,
-        "random_state": settings.seed,
-    }
+    further = net_arguments(preprocessing.target, settings, settings.seed)
     n_features, n_outputs = len(preprocessing.feature_names), preprocessing.target.n_outputs
     nets = make_nets(n_features, n_outputs, recipe, further, recipe.n_nets * recipe.n_folds)
     nets.preprocessing = preprocessing
     return nets
+
+
+def net_arguments(target: Target, settings: TrainSettings, seed: int) -> dict[str, Any]:
+    """Return the arguments of MLP and Population that a recipe does not have."""
+    loss = "softmax_cross_entropy" if target.task == CLASSIFICATION else "squared_error"
+    return {"loss": loss, "device": settings.device, "random_state": seed}
 
 
 def load_known(path: Path | None, settings: TrainSettings) -> Any:
@@ -143,14 +145,16 @@ def fit(
     checkpoints: Checkpoints = NO_CHECKPOINTS,
     known: Any = None,
     streamed: EncodedRows | None = None,
+    budget: Budget | None = None,
 ) -> Training:
     """Train the nets, without the warning about divergence: the caller's error names the options of the command.
 
     log : prints a sentence on what the time limit leaves out
     known : nets to go on with, or None
     streamed : rows of a table that is read piece by piece, instead of those of `parts`
+    budget : time that is left; None for all of the time limit
     """
-    budget = Budget() if settings.time_limit is None else Budget(settings.time_limit)
+    budget = budget or settings.budget()
     make = partial(make_net, preprocessing, settings)
     rows: Rows | FileRows
     if streamed is None:
@@ -160,8 +164,7 @@ def fit(
     folds = None
     if recipe.n_folds > 1:
         assert isinstance(rows, Rows)
-        strata = rows.y if preprocessing.target.task == CLASSIFICATION else None
-        folds = fold_numbers(strata, len(rows.X), recipe.n_folds, np.random.default_rng(settings.seed))
+        folds = folds_of_rows(rows, preprocessing.target, recipe, settings)
     planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
     if note:
@@ -191,6 +194,12 @@ def fit(
         z = logits(nets, held_out.X)
         calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
     return Training(nets, history, recipe, {})
+
+
+def folds_of_rows(rows: Rows, target: Target, recipe: Recipe, settings: TrainSettings) -> np.ndarray:
+    """Return the fold of each row."""
+    strata = rows.y if target.task == CLASSIFICATION else None
+    return fold_numbers(strata, len(rows.X), recipe.n_folds, np.random.default_rng(settings.seed))
 
 
 def fit_one_by_one(

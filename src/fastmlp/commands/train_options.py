@@ -93,6 +93,9 @@ class TrainOptions:
         str | None,
         typer.Option(metavar="WEIGHTS", help="balanced, or weights of classes such as yes=5,no=1; for rare classes."),
     ] = None
+    tune: Annotated[
+        int | None, integer_option("Configurations of the options not given to compare first, on held-out rows.", 2)
+    ] = None
     time_limit: Annotated[
         float | None, number_option("Seconds of training; there are as many epochs and nets as fit into them.")
     ] = None

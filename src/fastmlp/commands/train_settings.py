@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..intervals import DEFAULT
+from ..table_training.budget import Budget
 from ..table_training.recipe import DEFAULT_QUALITY, Recipe, recipe_of
 
 
@@ -42,6 +43,7 @@ class TrainSettings:
     keep: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     memory_limit: str | None = None
+    tune: int | None = None
 
     def recipe(self) -> Recipe:
         """Return the preset with the settings that are given.
@@ -55,6 +57,7 @@ class TrainSettings:
         given = {name: value for name, value in vars(self).items() if name in names and value is not None}
         if self.validation is not None:
             given["validation_fraction"] = self.validation
+        given["numeric_encoding"] = self.scaling
         recipe = recipe_of(self.quality, given).checked({"validation_fraction": "validation"})
         if recipe.n_folds > 1 and self.validation is not None:
             raise ValueError(
@@ -62,6 +65,10 @@ class TrainSettings:
                 "turn: leave it out."
             )
         return recipe
+
+    def budget(self) -> Budget:
+        """Return the time that all trainings may take, which begins now."""
+        return Budget() if self.time_limit is None else Budget(self.time_limit)
 
 
 class Checkpoints(NamedTuple):

@@ -224,5 +224,6 @@ def options_in_memory(settings: TrainSettings, recipe: Recipe, checkpoints: Chec
         "--class-weight": settings.class_weight is not None,
         "--checkpoint": checkpoints.path is not None,
         "--continue-from": known is not None,
+        "--tune": settings.tune is not None,
     }
     return [name for name, is_given in given.items() if is_given]

@@ -48,8 +48,8 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTab
         {class: weight}, multiplied with sample_weight. Unlike in MLPClassifier, it applies to held-out samples too:
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
         had an effect.
-    label_smoothing : float, default 0.0
-        Fraction of each target that is spread evenly over all classes.
+    label_smoothing : float, default "auto"
+        Fraction of each target that is spread evenly over all classes; 0 in all presets.
     calibration : {"temperature", "none"}, default "auto"
         Whether class probabilities are calibrated on the held-out rows: "temperature" divides logits by the number that
         gives these rows the lowest log loss, `temperature_`; "none" is for rows without folds.
@@ -102,14 +102,15 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTab
         n_nets: int | str = AUTO,
         n_folds: int | str = AUTO,
         class_weight: Mapping[Any, float] | str | None = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: float | str = AUTO,
         calibration: str = AUTO,
         eval_metric: str | Callable[..., Any] | None = None,
         refit: bool = False,
         time_limit: float | None = None,
         categorical_features: Iterable[str | int] | None = None,
         numeric_encoding: str = "auto",
-        n_bins: int = 48,
+        n_bins: int | str = AUTO,
+        tune: int | None = None,
         callbacks: Callable[[int, Any], Any] | Sequence[Callable[[int, Any], Any]] | None = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -142,7 +143,7 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTab
 
     def _net_settings(self):
         loss = "binary_cross_entropy" if self._is_multilabel else "softmax_cross_entropy"
-        return {"loss": loss, "label_smoothing": self.label_smoothing}
+        return {"loss": loss}
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted classes; for multilabel classification, the labels whose probability is above one half.
@@ -267,7 +268,8 @@ class TabularMLPRegressor(ScoresSources, QuantityRegressor, BaseTabular):
         time_limit: float | None = None,
         categorical_features: Iterable[str | int] | None = None,
         numeric_encoding: str = "auto",
-        n_bins: int = 48,
+        n_bins: int | str = AUTO,
+        tune: int | None = None,
         callbacks: Callable[[int, Any], Any] | Sequence[Callable[[int, Any], Any]] | None = None,
         warm_start: bool = False,
         random_state: Any = None,

@@ -34,6 +34,7 @@ from .tabular_nets import TableNets
 from .tabular_rows import TableRows
 from .tabular_streams import SourceFit
 from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
+from .tabular_tuning import Encodings, tune_and_train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -93,8 +94,17 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         finds that bins lower the error of held-out rows; it standardises other columns.
         "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
         "standard" standardises all.
-    n_bins : int, default 48
-        Largest number of bins of a column, from 2 to 1000. A decision tree on each column chooses the bins.
+    n_bins : int, default "auto"
+        Largest number of bins of a column, from 2 to 1000; 48 in all presets. A decision tree on each column chooses
+        the bins.
+    tune : int, optional
+        Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
+        Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
+        batch_size, label_smoothing, numeric_encoding and n_bins; the first configuration is the preset, which stays
+        unless another one is clearly better. Of each three configurations, the best one is trained anew with three
+        times the epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or
+        squared error, or by eval_metric if it is a name. With folds, the first fold is held out. A search takes at most
+        about half of time_limit.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True. Only for a single net.
@@ -125,6 +135,11 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     oof_prediction_ : ndarray of float64, shape (n_samples, n_classes), (n_samples,) or (n_samples, n_outputs)
         Only with folds: out-of-fold predictions, class probabilities or numbers, of the training rows by the nets that
         were trained without them. NaN in rows of folds that an interrupted fit has not reached.
+    best_settings_ : dict
+        With tune, the chosen values of the parameters that were searched, which another estimator takes as they are.
+    tuning_results_ : list of dict
+        With tune, a dict for each configuration that was compared, the chosen one first: its "settings", its "score" on
+        the held-out rows (larger is better) and its "epochs" in the last comparison that it came to.
     n_iter_ : int
         Number of epochs; of several nets, the largest.
     columns_ : tuple
@@ -157,7 +172,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     quality: str
     n_iter_no_change: Any
     numeric_encoding: str
-    n_bins: int
+    n_bins: int | str
+    tune: int | None
     callbacks: Any
     eval_metric: Any
     refit: bool
@@ -293,23 +309,41 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             self._set_targets(y, training)
             table, notes = with_numbers(table)
             bin_targets = self._bin_targets(self._encode(y[training]))
-            encoding = NumericEncoding(self.numeric_encoding, self.n_bins, bin_targets)
+            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets)
             self._learn_columns(table.iloc[training], notes, encoding)
-        features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
         self._weigh_classes(y)
-        weights = self._weights(table, y, sample_weight)
-        rows, held_out = Rows(features, targets, weights), None
-        if validation_data is not None:
-            held_out = self._held_out(validation_data)
-        elif len(held):
-            rows, held_out = rows.take(training), rows.take(held)
+        targets, weights = self._encode(y), self._weights(table, y, sample_weight)
+        encode = lambda: self._encoded_rows(table, targets, weights, (training, held), validation_data)
+        rows, held_out = encode()
         folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
         seed = int(rng.randint(2**31 - 1))
+        task = NetsTask(rows, held_out, folds, seed, continues, budget, observed)
         with CompileNotices(True):
-            train_nets(self, NetsTask(rows, held_out, folds, seed, continues, budget, observed), recipe)
+            if self.tune is None:
+                train_nets(self, task, recipe)
+            else:
+                tune_and_train(self, task, recipe, Encodings(self, table.iloc[training], notes, bin_targets, encode))
         self.net_.preprocessing = self._preprocessing(name)
         observed.end(dict)
         return self
+
+    def _encoded_rows(
+        self,
+        table: Any,
+        targets: np.ndarray,
+        weights: np.ndarray | None,
+        split: tuple[np.ndarray, np.ndarray],
+        validation_data: Any,
+    ) -> tuple[Rows, Rows | None]:
+        """Return (rows to train on, held-out rows or None), encoded by the columns that were learned.
+
+        split : row numbers of training samples and of held-out samples
+        """
+        training, held = split
+        rows = Rows(encode_columns(self.columns_, table, self.dtype), targets, weights)
+        if validation_data is not None:
+            return rows, self._held_out(validation_data)
+        return (rows.take(training), rows.take(held)) if len(held) else (rows, None)
 
     def _needing_all_rows(self, sample_weight: Any, has_folds: bool) -> dict[str, Any]:
         """Return {name: value} of parameters that need all rows of a source in memory."""
@@ -320,6 +354,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             "eval_metric": self.eval_metric,
             "refit": self.refit,
             "warm_start": self.warm_start,
+            "tune": self.tune,
         }
 
     @abstractmethod

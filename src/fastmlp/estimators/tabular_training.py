@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 
 from ..callbacks import METRIC_SIGNS, VALIDATION, as_callbacks
 from ..class_probabilities import logits
-from ..errors import unknown_name
+from ..errors import checked_count, unknown_name
 from ..history import History
 from ..mlp import MLP
 from ..population import Population
@@ -39,10 +39,13 @@ PARAMETERS = {
     "validation_fraction": "validation_fraction",
     "n_nets": "n_nets",
     "n_folds": "n_folds",
+    "numeric_encoding": "numeric_encoding",
+    "n_bins": "n_bins",
 }
-OF_CLASSIFIERS = {"calibration": "calibration"}
+OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}
 CURVES = "loss_curve_", "validation_loss_curve_"
-RECORDS = {*CURVES, "oof_prediction_", "validation_scores_"}  # attributes that not every fit sets
+RESULTS_OF_TUNING = "tuning_results_", "best_settings_"
+RECORDS = {*CURVES, "oof_prediction_", "validation_scores_", *RESULTS_OF_TUNING}  # attributes that not every fit sets
 
 
 class NetsTask(NamedTuple):
@@ -66,6 +69,11 @@ class NetsTask(NamedTuple):
     observed: ObservedTask
 
 
+def parameter_names(estimator: Any) -> dict[str, str]:
+    """Return the names of the estimator's parameters whose values come from a preset, by the fields of Recipe."""
+    return PARAMETERS | (OF_CLASSIFIERS if is_classifier(estimator) else {})
+
+
 def estimator_recipe(estimator: Any) -> Recipe:
     """Return the recipe of an estimator: its preset with the parameters that are given, checked.
 
@@ -74,8 +82,7 @@ def estimator_recipe(estimator: Any) -> Recipe:
     ValueError
         If a parameter is invalid.
     """
-    own = OF_CLASSIFIERS if is_classifier(estimator) else {}
-    given = {field: getattr(estimator, name) for field, name in (PARAMETERS | own).items()}
+    given = {field: getattr(estimator, name) for field, name in parameter_names(estimator).items()}
     if not is_auto(given["hidden"]):
         given["hidden"] = checked_hidden_sizes(given["hidden"])
     recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
@@ -87,6 +94,13 @@ def estimator_recipe(estimator: Any) -> Recipe:
             f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
             "out, or set n_folds=1."
         )
+    if estimator.tune is not None:
+        checked_count("tune", estimator.tune, 2)
+        if estimator.warm_start:
+            raise ValueError(
+                "tune searches settings for new nets, and warm_start=True goes on with those there are: set one of "
+                "them, and the other to its default."
+            )
     return recipe
 
 
@@ -174,7 +188,7 @@ def fit_together(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> A
 
 def refuse_without_held_out(estimator: Any) -> None:
     """Raise ValueError if a parameter needs held-out rows, of which there are none."""
-    needs = {"calibration": TEMPERATURE, "eval_metric": estimator.eval_metric, "refit": True}
+    needs = {"calibration": TEMPERATURE, "eval_metric": estimator.eval_metric, "refit": True, "tune": estimator.tune}
     for name, value in needs.items():
         if value is not None and getattr(estimator, name, None) == value:
             raise ValueError(f"{name}={value!r} needs held-out rows: set validation_fraction above 0, or leave it out.")

@@ -22,7 +22,8 @@ MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, no
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
-def _draw_choice(name: str, choices: Any, rng: np.random.Generator) -> Any:
+def draw_choice(name: str, choices: Any, rng: np.random.Generator) -> Any:
+    """Return a value of a setting, drawn from its choices: a list, a distribution, or one value."""
     if is_distribution(f"space[{name!r}]", choices):
         value = choices.rvs(random_state=rng)
         return value.item() if hasattr(value, "item") else value
@@ -41,7 +42,7 @@ def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator
     for name in space:
         if name not in KNOWN:
             raise unknown_name("setting in space", name, KNOWN)
-    return [{name: _draw_choice(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
+    return [{name: draw_choice(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
 
 
 def default_loss(y: np.ndarray) -> str:

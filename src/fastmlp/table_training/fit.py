@@ -28,7 +28,13 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
     settings : further arguments of MLP and Population, such as loss, dtype, device and random_state
     """
     sizes = (n_features, *recipe.hidden, n_outputs)
-    further = {"hidden_activation": recipe.activation, "dropout": recipe.dropout, "init": UniformByFanIn(), **settings}
+    further = {
+        "hidden_activation": recipe.activation,
+        "dropout": recipe.dropout,
+        "label_smoothing": recipe.label_smoothing,
+        "init": UniformByFanIn(),
+        **settings,
+    }
     return MLP(sizes, **further) if n_nets == 1 else Population(sizes, n_nets, **further)
 
 

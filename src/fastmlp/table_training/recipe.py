@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
+from ..tables.bin_edges import DEFAULT_BINS
 
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"
@@ -32,6 +33,8 @@ class Recipe:
     n_nets : number of nets; with folds, of nets that are trained without each fold
     n_folds : number of folds, or 1 for none
     calibration : "temperature" or "none"; of class probabilities
+    label_smoothing : fraction of each target that is spread over all classes, as for MLP
+    numeric_encoding, n_bins : of columns of numbers, as for tables.column_encoders.NumericEncoding
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -49,6 +52,9 @@ class Recipe:
     n_nets: int = 5
     n_folds: int = 1
     calibration: str = "none"
+    label_smoothing: float = 0.0
+    numeric_encoding: str = "auto"
+    n_bins: int = DEFAULT_BINS
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
         """Return the recipe after a check of all that neither MLP nor its fit checks under these names.

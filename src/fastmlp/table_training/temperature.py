@@ -30,11 +30,23 @@ def held_out_loss(
     is_multilabel: bool = False,
     doubt: float = 0.0,
 ) -> float:
-    """Return the weighted mean log loss of samples, in float64; of labels, the mean over them.
+    """Return the weighted mean of `row_losses`, whose arguments these are."""
+    losses = row_losses(logits, y, network, temperature, is_multilabel, doubt)
+    return float(np.average(losses, weights=weights))
+
+
+def row_losses(
+    logits: np.ndarray,
+    y: np.ndarray,
+    network: Network,
+    temperature: float = 1.0,
+    is_multilabel: bool = False,
+    doubt: float = 0.0,
+) -> np.ndarray:
+    """Return the log loss of each sample, float64 (n_samples,); of labels, the mean over them.
 
     logits : (n_nets, n_samples, n_outputs)
     y : (n_samples,) class numbers, or (n_samples, n_labels) of 0 and 1
-    weights : (n_samples,), or None if all are equal
     network : of the nets
     doubt : probability with which a class or label is taken for another one
     """
@@ -48,7 +60,7 @@ def held_out_loss(
         losses = -own
         if doubt:
             losses -= doubt * ((log_p.sum(axis=1) - own) / (log_p.shape[1] - 1) - own)
-    return float(np.average(losses, weights=weights))
+    return losses
 
 
 def fit_temperature(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import checked_count, unknown_name
 from .bad_cells import BadCells
-from .bin_edges import leap_edges, quantile_edges, tree_edges
+from .bin_edges import DEFAULT_BINS, leap_edges, quantile_edges, tree_edges
 from .category_column import CategoryColumn
 from .cell_counts import CellCounts
 from .cells import MAX_BAD_FRACTION, MIXTURES, contents, count_of, examples, read_numbers, spelled_alike
@@ -32,7 +32,7 @@ NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard")
 MAX_CATEGORIES = 255
 MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
-DEFAULT_BINS, MAX_BINS = 48, 1000  # of a column
+MAX_BINS = 1000  # of a column
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 

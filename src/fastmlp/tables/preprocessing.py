@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import counted, unknown_name
-from .bin_edges import class_indicators
+from .bin_edges import DEFAULT_BINS, class_indicators
 from .bin_trial import Gain, gain_of_bins, trial_rows
 from .cells import examples, read_numbers
 from .column_encoders import (
@@ -301,7 +301,9 @@ class Preprocessing:
     ids: tuple[str, ...] = ()  # columns that identify rows: not used as features, but copied to the predictions
 
     @classmethod
-    def fit(cls, table: pd.DataFrame, target: str, task: str = "auto", scaling: str = "auto") -> Preprocessing:
+    def fit(
+        cls, table: pd.DataFrame, target: str, task: str = "auto", scaling: str = "auto", n_bins: int = DEFAULT_BINS
+    ) -> Preprocessing:
         """Return the preprocessing fitted on a training table.
 
         Rows with a missing target are ignored, as are rows of a regression whose target is not a number.
@@ -316,6 +318,8 @@ class Preprocessing:
             With "auto", text, booleans and at most 20 distinct whole numbers mean classification.
         scaling : "auto", "standard" or "quantile"
             Scaling of columns of numbers.
+        n_bins : int
+            Largest number of bins of a column.
 
         Raises
         ------
@@ -330,7 +334,7 @@ class Preprocessing:
         codes = learned_target.encode(table[target])
         if learned_target.task == CLASSIFICATION:
             codes = class_indicators(codes, learned_target.n_outputs)
-        encoding = NumericEncoding(scaling, targets=codes)
+        encoding = NumericEncoding(scaling, n_bins, codes)
         columns, notes, choices = fit_columns(table.drop(columns=target), encoding)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."

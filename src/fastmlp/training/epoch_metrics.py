@@ -172,7 +172,7 @@ class FitMetrics:
         for subset, data in subsets.items():
             if data is not None:
                 check_metrics(metrics, net.network, data)
-                self._subsets[subset] = OutputFunction(net, data), _samples(data, net.network)
+                self._subsets[subset] = OutputFunction(net, data), metric_samples(data, net.network)
         check_epochs(n_epochs, 1, len(metrics) * len(self._subsets))
         self._values = {subset: {name: np.empty(n_epochs) for name in metrics} for subset in self._subsets}
         self.n_measured = 0
@@ -216,7 +216,7 @@ class FitMetrics:
         return {"metrics": records["training"], "validation_metrics": records.get("validation", {})}
 
 
-def _samples(data: Samples, network: Network) -> MetricSamples:
+def metric_samples(data: Samples, network: Network) -> MetricSamples:
     n, smoothing = data.n_samples, network.label_smoothing
     y = on_host(data.Y).reshape(n, -1)
     if smoothing:

@@ -1,0 +1,317 @@
+"""Search of a recipe's settings before the nets of a table are trained: random search with successive halving.
+
+Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwalkar 2016; a third of the configurations
+goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
+learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
+another configuration is better by more than chance. Configurations that differ only in settings of a net are trained
+as one population. bench/log/README.md#tabular-tune has figures.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil, inf, nan
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..console.progress_bar import Progress, checked_verbose
+from ..errors import DivergenceWarning, counted
+from ..mlp import MLP
+from ..population import subset_of
+from .budget import Budget
+from .fit import fit_nets
+from .recipe import Recipe
+from .rows import Rows
+from .time_limit import SHARE, seconds_per_epoch
+from .tuning_scores import Scores, standard_errors_apart
+from .tuning_space import Settings, configurations, groups_of_recipes, joint_recipe
+
+FACTOR = 3  # by which configurations get fewer, and epochs more, from rung to rung
+MOST_RUNGS, FEWEST_EPOCHS = 3, 4  # FEWEST_EPOCHS: of the first rung
+LEAST_STANDARD_ERRORS = 1.0  # by which a configuration must be better than the preset (Breiman et al. 1984)
+FEW_CONFIGURATIONS = 4  # with fewer of all epochs, a search has more of a third
+TUNING_SHARE = 0.5  # of the time that is left, which a search may take
+
+
+class Encoded(NamedTuple):
+    """Rows of a table in one encoding of its columns: to train on, and held out; number : of the encoding."""
+
+    number: int
+    rows: Rows
+    held_out: Rows
+
+
+class Rung(NamedTuple):
+    """Configurations that are trained for the same number of epochs."""
+
+    n: int
+    epochs: int
+
+
+@dataclass
+class Trial:
+    """A configuration, and what is known of it.
+
+    settings : by the names of Recipe's fields
+    score : in the last rung that it came to; larger is better, minus infinity if it diverged
+    epochs : of that rung; 0 before the first
+    losses : (n_rows,), of the held-out rows; None for a metric
+    """
+
+    settings: Settings
+    score: float = -inf
+    epochs: int = 0
+    losses: np.ndarray | None = None
+
+
+@dataclass
+class TuningTask:
+    """What a search needs.
+
+    recipe : the preset with what the user has given
+    searched : settings that the user has not given, keys of SPACE
+    n : number of configurations
+    seed : of the configurations and their nets
+    encoded : returns the rows in the encoding that a recipe asks for
+    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
+    score : returns the scores of nets for (nets, held-out rows, recipe)
+    budget : time that is left for all
+    verbose : as for Population.fit
+    title : what a note calls the search, such as "tune=20"
+    """
+
+    recipe: Recipe
+    searched: Iterable[str]
+    n: int
+    seed: int
+    encoded: Callable[[Recipe], Encoded]
+    make_nets: Callable[[int, Recipe, int, int], Any]
+    score: Callable[[Any, Rows, Recipe], Scores]
+    budget: Budget = field(default_factory=Budget)
+    verbose: Any = 0
+    title: str = "tune"
+
+
+class Found(NamedTuple):
+    """What a search has found.
+
+    recipe : the best one, or the one that was given
+    trials : configurations that were trained, the chosen one first
+    note : a sentence on what was searched and chosen
+    interrupted : whether Ctrl-C ended the search; then
+    net : is the best net so far, an MLP or a population of one, else None
+    """
+
+    recipe: Recipe
+    trials: list[Trial]
+    note: str
+    interrupted: bool = False
+    net: Any = None
+
+
+def rungs_of(n: int, epochs: int) -> list[Rung]:
+    """Return the rungs of a search of n configurations.
+
+    epochs : of the last rung
+
+    >>> rungs_of(20, 40)
+    [Rung(n=20, epochs=5), Rung(n=7, epochs=14), Rung(n=3, epochs=40)]
+    """
+    n_rungs = 1
+    while n_rungs < MOST_RUNGS and n >= FACTOR**n_rungs and epochs >= FEWEST_EPOCHS * FACTOR**n_rungs:
+        n_rungs += 1
+    return [Rung(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
+
+
+def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
+    """Search the settings of a recipe. Ctrl-C ends the search.
+
+    names : of the user's parameters, by those of Recipe's fields, for the note
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no net has been trained before Ctrl-C.
+    """
+    n, epochs = affordable_search(task)
+    if n < 2:
+        note = f"The time limit is too short to compare configurations ({task.title}): the preset is used as it is."
+        return Found(task.recipe, [], note)
+    search = Search(task, n, epochs)
+    try:
+        search.run()
+    except KeyboardInterrupt:  # outside of a fit, such as while rows are encoded
+        search.interrupted = True
+    if search.interrupted and search.net is None:
+        raise KeyboardInterrupt
+    trials, note = search.ranked(), sentence(search, task, names)
+    if search.interrupted:
+        return Found(search.net_recipe, trials, note, True, search.net)
+    return Found(replace(task.recipe, **search.best().settings), trials, note)
+
+
+def affordable_search(task: TuningTask) -> tuple[int, int]:
+    """Return (number of configurations, epochs of the last rung) for which the time limit is enough.
+
+    It is estimated by the time that an epoch of the recipe takes. If only very few configurations could have all
+    epochs, more of them have a third.
+    """
+    every_epoch = task.recipe.epochs
+    if not task.budget.is_limited:
+        return task.n, every_epoch
+    found, one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
+    make = lambda: task.make_nets(found.rows.n_features, one, 1, task.seed)
+    seconds = seconds_per_epoch(make, found.rows, found.held_out, one)
+    available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
+    for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
+        n = task.n
+        while n >= 2 and net_epochs(rungs_of(n, epochs)) > available:
+            n -= 1
+        if n >= min(task.n, FEW_CONFIGURATIONS):
+            break
+    return n, epochs
+
+
+def net_epochs(rungs: list[Rung]) -> int:
+    """Return how many epochs all nets of a search have, with those of the preset in later rungs.
+
+    >>> net_epochs(rungs_of(20, 40))
+    372
+    """
+    return sum((rung.n + (k > 0)) * rung.epochs for k, rung in enumerate(rungs))
+
+
+class Search:
+    """A search.
+
+    n : number of configurations
+    epochs : of the last rung
+    """
+
+    def __init__(self, task: TuningTask, n: int, epochs: int):
+        self._task, self._rng = task, np.random.default_rng([task.seed, n])
+        self._budget = Budget(TUNING_SHARE * task.budget.left())
+        rows = task.encoded(task.recipe).rows
+        self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, rows.n_rows, self._rng)]
+        self.rungs = rungs_of(n, epochs)
+        self.interrupted = self.out_of_time = False
+        self.net: Any = None  # the best one so far
+        self.net_score, self.net_recipe = -inf, task.recipe
+        self._n_done = 0
+        self._weights: np.ndarray | None = None  # of the held-out rows
+
+    @property
+    def has_ended(self) -> bool:
+        return self.interrupted or self.out_of_time
+
+    def run(self) -> None:
+        """Train all rungs, until Ctrl-C or until the time for the search is over."""
+        going_on, verbose = list(range(len(self.trials))), checked_verbose(self._task.verbose)
+        total = sum(rung.n + (k > 0) for k, rung in enumerate(self.rungs))  # at most
+        with Progress(total, verbose, "tuning", bar=verbose < 2) as bar:
+            for number, rung in enumerate(self.rungs):
+                going_on = self._best_of(going_on, rung.n)
+                if verbose > 1:
+                    n, n_rungs = counted(len(going_on), "configuration"), len(self.rungs)
+                    print(f"tuning {number + 1}/{n_rungs}: {n} of {counted(rung.epochs, 'epoch')}", flush=True)
+                self._train(going_on, rung.epochs, bar)
+                if self.has_ended:
+                    return
+
+    def _best_of(self, members: list[int], n: int) -> list[int]:
+        """Return the n best configurations of the last rung, and the first one, in ascending order."""
+        by_score = sorted(members, key=lambda k: -self.trials[k].score)  # stable
+        return sorted({0, *by_score[:n]})
+
+    def _train(self, members: list[int], epochs: int, bar: Progress) -> None:
+        recipes = [self._recipe_of(k, epochs) for k in members]
+        found = [self._task.encoded(recipe) for recipe in recipes]
+        for group in groups_of_recipes(recipes, [rows.number for rows in found]):
+            self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
+            self._n_done += len(group)
+            bar.show(self._n_done, nan)
+            if self.has_ended:
+                return
+
+    def _recipe_of(self, k: int, epochs: int) -> Recipe:
+        recipe = replace(self._task.recipe, **self.trials[k].settings)
+        return replace(recipe, epochs=epochs, patience=min(recipe.patience, epochs), n_nets=1, n_folds=1)
+
+    def _train_group(self, members: list[int], recipes: list[Recipe], encoded: Encoded) -> None:
+        """Train configurations as one population, and take their scores if they have come to their end."""
+        task, recipe = self._task, joint_recipe(recipes)
+        nets = task.make_nets(encoded.rows.n_features, recipe, len(members), int(self._rng.integers(2**31)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
+            result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
+        reasons, epochs = np.atleast_1d(result.stopped_by), np.atleast_1d(result.epochs)
+        self.interrupted, self.out_of_time = "interrupt" in reasons, "time_limit" in reasons
+        scores, losses = task.score(nets, encoded.held_out, recipe)
+        scores = np.where(epochs > 0, scores, -inf)
+        self._weights = encoded.held_out.weights
+        self._keep(nets, scores, recipes)
+        for place, (k, reason) in enumerate(zip(members, reasons.tolist(), strict=True)):
+            if reason not in ("interrupt", "time_limit"):
+                of_rows = None if losses is None else losses[place]
+                self.trials[k] = Trial(self.trials[k].settings, float(scores[place]), recipe.epochs, of_rows)
+
+    def _keep(self, nets: Any, scores: np.ndarray, recipes: list[Recipe]) -> None:
+        """Keep the best net of a group, for Ctrl-C, if it is better than those before."""
+        k = int(np.argmax(scores))
+        if scores[k] > self.net_score:
+            self.net = nets if isinstance(nets, MLP) else subset_of(nets, np.array([k]))
+            self.net_score, self.net_recipe = float(scores[k]), recipes[k]
+
+    def best(self) -> Trial:
+        """Return the best configuration of those that were trained for as long as the first one, the preset.
+
+        It is the first one unless the best is better by more than chance: of several, one is always a little better.
+        """
+        first, best = self.trials[0], self.leader()
+        if first.losses is None or best.losses is None or first.score == -inf:
+            return best
+        is_clear = standard_errors_apart(first.losses, best.losses, self._weights) > LEAST_STANDARD_ERRORS
+        return best if is_clear else first
+
+    def leader(self) -> Trial:
+        """Return the configuration with the best score of those that were trained for as long as the first one."""
+        n_epochs = self.trials[0].epochs
+        return max((trial for trial in self.trials if trial.epochs == n_epochs), key=lambda trial: trial.score)
+
+    def ranked(self) -> list[Trial]:
+        """Return the configurations that were trained: the chosen one, then by rung and score."""
+        best = self.best()
+        tried = [trial for trial in self.trials if trial.epochs]
+        return sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
+
+
+def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
+    """Return what was searched and chosen, for the notes of a model."""
+    n_tried, first, best = len([trial for trial in search.trials if trial.epochs]), search.trials[0], search.best()
+    tried = f"{n_tried} of {counted(task.n, 'configuration')}" if n_tried < task.n else counted(task.n, "configuration")
+    why = ""
+    if search.interrupted:
+        return f"The search of settings ({task.title}) was interrupted after {tried}; the net is the best one so far."
+    if search.out_of_time:
+        why = ", until its share of the time limit was over"
+    elif n_tried < task.n or search.rungs[-1].epochs < task.recipe.epochs:
+        why = f" for up to {counted(search.rungs[-1].epochs, 'epoch')}, as the time limit allows"
+    begin = f"{task.title} compared {tried} by a score of held-out rows (larger is better){why}: "
+    if best.score == -inf:
+        return f"{begin}none can be compared with the preset, which is used."
+    if best is first:
+        other = "" if search.leader() is first else f"; the best other one had {search.leader().score:.5g}"
+        return f"{begin}none was clearly better than the preset, which had {first.score:.5g}{other}."
+    changes = ", ".join(
+        f"{names.get(name, name)}={_text(value)}"
+        for name, value in best.settings.items()
+        if value != first.settings[name]
+    )
+    return f"{begin}{changes} had {best.score:.5g}, the preset {first.score:.5g}."
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else repr(value)

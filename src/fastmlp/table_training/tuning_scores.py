@@ -1,0 +1,87 @@
+"""Scores of the configurations that `tune` compares: how well nets predict held-out rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..callbacks import METRIC_SIGNS
+from ..class_probabilities import logits
+from ..data.population_data import validated_population_samples
+from ..mlp import MLP
+from ..network.spec import Network
+from ..training.epoch_metrics import METRICS, check_metrics, metric_samples
+from .recipe import TEMPERATURE, Recipe
+from .rows import Rows
+from .temperature import fit_temperature, row_losses
+
+
+class Scores(NamedTuple):
+    """Scores of nets on held-out rows.
+
+    values : (n_nets,); larger is better, and minus infinity is that of a net whose outputs are not finite
+    losses : (n_nets, n_rows), whose means are the values times -1; None for a metric
+    """
+
+    values: np.ndarray
+    losses: np.ndarray | None = None
+
+
+def scores_of(nets: Any, held_out: Rows, recipe: Recipe, metric: Any = None) -> Scores:
+    """Return the scores of nets on held-out rows.
+
+    They are minus the log loss of classes, of calibrated probabilities if the recipe calibrates; of numbers minus the
+    mean squared error, of y scaled to a standard deviation of 1. A metric with a name takes the place of these.
+
+    nets : MLP or Population
+    metric : of the estimator, a name, a function or None
+    """
+    losses = None
+    with np.errstate(all="ignore"):  # of nets whose outputs are not finite
+        if isinstance(metric, str):
+            values = _values_of(metric, nets, held_out)
+        else:
+            losses = _losses_of(nets, held_out, recipe)
+            values = -np.average(losses, axis=1, weights=held_out.weights)
+    return Scores(np.where(np.isfinite(values), values, -np.inf), losses)
+
+
+def standard_errors_apart(first: np.ndarray, second: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return by how many standard errors the mean of the first losses is above that of the second, paired by rows.
+
+    >>> round(standard_errors_apart(np.array([3.0, 2.0, 4.0, 3.0]), np.ones(4), None), 3)
+    5.657
+    """
+    gains = first - second
+    weights = np.ones(len(gains)) if weights is None else weights
+    mean = np.average(gains, weights=weights)
+    error = np.sqrt(np.square(weights * (gains - mean)).sum()) / weights.sum()
+    return float(mean / max(error, np.finfo(float).tiny))
+
+
+def _losses_of(nets: Any, held_out: Rows, recipe: Recipe) -> np.ndarray:
+    z = logits(nets, held_out.X)
+    z = z[None] if isinstance(nets, MLP) else z
+    if nets.network.output_row.name == "identity":
+        y = held_out.y.reshape(held_out.n_rows, -1)
+        return np.square(z.astype(np.float64) - y).mean(axis=2)
+    return np.array([_log_losses(of_net[None], nets.network, held_out, recipe) for of_net in z])
+
+
+def _log_losses(z: np.ndarray, network: Network, held_out: Rows, recipe: Recipe) -> np.ndarray:
+    """Return the log losses of rows by the logits of one net, (1, n_rows, n_outputs)."""
+    is_multilabel = network.output_row.name == "sigmoid"
+    y, temperature = held_out.y.astype(np.float64 if is_multilabel else np.intp), 1.0
+    if recipe.calibration == TEMPERATURE:
+        temperature = fit_temperature(z, held_out.y, held_out.weights, network, is_multilabel)
+    return row_losses(z, y, network, temperature, is_multilabel)
+
+
+def _values_of(metric: str, nets: Any, held_out: Rows) -> np.ndarray:
+    outputs = nets.predict(held_out.X)
+    outputs = outputs[None] if isinstance(nets, MLP) else outputs
+    data, _ = validated_population_samples(held_out.X, held_out.y, nets.network, nets.dtype, 1, held_out.weights)
+    check_metrics({metric: METRICS[metric]}, nets.network, data)
+    samples = metric_samples(data, nets.network)
+    return np.array([-METRIC_SIGNS[metric] * METRICS[metric](samples, of_net) for of_net in outputs])

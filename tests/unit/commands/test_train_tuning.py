@@ -1,0 +1,134 @@
+"""`fastmlp train --tune`: what is searched, said and saved."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import fastmlp
+from fastmlp.commands import train_tuning
+from fastmlp.commands.cli import app
+from fastmlp.commands.train_settings import TrainSettings
+from fastmlp.commands.train_tuning import searched_settings
+from fastmlp.loading import load_net
+from fastmlp.table_training.recipe import QUALITIES
+from fastmlp.table_training.tuning_scores import Scores
+from fastmlp.tables.target_encoder import CLASSIFICATION, Target
+
+pd = pytest.importorskip("pandas", reason="the command reads tables with pandas")
+QUICK = ["--hidden", "8", "--epochs", "12", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The current folder, with a table whose numbers have bins."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(400, 2))
+    table = pd.DataFrame({"size": x[:, 0], "age": x[:, 1], "price": np.sin(4 * x[:, 0])})
+    table["kind"] = np.where(table["price"] + 0.5 * x[:, 1] > 0, "up", "down")
+    table.to_csv("table.csv", index=False)
+    return tmp_path
+
+
+def train(target, *options, code=0):
+    drop = "kind" if target == "price" else "price"
+    arguments = ["train", "table.csv", "--target", target, "--drop", drop, *QUICK, *map(str, options)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("quality", ["fast", "best"])
+def test_the_nets_are_trained_with_what_was_chosen(quality):
+    said = train("kind", "--tune", 6, "--quality", quality, "--class-weight", "balanced", "--test", "table.csv")
+    assert "--tune 6 compared 6 configurations by a score of held-out rows" in said
+    assert "test" in said
+    model = fastmlp.load("model.safetensors", device="cpu")
+    assert any(note.startswith("--tune 6 compared") for note in model.notes_)
+    assert model.score(pd.read_csv("table.csv").drop(columns=["price", "kind"]), pd.read_csv("table.csv")["kind"]) > 0.7
+    assert getattr(model.net_, "n_nets", 1) == (10 if quality == "best" else 1)
+
+
+def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
+    scores = train_tuning.scores_of
+
+    def prefer_no_bins(nets, held_out, recipe):
+        return Scores(scores(nets, held_out, recipe).values + 100.0 * (recipe.numeric_encoding == "quantile"))
+
+    monkeypatch.setattr(train_tuning, "scores_of", prefer_no_bins)
+    said = train("price", "--tune", 16, "--quality", "fast", "--seed", 1)
+    assert "--scaling='quantile'" in said
+    assert {column.kind for column in load_net("model.safetensors").preprocessing.columns} == {"quantile"}
+    train("price", "--quality", "fast")
+    assert "piecewise_linear" in {column.kind for column in load_net("model.safetensors").preprocessing.columns}
+
+
+@pytest.mark.parametrize(("quality", "n_held_out"), (("fast", 80), ("best", 100)))
+def test_all_configurations_are_compared_on_the_same_rows(quality, n_held_out, monkeypatch):
+    """Of folds, on the first one, whatever the encoding."""
+    scores, seen = train_tuning.scores_of, set()
+
+    def look(nets, held_out, recipe):
+        seen.add((held_out.n_rows, held_out.y.tobytes(), held_out.weights.tobytes()))
+        return scores(nets, held_out, recipe)
+
+    monkeypatch.setattr(train_tuning, "scores_of", look)
+    monkeypatch.setitem(QUALITIES, "best", replace(QUALITIES["best"], n_nets=1, n_folds=4))
+    train("kind", "--tune", 16, "--seed", 1, "--quality", quality, "--class-weight", "balanced", "--epochs", 3)
+    ((n_rows, *_),) = seen
+    assert n_rows == n_held_out
+
+
+def test_given_options_are_not_searched():
+    target = Target("y", CLASSIFICATION, ("a", "b"))
+    settings = TrainSettings("y", dropout=0.1, batch_size=32, tune=4)
+    assert set(searched_settings(settings, target)) == {
+        "learning_rate",
+        "weight_decay",
+        "hidden",
+        "label_smoothing",
+        "numeric_encoding",
+        "n_bins",
+    }
+    of_numbers = searched_settings(TrainSettings("y", scaling="standard", tune=4), Target("y", "regression"))
+    assert set(of_numbers) == {"learning_rate", "weight_decay", "hidden", "dropout", "batch_size"}
+
+
+def test_mistakes():
+    train("price", "--quality", "fast")
+    for options, sentence in {
+        ("--tune", "1"): "expected a whole number from 2",
+        ("--tune", "4", "--validation", "0"): "--tune 4 needs held-out rows: set --validation above 0",
+        ("--tune", "4", "--checkpoint", "c"): "--checkpoint does not go with it",
+        ("--tune", "4", "--continue-from", "model.safetensors"): "--continue-from does not go with it",
+    }.items():
+        assert sentence in train("price", *options, code=2 if sentence.startswith("expected") else 1)
+
+
+def test_a_table_in_pieces_has_no_search():
+    rows = np.random.default_rng(0).normal(size=(60_000, 4))
+    pd.DataFrame(rows, columns=["size", "age", "price", "kind"]).to_csv("table.csv", index=False)
+    assert "--tune cannot be used with a table" in train("price", "--tune", 4, "--memory-limit", "1MB", code=1)
+
+
+def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch):
+    train("kind", "--quality", "fast")
+    before, scores, n_done = (folder / "model.safetensors").read_bytes(), train_tuning.scores_of, []
+
+    def interrupt(*arguments):
+        if n_done:
+            raise KeyboardInterrupt
+        n_done.append(1)
+        return scores(*arguments)
+
+    monkeypatch.setattr(train_tuning, "scores_of", interrupt)
+    said = train("kind", "--tune", 9, code=130)
+    assert "Interrupted while settings were compared, after" in said
+    assert "the best net so far is in 'model.safetensors.interrupted', and 'model.safetensors' is as it was" in said
+    assert (folder / "model.safetensors").read_bytes() == before
+    model = fastmlp.load("model.safetensors.interrupted", device="cpu")
+    assert set(model.predict(pd.read_csv("table.csv"))) <= {"up", "down"}
+    monkeypatch.setattr(train_tuning, "scores_of", interrupt)
+    assert "Interrupted; 'model.safetensors' is as it was" in train("kind", "--tune", 9, code=130)

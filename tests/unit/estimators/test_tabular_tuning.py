@@ -1,0 +1,228 @@
+"""`tune` of the tabular estimators: what is searched, on which rows, and what the fit keeps of it."""
+
+import numpy as np
+import pytest
+from interrupted_fits import interrupt_populations
+from sklearn.base import clone
+
+import fastmlp
+from fastmlp import TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.estimators import tabular_tuning
+from fastmlp.estimators.tabular_tuning import searched_settings
+from fastmlp.table_training import tuning
+from fastmlp.table_training.tuning_scores import Scores
+
+pd = pytest.importorskip("pandas", reason="tabular estimators need pandas")
+SMALL = {"hidden_layer_sizes": (8,), "max_iter": 12, "n_iter_no_change": 12, "random_state": 0, "n_nets": 1}
+SEARCHED = {"learning_rate_init", "weight_decay", "dropout", "batch_size", "numeric_encoding", "n_bins"}
+
+
+@pytest.fixture
+def table(rng):
+    X = pd.DataFrame(rng.normal(size=(150, 2)), columns=list("ab"))
+    return X, np.sin(4 * X["a"]) + X["b"]
+
+
+def labels(y):
+    return np.where(y > 0, "yes", "no")
+
+
+@pytest.mark.quick
+def test_results_say_what_was_compared_and_chosen(table):
+    X, y = table
+    model = TabularMLPRegressor(tune=9, **SMALL).fit(X, y)
+    results = model.tuning_results_
+    assert len(results) == 9
+    assert all(row.keys() == {"settings", "score", "epochs"} for row in results)
+    assert all(row["settings"].keys() == SEARCHED for row in results)
+    assert results[0]["settings"] == model.best_settings_
+    others = [(row["epochs"], row["score"]) for row in results[1:]]
+    assert others == sorted(others, reverse=True)
+    assert {row["epochs"] for row in results} == {4, 12}
+    assert model.notes_[-1].startswith("tune=9 compared 9 configurations by a score of held-out rows")
+    assert model.net_.preprocessing.notes == model.notes_
+
+
+def test_best_settings_are_parameters_of_another_estimator(table):
+    X, y = table
+    model = TabularMLPClassifier(tune=9, eval_metric="accuracy", **SMALL).fit(X, labels(y))
+    assert model.best_settings_.keys() == SEARCHED | {"label_smoothing"}
+    assert any(model.best_settings_[name] != value for name, value in {"weight_decay": 0.1, "dropout": 0.2}.items())
+    same = TabularMLPClassifier(eval_metric="accuracy", **SMALL, **model.best_settings_).fit(X, labels(y))
+    np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))
+    assert same.columns_ == model.columns_
+    again = clone(model).fit(X, labels(y))
+    assert again.tuning_results_ == model.tuning_results_
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("encoding", [{"numeric_encoding": "quantile"}, {"n_bins": 16}])
+def test_the_net_has_the_encoding_that_was_chosen(rng, encoding, monkeypatch):
+    """Columns with bins, of which the scores of this test say that an encoding of the space is the best one."""
+    X = rng.normal(size=(400, 2))
+    y = np.sin(4 * X[:, 0])
+    scores = tabular_tuning.scores_of
+
+    def prefer(nets, held_out, recipe, metric):
+        good = all(getattr(recipe, name) == value for name, value in encoding.items())
+        return Scores(scores(nets, held_out, recipe, metric).values + 100.0 * good)
+
+    monkeypatch.setattr(tabular_tuning, "scores_of", prefer)
+    settings = SMALL | {"random_state": 1}  # draws both
+    model = TabularMLPRegressor(tune=9, **settings).fit(X, y)
+    monkeypatch.undo()
+    assert encoding.items() <= model.best_settings_.items()
+    plain = TabularMLPRegressor(**settings, **model.best_settings_).fit(X, y)
+    assert plain.columns_ == model.columns_ == model.net_.preprocessing.columns
+    np.testing.assert_array_equal(plain.predict(X), model.predict(X))
+
+
+def test_where_the_preset_wins_the_nets_are_those_without_a_search(table, monkeypatch):
+    X, y = table
+    monkeypatch.setattr(tabular_tuning, "scores_of", lambda nets, *_: Scores(np.zeros(getattr(nets, "n_nets", 1))))
+    settings = SMALL | {"n_nets": 3}
+    model = TabularMLPRegressor(tune=5, **settings).fit(X, y)
+    plain = TabularMLPRegressor(**settings).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    assert model.notes_[:-1] == plain.notes_
+    assert "none was clearly better than the preset" in model.notes_[-1]
+
+
+def test_what_is_given_is_not_searched(table):
+    X, y = table
+    fixed = SMALL | {"dropout": 0.05, "numeric_encoding": "quantile", "batch_size": 32}
+    model = TabularMLPRegressor(tune=4, **fixed).fit(X, y)
+    assert model.best_settings_.keys() == SEARCHED - fixed.keys()
+    assert model.net_.network.dropout[0] == 0.05
+    assert searched_settings(TabularMLPRegressor(tune=4))[:4] == ["learning_rate", "weight_decay", "dropout", "hidden"]
+    labelled = TabularMLPClassifier(tune=2, **SMALL).fit(X, np.c_[y > 0, y > 1].astype(int))
+    assert "label_smoothing" not in labelled.best_settings_
+
+
+@pytest.mark.parametrize("kind", ["fraction", "data", "folds"])
+def test_configurations_are_compared_on_rows_that_are_held_out(table, kind, monkeypatch):
+    X, y = table
+    seen, train = [], tuning.fit_nets
+
+    def fit(nets, rows, held_out, recipe, **further):
+        seen.append((rows.n_rows, held_out.n_rows, {*map(bytes, rows.X)} & {*map(bytes, held_out.X)}))
+        return train(nets, rows, held_out, recipe, **further)
+
+    monkeypatch.setattr(tuning, "fit_nets", fit)
+    more = {"n_folds": 3} if kind == "folds" else {}
+    given = {"validation_data": (X[100:], y[100:])} if kind == "data" else {}
+    n = 100 if kind == "data" else 150
+    model = TabularMLPRegressor(tune=2, **SMALL, **more).fit(X[:n], y[:n], **given)
+    expected = {"fraction": (120, 30), "data": (100, 50), "folds": (100, 50)}[kind]
+    assert {row[:2] for row in seen} == {expected}
+    assert not any(row[2] for row in seen)
+    assert model.net_.n_nets == 3 if kind == "folds" else not hasattr(model.net_, "n_nets")
+
+
+def test_eval_metric_compares_configurations(table):
+    X, y = table
+    model = TabularMLPClassifier(tune=4, eval_metric="accuracy", **SMALL).fit(X, labels(y))
+    assert all(0.4 < row["score"] <= 1.0 for row in model.tuning_results_)
+    with pytest.raises(ValueError, match="'accuracy' needs classes"):
+        TabularMLPRegressor(tune=4, eval_metric="accuracy", **SMALL).fit(X, y)
+
+
+def test_mistakes(table, tmp_path):
+    X, y = table
+    for value in (1, "many", 2.5):
+        with pytest.raises(ValueError, match="tune must be a whole number of at least 2"):
+            TabularMLPRegressor(tune=value).fit(X, y)
+    with pytest.raises(ValueError, match="tune=3 needs held-out rows"):
+        TabularMLPRegressor(tune=3, validation_fraction=0.0).fit(X, y)
+    with pytest.raises(ValueError, match="tune searches settings for new nets, and warm_start=True"):
+        TabularMLPRegressor(tune=3, warm_start=True).fit(X, y)
+    given = {"learning_rate_init": 0.01, "weight_decay": 0.1, "dropout": 0.0, "batch_size": 32, "n_bins": 9}
+    given |= {"numeric_encoding": "standard"}
+    with pytest.raises(ValueError, match="tune=3 has nothing to search"):
+        TabularMLPRegressor(tune=3, **SMALL, **given).fit(X, y)
+
+
+def test_sources_that_are_read_in_pieces_have_no_search(tmp_path, rng):
+    pytest.importorskip("pyarrow", reason="sources are Parquet files")
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame(rng.normal(size=(60_000, 4)), columns=list("abcy")).to_parquet(path)
+    with pytest.raises(ValueError, match="tune cannot be used with data that are read piece by piece"):
+        TabularMLPRegressor(tune=3, **SMALL).fit(path, "y", memory_limit="1MB")
+    model = TabularMLPRegressor(tune=2, **SMALL | {"max_iter": 1, "batch_size": 4096}).fit(path, "y")
+    assert len(model.tuning_results_) == 2
+
+
+def interrupt_after(monkeypatch, n_fits):
+    """Raise KeyboardInterrupt after n_fits populations of a search."""
+    scores, n_done = tabular_tuning.scores_of, []
+
+    def interrupt(*arguments):
+        if len(n_done) == n_fits:
+            raise KeyboardInterrupt
+        n_done.append(1)
+        return scores(*arguments)
+
+    monkeypatch.setattr(tabular_tuning, "scores_of", interrupt)
+
+
+@pytest.mark.parametrize("more", [{}, {"n_nets": 4}, {"n_folds": 3}])
+def test_ctrl_c_in_a_search_keeps_the_best_net_so_far(table, more, monkeypatch, tmp_path):
+    X, y = table
+    model = TabularMLPClassifier(tune=9, **SMALL | more)
+    interrupt_after(monkeypatch, 1)
+    with pytest.warns(
+        UserWarning, match=r"search of settings \(tune=9\) was interrupted after \d of 9 config"
+    ) as caught:
+        model.fit(X, labels(y))
+    monkeypatch.undo()
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert model.score(X, labels(y)) > 0.6
+    assert np.isfinite(model.net_.params).all()
+    assert getattr(model.net_, "n_nets", 1) == 1
+    assert 0 < len(model.tuning_results_) < 9
+    assert model.n_iter_ in (4, 12)
+    assert "interrupted" in model.notes_[-1]
+    model.save(tmp_path / "net.safetensors")
+    same = fastmlp.load(tmp_path / "net.safetensors", device="cpu")
+    np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))
+
+
+def test_ctrl_c_in_the_first_population_keeps_the_best_of_its_nets(table, monkeypatch):
+    X, y = table
+    model = TabularMLPRegressor(tune=60, **SMALL)
+    interrupt_populations(monkeypatch)
+    with pytest.warns(UserWarning, match="interrupted after 0 of 60 configurations; the net is the best one"):
+        model.fit(X, y)
+    monkeypatch.undo()
+    assert model.tuning_results_ == []
+    assert model.n_iter_ >= 1
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_ctrl_c_before_the_first_net_keeps_an_earlier_fit(table, monkeypatch):
+    X, y = table
+    model = TabularMLPRegressor(**SMALL).fit(X, y)
+    before = model.predict(X)
+    interrupt_after(monkeypatch, 0)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(tune=4).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_results_are_those_of_the_last_fit(table):
+    X, y = table
+    model = TabularMLPRegressor(tune=2, **SMALL).fit(X, y)
+    model.set_params(tune=None).fit(X, y)
+    assert not hasattr(model, "tuning_results_")
+    assert not hasattr(model, "best_settings_")
+
+
+def test_too_little_time_is_a_warning(table, monkeypatch):
+    X, y = table
+    monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 1e6)
+    model = TabularMLPRegressor(tune=5, time_limit=60.0, **SMALL)
+    with pytest.warns(UserWarning, match=r"too short to compare configurations \(tune=5\): the preset is used"):
+        model.fit(X, y)
+    assert model.tuning_results_ == []
+    assert model.best_settings_["dropout"] == 0.2
