@@ -23,6 +23,8 @@ NAMES = {
     "devices": "Device DeviceInfo",
     "mlp": "MLP",
     "population": "Population",
+    "estimators.mlp": "MLPClassifier MLPRegressor",
+    "estimators.tabular": "TabularMLPClassifier TabularMLPRegressor",
 }
 
 

@@ -1,9 +1,7 @@
 """Estimators for scikit-learn: thin wrappers around MLP and Population, with no mathematics of their own.
 
 mlp, base                   MLPClassifier and MLPRegressor, with scikit-learn's parameters and behaviour
-tabular, tabular_base       TabularMLPClassifier and TabularMLPRegressor: tables, with settings that need no tuning
-tabular_columns, table_input  their columns: encoded for the nets; tables of any library
-tabular_training            their nets: training, by the recipes of table_training/
+tabular/                    TabularMLPClassifier and TabularMLPRegressor: tables, with settings that need no tuning
 serialization               their files
 cross_validation            all folds trained as one population
 from_sklearn, to_sklearn    conversion of fitted estimators from and to scikit-learn; sklearn_names has the names

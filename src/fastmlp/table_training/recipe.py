@@ -1,6 +1,6 @@
 """Recipes: how nets are trained on a table. QUALITIES is the table of presets, and the only place of their values.
 
-The literature behind them is cited in estimators/tabular.py; bench/log/README.md#tabular-defaults has the figures.
+The literature behind them is cited in estimators/tabular/; bench/log/README.md#tabular-defaults has the figures.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from sklearn.base import clone
 
 import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.estimators import tabular_tuning
-from fastmlp.estimators.tabular_tuning import searched_settings
+from fastmlp.estimators.tabular import tuning as tabular_tuning
+from fastmlp.estimators.tabular.tuning import searched_settings
 from fastmlp.table_training import tuning
 from fastmlp.table_training.tuning_scores import Scores
 

@@ -10,10 +10,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from ..table_training.rows import Rows
-from ..tables.row_sample import joined
-from .array_input import checked_weights, refuse_dates_among_columns
-from .source_targets import checked_held_out, pieces_with_targets
+from ...table_training.rows import Rows
+from ...tables.row_sample import joined
+from ..array_input import checked_weights, refuse_dates_among_columns
+from ..source_targets import checked_held_out, pieces_with_targets
 
 
 class TableRows:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import counted
-from ..tables.bin_edges import class_indicators
-from ..tables.target_encoder import class_numbers, distinct_labels, listed
-from .array_input import refused_beyond_float64
-from .tabular_rows import TableRows
+from ...errors import counted
+from ...tables.bin_edges import class_indicators
+from ...tables.target_encoder import class_numbers, distinct_labels, listed
+from ..array_input import refused_beyond_float64
+from .rows import TableRows
 
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight  # isort: skip
 from sklearn.utils.multiclass import check_classification_targets, type_of_target

@@ -11,14 +11,14 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length
 
-from ..api.streamed_fit import StreamArguments, refuse_arguments
-from ..console.compile_notice import CompileNotices
-from ..streams.kinds import is_name
-from ..streams.loading import check_targets_given
-from ..streams.table_sources import columns_apart, surely_fits, table_in_memory
-from ..table_training.fit import make_nets
-from ..table_training.recipe import Recipe
-from ..table_training.streamed_table import (
+from ...api.streamed_fit import StreamArguments, refuse_arguments
+from ...console.compile_notice import CompileNotices
+from ...streams.kinds import is_name
+from ...streams.loading import check_targets_given
+from ...streams.table_sources import columns_apart, surely_fits, table_in_memory
+from ...table_training.fit import make_nets
+from ...table_training.recipe import Recipe
+from ...table_training.streamed_table import (
     COPIES,
     EncodedRows,
     Split,
@@ -27,13 +27,13 @@ from ..table_training.streamed_table import (
     bytes_in_memory,
     notice,
 )
-from ..tables.column_encoders import NumericEncoding
-from ..tables.preprocessing import encode_columns, feature_names, training_rows
-from ..tables.table_summary import TableSummary
-from .parameters import warn_user
-from .sklearn_callbacks import ObservedTask
-from .source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
-from .tabular_training import NetsTask, train_nets
+from ...tables.column_encoders import NumericEncoding
+from ...tables.preprocessing import encode_columns, feature_names, training_rows
+from ...tables.table_summary import TableSummary
+from ..parameters import warn_user
+from ..sklearn_callbacks import ObservedTask
+from ..source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
+from .training import NetsTask, train_nets
 
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
 

@@ -100,9 +100,9 @@ def test_records_belong_to_the_last_fit(table):
 
 
 def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
-    from fastmlp.estimators import tabular_training
+    from fastmlp.estimators.tabular import training
 
-    fit_nets, calls = tabular_training.fit_nets, []
+    fit_nets, calls = training.fit_nets, []
 
     def interrupted(*args, **settings):
         history = fit_nets(*args, **settings)
@@ -111,7 +111,7 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
             history.stopped_by = "interrupt"
         return history
 
-    monkeypatch.setattr(tabular_training, "fit_nets", interrupted)
+    monkeypatch.setattr(training, "fit_nets", interrupted)
     X, score = table
     with pytest.warns(
         UserWarning, match="1 of 3 nets had come to their end, and 1 had not begun. .* mean of the 2 nets"
@@ -199,7 +199,7 @@ def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, 
 @pytest.mark.parametrize("settings", [{"n_nets": 2}, {"n_nets": 1, "n_folds": 3}, {"n_nets": 2, "eval_metric": "r2"}])
 def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.estimators.tabular_training.planned_in_time", lambda recipe, *_: (recipe, ""))
+    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, ""))
     with pytest.warns(UserWarning, match="The time of the fit was over: .* had (not )?begun"):
         model = TabularMLPRegressor(time_limit=1e-6, **settings, **SMALL | {"max_iter": 10**6}).fit(X, score)
     assert np.isfinite(model.predict(X)).all()

@@ -14,19 +14,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
-from ..docstrings import with_entries_of
-from ..errors import counted
-from ..streams.kinds import is_source
-from ..table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
-from ..table_training.temperature import fit_temperature
-from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target
-from .exporting import classifier, regressor
-from .parameters import keep_settings
-from .regression_targets import QuantityRegressor, as_quantities
-from .source_scores import ScoresSources, in_pieces
-from .tabular_base import NOT_GIVEN, BaseTabular
-from .tabular_classes import TableClasses
+from ...class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
+from ...docstrings import with_entries_of
+from ...errors import counted
+from ...streams.kinds import is_source
+from ...table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
+from ...table_training.temperature import fit_temperature
+from ...tables.target_encoder import CLASSIFICATION, REGRESSION, Target
+from ..exporting import classifier, regressor
+from ..parameters import keep_settings
+from ..regression_targets import QuantityRegressor, as_quantities
+from ..source_scores import ScoresSources, in_pieces
+from .base import NOT_GIVEN, BaseTabular
+from .classes import TableClasses
 
 from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..mlp import MLP
-from ..table_training.fit import Rows, make_nets
-from ..table_training.recipe import Recipe, is_auto
-from ..table_training.tuning import Encoded, Found, TuningTask, tuned
-from ..table_training.tuning_scores import scores_of
-from ..table_training.tuning_space import SPACE
-from ..tables.column_encoders import NumericEncoding
-from .parameters import warn_user
-from .tabular_training import RECORDS, NetsTask, calibrate, parameter_names, refuse_without_held_out, train_nets
+from ...mlp import MLP
+from ...table_training.fit import Rows, make_nets
+from ...table_training.recipe import Recipe, is_auto
+from ...table_training.tuning import Encoded, Found, TuningTask, tuned
+from ...table_training.tuning_scores import scores_of
+from ...table_training.tuning_space import SPACE
+from ...tables.column_encoders import NumericEncoding
+from ..parameters import warn_user
+from .training import RECORDS, NetsTask, calibrate, parameter_names, refuse_without_held_out, train_nets
 
 SMOOTHING = "label_smoothing"
 

@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from ..callbacks import METRIC_SIGNS, VALIDATION, as_callbacks
-from ..class_probabilities import logits
-from ..errors import checked_count, unknown_name
-from ..history import History
-from ..mlp import MLP
-from ..population import Population
-from ..table_training.budget import Budget
-from ..table_training.file_rows import FileRows
-from ..table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
-from ..table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
-from ..table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
-from ..table_training.time_limit import planned_in_time
-from .interruption import trained_nets, warn_of_interrupted_history, warn_of_missing_nets
-from .parameters import checked_hidden_sizes, warn_user
-from .sklearn_callbacks import ObservedTask, epoch_tasks
+from ...callbacks import METRIC_SIGNS, VALIDATION, as_callbacks
+from ...class_probabilities import logits
+from ...errors import checked_count, unknown_name
+from ...history import History
+from ...mlp import MLP
+from ...population import Population
+from ...table_training.budget import Budget
+from ...table_training.file_rows import FileRows
+from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
+from ...table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
+from ...table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
+from ...table_training.time_limit import planned_in_time
+from ..interruption import trained_nets, warn_of_interrupted_history, warn_of_missing_nets
+from ..parameters import checked_hidden_sizes, warn_user
+from ..sklearn_callbacks import ObservedTask, epoch_tasks
 
 # Parameters of the estimators whose values come from a preset, by the fields of Recipe.
 PARAMETERS = {

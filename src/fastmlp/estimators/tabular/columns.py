@@ -6,21 +6,21 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
+from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.base import BaseEstimator  # isort: skip
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-from ..errors import WrongArgument
-from ..streams.kinds import is_source
-from ..streams.table_sources import as_table_source
-from ..tables.column_encoders import Column, Note, NumericEncoding
-from ..tables.column_notes import NotesOfPieces
-from ..tables.io import with_text_names
-from ..tables.preprocessing import encode_columns, feature_names, fit_columns
-from .parameters import warn_user
-from .table_input import as_cells, as_frame, frame_of_array
+from ...errors import WrongArgument
+from ...streams.kinds import is_source
+from ...streams.table_sources import as_table_source
+from ...tables.column_encoders import Column, Note, NumericEncoding
+from ...tables.column_notes import NotesOfPieces
+from ...tables.io import with_text_names
+from ...tables.preprocessing import encode_columns, feature_names, fit_columns
+from ..parameters import warn_user
+from ..table_input import as_cells, as_frame, frame_of_array
 
 
 class TableColumns(BaseEstimator):

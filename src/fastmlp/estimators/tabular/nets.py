@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from ..mlp import MLP
-from ..persistence import save
-from .serialization import description_of
+from ...mlp import MLP
+from ...persistence import save
+from ..serialization import description_of
 
 
 class TableNets:

@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
+from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.utils import check_random_state  # isort: skip
 from sklearn.utils.validation import check_consistent_length
 
-from ..api.streamed_fit import StreamArguments
-from ..callbacks import as_callbacks
-from ..console.compile_notice import CompileNotices
-from ..errors import checked_count, checked_number
-from ..streams.kinds import is_source
-from ..table_training.budget import Budget
-from ..table_training.fit import Rows
-from ..table_training.recipe import Recipe
-from ..tables.column_encoders import NumericEncoding
-from ..tables.preprocessing import Preprocessing, encode_columns, with_numbers
-from ..tables.target_encoder import Target
-from .exporting import Exportable
-from .parameters import warn_user
-from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
-from .source_targets import TargetSummary, names_target, target_apart
-from .tabular_columns import TableColumns
-from .tabular_nets import TableNets
-from .tabular_rows import TableRows
-from .tabular_streams import SourceFit
-from .tabular_training import NetsTask, estimator_recipe, folds_of, train_nets
-from .tabular_tuning import Encodings, tune_and_train
+from ...api.streamed_fit import StreamArguments
+from ...callbacks import as_callbacks
+from ...console.compile_notice import CompileNotices
+from ...errors import checked_count, checked_number
+from ...streams.kinds import is_source
+from ...table_training.budget import Budget
+from ...table_training.fit import Rows
+from ...table_training.recipe import Recipe
+from ...tables.column_encoders import NumericEncoding
+from ...tables.preprocessing import Preprocessing, encode_columns, with_numbers
+from ...tables.target_encoder import Target
+from ..exporting import Exportable
+from ..parameters import warn_user
+from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
+from ..source_targets import TargetSummary, names_target, target_apart
+from .columns import TableColumns
+from .nets import TableNets
+from .rows import TableRows
+from .streams import SourceFit
+from .training import NetsTask, estimator_recipe, folds_of, train_nets
+from .tuning import Encodings, tune_and_train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
