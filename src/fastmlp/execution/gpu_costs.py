@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from math import inf
 from typing import NamedTuple
@@ -82,23 +83,26 @@ def fused_step_seconds(costs: GpuCosts, network: Network, rows: int) -> float:
     return FUSED_NODES * costs.node_seconds + turns * products(network, TILE_ROWS) / costs.tile_rate
 
 
-_given: GpuCosts | None = None
+# Of this thread: two contexts in two threads may overlap.
+_given: ContextVar[GpuCosts | None] = ContextVar("costs of every GPU", default=None)
 
 
 @contextmanager
 def using(costs: GpuCosts) -> Iterator[None]:
-    """Context in which dispatch takes these constants for every GPU, for measurements of one family or another."""
-    global _given
-    before, _given = _given, costs
+    """Context in which dispatch takes these constants for every GPU, for measurements of one family or another.
+
+    It counts for nets and batched populations: the threads that train nets one by one do not see it.
+    """
+    token = _given.set(costs)
     try:
         yield
     finally:
-        _given = before
+        _given.reset(token)
 
 
 def costs_of(device: Device) -> GpuCosts:
     """Return the constants of a GPU: those measured on this machine, or ESTIMATES."""
-    return _given or _measured(device.name)
+    return _given.get() or _measured(device.name)
 
 
 @lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
-from ..tables.bin_edges import DEFAULT_BINS
+from ..tables.defaults import DEFAULT_BINS
 
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"

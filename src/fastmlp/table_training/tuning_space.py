@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..sweeps.space import draw_choice, groups_of
-from ..tables.bin_edges import DEFAULT_BINS
+from ..tables.defaults import DEFAULT_BINS
 from .recipe import AUTO, Recipe
 
 

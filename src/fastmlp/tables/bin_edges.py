@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-DEFAULT_BINS = 48  # largest number of bins of a column
 LEAST_ROWS = 16  # of a bin whose edge a tree has chosen
 LEAST_GAIN = 1e-9  # as a fraction of the targets' sum of squares: less is rounding
 DEGREE = 2  # of the polynomial of the score that stands for what a net learns of a column by itself

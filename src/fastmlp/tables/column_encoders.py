@@ -15,13 +15,14 @@ import numpy as np
 
 from ..errors import checked_count, unknown_name
 from .bad_cells import BadCells
-from .bin_edges import DEFAULT_BINS, leap_edges, quantile_edges, tree_edges
+from .bin_edges import leap_edges, quantile_edges, tree_edges
 from .category_column import CategoryColumn
 from .cell_counts import CellCounts
 from .cells import MAX_BAD_FRACTION, MIXTURES, contents, count_of, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
 from .column_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
+from .defaults import DEFAULT_BINS
 from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 
 if TYPE_CHECKING:

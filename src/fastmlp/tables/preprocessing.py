@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import counted, unknown_name
-from .bin_edges import DEFAULT_BINS, class_indicators
+from .bin_edges import class_indicators
 from .bin_trial import Gain, gain_of_bins, trial_rows
 from .cells import examples, read_numbers
 from .column_encoders import (
@@ -31,6 +31,7 @@ from .column_encoders import (
 )
 from .column_numbers import ANY, LARGEST_NUMBER, column_kind, is_text_or_mixed, text_as_numbers, tolerated_numbers
 from .date_column import DateColumn, read_dates
+from .defaults import DEFAULT_BINS
 from .io import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas

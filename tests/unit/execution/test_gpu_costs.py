@@ -1,5 +1,7 @@
 """Cost model of a GPU's kernel families: what its times depend on."""
 
+from threading import Event, Thread
+
 import pytest
 
 from fastmlp import MLP
@@ -42,3 +44,21 @@ def test_using_counts_within_its_context():
     with gpu_costs.using(ESTIMATES._replace(node_seconds=1e-3)):
         assert family() == "small_net"
     assert family() == "layerwise"
+
+
+def test_contexts_of_threads_do_not_meddle():
+    device, slow, inside, done = Device("cuda", "a test"), ESTIMATES._replace(node_seconds=1e-3), Event(), Event()
+
+    def other():
+        with gpu_costs.using(slow):
+            inside.set()
+            done.wait(10)
+
+    with gpu_costs.using(ESTIMATES):
+        thread = Thread(target=other)
+        thread.start()
+        inside.wait(10)
+        assert gpu_costs.costs_of(device) is ESTIMATES
+    done.set()
+    thread.join()
+    assert gpu_costs.costs_of(device) is not slow
