@@ -13,7 +13,8 @@ from cuda_cases import tensor_cores_first
 from gpu import cases, limits, run
 
 import fastmlp
-from fastmlp.commands import measure_gpu
+from fastmlp.commands import measure_costs, measure_gpu
+from fastmlp.execution.gpu_costs import ESTIMATES
 from fastmlp.gpu_thresholds import Thresholds
 
 COMPETITORS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
@@ -334,8 +335,10 @@ def test_thresholds_are_measured_without_start_times_on_exclusive_gpus(cuda, mon
     for name, value in small.items():
         monkeypatch.setattr(measure_gpu, name, value)
     monkeypatch.setattr(measure_gpu, "store", lambda gpu, processor, *found: Thresholds(*found, "not saved"))
+    monkeypatch.setattr(measure_costs, "measure_costs", lambda gpu: ESTIMATES)
     row = run.measure("thresholds", True, {}, None)
     assert row["text"].startswith("5e+10 multiply-adds in all and ")
+    assert row["text"].endswith(f"ESTIMATES of execution/gpu_costs.py: {ESTIMATES!r}")
     assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]
     [warning] = row["warnings"]
     assert warning.endswith("(all are busy).")

@@ -244,7 +244,8 @@ def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe)
 
 def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
     """Store nets that were trained one after another; nets : those that there were to train."""
-    if found.interrupted or found.n_begun < nets.n_nets:
+    ended_early = found.n_begun < nets.n_nets or not all(history.epochs for history in found.histories)
+    if found.interrupted or ended_early:  # also for want of time, if only for a whole epoch
         assert found.nets.result is not None, "fit_each sets it"
         warn_of_missing_nets(found.nets.result, found.n_begun, nets.n_nets)
     estimator.keep_net(found.nets, found.nets.result)
