@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
+
+from .user_warnings import warn_user
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def warn_former_name(former: str, name: str) -> None:
-    """Warn at the line that called the caller."""
     text = f"{former} has another name now: write {name}. The next version will not know {former}."
-    warnings.warn(text, FutureWarning, stacklevel=3)
+    warn_user(text, FutureWarning)
 
 
 def former_name(former: str, name: str) -> Callable[[Function], Function]:

@@ -11,7 +11,6 @@ import math
 import os
 import re
 import reprlib
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ from .persistence import (
 )
 from .persistence.safetensors_file import DAMAGE
 from .persistence.safetensors_file import read as _read
+from .user_warnings import warn_user
 
 if TYPE_CHECKING:
     from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
@@ -92,7 +92,7 @@ def load(
     >>> bool((same.params == net.params).all())
     True
     """
-    net = load_net(path, device=device, stacklevel=3)
+    net = load_net(path, device=device)
     description = net.__dict__.pop("estimator", None)
     if description is None and net.preprocessing is None:
         return net
@@ -118,7 +118,7 @@ def _check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) 
         raise ValueError("it is damaged (its checksum does not match)")
 
 
-def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int = 2) -> MLP | Population:
+def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
     """Return the net or population in a file written by `save`.
 
     An inconsistent history or result, such as interrupted fits have left in some files, does not prevent loading: its
@@ -126,7 +126,6 @@ def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int =
 
     path : str or path     file to read
     device : str     as for MLP; the device of the saved net need not exist on this machine
-    stacklevel : int     stack level of the warning, for callers that warn on behalf of their own caller
 
     Raises
     ------
@@ -161,7 +160,7 @@ def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int =
         advice = "Restore it from a copy, or train and save again."
         raise ValueError(f"{str(path)!r} should be a net saved by fastmlp, but {_reason(error)}. {advice}") from None
     for note in _add_records(net, description, arrays):
-        warnings.warn(f"{str(path)!r}: {note}", stacklevel=stacklevel)
+        warn_user(f"{str(path)!r}: {note}")
     return net
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -19,6 +18,7 @@ from .errors import counted
 from .intervals import as_interval
 from .kernels.jit import interrupts
 from .output_files import append, check_output
+from .user_warnings import warn_user
 
 if TYPE_CHECKING:
     from .history import History
@@ -179,11 +179,7 @@ class Logger(ABC):
                 self.write(rows)
                 self._n_written = n
         except OSError as error:
-            warnings.warn(
-                f"{type(self).__name__} could not write {counted(len(rows), 'row')}; {else_}: {error}",
-                UserWarning,
-                stacklevel=2,
-            )
+            warn_user(f"{type(self).__name__} could not write {counted(len(rows), 'row')}; {else_}: {error}")
         self._written_at = time.monotonic()
 
 

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared
 
 
-def checkpoint_file(
-    checkpoint: Any, every: Any, resume: bool, kind: str, verbose: int, stacklevel: int
-) -> CheckpointFile | None:
+def checkpoint_file(checkpoint: Any, every: Any, resume: bool, kind: str, verbose: int) -> CheckpointFile | None:
     """Return the file of a fit's checkpoints, or None; arguments as of fit.
 
     Raises
@@ -40,7 +38,7 @@ def checkpoint_file(
         If there is to be no file, but one to resume from, or an interval.
     """
     if checkpoint is not None:
-        return CheckpointFile(checkpoint, every, resume, kind, verbose, stacklevel + 1)
+        return CheckpointFile(checkpoint, every, resume, kind, verbose)
     refuse_without_file(every, resume)
     return None
 
@@ -96,10 +94,9 @@ class NetSaver:
     data : FitData
     options : Options     of the fit
     schedule : fit's schedule argument
-    stacklevel : int     stack level of warnings for the caller
     """
 
-    def __init__(self, file: CheckpointFile, net: MLP, data: FitData, options: Options, schedule: Any, stacklevel: int):
+    def __init__(self, file: CheckpointFile, net: MLP, data: FitData, options: Options, schedule: Any):
         self._file, self._epochs, found = file, options.epochs, file.found
         self._random = {"seed": net.seed, "fits": net.fits}
         self.start = None if found is None else FitState.from_file(found.state)
@@ -130,7 +127,7 @@ class NetSaver:
             n_steps_before, n_steps = epochs_before * n_batches, options.epochs * n_batches
             self._identity["fit"] |= describe_schedule(schedule, options.factors, n_steps)
             self._identity["fit"] |= describe_further(further, n_steps)
-            lengths = n_steps_before, n_steps, done * n_batches, stacklevel + 1
+            lengths = n_steps_before, n_steps, done * n_batches
             warn_of_schedule(options.factors, *lengths)
             for name, factors in further.items():
                 if factors is not None:

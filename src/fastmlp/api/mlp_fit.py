@@ -63,14 +63,14 @@ def fit_mlp(
             given = given._replace(X=found.X, y=found.y)
     saving, file = module_of_checkpoints(*checkpoints), None
     if saving is not None:
-        file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose, stacklevel=3)
+        file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose)
     with nullcontext() if file is None else saving.random_numbers_of(net, file):
         data = fit_data(net, arguments, *given)
         options = fit_options(net, arguments, data, called, metrics, optimizer_state, monitor, limit)
         training, held_out, rows, shuffle, _ = data
         net._choose_device(given.X, options.epochs * training.n_samples, rows)
         schedule, _ = arguments.schedules
-        saver = None if file is None else saving.NetSaver(file, net, data, options, schedule, stacklevel=3)
+        saver = None if file is None else saving.NetSaver(file, net, data, options, schedule)
     net.history = history = History(net)
     history.optimizer = options.optimizer
     history.samples = sample_for_plots(data.parts)

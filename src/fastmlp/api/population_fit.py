@@ -46,8 +46,7 @@ def fit_population(
     checkpoints: CheckpointArguments,
     watch: Stopwatch,
 ) -> PopulationResult:
-    """Train the nets and return their result; Population.fit calls this function, since warnings count the calls up to
-    its caller.
+    """Train the nets and return their result.
 
     converged, restart_after, monitor, executor : arguments of Population.fit
     stream : memory_limit and row_cache of Population.fit
@@ -80,7 +79,7 @@ def fit_population(
         refuse_with_executor(pop._named_device, given.X, checkpoints.checkpoint, arguments.time_limit)
     saving, file, saver = module_of_checkpoints(*checkpoints), None, None
     if saving is not None:
-        file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose, stacklevel=3)
+        file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose)
     with nullcontext() if file is None else saving.random_numbers_of(pop, file):
         task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)
         if file is not None:
@@ -93,13 +92,13 @@ def fit_population(
     else:
         outcome, restarts, interrupted, error = run_with_executor(executor, pop, task, arguments.epochs, restart_after)
     if task.watch is not None:
-        task.watch.look(outcome, at_end=True, stacklevel=4)
+        task.watch.look(outcome, at_end=True)
     with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
         pop.fits += 1
         settings_of_nets = {"l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
         described = arguments_of(task, arguments.epochs, *arguments.schedules)
         pop.result = result = result_of(task, outcome, restarts, interrupted, settings_of_nets, described, watch)
-    result.warn_of_divergence(stacklevel=4)
+    result.warn_of_divergence()
     if error is not None:
         raise error
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..data.arrays import on_host
 from ..errors import TrainingWarning
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
+from ..user_warnings import warn_user
 from .hidden_units import FLAT_DERIVATIVE, has_dead_side, largest_derivative
 from .measurements import base_loss_of
 from .model_under_test import activation_derivative, model_of_fastmlp
@@ -44,13 +44,12 @@ class Monitor:
         self._unit_seconds = 0.0  # duration of the last check of the units
         self.warned = ""
 
-    def look(self, losses: np.ndarray, params: np.ndarray, *, at_end: bool = False, stacklevel: int = 5) -> None:
+    def look(self, losses: np.ndarray, params: np.ndarray, *, at_end: bool = False) -> None:
         """Check the fit if a check is due, and warn with TrainingWarning if something is wrong.
 
         losses : (epochs,) training losses so far
         params : (n_params,) current parameters
         at_end : whether the fit has ended; then the schedule of checks and their time limit do not apply
-        stacklevel : as in warnings.warn
         """
         n = len(losses)
         if self.warned or n < FIRST_EPOCH or (n < self._next and not at_end):
@@ -62,7 +61,7 @@ class Monitor:
         warning = self._check_curve(losses) or self._check_units(losses, params, started)
         if warning:
             self.warned = warning
-            warnings.warn(f"Epoch {n}: {warning}; {ADVICE}", TrainingWarning, stacklevel=stacklevel)
+            warn_user(f"Epoch {n}: {warning}; {ADVICE}", TrainingWarning)
         self._spent += time.perf_counter() - started
 
     @property
@@ -137,11 +136,11 @@ class PopulationMonitor:
         """
         self._began, self._spent, self.warned, self.base = time.perf_counter(), 0.0, "", base
 
-    def look(self, outcome: Any, *, at_end: bool = False, stacklevel: int = 5) -> None:
+    def look(self, outcome: Any, *, at_end: bool = False) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
 
         outcome : population_training.task.PopulationOutcome
-        at_end, stacklevel : as in Monitor.look
+        at_end : as in Monitor.look
         """
         started = time.perf_counter()
         if self.warned or (self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end):
@@ -174,10 +173,9 @@ class PopulationMonitor:
             warning = "most of the nets diverge: the learning rate is too high"
         if warning:
             self.warned = warning
-            warnings.warn(
+            warn_user(
                 f"{warning[0].upper()}{warning[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
                 TrainingWarning,
-                stacklevel=stacklevel,
             )
         self._spent += time.perf_counter() - started
 

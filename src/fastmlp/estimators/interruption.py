@@ -8,7 +8,7 @@ from ..errors import counted
 from ..history import History
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from .parameters import warn_user
+from ..user_warnings import warn_user
 
 
 def warn_of_interrupted_net(n_epochs: int, best_score: str = "") -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,11 @@ import numpy as np
 from ..checks import checked_dtype
 from ..errors import checked_count, checked_number, counted, unknown_name
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
+from ..user_warnings import warn_user
 from .sklearn_compat import FASTMLP_ACTIVATION, Scale
 
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 AUTO_BATCH = 200  # scikit-learn's batch_size="auto"
-BETWEEN = ("fastmlp", "sklearn", "joblib")  # packages whose stack frames a warning skips to reach the user's line
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
 
 
@@ -24,14 +22,6 @@ def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
-
-
-def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Issue a warning that points at the user's line: the first stack frame outside fastmlp, sklearn and joblib."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in BETWEEN:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
 
 
 def solver_name(solver: Any) -> str:

@@ -15,7 +15,7 @@ from ..errors import counted
 from ..schedules import SCHEDULES
 from ..tables.column_encoders import column_from_dict, column_to_dict
 from ..tables.target_encoder import CLASSIFICATION
-from .parameters import warn_user
+from ..user_warnings import warn_user
 
 PLAIN = (bool, int, float, str, type(None))
 LABELS = "biufUO"  # kinds of NumPy dtypes for class labels: bool, numbers and text

@@ -19,12 +19,13 @@ from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
 from ..table_training.file_rows import FileRows
 from ..training.optimizer_state import OptimizerState
+from ..user_warnings import warn_user
 from .array_input import NON_FINITE
 from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .initial_weights import sklearn_initial_params
 from .interruption import warn_of_interrupted_net
 from .lbfgs import INTERRUPTED, OUT_OF_TIME, STOPPED, minimize
-from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
+from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of
 from .sklearn_callbacks import EpochTasks, ObservedTask, epoch_tasks
 from .sklearn_compat import Scale, inverse_scaling, poisson_constant, scale_of
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..errors import shown
 from ..intervals import DEFAULT, Timer, as_interval
 from ..output_files import check_output, replacing
 from ..training.fit_state import Parts
+from ..user_warnings import warn_user
 from . import checksum, package_version
 from .safetensors_file import DAMAGE, parts_of_file
 from .safetensors_file import read as read_file
@@ -120,7 +120,6 @@ class CheckpointFile:
     path, every, resume : arguments of fit, which are checked
     kind : "net" or "population"
     verbose : int     whether to say on standard error where the fit begins
-    stacklevel : int     stack level of warnings for the caller
 
     Raises
     ------
@@ -132,7 +131,7 @@ class CheckpointFile:
         If an argument is invalid, or the checkpoint and the one before it are damaged.
     """
 
-    def __init__(self, path: Any, every: Any, resume: Any, kind: str, verbose: int, stacklevel: int):
+    def __init__(self, path: Any, every: Any, resume: Any, kind: str, verbose: int):
         if not isinstance(path, (str, os.PathLike)):
             raise ValueError(f"checkpoint must be the path of a file, but it is {shown(path)}.")
         self.path, self.kind, self._verbose = Path(path), kind, verbose
@@ -145,11 +144,11 @@ class CheckpointFile:
                 f"There is a checkpoint {str(path)!r} already. Go on from it (resume=True, on the command line "
                 f"--resume), or name another file; to start anew, remove it and {str(path) + PREVIOUS!r}."
             )
-        self.found = self._read(stacklevel + 1) if exists else None
+        self.found = self._read() if exists else None
         if resume and not exists:
             self._say(f"There is no checkpoint {str(path)!r} yet: the fit starts anew.")
 
-    def _read(self, stacklevel: int) -> Checkpoint:
+    def _read(self) -> Checkpoint:
         """Return the last checkpoint or, if it is damaged, the one before it."""
         try:
             return read(self.path, self.kind)
@@ -168,10 +167,9 @@ class CheckpointFile:
                 f"{str(self.path)!r} should be a checkpoint, but {reason}; of the one before it, {str(previous)!r}: "
                 f"{error}. Restore one of them from a copy, or remove both to start anew."
             ) from None
-        warnings.warn(
+        warn_user(
             f"{str(self.path)!r} should be a checkpoint, but {reason}. The fit goes on from the one before it, "
-            f"{str(previous)!r}.",
-            stacklevel=stacklevel + 1,
+            f"{str(previous)!r}."
         )
         return found
 
@@ -210,7 +208,7 @@ class CheckpointFile:
             write(self.path, self.kind, checkpoint, keep_previous=not self._is_damaged)
             self._is_damaged = False
         except OSError as error:
-            warnings.warn(f"The checkpoint after {reached} is missing, and the fit goes on. {error}", stacklevel=2)
+            warn_user(f"The checkpoint after {reached} is missing, and the fit goes on. {error}")
         self.timer.restart(epochs_done)
 
 
@@ -244,7 +242,6 @@ def warn_of_schedule(
     n_steps_before: int,
     n_steps: int,
     n_done: int,
-    stacklevel: int,
     scheduled: str = "learning rates",
 ) -> None:
     """Warn if the learning rates of the steps done would have been others in a fit of the present length.
@@ -259,9 +256,8 @@ def warn_of_schedule(
     steps = np.unique(np.linspace(0, n_done - 1, 1000).astype(np.int64))
     before, now = (np.broadcast_to(np.asarray(factors(steps, n)), steps.shape) for n in (n_steps_before, n_steps))
     if not np.array_equal(before, now):
-        warnings.warn(
+        warn_user(
             f"The schedule depends on the number of epochs, which is another one than before: the epochs done had the "
             f"{scheduled} of the fit as it was begun, and the others have those of this one. The parameters will not "
-            "be those of a fit that had this number of epochs from the start.",
-            stacklevel=stacklevel + 1,
+            "be those of a fit that had this number of epochs from the start."
         )

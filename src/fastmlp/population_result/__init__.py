@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import MISSING, dataclass, fields, replace
 from dataclasses import field as dataclass_field
 from functools import cached_property
@@ -15,6 +14,7 @@ from ..console.stopwatch import is_compile_time_worth_showing
 from ..convergence import EpochStatistics, wilson_interval
 from ..errors import DivergenceWarning, counted, install_command
 from ..kernels.structs import DIVERGED_NET, RUNNING
+from ..user_warnings import warn_user
 from .stopped_by import OUT_OF_TIME, STOPPED_BY
 from .summary import QUANTILES, text_of
 
@@ -241,21 +241,20 @@ class PopulationResult:
         """Statistics of the epochs to convergence: mean, sd, median, quantiles, harmonic_mean and others."""
         return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
 
-    def warn_of_divergence(self, stacklevel: int) -> None:
+    def warn_of_divergence(self, stacklevel: int | None = None) -> None:
         """Issue a DivergenceWarning if a net diverged; Population.fit calls this method.
 
         Parameters
         ----------
-        stacklevel : int
-            Stack level of the warning.
+        stacklevel : int, optional
+            Not used any more: the warning is always at the first line outside of this package.
         """
         n = np.count_nonzero(self.status == DIVERGED_NET)
         if n:
-            warnings.warn(
+            warn_user(
                 f"The loss of {n:,} of {counted(self.n_nets, 'net')} stopped being finite; their training ended and "
                 "parameters from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
                 DivergenceWarning,
-                stacklevel=stacklevel,
             )
 
     def order(self) -> np.ndarray:

@@ -141,7 +141,7 @@ class WorkersFit:
             self._sizes.take(nets.stop - nets.start, result.seconds)
         self._progress.show(self._progress.done + nets.stop - nets.start, float("nan"))
         if self.task.watch is not None:
-            self.task.watch.look(self.outcome, stacklevel=10)  # the line of the user's program that called fit
+            self.task.watch.look(self.outcome)
 
 
 class _Sharing(NamedTuple):

@@ -272,7 +272,7 @@ def call_until_finished(
         seconds, n_calls = time.perf_counter() - began, n_calls + 1
         progress.show(finished_before + run.n_finished, float("nan"))
         if task.watch is not None:
-            task.watch.look(outcome, stacklevel=8)  # the line of the user's program that called fit
+            task.watch.look(outcome)
         if run.n_finished == n_members:
             return run.collect()
         if saver is not None:

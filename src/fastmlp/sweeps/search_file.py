@@ -38,7 +38,7 @@ class SearchFile:
     """
 
     def __init__(self, path: Any, every: Any, resume: bool, verbose: int):
-        self._file = CheckpointFile(path, every, resume, "sweep", verbose, stacklevel=3)
+        self._file = CheckpointFile(path, every, resume, "sweep", verbose)
         self._every, self._lock = every, Lock()
         self._search: Search | None = None
         self._identity: Identity = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from math import isfinite
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DivergenceWarning
+from ..user_warnings import warn_user
 
 SMALL = 10_000  # parameters up to which a fit can be so short that entering np.errstate would take a notable part of it
 
@@ -32,17 +32,15 @@ def are_finite(params: Any, to_host: Callable[[Any], np.ndarray]) -> bool:
     return isfinite(float(total)) or bool(np.isfinite(to_host(params)).all())
 
 
-def warn_of_divergence(epoch: int, epochs: int, learning_rate: float, stacklevel: int) -> None:
+def warn_of_divergence(epoch: int, epochs: int, learning_rate: float) -> None:
     """Warn that a fit has diverged, and say what helps.
 
     epoch : int     epoch of the divergence, counted from 1
     epochs : int     epochs that the fit was to train
-    stacklevel : int     stack level of the warning for the caller of this function
     """
-    warnings.warn(
+    warn_user(
         f"The loss or the parameters stopped being finite in epoch {epoch} of {epochs}; training ended and the last "
         f"finite parameters were restored. Lower the learning rate (it is {learning_rate:g}), set clip_norm=1.0, or "
         "scale the inputs and targets.",
         DivergenceWarning,
-        stacklevel=stacklevel + 1,
     )

@@ -169,7 +169,7 @@ class Fit:
         self._copy_to_host()
         self._write_records(self._n_final_epochs)
         if not is_finite:
-            self._warn_of_divergence(6)
+            self._warn_of_divergence()
 
     def _score_finished_epochs(self) -> None:
         """Score the epochs that were finished before the present line."""
@@ -258,7 +258,7 @@ class Fit:
             progress.show(self.steps_done / self.n_batches, losses[epochs_done - 1])
         if monitor is not None:
             params = self.plan.backend.to_host(self.train_state.params)
-            monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps, stacklevel=7)
+            monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps)
 
     def _epochs_ahead(self, epoch: int, n_steps: int) -> int:
         """Return the number of epochs until records are checked next, of which a call trains n_steps.
@@ -308,7 +308,7 @@ class Fit:
             self._spare_buffer = replaced
         else:
             self._restore_finite(first)
-            self._warn_of_divergence(7)
+            self._warn_of_divergence()
         return is_finite
 
     def _is_finite(self) -> bool:
@@ -321,12 +321,12 @@ class Fit:
         self._params_overflowed = not self.train_state.scalars[0, DIVERGED]
         self.train_state.params[:] = self._before_call if self.steps_done > first else self._last_finite
 
-    def _warn_of_divergence(self, stacklevel: int) -> None:
+    def _warn_of_divergence(self) -> None:
         options = self.options
         if options.warns:
             # A loss that is not finite is found before its step, which is not counted then; parameters are after it.
             epoch = (self.steps_done - (0 if self.train_state.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
-            warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate, stacklevel)
+            warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate)
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         self.plan.train(team, n_threads, self.data, self._configs.of(first, n_steps), self.train_state, first, n_steps)

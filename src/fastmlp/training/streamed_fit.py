@@ -87,8 +87,7 @@ class StreamedFit:
             for number, block in enumerate(self._blocks.epoch(epoch)):
                 part = self._train_block(block, epoch, number, n_done)
                 if part.stopped_by == "divergence" and self._options.warns:
-                    rate = self._options.optimizer.learning_rate
-                    warn_of_divergence(epoch + 1, self._options.epochs, rate, stacklevel=7)
+                    warn_of_divergence(epoch + 1, self._options.epochs, self._options.optimizer.learning_rate)
                 if part.stopped_by != "epochs":
                     return part.stopped_by
                 n = len(block.X)

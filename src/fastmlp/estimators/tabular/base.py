@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ...user_warnings import warn_user
 from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.utils import check_random_state  # isort: skip
@@ -26,7 +27,6 @@ from ...tables.column_encoders import NumericEncoding
 from ...tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ...tables.target_encoder import Target
 from ..exporting import Exportable
-from ..parameters import warn_user
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from ..source_targets import TargetSummary, names_target, target_apart
 from .columns import TableColumns

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ...user_warnings import warn_user
 from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.base import BaseEstimator  # isort: skip
@@ -19,7 +20,6 @@ from ...tables.column_encoders import Column, Note, NumericEncoding
 from ...tables.column_notes import NotesOfPieces
 from ...tables.io import with_text_names
 from ...tables.preprocessing import encode_columns, feature_names, fit_columns
-from ..parameters import warn_user
 from ..table_input import as_cells, as_frame, frame_of_array
 
 

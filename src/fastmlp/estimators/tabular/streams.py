@@ -30,7 +30,7 @@ from ...table_training.streamed_table import (
 from ...tables.column_encoders import NumericEncoding
 from ...tables.preprocessing import encode_columns, feature_names, training_rows
 from ...tables.table_summary import TableSummary
-from ..parameters import warn_user
+from ...user_warnings import warn_user
 from ..sklearn_callbacks import ObservedTask
 from ..source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 from .training import NetsTask, train_nets

@@ -21,8 +21,9 @@ from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, refi
 from ...table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ...table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.time_limit import planned_in_time
+from ...user_warnings import warn_user
 from ..interruption import trained_nets, warn_of_interrupted_history, warn_of_missing_nets
-from ..parameters import checked_hidden_sizes, warn_user
+from ..parameters import checked_hidden_sizes
 from ..sklearn_callbacks import ObservedTask, epoch_tasks
 
 # Parameters of the estimators whose values come from a preset, by the fields of Recipe.

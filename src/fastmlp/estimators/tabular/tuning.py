@@ -15,7 +15,7 @@ from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_scores import scores_of
 from ...table_training.tuning_space import SPACE
 from ...tables.column_encoders import NumericEncoding
-from ..parameters import warn_user
+from ...user_warnings import warn_user
 from .training import RECORDS, NetsTask, calibrate, parameter_names, refuse_without_held_out, train_nets
 
 SMOOTHING = "label_smoothing"
