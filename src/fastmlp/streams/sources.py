@@ -316,7 +316,7 @@ def _numbers(column: Any, name: str) -> np.ndarray:
             "TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
         )
     if column.null_count:
-        raise ValueError(f"Column {name!r} has {counted(column.null_count, 'missing cell')} here. Impute them first.")
+        raise ValueError(f"Column {name!r} has {counted(column.null_count, 'missing cell')}: impute such cells first.")
     if types.is_decimal(kind):
         column = column.cast(_pyarrow("").float64())
     return column.to_numpy(zero_copy_only=False)

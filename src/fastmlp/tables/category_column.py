@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .cells import MISSING_TEXTS, Spellings, categories_of, count_of, examples
+from .cells import MISSING_TEXTS, Spellings, categories_of, count_of, examples, text_of
 from .column_notes import Note, missing_note
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PLAIN = (str, int, bool)  # types of cells whose names do not depend on the column's type
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,26 @@ class CategoryColumn:
         names = [f"{self.name} = {category}" for category in self.categories]
         return [*names, f"{self.name} is missing"] if self.has_missing else names
 
+    @cached_property
+    def _spellings(self) -> Spellings:
+        return Spellings(self.categories)
+
+    def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
+        """Write the features of few cells into `out` if all are known categories, and return whether they are.
+
+        What `encode` prepares for many cells takes longer than few of them.
+        """
+        cells = series.tolist()
+        if not all(type(cell) in PLAIN for cell in cells) and not _are_floats(series, cells):
+            return False
+        places = [self._spellings.find(text_of(cell)) for cell in cells]
+        if min(places, default=-1) < 0:
+            return False
+        out[:] = 0
+        for row, place in enumerate(places):
+            out[row, place] = 1
+        return True
+
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
         """Write the features of a column into `out`.
 
@@ -52,7 +75,7 @@ class CategoryColumn:
             Differences from the training table.
         """
         codes, names = categories_of(series)
-        find = Spellings(self.categories).find
+        find = self._spellings.find
         missing_index = len(self.categories) if self.has_missing else -1
         indices = np.array([*map(find, names), -1])
         is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (indices < 0)
@@ -74,3 +97,8 @@ class CategoryColumn:
         if n_missing:
             notes += missing_note(self.name, n_missing, n, self.has_missing, "none of its categories")
         return notes
+
+
+def _are_floats(series: pd.Series, cells: list) -> bool:
+    """Whether cells are numbers in float64, none of which is missing; those of other types have other names."""
+    return series.dtype == np.float64 and all(cell == cell for cell in cells)

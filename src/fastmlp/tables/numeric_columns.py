@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from .bad_cells import BadCells
 from .bin_edges import bin_features
 from .column_notes import Note, missing_note
-from .column_numbers import tolerated_numbers
+from .column_numbers import LARGEST_NUMBER, tolerated_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,17 @@ class NumericColumn(ABC):
         values, bad = tolerated_numbers(series, 0.5)
         n_missing = self.encode_numbers(values, out)
         return self._notes(series, bad, n_missing)
+
+    def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
+        """Write the features of few cells into `out` if all are numbers, and return whether they are.
+
+        What `encode` prepares for many cells takes longer than few of them.
+        """
+        cells = series.tolist()
+        if not all(type(cell) in (int, float) and abs(cell) <= LARGEST_NUMBER for cell in cells):
+            return False
+        self.encode_numbers(np.array(cells, np.float64), out)
+        return True
 
     def encode_numbers(self, values: np.ndarray, out: np.ndarray) -> int:
         """Write the features of numbers, float64 (n_rows,), into `out`, and return how many are missing, NaN.

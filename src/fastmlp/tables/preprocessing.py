@@ -219,17 +219,24 @@ def encode_columns(
         )
     ends = np.cumsum([len(column.feature_names) for column in columns]).tolist()
     X = np.empty((len(table), ends[-1] if ends else 0), dtype=dtype)
-    numbers, start = _finite_numbers(table), 0
+    numbers = _finite_numbers(table) if all(isinstance(column, NumericColumn) for column in columns) else None
+    start = 0
     for column, end in zip(columns, ends, strict=True):
         out = X[:, start:end]
         if numbers is not None and isinstance(column, NumericColumn):
             column.encode_numbers(numbers[:, places[column.name]], out)
         else:
-            column_notes = column.encode(table[column.name], out)
+            column_notes = _encoded(column, table[column.name], out)
             if notes is not None:
                 notes += column_notes
         start = end
     return X
+
+
+def _encoded(column: Column, series: pd.Series, out: np.ndarray) -> list[Note]:
+    """Write the features of a column into `out`, and return notes. Few cells have nothing to note if all are usual."""
+    is_usual = len(series) <= FEW_ROWS and not isinstance(column, DateColumn) and column.encode_cells(series, out)
+    return [] if is_usual else column.encode(series, out)
 
 
 def training_rows(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
