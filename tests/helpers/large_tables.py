@@ -3,6 +3,8 @@
 import numpy as np
 
 N, LIMIT = 40_000, "2MB"  # rows, and a limit that holds neither them nor their features
+INPUTS = ["a", "b", "c", "colour", "day"]
+SETTINGS = {"n_nets": 1, "max_iter": 3, "hidden_layer_sizes": (16,), "random_state": 0, "device": "cpu"}
 
 
 def make_table(n=N, seed=0):
@@ -27,3 +29,9 @@ class Pieces:
 
     def __iter__(self):
         return iter(self.pieces)
+
+
+def classifier(**settings):
+    from fastmlp import TabularMLPClassifier
+
+    return TabularMLPClassifier(**{**SETTINGS, **settings})

@@ -7,33 +7,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from large_tables import LIMIT, N, Pieces, make_table
+from large_tables import INPUTS, LIMIT, SETTINGS, N, Pieces, classifier
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
 pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
-from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp import TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.training import streamed_fit  # noqa: E402
-
-INPUTS = ["a", "b", "c", "colour", "day"]
-SETTINGS = {"n_nets": 1, "max_iter": 3, "hidden_layer_sizes": (16,), "random_state": 0, "device": "cpu"}
-
-
-@pytest.fixture(scope="module")
-def table():
-    return make_table()
-
-
-@pytest.fixture(scope="module")
-def path(table, tmp_path_factory):
-    path = tmp_path_factory.mktemp("tables") / "table.parquet"
-    table[[*INPUTS, "kind"]].to_parquet(path, row_group_size=9_000)
-    return path
-
-
-def classifier(**settings):
-    return TabularMLPClassifier(**{**SETTINGS, **settings})
 
 
 @pytest.mark.quick
