@@ -37,12 +37,12 @@ import cuda_emulator  # noqa: E402
 from gpu import cases, competitors, limits, run  # noqa: E402
 
 from fastmlp import gpu_thresholds  # noqa: E402
-from fastmlp.commands import measure_gpu  # noqa: E402
+from fastmlp.commands import measure_costs, measure_gpu  # noqa: E402
 
 
 def smaller(function, sizes):
     """sizes : (arguments as bench/gpu/run.py gives them) -> smaller ones"""
-    return wraps(function)(lambda *arguments: function(*sizes(*arguments)))
+    return wraps(function)(lambda *arguments, **named: function(*sizes(*arguments, **named)))
 
 
 def block_marker(arguments):
@@ -83,6 +83,17 @@ run.wait_or_stop = stop_if_jax_blocks
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
 measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # since new processes would not find the emulator
 measure_gpu.store = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not stored")
+measure_costs.step = smaller(
+    measure_costs.step,
+    lambda gpu, sizes, rows, n_nets=None, precision="exact": (
+        gpu,
+        tuple(min(size, 60 if size > 1000 else 20) for size in sizes),
+        min(rows, 8),
+        None if n_nets is None else 3,
+        precision,
+    ),
+)
+measure_costs.N_BATCHES, measure_costs.store_row = 2, lambda key, numbers: None
 run.run_in_process = partial(run.run_in_process, program=__file__)
 
 if __name__ == "__main__":

@@ -318,7 +318,8 @@ def test_whole_command_runs_in_the_emulator(emulated_cuda, tmp_path):
     assert results["tests"] == "not run: pytest is not installed"
     assert "tests: not run: pytest is not installed" in done.stdout
     assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
-    assert results["thresholds of auto"]["text"].endswith("(measured, but not stored)")
+    text = results["thresholds of auto"]["text"]
+    assert "(measured, but not stored); ESTIMATES of execution/gpu_costs.py: GpuCosts(node_seconds=" in text
     assert "Emulated GPU, 8 GiB" in (folder / "gpu-emulated-gpu.md").read_text()
 
 
