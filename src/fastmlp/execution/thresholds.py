@@ -135,3 +135,6 @@ COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
 # Compiling takes some 4 s, in which the loops do so much work (bench/log/README.md#population-unrolled-work).
 UNROLLED_NETS_UP_TO_PARAMS = 40
 COMPILE_UNROLLED_NETS_FROM = 2 * 10**10
+COMPILE_UNROLLED_NETS_FROM_SECONDS = (
+    60.0  # of a time limit: compiling, for which its clock stands still, takes 4 to 14 s
+)

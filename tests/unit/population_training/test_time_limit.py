@@ -6,6 +6,9 @@ from kernel_clock import KernelClock
 from resumed_fits import assert_same_fit, train
 
 import fastmlp
+from fastmlp.execution import dispatch
+from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK
+from fastmlp.population_training import fit
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 5))
@@ -101,3 +104,20 @@ def test_results_with_a_limit_are_saved(monkeypatch, tmp_path):
     pop.save(tmp_path / "pop.safetensors")
     loaded = fastmlp.load(tmp_path / "pop.safetensors").result
     np.testing.assert_array_equal(loaded.stopped_by, pop.result.stopped_by)
+
+
+@pytest.mark.parametrize("seconds, compiles", [(1.0, False), (3600.0, True), (None, True)])
+def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
+    """Compiling the unrolled code of tiny nets takes longer than such a fit."""
+    chosen, choose = [], fit.choose_nets_variant
+
+    def noted(*arguments):
+        chosen.append(choose(*arguments).unrolled)
+        raise ZeroDivisionError  # before anything is compiled
+
+    monkeypatch.setattr(dispatch, "_nets_work", {})
+    monkeypatch.setattr(fit, "choose_nets_variant", noted)
+    pop = fastmlp.Population((5, 4, 1), 40, loss="binary_cross_entropy", device="cpu", random_state=3)
+    with pytest.raises(ZeroDivisionError):
+        pop.fit(X, y, epochs=10**9, batch_size=16, time_limit=seconds, verbose=0)
+    assert chosen == [UNROLLED_ALWAYS if compiles else UNROLLED_IF_ON_DISK]

@@ -83,7 +83,7 @@ def test_every_form_of_a_date_gives_the_same_features(form):
 def test_missing_and_bad_cells():
     series = dated(100).astype(object)
     series[3], series[4] = None, "unknown"
-    text = dated(100).dt.strftime("%Y-%m-%d")
+    text = dated(100).dt.strftime("%Y-%m-%d").copy()
     text[3], text[4] = None, "unknown"
     column, note = fit_column(text)
     assert column.marks_missing
