@@ -23,6 +23,8 @@ def former_name(former: str, name: str) -> Callable[[Function], Function]:
         @wraps(function)
         def called(*arguments: Any, **named: Any) -> Any:
             if former in named:
+                if name in named:
+                    raise TypeError(f"{former} is the former name of {name}: give {name} alone.")
                 warn_former_name(former, name)
                 named[name] = named.pop(former)
             return function(*arguments, **named)

@@ -22,6 +22,11 @@ def test_recorders_take_the_former_name_with_a_warning(make):
     assert found[0].filename == __file__
 
 
+def test_both_names_are_refused():
+    with pytest.raises(TypeError, match="most is the former name of max_records: give max_records alone"):
+        fastmlp.Snapshots(max_records=5, most=7)
+
+
 def test_plot_takes_the_former_name_with_a_warning():
     pop = fastmlp.Population((2, 2, 1), 3, loss="binary_cross_entropy", random_state=0)
     with pytest.warns(FutureWarning, match="write max_nets"):
