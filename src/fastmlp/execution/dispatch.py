@@ -340,6 +340,7 @@ def choose_variant(
     config: TrainConfig,
     n_samples: int,
     n_steps: int,
+    compiles: bool = True,
 ) -> KernelVariant:
     """Choose the variant of a family's kernels for a call of n_steps steps on n_threads threads of the team.
 
@@ -347,13 +348,21 @@ def choose_variant(
     another core at any time.
 
     n_samples : number of samples in the data
+    compiles : whether code may be generated for the architecture (pays_to_compile)
     """
     if not device.is_host:
         return KernelVariant()
     return KernelVariant(
         own_copies=choose_own_copies(family, network.layout.n_padded, team, n_threads),
-        unrolled=choose_unrolled(network, dtype, config, n_samples, n_steps) if family == "batch_simd_4" else 0,
+        unrolled=choose_unrolled(network, dtype, config, n_samples, n_steps, compiles)
+        if family == "batch_simd_4"
+        else 0,
     )
+
+
+def pays_to_compile(time_limit: float | None) -> bool:
+    """Whether generating code for an architecture pays in a fit that may take so many seconds, None without a limit."""
+    return time_limit is None or time_limit >= thresholds.COMPILE_UNROLLED_FROM_SECONDS
 
 
 def choose_own_copies(family: str, n_params: int, team: Any, n_threads: int) -> bool:
@@ -368,7 +377,9 @@ def choose_own_copies(family: str, n_params: int, team: Any, n_threads: int) -> 
 _steps_done: dict[tuple, int] = {}  # of each architecture of tiny nets, in this process
 
 
-def choose_unrolled(network: Network, dtype: np.dtype, config: TrainConfig, n_samples: int, n_steps: int) -> int:
+def choose_unrolled(
+    network: Network, dtype: np.dtype, config: TrainConfig, n_samples: int, n_steps: int, compiles: bool = True
+) -> int:
     """Choose whether generated code does the next n_steps steps of a net: one of UNROLLED_*. Counts the steps.
 
     Compiling takes a few tenths of a second, and loading what another process has compiled some milliseconds.
@@ -383,7 +394,7 @@ def choose_unrolled(network: Network, dtype: np.dtype, config: TrainConfig, n_sa
     architecture = network.layer_sizes, network.activation_codes, network.loss, config.rule, one_sample, dtype
     done = _steps_done.get(architecture, 0)
     _steps_done[architecture] = done + n_steps
-    if done >= thresholds.COMPILE_UNROLLED_AFTER:
+    if compiles and done >= thresholds.COMPILE_UNROLLED_AFTER:
         return UNROLLED_ALWAYS
     return UNROLLED_IF_ON_DISK if done >= thresholds.LOAD_UNROLLED_AFTER else UNROLLED_NEVER
 

@@ -238,11 +238,22 @@ class Plan:
         return self.backend.place(data)
 
     def train(
-        self, team, n_threads: int, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int
+        self,
+        team,
+        n_threads: int,
+        data: Samples,
+        config: TrainConfig,
+        state: TrainState,
+        first: int,
+        n: int,
+        compiles: bool = True,
     ) -> None:
-        """Train for n steps, from step number `first` on, on n_threads threads of the team; results are in `state`."""
+        """Train for n steps, from step number `first` on, on n_threads threads of the team; results are in `state`.
+
+        compiles : whether code may be generated for the architecture (dispatch.pays_to_compile)
+        """
         variant = dispatch.choose_variant(
-            self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n
+            self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n, compiles
         )
         self.backend.train(self.family, team, n_threads, self.net, data, config, state, self.work, first, n, variant)
 

@@ -14,9 +14,8 @@ import numpy as np
 
 from ..console.progress_bar import NetLines, Progress
 from ..devices import backend
-from ..execution.dispatch import choose_nets_variant, lane_threads
+from ..execution.dispatch import choose_nets_variant, lane_threads, pays_to_compile
 from ..execution.plan import PopulationPlan
-from ..execution.thresholds import COMPILE_UNROLLED_NETS_FROM_SECONDS
 from ..execution.work import products
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts
@@ -215,9 +214,7 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
 def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples, limit = task.network, task.data.n_samples, task.time_limit
-    # However many epochs are asked for, in a short time there are not so many that compiling code pays.
-    is_short = limit is not None and limit.seconds < COMPILE_UNROLLED_NETS_FROM_SECONDS
-    samples = 0 if is_short else n_epochs * n_samples
+    samples = n_epochs * n_samples if pays_to_compile(None if limit is None else limit.seconds) else 0
     variant = choose_nets_variant(network, task.device, n_members, task.validates, samples)
     return PopulationPlan(
         network=network,

@@ -14,6 +14,7 @@ import numpy as np
 from ..callbacks import epochs_ahead
 from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
+from ..execution.dispatch import pays_to_compile
 from ..execution.plan import Plan
 from ..execution.work import products
 from ..history import History
@@ -73,6 +74,7 @@ class Fit:
             "last_finite", self.train_state.params.copy
         )
         self._search = BestEpoch(options, validation is not None, self.n_batches)
+        self._compiles = pays_to_compile(None if options.time_limit is None else options.time_limit.seconds)
         self._call_first_step = 0  # first step of the present call
         self._params_overflowed = False  # whether the parameters stopped being finite while the loss was
         self._n_final_epochs: int | None = None  # number of epochs the fit ends with, where training went on for more
@@ -329,7 +331,8 @@ class Fit:
             warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate)
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
-        self.plan.train(team, n_threads, self.data, self._configs.of(first, n_steps), self.train_state, first, n_steps)
+        config = self._configs.of(first, n_steps)
+        self.plan.train(team, n_threads, self.data, config, self.train_state, first, n_steps, self._compiles)
 
     def _check(self, validation_team, n_epochs: int) -> str:
         """Check the records of the epochs up to n_epochs; return why training should stop, or ""."""

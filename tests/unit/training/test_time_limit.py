@@ -8,6 +8,8 @@ from toy_data import blobs
 
 import fastmlp
 from fastmlp import MLP
+from fastmlp.execution import dispatch, thresholds
+from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK, UNROLLED_NEVER
 from fastmlp.training.time_limit import CallSizes, TimeLimit
 
 X, Y = blobs(0, n=120)
@@ -160,3 +162,22 @@ def test_short_epochs_are_finished(monkeypatch):
     clock.now = 10.5
     assert sizes.next(3) == 1
     assert sizes.next(4) == 0
+
+
+@pytest.mark.parametrize("seconds, compiles", [(1.0, False), (3600.0, True), (None, True)])
+def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
+    """Compiling the unrolled code of a tiny net takes longer than such a fit."""
+    asked, choose = [], dispatch.choose_unrolled
+
+    def noted(*arguments):
+        asked.append(choose(*arguments))
+        return UNROLLED_NEVER  # so that nothing is compiled
+
+    monkeypatch.setattr(dispatch, "choose_unrolled", noted)
+    monkeypatch.setattr(dispatch, "_steps_done", {})
+    monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 5)
+    monkeypatch.setattr(thresholds, "LOAD_UNROLLED_AFTER", 2)
+    net = MLP((4, 2, 3), loss="softmax_cross_entropy", random_state=0, device="cpu")
+    net.fit(X[:4], Y[:4], epochs=20, batch_size=4, time_limit=seconds, callbacks=lambda epoch, history: None, verbose=0)
+    assert asked[0] == UNROLLED_NEVER
+    assert asked[-1] == (UNROLLED_ALWAYS if compiles else UNROLLED_IF_ON_DISK)
