@@ -55,13 +55,10 @@ def bank_marketing(folder: Path) -> Split:
 
 
 def covertype(folder: Path) -> Split:
-    """The official training records, in which classes are balanced; test: every 50th of the official test set."""
+    """The records of all parts of the file, pooled: the official parts differ in their class frequencies."""
     arrays = np.load(folder / "covertype/covertype.npz")
-    frames = [
-        (pd.DataFrame(arrays[f"x_{part}"]).rename(columns=str), pd.Series(arrays[f"y_{part}"]))
-        for part in ("train", "test")
-    ]
-    return Split(*frames[0], *frames[1])
+    X, y = (np.concatenate([arrays[f"{kind}_{part}"] for part in ("train", "val", "test")]) for kind in "xy")
+    return fixed_split(pd.DataFrame(X).rename(columns=str), pd.Series(y))
 
 
 def wine(folder: Path) -> Split:
@@ -71,8 +68,8 @@ def wine(folder: Path) -> Split:
 
 
 def higgs_7k(folder: Path) -> Split:
-    """7,000 rows; the 500 test rows of the files are too few to tell tools apart, and are left out."""
-    table = pd.read_csv(folder / "higgs_7k/higgs-train.csv.gz")
+    """The rows of both files, pooled: the 500 test rows alone are too few to tell tools apart."""
+    table = pd.concat([pd.read_csv(folder / f"higgs_7k/higgs-{part}.csv.gz") for part in ("train", "test")])
     return fixed_split(table.drop(columns="label"), table["label"])
 
 

@@ -23,14 +23,22 @@ class Tool(NamedTuple):
     takes: str
 
 
-def one_net(is_regression: bool, seed: int, threads: int) -> Any:
-    return default(is_regression, seed, threads).set_params(n_nets=1)
-
-
 def default(is_regression: bool, seed: int, threads: int) -> Any:
     from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 
     return (TabularMLPRegressor if is_regression else TabularMLPClassifier)(random_state=seed)
+
+
+def one_net(is_regression: bool, seed: int, threads: int) -> Any:
+    return default(is_regression, seed, threads).set_params(n_nets=1)
+
+
+def fast(is_regression: bool, seed: int, threads: int) -> Any:
+    return default(is_regression, seed, threads).set_params(quality="fast")
+
+
+def best(is_regression: bool, seed: int, threads: int) -> Any:
+    return default(is_regression, seed, threads).set_params(quality="best")
 
 
 def lightgbm(is_regression: bool, seed: int, threads: int) -> Any:
@@ -67,15 +75,17 @@ def tabm(is_regression: bool, seed: int, threads: int) -> Any:
 
 
 TOOLS = {
+    "fast": Tool(fast, "fastmlp", "text"),
     "one_net": Tool(one_net, "fastmlp", "text"),
     "default": Tool(default, "fastmlp", "text"),
+    "best": Tool(best, "fastmlp", "text"),
     "lightgbm": Tool(lightgbm, "lightgbm", "category"),
     "catboost": Tool(catboost, "catboost", "filled"),
     "gradient_boosting": Tool(gradient_boosting, "scikit-learn", "category"),
     "realmlp_td": Tool(realmlp, "pytabkit", "category"),
     "tabm_d": Tool(tabm, "pytabkit", "category"),
 }
-SLOW = ("realmlp_td", "tabm_d")  # minutes to hours a fit; left out unless named
+SLOW = ("best", "realmlp_td", "tabm_d")  # minutes to hours a fit; left out unless named
 
 
 def text_columns(X: pd.DataFrame) -> list[str]:

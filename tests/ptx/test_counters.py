@@ -18,11 +18,7 @@ from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, Population
 
-pytestmark = [  # full: .ci/run has a step of its own for them
-    pytest.mark.ptx,
-    pytest.mark.full,
-    pytest.mark.usefixtures("with_nvrtc"),
-]
+pytestmark = [pytest.mark.ptx, pytest.mark.full, pytest.mark.usefixtures("with_nvrtc")]
 
 COUNTED_WITH = "13.5"
 LARGEST_CHANGE = 0.03
