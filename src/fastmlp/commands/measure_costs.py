@@ -25,7 +25,7 @@ from ..execution.gpu_costs import (
     n_nodes,
 )
 from ..execution.work import products
-from ..gpu_thresholds import store_row
+from ..auto_device import store_row
 from ..mlp import MLP
 from ..network.spec import Network
 from ..population import Population

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..devices import devices
 from ..execution.work import products
-from ..gpu_thresholds import ESTIMATES, Thresholds, storage_folder, store
+from ..auto_device import ESTIMATES, Thresholds, storage_folder, store
 from ..mlp import MLP
 from ..population import Population
 from ..training.interruption import require_complete

@@ -18,7 +18,7 @@ from math import inf
 from typing import NamedTuple
 
 from ..devices import Device, devices
-from ..gpu_thresholds import measured_row
+from ..auto_device import measured_row
 from ..network.spec import Network
 from .work import products
 

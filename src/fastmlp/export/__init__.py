@@ -4,7 +4,7 @@ predictor               what is exported: nets, their preprocessing and the form
 files                   a predictor to a file, whose suffix decides the format
 formulas                formulas of activations in terms of other functions than those of NumPy
 category_cells          which cells of a column stand for which category
-onnx_graph, onnx_net    nodes and constants of a graph; the preprocessing, the nets and the predictions in these terms
+onnx_nodes, onnx_net    nodes and constants of a graph; the preprocessing, the nets and the predictions in these terms
 onnx_model              the graph as a file
 c_source, c_columns     the net and the preprocessing as a C file
 to_torch, from_torch    modules of PyTorch; torch_layers has the table of its layers

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import counted
 from ..persistence import package_version
-from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper, onnx
+from .onnx_nodes import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper, onnx
 from .onnx_net import features_of_columns, is_text, predictions
 from .predictor import Predictor
 

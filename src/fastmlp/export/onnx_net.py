@@ -10,7 +10,7 @@ import numpy as np
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
 from ..tables.column_encoders import CategoryColumn, Column, DateColumn, PiecewiseLinearColumn, QuantileColumn
 from .category_cells import category_intervals, category_texts, holds_numbers
-from .onnx_graph import ML, Graph, Value
+from .onnx_nodes import ML, Graph, Value
 from .predictor import NUMBERS, PROBABILITIES, Predictor
 
 LABEL, PROBABILITY, VARIABLE, OUTPUT = "label", "probabilities", "variable", "Y"  # names of outputs, as in skl2onnx

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.digest import PREFIX as DIGEST
 from ..errors import shown
-from ..intervals import DEFAULT, Timer, as_interval
+from ..checkpoint_interval import DEFAULT, Timer, as_interval
 from ..output_files import check_output, replacing
 from ..training.fit_state import Parts
 from ..user_warnings import warn_user

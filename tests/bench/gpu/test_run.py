@@ -15,7 +15,7 @@ from gpu import cases, limits, run
 import fastmlp
 from fastmlp.commands import measure_costs, measure_gpu
 from fastmlp.execution.gpu_costs import ESTIMATES
-from fastmlp.gpu_thresholds import Thresholds
+from fastmlp.auto_device import Thresholds
 
 COMPETITORS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 

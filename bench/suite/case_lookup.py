@@ -1,4 +1,4 @@
-"""The table of all benchmark cases, by name. `cd bench && python -m suite.case_table` prints it."""
+"""The table of all benchmark cases, by name. `cd bench && python -m suite.case_lookup` prints it."""
 
 from __future__ import annotations
 
