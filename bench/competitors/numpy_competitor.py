@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from suite.cases.training_case import TrainingCase
+from suite.training_case import TrainingCase
 from suite.flat_params import layers
 
 from competitors import TrainingImplementation

@@ -10,7 +10,7 @@ import time
 import warnings
 
 import numpy as np
-from suite.cases.training_case import TrainingCase
+from suite.training_case import TrainingCase
 from suite.flat_params import flatten, layers
 
 from competitors import TrainingImplementation, Unsupported
