@@ -8,8 +8,8 @@ from cuda_cases import follow_sgd, reference_of
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
-from fastmlp.devices import resolve
 from fastmlp.auto_device import ESTIMATES, store, thresholds_of
+from fastmlp.devices import resolve
 
 SIZES = (3, 5, 2)
 ONE = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)  # multiply-adds of a step of one net, all samples at once

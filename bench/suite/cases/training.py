@@ -1,4 +1,7 @@
-"""The table of cases that train one net: groups xor, minibatch and large, and the curves over its sizes."""
+"""The table of cases that train one net: groups xor, minibatch and large, and the curves over its sizes.
+
+training_case.py has the class of these cases, which competitors import, too.
+"""
 
 from __future__ import annotations
 

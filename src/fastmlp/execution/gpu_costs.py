@@ -17,8 +17,8 @@ from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
-from ..devices import Device, devices
 from ..auto_device import measured_row
+from ..devices import Device, devices
 from ..network.spec import Network
 from .work import products
 

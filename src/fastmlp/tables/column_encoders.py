@@ -1,7 +1,7 @@
 """Choice of an encoder for each column of a table, and encoders as dicts for files.
 
-numeric_columns.py and category_column.py have the encoders. cells.py interprets single cells, columns_as_numbers.py reads
-columns as numbers.
+numeric_columns.py, date_column.py and category_column.py have the encoders. cells.py interprets single cells,
+columns_as_numbers.py whole columns.
 """
 
 from __future__ import annotations

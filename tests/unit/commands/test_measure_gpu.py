@@ -5,10 +5,10 @@ from math import inf, sqrt
 import pytest
 
 import fastmlp
+from fastmlp.auto_device import ESTIMATES, thresholds_of
 from fastmlp.commands import measure_gpu
 from fastmlp.commands.measure_gpu import Job, Row, crossing, seconds_to_start
 from fastmlp.devices import _find_cuda, resolve, thresholds
-from fastmlp.auto_device import ESTIMATES, thresholds_of
 
 
 def rows(*ratios):
