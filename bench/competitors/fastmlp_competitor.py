@@ -10,7 +10,7 @@ import sys
 import time
 
 import numpy as np
-from suite.cases.training_case import TrainingCase
+from suite.training_case import TrainingCase
 
 from competitors import DEVICE, TrainingImplementation
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from suite.cases.training_case import TrainingCase
 from suite.flat_params import layers
+from suite.training_case import TrainingCase
 
 from competitors import TrainingImplementation
 from competitors.numpy_adam import adam

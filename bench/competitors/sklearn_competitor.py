@@ -10,8 +10,8 @@ import time
 import warnings
 
 import numpy as np
-from suite.cases.training_case import TrainingCase
 from suite.flat_params import flatten, layers
+from suite.training_case import TrainingCase
 
 from competitors import TrainingImplementation, Unsupported
 

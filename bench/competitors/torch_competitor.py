@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 
-from suite.cases.training_case import TrainingCase
 from suite.flat_params import flatten, layers
+from suite.training_case import TrainingCase
 
 from competitors import DEVICE, TrainingImplementation
 

@@ -1,6 +1,6 @@
 """A benchmark case: what is trained or predicted, on which data, and how a result is checked.
 
-Cases are objects of the classes in suite/cases/, which have these members:
+Cases are objects of the classes in suite/cases/ and training_case.py, which have these members:
     name, group, title            title is for people, name for files and test ids
     source                        the data, in words
     unit                          what durations are per: "step", "epoch", "row", "call", ...

@@ -9,7 +9,7 @@ import numpy as np
 from suite.flat_params import layers
 
 if TYPE_CHECKING:
-    from suite.cases.training_case import TrainingCase
+    from suite.training_case import TrainingCase
 
 
 def sigmoid(z):

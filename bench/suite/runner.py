@@ -21,7 +21,7 @@ from competitors import Competitor, Unsupported
 from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
 from fastmlp.benchmarks.timing import PAUSE, TOO_LONG, Rules, Runner, affordable_rounds, calibrate, new_row, time_rounds
 from suite.case import CaseEntry, Wrong
-from suite.case_table import build
+from suite.case_lookup import build
 from suite.fork_server import Pool
 from suite.thread_latency import barrier_latency
 from suite.worker import Failed, Worker

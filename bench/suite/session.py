@@ -15,7 +15,7 @@ from fastmlp.benchmarks import tables as bench_tables
 from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.timing import QUICK, Rules
 from suite import clean_env
-from suite.case_table import CASES, ENTRIES
+from suite.case_lookup import CASES, ENTRIES
 from suite.fork_server import Pool
 from suite.runner import compile_ahead, failed_case, run_case
 

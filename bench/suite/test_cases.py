@@ -1,6 +1,6 @@
 """`pytest bench`: a test per case and competitor.
 
-case_table.py lists the cases, runner.py has the rules of measuring. Competitors that cannot take part are skipped with
+case_lookup.py lists the cases, runner.py has the rules of measuring. Competitors that cannot take part are skipped with
 the reason; one that computes something else than float64 NumPy fails.
 """
 

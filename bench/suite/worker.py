@@ -44,7 +44,7 @@ def peak_memory() -> int:
 
 def load(competitor: Competitor) -> None:
     """Import what the competitor needs: all that its process does before it knows its case."""
-    for name in ("suite.case_table", *competitor.imports):
+    for name in ("suite.case_lookup", *competitor.imports):
         import_module(name)
     if competitor.preloads:
         import_module(competitor.module).preload(competitor.variant)
@@ -71,7 +71,7 @@ class Service:
 
         cache : a folder in which fastmlp finds no kernels but those compiled in this run
         """
-        from suite.case_table import build
+        from suite.case_lookup import build
 
         load(self._competitor)
         if cache:

@@ -21,18 +21,8 @@ from .errors import counted
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .network.parameter_layout import Layout
-from .persistence import (
-    FORMAT,
-    HISTORY,
-    METRIC_RECORDS,
-    PREFIX,
-    RANDOM,
-    RESULT,
-    RESULT_PREFIX,
-    checksum,
-    package_version,
-)
-from .persistence.safetensors_file import DAMAGE
+from .persistence import FORMAT, HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX, package_version
+from .persistence.damaged_file import DAMAGE, check_checksum, reason_of, refusal
 from .persistence.safetensors_file import read as _read
 from .user_warnings import warn_user
 
@@ -102,20 +92,8 @@ def load(
     classes: dict[str, type] = {row.__name__: row for row in (TabularMLPClassifier, TabularMLPRegressor)}
     try:
         return from_table_net(net, classes) if description is None else restored(net, description, classes)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise ValueError(
-            f"{str(path)!r} should be an estimator saved by fastmlp, but {reason}. Restore it from a copy, or train "
-            "and save again."
-        ) from None
-
-
-def _check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Raise ValueError if the checksum does not match. Files of the first versions have no version and no checksum."""
-    if "version" not in description and "checksum" not in description:
-        return
-    if description["checksum"] != checksum(description, arrays):
-        raise ValueError("it is damaged (its checksum does not match)")
+    except DAMAGE as error:
+        raise refusal(path, "an estimator", error) from None
 
 
 def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
@@ -142,7 +120,8 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
     try:
         text, arrays = _read(path)
         description = _parse(text)
-        _check_checksum(description, arrays)
+        if "version" in description or "checksum" in description:  # files of the first versions have neither
+            check_checksum(description, arrays)
         if "checkpoint" in description:
             raise ValueError("it is a checkpoint of a fit, which fit(..., checkpoint=..., resume=True) goes on from")
         if "params" not in arrays:
@@ -157,19 +136,10 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
         if description.get("random") is not None:  # files of the first versions lack it
             net.seed, net.fits = _random_state(description["random"])
     except DAMAGE as error:
-        advice = "Restore it from a copy, or train and save again."
-        raise ValueError(f"{str(path)!r} should be a net saved by fastmlp, but {_reason(error)}. {advice}") from None
+        raise refusal(path, "a net", error) from None
     for note in _add_records(net, description, arrays):
         warn_user(f"{str(path)!r}: {note}")
     return net
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"it lacks {error}"
-    if isinstance(error, ValueError):
-        return str(error).rstrip(".")
-    return f"its description is not valid ({error})"
 
 
 def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
@@ -183,7 +153,7 @@ def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dic
     try:
         records, notes = make(net, description[name], arrays)
     except DAMAGE as error:
-        return [f"The {name} of the last fit is left out, since {_reason(error)}; the parameters are complete."]
+        return [f"The {name} of the last fit is left out, since {reason_of(error)}; the parameters are complete."]
     setattr(net, name, records)
     return notes
 

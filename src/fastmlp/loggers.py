@@ -13,9 +13,9 @@ from contextlib import nullcontext
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint_interval import as_interval
 from .docstrings import with_entries_of
 from .errors import counted
-from .intervals import as_interval
 from .kernels.jit import interrupts
 from .output_files import append, check_output
 from .user_warnings import warn_user

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import intervals
+from . import checkpoint_interval
 from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .api.mlp_fit import fit_mlp
 from .api.net_base import NetBase
@@ -239,7 +239,7 @@ class MLP(NetBase):
         row_cache: Any = None,
         verbose: int = 1,
         checkpoint: str | os.PathLike | None = None,
-        every: int | str = intervals.DEFAULT,
+        every: int | str = checkpoint_interval.DEFAULT,
         resume: bool = False,
         time_limit: float | None = None,
     ) -> History:

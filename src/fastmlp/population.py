@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import intervals
+from . import checkpoint_interval
 from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .api.net_base import NetBase
 from .api.per_net_settings import PER_NET, checked_per_net_setting
@@ -276,7 +276,7 @@ class Population(NetBase, NetSequence):
         monitor: bool = False,
         verbose: int = 1,
         checkpoint: str | os.PathLike | None = None,
-        every: int | str = intervals.DEFAULT,
+        every: int | str = checkpoint_interval.DEFAULT,
         resume: bool = False,
         time_limit: float | None = None,
         executor: Any = None,

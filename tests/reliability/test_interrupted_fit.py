@@ -25,7 +25,7 @@ SRC = Path(fastmlp.__file__).parent
 TRACED = {
     str(SRC / name): name
     for name in (
-        "api/checkpointing.py",
+        "api/checkpoint_identity.py",
         "api/mlp_fit.py",
         "callbacks.py",
         "persistence/checkpoints.py",

@@ -90,3 +90,14 @@ def test_docstrings_of_studies_name_thresholds_that_exist():
     for path in (ROOT / "bench" / "studies").glob("[a-z]*.py"):
         for name in re.findall(r"\bdispatch\.(?!py\b)(\w+)", path.read_text(encoding="utf-8").split('"""')[1]):
             assert hasattr(dispatch, name), f"{path.name} names dispatch.{name}, which does not exist"
+
+
+def test_paths_of_the_architecture_page_exist():
+    """The tables that say where to change what name whole paths, below src/fastmlp or, elsewhere, below the root."""
+    section = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Where do I change", 1)[1]
+    rows = "".join(line for line in section.splitlines(keepends=True) if line.startswith("|"))
+    paths = re.findall(r"`([\w*/.]+(?:/|\.py|\.cuh))`", rows)
+    assert len(paths) > 80
+    for path in paths:
+        base = ROOT if path.startswith(("bench/", "tests/")) else ROOT / "src" / "fastmlp"
+        assert list(base.glob(path.rstrip("/"))), f"docs/architecture.md names {path}, which does not exist"

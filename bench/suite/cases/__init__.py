@@ -1,1 +1,1 @@
-"""Benchmark cases: one table of them per subject; suite/case_table.py collects the tables."""
+"""Benchmark cases: one table of them per subject; suite/case_lookup.py collects the tables."""

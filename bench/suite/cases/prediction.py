@@ -10,7 +10,7 @@ from competitors import PREDICTION, PRODUCTS, Competitor
 
 from suite import data, reference
 from suite.case import CaseEntry, at_most, thread_settings
-from suite.cases.training_case import TrainingCase
+from suite.training_case import TrainingCase
 
 TOLERANCE = 1e-4  # of a probability
 CHECKED = 500  # rows

@@ -1,4 +1,7 @@
-"""The table of cases that train one net: groups xor, minibatch and large, and the curves over its sizes."""
+"""The table of cases that train one net: groups xor, minibatch and large, and the curves over its sizes.
+
+training_case.py has the class of these cases, which competitors import, too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS
 from fastmlp.benchmarks.machine import cpus
 from suite import data
 from suite.case import CaseEntry, fits
-from suite.cases.training_case import TrainingCase
+from suite.training_case import TrainingCase
 
 MNIST_ROWS = 8192  # with half as many, the set-up of a fit was a tenth of a step of batch 1024
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)

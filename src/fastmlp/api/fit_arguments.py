@@ -8,24 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..callbacks import EarlyStopping, as_early_stopping
+from ..checkpoint_interval import DEFAULT as DEFAULT_INTERVAL
 from ..console.progress_bar import checked_verbose
 from ..errors import checked_count, checked_number
-from ..intervals import DEFAULT as DEFAULT_INTERVAL
 from ..kernels.structs import Samples
 from ..memory_check import check_epochs
 from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
 from ..schedules import schedule_factors
-from ..schedules.factors import varying_factors
+from ..schedules.checked_factors import varying_factors
 
 
 def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:
-    """Return the module `checkpointing`, or None for a fit without checkpoints: other processes need not import it."""
+    """Return the module `checkpoint_identity`, or None for a fit without checkpoints, which need not import it."""
     if checkpoint is None and not resume and every == DEFAULT_INTERVAL:
         return None
-    from . import checkpointing
+    from . import checkpoint_identity
 
-    return checkpointing
+    return checkpoint_identity
 
 
 class GivenData(NamedTuple):

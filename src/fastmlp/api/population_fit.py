@@ -23,7 +23,7 @@ from ..population_result import PopulationResult
 from ..population_training.evaluate import converged_nets
 from ..population_training.fit import run
 from ..population_training.task import PopulationOutcome, PopulationTask
-from ..schedules.factors import schedule_text
+from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
 from .population_executor import ON_WORKERS, refuse_with_executor, run_with_executor

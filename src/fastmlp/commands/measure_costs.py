@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..auto_device import store_row
 from ..devices import devices
 from ..execution import gpu_costs
 from ..execution.gpu_costs import (
@@ -25,7 +26,6 @@ from ..execution.gpu_costs import (
     n_nodes,
 )
 from ..execution.work import products
-from ..gpu_thresholds import store_row
 from ..mlp import MLP
 from ..network.spec import Network
 from ..population import Population

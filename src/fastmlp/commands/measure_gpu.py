@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..auto_device import ESTIMATES, Thresholds, storage_folder, store
 from ..devices import devices
 from ..execution.work import products
-from ..gpu_thresholds import ESTIMATES, Thresholds, storage_folder, store
 from ..mlp import MLP
 from ..population import Population
 from ..training.interruption import require_complete

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..intervals import DEFAULT
+from ..checkpoint_interval import DEFAULT
 from . import table_options as table
 from .option_parsers import MOST_SEED, fraction_option, integer_option
 from .terminal import console, errors_as_sentences

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ..checkpoint_interval import DEFAULT, as_interval
 from ..console.stopwatch import format_time
 from ..devices import check_name as check_device
 from ..devices import resolve
 from ..errors import checked_count, checked_number, counted
 from ..history import History
-from ..intervals import DEFAULT, as_interval
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..intervals import DEFAULT
+from ..checkpoint_interval import DEFAULT
 from ..table_training.recipe import DEFAULT_QUALITY, QUALITIES
 from . import table_options as table
 from .option_parsers import (

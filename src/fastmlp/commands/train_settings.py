@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..intervals import DEFAULT
+from ..checkpoint_interval import DEFAULT
 from ..table_training.budget import Budget
 from ..table_training.recipe import DEFAULT_QUALITY, Recipe, recipe_of
 

@@ -17,8 +17,8 @@ from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
+from ..auto_device import measured_row
 from ..devices import Device, devices
-from ..gpu_thresholds import measured_row
 from ..network.spec import Network
 from .work import products
 

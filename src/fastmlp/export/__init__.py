@@ -4,9 +4,8 @@ predictor               what is exported: nets, their preprocessing and the form
 files                   a predictor to a file, whose suffix decides the format
 formulas                formulas of activations in terms of other functions than those of NumPy
 category_cells          which cells of a column stand for which category
-onnx_graph, onnx_net    nodes and constants of a graph; the preprocessing, the nets and the predictions in these terms
-onnx_model              the graph as a file
-c_source, c_columns     the net and the preprocessing as a C file
+onnx_model              an ONNX model, made of onnx_nodes: columns of a table (onnx_columns), then nets (onnx_net)
+c_source                a C file, made of c_text: columns of a table (c_columns), then nets
 to_torch, from_torch    modules of PyTorch; torch_layers has the table of its layers
 
 onnx, skl2onnx and torch are optional, and are imported by what needs them, when it runs.

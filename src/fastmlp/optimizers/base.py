@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import checked_setting, drawn_setting, is_per_net
 from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
 from ..schedules import schedule_factors
-from ..schedules.factors import schedule_text, varying_factors
+from ..schedules.checked_factors import schedule_text, varying_factors
 from .rate_factors import check_rate_factors, factors_of_parameters
 
 SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all nets of a population have in common

@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..checkpoint_interval import DEFAULT, Timer, as_interval
 from ..data.digest import PREFIX as DIGEST
 from ..errors import shown
-from ..intervals import DEFAULT, Timer, as_interval
 from ..output_files import check_output, replacing
 from ..training.fit_state import Parts
 from ..user_warnings import warn_user
 from . import checksum, package_version
-from .safetensors_file import DAMAGE, parts_of_file
+from .damaged_file import DAMAGE, check_checksum
+from .safetensors_file import parts_of_file
 from .safetensors_file import read as read_file
 
 FORMAT = 1  # increase it when files of the older format can no longer be read
@@ -102,8 +103,7 @@ def read(path: Path, kind: str) -> Checkpoint:
                 f"fastmlp {description.get('version')} wrote it in format {file_format}, and this one, "
                 f"{package_version()}, reads formats up to {FORMAT} (upgrade it with pip)"
             )
-        if description["checksum"] != checksum(description, arrays):
-            raise ValueError("it is damaged (its checksum does not match)")
+        check_checksum(description, arrays)
         if description["checkpoint"] != kind:
             raise ValueError(f"it is a checkpoint of a {description['checkpoint']}, and this is a {kind}")
         state = Parts(arrays, description["state"])

@@ -15,10 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from . import KEY
+from .damaged_file import DAMAGE
 
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
-# Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.
-DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 DTYPES = {"f8": "F64", "i8": "I64", "f4": "F32", "i4": "I32", "i1": "I8"}  # NumPy's names of dtypes, and the format's
 

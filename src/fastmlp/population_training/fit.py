@@ -35,7 +35,7 @@ from ..kernels.structs import (
 )
 from ..memory_check import check_memory
 from ..population_result.stopped_by import OUT_OF_TIME
-from ..schedules.factors import factors_at, is_constant
+from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import CallSizes, OutOfTime
 from .fit_state import OUTCOME, PopulationFitState
 from .one_by_one import train_one_by_one

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..intervals import Timer
+from ..checkpoint_interval import Timer
 from ..kernels.structs import SuspendedNets
 from ..training.fit_state import FitState
 from .fit_state import OUTCOME, PopulationFitState

@@ -10,7 +10,7 @@ from ..data.population_data import Strides
 from ..errors import is_per_net
 from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
 from ..optimizers import Optimizer, settings_of
-from ..schedules.factors import factors_at
+from ..schedules.checked_factors import factors_at
 from .task import PopulationOutcome, PopulationTask
 
 

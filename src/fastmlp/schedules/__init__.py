@@ -1,6 +1,6 @@
-"""Schedules: objects that return the factor on the learning rate for each step of a fit, or on another number.
+"""The schedules and their formulas: objects that return the factor on the learning rate for each step of a fit.
 
-The other numbers are dropout rates and the weight decay.
+The factors of a schedule may also be those of the dropout rates or of the weight decay.
 
 `schedule.factors(steps, n_steps)` takes step numbers (n,), counted from 0, and the number of steps of the whole fit,
 and returns factors (n,). Any object with this method is a schedule, and so is a function of these two arguments. In the

@@ -1,7 +1,7 @@
 """Choice of an encoder for each column of a table, and encoders as dicts for files.
 
-numeric_columns.py and category_column.py have the encoders. cells.py interprets single cells, column_numbers.py reads
-columns as numbers.
+numeric_columns.py, date_column.py and category_column.py have the encoders. cells.py interprets single cells,
+columns_as_numbers.py whole columns.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .category_column import CategoryColumn
 from .cell_counts import CellCounts
 from .cells import MAX_BAD_FRACTION, MIXTURES, contents, count_of, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
-from .column_numbers import column_kind, tolerated_numbers
+from .columns_as_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .defaults import DEFAULT_BINS
 from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn

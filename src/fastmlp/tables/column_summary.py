@@ -13,7 +13,7 @@ from .bad_cells import BadCells
 from .cell_counts import CellCounts
 from .cells import MAX_BAD_FRACTION, NUMBERS, contents, count_of, read_numbers
 from .column_encoders import Column, ColumnCells, NumericEncoding, fit_column
-from .column_numbers import (
+from .columns_as_numbers import (
     LARGEST_NUMBER,
     column_kind,
     is_text_or_mixed,

@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from .bad_cells import BadCells
 from .bin_edges import bin_features
 from .column_notes import Note, missing_note
-from .column_numbers import LARGEST_NUMBER, tolerated_numbers
+from .columns_as_numbers import LARGEST_NUMBER, tolerated_numbers
 
 if TYPE_CHECKING:
     import pandas as pd

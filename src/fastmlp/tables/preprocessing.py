@@ -29,7 +29,7 @@ from .column_encoders import (
     fit_column,
     mostly_numbers_note,
 )
-from .column_numbers import ANY, LARGEST_NUMBER, column_kind, is_text_or_mixed, text_as_numbers, tolerated_numbers
+from .columns_as_numbers import ANY, LARGEST_NUMBER, column_kind, is_text_or_mixed, text_as_numbers, tolerated_numbers
 from .date_column import DateColumn, read_dates
 from .defaults import DEFAULT_BINS
 from .io import PARQUET_ENDINGS as PARQUET_ENDINGS

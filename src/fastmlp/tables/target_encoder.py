@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import unknown_name
 from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, read_numbers, text_of
-from .column_numbers import column_kind, numbers_of, tolerated_numbers
+from .columns_as_numbers import column_kind, numbers_of, tolerated_numbers
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ import numpy as np
 from ..callbacks import Callback, EarlyStopping
 from ..kernels.structs import Samples
 from ..optimizers import Optimizer
-from ..schedules.factors import schedule_text
+from ..schedules.checked_factors import schedule_text
 from .optimizer_state import OptimizerState
 from .time_limit import TimeLimit
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.structs import TrainConfig
-from ..schedules.factors import factors_at
+from ..schedules.checked_factors import factors_at
 from .fit_options import Options
 
 

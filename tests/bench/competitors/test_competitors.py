@@ -7,7 +7,7 @@ import pytest
 from competitors import JAX_STEP, PREDICTION, TRAINING, Unsupported
 from suite.case import Wrong
 from suite.cases.prediction import PredictionCase
-from suite.cases.training_case import TrainingCase
+from suite.training_case import TrainingCase
 
 
 def classification_case(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):

@@ -36,7 +36,7 @@ sys.modules.update(dict.fromkeys(NOT_NEEDED))
 import cuda_emulator  # noqa: E402
 from gpu import cases, competitors, limits, run  # noqa: E402
 
-from fastmlp import gpu_thresholds  # noqa: E402
+from fastmlp import auto_device  # noqa: E402
 from fastmlp.commands import measure_costs, measure_gpu  # noqa: E402
 
 
@@ -82,7 +82,7 @@ competitors.Jax = lambda *job, jax=competitors.Jax: (block_forever if job[-1] ==
 run.wait_or_stop = stop_if_jax_blocks
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
 measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # since new processes would not find the emulator
-measure_gpu.store = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not stored")
+measure_gpu.store = lambda gpu, processor, *found: auto_device.Thresholds(*found, "measured, but not stored")
 measure_costs.step = smaller(
     measure_costs.step,
     lambda gpu, sizes, rows, n_nets=None, precision="exact": (

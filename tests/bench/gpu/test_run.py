@@ -13,9 +13,9 @@ from cuda_cases import tensor_cores_first
 from gpu import cases, limits, run
 
 import fastmlp
+from fastmlp.auto_device import Thresholds
 from fastmlp.commands import measure_costs, measure_gpu
 from fastmlp.execution.gpu_costs import ESTIMATES
-from fastmlp.gpu_thresholds import Thresholds
 
 COMPETITORS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 

@@ -5,10 +5,10 @@ from math import inf, sqrt
 import pytest
 
 import fastmlp
+from fastmlp.auto_device import ESTIMATES, thresholds_of
 from fastmlp.commands import measure_gpu
 from fastmlp.commands.measure_gpu import Job, Row, crossing, seconds_to_start
 from fastmlp.devices import _find_cuda, resolve, thresholds
-from fastmlp.gpu_thresholds import ESTIMATES, thresholds_of
 
 
 def rows(*ratios):
@@ -34,7 +34,7 @@ def test_crossing_is_interpolated_on_a_logarithmic_scale(ratios, wanted):
 
 @pytest.fixture
 def threshold_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.gpu_thresholds.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.auto_device.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
     yield
     thresholds_of.cache_clear()

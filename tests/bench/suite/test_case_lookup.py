@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from competitors import TRAINING
 from suite import case as case_module
-from suite import case_table, reference
+from suite import case_lookup, reference
 from suite.case import Wrong
 from suite.cases.populations import CHECKED
 
@@ -14,15 +14,15 @@ COMPETITOR = TRAINING[0]
 
 
 def test_every_group_has_cases_and_a_quick_case():
-    assert {entry.group for entry in case_table.ENTRIES} == set(GROUPS)
-    assert {entry.group for entry in case_table.ENTRIES if entry.in_quick} == set(GROUPS) - {"scaling"}
+    assert {entry.group for entry in case_lookup.ENTRIES} == set(GROUPS)
+    assert {entry.group for entry in case_lookup.ENTRIES if entry.in_quick} == set(GROUPS) - {"scaling"}
 
 
 def test_largest_cases_continue_a_curve():
     """A largest case continues a curve of ordinary cases; with little memory there are fewer of them."""
-    largest = [entry for entry in case_table.ENTRIES if entry.largest]
-    ordinary = {name.rpartition("-")[0] for name, entry in case_table.CASES.items() if not entry.largest}
-    ordinary |= {name.rpartition("_")[0] for name, entry in case_table.CASES.items() if not entry.largest}
+    largest = [entry for entry in case_lookup.ENTRIES if entry.largest]
+    ordinary = {name.rpartition("-")[0] for name, entry in case_lookup.CASES.items() if not entry.largest}
+    ordinary |= {name.rpartition("_")[0] for name, entry in case_lookup.CASES.items() if not entry.largest}
     assert not any(entry.in_quick for entry in largest)
     for entry in largest:
         assert {entry.name.rpartition("-")[0], entry.name.rpartition("_")[0]} & ordinary, entry.name
@@ -35,15 +35,15 @@ def test_memory_decides_which_cases_fit(monkeypatch):
 
 
 def test_every_case_has_fastmlp_once():
-    for entry in case_table.ENTRIES:
+    for entry in case_lookup.ENTRIES:
         assert [competitor.kind for competitor in entry.competitors].count("ours") == 1, entry.name
         assert len({competitor.name for competitor in entry.competitors}) == len(entry.competitors), entry.name
 
 
 @pytest.mark.parametrize("name", ("cross_entropy", "relu_adam", "digits32", "first_net"))
 def test_built_cases_are_complete(name):
-    case = case_table.build(name, quick=True)
-    entry = case_table.CASES[name]
+    case = case_lookup.build(name, quick=True)
+    entry = case_lookup.CASES[name]
     assert (case.name, case.group) == (entry.name, entry.group)
     assert case.n_units >= 1
     assert all(value > 0 for value in case.costs().values())
@@ -52,7 +52,7 @@ def test_built_cases_are_complete(name):
 
 @pytest.fixture(scope="module")
 def digits():
-    case = case_table.build("digits32")
+    case = case_lookup.build("digits32")
     params = reference.train(case.verification, case.verify_runs)
     return case, params, reference.loss(case, params, case.verification.X, case.verification.y_matrix)
 
@@ -75,7 +75,7 @@ def test_wrong_training_fails_the_check(digits):
 
 
 def test_population_check_accepts_expected_and_refuses_wrong_parameters():
-    case = case_table.build("2-2-1_sigmoid_adam_100000")
+    case = case_lookup.build("2-2-1_sigmoid_adam_100000")
     expected = case.expected.copy()
     assert expected.shape == (CHECKED, 9)
     assert case.check(COMPETITOR, expected) == {"share of nets": 0.0}
@@ -86,20 +86,20 @@ def test_population_check_accepts_expected_and_refuses_wrong_parameters():
 
 def test_multiply_adds_of_a_population_worked_by_hand():
     """For 2-2-1: 48 in products, 132 in 12 sigmoids with derivatives, 9 and 8 in updates."""
-    assert case_table.build("2-2-1_sigmoid_sgd_1000").multiply_adds == 197
-    assert case_table.build("2-2-1_sigmoid_adam_100000").multiply_adds == 197 + 9 * 9
+    assert case_lookup.build("2-2-1_sigmoid_sgd_1000").multiply_adds == 197
+    assert case_lookup.build("2-2-1_sigmoid_adam_100000").multiply_adds == 197 + 9 * 9
 
 
 def test_multiply_adds_of_kernels_worked_by_hand():
-    assert case_table.build("exp_16384").multiply_adds == 16384 * 6
-    assert case_table.build("tanh_16384").multiply_adds == 16384 * 8
-    assert case_table.build("product_32_64_64").multiply_adds == 32 * 64 * 64
-    assert case_table.build("adam_1000000").multiply_adds == 0, "memory is its limit"
+    assert case_lookup.build("exp_16384").multiply_adds == 16384 * 6
+    assert case_lookup.build("tanh_16384").multiply_adds == 16384 * 8
+    assert case_lookup.build("product_32_64_64").multiply_adds == 32 * 64 * 64
+    assert case_lookup.build("adam_1000000").multiply_adds == 0, "memory is its limit"
 
 
 def test_multiply_adds_of_an_estimator_worked_by_hand():
     """For 30-100-1: a row has 9,300 - 3,000 in products and 311 in units; 3 updates have 3,201 each."""
-    case = case_table.build("estimator_breast_cancer")
+    case = case_lookup.build("estimator_breast_cancer")
     n_epochs, rest = divmod(case.multiply_adds, 455 * 6611 + 3 * 32_010)
     assert rest == 0
     assert 20 < n_epochs <= 200
@@ -107,14 +107,14 @@ def test_multiply_adds_of_an_estimator_worked_by_hand():
 
 def test_kernel_check_accepts_expected_and_refuses_wrong_values():
     for name in ("product_transposed_784_512_128", "tanh_16384", "adam_1000000"):
-        case = case_table.build(name)
+        case = case_lookup.build(name)
         assert max(case.check(COMPETITOR, case.expected.astype(np.float32)).values()) < 1e-6
         with pytest.raises(Wrong):
             case.check(COMPETITOR, case.expected * 1.0001 + 1e-4)
 
 
 def test_prediction_check_accepts_expected_and_refuses_wrong_values():
-    case = case_table.build("digits_one_row")
+    case = case_lookup.build("digits_one_row")
     assert case.expected.shape == (1, 10)
     assert case.expected.sum() == pytest.approx(1.0)
     with pytest.raises(Wrong):
@@ -122,7 +122,7 @@ def test_prediction_check_accepts_expected_and_refuses_wrong_values():
 
 
 def test_start_up_check_accepts_the_float64_loss_only():
-    case = case_table.build("first_net")
+    case = case_lookup.build("first_net")
     assert case.check(COMPETITOR, case.expected) == {"loss": 0.0}
     for answer in (None, 1.1 * case.expected):
         with pytest.raises(Wrong):

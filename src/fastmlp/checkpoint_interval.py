@@ -1,4 +1,7 @@
-"""Intervals between the checkpoints of a fit: a number of epochs, or a time such as "5 min"."""
+"""How often a fit writes a checkpoint, and when the next one is due: by a number of epochs, or a time such as "5 min".
+
+Loggers take the same intervals for their rows. persistence/checkpoints.py writes the file.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
 class Interval(NamedTuple):
-    """An interval between checkpoints. One of the two numbers is None."""
+    """An interval between checkpoints or rows of a log. One of the two numbers is None."""
 
     epochs: int | None
     seconds: float | None

@@ -1,4 +1,8 @@
-"""What the fits of MLP and Population say about themselves in a checkpoint, and how they take one over."""
+"""The identity of a fit in a checkpoint: net, data and settings that must be the same for the fit to go on from it.
+
+And the savers, which add the identity to the states that fits of MLP and Population write. How often they write is
+decided by checkpoint_interval.py.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.tables.column_numbers import column_kind, numbers_of
+from fastmlp.tables.columns_as_numbers import column_kind, numbers_of
 
 pd = pytest.importorskip("pandas")
 

@@ -1,7 +1,7 @@
 """The class of cases that train one net: data, first parameters, and the fewest operations that training takes.
 
 Every competitor does the same training: float32, from `start`, in consecutive batches of `batch_size` rows in the order
-of the data, without rows that do not fill a batch. training.py has the table of these cases.
+of the data, without rows that do not fill a batch. cases/training.py has the table of these cases.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Amounts of work from which "auto" chooses a GPU: estimates, or values measured by `fastmlp devices --measure`.
+"""Amounts of work from which device="auto" is a GPU: estimates, or values measured by `fastmlp devices --measure`.
 
-Other measured constants of a GPU are stored in the same file (execution/gpu_costs.py).
-
-Measured values are stored in a file beside the compiled kernels, for each pair of GPU and CPU.
+devices.py makes the choice. Measured values are stored in a file beside the compiled kernels, for each pair of GPU and
+CPU; the constants of the cost model (execution/gpu_costs.py) are stored in the same file.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp.schedules import Constant, schedule_factors
-from fastmlp.schedules.factors import factors_at, is_constant
+from fastmlp.schedules.checked_factors import factors_at, is_constant
 
 
 def test_scalar_factor_applies_to_all_steps():

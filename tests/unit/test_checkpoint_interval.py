@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastmlp import intervals
-from fastmlp.intervals import Interval, Timer, as_interval
+from fastmlp import checkpoint_interval
+from fastmlp.checkpoint_interval import Interval, Timer, as_interval
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_timer_of_epochs():
 
 def test_timer_of_seconds(monkeypatch):
     now = [10.0]
-    monkeypatch.setattr(intervals.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint_interval.time, "monotonic", lambda: now[0])
     timer = Timer(Interval(None, 5.0))
     now[0] = 14.9
     assert not timer.is_due(100)

@@ -1,4 +1,7 @@
-"""The table of all benchmark cases, by name. `cd bench && python -m suite.case_table` prints it."""
+"""Lookup of benchmark cases by name; the files of suite/cases/ have the rows.
+
+`cd bench && python -m suite.case_lookup` prints all cases.
+"""
 
 from __future__ import annotations
 
