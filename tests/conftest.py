@@ -42,6 +42,7 @@ def pytest_configure(config):
         from cuda_emulator import state
 
         state.DEFAULTS["load"] = ptx_interpreter.load
+    config.option.loadscopereorder = False  # of pytest-xdist: _longest_first has the order in which files are given out
 
 
 def pytest_sessionstart(session):
@@ -130,13 +131,23 @@ def _mark_quick(items):
         seen.add(name)
 
 
+def _longest_first(items):
+    """Sort the files of tests so that no worker is left with a long one at the end.
+
+    The few tests of reliability take seconds each; of the others a file takes the longer the more tests it has.
+    """
+    n_tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: ("reliability" not in item.path.parts, -n_tests[item.path], item.path))
+
+
 def pytest_collection_modifyitems(config, items):
     _thin_out(items)
     _mark_quick(items)
     if not config.getoption("--full"):
-        left_out = [item for item in items if item.get_closest_marker("full")]
-        config.hook.pytest_deselected(items=left_out)
+        left_out = {item for item in items if item.get_closest_marker("full")}
+        config.hook.pytest_deselected(items=[*left_out])
         items[:] = [item for item in items if item not in left_out]
+    _longest_first(items)
     for item in items:
         emulates = {"cuda", "emulated_cuda"} & set(getattr(item, "fixturenames", ()))
         if emulates and not {"nvrtc", "ptx"} & {marker.name for marker in item.iter_markers()}:

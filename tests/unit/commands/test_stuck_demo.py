@@ -11,7 +11,7 @@ from fastmlp.commands.stuck_demo import BUGS, CURED, ONE_HOT, HandWrittenNet, ru
 from fastmlp.commands.xor_demo import X
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("bug", [*BUGS, CURED], ids=[bug.name or "cured" for bug in [*BUGS, CURED]])
 def test_diagnosis_names_each_bug(bug):
     for seed in range(4):

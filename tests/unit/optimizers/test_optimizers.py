@@ -90,13 +90,14 @@ def assert_same_training(
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
 def test_full_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
 def test_batch_training_matches_the_reference(family, optimizer, dtype):

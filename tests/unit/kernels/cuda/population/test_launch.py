@@ -105,7 +105,7 @@ def test_threads_of_a_block_follow_the_largest_product(per_net, sizes, rows, thr
     assert choose(per_net, architecture_of(sizes), n_nets=1, rows=rows).threads == threads
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "settings",
     [

@@ -25,7 +25,7 @@ def accuracy_of(reference, params, X, y, margin):
 @pytest.mark.parametrize(
     "rule, batch_size", [(0.35, None), ("accuracy", 3), ("40-20-40", 3), (Converged(accuracy=0.75), None)]
 )
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 def test_each_net_stops_when_it_has_converged(place, rule, batch_size):
     optimizer, epochs = Adam(0.3), 30
     pop = make(place.n, (2, 3, 1), loss="binary_cross_entropy")
