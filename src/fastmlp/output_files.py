@@ -33,7 +33,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     OSError
         If the file cannot be written, with a full sentence as its message.
     """
-    path, replaced = Path(path), _file_at(path)
+    path = Path(path)
+    replaced = _file_at(path)
     try:
         with atomic_file.replacing(Path(os.path.realpath(path)), 0o666 if replaced is None else PRIVATE) as file:
             yield file
@@ -117,6 +118,11 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
                 f"The output {str(path)!r} is the same file as the input {str(input_path)!r}, which it would replace; "
                 "choose another name for the output."
             )
+
+
+def left_alone(path: str | os.PathLike) -> str:
+    """Return the end of a sentence on an output that was not written."""
+    return f"{str(path)!r} is as it was" if os.path.lexists(path) else f"nothing was written to {str(path)!r}"
 
 
 def _is_same_file(path: str | os.PathLike, other_path: str | os.PathLike) -> bool:

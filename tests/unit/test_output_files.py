@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.output_files import check_output, replacing, write_bytes, write_text
+from fastmlp.output_files import check_output, left_alone, replacing, write_bytes, write_text
 
 as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
 
@@ -129,6 +129,15 @@ def test_folders_and_missing_folders_raise(tmp_path, write):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*file' for the output"):
         write(tmp_path / "file" / "file")
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
+        write(f"{tmp_path}/nowhere/file")  # a path may be a str
+    with pytest.raises(IsADirectoryError, match=r"should be a file, but '\.' is a folder; add a file name"):
+        write("")
+
+
+def test_what_is_said_of_an_output_that_was_not_written(path, tmp_path):
+    assert left_alone(path) == f"{str(path)!r} is as it was"
+    assert left_alone(tmp_path / "none") == f"nothing was written to {str(tmp_path / 'none')!r}"
 
 
 def test_read_only_file_is_not_replaced(path, monkeypatch):

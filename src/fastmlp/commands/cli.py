@@ -291,7 +291,9 @@ def predict(
 
     The predictions are printed as CSV, or written to the file that --output names.
     """
-    with errors_as_sentences("nothing was written" if output is None else f"{str(output)!r} is as it was"):
+    from ..output_files import left_alone
+
+    with errors_as_sentences("nothing was written" if output is None else left_alone(output)):
         from . import predict_streams, train_predict
 
         if output is not None:
@@ -315,10 +317,11 @@ def export(
     prefix: Annotated[str, name_option("With .h: beginning of the names in the file, such as NAME_predict.")] = "",
 ) -> None:
     """Write a trained net, with the preprocessing of its table, as an ONNX model or as a C file."""
-    with errors_as_sentences(f"{str(output)!r} is as it was"):
+    from ..output_files import check_output, left_alone
+
+    with errors_as_sentences(left_alone(output)):
         from ..export.files import checked_suffix
         from ..loading import load
-        from ..output_files import check_output
 
         checked_suffix(output, prefix)
         check_output(output, model)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import install_command
-from ..output_files import check_output
+from ..output_files import check_output, left_alone
 from ..sweeps.search import Search
 from ..sweeps.search_file import search_file
 from ..tables.target_encoder import CLASSIFICATION
@@ -79,7 +79,7 @@ def run(
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)
     check_checkpoints(checkpoints, output, file, test_file)
-    with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
+    with interrupt_message(f"Interrupted; {left_alone(output)}."):
         earlier = describe_earlier_net(output)
         preprocessing, parts = read_parts(file, settings, settings.recipe(), test_file, log)
         if earlier:
@@ -87,7 +87,7 @@ def run(
         search = find(preprocessing, parts, settings, limits, checkpoints, console)
         order = search.order()
         if not order.size:
-            raise KeyboardInterrupt(f"Interrupted before the first settings were scored; {str(output)!r} is as it was.")
+            raise KeyboardInterrupt(f"Interrupted before the first settings were scored; {left_alone(output)}.")
         log(f"Best {search.scoring} of {len(order)} settings: {settings_text(search.rows[order[0]])}")
         train_best(search.rows[order[0]], preprocessing, parts, settings, output, console)
     if search.interrupted:

@@ -18,7 +18,7 @@ from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
-from ..output_files import check_output
+from ..output_files import check_output, left_alone
 from ..population import subset_of
 from ..population_result import PopulationResult
 from ..schedules import schedule_factors
@@ -69,7 +69,7 @@ def train(
     if test_file is not None and not test_file.exists():
         raise FileNotFoundError(f"There is no file {str(test_file)!r}; check the path.")
     check_checkpoints(checkpoints, file, test_file, output)
-    with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
+    with interrupt_message(f"Interrupted; {left_alone(output)}."):
         known = load_known(continue_from, settings)
         earlier = describe_earlier_net(output)
         recipe = recipe_to_continue(settings, known)
@@ -339,7 +339,7 @@ def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints =
     interrupted = trained.stopped_by == "interrupt"
     nets, recipe = trained.nets, trained.recipe
     history: Any = trained.history
-    reached = f"before the end of the first epoch; {str(output)!r} is as it was, and nothing was saved"
+    reached = f"before the end of the first epoch, so that nothing was saved; {left_alone(output)}"
     if n_epochs := int(np.max(history.epochs)):
         begun = np.flatnonzero(np.atleast_1d(history.epochs))
         if not isinstance(nets, MLP) and len(begun) < nets.n_nets:
@@ -350,7 +350,7 @@ def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints =
         figures = final_figures(history)  # empty if the kept epoch's loss is not finite
         reached = (
             f"after {counted(n_epochs, 'epoch')}; what was reached{figures and f' ({figures})'} is in "
-            f"{str(beside)!r}, and {str(output)!r} is as it was"
+            f"{str(beside)!r}, and {left_alone(output)}"
         )
     if interrupted:
         further = "" if checkpoints.path is None else " The same command with --resume goes on."

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..class_probabilities import logits
 from ..errors import counted
+from ..output_files import left_alone
 from ..table_training.budget import Budget
 from ..table_training.fit import make_nets
 from ..table_training.recipe import Recipe
@@ -148,5 +149,5 @@ def leave_best_so_far(found: Found, chosen: Inputs, rows: Encoded, output: Path)
     net.save(beside)
     raise KeyboardInterrupt(
         f"Interrupted while settings were compared, after {counted(len(found.trials), 'configuration')}; the best net "
-        f"so far is in {str(beside)!r}, and {str(output)!r} is as it was."
+        f"so far is in {str(beside)!r}, and {left_alone(output)}."
     )

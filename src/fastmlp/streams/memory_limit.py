@@ -14,7 +14,7 @@ import numpy as np
 from ..memory_check import ADDRESSES, memory_bytes
 
 SHARE = 0.4  # of the memory that is available, by default
-UNITS = {"b": 1} | {f"{prefix}b": 1000**k for k, prefix in enumerate("kmgt", 1)}
+UNITS = {"b": 1} | {unit: 1000**k for k, prefix in enumerate("kmgt", 1) for unit in (prefix, f"{prefix}b")}
 UNITS |= {f"{prefix}ib": 1024**k for k, prefix in enumerate("kmgt", 1)}
 UNKNOWN = 4 * 10**9  # bytes, where the system does not say how much memory it has
 LEAST = 1_000_000  # bytes: with less, most of the time would go into reading

@@ -264,7 +264,7 @@ def _of_batches(
     columns : of earlier batches; an empty list is filled with those of the first
     """
     columns = [] if columns is None else columns
-    for batch in batches:
+    for batch in map(without_index, batches):
         check_same_columns(batch, columns, names)
         rows = _rows_of_piece(len(columns))
         for first in range(0, batch.num_rows, rows):
@@ -273,6 +273,15 @@ def _of_batches(
             X = np.stack([numbers[name] for name in columns if name not in names], axis=1)
             targets = [numbers[name] for name in names]
             yield X, np.stack(targets, axis=1) if len(targets) > 1 else targets[0] if targets else None
+
+
+def without_index(batch: Any) -> Any:
+    """Return a record batch without the columns that pandas has written as the index of a frame.
+
+    They number the rows, as in any frame that was sorted or filtered, and are no columns of the frame.
+    """
+    index = (batch.schema.pandas_metadata or {}).get("index_columns", ())
+    return batch.select([k for k, name in enumerate(batch.schema.names) if name not in index])
 
 
 def check_same_columns(batch: Any, columns: list[str], names: tuple[str, ...] = ()) -> None:

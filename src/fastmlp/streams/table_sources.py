@@ -35,6 +35,7 @@ from .sources import (
     place_in_folder,
     record_batches,
     with_targets,
+    without_index,
 )
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
@@ -115,12 +116,12 @@ def _frames(batches: Iterator[Any], columns: list[str] | None = None) -> Iterato
 
     columns = [] if columns is None else columns
     n_rows = 0
-    for batch in batches:
+    for batch in map(without_index, batches):
         rows = max(1, PIECE_CELLS // max(1, batch.num_columns))
         check_same_columns(batch, columns)
         for first in range(0, batch.num_rows, rows):
             piece = Table.from_batches([batch.slice(first, rows)]).select(columns)
-            frame = piece.to_pandas().reset_index(drop=True)  # columns of an index are left out, as by read_table
+            frame = piece.to_pandas().reset_index(drop=True)
             frame.index += n_rows
             n_rows += len(frame)
             yield frame, None

@@ -113,9 +113,10 @@ def check_names(names: Sequence[str], noun: str) -> None:
 
 
 def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFrame:
+    options = _csv_options(path, text_columns)
     with _csv_errors(pandas, path):
         # otherwise a column may be text in one part of the file and numbers in another
-        return pandas.read_csv(path, **_csv_options(path, text_columns), low_memory=False)
+        return pandas.read_csv(path, **options, low_memory=False)
 
 
 def csv_pieces(path: Path, text_columns: Iterable[str]) -> Iterator[pd.DataFrame]:
@@ -124,8 +125,8 @@ def csv_pieces(path: Path, text_columns: Iterable[str]) -> Iterator[pd.DataFrame
     text_columns : columns that stay text in all pieces
     """
     pandas = import_pandas()
+    options = _csv_options(path, text_columns)
     with _csv_errors(pandas, path):
-        options = _csv_options(path, text_columns)
         n_columns = max(1, pandas.read_csv(path, **options, nrows=0).shape[1])
         with pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False) as pieces:
             yield from pieces

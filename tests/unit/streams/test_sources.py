@@ -218,11 +218,20 @@ def test_the_file_of_a_folder_that_differs_is_named(X, y, tmp_path):
         rows_of(as_source(tmp_path, "labels"))
 
 
-def test_index_of_a_frame_is_no_feature(X, y):
-    frame = table_of(X, y).to_pandas()
+@pytest.mark.parametrize("name", [None, "row"])
+@pytest.mark.parametrize("kind", ["frame", "parquet", "folder", "stream"])
+def test_index_of_a_frame_is_no_feature(kind, name, X, y, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    frame = table_of(X, y).to_pandas().rename_axis(name)
     kept = frame[frame["x0"] > 0]
-    features, _ = rows_of(as_source(kept, "label"))
-    np.testing.assert_allclose(features, X[X[:, 0] > 0], rtol=1e-6)
+    path = tmp_path / "rows.parquet"
+    kept.to_parquet(path)
+    sources = {"frame": kept, "parquet": path, "folder": tmp_path, "stream": Stream(pyarrow.Table.from_pandas(kept))}
+    if kind == "folder":  # of files with and without an index
+        frame[frame["x0"] <= 0].to_parquet(tmp_path / "others.parquet", index=False)
+        X = np.concatenate([X[X[:, 0] <= 0], X[X[:, 0] > 0]])
+    features, _ = rows_of(as_source(sources[kind], "label"))
+    np.testing.assert_allclose(features, X if kind == "folder" else X[X[:, 0] > 0], rtol=1e-6)
 
 
 def test_csv_without_names_is_refused(tmp_path, X):
