@@ -573,8 +573,8 @@ class Population(NetBase, NetSequence):
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()
-        dropout = (float(np.max(self.dropout)),) * len(self.network.dropout)
-        self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
+        dropout = self.network.dropout_of_layers(np.max(self.dropout)).tolist()
+        self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=tuple(dropout))
 
     def _repr_html_(self) -> str:
         trained = "not trained" if self.result is None else f"last fit: {self.result!r}"

@@ -163,7 +163,7 @@ def _dropout_rates(pop: Population, drops: bool) -> np.ndarray:
     """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
     rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
     if drops:
-        rates[:, pop.network.n_embedding_layers : -1] = np.reshape(pop.dropout, (-1, 1))
+        rates[:, :-1] = pop.network.dropout_of_layers(pop.dropout)
     return rates if len(rates) > 1 else rates[0]
 
 

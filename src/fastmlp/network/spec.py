@@ -275,6 +275,22 @@ class Network:
                 W[block] = False
         return outside
 
+    def dropout_of_layers(self, rate: Any) -> np.ndarray:
+        """Return the dropout rates of hidden layers that have one rate in common: 0 in an input embedding.
+
+        Parameters
+        ----------
+        rate : float or array_like of shape (n_nets,)
+            Rate of a net, or of each net.
+
+        Returns
+        -------
+        ndarray of shape (n_hidden_layers,) or (n_nets, n_hidden_layers)
+        """
+        rates = np.zeros((*np.shape(rate), len(self.dropout)))
+        rates[..., self.n_embedding_layers :] = np.asarray(rate)[..., None]
+        return rates
+
     def check_blocks(self, params: np.ndarray) -> None:
         """Check that all weights outside of the blocks of their layer are 0.
 
