@@ -23,6 +23,7 @@ from .history import History
 from .initialization import Init, draw_params
 from .kernels.structs import Samples
 from .memory_check import LARGE, OUTPUTS, check_array
+from .network.embeddings import Given
 from .network.spec import Network
 from .streams.kinds import is_source, names_columns
 from .training.objective import Objective
@@ -162,7 +163,7 @@ class MLP(NetBase):
         dtype: Any = "float32",
         device: str = "auto",
         precision: str = "exact",
-        input_embedding: Any = None,
+        input_embedding: Given = None,
         random_state: Any = None,
     ):
         network = Network.build(

@@ -25,6 +25,7 @@ from .initialization import Init, draw_params
 from .kernels.formulas.seeds import net_seeds
 from .memory_check import check_memory
 from .mlp import MLP
+from .network.embeddings import Given
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import average, checked_weights, greedy_weights
@@ -146,7 +147,7 @@ class Population(NetBase, NetSequence):
         dtype: Any = "float32",
         device: str = "auto",
         precision: str = "exact",
-        input_embedding: Any = None,
+        input_embedding: Given = None,
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)

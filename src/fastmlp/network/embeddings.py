@@ -136,6 +136,7 @@ class CategoryEmbedding:
 
 
 Entry = PeriodicEmbedding | CategoryEmbedding | int  # an int: the number of columns that are kept
+Given = PeriodicEmbedding | CategoryEmbedding | Sequence[Entry] | None  # what users give as input_embedding
 KINDS: dict[str, type] = {cls.__name__: cls for cls in (PeriodicEmbedding, CategoryEmbedding)}
 FORMS = (
     "a PeriodicEmbedding, or a list of entries for consecutive columns: a PeriodicEmbedding, a CategoryEmbedding, or "
