@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference_optimizers
 from cuda_cases import follow, follow_sgd, reference_of
+from scipy.optimize import minimize
 from tolerances import TOLERANCES
 
 import fastmlp.execution.dispatch
@@ -89,6 +90,14 @@ def test_objective_ignores_weights_outside_of_the_blocks(rng):
     params[net.network.outside_blocks] = 3.0
     assert objective(params)[0] == loss
     assert_zero_outside(net)
+
+
+def test_solver_of_scipy_keeps_the_zeros(rng):
+    net, (X, y) = make("both", dtype="float64"), samples(rng, 40)
+    result = minimize(net.objective(X, y), net.params, jac=True, method="L-BFGS-B", options={"maxiter": 20})
+    net.params = result.x
+    assert_zero_outside(net)
+    assert net.evaluate(X, y)["loss"] < 0.9 * make("both", dtype="float64").evaluate(X, y)["loss"]
 
 
 # ---- training

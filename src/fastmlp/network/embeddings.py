@@ -58,9 +58,11 @@ class PeriodicEmbedding:
     Notes
     -----
     It is the embedding PLR of Gorishniy et al. 2022, with cosines of trained phases b, drawn from [-pi, pi], in place
-    of pairs of cosines and sines, as in the embedding PBLD of Holzmueller et al. 2024. A net holds it as two layers of
-    (n_inputs, n_inputs * n_frequencies) and (n_inputs * n_frequencies, n_inputs * size) weights, so that its cost grows
-    with the square of the number of columns.
+    of pairs of cosines and sines, as in the embedding PBLD of Holzmueller et al. 2024. Frequencies and phases are drawn
+    so whatever the net's `init` is, which draws W and c, with n_frequencies as the number of inputs.
+
+    A net holds the embedding as two layers of (n_inputs, n_inputs * n_frequencies) and (n_inputs * n_frequencies,
+    n_inputs * size) weights, so that its cost grows with the square of the number of columns.
 
     Examples
     --------
@@ -110,8 +112,9 @@ class CategoryEmbedding:
 
     Notes
     -----
-    Beside a PeriodicEmbedding, a category becomes relu(W cos(v) + c): v is the vector of its category, and W a matrix
-    (size, size).
+    The initial vectors are uniform in -1 / sqrt(size) to 1 / sqrt(size), as in Gorishniy et al. 2021, whatever the
+    net's `init` is. Beside a PeriodicEmbedding, a category becomes relu(W cos(v) + c): v is the vector of its category,
+    initially uniform in [-pi, pi], and W a matrix (size, size).
 
     Examples
     --------
