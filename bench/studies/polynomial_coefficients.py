@@ -1,7 +1,8 @@
 """Polynomial coefficients of kernels/simd/elementary.py.
 
-Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error. EXP_32, which has no term
-to spare, and the tables by steps (EXP_STEPS_32, EXPM1_STEPS_32) are minimax polynomials. All are rounded to double.
+Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error. EXP_32 and SIN_32, which
+have no term to spare, and the tables by steps (EXP_STEPS_32, EXPM1_STEPS_32) are minimax polynomials. All are rounded
+to double.
 Run: python bench/studies/polynomial_coefficients.py     (needs mpmath; prints the tables and their errors)
 """
 
@@ -66,6 +67,15 @@ def show(name, function, low, high, degree, relative_to, method=fit):
     print(f"{name} = ({', '.join(repr(float(v)) for v in c)})  # {mp.nstr(worst, 2)}")
 
 
+def pi_parts(bits):
+    """Return pi as a sum of three doubles, of which the first two have so many bits."""
+    high = mp.floor(mp.pi * 2 ** (bits - 2)) / 2 ** (bits - 2)
+    rest = mp.pi - high
+    unit = mp.mpf(2) ** (mp.floor(mp.log(rest, 2)) + 1 - bits)
+    middle = mp.floor(rest / unit) * unit
+    return float(high), float(middle), float(rest - middle)
+
+
 def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     edge = mp.log(2) / 2 * mp.mpf("1.0001")
@@ -106,6 +116,14 @@ def main():
 
     show("ERFC_32", q, mp.mpf("1e-6"), 1, 10, lambda t: 1)
     show("ERFC_64", q, mp.mpf("1e-6"), 1, 24, lambda t: 1)
+
+    # sin(r) = r + r**3 P(r**2)
+    wave = lambda u: mp.sin(mp.sqrt(u)) / mp.sqrt(u) if u else mp.mpf(1)
+    sine = lambda u: (wave(u) - 1) / u if u > mp.mpf("1e-20") else -mp.mpf(1) / 6
+    end = mp.mpf("1.6") ** 2
+    show("SIN_32", sine, 0, end, 3, lambda u: (u + mp.mpf("1e-12")) / wave(u), minimax)
+    show("SIN_64", sine, 0, end, 7, lambda u: u / wave(u))
+    print(f"PI_64 = {pi_parts(27)}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ _MODULES = {
     "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
+    "network.embeddings": ("PeriodicEmbedding", "CategoryEmbedding"),
     "training.optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
@@ -76,6 +77,8 @@ if TYPE_CHECKING:
     from .loggers import JSONLinesLogger as JSONLinesLogger
     from .loggers import Logger as Logger
     from .mlp import MLP as MLP
+    from .network.embeddings import CategoryEmbedding as CategoryEmbedding
+    from .network.embeddings import PeriodicEmbedding as PeriodicEmbedding
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
     from .optimizers import Adam as Adam

@@ -20,7 +20,9 @@ from .devices import check_name
 from .errors import counted
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
+from .network.embeddings import InputEmbedding
 from .network.parameter_layout import Layout
+from .network.spec import with_embedding
 from .persistence import FORMAT, HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX, package_version
 from .persistence.damaged_file import DAMAGE, check_checksum, reason_of, refusal
 from .persistence.safetensors_file import read as _read
@@ -170,6 +172,7 @@ def _make_net(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: s
             raise ValueError("its seeds are not all positive")
         net = Population(**settings, n_nets=len(params), device=device)
         net.set_arrays(arrays)
+    net.network.check_blocks(params)
     net.params[:] = params
     return net
 
@@ -276,7 +279,8 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
     sizes = settings["layer_sizes"]
     if not isinstance(sizes, list) or not all(type(size) is int and 0 < size < 2**63 for size in sizes):
         raise ValueError(f"its layer sizes are {reprlib.repr(sizes)}")
-    expected, dtype = Layout(tuple(sizes)).n_params, settings["dtype"]
+    embedding = InputEmbedding.of(settings.get("input_embedding"), sizes[0]) if sizes else None
+    expected, dtype = Layout(with_embedding(tuple(sizes), embedding)).n_params, settings["dtype"]
     if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
         raise ValueError(f"it holds {params.dtype} {params.shape}, but layers {sizes} need {dtype} ({expected},)")
 

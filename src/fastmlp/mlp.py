@@ -21,9 +21,9 @@ from .errors import checked_count, checked_number
 from .execution.plan import Plan
 from .history import History
 from .initialization import Init, draw_params
-from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.structs import Samples
 from .memory_check import LARGE, OUTPUTS, check_array
+from .network.embeddings import Given
 from .network.spec import Network
 from .streams.kinds import is_source, names_columns
 from .training.objective import Objective
@@ -41,10 +41,10 @@ class MLP(NetBase):
     ----------
     layer_sizes : sequence of int
         Number of inputs, number of units in each hidden layer, number of outputs, as in (2, 4, 1).
-        (2, 1) is a net without hidden layer.
+        (2, 1) is a net without hidden layer. The layers of input_embedding are not among them.
     hidden_activation : str or sequence of str, default "relu"
         Activation of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus,
-        softsign, symmetric_sigmoid or fahlman_sigmoid. One name for all hidden layers, or one per hidden layer.
+        softsign, symmetric_sigmoid, fahlman_sigmoid or cos. One name for all hidden layers, or one per hidden layer.
     output_activation : str, optional
         Activation of the output layer. By default it is the one that belongs to the loss.
     loss : str, default "squared_error"
@@ -74,6 +74,12 @@ class MLP(NetBase):
         Format to which a GPU may round the operands of float32 matrix products; sums and parameters stay float32.
         "bfloat16" and "float16" run all layers of a net of up to 128 units per layer in one kernel, unless the net
         is too deep for it or has dropout; the products of other large nets are as with "tf32".
+    input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
+        Embedding of the inputs by layers before the hidden ones, which are trained with them: a PeriodicEmbedding for
+        all inputs, or a list of entries for consecutive columns, such as
+        [PeriodicEmbedding(n_inputs=5), CategoryEmbedding(3, size=2)]; an int stands for as many columns that are kept,
+        which cannot stand beside a PeriodicEmbedding. hidden_activation and dropout do not apply to these layers, l2
+        does. Numbers should have mean 0 and standard deviation 1.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
         bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default
@@ -82,14 +88,16 @@ class MLP(NetBase):
     Attributes
     ----------
     network : Network
-        Architecture: layer sizes, activations, loss, dropout and L2 penalty. It cannot be changed.
+        Architecture: layer sizes, activations, loss, dropout and L2 penalty. It cannot be changed. Its layers are those
+        of params, so that the layers of input_embedding are among them.
     params : ndarray of shape (n_params,)
         All parameters, one writable vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,). An array
         that is assigned is copied into the vector.
     padded_params : ndarray of shape (n_padded,)
         The vector that kernels work on: params, followed by zeros up to a whole SIMD vector.
     weights : list of ndarray of shape (fan_in, fan_out)
-        Weight matrices, one per layer, as views of params.
+        Weight matrices, one per layer, as views of params. Those of input_embedding come first; they have a block for
+        each column or category, and zeros elsewhere, which stay 0.
     biases : list of ndarray of shape (fan_out,)
         Bias vectors, one per layer, as views of params.
     history : History or None
@@ -155,10 +163,19 @@ class MLP(NetBase):
         dtype: Any = "float32",
         device: str = "auto",
         precision: str = "exact",
+        input_embedding: Given = None,
         random_state: Any = None,
     ):
         network = Network.build(
-            layer_sizes, hidden_activation, output_activation, loss, dropout, l2, label_smoothing, huber_delta
+            layer_sizes,
+            hidden_activation,
+            output_activation,
+            loss,
+            dropout,
+            l2,
+            label_smoothing,
+            huber_delta,
+            input_embedding,
         )
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
@@ -602,7 +619,8 @@ class MLP(NetBase):
     def to_torch(self, *, logits: bool = False) -> torch.nn.Sequential:
         """Return a PyTorch module with copies of the parameters, which computes what `predict` does.
 
-        The layers are Linear, activations and, where the net has some, Dropout; the module is in evaluation mode.
+        The layers are Linear, activations and, where the net has some, Dropout; the module is in evaluation mode. Those
+        of an input embedding are Linear layers, too: PyTorch would train their zeros.
         Activations that PyTorch lacks, such as symmetric_sigmoid, are modules of fastmlp. In training, PyTorch uses the
         true derivative of fahlman_sigmoid. `fastmlp.from_torch` is the inverse: it gives the same parameters to the
         bit.
@@ -635,9 +653,9 @@ class MLP(NetBase):
         return "not trained" if self.history is None else f"last fit: {self.history!r}"
 
     def __repr__(self) -> str:
-        hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activation_codes[:-1]))
+        hidden = ", ".join(dict.fromkeys(self.network.arguments()["hidden_activation"]))
         output = self.network.output_row.name
         return (
-            f"MLP({self.network.layer_sizes}, hidden_activation={hidden!r}, output_activation={output!r}, "
+            f"MLP({self._architecture_text()}, hidden_activation={hidden!r}, output_activation={output!r}, "
             f"loss={self.network.loss_row.name!r}, n_params={len(self._params)}, device={self.device.name!r})"
         )

@@ -25,6 +25,7 @@ from .initialization import Init, draw_params
 from .kernels.formulas.seeds import net_seeds
 from .memory_check import check_memory
 from .mlp import MLP
+from .network.embeddings import Given
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import average, checked_weights, greedy_weights
@@ -68,6 +69,8 @@ class Population(NetBase, NetSequence):
         Where to train and predict: "auto", "cpu", "cuda" or "cuda:1", as for MLP.
     precision : {"exact", "tf32", "bfloat16", "float16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products, as for MLP.
+    input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
+        Embedding of the inputs, as for MLP. Such nets are trained one by one.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
 
@@ -144,6 +147,7 @@ class Population(NetBase, NetSequence):
         dtype: Any = "float32",
         device: str = "auto",
         precision: str = "exact",
+        input_embedding: Given = None,
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
@@ -157,11 +161,19 @@ class Population(NetBase, NetSequence):
         # One Network describes all nets: where they differ in dropout or l2, it has the largest value.
         rate, penalty = float(np.max(self.dropout)), float(np.max(self.l2))
         network = Network.build(
-            layer_sizes, hidden_activation, output_activation, loss, rate, penalty, label_smoothing, huber_delta
+            layer_sizes,
+            hidden_activation,
+            output_activation,
+            loss,
+            rate,
+            penalty,
+            label_smoothing,
+            huber_delta,
+            input_embedding,
         )
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
         self._settings: dict[str, Any] = {
-            "layer_sizes": network.layer_sizes,
+            "layer_sizes": network.arguments()["layer_sizes"],
             "hidden_activation": hidden_activation,
             "output_activation": output_activation,
             "loss": loss,
@@ -171,6 +183,7 @@ class Population(NetBase, NetSequence):
             "dtype": self.dtype,
             "device": device,
             "precision": precision,
+            "input_embedding": input_embedding,
         }
         self.result: PopulationResult | None = None
         self._params = np.empty((self.n_nets, network.layout.n_params), self.dtype)
@@ -561,8 +574,8 @@ class Population(NetBase, NetSequence):
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()
-        dropout = (float(np.max(self.dropout)),) * len(self.network.dropout)
-        self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
+        dropout = self.network.dropout_of_layers(np.max(self.dropout)).tolist()
+        self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=tuple(dropout))
 
     def _repr_html_(self) -> str:
         trained = "not trained" if self.result is None else f"last fit: {self.result!r}"
@@ -574,7 +587,7 @@ class Population(NetBase, NetSequence):
 
     def __repr__(self) -> str:
         return (
-            f"Population({self.network.layer_sizes}, n_nets={self.n_nets}, loss={self.network.loss_row.name!r}, "
+            f"Population({self._architecture_text()}, n_nets={self.n_nets}, loss={self.network.loss_row.name!r}, "
             f"n_params={self._params.shape[1]} each, device={self.device.name!r})"
         )
 

@@ -44,6 +44,7 @@ OF_LAYERS = {
     "activate",
     "loss_and_output_delta",
     "backward",
+    "clear_outside_blocks",
     "measure",
     "update",
     "reduce_bias_gradients",
@@ -148,6 +149,7 @@ def reference_of(network, params, l2=None, kind=ReferenceMLP):
         params,
         network.l2 if l2 is None else l2,
         network.loss_constant or 1.0,
+        network.blocks[: network.n_embedding_layers],
     )
 
 

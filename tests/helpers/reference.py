@@ -7,6 +7,7 @@ could not find a mistake in them.
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.special import erf, expit, log_softmax, softmax
 
 SELU_L, SELU_A = 1.0507009873554805, 1.6732632423543772
@@ -27,6 +28,7 @@ ACTIVATIONS = {
     "fahlman_sigmoid": lambda z: expit(z) - 0.5,
     "exponential": np.exp,
     "softmax": lambda z: softmax(z, axis=1),
+    "cos": np.cos,
 }
 
 DERIVATIVES = {  # with respect to z, written in z
@@ -44,6 +46,7 @@ DERIVATIVES = {  # with respect to z, written in z
     "symmetric_sigmoid": lambda z: expit(z) * expit(-z),
     "fahlman_sigmoid": lambda z: expit(z) * expit(-z) + 0.1,
     "exponential": np.exp,
+    "cos": lambda z: -np.sin(z),
 }
 
 
@@ -97,11 +100,13 @@ class ReferenceMLP:
     activations : one name per layer, that of the output last
     params : flat vector; for each layer W (fan_in, fan_out) row by row, then b
     l2 : factor of the penalty l2 / 2 sum W**2
+    blocks : for each of the first layers [(n_inputs, n_outputs), ...], the blocks of a block-diagonal W
     """
 
-    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, huber_delta=1.0):
+    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, huber_delta=1.0, blocks=()):
         self.sizes, self.activations, self.loss = layer_sizes, activations, loss
         self.l2, self.huber_delta = l2, huber_delta
+        self.masks_of_blocks = [block_diag(*(np.ones(shape) for shape in shapes)) for shapes in blocks]
         self.params = np.array(params, np.float64)
 
     def layers(self, flat):
@@ -145,6 +150,8 @@ class ReferenceMLP:
         for k in reversed(range(len(zs))):
             (W, _), (dW, db) = self.layers(self.params)[k], self.layers(gradient)[k]
             dW[:], db[:] = outputs[k].T @ delta + self.l2 * W, delta.sum(axis=0)
+            if k < len(self.masks_of_blocks):
+                dW *= self.masks_of_blocks[k]
             loss += 0.5 * self.l2 * np.sum(W * W)
             if k:
                 delta = delta @ W.T * DERIVATIVES[self.activations[k - 1]](zs[k - 1])

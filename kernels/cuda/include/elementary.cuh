@@ -24,6 +24,8 @@ __device__ __forceinline__ float sqrt(float x) { return ::sqrtf(x); }
 __device__ __forceinline__ double sqrt(double x) { return ::sqrt(x); }
 __device__ __forceinline__ float absolute(float x) { return ::fabsf(x); }
 __device__ __forceinline__ double absolute(double x) { return ::fabs(x); }
+__device__ __forceinline__ float nearest(float x) { return ::rintf(x); }
+__device__ __forceinline__ double nearest(double x) { return ::rint(x); }
 __device__ __forceinline__ float erfc(float x) { return ::erfcf(x); }
 __device__ __forceinline__ double erfc(double x) { return ::erfc(x); }
 

@@ -44,6 +44,16 @@ extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
   backward_chunk(k, rows, chunk, drops, stored, mask, delta, bias_parts);
 }
 
+// Sets the gradient of weights outside of the blocks of a block-diagonal layer to 0, in g (fan_in, fan_out). columns:
+// (fan_in, 2), for each row the first column of its block and the end of its columns.
+extern "C" __global__ void clear_outside_blocks(long long fan_in, long long fan_out, const long long* columns, T* g) {
+  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < fan_in * fan_out;
+       e += (long long)gridDim.x * blockDim.x) {
+    const long long i = e / fan_out, j = e - i * fan_out;
+    if (j < columns[2 * i] || j >= columns[2 * i + 1]) g[e] = T(0);
+  }
+}
+
 // The sum of every stride-th number, for all threads of a block of 256; always added up in the same order.
 __device__ __forceinline__ double sum_of(const double* values, long long n, int stride) {
   FM_SHARED(double, parts, [8]);

@@ -73,6 +73,7 @@ class LayerwiseWorkspace:
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(4 * net.n_layers)
+            self.block_columns = cupy.asarray(net.block_columns)
             self.clock, self.replays = StepCounter(), GraphCache()
             self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
 
@@ -168,7 +169,14 @@ class LayerwiseWorkspace:
     def backward(self, module: Module, params: Any, grads: Any, x: Any, rows: int) -> None:
         for k in range(self.net.n_layers - 1, -1, -1):
             below = x if k == 0 else self.a[k - 1]
-            self.products.transposed_times(below, self.delta[k], self._of_layer(grads, k)[0], rows)
+            W_gradient = self._of_layer(grads, k)[0]
+            self.products.transposed_times(below, self.delta[k], W_gradient, rows)
+            if self.net.block_starts[k] >= 0:
+                columns = self.block_columns[int(self.net.block_starts[k]) :]
+                fan_in, fan_out = W_gradient.shape
+                module["clear_outside_blocks"](
+                    self._blocks(fan_in * fan_out), PER_BLOCK, fan_in, fan_out, columns, W_gradient
+                )
             if k == 0:
                 break
             self.products.times_transposed(self.delta[k], self._of_layer(params, k)[0], self.delta[k - 1], rows)

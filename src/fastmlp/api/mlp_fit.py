@@ -40,6 +40,7 @@ def fit_mlp(
     watch : Stopwatch     started when the fit began
     """
     arguments.check_dropout(net.network)
+    net.network.check_blocks(net.params)
     limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
     lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
     called = *as_callbacks(callbacks), *lines

@@ -53,6 +53,11 @@ class NetBase:
         self.fits = 0
         self._products = n_nets * products(network, 1)
 
+    def _architecture_text(self) -> str:
+        """Return the layer sizes and the input embedding as text for the repr."""
+        sizes, embedding = tuple(self.network.arguments()["layer_sizes"]), self.network.input_embedding
+        return f"{sizes}" if embedding is None else f"{sizes}, input_embedding={embedding}"
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._not_pickled}
 
@@ -72,6 +77,7 @@ class NetBase:
         array = as_numbers(values, "params")
         if array.shape != self._params.shape:
             raise ValueError(f"params must have shape {self._params.shape}, but it has shape {array.shape}.")
+        self.network.check_blocks(array)
         self._params[:] = array
 
     # ---- use

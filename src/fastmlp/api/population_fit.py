@@ -53,6 +53,7 @@ def fit_population(
     watch : Stopwatch     started when the fit began
     """
     arguments.check_dropout(pop.network)
+    pop.network.check_blocks(pop.params)
     if reads_rows(given.X, given.y):
         from .streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
 
@@ -162,7 +163,7 @@ def _dropout_rates(pop: Population, drops: bool) -> np.ndarray:
     """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
     rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
     if drops:
-        rates[:, :-1] = np.reshape(pop.dropout, (-1, 1))
+        rates[:, :-1] = pop.network.dropout_of_layers(pop.dropout)
     return rates if len(rates) > 1 else rates[0]
 
 

@@ -207,7 +207,8 @@ def _diagnose_population(
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
     data_per_net = input_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
-    dropout = np.reshape(pop.dropout, (-1, 1)) if np.ndim(pop.dropout) else pop.dropout
+    rates = pop.network.dropout_of_layers(pop.dropout)
+    dropout = np.broadcast_to(rates, (pop.n_nets, rates.shape[-1]))
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate)
     curve = input_checks.as_curve(history)

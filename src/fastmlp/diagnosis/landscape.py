@@ -57,7 +57,10 @@ def measure_landscape(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         start = _unit(gradient)
         curvature = (start * product(start)).sum(axis=1)
-        noise = _unit(np.random.default_rng(2).normal(size=(1, params.shape[1])))
+        noise = np.random.default_rng(2).normal(size=(1, params.shape[1]))
+        if model.frozen is not None:
+            noise[:, model.frozen] = 0.0
+        noise = _unit(noise)
         smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
         loss_before = model.objective(X, Y, params)
         best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, STEPS[::stride])

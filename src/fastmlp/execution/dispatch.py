@@ -47,8 +47,8 @@ def choose_training(
     n_threads : number of threads that the caller wants; None for as many as pay
     """
     if device.is_host:
-        family = choose_family(network, batch_size)
-        if batch_size == 1 and family in ("layerwise", "layerwise_data_parallel"):
+        family = "layerwise" if network.has_blocks else choose_family(network, batch_size)
+        if batch_size == 1 and not network.has_blocks and family in ("layerwise", "layerwise_data_parallel"):
             family = "layerwise_batch1"
     else:
         family = choose_device_family(network, batch_size, precision, dtype, gpu_costs.costs_of(device))
@@ -169,11 +169,14 @@ def device_step_seconds(
 ) -> dict[str, float]:
     """Return the seconds of a step in the kernel families that can train one net on a GPU, by the cost model.
 
-    One block can train a small net by itself, and tensor cores narrow layers where the precision allows.
+    One block can train a small net by itself, and tensor cores narrow layers where the precision allows. Only
+    "layerwise" keeps weights outside of the blocks of a block-diagonal layer at 0.
 
     precision : a permission to round where training is in float32
     """
     seconds = {"layerwise": gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize)}
+    if network.has_blocks:
+        return seconds
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
@@ -194,11 +197,13 @@ def choose_nets_family(
     """Choose the family that trains the nets of a population.
 
     "population_simd": each net in a SIMD lane, or on a GPU in a thread or a block. "batched_gemm": on a GPU, all nets
-    at the same step. "one_by_one": as many nets at a time as there are threads.
+    at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers.
 
     rows : number of samples in a batch
     streams : whether the samples have no room on the device
     """
+    if network.has_blocks:
+        return "one_by_one"
     if not device.is_host:
         return _gpu_nets_family(network, n_nets, rows, dtype, streams, gpu_costs.costs_of(device))
     n_params = network.layout.n_params
@@ -408,4 +413,5 @@ def steps_to_unrolled(network: Network, batch_size: int) -> int:
 
 def is_tiny(network: Network, batch_size: int) -> bool:
     """Whether a net can have unrolled code: a batch fits into one vector, and the code is not too long."""
-    return network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS and batch_size <= thresholds.UNROLLED_UP_TO_ROWS
+    is_small = network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS and not network.has_blocks
+    return is_small and batch_size <= thresholds.UNROLLED_UP_TO_ROWS

@@ -44,6 +44,8 @@ def _why_device_family(seconds: dict[str, float], family: str) -> str:
 
 
 def _why_family(network: Network, family: str, batch_size: int) -> str:
+    if network.has_blocks:
+        return "it alone keeps the weights outside of the blocks of the input embedding at 0"
     if family.startswith("batch_simd"):
         largest = max(i * j for i, j in network.layout.shapes)
         small = f"its layers are small (up to {counted(largest, 'weight')}) for batches of {batch_size:,}"

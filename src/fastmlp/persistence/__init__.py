@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ..population import Population
 
 KEY = "fastmlp"
-FORMAT = 1  # increase it when files of the older format can no longer be read
+# The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
+# read all that they can. Format 2 is that of nets with an input embedding.
+FORMAT = 2
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
 HISTORY = {
     "seconds": (int, float),
@@ -83,7 +85,8 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
     from safetensors.numpy import save as to_bytes
 
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    description: dict[str, Any] = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
+    file_format = 2 if net.network.has_blocks else 1
+    description: dict[str, Any] = {"format": file_format, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
     if estimator is not None:
         description["estimator"] = estimator

@@ -13,7 +13,15 @@ from ..mlp import MLP
 from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from ..population import Population
 
-NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", "huber_delta", "init")
+NET_SETTINGS = (
+    "hidden_activation",
+    "output_activation",
+    "loss",
+    "label_smoothing",
+    "huber_delta",
+    "init",
+    "input_embedding",
+)
 PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))

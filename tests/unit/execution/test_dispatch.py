@@ -5,7 +5,7 @@ import pytest
 
 import fastmlp.execution.dispatch
 import fastmlp.execution.thresholds
-from fastmlp import MLP
+from fastmlp import MLP, PeriodicEmbedding
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import (
     choose_device_family,
@@ -16,6 +16,7 @@ from fastmlp.execution.dispatch import (
     choose_nets_variant,
     choose_own_copies,
     choose_threads,
+    choose_training,
     choose_unrolled,
     choose_variant,
     products,
@@ -338,3 +339,22 @@ def test_variants(monkeypatch):
     assert choose(host, "batch_simd_4", 1) == KernelVariant(False, UNROLLED_ALWAYS)
     assert choose(host, "layerwise_data_parallel", 2) == KernelVariant(True, UNROLLED_NEVER)
     assert choose(gpu, "layerwise", 2) == KernelVariant()
+
+
+@pytest.mark.parametrize("rows", (1, 4, 32, 10_000))
+def test_nets_with_blocks_train_layer_by_layer(rows):
+    """The only family that keeps the zeros outside of the blocks, on both devices; forward passes are dense."""
+    of_net = network((2, 3, 1), input_embedding=PeriodicEmbedding(2, 2))
+    float32, cpu, gpu = np.dtype("float32"), Device("cpu", ""), Device("cuda:0", "")
+    assert choose_training(of_net, cpu, float32, rows, "exact").family == "layerwise"
+    assert choose_device_family(of_net, rows, "bfloat16", float32) == "layerwise"
+    assert choose_nets_family(of_net, 10_000, rows, cpu, float32) == "one_by_one"
+    assert choose_nets_family(of_net, 10_000, rows, gpu, float32) == "one_by_one"
+    assert choose_evaluation_family(of_net, rows) != "layerwise"
+    assert steps_to_unrolled(of_net, 4) == 0
+
+
+def test_explanation_names_the_blocks():
+    text = MLP((2, 3, 1), input_embedding=PeriodicEmbedding(2, 2), device="cpu").explain(100)
+    assert "Kernel family: layerwise on cpu" in text
+    assert "keeps the weights outside of the blocks of the input embedding at 0" in text

@@ -90,7 +90,7 @@ def test_table_rows_are_complete():
         assert row.init in INITIALIZERS, row.name
         assert list(inspect.signature(row.value).parameters) == ["z"], row.name
         assert list(inspect.signature(row.derivative).parameters) in (["a"], ["z"]), row.name
-    assert {row.name for row in ACTIVATIONS if row.needs_z} == {"gelu", "silu", "softplus"}
+    assert {row.name for row in ACTIVATIONS if row.needs_z} == {"gelu", "silu", "softplus", "cos"}
     assert {row.name for row in ACTIVATIONS if not row.hidden} == {"exponential", "softmax"}
 
 

@@ -13,17 +13,19 @@ from scipy import special
 
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd import elementary
-from fastmlp.kernels.simd.elementary import exp, expm1, log, log1p, normal_cdf, sigmoid, softplus, tanh
+from fastmlp.kernels.simd.elementary import cos, exp, expm1, log, log1p, normal_cdf, sigmoid, sin, softplus, tanh
 from fastmlp.kernels.simd.load_store import load, store
 
 pytestmark = pytest.mark.thinned(3)
 
-NAMES = ("exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh", "normal_cdf")
+NAMES = ("exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh", "normal_cdf", "sin", "cos")
 DTYPES = (np.float32, np.float64)
-ULPS = {"exp": 2, "expm1": 2, "log": 2, "log1p": 2, "sigmoid": 2.5, "softplus": 2.5, "tanh": 2.5}
+ULPS = {"exp": 2, "expm1": 2, "log": 2, "log1p": 2, "sigmoid": 2.5, "softplus": 2.5, "tanh": 2.5, "sin": 2, "cos": 2}
 # In float64 normal_cdf sums a polynomial of 25 terms, with coefficients up to 118 that nearly cancel where z is near 0.
 NORMAL_CDF_ULPS = {np.float32: 3, np.float64: 70}
 WIDE_LIMIT = {np.float32: 86.0, np.float64: 707.0}  # exp is exact to the last places from -limit to +limit
+
+WAVE_LIMIT = 12_000.0  # sin and cos are exact to the last places up to here; in float64 up to 1e8
 
 
 @cache
@@ -41,6 +43,8 @@ def driver(lanes):
             store(out, 5 * n + i, softplus(v))
             store(out, 6 * n + i, tanh(v))
             store(out, 7 * n + i, normal_cdf(v))
+            store(out, 8 * n + i, sin(v))
+            store(out, 9 * n + i, cos(v))
 
     return run
 
@@ -84,12 +88,14 @@ def exact(name, x):
             "softplus": lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))),
             "tanh": np.tanh,
             "normal_cdf": normal_cdf_long,
+            "sin": np.sin,
+            "cos": np.cos,
         }[name](x)
 
 
 def arguments(name, dtype):
     """Dense in value, and dense in exponent down to the smallest normal numbers, over the function's whole range."""
-    limit = WIDE_LIMIT[dtype]
+    limit = WAVE_LIMIT if name in ("sin", "cos") else WIDE_LIMIT[dtype]
     tiny = np.log10(np.finfo(dtype).tiny) + 0.3
     powers = 10.0 ** np.linspace(tiny, np.log10(limit), 8000)
     if name == "log":
@@ -171,3 +177,25 @@ def test_exp_is_never_zero(dtype):
     value = compiled("exp", x)
     assert (value >= np.finfo(dtype).tiny).all()
     assert (compiled("exp", np.array([89.5, 711, 1e30], dtype))[-2:] == np.inf).all()
+
+
+@pytest.mark.parametrize("name", ("sin", "cos"))
+def test_waves_are_exact_up_to_1e8_in_float64(name):
+    x = np.random.default_rng(0).uniform(-1e8, 1e8, 20_000)
+    assert ulps(compiled(name, x), exact(name, x), np.float64).max() <= ULPS[name]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ("sin", "cos"))
+def test_waves_of_huge_arguments_stay_between_minus_one_and_one(name, dtype):
+    """Where neighbouring numbers are periods apart, the value means nothing, but it must not grow."""
+    x = np.concatenate([10.0 ** np.linspace(4, np.log10(np.finfo(dtype).max) - 0.01, 2000)] * 2).astype(dtype)
+    x[: len(x) // 2] *= -1
+    assert np.abs(compiled(name, x)).max() <= 1 + 2 * np.finfo(dtype).eps
+    assert np.isnan(compiled(name, np.array([np.inf, -np.inf], dtype))).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cosine_of_zero_is_one(dtype):
+    """A frequency of 0 has a constant feature."""
+    assert compiled("cos", np.array([0.0, -0.0], dtype)).tolist() == [1.0, 1.0]
