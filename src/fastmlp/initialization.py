@@ -252,6 +252,8 @@ def draw_params(
 
 
 def _draw_nets(network: Network, init: Any, u: np.ndarray) -> np.ndarray:
+    if isinstance(init, (Uniform, Normal)) and not network.has_blocks:
+        return init.transform(u)
     layout, params = network.layout, np.zeros_like(u)
     for k in range(layout.n_layers):
         name = ACTIVATIONS[network.activation_codes[k]].init if init == "auto" else init
