@@ -16,11 +16,13 @@ class Tool(NamedTuple):
     make : returns the estimator, of this number of threads where it can be told
     package : on PyPI
     takes : form of the columns of text: "text" as they are, "filled" without missing cells, or pandas' "category"
+    title : in tables and pictures
     """
 
     make: Make
     package: str
     takes: str
+    title: str
 
 
 def default(is_regression: bool, seed: int, threads: int) -> Any:
@@ -75,15 +77,15 @@ def tabm(is_regression: bool, seed: int, threads: int) -> Any:
 
 
 TOOLS = {
-    "fast": Tool(fast, "fastmlp", "text"),
-    "one_net": Tool(one_net, "fastmlp", "text"),
-    "default": Tool(default, "fastmlp", "text"),
-    "best": Tool(best, "fastmlp", "text"),
-    "lightgbm": Tool(lightgbm, "lightgbm", "category"),
-    "catboost": Tool(catboost, "catboost", "filled"),
-    "gradient_boosting": Tool(gradient_boosting, "scikit-learn", "category"),
-    "realmlp_td": Tool(realmlp, "pytabkit", "category"),
-    "tabm_d": Tool(tabm, "pytabkit", "category"),
+    "fast": Tool(fast, "fastmlp", "text", "fast"),
+    "one_net": Tool(one_net, "fastmlp", "text", "one net"),
+    "default": Tool(default, "fastmlp", "text", "default (good)"),
+    "best": Tool(best, "fastmlp", "text", "best"),
+    "lightgbm": Tool(lightgbm, "lightgbm", "category", "LightGBM"),
+    "catboost": Tool(catboost, "catboost", "filled", "CatBoost"),
+    "gradient_boosting": Tool(gradient_boosting, "scikit-learn", "category", "scikit-learn's boosting"),
+    "realmlp_td": Tool(realmlp, "pytabkit", "category", "RealMLP-TD"),
+    "tabm_d": Tool(tabm, "pytabkit", "category", "TabM-D"),
 }
 SLOW = ("best", "realmlp_td", "tabm_d")  # minutes to hours a fit; left out unless named
 

@@ -54,19 +54,19 @@ def short_table(paths: list[Path]) -> str:
     return "\n\n".join(parts)
 
 
-def with_tables(document: str, text: str) -> str:
-    """A document with `text` between its marks.
+def with_tables(document: str, text: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
+    """A document with `text` between its two marks.
 
     Raises
     ------
     ValueError
-        If it does not have both marks, in order.
+        If a mark is missing, or the second comes first.
     """
-    before, begin, after_begin = document.partition(BEGIN)
-    _, end, after = after_begin.partition(END)
+    before, begin, after_begin = document.partition(marks[0])
+    _, end, after = after_begin.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"The document needs the two marks {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+        raise ValueError(f"The document needs the two marks {marks[0]} and {marks[1]}.")
+    return f"{before}{marks[0]}\n\n{text}\n\n{marks[1]}{after}"
 
 
 def documents(paths: list[Path]) -> dict[Path, str]:

@@ -1,0 +1,142 @@
+"""The figures of tables.py in the documentation: two tables of Markdown, and a picture of figures against seconds.
+
+Run: python bench/accuracy/table_report.py [--results FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, metric_of
+from accuracy.table_tools import TOOLS
+from tools.report import with_tables
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = Path(__file__).with_name("tables.json")
+PAGE = ROOT / "docs" / "guide" / "tables.md"
+PICTURE = ROOT / "docs" / "_static" / "tables.svg"
+MARKS = "<!-- figures: written by bench/accuracy/table_report.py -->", "<!-- end of figures -->"
+
+
+class Cell(NamedTuple):
+    """The runs of a tool on a set."""
+
+    figure: float  # mean over the seeds
+    spread: float  # standard deviation over the seeds
+    seconds: float  # of processors, for fit and prediction; median over the seeds
+    n_seeds: int
+
+
+def cells_of(results: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Cell]:
+    """Return the cells of the tables, by (tool, set), of the entries "tool/set/seed" of tables.json."""
+    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for key, entry in results.items():
+        tool, name, _ = key.split("/")
+        runs.setdefault((tool, name), []).append(entry)
+    found = {}
+    for place, entries in runs.items():
+        figures, seconds = ([entry[key] for entry in entries] for key in ("figure", "processor_seconds"))
+        found[place] = Cell(float(np.mean(figures)), float(np.std(figures)), float(np.median(seconds)), len(entries))
+    return found
+
+
+def ranks(cells: dict[tuple[str, str], Cell], tools: list[str], sets: list[str]) -> dict[str, float]:
+    """Return each tool's mean rank over the sets, 1 for the best figure; equal figures share their ranks."""
+    total = dict.fromkeys(tools, 0.0)
+    for name in sets:
+        sign = 1 if name in REGRESSIONS else -1
+        figures = np.array([sign * cells[tool, name].figure for tool in tools])
+        for tool, figure in zip(tools, figures, strict=True):
+            total[tool] += (figures < figure).sum() + ((figures == figure).sum() + 1) / 2
+    return {tool: sum_of_ranks / len(sets) for tool, sum_of_ranks in total.items()}
+
+
+def markdown(results: dict[str, dict[str, Any]]) -> str:
+    """Return the tables of figures and of seconds; best figures are bold, and a tool without runs has no column."""
+    cells = cells_of(results)
+    tools = [tool for tool in TOOLS if any((tool, name) in cells for name in SETS)]
+    sets = [name for name in SETS if any((tool, name) in cells for tool in tools)]
+    whole = [name for name in sets if all((tool, name) in cells for tool in tools)]
+    lines = [f"| set | {' | '.join(TOOLS[tool].title for tool in tools)} |", "|---" * (len(tools) + 1) + "|"]
+    for name in sets:
+        row = {tool: cells.get((tool, name)) for tool in tools}
+        best = (min if name in REGRESSIONS else max)(cell.figure for cell in row.values() if cell)
+        texts = [_figure(row[tool], best) for tool in tools]
+        star = "" if name in DEVELOPMENT else " \\*"
+        lines.append(f"| {name.replace('_', ' ')}, {metric_of(name)}{star} | {' | '.join(texts)} |")
+    if whole:
+        mean_ranks = ranks(cells, tools, whole)
+        lines.append(f"| mean rank on {len(whole)} sets | {' | '.join(f'{mean_ranks[t]:.1f}' for t in tools)} |")
+    lines += ["", "Processor seconds of a fit with its prediction:", "", *lines[:2]]
+    for name in sets:
+        texts = [f"{cells[t, name].seconds:.1f}" if (t, name) in cells else "" for t in tools]
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(texts)} |")
+    counts = {tool: max(cell.n_seeds for (t, _), cell in cells.items() if t == tool) for tool in tools}
+    seeds = ", ".join(f"{TOOLS[tool].title} {n}" for tool, n in counts.items())
+    return "\n".join([*lines, "", f"Seeds: {seeds}. \\*: the set had no part in choosing defaults."])
+
+
+def _figure(cell: Cell | None, best: float) -> str:
+    if cell is None:
+        return ""
+    return f"**{cell.figure:.4f}**" if cell.figure == best else f"{cell.figure:.4f}"
+
+
+def picture(results: dict[str, dict[str, Any]]) -> str:
+    """Return an SVG with a panel for each set: figures over processor seconds, a point for each tool."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    from fastmlp.plots.style import MARKERS, PALETTE
+
+    cells = cells_of(results)
+    sets = [name for name in SETS if any(place[1] == name for place in cells)]
+    with matplotlib.rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(9.0, 2.3 * -(-(len(sets) + 1) // 4)), layout="constrained")
+        FigureCanvasSVG(figure)
+        panels = figure.subplots(-(-(len(sets) + 1) // 4), 4, squeeze=False).ravel()
+        for axes, name in zip(panels, sets, strict=False):
+            for k, tool in enumerate(TOOLS):
+                if cell := cells.get((tool, name)):
+                    style = {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k], "markersize": 5}
+                    axes.errorbar(cell.seconds, cell.figure, cell.spread or None, linewidth=1, **style)
+            axes.set(xscale="log", title=f"{name.replace('_', ' ')}, {metric_of(name)}")
+            if name in REGRESSIONS:
+                axes.invert_yaxis()  # better is higher in all panels
+            axes.spines[["top", "right"]].set_visible(False)
+        for axes in panels[len(sets) :]:
+            axes.axis("off")
+        for k, tool in enumerate(TOOLS):
+            if any(place[0] == tool for place in cells):
+                style = {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k], "label": TOOLS[tool].title}
+                panels[-1].plot([], [], linestyle="", **style)
+        panels[-1].legend(frameon=False, loc="center")
+        figure.supxlabel("processor seconds")
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return "\n".join(line.rstrip() for line in text[text.index("<svg") :].splitlines()) + "\n"
+
+
+def main() -> None:
+    from fastmlp.output_files import write_text
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file that tables.py has written")
+    results = json.loads(parser.parse_args().results.read_text())
+    write_text(PAGE, with_tables(PAGE.read_text(), markdown(results), MARKS))
+    write_text(PICTURE, picture(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The report of the tabular comparison: tables, ranks and a picture of what tables.py has measured."""
+
+import json
+
+import pytest
+from accuracy.table_report import MARKS, PAGE, PICTURE, RESULTS, cells_of, markdown, picture, ranks
+from tools.report import with_tables
+
+
+def run(figure, seconds):
+    return {"figure": figure, "processor_seconds": seconds, "seconds": seconds, "version": "1"}
+
+
+FIGURES = {
+    "default/wine/0": run(0.70, 5.0),
+    "default/wine/1": run(0.72, 7.0),
+    "default/magic/0": run(0.88, 9.0),
+    "lightgbm/wine/0": run(0.70, 1.0),
+    "lightgbm/magic/0": run(0.88, 2.0),
+    "catboost/magic/0": run(0.87, 3.0),
+}
+
+
+def test_cells_are_means_over_seeds():
+    cells = cells_of(FIGURES)
+    assert cells["default", "wine"] == (pytest.approx(0.71), pytest.approx(0.01), 6.0, 2)
+    assert cells["catboost", "magic"].n_seeds == 1
+
+
+def test_ranks_are_by_rmse_or_accuracy_and_shared_by_equals():
+    cells = cells_of(FIGURES)
+    assert ranks(cells, ["default", "lightgbm"], ["wine"]) == {"default": 2.0, "lightgbm": 1.0}
+    assert ranks(cells, ["default", "lightgbm", "catboost"], ["magic"]) == {
+        "default": 1.5,
+        "lightgbm": 1.5,
+        "catboost": 3.0,
+    }
+
+
+def test_the_best_figure_is_bold_and_what_was_not_run_is_empty():
+    lines = markdown(FIGURES).splitlines()
+    assert lines[0] == "| set | default (good) | LightGBM | CatBoost |"
+    assert "| magic, accuracy | **0.8800** | **0.8800** | 0.8700 |" in lines
+    assert "| wine, RMSE \\* | 0.7100 | **0.7000** |  |" in lines
+    assert "| mean rank on 1 sets | 1.5 | 1.5 | 3.0 |" in lines
+
+
+def test_the_picture_names_sets_and_tools():
+    text = picture(FIGURES)
+    assert text.startswith("<svg")
+    assert all(name in text for name in ("wine, RMSE", "magic, accuracy", "CatBoost", "processor seconds"))
+    assert picture(FIGURES) == text, "the same figures give the same picture"
+
+
+def test_the_documentation_has_the_figures_that_were_measured():
+    results = json.loads(RESULTS.read_text())
+    page = PAGE.read_text()
+    assert page == with_tables(page, markdown(results), MARKS), "run python bench/accuracy/table_report.py"
+    assert PICTURE.exists()
