@@ -51,6 +51,7 @@ for axis, (name, embedding) in zip(
     axis.set_title(
         f"{name}: RMSE to the truth {np.sqrt(np.mean((outputs - truth) ** 2)):.2f}"
     )
+
 # %%
 # The frequencies move in training, but not far: what sigma makes of them in the beginning matters.
 
