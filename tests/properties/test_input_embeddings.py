@@ -60,7 +60,7 @@ def assert_zero_outside(net):
 # ---- gradients
 
 
-@pytest.mark.quick
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_matches_the_reference(kind, dtype, device, rng):
@@ -83,6 +83,7 @@ def test_gradient_equals_central_differences(kind, rng):
     assert_zero_outside(net)
 
 
+@pytest.mark.quick
 def test_objective_ignores_weights_outside_of_the_blocks(rng):
     net, (X, y) = make(dtype="float64"), samples(rng, 11)
     objective, params = net.objective(X, y), net.params.copy()
@@ -124,7 +125,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
