@@ -60,7 +60,7 @@ def assert_zero_outside(net):
 # ---- gradients
 
 
-@pytest.mark.quick
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_matches_the_reference(kind, dtype, device, rng):
@@ -83,6 +83,7 @@ def test_gradient_equals_central_differences(kind, rng):
     assert_zero_outside(net)
 
 
+@pytest.mark.quick
 def test_objective_ignores_weights_outside_of_the_blocks(rng):
     net, (X, y) = make(dtype="float64"), samples(rng, 11)
     objective, params = net.objective(X, y), net.params.copy()
@@ -90,6 +91,20 @@ def test_objective_ignores_weights_outside_of_the_blocks(rng):
     params[net.network.outside_blocks] = 3.0
     assert objective(params)[0] == loss
     assert_zero_outside(net)
+
+
+def test_gradients_that_overflow_outside_of_the_blocks_are_cleared(device):
+    """The huge first input times the deltas of the second one's units; its own units have the slope -sin(0)."""
+    net = MLP((2, 1), input_embedding=PeriodicEmbedding(2, 1), device=device, random_state=0)
+    net.weights[0][:], net.biases[0][:] = 0.0, (0.0, 0.0, 1.5, 1.5)
+    net.weights[1][:], net.weights[2][:] = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], 1.0
+    X, y = np.array([[3e38, 1.0]] * 4), np.full(4, -100.0)
+    _, gradient = net.loss_and_gradient(X, y)
+    assert np.isfinite(gradient).all()
+    assert net.network.layout.biases(gradient)[0][2:].all()
+    net.fit(X, y, epochs=1, optimizer=Adam(0.01), verbose=0)
+    assert_zero_outside(net)
+    assert np.isfinite(net.params).all()
 
 
 def test_solver_of_scipy_keeps_the_zeros(rng):
@@ -110,7 +125,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", OPTIMIZERS)

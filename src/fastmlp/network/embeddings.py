@@ -3,8 +3,9 @@
 Such a layer is a dense layer whose weight matrix is block-diagonal: entries outside of the blocks are 0, and training
 leaves them 0.
 
-Sources: Gorishniy, Rubachev and Babenko 2022 (periodic embeddings of numbers), Holzmueller, Grinsztajn and Steinwart
-2024 (their random biases, and a small sigma), Guo and Berkhahn 2016 (embeddings of categories).
+Sources: Gorishniy, Rubachev and Babenko 2022 (arXiv:2203.05556; periodic embeddings of numbers), Holzmüller, Grinsztajn
+and Steinwart 2024 (arXiv:2407.04491; their trained phases, and a small sigma), Guo and Berkhahn 2016 (arXiv:1604.06737;
+embeddings of categories).
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ class PeriodicEmbedding:
     Notes
     -----
     It is the embedding PLR of Gorishniy et al. 2022, with cosines of trained phases b, drawn from [-pi, pi], in place
-    of pairs of cosines and sines, as in the embedding PBLD of Holzmueller et al. 2024. Frequencies and phases are drawn
-    so whatever the net's `init` is, which draws W and c, with n_frequencies as the number of inputs.
+    of pairs of cosines and sines, as in the embedding PBLD of Holzmüller et al. 2024, which also keeps the number
+    itself. Frequencies and phases are drawn so whatever the net's `init` is, which draws W and c, with n_frequencies as
+    the number of inputs.
 
     A net holds the embedding as two layers of (n_inputs, n_inputs * n_frequencies) and (n_inputs * n_frequencies,
     n_inputs * size) weights, so that its cost grows with the square of the number of columns.

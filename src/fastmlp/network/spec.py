@@ -230,6 +230,37 @@ class Network:
             **({} if embedding is None else {"input_embedding": embedding.to_list()}),
         }
 
+    @cached_property
+    def layout(self) -> Layout:
+        """Offsets of weights and biases in the flat parameter vector."""
+        return Layout(self.layer_sizes)
+
+    @cached_property
+    def with_logits(self) -> Network:
+        """Network with the same parameters, but without output activation: its outputs are the logits of this one."""
+        codes = (*self.activation_codes[:-1], activations.IDENTITY)
+        return replace(self, activation_codes=codes, loss=losses.CODES["squared_error"], label_smoothing=0.0)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self.layer_sizes[-1]
+
+    @property
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return self.layer_sizes[0]
+
+    @property
+    def loss_row(self) -> losses.Loss:
+        """Row of LOSSES."""
+        return losses.LOSSES[self.loss]
+
+    @property
+    def output_row(self) -> activations.Activation:
+        """Row of ACTIVATIONS of the output layer."""
+        return activations.ACTIVATIONS[self.activation_codes[-1]]
+
     # ---- block-diagonal layers
 
     @property
@@ -312,36 +343,3 @@ class Network:
                 f"The layers of input_embedding have {counted(n_wrong, 'weight')} outside of their blocks, which "
                 "should be 0. Set them to 0: params[..., net.network.outside_blocks] = 0."
             )
-
-    # ---- the rest
-
-    @cached_property
-    def layout(self) -> Layout:
-        """Offsets of weights and biases in the flat parameter vector."""
-        return Layout(self.layer_sizes)
-
-    @cached_property
-    def with_logits(self) -> Network:
-        """Network with the same parameters, but without output activation: its outputs are the logits of this one."""
-        codes = (*self.activation_codes[:-1], activations.IDENTITY)
-        return replace(self, activation_codes=codes, loss=losses.CODES["squared_error"], label_smoothing=0.0)
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of outputs."""
-        return self.layer_sizes[-1]
-
-    @property
-    def n_features(self) -> int:
-        """Number of inputs."""
-        return self.layer_sizes[0]
-
-    @property
-    def loss_row(self) -> losses.Loss:
-        """Row of LOSSES."""
-        return losses.LOSSES[self.loss]
-
-    @property
-    def output_row(self) -> activations.Activation:
-        """Row of ACTIVATIONS of the output layer."""
-        return activations.ACTIVATIONS[self.activation_codes[-1]]
