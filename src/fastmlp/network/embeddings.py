@@ -120,7 +120,7 @@ class CategoryEmbedding:
 
     Examples
     --------
-    Five columns of numbers that are kept, and a category of three values.
+    Five columns of numbers with a trained scale and shift, and a category of three values.
 
     >>> import fastmlp
     >>> net = fastmlp.MLP((8, 32, 1), input_embedding=[5, CategoryEmbedding(3, size=2)], random_state=0)
@@ -140,12 +140,12 @@ class CategoryEmbedding:
         return self.n_categories
 
 
-Entry = PeriodicEmbedding | CategoryEmbedding | int  # an int: the number of columns that are kept
+Entry = PeriodicEmbedding | CategoryEmbedding | int  # an int: the number of columns that are only scaled and shifted
 Given = PeriodicEmbedding | CategoryEmbedding | Sequence[Entry] | None  # what users give as input_embedding
 KINDS: dict[str, type] = {cls.__name__: cls for cls in (PeriodicEmbedding, CategoryEmbedding)}
 FORMS = (
     "a PeriodicEmbedding, or a list of entries for consecutive columns: a PeriodicEmbedding, a CategoryEmbedding, or "
-    "the number of columns that are kept as they are"
+    "the number of columns that are only scaled and shifted"
 )
 
 
@@ -176,14 +176,10 @@ class InputEmbedding:
 
     def _check(self) -> None:
         n_kept = sum(entry for entry in self.entries if isinstance(entry, int))
-        if n_kept == self.n_inputs:
-            raise ValueError(
-                f"input_embedding embeds no column: it is {FORMS}. Leave it out for a net without embedding."
-            )
         if self.is_periodic and n_kept:
             raise ValueError(
-                f"input_embedding keeps {counted(n_kept, 'column')} beside a PeriodicEmbedding, whose layers turn all "
-                "columns into cosines. Give these columns a PeriodicEmbedding or a CategoryEmbedding, too."
+                f"input_embedding only scales {counted(n_kept, 'column')} beside a PeriodicEmbedding, whose layers "
+                "turn all columns into cosines. Give these columns a PeriodicEmbedding or a CategoryEmbedding, too."
             )
 
     @property
@@ -278,4 +274,4 @@ def _with_all_inputs(entries: list[Entry], n_features: int) -> list[Entry]:
 
 
 def _name(entry: Entry) -> str:
-    return "columns that are kept:" if isinstance(entry, int) else type(entry).__name__
+    return "columns that are scaled:" if isinstance(entry, int) else type(entry).__name__

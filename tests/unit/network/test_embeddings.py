@@ -84,7 +84,6 @@ BAD = [
     (2.0, "but it has 2.0"),
     ({"kind": "PeriodicEmbedding"}, "but it has {'kind'"),
     ({"kind": "Other", "size": 2}, "but it has {'kind'"),
-    (3, "embeds no column"),
     ([], r"each of the 3 inputs of the net, .* entries take 0 inputs \(none\)"),
     ([CategoryEmbedding(2, 1)], r"entries take 2 inputs \(CategoryEmbedding 2\)"),
     (
@@ -93,7 +92,7 @@ BAD = [
     ),
     ([PeriodicEmbedding(n_inputs=4)], "entries take 4 inputs"),
     ([PeriodicEmbedding(), PeriodicEmbedding()], "2 entries PeriodicEmbedding without n_inputs"),
-    ([1, PeriodicEmbedding()], "keeps 1 column beside a PeriodicEmbedding"),
+    ([1, PeriodicEmbedding()], "only scales 1 column beside a PeriodicEmbedding"),
     ([-1, PeriodicEmbedding()], "must be a whole number of at least 1, but it is -1"),
 ]
 
@@ -135,3 +134,14 @@ def test_params_with_weights_outside_of_the_blocks_are_refused():
     net.params[:] = params  # a view cannot be watched; fit looks
     with pytest.raises(ValueError, match="36 weights outside of their blocks"):
         net.fit(np.zeros((4, 3)), np.zeros(4), verbose=0)
+
+
+def test_all_columns_can_have_only_a_scale_and_a_shift(rng):
+    net = MLP((3, 8, 1), input_embedding=[3], random_state=0)
+    np.testing.assert_array_equal(net.weights[0], np.eye(3))
+    np.testing.assert_array_equal(net.biases[0], 0.0)
+    X = rng.normal(size=(64, 3))
+    net.fit(X, X[:, 0] ** 2, epochs=3, optimizer="adam", verbose=0)
+    scales = np.diag(net.weights[0])
+    assert (scales != 1.0).all()
+    np.testing.assert_array_equal(net.weights[0], np.diag(scales))
