@@ -7,7 +7,7 @@ from stuck_nets import stuck_relu, train
 from validation import verdict_of
 
 from fastmlp import MLP, SGD, Adam, Population, diagnose
-from fastmlp.diagnosis import remedies
+from fastmlp.diagnosis import rate_remedies, remedies
 from fastmlp.diagnosis.input_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
@@ -114,7 +114,7 @@ def test_remedy_of_a_converged_net_states_its_gap(with_validation):
 def test_clipping_is_advised_only_if_unused():
     clipped = measured(optimizer=SGD(0.1, clip_norm=1.0))
     free = measured(optimizer=SGD(0.1))
-    for remedy in (remedies.rate_too_high, remedies.exploding):
+    for remedy in (rate_remedies.rate_too_high, remedies.exploding):
         assert "clip_norm" not in remedy(clipped, 0)
     assert "clip_norm=1.0" in remedies.exploding(free, 0)
     assert "clip_norm" not in remedies.exploding(measured(optimizer="rprop"), 0)
