@@ -13,6 +13,7 @@ from .confidence_terms import (
     at_rest,
     clipped,
     data_too_large,
+    falling,
     finite,
     gain,
     hardly_moved,
@@ -201,9 +202,10 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
     # The loss goes up and down without falling, is worse than a constant's, or units are lost: what steps that are far
     # too long end in.
     wanders = ramp(m.curve.half_change, 0.1, 0.03) * ramp(m.curve.swing, 0.001, 0.01)
-    harm = np.maximum(
-        np.maximum(wanders, ramp(m.skill, 0.0, -0.2)), np.maximum(ramp(m.dead, 0.45, 0.8), ramp(m.saturated, 0.5, 0.8))
-    )
+    lost = np.maximum(ramp(m.dead, 0.45, 0.8), ramp(m.saturated, 0.5, 0.8))
+    # Units may be lost while the loss falls steadily, but not after steps that have thrown it far up.
+    lost = lost * (1.0 - 0.5 * falling(m) * ramp(m.curve.highest / m.base_excess, 2.0, 1.2))
+    harm = np.max([wanders, ramp(m.skill, 0.0, -0.2), lost], axis=0)
     # Such a net may have learned a part before, or may learn in spite of its steps.
     confidence = 0.92 * np.maximum(symptoms * not_learned(m), oversteps(m) * harm * ramp(not_learned(m), 0.0, 0.5))
     confidence = np.where(m.curve.diverged > 0, 0.96, confidence)
@@ -248,7 +250,7 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
     slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
     slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
-    long = np.maximum(ramp(m.curve.epochs, 8, 40), log_ramp(n_steps(m), 50, 400))
+    long = np.maximum(ramp(m.curve.epochs, 8, 40), log_ramp(n_steps(m), 50, 400) * (1.0 - falling(m)))
     slow = slow * long
     symptoms = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
     symptoms = np.maximum(symptoms, hardly_moved(m) * (1.0 - clipped(m)) * ramp(gain(m), 0.005, 0.02))
@@ -257,20 +259,23 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
 
 def wrong_learning_rate(m: Measurements) -> np.ndarray:
     """Return the confidence that a wrong learning rate explains a loss that stands still or falls slowly."""
-    return np.maximum(ramp(learning_rate_too_low(m), 0.4, 0.7), ramp(learning_rate_too_high(m), 0.4, 0.7))
+    too_low = ramp(learning_rate_too_low(m), 0.4, 0.7) * (1.0 - falling(m))
+    return np.maximum(too_low, ramp(learning_rate_too_high(m), 0.4, 0.7))
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:
     """Return the confidence that the update has the wrong sign, so that training raises the loss.
 
-    Outputs are anticorrelated with their targets, or the loss of a bounded output rose steadily.
+    Outputs are anticorrelated with their targets, or the loss of a bounded output rose steadily. Not with fastmlp's own
+    updates, whose sign is right.
     """
     against = ramp(m.agreement, -0.1, -0.4)
+    new = ramp(m.agreement, -0.4, -0.8)  # without a history: outputs of a new net are anticorrelated by chance
     row = m.model.activations[-1]
     climbed = ramp(m.curve.trend, 0.6, 0.9) * bool(np.isfinite([row.low, row.high]).all())
     rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
-    trained = np.where(np.isnan(m.curve.epochs), 0.85 * against, rose * np.maximum(against, climbed))
-    return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0)
+    trained = np.where(np.isnan(m.curve.epochs), 0.85 * new, rose * np.maximum(against, climbed))
+    return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0) * (not m.updates.ours)
 
 
 def broken_updates(m: Measurements) -> np.ndarray:

@@ -262,6 +262,11 @@ def rising(m: Measurements) -> np.ndarray:
     return ramp(m.curve.half_change, -0.005, -0.03)
 
 
+def falling(m: Measurements) -> np.ndarray:
+    """Return the confidence that the loss has fallen much over the second half of the epochs."""
+    return ramp(m.curve.half_change, 0.03, 0.12)
+
+
 def clipped(m: Measurements) -> np.ndarray:
     """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
 
