@@ -38,6 +38,7 @@ from .confidence_terms import (
     rising,
     safe_rate_ratio,
     safe_step_epochs,
+    step_ratio,
     targets_too_large,
     uniform,
     unknown_elsewhere,
@@ -203,8 +204,8 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
     # too long end in.
     wanders = ramp(m.curve.half_change, 0.1, 0.03) * ramp(m.curve.swing, 0.001, 0.01)
     lost = np.maximum(ramp(m.dead, 0.45, 0.8), ramp(m.saturated, 0.5, 0.8))
-    # Units may be lost while the loss falls steadily, but not after steps that have thrown it far up.
-    lost = lost * (1.0 - 0.5 * falling(m) * ramp(m.curve.highest / m.base_excess, 2.0, 1.2))
+    # A part of the units may be lost while the loss falls steadily, but not by steps several times too long.
+    lost = lost * (1.0 - 0.5 * falling(m) * log_ramp(step_ratio(m), 6.0, 2.0))
     harm = np.max([wanders, ramp(m.skill, 0.0, -0.2), lost], axis=0)
     # Such a net may have learned a part before, or may learn in spite of its steps.
     confidence = 0.92 * np.maximum(symptoms * not_learned(m), oversteps(m) * harm * ramp(not_learned(m), 0.0, 0.5))

@@ -42,7 +42,6 @@ class Shape(NamedTuple):
     first: np.ndarray  # first loss
     last: np.ndarray  # last loss
     lowest: np.ndarray  # lowest loss
-    highest: np.ndarray  # highest finite loss
     change: np.ndarray  # decrease of the loss over the recent epochs, relative to the mean recent loss
     half_change: np.ndarray  # decrease from the middle of the epochs to the recent ones, relative to the recent mean
     swing: np.ndarray  # mean step up or down between recent records, relative to the mean recent loss
@@ -91,7 +90,6 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         first=loss[0],
         last=loss[last_row, nets],
         lowest=_nanmin(loss),
-        highest=-_nanmin(-loss),
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
     )
