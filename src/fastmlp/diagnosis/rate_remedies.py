@@ -32,10 +32,8 @@ def rate_too_high(m: Measurements, k: int) -> str:
 
 def rate_too_high_experiment(m: Measurements, k: int) -> str:
     if is_ruined(m, k):
-        return (
-            "Train the same net from its first weights with the lower rate: its loss should fall below the base "
-            f"rate's, {number(m.base_loss)}."
-        )
+        below = number(np.fmin(m.base_loss, one(m.loss, k)))
+        return f"Train the same net from its first weights with the lower rate: its loss should end below {below}."
     return "Train ten epochs from here with the lower rate: the loss should fall smoothly."
 
 

@@ -31,8 +31,8 @@ def test_a_ruined_net_begins_again():
 
 def test_a_net_whose_loss_swings_goes_on_from_where_it_is():
     X, y = data.friedman(0)
-    young = of(data.friedman, epochs=60, optimizer=Adam(3e-3))(0)
-    found = diagnose(young.net, X, y, np.where(np.arange(60) % 2, 0.4, 0.7))
+    young = of(data.friedman, epochs=30, optimizer=Adam(1e-3))(0)
+    found = diagnose(young.net, X, y, np.where(np.arange(30) % 2, 0.7, 1.2))
     assert found.verdict == "learning_rate_too_high"
     assert found.remedy.startswith("Lower the learning rate to a tenth")
     assert found.experiment.startswith("Train ten epochs from here")
