@@ -15,11 +15,14 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "src")]
 
-from stuck_nets import CASES, Case, Trained  # noqa: E402
+import stuck_nets  # noqa: E402
+from stuck_by_steps import STEP_CASES  # noqa: E402
+from stuck_nets import Case, Trained  # noqa: E402
 
 from fastmlp import diagnose  # noqa: E402
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS  # noqa: E402
 
+CASES = [*stuck_nets.CASES, *STEP_CASES]
 SEEDS = range(200, 204)  # not used when the confidence rules were tuned
 DOCS = Path(__file__).parents[2] / "docs" / "diagnosis.md"
 MARKS = "<!-- {0} -->\n", "<!-- end of {0} -->"

@@ -12,23 +12,34 @@ import numpy as np
 from .confidence_terms import (
     at_rest,
     clipped,
+    data_too_large,
+    falling,
     finite,
     gain,
+    hardly_moved,
     has_curve,
+    has_free_outputs,
     has_other_samples,
     improving,
+    inputs_too_large,
     labels_are_noise,
     learnable,
     learned,
     log_ramp,
+    lost_by_steps,
     memorised,
     merged_at_rest,
+    n_steps,
     not_learned,
+    oversteps,
     past_best,
     ramp,
     remaining,
+    rising,
     safe_rate_ratio,
     safe_step_epochs,
+    step_ratio,
+    targets_too_large,
     uniform,
     unknown_elsewhere,
     untrained,
@@ -50,8 +61,10 @@ def still_learning(m: Measurements) -> np.ndarray:
     falls = ramp(m.curve.change, 0.002, 0.02) * distance * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
-    without_curve = could * (1.0 - 0.3 * learned(m))  # a converged net still gains a little with every step
+    # A converged net still gains a little with every step, and one that no step has changed could gain much.
+    without_curve = could * (1.0 - 0.3 * learned(m)) * (1.0 - 0.4 * ramp(m.skill, 0.02, -0.02))
     begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short for `falls`
+    begun = begun * (1.0 - 0.5 * ramp(m.curve.last / m.curve.first, 1.0, 1.1))
     moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), without_curve, begun))
     held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
     if m.updates.schedule:  # a schedule flattens the end of any curve: use the gradient instead
@@ -59,7 +72,8 @@ def still_learning(m: Measurements) -> np.ndarray:
         held_out = np.maximum(held_out, 0.75)
     held_out = held_out * (1.0 - 0.95 * past_best(m)) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
     known = 1.0 - 0.5 * unknown_elsewhere(m)
-    moving = moving * (1.0 - 0.9 * merged_at_rest(m))
+    moving = moving * (1.0 - 0.9 * merged_at_rest(m)) * (1.0 - rising(m)) * (m.curve.diverged == 0)
+    moving = moving * (1.0 - 0.6 * wrong_learning_rate(m))
     return 0.8 * finite(m) * moving * held_out * known * max(learnable(m), 0.2) * (1.0 - 0.7 * labels_are_noise(m))
 
 
@@ -100,32 +114,23 @@ def shuffled_labels(m: Measurements) -> np.ndarray:
 
 
 def unscaled_inputs(m: Measurements) -> np.ndarray:
-    d = m.data
-    ratio = d.largest_spread / d.typical_spread if d.typical_spread > 0 else 1.0
-    size = max(d.largest_spread, d.largest_offset * d.typical_spread)
-    worst = max(
-        log_ramp(ratio, 30.0, 300.0),
-        log_ramp(d.largest_offset, 8.0, 30.0),
-        log_ramp(size, 20.0, 100.0),
-        log_ramp(d.largest_spread, 0.02, 0.004),
-    )
-    return 0.92 * worst * not_learned(m) * finite(m) * learnable(m)
+    small = log_ramp(m.data.largest_spread, 0.02, 0.004) * (not m.updates.encoded_inputs)
+    return 0.92 * max(inputs_too_large(m), small) * not_learned(m) * finite(m) * learnable(m)
 
 
 def unscaled_targets(m: Measurements) -> np.ndarray:
     """Return the confidence that the scale of the targets is far from that of a new net's outputs."""
-    row = m.model.activations[-1]
-    free = m.model.has_weights and not np.isfinite([row.low, row.high]).any() and not m.model.loss.delta_is_wrt_logit
-    size = max(m.target_spread, m.target_mean)
-    worst = max(log_ramp(size, 15.0, 60.0), log_ramp(m.target_spread, 0.02, 0.004) if m.target_spread > 0 else 0.0)
-    return 0.91 * free * worst * not_learned(m) * finite(m) * learnable(m)
+    small = has_free_outputs(m) * (log_ramp(m.target_spread, 0.02, 0.004) if m.target_spread > 0 else 0.0)
+    return 0.91 * max(targets_too_large(m), small) * not_learned(m) * finite(m) * learnable(m)
 
 
 # ---- the net
 
 
 def symmetric_units(m: Measurements) -> np.ndarray:
-    return 0.94 * ramp(m.duplicates, 0.6, 0.95) * not_learned(m) * finite(m)
+    # Units that a long step has killed all end at nearly the same weights.
+    effect = ramp(m.dead, 0.45, 0.8) * data_too_large(m)
+    return 0.94 * ramp(m.duplicates, 0.6, 0.95) * (1.0 - 0.5 * effect) * not_learned(m) * finite(m)
 
 
 def positive_weights(m: Measurements) -> np.ndarray:
@@ -136,13 +141,14 @@ def positive_weights(m: Measurements) -> np.ndarray:
 
 
 def dead_units(m: Measurements) -> np.ndarray:
-    return 0.93 * ramp(m.dead, 0.45, 0.8) * not_learned(m) * finite(m)
+    return 0.93 * ramp(m.dead, 0.45, 0.8) * (1.0 - 0.7 * lost_by_steps(m)) * not_learned(m) * finite(m)
 
 
 def saturated_units(m: Measurements) -> np.ndarray:
     # The weights of a narrow net in a local minimum grow without end: saturation is then the effect, not the cause.
     effect = ramp(m.narrowest, 6, 4) * ramp(m.skill, 0.2, 0.3)
-    return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - 0.5 * effect) * not_learned(m) * finite(m)
+    effect = np.maximum(0.5 * effect, 0.7 * lost_by_steps(m))
+    return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - effect) * not_learned(m) * finite(m)
 
 
 def vanishing_gradient(m: Measurements) -> np.ndarray:
@@ -194,7 +200,17 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
         unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.landscape.largest, 1.8, 2.5)
     symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
     symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
-    return np.where(m.curve.diverged > 0, 0.96, 0.92 * symptoms * not_learned(m)) * finite(m)
+    # The loss goes up and down without falling, is worse than a constant's, or units are lost: what steps that are far
+    # too long end in.
+    wanders = ramp(m.curve.half_change, 0.1, 0.03) * ramp(m.curve.swing, 0.001, 0.01)
+    lost = np.maximum(ramp(m.dead, 0.45, 0.8), ramp(m.saturated, 0.5, 0.8))
+    # A part of the units may be lost while the loss falls steadily, but not by steps several times too long.
+    lost = lost * (1.0 - 0.5 * falling(m) * log_ramp(step_ratio(m), 6.0, 2.0))
+    harm = np.max([wanders, ramp(m.skill, 0.0, -0.2), lost], axis=0)
+    # Such a net may have learned a part before, or may learn in spite of its steps.
+    confidence = 0.92 * np.maximum(symptoms * not_learned(m), oversteps(m) * harm * ramp(not_learned(m), 0.0, 0.5))
+    confidence = np.where(m.curve.diverged > 0, 0.96, confidence)
+    return confidence * (1.0 - 0.5 * data_too_large(m)) * finite(m)
 
 
 def clip_norm_too_low(m: Measurements) -> np.ndarray:
@@ -235,23 +251,32 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
     slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
     slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
-    long = ramp(m.curve.epochs, 8, 40)
+    long = np.maximum(ramp(m.curve.epochs, 8, 40), log_ramp(n_steps(m), 50, 400) * (1.0 - falling(m)))
     slow = slow * long
     symptoms = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
+    symptoms = np.maximum(symptoms, hardly_moved(m) * (1.0 - clipped(m)) * ramp(gain(m), 0.005, 0.02))
     return 0.87 * symptoms * not_learned(m) * finite(m) * learnable(m)
+
+
+def wrong_learning_rate(m: Measurements) -> np.ndarray:
+    """Return the confidence that a wrong learning rate explains a loss that stands still or falls slowly."""
+    too_low = ramp(learning_rate_too_low(m), 0.4, 0.7) * (1.0 - falling(m))
+    return np.maximum(too_low, ramp(learning_rate_too_high(m), 0.4, 0.7))
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:
     """Return the confidence that the update has the wrong sign, so that training raises the loss.
 
-    Outputs are anticorrelated with their targets, or the loss of a bounded output rose steadily.
+    Outputs are anticorrelated with their targets, or the loss of a bounded output rose steadily. Not with fastmlp's own
+    updates, whose sign is right.
     """
     against = ramp(m.agreement, -0.1, -0.4)
+    new = ramp(m.agreement, -0.4, -0.8)  # without a history: outputs of a new net are anticorrelated by chance
     row = m.model.activations[-1]
     climbed = ramp(m.curve.trend, 0.6, 0.9) * bool(np.isfinite([row.low, row.high]).all())
     rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
-    trained = np.where(np.isnan(m.curve.epochs), 0.85 * against, rose * np.maximum(against, climbed))
-    return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0)
+    trained = np.where(np.isnan(m.curve.epochs), 0.85 * new, rose * np.maximum(against, climbed))
+    return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0) * (not m.updates.ours)
 
 
 def broken_updates(m: Measurements) -> np.ndarray:
@@ -276,8 +301,11 @@ def broken_updates(m: Measurements) -> np.ndarray:
 def base_rate(m: Measurements) -> np.ndarray:
     constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03)
     deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
-    moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), ramp(gain(m), 0.02, 0.1))
+    untouched = ramp(gain(m), 0.01, 0.05)  # without a history, a net that could learn may not have begun
+    moving = np.where(np.isnan(m.curve.epochs), untouched, ramp(gain(m), 0.02, 0.1))
+    moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), moving)
     tried = np.where(np.isnan(m.curve.epochs), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.9 * moving)
+    constant = constant * ramp(m.skill, -0.1, -0.03) * (1.0 - 0.6 * wrong_learning_rate(m))
     return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * not_learned(m) * finite(m) * max(learnable(m), 0.3)
 
 
@@ -292,4 +320,5 @@ def plateau(m: Measurements) -> np.ndarray:
     kind = np.maximum(
         ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
     )
+    kind = kind * (1.0 - 0.6 * wrong_learning_rate(m))
     return 0.73 * is_at_rest * kind * not_learned(m) * finite(m) * learnable(m) * (1.0 - 0.5 * m.curve.stopped_early)

@@ -12,6 +12,8 @@ import numpy as np
 from .label_checks import MIN_SAMPLES
 from .measurements import Measurements
 
+SCHEDULE_MEAN = 0.5  # mean learning rate of most schedules, as a fraction of the largest
+
 
 def ramp(x: Any, low: float, high: float) -> np.ndarray:
     """Return a linear ramp: 0 for x up to low, 1 from high on; falling if high < low; 0 for NaN."""
@@ -96,6 +98,37 @@ def labels_are_noise(m: Measurements) -> np.ndarray:
     known = np.where(np.isnan(m.validation_signal), 0.85, 0.95)
     enough = ramp(m.data.n_samples, MIN_SAMPLES / 2, 2 * MIN_SAMPLES)
     return no_signal * known * enough * (1.0 - ramp(m.validation_signal, 2.5, 4.0))
+
+
+# ---- the scale of the data
+
+
+def inputs_too_large(m: Measurements) -> float:
+    """Return the confidence that inputs are unscaled and large; 0 for inputs that fastmlp has encoded from a table.
+
+    Its bins with few samples have large offsets, and need no scaling.
+    """
+    d = m.data
+    ratio = d.largest_spread / d.typical_spread if d.typical_spread > 0 else 1.0
+    size = max(d.largest_spread, d.largest_offset * d.typical_spread)
+    worst = max(log_ramp(ratio, 30.0, 300.0), log_ramp(d.largest_offset, 8.0, 30.0), log_ramp(size, 20.0, 100.0))
+    return float(worst) * (not m.updates.encoded_inputs)
+
+
+def has_free_outputs(m: Measurements) -> bool:
+    """Return whether outputs are numbers without bounds, as for regression."""
+    row = m.model.activations[-1]
+    is_bounded = np.isfinite([row.low, row.high]).any()
+    return bool(m.model.has_weights and not is_bounded and not m.model.loss.delta_is_wrt_logit)
+
+
+def targets_too_large(m: Measurements) -> float:
+    return float(has_free_outputs(m) * log_ramp(max(m.target_spread, m.target_mean), 15.0, 60.0))
+
+
+def data_too_large(m: Measurements) -> float:
+    """Return the confidence that large inputs or targets explain lost units and diverging losses."""
+    return max(inputs_too_large(m), targets_too_large(m)) * learnable(m)
 
 
 # ---- held-out samples
@@ -195,6 +228,43 @@ def safe_rate_ratio(m: Measurements) -> np.ndarray:
     """Return the learning rate that suits the curvature, divided by the one that was used."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return m.landscape.safe_step / m.updates.learning_rate
+
+
+def step_ratio(m: Measurements) -> np.ndarray:
+    """Return the learning rate, divided by the longest step that lowers the loss of a new net; NaN if unknown."""
+    return m.updates.learning_rate / m.longest_step
+
+
+def n_steps(m: Measurements) -> np.ndarray:
+    """Return the number of steps of the training, (n_nets,); NaN without a history."""
+    n_samples = m.updates.n_samples or m.n_samples
+    return m.curve.epochs * np.ceil(n_samples / (m.updates.batch_size or n_samples))
+
+
+def oversteps(m: Measurements) -> np.ndarray:
+    """Return the confidence that steps are too long even for a new net, so that the first ones may ruin it."""
+    return log_ramp(step_ratio(m), 1.0, 2.0)
+
+
+def lost_by_steps(m: Measurements) -> np.ndarray:
+    """Return the confidence that steps too long for a new net, or for its unscaled data, explain dead units."""
+    return np.maximum(oversteps(m), data_too_large(m))
+
+
+def hardly_moved(m: Measurements) -> np.ndarray:
+    """Return the confidence that many steps together are shorter than one that would lower the loss of a new net."""
+    travelled = step_ratio(m) * n_steps(m) * (SCHEDULE_MEAN if m.updates.schedule else 1.0)
+    return log_ramp(travelled, 0.7, 0.15) * log_ramp(n_steps(m), 50.0, 300.0)
+
+
+def rising(m: Measurements) -> np.ndarray:
+    """Return the confidence that the loss has risen over the second half of the epochs."""
+    return ramp(m.curve.half_change, -0.005, -0.03)
+
+
+def falling(m: Measurements) -> np.ndarray:
+    """Return the confidence that the loss has fallen much over the second half of the epochs."""
+    return ramp(m.curve.half_change, 0.03, 0.12)
 
 
 def clipped(m: Measurements) -> np.ndarray:

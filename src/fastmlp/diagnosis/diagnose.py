@@ -99,16 +99,34 @@ def diagnose(
         return _diagnose_fit(net, history, validation_data, learning_rate)
     if hasattr(net, "encoded_samples"):
         return _diagnose_tabular(net, X, y, history, validation_data, learning_rate)
+    return _diagnose_samples(net, X, y, history, validation_data, learning_rate, activations, loss)
+
+
+def _diagnose_samples(
+    net: Any,
+    X: Any,
+    y: Any,
+    history: Any,
+    validation_data: Any,
+    learning_rate: Any,
+    activations: Sequence[Any] | None = None,
+    loss: str | None = None,
+    encoded_inputs: bool = False,
+) -> Diagnosis | PopulationDiagnosis:
+    """Diagnose a net, or the nets of a population, on samples.
+
+    encoded_inputs : whether fastmlp has encoded X from a table
+    """
     net, y = nets_of_estimator(net, y)
     if is_population(net):
-        return _diagnose_population(net, X, y, history, validation_data, learning_rate)
+        return _diagnose_population(net, X, y, history, validation_data, learning_rate, encoded_inputs)
     features, bad_X = input_checks.as_inputs(X)
     model, classes = _as_model(net, features, activations, loss)
     input_checks.check_loss_is_known(model, y, loss)
     history = getattr(net, "loss_curve_", None) if history is None else history
     samples = input_checks.as_samples(features, bad_X, y, model, classes)
     held_out = input_checks.as_validation(validation_data, model, classes)
-    curve, updates = input_checks.as_curve(history), updates_of(history, net, learning_rate)
+    curve, updates = input_checks.as_curve(history), updates_of(history, net, learning_rate, encoded_inputs)
     usual_loss = model.loss.name
     if loss is None and not is_mlp(net) and not samples.bad_data:
         model = with_recorded_loss(model, samples.X, samples.Y, curve)
@@ -163,7 +181,8 @@ def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: A
 
     Of an estimator of tables, its net is diagnosed.
     """
-    if hasattr(net, "encoded_samples") and hasattr(net, "net_"):
+    is_of_table = hasattr(net, "encoded_samples") and hasattr(net, "net_")
+    if is_of_table:
         net, history = net.net_, net.history_ if history is None else history
     history = getattr(net, "history", None) if history is None else history
     if not is_mlp(net) or not isinstance(history, History):
@@ -175,7 +194,8 @@ def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: A
         is_scaled = getattr(net, "preprocessing", None) is not None
         return verdict_of_records(_as_model(net, np.empty((0, 0)), None, None)[0], history, is_scaled)
     held_out = history.samples.get("validation") if validation_data is None else validation_data
-    return diagnose(net, *history.samples["training"], history, validation_data=held_out, learning_rate=learning_rate)
+    X, y = history.samples["training"]
+    return _diagnose_samples(net, X, y, history, held_out, learning_rate, encoded_inputs=is_of_table)
 
 
 def measure(model: ModelUnderTest, *arguments: Any, **settings: Any) -> Measurements:
@@ -199,18 +219,18 @@ def _diagnose_tabular(
     held_out = None if validation_data is None else model.encoded_samples(*checked_pair(validation_data))
     history = model.history_ if history is None else history
     features, targets = model.encoded_samples(X, y)
-    return diagnose(model.net_, features, targets, history, validation_data=held_out, learning_rate=learning_rate)
+    return _diagnose_samples(model.net_, features, targets, history, held_out, learning_rate, encoded_inputs=True)
 
 
 def _diagnose_population(
-    pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
+    pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any, encoded_inputs: bool
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
     data_per_net = input_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
     rates = pop.network.dropout_of_layers(pop.dropout)
     dropout = np.broadcast_to(rates, (pop.n_nets, rates.shape[-1]))
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
-    updates = updates_of(history, pop, learning_rate)
+    updates = updates_of(history, pop, learning_rate, encoded_inputs)
     curve = input_checks.as_curve(history)
     held_out = input_checks.as_validation(validation_data, model, None)
     if data_per_net is None:

@@ -30,7 +30,8 @@ def one(values: Any, k: int) -> float:
 
 
 def rate(m: Measurements, k: int) -> float:
-    return one(m.updates.learning_rate, k)
+    """Return the learning rate of net k as it was given, without the factor by which momentum lengthens steps."""
+    return one(m.updates.learning_rate, k) * (1.0 - one(m.updates.momentum, k))
 
 
 def dropout(m: Measurements, k: int) -> float:
@@ -48,15 +49,16 @@ def _output_range(m: Measurements, k: int) -> str:
     return f"[{number(m.bounds.low)}, {number(m.bounds.high)}], {m.bounds.source}"
 
 
-def _epochs_left(m: Measurements) -> np.ndarray:
+def epochs_left(m: Measurements) -> np.ndarray:
     """Return the projected number of epochs until the loss has converged, (n_nets,).
 
     Based on the validation loss if there is one. NaN with a schedule that lowered the learning rate, which flattens any
-    curve.
+    curve, and for less than one epoch: the projection then does not see the loss fall.
     """
     if m.updates.schedule:
         return np.full(m.model.n_nets, np.nan)
-    return np.where(np.isfinite(m.curve.validation_projected), m.curve.validation_projected, m.curve.projected)
+    left = np.where(np.isfinite(m.curve.validation_projected), m.curve.validation_projected, m.curve.projected)
+    return np.where(left >= 1.0, np.ceil(left), np.nan)
 
 
 EVIDENCE: dict[str, Callable[[Measurements, int], float | str]] = {
@@ -106,6 +108,8 @@ EVIDENCE: dict[str, Callable[[Measurements, int], float | str]] = {
     "gain of a safe step": lambda m, k: one(m.landscape.safe_gain, k) / one(m.excess, k),
     "gain of one step": lambda m, k: one(confidence_terms.gain(m), k),
     "learning rate": rate,
+    "longest first step": lambda m, k: m.longest_step,
+    "steps": lambda m, k: one(confidence_terms.n_steps(m), k),
     "weight decay": lambda m, k: one(m.updates.weight_decay, k),
     "size of the weights": lambda m, k: one(m.weight_size, k),
     "clip norm": lambda m, k: one(m.updates.clip_norm, k),
@@ -114,7 +118,7 @@ EVIDENCE: dict[str, Callable[[Measurements, int], float | str]] = {
     "loss under dropout": lambda m, k: one(m.masks.mask_loss, k),
     "penalty": lambda m, k: one(np.broadcast_to(m.model.l2, m.model.n_nets), k),
     "epochs": lambda m, k: one(m.curve.epochs, k),
-    "epochs left": lambda m, k: one(_epochs_left(m), k),
+    "epochs left": lambda m, k: one(epochs_left(m), k),
     "first loss": lambda m, k: one(m.curve.first, k) + m.floor,
     "recorded loss": lambda m, k: one(m.curve.last, k) + m.floor,
     "lowest loss": lambda m, k: one(m.curve.lowest, k) + m.floor,

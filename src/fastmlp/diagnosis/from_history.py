@@ -17,6 +17,7 @@ from .hidden_units import HIDDEN_EVIDENCE
 from .input_checks import as_curve
 from .label_checks import DataChecks
 from .landscape import Landscape
+from .longest_steps import UNKNOWN_STEPS
 from .loss_curves import Curve, shape_of
 from .measurements import LAYER_EVIDENCE, Measurements
 from .model_under_test import ModelUnderTest
@@ -134,6 +135,7 @@ def measured_by_records(model: ModelUnderTest, curve: Curve, updates: Any, base:
         data=_unknown_data(updates.n_samples, model.layout.layer_sizes[0]),
         curve=shape_of(curve, 1, np.full(1, base)),
         landscape=Landscape(*[nan] * len(Landscape._fields)),
+        longest=UNKNOWN_STEPS,
         masks=Masks(np.zeros(1), nan, nan),
         bounds=Bounds(-np.inf, np.inf, "", 0.0),
         target_low=0.0,

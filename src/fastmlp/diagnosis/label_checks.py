@@ -30,8 +30,8 @@ class DataChecks(NamedTuple):
     n_samples: int
     n_features: int
     largest_spread: float  # largest standard deviation of an input
-    typical_spread: float  # median standard deviation of the inputs that vary
-    largest_offset: float  # largest |mean| / standard deviation of the inputs that vary
+    typical_spread: float  # median standard deviation of the inputs that vary and are no indicators
+    largest_offset: float  # largest |mean| / standard deviation of the inputs that vary and are no indicators
     n_constant: int  # number of constant inputs
     n_constant_targets: int
     one_hot: bool
@@ -58,7 +58,10 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
     with np.errstate(over="ignore", invalid="ignore"):
         spread, centre = X.std(axis=0), X.mean(axis=0)
     varies = spread > 1e-9 * (1.0 + np.abs(centre))
-    offset = np.abs(centre[varies]) / spread[varies]
+    # Indicators, inputs of 0 and 1, are scaled whatever share of them is 1, which decides on their spread and offset.
+    scales = varies & ~np.isin(X, (0.0, 1.0)).all(axis=0)
+    offset = np.abs(centre[scales]) / spread[scales]
+    judged = spread[scales] if scales.any() else spread[varies]
     total = ((Y - Y.mean(axis=0)) ** 2).sum()
     n_rows, contradicted = _contradicted(X, Y, total)
     linear = neighbours = features = signal = np.nan
@@ -93,7 +96,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
         n_samples=n,
         n_features=X.shape[1],
         largest_spread=float(spread.max(initial=0.0)),
-        typical_spread=float(np.quantile(spread[varies], 0.5, method="lower")) if varies.any() else 0.0,
+        typical_spread=float(np.quantile(judged, 0.5, method="lower")) if varies.any() else 0.0,
         largest_offset=float(offset.max(initial=0.0)),
         n_constant=int((~varies).sum()),
         n_constant_targets=int((np.ptp(Y, axis=0) == 0).sum()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -33,12 +34,10 @@ def measure_landscape(
 ) -> Landscape:
     """Measure the loss landscape around each net.
 
-    Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
-
     X : (n_samples, n_features)
     Y : (n_samples, n_outputs)
     n_iterations : number of Lanczos iterations
-    stride : the line search tries every stride-th of STEPS
+    stride : 1 or 2; the line search tries every stride-th of STEPS, and with 2 the neighbours of the best of them
     """
     max_samples = int(np.clip(FLOPS / (6.0 * max(1, model.params.shape[1])), *SAMPLE_LIMITS))
     if len(X) > max_samples:
@@ -47,23 +46,13 @@ def measure_landscape(
     params = model.params
     gradient = model.gradient(X, Y)
     norm = np.linalg.norm(gradient, axis=1)
-    size = np.sqrt((params * params).mean(axis=1, keepdims=True))
-    scale = np.maximum(size, 1e-3) * DIFFERENCE
-
-    def product(v: np.ndarray) -> np.ndarray:
-        h = scale * np.sqrt(params.shape[1])
-        return (model.gradient(X, Y, params + h * v) - model.gradient(X, Y, params - h * v)) / (2.0 * h)
-
+    product = hessian_product(model, X, Y)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         start = _unit(gradient)
         curvature = (start * product(start)).sum(axis=1)
-        noise = np.random.default_rng(2).normal(size=(1, params.shape[1]))
-        if model.frozen is not None:
-            noise[:, model.frozen] = 0.0
-        noise = _unit(noise)
-        smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
+        smallest, largest = extreme_curvatures(product, gradient, n_iterations, model.frozen)
         loss_before = model.objective(X, Y, params)
-        best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, STEPS[::stride])
+        best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, stride)
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
         loss_after = model.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
     return Landscape(
@@ -71,11 +60,42 @@ def measure_landscape(
     )
 
 
+def hessian_product(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function v -> Hessian-vector products at the parameters of a model, both (n_nets, n_params).
+
+    The products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
+    """
+    params = model.params
+    size = np.sqrt((params * params).mean(axis=1, keepdims=True))
+    h = np.maximum(size, 1e-3) * DIFFERENCE * np.sqrt(params.shape[1])
+    return lambda v: (model.gradient(X, Y, params + h * v) - model.gradient(X, Y, params - h * v)) / (2.0 * h)
+
+
+def extreme_curvatures(
+    product: Callable[[np.ndarray], np.ndarray],
+    gradient: np.ndarray,
+    n_iterations: int,
+    frozen: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (smallest, largest) eigenvalue of the Hessian, (n_nets,) each.
+
+    product : function v -> Hessian-vector products, both (n_nets, n_params)
+    gradient : (n_nets, n_params) gradient, near which the search begins
+    frozen : bool (n_params,), parameters that are not trained; None for none
+    """
+    noise = np.random.default_rng(2).normal(size=(1, gradient.shape[1]))
+    if frozen is not None:
+        noise[:, frozen] = 0.0
+    return _extremes(product, _unit(_unit(gradient) + 0.5 * _unit(noise)), n_iterations)
+
+
 def _unit(v: np.ndarray) -> np.ndarray:
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
 
 
-def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np.ndarray]:
+def _extremes(
+    product: Callable[[np.ndarray], np.ndarray], v: np.ndarray, n_iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the (smallest, largest) eigenvalue of the Hessian, (n_nets,) each.
 
     Lanczos iteration (Lanczos 1950) with full reorthogonalisation.
@@ -102,10 +122,25 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
 
 
 def _line_search(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, loss_before: np.ndarray, steps
-):
-    losses_after = np.stack([model.objective(X, Y, model.params - step * gradient) for step in steps])
-    losses_after = np.where(np.isfinite(losses_after), losses_after, np.inf)
-    best = losses_after.argmin(axis=0)
-    gain = loss_before - losses_after[best, np.arange(len(loss_before))]
-    return np.where(gain > 0, steps[best], np.nan), np.maximum(gain, 0.0)
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, loss_before: np.ndarray, stride: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (the step of STEPS that lowers the loss most, by how much it does), (n_nets,) each.
+
+    stride : with 2, every second step is tried, and the neighbours of the best of them
+    """
+
+    def losses_after(steps: np.ndarray) -> np.ndarray:
+        losses = model.objective(X, Y, model.params - steps[:, None] * gradient)
+        return np.where(np.isfinite(losses), losses, np.inf)
+
+    numbers, nets = np.arange(0, len(STEPS), stride), np.arange(len(loss_before))
+    tried = np.broadcast_to(numbers[:, None], (len(numbers), len(nets)))
+    losses = np.stack([losses_after(STEPS[row]) for row in tried])
+    if stride > 1:
+        best = tried[losses.argmin(axis=0), nets]
+        neighbours = np.clip(np.stack([best - 1, best + 1]), 0, len(STEPS) - 1)
+        tried = np.concatenate([tried, neighbours])
+        losses = np.concatenate([losses, np.stack([losses_after(STEPS[row]) for row in neighbours])])
+    best_row = losses.argmin(axis=0)
+    gain = loss_before - losses[best_row, nets]
+    return np.where(gain > 0, STEPS[tried[best_row, nets]], np.nan), np.maximum(gain, 0.0)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 RECENT = 0.25  # last fraction of the epochs, over which the slope is taken
+MIDDLE = 0.5  # fraction of the epochs around which, over RECENT of them, the middle of a curve lies
 MIN_RECORDS = 8  # smallest number of records for which a curve has a shape
 CONVERGED_RATIO = 1.05  # a curve has converged within 5 % of its projected final loss ...
 CONVERGED_FRACTION = 0.02  # ... or below this fraction of the base rate's loss
@@ -42,6 +43,7 @@ class Shape(NamedTuple):
     last: np.ndarray  # last loss
     lowest: np.ndarray  # lowest loss
     change: np.ndarray  # decrease of the loss over the recent epochs, relative to the mean recent loss
+    half_change: np.ndarray  # decrease from the middle of the epochs to the recent ones, relative to the recent mean
     swing: np.ndarray  # mean step up or down between recent records, relative to the mean recent loss
     back_and_forth: np.ndarray  # length of the recent path over its net change; 1 is straight
     trend: np.ndarray  # net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
@@ -71,8 +73,10 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     base_loss : (n_nets,) or a number    loss of the best constant output
     noise : (n_nets,) or a number        standard deviation of a record due to dropout
     """
-    if curve is None or not len(curve.epochs):
+    if curve is None:
         return empty_shape(n_nets)
+    if not len(curve.epochs):  # no finished epoch, as if the first one diverged
+        return empty_shape(n_nets)._replace(diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)))
     epochs, loss = curve.epochs.astype(np.float64), np.asarray(curve.loss, np.float64)
     loss = np.where(np.isfinite(loss), loss, np.nan)
     last_row = np.maximum(np.isfinite(loss).sum(axis=0) - 1, 0)
@@ -101,6 +105,8 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     recent[np.maximum(last_row - 3, 0), nets] = True  # records of a population are sparse towards the end
     recent[np.maximum(last_row - 2, 0), nets] = recent[np.maximum(last_row - 1, 0), nets] = True
     level = np.nanmean(np.where(recent, loss, np.nan), axis=0)
+    middle = (np.abs(epochs[:, None] - MIDDLE * end) <= RECENT / 2 * end) & np.isfinite(loss) & ~recent
+    middle_level = np.where(middle, loss, 0.0).sum(axis=0) / np.where(middle.any(axis=0), middle.sum(axis=0), np.nan)
     is_recent_step = recent[1:] & recent[:-1]
     n_steps = is_recent_step.sum(axis=0)
     steps = np.where(is_recent_step, np.diff(raw, axis=0), 0.0)
@@ -117,6 +123,7 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     projected, projected_loss = _projection(epochs, loss, before_last, base_loss)
     return result._replace(
         change=change / np.maximum(np.abs(level), 1e-12),
+        half_change=(middle_level - level) / np.maximum(np.abs(level), 1e-12),
         swing=path_length / np.maximum(n_steps, 1) / np.maximum(np.abs(level), 1e-12),
         back_and_forth=(np.maximum(path_length, net_change) + epsilon) / (net_change + epsilon),
         trend=trend,

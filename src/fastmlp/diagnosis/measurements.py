@@ -11,6 +11,7 @@ from .dropout_noise import Masks, draw_masks
 from .hidden_units import HIDDEN_EVIDENCE, measure_hidden_units
 from .label_checks import DataChecks, check_data
 from .landscape import Landscape, measure_landscape
+from .longest_steps import LongestSteps, longest_steps
 from .loss_curves import Curve, Shape, shape_of
 from .merged_outputs import merged_fraction
 from .model_under_test import ModelUnderTest
@@ -34,6 +35,7 @@ class Measurements(NamedTuple):
     data: DataChecks
     curve: Shape
     landscape: Landscape
+    longest: LongestSteps
     masks: Masks
     bounds: Bounds
     target_low: float
@@ -81,6 +83,13 @@ class Measurements(NamedTuple):
     def excess(self) -> np.ndarray:
         """Loss above that of perfect outputs, (n_nets,)."""
         return self.loss - self.floor
+
+    @property
+    def longest_step(self) -> float:
+        """Longest first step of a new net by the update rule of the training, as a learning rate; NaN if unknown."""
+        if self.updates.is_plain_descent:
+            return self.longest.descent
+        return self.longest.sign if self.updates.has_sign_like_steps else np.nan
 
     @property
     def base_excess(self) -> float:
@@ -160,6 +169,7 @@ def measure(
         data=data,
         curve=shape_of(curve_above_floor, n_nets, np.full(n_nets, base - floor), noise),
         landscape=landscape,
+        longest=longest_steps(model, X[rows], Y[rows]),
         masks=masks,
         bounds=bounds,
         target_low=float(Y.min()),

@@ -83,8 +83,8 @@ class Monitor:
         if is_flat and n >= self._patient and level > (1.0 - AT_BASE) * self.base:
             position = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
-                f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs "
-                "do not depend on the inputs"
+                f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the net is no "
+                "better than a constant"
             )
         lowest = losses.min()
         if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
@@ -166,8 +166,8 @@ class PopulationMonitor:
         if is_old.sum() >= len(chosen) / 4 and at_base.sum() > is_old.sum() / 2:
             percentage = 100.0 * at_base.sum() / is_old.sum()
             warning = (
-                f"{percentage:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: their "
-                "outputs do not depend on the inputs"
+                f"{percentage:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: they are no "
+                "better than a constant"
             )
         elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end, fit itself warns of divergence
             warning = "most of the nets diverge: the learning rate is too high"

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import confidence_terms
 from .evidence import dropout as largest_dropout
-from .evidence import layer_name, number, one, rate
+from .evidence import epochs_left, layer_name, number, one, rate
 from .measurements import Measurements
 
 RESTART = (
@@ -58,15 +58,22 @@ def still_learning(m: Measurements, k: int) -> str:
             "it could."
         )
     by_validation = one(m.curve.validation_projected, k)
-    left = by_validation if np.isfinite(by_validation) else one(m.curve.projected, k)
-    if np.isfinite(left) and left > 0:
+    left = one(epochs_left(m), k)
+    if np.isfinite(left):
         ratio = left / max(one(m.curve.epochs, k), 1.0)
+        share = f"{ratio:.1f} times" if ratio >= 0.95 else f"{100 * ratio:.2g} % of"
         loss = "validation loss" if np.isfinite(by_validation) else "loss"
         return (
             f"Train on: at this rate the {loss} converges after about {counted_number(left, 'more epoch')}, "
-            f"{ratio:.1f} times the epochs so far."
+            f"{share} the epochs so far."
         )
     if np.isnan(one(m.curve.epochs, k)):
+        if one(m.skill, k) < 0.02:
+            return (
+                "Give diagnose the history, which shows whether the loss falls: the net is no better than a constant, "
+                f"as any net is at first, and one step would lower its loss by "
+                f"{100 * one(confidence_terms.gain(m), k):.0f} %."
+            )
         if one(confidence_terms.unknown_elsewhere(m), k) > 0.5:
             return (
                 "Give diagnose the history or validation data before you train on: the net explains more of these "
@@ -88,44 +95,6 @@ def base_rate(m: Measurements, k: int) -> str:
         unless = "" if m.updates.rule else " if you have not"
         steps.append(f"train with 'rprop' or 'adam'{unless}, whose steps do not shrink with the gradient")
     return f"{sentence(', '.join(steps[:-1]))} and {steps[-1]}."
-
-
-def rate_too_high(m: Measurements, k: int) -> str:
-    learning_rate, largest = rate(m, k), one(m.landscape.largest, k)
-    if m.updates.is_plain_descent and np.isfinite(learning_rate) and largest > 0 and learning_rate * largest > 1:
-        return (
-            f"Lower the learning rate from {number(learning_rate)} to {number(0.5 / largest)}: steps longer than "
-            f"{number(2 / largest)}, 2 / largest curvature, raise the loss."
-        )
-    if np.isfinite(learning_rate):
-        return f"Lower the learning rate from {number(learning_rate)} to {number(learning_rate / 10)}{clipping(m, k)}."
-    return f"Lower the learning rate to a tenth{clipping(m, k)}."
-
-
-def rate_too_low(m: Measurements, k: int) -> str:
-    safe, learning_rate = one(m.landscape.safe_step, k), rate(m, k)
-    if np.isfinite(learning_rate) and m.updates.is_plain_descent and safe > learning_rate:
-        return (
-            f"Raise the learning rate from {number(learning_rate)} to {number(safe)}, {number(safe / learning_rate)} "
-            "times as much: it suits the largest curvature of the loss."
-        )
-    if np.isfinite(learning_rate):
-        return (
-            f"Raise the learning rate from {number(learning_rate)} to {number(30 * learning_rate)}, and again if the "
-            "loss still falls slowly."
-        )
-    return (
-        f"Raise the learning rate, first by a factor of 30; for plain gradient descent {number(safe)} suits the "
-        "curvature."
-    )
-
-
-def clip(m: Measurements, k: int) -> str:
-    clip, length = one(m.updates.clip_norm, k), one(m.landscape.gradient, k)
-    return (
-        f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
-        f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
-    )
 
 
 def decay(m: Measurements, k: int) -> str:
@@ -182,7 +151,7 @@ def saturated(m: Measurements, k: int) -> str:
     return (
         f"Start with smaller weights: divide those of layer {layer_name(m.saturated_layer, k)} by "
         f"{number(_weight_ratio(m, k))} (init='auto' draws weights of that "
-        f"size){'' if scaled else ', and standardise the inputs'}."
+        f"size){'' if scaled else ', and standardise the inputs'}.{high_rate(m, k)}"
     )
 
 
@@ -197,8 +166,15 @@ def dead(m: Measurements, k: int) -> str:
     return (
         "Train a net with leaky_relu units, or one from another random_state with a learning rate a tenth as large "
         f"(reset() draws the same weights again): {100 * one(m.dead, k):.0f} % of the units of layer "
-        f"{layer_name(m.dead_layer, k)} are never active, so no gradient can bring them back."
+        f"{layer_name(m.dead_layer, k)} are never active, so no gradient can bring them back.{high_rate(m, k)}"
     )
+
+
+def high_rate(m: Measurements, k: int) -> str:
+    """Return a sentence on a cause that cannot be told from an effect if the learning rate is not known, or ""."""
+    if np.isfinite(rate(m, k)):
+        return ""
+    return " A learning rate that is far too high has this effect, too: give diagnose the history to tell."
 
 
 def vanishing(m: Measurements, k: int) -> str:

@@ -15,13 +15,16 @@ from ..optimizers.base import SHARED, Optimizer
 from ..population_result import PopulationResult
 
 PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)
+SIGN_LIKE = ("adam", "rmsprop")  # their steps have nearly the same length for every parameter
 ADAPTIVE = (*(row.name for row in RULES if not row.is_plain_descent), "lbfgs")  # steps do not shrink with the gradient
+SCIKIT_LEARN_BATCH = 200  # its batch_size="auto", of so many samples or more
 
 
 class TrainingSettings(NamedTuple):
     """Training settings: numbers or arrays (n_nets,); NaN, 0 or empty if unknown."""
 
-    learning_rate: Any = np.nan
+    learning_rate: Any = np.nan  # divided by 1 - momentum: the length of the steps in the long run
+    momentum: Any = 0.0  # of gradient descent
     weight_decay: Any = 0.0  # of the optimiser
     clip_norm: Any = 0.0
     is_plain_descent: bool = False  # whether the update rule is gradient descent, with or without momentum
@@ -31,27 +34,35 @@ class TrainingSettings(NamedTuple):
     n_validation: int = 0  # number of validation samples of the fit
     schedule: str = ""  # schedule of the learning rate; empty if constant
     ours: bool = False  # whether fastmlp trained the net
+    batch_size: int = 0  # samples of one step; 0 for all of them
+    encoded_inputs: bool = False  # whether fastmlp has encoded the inputs from the columns of a table
 
     @property
     def is_adaptive(self) -> bool:
         """Whether the steps of the update rule keep their length when the gradient is small."""
         return self.rule in ADAPTIVE
 
+    @property
+    def has_sign_like_steps(self) -> bool:
+        return self.rule in SIGN_LIKE
+
     def of_nets(self, n_nets: int, members: slice) -> TrainingSettings:
         setting_of_nets = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
         return self._replace(
             learning_rate=setting_of_nets(self.learning_rate),
+            momentum=setting_of_nets(self.momentum),
             weight_decay=setting_of_nets(self.weight_decay),
             clip_norm=setting_of_nets(self.clip_norm),
         )
 
 
-def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
+def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool = False) -> TrainingSettings:
     """Return what is known about the training of a net.
 
     history : history of the fit, or None
-    net : the net, whose attributes are read if it is an estimator of scikit-learn
+    net : the net, whose attributes are read if it is an estimator of scikit-learn or has a preprocessing of tables
     learning_rate : learning rate given by the user, or None
+    encoded_inputs : whether fastmlp has encoded the inputs from a table, for a net that does not know it
     """
     optimizer = optimizer_of(history)
     rule = optimizer.rule.name if optimizer is not None else ""
@@ -64,18 +75,20 @@ def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
 
         settings = TrainingSettings(
             known("learning_rate", np.nan) / (1.0 - known("momentum", 0.0)),
+            known("momentum", 0.0),
             known("weight_decay", 0.0),
             known("clip_norm", 0.0),
             is_plain_descent=rule in PLAIN,
             rule=rule,
         )
     elif hasattr(net, "learning_rate_init"):
-        rule = str(getattr(net, "solver", ""))
+        rule, batch = str(getattr(net, "solver", "")), getattr(net, "batch_size", "auto")
         settings = TrainingSettings(
             float(net.learning_rate_init),
             is_plain_descent=rule == "sgd",
             rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),
+            batch_size=int(batch) if isinstance(batch, (int, np.integer)) else SCIKIT_LEARN_BATCH,
         )
     if isinstance(history, (History, PopulationResult)):
         recorded = history.settings if isinstance(history, History) else history.arguments
@@ -84,13 +97,16 @@ def updates_of(history: Any, net: Any, learning_rate: Any) -> TrainingSettings:
             early_stopping=history.best_epoch is not None,
             n_samples=int(recorded.get("n_samples") or 0),
             n_validation=int(recorded.get("n_validation") or 0),
+            batch_size=int(recorded.get("batch_size") or 0),
             ours=True,
             schedule="" if schedule in ("None", "constant") else schedule,
         )
+    encoded_inputs = encoded_inputs or getattr(net, "preprocessing", None) is not None
+    settings = settings._replace(encoded_inputs=encoded_inputs)
     if learning_rate is None:
         return settings
     rate = checked_setting("learning_rate", learning_rate, 0.0)
-    return settings._replace(learning_rate=rate, is_plain_descent=rule in PLAIN or not rule)
+    return settings._replace(learning_rate=rate, momentum=0.0, is_plain_descent=rule in PLAIN or not rule)
 
 
 def optimizer_of(history: Any) -> Optimizer | None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import confidence_rules, confidence_terms, remedies
+from . import confidence_rules, confidence_terms, rate_remedies, remedies
 from .evidence import layer_name, number, one
 from .measurements import Measurements
 
@@ -251,16 +251,36 @@ VERDICTS = (
         "learning_rate_too_high",
         "The learning rate is too high",
         confidence_rules.learning_rate_too_high,
-        ("learning rate", "largest curvature", "swing of the loss", "loss", "lowest loss", "recorded loss"),
-        remedies.rate_too_high,
-        lambda m, k: "Train ten epochs from here with the lower rate: the loss should fall smoothly.",
+        (
+            "learning rate",
+            "longest first step",
+            "largest curvature",
+            "dead units",
+            "saturated units",
+            "swing of the loss",
+            "loss",
+            "base rate's loss",
+            "lowest loss",
+            "recorded loss",
+        ),
+        rate_remedies.rate_too_high,
+        rate_remedies.rate_too_high_experiment,
     ),
     Verdict(
         "learning_rate_too_low",
         "The learning rate is too low",
         confidence_rules.learning_rate_too_low,
-        ("learning rate", "safe step", "gain of a safe step", "change of the loss", "epochs", "epochs left"),
-        remedies.rate_too_low,
+        (
+            "learning rate",
+            "longest first step",
+            "safe step",
+            "gain of a safe step",
+            "change of the loss",
+            "epochs",
+            "steps",
+            "epochs left",
+        ),
+        rate_remedies.rate_too_low,
         lambda m, k: (
             "Train ten epochs from here with the higher rate: the loss should fall by more than in all so far."
         ),
@@ -270,7 +290,7 @@ VERDICTS = (
         "Gradients are clipped too short",
         confidence_rules.clip_norm_too_low,
         ("clip norm", "gradient", "learning rate", "change of the loss", "gain of a safe step", "epochs"),
-        remedies.clip,
+        rate_remedies.clip,
         lambda m, k: "Train ten epochs from here without clip_norm: the loss should fall by more than in all so far.",
     ),
     Verdict(

@@ -165,3 +165,55 @@ def test_hardly_trained_nets_have_not_memorised_their_samples(epochs, seed):
         verdict_of_records(model_of_fastmlp(net.network, net.params[None], 0.0, np.zeros((1, 1))), history),
     ):
         assert found.verdict != "over_fitting", found
+
+
+# ---- causes before effects
+
+
+def test_inputs_that_fastmlp_has_encoded_are_never_unscaled():
+    """Bins of few rows have large offsets; here also of a target that is no table's column."""
+    pytest.importorskip("sklearn")
+    pd = pytest.importorskip("pandas")
+    from fastmlp import TabularMLPRegressor
+
+    X, y = data.friedman(0)
+    table = pd.DataFrame(X, columns=list("abcde")).assign(rare=np.arange(len(X)) == 0)
+    for targets in (y, np.stack([y, -y], axis=1)):
+        model = TabularMLPRegressor((8,), n_nets=1, max_iter=3, learning_rate_init=1e-6, random_state=0)
+        model.fit(table, targets)
+        for found in (diagnose(model, table, targets), diagnose(model)):
+            assert "unscaled_inputs" not in {found.verdict, *found.others}
+
+
+def test_indicators_are_scaled_whatever_their_share():
+    X, y = data.friedman(0)
+    rare = (np.arange(len(X)) < 1)[:, None] * np.ones(7)
+    found = verdict_on(np.hstack([X, rare, 1.0 - rare]), y, epochs=10, optimizer=Adam(1e-3))
+    assert "unscaled_inputs" not in {found.verdict, *found.others}
+
+
+def test_rising_loss_is_not_still_learning():
+    X, y = data.friedman(0)
+    found = train(X, y, epochs=30, optimizer=Adam(1e-3))
+    losses = np.linspace(0.3, 0.5, 30) + 0.03 * (np.arange(30) % 2)
+    diagnosed = diagnose(found.net, X, y, losses)
+    assert "still_learning" not in {diagnosed.verdict, *diagnosed.others}
+
+
+def test_loss_above_the_base_rates_is_no_collapse_to_the_base_rate():
+    X, y = data.blobs(0)
+    found = verdict_on(X, y, epochs=30, optimizer=Adam(1e-7), hidden_activation="relu")
+    assert found.verdict != "base_rate"
+    assert "epochs left" not in found.evidence or found.evidence["epochs left"] >= 1
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_sign_of_fastmlps_own_updates_is_right(sign):
+    """Outputs of a new net may be anticorrelated with the targets by chance."""
+    X, y = data.moons(0)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    net = MLP((2, 1), loss="binary_cross_entropy", random_state=0)
+    net.weights[0][:, 0] = sign * np.array([-2.0, 2.0])
+    history = net.fit(X, y, epochs=5, optimizer=SGD(1e-6), verbose=0)
+    found = diagnose(net, X, y, history)
+    assert "wrong_sign" not in {found.verdict, *found.others}

@@ -89,3 +89,15 @@ def test_nets_with_different_numbers_of_epochs_are_measured_alone():
         for name in ("epochs", "first", "last", "lowest", "projected_loss"):
             assert getattr(together, name)[k] == pytest.approx(getattr(alone, name)[0]), name
         assert together.change[k] == pytest.approx(alone.change[0], rel=0.3)
+
+
+def test_change_since_the_middle_is_relative_to_the_recent_losses():
+    falling, rising = (np.linspace(*ends, 101)[1:] for ends in ((3.0, 1.0), (1.0, 3.0)))
+    found = shape_of(Curve(np.arange(1, 101), np.stack([falling, rising], axis=1)), 2, np.ones(2))
+    np.testing.assert_allclose(found.half_change, [(2.0 - 1.25) / 1.25, (2.0 - 2.75) / 2.75], atol=0.03)
+
+
+def test_divergence_without_a_finished_epoch_is_known():
+    found = shape_of(Curve(np.empty(0), np.empty((0, 1)), diverged=True), 1, np.ones(1))
+    assert found.diverged == [1.0]
+    assert np.isnan(found.epochs)

@@ -133,3 +133,16 @@ def test_monitor_is_silent_for_a_healthy_population():
         warnings.simplefilter("always")
         pop.fit(data.XOR_X, data.XOR_Y, epochs=300, optimizer="rprop", monitor=True)
     assert warned(caught) == []
+
+
+def test_monitor_says_nothing_about_outputs_that_depend_on_inputs():
+    """Targets of millions: the loss stays that of a constant, but outputs follow the inputs."""
+    X, y = data.friedman(0)
+    found = net(X, hidden_activation="relu")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found.fit(X, 1e6 * y + 2e6, epochs=30, batch_size=16, monitor=True)
+    assert abs(np.corrcoef(found.predict(X).ravel(), y)[0, 1]) > 0.3
+    (message,) = warned(caught)
+    assert "above the base rate's" in message
+    assert "the net is no better than a constant; fastmlp.diagnose" in message

@@ -7,7 +7,8 @@ from stuck_nets import stuck_relu, train
 from validation import verdict_of
 
 from fastmlp import MLP, SGD, Adam, Population, diagnose
-from fastmlp.diagnosis import remedies
+from fastmlp.diagnosis import rate_remedies, remedies
+from fastmlp.diagnosis.evidence import EVIDENCE
 from fastmlp.diagnosis.input_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
@@ -114,7 +115,7 @@ def test_remedy_of_a_converged_net_states_its_gap(with_validation):
 def test_clipping_is_advised_only_if_unused():
     clipped = measured(optimizer=SGD(0.1, clip_norm=1.0))
     free = measured(optimizer=SGD(0.1))
-    for remedy in (remedies.rate_too_high, remedies.exploding):
+    for remedy in (rate_remedies.rate_too_high, remedies.exploding):
         assert "clip_norm" not in remedy(clipped, 0)
     assert "clip_norm=1.0" in remedies.exploding(free, 0)
     assert "clip_norm" not in remedies.exploding(measured(optimizer="rprop"), 0)
@@ -139,3 +140,21 @@ def test_remedies_say_that_reset_draws_the_same_weights():
     m = measured(hidden_activation="relu")
     for remedy in (remedies.dead, remedies.base_rate, remedies.plateau):
         assert "same weights again" in remedy(m, 0)
+
+
+@pytest.mark.parametrize("left, text", [(0.4, "too unevenly"), (1.2, "after about 2 more epochs, 6.7 % of the epochs")])
+def test_epochs_left_are_whole_numbers_of_one_or_more(left, text):
+    m = measured()
+    m = m._replace(curve=m.curve._replace(projected=np.array([left])))
+    assert text in remedies.still_learning(m, 0)
+    assert EVIDENCE["epochs left"](m, 0) == pytest.approx(2.0 if left > 1 else np.nan, nan_ok=True)
+
+
+def test_history_is_asked_for_where_only_it_tells_a_new_net_from_a_stuck_one():
+    X, y = data.blobs(0)
+    found = diagnose(MLP((4, 16, 3), loss="softmax_cross_entropy", random_state=0), X, y)
+    assert not found.is_sure
+    assert found.remedy.startswith("Give diagnose the history, which shows whether the loss falls")
+    dead = train(X, y, hidden_activation="relu", changed=lambda net: net.biases[0].__setitem__(slice(None), -50.0))
+    assert "too high has this effect, too: give diagnose the history" in diagnose(dead.net, X, y).remedy
+    assert "too high" not in diagnose(dead.net, X, y, dead.history).remedy

@@ -97,3 +97,17 @@ def test_list_of_losses_has_no_training_settings():
     assert unknown.rule == ""
     told = updates_of([1.0, 0.5], None, 0.1)
     assert (told.learning_rate, told.is_plain_descent, told.rule) == (0.1, True, "")
+
+
+def test_size_of_batches_momentum_and_encoding_are_known():
+    X, y = data.moons(0)
+    net = fastmlp.MLP((2, 8, 1), loss="binary_cross_entropy", random_state=0)
+    history = net.fit(X, y, epochs=2, optimizer=SGD(0.1, momentum=0.9), batch_size=32, verbose=0)
+    found = updates_of(history, net, None)
+    assert (found.batch_size, found.momentum, found.encoded_inputs) == (32, 0.9, False)
+    assert found.learning_rate == pytest.approx(1.0)
+    assert not found.has_sign_like_steps
+    assert updates_of(history, net, None, encoded_inputs=True).encoded_inputs
+    net.preprocessing = object()
+    assert updates_of(history, net, 0.5).encoded_inputs
+    assert updates_of(history, net, 0.5).momentum == 0.0

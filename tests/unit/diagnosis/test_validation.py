@@ -7,8 +7,20 @@ import warnings
 
 import numpy as np
 import pytest
-from stuck_nets import CASES
-from validation import DOCS, SEEDS, confusion, counts_of, helped, matrix_table, part, results, verdict_of, verdict_table
+from stuck_by_steps import STEP_CASES
+from validation import (
+    CASES,
+    DOCS,
+    SEEDS,
+    confusion,
+    counts_of,
+    helped,
+    matrix_table,
+    part,
+    results,
+    verdict_of,
+    verdict_table,
+)
 
 from fastmlp.diagnosis.verdicts import VERDICTS
 
@@ -131,3 +143,10 @@ def test_learning_rate_of_the_remedy_lowers_the_loss():
         named = float(diagnosis.remedy.split(" to ")[1].split(",")[0].split(":")[0])
         cured = MLP((5, 16, 1), hidden_activation="tanh", random_state=0)
         assert cured.fit(X, y, epochs=150, optimizer=SGD(named), verbose=0).loss[-1] < 0.8 * history.loss.min()
+
+
+@pytest.mark.thinned(3)
+@pytest.mark.parametrize("case", STEP_CASES, ids=lambda case: case.title)
+def test_wrong_steps_are_named_before_what_they_cause(case):
+    """One seed per case; the confusion matrix counts all seeds."""
+    assert verdict_of(case.make(SEEDS[0])).verdict == case.verdict
