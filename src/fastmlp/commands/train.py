@@ -221,7 +221,8 @@ def read_parts(
         log(note)
     task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
     tables = split_table(table, name, task, recipe, settings.seed)
-    preprocessing = Preprocessing.fit(tables["training"], name, task, recipe.numeric_encoding, recipe.n_bins)
+    seconds = settings.budget().trial_seconds
+    preprocessing = Preprocessing.fit(tables["training"], name, task, recipe.numeric_encoding, recipe.n_bins, seconds)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)

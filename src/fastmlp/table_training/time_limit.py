@@ -21,24 +21,36 @@ from .recipe import Recipe
 
 SHARE = 0.9  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
-PROBE_BATCHES, PROBE_EPOCHS = 16, 2  # of the fit that measures
+SHORT_EPOCHS = 1.0  # seconds of the first epochs of all nets that are trained to their end, however short the limit
+PROBE_BATCHES = 16  # of an epoch of the fit that measures
+PROBE_SHARE = 0.03  # of the time left that the longest fit takes at least: a short one shows what any fit costs
+PROBE_EPOCHS = 2.0  # whole epochs after which a measurement is long enough in any case
 
 
 def seconds_per_epoch(
-    make_nets: Callable[[], Any], rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe
+    make_nets: Callable[[], Any], rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, seconds: float
 ) -> float:
     """Return how long an epoch of nets takes, measured on a part of the rows.
 
     make_nets : function that returns new nets, which are trained for a moment
+    seconds : time that is left for all
     """
     n = min(rows.n_rows, PROBE_BATCHES * recipe.batch_rows(rows.n_rows))
     share = n / rows.n_rows
     part = rows.take(np.arange(n))
     held = None if held_out is None else held_out.take(np.arange(max(1, round(share * held_out.n_rows))))
     probe = replace(recipe, batch_size=recipe.batch_rows(rows.n_rows))
-    for n_epochs in (1, PROBE_EPOCHS):  # a first fit is slow, since it fills caches and loads modules
-        found = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
-    return (found.seconds - found.compile_seconds) / (PROBE_EPOCHS * share)
+    first = part.take(np.arange(min(n, probe.batch_rows(n))))
+    fit_nets(make_nets(), first, held, replace(probe, epochs=1), verbose=0)  # slow, since it loads modules and kernels
+    found: list[float] = []
+    n_epochs, is_long = 1, False
+    while len(found) < 2 or not is_long:
+        history = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
+        taken = history.seconds - history.compile_seconds
+        found.append(taken / (n_epochs * share))
+        is_long = taken >= PROBE_SHARE * seconds or n_epochs * share >= PROBE_EPOCHS
+        n_epochs *= 1 if is_long else 2
+    return min(found[-2:])  # another process may have slowed one of them down
 
 
 def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Recipe, str]:
@@ -62,6 +74,12 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
         n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
     epochs = min(recipe.epochs, max(1, int(n_epochs * recipe.n_nets / n_nets)))
     changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))
+    if (each := epoch_seconds * n_nets / recipe.n_nets) > seconds:
+        return changed, (
+            f"The time limit leaves {seconds:.2g} s, and one epoch of "
+            f"{counted(changed.n_nets * changed.n_folds, 'net')} takes about {each:.2g} s: {_size(changed)} is all that "
+            f"is trained, instead of {_size(recipe)}; raise the limit."
+        )
     return changed, f"The time limit is enough for {_size(changed)}, instead of {_size(recipe)}."
 
 
@@ -82,6 +100,7 @@ def planned_in_time(
 
     make : makes untrained nets by a recipe
     folds : (n_rows,) fold of each row, or None
+    budget : completes the first epochs of its fits if these take no longer than the whole limit
     n_times : how often all nets are trained
     """
     if not budget.is_limited:
@@ -91,5 +110,7 @@ def planned_in_time(
         assert isinstance(rows, Rows)
         measured, n_fits = replace(recipe, n_nets=1, n_folds=1), n_times * recipe.n_nets * recipe.n_folds
         rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
-    seconds = n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe)
-    return affordable(recipe, seconds, budget.left())
+    seconds = n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, budget.left())
+    planned, note = affordable(recipe, seconds, budget.left())
+    budget.completes_epoch = seconds * planned.n_nets / recipe.n_nets <= max(budget.seconds, SHORT_EPOCHS)
+    return planned, note

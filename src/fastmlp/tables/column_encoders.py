@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,11 +54,13 @@ class NumericEncoding:
     n_bins : largest number of bins of a column
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows. Without them, "auto" makes no bins,
         and "piecewise_linear" bins with the same number of rows
+    trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
     """
 
     kind: str = "auto"
     n_bins: int = DEFAULT_BINS
     targets: np.ndarray | None = None
+    trial_seconds: float = inf
 
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:

@@ -309,7 +309,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             self._set_targets(y, training)
             table, notes = with_numbers(table)
             bin_targets = self._bin_targets(self._encode(y[training]))
-            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets)
+            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets, budget.trial_seconds)
             self._learn_columns(table.iloc[training], notes, encoding)
         self._weigh_classes(y)
         targets, weights = self._encode(y), self._weights(table, y, sample_weight)

@@ -141,6 +141,11 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     if estimator.refit:
         train_again(estimator, make, task, recipe)
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
+    if isinstance(nets, MLP) and estimator.history_.stopped_by == "time_limit" and 0 < estimator.n_iter_ < recipe.epochs:
+        warn_user(
+            f"The time of the fit was over after {estimator.n_iter_} of {recipe.epochs} epochs: they were slower than "
+            "those that were measured before. The net is as it was at its best so far."
+        )
 
 
 def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from kernel_clock import KernelClock
 from sklearn.base import clone
 
 import fastmlp
@@ -184,10 +185,9 @@ def test_calibration_needs_held_out_rows(unsure):
 
 
 @pytest.mark.parametrize("quality, n_nets", [("fast", 1), ("good", 1), ("best", 5)])
-def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets, monkeypatch):
+def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets):
     X, score = table
-    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 60.0)  # as if the time was not over after the planning
-    with pytest.warns(UserWarning, match=r"time limit is enough for .* of 1 epoch, instead of .* of 20 epochs"):
+    with pytest.warns(UserWarning, match=r"limit leaves .* of 1 epoch is all that is trained, instead .* of 20 epochs"):
         model = TabularMLPRegressor(quality=quality, time_limit=1e-6, **SMALL).fit(X, score)
     assert getattr(model.net_, "n_nets", 1) == n_nets
     assert model.n_iter_ == 1
@@ -206,13 +206,24 @@ def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypa
 
 
 @pytest.mark.filterwarnings("ignore:The time limit is enough")
+@pytest.mark.filterwarnings("ignore:The time limit leaves")
 def test_a_net_without_a_whole_epoch_is_announced(table, monkeypatch):
     X, score = table
     monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 1e-9)
+    monkeypatch.setattr("fastmlp.table_training.time_limit.SHORT_EPOCHS", 0.0)
     with pytest.warns(UserWarning, match="in the first epoch, and the net has learned little: set a larger time_limit"):
         model = TabularMLPRegressor(time_limit=1e-6, n_nets=1, **SMALL).fit(X, score)
     assert model.n_iter_ == 0
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_epochs_that_were_slower_than_measured_are_announced(table, monkeypatch):
+    X, score = table
+    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, ""))
+    KernelClock(monkeypatch, step=0.01)
+    with pytest.warns(UserWarning, match=r"was over after \d+ of 1000 epochs: they were slower than those"):
+        model = TabularMLPRegressor(time_limit=1, n_nets=1, **SMALL | {"max_iter": 1000}).fit(X, score)
+    assert 1 <= model.n_iter_ < 20
 
 
 def test_a_time_limit_that_is_enough_changes_nothing(table):
@@ -232,7 +243,7 @@ def test_nets_that_go_on_are_not_left_out_for_want_of_time(table, monkeypatch):
     X, score = table
     monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 60.0)
     model = TabularMLPRegressor(n_nets=3, warm_start=True, **SMALL | {"max_iter": 1}).fit(X, score)
-    with pytest.warns(UserWarning, match="time limit is enough"):
+    with pytest.warns(UserWarning, match="time limit leaves"):
         model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)
     assert model.net_.n_nets == 3
 
