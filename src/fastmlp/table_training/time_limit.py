@@ -44,13 +44,13 @@ def seconds_per_epoch(
     fit_nets(make_nets(), first, held, replace(probe, epochs=1), verbose=0)  # slow, since it loads modules and kernels
     found: list[float] = []
     n_epochs, is_long = 1, False
-    while len(found) < 2 or not is_long:
+    while len(found) < 3 or not is_long:
         history = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
         taken = history.seconds - history.compile_seconds
         found.append(taken / (n_epochs * share))
         is_long = taken >= PROBE_SHARE * seconds or n_epochs * share >= PROBE_EPOCHS
         n_epochs *= 1 if is_long else 2
-    return min(found[-2:])  # another process may have slowed one of them down
+    return min(found)  # another process may have slowed the others down
 
 
 def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Recipe, str]:
