@@ -152,6 +152,8 @@ def shown(value: object) -> str:
     >>> shown("abc"), shown(10**400)
     ("'abc'", 'a whole number of 401 digits')
     """
+    if isinstance(value, str):
+        value = str(value)  # 'a', not np.str_('a')
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN_CHARACTERS:
         from math import log10
 

@@ -10,7 +10,7 @@ import fastmlp.kernels.formulas.losses
 from fastmlp.callbacks import MONITORS
 from fastmlp.checks import PRECISIONS
 from fastmlp.devices import NAMES
-from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
+from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, shown, unknown_name
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS
@@ -27,6 +27,10 @@ def test_unknown_name_suggests_the_nearest_choice():
 @pytest.mark.parametrize("name", ("xyz", 7, None, ()))
 def test_unknown_name_without_a_similar_choice_lists_the_choices(name):
     assert str(unknown_name("fruit", name, ["apple", "pear"])).endswith(f"{name!r}. Choose from: apple, pear.")
+
+
+def test_text_of_numpy_is_shown_as_text():
+    assert shown(np.str_("a")) == "'a'"
 
 
 @pytest.mark.parametrize("value", (0, 1, 0.5, np.float32(0.5), np.int64(1), np.float64(0.25)))

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..checkpoint_interval import DEFAULT, as_interval
 from ..console.stopwatch import format_time
-from ..devices import check_name as check_device
 from ..devices import resolve
 from ..errors import checked_count, checked_number, counted
 from ..history import History
@@ -30,7 +29,17 @@ from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, 
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_nets import OUT_OF_FOLD, Log, Parts, Training, fit, load_known, recipe_to_continue
+from .train_nets import (
+    OUT_OF_FOLD,
+    Log,
+    Parts,
+    Training,
+    check_class_weight,
+    checked_weight_items,
+    fit,
+    load_known,
+    recipe_to_continue,
+)
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
 from .train_streams import StreamedParts, options_in_memory, read_in_pieces
 
@@ -176,13 +185,15 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
     """
     make_optimizer(recipe)
     schedule_factors(recipe.schedule)
-    check_device(settings.device)
+    resolve(settings.device)
     if recipe.hidden:
         activation_code(recipe.activation, HIDDEN, "hidden_activation")
     if settings.time_limit is not None:
         checked_number("time_limit", settings.time_limit, 0.0, open_low=True)
     if settings.tune is not None:
         check_tuning(settings, recipe, checkpoints, continues)
+    if settings.class_weight is not None:
+        checked_weight_items(settings.class_weight)
     if recipe.n_folds > 1 and checkpoints.path is not None:
         raise ValueError(
             f"--checkpoint is for nets that are trained in one fit, and --quality {settings.quality} trains nets of "
@@ -219,10 +230,11 @@ def read_parts(
     table, further_notes = with_numbers(table, name)
     for note in (*notes, *further_notes):
         log(note)
-    task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
-    tables = split_table(table, name, task, recipe, settings.seed)
+    target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
+    check_class_weight(settings.class_weight, target)
+    tables = split_table(table, name, target.task, recipe, settings.seed)
     seconds = settings.budget().trial_seconds
-    preprocessing = Preprocessing.fit(tables["training"], name, task, recipe.numeric_encoding, recipe.n_bins, seconds)
+    preprocessing = Preprocessing.fit(tables["training"], name, target.task, recipe.numeric_encoding, recipe.n_bins, seconds)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)
@@ -234,6 +246,7 @@ def read_known_parts(
 ) -> tuple[Preprocessing, Parts]:
     """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
     name, task = preprocessing.target.name, preprocessing.target.task
+    check_class_weight(settings.class_weight, preprocessing.target)
     table, notes = rows_with_target(read_table(file, preprocessing.text_columns), name, task)
     for note in notes:
         log(note)

@@ -74,12 +74,23 @@ def with_bad_cell(error: ValueError | TypeError, X: Any) -> ValueError | TypeErr
     return error
 
 
-def checked_weights(sample_weight: Any, X: Any) -> np.ndarray:
-    """Return sample weights as float64 (n_samples,). Raises ValueError for another shape, and cells without numbers."""
+def checked_sample_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    """Return sample weights as float64 (n_samples,), or None for None.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, or one is no finite number or below 0.
+    """
+    if sample_weight is None:
+        return None
     from sklearn.utils.validation import _check_sample_weight  # here, since base.py is to say what to install
 
     with refused_beyond_float64("sample_weight"):
-        return _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weights: np.ndarray = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0.0:
+        raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
+    return weights
 
 
 def refuse_dates_among_columns(y: Any) -> None:

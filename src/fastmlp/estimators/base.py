@@ -19,13 +19,14 @@ from sklearn.utils import check_random_state
 from ..api.streamed_fit import StreamArguments
 from ..streams.kinds import is_source
 from ..training.optimizer_state import OptimizerState
+from .array_input import checked_sample_weights
 from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .exporting import Exportable
 from .initial_weights import parameters_of_layers
 from .net_attributes import NetAttributes
 from .parameters import check_settings, hidden_sizes, is_iterative
-from .sample_input import SampleInput, checked_sample_weights, dense
+from .sample_input import SampleInput, dense
 from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_nets import make_net, parsed_class_weight
+from fastmlp.commands.train_nets import checked_weight_items, make_net, parsed_class_weight
 from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.loading import load_net
 from fastmlp.table_training.recipe import QUALITIES
@@ -100,15 +100,37 @@ def test_class_weights_find_the_rare_class():
         shares[weights] = (fastmlp.load("model.safetensors").predict(pd.read_csv("table.csv")) == "rare").mean()
     assert min(shares["balanced"], shares["rare=30"]) > shares["rare=1,usual=1"]
     assert "is predicted as a number" in train("price", "--class-weight", "balanced", code=1)
-    assert "holds 'often=2'; the classes are rare, usual" in train("kind", "--class-weight", "often=2", code=1)
 
 
 def test_weights_of_classes_are_read_from_text():
     target = Target("y", "classification", ("a=b", "c"))
     assert parsed_class_weight("a=b=2, c=0.5", target) == {0: 2.0, 1: 0.5}
-    for text in ("c", "c=", "c=much", ""):
+    for text in ("c", "c=", "c=much", "", "=2"):
         with pytest.raises(ValueError, match="--class-weight should be balanced, or weights of classes"):
             parsed_class_weight(text, target)
+    with pytest.raises(ValueError, match="--class-weight c must be a number in"):
+        parsed_class_weight("c=-1", target)
+    assert checked_weight_items("balanced") == []
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--class-weight", "usaul=2"], "Unknown class of --class-weight 'usaul'. Did you mean 'usual'? Choose from:"),
+        (["--class-weight", "balancd"], "--class-weight should be balanced, or weights of classes"),
+        (["--device", "cuda:99"], "device='cuda:99' is not available"),
+    ],
+)
+def test_mistakes_are_found_before_columns_are_encoded(options, said, monkeypatch):
+    monkeypatch.setattr("fastmlp.tables.preprocessing.fit_columns", lambda *_: pytest.fail("too late"))
+    assert said in train("kind", *options, code=1)
+
+
+@pytest.mark.parametrize("options", [["--class-weight", "balancd"], ["--device", "cuda:99"]])
+def test_mistakes_that_the_table_need_not_show_are_found_before_it_is_read(options, monkeypatch):
+    monkeypatch.setattr("fastmlp.commands.train.read_table", lambda *_: pytest.fail("too late"))
+    train("kind", *options, code=1)
 
 
 @pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), ("--quality", "best")])

@@ -33,8 +33,8 @@ from .columns import TableColumns
 from .nets import TableNets
 from .rows import TableRows
 from .streams import SourceFit
-from .training import NetsTask, estimator_recipe, folds_of, train_nets
-from .tuning import Encodings, tune_and_train
+from .training import NetsTask, check_nets, estimator_recipe, folds_of, refuse_without_held_out, train_nets
+from .tuning import Encodings, searched_settings, tune_and_train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -305,14 +305,19 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         has_folds = recipe.n_folds > 1 and validation_data is None
         fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
         training, held = self._split(y, rng, fraction)
+        if not has_folds and not len(held) and validation_data is None:
+            refuse_without_held_out(self)
         if not continues:
             self._set_targets(y, training)
-            table, notes = with_numbers(table)
-            bin_targets = self._bin_targets(self._encode(y[training]))
-            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets, budget.trial_seconds)
-            self._learn_columns(table.iloc[training], notes, encoding)
         self._weigh_classes(y)
         targets, weights = self._encode(y), self._weights(table, y, sample_weight)
+        if validation_data is not None:
+            self._check_held_out(validation_data)
+        if not continues:
+            table, notes = with_numbers(table)
+            bin_targets = self._bin_targets(targets[training])
+            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets, budget.trial_seconds)
+            self._learn_columns(table.iloc[training], notes, encoding)
         encode = lambda: self._encoded_rows(table, targets, weights, (training, held), validation_data)
         rows, held_out = encode()
         folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
@@ -369,6 +374,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     def _recipe(self) -> Recipe:
         """Return the settings of the training, after a check of all parameters that MLP and Population do not check."""
         recipe = estimator_recipe(self)
+        check_nets(self, recipe)
+        if self.tune is not None:
+            searched_settings(self)
         n_nets = recipe.n_nets * recipe.n_folds
         if as_callbacks(self.callbacks) and n_nets > 1:
             raise ValueError(

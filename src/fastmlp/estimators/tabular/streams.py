@@ -28,6 +28,7 @@ from ...table_training.streamed_table import (
     notice,
 )
 from ...tables.column_encoders import NumericEncoding
+from ...tables.column_notes import as_lines
 from ...tables.preprocessing import encode_columns, feature_names, training_rows
 from ...tables.table_summary import TableSummary
 from ...user_warnings import warn_user
@@ -159,7 +160,7 @@ class SourceFit:
             )
         vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
         if self._problems:
-            warn_user(" ".join(self._problems))
+            warn_user(as_lines(self._problems, "notes_"))
         print(notice(self._table.source.kind, n_needed, found, self._stream.memory_limit), file=sys.stderr)
         with CompileNotices(True):
             task = NetsTask(

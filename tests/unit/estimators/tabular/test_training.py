@@ -309,3 +309,32 @@ def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
             again.set_params(n_folds="auto", warm_start=False).set_params(**further).fit(X, score)
     with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
         TabularMLPRegressor(refit=True, **settings).fit(X, score, validation_data=(X, score))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "settings, arguments, said",
+    [
+        ({}, {"sample_weight": np.ones(3)}, "sample_weight.shape"),
+        ({}, {"sample_weight": -np.ones(300)}, "sample_weight must be at least 0, but holds -1"),
+        ({}, {"sample_weight": np.full(300, np.nan)}, "sample_weight contains NaN"),
+        ({}, {"validation_data": (np.zeros((3, 2)), ["no"] * 3, -np.ones(3))}, "must be at least 0, but holds -1"),
+        ({}, {"validation_data": (np.zeros((3, 2)), ["no"] * 2)}, "inconsistent numbers of samples"),
+        ({}, {"validation_data": (np.zeros((3, 2)), ["maybe"] * 3)}, "y has the class 'maybe'"),
+        ({}, {"validation_data": 0.2}, "validation_data must be"),
+        ({"class_weight": {"maybe": 2.0}}, {}, "are not in class_weight"),
+        ({"device": "cuda:99"}, {}, "device='cuda:99' is not available"),
+        ({"activation": "rleu"}, {}, "Did you mean 'relu'"),
+        ({"schedule": "one_cycel"}, {}, "Did you mean 'one_cycle'"),
+        ({"learning_rate_init": -1.0}, {}, "learning_rate must be a number"),
+        ({"dropout": [0.1, 0.1]}, {}, "dropout"),
+        ({"dtype": "float16"}, {}, "dtype"),
+        ({"verbose": "yes"}, {}, "verbose"),
+        ({"validation_fraction": 0.0, "refit": True}, {}, "refit=True needs held-out rows"),
+    ],
+)
+def test_mistakes_are_found_before_columns_are_learned(table, settings, arguments, said, monkeypatch):
+    X, score = table
+    monkeypatch.setattr("fastmlp.estimators.tabular.columns.fit_columns", lambda *_: pytest.fail("too late"))
+    with pytest.raises((ValueError, RuntimeError), match=said):
+        TabularMLPClassifier(**SMALL | settings).fit(X, np.where(score > 0, "yes", "no"), **arguments)
