@@ -50,7 +50,7 @@ def seconds_per_epoch(
         found.append(taken / (n_epochs * share))
         is_long = taken >= PROBE_SHARE * seconds or n_epochs * share >= PROBE_EPOCHS
         n_epochs *= 1 if is_long else 2
-    return min(found)  # another process may have slowed the others down
+    return float(np.median(found[-3:]))  # another process may have slowed one of them down
 
 
 def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Recipe, str]:

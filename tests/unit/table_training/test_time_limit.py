@@ -64,7 +64,7 @@ def test_a_measurement_is_long_enough_for_what_a_fit_costs_by_itself(rng, monkey
 
 
 def test_a_measurement_that_was_slowed_down_does_not_count(rng, monkeypatch):
-    found, n_fits = measured(rng, monkeypatch, [0.0, 9.0, 0.0, 9.0], 1.0)
+    found, n_fits = measured(rng, monkeypatch, [0.0, 9.0, 0.0], 1.0)
     assert found == pytest.approx(1.0)
     assert n_fits == 4, "the first one loads modules"
 

@@ -162,10 +162,11 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     if estimator.refit:
         train_again(estimator, make, task, recipe)
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
-    if isinstance(nets, MLP) and estimator.history_.stopped_by == "time_limit" and 0 < estimator.n_iter_ < recipe.epochs:
+    is_cut = "time_limit" in np.atleast_1d(estimator.history_.stopped_by)
+    if is_cut and (n_nets == 1 or one_by_one) and 0 < estimator.n_iter_ < recipe.epochs:
         warn_user(
             f"The time of the fit was over after {estimator.n_iter_} of {recipe.epochs} epochs: they were slower than "
-            "those that were measured before. The net is as it was at its best so far."
+            "those that were measured before. The best parameters so far are kept."
         )
 
 
