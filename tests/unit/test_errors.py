@@ -1,12 +1,14 @@
 """Error messages: they state the expected and the given value, and suggest the nearest name."""
 
 import re
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastmlp.kernels.formulas.losses
+from fastmlp import MLPClassifier
 from fastmlp.callbacks import MONITORS
 from fastmlp.checks import PRECISIONS
 from fastmlp.devices import NAMES
@@ -104,10 +106,15 @@ def test_names_of_other_libraries_are_suggested(name, choices, meant):
 
 def test_aliases_point_to_existing_names():
     known = {*LOSSES, *HIDDEN, *INITIALIZERS, *NAMES, *MONITORS, *SCHEDULES, *KNOWN, *OPTIMIZERS, *PRECISIONS}
-    known |= {"exponential", "log_loss"}
+    known |= {"exponential", "log_loss"} | {*signature(MLPClassifier).parameters}
     for alias, names in ALIASES.items():
         assert set(names) <= known, alias
         assert alias == alias.lower().translate(SEPARATORS)
+
+
+def test_a_misspelt_alias_is_recognised():
+    assert "Did you mean 'sigmoid'?" in str(unknown_name("activation", "logisitc", HIDDEN))
+    assert "Did you mean 'logistic'?" in str(unknown_name("activation", "logisitc", ("logistic", *HIDDEN)))
 
 
 def test_dissimilar_names_get_no_suggestion():

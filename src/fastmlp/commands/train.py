@@ -187,7 +187,7 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
     schedule_factors(recipe.schedule)
     resolve(settings.device)
     if recipe.hidden:
-        activation_code(recipe.activation, HIDDEN, "hidden_activation")
+        activation_code(recipe.activation, HIDDEN, "activation")
     if settings.time_limit is not None:
         checked_number("time_limit", settings.time_limit, 0.0, open_low=True)
     if settings.tune is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import beyond_float64
+from ..errors import counted
 from ..tables.cells import read_numbers
 
 # scikit-learn's words, which programs look for.
@@ -91,6 +92,47 @@ def checked_sample_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     if weights.min() < 0.0:
         raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
     return weights
+
+
+@contextmanager
+def missing_targets_named(y: Any) -> Iterator[None]:
+    """Add to an error about targets y that are missing or infinite how many these are, where, and what to do.
+
+    NumPy's and scikit-learn's errors say "Input y contains NaN", or that None cannot be compared with text.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise _with_missing_targets(error, y) from None
+
+
+def _with_missing_targets(error: ValueError | TypeError, y: Any) -> ValueError | TypeError:
+    words = str(error)
+    is_missing = isinstance(error, TypeError) or "contains NaN" in words or "label type: unknown" in words
+    if "Input X" in words or not (is_missing or "contains infinity" in words):
+        return error
+    cells = np.asarray(y, dtype=object)
+    kind, is_bad = ("missing", is_missing_target) if is_missing else ("infinite", _is_infinite)
+    rows = [k for k, row in enumerate(cells) if any(map(is_bad, np.ravel(row)))]
+    if not rows:
+        return error
+    first = y.index[rows[0]] if hasattr(y, "iloc") else rows[0]
+    reason = "Input y contains NaN" if is_missing else words.splitlines()[0].rstrip(".")  # scikit-learn's words
+    return ValueError(
+        f"{reason}. {counted(len(rows), 'target')} of {len(cells):,} {'is' if len(rows) == 1 else 'are'} {kind}, the first "
+        f"in row {first}: leave such rows out, as by X[known] and y[known] with known = "
+        f"{'pandas.notna(y)' if is_missing else 'numpy.isfinite(y)'}."
+    )
+
+
+def is_missing_target(cell: Any) -> bool:
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # pandas' pandas.NA and pandas.NaT
+        return True
+    return isinstance(cell, (float, np.floating)) and bool(cell != cell)
+
+
+def _is_infinite(cell: Any) -> bool:
+    return isinstance(cell, (float, np.floating)) and bool(np.isinf(cell))
 
 
 def refuse_dates_among_columns(y: Any) -> None:

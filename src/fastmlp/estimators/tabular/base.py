@@ -26,7 +26,9 @@ from ...table_training.recipe import Recipe
 from ...tables.column_encoders import NumericEncoding
 from ...tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ...tables.target_encoder import Target
+from ..array_input import missing_targets_named
 from ..exporting import Exportable
+from ..parameters import explains_names
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from ..source_targets import TargetSummary, names_target, target_apart
 from .columns import TableColumns
@@ -220,6 +222,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     def _target(self, name: str) -> Target | None:
         """Return the target encoder to store in the file of the net, or None if a Target cannot describe y."""
 
+    @explains_names
     def fit(
         self,
         X: Any,
@@ -292,7 +295,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
         table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
-        y = self._checked_y(y)
+        with missing_targets_named(y):
+            y = self._checked_y(y)
         check_consistent_length(table, y)
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")

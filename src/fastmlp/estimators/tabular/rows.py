@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from ...streams.kinds import is_source
 from ...table_training.rows import Rows
 from ...tables.row_sample import joined
-from ..array_input import checked_sample_weights, refuse_dates_among_columns
+from ..array_input import checked_sample_weights, missing_targets_named, refuse_dates_among_columns
 from ..source_targets import checked_held_out, names_target, pieces_with_targets
 
 
@@ -68,7 +68,7 @@ class TableRows:
         X, y, *weights = checked_held_out(validation_data)
         if is_source(X) or names_target(X, y):
             return
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), missing_targets_named(y):
             warnings.simplefilter("ignore")  # _held_out will warn
             y = self._checked_y(y)
         check_consistent_length(X, y)

@@ -16,6 +16,7 @@ from ...devices import resolve
 from ...errors import checked_count, unknown_name
 from ...history import History
 from ...mlp import MLP
+from ...network.spec import HIDDEN, activation_code
 from ...population import Population
 from ...schedules import schedule_factors
 from ...table_training.budget import Budget
@@ -120,6 +121,8 @@ def check_nets(estimator: Any, recipe: Recipe) -> None:
     """
     resolve(estimator.device)
     checked_verbose(estimator.verbose)
+    if recipe.hidden:
+        activation_code(recipe.activation, HIDDEN, "activation")
     make_optimizer(recipe)
     schedule_factors(recipe.schedule)
     settings = {"dtype": estimator.dtype, "device": "cpu", "random_state": 0, **estimator._net_settings()}

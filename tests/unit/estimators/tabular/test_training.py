@@ -324,12 +324,14 @@ def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
         ({}, {"validation_data": 0.2}, "validation_data must be"),
         ({"class_weight": {"maybe": 2.0}}, {}, "are not in class_weight"),
         ({"device": "cuda:99"}, {}, "device='cuda:99' is not available"),
-        ({"activation": "rleu"}, {}, "Did you mean 'relu'"),
+        ({"activation": "rleu"}, {}, "Unknown activation 'rleu'. Did you mean 'relu'"),
         ({"schedule": "one_cycel"}, {}, "Did you mean 'one_cycle'"),
-        ({"learning_rate_init": -1.0}, {}, "learning_rate must be a number"),
+        ({"learning_rate_init": -1.0}, {}, "learning_rate_init must be a number"),
+        ({"hidden_layer_sizes": "64,64"}, {}, "but it is the text '64,64'"),
         ({"dropout": [0.1, 0.1]}, {}, "dropout"),
         ({"dtype": "float16"}, {}, "dtype"),
         ({"verbose": "yes"}, {}, "verbose"),
+        ({"tune": 1}, {}, "tune must be a whole number"),
         ({"validation_fraction": 0.0, "refit": True}, {}, "refit=True needs held-out rows"),
     ],
 )
@@ -338,3 +340,16 @@ def test_mistakes_are_found_before_columns_are_learned(table, settings, argument
     monkeypatch.setattr("fastmlp.estimators.tabular.columns.fit_columns", lambda *_: pytest.fail("too late"))
     with pytest.raises((ValueError, RuntimeError), match=said):
         TabularMLPClassifier(**SMALL | settings).fit(X, np.where(score > 0, "yes", "no"), **arguments)
+
+
+def test_one_class_is_shown_as_it_is(table):
+    X, _ = table
+    for label in ("a", 1):
+        with pytest.raises(ValueError, match=f"y holds one class only, {label!r}; a classifier needs two or more"):
+            TabularMLPClassifier().fit(X, [label] * 300)
+
+
+def test_a_table_without_columns_raises(table):
+    X, score = table
+    with pytest.raises(ValueError, match=r"No column can be used to predict y: X has no columns\.$"):
+        TabularMLPRegressor().fit(X[[]], score)
