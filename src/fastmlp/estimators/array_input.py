@@ -108,16 +108,19 @@ def missing_targets_named(y: Any) -> Iterator[None]:
 
 def _with_missing_targets(error: ValueError | TypeError, y: Any) -> ValueError | TypeError:
     words = str(error)
-    is_missing = isinstance(error, TypeError) or "contains NaN" in words or "label type: unknown" in words
+    is_none = "it holds None at" in words  # as_quantities
+    is_nan = isinstance(error, TypeError) or "contains NaN" in words or "label type: unknown" in words
+    is_missing = is_nan or is_none
     if "Input X" in words or not (is_missing or "contains infinity" in words):
         return error
     cells = np.asarray(y, dtype=object)
-    kind, is_bad = ("missing", is_missing_target) if is_missing else ("infinite", _is_infinite)
+    kind, is_bad = ("missing", _is_missing) if is_missing else ("infinite", _is_infinite)
     rows = [k for k, row in enumerate(cells) if any(map(is_bad, np.ravel(row)))]
     if not rows:
         return error
     first = y.index[rows[0]] if hasattr(y, "iloc") else rows[0]
-    reason = "Input y contains NaN" if is_missing else words.splitlines()[0].rstrip(".")  # scikit-learn's words
+    # scikit-learn's words come first: programs look for them
+    reason = "Input y contains NaN" if is_nan else words.splitlines()[0].partition(". ")[0].rstrip(".")
     return ValueError(
         f"{reason}. {counted(len(rows), 'target')} of {len(cells):,} {'is' if len(rows) == 1 else 'are'} {kind}, the first "
         f"in row {first}: leave such rows out, as by X[known] and y[known] with known = "
@@ -125,7 +128,7 @@ def _with_missing_targets(error: ValueError | TypeError, y: Any) -> ValueError |
     )
 
 
-def is_missing_target(cell: Any) -> bool:
+def _is_missing(cell: Any) -> bool:
     if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # pandas' pandas.NA and pandas.NaT
         return True
     return isinstance(cell, (float, np.floating)) and bool(cell != cell)

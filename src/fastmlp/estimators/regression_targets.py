@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.arrays import beyond_float64
 from ..errors import is_number, shown
-from .array_input import is_missing_target, refused_beyond_float64
+from .array_input import refused_beyond_float64
 from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.base import RegressorMixin  # isort: skip
@@ -35,8 +35,6 @@ def as_quantities(y: np.ndarray, classifier: str) -> np.ndarray:
             raise beyond_float64("y") from None
         except (TypeError, ValueError):
             pass
-    if all(_is_quantity(cell) or is_missing_target(cell) for _, cell in np.ndenumerate(y)):
-        raise ValueError("Input y contains NaN.")
     index, cell = next((index, cell) for index, cell in np.ndenumerate(y) if not _is_quantity(cell))
     raise ValueError(
         f"y must hold numbers for a regression, but it holds {shown(cell)} at {index}. Convert text and dates to "

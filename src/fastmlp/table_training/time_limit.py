@@ -34,19 +34,29 @@ def seconds_per_epoch(
 
     make_nets : function that returns new nets, which are trained for a moment
     seconds : time that is left for all
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, since there is no net to keep yet.
     """
     n = min(rows.n_rows, PROBE_BATCHES * recipe.batch_rows(rows.n_rows))
     share = n / rows.n_rows
     part = rows.take(np.arange(n))
     held = None if held_out is None else held_out.take(np.arange(max(1, round(share * held_out.n_rows))))
     probe = replace(recipe, batch_size=recipe.batch_rows(rows.n_rows))
-    first = part.take(np.arange(min(n, probe.batch_rows(n))))
-    fit_nets(make_nets(), first, held, replace(probe, epochs=1), verbose=0)  # slow, since it loads modules and kernels
+
+    def timed(rows: Rows, n_epochs: int) -> float:
+        history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
+        if "interrupt" in np.atleast_1d(history.stopped_by):
+            raise KeyboardInterrupt
+        return float(history.seconds - history.compile_seconds)
+
+    timed(part.take(np.arange(min(n, probe.batch_rows(n)))), 1)  # slow, since it loads modules and kernels
     found: list[float] = []
     n_epochs, is_long = 1, False
     while len(found) < 3 or not is_long:
-        history = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
-        taken = history.seconds - history.compile_seconds
+        taken = timed(part, n_epochs)
         found.append(taken / (n_epochs * share))
         is_long = taken >= PROBE_SHARE * seconds or n_epochs * share >= PROBE_EPOCHS
         n_epochs *= 1 if is_long else 2

@@ -51,7 +51,7 @@ def measured(rng, monkeypatch, fit_seconds, seconds):
     def fit_nets(net, rows, held_out, recipe, **_):
         n_fits.append(1)
         taken = fit_seconds[min(len(n_fits) - 1, len(fit_seconds) - 1)] + STEP * recipe.epochs * -(-rows.n_rows // 32)
-        return SimpleNamespace(seconds=taken, compile_seconds=0.0)
+        return SimpleNamespace(seconds=taken, compile_seconds=0.0, stopped_by="epochs")
 
     monkeypatch.setattr(time_limit, "fit_nets", fit_nets)
     return seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, recipe, seconds), len(n_fits)
@@ -79,3 +79,11 @@ def test_short_first_epochs_come_to_their_end(rng, monkeypatch, seconds, complet
     said = "and one epoch of 1 net takes about 2 s: 1 net of 1 epoch is all that is trained, instead of 5 nets of"
     assert (said in note) == (seconds < 2.0)
     assert budget.completes_epoch == budget.part(3).completes_epoch == completes
+
+
+def test_ctrl_c_in_a_measurement_is_not_lost(rng, monkeypatch):
+    X = rng.normal(size=(64, 2)).astype(np.float32)
+    interrupted = SimpleNamespace(seconds=0.1, compile_seconds=0.0, stopped_by="interrupt")
+    monkeypatch.setattr(time_limit, "fit_nets", lambda *_, **__: interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, Recipe(), 9.0)

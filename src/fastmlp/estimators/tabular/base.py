@@ -236,7 +236,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         """Train on a table X and targets y.
 
         Cells may be missing; columns that cannot be used are left out with a warning. Ctrl-C ends the fit with a
-        warning. Of several nets, those that had begun are kept, and predict.
+        warning. Of several nets, those that had begun are kept, and predict. Before the first net has begun, while
+        columns are learned, there is none to keep: Ctrl-C raises KeyboardInterrupt, and like after an error, the
+        estimator is as it was before the call.
 
         Parameters
         ----------
@@ -274,7 +276,13 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         ValueError
             If settings or data are invalid.
         """
-        fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache))
+        before = vars(self).copy()
+        try:
+            fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache))
+        except BaseException:  # columns of this fit do not go with nets of the last one
+            vars(self).clear()
+            vars(self).update(before)
+            raise
         return fitted
 
     @with_callbacks

@@ -353,3 +353,23 @@ def test_a_table_without_columns_raises(table):
     X, score = table
     with pytest.raises(ValueError, match=r"No column can be used to predict y: X has no columns\.$"):
         TabularMLPRegressor().fit(X[[]], score)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(table, error, warm_start, monkeypatch):
+    def fail(*_):
+        raise error
+
+    X, score = table
+    model = TabularMLPRegressor(warm_start=warm_start, n_nets=1, **SMALL).fit(X, score)
+    before = model.predict(X)
+    new = TabularMLPRegressor(n_nets=1, **SMALL)
+    monkeypatch.setattr("fastmlp.estimators.tabular.base.train_nets", fail)
+    for estimator in (model, new):
+        with pytest.raises(error):
+            estimator.fit(X if warm_start else X.assign(weight=score), score)
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert not hasattr(new, "net_")
+    assert not hasattr(new, "columns_")
