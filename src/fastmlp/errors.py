@@ -150,7 +150,8 @@ def likely_name(name: str, choices: list[str], min_similarity: float = MIN_SIMIL
 
     if matches := get_close_matches(name, choices, n=1, cutoff=min_similarity):
         return matches[0]
-    misspelt = get_close_matches(alias, [known for known in ALIASES if len(known) >= LONG_ALIAS], n=1, cutoff=ALIAS_SIMILARITY)
+    long = [known for known in ALIASES if len(known) >= LONG_ALIAS]
+    misspelt = get_close_matches(alias, long, n=1, cutoff=ALIAS_SIMILARITY)
     return next((known for known in ALIASES[misspelt[0]] if known in choices), None) if misspelt else None
 
 

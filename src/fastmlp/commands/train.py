@@ -233,8 +233,8 @@ def read_parts(
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_class_weight(settings.class_weight, target)
     tables = split_table(table, name, target.task, recipe, settings.seed)
-    seconds = settings.budget().trial_seconds
-    preprocessing = Preprocessing.fit(tables["training"], name, target.task, recipe.numeric_encoding, recipe.n_bins, seconds)
+    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
+    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)

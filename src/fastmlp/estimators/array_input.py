@@ -121,10 +121,10 @@ def _with_missing_targets(error: ValueError | TypeError, y: Any) -> ValueError |
     first = y.index[rows[0]] if hasattr(y, "iloc") else rows[0]
     # scikit-learn's words come first: programs look for them
     reason = "Input y contains NaN" if is_nan else words.splitlines()[0].partition(". ")[0].rstrip(".")
+    are, known = "is" if len(rows) == 1 else "are", "pandas.notna(y)" if is_missing else "numpy.isfinite(y)"
     return ValueError(
-        f"{reason}. {counted(len(rows), 'target')} of {len(cells):,} {'is' if len(rows) == 1 else 'are'} {kind}, the first "
-        f"in row {first}: leave such rows out, as by X[known] and y[known] with known = "
-        f"{'pandas.notna(y)' if is_missing else 'numpy.isfinite(y)'}."
+        f"{reason}. {counted(len(rows), 'target')} of {len(cells):,} {are} {kind}, the first in row {first}: leave "
+        f"such rows out, as by X[known] and y[known] with known = {known}."
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..console.stopwatch import Stopwatch
 
-
 TRIAL_SHARE = 0.05  # of the limit that the trial of bins may take
 
 

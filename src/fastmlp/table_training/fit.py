@@ -128,12 +128,7 @@ def _lacks_an_epoch(history: Any) -> bool:
 
 
 def _fit(
-    net: Any,
-    rows: Rows | FileRows,
-    held_out: Rows | None,
-    recipe: Recipe,
-    monitor: str | None,
-    further: dict[str, Any],
+    net: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, monitor: str | None, further: dict[str, Any]
 ) -> Any:
     arguments = further | {
         "epochs": recipe.epochs,

@@ -86,9 +86,8 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
     changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))
     if (each := epoch_seconds * n_nets / recipe.n_nets) > seconds:
         return changed, (
-            f"The time limit leaves {seconds:.2g} s, and one epoch of "
-            f"{counted(changed.n_nets * changed.n_folds, 'net')} takes about {each:.2g} s: {_size(changed)} is all that "
-            f"is trained, instead of {_size(recipe)}; raise the limit."
+            f"The time limit leaves {seconds:.2g} s, and one epoch of {counted(n_nets * recipe.n_folds, 'net')} takes "
+            f"about {each:.2g} s: {_size(changed)} is all that is trained, instead of {_size(recipe)}; raise the limit."
         )
     return changed, f"The time limit is enough for {_size(changed)}, instead of {_size(recipe)}."
 

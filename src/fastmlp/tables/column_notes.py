@@ -58,8 +58,10 @@ def as_lines(notes: Sequence[str], where: str) -> str:
     """
     if len(notes) < 2:
         return "".join(notes)
-    shown = [*notes] if len(notes) <= MOST_LINES else [*notes[: MOST_LINES - 1], f"... and {len(notes) - MOST_LINES + 1} more."]
-    return "\n  ".join([f"{len(notes)} notes on columns, all of them in {where}:", *shown])
+    title, shown = f"{len(notes)} notes on columns, all of them in {where}:", list(notes)
+    if len(notes) > MOST_LINES:
+        shown[MOST_LINES - 1 :] = [f"... and {len(notes) - MOST_LINES + 1} more."]
+    return "\n  ".join([title, *shown])
 
 
 def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:

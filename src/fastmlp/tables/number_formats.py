@@ -1,4 +1,4 @@
-"""Texts that are numbers to a reader, but not to a program: with %, a currency, separators of thousands, a decimal comma.
+"""Texts that are numbers to a reader, not to a program: with %, a currency, separators of thousands, a decimal comma.
 
 They are not read as numbers, since "1,234" is another number in Berlin than in Boston; a note says how to convert them.
 """
@@ -18,7 +18,7 @@ SIGN = re.compile(rf"[{SIGNS}]")
 
 
 def conversion_of(name: str, texts: Iterable[str]) -> str:
-    """Return the end of a sentence on a column whose texts look like numbers, with a way to convert them; "" for others.
+    """Return the end of a sentence on a column whose texts look like numbers, and how to convert them; "" for others.
 
     name : of the column
     texts : its distinct texts
@@ -44,6 +44,6 @@ pandas.to_numeric(table['share'].str.replace('[%]', '', regex=True))"
         characters = "".join(sorted({character for text in found for character in text} & set(SIGNS + SEPARATORS)))
         what, call = " and ".join(map(repr, characters)), f"{column}.replace({f'[{characters}]'!r}, '', regex=True)"
     return (
-        f"its texts look like numbers with {what}, such as {found[0]!r}: to use them as numbers, convert them, in pandas "
-        f"by pandas.to_numeric({call})"
+        f"its texts look like numbers with {what}, such as {found[0]!r}: to use them as numbers, convert them, in "
+        f"pandas by pandas.to_numeric({call})"
     )

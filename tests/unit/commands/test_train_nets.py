@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from option_lists import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
@@ -39,7 +40,7 @@ def run(*arguments, code=0):
 
 def train(target, *options, code=0):
     drop = "kind" if target == "price" else "price"
-    return run("train", "table.csv", "--target", target, "--drop", drop, *QUICK, *options, code=code)
+    return run("train", "table.csv", "--target", target, "--drop", drop, *with_defaults(QUICK, options), code=code)
 
 
 @pytest.mark.quick

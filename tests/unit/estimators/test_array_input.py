@@ -122,5 +122,5 @@ def test_the_row_of_a_missing_target_has_its_name(model):
 
 
 def test_errors_about_X_stay_as_they_are():
-    with pytest.raises(ValueError, match="^Input X contains NaN"):
+    with pytest.raises(ValueError, match=r"^Input X contains NaN"):
         clone(ARRAYS[1]).fit(np.full((20, 2), np.nan), MISSING["NaN"])

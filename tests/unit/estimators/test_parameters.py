@@ -107,7 +107,9 @@ def test_unknown_parameters_raise_with_the_name_that_is_meant(cls, settings, mes
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor))
 def test_unknown_arguments_of_methods_raise_with_the_name_that_is_meant(cls):
     model, data, name = cls(), ([[0.0], [1.0]], [0, 1]), cls.__name__
-    with pytest.raises(TypeError, match=rf"{name}.fit\(\) got an .* 'time_limit'. It is a .* write {name}\(time_limit="):
+    with pytest.raises(
+        TypeError, match=rf"{name}.fit\(\) got an .* 'time_limit'. It is a .* write {name}\(time_limit="
+    ):
         model.fit(*data, time_limit=5)
     with pytest.raises(TypeError, match="Did you mean 'sample_weight'"):
         model.fit(*data, sample_weights=[1, 1])

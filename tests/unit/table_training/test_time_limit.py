@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastmlp.table_training.fit import Rows, make_nets
-from fastmlp.table_training.recipe import Recipe
 from fastmlp.table_training import time_limit
 from fastmlp.table_training.budget import Budget
+from fastmlp.table_training.fit import Rows, make_nets
+from fastmlp.table_training.recipe import Recipe
 from fastmlp.table_training.time_limit import affordable, planned_in_time, seconds_per_epoch
 
 
@@ -45,7 +45,7 @@ SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
 
 
 def measured(rng, monkeypatch, fit_seconds, seconds):
-    """Return what an epoch of 100 steps seems to take, where a fit costs fit_seconds by itself, and the number of fits."""
+    """Return what an epoch of 100 steps seems to take, where fits cost fit_seconds by themselves; and their number."""
     X, recipe, n_fits = rng.normal(size=(3200, 2)).astype(np.float32), Recipe(hidden=(4,), batch_size=32), []
 
     def fit_nets(net, rows, held_out, recipe, **_):

@@ -35,7 +35,7 @@ def test_texts_that_look_like_numbers_are_recognised(kind):
     if kind in NUMBERS:
         table = pd.DataFrame({"a column": texts})
         code = said[said.index("pandas.to_numeric") :]
-        found = eval(code, {"pandas": pd, "table": table})  # noqa: S307  # what the user is told to run
+        found = eval(code, {"pandas": pd, "table": table})  # what the user is told to run
         assert found.tolist() == NUMBERS[kind]
 
 
@@ -61,7 +61,9 @@ def test_other_texts_are_not(texts):
 def test_the_note_on_a_column_says_what_it_becomes():
     column, note = fit_column(pd.Series([f"{k % 40}%" for k in range(200)], name="share"))
     assert column.kind == "category"
-    assert note.startswith("Column 'share' is used as 40 categories: its texts look like numbers with '%', such as '0%'")
+    assert note.startswith(
+        "Column 'share' is used as 40 categories: its texts look like numbers with '%', such as '0%'"
+    )
     column, note = fit_column(pd.Series([f"${1000 + k:,}" for k in range(1000)], name="price"))
     assert column is None
     assert "is left out: it has 1000 different texts, but at most 255 are encoded; its texts look like numbers" in note

@@ -64,7 +64,7 @@ class TableRows:
         return encoded.reshape(len(encoded), -1)
 
     def _check_held_out(self, validation_data: Any) -> None:
-        """Raise ValueError if targets or weights of validation_data in memory cannot be used: before columns are learned."""
+        """Raise ValueError if validation_data in memory has targets or weights that are no use."""
         X, y, *weights = checked_held_out(validation_data)
         if is_source(X) or names_target(X, y):
             return
