@@ -149,7 +149,7 @@ def test_training_goes_on_from_saved_nets(options):
         "price", *options, *rest, "--activation", "tanh", code=1
     )
     assert "Leave --hidden, --n-nets and --quality as they were" in train(
-        "price", *options, *rest, "--n-nets", 4, code=1
+        "price", *with_defaults([str(word) for word in options], (*rest, "--n-nets", 4)), code=1
     )
 
 
