@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ..checkpoint_interval import DEFAULT, as_interval
-from ..console.stopwatch import format_time
 from ..devices import resolve
 from ..errors import checked_count, checked_number, counted
-from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
 from ..output_files import check_output
 from ..population import subset_of
-from ..population_result import PopulationResult
 from ..schedules import schedule_factors
 from ..table_training.fit import make_optimizer
 from ..table_training.recipe import Recipe
+from ..table_training.summary import final_figures, summary
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns
 from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, with_numbers
@@ -374,49 +372,3 @@ def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints =
         f"The loss stopped being finite {reached}. Lower --learning-rate (it is {recipe.learning_rate:g}), or "
         f"{clipping}."
     )
-
-
-def final_epoch(history: History) -> int:
-    """Return the index of the epoch whose parameters the net has."""
-    return history.epochs - 1 if history.best_epoch is None else history.best_epoch
-
-
-def final_figures(history: History | PopulationResult) -> str:
-    """Return the loss and accuracy of the epoch whose parameters were kept, as text.
-
-    They are those of the validation part if there is one, else those of the training part; of several nets, the mean
-    loss.
-    """
-    if isinstance(history, PopulationResult):
-        validated = history.best_value is not None
-        losses = history.loss if history.best_value is None else history.best_value
-        losses = losses[np.isfinite(losses)]
-        part = "validation" if validated else "training"
-        return f"mean {part} loss {losses.mean():.4g} of {counted(len(losses), 'net')}" if len(losses) else ""
-    validated = history.validation_loss is not None and len(history.validation_loss) > 0
-    loss = history.validation_loss if validated else history.loss
-    accuracy = history.validation_accuracy if validated else history.accuracy
-    epoch = final_epoch(history)
-    if loss is None or not 0 <= epoch < len(loss) or not np.isfinite(loss[epoch]):
-        return ""
-    figures = f"{'validation' if validated else 'training'} loss {loss[epoch]:.4g}"
-    if accuracy is not None and epoch < len(accuracy):
-        figures += f", accuracy {accuracy[epoch]:.4f}"
-    return f"{figures} in epoch {epoch + 1}"
-
-
-def summary(history: History | PopulationResult) -> str:
-    """Return one sentence on the training: number of epochs, time, and final loss and accuracy."""
-    if isinstance(history, PopulationResult):
-        time, epochs = format_time(history.seconds, history.compile_seconds, ".1f"), history.epochs
-        spread = f"{epochs.min():,} to {epochs.max():,} epochs each" if np.ptp(epochs) else counted(epochs[0], "epoch")
-        text = f"Trained {counted(history.n_nets, 'net')} in {time}, {spread}"
-        if history.best_value is None:
-            return f"{text}: {final_figures(history)}."
-        return f"{text}; the best parameters of each on its held-out rows are kept: {final_figures(history)}."
-    end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
-    time = format_time(history.seconds, history.compile_seconds, ".1f")
-    text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"
-    if history.best_epoch is None:
-        return f"{text}: {final_figures(history)}."
-    return f"{text}; the best parameters on the validation part are kept: {final_figures(history)}."

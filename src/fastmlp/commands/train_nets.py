@@ -27,7 +27,7 @@ from ..table_training.folds import fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.temperature import fit_temperature
-from ..table_training.time_limit import planned_in_time
+from ..table_training.time_limit import about, expected_seconds, planned_in_time
 from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
@@ -35,6 +35,7 @@ from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
 Log = Callable[[str], Any]  # prints a sentence
+WORTH_TELLING, LONG = 10.0, 60.0  # seconds of a training from which its time is told, and what is faster
 BALANCED = "balanced"  # as --class-weight
 OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
 
@@ -168,6 +169,8 @@ def fit(
         folds = folds_of_rows(rows, preprocessing.target, recipe, settings)
     planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
+    if not budget.is_limited and not checkpoints.resume:
+        note = expectation(expected_seconds(recipe, make, rows, held_out, folds), recipe)
     if note:
         log(note)
     nets, history = make(recipe), None
@@ -195,6 +198,17 @@ def fit(
         z = logits(nets, held_out.X)
         calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
     return Training(nets, history, recipe, {})
+
+
+def expectation(seconds: float, recipe: Recipe) -> str:
+    """Return a sentence on how long a training takes, if that is long enough to be told, with what takes less time."""
+    if seconds < WORTH_TELLING:
+        return ""
+    text = f"The training takes about {about(seconds)}, or less if nets stop early"
+    n_nets = recipe.n_nets * recipe.n_folds
+    if seconds < LONG or n_nets == 1:
+        return f"{text}."
+    return f"{text}. --quality fast trains one net instead of {n_nets}; --time-limit SECONDS shortens it."
 
 
 def folds_of_rows(rows: Rows, target: Target, recipe: Recipe, settings: TrainSettings) -> np.ndarray:

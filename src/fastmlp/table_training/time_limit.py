@@ -7,13 +7,14 @@ and fewer nets if these would be too few epochs. A limit of each fit corrects wh
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import counted
+from ..errors import DivergenceWarning, counted
 from .budget import Budget
 from .file_rows import FileRows
 from .fit import Rows, fit_nets
@@ -47,7 +48,9 @@ def seconds_per_epoch(
     probe = replace(recipe, batch_size=recipe.batch_rows(rows.n_rows))
 
     def timed(rows: Rows, n_epochs: int) -> float:
-        history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
+            history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
         if "interrupt" in np.atleast_1d(history.stopped_by):
             raise KeyboardInterrupt
         return float(history.seconds - history.compile_seconds)
@@ -114,12 +117,47 @@ def planned_in_time(
     """
     if not budget.is_limited:
         return recipe, ""
-    measured, n_fits = recipe, n_times
-    if folds is not None:  # nets are trained one after another
-        assert isinstance(rows, Rows)
-        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), n_times * recipe.n_nets * recipe.n_folds
-        rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
-    seconds = n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, budget.left())
+    seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, budget.left())
     planned, note = affordable(recipe, seconds, budget.left())
     budget.completes_epoch = seconds * planned.n_nets / recipe.n_nets <= max(budget.seconds, SHORT_EPOCHS)
     return planned, note
+
+
+def expected_seconds(
+    recipe: Recipe,
+    make: Callable[[Recipe], Any],
+    rows: Rows | FileRows,
+    held_out: Rows | None,
+    folds: np.ndarray | None,
+) -> float:
+    """Return about how long a training takes if no net stops early; parameters as of planned_in_time."""
+    return recipe.epochs * _seconds_of_all(recipe, make, rows, held_out, folds, 0.0)
+
+
+def _seconds_of_all(
+    recipe: Recipe,
+    make: Callable[[Recipe], Any],
+    rows: Rows | FileRows,
+    held_out: Rows | None,
+    folds: np.ndarray | None,
+    seconds: float,
+) -> float:
+    """Return how long an epoch of all nets takes; seconds : that are left for all"""
+    measured, n_fits = recipe, 1
+    if folds is not None:  # nets are trained one after another
+        assert isinstance(rows, Rows)
+        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets * recipe.n_folds
+        rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
+    return n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
+
+
+def about(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> about(12.3), about(100.0), about(700.0), about(10_000.0)
+    ('12 s', '2 minutes', '12 minutes', '3 hours')
+    """
+    for size, unit in ((3600.0, "hours"), (60.0, "minutes")):
+        if seconds > 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -182,6 +182,7 @@ def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epoch
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Progress, "show", shown)
+    monkeypatch.setattr("fastmlp.commands.train_nets.expected_seconds", lambda *_: 0.0)  # it fits other nets
     said = train("price", *options, "--hidden", "300,300", code=130)
     assert "Interrupted" in said
     if "nothing was saved" not in said:
@@ -211,3 +212,26 @@ def test_checkpoints_of_several_nets():
 )
 def test_mistakes_are_answered_before_the_training(options, words):
     assert words in train("price", *options, code=1)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "seconds, options, said",
+    [
+        (3.0, (), ""),
+        (30.0, (), "The training takes about 30 s, or less if nets stop early."),
+        (
+            300.0,
+            (),
+            "about 5 minutes, or less if nets stop early. --quality fast trains one net instead of 5; --time-limit",
+        ),
+        (300.0, ("--quality", "fast"), "about 5 minutes, or less if nets stop early."),
+    ],
+)
+def test_a_long_training_says_how_long_it_will_be(seconds, options, said, monkeypatch):
+    monkeypatch.setattr("fastmlp.commands.train_nets.expected_seconds", lambda *_: seconds)
+    output = train("price", *options)
+    assert said in output
+    assert ("The training takes" in output) == bool(said)
+    assert ("--quality fast" in output) == ("--quality fast" in said)
+    assert output.index("regression of 'price'") < output.index(said or "Trained") <= output.index("Trained")

@@ -9,7 +9,7 @@ from fastmlp.table_training import time_limit
 from fastmlp.table_training.budget import Budget
 from fastmlp.table_training.fit import Rows, make_nets
 from fastmlp.table_training.recipe import Recipe
-from fastmlp.table_training.time_limit import affordable, planned_in_time, seconds_per_epoch
+from fastmlp.table_training.time_limit import affordable, expected_seconds, planned_in_time, seconds_per_epoch
 
 
 @pytest.mark.quick
@@ -87,3 +87,13 @@ def test_ctrl_c_in_a_measurement_is_not_lost(rng, monkeypatch):
     monkeypatch.setattr(time_limit, "fit_nets", lambda *_, **__: interrupted)
     with pytest.raises(KeyboardInterrupt):
         seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, Recipe(), 9.0)
+
+
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_the_expected_time_is_that_of_all_epochs_and_nets(rng, monkeypatch, n_folds):
+    X = rng.normal(size=(100, 2)).astype(np.float32)
+    recipe = Recipe(n_nets=2, n_folds=n_folds, epochs=30)
+    folds = np.arange(100) % n_folds if n_folds > 1 else None
+    monkeypatch.setattr(time_limit, "seconds_per_epoch", lambda *_: 2.0)
+    found = expected_seconds(recipe, lambda _: None, Rows(X, X[:, 0]), None, folds)
+    assert found == (600.0 if n_folds > 1 else 60.0)

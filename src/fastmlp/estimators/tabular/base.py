@@ -23,6 +23,7 @@ from ...streams.kinds import is_source
 from ...table_training.budget import Budget
 from ...table_training.fit import Rows
 from ...table_training.recipe import Recipe
+from ...table_training.summary import summary
 from ...tables.column_encoders import NumericEncoding
 from ...tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ...tables.target_encoder import Target
@@ -115,8 +116,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         fit found, such as categories and quantiles, is kept.
     random_state : int, RandomState or None, default None
         Seed of the validation split, the initial weights, the order of samples and dropout.
-    verbose : bool, default False
-        Whether to show a progress bar.
+    verbose : bool or int, default False
+        Whether to show a progress bar, in a terminal or a notebook, and at the end of fit a line with time and loss. 2
+        is for a line per epoch instead of the bar.
     device : str, default "auto"
         Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
     dtype : {"float32", "float64"}, default "float32"
@@ -283,6 +285,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             vars(self).clear()
             vars(self).update(before)
             raise
+        if self.verbose:
+            print(summary(self.history_), flush=True)
         return fitted
 
     @with_callbacks

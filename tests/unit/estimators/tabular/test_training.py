@@ -373,3 +373,13 @@ def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(ta
     np.testing.assert_array_equal(model.predict(X), before)
     assert not hasattr(new, "net_")
     assert not hasattr(new, "columns_")
+
+
+@pytest.mark.parametrize("settings", [{"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}, {"tune": 2}])
+def test_verbose_fits_print_a_line_at_their_end(table, settings, capsys):
+    X, score = table
+    for verbose, n_lines in ((False, 0), (True, 1)):
+        TabularMLPRegressor(verbose=verbose, **settings, **SMALL | {"max_iter": 2}).fit(X, score)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == n_lines
+        assert all(line.startswith("Trained ") and "validation loss" in line for line in lines)
