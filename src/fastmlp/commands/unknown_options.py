@@ -36,8 +36,8 @@ class Command(TyperCommand):
 
     def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
         """Refuse an option of one value that is given more than once, of which the last would win in silence."""
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-        takes_one = [row for row in given if row.param_type_name == "option" and not (row.multiple or row.is_flag)]
+        found: Any = self.make_parser(ctx).parse_args(args=list(args))
+        takes_one = [row for row in found[2] if row.param_type_name == "option" and not (row.multiple or row.is_flag)]
         for option, n in Counter(map(_flag, takes_one)).items():
             if n > 1:
                 text = f"it takes one value, but is given {'twice' if n == 2 else f'{n} times'}: leave out all but one"

@@ -110,11 +110,11 @@ def fit_nets(
     budget : time that is left; one that completes_epoch ends after the first epoch at the earliest
     further : arguments of the fit, such as verbose
     """
-    is_limited = budget is not None and budget.is_limited
-    if is_limited:
+    budget = budget or Budget()
+    if budget.is_limited:
         further["time_limit"] = max(budget.left(), SHORTEST)
     history = _fit(net, rows, held_out, recipe, monitor, further)
-    if is_limited and budget.completes_epoch and _lacks_an_epoch(history):
+    if budget.is_limited and budget.completes_epoch and _lacks_an_epoch(history):
         further["time_limit"] = None
         history = _fit(net, rows, held_out, replace(recipe, epochs=1), monitor, further)
         if isinstance(history, History) and history.stopped_by == "epochs":

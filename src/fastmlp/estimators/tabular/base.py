@@ -278,12 +278,12 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         ValueError
             If settings or data are invalid.
         """
-        before = vars(self).copy()
+        before = self.__dict__.copy()
         try:
             fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache))
         except BaseException:  # columns of this fit do not go with nets of the last one
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         if self.verbose:
             print(summary(self.history_), flush=True)
