@@ -38,6 +38,7 @@ from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas
 from .io import read_table as read_table
 from .io import with_text_names
+from .number_formats import conversion_of
 from .numeric_columns import NumericColumn
 from .target_encoder import CLASSIFICATION, Target, is_classification
 
@@ -99,6 +100,8 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     if is_classification(column, task):
         if bad:
             notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
+        elif task == "auto" and (hint := conversion_of(target, _texts_of(column))):
+            notes.append(f"The target {target!r} is taken for classes; {hint}.")
     elif reading.is_tolerable:
         missing = np.isnan(reading.values) & ~reading.bad
         table = table.assign(**{target: reading.values})
@@ -110,6 +113,11 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     if n_missing:
         notes.append(f"{counted(n_missing, 'row')} whose target {target!r} is missing {_are(n_missing)} left out.")
     return table[table[target].notna()], tuple(notes)
+
+
+def _texts_of(column: pd.Series) -> list[str]:
+    """Return the distinct cells of a column that are text."""
+    return [cell for cell in column.dropna().unique() if isinstance(cell, str)]
 
 
 def _are(n: int) -> str:

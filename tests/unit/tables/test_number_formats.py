@@ -5,6 +5,7 @@ import pytest
 
 from fastmlp.tables.column_encoders import fit_column
 from fastmlp.tables.number_formats import conversion_of
+from fastmlp.tables.preprocessing import Preprocessing, rows_with_target
 
 LOOK_LIKE_NUMBERS = {
     "percent": (["42%", "7.5%", "-3 %"], "%"),
@@ -73,3 +74,15 @@ def test_the_note_on_a_column_says_what_it_becomes():
 def test_a_column_of_the_category_type_is_meant_to_be_one():
     column, note = fit_column(pd.Series(["10%", "20%"] * 20, name="share", dtype="category"))
     assert (column.kind, note) == ("category", "")
+
+
+def test_a_target_that_looks_like_numbers_is_named():
+    table = pd.DataFrame({"size": range(60), "share": [f"{k % 3}%" for k in range(60)]})
+    _, (note,) = rows_with_target(table, "share")
+    assert note.startswith(
+        "The target 'share' is taken for classes; its texts look like numbers with '%', such as '0%'"
+    )
+    assert rows_with_target(table, "share", "classification")[1] == ()
+    prices = table.assign(price=[f"${k},000" for k in range(100, 160)])
+    with pytest.raises(ValueError, match=r"too many for classes; its texts look like numbers with '\$' and ','"):
+        Preprocessing.fit(prices, "price")
