@@ -19,7 +19,8 @@ from .bin_edges import bin_features, leap_edges
 SEED = 0  # a table has the same trial in every fit
 MOST_ROWS = 6000  # at random, so that a trial takes a second
 LEAST_ROWS = 1000  # of a larger table, for which there is time: a trial on fewer says little
-# Of a trial on one thread, for each row and feature, and for each row and pair of features; measured on a core of 2023.
+# Of a fold on one thread, for each row and feature, and for each row and pair of features:
+# bench/log/README.md#tabular-trial-cost.
 CELL_SECONDS, PAIR_SECONDS = 2e-8, 4e-11
 MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
 UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins

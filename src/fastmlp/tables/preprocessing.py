@@ -6,6 +6,7 @@ io.py reads tables, column_encoders.py encodes single columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf
@@ -165,7 +166,8 @@ def fit_columns(
     from threadpoolctl import threadpool_limits  # here, as in estimators/lbfgs.py
 
     columns, notes, chosen = [], [], set(chosen)
-    with threadpool_limits(1, "blas"):  # products are short: bins of white wine take 0.3 s, 1.5 s on two busy threads
+    # Products are short: bins of white wine take 0.3 s, on two threads of a busy machine 1.5.
+    with threadpool_limits(1, "blas") if encoding.tries_bins else nullcontext():
         for name in table.columns:
             column, note = fit_column(table[name], encoding)
             if column is not None:
