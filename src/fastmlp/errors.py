@@ -80,6 +80,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("lecun", ("lecun_normal",)),
         ("gpu nvidia", ("cuda",)),
         ("gd gradientdescent momentum nesterov", ("sgd",)),
+        ("optimizer optim", ("solver",)),
         ("rms", ("rmsprop",)),
         ("irprop resilient", ("rprop",)),
         ("1cycle onecyclelr", ("one_cycle",)),
@@ -89,13 +90,17 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("valloss", ("validation_loss",)),
         ("acc", ("accuracy",)),
         ("valacc valaccuracy", ("validation_accuracy",)),
-        ("lr eta stepsize learningrateinit", ("learning_rate",)),
-        ("wd", ("weight_decay",)),
+        ("lr eta stepsize learningrateinit", ("learning_rate_init", "learning_rate")),
+        ("learningrate", ("learning_rate_init",)),
+        ("wd weightdecay", ("weight_decay", "alpha")),
+        ("seed", ("random_state",)),
+        ("maxtime timeout seconds", ("time_limit",)),
         ("alpha", ("l2",)),
         ("activation", ("hidden_activation",)),
         ("hidden hiddensizes layersizes units", ("hidden_layer_sizes",)),
         ("batch bs", ("batch_size",)),
-        ("nepochs maxiter iterations", ("epochs",)),
+        ("nepochs maxiter iterations", ("epochs", "max_iter")),
+        ("epochs", ("max_iter",)),
         ("fp32 float32", ("exact",)),
         ("bf16", ("bfloat16",)),
         ("fp16 half", ("float16",)),
@@ -103,6 +108,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     for alias in aliases.split()
 }
 SEPARATORS = str.maketrans("", "", "_- ")
+ALIAS_SIMILARITY, LONG_ALIAS = 0.85, 6  # of a misspelt alias, and letters from which one can be told
 MIN_SIMILARITY = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
 
 
@@ -142,8 +148,11 @@ def likely_name(name: str, choices: list[str], min_similarity: float = MIN_SIMIL
             return known_name
     from difflib import get_close_matches  # here, since its import takes longer than the rest of this module
 
-    matches = get_close_matches(name, choices, n=1, cutoff=min_similarity)
-    return matches[0] if matches else None
+    if matches := get_close_matches(name, choices, n=1, cutoff=min_similarity):
+        return matches[0]
+    long = [known for known in ALIASES if len(known) >= LONG_ALIAS]
+    misspelt = get_close_matches(alias, long, n=1, cutoff=ALIAS_SIMILARITY)
+    return next((known for known in ALIASES[misspelt[0]] if known in choices), None) if misspelt else None
 
 
 def shown(value: object) -> str:
@@ -152,6 +161,8 @@ def shown(value: object) -> str:
     >>> shown("abc"), shown(10**400)
     ("'abc'", 'a whole number of 401 digits')
     """
+    if isinstance(value, str):
+        value = str(value)  # 'a', not np.str_('a')
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN_CHARACTERS:
         from math import log10
 

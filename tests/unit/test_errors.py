@@ -1,16 +1,18 @@
 """Error messages: they state the expected and the given value, and suggest the nearest name."""
 
 import re
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastmlp.kernels.formulas.losses
+from fastmlp import MLPClassifier
 from fastmlp.callbacks import MONITORS
 from fastmlp.checks import PRECISIONS
 from fastmlp.devices import NAMES
-from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
+from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, shown, unknown_name
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS
@@ -27,6 +29,10 @@ def test_unknown_name_suggests_the_nearest_choice():
 @pytest.mark.parametrize("name", ("xyz", 7, None, ()))
 def test_unknown_name_without_a_similar_choice_lists_the_choices(name):
     assert str(unknown_name("fruit", name, ["apple", "pear"])).endswith(f"{name!r}. Choose from: apple, pear.")
+
+
+def test_text_of_numpy_is_shown_as_text():
+    assert shown(np.str_("a")) == "'a'"
 
 
 @pytest.mark.parametrize("value", (0, 1, 0.5, np.float32(0.5), np.int64(1), np.float64(0.25)))
@@ -100,10 +106,15 @@ def test_names_of_other_libraries_are_suggested(name, choices, meant):
 
 def test_aliases_point_to_existing_names():
     known = {*LOSSES, *HIDDEN, *INITIALIZERS, *NAMES, *MONITORS, *SCHEDULES, *KNOWN, *OPTIMIZERS, *PRECISIONS}
-    known |= {"exponential", "log_loss"}
+    known |= {"exponential", "log_loss"} | {*signature(MLPClassifier).parameters}
     for alias, names in ALIASES.items():
         assert set(names) <= known, alias
         assert alias == alias.lower().translate(SEPARATORS)
+
+
+def test_a_misspelt_alias_is_recognised():
+    assert "Did you mean 'sigmoid'?" in str(unknown_name("activation", "logisitc", HIDDEN))
+    assert "Did you mean 'logistic'?" in str(unknown_name("activation", "logisitc", ("logistic", *HIDDEN)))
 
 
 def test_dissimilar_names_get_no_suggestion():

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..devices import resolve
 from ..errors import install_command
 from ..output_files import check_output, left_alone
 from ..sweeps.search import Search
@@ -79,6 +80,7 @@ def run(
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)
     check_checkpoints(checkpoints, output, file, test_file)
+    resolve(settings.device)
     with interrupt_message(f"Interrupted; {left_alone(output)}."):
         earlier = describe_earlier_net(output)
         preprocessing, parts = read_parts(file, settings, settings.recipe(), test_file, log)

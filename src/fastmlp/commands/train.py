@@ -10,27 +10,34 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ..checkpoint_interval import DEFAULT, as_interval
-from ..console.stopwatch import format_time
-from ..devices import check_name as check_device
 from ..devices import resolve
 from ..errors import checked_count, checked_number, counted
-from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
 from ..output_files import check_output, left_alone
 from ..population import subset_of
-from ..population_result import PopulationResult
 from ..schedules import schedule_factors
 from ..table_training.fit import make_optimizer
 from ..table_training.recipe import Recipe
+from ..table_training.summary import final_figures, summary
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns
 from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_nets import OUT_OF_FOLD, Log, Parts, Training, fit, load_known, recipe_to_continue
+from .train_nets import (
+    OUT_OF_FOLD,
+    Log,
+    Parts,
+    Training,
+    check_class_weight,
+    checked_weight_items,
+    fit,
+    load_known,
+    recipe_to_continue,
+)
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
 from .train_streams import StreamedParts, options_in_memory, read_in_pieces
 
@@ -176,13 +183,15 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
     """
     make_optimizer(recipe)
     schedule_factors(recipe.schedule)
-    check_device(settings.device)
+    resolve(settings.device)
     if recipe.hidden:
-        activation_code(recipe.activation, HIDDEN, "hidden_activation")
+        activation_code(recipe.activation, HIDDEN, "activation")
     if settings.time_limit is not None:
         checked_number("time_limit", settings.time_limit, 0.0, open_low=True)
     if settings.tune is not None:
         check_tuning(settings, recipe, checkpoints, continues)
+    if settings.class_weight is not None:
+        checked_weight_items(settings.class_weight)
     if recipe.n_folds > 1 and checkpoints.path is not None:
         raise ValueError(
             f"--checkpoint is for nets that are trained in one fit, and --quality {settings.quality} trains nets of "
@@ -219,9 +228,11 @@ def read_parts(
     table, further_notes = with_numbers(table, name)
     for note in (*notes, *further_notes):
         log(note)
-    task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
-    tables = split_table(table, name, task, recipe, settings.seed)
-    preprocessing = Preprocessing.fit(tables["training"], name, task, recipe.numeric_encoding, recipe.n_bins)
+    target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
+    check_class_weight(settings.class_weight, target)
+    tables = split_table(table, name, target.task, recipe, settings.seed)
+    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
+    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)
@@ -233,6 +244,7 @@ def read_known_parts(
 ) -> tuple[Preprocessing, Parts]:
     """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
     name, task = preprocessing.target.name, preprocessing.target.task
+    check_class_weight(settings.class_weight, preprocessing.target)
     table, notes = rows_with_target(read_table(file, preprocessing.text_columns), name, task)
     for note in notes:
         log(note)
@@ -360,49 +372,3 @@ def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints =
         f"The loss stopped being finite {reached}. Lower --learning-rate (it is {recipe.learning_rate:g}), or "
         f"{clipping}."
     )
-
-
-def final_epoch(history: History) -> int:
-    """Return the index of the epoch whose parameters the net has."""
-    return history.epochs - 1 if history.best_epoch is None else history.best_epoch
-
-
-def final_figures(history: History | PopulationResult) -> str:
-    """Return the loss and accuracy of the epoch whose parameters were kept, as text.
-
-    They are those of the validation part if there is one, else those of the training part; of several nets, the mean
-    loss.
-    """
-    if isinstance(history, PopulationResult):
-        validated = history.best_value is not None
-        losses = history.loss if history.best_value is None else history.best_value
-        losses = losses[np.isfinite(losses)]
-        part = "validation" if validated else "training"
-        return f"mean {part} loss {losses.mean():.4g} of {counted(len(losses), 'net')}" if len(losses) else ""
-    validated = history.validation_loss is not None and len(history.validation_loss) > 0
-    loss = history.validation_loss if validated else history.loss
-    accuracy = history.validation_accuracy if validated else history.accuracy
-    epoch = final_epoch(history)
-    if loss is None or not 0 <= epoch < len(loss) or not np.isfinite(loss[epoch]):
-        return ""
-    figures = f"{'validation' if validated else 'training'} loss {loss[epoch]:.4g}"
-    if accuracy is not None and epoch < len(accuracy):
-        figures += f", accuracy {accuracy[epoch]:.4f}"
-    return f"{figures} in epoch {epoch + 1}"
-
-
-def summary(history: History | PopulationResult) -> str:
-    """Return one sentence on the training: number of epochs, time, and final loss and accuracy."""
-    if isinstance(history, PopulationResult):
-        time, epochs = format_time(history.seconds, history.compile_seconds, ".1f"), history.epochs
-        spread = f"{epochs.min():,} to {epochs.max():,} epochs each" if np.ptp(epochs) else counted(epochs[0], "epoch")
-        text = f"Trained {counted(history.n_nets, 'net')} in {time}, {spread}"
-        if history.best_value is None:
-            return f"{text}: {final_figures(history)}."
-        return f"{text}; the best parameters of each on its held-out rows are kept: {final_figures(history)}."
-    end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
-    time = format_time(history.seconds, history.compile_seconds, ".1f")
-    text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"
-    if history.best_epoch is None:
-        return f"{text}: {final_figures(history)}."
-    return f"{text}; the best parameters on the validation part are kept: {final_figures(history)}."

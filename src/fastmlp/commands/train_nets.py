@@ -13,7 +13,7 @@ import numpy as np
 
 from ..class_probabilities import log_probabilities_of, logits
 from ..data.sample_weights import class_weights
-from ..errors import DivergenceWarning, counted, is_number
+from ..errors import DivergenceWarning, checked_number, counted, is_number, unknown_name
 from ..history import History
 from ..kernels.structs import METRIC_ARGMAX
 from ..loading import load_net
@@ -27,7 +27,7 @@ from ..table_training.folds import fit_each, fit_folds, fold_numbers
 from ..table_training.recipe import TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.temperature import fit_temperature
-from ..table_training.time_limit import planned_in_time
+from ..table_training.time_limit import about, expected_seconds, planned_in_time
 from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
@@ -35,6 +35,8 @@ from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
 Log = Callable[[str], Any]  # prints a sentence
+WORTH_TELLING, LONG = 10.0, 60.0  # seconds of a training from which its time is told, and what is faster
+BALANCED = "balanced"  # as --class-weight
 OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
 
 
@@ -167,6 +169,8 @@ def fit(
         folds = folds_of_rows(rows, preprocessing.target, recipe, settings)
     planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
+    if not budget.is_limited and not checkpoints.resume:
+        note = expectation(expected_seconds(recipe, make, rows, held_out, folds), recipe)
     if note:
         log(note)
     nets, history = make(recipe), None
@@ -194,6 +198,17 @@ def fit(
         z = logits(nets, held_out.X)
         calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
     return Training(nets, history, recipe, {})
+
+
+def expectation(seconds: float, recipe: Recipe) -> str:
+    """Return a sentence on how long a training takes, if that is long enough to be told, with what takes less time."""
+    if seconds < WORTH_TELLING:
+        return ""
+    text = f"The training takes about {about(seconds)}, or less if nets stop early"
+    n_nets = recipe.n_nets * recipe.n_folds
+    if seconds < LONG or n_nets == 1:
+        return f"{text}."
+    return f"{text}. --quality fast trains one net instead of {n_nets}; --time-limit SECONDS shortens it."
 
 
 def folds_of_rows(rows: Rows, target: Target, recipe: Recipe, settings: TrainSettings) -> np.ndarray:
@@ -263,13 +278,41 @@ def weighted_parts(network: Any, parts: Parts, target: Target, class_weight: str
     training, held_out = parts["training"], parts.get("validation")
     if class_weight is None:
         return Rows(*training), None if held_out is None else Rows(*held_out)
-    if target.task != CLASSIFICATION:
-        raise ValueError(f"--class-weight is given, but {target.name!r} is predicted as a number.")
+    check_class_weight(class_weight, target)
     codes = training[1] if held_out is None else np.concatenate([training[1], held_out[1]])
-    by_class = class_weight if class_weight == "balanced" else parsed_class_weight(class_weight, target)
+    by_class = class_weight if class_weight == BALANCED else parsed_class_weight(class_weight, target)
     weights = class_weights(by_class, np.eye(target.n_outputs)[codes], network, METRIC_ARGMAX)
     n = len(training[1])
     return Rows(*training, weights[:n]), None if held_out is None else Rows(*held_out, weights[n:])
+
+
+def check_class_weight(class_weight: str | None, target: Target) -> None:
+    """Raise ValueError if --class-weight does not go with a target: before columns are encoded."""
+    if class_weight is None:
+        return
+    if target.task != CLASSIFICATION:
+        raise ValueError(f"--class-weight is given, but {target.name!r} is predicted as a number.")
+    if class_weight != BALANCED:
+        parsed_class_weight(class_weight, target)
+
+
+def checked_weight_items(text: str) -> list[tuple[str, float]]:
+    """Return the (class, weight) of a text such as "yes=5,no=1"; none of "balanced".
+
+    Raises
+    ------
+    ValueError
+        If the text is of another form, or a weight is below 0.
+    """
+    items = []
+    for item in text.split(",") if text != BALANCED else ():
+        label, _, weight = item.rpartition("=")
+        if not label.strip() or not is_number(weight):
+            raise ValueError(
+                f"--class-weight should be balanced, or weights of classes such as yes=5,no=1, but holds {item!r}."
+            )
+        items.append((label.strip(), checked_number(f"--class-weight {label.strip()}", float(weight), 0.0)))
+    return items
 
 
 def parsed_class_weight(text: str, target: Target) -> dict[int, float]:
@@ -282,12 +325,8 @@ def parsed_class_weight(text: str, target: Target) -> dict[int, float]:
     """
     names = {str(label): number for number, label in enumerate(target.classes)}
     weights = {}
-    for item in text.split(","):
-        label, _, weight = item.rpartition("=")
-        if label.strip() not in names or not is_number(weight):
-            raise ValueError(
-                f"--class-weight should be balanced, or weights of classes such as {next(iter(names))}=5, but holds "
-                f"{item!r}; the classes are {', '.join(names)}."
-            )
-        weights[names[label.strip()]] = float(weight)
+    for label, weight in checked_weight_items(text):
+        if label not in names:
+            raise unknown_name("class of --class-weight", label, names)
+        weights[names[label]] = weight
     return weights

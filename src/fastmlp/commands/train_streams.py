@@ -134,7 +134,8 @@ class TableReader:
         if target.task == CLASSIFICATION:
             codes = class_indicators(codes, target.n_outputs)
         columns, of_columns, choices = summary.fit_columns(
-            sample, NumericEncoding(self._settings.scaling, targets=codes)
+            sample,
+            NumericEncoding(self._settings.scaling, targets=codes, trial_seconds=self._settings.budget().trial_seconds),
         )
         of_columns += choices
         for note in (*notes, *of_columns):

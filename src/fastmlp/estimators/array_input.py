@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import beyond_float64
+from ..errors import counted
 from ..tables.cells import read_numbers
 
 # scikit-learn's words, which programs look for.
@@ -74,12 +75,67 @@ def with_bad_cell(error: ValueError | TypeError, X: Any) -> ValueError | TypeErr
     return error
 
 
-def checked_weights(sample_weight: Any, X: Any) -> np.ndarray:
-    """Return sample weights as float64 (n_samples,). Raises ValueError for another shape, and cells without numbers."""
+def checked_sample_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    """Return sample weights as float64 (n_samples,), or None for None.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, or one is no finite number or below 0.
+    """
+    if sample_weight is None:
+        return None
     from sklearn.utils.validation import _check_sample_weight  # here, since base.py is to say what to install
 
     with refused_beyond_float64("sample_weight"):
-        return _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weights: np.ndarray = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0.0:
+        raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
+    return weights
+
+
+@contextmanager
+def missing_targets_named(y: Any) -> Iterator[None]:
+    """Add to an error about targets y that are missing or infinite how many these are, where, and what to do.
+
+    NumPy's and scikit-learn's errors say "Input y contains NaN", or that None cannot be compared with text.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise _with_missing_targets(error, y) from None
+
+
+def _with_missing_targets(error: ValueError | TypeError, y: Any) -> ValueError | TypeError:
+    words = str(error)
+    is_none = "it holds None at" in words  # as_quantities
+    is_nan = isinstance(error, TypeError) or "contains NaN" in words or "label type: unknown" in words
+    is_missing = is_nan or is_none
+    if "Input X" in words or not (is_missing or "contains infinity" in words):
+        return error
+    cells = np.asarray(y, dtype=object)
+    kind, is_bad = ("missing", _is_missing) if is_missing else ("infinite", _is_infinite)
+    rows = [k for k, row in enumerate(cells) if any(map(is_bad, np.ravel(row)))]
+    if not rows:
+        return error
+    first = y.index[rows[0]] if hasattr(y, "iloc") else rows[0]
+    # scikit-learn's words come first: programs look for them
+    reason = "Input y contains NaN" if is_nan else words.splitlines()[0].partition(". ")[0].rstrip(".")
+    are, known = "is" if len(rows) == 1 else "are", "pandas.notna(y)" if is_missing else "numpy.isfinite(y)"
+    return ValueError(
+        f"{reason}. {counted(len(rows), 'target')} of {len(cells):,} {are} {kind}, the first in row {first}: leave "
+        f"such rows out, as by X[known] and y[known] with known = {known}."
+    )
+
+
+def _is_missing(cell: Any) -> bool:
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # pandas' pandas.NA and pandas.NaT
+        return True
+    return isinstance(cell, (float, np.floating)) and bool(cell != cell)
+
+
+def _is_infinite(cell: Any) -> bool:
+    return isinstance(cell, (float, np.floating)) and bool(np.isinf(cell))
 
 
 def refuse_dates_among_columns(y: Any) -> None:

@@ -19,13 +19,14 @@ from sklearn.utils import check_random_state
 from ..api.streamed_fit import StreamArguments
 from ..streams.kinds import is_source
 from ..training.optimizer_state import OptimizerState
+from .array_input import checked_sample_weights, missing_targets_named
 from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .exporting import Exportable
 from .initial_weights import parameters_of_layers
 from .net_attributes import NetAttributes
-from .parameters import check_settings, hidden_sizes, is_iterative
-from .sample_input import SampleInput, checked_sample_weights, dense
+from .parameters import check_settings, explains_names, hidden_sizes, is_iterative
+from .sample_input import SampleInput, dense
 from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
@@ -225,6 +226,7 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
 
     # ---- training
 
+    @explains_names
     def fit(
         self,
         X: Any,
@@ -317,13 +319,14 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
                 finally:
                     found.close()
             X, y = found
-        X, y = self._validated(X, y, reset=is_new)
-        weights = checked_sample_weights(sample_weight, X)
-        if is_new:
-            self._set_targets(y, classes)
-        else:
-            self._check_targets_unchanged(y)
-        samples = SplitSamples(dense(X), y, self._encode(y), weights)
+        with missing_targets_named(y):
+            X, y = self._validated(X, y, reset=is_new)
+            weights = checked_sample_weights(sample_weight, X)
+            if is_new:
+                self._set_targets(y, classes)
+            else:
+                self._check_targets_unchanged(y)
+            samples = SplitSamples(dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         training = TrainingSamples(samples, held_out, self._strata(y))
         return self._train(training, is_new, incremental, observed, executor)

@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 
 from ..population import Population
 from ..population_result import PopulationResult
-from .array_input import checked_weights
+from .array_input import checked_sample_weights
 from .ensembles import fit_nets, make_nets
 from .parameters import batch_size_of, check_settings, hidden_sizes, is_iterative
 from .single_net import SplitSamples
@@ -90,7 +90,7 @@ def cross_val_population(
     X, y = whole._validated(X, y, reset=True)
     whole._set_targets(y, None)
     folds = list(check_cv(cv, y, classifier=is_classifier(whole)).split(X, y, groups))
-    weights = None if sample_weight is None else checked_weights(sample_weight, X)
+    weights = checked_sample_weights(sample_weight, X)
     samples = SplitSamples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
     nets, result = _train(whole, samples, [train for train, _ in folds], executor)
     if result.interrupted:  # scores of partly trained nets would be meaningless

@@ -17,7 +17,7 @@ from ..streams.kinds import is_source
 from .base import BaseMLP
 from .class_targets import ClassTargets
 from .exporting import classifier, regressor
-from .parameters import keep_settings
+from .parameters import explains_names, keep_settings
 from .quantity_targets import QuantityTargets
 from .regression_targets import QuantityRegressor
 from .sample_input import float_type
@@ -84,6 +84,7 @@ class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
     True
     """
 
+    @explains_names
     def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes: Any = (100,),
@@ -125,6 +126,7 @@ class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
         keep_settings(self, locals())
 
     @available_if(BaseMLP._can_continue)
+    @explains_names
     def partial_fit(
         self,
         X: Any,
@@ -294,6 +296,7 @@ class MLPRegressor(ScoresSources, QuantityTargets, QuantityRegressor, BaseMLP):
     True
     """
 
+    @explains_names
     def __init__(  # noqa: PLR0913
         self,
         loss: str = "squared_error",
@@ -334,6 +337,7 @@ class MLPRegressor(ScoresSources, QuantityTargets, QuantityRegressor, BaseMLP):
         keep_settings(self, locals())
 
     @available_if(BaseMLP._can_continue)
+    @explains_names
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, memory_limit: Any = None, row_cache: Any = None
     ) -> Self:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from ..checks import checked_dtype
-from ..errors import checked_count, checked_number, counted, unknown_name
+from ..errors import checked_count, checked_number, counted, likely_name, shown, unknown_name
+from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from ..user_warnings import warn_user
 from .sklearn_compat import FASTMLP_ACTIVATION, Scale
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+# scikit-learn's names stand for those of this package, which are known, too.
+ACTIVATIONS = (*FASTMLP_ACTIVATION, *HIDDEN)
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 AUTO_BATCH = 200  # scikit-learn's batch_size="auto"
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
@@ -22,6 +30,38 @@ def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
+
+
+def explains_names(method: Method) -> Method:
+    """Decorate a method of an estimator: a keyword that it does not know is refused with the name that is meant.
+
+    Python's own error names the class that has the method, which users need not know, and has no hint for an argument
+    of the constructor. The signature, which scikit-learn reads, stays as it is.
+    """
+    known = list(signature(method).parameters)[1:]
+
+    @wraps(method)
+    def called(self: Any, *arguments: Any, **named: Any) -> Any:
+        if any(name not in known for name in named):
+            unknown = next(name for name in named if name not in known)
+            raise TypeError(_unknown_argument(type(self), method.__name__, unknown, known))
+        return method(self, *arguments, **named)
+
+    return cast(Method, called)
+
+
+def _unknown_argument(estimator: type, method: str, name: str, known: list[str]) -> str:
+    own, meant = estimator.__name__, likely_name(name.lower(), known)
+    place = own if method == "__init__" else f"{own}.{method}"
+    text = f"{place}() got an unexpected keyword argument {name!r}."  # Python's words, which programs look for
+    of_constructor = [] if method == "__init__" else list(signature(estimator).parameters)
+    if name in of_constructor:
+        return f"{text} It is a parameter of the estimator: write {own}({name}=...)."
+    if meant:
+        return f"{text} Did you mean {meant!r}?"
+    if other := likely_name(name.lower(), of_constructor):
+        return f"{text} Did you mean the parameter {other!r} of the estimator? Write {own}({other}=...)."
+    return text
 
 
 def solver_name(solver: Any) -> str:
@@ -66,6 +106,8 @@ def check_settings(estimator: Any) -> None:
         checked_count("n_iter_no_change", estimator.n_iter_no_change)
     if not (isinstance(estimator.batch_size, str) and estimator.batch_size == "auto"):
         checked_count("batch_size", estimator.batch_size)
+    if not isinstance(estimator.activation, str) or estimator.activation not in ACTIVATIONS:
+        raise unknown_name("activation", estimator.activation, ACTIVATIONS)
     if estimator.learning_rate not in LEARNING_RATES:
         raise unknown_name("learning_rate", estimator.learning_rate, LEARNING_RATES)
     if estimator.schedule is not None and estimator.learning_rate != "constant":
@@ -108,6 +150,11 @@ def hidden_sizes(estimator: Any) -> tuple[int, ...]:
 
 def checked_hidden_sizes(sizes: Any) -> tuple[int, ...]:
     """Return the parameter hidden_layer_sizes, an int or a sequence of int, as a tuple, after a check."""
+    if isinstance(sizes, str):
+        raise ValueError(
+            "hidden_layer_sizes must be a whole number or a sequence of them, such as (64, 64), but it is the text "
+            f"{shown(sizes)}."
+        )
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
     return tuple(checked_count(f"hidden_layer_sizes[{k}]", size) for k, size in enumerate(sizes))
 

@@ -36,9 +36,8 @@ def as_quantities(y: np.ndarray, classifier: str) -> np.ndarray:
         except (TypeError, ValueError):
             pass
     index, cell = next((index, cell) for index, cell in np.ndenumerate(y) if not _is_quantity(cell))
-    text = shown(str(cell) if isinstance(cell, str) else cell)  # not as np.str_('a')
     raise ValueError(
-        f"y must hold numbers for a regression, but it holds {text} at {index}. Convert text and dates to "
+        f"y must hold numbers for a regression, but it holds {shown(cell)} at {index}. Convert text and dates to "
         f"numbers, and drop rows without a target; for classes use {classifier}."
     )
 

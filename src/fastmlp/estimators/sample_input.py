@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 from ..data.arrays import beyond_float64
 from ..mlp import MLP
 from .array_input import (
-    checked_weights,
+    checked_sample_weights,
     refuse_dates_among_columns,
     refused_beyond,
     refused_beyond_float64,
@@ -73,15 +73,6 @@ class SampleInput:
         """Return the outputs of the net, or the mean over the nets: (n_samples, n_outputs) in the dtype of the net."""
         net, X = self._net(), self._features(X)
         return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
-
-
-def checked_sample_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
-    if sample_weight is None:
-        return None
-    weights = checked_weights(sample_weight, X)
-    if weights.min() < 0.0:
-        raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
-    return weights
 
 
 def dense(array: Any) -> np.ndarray:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from ..streams.kinds import is_source
 from ..streams.table_sources import as_table_source
+from .array_input import missing_targets_named
 from .regression_targets import as_quantities
-from .source_targets import names_target, pieces_with_targets, refuse_missing
+from .source_targets import names_target, pieces_with_targets
 
 from sklearn.base import is_classifier  # isort: skip  # after regression_targets: its import names the extra
 from sklearn.metrics import accuracy_score, r2_score
@@ -59,7 +59,7 @@ class ScoresSources:
     """Mixin whose `score` reads sources piece by piece; other data go to the class after it."""
 
     predict: Callable[[Any], np.ndarray]
-    _classifier = ""  # of regressors, name of the estimator for classes
+    _classifier: str  # of regressors, name of the estimator for classes
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of predicted classes, or the coefficient of determination R2 of predicted numbers.
@@ -93,9 +93,5 @@ class ScoresSources:
             return float(r2_score(y, predicted, sample_weight=sample_weight))
         if y is None:
             raise ValueError("y is None, but X has no targets: pass them, or name their column.")
-        try:
+        with missing_targets_named(y):
             return super().score(X, y, sample_weight)  # type: ignore[misc]
-        except TypeError:  # of a comparison of text with a missing label
-            if find_spec("pandas") is not None:
-                refuse_missing(y, "y", "")
-            raise

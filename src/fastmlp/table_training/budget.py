@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from ..console.stopwatch import Stopwatch
 
+TRIAL_SHARE = 0.05  # of the limit that the trial of bins may take
+
 
 class Budget:
     """The seconds that a fit may take. Time in which kernels compile does not count.
 
     seconds : limit, counted from now; infinity for none
+    completes_epoch : whether a fit whose time is over in its first epoch trains it to its end
     """
 
-    def __init__(self, seconds: float = float("inf")):
-        self.seconds, self._watch = seconds, Stopwatch()
+    def __init__(self, seconds: float = float("inf"), completes_epoch: bool = False):
+        self.seconds, self.completes_epoch, self._watch = seconds, completes_epoch, Stopwatch()
 
     def elapsed(self) -> float:
         seconds, compile_seconds = self._watch.read()
@@ -23,7 +26,12 @@ class Budget:
 
     def part(self, n_fits: int) -> Budget:
         """Return the budget of the next of n_fits fits, all with the same."""
-        return Budget(self.left() / n_fits)
+        return Budget(self.left() / n_fits, self.completes_epoch)
+
+    @property
+    def trial_seconds(self) -> float:
+        """Seconds that the trial of the bins of a table may take."""
+        return TRIAL_SHARE * self.seconds
 
     @property
     def is_limited(self) -> bool:

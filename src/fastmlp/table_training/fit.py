@@ -9,6 +9,7 @@ import numpy as np
 
 from ..callbacks import EarlyStopping
 from ..errors import counted
+from ..history import History
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
 from ..optimizers import Optimizer, optimizer_from_name
@@ -106,12 +107,30 @@ def fit_nets(
 
     held_out : rows that early stopping looks at, or None for all epochs
     monitor : the record that early stopping looks at; None for the loss
-    budget : time that is left
+    budget : time that is left; one that completes_epoch ends after the first epoch at the earliest
     further : arguments of the fit, such as verbose
     """
-    if budget is not None and budget.is_limited:
+    budget = budget or Budget()
+    if budget.is_limited:
         further["time_limit"] = max(budget.left(), SHORTEST)
-    further |= {
+    history = _fit(net, rows, held_out, recipe, monitor, further)
+    if budget.is_limited and budget.completes_epoch and _lacks_an_epoch(history):
+        further["time_limit"] = None
+        history = _fit(net, rows, held_out, replace(recipe, epochs=1), monitor, further)
+        if isinstance(history, History) and history.stopped_by == "epochs":
+            history.stopped_by = "time_limit"
+    return history
+
+
+def _lacks_an_epoch(history: Any) -> bool:
+    """Return whether the time of a fit was over before any net had trained a whole epoch."""
+    return set(np.atleast_1d(history.stopped_by).tolist()) == {"time_limit"} and not np.any(history.epochs)
+
+
+def _fit(
+    net: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, monitor: str | None, further: dict[str, Any]
+) -> Any:
+    arguments = further | {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_rows(rows.n_rows),
         "optimizer": make_optimizer(recipe),
@@ -119,5 +138,5 @@ def fit_nets(
         "early_stopping": None if held_out is None else EarlyStopping(recipe.patience, monitor),
     }
     if isinstance(rows, FileRows):
-        return rows.fit(net, held_out, **further)
-    return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **further)
+        return rows.fit(net, held_out, **arguments)
+    return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **arguments)

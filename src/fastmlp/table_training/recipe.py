@@ -66,6 +66,7 @@ class Recipe:
             checked_count(names.get(name, name), getattr(self, name))
         if not is_auto(self.batch_size):
             checked_count("batch_size", self.batch_size)
+        checked_number(names.get("learning_rate", "learning_rate"), self.learning_rate, 0.0, open_low=True)
         checked_number("weight_decay", self.weight_decay, 0.0)
         if self.calibration not in CALIBRATIONS:
             raise unknown_name("calibration", self.calibration, CALIBRATIONS)

@@ -7,13 +7,14 @@ and fewer nets if these would be too few epochs. A limit of each fit corrects wh
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import counted
+from ..errors import DivergenceWarning, counted
 from .budget import Budget
 from .file_rows import FileRows
 from .fit import Rows, fit_nets
@@ -21,24 +22,48 @@ from .recipe import Recipe
 
 SHARE = 0.9  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
-PROBE_BATCHES, PROBE_EPOCHS = 16, 2  # of the fit that measures
+SHORT_EPOCHS = 1.0  # seconds of the first epochs of all nets that are trained to their end, however short the limit
+PROBE_BATCHES = 16  # of an epoch of the fit that measures
+PROBE_SHARE = 0.03  # of the time left that the longest fit takes at least: a short one shows what any fit costs
+PROBE_EPOCHS = 2.0  # whole epochs after which a measurement is long enough in any case
 
 
 def seconds_per_epoch(
-    make_nets: Callable[[], Any], rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe
+    make_nets: Callable[[], Any], rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, seconds: float
 ) -> float:
     """Return how long an epoch of nets takes, measured on a part of the rows.
 
     make_nets : function that returns new nets, which are trained for a moment
+    seconds : time that is left for all
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, since there is no net to keep yet.
     """
     n = min(rows.n_rows, PROBE_BATCHES * recipe.batch_rows(rows.n_rows))
     share = n / rows.n_rows
     part = rows.take(np.arange(n))
     held = None if held_out is None else held_out.take(np.arange(max(1, round(share * held_out.n_rows))))
     probe = replace(recipe, batch_size=recipe.batch_rows(rows.n_rows))
-    for n_epochs in (1, PROBE_EPOCHS):  # a first fit is slow, since it fills caches and loads modules
-        found = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
-    return (found.seconds - found.compile_seconds) / (PROBE_EPOCHS * share)
+
+    def timed(rows: Rows, n_epochs: int) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
+            history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
+        if "interrupt" in np.atleast_1d(history.stopped_by):
+            raise KeyboardInterrupt
+        return float(history.seconds - history.compile_seconds)
+
+    timed(part.take(np.arange(min(n, probe.batch_rows(n)))), 1)  # slow, since it loads modules and kernels
+    found: list[float] = []
+    n_epochs, is_long = 1, False
+    while len(found) < 3 or not is_long:
+        taken = timed(part, n_epochs)
+        found.append(taken / (n_epochs * share))
+        is_long = taken >= PROBE_SHARE * seconds or n_epochs * share >= PROBE_EPOCHS
+        n_epochs *= 1 if is_long else 2
+    return float(np.median(found[-3:]))  # another process may have slowed one of them down
 
 
 def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Recipe, str]:
@@ -62,6 +87,11 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
         n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
     epochs = min(recipe.epochs, max(1, int(n_epochs * recipe.n_nets / n_nets)))
     changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))
+    if (each := epoch_seconds * n_nets / recipe.n_nets) > seconds:
+        return changed, (
+            f"The time limit leaves {seconds:.2g} s, and one epoch of {counted(n_nets * recipe.n_folds, 'net')} takes "
+            f"about {each:.2g} s: {_size(changed)} is all that is trained, instead of {_size(recipe)}; raise the limit."
+        )
     return changed, f"The time limit is enough for {_size(changed)}, instead of {_size(recipe)}."
 
 
@@ -82,14 +112,52 @@ def planned_in_time(
 
     make : makes untrained nets by a recipe
     folds : (n_rows,) fold of each row, or None
+    budget : completes the first epochs of its fits if these take no longer than the whole limit
     n_times : how often all nets are trained
     """
     if not budget.is_limited:
         return recipe, ""
-    measured, n_fits = recipe, n_times
+    seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, budget.left())
+    planned, note = affordable(recipe, seconds, budget.left())
+    budget.completes_epoch = seconds * planned.n_nets / recipe.n_nets <= max(budget.seconds, SHORT_EPOCHS)
+    return planned, note
+
+
+def expected_seconds(
+    recipe: Recipe,
+    make: Callable[[Recipe], Any],
+    rows: Rows | FileRows,
+    held_out: Rows | None,
+    folds: np.ndarray | None,
+) -> float:
+    """Return about how long a training takes if no net stops early; parameters as of planned_in_time."""
+    return recipe.epochs * _seconds_of_all(recipe, make, rows, held_out, folds, 0.0)
+
+
+def _seconds_of_all(
+    recipe: Recipe,
+    make: Callable[[Recipe], Any],
+    rows: Rows | FileRows,
+    held_out: Rows | None,
+    folds: np.ndarray | None,
+    seconds: float,
+) -> float:
+    """Return how long an epoch of all nets takes; seconds : that are left for all"""
+    measured, n_fits = recipe, 1
     if folds is not None:  # nets are trained one after another
         assert isinstance(rows, Rows)
-        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), n_times * recipe.n_nets * recipe.n_folds
+        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets * recipe.n_folds
         rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
-    seconds = n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe)
-    return affordable(recipe, seconds, budget.left())
+    return n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
+
+
+def about(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> about(12.3), about(100.0), about(700.0), about(10_000.0)
+    ('12 s', '2 minutes', '12 minutes', '3 hours')
+    """
+    for size, unit in ((3600.0, "hours"), (60.0, "minutes")):
+        if seconds > 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

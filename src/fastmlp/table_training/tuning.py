@@ -164,7 +164,7 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
         return task.n, every_epoch
     found, one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
     make = lambda: task.make_nets(found.rows.n_features, one, 1, task.seed)
-    seconds = seconds_per_epoch(make, found.rows, found.held_out, one)
+    seconds = seconds_per_epoch(make, found.rows, found.held_out, one, task.budget.left())
     available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
     for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
         n = task.n

@@ -7,14 +7,21 @@ and the scores of the columns. bench/log/README.md#tabular-bin-trial has the acc
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import cho_solve, cholesky
 
 from .bin_edges import bin_features, leap_edges
 
 SEED = 0  # a table has the same trial in every fit
 MOST_ROWS = 6000  # at random, so that a trial takes a second
+LEAST_ROWS = 1000  # of a larger table, for which there is time: a trial on fewer says little
+# Of a fold on one thread, for each row and feature, and for each row and pair of features:
+# bench/log/README.md#tabular-trial-cost.
+CELL_SECONDS, PAIR_SECONDS = 2e-8, 4e-11
 MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
 UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins
 N_FOLDS = 5
@@ -28,10 +35,12 @@ class Gain(NamedTuple):
 
     share : fraction of the error without bins; negative where they raise it
     standard_errors : the mean gain of a row, divided by its standard error
+    n_rows : number of rows that there was time for; 0 if that did not matter
     """
 
     share: float
     standard_errors: float
+    n_rows: int = 0
 
     @property
     def is_worth_it(self) -> bool:
@@ -41,6 +50,8 @@ class Gain(NamedTuple):
         """Return what was chosen and why, for the notes of a model."""
         change = f"{'lowered' if self.share >= 0 else 'raised'} the squared error of held-out rows by "
         change += f"{100 * abs(self.share):.1f} %"
+        if self.n_rows:
+            change += f" (on {self.n_rows:,} rows, since the time is limited)"
         if self.is_worth_it:
             return f"Columns of numbers are cut into bins where the targets leap: in a quick test that {change}."
         chance = (
@@ -49,9 +60,30 @@ class Gain(NamedTuple):
         return f"Columns of numbers are not cut into bins: in a quick test that {change}{chance}."
 
 
-def trial_rows(n_rows: int) -> np.ndarray:
-    """Return the numbers of the rows that a trial looks at, in random order."""
-    return np.random.default_rng(SEED).permutation(n_rows)[:MOST_ROWS]
+NO_TIME = "Columns of numbers are not cut into bins: the time limit is too short for a test whether they help."
+
+
+def n_features_of_trial(n_features: int, n_bins: Iterable[int]) -> int:
+    """Return the number of features of the model with bins.
+
+    n_features : of the table, without bins
+    n_bins : number of bins of each column
+    """
+    n_bins = list(n_bins)
+    return min(MOST_UNITS, UNITS_PER_FEATURE * n_features) + len(n_bins) + min(MOST_FEATURES, sum(n_bins))
+
+
+def trial_rows(n_rows: int, n_features: int = 0, seconds: float = inf) -> np.ndarray:
+    """Return the numbers of the rows that a trial looks at, in random order; none if there is no time for a trial.
+
+    n_features : of n_features_of_trial
+    seconds : that the trial may take
+    """
+    most = MOST_ROWS
+    if seconds < inf:
+        most = min(most, int(seconds / (N_FOLDS * n_features * (CELL_SECONDS + n_features * PAIR_SECONDS))))
+    rows = np.random.default_rng(SEED).permutation(n_rows)[:most]
+    return rows if len(rows) >= min(n_rows, LEAST_ROWS) else rows[:0]
 
 
 def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins: int) -> Gain:
@@ -62,6 +94,17 @@ def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins:
     targets : (n_rows, n_outputs), numbers or one-hot classes
     n_bins : largest number of bins of a column
     """
+    errors = _errors_without_and_with_bins(X, scores, targets, n_bins)
+    before, after = (model[np.argmin(model.mean(axis=1))] for model in errors)
+    gains = before - after
+    if not gains.any():  # no fold has a bin
+        return Gain(0.0, 0.0)
+    mean, tiny = float(gains.mean()), float(np.finfo(float).tiny)
+    return Gain(mean / max(float(before.mean()), tiny), mean * len(gains) ** 0.5 / max(float(gains.std()), tiny))
+
+
+def _errors_without_and_with_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the squared errors of each row by models without and with bins, (2, n penalties, n_rows)."""
     rng = np.random.default_rng(SEED)
     scores = scores[:, rng.permutation(scores.shape[1])]
     without = np.hstack([_random_units(X, rng), np.nan_to_num(scores)])
@@ -69,15 +112,9 @@ def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins:
     errors = np.empty((2, len(RIDGES), len(X)))
     for fold in range(N_FOLDS):
         held = folds == fold
-        bins = _bins(scores, targets, ~held, n_bins)
-        for k, features in enumerate((without, np.hstack([without, bins]))):
-            errors[k][:, held] = _held_out_errors(features, targets, held)
-    before, after = (model[np.argmin(model.mean(axis=1))] for model in errors)
-    gains = before - after
-    if not gains.any():  # no fold has a bin
-        return Gain(0.0, 0.0)
-    mean, tiny = float(gains.mean()), float(np.finfo(float).tiny)
-    return Gain(mean / max(float(before.mean()), tiny), mean * len(gains) ** 0.5 / max(float(gains.std()), tiny))
+        features = np.hstack([without, _bins(scores, targets, ~held, n_bins)])
+        errors[:, :, held] = _held_out_errors(features, without.shape[1], targets, held)
+    return errors
 
 
 def _random_units(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -100,12 +137,22 @@ def _bins(scores: np.ndarray, targets: np.ndarray, training: np.ndarray, n_bins:
     return np.hstack(found)
 
 
-def _held_out_errors(features: np.ndarray, targets: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """Return the squared errors of held-out rows by ridge regressions on the others, (n penalties, n_held)."""
+def _held_out_errors(features: np.ndarray, n_without: int, targets: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Return the squared errors of held-out rows by ridge regressions on the others, (2, n penalties, n_held).
+
+    One model has the first n_without features, and one has all. Of the factor of Cholesky that solves the second one,
+    the leading block is the factor of the first.
+    """
     means, centre = features[~held].mean(axis=0), targets[~held].mean(axis=0)
-    training, tested = features[~held] - means, features[held] - means
-    eigenvalues, axes = np.linalg.eigh(training.T @ training)
-    products = axes.T @ (training.T @ (targets[~held] - centre))
-    tested, rest = tested @ axes, targets[held] - centre
-    predicted = [tested @ (products / (eigenvalues.clip(0.0) + ridge)[:, None]) for ridge in RIDGES]
-    return np.stack([((rest - values) ** 2).sum(axis=1) for values in predicted])
+    training, tested = features[~held], features[held] - means
+    training -= means
+    products, right = training.T @ training, training.T @ (targets[~held] - centre)
+    diagonal, variances = np.diag_indices_from(products), products.diagonal().copy()
+    errors = np.empty((2, len(RIDGES), len(tested)))
+    for k, ridge in enumerate(RIDGES):
+        products[diagonal] = variances + ridge
+        factor = cholesky(products, lower=True, check_finite=False)
+        for model, n in enumerate((n_without, len(right))):
+            weights = cho_solve((factor[:n, :n], True), right[:n], check_finite=False)
+            errors[model, k] = ((targets[held] - centre - tested[:, :n] @ weights) ** 2).sum(axis=1)
+    return errors

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import checked_count, unknown_name
+from ..errors import checked_count, counted, unknown_name
 from .bad_cells import BadCells
 from .bin_edges import leap_edges, quantile_edges, tree_edges
 from .category_column import CategoryColumn
@@ -23,6 +24,7 @@ from .column_notes import Note as Note
 from .columns_as_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .defaults import DEFAULT_BINS
+from .number_formats import conversion_of
 from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 
 if TYPE_CHECKING:
@@ -53,11 +55,13 @@ class NumericEncoding:
     n_bins : largest number of bins of a column
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows. Without them, "auto" makes no bins,
         and "piecewise_linear" bins with the same number of rows
+    trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
     """
 
     kind: str = "auto"
     n_bins: int = DEFAULT_BINS
     targets: np.ndarray | None = None
+    trial_seconds: float = inf
 
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:
@@ -187,8 +191,9 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
             return dates, f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
     if reason and _share_of_matches(names, DATE) > 0.5:
         reason = f"it holds dates as text, such as {names[0]!r}; write them like 2020-12-31, or convert them, to use it"
-    hint = ""
-    if not_numbers is not None and not_numbers.n_bad and not_numbers.is_half:
+    hint, remedy = "" if _has_category_type(series) else conversion_of(str(series.name), names), ""
+    if not hint and not_numbers is not None and not_numbers.n_bad and not_numbers.is_half:
+        remedy = "; if numbers are meant, correct or empty those cells"
         hint = (
             f"it holds no numbers in {count_of(not_numbers.n_bad, not_numbers.n_present)} "
             f"({not_numbers.examples}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
@@ -201,10 +206,7 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
     if reason:
         return None, f"{reason}; {hint}" if hint else reason
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
-    return (
-        column,
-        f"is used as categories: {hint}; if numbers are meant, correct or empty those cells" if hint else "",
-    )
+    return column, f"is used as {counted(len(distinct), 'category', 'categories')}: {hint}{remedy}" if hint else ""
 
 
 def _frequent(cells: CellCounts, names: list[str]) -> list[str]:
@@ -223,6 +225,13 @@ def _share_of_matches(names: list[str], pattern: re.Pattern[str]) -> float:
     return float(np.mean([pattern.fullmatch(name.strip()) is not None for name in names]))
 
 
+def _has_category_type(series: pd.Series) -> bool:
+    """Return whether a column has pandas' category type, which is the user's word that it holds categories."""
+    import pandas as pd
+
+    return isinstance(series.dtype, pd.CategoricalDtype)
+
+
 def mostly_numbers_note(series: pd.Series) -> str:
     """Return a sentence on a column of pandas' category type with texts among categories that are numbers, or "".
 
@@ -230,7 +239,7 @@ def mostly_numbers_note(series: pd.Series) -> str:
     """
     import pandas as pd
 
-    if not isinstance(series.dtype, pd.CategoricalDtype):
+    if not _has_category_type(series):
         return ""
     distinct = pd.Series(series.dropna().unique().astype(object))
     reading = read_numbers(distinct)

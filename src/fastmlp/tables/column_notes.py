@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .cells import count_of
 
+MOST_LINES = 5  # of a warning about columns
 MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
 
 
@@ -39,6 +41,27 @@ class NotesOfPieces:
         new = [note for note in notes if note.kind not in self._kinds]
         self._kinds.update(note.kind for note in new)
         return [note._replace(text=f"{rows}: {note.text}") for note in new]
+
+
+def as_lines(notes: Sequence[str], where: str) -> str:
+    """Return sentences as the text of one warning: each on a line of its own, and of many only the first ones.
+
+    where : what has all of them, such as "notes_"
+
+    >>> print(as_lines([f"Column {k} is left out." for k in range(9)], "notes_"))
+    9 notes on columns, all of them in notes_:
+      Column 0 is left out.
+      Column 1 is left out.
+      Column 2 is left out.
+      Column 3 is left out.
+      ... and 5 more.
+    """
+    if len(notes) < 2:
+        return "".join(notes)
+    title, shown = f"{len(notes)} notes on columns, all of them in {where}:", list(notes)
+    if len(notes) > MOST_LINES:
+        shown[MOST_LINES - 1 :] = [f"... and {len(notes) - MOST_LINES + 1} more."]
+    return "\n  ".join([title, *shown])
 
 
 def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:

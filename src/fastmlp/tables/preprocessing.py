@@ -6,15 +6,17 @@ io.py reads tables, column_encoders.py encodes single columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import counted, unknown_name
 from .bin_edges import class_indicators
-from .bin_trial import Gain, gain_of_bins, trial_rows
+from .bin_trial import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
 from .cells import examples, read_numbers
 from .column_encoders import (
     SCALINGS,
@@ -37,6 +39,7 @@ from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas
 from .io import read_table as read_table
 from .io import with_text_names
+from .number_formats import conversion_of
 from .numeric_columns import NumericColumn
 from .target_encoder import CLASSIFICATION, Target, is_classification
 
@@ -98,6 +101,8 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     if is_classification(column, task):
         if bad:
             notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
+        elif task == "auto" and (hint := conversion_of(target, _texts_of(column))):
+            notes.append(f"The target {target!r} is taken for classes; {hint}.")
     elif reading.is_tolerable:
         missing = np.isnan(reading.values) & ~reading.bad
         table = table.assign(**{target: reading.values})
@@ -109,6 +114,11 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     if n_missing:
         notes.append(f"{counted(n_missing, 'row')} whose target {target!r} is missing {_are(n_missing)} left out.")
     return table[table[target].notna()], tuple(notes)
+
+
+def _texts_of(column: pd.Series) -> list[str]:
+    """Return the distinct cells of a column that are text."""
+    return [cell for cell in column.dropna().unique() if isinstance(cell, str)]
 
 
 def _are(n: int) -> str:
@@ -153,18 +163,24 @@ def fit_columns(
     chosen : names of columns that the user wants as categories, of which no note says that they hold numbers
     fit_column : returns the encoder of a column, or None, and a note
     """
+    from threadpoolctl import threadpool_limits  # here, as in estimators/lbfgs.py
+
     columns, notes, chosen = [], [], set(chosen)
-    for name in table.columns:
-        column, note = fit_column(table[name], encoding)
-        if column is not None:
-            columns.append(column)
-            note = note or ("" if name in chosen else mostly_numbers_note(table[name]))
-        if note:
-            notes.append(note)
-    if not encoding.tries_bins or not any(isinstance(column, PiecewiseLinearColumn) for column in columns):
-        return FittedColumns(tuple(columns), tuple(notes), ())
-    without = tuple(without_bins(column) for column in columns)
-    gain = tried_bins(columns, without, table, encoding)
+    # Products are short: bins of white wine take 0.3 s, on two threads of a busy machine 1.5.
+    with threadpool_limits(1, "blas") if encoding.tries_bins else nullcontext():
+        for name in table.columns:
+            column, note = fit_column(table[name], encoding)
+            if column is not None:
+                columns.append(column)
+                note = note or ("" if name in chosen else mostly_numbers_note(table[name]))
+            if note:
+                notes.append(note)
+        if not encoding.tries_bins or not any(isinstance(column, PiecewiseLinearColumn) for column in columns):
+            return FittedColumns(tuple(columns), tuple(notes), ())
+        without = tuple(without_bins(column) for column in columns)
+        gain = tried_bins(columns, without, table, encoding)
+    if gain is None:
+        return FittedColumns(without, tuple(notes), (NO_TIME,))
     return FittedColumns(tuple(columns) if gain.is_worth_it else without, tuple(notes), (gain.sentence(),))
 
 
@@ -174,21 +190,25 @@ def without_bins(column: Column) -> Column:
 
 def tried_bins(
     columns: Iterable[Column], without: Iterable[Column], table: pd.DataFrame, encoding: NumericEncoding
-) -> Gain:
-    """Return what bins gain on held-out rows of the training table.
+) -> Gain | None:
+    """Return what bins gain on held-out rows of the training table, or None if there is no time to try.
 
     columns, without : encoders with bins and without
     """
     assert encoding.targets is not None
-    rows = trial_rows(len(table))
+    with_bins = [column for column in columns if isinstance(column, PiecewiseLinearColumn)]
+    n_features = n_features_of_trial(len(feature_names(without)), [column.n_bins for column in with_bins])
+    rows = trial_rows(len(table), n_features, encoding.trial_seconds)
+    if not len(rows):
+        return None
+    is_short = len(rows) < len(trial_rows(len(table)))
     table = table.iloc[rows]
     scores = [
-        column.scores(tolerated_numbers(table[column.name], 1.0, reads_booleans=False)[0])
-        for column in columns
-        if isinstance(column, PiecewiseLinearColumn)
+        column.scores(tolerated_numbers(table[column.name], 1.0, reads_booleans=False)[0]) for column in with_bins
     ]
     X = encode_columns(without, table, "float64")
-    return gain_of_bins(X, np.column_stack(scores), encoding.targets[rows], encoding.n_bins)
+    gain = gain_of_bins(X, np.column_stack(scores), encoding.targets[rows], encoding.n_bins)
+    return gain._replace(n_rows=len(rows)) if is_short else gain
 
 
 def feature_names(columns: Iterable[Column]) -> list[str]:
@@ -310,7 +330,13 @@ class Preprocessing:
 
     @classmethod
     def fit(
-        cls, table: pd.DataFrame, target: str, task: str = "auto", scaling: str = "auto", n_bins: int = DEFAULT_BINS
+        cls,
+        table: pd.DataFrame,
+        target: str,
+        task: str = "auto",
+        scaling: str = "auto",
+        n_bins: int = DEFAULT_BINS,
+        trial_seconds: float = inf,
     ) -> Preprocessing:
         """Return the preprocessing fitted on a training table.
 
@@ -328,6 +354,8 @@ class Preprocessing:
             Scaling of columns of numbers.
         n_bins : int
             Largest number of bins of a column.
+        trial_seconds : float
+            Seconds that the trial may take which decides on bins.
 
         Raises
         ------
@@ -342,7 +370,7 @@ class Preprocessing:
         codes = learned_target.encode(table[target])
         if learned_target.task == CLASSIFICATION:
             codes = class_indicators(codes, learned_target.n_outputs)
-        encoding = NumericEncoding(scaling, n_bins, codes)
+        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds)
         columns, notes, choices = fit_columns(table.drop(columns=target), encoding)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import unknown_name
 from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, read_numbers, text_of
 from .columns_as_numbers import column_kind, numbers_of, tolerated_numbers
+from .number_formats import conversion_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,9 +192,13 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
             f"The target column {series.name!r} holds one class only, {labels.pop()!r}; it needs two or more."
         )
     if len(labels) > MAX_CLASSES or len(labels) == len(series) > 2:
+        texts = [label for label in labels if isinstance(label, str)]
+        remedy = conversion_of(str(series.name), texts) or (
+            "choose another column, or the task 'regression' if it holds quantities"
+        )
         raise ValueError(
             f"The target column {series.name!r} holds {len(labels)} different values in {len(series)} rows, too many "
-            "for classes; choose another column, or the task 'regression' if it holds quantities."
+            f"for classes; {remedy}."
         )
     return tuple(sorted(labels, key=lambda label: (isinstance(label, str), label)))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from option_lists import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
@@ -206,7 +207,7 @@ def test_train_and_predict_a_regression_to_stdout(run, tables, tmp_path):
 def test_same_seed_gives_the_same_file(run, tables, tmp_path):
     models = [tmp_path / f"{k}.safetensors" for k in range(3)]
     for model, seed in zip(models, (1, 1, 2), strict=True):
-        arguments = ("--target", "label", "--seed", seed, "--output", model, *QUICK, "--epochs", 3)
+        arguments = ("--target", "label", "--seed", seed, "--output", model, *with_defaults(QUICK, ["--epochs", 3]))
         assert run("train", tables[0], *arguments).exit_code == 0
     # All but the wall time, the checksum, of which it is a part, and the blanks that fill the header up after it.
     changing = rb'seconds\\": [0-9.e-]+|blake2b:[0-9a-f]+| '
@@ -226,7 +227,12 @@ def test_training_without_validation_reports_training_metrics(run, tables, tmp_p
 
 def test_preprocessing_is_fitted_on_the_training_part_only(run, tables, tmp_path):
     model = tmp_path / "m.safetensors"
-    assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
+    assert (
+        run(
+            "train", tables[0], "--target", "label", "--output", model, *with_defaults(QUICK, ["--epochs", 1])
+        ).exit_code
+        == 0
+    )
     preprocessing = fastmlp.load(model).net_.preprocessing
     price = next(column for column in preprocessing.columns if column.name == "price")
     assert len(price.quantiles) == max(240 // 30, 10)
@@ -245,7 +251,7 @@ def test_preprocessing_is_fitted_on_the_training_part_only(run, tables, tmp_path
         (["--target", "label", "--drop", "label"], "'label' is the target"),
         (["--target", "label", "--keep", "key", "--id", "key"], "An id column is not used as an input"),
         (["--target", "label", "--optimizer", "adamm"], "Unknown optimizer 'adamm'. Did you mean 'adam'?"),
-        (["--target", "label", "--activation", "rellu"], "Unknown hidden_activation 'rellu'. Did you mean 'relu'?"),
+        (["--target", "label", "--activation", "rellu"], "Unknown activation 'rellu'. Did you mean 'relu'?"),
         (["--target", "label", "--device", "gpu"], "Unknown device 'gpu'"),
         (["--target", "label", "--learning-rate", "0"], "learning_rate must be a number"),
         (["--target", "label", "--validation", "0.0001"], "leaves none to validate on"),
@@ -271,7 +277,12 @@ def test_unreadable_inputs_print_one_line(run, tables, tmp_path):
 def test_invalid_predictions_print_one_line(run, tables, tmp_path):
     pd = pytest.importorskip("pandas")
     model = tmp_path / "m.safetensors"
-    assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
+    assert (
+        run(
+            "train", tables[0], "--target", "label", "--output", model, *with_defaults(QUICK, ["--epochs", 1])
+        ).exit_code
+        == 0
+    )
     other = tmp_path / "other.csv"
     pd.DataFrame({"size": [1.0], "colour": ["red"]}).to_csv(other, index=False)
     assert "lacks columns that the model was trained on: 'price'" in error_line(run("predict", model, other))

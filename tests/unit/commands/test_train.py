@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from option_lists import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
@@ -35,8 +36,8 @@ def train(table, tmp_path):
     """A function that runs the command on the table, with m.safetensors beside it as output."""
 
     def run(*options):
-        arguments = ["train", str(table), "--target", "price", "--output", str(tmp_path / "m.safetensors"), *QUICK]
-        return CliRunner().invoke(app, [*arguments, *map(str, options)])
+        arguments = ["train", str(table), "--target", "price", "--output", str(tmp_path / "m.safetensors")]
+        return CliRunner().invoke(app, [*arguments, *with_defaults(QUICK, options)])
 
     return run
 

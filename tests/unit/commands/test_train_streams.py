@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from large_tables import LIMIT, N, make_table
+from option_lists import with_defaults
 from typer.testing import CliRunner
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
@@ -100,7 +101,8 @@ def test_a_table_within_the_limit_gives_the_nets_of_one_in_memory(path, tmp_path
 )
 def test_mistakes_are_sentences(options, message, path, tmp_path):
     output = tmp_path / "m.safetensors"
-    code, text = run("train", path, "--target", "kind", "--memory-limit", LIMIT, "--output", output, *options)
+    given = with_defaults(["--target", "kind", "--memory-limit", LIMIT, "--output", str(output)], options)
+    code, text = run("train", path, *given)
     assert code != 0
     assert message in " ".join(text.split())
     assert "In rows" not in text

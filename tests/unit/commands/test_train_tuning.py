@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from option_lists import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
@@ -33,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 def train(target, *options, code=0):
     drop = "kind" if target == "price" else "price"
-    arguments = ["train", "table.csv", "--target", target, "--drop", drop, *QUICK, *map(str, options)]
+    arguments = ["train", "table.csv", "--target", target, "--drop", drop, *with_defaults(QUICK, options)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == code, done.output
     return " ".join(done.output.split())

@@ -6,7 +6,7 @@ import pytest
 from sklearn.base import clone
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor, cross_val_population
-from fastmlp.estimators.array_input import checked_weights, refuse_dates_among_columns
+from fastmlp.estimators.array_input import checked_sample_weights, refuse_dates_among_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 HUGE = 10**400
@@ -77,6 +77,50 @@ def test_other_targets_are_not_refused():
         refuse_dates_among_columns(y)
 
 
-def test_checked_weights_are_float64():
-    assert checked_weights([1, 2], np.eye(2)).dtype == np.float64
-    assert checked_weights(2, np.eye(2)).tolist() == [2.0, 2.0]
+def test_checked_sample_weights_are_float64():
+    assert checked_sample_weights([1, 2], np.eye(2)).dtype == np.float64
+    assert checked_sample_weights(2, np.eye(2)).tolist() == [2.0, 2.0]
+
+
+MISSING = {
+    "NaN": [np.nan, 1.0] * 10,
+    "None": [None, "a"] * 10,
+    "NaN among text": np.array([np.nan, "a"] * 10, object),
+    "None among numbers": [None, 1.0] * 10,
+    "pandas.NA": pd.Series([pd.NA, 1] * 10, dtype="Int64"),
+    "pandas' text": pd.Series([None, "a"] * 10, dtype="string"),
+    "categories": pd.Series([None, "a"] * 10, dtype="category"),
+}
+OF_TEXT = "None", "NaN among text", "pandas' text", "categories"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("kind", MISSING)
+@pytest.mark.parametrize("model", ARRAYS + TABLES, ids=name_of)
+def test_missing_targets_are_counted(model, kind):
+    """scikit-learn's words come first: programs look for them."""
+    if kind in OF_TEXT and "Regressor" in name_of(model):
+        pytest.skip("text is no number, whether some is missing or not")
+    words = "y must hold numbers for a regression, but it holds None at .0,."
+    words = words if kind.startswith("None") and "Regressor" in name_of(model) else "Input y contains NaN"
+    said = rf"^{words}\. 10 targets of 20 are missing, the first in row 0: leave such rows out"
+    with pytest.raises(ValueError, match=said):
+        clone(model).fit(X, MISSING[kind])
+
+
+@pytest.mark.parametrize("model", ARRAYS[1:] + TABLES[1:], ids=name_of)
+def test_the_row_of_a_missing_target_has_its_name(model):
+    y = pd.Series(np.arange(20.0), index=[f"day {k}" for k in range(20)])
+    y.iloc[3] = np.nan
+    with pytest.raises(ValueError, match="1 target of 20 is missing, the first in row day 3"):
+        clone(model).fit(X, y)
+    fitted = clone(model).fit(X, np.arange(20.0))
+    with pytest.raises(ValueError, match="1 target of 20 is missing, the first in row day 3"):
+        fitted.score(X, y)
+    with pytest.raises(ValueError, match=r"contains infinity .* 1 target of 20 is infinite, the first in row 4"):
+        clone(model).fit(X, np.where(np.arange(20) == 4, np.inf, 1.0))
+
+
+def test_errors_about_X_stay_as_they_are():
+    with pytest.raises(ValueError, match=r"^Input X contains NaN"):
+        clone(ARRAYS[1]).fit(np.full((20, 2), np.nan), MISSING["NaN"])

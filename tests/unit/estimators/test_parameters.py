@@ -1,9 +1,11 @@
 """Parameters under scikit-learn's names: their translation to fastmlp's, and errors for invalid values."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 
-from fastmlp import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop
+from fastmlp import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.estimators.parameters import batch_size_of, dtype_of, hidden_sizes, optimizer_of, solver_name
 from fastmlp.estimators.sklearn_compat import Scale
 
@@ -55,7 +57,8 @@ BAD = [
     ({"learning_rate": "adaptiv"}, "Unknown learning_rate 'adaptiv'. Did you mean 'adaptive'"),
     ({"learning_rate_init": 0.0}, "learning_rate_init must be a number"),
     ({"solver": "adm"}, "Unknown solver 'adm'. Did you mean 'adam'"),
-    ({"activation": "softmax"}, "Unknown hidden_activation 'softmax'"),
+    ({"activation": "softmax"}, "Unknown activation 'softmax'"),
+    ({"activation": "logisitc"}, "Unknown activation 'logisitc'. Did you mean 'logistic'. Choose from: logistic, "),
     ({"max_iter": 0}, "max_iter must be a whole number"),
     ({"max_fun": 1.5}, "max_fun must be a whole number"),
     ({"tol": -1e-3}, "tol must be a number"),
@@ -65,7 +68,7 @@ BAD = [
     ({"n_iter_no_change": 0}, "n_iter_no_change must be a whole number"),
     ({"validation_fraction": 1.0}, "validation_fraction must be a number"),
     ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes.1. must be a whole number"),
-    ({"hidden_layer_sizes": "big"}, "hidden_layer_sizes.0. must be a whole number"),
+    ({"hidden_layer_sizes": "64,64"}, r"hidden_layer_sizes must be .* such as \(64, 64\), but it is the text '64,64'"),
     ({"dropout": 1.0}, "dropout must be a number"),
     ({"loss": "log"}, "Unknown loss 'log'"),
     ({"device": "gpu"}, "Unknown device 'gpu'"),
@@ -81,3 +84,41 @@ BAD = [
 def test_invalid_settings_raise(cls, settings, message):
     with pytest.raises(ValueError, match=message):
         cls(**settings).fit([[0.0], [1.0], [2.0]], [0, 1, 1])
+
+
+UNKNOWN = [
+    (TabularMLPRegressor, {"epochs": 3}, "TabularMLPRegressor.. got an .* 'epochs'. Did you mean 'max_iter'"),
+    (TabularMLPClassifier, {"learning_rate": 0.1}, "'learning_rate'. Did you mean 'learning_rate_init'"),
+    (TabularMLPClassifier, {"seed": 1}, "Did you mean 'random_state'"),
+    (MLPClassifier, {"optimizer": "adam"}, "Did you mean 'solver'"),
+    (MLPRegressor, {"weight_decay": 0.1}, "Did you mean 'alpha'"),
+    (MLPRegressor, {"xyz": 0.1}, "MLPRegressor.. got an unexpected keyword argument 'xyz'.$"),
+]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("cls, settings, message", UNKNOWN)
+def test_unknown_parameters_raise_with_the_name_that_is_meant(cls, settings, message):
+    with pytest.raises(TypeError, match=message):
+        cls(**settings)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor))
+def test_unknown_arguments_of_methods_raise_with_the_name_that_is_meant(cls):
+    model, data, name = cls(), ([[0.0], [1.0]], [0, 1]), cls.__name__
+    with pytest.raises(
+        TypeError, match=rf"{name}.fit\(\) got an .* 'time_limit'. It is a .* write {name}\(time_limit="
+    ):
+        model.fit(*data, time_limit=5)
+    with pytest.raises(TypeError, match="Did you mean 'sample_weight'"):
+        model.fit(*data, sample_weights=[1, 1])
+    with pytest.raises(TypeError, match=rf"Did you mean the parameter 'max_iter' .* Write {name}\(max_iter="):
+        model.fit(*data, epochs=3)
+    assert "args" not in str(signature(cls)) + str(signature(cls.fit)), "scikit-learn reads the signatures"
+
+
+def test_the_message_on_text_names_the_classifier():
+    for cls, name in ((MLPRegressor, "MLPClassifier"), (TabularMLPRegressor, "TabularMLPClassifier")):
+        with pytest.raises(ValueError, match=f"for classes use {name}.$"):
+            cls().fit([[0.0], [1.0]], ["a", "b"])

@@ -1,11 +1,15 @@
 """Epochs and nets for which a time limit is enough."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from fastmlp.table_training import time_limit
+from fastmlp.table_training.budget import Budget
 from fastmlp.table_training.fit import Rows, make_nets
 from fastmlp.table_training.recipe import Recipe
-from fastmlp.table_training.time_limit import affordable, seconds_per_epoch
+from fastmlp.table_training.time_limit import affordable, expected_seconds, planned_in_time, seconds_per_epoch
 
 
 @pytest.mark.quick
@@ -31,6 +35,65 @@ def test_the_measurement_trains_other_nets_for_a_moment(rng):
         made.append(make_nets(2, 1, recipe, {"loss": "squared_error", "device": "cpu", "random_state": 0}, 1))
         return made[-1]
 
-    assert seconds_per_epoch(make, Rows(X, X[:, 0]), Rows(X[:9], X[:9, 0]), recipe) > 0.0
-    assert {net.history.settings["n_samples"] for net in made} == {512}
-    assert max(net.history.epochs for net in made) == 2
+    assert seconds_per_epoch(make, Rows(X, X[:, 0]), Rows(X[:9], X[:9, 0]), recipe, 1e9) > 0.0
+    assert [net.history.settings["n_samples"] for net in made] == [32, 512, 512, 512, 512, 512]
+    assert [net.history.epochs for net in made] == [1, 1, 2, 4, 8, 16], "up to twice all rows"
+
+
+STEP = 0.01  # seconds
+SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
+
+
+def measured(rng, monkeypatch, fit_seconds, seconds):
+    """Return what an epoch of 100 steps seems to take, where fits cost fit_seconds by themselves; and their number."""
+    X, recipe, n_fits = rng.normal(size=(3200, 2)).astype(np.float32), Recipe(hidden=(4,), batch_size=32), []
+
+    def fit_nets(net, rows, held_out, recipe, **_):
+        n_fits.append(1)
+        taken = fit_seconds[min(len(n_fits) - 1, len(fit_seconds) - 1)] + STEP * recipe.epochs * -(-rows.n_rows // 32)
+        return SimpleNamespace(seconds=taken, compile_seconds=0.0, stopped_by="epochs")
+
+    monkeypatch.setattr(time_limit, "fit_nets", fit_nets)
+    return seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, recipe, seconds), len(n_fits)
+
+
+@pytest.mark.quick
+def test_a_measurement_is_long_enough_for_what_a_fit_costs_by_itself(rng, monkeypatch):
+    found, _ = measured(rng, monkeypatch, [0.1], 600.0)
+    assert 1.0 <= found <= 1.1, "16 steps of 0.01 s take 0.26 s, which would make 1.6 s an epoch"
+
+
+def test_a_measurement_that_was_slowed_down_does_not_count(rng, monkeypatch):
+    found, n_fits = measured(rng, monkeypatch, [0.0, 9.0, 0.0], 1.0)
+    assert found == pytest.approx(1.0)
+    assert n_fits == 4, "the first one loads modules"
+
+
+@pytest.mark.parametrize("seconds, completes", [(3.0, True), (0.5, False)])
+def test_short_first_epochs_come_to_their_end(rng, monkeypatch, seconds, completes):
+    """An epoch that takes longer than the whole limit does not."""
+    X, budget = rng.normal(size=(64, 2)).astype(np.float32), Budget(seconds)
+    monkeypatch.setattr(time_limit, "seconds_per_epoch", lambda *_: 10.0)
+    planned, note = planned_in_time(Recipe(n_nets=5), lambda _: None, Rows(X, X[:, 0]), None, None, budget)
+    assert (planned.n_nets, planned.epochs) == (1, 1)
+    said = "and one epoch of 1 net takes about 2 s: 1 net of 1 epoch is all that is trained, instead of 5 nets of"
+    assert (said in note) == (seconds < 2.0)
+    assert budget.completes_epoch == budget.part(3).completes_epoch == completes
+
+
+def test_ctrl_c_in_a_measurement_is_not_lost(rng, monkeypatch):
+    X = rng.normal(size=(64, 2)).astype(np.float32)
+    interrupted = SimpleNamespace(seconds=0.1, compile_seconds=0.0, stopped_by="interrupt")
+    monkeypatch.setattr(time_limit, "fit_nets", lambda *_, **__: interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, Recipe(), 9.0)
+
+
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_the_expected_time_is_that_of_all_epochs_and_nets(rng, monkeypatch, n_folds):
+    X = rng.normal(size=(100, 2)).astype(np.float32)
+    recipe = Recipe(n_nets=2, n_folds=n_folds, epochs=30)
+    folds = np.arange(100) % n_folds if n_folds > 1 else None
+    monkeypatch.setattr(time_limit, "seconds_per_epoch", lambda *_: 2.0)
+    found = expected_seconds(recipe, lambda _: None, Rows(X, X[:, 0]), None, folds)
+    assert found == (600.0 if n_folds > 1 else 60.0)

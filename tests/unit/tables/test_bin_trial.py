@@ -28,12 +28,14 @@ def test_bins_are_worth_it_where_targets_leap(kind, is_worth_it, rng):
 
 def test_errors_are_those_of_a_ridge_regression_on_held_out_rows(rng):
     features, targets, held = rng.normal(size=(60, 4)) + 3.0, rng.normal(size=(60, 2)) - 1.0, np.arange(60) % 5 == 0
-    found = bin_trial._held_out_errors(features, targets, held)
+    both = bin_trial._held_out_errors(features, 2, targets, held)
     ridge = pytest.importorskip("sklearn.linear_model", reason="pip install 'fastmlp[sklearn]' has scikit-learn").Ridge
-    for penalty, errors in zip(bin_trial.RIDGES, found, strict=True):
-        model = ridge(alpha=penalty).fit(features[~held], targets[~held])
-        expected = ((model.predict(features[held]) - targets[held]) ** 2).sum(axis=1)
-        np.testing.assert_allclose(errors, expected, rtol=1e-9)
+    for n_features, found in zip((2, 4), both, strict=True):
+        X = features[:, :n_features]
+        for penalty, errors in zip(bin_trial.RIDGES, found, strict=True):
+            model = ridge(alpha=penalty).fit(X[~held], targets[~held])
+            expected = ((model.predict(X[held]) - targets[held]) ** 2).sum(axis=1)
+            np.testing.assert_allclose(errors, expected, rtol=1e-9)
 
 
 def test_targets_of_held_out_rows_choose_no_edges(rng, monkeypatch):
@@ -61,6 +63,17 @@ def test_rows_of_a_trial_are_bounded_and_different():
     assert sorted(trial_rows(7)) == list(range(7))
 
 
+def test_a_trial_has_as_many_rows_as_there_is_time_for():
+    n_features = bin_trial.n_features_of_trial(11, [10, 0, 30])
+    assert n_features == 256 + 3 + 40
+    assert bin_trial.n_features_of_trial(1, [2000]) == 32 + 1 + 768
+    n = [len(trial_rows(50_000, n_features, seconds)) for seconds in (10.0, 0.1, 0.04, 0.0)]
+    assert n[0] == bin_trial.MOST_ROWS > n[1] > n[2] == n[3] == 0
+    assert 5 * n[1] * n_features * bin_trial.CELL_SECONDS < 0.1
+    assert len(trial_rows(300, n_features, 0.04)) == 300, "a small table has all of its rows"
+    np.testing.assert_array_equal(trial_rows(50_000, n_features, 0.1), trial_rows(50_000)[: n[1]])
+
+
 def table_of(kind, rng):
     scores, targets = scores_and_targets(kind, rng)
     return pd.DataFrame(scores, columns=["a"]), targets
@@ -77,6 +90,9 @@ def test_a_table_keeps_its_bins_or_none_and_its_notes_say_why(rng):
         in choices[0]
     )
     assert columns[0] == encoding.fit("a", table["a"].to_numpy()), "the edges come from all rows"
+    short = fit_columns(table, NumericEncoding(targets=targets, trial_seconds=0.0))
+    assert [column.kind for column in short.columns] == ["quantile"]
+    assert short.choices == (bin_trial.NO_TIME,)
     tree = NumericEncoding("piecewise_linear", targets=targets)
     assert (fit_columns(table, tree).columns[0].kind, fit_columns(table, tree).choices) == ("piecewise_linear", ())
 
@@ -91,3 +107,13 @@ def test_without_bins_a_table_has_the_columns_of_quantiles(rng, monkeypatch):
     assert preprocessing.notes == choices
     np.testing.assert_array_equal(preprocessing.transform(table), encode_columns(columns, table))
     assert "raised the squared error of held-out rows by 2.0 %." in Gain(-0.02, -1.0).sentence()
+
+
+def test_a_trial_on_fewer_rows_says_so(rng, monkeypatch):
+    table, targets = table_of("leaps", rng)
+    monkeypatch.setattr(bin_trial, "LEAST_ROWS", 400)
+    found = fit_columns(table, NumericEncoding(targets=targets, trial_seconds=0.003))
+    (said,) = found.choices
+    assert "% (on " in said
+    assert " rows, since the time is limited)" in said
+    assert len(fit_columns(table, NumericEncoding(targets=targets, trial_seconds=9.0)).choices[0]) < len(said)

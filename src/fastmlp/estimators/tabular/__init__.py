@@ -22,7 +22,7 @@ from ...table_training.recipe import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ...table_training.temperature import fit_temperature
 from ...tables.target_encoder import CLASSIFICATION, REGRESSION, Target
 from ..exporting import classifier, regressor
-from ..parameters import keep_settings
+from ..parameters import explains_names, keep_settings
 from ..regression_targets import QuantityRegressor, as_quantities
 from ..source_scores import ScoresSources, in_pieces
 from .base import NOT_GIVEN, BaseTabular
@@ -85,6 +85,7 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTab
     ("Column 'colour' has categories unseen in training in 1 of 2 cells ('mauve'), which are encoded as zeros.",)
     """
 
+    @explains_names
     def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes: int | Sequence[int] | str = AUTO,
@@ -247,6 +248,7 @@ class TabularMLPRegressor(ScoresSources, QuantityRegressor, BaseTabular):
     True
     """
 
+    @explains_names
     def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes: int | Sequence[int] | str = AUTO,

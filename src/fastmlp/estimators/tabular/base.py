@@ -23,18 +23,21 @@ from ...streams.kinds import is_source
 from ...table_training.budget import Budget
 from ...table_training.fit import Rows
 from ...table_training.recipe import Recipe
+from ...table_training.summary import summary
 from ...tables.column_encoders import NumericEncoding
 from ...tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ...tables.target_encoder import Target
+from ..array_input import missing_targets_named
 from ..exporting import Exportable
+from ..parameters import explains_names
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from ..source_targets import TargetSummary, names_target, target_apart
 from .columns import TableColumns
 from .nets import TableNets
 from .rows import TableRows
 from .streams import SourceFit
-from .training import NetsTask, estimator_recipe, folds_of, train_nets
-from .tuning import Encodings, tune_and_train
+from .training import NetsTask, check_nets, estimator_recipe, folds_of, refuse_without_held_out, train_nets
+from .tuning import Encodings, searched_settings, tune_and_train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -113,8 +116,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         fit found, such as categories and quantiles, is kept.
     random_state : int, RandomState or None, default None
         Seed of the validation split, the initial weights, the order of samples and dropout.
-    verbose : bool, default False
-        Whether to show a progress bar.
+    verbose : bool or int, default False
+        Whether to show a progress bar, in a terminal or a notebook, and at the end of fit a line with time and loss. 2
+        is for a line per epoch instead of the bar.
     device : str, default "auto"
         Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
     dtype : {"float32", "float64"}, default "float32"
@@ -220,6 +224,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     def _target(self, name: str) -> Target | None:
         """Return the target encoder to store in the file of the net, or None if a Target cannot describe y."""
 
+    @explains_names
     def fit(
         self,
         X: Any,
@@ -233,7 +238,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         """Train on a table X and targets y.
 
         Cells may be missing; columns that cannot be used are left out with a warning. Ctrl-C ends the fit with a
-        warning. Of several nets, those that had begun are kept, and predict.
+        warning. Of several nets, those that had begun are kept, and predict. Before the first net has begun, while
+        columns are learned, there is none to keep: Ctrl-C raises KeyboardInterrupt, and like after an error, the
+        estimator is as it was before the call.
 
         Parameters
         ----------
@@ -271,7 +278,15 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         ValueError
             If settings or data are invalid.
         """
-        fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache))
+        before = self.__dict__.copy()
+        try:
+            fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache))
+        except BaseException:  # columns of this fit do not go with nets of the last one
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        if self.verbose:
+            print(summary(self.history_), flush=True)
         return fitted
 
     @with_callbacks
@@ -292,7 +307,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
         table = self._table(X, reset=not continues)
         name = str(getattr(y, "name", None) or "y")
-        y = self._checked_y(y)
+        with missing_targets_named(y):
+            y = self._checked_y(y)
         check_consistent_length(table, y)
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
@@ -305,14 +321,19 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         has_folds = recipe.n_folds > 1 and validation_data is None
         fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
         training, held = self._split(y, rng, fraction)
+        if not has_folds and not len(held) and validation_data is None:
+            refuse_without_held_out(self)
         if not continues:
             self._set_targets(y, training)
-            table, notes = with_numbers(table)
-            bin_targets = self._bin_targets(self._encode(y[training]))
-            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets)
-            self._learn_columns(table.iloc[training], notes, encoding)
         self._weigh_classes(y)
         targets, weights = self._encode(y), self._weights(table, y, sample_weight)
+        if validation_data is not None:
+            self._check_held_out(validation_data)
+        if not continues:
+            table, notes = with_numbers(table)
+            bin_targets = self._bin_targets(targets[training])
+            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets, budget.trial_seconds)
+            self._learn_columns(table.iloc[training], notes, encoding)
         encode = lambda: self._encoded_rows(table, targets, weights, (training, held), validation_data)
         rows, held_out = encode()
         folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
@@ -369,6 +390,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     def _recipe(self) -> Recipe:
         """Return the settings of the training, after a check of all parameters that MLP and Population do not check."""
         recipe = estimator_recipe(self)
+        check_nets(self, recipe)
+        if self.tune is not None:
+            searched_settings(self)
         n_nets = recipe.n_nets * recipe.n_folds
         if as_callbacks(self.callbacks) and n_nets > 1:
             raise ValueError(

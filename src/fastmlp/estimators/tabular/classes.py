@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import counted
+from ...errors import counted, shown
 from ...tables.bin_edges import class_indicators
 from ...tables.target_encoder import class_numbers, distinct_labels, listed
 from ..array_input import refused_beyond_float64
@@ -43,7 +43,8 @@ class TableClasses(TableRows):
             return
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
-            raise ValueError(f"y holds one class only, {self.classes_[0]!r}; a classifier needs two or more.")
+            (label,) = self.classes_.tolist()
+            raise ValueError(f"y holds one class only, {shown(label)}; a classifier needs two or more.")
         self.n_outputs_ = len(self.classes_)
 
     def _set_target_summary(self, found):
@@ -62,9 +63,9 @@ class TableClasses(TableRows):
         found, inverse = distinct_labels(y)
         codes = class_numbers(found.tolist(), self.classes_.tolist())
         if (codes < 0).any():
-            unknown = found[np.argmin(codes)]
+            unknown, known = found.tolist()[int(np.argmin(codes))], self.classes_.tolist()
             raise ValueError(
-                f"y has the class {unknown!r}, which was not among those to train on: {listed(self.classes_.tolist())}."
+                f"y has the class {shown(unknown)}, which was not among those to train on: {listed(known)}."
             )
         return codes[inverse]
 

@@ -17,7 +17,7 @@ from ...errors import WrongArgument
 from ...streams.kinds import is_source
 from ...streams.table_sources import as_table_source
 from ...tables.column_encoders import Column, Note, NumericEncoding
-from ...tables.column_notes import NotesOfPieces
+from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.io import with_text_names
 from ...tables.preprocessing import encode_columns, feature_names, fit_columns
 from ..table_input import as_cells, as_frame, frame_of_array
@@ -38,13 +38,13 @@ class TableColumns(BaseEstimator):
         problems = notes + further_notes
         self._set_columns(columns, problems, choices)
         if problems:
-            warn_user(" ".join(problems))
+            warn_user(as_lines(problems, "notes_"))
 
     def _set_columns(self, columns: tuple[Column, ...], notes: tuple[str, ...], choices: tuple[str, ...]) -> None:
         """Set the encoders and the notes: sentences on columns with problems, and on what was chosen."""
         self.columns_, self.notes_ = columns, notes + choices
         if not columns:
-            raise ValueError("No column can be used to predict y: " + " ".join(notes))
+            raise ValueError(f"No column can be used to predict y: {' '.join(notes) or 'X has no columns.'}")
 
     def _table(self, X: Any, reset: bool) -> Any:
         """Return X as a DataFrame whose column names are text.
@@ -116,7 +116,7 @@ class TableColumns(BaseEstimator):
         notes: list[Note] = []
         features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
         if serious := [note.text for note in notes if note.is_serious]:
-            warn_user(" ".join(serious))
+            warn_user(as_lines(serious, "notes_on(X)"))
         return features
 
     def encoded_feature_names(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
+from ...streams.kinds import is_source
 from ...table_training.rows import Rows
 from ...tables.row_sample import joined
-from ..array_input import checked_weights, refuse_dates_among_columns
-from ..source_targets import checked_held_out, pieces_with_targets
+from ..array_input import checked_sample_weights, missing_targets_named, refuse_dates_among_columns
+from ..source_targets import checked_held_out, names_target, pieces_with_targets
 
 
 class TableRows:
@@ -45,7 +47,7 @@ class TableRows:
         return None
 
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        return None if sample_weight is None else checked_weights(sample_weight, table)
+        return checked_sample_weights(sample_weight, table)
 
     def _weigh_classes(self, y: np.ndarray) -> None:
         """Set the weights of the classes from class_weight and y. A regressor has none."""
@@ -60,6 +62,18 @@ class TableRows:
     def _bin_targets(self, encoded: np.ndarray) -> np.ndarray:
         """Return encoded targets as the numbers (n_rows, n_outputs) that bins of columns depend on."""
         return encoded.reshape(len(encoded), -1)
+
+    def _check_held_out(self, validation_data: Any) -> None:
+        """Raise ValueError if validation_data in memory has targets or weights that are no use."""
+        X, y, *weights = checked_held_out(validation_data)
+        if is_source(X) or names_target(X, y):
+            return
+        with warnings.catch_warnings(), missing_targets_named(y):
+            warnings.simplefilter("ignore")  # _held_out will warn
+            y = self._checked_y(y)
+        check_consistent_length(X, y)
+        self._encode(y)
+        checked_sample_weights(weights[0] if weights else None, y)
 
     def _held_out(self, validation_data: Any) -> Rows:
         """Return validation_data encoded for the nets: (features, targets, weights)."""

@@ -28,6 +28,7 @@ from ...table_training.streamed_table import (
     notice,
 )
 from ...tables.column_encoders import NumericEncoding
+from ...tables.column_notes import as_lines
 from ...tables.preprocessing import encode_columns, feature_names, training_rows
 from ...tables.table_summary import TableSummary
 from ...user_warnings import warn_user
@@ -132,7 +133,8 @@ class SourceFit:
         learner._set_target_summary(self._targets)
         sample, y = summary.sample(1.0 - self._fraction)
         targets = learner._bin_targets(learner._encode(y))
-        encoding = NumericEncoding(self._recipe.numeric_encoding, self._recipe.n_bins, targets)
+        seconds = learner._budget().trial_seconds
+        encoding = NumericEncoding(self._recipe.numeric_encoding, self._recipe.n_bins, targets, seconds)
         found = summary.fit_columns(sample, encoding, learner._chosen_categories(sample))
         learner._set_columns(*found)
         self._problems = found.notes
@@ -158,7 +160,7 @@ class SourceFit:
             )
         vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
         if self._problems:
-            warn_user(" ".join(self._problems))
+            warn_user(as_lines(self._problems, "notes_"))
         print(notice(self._table.source.kind, n_needed, found, self._stream.memory_limit), file=sys.stderr)
         with CompileNotices(True):
             task = NetsTask(

@@ -11,13 +11,17 @@ from sklearn.base import is_classifier
 
 from ...callbacks import METRIC_SIGNS, VALIDATION, as_callbacks
 from ...class_probabilities import logits
+from ...console.progress_bar import checked_verbose
+from ...devices import resolve
 from ...errors import checked_count, unknown_name
 from ...history import History
 from ...mlp import MLP
+from ...network.spec import HIDDEN, activation_code
 from ...population import Population
+from ...schedules import schedule_factors
 from ...table_training.budget import Budget
 from ...table_training.file_rows import FileRows
-from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
+from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, make_optimizer, refit_recipe
 from ...table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ...table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.time_limit import planned_in_time
@@ -105,6 +109,26 @@ def estimator_recipe(estimator: Any) -> Recipe:
     return recipe
 
 
+def check_nets(estimator: Any, recipe: Recipe) -> None:
+    """Raise the error of nets that cannot be made, or trained, before the table is looked at.
+
+    Raises
+    ------
+    RuntimeError
+        If the device is not available.
+    ValueError
+        If a setting is invalid.
+    """
+    resolve(estimator.device)
+    checked_verbose(estimator.verbose)
+    if recipe.hidden:
+        activation_code(recipe.activation, HIDDEN, "activation")
+    make_optimizer(recipe)
+    schedule_factors(recipe.schedule)
+    settings = {"dtype": estimator.dtype, "device": "cpu", "random_state": 0, **estimator._net_settings()}
+    make_nets(1, 2, replace(recipe, hidden=(1,) * len(recipe.hidden)), settings, 1)  # units cost time
+
+
 def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     """Train the net or nets of an estimator, and set its fitted attributes."""
     if task.held_out is None and task.folds is None:
@@ -141,6 +165,12 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     if estimator.refit:
         train_again(estimator, make, task, recipe)
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
+    is_cut = "time_limit" in np.atleast_1d(estimator.history_.stopped_by)
+    if is_cut and (n_nets == 1 or one_by_one) and 0 < estimator.n_iter_ < recipe.epochs:
+        warn_user(
+            f"The time of the fit was over after {estimator.n_iter_} of {recipe.epochs} epochs: they were slower than "
+            "those that were measured before. The best parameters so far are kept."
+        )
 
 
 def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, recipe: Recipe) -> None:

@@ -55,7 +55,8 @@ class Encodings:
         if key not in self._learned:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # problems of the columns, which the first encoding has warned of
-                encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, self._targets)
+                seconds = estimator._budget().trial_seconds
+                encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, self._targets, seconds)
                 estimator._learn_columns(self._training, self._notes, encoding)
             self._learned[key] = estimator.columns_, estimator.notes_
         estimator.columns_, estimator.notes_ = self._learned[key]

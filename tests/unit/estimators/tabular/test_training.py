@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from kernel_clock import KernelClock
 from sklearn.base import clone
 
 import fastmlp
@@ -184,10 +185,9 @@ def test_calibration_needs_held_out_rows(unsure):
 
 
 @pytest.mark.parametrize("quality, n_nets", [("fast", 1), ("good", 1), ("best", 5)])
-def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets, monkeypatch):
+def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, n_nets):
     X, score = table
-    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 60.0)  # as if the time was not over after the planning
-    with pytest.warns(UserWarning, match=r"time limit is enough for .* of 1 epoch, instead of .* of 20 epochs"):
+    with pytest.warns(UserWarning, match=r"limit leaves .* of 1 epoch is all that is trained, instead .* of 20 epochs"):
         model = TabularMLPRegressor(quality=quality, time_limit=1e-6, **SMALL).fit(X, score)
     assert getattr(model.net_, "n_nets", 1) == n_nets
     assert model.n_iter_ == 1
@@ -206,13 +206,24 @@ def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypa
 
 
 @pytest.mark.filterwarnings("ignore:The time limit is enough")
+@pytest.mark.filterwarnings("ignore:The time limit leaves")
 def test_a_net_without_a_whole_epoch_is_announced(table, monkeypatch):
     X, score = table
     monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 1e-9)
+    monkeypatch.setattr("fastmlp.table_training.time_limit.SHORT_EPOCHS", 0.0)
     with pytest.warns(UserWarning, match="in the first epoch, and the net has learned little: set a larger time_limit"):
         model = TabularMLPRegressor(time_limit=1e-6, n_nets=1, **SMALL).fit(X, score)
     assert model.n_iter_ == 0
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_epochs_that_were_slower_than_measured_are_announced(table, monkeypatch):
+    X, score = table
+    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, ""))
+    KernelClock(monkeypatch, step=0.01)
+    with pytest.warns(UserWarning, match=r"was over after \d+ of 1000 epochs: they were slower than those"):
+        model = TabularMLPRegressor(time_limit=1, n_nets=1, **SMALL | {"max_iter": 1000}).fit(X, score)
+    assert 1 <= model.n_iter_ < 20
 
 
 def test_a_time_limit_that_is_enough_changes_nothing(table):
@@ -232,7 +243,7 @@ def test_nets_that_go_on_are_not_left_out_for_want_of_time(table, monkeypatch):
     X, score = table
     monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 60.0)
     model = TabularMLPRegressor(n_nets=3, warm_start=True, **SMALL | {"max_iter": 1}).fit(X, score)
-    with pytest.warns(UserWarning, match="time limit is enough"):
+    with pytest.warns(UserWarning, match="time limit leaves"):
         model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)
     assert model.net_.n_nets == 3
 
@@ -298,3 +309,77 @@ def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
             again.set_params(n_folds="auto", warm_start=False).set_params(**further).fit(X, score)
     with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
         TabularMLPRegressor(refit=True, **settings).fit(X, score, validation_data=(X, score))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "settings, arguments, said",
+    [
+        ({}, {"sample_weight": np.ones(3)}, "sample_weight.shape"),
+        ({}, {"sample_weight": -np.ones(300)}, "sample_weight must be at least 0, but holds -1"),
+        ({}, {"sample_weight": np.full(300, np.nan)}, "sample_weight contains NaN"),
+        ({}, {"validation_data": (np.zeros((3, 2)), ["no"] * 3, -np.ones(3))}, "must be at least 0, but holds -1"),
+        ({}, {"validation_data": (np.zeros((3, 2)), ["no"] * 2)}, "inconsistent numbers of samples"),
+        ({}, {"validation_data": (np.zeros((3, 2)), ["maybe"] * 3)}, "y has the class 'maybe'"),
+        ({}, {"validation_data": 0.2}, "validation_data must be"),
+        ({"class_weight": {"maybe": 2.0}}, {}, "are not in class_weight"),
+        ({"device": "cuda:99"}, {}, "device='cuda:99' is not available"),
+        ({"activation": "rleu"}, {}, "Unknown activation 'rleu'. Did you mean 'relu'"),
+        ({"schedule": "one_cycel"}, {}, "Did you mean 'one_cycle'"),
+        ({"learning_rate_init": -1.0}, {}, "learning_rate_init must be a number"),
+        ({"hidden_layer_sizes": "64,64"}, {}, "but it is the text '64,64'"),
+        ({"dropout": [0.1, 0.1]}, {}, "dropout"),
+        ({"dtype": "float16"}, {}, "dtype"),
+        ({"verbose": "yes"}, {}, "verbose"),
+        ({"tune": 1}, {}, "tune must be a whole number"),
+        ({"validation_fraction": 0.0, "refit": True}, {}, "refit=True needs held-out rows"),
+    ],
+)
+def test_mistakes_are_found_before_columns_are_learned(table, settings, arguments, said, monkeypatch):
+    X, score = table
+    monkeypatch.setattr("fastmlp.estimators.tabular.columns.fit_columns", lambda *_: pytest.fail("too late"))
+    with pytest.raises((ValueError, RuntimeError), match=said):
+        TabularMLPClassifier(**SMALL | settings).fit(X, np.where(score > 0, "yes", "no"), **arguments)
+
+
+def test_one_class_is_shown_as_it_is(table):
+    X, _ = table
+    for label in ("a", 1):
+        with pytest.raises(ValueError, match=f"y holds one class only, {label!r}; a classifier needs two or more"):
+            TabularMLPClassifier().fit(X, [label] * 300)
+
+
+def test_a_table_without_columns_raises(table):
+    X, score = table
+    with pytest.raises(ValueError, match=r"No column can be used to predict y: X has no columns\.$"):
+        TabularMLPRegressor().fit(X[[]], score)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(table, error, warm_start, monkeypatch):
+    def fail(*_):
+        raise error
+
+    X, score = table
+    model = TabularMLPRegressor(warm_start=warm_start, n_nets=1, **SMALL).fit(X, score)
+    before = model.predict(X)
+    new = TabularMLPRegressor(n_nets=1, **SMALL)
+    monkeypatch.setattr("fastmlp.estimators.tabular.base.train_nets", fail)
+    for estimator in (model, new):
+        with pytest.raises(error):
+            estimator.fit(X if warm_start else X.assign(weight=score), score)
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert not hasattr(new, "net_")
+    assert not hasattr(new, "columns_")
+
+
+@pytest.mark.parametrize("settings", [{"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}, {"tune": 2}])
+def test_verbose_fits_print_a_line_at_their_end(table, settings, capsys):
+    X, score = table
+    for verbose, n_lines in ((False, 0), (True, 1)):
+        TabularMLPRegressor(verbose=verbose, **settings, **SMALL | {"max_iter": 2}).fit(X, score)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == n_lines
+        assert all(line.startswith("Trained ") and "validation loss" in line for line in lines)
