@@ -25,6 +25,14 @@ class Task(Choices):
     regression = "regression"
 
 
+class NumericEncoding(Choices):
+    auto = "auto"
+    piecewise_linear = "piecewise_linear"
+    quantile = "quantile"
+    standard = "standard"
+    periodic = "periodic"
+
+
 class Scaling(Choices):
     auto = "auto"
     standard = "standard"

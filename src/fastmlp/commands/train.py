@@ -221,7 +221,8 @@ def read_parts(
         log(note)
     task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
     tables = split_table(table, name, task, recipe, settings.seed)
-    preprocessing = Preprocessing.fit(tables["training"], name, task, recipe.numeric_encoding, recipe.n_bins)
+    encoding = recipe.numeric_encoding, recipe.n_bins, recipe.embeds_categories
+    preprocessing = Preprocessing.fit(tables["training"], name, task, *encoding)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)

@@ -133,9 +133,9 @@ class TableReader:
         sample, codes = self.encoded_targets(sample, y, target)
         if target.task == CLASSIFICATION:
             codes = class_indicators(codes, target.n_outputs)
-        columns, of_columns, choices = summary.fit_columns(
-            sample, NumericEncoding(self._settings.scaling, targets=codes)
-        )
+        scaling, embeds = self._settings.scaling, bool(self._settings.category_embedding)
+        encoding = NumericEncoding(scaling, targets=codes, embeds_categories=embeds)
+        columns, of_columns, choices = summary.fit_columns(sample, encoding)
         of_columns += choices
         for note in (*notes, *of_columns):
             log(note)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .cells import count_of
 
+MOST_LISTED = 20  # things that a sentence names
 MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
 
 
@@ -39,6 +41,13 @@ class NotesOfPieces:
         new = [note for note in notes if note.kind not in self._kinds]
         self._kinds.update(note.kind for note in new)
         return [note._replace(text=f"{rows}: {note.text}") for note in new]
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Return texts with commas between them, of many the first ones."""
+    texts = list(texts)
+    shown = ", ".join(texts[:MOST_LISTED])
+    return f"{shown} and {len(texts) - MOST_LISTED} more" if len(texts) > MOST_LISTED else shown
 
 
 def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:

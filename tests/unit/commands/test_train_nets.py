@@ -133,7 +133,7 @@ def test_training_goes_on_from_saved_nets(options):
 def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
     train("price", "--n-nets", 1)
     go_on = "--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more"
-    for options in (("--drop", "age"), ("--keep", "size"), ("--id", "age"), ("--scaling", "standard")):
+    for options in (("--drop", "age"), ("--keep", "size"), ("--id", "age"), ("--numeric-encoding", "standard")):
         assert f"which {options[0]} would change" in train("price", *go_on, *options, code=1)
     assert "which --task would change" in train("price", *go_on, "--task", "classification", code=1)
     train("price", *go_on, "--task", "regression", "--keep", "size", "--keep", "age")

@@ -88,15 +88,20 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
-    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
+    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "periodic"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
         finds that bins lower the error of held-out rows; it standardises other columns.
         "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
-        "standard" standardises all.
+        "standard" standardises all. With "periodic", nets begin with an input embedding: numbers, scaled by median and
+        quartiles, and all other features have a PeriodicEmbedding, and each category has a trained vector.
     n_bins : int, default "auto"
         Largest number of bins of a column, from 2 to 1000; 48 in all presets. A decision tree on each column chooses
         the bins.
+    category_embedding : bool, default "auto"
+        Whether nets have a trained vector of 8 numbers for each category of columns of more than 8 categories, in place
+        of weights of all units of the first layer. "auto" is True with numeric_encoding="periodic", of columns of fewer
+        categories, too, and False otherwise.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -145,8 +150,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     columns_ : tuple
         Encoders of the columns that are used.
     notes_ : tuple of str
-        Sentences on columns that were left out, on cells that count as missing, and on the choice of bins, with
-        reasons.
+        Sentences on columns that were left out, on cells that count as missing, on the choice of bins, with reasons,
+        and on columns that nets embed.
     n_outputs_ : int
         Number of outputs of a net.
     n_features_in_ : int
@@ -173,6 +178,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     n_iter_no_change: Any
     numeric_encoding: str
     n_bins: int | str
+    category_embedding: bool | str
     tune: int | None
     callbacks: Any
     eval_metric: Any
@@ -309,7 +315,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             self._set_targets(y, training)
             table, notes = with_numbers(table)
             bin_targets = self._bin_targets(self._encode(y[training]))
-            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets)
+            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets, recipe.embeds_categories)
             self._learn_columns(table.iloc[training], notes, encoding)
         self._weigh_classes(y)
         targets, weights = self._encode(y), self._weights(table, y, sample_weight)

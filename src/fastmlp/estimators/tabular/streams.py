@@ -132,7 +132,8 @@ class SourceFit:
         learner._set_target_summary(self._targets)
         sample, y = summary.sample(1.0 - self._fraction)
         targets = learner._bin_targets(learner._encode(y))
-        encoding = NumericEncoding(self._recipe.numeric_encoding, self._recipe.n_bins, targets)
+        recipe = self._recipe
+        encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, targets, recipe.embeds_categories)
         found = summary.fit_columns(sample, encoding, learner._chosen_categories(sample))
         learner._set_columns(*found)
         self._problems = found.notes
