@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fastmlp.tables.column_encoders import (
     CategoryColumn,
     DateColumn,
     NumericEncoding,
+    PeriodicColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
     StandardColumn,
@@ -27,6 +29,7 @@ EXAMPLES = {
     "standard": StandardColumn("x", 1.5, 2.0, True),
     "quantile": QuantileColumn("x", (0.0, 1.0, 1.0, 4.0), False),
     "piecewise_linear": PiecewiseLinearColumn("x", (0.0, 1.0, 1.0, 4.0), True, (-1.15, 0.0, 1.15)),
+    "periodic": PeriodicColumn("x", 1.5, 2.0, True),
     "date": DateColumn("x", 18_000.0, 100.0, ("week", "year"), False, True),
     "category": CategoryColumn("x", ("a", "b"), True, True),
 }
@@ -40,6 +43,22 @@ CELLS = {  # the second one missing, the third unlike training
 def test_every_encoder_round_trips_through_json(kind):
     column = EXAMPLES[kind]
     assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
+
+
+def test_files_name_vectors_only_of_embedded_categories():
+    column = EXAMPLES["category"]
+    assert "vector_size" not in column_to_dict(column)  # so that earlier versions read them
+    embedded = replace(column, vector_size=8)
+    assert column_from_dict(column_to_dict(embedded)) == embedded
+
+
+def test_which_categories_have_vectors():
+    letters = pd.Series(list("abcdefghi") * 2, name="x")
+    vectors = lambda encoding, n: fit_column(letters[letters <= "abcdefghi"[n - 1]], encoding)[0].vector_size
+    many, periodic = NumericEncoding(embeds_categories=True), NumericEncoding("periodic")
+    assert [vectors(many, n) for n in (2, 8, 9)] == [0, 0, 8]
+    assert [vectors(periodic, n) for n in (2, 9)] == [8, 8]
+    assert vectors(NumericEncoding(), 9) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,6 +186,7 @@ def test_bins_are_the_formula_of_the_score(rng):
         (NumericEncoding("piecewise_linear", 8), ["piecewise_linear", "standard"]),
         (NumericEncoding("quantile", 8, np.arange(100.0)[:, None]), ["quantile", "quantile"]),
         (NumericEncoding("standard", 8, np.arange(100.0)[:, None]), ["standard", "standard"]),
+        (NumericEncoding("periodic", 8, np.arange(100.0)[:, None]), ["periodic", "periodic"]),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
