@@ -136,7 +136,7 @@ def test_nets_with_an_input_embedding():
     nets = load_net("model.safetensors")
     assert nets.network.n_embedding_layers == 2
     assert "prediction" in run("predict", "model.safetensors", "table.csv")
-    assert "attainable" in run("diagnose", "model.safetensors", "table.csv")
+    assert "2 nets" in run("diagnose", "model.safetensors", "table.csv")
     assert "Wrote model.html" in run("report", "model.safetensors", "table.csv")
     model = fastmlp.load("model.safetensors", device="cpu")
     assert model.hidden_layer_sizes == (8,)
@@ -150,7 +150,7 @@ def test_nets_with_an_input_embedding():
 def test_vectors_of_categories():
     table = pd.read_csv("table.csv").assign(town=np.array(list("abcdefghij"))[np.arange(300) % 10])
     table.drop(columns="kind").to_csv("towns.csv", index=False)
-    options = "--category-embedding", "--n-nets", 1, "--tune", 2
+    options = "--category-embedding", "--scaling", "standard", "--n-nets", 1, "--tune", 2
     said = run("train", "towns.csv", "--target", "price", *QUICK, *options)
     assert "trained vectors: 'town' (10 values as 8 numbers)" in said
     assert load_net("model.safetensors").network.n_embedding_layers == 1

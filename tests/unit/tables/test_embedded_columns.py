@@ -1,11 +1,13 @@
 """The input embedding of nets, as the columns of a table ask for it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fastmlp import CategoryEmbedding, PeriodicEmbedding
+from fastmlp import CategoryEmbedding
 from fastmlp.tables.column_encoders import CategoryColumn, DateColumn, PeriodicColumn, StandardColumn
-from fastmlp.tables.embedded_columns import embedding_notes, input_embedding_of
+from fastmlp.tables.embedded_columns import PERIODIC_EMBEDDING, embedding_notes, input_embedding_of
 
 NUMBER = PeriodicColumn("size", 0.0, 1.0, True)
 PLAIN = StandardColumn("age", 0.0, 1.0, False)
@@ -14,17 +16,21 @@ COLOUR = CategoryColumn("colour", ("blue", "red"), True, True, vector_size=8)
 ONE_HOT = CategoryColumn("garden", ("no", "yes"), False, True)
 
 
+def periodic(n_inputs):
+    return replace(PERIODIC_EMBEDDING, n_inputs=n_inputs)
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        ([NUMBER], [PeriodicEmbedding(n_inputs=2)]),
-        ([NUMBER, DATE, PLAIN], [PeriodicEmbedding(n_inputs=11)]),
+        ([NUMBER], [periodic(2)]),
+        ([NUMBER, DATE, PLAIN], [periodic(11)]),
         (
             [COLOUR, COLOUR, DATE, NUMBER, COLOUR],
-            [*[CategoryEmbedding(3, 8)] * 2, PeriodicEmbedding(n_inputs=10), CategoryEmbedding(3, 8)],
+            [*[CategoryEmbedding(3, 8)] * 2, periodic(10), CategoryEmbedding(3, 8)],
         ),
-        ([NUMBER, ONE_HOT], [PeriodicEmbedding(n_inputs=4)]),
+        ([NUMBER, ONE_HOT], [periodic(4)]),
         ([PLAIN, DATE, COLOUR, ONE_HOT], [9, CategoryEmbedding(3, 8), 2]),
         ([PLAIN, DATE, ONE_HOT], None),
         ([], None),

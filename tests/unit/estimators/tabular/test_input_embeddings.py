@@ -1,5 +1,7 @@
 """Tabular estimators whose nets begin with an input embedding: periodic numbers, and vectors of categories."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,11 @@ pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 from large_tables import INPUTS, LIMIT, classifier  # noqa: E402
 
 import fastmlp  # noqa: E402
-from fastmlp import CategoryEmbedding, PeriodicEmbedding, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
+from fastmlp import CategoryEmbedding, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
+from fastmlp.tables.embedded_columns import PERIODIC_EMBEDDING  # noqa: E402
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0, "device": "cpu", "n_nets": 1}
-PERIODIC, VECTORS = {"numeric_encoding": "periodic"}, {"category_embedding": True}
+PERIODIC, VECTORS = {"numeric_encoding": "periodic"}, {"category_embedding": True, "numeric_encoding": "standard"}
 N = 120
 
 
@@ -32,7 +35,11 @@ def test_periodic_nets_embed_all_columns(rows):
     model = TabularMLPRegressor(**SMALL, **PERIODIC).fit(X, y)
     assert [column.kind for column in model.columns_] == ["periodic", "periodic", "category", "category", "date"]
     embedding = model.net_.network.input_embedding
-    assert embedding.entries[:3] == (PeriodicEmbedding(n_inputs=3), CategoryEmbedding(12, 8), CategoryEmbedding(2, 8))
+    assert embedding.entries[:3] == (
+        replace(PERIODIC_EMBEDDING, n_inputs=3),
+        CategoryEmbedding(12, 8),
+        CategoryEmbedding(2, 8),
+    )
     assert embedding.n_inputs == len(model.encoded_feature_names())
     said = " ".join(model.notes_)
     assert all(repr(name) in said for name in X)
@@ -47,7 +54,7 @@ def test_vectors_of_large_columns_beside_kept_features(rows):
     before, entry, after = model.net_.network.input_embedding.entries
     assert (entry, before + after) == (CategoryEmbedding(12, 8), kept)
     assert model.notes_ == ("The nets embed categories as trained vectors: 'town' (12 values as 8 numbers).",)
-    plain = TabularMLPRegressor(**SMALL).fit(X.drop(columns="town"), y)
+    plain = TabularMLPRegressor(**SMALL, numeric_encoding="standard").fit(X.drop(columns="town"), y)
     same = TabularMLPRegressor(**SMALL, **VECTORS).fit(X.drop(columns="town"), y)
     assert plain.net_.network.input_embedding is same.net_.network.input_embedding is None
     np.testing.assert_array_equal(same.predict(X.drop(columns="town")), plain.predict(X.drop(columns="town")))
@@ -55,7 +62,7 @@ def test_vectors_of_large_columns_beside_kept_features(rows):
 
 def test_a_periodic_net_learns_waves(rng):
     x = rng.uniform(-1, 1, (800, 1))
-    y = np.sin(15 * x[:, 0])
+    y = np.sin(8 * x[:, 0])
     settings = SMALL | {"max_iter": 30, "hidden_layer_sizes": (32,), "dropout": 0.0}
     plain, periodic = (
         TabularMLPRegressor(**settings, numeric_encoding=encoding).fit(x[:600], y[:600]).score(x[600:], y[600:])
