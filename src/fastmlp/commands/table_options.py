@@ -30,6 +30,7 @@ class NumericEncoding(Choices):
     piecewise_linear = "piecewise_linear"
     quantile = "quantile"
     standard = "standard"
+    robust = "robust"
     periodic = "periodic"
 
 

@@ -10,9 +10,9 @@ from ..tables.column_encoders import (
     CategoryColumn,
     Column,
     DateColumn,
-    PeriodicColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
+    RobustColumn,
     StandardColumn,
 )
 from ..tables.numeric_columns import CLIPPED, FARTHEST
@@ -49,7 +49,7 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
         parts.append(_quantile_function(p))
     if any(isinstance(column, PiecewiseLinearColumn) for column in columns):
         parts.append(_bins_function(p))
-    if any(isinstance(column, PeriodicColumn) for column in columns):
+    if any(isinstance(column, RobustColumn) for column in columns):
         parts.append(_clipped_function(p))
     return [*parts, function(f"void {p}features(const float *x, float *f)", lines)]
 
@@ -68,7 +68,7 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         return _date_lines(column, k, place)
     if isinstance(column, StandardColumn):
         score = f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"
-    elif isinstance(column, PeriodicColumn):
+    elif isinstance(column, RobustColumn):
         score = f"{p}clipped(((double)x[{k}] - {column.median!r}) / {column.scale!r})"
     else:
         score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots[0])})"

@@ -13,9 +13,9 @@ from ..tables.column_encoders import (
     CategoryColumn,
     Column,
     DateColumn,
-    PeriodicColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
+    RobustColumn,
 )
 from ..tables.numeric_columns import CLIPPED, FARTHEST
 from .category_cells import category_intervals, category_texts, holds_numbers
@@ -66,7 +66,7 @@ def _number_features(graph: Graph, column: Column, cells: Value) -> list[Value]:
     missing = graph.add("IsNaN", cells)
     if isinstance(column, QuantileColumn):
         scores = _interpolated(graph, graph.add("Where", missing, np.zeros((), np.float64), cells), *column.knots)
-    elif isinstance(column, PeriodicColumn):
+    elif isinstance(column, RobustColumn):
         x = (cells - np.float64(column.median)) / np.float64(column.scale)
         x = graph.add("Clip", x, np.float64(-FARTHEST), np.float64(FARTHEST))
         part = x / np.float64(CLIPPED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -23,12 +23,12 @@ from .column_notes import Note as Note
 from .columns_as_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .defaults import DEFAULT_BINS
-from .numeric_columns import PeriodicColumn, PiecewiseLinearColumn, QuantileColumn, StandardColumn
+from .numeric_columns import PeriodicColumn, PiecewiseLinearColumn, QuantileColumn, RobustColumn, StandardColumn
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard", "periodic")
+NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard", "robust", "periodic")
 MAX_CATEGORIES = 255
 MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
@@ -37,11 +37,11 @@ FEW_CATEGORIES, VECTOR_SIZE = 8, 8  # up to how many stay one-hot; numbers in a 
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
-Column = StandardColumn | QuantileColumn | PiecewiseLinearColumn | PeriodicColumn | DateColumn | CategoryColumn
-KINDS: dict[str, type[Column]] = {
-    row.kind: row
-    for row in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, PeriodicColumn, DateColumn, CategoryColumn)
-}
+Number = StandardColumn | RobustColumn | QuantileColumn | PeriodicColumn | PiecewiseLinearColumn
+Column = Number | DateColumn | CategoryColumn
+KINDS: dict[str, type[Column]] = {row.kind: row for row in get_args(Column)}
+# Encoders of all columns of numbers, by the kinds of NumericEncoding that do not look at the numbers.
+OF_ALL_NUMBERS = {row.kind: row for row in (StandardColumn, RobustColumn, QuantileColumn, PeriodicColumn)}
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,13 @@ class NumericEncoding:
         """Whether a trial decides on the bins of a table."""
         return self.kind == "auto" and self.targets is not None
 
-    def fit(self, name: str, values: np.ndarray) -> StandardColumn | QuantileColumn | PeriodicColumn:
+    def fit(self, name: str, values: np.ndarray) -> Number:
         """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""
         known = ~np.isnan(values)
         present, marks_missing = values[known], not known.all()
-        if self.kind == "periodic":
-            return PeriodicColumn.fit(name, present, marks_missing)
-        has_few = self.kind != "quantile" and len(np.unique(present)) <= MANY_DISTINCT
-        if self.kind == "standard" or has_few:
+        if self.kind in OF_ALL_NUMBERS:
+            return OF_ALL_NUMBERS[self.kind].fit(name, present, marks_missing)
+        if len(np.unique(present)) <= MANY_DISTINCT:
             return StandardColumn.fit(name, present, marks_missing)
         column = QuantileColumn.fit(name, present, marks_missing)
         edges = self._edges(column.scores(present), known)
@@ -94,10 +93,8 @@ class NumericEncoding:
         scores : (n_known,), of the cells that are not missing
         known : bool (n_rows,), which cells these are
         """
-        if self.kind == "quantile" or (self.kind == "auto" and self.targets is None):
-            return scores[:0]
         if self.targets is None:
-            return quantile_edges(scores, self.n_bins)
+            return scores[:0] if self.kind == "auto" else quantile_edges(scores, self.n_bins)
         edges = leap_edges if self.kind == "auto" else tree_edges
         return edges(scores, self.targets[known], self.n_bins)
 

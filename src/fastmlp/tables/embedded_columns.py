@@ -25,7 +25,7 @@ def input_embedding_of(columns: Iterable[Column]) -> list[Entry] | None:
     marks of missing cells and the waves of dates: a net that embeds numbers so must embed all of its inputs.
 
     >>> colour = CategoryColumn("colour", ("blue", "red"), False, True, vector_size=8)
-    >>> input_embedding_of([PeriodicColumn("size", 0.0, 1.0, True), colour])[1]
+    >>> input_embedding_of([PeriodicColumn("size", (0.0, 1.0), True), colour])[1]
     CategoryEmbedding(n_categories=2, size=8)
     """
     columns = tuple(columns)

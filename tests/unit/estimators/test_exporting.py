@@ -158,7 +158,7 @@ def test_temperatures_are_in_c_files_of_tables_of_numbers(n_nets, table, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("n_nets", "encoding"), [(1, "piecewise_linear"), (3, "piecewise_linear"), (1, "quantile"), (2, "periodic")]
+    ("n_nets", "encoding"), [(1, "piecewise_linear"), (3, "piecewise_linear"), (1, "robust"), (2, "periodic")]
 )
 def test_regressor_of_tables_of_numbers(n_nets, encoding, table, tmp_path):
     table = table.drop(columns=["colour", "zip"]).astype({"skew": "float32"})

@@ -16,6 +16,7 @@ from fastmlp.tables.column_encoders import (  # noqa: E402
     PeriodicColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
+    RobustColumn,
     StandardColumn,
     fit_column,
 )
@@ -30,6 +31,7 @@ CASES = {  # name: (cells, encoding, type of the encoder)
     "quantile": (SKEWED, NumericEncoding("quantile"), QuantileColumn),
     "bins": (SKEWED, NumericEncoding("piecewise_linear", 8, TARGETS), PiecewiseLinearColumn),
     "periodic": (SKEWED, NumericEncoding("periodic"), PeriodicColumn),
+    "robust": (SKEWED, NumericEncoding("robust"), RobustColumn),
     "text": (RNG.choice(["red", "light blue", "n/a"], N), NumericEncoding(), CategoryColumn),
     "booleans": (RNG.random(N) > 0.5, NumericEncoding(), CategoryColumn),
     "dates": (DAYS, NumericEncoding(), DateColumn),

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from fastmlp import CategoryEmbedding
 from fastmlp.tables.column_encoders import CategoryColumn, DateColumn, PeriodicColumn, StandardColumn
 from fastmlp.tables.embedded_columns import PERIODIC_EMBEDDING, embedding_notes, input_embedding_of
 
-NUMBER = PeriodicColumn("size", 0.0, 1.0, True)
+NUMBER = PeriodicColumn("size", (0.0, 1.0), True)
 PLAIN = StandardColumn("age", 0.0, 1.0, False)
 DATE = DateColumn("day", 0.0, 1.0, ("week",), False, True)  # time, six waves and a mark
 COLOUR = CategoryColumn("colour", ("blue", "red"), True, True, vector_size=8)
@@ -49,28 +48,10 @@ def test_notes_say_what_became_of_each_column():
     assert vectors == "The nets embed categories as trained vectors: 'colour' (3 values as 8 numbers)."
     assert embedding_notes([PLAIN, COLOUR]) == (vectors,)
     assert embedding_notes([PLAIN, ONE_HOT]) == ()
-    (many,) = embedding_notes([PeriodicColumn(f"x{k}", 0.0, 1.0, False) for k in range(25)])
+    (many,) = embedding_notes([PeriodicColumn(f"x{k}", (0.0, 1.0), False) for k in range(25)])
     assert many.endswith("'x19' (1 feature) and 5 more.")
 
 
-def test_scores_are_smoothly_clipped(rng):
-    x = rng.normal(100.0, 20.0, 999)
-    column = PeriodicColumn.fit("x", x, False)
-    first, third = np.quantile(x, [0.25, 0.75])
-    assert (column.median, column.scale) == pytest.approx((np.median(x), third - first))
-    scaled = (x - column.median) / column.scale
-    np.testing.assert_allclose(column.scores(x), scaled / np.sqrt(1 + (scaled / 3) ** 2))
-    far = column.scores(np.array([-1e30, -1e9, -1e3, 1e30]))
-    assert (np.abs(far) <= 3.0).all()
-    assert (np.diff(far) >= 0).all()
-    assert far[0] == pytest.approx(-3.0)
-
-
-def test_scales_where_quartiles_are_equal():
-    mostly_zero = np.r_[np.zeros(90), np.full(10, 8.0)]
-    assert PeriodicColumn.fit("x", mostly_zero, False).scale == 4.0
-    assert PeriodicColumn.fit("x", np.full(5, 7.0), True).scale == 1.0
-    with pytest.raises(ValueError, match="a finite median and a positive scale"):
-        PeriodicColumn("x", 0.0, 0.0, False)
+def test_sizes_of_vectors_are_checked():
     with pytest.raises(ValueError, match="the size of its vectors"):
         CategoryColumn("x", ("a",), True, True, vector_size=-1)

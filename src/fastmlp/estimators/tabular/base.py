@@ -88,13 +88,14 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
-    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "periodic"}, default "auto"
+    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "robust", "periodic"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
         finds that bins lower the error of held-out rows; it standardises other columns.
         "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
-        "standard" standardises all. With "periodic", nets begin with an input embedding: numbers, scaled by median and
-        quartiles, and all other features have a PeriodicEmbedding, and each category has a trained vector.
+        "standard" standardises all, "robust" scales all by median and quartiles, and clips them smoothly to ±3. With
+        "periodic", nets begin with an input embedding: the normal scores of numbers and all other features have a
+        PeriodicEmbedding, and each category has a trained vector.
     n_bins : int, default "auto"
         Largest number of bins of a column, from 2 to 1000; 48 in all presets. A decision tree on each column chooses
         the bins.
