@@ -146,9 +146,10 @@ def model_argument(help: str) -> Any:
     return typer.Argument(metavar="MODEL", help=help)
 
 
-def choice_option(choices: type[Enum], help: str) -> Any:
+def choice_option(choices: type[Enum], help: str, *flags: str) -> Any:
     """Return an option whose value is one of a few names; `--help` shows them all."""
-    return typer.Option(parser=choice(choices), metavar="|".join(member.value for member in choices), help=help)
+    names = "|".join(member.value for member in choices)
+    return typer.Option(*flags, parser=choice(choices), metavar=names, help=help)
 
 
 def choice_argument(choices: type[Enum], metavar: str, help: str) -> Any:

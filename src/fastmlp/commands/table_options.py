@@ -25,6 +25,15 @@ class Task(Choices):
     regression = "regression"
 
 
+class NumericEncoding(Choices):
+    auto = "auto"
+    piecewise_linear = "piecewise_linear"
+    quantile = "quantile"
+    standard = "standard"
+    robust = "robust"
+    periodic = "periodic"
+
+
 class Scaling(Choices):
     auto = "auto"
     standard = "standard"

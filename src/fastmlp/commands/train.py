@@ -231,7 +231,7 @@ def read_parts(
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_class_weight(settings.class_weight, target)
     tables = split_table(table, name, target.task, recipe, settings.seed)
-    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
+    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds, recipe.embeds_categories
     preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:

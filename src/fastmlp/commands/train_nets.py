@@ -28,6 +28,7 @@ from ..table_training.recipe import TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_limit import about, expected_seconds, planned_in_time
+from ..tables.embedded_columns import input_embedding_of
 from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
@@ -68,17 +69,21 @@ def make_net(preprocessing: Preprocessing, settings: TrainSettings, recipe: Reci
     Classes have a softmax, numbers one linear output.
     """
     recipe = settings.recipe() if recipe is None else recipe
-    further = net_arguments(preprocessing.target, settings, settings.seed)
+    further = net_arguments(preprocessing, settings, settings.seed)
     n_features, n_outputs = len(preprocessing.feature_names), preprocessing.target.n_outputs
     nets = make_nets(n_features, n_outputs, recipe, further, recipe.n_nets * recipe.n_folds)
     nets.preprocessing = preprocessing
     return nets
 
 
-def net_arguments(target: Target, settings: TrainSettings, seed: int) -> dict[str, Any]:
+def net_arguments(preprocessing: Preprocessing, settings: TrainSettings, seed: int) -> dict[str, Any]:
     """Return the arguments of MLP and Population that a recipe does not have."""
-    loss = "softmax_cross_entropy" if target.task == CLASSIFICATION else "squared_error"
-    return {"loss": loss, "device": settings.device, "random_state": seed}
+    return {
+        "loss": "softmax_cross_entropy" if preprocessing.target.task == CLASSIFICATION else "squared_error",
+        "device": settings.device,
+        "random_state": seed,
+        "input_embedding": input_embedding_of(preprocessing.columns),
+    }
 
 
 def load_known(path: Path | None, settings: TrainSettings) -> Any:
@@ -112,7 +117,8 @@ def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> N
         "--id": used & set(settings.ids),
         "--keep": left_out,
         "--task": {settings.task} - {"auto", preprocessing.target.task},
-        "--scaling": {settings.scaling} - {"auto"},
+        "--numeric-encoding": {settings.scaling} - {"auto"},
+        "--category-embedding": {"vectors"} if settings.category_embedding else set(),
     }
     for option, values in refused.items():
         if values:
@@ -131,7 +137,7 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     (activation,) = set(architecture["hidden_activation"]) or {recipe.activation}
     if settings.activation not in (None, activation):
         raise ValueError(f"--activation is {settings.activation!r}, but the nets to go on with have {activation!r}.")
-    hidden = known.network.layer_sizes[1:-1] if settings.hidden is None else settings.hidden
+    hidden = tuple(architecture["layer_sizes"][1:-1]) if settings.hidden is None else settings.hidden
     n_nets = recipe.n_nets
     if settings.n_nets is None:
         n_nets = max(1, (1 if isinstance(known, MLP) else known.n_nets) // recipe.n_folds)

@@ -36,6 +36,7 @@ class Quality(Choices):
 
 
 QUALITY_HELP = "Preset of all options about nets: one net, the mean of several, or of nets that each lack one fold."
+ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
 DEFAULTS = QUALITIES[DEFAULT_QUALITY]
 SIZES = f"Not given: {','.join(map(str, DEFAULTS.hidden))}."
 
@@ -103,7 +104,12 @@ class TrainOptions:
     continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
         None
     )
-    scaling: table.ScalingOption = table.Scaling.auto
+    scaling: Annotated[
+        table.NumericEncoding, choice_option(table.NumericEncoding, ENCODING_HELP, "--numeric-encoding", "--scaling")
+    ] = table.NumericEncoding.auto
+    category_embedding: Annotated[
+        bool, typer.Option("--category-embedding", help="Trained vectors for columns of more than 8 categories.")
+    ] = False
     seed: table.Seed = 0
     device: table.Device = "auto"
     test: table.TestFile = None
@@ -122,6 +128,7 @@ class TrainOptions:
         """
         values = {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
         values |= {"task": self.task.value, "scaling": self.scaling.value, "quality": self.quality.value}
+        values |= {"category_embedding": self.category_embedding or None}
         values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
         return TrainSettings(**values | {name: tuple(values[name]) for name in ("drop", "keep", "ids")})
 

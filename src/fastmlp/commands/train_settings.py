@@ -44,6 +44,7 @@ class TrainSettings:
     ids: tuple[str, ...] = ()
     memory_limit: str | None = None
     tune: int | None = None
+    category_embedding: bool | None = None
 
     def recipe(self) -> Recipe:
         """Return the preset with the settings that are given.

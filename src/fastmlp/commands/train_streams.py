@@ -133,10 +133,14 @@ class TableReader:
         sample, codes = self.encoded_targets(sample, y, target)
         if target.task == CLASSIFICATION:
             codes = class_indicators(codes, target.n_outputs)
-        columns, of_columns, choices = summary.fit_columns(
-            sample,
-            NumericEncoding(self._settings.scaling, targets=codes, trial_seconds=self._settings.budget().trial_seconds),
+        seconds = self._settings.budget().trial_seconds
+        encoding = NumericEncoding(
+            self._settings.scaling,
+            targets=codes,
+            trial_seconds=seconds,
+            embeds_categories=bool(self._settings.category_embedding),
         )
+        columns, of_columns, choices = summary.fit_columns(sample, encoding)
         of_columns += choices
         for note in (*notes, *of_columns):
             log(note)

@@ -53,7 +53,7 @@ class Encodings:
         """Return rows to train on and rows that are held out: of folds, the first one."""
         number, settings = self._number(recipe), self._settings
         _, preprocessing, parts = self._found[number]
-        arguments = net_arguments(preprocessing.target, settings, settings.seed)
+        arguments = net_arguments(preprocessing, settings, settings.seed)
         n_features, n_outputs = len(preprocessing.feature_names), preprocessing.target.n_outputs
         network = make_nets(n_features, n_outputs, recipe, arguments, 1).network
         rows, held_out = weighted_parts(network, parts, preprocessing.target, settings.class_weight)
@@ -101,7 +101,8 @@ def tuned_inputs(
     target, encodings = first.preprocessing.target, Encodings(first, settings, read)
 
     def make(n_features: int, recipe: Recipe, n_nets: int, seed: int) -> Any:
-        return make_nets(n_features, target.n_outputs, recipe, net_arguments(target, settings, seed), n_nets)
+        arguments = net_arguments(encodings.inputs(recipe).preprocessing, settings, seed)
+        return make_nets(n_features, target.n_outputs, recipe, arguments, n_nets)
 
     assert settings.tune is not None
     task = TuningTask(
@@ -116,7 +117,9 @@ def tuned_inputs(
         verbose=1,
         title=f"--tune {settings.tune}",
     )
-    names = {name: f"--{name.replace('_', '-')}" for name in vars(settings)} | {"numeric_encoding": "--scaling"}
+    names = {name: f"--{name.replace('_', '-')}" for name in vars(settings)} | {
+        "numeric_encoding": "--numeric-encoding"
+    }
     found = tuned(task, names)
     chosen = encodings.inputs(found.recipe)
     preprocessing = replace(chosen.preprocessing, notes=(*chosen.preprocessing.notes, found.note))

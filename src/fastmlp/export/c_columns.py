@@ -12,8 +12,10 @@ from ..tables.column_encoders import (
     DateColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
+    RobustColumn,
     StandardColumn,
 )
+from ..tables.numeric_columns import CLIPPED, FARTHEST
 from .c_text import array, comment, function
 from .category_cells import category_intervals, holds_numbers
 
@@ -47,6 +49,8 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
         parts.append(_quantile_function(p))
     if any(isinstance(column, PiecewiseLinearColumn) for column in columns):
         parts.append(_bins_function(p))
+    if any(isinstance(column, RobustColumn) for column in columns):
+        parts.append(_clipped_function(p))
     return [*parts, function(f"void {p}features(const float *x, float *f)", lines)]
 
 
@@ -64,6 +68,8 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         return _date_lines(column, k, place)
     if isinstance(column, StandardColumn):
         score = f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"
+    elif isinstance(column, RobustColumn):
+        score = f"{p}clipped(((double)x[{k}] - {column.median!r}) / {column.scale!r})"
     else:
         score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots[0])})"
     lines = [f"f[{place}] = isnan(x[{k}]) ? 0.0f : (float)({score});"]
@@ -105,5 +111,16 @@ def _bins_function(p: str) -> str:
             "  const double place = (score - edges[k]) / (edges[k + 1] - edges[k]);",
             "  f[k + 1] = (float)(place < 0.0 ? 0.0 : place > 1.0 ? 1.0 : place);",
             "}",
+        ],
+    )
+
+
+def _clipped_function(p: str) -> str:
+    return function(
+        f"double {p}clipped(double x)",
+        [
+            f"if (x < {-FARTHEST!r}) x = {-FARTHEST!r};",
+            f"if (x > {FARTHEST!r}) x = {FARTHEST!r};",
+            f"return x / sqrt(1.0 + x / {CLIPPED!r} * (x / {CLIPPED!r}));",
         ],
     )

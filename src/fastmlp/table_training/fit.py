@@ -26,7 +26,8 @@ SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is ove
 def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
     """Return an untrained MLP, or a Population if there are several nets.
 
-    settings : further arguments of MLP and Population, such as loss, dtype, device and random_state
+    settings : further arguments of MLP and Population, such as loss, dtype, device, random_state and, of an encoding
+        that nets embed, input_embedding
     """
     sizes = (n_features, *recipe.hidden, n_outputs)
     further = {

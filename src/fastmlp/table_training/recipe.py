@@ -14,6 +14,7 @@ from ..tables.defaults import DEFAULT_BINS
 
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"
+PERIODIC = "periodic"
 CALIBRATIONS = (TEMPERATURE, "none")
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
 
@@ -35,6 +36,7 @@ class Recipe:
     calibration : "temperature" or "none"; of class probabilities
     label_smoothing : fraction of each target that is spread over all classes, as for MLP
     numeric_encoding, n_bins : of columns of numbers, as for tables.column_encoders.NumericEncoding
+    category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -55,6 +57,7 @@ class Recipe:
     label_smoothing: float = 0.0
     numeric_encoding: str = "auto"
     n_bins: int = DEFAULT_BINS
+    category_embedding: bool | str = AUTO
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
         """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
@@ -70,7 +73,21 @@ class Recipe:
         checked_number("weight_decay", self.weight_decay, 0.0)
         if self.calibration not in CALIBRATIONS:
             raise unknown_name("calibration", self.calibration, CALIBRATIONS)
+        if not (isinstance(self.category_embedding, bool) or is_auto(self.category_embedding)):
+            raise ValueError(
+                f"category_embedding must be True, False or 'auto', but it is {shown(self.category_embedding)}."
+            )
+        if self.category_embedding is False and self.numeric_encoding == PERIODIC:
+            raise ValueError(
+                "Nets of numeric_encoding='periodic' embed all columns, and category_embedding=False would leave out "
+                "categories: drop one of them."
+            )
         return self
+
+    @property
+    def embeds_categories(self) -> bool:
+        """Whether nets embed columns of many categories."""
+        return self.category_embedding is True
 
     def batch_rows(self, n_samples: int) -> int:
         """Return the number of samples in a batch: of "auto", a power of two that gives about 32 steps an epoch.

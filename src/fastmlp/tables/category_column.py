@@ -22,6 +22,8 @@ class CategoryColumn:
     """One-hot encoding: one feature per category, plus one for missing cells if training had any.
 
     A category unseen in training, or too rare for a feature of its own, is encoded as all zeros.
+
+    vector_size : numbers in the vector of a category, if nets are to embed the column; 0 if they take its features
     """
 
     name: str
@@ -29,12 +31,15 @@ class CategoryColumn:
     has_missing: bool
     is_text: bool  # whether cells must be read as text even if they look like numbers
     has_rest: bool = False  # whether training had further categories, which are zeros like those it had not
+    vector_size: int = 0
     kind: ClassVar[str] = "category"
 
     def __post_init__(self) -> None:
         texts = {category for category in self.categories if isinstance(category, str)}
         if len(texts) != len(self.categories):
             raise ValueError(f"column {self.name!r} needs distinct texts as categories")
+        if type(self.vector_size) is not int or self.vector_size < 0:
+            raise ValueError(f"column {self.name!r} needs a number of 0 or more as the size of its vectors")
 
     @property
     def feature_names(self) -> list[str]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -25,43 +25,47 @@ from .columns_as_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .defaults import DEFAULT_BINS
 from .number_formats import conversion_of
-from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
+from .numeric_columns import PeriodicColumn, PiecewiseLinearColumn, QuantileColumn, RobustColumn, StandardColumn
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCALINGS = ("auto", "standard", "quantile")
-NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard")
+NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard", "robust", "periodic")
 MAX_CATEGORIES = 255
 MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 MAX_BINS = 1000  # of a column
+FEW_CATEGORIES, VECTOR_SIZE = 8, 8  # up to how many stay one-hot; numbers in a vector: Holzmüller et al. 2024
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
-Column = StandardColumn | QuantileColumn | PiecewiseLinearColumn | DateColumn | CategoryColumn
-KINDS: dict[str, type[Column]] = {
-    row.kind: row for row in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, DateColumn, CategoryColumn)
-}
+Number = StandardColumn | RobustColumn | QuantileColumn | PeriodicColumn | PiecewiseLinearColumn
+Column = Number | DateColumn | CategoryColumn
+KINDS: dict[str, type[Column]] = {row.kind: row for row in get_args(Column)}
+# Encoders of all columns of numbers, by the kinds of NumericEncoding that do not look at the numbers.
+OF_ALL_NUMBERS = {row.kind: row for row in (StandardColumn, RobustColumn, QuantileColumn, PeriodicColumn)}
 
 
 @dataclass(frozen=True)
 class NumericEncoding:
-    """How columns of numbers are encoded.
+    """How columns of numbers are encoded, and which columns nets embed.
 
     kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
         Columns of more have a normal score and, with "auto", bins where the targets leap, if a trial finds that these
-        are worth it (bin_trial.py); with "piecewise_linear", as many bins as a tree on the targets makes
+        are worth it (bin_trial.py); with "piecewise_linear", as many bins as a tree on the targets makes. With
+        "periodic", nets embed all columns
     n_bins : largest number of bins of a column
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows. Without them, "auto" makes no bins,
         and "piecewise_linear" bins with the same number of rows
     trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
+    embeds_categories : whether nets embed columns of many categories, also if kind is not "periodic"
     """
 
     kind: str = "auto"
     n_bins: int = DEFAULT_BINS
     targets: np.ndarray | None = None
     trial_seconds: float = inf
+    embeds_categories: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:
@@ -73,12 +77,13 @@ class NumericEncoding:
         """Whether a trial decides on the bins of a table."""
         return self.kind == "auto" and self.targets is not None
 
-    def fit(self, name: str, values: np.ndarray) -> StandardColumn | QuantileColumn:
+    def fit(self, name: str, values: np.ndarray) -> Number:
         """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""
         known = ~np.isnan(values)
         present, marks_missing = values[known], not known.all()
-        has_few = self.kind != "quantile" and len(np.unique(present)) <= MANY_DISTINCT
-        if self.kind == "standard" or has_few:
+        if self.kind in OF_ALL_NUMBERS:
+            return OF_ALL_NUMBERS[self.kind].fit(name, present, marks_missing)
+        if len(np.unique(present)) <= MANY_DISTINCT:
             return StandardColumn.fit(name, present, marks_missing)
         column = QuantileColumn.fit(name, present, marks_missing)
         edges = self._edges(column.scores(present), known)
@@ -92,12 +97,16 @@ class NumericEncoding:
         scores : (n_known,), of the cells that are not missing
         known : bool (n_rows,), which cells these are
         """
-        if self.kind == "quantile" or (self.kind == "auto" and self.targets is None):
-            return scores[:0]
         if self.targets is None:
-            return quantile_edges(scores, self.n_bins)
+            return scores[:0] if self.kind == "auto" else quantile_edges(scores, self.n_bins)
         edges = leap_edges if self.kind == "auto" else tree_edges
         return edges(scores, self.targets[known], self.n_bins)
+
+    def of_categories(self, column: CategoryColumn) -> CategoryColumn:
+        """Return the encoder of a column of categories, with vectors if nets are to embed it."""
+        has_many = len(column.categories) > FEW_CATEGORIES
+        is_embedded = self.kind == "periodic" or (self.embeds_categories and has_many)
+        return replace(column, vector_size=VECTOR_SIZE) if is_embedded else column
 
 
 WITHOUT_TARGETS = NumericEncoding()
@@ -140,6 +149,8 @@ def fit_column(
     column, reason = _choose_encoder(series, encoding, ColumnCells.of(series) if cells is None else cells)
     if column is None:
         return None, f"Column {series.name!r} is left out: {reason}."
+    if isinstance(column, CategoryColumn):
+        column = encoding.of_categories(column)
     return column, reason and f"Column {series.name!r} {reason}."
 
 
@@ -255,7 +266,10 @@ def mostly_numbers_note(series: pd.Series) -> str:
 
 def column_to_dict(column: Column) -> dict[str, Any]:
     """Return an encoder as a dict of text and numbers, for JSON."""
-    return {"kind": column.kind, **asdict(column)}
+    described = {"kind": column.kind, **asdict(column)}
+    if not described.get("vector_size", True):
+        del described["vector_size"]  # so that earlier versions can read files of nets that embed nothing
+    return described
 
 
 def column_from_dict(description: dict[str, Any]) -> Column:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .cells import count_of
 
 MOST_LINES = 5  # of a warning about columns
+MOST_LISTED = 20  # things that a sentence names
 MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
 
 
@@ -62,6 +63,13 @@ def as_lines(notes: Sequence[str], where: str) -> str:
     if len(notes) > MOST_LINES:
         shown[MOST_LINES - 1 :] = [f"... and {len(notes) - MOST_LINES + 1} more."]
     return "\n  ".join([title, *shown])
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Return texts with commas between them, of many the first ones."""
+    texts = list(texts)
+    shown = ", ".join(texts[:MOST_LISTED])
+    return f"{shown} and {len(texts) - MOST_LISTED} more" if len(texts) > MOST_LISTED else shown
 
 
 def missing_note(name: str, n_missing: int, n: int, had_missing: bool, missing_meaning: str) -> list[Note]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
+CLIPPED, FARTHEST = 3.0, 1e6  # of RobustColumn: bound of scores; scaled numbers beyond FARTHEST would overflow
 
 
 class NumericColumn(ABC):
@@ -135,6 +136,36 @@ class StandardColumn(NumericColumn):
 
 
 @dataclass(frozen=True)
+class RobustColumn(NumericColumn):
+    """Robust scaling with smooth clipping; a missing cell counts as the median.
+
+    With x = (number - median) / scale, the score is x / sqrt(1 + (x / 3)**2): about x near the median, and never beyond
+    ±3, whatever the outliers. scale is the distance of the quartiles or, where these are equal, half of the range
+    (Holzmüller et al. 2024, arXiv:2407.04491).
+    """
+
+    name: str
+    median: float
+    scale: float
+    marks_missing: bool
+    kind: ClassVar[str] = "robust"
+    missing_meaning: ClassVar[str] = "the median"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.median) and math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"column {self.name!r} needs a finite median and a positive scale")
+
+    @classmethod
+    def fit(cls, name: str, present: np.ndarray, marks_missing: bool) -> RobustColumn:
+        low, first, median, third, high = np.quantile(present, np.linspace(0.0, 1.0, 5)).tolist()
+        return cls(name, median, third - first or 0.5 * (high - low) or 1.0, marks_missing)
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        x = np.clip((values - self.median) / self.scale, -FARTHEST, FARTHEST)
+        return x / np.sqrt(1.0 + np.square(x / CLIPPED))
+
+
+@dataclass(frozen=True)
 class QuantileColumn(NumericColumn):
     """Quantile transform to a normal distribution: a piecewise linear map of training quantiles to normal quantiles.
 
@@ -170,6 +201,13 @@ class QuantileColumn(NumericColumn):
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         return np.interp(values, *self.knots)
+
+
+@dataclass(frozen=True)
+class PeriodicColumn(QuantileColumn):
+    """Normal score, as of QuantileColumn, of a column that nets embed periodically; see embedded_columns.py."""
+
+    kind: ClassVar[str] = "periodic"
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import counted, unknown_name
+from ..errors import counted
 from .bin_edges import class_indicators
 from .bin_trial import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
 from .cells import examples, read_numbers
 from .column_encoders import (
-    SCALINGS,
     WITHOUT_TARGETS,
     CategoryColumn,
     Column,
@@ -31,9 +30,11 @@ from .column_encoders import (
     fit_column,
     mostly_numbers_note,
 )
+from .column_notes import listed
 from .columns_as_numbers import ANY, LARGEST_NUMBER, column_kind, is_text_or_mixed, text_as_numbers, tolerated_numbers
 from .date_column import DateColumn, read_dates
 from .defaults import DEFAULT_BINS
+from .embedded_columns import embedding_notes
 from .io import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas
@@ -64,7 +65,7 @@ def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
     by_lower = {column.lower(): column for column in table.columns}
     matches = get_close_matches(name.lower(), by_lower, n=1)
     hint = f" Did you mean {by_lower[matches[0]]!r}?" if matches else ""
-    return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {_listed(table.columns)}.")
+    return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {listed(map(repr, table.columns))}.")
 
 
 def drop_rows_without_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, int]:
@@ -176,12 +177,11 @@ def fit_columns(
             if note:
                 notes.append(note)
         if not encoding.tries_bins or not any(isinstance(column, PiecewiseLinearColumn) for column in columns):
-            return FittedColumns(tuple(columns), tuple(notes), ())
+            return FittedColumns(tuple(columns), tuple(notes), embedding_notes(columns))
         without = tuple(without_bins(column) for column in columns)
         gain = tried_bins(columns, without, table, encoding)
-    if gain is None:
-        return FittedColumns(without, tuple(notes), (NO_TIME,))
-    return FittedColumns(tuple(columns) if gain.is_worth_it else without, tuple(notes), (gain.sentence(),))
+    choices = NO_TIME if gain is None else gain.sentence(), *embedding_notes(columns)
+    return FittedColumns(tuple(columns) if gain and gain.is_worth_it else without, tuple(notes), choices)
 
 
 def without_bins(column: Column) -> Column:
@@ -234,8 +234,8 @@ def encode_columns(
     absent = [column.name for column in columns if column.name not in places]
     if absent:
         raise ValueError(
-            f"The table lacks columns that the model was trained on: {_listed(absent)}. "
-            f"It has: {_listed(table.columns)}."
+            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
+            f"It has: {listed(map(repr, table.columns))}."
         )
     ends = np.cumsum([len(column.feature_names) for column in columns]).tolist()
     X = np.empty((len(table), ends[-1] if ends else 0), dtype=dtype)
@@ -337,6 +337,7 @@ class Preprocessing:
         scaling: str = "auto",
         n_bins: int = DEFAULT_BINS,
         trial_seconds: float = inf,
+        embeds_categories: bool = False,
     ) -> Preprocessing:
         """Return the preprocessing fitted on a training table.
 
@@ -350,12 +351,14 @@ class Preprocessing:
             Name of the column to predict.
         task : "auto", "classification" or "regression"
             With "auto", text, booleans and at most 20 distinct whole numbers mean classification.
-        scaling : "auto", "standard" or "quantile"
-            Scaling of columns of numbers.
+        scaling : str
+            Encoding of columns of numbers, one of NUMERIC_ENCODINGS.
         n_bins : int
             Largest number of bins of a column.
         trial_seconds : float
             Seconds that the trial may take which decides on bins.
+        embeds_categories : bool
+            Whether nets embed columns of many categories.
 
         Raises
         ------
@@ -363,14 +366,12 @@ class Preprocessing:
             If the target is absent or unusable, a number is infinite, a column name occurs twice, a value of task or
             scaling is unknown, or no column can be used.
         """
-        if scaling not in SCALINGS:
-            raise unknown_name("scaling", scaling, SCALINGS)
         table, _ = rows_with_target(with_text_names(table), target, task)
         learned_target = Target.fit(table[target], task)
         codes = learned_target.encode(table[target])
         if learned_target.task == CLASSIFICATION:
             codes = class_indicators(codes, learned_target.n_outputs)
-        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds)
+        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, embeds_categories)
         columns, notes, choices = fit_columns(table.drop(columns=target), encoding)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."
@@ -405,9 +406,3 @@ class Preprocessing:
             return cls(columns, target, notes, tuple(map(str, description.get("ids", ()))))  # older files have no ids
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The description of a table's preprocessing is damaged ({error})") from None
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    shown = ", ".join(repr(name) for name in names[:20])
-    return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown

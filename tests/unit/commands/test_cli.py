@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.table_options import Scaling, Task
+from fastmlp.commands.table_options import NumericEncoding, Scaling, Task
 
 QUICK = [
     "--n-nets",
@@ -147,11 +147,12 @@ def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tm
 
 
 def test_choices_of_options_equal_the_librarys():
-    from fastmlp.tables.column_encoders import SCALINGS
+    from fastmlp.tables.column_encoders import NUMERIC_ENCODINGS
     from fastmlp.tables.target_encoder import TASKS
 
     assert tuple(task.value for task in Task) == TASKS
-    assert tuple(scaling.value for scaling in Scaling) == SCALINGS
+    assert tuple(encoding.value for encoding in NumericEncoding) == NUMERIC_ENCODINGS
+    assert {scaling.value for scaling in Scaling} < set(NUMERIC_ENCODINGS)
 
 
 def test_train_and_predict_a_classification(run, tables, tmp_path):

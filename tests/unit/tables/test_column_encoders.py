@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from fastmlp.tables.column_encoders import (
     CategoryColumn,
     DateColumn,
     NumericEncoding,
+    PeriodicColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
+    RobustColumn,
     StandardColumn,
     column_from_dict,
     column_to_dict,
@@ -27,6 +30,8 @@ EXAMPLES = {
     "standard": StandardColumn("x", 1.5, 2.0, True),
     "quantile": QuantileColumn("x", (0.0, 1.0, 1.0, 4.0), False),
     "piecewise_linear": PiecewiseLinearColumn("x", (0.0, 1.0, 1.0, 4.0), True, (-1.15, 0.0, 1.15)),
+    "robust": RobustColumn("x", 1.5, 2.0, True),
+    "periodic": PeriodicColumn("x", (0.0, 1.0, 1.0, 4.0), True),
     "date": DateColumn("x", 18_000.0, 100.0, ("week", "year"), False, True),
     "category": CategoryColumn("x", ("a", "b"), True, True),
 }
@@ -40,6 +45,22 @@ CELLS = {  # the second one missing, the third unlike training
 def test_every_encoder_round_trips_through_json(kind):
     column = EXAMPLES[kind]
     assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
+
+
+def test_files_name_vectors_only_of_embedded_categories():
+    column = EXAMPLES["category"]
+    assert "vector_size" not in column_to_dict(column)  # so that earlier versions read them
+    embedded = replace(column, vector_size=8)
+    assert column_from_dict(column_to_dict(embedded)) == embedded
+
+
+def test_which_categories_have_vectors():
+    letters = pd.Series(list("abcdefghi") * 2, name="x")
+    vectors = lambda encoding, n: fit_column(letters[letters <= "abcdefghi"[n - 1]], encoding)[0].vector_size
+    many, periodic = NumericEncoding(embeds_categories=True), NumericEncoding("periodic")
+    assert [vectors(many, n) for n in (2, 8, 9)] == [0, 0, 8]
+    assert [vectors(periodic, n) for n in (2, 9)] == [8, 8]
+    assert vectors(NumericEncoding(), 9) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,6 +188,8 @@ def test_bins_are_the_formula_of_the_score(rng):
         (NumericEncoding("piecewise_linear", 8), ["piecewise_linear", "standard"]),
         (NumericEncoding("quantile", 8, np.arange(100.0)[:, None]), ["quantile", "quantile"]),
         (NumericEncoding("standard", 8, np.arange(100.0)[:, None]), ["standard", "standard"]),
+        (NumericEncoding("robust"), ["robust", "robust"]),
+        (NumericEncoding("periodic", 8, np.arange(100.0)[:, None]), ["periodic", "periodic"]),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
@@ -216,3 +239,24 @@ def test_too_few_or_many_bins_raise():
 def test_damaged_edges_are_refused(edges):
     with pytest.raises(ValueError, match="needs ascending finite edges of bins"):
         PiecewiseLinearColumn("x", (0.0, 1.0), False, edges)
+
+
+def test_scores_are_smoothly_clipped(rng):
+    x = rng.normal(100.0, 20.0, 999)
+    column = RobustColumn.fit("x", x, False)
+    first, third = np.quantile(x, [0.25, 0.75])
+    assert (column.median, column.scale) == pytest.approx((np.median(x), third - first))
+    scaled = (x - column.median) / column.scale
+    np.testing.assert_allclose(column.scores(x), scaled / np.sqrt(1 + (scaled / 3) ** 2))
+    far = column.scores(np.array([-1e30, -1e9, -1e3, 1e30]))
+    assert (np.abs(far) <= 3.0).all()
+    assert (np.diff(far) >= 0).all()
+    assert far[0] == pytest.approx(-3.0)
+
+
+def test_scales_where_quartiles_are_equal():
+    mostly_zero = np.r_[np.zeros(90), np.full(10, 8.0)]
+    assert RobustColumn.fit("x", mostly_zero, False).scale == 4.0
+    assert RobustColumn.fit("x", np.full(5, 7.0), True).scale == 1.0
+    with pytest.raises(ValueError, match="a finite median and a positive scale"):
+        RobustColumn("x", 0.0, 0.0, False)

@@ -442,7 +442,7 @@ def test_rows_without_target_are_dropped(table):
         (["a", "b", "c"], {}, "3 different values in 3 rows, too many for classes"),
         (["a", "b", "a"], {"task": "regression"}, "should hold numbers, but holds 'a'"),
         ([1, 2, 1], {"task": "regresion"}, "Unknown task 'regresion'. Did you mean 'regression'?"),
-        ([1, 2, 1], {"scaling": "quantil"}, "Unknown scaling 'quantil'. Did you mean 'quantile'?"),
+        ([1, 2, 1], {"scaling": "quantil"}, "Unknown numeric_encoding 'quantil'. Did you mean 'quantile'?"),
         (pd.date_range("2020-01-01", periods=3), {}, "should hold numbers or classes, but it holds datetime"),
     ],
 )

@@ -24,7 +24,6 @@ from ...table_training.budget import Budget
 from ...table_training.fit import Rows
 from ...table_training.recipe import Recipe
 from ...table_training.summary import summary
-from ...tables.column_encoders import NumericEncoding
 from ...tables.preprocessing import Preprocessing, encode_columns, with_numbers
 from ...tables.target_encoder import Target
 from ..array_input import missing_targets_named
@@ -32,7 +31,7 @@ from ..exporting import Exportable
 from ..parameters import explains_names
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from ..source_targets import TargetSummary, names_target, target_apart
-from .columns import TableColumns
+from .columns import TableColumns, numeric_encoding_of
 from .nets import TableNets
 from .rows import TableRows
 from .streams import SourceFit
@@ -91,15 +90,21 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
-    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
+    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "robust", "periodic"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
         finds that bins lower the error of held-out rows; it standardises other columns.
         "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
-        "standard" standardises all.
+        "standard" standardises all, "robust" scales all by median and quartiles, and clips them smoothly to ±3. With
+        "periodic", nets begin with an input embedding: the normal scores of numbers and all other features have a
+        PeriodicEmbedding, and each category has a trained vector.
     n_bins : int, default "auto"
         Largest number of bins of a column, from 2 to 1000; 48 in all presets. A decision tree on each column chooses
         the bins.
+    category_embedding : bool, default "auto"
+        Whether nets have a trained vector of 8 numbers for each category of columns of more than 8 categories, in place
+        of weights of all units of the first layer. "auto" is True with numeric_encoding="periodic", of columns of fewer
+        categories, too, and False otherwise.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -149,8 +154,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     columns_ : tuple
         Encoders of the columns that are used.
     notes_ : tuple of str
-        Sentences on columns that were left out, on cells that count as missing, and on the choice of bins, with
-        reasons.
+        Sentences on columns that were left out, on cells that count as missing, on the choice of bins, with reasons,
+        and on columns that nets embed.
     n_outputs_ : int
         Number of outputs of a net.
     n_features_in_ : int
@@ -177,6 +182,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     n_iter_no_change: Any
     numeric_encoding: str
     n_bins: int | str
+    category_embedding: bool | str
     tune: int | None
     callbacks: Any
     eval_metric: Any
@@ -332,7 +338,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         if not continues:
             table, notes = with_numbers(table)
             bin_targets = self._bin_targets(targets[training])
-            encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, bin_targets, budget.trial_seconds)
+            encoding = numeric_encoding_of(recipe, bin_targets, budget.trial_seconds)
             self._learn_columns(table.iloc[training], notes, encoding)
         encode = lambda: self._encoded_rows(table, targets, weights, (training, held), validation_data)
         rows, held_out = encode()

@@ -16,11 +16,20 @@ from sklearn.utils.validation import validate_data
 from ...errors import WrongArgument
 from ...streams.kinds import is_source
 from ...streams.table_sources import as_table_source
+from ...table_training.recipe import Recipe
 from ...tables.column_encoders import Column, Note, NumericEncoding
 from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.io import with_text_names
 from ...tables.preprocessing import encode_columns, feature_names, fit_columns
 from ..table_input import as_cells, as_frame, frame_of_array
+
+
+def numeric_encoding_of(recipe: Recipe, targets: np.ndarray | None, trial_seconds: float) -> NumericEncoding:
+    """Return how a recipe encodes columns of numbers, for targets of the training rows.
+
+    trial_seconds : that the trial of bins may take
+    """
+    return NumericEncoding(recipe.numeric_encoding, recipe.n_bins, targets, trial_seconds, recipe.embeds_categories)
 
 
 class TableColumns(BaseEstimator):

@@ -27,13 +27,13 @@ from ...table_training.streamed_table import (
     bytes_in_memory,
     notice,
 )
-from ...tables.column_encoders import NumericEncoding
 from ...tables.column_notes import as_lines
 from ...tables.preprocessing import encode_columns, feature_names, training_rows
 from ...tables.table_summary import TableSummary
 from ...user_warnings import warn_user
 from ..sklearn_callbacks import ObservedTask
 from ..source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
+from .columns import numeric_encoding_of
 from .training import NetsTask, train_nets
 
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
@@ -133,8 +133,7 @@ class SourceFit:
         learner._set_target_summary(self._targets)
         sample, y = summary.sample(1.0 - self._fraction)
         targets = learner._bin_targets(learner._encode(y))
-        seconds = learner._budget().trial_seconds
-        encoding = NumericEncoding(self._recipe.numeric_encoding, self._recipe.n_bins, targets, seconds)
+        encoding = numeric_encoding_of(self._recipe, targets, learner._budget().trial_seconds)
         found = summary.fit_columns(sample, encoding, learner._chosen_categories(sample))
         learner._set_columns(*found)
         self._problems = found.notes

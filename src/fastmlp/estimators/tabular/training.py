@@ -25,6 +25,7 @@ from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, make
 from ...table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
 from ...table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.time_limit import planned_in_time
+from ...tables.embedded_columns import input_embedding_of
 from ...user_warnings import warn_user
 from ..interruption import trained_nets, warn_of_interrupted_history, warn_of_missing_nets
 from ..parameters import checked_hidden_sizes
@@ -46,6 +47,7 @@ PARAMETERS = {
     "n_folds": "n_folds",
     "numeric_encoding": "numeric_encoding",
     "n_bins": "n_bins",
+    "category_embedding": "category_embedding",
 }
 OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}
 CURVES = "loss_curve_", "validation_loss_curve_"
@@ -137,6 +139,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         "dtype": estimator.dtype,
         "device": estimator.device,
         "random_state": task.seed,
+        "input_embedding": input_embedding_of(estimator.columns_),
         **estimator._net_settings(),
     }
     # Without folds, as for validation_data, all nets have the same rows.

@@ -14,8 +14,9 @@ from ...table_training.recipe import Recipe, is_auto
 from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_scores import scores_of
 from ...table_training.tuning_space import SPACE
-from ...tables.column_encoders import NumericEncoding
+from ...tables.embedded_columns import input_embedding_of
 from ...user_warnings import warn_user
+from .columns import numeric_encoding_of
 from .training import RECORDS, NetsTask, calibrate, parameter_names, refuse_without_held_out, train_nets
 
 SMOOTHING = "label_smoothing"
@@ -55,8 +56,7 @@ class Encodings:
         if key not in self._learned:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # problems of the columns, which the first encoding has warned of
-                seconds = estimator._budget().trial_seconds
-                encoding = NumericEncoding(recipe.numeric_encoding, recipe.n_bins, self._targets, seconds)
+                encoding = numeric_encoding_of(recipe, self._targets, estimator._budget().trial_seconds)
                 estimator._learn_columns(self._training, self._notes, encoding)
             self._learned[key] = estimator.columns_, estimator.notes_
         estimator.columns_, estimator.notes_ = self._learned[key]
@@ -134,7 +134,13 @@ def search_of(estimator: Any, task: NetsTask, recipe: Recipe, encodings: Encodin
         return part_held_out(*rows, task.folds)._replace(number=number)
 
     def make(n_features: int, recipe: Recipe, n_nets: int, seed: int) -> Any:
-        settings = {"dtype": estimator.dtype, "device": estimator.device, "random_state": seed}
+        encodings.learn(recipe)
+        settings = {
+            "dtype": estimator.dtype,
+            "device": estimator.device,
+            "random_state": seed,
+            "input_embedding": input_embedding_of(estimator.columns_),
+        }
         return make_nets(n_features, estimator.n_outputs_, recipe, settings | estimator._net_settings(), n_nets)
 
     return TuningTask(

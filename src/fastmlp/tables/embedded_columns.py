@@ -1,0 +1,65 @@
+"""Input embedding of the nets for a table: a trained vector for categories, a periodic embedding of all other features.
+
+What nets embed stands in the encoders of the columns, so that nets which are loaded, or trained further, fit them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
+
+from ..errors import counted
+from ..network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding
+from .column_encoders import CategoryColumn, Column, PeriodicColumn
+from .column_notes import listed
+
+# A sigma of 0.1 is too coarse for california, and 1 fits noise of magic (bench/log/README.md#tabular-embeddings).
+PERIODIC_EMBEDDING = PeriodicEmbedding(sigma=0.3)
+
+
+def input_embedding_of(columns: Iterable[Column]) -> list[Entry] | None:
+    """Return `input_embedding=` of nets whose inputs are the features of columns; None if they embed none.
+
+    Features without vectors are kept or, if one of the columns is a PeriodicColumn, embedded periodically, with the
+    marks of missing cells and the waves of dates: a net that embeds numbers so must embed all of its inputs.
+
+    >>> colour = CategoryColumn("colour", ("blue", "red"), False, True, vector_size=8)
+    >>> input_embedding_of([PeriodicColumn("size", (0.0, 1.0), True), colour])[1]
+    CategoryEmbedding(n_categories=2, size=8)
+    """
+    columns = tuple(columns)
+    entries: list[Entry] = []
+    is_periodic = _is_periodic(columns)
+    for has_vectors, run in groupby(columns, lambda column: _vector_size(column) > 0):
+        sizes = [(len(column.feature_names), _vector_size(column)) for column in run]
+        n_inputs = sum(n for n, _ in sizes)
+        if has_vectors:
+            entries += [CategoryEmbedding(n, vector_size) for n, vector_size in sizes]
+        else:
+            entries.append(replace(PERIODIC_EMBEDDING, n_inputs=n_inputs) if is_periodic else n_inputs)
+    return None if all(isinstance(entry, int) for entry in entries) else entries
+
+
+def embedding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
+    """Return sentences on what nets make of the columns that they embed."""
+    columns, notes = tuple(columns), []
+    sizes = [(column.name, len(column.feature_names), _vector_size(column)) for column in columns]
+    vectors = [f"{name!r} ({n} values as {size} numbers)" for name, n, size in sizes if size]
+    if _is_periodic(columns):
+        others = [f"{name!r} ({counted(n, 'feature')})" for name, n, size in sizes if not size]
+        notes.append(
+            f"The nets embed periodically, each feature as {PERIODIC_EMBEDDING.size} numbers by "
+            f"{PERIODIC_EMBEDDING.n_frequencies} cosines: {listed(others)}."
+        )
+    if vectors:
+        notes.append(f"The nets embed categories as trained vectors: {listed(vectors)}.")
+    return tuple(notes)
+
+
+def _is_periodic(columns: Iterable[Column]) -> bool:
+    return any(isinstance(column, PeriodicColumn) for column in columns)
+
+
+def _vector_size(column: Column) -> int:
+    return column.vector_size if isinstance(column, CategoryColumn) else 0
