@@ -114,13 +114,14 @@ def shuffled_labels(m: Measurements) -> np.ndarray:
 
 
 def unscaled_inputs(m: Measurements) -> np.ndarray:
-    small = log_ramp(m.data.largest_spread, 0.02, 0.004) * (not m.updates.encoded_inputs)
+    small = float(log_ramp(m.data.largest_spread, 0.02, 0.004)) * (not m.updates.encoded_inputs)
     return 0.92 * max(inputs_too_large(m), small) * not_learned(m) * finite(m) * learnable(m)
 
 
 def unscaled_targets(m: Measurements) -> np.ndarray:
     """Return the confidence that the scale of the targets is far from that of a new net's outputs."""
-    small = has_free_outputs(m) * (log_ramp(m.target_spread, 0.02, 0.004) if m.target_spread > 0 else 0.0)
+    is_small = float(log_ramp(m.target_spread, 0.02, 0.004)) if m.target_spread > 0 else 0.0
+    small = has_free_outputs(m) * is_small
     return 0.91 * max(targets_too_large(m), small) * not_learned(m) * finite(m) * learnable(m)
 
 

@@ -176,7 +176,7 @@ def measured_on(
     return samples_text if differ else ""
 
 
-def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis:
+def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis | PopulationDiagnosis:
     """Diagnose an MLP without samples: on the samples that its history keeps, otherwise by its records alone.
 
     Of an estimator of tables, its net is diagnosed.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import toy_data as data
+from stuck_by_steps import clouds
 from stuck_nets import train
 
 from fastmlp import MLP, SGD, Adam, AdamW, Population, diagnose
@@ -217,3 +218,14 @@ def test_sign_of_fastmlps_own_updates_is_right(sign):
     history = net.fit(X, y, epochs=5, optimizer=SGD(1e-6), verbose=0)
     found = diagnose(net, X, y, history)
     assert "wrong_sign" not in {found.verdict, *found.others}
+
+
+def test_learning_rate_of_each_net_of_a_population_is_considered():
+    X, y = clouds(0)
+    pop = Population((16, 32, 10), 3, loss="softmax_cross_entropy", random_state=0)
+    pop.fit(X, y, epochs=30, batch_size=16, optimizer=Adam(np.array([1e-7, 0.01, 10.0])))
+    found = diagnose(pop, X, y)
+    assert found.verdicts[0] == "learning_rate_too_low"
+    assert found.verdicts[1] in HEALTHY
+    assert found.verdicts[2] == "learning_rate_too_high"
+    assert "Lower the learning rate from 10 to 0.0" in found.net(2).remedy

@@ -252,6 +252,25 @@ def test_nets_trained_on_real_data_are_healthy(data_folder):
     assert [one.verdict for one in found if not one.is_healthy] == []
 
 
+@pytest.mark.parametrize(
+    "scale, optimizer, verdict",
+    [
+        (100.0, SGD(0.1), "unscaled_inputs"),
+        (1.0, Adam(10.0), "learning_rate_too_high"),
+        (1.0, Adam(0.3), "learning_rate_too_high"),
+        (1.0, Adam(1e-6), "learning_rate_too_low"),
+        (1.0, SGD(1e-5), "learning_rate_too_low"),
+    ],
+    ids=str,
+)
+def test_causes_are_named_before_dead_units_on_real_data(data_folder, scale, optimizer, verdict):
+    pendigits = np.load(data_folder / "pendigits" / "pendigits.npz")
+    X, y = pendigits["x_train"][:3000] / 100.0 * scale, pendigits["y_train"][:3000]
+    net = MLP((16, 32, 10), loss="softmax_cross_entropy", random_state=0)
+    history = net.fit(X, y, epochs=30, batch_size=64, optimizer=optimizer, verbose=0)
+    assert diagnose(net, X, y, history).verdict == verdict
+
+
 def test_diagnosis_names_are_public():
     assert {"diagnose", "check_gradients", "Diagnosis", "PopulationDiagnosis", "TrainingWarning"} <= set(
         fastmlp.__all__

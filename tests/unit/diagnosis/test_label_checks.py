@@ -88,3 +88,13 @@ def test_one_hot_and_constant_targets_are_recognised():
 def test_more_columns_than_samples_are_accepted(rng):
     X = rng.normal(size=(120, 900))
     assert checks(X, X[:, :300].sum(axis=1)).n_features == 900
+
+
+def test_scale_of_indicators_does_not_count():
+    X, y = data.friedman(0)
+    rare = (np.arange(len(X)) == 0).astype(float)[:, None]
+    found = checks(np.hstack([X, rare, 1.0 - rare]), y)
+    assert found.largest_offset < 0.2
+    assert found.typical_spread == pytest.approx(np.median(X.std(axis=0)), rel=0.1)
+    assert checks(np.hstack([X, 1.0 - 0.5 * rare]), y).largest_offset > 10
+    assert checks(np.hstack([rare, 1.0 - rare]), y).largest_offset == 0
