@@ -261,8 +261,8 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
 
 def wrong_learning_rate(m: Measurements) -> np.ndarray:
     """Return the confidence that a wrong learning rate explains a loss that stands still or falls slowly."""
-    too_low = ramp(learning_rate_too_low(m), 0.4, 0.7) * (1.0 - falling(m))
-    return np.maximum(too_low, ramp(learning_rate_too_high(m), 0.4, 0.7))
+    is_wrong = ramp(np.maximum(learning_rate_too_low(m), learning_rate_too_high(m)), 0.4, 0.7)
+    return is_wrong * (1.0 - falling(m) * (1.0 - oversteps(m)))
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:

@@ -243,7 +243,8 @@ def n_steps(m: Measurements) -> np.ndarray:
 
 def oversteps(m: Measurements) -> np.ndarray:
     """Return the confidence that steps are too long even for a new net, so that the first ones may ruin it."""
-    return log_ramp(step_ratio(m), 1.0, 2.0)
+    # Momentum lengthens steps by 1 / (1 - momentum) where gradients agree, and not where they alternate: between both.
+    return log_ramp(step_ratio(m) * np.sqrt(1.0 - m.updates.momentum), 1.0, 2.0)
 
 
 def lost_by_steps(m: Measurements) -> np.ndarray:

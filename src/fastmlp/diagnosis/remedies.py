@@ -13,6 +13,7 @@ from .evidence import dropout as largest_dropout
 from .evidence import epochs_left, layer_name, number, one, rate
 from .measurements import Measurements
 
+BEGUN = 0.02  # skill below which a net may be as it was at the start
 RESTART = (
     "begin again with another random_state, best with a Population of 20 nets and its best() (reset() draws the same "
     "weights again)"
@@ -68,7 +69,7 @@ def still_learning(m: Measurements, k: int) -> str:
             f"{share} the epochs so far."
         )
     if np.isnan(one(m.curve.epochs, k)):
-        if one(m.skill, k) < 0.02:
+        if one(m.skill, k) < BEGUN:
             return (
                 "Give diagnose the history, which shows whether the loss falls: the net is no better than a constant, "
                 f"as any net is at first, and one step would lower its loss by "
@@ -313,6 +314,8 @@ def over_fitting_experiment(m: Measurements, k: int) -> str:
 def still_learning_experiment(m: Measurements, k: int) -> str:
     if m.updates.schedule:
         return "Compare its loss with this one: it should end lower."
+    if np.isnan(one(m.curve.epochs, k)) and one(m.skill, k) < BEGUN:
+        return "Look at the losses of the last epochs: if they fall, the net is still learning."
     return "Call fit again, which continues from here: the loss should go on falling."
 
 
