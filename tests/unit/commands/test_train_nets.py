@@ -166,7 +166,6 @@ def test_nets_with_an_input_embedding():
     go_on = "--n-nets", 2, "--learning-rate", 1e-9, "--continue-from", "model.safetensors", "--output", "more"
     train("price", *go_on)
     np.testing.assert_allclose(load_net("more").params, nets.params, atol=1e-6)
-    run("train", "table.csv", "--target", "price", *QUICK, *go_on, "--hidden", 8)
     assert "which --category-embedding would change" in train("price", *go_on, "--category-embedding", code=1)
 
 

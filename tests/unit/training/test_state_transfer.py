@@ -89,9 +89,9 @@ def test_a_fit_interrupted_within_an_epoch_goes_on_there(tmp_path, monkeypatch, 
     calls, path = [0], tmp_path / "run.ckpt"
     plan_train = fastmlp.execution.plan.Plan.train
 
-    def few_steps(self, team, n_threads, data, config, state, first, n):
+    def few_steps(self, team, n_threads, data, config, state, first, n, compiles):
         calls[0] += 1
-        plan_train(self, team, n_threads, data, config, state, first, min(n, 5))
+        plan_train(self, team, n_threads, data, config, state, first, min(n, 5), compiles)
         if calls[0] == 3:
             raise KeyboardInterrupt
 
