@@ -31,10 +31,6 @@ def default(is_regression: bool, seed: int, threads: int) -> Any:
     return (TabularMLPRegressor if is_regression else TabularMLPClassifier)(random_state=seed)
 
 
-def one_net(is_regression: bool, seed: int, threads: int) -> Any:
-    return default(is_regression, seed, threads).set_params(n_nets=1)
-
-
 def fast(is_regression: bool, seed: int, threads: int) -> Any:
     return default(is_regression, seed, threads).set_params(quality="fast")
 
@@ -77,9 +73,8 @@ def tabm(is_regression: bool, seed: int, threads: int) -> Any:
 
 
 TOOLS = {
-    "fast": Tool(fast, "fastmlp", "text", "fast"),
-    "one_net": Tool(one_net, "fastmlp", "text", "one net"),
-    "default": Tool(default, "fastmlp", "text", "default (good)"),
+    "fast": Tool(fast, "fastmlp", "text", "fast (one net)"),
+    "default": Tool(default, "fastmlp", "text", "good (default)"),
     "best": Tool(best, "fastmlp", "text", "best"),
     "lightgbm": Tool(lightgbm, "lightgbm", "category", "LightGBM"),
     "catboost": Tool(catboost, "catboost", "filled", "CatBoost"),

@@ -39,7 +39,7 @@ def test_ranks_are_by_rmse_or_accuracy_and_shared_by_equals():
 
 def test_the_best_figure_is_bold_and_what_was_not_run_is_empty():
     lines = markdown(FIGURES).splitlines()
-    assert lines[0] == "| set | default (good) | LightGBM | CatBoost |"
+    assert lines[0] == "| set | good (default) | LightGBM | CatBoost |"
     assert "| magic, accuracy | **0.8800** | **0.8800** | 0.8700 |" in lines
     assert "| wine, RMSE \\* | 0.7100 | **0.7000** |  |" in lines
     assert "| mean rank on 1 sets | 1.5 | 1.5 | 3.0 |" in lines
