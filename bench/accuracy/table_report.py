@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("tables.json")
 PAGE = ROOT / "docs" / "guide" / "tables.md"
 PICTURE = ROOT / "docs" / "_static" / "tables.svg"
+TICKS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)  # seconds
 MARKS = "<!-- figures: written by bench/accuracy/table_report.py -->", "<!-- end of figures -->"
 
 
@@ -101,6 +102,7 @@ def picture(results: dict[str, dict[str, Any]]) -> str:
 
     cells = cells_of(results)
     sets = [name for name in SETS if any(place[1] == name for place in cells)]
+    seconds = [cell.seconds for cell in cells.values()]
     with matplotlib.rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(9.0, 2.3 * -(-(len(sets) + 1) // 4)), layout="constrained")
         FigureCanvasSVG(figure)
@@ -110,7 +112,11 @@ def picture(results: dict[str, dict[str, Any]]) -> str:
                 if cell := cells.get((tool, name)):
                     style = {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k], "markersize": 5}
                     axes.errorbar(cell.seconds, cell.figure, cell.spread or None, linewidth=1, **style)
-            axes.set(xscale="log", title=f"{name.replace('_', ' ')}, {metric_of(name)}")
+            axes.set(xscale="log", xlim=(0.7 * min(seconds), 1.5 * max(seconds)))
+            axes.set_title(f"{name.replace('_', ' ')}, {metric_of(name)}", fontsize=9)
+            ticks = [tick for tick in TICKS if min(seconds) <= tick <= max(seconds)]
+            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            axes.set_xticks([], minor=True)
             if name in REGRESSIONS:
                 axes.invert_yaxis()  # better is higher in all panels
             axes.spines[["top", "right"]].set_visible(False)
