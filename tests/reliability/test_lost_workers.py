@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from executor_cases import KillsWorkerOnce, KillsWorkers, fit
 
-from fastmlp.population_training import task_sizes
+from fastmlp.population_training import nets_per_task
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 
@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(task_sizes, name, 1e-9)
-    monkeypatch.setattr(task_sizes, "SHORTEST", 0.0)
+        monkeypatch.setattr(nets_per_task, name, 1e-9)
+    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from ..kernels.formulas.seeds import fit_seed
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..memory_check import format_bytes
 from ..population_training.from_histories import result_of_histories
-from ..streams.blocks import Blocks
 from ..streams.loading import RowsInMemory, load
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_file import RowFile, as_cache
+from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import Source, as_source
 from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit

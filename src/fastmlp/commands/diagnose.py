@@ -13,7 +13,8 @@ from ..errors import counted
 from ..loading import load_net
 from ..mlp import MLP
 from ..tables.held_out_rows import training_split
-from ..tables.preprocessing import drop_rows_without_target, read_table
+from ..tables.io import read_table
+from ..tables.target_column import drop_rows_without_target
 from .train_predict import split_rows
 
 

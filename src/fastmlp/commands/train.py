@@ -23,7 +23,9 @@ from ..table_training.recipe import Recipe
 from ..table_training.summary import final_figures, summary
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns
-from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, with_numbers
+from ..tables.io import read_table
+from ..tables.preprocessing import Preprocessing
+from ..tables.target_column import rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics

@@ -19,14 +19,9 @@ from ..output_files import check_output, replacing
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns
 from ..tables.held_out_rows import training_split
-from ..tables.preprocessing import (
-    PARQUET_ENDINGS,
-    Preprocessing,
-    check_ending,
-    drop_rows_without_target,
-    import_pandas,
-    read_table,
-)
+from ..tables.io import PARQUET_ENDINGS, check_ending, import_pandas, read_table
+from ..tables.preprocessing import Preprocessing
+from ..tables.target_column import drop_rows_without_target
 from .train import split_rows, train
 from .train_nets import make_net
 from .train_settings import TrainSettings

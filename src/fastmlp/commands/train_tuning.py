@@ -16,8 +16,8 @@ from ..table_training.budget import Budget
 from ..table_training.fit import make_nets
 from ..table_training.recipe import Recipe
 from ..table_training.tuning import Encoded, Found, TuningTask, tuned
+from ..table_training.tuning_configurations import SPACE
 from ..table_training.tuning_scores import scores_of
-from ..table_training.tuning_space import SPACE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from .train_nets import Log, Parts, calibrate, folds_of_rows, net_arguments, weighted_parts

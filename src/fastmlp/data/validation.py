@@ -18,7 +18,7 @@ from ..network.spec import Network
 from ..streams.kinds import is_source, names_columns
 from ..streams.sources import arrays_of, as_source
 from .arrays import as_numbers, contiguous, empty_array, on_host
-from .finiteness import checked_finite
+from .finite_check import checked_finite
 from .sample_weights import as_weights
 from .targets import as_targets, metric_of, smoothed
 

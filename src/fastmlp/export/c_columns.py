@@ -16,7 +16,7 @@ from ..tables.column_encoders import (
     StandardColumn,
 )
 from ..tables.numeric_columns import CLIPPED, FARTHEST
-from .c_text import array, comment, function
+from .c_syntax import array, comment, function
 from .category_cells import category_intervals, holds_numbers
 
 

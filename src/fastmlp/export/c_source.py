@@ -13,7 +13,7 @@ from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY, SOFTMAX, Activation
 from ..persistence import package_version
 from .c_columns import column_functions
-from .c_text import Text, array, comment, function, functions, literal
+from .c_syntax import Text, array, comment, function, functions, literal
 from .formulas import retargeted
 from .predictor import OUTPUTS, PROBABILITIES, Predictor
 

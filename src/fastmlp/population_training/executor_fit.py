@@ -22,8 +22,8 @@ from ..kernels.structs import Samples
 from ..network.spec import Network
 from .fit import empty_outcome, run, shown_progress
 from .fit_state import OUTCOME
+from .nets_per_task import TaskSizes
 from .task import PopulationOutcome, PopulationTask
-from .task_sizes import TaskSizes
 
 ARRAYS = "X", "Y", "weight"  # of Samples
 

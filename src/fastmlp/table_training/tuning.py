@@ -26,8 +26,8 @@ from .fit import fit_nets
 from .recipe import Recipe
 from .rows import Rows
 from .time_limit import SHARE, seconds_per_epoch
+from .tuning_configurations import Settings, configurations, groups_of_recipes, joint_recipe
 from .tuning_scores import Scores, standard_errors_apart
-from .tuning_space import Settings, configurations, groups_of_recipes, joint_recipe
 
 FACTOR = 3  # by which configurations get fewer, and epochs more, from rung to rung
 MOST_RUNGS, FEWEST_EPOCHS = 3, 4  # FEWEST_EPOCHS: of the first rung

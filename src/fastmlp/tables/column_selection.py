@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .preprocessing import no_such_column
+from .target_column import no_such_column
 
 if TYPE_CHECKING:
     import pandas as pd

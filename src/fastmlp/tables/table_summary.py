@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .column_encoders import NumericEncoding
 from .column_summary import ColumnSummary, some_rows
-from .preprocessing import FittedColumns, fit_columns
+from .columns_to_features import FittedColumns, fit_columns
 from .row_sample import RowKeys, RowSample
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ class TableSummary:
         return table, targets
 
     def fit_columns(self, sample: pd.DataFrame, encoding: NumericEncoding, chosen: Iterable[str] = ()) -> FittedColumns:
-        """Return encoders and notes as preprocessing.fit_columns does: scales, quantiles and bins of a sample, and
-        categories and missing cells of all rows.
+        """Return encoders and notes as columns_to_features.fit_columns does.
+
+        Scales, quantiles and bins are those of the sample; categories and missing cells, of all rows.
         """
         fit = lambda series, encoding: self.columns[series.name].fit(series, encoding)
         found = fit_columns(sample, encoding, chosen, fit)

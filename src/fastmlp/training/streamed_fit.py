@@ -20,7 +20,7 @@ from ..execution.plan import Plan
 from ..history import History
 from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE, Samples
-from ..streams.blocks import Block, Blocks
+from ..streams.shuffled_blocks import Block, Blocks
 from .best_epoch import BestEpoch
 from .divergence import warn_of_divergence
 from .fit_loop import Fit

@@ -12,7 +12,8 @@ import fastmlp
 from fastmlp.commands.cli import app
 from fastmlp.commands.train_predict import write_table
 from fastmlp.persistence import KEY
-from fastmlp.tables.preprocessing import Preprocessing, read_table
+from fastmlp.tables.io import read_table
+from fastmlp.tables.preprocessing import Preprocessing
 
 pd = pytest.importorskip("pandas")
 

@@ -232,7 +232,8 @@ def test_population_with_data_per_net_is_diagnosed_per_net():
 def test_nets_trained_on_real_data_are_healthy(data_folder):
     """Nets with usual settings on digits, adult and California housing are healthy."""
     from fastmlp.commands.train_predict import TrainSettings, make_net
-    from fastmlp.tables.preprocessing import Preprocessing, read_table
+    from fastmlp.tables.io import read_table
+    from fastmlp.tables.preprocessing import Preprocessing
 
     digits = np.load(data_folder / "optdigits" / "optdigits.npz")
     found = []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.export.c_text import functions as c_functions
+from fastmlp.export.c_syntax import functions as c_functions
 from fastmlp.export.formulas import FUNCTIONS, Operand, retargeted
 from fastmlp.kernels.formulas import numpy_math
 from fastmlp.kernels.formulas.activations import ACTIVATIONS

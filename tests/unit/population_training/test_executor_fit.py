@@ -22,15 +22,15 @@ from executor_cases import (
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import Population, TrainingWarning
-from fastmlp.population_training import executor_fit, task_sizes
+from fastmlp.population_training import executor_fit, nets_per_task
 
 
 @pytest.fixture
 def small_tasks(monkeypatch):
     """Tasks of one net, or of 16 nets in lanes."""
-    monkeypatch.setattr(task_sizes, "FIRST_SECONDS", 1e-9)
-    monkeypatch.setattr(task_sizes, "TASK_SECONDS", 1e-9)
-    monkeypatch.setattr(task_sizes, "SHORTEST", 0.0)
+    monkeypatch.setattr(nets_per_task, "FIRST_SECONDS", 1e-9)
+    monkeypatch.setattr(nets_per_task, "TASK_SECONDS", 1e-9)
+    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import pytest
 
 from fastmlp.tables.column_encoders import fit_column
 from fastmlp.tables.number_formats import conversion_of
-from fastmlp.tables.preprocessing import Preprocessing, rows_with_target
+from fastmlp.tables.preprocessing import Preprocessing
+from fastmlp.tables.target_column import rows_with_target
 
 LOOK_LIKE_NUMBERS = {
     "percent": (["42%", "7.5%", "-3 %"], "%"),

@@ -12,15 +12,10 @@ import numpy as np
 import pytest
 
 from fastmlp.tables.column_encoders import MANY_DISTINCT, NumericEncoding
-from fastmlp.tables.preprocessing import (
-    Preprocessing,
-    drop_rows_without_target,
-    encode_columns,
-    fit_columns,
-    read_table,
-    rows_with_target,
-    with_numbers,
-)
+from fastmlp.tables.columns_to_features import encode_columns, fit_columns
+from fastmlp.tables.io import read_table
+from fastmlp.tables.preprocessing import Preprocessing
+from fastmlp.tables.target_column import drop_rows_without_target, rows_with_target, with_numbers
 
 pd = pytest.importorskip("pandas")
 

@@ -7,7 +7,7 @@ from kernel_clock import KernelClock
 from fastmlp import MLP, SGD, AdamW, EarlyStopping, OptimizerState
 from fastmlp.errors import DivergenceWarning
 from fastmlp.schedules import Cosine, FlatCosine
-from fastmlp.streams import blocks
+from fastmlp.streams import shuffled_blocks
 
 N, LIMIT = 60_000, 1_000_000  # rows of 20 bytes; a limit that does not hold them
 
@@ -47,10 +47,10 @@ def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
     np.testing.assert_array_equal(history.loss, expected.loss)
 
 
-@pytest.mark.parametrize("share", [100.0, blocks.SHARE], ids=["one block", "several"])
+@pytest.mark.parametrize("share", [100.0, shuffled_blocks.SHARE], ids=["one block", "several"])
 def test_blocks_without_shuffling_give_the_bits_of_a_fit_in_memory(share, data, monkeypatch):
     """The whole path over the row file: without shuffling, the batches of an epoch are those of one in memory."""
-    monkeypatch.setattr(blocks, "SHARE", share)
+    monkeypatch.setattr(shuffled_blocks, "SHARE", share)
     optimizer = AdamW(weight_decay=0.3, weight_decay_schedule=FlatCosine(0.2), learning_rate_factors={"biases": 0.1})
     options = {"optimizer": optimizer, "schedule": Cosine(), "shuffle": False}
     streamed, history = fit(Batches(*data), **options)

@@ -24,7 +24,9 @@ from ...table_training.budget import Budget
 from ...table_training.fit import Rows
 from ...table_training.recipe import Recipe
 from ...table_training.summary import summary
-from ...tables.preprocessing import Preprocessing, encode_columns, with_numbers
+from ...tables.columns_to_features import encode_columns
+from ...tables.preprocessing import Preprocessing
+from ...tables.target_column import with_numbers
 from ...tables.target_encoder import Target
 from ..array_input import missing_targets_named
 from ..exporting import Exportable

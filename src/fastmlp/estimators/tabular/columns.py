@@ -19,8 +19,8 @@ from ...streams.table_sources import as_table_source
 from ...table_training.recipe import Recipe
 from ...tables.column_encoders import Column, Note, NumericEncoding
 from ...tables.column_notes import NotesOfPieces, as_lines
+from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
 from ...tables.io import with_text_names
-from ...tables.preprocessing import encode_columns, feature_names, fit_columns
 from ..table_input import as_cells, as_frame, frame_of_array
 
 

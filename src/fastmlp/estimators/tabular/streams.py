@@ -28,7 +28,7 @@ from ...table_training.streamed_table import (
     notice,
 )
 from ...tables.column_notes import as_lines
-from ...tables.preprocessing import encode_columns, feature_names, training_rows
+from ...tables.columns_to_features import encode_columns, feature_names, training_rows
 from ...tables.table_summary import TableSummary
 from ...user_warnings import warn_user
 from ..sklearn_callbacks import ObservedTask

@@ -12,8 +12,8 @@ from ...mlp import MLP
 from ...table_training.fit import Rows, make_nets
 from ...table_training.recipe import Recipe, is_auto
 from ...table_training.tuning import Encoded, Found, TuningTask, tuned
+from ...table_training.tuning_configurations import SPACE
 from ...table_training.tuning_scores import scores_of
-from ...table_training.tuning_space import SPACE
 from ...tables.embedded_columns import input_embedding_of
 from ...user_warnings import warn_user
 from .columns import numeric_encoding_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.population_training.task_sizes import MOST_BYTES, TASK_SECONDS, TaskSizes
+from fastmlp.population_training.nets_per_task import MOST_BYTES, TASK_SECONDS, TaskSizes
 
 
 class FakeTask:

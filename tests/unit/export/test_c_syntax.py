@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastmlp.export.c_text import Text, array, comment, functions, literal
+from fastmlp.export.c_syntax import Text, array, comment, functions, literal
 
 
 def test_literals_are_read_back_to_the_bit(rng):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from fastmlp.table_training.recipe import QUALITIES, Recipe
-from fastmlp.table_training.tuning_space import PER_NET, SHARED, SPACE, configurations, groups_of_recipes, joint_recipe
+from fastmlp.table_training.tuning_configurations import (
+    PER_NET,
+    SHARED,
+    SPACE,
+    configurations,
+    groups_of_recipes,
+    joint_recipe,
+)
 from fastmlp.tables.column_encoders import NumericEncoding
 
 N_ROWS = 4000

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.streams import blocks as module
-from fastmlp.streams.blocks import Blocks
+from fastmlp.streams import shuffled_blocks as module
 from fastmlp.streams.loading import load
 from fastmlp.streams.memory_limit import checked_memory_limit
+from fastmlp.streams.shuffled_blocks import Blocks
 from fastmlp.streams.sources import Source
 
 N, BATCH = 1_003, 10
