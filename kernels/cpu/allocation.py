@@ -80,7 +80,7 @@ def make_workspace(
         # One thread trains such a net, or two, each with a shard of the batch and all weights: no chunks to share.
         is_small = net.n_padded <= DATA_PARALLEL_PARAMS and threads <= DATA_PARALLEL_THREADS
         is_whole = family == "layerwise_data_parallel" and is_small
-        workspace = _layerwise_workspace(request, sharing_threads=0 if is_whole else threads)
+        workspace = layerwise_workspace(request, sharing_threads=0 if is_whole else threads)
     else:
         workspace = _batch_workspace(request, LANES_SMALL if family == "batch_simd_4" else LANES_LARGE)
     n_copies = threads - 1 if 1 < shards >= threads else 0
@@ -88,7 +88,7 @@ def make_workspace(
     return workspace._replace(thread_copies=request.zeros(n_copies * size + FALSE_SHARING_GAP if n_copies else 0))
 
 
-def _layerwise_workspace(request: WorkspaceRequest, sharing_threads: int) -> LayerwiseWorkspace:
+def layerwise_workspace(request: WorkspaceRequest, sharing_threads: int) -> LayerwiseWorkspace:
     """sharing_threads : number of threads that share the chunks; 0 if each thread takes all rows and all weights."""
     net, sizes, rows = request.net, request.sizes, request.rows
     n_scratch = round_up(scratch_size(max(sizes[1:]), request.dtype.itemsize), ALIGNMENT)

@@ -233,6 +233,28 @@ class LayerwiseWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
+# What nets with shared weights need beside the LayerwiseWorkspace of the hidden layers that they have in common, whose
+# row i * n_nets + j is sample i in net j.
+class NetsWorkspace(NamedTuple):
+    rows: int  # samples of a micro-batch, at most
+    chunk_samples: int  # samples in a chunk of a micro-batch
+    n_nets: int
+    scales: int  # index in the flat vectors of the nets' scales (n_nets, n_inputs), ...
+    output_weights: int  # ... of their output layers' W (n_nets, n_outputs, n_units) ...
+    output_biases: int  # ... and b (n_nets, n_outputs)
+    x: np.ndarray  # (rows, n_inputs), gathered
+    y: np.ndarray  # (rows * n_nets, n_outputs), gathered
+    weight: np.ndarray  # (rows * n_nets,), gathered, or empty
+    z: np.ndarray  # (rows * n_nets, n_outputs), logits
+    a: np.ndarray
+    delta: np.ndarray
+    zeros: np.ndarray  # (n_outputs,)
+    n_products: int
+    products: np.ndarray  # (n_threads, n_products), one net's gradient of a chunk of the first layer
+    n_squares: int
+    squares: np.ndarray  # float64 (n_squares,), sums of squared gradients of scales and output layers
+
+
 class LaneBlock(NamedTuple):
     """Block of lanes of one thread, each lane training one net, with the buffers of a tile of samples."""
 

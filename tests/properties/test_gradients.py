@@ -20,7 +20,7 @@ def family(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.thinned(9)
+@pytest.mark.thinned(18)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.hidden])
 def test_gradient_of_every_hidden_activation_matches_the_reference(family, hidden, dtype, rng):
@@ -33,7 +33,7 @@ def test_gradient_of_every_hidden_activation_matches_the_reference(family, hidde
     )
 
 
-@pytest.mark.thinned(14)
+@pytest.mark.thinned(28)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss, output", PAIRS)
 @pytest.mark.parametrize("k", (1, 3, 17))

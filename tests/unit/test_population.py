@@ -48,7 +48,7 @@ def small_nets_train_in_lanes(monkeypatch):
 SIZES = {"unrolled": (2, 3, 1), "lanes": (2, 7, 5, 1), "one by one": (2, 80, 70, 1)}
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -215,8 +215,18 @@ def backward_pass(net, ws, k, below):
 @inline_helper
 def forward_backward(thread, net, data, config, params, ws, sums, micro_batch, row, end):
     """Take rows row <= i < end of a micro-batch forward and backward through all layers."""
-    scratch, n_rows, copy = offset(ws.scratch, thread * ws.n_scratch), end - row, thread % ws.copies
+    copy = thread % ws.copies
     forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, row, end, copy)
+    backward_layers(offset(ws.scratch, thread * ws.n_scratch), net, ws, row, end, copy)
+
+
+@inline_helper
+def backward_layers(scratch, net, ws, row, end, copy):
+    """Write the deltas of rows row <= i < end of all layers from those of the last layer.
+
+    copy : index of this thread's transposed copy of the weights
+    """
+    n_rows = end - row
     for k in range(net.n_layers - 1, 0, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = ws.row_starts[k + 1] + row * fan_out, ws.row_starts[k] + row * fan_in

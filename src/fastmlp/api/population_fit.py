@@ -26,6 +26,7 @@ from ..population_training.task import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
 from .population_executor import ON_WORKERS, refuse_with_executor, run_with_executor
 from .population_prediction import reads_rows
 
@@ -76,6 +77,14 @@ def fit_population(
                 return fit_population_rows(pop, found, arguments, checked, *settings)
             given = given._replace(X=found.X, y=found.y)
     rule, restart_after = checked_restarts(converged, restart_after)
+    if pop.shared_weights:
+        others = {
+            "converged": converged,
+            "monitor": monitor,
+            "executor": executor,
+            "checkpoint": checkpoints.checkpoint,
+        }
+        refuse_with_shared_weights(pop, arguments, others)
     if executor is not None:
         refuse_with_executor(pop._named_device, given.X, checkpoints.checkpoint, arguments.time_limit)
     saving, file, saver = module_of_checkpoints(*checkpoints), None, None
@@ -132,6 +141,8 @@ def _prepared(
     pop._choose_device(given.X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
     if on_workers:
         pop.device = ON_WORKERS
+    if pop.shared_weights:
+        pop.device = device_of_sharing(pop, strides)
     placed, placed_held_out = placed_data(pop.device, data, held_out)
     task = PopulationTask(
         network=pop.network,
@@ -155,6 +166,7 @@ def _prepared(
         dropout_factors=arguments.dropout_factors,
         watch=population_watcher(pop.network, data, strides) if monitor else None,
         time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
+        shares_weights=pop.shared_weights,
     )
     return task, {"training": data, "validation": held_out}
 

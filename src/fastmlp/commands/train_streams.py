@@ -232,5 +232,6 @@ def options_in_memory(settings: TrainSettings, recipe: Recipe, checkpoints: Chec
         "--checkpoint": checkpoints.path is not None,
         "--continue-from": known is not None,
         "--tune": settings.tune is not None,
+        "--shared-weights": recipe.shared_weights,
     }
     return [name for name, is_given in given.items() if is_given]

@@ -193,15 +193,19 @@ def choose_nets_family(
     dtype: np.dtype,
     streams: bool = False,
     shuffle: bool = True,
+    shares_weights: bool = False,
 ) -> str:
     """Choose the family that trains the nets of a population.
 
     "population_simd": each net in a SIMD lane, or on a GPU in a thread or a block. "batched_gemm": on a GPU, all nets
     at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers.
+    "shared_weights": nets that have the same hidden layers, and no others.
 
     rows : number of samples in a batch
     streams : whether the samples have no room on the device
     """
+    if shares_weights:
+        return "shared_weights"
     if network.has_blocks:
         return "one_by_one"
     if not device.is_host:
@@ -211,6 +215,26 @@ def choose_nets_family(
     if not shuffle and n_params <= thresholds.LANES_FROM[0].max_params:
         threshold = min(threshold, thresholds.LANES_FROM_UNSHUFFLED)
     return "population_simd" if n_nets >= threshold else "one_by_one"
+
+
+class SharedChoice(NamedTuple):
+    """What dispatch chooses for nets with shared weights."""
+
+    n_threads: int
+    rows: int  # samples of a batch, or that each thread evaluates, that go through all nets at once
+
+
+def choose_shared_training(network: Network, n_nets: int, batch_size: int) -> SharedChoice:
+    """Choose threads and rows for training nets with shared weights on a CPU in batches of `batch_size` samples."""
+    rows = min(batch_size, max(thresholds.SHARED_SAMPLES, thresholds.SHARED_ROWS // n_nets))
+    n_threads = products(network, batch_size * n_nets) // thresholds.STEP_PER_THREAD
+    return SharedChoice(max(1, min(n_threads_available(), n_threads)), rows)
+
+
+def choose_shared_evaluation(network: Network, n_nets: int, n_samples: int) -> SharedChoice:
+    """Choose threads and rows for predictions of nets with shared weights on a CPU."""
+    rows = min(n_samples, max(thresholds.SHARED_SAMPLES, thresholds.EVALUATION_ROWS // n_nets))
+    return SharedChoice(choose_evaluation_threads(network, n_samples * n_nets), rows)
 
 
 def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:

@@ -88,6 +88,8 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
     file_format = 2 if net.network.has_blocks else 1
     description: dict[str, Any] = {"format": file_format, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
+    if getattr(net, "shared_weights", False):  # earlier versions predict as this one, and train independent nets
+        description["shared_weights"] = True
     if estimator is not None:
         description["estimator"] = estimator
     arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}

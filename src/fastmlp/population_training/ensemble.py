@@ -21,7 +21,12 @@ TINY = 1e-12  # outputs are clipped by this much, so that their logarithms are f
 
 
 def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the mean loss (...,) of outputs, which may be averages over nets.
+    """Return the mean loss (...,) of outputs (..., n_samples, n_outputs); see losses_of_outputs."""
+    return losses_of_outputs(network, outputs, targets).mean(axis=-1)
+
+
+def losses_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the loss of each sample, float64 (..., n_samples), of outputs that may be averages over nets.
 
     network : Network     has the loss and the output activation
     outputs : (..., n_samples, n_outputs)
@@ -35,7 +40,7 @@ def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) 
         logits = np.log(a) - np.log1p(-a) if network.output_row.name == "sigmoid" else np.log(a)
     losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
     width = 1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs
-    return losses.sum(axis=(-2, -1)) / (targets.shape[0] * width)
+    return losses.sum(axis=-1) / width
 
 
 def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:

@@ -40,6 +40,7 @@ from ..training.time_limit import CallSizes, OutOfTime
 from .fit_state import OUTCOME, PopulationFitState
 from .one_by_one import train_one_by_one
 from .saving import PopulationSaver
+from .shared_weights import train_shared_weights
 from .state import training_state
 from .task import PopulationOutcome, PopulationTask
 
@@ -50,6 +51,7 @@ MONITORS = {
     "validation_loss": MONITOR_VALIDATION_LOSS,
     "validation_accuracy": MONITOR_VALIDATION_ACCURACY,
 }
+TRAIN = {"one_by_one": train_one_by_one, "shared_weights": train_shared_weights}  # other families train nets together
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
 MAX_RECORDED_LOSSES = 16_000_000  # largest number of recorded losses, over all nets
@@ -309,6 +311,8 @@ def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress
         median = f"  median loss {np.median(outcome.loss[done]):.4g}" if done.any() else ""
         return f"converged {np.count_nonzero(converged):,}{median}" if task.converged is not None else median.lstrip()
 
+    if task.shares_weights:  # whose fit shows its epochs
+        return Progress(task.n_nets, 0, "net")
     return NetLines(task.n_nets, figures) if task.verbose == 2 else Progress(task.n_nets, task.verbose, "net")
 
 
@@ -334,7 +338,7 @@ def run(
     redraw : function (members, attempt) that draws new initial parameters for these nets
     saver : PopulationSaver or None     takes the state of the fit whenever one is due, and has the state to start from
     """
-    train = train_one_by_one if task.family == "one_by_one" else train_together
+    train = TRAIN.get(task.family, train_together)
     length = min(epochs, restart_after or epochs)
     n_attempts = -(-epochs // length)
     outcome = empty_outcome(task, epochs, restart_after)

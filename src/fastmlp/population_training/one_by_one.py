@@ -174,7 +174,7 @@ class NetTrainer:
         slot = None if self.saver is None else self.saver.slot(net, params)
         Fit(self.plan_of(net), data, validation, self.padded, self._options(net), history, slot).run()
         task.params[net] = params
-        self._record(net, history, outcome)
+        record_fit(task, net, history, outcome)
         if self.saver is not None and outcome.status[net] != RUNNING:
             self.saver.end(net)
         if history.stopped_by == "time_limit":
@@ -202,18 +202,19 @@ class NetTrainer:
             stop=self.stop,
         )
 
-    def _record(self, net: int, history: History, outcome: PopulationOutcome) -> None:
-        """Write the results of a net's fit to the outcome."""
-        n = outcome.epochs[net] = history.epochs
-        if n:
-            outcome.loss[net] = history.loss[-1]
-            outcome.accuracy[net] = np.nan if history.accuracy is None else history.accuracy[-1]
-            reached = outcome.record_epochs <= n
-            with np.errstate(over="ignore"):
-                outcome.records[reached, net] = history.loss[outcome.record_epochs[reached] - 1]
-        if history.stopped_by == "divergence":
-            outcome.loss[net] = np.nan
-        if self.task.monitor is not None and history.best_epoch is not None:
-            outcome.best_epochs[net] = history.best_epoch + 1
-            outcome.best_value[net] = history.record(self.task.monitor)[history.best_epoch]
-        outcome.status[net] = STATUS[history.stopped_by]  # last, since until then the net counts as interrupted
+
+def record_fit(task: PopulationTask, net: int, history: History, outcome: PopulationOutcome) -> None:
+    """Write the results of a net's fit to the outcome."""
+    n = outcome.epochs[net] = history.epochs
+    if n:
+        outcome.loss[net] = history.loss[-1]
+        outcome.accuracy[net] = np.nan if history.accuracy is None else history.accuracy[-1]
+        reached = outcome.record_epochs <= n
+        with np.errstate(over="ignore"):
+            outcome.records[reached, net] = history.loss[outcome.record_epochs[reached] - 1]
+    if history.stopped_by == "divergence":
+        outcome.loss[net] = np.nan
+    if task.monitor is not None and history.best_epoch is not None:
+        outcome.best_epochs[net] = history.best_epoch + 1
+        outcome.best_value[net] = history.record(task.monitor)[history.best_epoch]
+    outcome.status[net] = STATUS[history.stopped_by]  # last, since until then the net counts as interrupted

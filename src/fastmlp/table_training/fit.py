@@ -37,7 +37,9 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
         "init": UniformByFanIn(),
         **settings,
     }
-    return MLP(sizes, **further) if n_nets == 1 else Population(sizes, n_nets, **further)
+    if n_nets == 1:
+        return MLP(sizes, **further)
+    return Population(sizes, n_nets, shared_weights=recipe.shared_weights, **further)
 
 
 def continue_from(net: Any, known: Any, remedy: str) -> None:

@@ -37,6 +37,7 @@ class Recipe:
     label_smoothing : fraction of each target that is spread over all classes, as for MLP
     numeric_encoding, n_bins : of columns of numbers, as for tables.column_encoders.NumericEncoding
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
+    shared_weights : whether several nets have the same hidden layers, as for Population
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -58,6 +59,7 @@ class Recipe:
     numeric_encoding: str = "auto"
     n_bins: int = DEFAULT_BINS
     category_embedding: bool | str = AUTO
+    shared_weights: bool = False
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
         """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
@@ -81,6 +83,23 @@ class Recipe:
             raise ValueError(
                 "Nets of numeric_encoding='periodic' embed all columns, and category_embedding=False would leave out "
                 "categories: drop one of them."
+            )
+        if not isinstance(self.shared_weights, bool):
+            raise ValueError(f"shared_weights must be True, False or 'auto', but it is {shown(self.shared_weights)}.")
+        if self.shared_weights and self.n_nets == 1:
+            raise ValueError(
+                "shared_weights=True is for several nets with the same hidden layers, but n_nets is 1: set n_nets=8, "
+                "for example, or shared_weights=False."
+            )
+        if self.shared_weights and self.n_folds > 1:
+            raise ValueError(
+                "Nets with shared_weights=True are trained on the same rows, without the folds of n_folds and of "
+                "quality 'best': leave these out, or shared_weights."
+            )
+        if self.shared_weights and (self.embeds_categories or self.numeric_encoding == PERIODIC):
+            raise ValueError(
+                "Nets with shared_weights=True have no input embedding: leave numeric_encoding='periodic' and "
+                "category_embedding=True out, or set shared_weights=False."
             )
         return self
 

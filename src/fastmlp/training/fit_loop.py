@@ -15,7 +15,7 @@ from ..callbacks import epochs_ahead
 from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
 from ..execution.dispatch import pays_to_compile
-from ..execution.plan import Plan
+from ..execution.plan import TrainingPlan
 from ..execution.work import products
 from ..history import History
 from ..kernels.formulas.update_rules import MOST_STATE
@@ -50,9 +50,9 @@ class Fit:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: TrainingPlan,
         data: Samples,
-        validation: tuple[Plan, Samples] | None,
+        validation: tuple[TrainingPlan, Samples] | None,
         params: np.ndarray,
         options: Options,
         history: History,

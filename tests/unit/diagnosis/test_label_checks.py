@@ -47,7 +47,7 @@ def test_few_samples_give_nan():
     assert found.attainable == 1.0
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("n_rare", [1, 2, 5, 7])
 def test_rare_class_of_few_samples_gives_nan(n_rare):
     X = np.random.default_rng(0).normal(size=(400, 4))

@@ -97,7 +97,7 @@ def test_full_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
 def test_batch_training_matches_the_reference(family, optimizer, dtype):

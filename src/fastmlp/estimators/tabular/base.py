@@ -107,6 +107,11 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Whether nets have a trained vector of 8 numbers for each category of columns of more than 8 categories, in place
         of weights of all units of the first layer. "auto" is True with numeric_encoding="periodic", of columns of fewer
         categories, too, and False otherwise.
+    shared_weights : bool, default "auto"
+        Whether the nets have the same hidden layers, but for a trained scale of each feature, and an output layer each,
+        as for Population: a shared-weight ensemble, which needs less regularisation than independent nets (8 nets or
+        more, dropout of 0.1 and a weight decay of 0.01). False in all presets. It is for tables in memory, without
+        folds, tune and eval_metric, and trains on a CPU.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -185,6 +190,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     numeric_encoding: str
     n_bins: int | str
     category_embedding: bool | str
+    shared_weights: bool | str
     tune: int | None
     callbacks: Any
     eval_metric: Any
@@ -384,6 +390,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             "refit": self.refit,
             "warm_start": self.warm_start,
             "tune": self.tune,
+            "shared_weights": self.shared_weights is True,
         }
 
     @abstractmethod

@@ -48,6 +48,7 @@ PARAMETERS = {
     "numeric_encoding": "numeric_encoding",
     "n_bins": "n_bins",
     "category_embedding": "category_embedding",
+    "shared_weights": "shared_weights",
 }
 OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}
 CURVES = "loss_curve_", "validation_loss_curve_"
@@ -100,6 +101,12 @@ def estimator_recipe(estimator: Any) -> Recipe:
         raise ValueError(
             f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
             "out, or set n_folds=1."
+        )
+    if recipe.shared_weights and (metric is not None or estimator.tune is not None):
+        name = "tune" if metric is None else "eval_metric"
+        raise ValueError(
+            f"{name} trains nets one after another or with settings of their own, which those of shared_weights=True "
+            f"cannot have: leave {name} out, or set shared_weights=False."
         )
     if estimator.tune is not None:
         checked_count("tune", estimator.tune, 2)

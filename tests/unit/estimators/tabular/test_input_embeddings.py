@@ -76,7 +76,7 @@ def test_a_periodic_net_learns_waves(rng):
     [
         {"n_nets": 2, "time_limit": 60.0},
         {"n_folds": 2},
-        {"n_nets": 2, "eval_metric": "mae"},
+        {"n_nets": 2, "eval_metric": "absolute_error"},
         {"refit": True},
         {"validation_fraction": 0.0, "dtype": "float64"},
         {"tune": 2},

@@ -54,7 +54,7 @@ def assert_packed(text, arithmetic=r"v?(add|sub|mul|div|max|min|and|fn?madd\w*|f
     )
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
 def test_activation_loops_are_vectorised(code):
     activate = elementwise._make_activate(ACTIVATIONS[code])
@@ -65,7 +65,7 @@ def test_activation_loops_are_vectorised(code):
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
 def test_derivative_loops_are_vectorised(code):
     backward = elementwise._make_backward(ACTIVATIONS[code])
@@ -76,7 +76,7 @@ def test_derivative_loops_are_vectorised(code):
     assert_packed(assembly(run, FLOATS, FLOATS))
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
 def test_loss_loops_are_vectorised(code):
     loss_and_delta, Outputs, Targets = elementwise._make_loss(LOSSES[code]), elementwise.Outputs, elementwise.Targets
@@ -88,7 +88,7 @@ def test_loss_loops_are_vectorised(code):
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, FLOATS, np.float32(1.0), 64, 64))
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("code", range(len(RULES)), ids=[row.name for row in RULES])
 def test_update_loops_are_vectorised(code):
     update_loop = optimizer_step.make_update(RULES[code])

@@ -56,7 +56,7 @@ def test_late_streams_give_the_same_bits(fit, late, emulated_cuda):
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("stream", ["own", "shared"])
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 def test_concurrent_fits_give_the_same_bits(fit, stream, late, cuda, be_late):
     """Each fit has its own stream, or both use the default stream."""
     expected, found = run(fit), {}

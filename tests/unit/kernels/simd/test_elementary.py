@@ -117,7 +117,7 @@ def ulps(value, true, dtype):
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 def test_errors_are_within_a_few_ulps(name, dtype, lanes):
     x = arguments(name, dtype)
     error = ulps(compiled(name, x, lanes), exact(name, x), dtype)

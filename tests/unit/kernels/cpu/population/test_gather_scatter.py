@@ -54,7 +54,7 @@ def test_transpose_equals_numpy_and_writes_only_its_output(n_rows, n_columns, dt
     np.testing.assert_array_equal(np.delete(out, slice(5, 5 + expected.size)), 7.0)
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("n", SIZES)
 def test_block_of_lanes_round_trips(n, dtype, rng):

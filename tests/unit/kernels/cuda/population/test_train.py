@@ -97,7 +97,7 @@ def test_layer_factors_with_rates_per_net_match_the_reference(small):
     [(None, [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), None)],
     ids=("constant", "cosine", "no factors"),
 )
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, schedule, factors):
     X, y, _ = samples(16)
     decays, pop = np.linspace(0.1, 0.9, place.n), make(place.n)
@@ -140,7 +140,7 @@ def test_every_hidden_activation_in_a_thread_matches_the_reference(cuda, part, d
 
 
 @pytest.mark.parametrize("loss, output", PAIRS)
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 def test_every_loss_and_output_in_a_thread_matches_the_reference(cuda, loss, output, monkeypatch):
     place = Place("thread", monkeypatch)
     X, _, rng = samples(11)

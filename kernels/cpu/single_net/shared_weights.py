@@ -1,0 +1,464 @@
+"""Training of nets with shared weights: hidden layers that all nets have in common, taken through them together.
+
+Each net has a scale of its inputs and an output layer of its own; the hidden layers' weights are the same for all. A
+sample becomes n_nets rows, one for each net: row i * n_nets + j is sample i in net j. The hidden layers see rows only,
+so that their passes, products and updates are those of layerwise.py. What is different is below: the scales, from
+whose gradient the product with the inputs' deltas is saved, and the output layers.
+
+With x_i the inputs of sample i, r_j the scale of net j, W the weights of the first layer and D_j (n_samples, n_units)
+its deltas in net j, let G_j = X' D_j. Then the gradient of W is the sum of diag(r_j) G_j, and that of r_j the row sums
+of G_j * W, elementwise. So one product for each net gives both.
+
+Threads share rows and weights as in layerwise.py, and every sum is added in the same order for any number of threads.
+
+Sources: Wen, Tran and Ba 2020 (BatchEnsemble, arXiv:2002.06715); Gorishniy, Kotelnikov and Babenko 2024 (TabM-mini,
+arXiv:2410.24210).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ...formulas.activations import IDENTITY, SOFTMAX
+from ...jit.decorators import helper, inline_helper, kernel, linked_helper
+from ...simd.load_store import as_pointers, fill, load_partial, load_scalar, offset, scalar_like, store_partial
+from ...simd.reductions import sum_lanes
+from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
+from ..gemm.gemm import round_up
+from ..gemm.operands import Matrix
+from ..threads.barrier import barrier_wait, fetch_add_1
+from ..threads.work_stealing import chunk_range, layer_of_chunk, next_chunk
+from ..workspace import (
+    GROUP_COLUMNS,
+    LINE_OF_COUNTS,
+    LOSS_COLUMN,
+    N_CORRECT_COLUMN,
+    TILE_ROWS,
+    WEIGHT_CHUNK_ROWS,
+    MicroBatch,
+)
+from .elementwise import (
+    LANES,
+    Outputs,
+    Targets,
+    activate,
+    backward,
+    column_sums,
+    count_correct,
+    loss_and_delta,
+    softmax_rows,
+)
+from .gradient_clipping import add_squares, blocks_before
+from .layerwise import begin_call as copy_all_weights
+from .layerwise import update_chunk
+from .layerwise_gradients import (
+    UpdatedRows,
+    UpdatedVectors,
+    gradient_product_without_prefetch,
+    micro_batch_gradient,
+    pack_deltas,
+)
+from .layerwise_passes import Dropout, backward_layers, backward_pass, backward_rows, forward, group_sums, n_row_groups
+from .optimizer_step import CLIP_NORM, add_squares_of_gradient, clip_factor, squares_of_gradient, update_range_of_layer
+from .training_loop import make_loop
+
+
+class SharedWorkspace(NamedTuple):
+    """Workspace as the training loop sees it."""
+
+    rows: int  # samples of a micro-batch, at most
+    partial: Any
+    order: Any
+    words: Any
+    layers: Any  # LayerwiseWorkspace of the hidden layers, with a row for each sample and net; kernels use pointers
+    nets: Any  # NetsWorkspace, with pointers
+
+
+# ---- forward
+
+
+@inline_helper
+def gather_samples(net, data, shuffle, order, nets, first, row, n):
+    """Copy n samples to the buffers from sample `row` of the micro-batch on, with targets and weights for each net.
+
+    first : number of the first of them in the data, or in their order
+    """
+    n_inputs, n_outputs, n_nets = net.sizes[0], net.sizes[net.n_layers + 1], nets.n_nets
+    for r in range(n):
+        i = first + r
+        if shuffle:
+            i = load_scalar(order, first + r)
+        copy_row(data.X, i * n_inputs, n_inputs, nets.x, (row + r) * n_inputs)
+        for j in range(n_nets):
+            o = (row + r) * n_nets + j
+            copy_row(data.Y, i * n_outputs, n_outputs, nets.y, o * n_outputs)
+            if data.has_weights:
+                nets.weight[o] = load_scalar(data.weight, i)
+
+
+@helper
+def copy_row(source, i, width, out, o):
+    for c in range(0, width, LANES):
+        n = min(width - c, LANES)
+        store_partial(out, o + c, n, load_partial(source, i + c, n, LANES))
+
+
+@linked_helper()
+def scale_inputs(x, x0, rows, width, scales, s0, n_nets, out, out0):
+    """Write out (rows, n_nets, width) = x (rows, 1, width) * scales (n_nets, width)."""
+    for r in range(rows):
+        for j in range(n_nets):
+            i, s, o = x0 + r * width, s0 + j * width, out0 + (r * n_nets + j) * width
+            for c in range(0, width, LANES):
+                n = min(width - c, LANES)
+                store_partial(out, o + c, n, load_partial(x, i + c, n, LANES) * load_partial(scales, s + c, n, LANES))
+
+
+@linked_helper()
+def output_products(a, a0, rows, width, n_nets, n_outputs, params, w0, b0, z, z0):
+    """Write z (rows, n_outputs): of each row of a (rows, width), the output layer of its net.
+
+    w0, b0 : index in params of the nets' W (n_nets, n_outputs, width) and b (n_nets, n_outputs)
+    """
+    for r in range(rows):
+        j, i = r % n_nets, a0 + r * width
+        for o in range(j * n_outputs, (j + 1) * n_outputs):
+            total, w = fill(a, 0.0, LANES), w0 + o * width
+            for c in range(0, width, LANES):
+                n = min(width - c, LANES)
+                total += load_partial(a, i + c, n, LANES) * load_partial(params, w + c, n, LANES)
+            z[z0 + r * n_outputs + o - j * n_outputs] = sum_lanes(total) + load_scalar(params, b0 + o)
+
+
+@linked_helper()
+def output_deltas(delta, delta0, rows, n_outputs, n_nets, width, params, w0, below, below0):
+    """Write below (rows, width): of each row of delta (rows, n_outputs), the product with the W of its net."""
+    for r in range(rows):
+        w, d, o = w0 + r % n_nets * n_outputs * width, delta0 + r * n_outputs, below0 + r * width
+        for c in range(0, width, LANES):
+            n, total = min(width - c, LANES), fill(below, 0.0, LANES)
+            for q in range(n_outputs):
+                total += load_partial(params, w + q * width + c, n, LANES) * load_scalar(delta, d + q)
+            store_partial(below, o + c, n, total)
+
+
+@inline_helper
+def forward_rows(scratch, net, params, layers, nets, row, n, copy, dropout):
+    """Take n samples from nets.x, from sample `row` of the micro-batch on, to the outputs of all nets."""
+    n_nets, n_inputs, n_outputs = nets.n_nets, net.sizes[0], net.sizes[net.n_layers + 1]
+    first, rows, width = row * n_nets, n * n_nets, net.sizes[net.n_layers]
+    scale_inputs(
+        nets.x,
+        row * n_inputs,
+        n,
+        n_inputs,
+        params,
+        nets.scales,
+        n_nets,
+        layers.a,
+        layers.row_starts[0] + first * n_inputs,
+    )
+    inputs = Matrix(layers.a, layers.row_starts[0], n_inputs)
+    forward(scratch, net, params, inputs, first, rows, layers, copy, dropout)
+    a0, o = layers.row_starts[net.n_layers] + first * width, first * n_outputs
+    output_products(
+        layers.a, a0, rows, width, n_nets, n_outputs, params, nets.output_weights, nets.output_biases, nets.z, o
+    )
+    output = net.activations[net.n_layers]
+    activate(output, nets.z, o, nets.zeros, 0, True, rows, n_outputs, nets.a, o)
+    if output == SOFTMAX:
+        softmax_rows(nets.z, o, rows, n_outputs, nets.a, o, scratch)
+
+
+# ---- backward
+
+
+@inline_helper
+def loss_of_rows(net, data, nets, row, end, scale, sums):
+    """Write losses, numbers of correct samples and deltas of the outputs of samples row <= i < end of a micro-batch.
+
+    sums : written; a pair for each TILE_ROWS samples, GROUP_COLUMNS elements apart: means over the nets
+    """
+    n_nets, n_outputs, place = nets.n_nets, net.sizes[net.n_layers + 1], 0
+    y = nets.y
+    bound = scalar_like(y, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
+    c = scalar_like(y, net.loss_constant)
+    while row < end:
+        n = min(TILE_ROWS, end - row)
+        o, rows = row * n_nets, n * n_nets
+        outputs = Outputs(nets.z, nets.a, nets.delta, o * n_outputs)
+        targets = Targets(y, o * n_outputs, data.has_weights, nets.weight, o)
+        loss, n_correct = loss_and_delta(net.loss, outputs, targets, scalar_like(y, scale), c, rows, n_outputs), 0.0
+        if data.metric != METRIC_NONE:
+            n_correct = count_correct(data.metric, outputs, targets, rows, n_outputs, bound)
+        sums[place + LOSS_COLUMN] = loss / (net.loss_width * n_nets)
+        sums[place + N_CORRECT_COLUMN] = n_correct / n_nets
+        row, place = row + n, place + GROUP_COLUMNS
+
+
+@inline_helper
+def train_rows(thread, net, data, config, params, ws, micro_batch, row, end):
+    """Take samples row <= i < end of a micro-batch forward and backward through all layers of all nets."""
+    layers, nets, n = ws.layers, ws.nets, end - row
+    n_nets, n_outputs, last = nets.n_nets, net.sizes[net.n_layers + 1], net.n_layers
+    scratch, copy = offset(layers.scratch, thread * layers.n_scratch), thread % layers.copies
+    gather_samples(net, data, config.shuffle, ws.order, nets, micro_batch.first + row, row, n)
+    factor = 1.0
+    if config.drops_by_schedule:
+        factor = config.dropout_factors[micro_batch.step - config.first_step]
+    dropout = Dropout(True, config.seed, micro_batch.step, micro_batch.start * n_nets, factor)
+    forward_rows(scratch, net, params, layers, nets, row, n, copy, dropout)
+    scale = 1.0 / (micro_batch.batch_rows * n_nets * net.loss_width)
+    loss_of_rows(net, data, nets, row, end, scale, group_sums(layers, row, micro_batch.index, False))
+    first, rows, o = row * n_nets, n * n_nets, row * n_nets * n_outputs
+    if not net.delta_is_wrt_logit and net.activations[last] != IDENTITY:
+        stored = nets.z if net.derivative_needs_z[last] == 1 else nets.a
+        backward(net.activations[last], stored, o, rows * n_outputs, nets.delta, o)
+    below = layers.row_starts[last] + first * net.sizes[last]
+    output_deltas(
+        nets.delta, o, rows, n_outputs, n_nets, net.sizes[last], params, nets.output_weights, layers.delta, below
+    )
+    backward_rows(0, rows, backward_pass(net, layers, last, below))
+    backward_layers(scratch, net, layers, first, first + rows, copy)
+    pack_deltas(net, layers, micro_batch.rows * n_nets, first, first + rows)
+
+
+@inline_helper
+def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
+    layers, unit = ws.layers, ws.nets.chunk_samples
+    layers.chunks_taken[(n_threads + thread) * LINE_OF_COUNTS] = 0  # chunks of weights
+    n_chunks = round_up(micro_batch.rows, unit) // unit
+    chunk, n_tried = next_chunk(thread, n_threads, layers.chunks_taken, n_chunks, 0)
+    while chunk >= 0:
+        row, end = chunk * unit, min(micro_batch.rows, (chunk + 1) * unit)
+        train_rows(thread, net, data, config, params, ws, micro_batch, row, end)
+        chunk, n_tried = next_chunk(thread, n_threads, layers.chunks_taken, n_chunks, n_tried)
+    return n_row_groups(micro_batch.rows)
+
+
+# ---- gradients and updates, chunk by chunk: those of the hidden layers, then one for each net's output layer
+
+
+@inline_helper
+def gradient_of_chunk(thread, net, data, config, state, ws, micro_batch, chunk):
+    """Compute a chunk's gradient, into state.grads; added to it after the batch's first micro-batch."""
+    layers, nets, adds = ws.layers, ws.nets, micro_batch.start > 0
+    scratch, n_chunks = offset(layers.scratch, thread * layers.n_scratch), layers.weight_chunks[net.n_layers]
+    if chunk >= n_chunks:
+        output_gradient(scratch, net, layers, nets, micro_batch.rows, adds, chunk - n_chunks, state.grads)
+        return
+    layer_chunk = layer_of_chunk(layers, chunk)
+    if layer_chunk.layer == 0:
+        products = offset(nets.products, thread * nets.n_products)
+        first_layer_gradient(
+            layer_chunk, scratch, products, net, layers, nets, micro_batch.rows, adds, state.params, state.grads
+        )
+        return
+    vectors = UpdatedVectors(state.params, state.state, 0, 0)  # nothing to prefetch: these nets are small
+    rows = MicroBatch(
+        micro_batch.index,
+        micro_batch.step,
+        0,
+        micro_batch.rows * nets.n_nets,
+        micro_batch.start,
+        micro_batch.batch_rows,
+    )
+    micro_batch_gradient(layer_chunk, net, data, config, layers, scratch, rows, state.grads, vectors)
+
+
+@helper
+def first_layer_gradient(chunk, scratch, products, net, layers, nets, n_samples, adds, params, g):
+    """Compute the gradient of some rows of the first layer's W and of the nets' scales, and of a part of b."""
+    n_inputs, width, n_nets, w0 = net.sizes[0], net.sizes[1], nets.n_nets, net.weight_offsets[0]
+    (start, end), (column, last_column) = chunk_range(chunk, n_inputs), chunk_range(chunk, width)
+    nothing, zero = UpdatedRows(UpdatedVectors(g, g, 0, 0), 0, 0), scalar_like(g, 0.0)
+    if not adds:
+        for i in range(w0 + start * width, w0 + end * width):
+            g[i] = zero
+    for j in range(n_nets):
+        inputs = Matrix(nets.x, start, n_inputs)
+        delta = Matrix(layers.delta, layers.row_starts[1] + j * width, n_nets * width)
+        target = Matrix(products, 0, width)
+        gradient_product_without_prefetch(end - start, width, n_samples, inputs, delta, False, target, scratch, nothing)
+        s = nets.scales + j * n_inputs
+        for i in range(start, end):
+            dot = add_scaled(
+                products, (i - start) * width, width, load_scalar(params, s + i), params, g, w0 + i * width
+            )
+            g[s + i] = load_scalar(g, s + i) + dot if adds else dot
+    rows, o, b = n_samples * n_nets, layers.row_starts[1], net.bias_offsets[0]
+    column_sums(layers.delta, o, rows, width, column, last_column, adds, g, b)
+
+
+@helper
+def add_scaled(source, i, width, factor, params, g, o):
+    """Add factor * source to g, and return the dot product of source and params, of a row of W that starts at o."""
+    total = fill(g, 0.0, LANES)
+    for c in range(0, width, LANES):
+        n = min(width - c, LANES)
+        v = load_partial(source, i + c, n, LANES)
+        total += v * load_partial(params, o + c, n, LANES)
+        store_partial(g, o + c, n, load_partial(g, o + c, n, LANES) + v * factor)
+    return sum_lanes(total)
+
+
+@helper
+def output_gradient(scratch, net, layers, nets, n_samples, adds, j, g):
+    """Compute the gradient of the output layer of net j."""
+    n_nets, width, n_outputs = nets.n_nets, net.sizes[net.n_layers], net.sizes[net.n_layers + 1]
+    nothing = UpdatedRows(UpdatedVectors(g, g, 0, 0), 0, 0)
+    delta = Matrix(nets.delta, j * n_outputs, n_nets * n_outputs)
+    inputs = Matrix(layers.a, layers.row_starts[net.n_layers] + j * width, n_nets * width)
+    target = Matrix(g, nets.output_weights + j * n_outputs * width, width)
+    gradient_product_without_prefetch(n_outputs, width, n_samples, delta, inputs, adds, target, scratch, nothing)
+    for q in range(n_outputs):
+        b = nets.output_biases + j * n_outputs + q
+        total = load_scalar(g, b) if adds else scalar_like(g, 0.0)
+        for i in range(n_samples):
+            total += load_scalar(nets.delta, (i * n_nets + j) * n_outputs + q)
+        g[b] = total
+
+
+@inline_helper
+def squares_of_chunk(net, state, ws, chunk):
+    """Write the sums of a chunk's squared gradients to layers.squares and nets.squares."""
+    layers, nets, n_chunks = ws.layers, ws.nets, ws.layers.weight_chunks[net.n_layers]
+    p, g, zero = state.params, state.grads, scalar_like(state.params, 0.0)
+    n_inputs = net.sizes[0]
+    n_blocks = round_up(n_inputs, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+    if chunk >= n_chunks:
+        j, n_outputs, n_nets = chunk - n_chunks, net.sizes[net.n_layers + 1], nets.n_nets
+        size, w = n_outputs * net.sizes[net.n_layers], nets.output_weights
+        b, place = nets.output_biases + j * n_outputs, n_nets * n_blocks + 2 * j
+        nets.squares[place] = squares_of_gradient(p, g, w + j * size, w + (j + 1) * size, zero)
+        nets.squares[place + 1] = squares_of_gradient(p, g, b, b + n_outputs, zero)
+        return
+    add_squares(net, state, layers, chunk)
+    layer_chunk = layer_of_chunk(layers, chunk)
+    if layer_chunk.layer == 0:
+        start, end = chunk_range(layer_chunk, n_inputs)
+        for j in range(nets.n_nets):
+            s = nets.scales + j * n_inputs
+            for i in range(start, end, WEIGHT_CHUNK_ROWS):
+                last = min(i + WEIGHT_CHUNK_ROWS, end)
+                place = j * n_blocks + i // WEIGHT_CHUNK_ROWS
+                nets.squares[place] = squares_of_gradient(p, g, s + i, s + last, zero)
+
+
+@inline_helper
+def clip_of_step(net, config, state, ws):
+    """Return the factor that scales the gradient to at most clip_norm, once all sums of squares are known."""
+    square_sum = 0.0
+    for i in range(blocks_before(net, net.n_layers)):
+        square_sum = add_squares_of_gradient(square_sum, ws.layers.squares[i])
+    for i in range(ws.nets.n_squares):
+        square_sum = add_squares_of_gradient(square_sum, ws.nets.squares[i])
+    return clip_factor(config.hyper[CLIP_NORM], square_sum, state.params)
+
+
+@helper
+def update_part(thread, n_threads, net, config, state, ws, chunk, h, clip):
+    """Update one chunk of the parameters, and the chunk's packed copies."""
+    layers, nets, n_chunks = ws.layers, ws.nets, ws.layers.weight_chunks[net.n_layers]
+    g, n_inputs = state.grads, net.sizes[0]
+    if chunk >= n_chunks:
+        j, n_outputs, last = chunk - n_chunks, net.sizes[net.n_layers + 1], net.n_layers
+        size = n_outputs * net.sizes[last]
+        w, b = nets.output_weights + j * size, nets.output_biases + j * n_outputs
+        update_range_of_layer(net, config, state, g, last, 0, w, w + size, h, clip)
+        update_range_of_layer(net, config, state, g, last, 1, b, b + n_outputs, h, clip)
+        return
+    layer_chunk = layer_of_chunk(layers, chunk)
+    update_chunk(thread, n_threads, net, config, state, layers, chunk, h, clip)
+    if layer_chunk.layer == 0:
+        start, end = chunk_range(layer_chunk, n_inputs)
+        for j in range(nets.n_nets):  # weight decay is for weights, not for scales
+            s = nets.scales + j * n_inputs
+            update_range_of_layer(net, config, state, g, 0, 1, s + start, s + end, h, clip)
+
+
+@inline_helper
+def begin_call(thread, n_threads, net, state, ws):
+    copy_all_weights(thread, n_threads, net, state, ws.layers)
+
+
+@inline_helper
+def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
+    counts = ws.layers.chunks_taken
+    counts[thread * LINE_OF_COUNTS] = 0  # chunks of the next micro-batch
+    n_chunks = ws.layers.weight_chunks[net.n_layers] + ws.nets.n_nets
+    of_weights = offset(counts, n_threads * LINE_OF_COUNTS)
+    chunk, n_tried = next_chunk(thread, n_threads, of_weights, n_chunks, 0)
+    while chunk >= 0:
+        gradient_of_chunk(thread, net, data, config, state, ws, micro_batch, chunk)
+        chunk, n_tried = next_chunk(thread, n_threads, of_weights, n_chunks, n_tried)
+
+
+@inline_helper
+def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h):
+    clips, one = config.hyper[CLIP_NORM] > 0.0, scalar_like(state.params, 1.0)
+    counts = ws.layers.chunks_taken
+    counts[thread * LINE_OF_COUNTS] = 0  # chunks of the next batch
+    n_chunks = ws.layers.weight_chunks[net.n_layers] + ws.nets.n_nets
+    of_weights = offset(counts, n_threads * LINE_OF_COUNTS)
+    chunk, n_tried = next_chunk(thread, n_threads, of_weights, n_chunks, 0)
+    while chunk >= 0:
+        gradient_of_chunk(thread, net, data, config, state, ws, micro_batch, chunk)
+        if clips:
+            squares_of_chunk(net, state, ws, chunk)
+        elif config.rule != NO_UPDATE:
+            update_part(thread, n_threads, net, config, state, ws, chunk, h, one)
+        chunk, n_tried = next_chunk(thread, n_threads, of_weights, n_chunks, n_tried)
+    if clips and config.rule != NO_UPDATE:
+        n_barriers = barrier_wait(barrier, n_threads, n_barriers)
+        clip = clip_of_step(net, config, state, ws)
+        for own in range(n_chunks * thread // n_threads, n_chunks * (thread + 1) // n_threads):
+            update_part(thread, n_threads, net, config, state, ws, own, h, clip)
+    return n_barriers
+
+
+_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, columns=GROUP_COLUMNS)
+
+
+@inline_helper
+def joined(layers, nets):
+    """Return the SharedWorkspace of the two workspaces that a kernel is called with."""
+    layers, nets = as_pointers(layers), as_pointers(nets)
+    return SharedWorkspace(nets.rows, layers.partial, layers.order, layers.words, layers, nets)
+
+
+@kernel
+def train(thread, n_threads, barrier, net, data, config, state, layers, nets, first_step, n_steps):
+    """Train for n_steps steps, from step number first_step on. All results are in `state` and `layers`.
+
+    net : NetSpec of the hidden layers, whose sizes and activations go on with those of the output layers
+    layers : LayerwiseWorkspace of the hidden layers; nets : NetsWorkspace
+    """
+    _loop(thread, n_threads, barrier, net, data, config, state, joined(layers, nets), first_step, n_steps)
+
+
+@kernel
+def predict(thread, n_threads, barrier, net, data, params, layers, nets, n_rows, output):
+    """Write the mean of the nets' outputs (n_samples, n_outputs), flat.
+
+    n_rows : number of samples that a thread takes through the nets at a time
+    """
+    net, data, params, output = as_pointers(net), as_pointers(data), offset(params, 0), offset(output, 0)
+    ws = joined(layers, nets)
+    layers, nets = ws.layers, ws.nets
+    n_inputs, n_outputs, n_nets, row = net.sizes[0], net.sizes[net.n_layers + 1], nets.n_nets, thread * n_rows
+    scratch = offset(layers.scratch, thread * layers.n_scratch)
+    block = fetch_add_1(barrier) if n_threads > 1 else thread
+    while block * n_rows < data.n_samples:
+        first = block * n_rows
+        n = min(n_rows, data.n_samples - first)
+        for r in range(n):
+            copy_row(data.X, (first + r) * n_inputs, n_inputs, nets.x, (row + r) * n_inputs)
+        forward_rows(scratch, net, params, layers, nets, row, n, -1, Dropout(False, 0, 0, 0, 1.0))
+        for r in range(n):
+            for q in range(n_outputs):
+                total = scalar_like(params, 0.0)
+                for j in range(n_nets):
+                    total += load_scalar(nets.a, ((row + r) * n_nets + j) * n_outputs + q)
+                output[(first + r) * n_outputs + q] = total / n_nets
+        block = fetch_add_1(barrier) if n_threads > 1 else block + 1

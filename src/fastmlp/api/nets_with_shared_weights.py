@@ -1,0 +1,81 @@
+"""Checks of populations with shared weights, whose nets have the same hidden layers: what they cannot have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..data.population_data import Strides
+from ..devices import Device, resolve
+from ..errors import is_per_net, shown
+from ..network.spec import Network
+from ..optimizers import settings_of
+from .fit_arguments import FitArguments
+
+if TYPE_CHECKING:
+    from ..population import Population
+
+ADVICE = "Leave it out, or make the population without shared_weights."
+
+
+def checked_sharing(pop: Population, network: Network, shared_weights: Any) -> bool:
+    """Return whether nets share weights.
+
+    Raises
+    ------
+    ValueError
+        If it is neither True nor False, or the nets cannot share weights.
+    """
+    if not isinstance(shared_weights, bool):
+        raise ValueError(f"shared_weights must be True or False, but it is {shown(shared_weights)}.")
+    if not shared_weights:
+        return False
+    if len(network.layer_sizes) < 3:
+        raise ValueError(
+            f"shared_weights=True needs a hidden layer, whose weights the nets share, but layer_sizes is "
+            f"{network.layer_sizes}."
+        )
+    per_net = [name for name in ("dropout", "l2", "init_scale") if is_per_net(getattr(pop, name))]
+    if per_net:
+        raise ValueError(f"Nets with shared_weights=True have the same {per_net[0]}: give one number.")
+    if network.l2:
+        raise ValueError(f"shared_weights=True goes without l2: set AdamW(weight_decay=...) instead. {ADVICE}")
+    if network.has_blocks:
+        raise ValueError(f"shared_weights=True goes without input_embedding. {ADVICE}")
+    return True
+
+
+def refuse_with_shared_weights(pop: Population, arguments: FitArguments, others: dict[str, Any]) -> None:
+    """Raise ValueError if a fit of nets with shared weights has what only independent nets can have.
+
+    others : arguments of fit by name, of which none may be given
+    """
+    given = [name for name, value in others.items() if value is not None and value is not False]
+    optimizer = arguments.optimizer
+    if any(map(is_per_net, settings_of(optimizer).values())):
+        given.append("an optimizer with settings that differ from net to net")
+    if getattr(optimizer, "learning_rate_factors", None) is not None:
+        given.append("an optimizer with learning_rate_factors")
+    if given:
+        raise ValueError(f"Nets with shared_weights=True are trained as one net, without {given[0]}. {ADVICE}")
+
+
+def device_of_sharing(pop: Population, strides: Strides) -> Device:
+    """Return the device on which nets with shared weights are trained: the host.
+
+    Raises
+    ------
+    ValueError
+        If a GPU was named, or nets have data of their own.
+    """
+    if any(strides):
+        raise ValueError(
+            f"Nets with shared_weights=True have the same data, but these differ from net to net. {ADVICE}"
+        )
+    if pop.device.is_host:
+        return pop.device
+    if pop._named_device != "auto":
+        raise ValueError(
+            f"Nets with shared_weights=True are trained on a CPU, but device is {pop._named_device!r}. Set "
+            "device='cpu', or 'auto'."
+        )
+    return resolve("cpu")

@@ -1,0 +1,108 @@
+"""Nets with shared weights: the layout of what is trained, and its conversion to and from the parameters of each net.
+
+All nets have the same hidden layers, but for a scale of the inputs, and an output layer each. So the first layer of
+net j has the weights diag(r_j) W, where r_j (n_features,) is its scale and W is the same for all nets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .parameter_layout import PADDING, Layout
+from .spec import Network
+
+TOLERANCE = 1e-4  # relative, to which nets must agree: a file in float32 may have been made from float64
+
+
+class SharedLayout:
+    """Layout of the flat vector that is trained.
+
+    First the hidden layers as in one net, then the scales (n_nets, n_features), then the output layers: transposed
+    weights (n_nets, n_outputs, n_units) and biases (n_nets, n_outputs).
+
+    network : of one net; it has a hidden layer
+    """
+
+    def __init__(self, network: Network, n_nets: int):
+        self.network, self.n_nets = network, n_nets
+        self.hidden = Layout(network.layer_sizes[:-1])
+        n_units, n_outputs = network.layout.shapes[-1]
+        self.scales = self.hidden.n_params
+        self.output_weights = self.scales + n_nets * network.n_features
+        self.output_biases = self.output_weights + n_nets * n_outputs * n_units
+        self.n_params = self.output_biases + n_nets * n_outputs
+
+    @property
+    def n_padded(self) -> int:
+        """Length of the vector on which kernels work."""
+        return -(-self.n_params // PADDING) * PADDING
+
+    def parts(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return views of the vector: hidden layers, flat, scales, output weights and output biases."""
+        n_units, n_outputs = self.network.layout.shapes[-1]
+        return (
+            vector[: self.scales],
+            vector[self.scales : self.output_weights].reshape(self.n_nets, -1),
+            vector[self.output_weights : self.output_biases].reshape(self.n_nets, n_outputs, n_units),
+            vector[self.output_biases : self.n_params].reshape(self.n_nets, n_outputs),
+        )
+
+    def write_nets(self, vector: np.ndarray, params: np.ndarray) -> None:
+        """Write the parameters of each net, (n_nets, n_params), from the vector."""
+        hidden, scales, W, b = self.parts(vector)
+        n_features, n_units = self.network.layout.shapes[0]
+        w, o = n_features * n_units, self.network.layout.bias_offsets[-1]
+        params[:, : self.scales] = hidden
+        first = hidden[:w].reshape(n_features, n_units)
+        for net, scale in zip(params, scales, strict=True):
+            np.multiply(first, scale[:, None], out=net[:w].reshape(n_features, n_units))
+        params[:, self.scales : o] = W.transpose(0, 2, 1).reshape(self.n_nets, -1)
+        params[:, o:] = b
+
+    def read_nets(self, params: np.ndarray, vector: np.ndarray) -> None:
+        """Write the vector from the parameters of each net, (n_nets, n_params).
+
+        Scale and weights of an input are known up to a factor: the mean square of its scales becomes 1.
+
+        Raises
+        ------
+        ValueError
+            If the nets' hidden layers are not the same.
+        """
+        hidden, scales, W, b = self.parts(vector)
+        n_features, n_units = self.network.layout.shapes[0]
+        w, o = n_features * n_units, self.network.layout.bias_offsets[-1]
+        first = params[:, :w].reshape(self.n_nets, n_features, n_units)
+        norms = np.einsum("jik,jik->ji", first, first, dtype=np.float64)
+        largest = np.argmax(norms, axis=0), np.arange(n_features)
+        base = first[largest].astype(np.float64)  # (n_features, n_units): of each input, the weights that are largest
+        square = np.where(norms[largest] > 0, norms[largest], 1.0)
+        found = np.einsum("jik,ik->ji", first, base) / square
+        found[:, norms[largest] == 0] = 1.0
+        size = np.sqrt(np.mean(found**2, axis=0))
+        scales[:], hidden[:w] = found / size, (base * size[:, None]).reshape(-1)
+        hidden[w:] = params[0, w : self.scales]
+        W[:] = params[:, self.scales : o].reshape(self.n_nets, W.shape[2], W.shape[1]).transpose(0, 2, 1)
+        b[:] = params[:, o:]
+        close = lambda x, y: np.allclose(x, y, rtol=0, atol=TOLERANCE * float(np.max(np.abs(y), initial=1e-30)))
+        if not close(first, found[:, :, None] * base) or not close(params[:, w : self.scales], hidden[w:]):
+            raise ValueError(
+                "Nets with shared_weights=True must have the same hidden layers, but for a scale of each input, and "
+                "these parameters differ further. Set those of all nets alike, or make the population without "
+                "shared_weights."
+            )
+
+    def share(self, params: np.ndarray, seeds: np.ndarray, draw: int) -> None:
+        """Make independent parameters those of nets with shared weights: with the hidden layers of net 0, and scales of
+        -1 and 1 at random.
+
+        params : (n_nets, n_params), written
+        seeds : (n_nets,), seeds of the nets
+        draw : as of initialization.draw_params
+        """
+        n_features, n_units = self.network.layout.shapes[0]
+        w = n_features * n_units
+        params[1:, : self.scales] = params[0, : self.scales]
+        for net, seed in zip(params, seeds.tolist(), strict=True):
+            signs = np.random.default_rng([seed, draw]).integers(0, 2, n_features) * 2 - 1
+            net[:w].reshape(n_features, n_units)[:] *= signs[:, None]

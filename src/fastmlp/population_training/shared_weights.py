@@ -1,0 +1,72 @@
+"""Training of a population with shared weights: one fit of all nets, by the fit loop of one net."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..console.progress_bar import Progress
+from ..history import History
+from ..kernels.structs import aligned_zeros
+from ..network.shared_weights import SharedLayout
+from ..training.fit_loop import Fit
+from ..training.fit_options import Options
+from ..training.time_limit import OutOfTime
+from .one_by_one import record_fit
+from .saving import PopulationSaver
+from .shared_plan import SharedPlan
+from .task import PopulationOutcome, PopulationTask
+
+
+def train_shared_weights(
+    task: PopulationTask,
+    outcome: PopulationOutcome,
+    members: np.ndarray,
+    n_epochs: int,
+    progress: Progress,
+    saver: PopulationSaver | None = None,
+) -> None:
+    """Train all nets together; arguments and interruptions as of train_one_by_one.
+
+    members : all nets; saver : None
+
+    Losses and accuracies of the training are means over the nets; those of held-out samples are of the mean of the
+    nets' outputs, by which early stopping ends the fit of all.
+    """
+    assert len(members) == task.n_nets
+    assert saver is None
+    layout, history = SharedLayout(task.network, task.n_nets), History()
+    vector = aligned_zeros(layout.n_padded, task.dtype)
+    layout.read_nets(task.params, vector)
+    arguments = layout, task.device, task.dtype
+    plan = SharedPlan.for_training(*arguments, task.data.n_samples, task.batch_size, task.shuffle)
+    validation = None
+    if task.held_out is not None:
+        validation = SharedPlan.for_evaluation(*arguments, task.held_out.n_samples), task.held_out
+    try:
+        Fit(plan, task.data, validation, vector, _options(task, n_epochs), history).run()
+    finally:
+        layout.write_nets(vector, task.params)
+        for net in range(task.n_nets):
+            record_fit(task, net, history, outcome)
+    if history.stopped_by == "time_limit":
+        raise OutOfTime
+    if history.stopped_by == "interrupt":
+        raise KeyboardInterrupt
+
+
+def _options(task: PopulationTask, n_epochs: int) -> Options:
+    return Options(
+        epochs=n_epochs,
+        batch_size=task.batch_size,
+        shuffle=task.shuffle,
+        seed=int(task.seeds[0]),
+        optimizer=task.optimizer,
+        factors=task.factors,
+        decay_factors=task.optimizer.decay_factors,
+        dropout_factors=task.dropout_factors,
+        early_stopping=task.early_stopping,
+        callbacks=(),
+        verbose=task.verbose,
+        warns=False,
+        time_limit=task.time_limit,
+    )

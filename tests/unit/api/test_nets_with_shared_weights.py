@@ -1,0 +1,50 @@
+"""What populations with shared weights cannot have is refused before anything is trained, with a sentence."""
+
+import numpy as np
+import pytest
+
+from fastmlp import Adam, CategoryEmbedding, Population
+
+X, Y = np.zeros((4, 2)), np.zeros(4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layer_sizes": (2, 1)}, "needs a hidden layer"),
+        ({"dropout": [0.1, 0.2, 0.3]}, "the same dropout"),
+        ({"init_scale": [1.0, 2.0, 3.0]}, "the same init_scale"),
+        ({"l2": 0.1}, "without l2"),
+        ({"input_embedding": [CategoryEmbedding(2, 1)]}, "without input_embedding"),
+        ({"shared_weights": "yes"}, "must be True or False"),
+    ],
+)
+def test_settings_of_the_population(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Population(**({"layer_sizes": (2, 3, 1), "n_nets": 3, "shared_weights": True} | settings))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"converged": 0.1}, "without converged"),
+        ({"monitor": True}, "without monitor"),
+        ({"executor": object()}, "without executor"),
+        ({"optimizer": Adam(np.array([0.1, 0.2, 0.3]))}, "differ from net to net"),
+        ({"optimizer": Adam(learning_rate_factors={"biases": 0.1})}, "learning_rate_factors"),
+        ({"y": np.zeros((3, 4))}, "same data"),
+    ],
+)
+def test_arguments_of_fit(arguments, message):
+    pop = Population((2, 3, 1), 3, shared_weights=True, random_state=0)
+    before = pop.params.copy()
+    with pytest.raises(ValueError, match=message):
+        pop.fit(**({"X": X, "y": Y, "epochs": 1, "verbose": 0} | arguments))
+    np.testing.assert_array_equal(pop.params, before)
+
+
+def test_checkpoints_are_refused(tmp_path):
+    pop = Population((2, 3, 1), 3, shared_weights=True, random_state=0)
+    with pytest.raises(ValueError, match="without checkpoint"):
+        pop.fit(X, Y, epochs=1, checkpoint=tmp_path / "run.ckpt", verbose=0)
+    assert not (tmp_path / "run.ckpt").exists()
