@@ -30,15 +30,15 @@ from .network.embeddings import Given
 from .network.shared_weights import SharedLayout
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
-from .population_training.ensemble import average, checked_weights, greedy_weights
+from .population_training.ensemble import average, checked_weights, greedy_weights, loss_of_mean
 from .population_training.net_sequence import NetSequence
 
 
 class Population(NetBase, NetSequence):
     """Many independent nets of one architecture, trained in one call.
 
-    Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself. A
-    population is a sequence: len(pop) is the number of nets, and pop[k] is pop.net(k).
+    Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself, but
+    for nets with shared weights. A population is a sequence: len(pop) is the number of nets, and pop[k] is pop.net(k).
 
     Parameters
     ----------
@@ -75,9 +75,10 @@ class Population(NetBase, NetSequence):
         Embedding of the inputs, as for MLP. Such nets are trained one by one.
     shared_weights : bool, default False
         Whether all nets have the same hidden layers, but for a trained scale of each input, which begins as 1 or -1 at
-        random; each net has an output layer of its own. They are trained together, on a CPU, as an ensemble: their mean
-        (`ensemble_predict`) is often more accurate than that of independent nets, and early stopping looks at its loss.
-        It is the ensemble TabM-mini of Gorishniy et al. 2024 (arXiv:2410.24210).
+        random; each net has an output layer of its own. They are trained together, on a CPU, as one ensemble, for its
+        mean (`ensemble_predict`): in the same order of samples and for the same epochs. Records of the training are
+        means over the nets and those of held-out samples are of their mean output, so that all nets have the same
+        result, and none is the best. It is the ensemble TabM-mini of Gorishniy et al. 2024 (arXiv:2410.24210).
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
 
@@ -183,7 +184,7 @@ class Population(NetBase, NetSequence):
             huber_delta,
             input_embedding,
         )
-        self.shared_weights = checked_sharing(self, network, shared_weights)
+        self.shared_weights = checked_sharing(self, network, shared_weights, device)
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
         self._settings: dict[str, Any] = {
             "layer_sizes": network.arguments()["layer_sizes"],
@@ -335,7 +336,8 @@ class Population(NetBase, NetSequence):
         dropout_schedule : str, object or callable, optional
             Schedule of the dropout rates of all nets, as for MLP.fit.
         shuffle : bool, default True
-            Whether each epoch visits the samples in a new random order, another one for each net.
+            Whether each epoch visits the samples in a new random order, another one for each net; nets with shared
+            weights have the same one.
         sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
             Weight of each sample, for all nets or per net; see fastmlp.folds and fastmlp.bootstrap.
         class_weight : dict or "balanced", optional
@@ -508,6 +510,9 @@ class Population(NetBase, NetSequence):
         members = members[weights[members] > 0]
         return average(self, X, members, weights[members])
 
+    def _loss_of_mean(self, X: Any, y: Any) -> float:
+        return loss_of_mean(self, X, y)
+
     def _best_nets(self, top: int | None) -> np.ndarray:
         """Return the numbers of the `top` best nets of the last fit; of all nets if top is None."""
         if top is None:
@@ -554,7 +559,8 @@ class Population(NetBase, NetSequence):
             Arguments by name, as numbers, text and lists that JSON can hold.
         """
         settings = self.net(0).get_settings()
-        return {name: value for name, value in settings.items() if name not in PER_NET}
+        shared = {"shared_weights": True} if self.shared_weights else {}
+        return {name: value for name, value in settings.items() if name not in PER_NET} | shared
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that `save` writes.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..data.population_data import Strides
 from ..devices import Device, resolve
 from ..errors import is_per_net, shown
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 ADVICE = "Leave it out, or make the population without shared_weights."
 
 
-def checked_sharing(pop: Population, network: Network, shared_weights: Any) -> bool:
+def checked_sharing(pop: Population, network: Network, shared_weights: Any, device: Any) -> bool:
     """Return whether nets share weights.
 
     Raises
@@ -25,10 +27,15 @@ def checked_sharing(pop: Population, network: Network, shared_weights: Any) -> b
     ValueError
         If it is neither True nor False, or the nets cannot share weights.
     """
-    if not isinstance(shared_weights, bool):
+    if not isinstance(shared_weights, (bool, np.bool_)):
         raise ValueError(f"shared_weights must be True or False, but it is {shown(shared_weights)}.")
     if not shared_weights:
         return False
+    if device not in ("auto", "cpu"):
+        raise ValueError(
+            f"Nets with shared_weights=True are trained on a CPU, but device is {shown(device)}. Set device='cpu', or "
+            "'auto'."
+        )
     if len(network.layer_sizes) < 3:
         raise ValueError(
             f"shared_weights=True needs a hidden layer, whose weights the nets share, but layer_sizes is "
@@ -49,7 +56,8 @@ def refuse_with_shared_weights(pop: Population, arguments: FitArguments, others:
 
     others : arguments of fit by name, of which none may be given
     """
-    given = [name for name, value in others.items() if value is not None and value is not False]
+    given = [name for name, value in others.items() if value is not None and not isinstance(value, (bool, np.bool_))]
+    given += [name for name, value in others.items() if isinstance(value, (bool, np.bool_)) and value]
     optimizer = arguments.optimizer
     if any(map(is_per_net, settings_of(optimizer).values())):
         given.append("an optimizer with settings that differ from net to net")
@@ -65,7 +73,7 @@ def device_of_sharing(pop: Population, strides: Strides) -> Device:
     Raises
     ------
     ValueError
-        If a GPU was named, or nets have data of their own.
+        If nets have data of their own, or were loaded for a GPU.
     """
     if any(strides):
         raise ValueError(

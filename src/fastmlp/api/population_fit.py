@@ -70,6 +70,7 @@ def fit_population(
             "resume": checkpoints.resume,
             "time_limit": arguments.time_limit,
             "executor": executor,
+            "shared_weights": pop.shared_weights or None,
         }
         with read_rows(pop, given.X, given.y, checked, arguments, others) as found:
             if isinstance(found, RowFile):

@@ -141,7 +141,11 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     n_nets = recipe.n_nets
     if settings.n_nets is None:
         n_nets = max(1, (1 if isinstance(known, MLP) else known.n_nets) // recipe.n_folds)
-    return replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets)
+    shared_weights = bool(getattr(known, "shared_weights", False))
+    if settings.shared_weights and not shared_weights:
+        raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")
+    recipe = replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets, shared_weights=shared_weights)
+    return recipe.checked({"validation_fraction": "validation"})
 
 
 def fit(

@@ -226,14 +226,23 @@ class SharedChoice(NamedTuple):
 
 def choose_shared_training(network: Network, n_nets: int, batch_size: int) -> SharedChoice:
     """Choose threads and rows for training nets with shared weights on a CPU in batches of `batch_size` samples."""
-    rows = min(batch_size, max(thresholds.SHARED_SAMPLES, thresholds.SHARED_ROWS // n_nets))
+    rows = min(batch_size, shared_samples(n_nets, thresholds.SHARED_ROWS))
     n_threads = products(network, batch_size * n_nets) // thresholds.STEP_PER_THREAD
     return SharedChoice(max(1, min(n_threads_available(), n_threads)), rows)
 
 
+def shared_samples(n_nets: int, rows: int) -> int:
+    """Return the number of samples that go through nets with shared weights at once, for about `rows` rows.
+
+    A multiple of 4: dropout masks are drawn in groups of four elements, which micro-batches must not share.
+    """
+    at_least = min(thresholds.SHARED_SAMPLES, thresholds.MOST_SHARED_ROWS // n_nets)
+    return max(4, max(at_least, rows // n_nets) // 4 * 4)
+
+
 def choose_shared_evaluation(network: Network, n_nets: int, n_samples: int) -> SharedChoice:
     """Choose threads and rows for predictions of nets with shared weights on a CPU."""
-    rows = min(n_samples, max(thresholds.SHARED_SAMPLES, thresholds.EVALUATION_ROWS // n_nets))
+    rows = min(n_samples, shared_samples(n_nets, thresholds.EVALUATION_ROWS))
     return SharedChoice(choose_evaluation_threads(network, n_samples * n_nets), rows)
 
 

@@ -29,6 +29,7 @@ from ..kernels.structs import (
 from ..network.spec import Network
 from . import dispatch
 from .buffer_cache import buffers
+from .work import products
 
 
 @lru_cache(maxsize=64)
@@ -148,6 +149,7 @@ class TrainingPlan(Protocol):
     def backend(self) -> ModuleType: ...
     @property
     def n_threads(self) -> int: ...
+    def products(self, rows: int) -> int: ...
     def get_or_make(self, use: str, make: Callable[[], Any]) -> Any: ...
     def make_state(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState: ...
     def draw_order(self, n_samples: int, seed: int, epoch: int) -> None: ...
@@ -243,6 +245,10 @@ class Plan:
             buffers.forget_evaluation()
             buffers.plan = plan
         return plan
+
+    def products(self, rows: int) -> int:
+        """Return the multiply-adds of the matrix products of a training step of `rows` samples."""
+        return products(self.network, rows)
 
     def with_net(self, net: NetSpec) -> Plan:
         """Return this plan for another net of the same sizes; the two share all buffers."""

@@ -73,11 +73,11 @@ class SharedLayout:
         n_features, n_units = self.network.layout.shapes[0]
         w, o = n_features * n_units, self.network.layout.bias_offsets[-1]
         first = params[:, :w].reshape(self.n_nets, n_features, n_units)
-        norms = np.einsum("jik,jik->ji", first, first, dtype=np.float64)
+        norms = np.array([np.einsum("ik,ik->i", W_j, W_j, dtype=np.float64) for W_j in first])
         largest = np.argmax(norms, axis=0), np.arange(n_features)
         base = first[largest].astype(np.float64)  # (n_features, n_units): of each input, the weights that are largest
         square = np.where(norms[largest] > 0, norms[largest], 1.0)
-        found = np.einsum("jik,ik->ji", first, base) / square
+        found = np.array([np.einsum("ik,ik->i", W_j, base) for W_j in first]) / square
         found[:, norms[largest] == 0] = 1.0
         size = np.sqrt(np.mean(found**2, axis=0))
         scales[:], hidden[:w] = found / size, (base * size[:, None]).reshape(-1)
@@ -85,7 +85,8 @@ class SharedLayout:
         W[:] = params[:, self.scales : o].reshape(self.n_nets, W.shape[2], W.shape[1]).transpose(0, 2, 1)
         b[:] = params[:, o:]
         close = lambda x, y: np.allclose(x, y, rtol=0, atol=TOLERANCE * float(np.max(np.abs(y), initial=1e-30)))
-        if not close(first, found[:, :, None] * base) or not close(params[:, w : self.scales], hidden[w:]):
+        are_scaled = (close(W_j, scale[:, None] * base) for W_j, scale in zip(first, found, strict=True))
+        if not all(are_scaled) or not close(params[:, w : self.scales], hidden[w:]):
             raise ValueError(
                 "Nets with shared_weights=True must have the same hidden layers, but for a scale of each input, and "
                 "these parameters differ further. Set those of all nets alike, or make the population without "

@@ -86,9 +86,11 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
 
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
     file_format = 2 if net.network.has_blocks else 1
-    description: dict[str, Any] = {"format": file_format, "settings": net.get_settings(), "preprocessing": table}
+    settings = net.get_settings()
+    shares_weights = settings.pop("shared_weights", False)
+    description: dict[str, Any] = {"format": file_format, "settings": settings, "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
-    if getattr(net, "shared_weights", False):  # earlier versions predict as this one, and train independent nets
+    if shares_weights:  # not a setting: earlier versions predict as this one, and train independent nets
         description["shared_weights"] = True
     if estimator is not None:
         description["estimator"] = estimator

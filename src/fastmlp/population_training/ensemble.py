@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.targets import smoothed
 from ..data.validation import as_features, as_numbers, as_targets, on_host
 from ..devices import device_context, library_of, to_library_of
 from ..errors import checked_count
@@ -41,6 +42,15 @@ def losses_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray
     losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
     width = 1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs
     return losses.sum(axis=-1) / width
+
+
+def loss_of_mean(population: Population, X: Any, y: Any) -> float:
+    """Return the mean loss of the mean of all nets' outputs; X, y : as of fit."""
+    features = as_features(X, population.network.n_features, population.dtype)
+    targets = smoothed(as_targets(y, population.network, population.dtype, len(features)), population.network)
+    members = np.arange(population.n_nets)
+    outputs = on_host(average(population, features, members, np.ones(population.n_nets)))
+    return float(loss_of_outputs(population.network, outputs, targets))
 
 
 def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:

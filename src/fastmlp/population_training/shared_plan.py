@@ -12,6 +12,7 @@ import numpy as np
 from ..devices import Device, backend
 from ..execution import dispatch
 from ..execution.plan import describe_net
+from ..execution.work import products
 from ..kernels.structs import (
     METRIC_ARGMAX,
     METRIC_NONE,
@@ -77,6 +78,10 @@ class SharedPlan:
         places = kernels.Places(layout.n_nets, layout.scales, layout.output_weights, layout.output_biases)
         work = kernels.make_workspaces(net, places, rows, n_samples, choice.n_threads, shuffle, dtype)
         return cls(layout.network, layout, device, module, choice.n_threads, choice.rows, net, work)
+
+    def products(self, rows: int) -> int:
+        """Return the multiply-adds of the matrix products of a training step of `rows` samples."""
+        return products(self.network, rows * self.layout.n_nets)
 
     def get_or_make(self, use: str, make: Callable[[], Any]) -> Any:
         """Return the buffer stored under this name, creating it on first use."""

@@ -6,12 +6,14 @@ import numpy as np
 
 from ..console.progress_bar import Progress
 from ..history import History
+from ..kernels.jit import interrupts
 from ..kernels.structs import aligned_zeros
+from ..memory_check import check_epochs
 from ..network.shared_weights import SharedLayout
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime
-from .one_by_one import record_fit
+from .one_by_one import STATUS, record_fit
 from .saving import PopulationSaver
 from .shared_plan import SharedPlan
 from .task import PopulationOutcome, PopulationTask
@@ -34,6 +36,7 @@ def train_shared_weights(
     """
     assert len(members) == task.n_nets
     assert saver is None
+    check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     layout, history = SharedLayout(task.network, task.n_nets), History()
     vector = aligned_zeros(layout.n_padded, task.dtype)
     layout.read_nets(task.params, vector)
@@ -42,12 +45,15 @@ def train_shared_weights(
     validation = None
     if task.held_out is not None:
         validation = SharedPlan.for_evaluation(*arguments, task.held_out.n_samples), task.held_out
+    fit = Fit(plan, task.data, validation, vector, _options(task, n_epochs), history)
     try:
-        Fit(plan, task.data, validation, vector, _options(task, n_epochs), history).run()
+        fit.run()
     finally:
-        layout.write_nets(vector, task.params)
-        for net in range(task.n_nets):
-            record_fit(task, net, history, outcome)
+        with interrupts.deferred():  # nets of which some have their scales would be wrong ones
+            layout.write_nets(vector, task.params)
+            if history.stopped_by in STATUS and (history.epochs or history.stopped_by != "epochs"):  # else an error
+                for net in range(task.n_nets):
+                    record_fit(task, net, history, outcome)
     if history.stopped_by == "time_limit":
         raise OutOfTime
     if history.stopped_by == "interrupt":

@@ -84,7 +84,7 @@ class Recipe:
                 "Nets of numeric_encoding='periodic' embed all columns, and category_embedding=False would leave out "
                 "categories: drop one of them."
             )
-        if not isinstance(self.shared_weights, bool):
+        if self.shared_weights not in (True, False):  # NumPy's, too
             raise ValueError(f"shared_weights must be True, False or 'auto', but it is {shown(self.shared_weights)}.")
         if self.shared_weights and self.n_nets == 1:
             raise ValueError(

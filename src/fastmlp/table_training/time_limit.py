@@ -83,7 +83,7 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
     if n_epochs >= recipe.epochs:
         return recipe, ""
     n_nets = recipe.n_nets
-    if n_epochs < FEWEST_EPOCHS:
+    if n_epochs < FEWEST_EPOCHS and not recipe.shared_weights:  # whose nets depend on each other
         n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
     epochs = min(recipe.epochs, max(1, int(n_epochs * recipe.n_nets / n_nets)))
     changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))

@@ -66,7 +66,10 @@ def training_split(
     held_out, training = split(np.asarray(y), task, settings[SHARE], settings.get(SEED, 0))
     if len(held_out) != n_validation or fit.validation_loss is None:
         return undivided
-    loss = np.atleast_1d(net.evaluate(X[held_out], y[held_out])["loss"])[fit.member]
+    if getattr(net, "shared_weights", False):  # whose record is of the mean output
+        loss = net._loss_of_mean(X[held_out], y[held_out])
+    else:
+        loss = np.atleast_1d(net.evaluate(X[held_out], y[held_out])["loss"])[fit.member]
     if not np.isclose(loss, fit.validation_loss, rtol=EQUAL, atol=1e-6):
         return undivided
     return {"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])}

@@ -16,7 +16,6 @@ from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
 from ..execution.dispatch import pays_to_compile
 from ..execution.plan import TrainingPlan
-from ..execution.work import products
 from ..history import History
 from ..kernels.formulas.update_rules import MOST_STATE
 from ..kernels.jit import interrupts
@@ -217,7 +216,7 @@ class Fit:
             next_check = self.epochs_done + (begun > 0)
             if not begun and (reason := self._check(validation_team, next_check)):
                 return reason
-        n_products, n_params = products(self.plan.network, self.options.batch_size), self.train_state.params.size
+        n_products, n_params = self.plan.products(self.options.batch_size), self.train_state.params.size
         make = lambda: CallAutotuner(self.plan.n_threads, n_products, n_params)
         autotuner = self.plan.get_or_make("autotuner", make)
         limit = self.options.time_limit
@@ -274,7 +273,7 @@ class Fit:
         if measures_epochs or (may_stop_early and self.options.state is not None):
             return 1
         if may_stop_early:
-            epoch_cost = self.n_batches * (products(self.plan.network, self.options.batch_size) + STEP)
+            epoch_cost = self.n_batches * (self.plan.products(self.options.batch_size) + STEP)
             relative_cost = CHECK_COST / epoch_cost
             n_epochs = min(n_epochs, int(sqrt(relative_cost * (epoch + relative_cost))), n_steps // self.n_batches)
         return max(1, n_epochs)

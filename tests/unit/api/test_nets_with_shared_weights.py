@@ -17,6 +17,7 @@ X, Y = np.zeros((4, 2)), np.zeros(4)
         ({"l2": 0.1}, "without l2"),
         ({"input_embedding": [CategoryEmbedding(2, 1)]}, "without input_embedding"),
         ({"shared_weights": "yes"}, "must be True or False"),
+        ({"device": "cuda:7"}, "trained on a CPU"),
     ],
 )
 def test_settings_of_the_population(settings, message):
@@ -48,3 +49,21 @@ def test_checkpoints_are_refused(tmp_path):
     with pytest.raises(ValueError, match="without checkpoint"):
         pop.fit(X, Y, epochs=1, checkpoint=tmp_path / "run.ckpt", verbose=0)
     assert not (tmp_path / "run.ckpt").exists()
+
+
+def test_sources_beyond_the_limit_are_refused(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    rng = np.random.default_rng(0)
+    pq.write_table(pa.table({name: rng.normal(size=200_000) for name in "aby"}), tmp_path / "rows.parquet")
+    pop = Population((2, 3, 1), 3, shared_weights=True, random_state=0)
+    with pytest.raises(ValueError, match="shared_weights"):
+        pop.fit(str(tmp_path / "rows.parquet"), "y", epochs=1, batch_size=100, memory_limit="1MB", verbose=0)
+
+
+def test_settings_make_an_equal_population():
+    pop = Population((2, 3, 1), 3, shared_weights=np.True_, random_state=0)
+    again = Population(**pop.get_settings(), n_nets=3, random_state=0)
+    assert again.shared_weights
+    np.testing.assert_array_equal(again.params, pop.params)
+    assert "shared_weights" not in Population((2, 3, 1), 3).get_settings()

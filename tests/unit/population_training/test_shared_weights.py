@@ -14,6 +14,7 @@ import fastmlp
 from fastmlp import SGD, AdamW, EarlyStopping, Population
 from fastmlp.errors import DivergenceWarning
 from fastmlp.execution import thresholds
+from fastmlp.execution.dispatch import shared_samples
 from fastmlp.kernels.formulas.seeds import fit_seeds
 from fastmlp.network.shared_weights import SharedLayout
 from fastmlp.schedules import Cosine
@@ -216,3 +217,61 @@ def test_parameters_of_other_nets_are_refused():
     pop.params = np.random.default_rng(0).normal(size=pop.params.shape)
     with pytest.raises(ValueError, match="must have the same hidden layers"):
         pop.fit(X, y, epochs=1, verbose=0)
+
+
+# ---- errors and interruptions
+
+
+def test_an_error_in_a_fit_is_raised_as_it_is():
+    pop, X, y = make("small")
+    with pytest.raises(ValueError, match="A schedule must"):
+        pop.fit(X, y, epochs=50, batch_size=10, schedule=lambda steps, n: -np.ones(len(steps)), verbose=0)
+    assert np.isfinite(pop.params).all()
+
+
+def test_ctrl_c_while_nets_are_written_writes_all_of_them(monkeypatch):
+    pop, X, y = make("small")
+    original = SharedLayout.write_nets
+
+    def interrupted(layout, vector, params):
+        _thread.interrupt_main()
+        original(layout, vector, params)
+
+    monkeypatch.setattr(SharedLayout, "write_nets", interrupted)
+    result = pop.fit(X, y, epochs=3, verbose=0)
+    assert result.interrupted
+    assert set(result.epochs.tolist()) == {3}
+    SharedLayout(pop.network, pop.n_nets).read_nets(pop.params, np.zeros(10_000))
+
+
+def test_too_many_epochs_are_refused_in_words():
+    pop, X, y = make("small")
+    with pytest.raises((ValueError, MemoryError), match="epochs"):
+        pop.fit(X, y, epochs=10**14, verbose=0)
+
+
+@pytest.mark.parametrize("n_nets", [3, 7, 13, 100, 10**6])
+def test_micro_batches_begin_with_whole_groups_of_random_numbers(n_nets):
+    for rows in (thresholds.SHARED_ROWS, thresholds.EVALUATION_ROWS):
+        n = shared_samples(n_nets, rows)
+        assert n % 4 == 0
+        assert n >= 4
+        assert n * n_nets <= max(thresholds.MOST_SHARED_ROWS, 4 * n_nets)
+
+
+@pytest.mark.parametrize("loss, n_outputs", [("poisson", 2), ("binary_cross_entropy", 3)])
+def test_other_losses_with_several_micro_batches_and_dropout(loss, n_outputs, monkeypatch):
+    """Many outputs and inputs, so that products pack their operands."""
+    monkeypatch.setattr(thresholds, "SHARED_ROWS", 1)
+    monkeypatch.setattr(thresholds, "SHARED_SAMPLES", 40)
+    monkeypatch.setattr(thresholds, "STEP_PER_THREAD", 1)
+    rng, sizes, n_nets = np.random.default_rng(0), (333, 40, 30, n_outputs), 110
+    X, y = rng.normal(size=(90, 333)), rng.integers(0, 2, (90, n_outputs)).astype(float)
+    pop = Population(sizes, n_nets, loss=loss, dropout=0.25, shared_weights=True, random_state=1)
+    names = ["relu", "relu", pop.network.output_row.name]
+    net, seed = ReferenceSharedWeights(sizes, names, loss, n_nets, vector_of(pop)), int(fit_seeds(pop.seeds, 0)[0])
+    rows = np.arange(90)
+    masks = [dropout_mask(90 * n_nets, width, 0.25, seed, 0, k) for k, width in enumerate(sizes[1:-1])]
+    net.params -= 0.1 * net.loss_and_gradient(X[rows], y[rows], masks=masks)[1]
+    pop.fit(X, y, epochs=1, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    assert_equals_reference(pop, net, "float32")

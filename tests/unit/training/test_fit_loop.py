@@ -131,13 +131,13 @@ def test_validation_accuracy_is_a_multiple_of_one_over_n_samples():
 def test_validation_fraction_partitions_the_data(share, n, monkeypatch, calls):
     """Every sample is either in the training part or in the validation part."""
     held_out = []
-    evaluate = fastmlp.training.fit_loop.Plan.evaluate
+    evaluate = fastmlp.execution.plan.Plan.evaluate
 
     def recorded(self, team, data, params, output):
         held_out.append(data)
         return evaluate(self, team, data, params, output)
 
-    monkeypatch.setattr(fastmlp.training.fit_loop.Plan, "evaluate", recorded)
+    monkeypatch.setattr(fastmlp.execution.plan.Plan, "evaluate", recorded)
     make().fit(X, Y, epochs=1, validation_fraction=share, verbose=0)
     training, (held_out,) = calls[0]["data"], held_out
     assert (training.n_samples, held_out.n_samples) == (20 - n, n)

@@ -22,7 +22,7 @@ from ...errors import checked_count, checked_number
 from ...streams.kinds import is_source
 from ...table_training.budget import Budget
 from ...table_training.fit import Rows
-from ...table_training.recipe import Recipe
+from ...table_training.recipe import AUTO, Recipe
 from ...table_training.summary import summary
 from ...tables.columns_to_features import encode_columns
 from ...tables.preprocessing import Preprocessing
@@ -109,9 +109,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         categories, too, and False otherwise.
     shared_weights : bool, default "auto"
         Whether the nets have the same hidden layers, but for a trained scale of each feature, and an output layer each,
-        as for Population: a shared-weight ensemble, which needs less regularisation than independent nets (8 nets or
-        more, dropout of 0.1 and a weight decay of 0.01). False in all presets. It is for tables in memory, without
-        folds, tune and eval_metric, and trains on a CPU.
+        as for Population; False in all presets. It is for some 8 nets and more and tables in memory, without folds,
+        tune and eval_metric, and trains on a CPU. A time limit shortens the training, and leaves out no nets.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -189,8 +188,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     n_iter_no_change: Any
     numeric_encoding: str
     n_bins: int | str
-    category_embedding: bool | str
-    shared_weights: bool | str
+    category_embedding: bool | str = AUTO  # also of estimators that earlier versions have pickled
+    shared_weights: bool | str = AUTO
     tune: int | None
     callbacks: Any
     eval_metric: Any

@@ -135,7 +135,8 @@ def check_nets(estimator: Any, recipe: Recipe) -> None:
     make_optimizer(recipe)
     schedule_factors(recipe.schedule)
     settings = {"dtype": estimator.dtype, "device": "cpu", "random_state": 0, **estimator._net_settings()}
-    make_nets(1, 2, replace(recipe, hidden=(1,) * len(recipe.hidden)), settings, 1)  # units cost time
+    small = replace(recipe, hidden=(1,) * len(recipe.hidden))  # units cost time
+    make_nets(1, 2, small, settings | {"device": estimator.device}, 2 if recipe.shared_weights else 1)
 
 
 def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
@@ -176,7 +177,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         train_again(estimator, make, task, recipe)
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
     is_cut = "time_limit" in np.atleast_1d(estimator.history_.stopped_by)
-    if is_cut and (n_nets == 1 or one_by_one) and 0 < estimator.n_iter_ < recipe.epochs:
+    if is_cut and (n_nets == 1 or one_by_one or recipe.shared_weights) and 0 < estimator.n_iter_ < recipe.epochs:
         warn_user(
             f"The time of the fit was over after {estimator.n_iter_} of {recipe.epochs} epochs: they were slower than "
             "those that were measured before. The best parameters so far are kept."

@@ -67,7 +67,7 @@ def test_exported_ensemble_predicts_the_same(table, tmp_path):
         ({"category_embedding": True}, "no input embedding"),
         ({"eval_metric": "r2"}, "eval_metric trains nets"),
         ({"tune": 3}, "tune trains nets"),
-        ({"shared_weights": 1}, "must be True, False or 'auto'"),
+        ({"shared_weights": 2}, "must be True, False or 'auto'"),
     ],
 )
 def test_settings_of_nets_that_are_trained_apart_are_refused(settings, message, table):
@@ -83,3 +83,32 @@ def test_a_time_limit_is_kept(table):
         model = TabularMLPRegressor(**SMALL | {"max_iter": 10**5, "time_limit": 1.0}).fit(X, y)
     assert model.n_iter_ < 10**5
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_command_goes_on_with_shared_weights_and_its_report_finds_the_held_out_rows(table, tmp_path):
+    from typer.testing import CliRunner
+
+    from fastmlp.commands.cli import app
+
+    X, y, _ = table
+    path, model, second = tmp_path / "table.csv", tmp_path / "m.st", tmp_path / "n.st"
+    X.assign(y=y).to_csv(path, index=False)
+    run = lambda *arguments: CliRunner().invoke(app, [*map(str, arguments)])
+    small = ("--target", "y", "--hidden", "16", "--epochs", "5")
+    done = run("train", path, *small, "--n-nets", 4, "--shared-weights", "--output", model)
+    assert done.exit_code == 0, done.output
+    assert run("train", path, *small, "--continue-from", model, "--output", second).exit_code == 0
+    assert fastmlp.load(second).net_.shared_weights
+    assert fastmlp.load(second).shared_weights is True
+    refused = run("train", path, *small, "--n-nets", 4, "--output", model)
+    assert refused.exit_code == 0
+    refused = run("train", path, *small, "--continue-from", model, "--shared-weights", "--output", second)
+    assert refused.exit_code != 0
+    assert "share no weights" in refused.output + refused.stderr
+    net = fastmlp.load(second).net_
+    features = fastmlp.load(second).net_.preprocessing.transform(X.assign(y=y))
+    targets = net.preprocessing.target.encode(y)
+    from fastmlp.commands.train import split_rows
+    from fastmlp.tables.held_out_rows import training_split
+
+    assert set(training_split(net, features, targets, split_rows)) == {"training", "validation"}
