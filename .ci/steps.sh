@@ -37,7 +37,7 @@ use_distribution() { # use_distribution FILE OPTIONS...: in an environment of it
   local file=$1
   shift
   rm -rf "$work/other"
-  uv venv -q --python "$(command -v python)" "$work/other"
+  uv venv -q --python "${python_of_user:-$(command -v python)}" "$work/other"
   uv pip install -q -p "$work/other" "$@" "$file"
   (
     cd "$work"

@@ -320,7 +320,7 @@ def fresh_python():
     def run(text):
         environment = {**os.environ, "PYTHONPATH": folder}
         return subprocess.run(
-            [sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False, timeout=300
         )
 
     return run

@@ -60,7 +60,10 @@ def check() -> None:
     wheels = [file for file in files if file.suffix == ".whl"]
     run("check_wheel_contents", *wheels)
     for wheel in wheels:
-        n_objects = sum(name.endswith(".o") for name in zipfile.ZipFile(wheel).namelist())
+        names = zipfile.ZipFile(wheel).namelist()
+        if "fastmlp/py.typed" not in names:
+            sys.exit(f"{wheel.name} has no fastmlp/py.typed, so that type checkers would ignore its annotations.")
+        n_objects = sum(name.endswith(".o") for name in names)
         if bool(n_objects) != (PLATFORM in wheel.name):
             sys.exit(f"{wheel.name} has {n_objects} object files.")
     for file in files:

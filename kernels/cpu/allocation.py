@@ -45,7 +45,7 @@ LAYERWISE = "layerwise", "layerwise_data_parallel", "layerwise_batch1"  # famili
 
 
 class WorkspaceRequest(NamedTuple):
-    """What the lengths of a workspace's buffers depend on."""
+    """Sizes and settings on which the lengths of a workspace's buffers depend."""
 
     net: NetSpec
     sizes: list[int]  # of the layers, inputs first

@@ -112,7 +112,7 @@ def train(
 ) -> None:
     """Train a net for n steps, from step number `first` on, on n_threads threads of the team.
 
-    variant : of the family's kernels, as dispatch has chosen it for this call
+    variant : KernelVariant of the family's kernels, as dispatch has chosen it for this call
 
     The results are in `state` and `workspace`.
     """

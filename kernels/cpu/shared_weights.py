@@ -44,7 +44,7 @@ class Workspaces(NamedTuple):
 def spec_of_hidden_layers(net: NetSpec, n_padded: int) -> NetSpec:
     """Return the NetSpec that the kernels take: n_layers counts the hidden layers, the arrays go on with the output.
 
-    net : of one net
+    net : NetSpec of one net
     n_padded : length of the flat vectors
     """
     return net._replace(n_layers=net.n_layers - 1, n_padded=n_padded)

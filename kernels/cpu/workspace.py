@@ -45,7 +45,8 @@ LARGE_NET_CHUNK_SAMPLES = 128  # rows of a chunk in nets with more than LARGE_NE
 CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
 K_BLOCK = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which packing B pays ...
-PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/log
+# ... and elements between rows of A or B from which walking down a column is slow (bench/log/README.md#packed-weights)
+PACK_FROM = 320
 # Samples per thread from which a forward pass packs the weights first, and rows that it then takes at a time.
 PANELS_FROM, PANEL_ROWS = 256, 64
 PACK_FOR_TWO = 192  # elements between rows of weights from which packing pays for two threads, whatever their rows
@@ -233,8 +234,8 @@ class LayerwiseWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-# What nets with shared weights need beside the LayerwiseWorkspace of the hidden layers that they have in common, whose
-# row i * n_nets + j is sample i in net j.
+# Workspace of nets with shared weights, beside the LayerwiseWorkspace of the hidden layers that they have in common,
+# whose row i * n_nets + j is sample i in net j.
 class NetsWorkspace(NamedTuple):
     rows: int  # samples of a micro-batch, at most
     chunk_samples: int  # samples in a chunk of a micro-batch

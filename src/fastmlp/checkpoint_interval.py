@@ -1,4 +1,4 @@
-"""How often a fit writes a checkpoint, and when the next one is due: by a number of epochs, or a time such as "5 min".
+"""Interval between checkpoints, in epochs or as a duration such as "5 min", and a timer that says when one is due.
 
 Loggers take the same intervals for their rows. persistence/checkpoints.py writes the file.
 """

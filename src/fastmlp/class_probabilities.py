@@ -46,8 +46,8 @@ def log_probabilities_of(
     """Return logarithms of the mean probabilities of several nets, (n_samples, n_classes).
 
     logits : (n_nets, n_samples, n_outputs), as `logits` returns them
-    network : of the nets
-    is_multilabel, temperature : as for log_probabilities
+    network : Network of the nets
+    is_multilabel, temperature : kind of the outputs and divisor of the logits, as for log_probabilities
 
     >>> net = MLP((1, 1), loss="binary_cross_entropy")
     >>> np.exp(log_probabilities_of(np.zeros((3, 1, 1)), net.network))

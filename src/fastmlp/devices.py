@@ -311,7 +311,7 @@ def choose_device(
     name : str     device as the user named it
     current : Device     device of the net so far
     inputs : array X of the call
-    work, at_once, in_one_launch : as for resolve
+    work, at_once, in_one_launch : amount of work, as for resolve
     """
     if name != "auto":
         return current

@@ -120,6 +120,11 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
             )
 
 
+def file_beside(output: Path, ending: str) -> Path:
+    """Return the file beside an output for what ended early; ending : such as "interrupted"."""
+    return output.with_name(f"{output.name}.{ending}")
+
+
 def left_alone(path: str | os.PathLike) -> str:
     """Return the end of a sentence on an output that was not written."""
     return f"{str(path)!r} is as it was" if os.path.lexists(path) else f"nothing was written to {str(path)!r}"

@@ -1,4 +1,4 @@
-"""How many CPU threads fits and predictions have: by the environment, by the machine, or as a task of an executor."""
+"""Number of CPU threads of fits and predictions: by the environment, by the machine, or as a task of an executor."""
 
 from __future__ import annotations
 

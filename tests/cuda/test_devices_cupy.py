@@ -102,13 +102,13 @@ def names_in_use():
 
 
 def resolve(name):
-    first, *rest = name.split(".")
+    first, *attributes = name.split(".")
     if first == "cublas":
         from cupy_backends.cuda.libs import cublas as found  # by its full name CuPy would not load the library
     else:
         found = cupy
-    for part in rest:
-        found = getattr(found, part)
+    for attribute in attributes:
+        found = getattr(found, attribute)
     return found
 
 
@@ -237,9 +237,9 @@ from cupy_backends.cuda.libs import nvrtc
 
 given, loaded, create = [], [], nvrtc.createProgram
 
-def created(text, *rest):
+def created(text, *arguments):
     given.append(text)
-    return create(text, *rest)
+    return create(text, *arguments)
 
 nvrtc.createProgram = created
 {stand_in}

@@ -114,9 +114,9 @@ def sizes_moved(cuda, monkeypatch):
     """Return a list to which the size of every array that is copied to the device is appended."""
     found, asarray = [], cuda.asarray
 
-    def counted(array, *rest, **names):
+    def counted(array, *arguments, **names):
         found.append(np.size(array))
-        return asarray(array, *rest, **names)
+        return asarray(array, *arguments, **names)
 
     monkeypatch.setattr(cuda, "asarray", counted)
     return found

@@ -33,3 +33,10 @@ def test_cited_log_findings_exist():
             cited |= set(re.findall(r"bench/log/README\.md#([\w-]+)", (ROOT / name).read_text(encoding="utf-8")))
     assert cited, "comments cite the log"
     assert cited <= set(anchors)
+
+
+def test_code_cites_findings_and_not_the_log_at_large():
+    command = ["git", "grep", "-nI", "bench/log", "--", "src", "kernels", "bench/suite", ":!*.md"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(found) > 20, "comments cite the log"
+    assert not [line for line in found if re.search(r"bench/log(?!/README\.md#\w)", line)]

@@ -101,3 +101,13 @@ def test_paths_of_the_architecture_page_exist():
     for path in paths:
         base = ROOT if path.startswith(("bench/", "tests/")) else ROOT / "src" / "fastmlp"
         assert list(base.glob(path.rstrip("/"))), f"docs/architecture.md names {path}, which does not exist"
+
+
+def test_recipes_for_trackers_are_short():
+    """At most thirty lines each, so that they are read before they are copied."""
+    text = (ROOT / "docs" / "guide" / "logging.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    for tracker in ("tensorboard", "mlflow", "wandb"):
+        recipes = [block for block in blocks if re.search(rf"^\s*(import|from) [\w.]*{tracker}", block, re.M)]
+        assert recipes, tracker
+        assert all(len(block.splitlines()) <= 30 for block in recipes), tracker

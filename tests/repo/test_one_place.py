@@ -113,7 +113,7 @@ def apply(patch, tree):
         path = tree / name
         for old, new in hunks:
             if old is None:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(new, encoding="utf-8")
                 continue
             text = path.read_text(encoding="utf-8")
@@ -126,6 +126,20 @@ def test_a_change_touches_few_files(title):
     assert set(files_of(CHANGES[title])) == FILES[title]
     code = {name for name in FILES[title] if name.endswith(".py")}
     assert len(code) <= 3
+
+
+@pytest.mark.parametrize("title", FILES)
+def test_a_change_applies_to_the_present_files_and_compiles(title, tmp_path):
+    """In a copy of the files that it changes alone: whether it trains is for the long tests below."""
+    files = files_of(CHANGES[title])
+    for name, hunks in files.items():
+        if hunks[0][0] is not None:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    apply(CHANGES[title], tmp_path)
+    for name in files:
+        if name.endswith(".py"):
+            compile((tmp_path / name).read_text(encoding="utf-8"), name, "exec")
 
 
 def test_the_page_shows_every_change():

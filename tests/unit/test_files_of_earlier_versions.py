@@ -1,16 +1,35 @@
-"""Files written by version 0.1, a net and a population, are read with the same predictions and records."""
+"""Files that version 0.1 wrote (commit 230eebe), a net and a population, are read with the same numbers and records."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 
 FOLDER = Path(__file__).parents[1] / "baselines" / "files"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
+DIGESTS = {  # SHA-256 of the files, which are never written again
+    "mlp": "73c839a50d7847e4166473a91a75452a820f39c78484de6546844b67af98c912",
+    "population": "3589524a1582d0e9a615f5bf2f154ddc43d0d9fbc5c3fb5b4a25d2e41bf1a607",
+}
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_files_of_version_0_1_are_as_it_wrote_them(name):
+    assert hashlib.sha256((FOLDER / f"{name}.safetensors").read_bytes()).hexdigest() == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_nets_of_version_0_1_have_the_parameters_of_their_file(name):
+    path = FOLDER / f"{name}.safetensors"
+    params, expected = fastmlp.load(path, device="cpu").params, load_file(path)["params"]
+    assert params.dtype == expected.dtype
+    np.testing.assert_array_equal(params, expected)
 
 
 @pytest.mark.parametrize("name", ["mlp", "population"])

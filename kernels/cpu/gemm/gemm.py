@@ -161,7 +161,7 @@ def row_of_tiles(kind, rows, n, k, add, a, b, c, i, is_last, prefetch, extra):
     a, b, c : Strided, Panels and Matrix
     i : number of the first row in the whole product
     is_last : whether it is the last block of k
-    prefetch : of the first tile; none if its step is 0. In the last block the other tiles prefetch what kind.ahead says
+    prefetch : Prefetch of the first tile, none if its step is 0; in the last block, other tiles prefetch by kind.ahead
     """
     width, done = 2 * lanes_of(a.data), 0
     nowhere, b_start = Prefetch(prefetch.address, 0), b.start
@@ -217,7 +217,7 @@ def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
     trans_a : whether op(A) is A'
     a, b, c : Matrix; B may be in panels
     adds : whether to add to what C holds
-    scratch : of workspace.scratch_size elements
+    scratch : array of workspace.scratch_size elements
     extra : passed on to kind.after and kind.ahead
     """
     is_skinny = b.stride > 0 and kind.is_skinny(trans_a, m, n, k)

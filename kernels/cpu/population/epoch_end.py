@@ -236,7 +236,7 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
 
 
 class Findings(NamedTuple):
-    """What is known at the end of an epoch in which a record is due, or a net may have ended."""
+    """State of a block at the end of an epoch in which a record is due, or a net may have ended."""
 
     stored_converged: bool  # whether store_converged was called
     has_final_accuracy: bool  # whether block.n_correct_at_end has been written
@@ -271,7 +271,7 @@ def end_of_epoch(data, criteria, nets, block, findings, record_scale):
 
 
 class EpochKind(NamedTuple):
-    """What is known of an epoch before its end is handled."""
+    """Properties of an epoch, determined before its end is handled."""
 
     several_epochs: bool  # whether a call of unrolled code computed several epochs
     one_batch: bool

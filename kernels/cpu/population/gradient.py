@@ -13,7 +13,7 @@ from .tile import Tile, fill_tile
 
 
 class BatchRequest(NamedTuple):
-    """What is to be computed for a batch."""
+    """Request for the gradient of a batch, and for the sums and records to compute with it."""
 
     batch: int
     n_batches: int

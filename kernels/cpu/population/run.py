@@ -37,7 +37,7 @@ UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
 
 
 class BlockRequest(NamedTuple):
-    """What the lengths of a block's buffers depend on."""
+    """Sizes and settings on which the lengths of a block's buffers depend."""
 
     net: NetSpec
     n_params: int  # of a net

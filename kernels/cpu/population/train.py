@@ -51,7 +51,7 @@ from .tile import shuffle_lanes
 
 
 class TemplateArguments(NamedTuple):
-    """What is not the same in the two kernels of this file: known when they are compiled."""
+    """Compile-time arguments in which the two kernels of this file differ."""
 
     lanes: Any  # Lanes
     gradient_by_loops: Any  # function
@@ -76,7 +76,7 @@ class References(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What a thread trains, and how."""
+    """Arguments of a thread's training: nets, data, settings and the block of the thread."""
 
     net: NetSpec
     data: Samples
@@ -92,7 +92,7 @@ class Task(NamedTuple):
 
 
 class Mode(NamedTuple):
-    """How a call trains its nets: decisions that hold for all of its epochs."""
+    """Settings of a call that hold for all of its epochs."""
 
     end: int  # number of the block's epochs after this call
     n_batches: int

@@ -113,7 +113,7 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
     Samples are transposed into lanes, 16 at a time: maxima and sums then run down the classes, not across a vector
     (measured for 32 rows of 10: 0.37 us, against 1.1 us row by row).
 
-    scratch : of LANES * (LANES + 2 * width rounded up to LANES) elements
+    scratch : array of LANES * (LANES + 2 * width rounded up to LANES) elements
     """
     square, logs = LANES * LANES, LANES * LANES
     probabilities = logs + (width + LANES - 1) // LANES * square

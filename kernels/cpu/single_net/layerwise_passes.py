@@ -33,7 +33,7 @@ from .training_loop import sums_index
 # Passes that follow a product of rows i .. i + rows: the bias and the activation, or the dropout mask and the
 # activation's derivative.
 class ForwardPass(NamedTuple):
-    """What follows the forward product of a layer."""
+    """Pass after the forward product of a layer: bias and activation."""
 
     activation: int  # code
     bias: Any  # pointer
@@ -45,7 +45,7 @@ class ForwardPass(NamedTuple):
 
 
 class BackwardPass(NamedTuple):
-    """What follows the backward product of a layer, which gives the deltas of the layer below."""
+    """Pass after the backward product of a layer, on the deltas of the layer below: dropout mask and derivative."""
 
     activation: int  # code
     stored: Any  # array that the activation's derivative is a function of

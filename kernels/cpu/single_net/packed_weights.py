@@ -63,8 +63,8 @@ copy_to_panels_past_caches, transpose_to_panels_past_caches = make_copies(
 
 
 @helper
-def _pack_panels(copies, own, target, first, last, n, fan_in):
-    """Copy rows first <= i < last of B = w, as copy_to_panels has written them, from copies[own] to copies[given]."""
+def _pack_panels(copies, source, target, first, last, n, fan_in):
+    """Copy rows first <= i < last of B = w, as copy_to_panels has written them, from source to target in copies."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(fan_in)
     for block in range(n_blocks):
         p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
@@ -72,12 +72,12 @@ def _pack_panels(copies, own, target, first, last, n, fan_in):
         for panel in range(0, round_up(n, width) if low < high else 0, width):
             o = p * round_up(n, width) + panel * (end - p) - p * width
             for i in range(o + low * width, o + high * width, SIDE):
-                store_past_caches(copies, target + i, load(copies, own + i, SIDE))
+                store_past_caches(copies, target + i, load(copies, source + i, SIDE))
 
 
 @helper
-def _pack_transposed(copies, own, target, first, last, n, fan_in):
-    """Copy rows first <= i < last of w, as transpose_to_panels has written them, from copies[own] to copies[given]."""
+def _pack_transposed(copies, source, target, first, last, n, fan_in):
+    """Copy rows first <= i < last of w, as transpose_to_panels has written them, from source to target in copies."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(n)
     for block in range(n_blocks):
         p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
@@ -85,7 +85,7 @@ def _pack_transposed(copies, own, target, first, last, n, fan_in):
             o = p * round_up(fan_in, width) + panel * (end - p) - p * width - panel
             for j in range(o + p * width, o + end * width, width):
                 for i in range(j + max(first, panel), j + min(last, panel + width), SIDE):
-                    store_past_caches(copies, target + i, load(copies, own + i, SIDE))
+                    store_past_caches(copies, target + i, load(copies, source + i, SIDE))
 
 
 @helper

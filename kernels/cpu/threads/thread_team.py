@@ -114,7 +114,7 @@ class ThreadTeam:
             function(pack(*self._words(arguments[0])))
             return
         if self._at_work:  # after a call that was interrupted twice
-            self._settle()
+            self._wait_for_workers()
         workers = self._tasks[: n_threads - 1]
         self._barrier[:] = 0
         packer = ArgumentPacker(LASTING)  # threads share most of their named tuples
@@ -129,14 +129,14 @@ class ThreadTeam:
             errors = [done.get() for _ in workers]
             self._at_work = []
         except BaseException:
-            self._settle()
+            self._wait_for_workers()
             raise
         self._at_rest = perf_counter()
         for error in errors:
             if error is not None:
                 raise error
 
-    def _settle(self) -> None:
+    def _wait_for_workers(self) -> None:
         """Wait until no worker runs, however far an interrupted call had come.
 
         Which workers had a task already, and whose end has been received, is uncertain: the interruption may lie
@@ -163,7 +163,7 @@ class ThreadTeam:
     def end(self) -> None:
         """Stop the worker threads, after their tasks have ended."""
         if self._at_work:
-            self._settle()
+            self._wait_for_workers()
         self._let_go()
 
     def _let_go(self) -> None:

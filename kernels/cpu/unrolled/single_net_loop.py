@@ -15,7 +15,7 @@ from .single_net_codegen import SingleNetArguments, call_unrolled
 def train(thread, n_threads, barrier, net, data, config, state, workspace, address, tiles, first_step, n_steps):
     """Train for n_steps steps, from step number first_step on, with unrolled code.
 
-    address : of the generated function
+    address : memory address of the generated function
     tiles : scratch for the samples of an epoch, as single_net_lookup.make_tiles returns it
     """
     net, data, config = as_pointers(net), as_pointers(data), as_pointers(config)

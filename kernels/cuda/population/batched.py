@@ -49,7 +49,7 @@ def compile_module(architecture: Architecture, rule: int, settings_threads: int 
 
     rule : code of the update rule; with NO_UPDATE the module has only the kernels of an evaluation
     settings_threads : number of threads of `step_settings`
-    switches : those of launch.py's compile_training
+    switches : constants of the CUDA header, as for compile_training in launch.py
     """
     stride = padded(architecture.n_params)
     header = architecture.header(

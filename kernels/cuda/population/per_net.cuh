@@ -247,8 +247,8 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
   store_final_params(job, net, s, slot);
 }
 
-// How much of a sample is correct: for METRIC_ARGMAX whether its first maximum is the target's, else the fraction of
-// outputs that are correct. `a` and `y` hold an output every `step` numbers.
+// Accuracy of a sample: for METRIC_ARGMAX whether its first maximum is the target's, else the fraction of outputs
+// that are correct. `a` and `y` hold an output every `step` numbers.
 __device__ __forceinline__ T correct_fraction(const T* a, const T* y, T bound, int step = 1) {
   if (METRIC == METRIC_NONE) return T(0);
   T count = T(0), best = a[0], target = y[0];

@@ -41,8 +41,8 @@ class DoubleBuffer:
         self._used = [cupy.cuda.Event(), cupy.cuda.Event()]
         self._stream = cupy.cuda.Stream(non_blocking=True)
         # The device memory may have had another owner, whose kernels are still running on the current stream.
-        for turn in range(2):
-            self.mark_used(turn)
+        for buffer_index in range(2):
+            self.mark_used(buffer_index)
 
     def __del__(self) -> None:
         """Wait for pending copies: the next owner of the buffers must not receive them."""
@@ -50,24 +50,24 @@ class DoubleBuffer:
             with suppress(Exception):  # at process exit the CUDA runtime may already be gone
                 copied.synchronize()
 
-    def writable(self, turn: int) -> np.ndarray:
+    def writable(self, buffer_index: int) -> np.ndarray:
         """Return the host buffer after its last copy has finished."""
-        self._copied[turn].synchronize()
-        return self.host[turn]
+        self._copied[buffer_index].synchronize()
+        return self.host[buffer_index]
 
-    def send(self, turn: int, n: int) -> None:
+    def send(self, buffer_index: int, n: int) -> None:
         """Start copying the first n numbers, once kernels launched before mark_used have finished."""
-        self._stream.wait_event(self._used[turn])
-        self.device[turn][:n].set(self.host[turn][:n], stream=self._stream)
-        self._copied[turn].record(self._stream)
+        self._stream.wait_event(self._used[buffer_index])
+        self.device[buffer_index][:n].set(self.host[buffer_index][:n], stream=self._stream)
+        self._copied[buffer_index].record(self._stream)
 
-    def arrived(self, turn: int) -> Any:
+    def arrived(self, buffer_index: int) -> Any:
         """Return the device buffer; kernels launched from now on wait for its copy."""
-        cupy.cuda.get_current_stream().wait_event(self._copied[turn])
-        return self.device[turn]
+        cupy.cuda.get_current_stream().wait_event(self._copied[buffer_index])
+        return self.device[buffer_index]
 
-    def mark_used(self, turn: int) -> None:
-        self._used[turn].record(cupy.cuda.get_current_stream())
+    def mark_used(self, buffer_index: int) -> None:
+        self._used[buffer_index].record(cupy.cuda.get_current_stream())
 
 
 class StreamedBatches:
@@ -80,7 +80,7 @@ class StreamedBatches:
         self._rows, self.widths = rows, widths
         sizes = [-(-rows * width // ALIGNED) * ALIGNED for width in widths]
         self._starts = [0, sizes[0], sizes[0] + sizes[1]]
-        self._turns = DoubleBuffer(sum(sizes), dtype)
+        self._buffers = DoubleBuffer(sum(sizes), dtype)
         self._in_use = -1  # index of the buffer with the current batch
         self._ready: tuple[int, int] | None = None  # epoch and batch that has been sent ahead
 
@@ -99,11 +99,11 @@ class StreamedBatches:
         epoch, batch : numbers that identify the batch
         """
         if self._in_use >= 0:
-            self._turns.mark_used(self._in_use)  # by the kernels launched since
+            self._buffers.mark_used(self._in_use)  # by the kernels launched since
         self._in_use = batch % 2
         if self._ready != (epoch, batch):
             self._send(data, first, rows, order, batch % 2)
-        buffer = self._turns.arrived(batch % 2)
+        buffer = self._buffers.arrived(batch % 2)
         following = first + self._rows
         if following < data.n_samples:
             self._send(data, following, min(self._rows, data.n_samples - following), order, 1 - batch % 2)
@@ -111,11 +111,11 @@ class StreamedBatches:
         there = [buffer[start : start + rows * width] for start, width in zip(self._starts, self.widths, strict=True)]
         return there[0], there[1] if data.has_targets else None, there[2] if data.has_weights else None
 
-    def _send(self, data: Samples, first: int, rows: int, order: np.ndarray | None, turn: int) -> None:
-        buffer, end = self._turns.writable(turn), 0
+    def _send(self, data: Samples, first: int, rows: int, order: np.ndarray | None, buffer_index: int) -> None:
+        buffer, end = self._buffers.writable(buffer_index), 0
         chosen = slice(first, first + rows) if order is None else order[first : first + rows]
         for array, start, width in zip((data.X, data.Y, data.weight), self._starts, self.widths, strict=True):
             if width:
                 end = start + rows * width
                 buffer[start:end].reshape(rows, width)[:] = array.reshape(data.n_samples, width)[chosen]
-        self._turns.send(turn, end)
+        self._buffers.send(buffer_index, end)

@@ -1,4 +1,4 @@
-"""What MLP.fit prepares before training: samples, held-out samples and options, all of them checked."""
+"""Preparation of MLP.fit before training: samples, held-out samples and options, all of them checked."""
 
 from __future__ import annotations
 

@@ -123,7 +123,9 @@ class NetBase:
 
         save(self, path)  # type: ignore[arg-type]  # of a subclass
 
-    def export(self, path: str | os.PathLike, *, member: int | None = None, prefix: str = "") -> None:
+    def export(
+        self, path: str | os.PathLike, *, member: int | None = None, prefix: str = "", mean: bool = False
+    ) -> None:
         """Write what `predict` computes as an ONNX model or a C file, atomically; the suffix of the path decides.
 
         An ONNX model has the input X (n_rows, n_features) and the output Y (n_rows, n_outputs), of a population
@@ -139,6 +141,9 @@ class NetBase:
             Number of the net of a population to export alone. By default all nets are exported.
         prefix : str, default ""
             Beginning of all names in a C file: "spam" gives spam_predict.
+        mean : bool, default False
+            Whether to export the mean of the outputs of a population's nets, as `ensemble_predict` returns it: Y is
+            then (n_rows, n_outputs), and y has n_outputs numbers.
 
         Raises
         ------
@@ -162,6 +167,8 @@ class NetBase:
         True
         """
         from ..export.files import export
-        from ..export.predictor import Predictor
+        from ..export.predictor import MEAN, OUTPUTS, Predictor
 
-        export(lambda: Predictor(self.network, self._params), path, member, prefix)
+        if mean and (member is not None or self._params.ndim == 1):
+            raise ValueError("mean=True is for all nets of a population: leave it out for one net.")
+        export(lambda: Predictor(self.network, self._params, MEAN if mean else OUTPUTS), path, member, prefix)

@@ -1,4 +1,4 @@
-"""What fit and predict of Population do with an executor, whose workers train and predict."""
+"""Implementation of fit and predict of Population with an executor, whose workers train and predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What predict and evaluate of Population do."""
+"""Implementation of predict and evaluate of Population."""
 
 from __future__ import annotations
 

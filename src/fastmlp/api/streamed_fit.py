@@ -1,4 +1,4 @@
-"""What fit, predict and evaluate of MLP and Population do with data that are read piece by piece."""
+"""Implementation of fit, predict and evaluate of MLP and Population for data that are read piece by piece."""
 
 from __future__ import annotations
 

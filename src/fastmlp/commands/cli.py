@@ -229,7 +229,7 @@ def warmup(
     model: Annotated[
         Path | None, typer.Option("--for", metavar="MODEL", help="Only what this saved net or population needs.")
     ] = None,
-    float64: Annotated[bool, typer.Option("--float64", help="Nets in float64, too.")] = False,
+    float64: Annotated[bool, typer.Option("--float64", help="Nets in float64, too, such as of lbfgs.")] = False,
 ) -> None:
     """Compile the kernels for this processor, so that the first fit of any kind of net starts at once; some minutes."""
     with errors_as_sentences():

@@ -21,7 +21,7 @@ from .train_predict import split_rows
 def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     """Return the verdict on a saved net or population, as text to print or as JSON.
 
-    For a single net, the history stored with it and the rows that its training held out are taken into account.
+    The history or result stored with it and the rows that its training held out are taken into account.
 
     model : file of the net or population
     file : CSV or Parquet file with the samples
@@ -35,11 +35,9 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     """
     net = load_net(model)
     X, y = samples_of(net, file, target)
-    if isinstance(net, MLP):
-        parts = training_split(net, X, y, split_rows)
-        found = diagnose(net, *next(iter(parts.values())), history=net.history, validation_data=parts.get("validation"))
-    else:
-        found = diagnose(net, X, y)
+    parts = training_split(net, X, y, split_rows)
+    history = net.history if isinstance(net, MLP) else net.result
+    found = diagnose(net, *next(iter(parts.values())), history=history, validation_data=parts.get("validation"))
     return json.dumps(found.to_dict(), indent=2) if as_json else str(found)
 
 

@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..devices import resolve
 from ..errors import install_command
-from ..output_files import check_output, left_alone
+from ..output_files import check_output, file_beside, left_alone
 from ..sweeps.search import Search
 from ..sweeps.search_file import search_file
 from ..tables.target_encoder import CLASSIFICATION
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train import check_checkpoints, describe_earlier_net, describe_task, leave_unfinished, read_parts, summary
+from .train import (
+    check_checkpoints,
+    check_files_beside,
+    describe_earlier_net,
+    describe_task,
+    leave_unfinished,
+    read_parts,
+    summary,
+)
 from .train_nets import Parts, fit
 from .train_settings import Checkpoints, TrainSettings, interval_option
 
@@ -83,6 +91,7 @@ def run(
     resolve(settings.device)
     with interrupt_message(f"Interrupted; {left_alone(output)}."):
         earlier = describe_earlier_net(output)
+        check_files_beside(output)
         preprocessing, parts = read_parts(file, settings, settings.recipe(), test_file, log)
         if earlier:
             log(f"{earlier}; it will be replaced when this search is done.")
@@ -91,11 +100,12 @@ def run(
         if not order.size:
             raise KeyboardInterrupt(f"Interrupted before the first settings were scored; {left_alone(output)}.")
         log(f"Best {search.scoring} of {len(order)} settings: {settings_text(search.rows[order[0]])}")
-        train_best(search.rows[order[0]], preprocessing, parts, settings, output, console)
+        saved = file_beside(output, "interrupted") if search.interrupted else output
+        train_best(search.rows[order[0]], preprocessing, parts, settings, (output, saved), console)
     if search.interrupted:
         raise KeyboardInterrupt(
             f"Interrupted after {len(order)} of {limits.n} settings; the net with the best of them is in "
-            f"{str(output)!r}."
+            f"{str(saved)!r}, and {left_alone(output)}."
         )
 
 
@@ -153,10 +163,14 @@ def train_best(
     preprocessing: Preprocessing,
     parts: Parts,
     settings: TrainSettings,
-    output: Path,
+    files: tuple[Path, Path],
     console: Console,
 ) -> None:
-    """Train the net with the best settings as `fastmlp train` does, save it and print its metrics."""
+    """Train the net with the best settings as `fastmlp train` does, save it and print its metrics.
+
+    files : output of the command, and the file to save the net to
+    """
+    output, saved = files
     log = partial(console.print, markup=False, soft_wrap=True)
     settings = replace(
         settings,
@@ -171,8 +185,8 @@ def train_best(
     if trained.stopped_by:
         leave_unfinished(trained, output)
     log(summary(trained.history))
-    trained.nets.save(output)
-    log(f"Saved to {output}.")
+    trained.nets.save(saved)
+    log(f"Saved to {saved}.")
     target = trained.nets.preprocessing.target
     found = measure_parts(trained.nets, target, parts, trained.outputs)
     print_metrics(found, console)

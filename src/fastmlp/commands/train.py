@@ -15,7 +15,7 @@ from ..errors import checked_count, checked_number, counted
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
-from ..output_files import check_output, left_alone
+from ..output_files import check_output, file_beside, left_alone
 from ..population import subset_of
 from ..schedules import schedule_factors
 from ..table_training.fit import make_optimizer
@@ -81,6 +81,7 @@ def train(
     with interrupt_message(f"Interrupted; {left_alone(output)}."):
         known = load_known(continue_from, settings)
         earlier = describe_earlier_net(output)
+        check_files_beside(output)
         recipe = recipe_to_continue(settings, known)
         check_settings(settings, recipe, checkpoints, known is not None)
         streamed = read_large(file, settings, recipe, test_file, log, checkpoints, known)
@@ -152,6 +153,22 @@ def describe_task(preprocessing: Preprocessing, settings: TrainSettings, n_rows:
     place = "the CPU" if device.is_host else device.name  # why, `fastmlp devices` says
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
     return f"{target.task} of {target.name!r}: {size}, on {place}"
+
+
+def check_files_beside(output: Path) -> None:
+    """Check that files beside `output`, of trainings that end early, may be written, before any work is done.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one that is not a net, and so must not be overwritten.
+    OSError
+        If one is a folder, or cannot be written.
+    """
+    for ending in ("interrupted", "diverged"):
+        beside = file_beside(output, ending)
+        check_output(beside)
+        describe_earlier_net(beside)
 
 
 def describe_earlier_net(output: Path) -> str:
@@ -362,7 +379,7 @@ def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints =
         if not isinstance(nets, MLP) and len(begun) < nets.n_nets:
             nets = subset_of(nets, begun)
             history = nets.result
-        beside = output.with_name(f"{output.name}.{'interrupted' if interrupted else 'diverged'}")
+        beside = file_beside(output, "interrupted" if interrupted else "diverged")
         nets.save(beside)
         figures = final_figures(history)  # empty if the kept epoch's loss is not finite
         reached = (

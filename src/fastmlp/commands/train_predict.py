@@ -95,15 +95,23 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     if file is not None:
         X, y, names = read_samples(net, file, target)
         parts = training_split(net, X, y, split_rows)
-    title = None
+    title = diagnosis = None
     if isinstance(net, MLP):
         history = net.history or History(net)
     else:
+        from ..diagnosis.diagnose import diagnose  # takes longer to import than a prediction takes
+
+        assert parts is not None
         best, nets = net.result.best, net
-        net = nets.best()
+        found = diagnose(
+            nets, *next(iter(parts.values())), history=nets.result, validation_data=parts.get("validation")
+        )
+        diagnosis, net = found.net(best), nets.best()
         net.preprocessing, history = nets.preprocessing, History(net)
         title = f"Report on net {best}, the best of {nets.n_nets}"
-    write(history, output, parts=parts, feature_names=names, title=title)
+        if nets.shared_weights:
+            title = f"Report on net {best} of {nets.n_nets}, which have the same hidden layers"
+    write(history, output, parts=parts, feature_names=names, title=title, diagnosis=diagnosis)
     return output
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class StreamedParts:
     """A table that is trained on piece by piece.
 
-    parts : as of read_parts, with a sample of the rows as "training"
+    parts : Parts as read_parts returns them, with a sample of the rows as "training"
     rows : rows to train on and held-out ones
     """
 
@@ -47,10 +47,10 @@ class StreamedParts:
 
 
 class TargetColumn:
-    """What is known of all cells of the target column.
+    """Summary of all cells of the target column.
 
     labels : rows by class, up to one more class than there may be
-    moments : of the cells that are numbers
+    moments : Moments of the cells that are numbers
     """
 
     def __init__(self, name: str):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..class_probabilities import logits
 from ..errors import counted
-from ..output_files import left_alone
+from ..output_files import file_beside, left_alone
 from ..table_training.budget import Budget
 from ..table_training.fit import make_nets
 from ..table_training.recipe import Recipe
@@ -148,7 +148,7 @@ def leave_best_so_far(found: Found, chosen: Inputs, rows: Encoded, output: Path)
     net.preprocessing = chosen.preprocessing
     z = logits(net, rows.held_out.X)
     calibrate(net, z if z.ndim == 3 else z[None], rows.held_out, found.recipe)
-    beside = output.with_name(f"{output.name}.interrupted")
+    beside = file_beside(output, "interrupted")
     net.save(beside)
     raise KeyboardInterrupt(
         f"Interrupted while settings were compared, after {counted(len(found.trials), 'configuration')}; the best net "

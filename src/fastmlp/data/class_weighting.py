@@ -45,7 +45,7 @@ def split_and_weighted(
 
     fraction : float     fraction of the samples to hold out
     seed : int     seed of the random split; see split in data/validation.py
-    class_weight : as for weighted_by_class
+    class_weight : weights of the classes, "balanced" or None, as for weighted_by_class
     """
     training, held_out = split(data, fraction, seed)
     return weighted_by_class(training, class_weight, network), held_out

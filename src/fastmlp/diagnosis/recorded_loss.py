@@ -1,4 +1,4 @@
-"""Which loss the records of a training are in, for nets whose loss was not named."""
+"""Detection of the loss in which a training was recorded, for nets whose loss was not named."""
 
 from __future__ import annotations
 

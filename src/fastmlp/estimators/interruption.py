@@ -1,4 +1,4 @@
-"""What Ctrl-C leaves of a fit of an estimator: the nets that were trained, and the warning."""
+"""Interrupted fits of estimators: the nets that are kept after Ctrl-C or a time limit, and the warnings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def warn_of_interrupted_history(history: History) -> None:
 def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, outcome: str = "") -> None:
     """Warn that Ctrl-C or its time limit ended the fit of several nets.
 
-    result : of the nets that had begun
+    result : PopulationResult of the nets that had begun
     n_begun, n_nets : number of nets that had begun, and of those that there were to train
     outcome : sentence on what predicts; by default the nets that had begun
     """

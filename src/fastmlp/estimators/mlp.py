@@ -236,6 +236,9 @@ class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
 
+        Of labels that are not exclusive, probabilities above one half have the logarithm of the rounded probability, as
+        in scikit-learn, so that equal probabilities stay equal.
+
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
@@ -247,7 +250,11 @@ class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
         """
         if reads_pieces(X):
             return in_pieces(self.predict_log_proba, X)
-        return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
+        log_p = log_probabilities(self._net(), self._features(X), self._is_multilabel)
+        if self._is_multilabel:
+            p = np.exp(log_p).astype(float_type(X), copy=False)
+            log_p = np.where(p > 0.5, np.log(np.maximum(p, 0.5)), log_p)
+        return log_p.astype(float_type(X), copy=False)
 
     def _predictor(self):
         return classifier(self._net(), self.classes_, is_multilabel=self._is_multilabel)

@@ -1,4 +1,4 @@
-"""What MLPClassifier and MLPRegressor show of their net, by scikit-learn's names: coefs_, intercepts_, _optimizer."""
+"""Attributes of the net of MLPClassifier and MLPRegressor, by scikit-learn's names: coefs_, intercepts_, _optimizer."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class NetAttributes:
 
     @property
     def _optimizer(self) -> CurrentRate:
-        """What programs read of scikit-learn's private attribute of this name: the present learning rate."""
+        """Present learning rate, which programs read from scikit-learn's private attribute of this name."""
         rules = self.__dict__.get("_rules")
         if rules is None:
             raise AttributeError(f"{type(self).__name__} has _optimizer only after a fit of one net, epoch by epoch.")

@@ -58,7 +58,7 @@ class SplitSamples(NamedTuple):
 
 
 class FitTask(NamedTuple):
-    """What a fit of an estimator hands to the training of its net or nets.
+    """Task of a fit: samples, layer sizes and initial parameters for the training of an estimator's net or nets.
 
     samples : training samples; with early stopping and no held_out, the held-out samples are split off them
     held_out : held-out samples given by the user, or None
@@ -66,7 +66,7 @@ class FitTask(NamedTuple):
     params : parameters to continue from, (n_params,) or (n_nets, n_params), or None to draw initial ones from rng
     rng : random generator that draws, in scikit-learn's order, parameters, split and seed
     strata : (n_samples,) classes to stratify the split by, or None
-    constant : of samples in a file, the constant of their Poisson loss, 0.0 for other losses
+    constant : constant of the Poisson loss of samples in a file; 0.0 for other losses
     """
 
     samples: SplitSamples

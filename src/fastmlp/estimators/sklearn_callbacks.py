@@ -93,7 +93,7 @@ class EpochTasks:
 
     task : the task of the fit, or of the training of one net in it, which is observed
     n_epochs : largest number of epochs
-    name : of the subtasks
+    name : name of the subtasks
     """
 
     def __init__(self, task: ObservedTask, n_epochs: int, name: str = "epoch"):

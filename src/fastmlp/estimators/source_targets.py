@@ -73,8 +73,8 @@ class TargetSummary:
     """Targets of all rows.
 
     classes : rows by class, of targets in one column of a classifier
-    moments : of a regressor
-    shape : of the targets of a row, () or (n_outputs,)
+    moments : Moments of a regressor's targets
+    shape : shape of the targets of a row, () or (n_outputs,)
     """
 
     def __init__(self, is_classifier: bool):

@@ -19,7 +19,7 @@ class BufferCache(threading.local):
     """Buffers and thread teams of one Python thread.
 
     plan, team : plan and thread team of the last evaluation on the host
-    prediction : of the last prediction its parameters, number of samples, prepared call, and network
+    prediction : parameters, number of samples, prepared call and network of the last prediction
     released : buffers that no fit uses at present: the plan of one net, a population's buffers, thread teams
     """
 

@@ -32,7 +32,7 @@ from .work import products
 
 
 class TrainingChoice(NamedTuple):
-    """What dispatch chooses for a fit of one net."""
+    """Kernel family, threads and rows that dispatch chooses for a fit of one net."""
 
     family: str
     n_threads: int
@@ -57,7 +57,7 @@ def choose_training(
 
 
 class EvaluationChoice(NamedTuple):
-    """What dispatch chooses for a forward pass of one net."""
+    """Kernel family, threads and rows that dispatch chooses for a forward pass of one net."""
 
     family: str
     n_threads: int
@@ -218,7 +218,7 @@ def choose_nets_family(
 
 
 class SharedChoice(NamedTuple):
-    """What dispatch chooses for nets with shared weights."""
+    """Threads and rows that dispatch chooses for nets with shared weights."""
 
     n_threads: int
     rows: int  # samples of a batch, or that each thread evaluates, that go through all nets at once

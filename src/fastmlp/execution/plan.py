@@ -139,7 +139,7 @@ class PopulationPlan(NamedTuple):
 
 
 class TrainingPlan(Protocol):
-    """What the fit loop asks of a plan: a Plan, or that of nets that are trained as one."""
+    """Interface of a plan to the fit loop: of a Plan, or of the plan for nets that are trained as one."""
 
     @property
     def network(self) -> Network: ...

@@ -110,7 +110,7 @@ MICRO_BATCH_ROWS = 4096
 SHARED_ROWS, SHARED_SAMPLES, MOST_SHARED_ROWS = 1024, 48, 65_536
 EVALUATION_ROWS = 256  # samples that a thread takes through the layers at a time in a forward pass ...
 LARGE_LAYER_WEIGHTS = 100_000  # ... but for a layer of so many weights, which it copies each time,
-LARGE_LAYER_EVALUATION_ROWS = 1024  # it takes so many (bench/log/2026-11-25-17-avx2.md)
+LARGE_LAYER_EVALUATION_ROWS = 1024  # it takes so many (bench/log/README.md#prediction-rows)
 DEVICE_EVALUATION_ROWS = 16_384  # samples that a GPU takes through the layers at a time
 
 # ---- families on a GPU: which can train a net; gpu_costs.py says which of them is fastest

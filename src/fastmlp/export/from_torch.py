@@ -150,11 +150,24 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
 def _leaves(module: Any) -> Iterator[Any]:
     from .torch_layers import nn
 
+    _check_computes(module)
     if isinstance(module, nn.Sequential):
         for child in module:
             yield from _leaves(child)
     else:
         yield module
+
+
+def _check_computes(module: Any) -> None:
+    """Raise ValueError if a module may compute something else than its kind of module does."""
+    from .torch_layers import nn
+
+    kind = next((kind for kind in (nn.Sequential, nn.Linear) if isinstance(module, kind)), type(module))
+    if type(module).forward is not kind.forward or module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(
+            f"A {type(module).__name__} has a forward of its own or hooks, so that it may compute something else than "
+            f"{kind.__name__}. Make a torch.nn.{kind.__name__} with its parameters."
+        )
 
 
 def _output_and_loss(activation: str | None, loss: str | None) -> tuple[str | None, str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
 from .onnx_nodes import Graph, Value
-from .predictor import NUMBERS, PROBABILITIES, Predictor
+from .predictor import MEAN, NUMBERS, PROBABILITIES, Predictor
 
 LABEL, PROBABILITY, VARIABLE, OUTPUT = "label", "probabilities", "variable", "Y"  # names of outputs, as in skl2onnx
 
@@ -30,6 +30,8 @@ def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Out
     if predictor.kind == PROBABILITIES:
         return _class_outputs(graph, predictor, logits)
     outputs = graph.activation(predictor.network.output_row, logits)
+    if predictor.kind == MEAN:
+        return [Output(_mean_over_nets(graph, outputs, predictor), OUTPUT, dtype, ("n_rows", n_outputs))]
     if predictor.kind == NUMBERS:
         outputs = _mean_over_nets(graph, outputs, predictor)
         if predictor.is_regression_scaled:

@@ -12,7 +12,7 @@ from ..errors import counted, shown
 from ..network.spec import Network
 from ..tables.column_encoders import Column
 
-OUTPUTS, PROBABILITIES, NUMBERS = "outputs", "probabilities", "numbers"
+OUTPUTS, MEAN, PROBABILITIES, NUMBERS = "outputs", "mean", "probabilities", "numbers"
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Predictor:
 
     network : architecture of the nets
     params : (n_params,) of one net, or (n_nets, n_params)
-    kind : OUTPUTS, as `predict` of MLP and Population; PROBABILITIES, of classes, and the class with the largest one;
-        or NUMBERS, of a regression. The last two are means over the nets
+    kind : OUTPUTS, as `predict` of MLP and Population; MEAN, of these over the nets; PROBABILITIES, of classes, and the
+        class with the largest one; or NUMBERS, of a regression. The last two are means over the nets, too
     columns : encoders of a table's columns; None for nets that take arrays
     classes : (n_classes,) labels, for PROBABILITIES
     is_multilabel : whether each output is the probability of a label of its own

@@ -20,7 +20,7 @@ class SharedLayout:
     First the hidden layers as in one net, then the scales (n_nets, n_features), then the output layers: transposed
     weights (n_nets, n_outputs, n_units) and biases (n_nets, n_outputs).
 
-    network : of one net; it has a hidden layer
+    network : Network of one net; it has a hidden layer
     """
 
     def __init__(self, network: Network, n_nets: int):
@@ -99,7 +99,7 @@ class SharedLayout:
 
         params : (n_nets, n_params), written
         seeds : (n_nets,), seeds of the nets
-        draw : as of initialization.draw_params
+        draw : number of the restart, 0 for the initial parameters, as for initialization.draw_params
         """
         n_features, n_units = self.network.layout.shapes[0]
         w = n_features * n_units

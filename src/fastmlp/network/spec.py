@@ -298,7 +298,7 @@ class Network:
 
     @cached_property
     def outside_blocks(self) -> np.ndarray:
-        """Which parameters are weights outside of the blocks of their layer, bool (n_params,)."""
+        """Mask of the parameters that are weights outside of the blocks of their layer, bool (n_params,)."""
         outside = np.zeros(self.layout.n_params, bool)
         for k, W in enumerate(self.layout.weights(outside)[: self.n_embedding_layers]):
             W[:] = True

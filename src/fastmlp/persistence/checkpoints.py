@@ -180,7 +180,7 @@ class CheckpointFile:
     def begin(self, identity: Identity, where: str, epochs_done: int = 0) -> None:
         """Check that the checkpoint, if there is one, is of this fit, and start the timer.
 
-        identity : of this fit
+        identity : Identity of this fit, which is compared with the checkpoint's
         where : str     where the fit goes on, such as "after epoch 2 of 10", to say
         epochs_done : int     number of epochs in the checkpoint
 

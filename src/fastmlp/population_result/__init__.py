@@ -206,7 +206,7 @@ class PopulationResult:
 
     @property
     def stopped_by(self) -> np.ndarray:
-        """Why each net stopped (n_nets,): "converged", "epochs" and so on."""
+        """Reason why each net stopped (n_nets,): "converged", "epochs" and so on."""
         return np.array([STOPPED_BY[code] for code in range(len(STOPPED_BY))])[self.status]
 
     @property

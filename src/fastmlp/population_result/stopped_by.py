@@ -1,4 +1,4 @@
-"""Why the training of a net of a population ended: codes, of which arrays are made, and their names."""
+"""Reasons why the training of a net of a population ended: codes, of which arrays are made, and their names."""
 
 from __future__ import annotations
 

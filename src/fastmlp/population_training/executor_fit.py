@@ -30,7 +30,7 @@ ARRAYS = "X", "Y", "weight"  # of Samples
 
 @dataclass(frozen=True)
 class Draws:
-    """What initial parameters are drawn from, for nets that are restarted on a worker."""
+    """Initialiser, seeds and scale of initial parameters, for nets that are restarted on a worker."""
 
     network: Network
     init: Init
@@ -51,7 +51,7 @@ class Draws:
 
 
 class NetsTask(NamedTuple):
-    """What a worker needs to train some nets, beside the shared arrays."""
+    """Task of a worker that trains some nets; it also reads the shared arrays."""
 
     nets: slice
     task: PopulationTask  # without the arrays that are shared
@@ -63,7 +63,7 @@ class NetsTask(NamedTuple):
 
 
 class NetsResult(NamedTuple):
-    """What a worker returns."""
+    """Result of a NetsTask, as a worker returns it."""
 
     params: np.ndarray
     outcome: dict[str, np.ndarray]  # arrays of the PopulationOutcome by name

@@ -19,7 +19,7 @@ MOST_OUTPUT_BYTES = 8 * MOST_BYTES  # of a task's result
 
 
 class RowsTask(NamedTuple):
-    """What a worker needs to predict some rows, beside the parameters of all nets, which are shared."""
+    """Task of a worker that predicts some rows; it also reads the parameters of all nets, which are shared."""
 
     rows: slice
     network: Network

@@ -14,7 +14,7 @@ from .fit import recorded_epochs
 def result_of_histories(histories: list[History], interrupted: bool, monitor: str | None) -> PopulationResult:
     """Return the records of several fits of one net as the result of a population.
 
-    histories : of the nets, one or more; nets that have not begun have empty ones
+    histories : History of each net, one or more; empty for nets that have not begun
     monitor : the record that early stopping looked at, or None without early stopping
     """
     codes = {name: code for code, name in STOPPED_BY.items()}

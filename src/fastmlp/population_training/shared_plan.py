@@ -34,8 +34,8 @@ from .ensemble import losses_of_outputs
 class SharedPlan:
     """Threads and buffers of the training, or of predictions between epochs, of nets with shared weights.
 
-    network : of one net
-    rows : samples of a micro-batch; of a prediction, that a thread takes at a time
+    network : Network of one net
+    rows : number of samples in a micro-batch; in a prediction, number that a thread takes at a time
     """
 
     network: Network

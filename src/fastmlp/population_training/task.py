@@ -60,7 +60,7 @@ class PopulationOutcome:
 
 
 class Whole(NamedTuple):
-    """What the task of some nets takes from the task of all nets of a population, so that their bits are the same."""
+    """Properties of the task of all nets of a population. Tasks of some nets copy them, and so give the same bits."""
 
     n_nets: int
     family: str
@@ -102,7 +102,7 @@ class PopulationTask:
 
     @property
     def whole(self) -> Whole:
-        """What belongs to all nets of the population."""
+        """Properties of the task of all nets of the population."""
         if self.part_of is not None:
             return self.part_of
         settings = settings_of(self.optimizer)

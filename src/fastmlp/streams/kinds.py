@@ -1,4 +1,4 @@
-"""Which data are read piece by piece.
+"""Recognition of sources, the data that are read piece by piece.
 
 A module of its own, since every fit and prediction asks, and few need the rest.
 """

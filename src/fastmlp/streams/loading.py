@@ -37,7 +37,7 @@ class RowsInMemory:
 class Loader:
     """Takes pieces of rows: keeps them in memory up to a limit, and writes all to a row file beyond it.
 
-    n_bytes : of rows in memory, at most
+    n_bytes : largest number of bytes of rows in memory
     folder : where a row file is written
     before_file : function that is called before a row file is begun, and may refuse it
     """

@@ -111,7 +111,7 @@ class RowFileWriter:
 
     def __init__(self, parent: Path):
         parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(parent)
+        remove_stale_folders(parent)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
         self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
 
@@ -177,7 +177,7 @@ def _prefix() -> str:
     return f"rows-{re.sub(r'[^a-zA-Z0-9.]', '_', platform.node())}-"
 
 
-def remove_leftovers(parent: Path) -> None:
+def remove_stale_folders(parent: Path) -> None:
     """Remove the unfinished and temporary folders in `parent` of processes of this machine that were killed."""
     if os.name != "posix":  # os.kill would do more than ask
         return

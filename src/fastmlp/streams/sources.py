@@ -261,7 +261,7 @@ def _of_batches(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield (X, y) of Arrow record batches: y has the named columns, X the others, in the order of the first batch.
 
-    columns : of earlier batches; an empty list is filled with those of the first
+    columns : names of the columns of earlier batches; an empty list is filled with the names in the first batch
     """
     columns = [] if columns is None else columns
     for batch in map(without_index, batches):

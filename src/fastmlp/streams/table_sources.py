@@ -110,7 +110,7 @@ def _parquet_frames(path: Path) -> Iterator[tuple[Any, Any]]:
 def _frames(batches: Iterator[Any], columns: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
     """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
 
-    columns : of earlier batches, as for check_same_columns
+    columns : names of the columns of earlier batches, as for check_same_columns
     """
     from pyarrow import Table
 

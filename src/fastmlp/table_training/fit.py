@@ -74,7 +74,7 @@ def make_optimizer(recipe: Recipe) -> Optimizer:
 class FirstEpochs:
     """Schedule of a fit that has only the first epochs of a longer one.
 
-    schedule : of the longer fit
+    schedule : schedule of the longer fit
     share : fraction of its epochs that are trained
 
     >>> bool(FirstEpochs("one_cycle", 0.5)(np.array([0, 49]), 50)[1] > 0.5)  # the cycle is half over

@@ -24,7 +24,7 @@ class Recipe:
     """Settings of the training of one or several nets on a table.
 
     hidden : number of units in each hidden layer
-    activation, dropout : of the hidden layers, as for MLP
+    activation, dropout : activation and dropout rates of the hidden layers, as for MLP
     optimizer, learning_rate, weight_decay, clip_norm, schedule : as for MLP.fit; weight_decay only for optimisers that
         have one
     batch_size : number of samples in a batch, or "auto"
@@ -35,7 +35,7 @@ class Recipe:
     n_folds : number of folds, or 1 for none
     calibration : "temperature" or "none"; of class probabilities
     label_smoothing : fraction of each target that is spread over all classes, as for MLP
-    numeric_encoding, n_bins : of columns of numbers, as for tables.column_encoders.NumericEncoding
+    numeric_encoding, n_bins : kind and n_bins of tables.column_encoders.NumericEncoding, for columns of numbers
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
     shared_weights : whether several nets have the same hidden layers, as for Population
     """

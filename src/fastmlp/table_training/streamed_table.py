@@ -31,9 +31,9 @@ Piece = tuple[Any, Any]  # of rows: (data frame, targets), or both encoded
 
 
 class Split(NamedTuple):
-    """Which rows are held out.
+    """Split of a table into training rows and held-out rows.
 
-    seed : of the random keys of rows; those with the largest keys are held out
+    seed : seed of the random keys of rows; the rows with the largest keys are held out
     share : fraction of the rows
     class_counts : (n_classes,) rows of each class, or None; of a rare class, no row is held out
     """
@@ -78,7 +78,7 @@ class StreamedTable:
     def learn(self, seed: int, see: Callable[[Any, Any], None]) -> TableSummary:
         """Return what a first pass finds.
 
-        seed : of the sample of rows
+        seed : seed of the sample of rows
         see : called with each piece, prepared
         """
         summary = TableSummary(seed, self.stream.memory_limit)
@@ -107,7 +107,7 @@ class StreamedTable:
 
         encode : function (data frame, targets) that returns (features, targets) as the nets take them
         n_rows : rows of the first pass
-        network, dtype : of the nets
+        network, dtype : Network and dtype of the nets
         content : what the encoded rows depend on beside the source, for the name of a row file that is kept
 
         Raises

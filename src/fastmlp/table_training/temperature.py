@@ -47,7 +47,7 @@ def row_losses(
 
     logits : (n_nets, n_samples, n_outputs)
     y : (n_samples,) class numbers, or (n_samples, n_labels) of 0 and 1
-    network : of the nets
+    network : Network of the nets
     doubt : probability with which a class or label is taken for another one
     """
     log_p = log_probabilities_of(logits, network, is_multilabel, temperature)

@@ -55,9 +55,9 @@ class Rung(NamedTuple):
 class Trial:
     """A configuration, and what is known of it.
 
-    settings : by the names of Recipe's fields
-    score : in the last rung that it came to; larger is better, minus infinity if it diverged
-    epochs : of that rung; 0 before the first
+    settings : values by the names of Recipe's fields
+    score : score in the last rung that it came to; larger is better, minus infinity if it diverged
+    epochs : number of epochs in the last rung that it came to; 0 before the first
     losses : (n_rows,), of the held-out rows; None for a metric
     """
 
@@ -69,17 +69,17 @@ class Trial:
 
 @dataclass
 class TuningTask:
-    """What a search needs.
+    """Task of a search: the recipe, the settings that are searched, rows, nets and time.
 
     recipe : the preset with what the user has given
     searched : settings that the user has not given, keys of SPACE
     n : number of configurations
-    seed : of the configurations and their nets
+    seed : seed of the configurations and their nets
     encoded : returns the rows in the encoding that a recipe asks for
     make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
     score : returns the scores of nets for (nets, held-out rows, recipe)
     budget : time that is left for all
-    verbose : as for Population.fit
+    verbose : amount of output, as for Population.fit
     title : what a note calls the search, such as "tune=20"
     """
 
@@ -96,7 +96,7 @@ class TuningTask:
 
 
 class Found(NamedTuple):
-    """What a search has found.
+    """Result of a search.
 
     recipe : the best one, or the one that was given
     trials : configurations that were trained, the chosen one first
@@ -115,7 +115,7 @@ class Found(NamedTuple):
 def rungs_of(n: int, epochs: int) -> list[Rung]:
     """Return the rungs of a search of n configurations.
 
-    epochs : of the last rung
+    epochs : number of epochs in the last rung
 
     >>> rungs_of(20, 40)
     [Rung(n=20, epochs=5), Rung(n=7, epochs=14), Rung(n=3, epochs=40)]
@@ -129,7 +129,7 @@ def rungs_of(n: int, epochs: int) -> list[Rung]:
 def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
     """Search the settings of a recipe. Ctrl-C ends the search.
 
-    names : of the user's parameters, by those of Recipe's fields, for the note
+    names : names of the user's parameters, by the names of Recipe's fields, for the note
 
     Raises
     ------
@@ -188,7 +188,7 @@ class Search:
     """A search.
 
     n : number of configurations
-    epochs : of the last rung
+    epochs : number of epochs in the last rung
     """
 
     def __init__(self, task: TuningTask, n: int, epochs: int):

@@ -35,7 +35,7 @@ def scores_of(nets: Any, held_out: Rows, recipe: Recipe, metric: Any = None) -> 
     mean squared error, of y scaled to a standard deviation of 1. A metric with a name takes the place of these.
 
     nets : MLP or Population
-    metric : of the estimator, a name, a function or None
+    metric : metric of the estimator: a name, a function or None
     """
     losses = None
     with np.errstate(all="ignore"):  # of nets whose outputs are not finite

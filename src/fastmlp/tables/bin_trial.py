@@ -65,7 +65,7 @@ NO_TIME = "Columns of numbers are not cut into bins: the time limit is too short
 def n_features_of_trial(n_features: int, n_bins: Iterable[int]) -> int:
     """Return the number of features of the model with bins.
 
-    n_features : of the table, without bins
+    n_features : number of features of the table, without bins
     n_bins : number of bins of each column
     """
     n_bins = list(n_bins)
@@ -75,8 +75,8 @@ def n_features_of_trial(n_features: int, n_bins: Iterable[int]) -> int:
 def trial_rows(n_rows: int, n_features: int = 0, seconds: float = inf) -> np.ndarray:
     """Return the numbers of the rows that a trial looks at, in random order; none if there is no time for a trial.
 
-    n_features : of n_features_of_trial
-    seconds : that the trial may take
+    n_features : number of features of the model with bins, from n_features_of_trial
+    seconds : time that the trial may take
     """
     most = MOST_ROWS
     if seconds < inf:

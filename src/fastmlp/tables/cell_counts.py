@@ -18,7 +18,7 @@ MOST_COUNTED = 20_000  # categories of a column; of more, the rarer half is forg
 
 @dataclass
 class CellCounts:
-    """How often each category occurs in a column.
+    """Number of cells of each category in a column.
 
     counts : number of cells by the name of the category, in the order in which they occur
     n_present, n_missing : number of cells that are not missing, those of forgotten categories included, and of the rest

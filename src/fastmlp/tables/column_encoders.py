@@ -48,7 +48,7 @@ OF_ALL_NUMBERS = {row.kind: row for row in (StandardColumn, RobustColumn, Quanti
 
 @dataclass(frozen=True)
 class NumericEncoding:
-    """How columns of numbers are encoded, and which columns nets embed.
+    """Encoding of columns of numbers, and choice of the columns that nets embed.
 
     kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
         Columns of more have a normal score and, with "auto", bins where the targets leap, if a trial finds that these
@@ -114,9 +114,9 @@ WITHOUT_TARGETS = NumericEncoding()
 
 @dataclass
 class ColumnCells:
-    """What is known of all cells of a column.
+    """Summary of all cells of a column.
 
-    kind : as of column_kind
+    kind : kind of the column, as column_kind returns it
     categories : counts of a column of categories
     not_numbers : cells of a column of text or numbers that are no numbers, or None for one of another type
     not_dates : cells that are no dates, or None if they are not counted
@@ -143,8 +143,8 @@ def fit_column(
 
     The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
 
-    encoding : of numbers
-    cells : what is known of all rows, of which the column is a part; None if it has all
+    encoding : NumericEncoding of columns of numbers
+    cells : ColumnCells of all rows, of which the column is a part; None if it has all
     """
     column, reason = _choose_encoder(series, encoding, ColumnCells.of(series) if cells is None else cells)
     if column is None:
@@ -223,7 +223,7 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
 def _frequent(cells: CellCounts, names: list[str]) -> list[str]:
     """Return the most frequent categories, sorted, or none if they make up less than half of the cells.
 
-    names : of the categories in their order; of several equal names, the cells add up
+    names : names of the categories, in the order of cells.counts; counts of equal names are added up
     """
     counts: Counter[str] = Counter()
     for name, count in zip(names, cells.counts.values(), strict=True):

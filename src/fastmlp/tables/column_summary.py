@@ -37,7 +37,7 @@ def some_rows() -> str:
 
 
 class ColumnSummary:
-    """What is known of all rows of a column.
+    """Summary of all rows of a column, which are added piece by piece.
 
     numbers : mean, standard deviation and range of the cells that are numbers, also of those that are text
     cells : counts of the categories, of the pieces whose cells are not numbers by their type
@@ -108,7 +108,7 @@ class ColumnSummary:
         """Return (encoder, note) of the column, as column_encoders.fit_column does.
 
         sample : rows of the column, drawn at random
-        encoding : of numbers; its targets are those of the sample
+        encoding : NumericEncoding of columns of numbers; its targets are the targets of the sample's rows
 
         Raises
         ------

@@ -36,7 +36,7 @@ FEW_ROWS = 32  # up to which a table is read as one array, if it holds nothing b
 
 
 class FittedColumns(NamedTuple):
-    """What `fit_columns` returns.
+    """Result of `fit_columns`.
 
     columns : an encoder for each usable column
     notes : sentences on columns with problems
@@ -56,7 +56,7 @@ def fit_columns(
 ) -> FittedColumns:
     """Return encoders of the columns of a training table.
 
-    encoding : of columns of numbers
+    encoding : NumericEncoding of columns of numbers
     chosen : names of columns that the user wants as categories, of which no note says that they hold numbers
     fit_column : returns the encoder of a column, or None, and a note
     """

@@ -193,7 +193,7 @@ class DateColumn:
 def fit_dates(series: pd.Series, cells: BadCells | None = None) -> tuple[DateColumn | None, str]:
     """Return (encoder, note) for a column of dates: encoder None, and the reason as the note, if it cannot be used.
 
-    cells : those of all rows that are no dates, if the column is a part of them
+    cells : BadCells of all rows, of which the column is a part; None if it has all
     """
     dates = read_dates(series)
     n_known = int(np.count_nonzero(~np.isnan(dates.days)))

@@ -12,10 +12,10 @@ EQUAL = 1e-3  # relative difference up to which a validation loss equals the rec
 
 
 class LastFit(NamedTuple):
-    """What is known of the last fit of a net, or of the best net of several.
+    """Settings and validation loss of the last fit of a net, or of the best net of several.
 
-    settings : as in History.settings
-    validation_loss : of the parameters that were kept, or None
+    settings : settings of the fit, as in History.settings
+    validation_loss : validation loss of the parameters that were kept, or None
     member : number of the net
     """
 

@@ -20,7 +20,7 @@ SIGN = re.compile(rf"[{SIGNS}]")
 def conversion_of(name: str, texts: Iterable[str]) -> str:
     """Return the end of a sentence on a column whose texts look like numbers, and how to convert them; "" for others.
 
-    name : of the column
+    name : name of the column
     texts : its distinct texts
 
     >>> conversion_of("share", ["42%", "7.5%", "?"])

@@ -20,12 +20,12 @@ KEY_BYTES = 64  # of a row of the sample beside its cells: key, targets, and cop
 
 
 class TableSummary:
-    """What a pass over a table has found.
+    """Result of a pass over a table: a sample of its rows, and a summary of each column.
 
-    seed : of the sample
+    seed : seed of the sample
     memory_limit : bytes
 
-    n_rows, n_bytes : of the table, the bytes as a data frame
+    n_rows, n_bytes : number of rows of the table, and of its bytes as a data frame
     columns : a summary of each column
     """
 

@@ -62,7 +62,7 @@ class Options:
 
         data, validation : Samples     training and held-out samples
         n_threads : int     number of threads of the plan
-        schedule, dropout_schedule : as for fit
+        schedule, dropout_schedule : schedules of the learning rate and of the dropout rates, as for MLP.fit
         """
         of_dropout = {} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}
         n_samples, weighted = data.n_samples, data.has_weights

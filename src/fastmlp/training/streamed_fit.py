@@ -35,7 +35,7 @@ class StreamedFit:
     make_plan : function (n_samples) -> Plan, for blocks
     validation : plan and samples, or None
     params : (n_padded,), the net's parameters, padded
-    n_samples, metric : of all rows
+    n_samples, metric : number of all rows, and METRIC_* code of their targets
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the calls of a kernel in a fit of one net are told: batches, random numbers and the settings of their steps."""
+"""Configurations of a fit's kernel calls: batches, random numbers and the settings of their steps."""
 
 from __future__ import annotations
 

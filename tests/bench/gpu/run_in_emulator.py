@@ -62,7 +62,7 @@ def stop_if_jax_blocks(process, seconds, wait_or_stop=run.wait_or_stop):
 
 
 limits.limits = smaller(limits.limits, lambda cupy, *_: (cupy, 1000, 32, 2))
-cases.population = smaller(cases.population, lambda cupy, *rest: (cupy, 130, 3, 2, *rest[3:]))
+cases.population = smaller(cases.population, lambda cupy, *arguments: (cupy, 130, 3, 2, *arguments[3:]))
 cases.single = smaller(
     cases.single,
     lambda cupy, sizes, batch, n_batches, epochs, precision, target, rounds, keep: (
@@ -77,7 +77,9 @@ cases.single = smaller(
         keep,
     ),
 )
-cases.nets_in_steps = smaller(cases.nets_in_steps, lambda cupy, sizes, *rest: (cupy, sizes, 3, 8, 3, 1, 2, rest[-1]))
+cases.nets_in_steps = smaller(
+    cases.nets_in_steps, lambda cupy, sizes, *arguments: (cupy, sizes, 3, 8, 3, 1, 2, arguments[-1])
+)
 competitors.Jax = lambda *job, jax=competitors.Jax: (block_forever if job[-1] == "tf32" else jax)(*job)
 run.wait_or_stop = stop_if_jax_blocks
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0

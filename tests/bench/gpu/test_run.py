@@ -363,9 +363,12 @@ def test_test_results_are_counted_and_slow_tests_stopped(monkeypatch, tmp_path):
     """Failures are counted, and processes that take too long are stopped."""
     assert len(run.DEVICE_TESTS) > 20
     (tmp_path / "test_some.py").write_text(
-        "import pytest\ndef test_a(): pass\ndef test_b(): assert False\n@pytest.mark.skip\ndef test_c(): pass\n"
+        "import pytest\ndef test_passes(): pass\ndef test_fails(): assert False\n"
+        "@pytest.mark.skip\ndef test_skipped(): pass\n"
     )
-    (tmp_path / "test_late.py").write_text("import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n")
+    (tmp_path / "test_late.py").write_text(
+        "import time\ndef test_passes(): pass\ndef test_takes_a_minute(): time.sleep(60)\n"
+    )
     monkeypatch.setattr(run, "ROOT", tmp_path)
     monkeypatch.setattr(run, "TEST_OPTIONS", ("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)))
     some, late = tmp_path / "test_some.py", tmp_path / "test_late.py"

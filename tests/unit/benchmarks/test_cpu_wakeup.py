@@ -1,4 +1,4 @@
-"""Waking processors before measurements, with fake keepers (spinning processes) and with real ones."""
+"""Waking processors before measurements, with fake spinners (spinning processes) and with real ones."""
 
 import itertools
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.benchmarks import cpu_spinner as keeper
+from fastmlp.benchmarks import cpu_spinner
 from fastmlp.benchmarks import cpu_wakeup as bench_processors
 from fastmlp.benchmarks.cpu_wakeup import SLOWED, Processors, Spinner
 
@@ -22,10 +22,10 @@ class FakeHost:
     def __init__(self, slowed, parts_after):
         self.slowed, self.parts_after, self.asked, self.log = slowed, parts_after, 0, []
 
-    def keeper(self, processor):
+    def spinner(self, processor):
         host = self
 
-        class FakeKeeper:
+        class FakeSpinner:
             def ask(self):
                 host.log.append((processor, "ask"))
 
@@ -40,7 +40,7 @@ class FakeHost:
             def end(self):
                 host.log.append((processor, "end"))
 
-        return FakeKeeper()
+        return FakeSpinner()
 
 
 @pytest.fixture
@@ -51,36 +51,36 @@ def processors(monkeypatch):
     ticks = itertools.count()
     monkeypatch.setattr(bench_processors, "perf_counter", lambda: 0.01 * next(ticks))
     made = []
-    yield lambda keeper: made.append(Processors(keeper)) or made[-1]
+    yield lambda spinner: made.append(Processors(spinner)) or made[-1]
     for both in made:
         both.close()
 
 
 def test_full_speed_processors_are_checked_twice_and_rest_afterwards(processors):
     host = FakeHost(SLOWED - 0.01, 10**9)
-    with processors(host.keeper).awake() as at_speed:
+    with processors(host.spinner).awake() as at_speed:
         assert at_speed
         assert host.asked == 4, "each of two processors is asked twice"
     assert host.log[-2:] == [(0, "rest"), (1, "rest")]
 
 
-def test_keepers_rest_after_an_exception(processors):
+def test_spinners_rest_after_an_exception(processors):
     host = FakeHost(1.0, 0)
-    with pytest.raises(KeyboardInterrupt), processors(host.keeper).awake():
+    with pytest.raises(KeyboardInterrupt), processors(host.spinner).awake():
         raise KeyboardInterrupt
     assert host.log[-2:] == [(0, "rest"), (1, "rest")]
 
 
 def test_slow_processors_are_awaited(processors):
     host = FakeHost(1.85, 20)
-    with processors(host.keeper).awake() as at_speed:
+    with processors(host.spinner).awake() as at_speed:
         assert at_speed
     assert host.asked in (21, 22)
 
 
 def test_waiting_time_is_limited_and_halved_after_each_failure(processors):
     host = FakeHost(1.85, 10**9)
-    both = processors(host.keeper)
+    both = processors(host.spinner)
     asked = []
     for _ in range(4):
         before = host.asked
@@ -96,19 +96,19 @@ def test_waiting_time_is_limited_and_halved_after_each_failure(processors):
 
 def test_systems_without_sched_idle_count_as_awake(processors, monkeypatch):
     monkeypatch.delattr(bench_processors.os, "SCHED_IDLE")
-    with processors(FakeHost(1.85, 10**9).keeper).awake() as at_speed:
+    with processors(FakeHost(1.85, 10**9).spinner).awake() as at_speed:
         assert at_speed
 
 
-def ticks_of(keeper):
-    """CPU time of the keeper's process, in hundredths of a second."""
-    return int(Path(f"/proc/{keeper.process}/stat").read_text().rsplit(")", 1)[1].split()[11])
+def ticks_of(spinner):
+    """CPU time of the spinner's process, in hundredths of a second."""
+    return int(Path(f"/proc/{spinner.process}/stat").read_text().rsplit(")", 1)[1].split()[11])
 
 
-def is_at_rest(keeper):
-    spent = ticks_of(keeper)
+def is_at_rest(spinner):
+    spent = ticks_of(spinner)
     time.sleep(0.2)
-    return ticks_of(keeper) == spent
+    return ticks_of(spinner) == spent
 
 
 def eventually(condition):
@@ -119,39 +119,41 @@ def eventually(condition):
 
 
 @linux
-def test_keeper_spins_until_it_rests():
-    keeper = Spinner(min(os.sched_getaffinity(0)))
+def test_spinner_spins_until_it_rests():
+    spinner = Spinner(min(os.sched_getaffinity(0)))
     try:
-        keeper.ask()
-        assert 0 < keeper.answer() < 1e9
-        spent = ticks_of(keeper)
-        eventually(lambda: ticks_of(keeper) > spent + 2)
-        keeper.rest()
-        eventually(lambda: is_at_rest(keeper))
+        spinner.ask()
+        assert 0 < spinner.answer() < 1e9
+        spent = ticks_of(spinner)
+        eventually(lambda: ticks_of(spinner) > spent + 2)
+        spinner.rest()
+        eventually(lambda: is_at_rest(spinner))
     finally:
-        keeper.end()
-    assert not Path(f"/proc/{keeper.process}").exists()
+        spinner.end()
+    assert not Path(f"/proc/{spinner.process}").exists()
 
 
 @linux
-def test_keeper_yields_after_each_burst(monkeypatch):
-    """Otherwise a thread that yields its processor would wait for the keeper until the next tick."""
+def test_spinner_yields_after_each_burst(monkeypatch):
+    """Otherwise a thread that yields its processor would wait for the spinner until the next tick."""
     log, commands = [], [b"?", b""]
-    monkeypatch.setattr(keeper.os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(keeper.os, "sched_setscheduler", lambda *_: None)
-    monkeypatch.setattr(keeper.os, "read", lambda *_: commands.pop(0))
-    monkeypatch.setattr(keeper.os, "write", lambda *_: None)
-    monkeypatch.setattr(keeper.os, "sched_yield", lambda: log.append("way"))
-    monkeypatch.setattr(keeper, "burst", lambda: log.append("burst") or 1)
-    monkeypatch.setattr(keeper.select, "select", lambda *_: ([0] if len(log) > keeper.WINDOW + 6 else [], [], []))
+    monkeypatch.setattr(cpu_spinner.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(cpu_spinner.os, "sched_setscheduler", lambda *_: None)
+    monkeypatch.setattr(cpu_spinner.os, "read", lambda *_: commands.pop(0))
+    monkeypatch.setattr(cpu_spinner.os, "write", lambda *_: None)
+    monkeypatch.setattr(cpu_spinner.os, "sched_yield", lambda: log.append("way"))
+    monkeypatch.setattr(cpu_spinner, "burst", lambda: log.append("burst") or 1)
+    monkeypatch.setattr(
+        cpu_spinner.select, "select", lambda *_: ([0] if len(log) > cpu_spinner.WINDOW + 6 else [], [], [])
+    )
     monkeypatch.setattr(sys, "stdin", sys.__stdin__)
     monkeypatch.setattr(sys, "stdout", sys.__stdout__)
-    keeper.main(0)
-    assert log == ["burst"] * keeper.WINDOW + ["burst", "way"] * 4
+    cpu_spinner.main(0)
+    assert log == ["burst"] * cpu_spinner.WINDOW + ["burst", "way"] * 4
 
 
-class RefusedKeeper:
-    """A keeper whose process ended because the system refused its scheduling class."""
+class RefusedSpinner:
+    """A spinner whose process ended because the system refused its scheduling class."""
 
     def ask(self):
         raise BrokenPipeError
@@ -160,15 +162,15 @@ class RefusedKeeper:
         raise BrokenPipeError
 
 
-def test_refused_keepers_count_as_awake(processors):
-    both = processors(lambda processor: RefusedKeeper())
+def test_refused_spinners_count_as_awake(processors):
+    both = processors(lambda processor: RefusedSpinner())
     for _ in range(2):
         with both.awake() as at_speed:
             assert at_speed
 
 
 @linux
-def test_real_keepers_start_and_end():
+def test_real_spinners_start_and_end():
     spinners = []
     both = Processors(lambda processor: spinners.append(Spinner(processor)) or spinners[-1])
     with both.awake():

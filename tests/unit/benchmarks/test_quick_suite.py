@@ -72,8 +72,10 @@ def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
     """The unrolled kernel of a tiny net is compiled only after enough steps, which must be before timing."""
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
     made: list = []
-    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup.address", lambda *of: made.append(of) or 0)
-    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup._is_on_disk", lambda *of: False)
+    monkeypatch.setattr(
+        "fastmlp.kernels.cpu.unrolled.single_net_lookup.address", lambda *arguments: made.append(arguments) or 0
+    )
+    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup._is_on_disk", lambda *_: False)
     monkeypatch.setattr("fastmlp.execution.dispatch._steps_done", {})
     monkeypatch.setattr(
         bench_quick, "calibrate", lambda *_: pytest.fail("not made before it") if not made else (1, 1, 1)

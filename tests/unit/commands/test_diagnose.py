@@ -105,6 +105,18 @@ def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdi
             assert "The net was trained on 640 samples." in page
 
 
+def test_held_out_rows_count_for_several_nets_too(run, tmp_path):
+    """The nets of the default preset, over-fitted: diagnosed on the rows they learned from, and on the others."""
+    noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
+    assert run("train", "table.csv", "--target", "target", "--n-nets", "2", *BROAD).exit_code == 0
+    found = json.loads(run("diagnose", "model.safetensors", "table.csv", "--json").stdout)
+    assert set(found["counts"]) == {"over_fitting"}
+    assert run("report", "model.safetensors", "table.csv").exit_code == 0
+    title, page = verdict_of_page(tmp_path / "model.html")
+    assert title == "Over-fitting"
+    assert "What was learned (validation samples)" in page
+
+
 def test_report_of_an_over_fitted_net_shows_its_best_epoch(run, tmp_path):
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
     run("train", "table.csv", "--target", "target", "--n-nets", "1", *BROAD)

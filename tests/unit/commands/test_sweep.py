@@ -95,11 +95,15 @@ def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tm
             raise KeyboardInterrupt
         train(self, group, *others)
 
+    earlier = tmp_path / "m.safetensors"
+    fastmlp.MLP((2, 3, 1), random_state=0).save(earlier)
+    before = earlier.read_bytes()
     monkeypatch.setattr(Search, "_train", train_one_group)
     result = sweep("--target", "kind", "--n", 6)
     assert result.exit_code == 130
     assert "of 6 settings; the net with the best of them is in" in result.output
-    assert fastmlp.load(tmp_path / "m.safetensors").net_.history.epochs == 8
+    assert earlier.read_bytes() == before
+    assert fastmlp.load(tmp_path / "m.safetensors.interrupted").net_.history.epochs == 8
 
 
 def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, tmp_path):

@@ -134,14 +134,15 @@ def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monke
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize("n_nets", [1, 3])
 @pytest.mark.parametrize("validation", [0, 0.2])
-def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validation):
+def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validation, n_nets):
     """The message suggests options of the command, and the unfinished net is saved beside the output."""
     assert train("--epochs", 2).exit_code == 0
     before = files(tmp_path)
     settings = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 30, "--hidden", "64,64")
     settings = (*settings, "--clip-norm", 0)
-    result = train(*settings, "--epochs", 200, "--validation", validation)
+    result = train(*settings, "--epochs", 200, "--validation", validation, "--n-nets", n_nets)
     assert result.exit_code == 1, result.output
     message = error_line(result)
     for words in ("stopped being finite", "Lower --learning-rate (it is 30)", "give --clip-norm 1"):
@@ -195,6 +196,14 @@ def test_output_that_is_no_net_is_not_replaced(train, tmp_path):
     assert result.exit_code == 1
     assert "is not a net that can be read, so it is left alone" in error_line(result)
     assert model.read_text() == "a thesis"
+    model.unlink()
+    beside = tmp_path / "m.safetensors.interrupted"
+    beside.write_text("another thesis")
+    result = train("--epochs", 2)
+    assert result.exit_code == 1
+    assert "is not a net that can be read, so it is left alone" in error_line(result)
+    assert (beside.read_text(), model.exists()) == ("another thesis", False)
+    beside.unlink()
     model.write_text("")  # an empty file holds nothing that could be lost: mktemp makes one
     assert train("--epochs", 2).exit_code == 0
 

@@ -29,7 +29,7 @@ def test_a_ruined_net_begins_again():
     assert 0.03 < found.evidence["longest first step"] < 0.3
 
 
-def test_a_net_whose_loss_swings_goes_on_from_where_it_is():
+def test_remedy_of_a_swinging_loss_is_a_tenth_of_the_rate_from_here_on():
     X, y = data.friedman(0)
     young = of(data.friedman, epochs=30, optimizer=Adam(1e-3))(0)
     found = diagnose(young.net, X, y, np.where(np.arange(30) % 2, 0.7, 1.2))

@@ -147,6 +147,6 @@ def test_learning_rate_of_the_remedy_lowers_the_loss():
 
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize("case", STEP_CASES, ids=lambda case: case.title)
-def test_wrong_steps_are_named_before_what_they_cause(case):
+def test_verdict_on_wrong_steps_names_them_and_not_their_effects(case):
     """One seed per case; the confusion matrix counts all seeds."""
     assert verdict_of(case.make(SEEDS[0])).verdict == case.verdict

@@ -22,7 +22,6 @@ exec(compile(source.replace(THEIRS, THEIRS.replace("sklearn.neural_network", "fa
 pytestmark = pytest.mark.filterwarnings("ignore")
 EXCEPTIONS = {
     "test_gradient": "calls _loss_grad_lbfgs, a private method with scikit-learn's own buffers as arguments",
-    "test_predict_proba_multilabel": "expects logarithms of probabilities to be equal where probabilities round to 1",
     "test_mlp_param_dtypes[MLPClassifier-float64]": "expects float64 for X in float64, which dtype='input' gives",
     "test_mlp_param_dtypes[MLPRegressor-float64]": "expects float64 for X in float64, which dtype='input' gives",
 }

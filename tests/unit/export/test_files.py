@@ -88,7 +88,7 @@ def test_without_onnx_a_sentence_says_what_to_install(net, fresh_python, tmp_pat
 def test_exporting_imports_no_library(net, monkeypatch, tmp_path):
     """A C file needs neither onnx nor torch."""
     imported, original = [], builtins.__import__
-    record = lambda name, *rest: (imported.append(name), original(name, *rest))[1]
+    record = lambda name, *arguments: (imported.append(name), original(name, *arguments))[1]
     monkeypatch.setattr(builtins, "__import__", record)
     net.export(tmp_path / "net.h")
     assert not {name.partition(".")[0] for name in imported} & {"onnx", "torch", "sklearn", "pandas"}

@@ -37,7 +37,20 @@ def test_logits_get_the_activation_of_the_loss():
 
 
 LINEAR = nn.Linear(2, 2)
+
+
+class Doubled(nn.Linear):
+    """A layer that computes something else than its parameters say."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+HOOKED = nn.Linear(2, 2)
+HOOKED.register_forward_hook(lambda module, inputs, output: output + 1)
 REFUSED = {
+    "A Doubled has a forward of its own": nn.Sequential(LINEAR, Doubled(2, 2)),
+    "A Linear has a forward of its own or hooks": nn.Sequential(HOOKED, LINEAR),
     "no Linear layer": nn.Sequential(),
     r"begins with ReLU\(\)": nn.Sequential(nn.ReLU(), LINEAR),
     "A layer LayerNorm cannot be taken": nn.Sequential(LINEAR, nn.LayerNorm(2)),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from exported import c_outputs, onnx_outputs
 
 from fastmlp import MLP, Population
 from fastmlp.export.predictor import PROBABILITIES, Predictor, checked_labels
@@ -22,7 +23,7 @@ def test_layers_are_those_of_the_net():
         np.testing.assert_array_equal(b[2], b_net)
 
 
-def test_member():
+def test_member_is_one_net_of_a_population_by_its_number():
     pop = Population((3, 5, 2), 4, random_state=0)
     several = predictor_of(pop)
     assert several.member(None) is several
@@ -66,3 +67,21 @@ def test_nets_that_cannot_be_exported_are_refused():
     net.params[3] = np.nan
     with pytest.raises(ValueError, match="The parameters are not all finite"):
         predictor_of(net)
+
+
+@pytest.mark.parametrize("loss, n_outputs", [("binary_cross_entropy", 1), ("softmax_cross_entropy", 3)])
+def test_exported_mean_of_a_population_is_that_of_its_ensemble(loss, n_outputs, tmp_path):
+    pop = Population((4, 6, n_outputs), 5, loss=loss, random_state=0, device="cpu")
+    X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    pop.export(tmp_path / "net.onnx", mean=True)
+    pop.export(tmp_path / "net.h", mean=True)
+    expected = pop.ensemble_predict(X)
+    (found,) = onnx_outputs(tmp_path / "net.onnx", {"X": X})
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    np.testing.assert_allclose(c_outputs(tmp_path / "net.h", X, n_outputs), expected, atol=2e-6)
+
+
+def test_mean_of_one_net_is_refused(tmp_path):
+    for net, settings in ((Population((2, 1), 3), {"member": 1}), (MLP((2, 1)), {})):
+        with pytest.raises(ValueError, match="mean=True is for all nets of a population"):
+            net.export(tmp_path / "net.onnx", mean=True, **settings)

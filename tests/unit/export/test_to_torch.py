@@ -50,7 +50,7 @@ def test_input_embedding_becomes_dense_layers(rng):
 
 
 @pytest.mark.parametrize("loss", OUTPUTS)
-def test_ends(loss, rng):
+def test_module_returns_predictions_or_logits(loss, rng):
     X = rng.normal(size=(9, 4)).astype(np.float32)
     net = MLP((4, 5, 3), loss=loss, random_state=1)
     module, logits = net.to_torch(), net.to_torch(logits=True)

@@ -66,7 +66,7 @@ def test_interrupted_gpu_measurement_raises_keyboard_interrupt(monkeypatch):
             job.fit(epochs=1)
 
 
-@pytest.mark.parametrize("command", ["bench", "reproduce", "predict", "report", "diagnose"])
+@pytest.mark.parametrize("command", ["bench", "reproduce", "predict", "report", "diagnose", "warmup"])
 def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tmp_path, command):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -79,6 +79,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "commands.diagnose.load_net",
         "benchmarks.quick_suite.run",
         "commands.reproduce.show_all",
+        "commands.warmup.warm_up",
     ):
         monkeypatch.setattr(f"fastmlp.{where}", interrupt)
     if command == "bench":

@@ -28,7 +28,7 @@ class TableRows:
     def _split(self, y: np.ndarray, rng: np.random.RandomState, fraction: float) -> tuple[np.ndarray, np.ndarray]:
         """Return (row numbers of training samples, row numbers of held-out samples).
 
-        fraction : of the rows that are held out
+        fraction : fraction of the rows that is held out
         """
         rows = np.arange(len(y))
         if fraction == 0.0:

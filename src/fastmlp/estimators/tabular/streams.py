@@ -49,8 +49,8 @@ class SourceFit:
 
     estimator : BaseTabular
     X, y : as for as_table_source
-    recipe : of the estimator
-    validation_data : as for fit
+    recipe : Recipe of the estimator's nets
+    validation_data : held-out rows, as for the estimator's fit
     observed : the fit, for scikit-learn's callbacks
     """
 

@@ -57,7 +57,7 @@ RECORDS = {*CURVES, "oof_prediction_", "validation_scores_", *RESULTS_OF_TUNING}
 
 
 class NetsTask(NamedTuple):
-    """What a fit of a tabular estimator hands to the training of its nets.
+    """Task of a fit: rows, folds, seed and time for the training of a tabular estimator's nets.
 
     rows : encoded rows, without those that are held out
     held_out : encoded rows that are held out, or None

@@ -46,9 +46,9 @@ def opened_windows(monkeypatch, describe):
 
     found, begin = [], Window.__init__
 
-    def opened(self, work, members, *rest):
+    def opened(self, work, members, *arguments):
         found.append(describe(self, members))
-        begin(self, work, members, *rest)
+        begin(self, work, members, *arguments)
 
     monkeypatch.setattr(Window, "__init__", opened)
     return found
@@ -274,7 +274,7 @@ def test_few_graphs_serve_nets_that_end_in_every_epoch(emulated_cuda, monkeypatc
     assert len(set(rounded)) <= 16 + 8 * 8
     (X, y), found, recorded = samples(rng, 40), [], []
     record = cuda_graphs.record
-    monkeypatch.setattr(cuda_graphs, "record", lambda *rest: (recorded.append(1), record(*rest))[1])
+    monkeypatch.setattr(cuda_graphs, "record", lambda *arguments: (recorded.append(1), record(*arguments))[1])
     for wanted in ("0", "1"):
         monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", wanted)
         pop = make(40, SIZES)

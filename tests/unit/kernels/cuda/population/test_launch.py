@@ -37,7 +37,7 @@ def test_evaluation_has_blocks_for_all_multiprocessors(per_net, monkeypatch, n_s
 
     grids = []
     for module in (small_net, train):
-        monkeypatch.setattr(module, "launch", lambda kernel, shape, grid, *rest, **job: grids.append(grid))
+        monkeypatch.setattr(module, "launch", lambda kernel, shape, grid, *arguments, **job: grids.append(grid))
     X, y = np.zeros((n_samples, 2), np.float32), np.zeros(n_samples)
     for net in (MLP((2, 3, 1), device="cuda"), Population((2, 3, 1), 2, device="cuda")):
         net.evaluate(X, y)

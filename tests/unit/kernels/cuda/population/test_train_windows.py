@@ -23,9 +23,9 @@ def windows(monkeypatch):
 
     found, begin = [], Window.__init__
 
-    def opened(self, work, members, *rest):
+    def opened(self, work, members, *arguments):
         found.append(members)
-        begin(self, work, members, *rest)
+        begin(self, work, members, *arguments)
 
     monkeypatch.setattr(Window, "__init__", opened)
     return found

@@ -270,10 +270,10 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
     }[kind]
     place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(owner, name)
 
-    def sent(self, turn, n):
+    def sent(self, buffer_index, n):
         assert self._stream.ptr != cuda.cuda.get_current_stream().ptr
-        events.append(("sent", int(self.host[turn][0])))
-        send(self, turn, n)
+        events.append(("sent", int(self.host[buffer_index][0])))
+        send(self, buffer_index, n)
 
     def used(*given):
         events.append(("used", int(given[place_of_x].ravel()[0])))
@@ -383,8 +383,8 @@ def test_reused_memory_is_not_overwritten_before_its_kernels_finish(emulated_cud
     emulated_cuda.settings.late = "null"
     compiled(TICK)["tick"]((1,), 1, counter)
     assert not cuda.cuda.get_current_stream().done
-    turns = DoubleBuffer(4, np.dtype(np.float32))
-    turns.send(0, 4)
+    buffers = DoubleBuffer(4, np.dtype(np.float32))
+    buffers.send(0, 4)
     assert cuda.cuda.get_current_stream().done
 
 
@@ -393,9 +393,9 @@ def test_buffers_are_released_after_their_copies_finish(emulated_cuda, cuda):
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
     emulated_cuda.settings.late = "all"
-    turns = DoubleBuffer(4, np.dtype(np.float32))
-    turns.send(1, 4)
-    stream = turns._stream
+    buffers = DoubleBuffer(4, np.dtype(np.float32))
+    buffers.send(1, 4)
+    stream = buffers._stream
     assert not stream.done
-    del turns
+    del buffers
     assert stream.done

@@ -26,7 +26,7 @@ def workspace_types(cuda, monkeypatch):
     tensor_cores_first(monkeypatch)
     kinds, train = [], LayerwiseWorkspace.train
     monkeypatch.setattr(
-        LayerwiseWorkspace, "train", lambda work, *rest: (kinds.append(type(work)), train(work, *rest))[1]
+        LayerwiseWorkspace, "train", lambda work, *arguments: (kinds.append(type(work)), train(work, *arguments))[1]
     )
     yield kinds
     assert kinds
