@@ -19,7 +19,8 @@ from .api.population_fit import fit_population
 from .api.population_prediction import evaluate, outputs_of, predict, scores_of_piece
 from .checks import seed_of
 from .console.stopwatch import Stopwatch
-from .devices import resolve
+from .data.population_data import prediction_samples
+from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
 from .execution.dispatch import trains_in_one_launch
 from .initialization import Init, draw_params
@@ -414,6 +415,45 @@ class Population(NetBase, NetSequence):
         checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
         further = converged, restart_after, monitor, executor
         return fit_population(self, arguments, given, *further, stream, checkpoints, watch)
+
+    def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
+        """Explain how `fit` would train these nets on such data: kernel family and threads, with their reasons.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), or int
+            Inputs, or the number of samples.
+        batch_size : int, optional
+            Number of samples per step. By default all samples are one batch.
+        epochs : int, default 100
+            Number of epochs, on which the number of threads and, with device="auto", the device depend.
+
+        Returns
+        -------
+        str
+            Three lines of text.
+
+        Examples
+        --------
+        >>> pop = Population((2, 8, 1), 100, device="cpu")
+        >>> print(pop.explain(1000, batch_size=32).splitlines()[0])  # doctest: +ELLIPSIS
+        Kernel family: population_simd on cpu (many nets; a lane holds a net), because nets of 33 parameters ...
+        """
+        from .execution.explain import NetsFit, explain_nets_training
+
+        network, n = self.network, X
+        if not isinstance(X, int):
+            n = prediction_samples(X, network.n_features, self.dtype, self.n_nets)[0].n_samples
+        n = checked_count("the number of samples", n)
+        size = n if batch_size is None else min(checked_count("batch_size", batch_size), n)
+        each, inputs = self._products, None if isinstance(X, int) else X
+        device = choose_device(
+            self._named_device, self.device, inputs, epochs * n * each, size * each, self._in_one_launch()
+        )
+        if self.shared_weights:
+            device = resolve("cpu")
+        fit = NetsFit(network, self.n_nets, device, self.dtype, n, size, epochs, self.shared_weights)
+        return explain_nets_training(fit)
 
     def _in_one_launch(self) -> bool:
         return trains_in_one_launch(self.network, self.dtype)

@@ -210,11 +210,21 @@ def choose_nets_family(
         return "one_by_one"
     if not device.is_host:
         return _gpu_nets_family(network, n_nets, rows, dtype, streams, gpu_costs.costs_of(device))
+    return "population_simd" if n_nets >= lanes_from(network, rows, shuffle) else "one_by_one"
+
+
+def lanes_from(network: Network, rows: int, shuffle: bool) -> float:
+    """Return the number of nets from which a CPU trains them in SIMD lanes, in batches of `rows` samples, or infinity."""
     n_params = network.layout.n_params
     threshold = next((row.n_nets(rows) for row in thresholds.LANES_FROM if n_params <= row.max_params), inf)
     if not shuffle and n_params <= thresholds.LANES_FROM[0].max_params:
         threshold = min(threshold, thresholds.LANES_FROM_UNSHUFFLED)
-    return "population_simd" if n_nets >= threshold else "one_by_one"
+    return threshold
+
+
+def one_by_one_threads(device: Device, n_nets: int) -> int:
+    """Return the number of threads that train nets one by one, a net each; on a GPU one thread launches all."""
+    return max(1, min(n_threads_available(), n_nets)) if device.is_host else 1
 
 
 class SharedChoice(NamedTuple):

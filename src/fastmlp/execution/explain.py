@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+from typing import NamedTuple
+
 import numpy as np
 
 from ..devices import Device
@@ -34,6 +37,73 @@ def explain_training(
             _rows(choice, batch_size),
         )
     )
+
+
+class NetsFit(NamedTuple):
+    """A fit of a population, as far as the choice of its kernels depends on it."""
+
+    network: Network
+    n_nets: int
+    device: Device
+    dtype: np.dtype
+    n_samples: int
+    batch_size: int
+    epochs: int
+    shares_weights: bool
+
+
+def explain_nets_training(fit: NetsFit) -> str:
+    """Three lines: the kernel family with its reason, the number of threads with its reason, the nets at a time."""
+    kind = "cpu" if fit.device.is_host else "cuda"
+    shuffles = fit.batch_size < fit.n_samples
+    family = dispatch.choose_nets_family(
+        fit.network,
+        fit.n_nets,
+        fit.batch_size,
+        fit.device,
+        fit.dtype,
+        shuffle=shuffles,
+        shares_weights=fit.shares_weights,
+    )
+    row = next(row for row in FAMILIES if row.name == family and kind in row.device)
+    first = f"Kernel family: {family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "
+    why = _why_nets_family(fit, dispatch.lanes_from(fit.network, fit.batch_size, shuffles))
+    return "\n".join((f"{first}{why}.", *_nets_at_a_time(fit, family)))
+
+
+def _why_nets_family(fit: NetsFit, lanes_from: float) -> str:
+    if fit.shares_weights:
+        return "the nets have the same hidden layers"
+    if fit.network.has_blocks:
+        return "weights outside of the blocks of the input embedding stay 0 by the kernels of one net alone"
+    if not fit.device.is_host:
+        return "it is the fastest by the cost model of those that can train the nets"
+    n = f"nets of {counted(fit.network.layout.n_params, 'parameter')} in batches of {fit.batch_size:,}"
+    if lanes_from == inf:
+        return f"{n} are too large for a SIMD lane each"
+    return f"{n} are trained in SIMD lanes from {lanes_from:.0f} nets on, and these are {fit.n_nets:,}"
+
+
+def _nets_at_a_time(fit: NetsFit, family: str) -> tuple[str, str]:
+    """The lines on threads and on the nets that are trained at a time."""
+    available = n_threads_available()
+    if not fit.device.is_host:
+        return (
+            "Threads: the GPU's own.",
+            f"Nets: all {fit.n_nets:,} on the GPU, or as many at a time as it has room for.",
+        )
+    if family == "shared_weights":
+        choice = dispatch.choose_shared_training(fit.network, fit.n_nets, fit.batch_size)
+        rows = f"Rows: {choice.rows:,} of {fit.batch_size:,} samples at a time, through all {fit.n_nets:,} nets."
+        return f"Threads: {choice.n_threads} of {available}, which share the rows and the weights.", rows
+    if family == "one_by_one":
+        n_threads = dispatch.one_by_one_threads(fit.device, fit.n_nets)
+        return f"Threads: {n_threads} of {available}, each with a net of its own.", f"Nets: {n_threads} at a time."
+    samples = fit.epochs * fit.n_samples
+    variant = dispatch.choose_nets_variant(fit.network, fit.device, fit.n_nets, False, 0)
+    n_threads = dispatch.lane_threads(fit.network, fit.n_nets, variant.lanes, samples)
+    why = f"a thread for each {thresholds.CALL_PER_THREAD:,} multiply-adds, and for each block of {variant.lanes} nets"
+    return f"Threads: {n_threads} of {available} ({why}).", f"Nets: {variant.lanes} in a block, one in each lane."
 
 
 def _why_device_family(seconds: dict[str, float], family: str) -> str:

@@ -15,6 +15,7 @@ from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import Progress
 from ..data.population_data import samples_of_net
 from ..errors import is_per_net
+from ..execution.dispatch import one_by_one_threads
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.jit import interrupts
@@ -22,7 +23,6 @@ from ..kernels.jit.compile_time import add_wait, compile_seconds
 from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from ..memory_check import check_epochs
 from ..optimizers import settings_of
-from ..thread_count import n_threads_available
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime, TimeLimit
@@ -63,7 +63,7 @@ def train_one_by_one(
 
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     stop, before, finished = Event(), progress.done, []
-    n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
+    n_threads = one_by_one_threads(task.device, len(members))
     waiting = iter(members.tolist())
     seconds_left = None if task.time_limit is None else task.time_limit.left()
     waits = [0.0]  # seconds for which each thread has waited for kernels to compile
