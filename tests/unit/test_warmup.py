@@ -77,7 +77,7 @@ def test_failure_of_a_process_is_reported(monkeypatch):
 
 def test_ctrl_c_for_this_process_alone_ends_the_processes_that_compile(monkeypatch, tmp_path):
     begun, done = tmp_path / "begun", tmp_path / "done"
-    program = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(4); open({str(done)!r}, 'w').close()"
+    program = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(2); open({str(done)!r}, 'w').close()"
     monkeypatch.setattr(warmup, "PROGRAM", program)
 
     def interrupt():
@@ -90,7 +90,7 @@ def test_ctrl_c_for_this_process_alone_ends_the_processes_that_compile(monkeypat
     with pytest.raises(KeyboardInterrupt):
         list(warmup.warm_up())
     thread.join()
-    time.sleep(5)
+    time.sleep(2.5)
     assert not done.exists()
 
 

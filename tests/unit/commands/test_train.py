@@ -134,8 +134,7 @@ def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monke
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("n_nets", [1, 3])
-@pytest.mark.parametrize("validation", [0, 0.2])
+@pytest.mark.parametrize("validation, n_nets", [(0, 1), (0.2, 1), (0.2, 3)])
 def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validation, n_nets):
     """The message suggests options of the command, and the unfinished net is saved beside the output."""
     assert train("--epochs", 2).exit_code == 0
