@@ -268,7 +268,7 @@ def test_interruption_of_one_by_one_training_on_two_threads(monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_training.one_by_one, "n_threads_available", lambda: 2)
+    monkeypatch.setattr(fastmlp.population_training.one_by_one, "one_by_one_threads", lambda *_: 2)
     monkeypatch.setattr(fastmlp.population_training.one_by_one, "SHOW_EVERY", 0.001)
     X = np.random.default_rng(0).normal(size=(500, 20))
     result = Population((20, 50, 1), 3, random_state=0).fit(X, X[:, 0], epochs=10**6, verbose=0)
