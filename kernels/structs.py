@@ -109,6 +109,7 @@ class KernelVariant(NamedTuple):
     own_copies: bool = False  # whether each of two threads has its own copies of the weights that both read
     unrolled: int = 0  # one of UNROLLED_*: whether generated code trains tiny nets
     lanes: int = 0  # number of a population's nets in a block; 0 for one net
+    net_per_thread: bool = False  # on a GPU: whether a thread trains a net of a population, or a block of threads does
 
 
 # Generated code is never used; used if another process has compiled it; compiled if there is none.
@@ -180,7 +181,6 @@ class SuspendedNets(NamedTuple):
     epochs: np.ndarray  # int64 (n,), completed epochs
     best_epochs: np.ndarray  # int64 (n,), counted from 1; 0 for none
     clock: np.ndarray  # int64 (n,), epochs of the lane that the net is in, of this net and of those before it
-    n_together: np.ndarray  # int64 (n,), nets of the window that the net is in, by which a GPU chooses its threads
     params: np.ndarray  # (n, n_params)
     state: np.ndarray  # (n, n_state * n_params)
     safe_params: np.ndarray  # (n, n_params), parameters that gave a finite loss

@@ -77,12 +77,18 @@ def make_workspace(
     if family == "small_net":
         return SmallNetWorkspace(net, rows, n_samples, shuffle, dtype)
     if family == "fused_tensor_core":
-        from .single_net.fused_tensor_core import FusedWorkspace, check_card, has_room
+        from .single_net.fused_tensor_core import FusedWorkspace, check_card
 
         check_card(precision)
-        if has_room(net):
-            return FusedWorkspace(net, rows, dtype, precision)
+        return FusedWorkspace(net, rows, dtype, precision)
     return LayerwiseWorkspace(net, rows, dtype, precision)
+
+
+def has_room_for_tile(net: NetSpec) -> bool:
+    """Whether a block's shared memory holds all layers of the samples that `fused_tensor_core` computes at once."""
+    from .single_net.fused_tensor_core import has_room
+
+    return has_room(net)
 
 
 def train(

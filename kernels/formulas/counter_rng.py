@@ -1,9 +1,9 @@
 """Counter-based random numbers: every device drops the same units and sees the same batches.
 
 Philox4x32-10 (Salmon et al. 2011): a counter of four words and a key of two words give four random words, without
-state. The order of an epoch's samples is a Fisher-Yates shuffle with the words of that epoch. It is exactly uniform;
-networks of a few cheap rounds (Mitchell et al. 2021) were measurably not uniform, and slower
-(bench/log/README.md#order-of-samples).
+state. The order of an epoch's samples is a Fisher-Yates shuffle with the words of that epoch. All orders
+are equally likely but for what 32 bits of a word cannot divide, one part in 2**32 / n for an index; networks of a few
+cheap rounds (Mitchell et al. 2021) were measurably not uniform, and slower (bench/log/README.md#order-of-samples).
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def narrow_nets(dtype):
     found, before, rng = [], fused_tensor_core.shared_limit, np.random.default_rng(0)
     X, y = rng.normal(size=(133, 5)), rng.normal(size=(133, 3))
     try:
-        for precision, limit in (("float16", before()), ("bfloat16", 40_000)):
+        for precision, limit in (("float16", before()), ("bfloat16", 50_000)):
             fused_tensor_core.shared_limit = lambda limit=limit: limit
             net = _wide((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision=precision)
             net.fit(X, y, epochs=2, batch_size=100, optimizer=fastmlp.Rprop(0.01))

@@ -72,7 +72,7 @@ class Place:
         monkeypatch.setattr(fastmlp.execution.gpu_costs, "costs_of", lambda device: IN_BLOCKS)
         monkeypatch.setattr(fastmlp.execution.thresholds, "ONE_BY_ONE_FROM_STEP", 0 if name == "layers" else 10**12)
         if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
-            monkeypatch.setattr(_of_backend("population.launch"), "MOST_IN_THREAD", {4: 180, 8: 180})
+            monkeypatch.setattr(fastmlp.execution.thresholds, "THREAD_UP_TO_NUMBERS", {4: 180, 8: 180})
         for module in map(_of_backend, ("single_net.small_net", "population.train")):
             if name == "workspace":
                 monkeypatch.setattr(module, "shared_limit", lambda: 0)

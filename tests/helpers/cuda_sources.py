@@ -11,7 +11,8 @@ import numpy as np
 from cuda_cases import OF_LAYERS
 
 from fastmlp import MLP
-from fastmlp.execution.plan import describe_net
+from fastmlp.execution.dispatch import GpuNetsFit, choose_gpu_nets_variant
+from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
@@ -27,13 +28,13 @@ def switches(i):
     return {name: bool(bin(i & (k + 1)).count("1") % 2) for k, name in enumerate(SWITCHES)}
 
 
-def net_of(i, sizes, drops):
-    """Return (net, metric, dtype) of case i."""
+def mlp_of(i, sizes, drops):
+    """Return the net of case i."""
     loss = LOSSES[i % len(LOSSES)]
     outputs = loss.outputs or [row.name for row in ACTIVATIONS if row.name != "softmax"]
     hidden = [HIDDEN[(2 * i + k) % len(HIDDEN)] for k in range(2)]
     wide = (*sizes, 2 if loss.name == "softmax_cross_entropy" else 1 + i % 3)
-    net = MLP(
+    return MLP(
         wide,
         hidden_activation=hidden,
         loss=loss.name,
@@ -41,7 +42,11 @@ def net_of(i, sizes, drops):
         dropout=0.25 if drops and i % 3 == 0 else 0.0,
         device="cpu",
     )
-    return describe_net(net.network), i % 4, np.dtype("float64" if i % 4 == 3 else "float32")
+
+
+def net_of(i, sizes, drops):
+    """Return (net, metric, dtype) of case i."""
+    return describe_net(mlp_of(i, sizes, drops).network), i % 4, np.dtype("float64" if i % 4 == 3 else "float32")
 
 
 @contextmanager
@@ -65,18 +70,20 @@ def recording():
 
 def small_nets(i, sizes, n_nets, limit):
     from fastmlp.kernels.cuda.build.net_constants import Architecture
-    from fastmlp.kernels.cuda.population.launch import Shape, compile_training, fixed_batch_rows
+    from fastmlp.kernels.cuda.population.launch import Shape, compile_training
 
     net, metric, dtype = net_of(i, sizes, n_nets == 1)
-    architecture, n_samples = Architecture.of(net, metric, dtype), 4 if i % 2 else 24
-    shape = Shape.choose(architecture, RULES[i % len(RULES)].n_state, 24, n_nets, limit)
-    rows = fixed_batch_rows(architecture, shape, n_samples, n_samples)
-    compile_training(architecture, shape, i % len(RULES), rows, **switches(i))
+    n_samples, n_state = 4 if i % 2 else 24, RULES[i % len(RULES)].n_state
+    fit = GpuNetsFit(dtype.itemsize, n_state, n_samples, n_samples)
+    variant = choose_gpu_nets_variant(mlp_of(i, sizes, n_nets == 1).network, n_nets, fit)
+    architecture = Architecture.of(net, metric, dtype)
+    shape = Shape.of_threads() if variant.net_per_thread else Shape.of_blocks(architecture, n_state, 24, limit)
+    compile_training(architecture, shape, i % len(RULES), n_samples if variant.unrolled else 0, **switches(i))
     return shape
 
 
 def in_threads(i):
-    """Small nets, one per thread, unless Shape.choose finds that they do not fit in the registers of a thread."""
+    """Small nets, one per thread, unless dispatch finds that they do not fit in the registers of a thread."""
     small_nets(i, (2, 2, 2), 1000, 0)
 
 
@@ -122,7 +129,7 @@ def evaluation(i):
 
     net, metric, dtype = net_of(i, (4, 9, 5), False)
     architecture = Architecture.of(net, metric, dtype)
-    compile_evaluation(architecture, Shape.choose(architecture, 0, 24, 1, 10**6), i % 2 == 0, i % 4 < 3)
+    compile_evaluation(architecture, Shape.of_blocks(architecture, 0, 24, 10**6), i % 2 == 0, i % 4 < 3)
 
 
 KINDS = {  # function that generates the source of a case -> names of the kernels in the source

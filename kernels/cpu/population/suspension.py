@@ -33,7 +33,6 @@ def _nets_of_block(block: LaneBlock, n_state: int, watches: bool) -> SuspendedNe
         epochs=block.clock[EPOCH] - block.start_epoch[used],
         best_epochs=block.best_epoch[used],
         clock=np.full(len(used), block.clock[EPOCH]),
-        n_together=np.full(len(used), block.n_lanes),
         params=of_lanes(block.p),
         state=of_lanes(block.state.reshape(MOST_STATE, -1)[:n_state]),
         safe_params=of_lanes(block.safe_params),

@@ -151,7 +151,7 @@ def output_gradient(scratch, net, layers, nets, n_samples, adds, j, g):
 def squares_of_chunk(net, state, ws, chunk):
     """Write the sums of a chunk's squared gradients to layers.squares and nets.squares."""
     layers, nets, n_chunks = ws.layers, ws.nets, ws.layers.weight_chunks[net.n_layers]
-    p, g, zero = state.params, state.grads, scalar_like(state.params, 0.0)
+    p, g, zero = state.params, state.grads, scalar_like(state.params, 0.0)  # these nets have no L2 penalty
     n_inputs = net.sizes[0]
     n_blocks = round_up(n_inputs, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
     if chunk >= n_chunks:

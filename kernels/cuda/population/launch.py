@@ -1,6 +1,6 @@
 """Launches of nets that train independently: a thread or a block of threads for each net.
 
-Shape       choices for an architecture and a batch size: kernel, threads, samples at a time, memory
+Shape       launch configuration of the kernel that dispatch has chosen: threads, samples at a time, memory
 compile_training, compile_evaluation
 launch      packs a Job and runs the kernel
 """
@@ -19,16 +19,11 @@ from ..build.module import MOST_DECLARED, Kernel, compiled, source
 from ..build.net_constants import Architecture
 from ..build.structs import FORMATS, JOB
 
-# Maximum of the numbers that a thread keeps in registers (parameters, gradients and optimiser state), by bytes per
-# number. Other values leave no room for more: tests/unit/kernels/cuda/test_nvrtc_tables.py states how much the largest
-# nets spill.
-MOST_IN_THREAD = {4: 180, 8: 75}
 NETS_PER_BLOCK = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
 MOST_THREADS = 256  # of a block with a net
 SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
-MAX_UNROLLED_SAMPLES = 160  # parameters times samples up to which a thread's kernel unrolls the loop over samples
 
 
 # A Job without any values, for the fields that a launch does not use.
@@ -59,21 +54,19 @@ class Shape:
         return 0 if self.in_shared or self.in_thread else self.numbers
 
     @classmethod
-    def choose(cls, architecture: Architecture, n_state: int, rows: int, n_nets: int, limit: int) -> Shape:
-        """Return the shape for an architecture.
+    def of_threads(cls) -> Shape:
+        """Return the shape for a net in each thread, which keeps it in registers."""
+        return cls(True, NETS_PER_BLOCK, 4, 0, True)
+
+    @classmethod
+    def of_blocks(cls, architecture: Architecture, n_state: int, rows: int, limit: int) -> Shape:
+        """Return the shape for a net in each block: the threads and the tile of samples that its layers fill.
 
         n_state : number of state vectors of the update rule
         rows : number of samples in a batch
-        n_nets : number of nets trained at once
-        limit : bytes of shared memory a block may have
+        limit : bytes of shared memory a block may have, into which the tile should fit
         """
         itemsize = np.dtype(architecture.dtype).itemsize
-        if (
-            architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize]
-            and n_nets >= NETS_PER_BLOCK
-            and not architecture.drops
-        ):
-            return cls(True, NETS_PER_BLOCK, 4, 0, True)
         tile = min(LARGEST_TILE, -(-rows // 4) * 4)
         widest = max(architecture.sizes)
         # A thread computes 4 x 4 numbers of a product at a time.
@@ -108,16 +101,6 @@ def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
     return rows * pitch + padded(architecture.n_params) * (2 + n_state)
 
 
-def fixed_batch_rows(architecture: Architecture, shape: Shape, batch_size: int, n_samples: int) -> int:
-    """Return the number of samples in every batch if the kernel should be compiled for it, otherwise 0.
-
-    It is compiled for a fixed number if there are few samples, and the net is so small that counting samples takes a
-    noticeable part of its time.
-    """
-    few = shape.in_thread and architecture.n_params * n_samples <= MAX_UNROLLED_SAMPLES
-    return n_samples if few and batch_size >= n_samples else 0
-
-
 def shared_limit() -> int:
     """Return the bytes of shared memory that a block may request, besides what its kernel declares."""
     most = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
@@ -132,7 +115,7 @@ def most_chunks() -> int:
 def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: int) -> Kernel:
     """Return the kernel that trains nets.
 
-    rows : result of fixed_batch_rows
+    rows : number of samples in every batch, as a constant that the compiler unrolls; 0 for any number
     switches : SHUFFLES, WEIGHTED, PENALISED, CLIPPED, LAYERED, VALIDATES; and SCHEDULED, the number of schedules
     """
     header = architecture.header(

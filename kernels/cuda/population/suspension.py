@@ -30,7 +30,6 @@ def suspended_nets(window: Window, n_state: int) -> SuspendedNets:
         epochs=counters[slots, ProgressCounter.STEPS] // window.n_batches,
         best_epochs=counters[slots, ProgressCounter.BEST_EPOCH],
         clock=counters[slots, ProgressCounter.STEPS] // window.n_batches,
-        n_together=np.full(len(slots), window.n_together),
         params=of_slots(job["params"])[:, :n_params],
         state=of_slots(job["state"])[:, :n_state, :n_params].reshape(len(slots), -1),
         safe_params=of_slots(job["safe_params"])[:, :n_params],

@@ -36,7 +36,6 @@ from .launch import (
     Shape,
     compile_evaluation,
     compile_training,
-    fixed_batch_rows,
     launch,
     most_chunks,
     padded,
@@ -52,7 +51,7 @@ SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 class PopulationRun:
     """State of one population's fit or evaluation.
 
-    The arguments are those of the device contract; n_threads and variant are not used on a GPU.
+    The arguments are those of the device contract; n_threads is not used on a GPU.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class PopulationRun:
         precision: str,
     ):
         self.architecture = Architecture.of(net, loss[1], dtype)
-        self.batched, self.precision = family == "batched_gemm", precision
+        self.batched, self.precision, self.variant = family == "batched_gemm", precision, variant
         self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
         self.n_state = rule.n_state if rule is not None else 0
         self._inputs: tuple | None = None
@@ -117,9 +116,9 @@ class PopulationRun:
             n_bytes += 12 * data.n_samples  # an order and its lists
         most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
         n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
-        if self._waiting is not None:  # nets go on in a window if they were in one, and are at the same epoch
-            both = np.stack([self._waiting.epochs, self._waiting.n_together])
-            n = min(n, int(np.flatnonzero(np.append((both != both[:, :1]).any(axis=0), True))[0]))
+        if self._waiting is not None:  # nets go on in one window if they are at the same epoch
+            epochs = self._waiting.epochs
+            n = min(n, int(np.flatnonzero(np.append(epochs != epochs[0], True))[0]))
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
@@ -129,10 +128,6 @@ class PopulationRun:
             self._waiting = self._waiting.part(n, len(self._waiting.net_index))
 
     most_resumed = 2**62
-
-    def n_together(self, n: int) -> int:
-        """Return the number of nets of a window of n nets when it was opened first, before some of them ended."""
-        return n if self._waiting is None else int(self._waiting.n_together[0])
 
     def suspended(self, nets: PopulationState, watches: bool) -> SuspendedNets:
         """Return the nets in training, between two calls, and write the results of finished nets to their places."""
@@ -179,16 +174,14 @@ class IndependentWindow(Window):
     ):
         assert run.rule is not None
         n, rule = len(members), run.rule
-        n_together = run.n_together(n)
-        self._shape = Shape.choose(run.architecture, rule.n_state, config.batch_size, n_together, shared_limit())
+        self._shape = self.shape(run, config)
         self.needs_lists = not self._shape.in_thread
         super().__init__(run, members, config, criteria, nets, data, held_out, tables)
-        rows = fixed_batch_rows(run.architecture, self._shape, config.batch_size, data.n_samples)
         self._kernel = compile_training(
             run.architecture,
             self._shape,
             CODES[rule.name],
-            rows,
+            data.n_samples if run.variant.unrolled else 0,
             SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
             SCHEDULED=criteria.scheduled + config.decays,
@@ -200,10 +193,16 @@ class IndependentWindow(Window):
         self._active = cupy.arange(n, dtype=np.int64)
 
     @staticmethod
+    def shape(run: PopulationRun, config: TrainConfig) -> Shape:
+        if run.variant.net_per_thread:
+            return Shape.of_threads()
+        return Shape.of_blocks(run.architecture, run.n_state, config.batch_size, shared_limit())
+
+    @staticmethod
     def bytes_each(
         run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
     ) -> int:
-        shape = Shape.choose(run.architecture, run.n_state, config.batch_size, n_nets, shared_limit())
+        shape = IndependentWindow.shape(run, config)
         vectors = padded(run.architecture.n_params) * (run.n_state + 3)
         return (vectors + shape.workspace) * run.dtype.itemsize + 128
 
@@ -232,7 +231,7 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
     n, dtype = nets.n_members, run.dtype
     n_outputs = data.n_samples * run.architecture.sizes[-1] if output.size else 0  # of a net
     free, _ = free_memory()
-    shape = Shape.choose(run.architecture, 0, min(data.n_samples, 64), 1, shared_limit())
+    shape = Shape.of_blocks(run.architecture, 0, min(data.n_samples, 64), shared_limit())
     n_bytes = (nets.n_params + n_outputs + shape.workspace) * dtype.itemsize + 64
     n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
     max_nets = max(1, min(n, 65535, n_blocks))  # 65,535: maximum second dimension of a grid

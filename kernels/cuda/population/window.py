@@ -73,7 +73,6 @@ class Window(ABC):
         n, rule, dtype, n_params = len(members), run.rule, run.dtype, nets.n_params
         assert rule is not None
         self.n_nets = self.n_active = n
-        self.n_together = run.n_together(n)  # nets of the window when it was opened first
         self.n_batches = -(-data.n_samples // config.batch_size)
         self.n_samples = data.n_samples
         self._params = cupy.zeros((n, self.stride_of(n_params)), dtype)

@@ -95,10 +95,7 @@ def check_card(precision: str) -> None:
 
 
 def has_room(net: NetSpec) -> bool:
-    """Whether all layers of BLOCK_ROWS samples fit into a block's shared memory.
-
-    A net that does not fit is trained by the family `layerwise`, whose products round operands to TF32.
-    """
+    """Whether all layers of BLOCK_ROWS samples fit into a block's shared memory."""
     return Layout.of(net).tile_bytes <= shared_limit()
 
 

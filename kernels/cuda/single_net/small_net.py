@@ -85,7 +85,7 @@ class SmallNetWorkspace:
             return self._by_layers.train(data, config, state, first, n)
         data, net = device_data(data), self.net
         architecture, learns = self._architecture(data), config.rule != NO_UPDATE
-        shape = Shape.choose(architecture, state_rows(config.rule), config.batch_size, 1, shared_limit())
+        shape = Shape.of_blocks(architecture, state_rows(config.rule), config.batch_size, shared_limit())
         kernel = compile_training(
             architecture,
             shape,
@@ -184,7 +184,7 @@ class SmallNetWorkspace:
     def _evaluate_part(self, data: Samples, params: Any, output: Any) -> np.ndarray:
         """Return (2,), the sums of losses and correct samples; outputs go to the device array `output`."""
         architecture = self._architecture(data)
-        shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
+        shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())
         kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
         chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
         partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)

@@ -28,6 +28,7 @@ from ..kernels.structs import (
 from ..network.spec import Network
 from ..thread_count import n_threads_available, threads_setting
 from . import gpu_costs, thresholds
+from .net_description import describe_net
 from .work import products
 
 
@@ -51,7 +52,7 @@ def choose_training(
         if batch_size == 1 and not network.has_blocks and family in ("layerwise", "layerwise_data_parallel"):
             family = "layerwise_batch1"
     else:
-        family = choose_device_family(network, batch_size, precision, dtype, gpu_costs.costs_of(device))
+        family = fastest(device_step_seconds(network, batch_size, precision, dtype, device))
     n_threads = n_threads or choose_threads(network, family, batch_size)
     return TrainingChoice(family, n_threads, micro_batch_rows(device, family, batch_size))
 
@@ -70,9 +71,8 @@ def choose_evaluation(
     """Choose kernel family, threads and rows for the outputs of n_samples samples; n_threads as in choose_training."""
     rows = min(n_samples, evaluation_rows(network, device))
     if not device.is_host:
-        costs = gpu_costs.costs_of(device)
-        family = choose_device_family(network, thresholds.EVALUATION_ROWS, precision, dtype, costs)
-        return EvaluationChoice(family, 1, rows)
+        seconds = device_step_seconds(network, thresholds.EVALUATION_ROWS, precision, dtype, device)
+        return EvaluationChoice(fastest(seconds), 1, rows)
     family = choose_evaluation_family(network, rows)
     if family != "layerwise":
         return EvaluationChoice(family, 1, rows)
@@ -156,31 +156,31 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
     return "batch_simd_4" if rows <= 4 else "batch_simd_16"
 
 
-def choose_device_family(
-    network: Network, rows: int, precision: str, dtype: np.dtype, costs: gpu_costs.GpuCosts = gpu_costs.ESTIMATES
-) -> str:
-    """Choose the kernel family of one net on a GPU: of those that can train it, the one whose step is fastest."""
-    seconds = device_step_seconds(network, rows, precision, dtype, costs)
+def fastest(seconds: dict[str, float]) -> str:
+    """Return the kernel family whose step takes the fewest seconds."""
     return min(seconds, key=seconds.__getitem__)
 
 
 def device_step_seconds(
-    network: Network, rows: int, precision: str, dtype: np.dtype, costs: gpu_costs.GpuCosts
+    network: Network, rows: int, precision: str, dtype: np.dtype, device: Device
 ) -> dict[str, float]:
     """Return the seconds of a step in the kernel families that can train one net on a GPU, by the cost model.
 
-    One block can train a small net by itself, and tensor cores narrow layers where the precision allows. Only
-    "layerwise" keeps weights outside of the blocks of a block-diagonal layer at 0.
+    One block can train a small net by itself, and tensor cores narrow layers where the precision allows and a block's
+    shared memory holds a tile of samples in all layers. Only "layerwise" keeps weights outside of the blocks of a
+    block-diagonal layer at 0.
 
     precision : a permission to round where training is in float32
     """
+    costs = gpu_costs.costs_of(device)
     seconds = {"layerwise": gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize)}
     if network.has_blocks:
         return seconds
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
-    if precision in HALF and narrow and dtype.itemsize == 4:
+    in_half = precision in HALF and narrow and dtype.itemsize == 4
+    if in_half and backend(device).has_room_for_tile(describe_net(network)):
         seconds["fused_tensor_core"] = gpu_costs.fused_step_seconds(costs, network, rows)
     return seconds
 
@@ -287,6 +287,31 @@ def _gpu_nets_family(
 def _family_of_larger_nets(network: Network, n_nets: int, rows: int, streams: bool) -> str:
     one_by_one = n_nets == 1 or streams or products(network, rows) >= thresholds.ONE_BY_ONE_FROM_STEP
     return "one_by_one" if one_by_one else "batched_gemm"
+
+
+class GpuNetsFit(NamedTuple):
+    """What the choice of a GPU's kernel for a population's small nets depends on, besides the nets and their number."""
+
+    itemsize: int  # bytes of a number
+    n_state: int  # state vectors of the update rule
+    n_samples: int
+    batch_size: int
+
+
+def choose_gpu_nets_variant(network: Network, n_nets: int, fit: GpuNetsFit) -> KernelVariant:
+    """Choose whether a GPU's thread trains a net of a population, or a block of threads does.
+
+    A net in a thread needs enough nets to fill a block, and registers for its parameters, gradients and state; dropout
+    masks are drawn by blocks only. The loop over few samples is unrolled where counting them takes a noticeable part of
+    a step.
+    """
+    numbers = network.layout.n_params * (2 + fit.n_state)
+    has_room = numbers <= thresholds.THREAD_UP_TO_NUMBERS[fit.itemsize] and not any(network.dropout)
+    if not (has_room and n_nets >= thresholds.THREADS_FROM_NETS):
+        return KernelVariant()
+    is_short = network.layout.n_params * fit.n_samples <= thresholds.THREAD_UNROLLED_UP_TO
+    unrolled = UNROLLED_ALWAYS if is_short and fit.batch_size >= fit.n_samples else UNROLLED_NEVER
+    return KernelVariant(unrolled=unrolled, net_per_thread=True)
 
 
 def choose_nets_variant(network: Network, device: Device, n_nets: int, validates: bool, samples: int) -> KernelVariant:

@@ -13,7 +13,6 @@ from ..network.spec import Network
 from ..thread_count import n_threads_available
 from . import dispatch, thresholds
 from .families import FAMILIES
-from .gpu_costs import costs_of
 from .work import products
 
 
@@ -28,7 +27,7 @@ def explain_training(
         why = _why_family(network, choice.family, batch_size)
     else:
         why = _why_device_family(
-            dispatch.device_step_seconds(network, batch_size, precision, dtype, costs_of(device)), choice.family
+            dispatch.device_step_seconds(network, batch_size, precision, dtype, device), choice.family
         )
     return "\n".join(
         (

@@ -119,6 +119,12 @@ BLOCK_UP_TO_PARAMS = 20_000  # parameters of a net that one block can train by i
 # In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
 # activations of its net.
 BLOCK_UP_TO_BYTES = 40_000  # bytes of parameters: 10,000 in float32
+THREADS_FROM_NETS = 128  # nets of a population from which each may have a thread: those of one block
+# Maximum of the numbers that a thread keeps in registers (parameters, gradients and optimiser state), by bytes per
+# number. Other values leave no room for more: tests/unit/kernels/cuda/test_nvrtc_tables.py states how much the largest
+# nets spill.
+THREAD_UP_TO_NUMBERS = {4: 180, 8: 75}
+THREAD_UNROLLED_UP_TO = 160  # parameters times samples up to which a thread's loop over samples is unrolled
 # Larger nets take each step together, except those whose own step has so many multiply-adds that its products take
 # longer than their launches: 1e9 are 66 us at half of an H100's rate, launching 15 kernels takes about 45.
 ONE_BY_ONE_FROM_STEP = 1_000_000_000

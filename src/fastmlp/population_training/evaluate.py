@@ -10,7 +10,8 @@ from ..data.population_data import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
 from ..execution.dispatch import choose_nets_evaluation, lane_threads
-from ..execution.plan import Plan, PopulationPlan, describe_net
+from ..execution.net_description import describe_net
+from ..execution.plan import Plan, PopulationPlan
 from ..execution.thresholds import EVALUATION_ROWS, LANES
 from ..kernels.structs import CONVERGED, FULL_ACCURACY, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..console.progress_bar import NetLines, Progress
 from ..devices import backend
-from ..execution.dispatch import choose_nets_variant, lane_threads, pays_to_compile
+from ..execution.dispatch import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant, lane_threads, pays_to_compile
 from ..execution.plan import PopulationPlan
 from ..execution.work import products
 from ..kernels.formulas.update_rules import CODES
@@ -217,7 +217,11 @@ def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> Popula
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples, limit = task.network, task.data.n_samples, task.time_limit
     samples = n_epochs * n_samples if pays_to_compile(None if limit is None else limit.seconds) else 0
-    variant = choose_nets_variant(network, task.device, n_members, task.validates, samples)
+    variant = (
+        choose_nets_variant(network, task.device, n_members, task.validates, samples)
+        if task.device.is_host
+        else choose_gpu_nets_variant(network, task.whole.n_nets, gpu_fit(task))
+    )
     return PopulationPlan(
         network=network,
         device=task.device,
@@ -233,6 +237,12 @@ def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> Popula
         shuffle=task.shuffle,
         precision=task.precision,
     )
+
+
+def gpu_fit(task: PopulationTask) -> GpuNetsFit:
+    """Return what the choice of a GPU's kernel depends on; it is the same for all parts of a population."""
+    n_state = task.optimizer.rule.n_state
+    return GpuNetsFit(task.dtype.itemsize, n_state, task.data.n_samples, task.batch_size)
 
 
 def first_call_epochs(task: PopulationTask, lanes: int, n_members: int) -> int:

@@ -56,7 +56,8 @@ class PopulationFitState:
             **{name: arrays[name] for name in ("params", "restarts", "spent")},
             attempt=numbers["attempt"],
             outcome={name: arrays[f"{RESULTS}{name}"] for name in OUTCOME},
-            suspended=SuspendedNets(**with_prefix(NETS)),
+            # by name, since files of earlier versions have a further array
+            suspended=SuspendedNets(**{name: arrays[f"{NETS}{name}"] for name in SuspendedNets._fields}),
             fits={
                 int(net): FitState.from_file(Parts(with_prefix(f"{NET}{net}."), of_net))
                 for net, of_net in numbers["fits"].items()

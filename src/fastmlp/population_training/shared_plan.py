@@ -11,7 +11,7 @@ import numpy as np
 
 from ..devices import Device, backend
 from ..execution import dispatch
-from ..execution.plan import describe_net
+from ..execution.net_description import describe_net
 from ..execution.work import products
 from ..kernels.structs import (
     METRIC_ARGMAX,

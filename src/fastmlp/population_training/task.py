@@ -14,7 +14,7 @@ from ..data.population_data import Strides
 from ..devices import Device, device_of
 from ..errors import is_per_net
 from ..execution.dispatch import choose_nets_family
-from ..execution.plan import describe_net
+from ..execution.net_description import describe_net
 from ..kernels.structs import METRIC_NONE, RUNNING, UNCHECKED, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer, settings_of

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..data.validation import inputs_only
 from ..execution.buffer_cache import buffers
-from ..execution.plan import Plan, describe_net
+from ..execution.net_description import describe_net
+from ..execution.plan import Plan
 from ..network.spec import Network
 
 

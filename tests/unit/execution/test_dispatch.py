@@ -1,5 +1,7 @@
 """Dispatch: the choice of kernel family and number of threads for a fit or prediction."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,11 @@ import fastmlp.execution.thresholds
 from fastmlp import MLP, PeriodicEmbedding
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import (
-    choose_device_family,
+    GpuNetsFit,
     choose_evaluation_family,
     choose_evaluation_threads,
     choose_family,
+    choose_gpu_nets_variant,
     choose_nets_family,
     choose_nets_variant,
     choose_own_copies,
@@ -145,6 +148,18 @@ def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
 PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
 
 
+@pytest.fixture
+def gpu_with_room(monkeypatch):
+    """A backend in place of a GPU's: it only says that a block's shared memory holds a tile."""
+    module = SimpleNamespace(has_room_for_tile=lambda net: True)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "backend", lambda device: module)
+    return module
+
+
+def family_on_a_gpu(net, rows, precision, dtype):
+    return choose_training(net, Device("cuda:0", "a test"), np.dtype(dtype), rows, precision).family
+
+
 @pytest.mark.parametrize(
     "sizes, rows, settings, exact, half",
     [
@@ -165,19 +180,54 @@ PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
         ((4, 32, 3), 7353, {}, "layerwise", "fused_tensor_core"),
     ],
 )
-def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
+def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half, gpu_with_room):
     """small_net up to 20,000 parameters, fused_tensor_core up to 128 units, without dropout, in float32, if reduced
     precision is allowed: where the cost model has their step as the fastest.
     """
     net = network(sizes, **settings)
     for precision in PRECISIONS:
         wanted = half if precision in ("bfloat16", "float16") else exact
-        assert choose_device_family(net, rows, precision, np.dtype("float32")) == wanted, precision
-        assert choose_device_family(net, rows, precision, np.dtype("float64")) == exact, precision
+        assert family_on_a_gpu(net, rows, precision, "float32") == wanted, precision
+        assert family_on_a_gpu(net, rows, precision, "float64") == exact, precision
+    gpu_with_room.has_room_for_tile = lambda net: False  # as of a net of many layers
+    assert family_on_a_gpu(net, rows, "bfloat16", "float32") == exact
 
 
 def test_dispatch_table_covers_both_sides_of_the_block_limit():
     assert [network((n, 1)).layout.n_params for n in (19_999, 20_000)] == [20_000, 20_001]
+
+
+XOR_FIT = GpuNetsFit(itemsize=4, n_state=2, n_samples=4, batch_size=4)
+
+
+def gpu_variant(sizes, n_nets=1000, fit=XOR_FIT, **settings):
+    return choose_gpu_nets_variant(network(sizes, **settings), n_nets, fit)
+
+
+def test_tiny_nets_of_a_population_have_a_thread_of_a_gpu_each():
+    """If there are enough to fill a block of threads, and no dropout masks to draw."""
+    assert gpu_variant((2, 2, 1)).net_per_thread
+    assert gpu_variant((2, 2, 1), 128).net_per_thread
+    assert gpu_variant((2, 2, 1), 127) == KernelVariant()
+    assert gpu_variant((2, 2, 1), dropout=0.1) == KernelVariant()
+
+
+@pytest.mark.parametrize("itemsize, most", [(4, 180), (8, 75)])
+@pytest.mark.parametrize("n_state", range(4))
+def test_nets_in_threads_are_limited_by_registers(n_state, itemsize, most):
+    """Parameters, gradients and state count; a number in float64 takes two registers."""
+    fit = GpuNetsFit(itemsize, n_state, 4, 4)
+    for width in range(1, 40):
+        numbers = (4 * width + 1) * (2 + n_state)
+        assert gpu_variant((2, width, 1), fit=fit).net_per_thread == (numbers <= most)
+
+
+@pytest.mark.parametrize("rows, n_samples, unrolled", [(3, 4, 0), (4, 4, 1), (5, 4, 1), (17, 17, 1), (18, 18, 0)])
+def test_loops_over_few_samples_are_unrolled_in_threads(rows, n_samples, unrolled):
+    """If every batch holds all samples: 9 parameters times 17 samples are below the limit of 160."""
+    variant = gpu_variant((2, 2, 1), fit=GpuNetsFit(4, 2, n_samples, rows))
+    assert variant.unrolled == (UNROLLED_ALWAYS if unrolled else UNROLLED_NEVER)
+    assert gpu_variant((2, 2, 1), 1, GpuNetsFit(4, 2, n_samples, rows)).unrolled == UNROLLED_NEVER
 
 
 @pytest.mark.parametrize("n_nets, wanted", [(2, "one_by_one"), (32, "population_simd"), (1000, "population_simd")])
@@ -347,7 +397,7 @@ def test_nets_with_blocks_train_layer_by_layer(rows):
     of_net = network((2, 3, 1), input_embedding=PeriodicEmbedding(2, 2))
     float32, cpu, gpu = np.dtype("float32"), Device("cpu", ""), Device("cuda:0", "")
     assert choose_training(of_net, cpu, float32, rows, "exact").family == "layerwise"
-    assert choose_device_family(of_net, rows, "bfloat16", float32) == "layerwise"
+    assert choose_training(of_net, gpu, float32, rows, "bfloat16").family == "layerwise"
     assert choose_nets_family(of_net, 10_000, rows, cpu, float32) == "one_by_one"
     assert choose_nets_family(of_net, 10_000, rows, gpu, float32) == "one_by_one"
     assert choose_evaluation_family(of_net, rows) != "layerwise"

@@ -7,7 +7,7 @@ import pytest
 from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution import gpu_costs
-from fastmlp.execution.dispatch import choose_device_family
+from fastmlp.execution.dispatch import choose_training
 from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, fused_step_seconds, layers_step_seconds
 
 NETWORK = MLP((64, 64, 32, 10), device="cpu").network
@@ -39,7 +39,7 @@ def test_float64_moves_twice_the_bytes():
 def test_using_counts_within_its_context():
     """A card with slow launches trains scikit-learn's default net in one block."""
     net, device = MLP((64, 100, 10), device="cpu"), Device("cuda", "a test")
-    family = lambda: choose_device_family(net.network, 200, "exact", net.dtype, gpu_costs.costs_of(device))
+    family = lambda: choose_training(net.network, device, net.dtype, 200, "exact").family
     assert family() == "layerwise"
     with gpu_costs.using(ESTIMATES._replace(node_seconds=1e-3)):
         assert family() == "small_net"

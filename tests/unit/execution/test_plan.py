@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding
-from fastmlp.execution.plan import Plan, describe_net
+from fastmlp.execution.net_description import describe_net
+from fastmlp.execution.plan import Plan
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.formulas.activations import CODES
 from fastmlp.kernels.jit.call import _entries

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.execution.plan import describe_net
+from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.cpu.allocation import make_workspace, thread_arrays, thread_copy
 from fastmlp.kernels.structs import LARGE_NET_PARAMS, TrainState, n_weight_copies
 

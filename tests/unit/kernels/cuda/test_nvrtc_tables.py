@@ -12,7 +12,8 @@ from cuda_emulator import nvrtc
 from cuda_sources import KINDS, N_CASES, SWITCHES, in_workspace, net_of, recording, switches
 
 from fastmlp import MLP
-from fastmlp.execution.plan import describe_net
+from fastmlp.execution.net_description import describe_net
+from fastmlp.execution.thresholds import THREAD_UP_TO_NUMBERS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
@@ -48,16 +49,14 @@ LARGEST = [
 def test_largest_nets_of_threads_compile_within_register_limits(sizes, n_state, dtype, texts):
     """With all switches on, register spills of the largest nets per thread are bounded."""
     from fastmlp.kernels.cuda.build.net_constants import Architecture
-    from fastmlp.kernels.cuda.population.launch import MOST_IN_THREAD, Shape, compile_training
+    from fastmlp.kernels.cuda.population.launch import Shape, compile_training
 
     rule = max(code for code, row in enumerate(RULES) if row.n_state == n_state)
     net = describe_net(MLP(sizes, hidden_activation="gelu", device="cpu").network)
     architecture = Architecture.of(net, 1, np.dtype(dtype))
-    most = MOST_IN_THREAD[np.dtype(dtype).itemsize]
+    most = THREAD_UP_TO_NUMBERS[np.dtype(dtype).itemsize]
     assert 0.7 * most <= architecture.n_params * (2 + n_state) <= most
-    shape = Shape.choose(architecture, n_state, 24, 1000, 0)
-    assert shape.in_thread
-    compile_training(architecture, shape, rule, **dict.fromkeys(SWITCHES, True))
+    compile_training(architecture, Shape.of_threads(), rule, **dict.fromkeys(SWITCHES, True))
     from fastmlp.kernels.cuda.build.module import OPTIONS
 
     for arch in nvrtc.ARCHITECTURES:

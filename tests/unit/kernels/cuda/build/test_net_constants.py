@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.execution.plan import describe_net
+from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.cuda.build.net_constants import Architecture
 from fastmlp.kernels.formulas.update_rules import RPROP, RULES
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE

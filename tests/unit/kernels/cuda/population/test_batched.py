@@ -324,7 +324,7 @@ def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, cou
 
 def windows_bytes(pop, rows):
     """Bytes per net that a window is measured with, for Adam with early stopping."""
-    from fastmlp.execution.plan import describe_net
+    from fastmlp.execution.net_description import describe_net
     from fastmlp.kernels.cuda.population.batched_passes import Passes
     from fastmlp.kernels.cuda.population.launch import padded
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.execution.plan import describe_net
+from fastmlp.execution.net_description import describe_net
+from fastmlp.execution.thresholds import THREADS_FROM_NETS
 from fastmlp.kernels.formulas.update_rules import CODES, RULES
 from fastmlp.kernels.structs import METRIC_NONE, NO_UPDATE
 
@@ -25,8 +26,8 @@ def architecture_of(sizes, dtype="float32", **settings):
     return Architecture.of(describe_net(net.network), METRIC_NONE, net.dtype)
 
 
-def choose(per_net, architecture, n_state=2, rows=16, n_nets=1000, limit=200_000):
-    return per_net.Shape.choose(architecture, n_state, rows, n_nets, limit)
+def of_blocks(per_net, architecture, n_state=2, rows=16, limit=200_000):
+    return per_net.Shape.of_blocks(architecture, n_state, rows, limit)
 
 
 @pytest.mark.parametrize("n_samples, n_blocks", [(300, 5), (10**6, 264)])
@@ -44,46 +45,21 @@ def test_evaluation_has_blocks_for_all_multiprocessors(per_net, monkeypatch, n_s
     assert grids == [(n_blocks, 1), (n_blocks, 2)]
 
 
-def test_tiny_nets_train_one_per_thread(per_net):
-    """A net per thread needs enough nets to fill a block, parameters that fit into registers, and no dropout."""
-    tiny = architecture_of((2, 2, 1))
-    shape = choose(per_net, tiny)
-    assert (shape.in_thread, shape.threads, shape.workspace, shape.shared) == (True, 128, 0, 0)
-    assert not choose(per_net, tiny, n_nets=127).in_thread
-    assert choose(per_net, tiny, n_nets=128).in_thread
-    assert not choose(per_net, architecture_of((2, 2, 1), dropout=0.1)).in_thread
-    assert choose(per_net, architecture_of((2, 2), loss="softmax_cross_entropy")).in_thread
-
-
-def test_small_numbers_of_samples_are_compile_time_constants(per_net):
-    """The number of rows is a constant of the kernel if every batch holds all samples."""
-    tiny = architecture_of((2, 2, 1))
-    thread, block = choose(per_net, tiny), choose(per_net, tiny, n_nets=1)
-    assert [per_net.fixed_batch_rows(tiny, thread, rows, 4) for rows in (3, 4, 5)] == [0, 4, 4]
-    assert [per_net.fixed_batch_rows(tiny, thread, n, n) for n in (17, 18)] == [17, 0]
-    assert per_net.fixed_batch_rows(tiny, block, 4, 4) == 0
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n_state", range(4))
-def test_one_net_per_thread_is_limited_by_registers(per_net, n_state, dtype):
-    """Parameters, gradients and state count; float64 takes two registers each."""
-    for width in range(1, 40):
-        architecture = architecture_of((2, width, 1), dtype)
-        numbers = (4 * width + 1) * (2 + n_state)
-        assert choose(per_net, architecture, n_state).in_thread == (numbers <= (75 if dtype == "float64" else 180))
+def test_a_net_per_thread_needs_no_memory_of_its_block(per_net):
+    shape = per_net.Shape.of_threads()
+    assert (shape.in_thread, shape.threads, shape.workspace, shape.shared) == (True, THREADS_FROM_NETS, 0, 0)
 
 
 @pytest.mark.parametrize("rows, tile", [(1, 4), (4, 4), (5, 8), (16, 16), (63, 64), (64, 64), (1000, 64)])
 def test_tile_is_the_batch_rounded_up_to_four(per_net, rows, tile):
-    assert choose(per_net, architecture_of((8, 16, 4)), rows=rows).tile == tile
+    assert of_blocks(per_net, architecture_of((8, 16, 4)), rows=rows).tile == tile
 
 
 def test_less_shared_memory_leads_to_smaller_tiles_then_global_memory(per_net):
     architecture = architecture_of((8, 30, 20, 4))
     tiles = []
     for limit in range(200_000, 0, -2_000):
-        shape = choose(per_net, architecture, rows=64, limit=limit)
+        shape = of_blocks(per_net, architecture, rows=64, limit=limit)
         assert shape.numbers == per_net.block_numbers(architecture, shape.tile, 2)
         assert shape.in_shared == (4 * shape.numbers <= limit)
         assert (shape.shared, shape.workspace) == ((shape.numbers, 0) if shape.in_shared else (0, shape.numbers))
@@ -102,7 +78,7 @@ def test_less_shared_memory_leads_to_smaller_tiles_then_global_memory(per_net):
 )
 def test_threads_of_a_block_follow_the_largest_product(per_net, sizes, rows, threads):
     """A thread for each 4 x 4 tile of the largest product, in whole warps, up to 256 threads."""
-    assert choose(per_net, architecture_of(sizes), n_nets=1, rows=rows).threads == threads
+    assert of_blocks(per_net, architecture_of(sizes), rows=rows).threads == threads
 
 
 @pytest.mark.thinned(3)

@@ -12,6 +12,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.fit
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
+from fastmlp.execution import thresholds
 from fastmlp.execution.work import products
 from fastmlp.schedules import Cosine, FlatCosine
 
@@ -244,12 +245,10 @@ def test_unrolled_samples_give_the_same_results(cuda, optimizer, assert_same, mo
     """A kernel with the number of samples as a constant, and one with a loop. In float64, since the signs of gradients
     that Rprop uses must not depend on rounding.
     """
-    from fastmlp.kernels.cuda.population import launch
-
     X, y, rng = samples(7)
     weight, fits = rng.random(7), []
-    for most in (launch.MAX_UNROLLED_SAMPLES, 0):
-        monkeypatch.setattr(launch, "MAX_UNROLLED_SAMPLES", most)
+    for most in (thresholds.THREAD_UNROLLED_UP_TO, 0):
+        monkeypatch.setattr(thresholds, "THREAD_UNROLLED_UP_TO", most)
         pop = make(130, dtype="float64")
         result = pop.fit(X, y, sample_weight=weight, epochs=70, optimizer=optimizer, shuffle=True, verbose=0)
         fits.append((pop.params, result.loss, result.records))

@@ -29,7 +29,7 @@ def batches_of(size):
 @pytest.fixture
 def module(cuda):
     """The kernels of a net with three inputs and two outputs."""
-    from fastmlp.execution.plan import describe_net
+    from fastmlp.execution.net_description import describe_net
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
     net = describe_net(MLP((3, 2), device="cpu").network)

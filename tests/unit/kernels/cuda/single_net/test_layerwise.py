@@ -53,7 +53,7 @@ def samples(rng, n, sizes=SIZES):
 
 def test_large_batch_has_blocks_for_all_multiprocessors(layers, cuda):
     """A block per chunk of rows; GPUs have up to about 140 multiprocessors."""
-    from fastmlp.execution.plan import describe_net
+    from fastmlp.execution.net_description import describe_net
     from fastmlp.kernels.cuda.population.batched_passes import Passes
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 

@@ -27,7 +27,8 @@ from tolerances import TOLERANCES
 import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, Quickprop
 from fastmlp.devices import resolve
-from fastmlp.execution.plan import Plan, describe_net
+from fastmlp.execution.net_description import describe_net
+from fastmlp.execution.plan import Plan
 from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
 from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Samples, TrainConfig
 from fastmlp.schedules import Cosine, FlatCosine
