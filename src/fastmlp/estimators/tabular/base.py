@@ -16,7 +16,6 @@ from sklearn.utils import check_random_state  # isort: skip
 from sklearn.utils.validation import check_consistent_length
 
 from ...api.streamed_fit import StreamArguments
-from ...callbacks import as_callbacks
 from ...console.compile_notice import CompileNotices
 from ...errors import checked_count, checked_number
 from ...streams.kinds import is_source
@@ -120,8 +119,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         squared error, or by eval_metric if it is a name. With folds, the first fold is held out. A search takes at most
         about half of time_limit.
     callbacks : callable or sequence of callable, optional
-        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
-        callback returns True. Only for a single net.
+        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained, whose training stops
+        when a callback returns True. Several nets are then trained one after another, which takes longer. Nets that
+        `tune` tries and those of `refit` have no callbacks.
     warm_start : bool, default False
         Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
         fit found, such as categories and quantiles, is kept.
@@ -407,11 +407,6 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         check_nets(self, recipe)
         if self.tune is not None:
             searched_settings(self)
-        n_nets = recipe.n_nets * recipe.n_folds
-        if as_callbacks(self.callbacks) and n_nets > 1:
-            raise ValueError(
-                f"callbacks are for a single net, but n_nets is {n_nets}: set n_nets=1, or leave them out."
-            )
         if self.patience == NOT_GIVEN:
             return recipe
         warn_user(

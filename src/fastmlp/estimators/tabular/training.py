@@ -102,8 +102,13 @@ def estimator_recipe(estimator: Any) -> Recipe:
             f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
             "out, or set n_folds=1."
         )
-    if recipe.shared_weights and (metric is not None or estimator.tune is not None):
-        name = "tune" if metric is None else "eval_metric"
+    of_single_nets = {
+        "eval_metric": metric,
+        "tune": estimator.tune,
+        "callbacks": as_callbacks(estimator.callbacks) or None,
+    }
+    name = next((name for name, value in of_single_nets.items() if value is not None), None)
+    if recipe.shared_weights and name is not None:
         raise ValueError(
             f"{name} trains nets one after another or with settings of their own, which those of shared_weights=True "
             f"cannot have: leave {name} out, or set shared_weights=False."
@@ -163,7 +168,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
     n_nets = getattr(nets, "n_nets", 1)
-    one_by_one = task.folds is not None or estimator.eval_metric is not None  # which a population cannot measure
+    one_by_one = task.folds is not None or observes_epochs(estimator)
     task.observed.begin_fit((n_nets if one_by_one else 1) + estimator.refit)
     before = {name: vars(estimator).pop(name) for name in RECORDS if name in vars(estimator)}
     try:
@@ -209,13 +214,18 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
         train_folds(estimator, nets, task, recipe)
     elif isinstance(nets, MLP):
         train_net(estimator, nets, task, recipe, before if task.continues else {})
-    elif estimator.eval_metric is not None or isinstance(task.rows, FileRows):  # which a population cannot do
+    elif observes_epochs(estimator) or isinstance(task.rows, FileRows):  # which a population cannot do
         train_each(estimator, nets, task, recipe)
     else:
         result = fit_together(estimator, nets, task, recipe)
         if result.interrupted or not result.epochs.all():
             nets = trained_nets(nets, task.continues)
         estimator.keep_net(nets, nets.result)
+
+
+def observes_epochs(estimator: Any) -> bool:
+    """Whether each net is looked at after each epoch: by a metric or by callbacks, which a population does not have."""
+    return estimator.eval_metric is not None or bool(as_callbacks(estimator.callbacks))
 
 
 def fit_together(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> Any:

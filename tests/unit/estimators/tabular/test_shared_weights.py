@@ -68,6 +68,7 @@ def test_exported_ensemble_predicts_the_same(table, tmp_path):
         ({"category_embedding": True}, "no input embedding"),
         ({"eval_metric": "r2"}, "eval_metric trains nets"),
         ({"tune": 3}, "tune trains nets"),
+        ({"callbacks": print}, "callbacks trains nets"),
         ({"shared_weights": 2}, "must be True, False or 'auto'"),
     ],
 )

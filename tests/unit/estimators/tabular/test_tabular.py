@@ -257,7 +257,7 @@ def test_validation_labels_may_have_another_type(table, y, other):
         models[0].fit(X, labels, validation_data=(X, np.where(score > 0, "perhaps", "never")))
 
 
-def test_callbacks_work_for_a_single_net_only(table):
+def test_callbacks_see_the_epochs_of_each_net(table):
     X, score = table
     seen = []
     one = QUICK | {"n_nets": 1}
@@ -265,8 +265,15 @@ def test_callbacks_work_for_a_single_net_only(table):
     reg.fit(X, score)
     assert seen == [reg.net_] * 5
     assert len(reg.loss_curve_) == len(reg.validation_loss_curve_) == reg.n_iter_ == 5
-    with pytest.raises(ValueError, match="callbacks are for a single net, but n_nets is 2"):
-        TabularMLPRegressor(**QUICK, callbacks=print).fit(X, score)
+    nets, alone = [], TabularMLPRegressor(**QUICK).fit(X, score)
+    several = TabularMLPRegressor(**QUICK, callbacks=[lambda epoch, history: nets.append(history.net)])
+    several.fit(X, score)
+    numbers = [id(net) for net in nets]
+    assert [numbers.count(number) for number in dict.fromkeys(numbers)] == several.net_.result.epochs.tolist()
+    assert np.array_equal(several.net_.result.best_epoch, alone.net_.result.best_epoch), "trained as a population"
+    np.testing.assert_allclose(several.predict(X), alone.predict(X), atol=1e-4)
+    with pytest.raises(ValueError, match="callbacks must be functions"):
+        TabularMLPRegressor(**QUICK, callbacks=[3]).fit(X, score)
     assert not hasattr(TabularMLPRegressor(**QUICK).fit(X, score), "loss_curve_")
     assert TabularMLPRegressor(**one | {"validation_fraction": 0.0}).fit(X, score).validation_loss_curve_ is None
 
