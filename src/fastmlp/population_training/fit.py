@@ -217,18 +217,19 @@ def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> Popula
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples, limit = task.network, task.data.n_samples, task.time_limit
     samples = n_epochs * n_samples if pays_to_compile(None if limit is None else limit.seconds) else 0
-    variant = (
-        choose_nets_variant(network, task.device, n_members, task.validates, samples)
-        if task.device.is_host
-        else choose_gpu_nets_variant(network, task.whole.n_nets, gpu_fit(task))
-    )
+    n_threads = 1  # a GPU's own threads are not counted
+    if task.device.is_host:
+        variant = choose_nets_variant(network, task.device, n_members, task.validates, samples)
+        n_threads = lane_threads(network, n_members, variant.lanes, n_epochs * n_samples)
+    else:
+        variant = choose_gpu_nets_variant(network, task.whole.n_nets, gpu_fit(task))
     return PopulationPlan(
         network=network,
         device=task.device,
         backend=backend(task.device),
         dtype=task.dtype,
         family=task.family,
-        n_threads=lane_threads(network, n_members, variant.lanes, n_epochs * n_samples),
+        n_threads=n_threads,
         variant=variant,
         rows=task.batch_size,
         n_samples=n_samples,
