@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
 from fastmlp.warmup import JOBS, compile_kernels
 
+LEVELS = cpu_features.LEVELS
 TASK = "FASTMLP_SHIPPED"  # environment variable: the level and the jobs of a child process
 
 
@@ -49,11 +50,16 @@ def main() -> None:
         sys.exit(f"Not compiled: {failed}.")
 
 
+def missing_features(level: str) -> list[str]:
+    """Return the features of a level that this CPU lacks."""
+    return [name for name in LEVELS[level] if not cpu_features.FEATURES.get(name)]
+
+
 def levels_here() -> list[str]:
     """Return the levels whose features this CPU has, and print the missing features of the other levels."""
     levels = []
-    for level, features in cpu_features.LEVELS.items():
-        if missing := [name for name in features if not cpu_features.FEATURES.get(name)]:
+    for level in LEVELS:
+        if missing := missing_features(level):
             print(f"{level}: left out, since this processor has no {', '.join(missing)}")
         else:
             levels.append(level)
@@ -68,7 +74,7 @@ def start(task: tuple[str, str]) -> int:
     """
     level, _ = task
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    features = ",".join([*(f"+{name}" for name in cpu_features.LEVELS[level]), "-prefer-256-bit"])
+    features = ",".join([*(f"+{name}" for name in LEVELS[level]), "-prefer-256-bit"])
     environment = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": features, TASK: " ".join(task)}
     return subprocess.run([sys.executable, __file__], env=inherited | environment, check=False).returncode
 

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from libraries import needs
 
-pytest.importorskip("pytest_benchmark", reason="bench needs pytest-benchmark")
+needs("pytest_benchmark", extras="bench")
 ROOT = Path(__file__).parents[2]
 LONGEST = 60  # lines
 

@@ -10,7 +10,6 @@ processor does. A comment before a block says what is different:
 
 import contextlib
 import doctest
-import importlib.util
 import io
 import os
 import re
@@ -19,6 +18,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from libraries import needs
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [
@@ -135,9 +135,7 @@ NEEDED = [
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize(("page", "libraries"), NEEDED)
 def test_code_with_other_libraries_runs(page, libraries, folder):
-    for library in libraries:
-        if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed; pip install 'fastmlp[bench,trackers]' has it")
+    needs(*libraries, extras="bench,trackers")
     run_page(page, folder, set(libraries))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference_pages import LISTED, PAGES
 from scipy.special import ndtr
 from toy_data import XOR_X, XOR_Y
 
@@ -26,9 +27,6 @@ from fastmlp.network.spec import HIDDEN
 from fastmlp.training.epoch_metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs" / "reference"
-PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.md"))}
-LISTED = [name for page in PAGES.values() for name in re.findall(r"^   (fastmlp\.[\w.]+)$", page, re.M)]
 MODULES = {"plots": plots.__all__, "schedules": [cls.__name__ for cls in schedules.SCHEDULES.values()]}
 PUBLIC = {
     *(f"fastmlp.{name}" for name in fastmlp.__all__),

@@ -1,4 +1,4 @@
-"""A user's program that uses every public class; tests/unit/test_typing.py checks its types with mypy --strict."""
+"""A user's program that uses every public name; tests/unit/test_typing.py checks its types with mypy --strict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastmlp
+import fastmlp.plots
+from fastmlp.convergence import EpochStatistics, TwiceMedian
+from fastmlp.devices import Device, DeviceInfo
+from fastmlp.diagnosis.gradient_check import Finding
 from fastmlp.integrations import OptunaPruning
+from fastmlp.network.parameter_layout import Layout
+from fastmlp.network.spec import Network
+from fastmlp.optimizers import Optimizer
+from fastmlp.persistence import save
+from fastmlp.report import write
 
 Floats = NDArray[np.float64]
 
@@ -66,25 +75,46 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
         print(found.verdict, found.confidence + 1.0, best)
     check: fastmlp.GradientCheck = fastmlp.check_gradients(net.objective(X, y), net.params)
     frames: list[int] = snapshots.frames(3)
-    print(check, frames, recorder.gradient.shape, net.weights[0].shape)
+    print(wrong_arrays(check), architecture(net), frames, recorder.gradient.shape, net.weights[0].shape)
     scores: dict[str, float] = net.evaluate(X, y)
     net.save("net.safetensors")
     print(isinstance(fastmlp.load("net.safetensors"), fastmlp.MLP), fastmlp.devices())
     return scores["loss"] + history.seconds
 
 
-def many_nets(X: Floats, y: Floats) -> fastmlp.MLP:
+def architecture(net: fastmlp.MLP) -> int:
+    network: Network = net.network
+    layout: Layout = network.layout
+    device: Device = net.device
+    first: DeviceInfo = fastmlp.devices()[0]
+    print(device.is_host, device.reason, first.available, layout.weight_offsets, network.output_row.name)
+    return network.n_features + layout.n_params
+
+
+def wrong_arrays(check: fastmlp.GradientCheck) -> list[str]:
+    findings: tuple[Finding, ...] = check.findings
+    return [finding.text for finding in findings if finding.error > 0.1]
+
+
+def epochs_to_convergence(result: fastmlp.PopulationResult) -> float:
+    statistics: EpochStatistics = result.epoch_statistics
+    middle: TwiceMedian = statistics.twice_median
+    return middle.mean + statistics.expected_under_restart(30)
+
+
+def many_nets(X: Floats, y: Floats, sampler: Any = None) -> fastmlp.MLP:
     pop = fastmlp.Population((2, 4, 1), 5, init=fastmlp.Normal(0.5), l2=[0.0, 0.1, 0.2, 0.3, 0.4])
     rule = fastmlp.Converged(loss=0.1)
     result: fastmlp.PopulationResult = pop.fit(X, y, epochs=5, optimizer=fastmlp.Rprop(), converged=rule)
     rate: float | None = result.success_rate
-    found: fastmlp.SweepResult = fastmlp.sweep(X, y, {"l2": [0.0, 0.1]}, n=2)
+    print(epochs_to_convergence(result))
+    found: fastmlp.SweepResult = fastmlp.sweep(X, y, {"l2": [0.0, 0.1]}, n=2, sampler=sampler)
     print(rate, found.best_settings, fastmlp.folds(len(X), 2), fastmlp.bootstrap(len(X), 3))
     print([net.params.shape for net in pop], fastmlp.UniformByFanIn(1.0))
     return pop.best()
 
 
-OPTIMIZERS = (
+OPTIMIZERS: tuple[Optimizer, ...] = (
     fastmlp.SGD(0.1, momentum=0.9),
     fastmlp.Adam(),
     fastmlp.AdamW(weight_decay=0.1),
@@ -94,7 +124,35 @@ OPTIMIZERS = (
     fastmlp.Rprop(),
     fastmlp.optimizer_from_name("sgd"),
 )
+SCHEDULES: tuple[fastmlp.schedules.Schedule, ...] = (
+    fastmlp.schedules.Constant(),
+    fastmlp.schedules.Step(factor=0.5, share=0.2),
+    fastmlp.schedules.Exponential(end=0.1),
+    fastmlp.schedules.InverseScaling(power=1.0),
+    fastmlp.schedules.Cosine(end=0.1),
+    fastmlp.schedules.Warmup(10, then=fastmlp.schedules.Cosine()),
+    fastmlp.schedules.OneCycle(start=0.1),
+    fastmlp.schedules.FlatCosine(share=0.7),
+    fastmlp.schedules.CosLog(cycles=2),
+)
 WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.TrainingWarning)
+
+
+def pictures(net: fastmlp.MLP, pop: fastmlp.Population, history: fastmlp.History, X: Floats, y: Floats) -> None:
+    snapshots, recorder = fastmlp.Snapshots(), fastmlp.LayerRecorder(X, y)
+    fastmlp.plots.history(history, ["loss", "accuracy"], log=True)
+    fastmlp.plots.boundary(net, X, y, features=(0, 1))
+    fastmlp.plots.boundaries([net], X, y, titles=["a net"], resolution=50)
+    fastmlp.plots.confusion(net, X, y, labels=["no", "yes"])
+    fastmlp.plots.calibration(net, X, y, n_bins=5)
+    fastmlp.plots.predictions(net, X, y)
+    fastmlp.plots.layers(recorder)
+    fastmlp.plots.landscape(net, X, y, snapshots=snapshots)
+    fastmlp.plots.animation(snapshots, X, y, "learning.gif", frames=10)
+    fastmlp.plots.population(pop, X, y, max_nets=4)
+    fastmlp.plots.epochs_to_converge(pop.result, bins=10)
+    save(net, "net.safetensors")
+    write(history, "report.html", X, y, title="a net")
 
 
 def estimators(X: Floats, y: Floats) -> Floats:

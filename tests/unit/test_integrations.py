@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from libraries import library
 from toy_data import blobs
 
 import fastmlp
 from fastmlp.integrations import OptunaPruning
 
-optuna = pytest.importorskip("optuna", reason="Optuna is not installed: pip install optuna")
+optuna = library("optuna", extras="trackers")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 X, Y = blobs(0, n=60)

@@ -1,4 +1,4 @@
-"""Random search over settings, with cross-validation: nets of one architecture are trained as one population."""
+"""Search over settings with cross-validation: nets of one architecture are trained as one population."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ def sweep(  # noqa: PLR0913
     device: str = "auto",
     dtype: Any = "float32",
     random_state: Any = None,
+    sampler: Any = None,
     verbose: int = 1,
     executor: Any = None,
     checkpoint: str | os.PathLike | None = None,
     every: int | str = DEFAULT,
     resume: bool = False,
 ) -> SweepResult:
-    """Train n configurations drawn at random from a space of settings, and refit the best one on all samples.
+    """Train n configurations from a space of settings, and refit the best one on all samples.
 
-    Nets are trained as one population if they differ only in dropout, l2, init_scale and numeric settings of the
-    optimiser. Ctrl-C ends the search; the result has the configurations that were finished.
+    Configurations are drawn at random, or chosen by a sampler of Optuna. Nets are trained as one population if they
+    differ only in dropout, l2, init_scale and numeric settings of the optimiser. Ctrl-C ends the search; the result has
+    the configurations that were finished.
 
     Parameters
     ----------
@@ -65,7 +67,13 @@ def sweep(  # noqa: PLR0913
     dtype : {"float32", "float64"}, default "float32"
         Data type of the parameters and of all computations.
     random_state : int, numpy.random.Generator or RandomState, optional
-        Seed of the configurations, the folds and the nets. By default the seed is random.
+        Seed of the configurations that are drawn, the folds and the nets. By default the seed is random.
+    sampler : optuna.samplers.BaseSampler, optional
+        What chooses the configurations instead of random draws, such as optuna.samplers.TPESampler(seed=0), with a seed
+        of its own. It proposes n configurations in at most eight rounds of at least eight each, and gets the scores of
+        a round before it proposes the next one; configurations of a round are trained as populations. Distributions in
+        the space must be uniform, loguniform (reciprocal) or randint. Choices other than text, numbers, booleans and
+        None are known to the sampler by their index in the list.
     verbose : {0, 1, 2}, default 1
         As for Population.fit.
     executor : object, optional
@@ -88,7 +96,10 @@ def sweep(  # noqa: PLR0913
     ------
     ValueError
         If a setting is unknown, a list of choices is empty, or the configurations have losses that cannot be compared;
-        if the checkpoint is of another search; and as MLP and its fit do.
+        if a sampler is given with a distribution that Optuna lacks, or with a checkpoint; if the checkpoint is of
+        another search; and as MLP and its fit do.
+    ImportError
+        If a sampler is given, and Optuna is not installed.
     FileExistsError
         If there is a checkpoint, but resume is False.
 
@@ -104,11 +115,15 @@ def sweep(  # noqa: PLR0913
     (6, 'accuracy', 2)
     """
     verbose = checked_verbose(verbose)
+    if sampler is not None and checkpoint is not None:
+        raise ValueError(
+            "checkpoint= keeps scores, but not what a sampler has learnt from them: leave out sampler= or checkpoint=."
+        )
     with CompileNotices(verbose > 0):
         file = search_file(checkpoint, every, resume, verbose)
         if file is not None and random_state is None:
             random_state = file.seed
-        search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)
+        search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, sampler)
         return _search(search, executor, verbose, file)
 
 

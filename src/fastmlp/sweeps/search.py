@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +17,10 @@ from ..errors import checked_count, counted
 from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE
 from ..sampling import folds
+from .optuna_search import SamplerProposals
+from .proposers import Proposer, RandomDraws
 from .search_file import SearchFile
-from .space import configurations_of, default_loss, groups_of, population_of
+from .space import default_loss, groups_of, population_of
 
 GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
 POLL = 0.2  # seconds between two looks at them
@@ -36,20 +38,25 @@ class Group(NamedTuple):
 class Search:
     """Search of `sweep`: its configurations, and the scores of those that are finished. Arguments are those of sweep.
 
+    Configurations are trained in rounds: a sampler proposes those of a round by the scores of the rounds before it;
+    drawn at random, all configurations are one round.
+
     Raises
     ------
-    ValueError
+    ImportError, ValueError
         As sweep does.
     """
 
-    def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state):
+    def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, sampler=None):
         self.n = n = checked_count("n", n)
         self.cv = checked_count("cv", cv, 2)
         self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
-        rng = np.random.default_rng(self.seed)
+        self._rng = np.random.default_rng(self.seed)
         self.targets = as_numbers(y, "y")
         checked_finite(self.targets, "y")
-        self.rows = configurations_of(space, n, rng)
+        self._proposer: Proposer = (
+            RandomDraws(space, n, self._rng) if sampler is None else SamplerProposals(space, n, sampler)
+        )
         loss = default_loss(self.targets)
         self.defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
         self.features = as_numbers(X, "X")
@@ -62,15 +69,34 @@ class Search:
             )
         strata = self.targets.reshape(-1) if loss != "squared_error" else None
         self.fold_weights = folds(len(self.features), cv, stratify=strata, random_state=self.seed % 2**32)
-        self.groups = [
-            Group(number, members, [{**self.defaults, **self.rows[k]} for k in members], int(rng.integers(2**31)))
-            for number, members in enumerate(groups_of(self.rows, self.defaults))
-        ]
-        firsts = [group.configurations[0] for group in self.groups]
+        examples = self._proposer.examples
+        firsts = [{**self.defaults, **examples[members[0]]} for members in groups_of(examples, self.defaults)]
         self.scoring = _scoring(firsts, self.features, self.targets, device, dtype)
+        self.rows: list[dict[str, Any]] = []
+        self.groups: list[Group] = []
+        self._add_round()
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
         self._file: SearchFile | None = None
+
+    def _add_round(self) -> bool:
+        """Add the configurations that are proposed next, and return whether there are any."""
+        self._round_start = start = len(self.rows)
+        rows = self._proposer.ask(self.n - start)
+        self.rows += rows
+        for members in groups_of(rows, self.defaults):
+            configurations = [{**self.defaults, **rows[k]} for k in members]
+            seed = int(self._rng.integers(2**31))
+            self.groups.append(Group(len(self.groups), [start + k for k in members], configurations, seed))
+        return bool(rows)
+
+    def _rounds(self) -> Iterator[list[Group]]:
+        """Yield the unfinished groups of each round; the next is proposed when they are trained."""
+        has_more = True
+        while has_more:
+            yield self._unfinished()
+            self._proposer.tell(self.fold_scores[self._round_start : len(self.rows)].mean(axis=1))
+            has_more = self._add_round()
 
     def run(
         self,
@@ -90,48 +116,69 @@ class Search:
         try:
             if executor is not None:
                 self._run_on_workers(verbose, executor, show)
-                return
-            for group in self._unfinished():
-                self._train(group, verbose)
-                show()
-                if self.interrupted:
-                    break
+            else:
+                self._run_here(verbose, show)
         except KeyboardInterrupt:  # outside of a fit, such as in an evaluation
             self.interrupted = True
 
-    def _run_on_workers(self, verbose: int, executor: Any, show: Callable[[], None]) -> None:
-        """Train groups side by side, each by a thread that waits for its tasks."""
-        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+    def _run_here(self, verbose: int, show: Callable[[], None]) -> None:
+        """Train groups one after another."""
+        for groups in self._rounds():
+            for group in groups:
+                self._train(group, verbose)
+                show()
+                if self.interrupted:
+                    return
 
-        from ..executors.tasks import NOTICE
+    def _run_on_workers(self, verbose: int, executor: Any, show: Callable[[], None]) -> None:
+        """Train the groups of each round side by side, each by a thread that waits for its tasks."""
+        from concurrent.futures import ThreadPoolExecutor
+
         from ..executors.workers import workers_of
 
         self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
-        pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(len(self.rows), verbose, "configuration")
+        pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(self.n, verbose, "configuration")
         with workers_of(executor) as workers, pool as threads, bar as progress:
-            waiting: set[Future] = set()
+            for groups in self._rounds():
+                self._run_round(groups, workers, threads, progress, verbose, show)
+
+    def _run_round(
+        self,
+        groups: list[Group],
+        workers: Any,
+        threads: Any,
+        progress: Progress,
+        verbose: int,
+        show: Callable[[], None],
+    ) -> None:
+        """Train groups side by side on workers; threads wait for them."""
+        from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+        from ..executors.tasks import NOTICE
+
+        waiting: set[Future] = set()
+        try:
+            with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
+                waiting |= {threads.submit(self._train, group, 0, workers) for group in groups}
+            while waiting:
+                done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    show()
+                progress.show(int(self._is_finished.sum()), float("nan"))
+                if self.interrupted:  # Ctrl-C has reached a worker
+                    raise KeyboardInterrupt
+        except BaseException as error:
+            workers.stop.set()
+            for future in waiting:
+                future.cancel()
+            if verbose and isinstance(error, KeyboardInterrupt):
+                print(f"\n{NOTICE}", file=sys.stderr)
             try:
-                with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
-                    waiting |= {threads.submit(self._train, group, 0, workers) for group in self._unfinished()}
-                while waiting:
-                    done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                        show()
-                    progress.show(int(self._is_finished.sum()), float("nan"))
-                    if self.interrupted:  # Ctrl-C has reached a worker
-                        raise KeyboardInterrupt
-            except BaseException as error:
-                workers.stop.set()
-                for future in waiting:
-                    future.cancel()
-                if verbose and isinstance(error, KeyboardInterrupt):
-                    print(f"\n{NOTICE}", file=sys.stderr)
-                try:
-                    wait(waiting)
-                except KeyboardInterrupt:
-                    workers.leave.set()
-                raise
+                wait(waiting)
+            except KeyboardInterrupt:
+                workers.leave.set()
+            raise
 
     def _train(self, group: Group, verbose: int, executor: Any = None) -> None:
         """Train the nets of a group, and write the scores of its configurations."""

@@ -30,27 +30,45 @@ MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, no
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
-def draw_choice(name: str, choices: Any, rng: np.random.Generator) -> Any:
-    """Return a value of a setting, drawn from its choices: a list, a distribution, or one value."""
-    if is_distribution(f"space[{name!r}]", choices):
-        value = choices.rvs(random_state=rng)
-        return value.item() if hasattr(value, "item") else value
-    if isinstance(choices, (list, range, np.ndarray)) or (isinstance(choices, tuple) and name not in PER_LAYER):
-        if not len(choices):
-            raise ValueError(f"space[{name!r}] is empty: give at least one choice, or leave it out.")
-        value = choices[rng.integers(len(choices))]
-        return value.item() if isinstance(value, np.generic) else value
-    return choices
+def choices_of(name: str, value: Any) -> Sequence[Any] | np.ndarray | None:
+    """Return the value of a setting in a space if it is a list of choices, otherwise None.
+
+    ValueError: the list is empty.
+    """
+    if not isinstance(value, (list, range, np.ndarray)) and not (isinstance(value, tuple) and name not in PER_LAYER):
+        return None
+    if not len(value):
+        raise ValueError(f"space[{name!r}] is empty: give at least one choice, or leave it out.")
+    return value
 
 
-def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return n configurations drawn from a space. ValueError: a setting is unknown, or has no choices."""
+def as_python(value: Any) -> Any:
+    """Return a number of NumPy as one of Python, and any other value as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def draw_choice(name: str, value: Any, rng: np.random.Generator) -> Any:
+    """Return a value of a setting, drawn from its value in a space: a list of choices, a distribution, or one value."""
+    if is_distribution(f"space[{name!r}]", value):
+        drawn = value.rvs(random_state=rng)
+        return drawn.item() if hasattr(drawn, "item") else drawn
+    choices = choices_of(name, value)
+    return value if choices is None else as_python(choices[int(rng.integers(len(choices)))])
+
+
+def check_space(space: Any) -> None:
+    """Raise ValueError if a space is no dictionary, or has an unknown setting."""
     if not isinstance(space, Mapping):
         raise ValueError(f"space must be a dictionary {{setting: choices}}, but it is a {type(space).__name__}.")
     for name in space:
         if name not in KNOWN:
             raise unknown_name("setting in space", name, KNOWN)
-    return [{name: draw_choice(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
+
+
+def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return n configurations drawn from a space. ValueError: a setting is unknown, or has no choices."""
+    check_space(space)
+    return [{name: draw_choice(name, value, rng) for name, value in space.items()} for _ in range(n)]
 
 
 def default_loss(y: np.ndarray) -> str:

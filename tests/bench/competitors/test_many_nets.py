@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from competitors import Unsupported, many_nets, many_nets_jax, many_nets_numpy, many_nets_torch
+from libraries import library
 from suite.cases.populations import NAMES, VERIFY_RUNS, PopulationCase
 
 FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy blocked")
@@ -13,10 +14,10 @@ UNSUPPORTED = {"jax vmap": ("adam", "quickprop", "rprop"), "torch batched": ("qu
 @pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("sizes, activation", [((2, 2, 1), "sigmoid"), ((2, 4, 4, 1), "tanh")])
 def test_competitors_of_many_nets_reach_the_reference(name, optimizer, sizes, activation, monkeypatch):
-    library = name.split()[0]
-    if library != "numpy":
-        module = pytest.importorskip(library)
-    if library == "torch":  # compiling takes a minute
+    name_of_library = name.split()[0]
+    if name_of_library != "numpy":
+        module = library(name_of_library, extras="bench")
+    if name_of_library == "torch":  # compiling takes a minute
         monkeypatch.setattr(module, "compile", lambda function, **_: function)
         many_nets_torch.compiled.cache_clear()
         monkeypatch.setattr(many_nets_torch, "BLOCK_NETS", {})

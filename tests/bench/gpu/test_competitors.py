@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gpu import batched_population, competitors
+from libraries import needs
 
 import fastmlp
 
@@ -12,7 +13,7 @@ NETS = (64, 128, 64, 10)  # those of bench/gpu/run.py
 @pytest.mark.parametrize("competitor", ["torch", "jax"])
 def test_competitors_of_batched_nets_match_numpy(competitor, rng):
     """Two steps of every net, each in another order, equal float64 NumPy; then an epoch runs."""
-    pytest.importorskip(competitor)
+    needs(competitor, extras="bench")
     sizes, X, y = (6, 20, 12, 3), rng.normal(size=(24, 6)).astype(np.float32), rng.integers(3, size=24)
     start = (rng.normal(size=(4, 7 * 20 + 21 * 12 + 13 * 3)) * 0.3).astype(np.float32)
     orders = np.array([rng.permutation(24)[:16].reshape(2, 8) for _ in range(4)]).transpose(1, 0, 2)
@@ -80,7 +81,7 @@ def test_wrong_steps_fail_the_check(precision):
 @pytest.mark.parametrize("precision", ["exact", "tf32", "bfloat16"])
 def test_competitors_of_single_nets_match_numpy(competitor, precision, rng):
     """Two steps equal float64 NumPy; then an epoch runs."""
-    pytest.importorskip(competitor)
+    needs(competitor, extras="bench")
     sizes, X, y = (12, 40, 30, 3), rng.normal(size=(240, 12)).astype(np.float32), rng.integers(3, size=240)
     start = (rng.normal(size=13 * 40 + 41 * 30 + 31 * 3) * 0.2).astype(np.float32)
     batches = np.arange(240).reshape(2, 120)

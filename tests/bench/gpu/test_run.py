@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cuda_cases import tensor_cores_first
 from gpu import cases, limits, run
+from libraries import needs
 
 import fastmlp
 from fastmlp.auto_device import Thresholds
@@ -29,7 +30,7 @@ def test_population_case_has_times_and_a_limit(cuda):
 
 def test_jax_population_passes_the_check(rng):
     """JAX on the CPU passes the check that fastmlp has to pass."""
-    pytest.importorskip("jax")
+    needs("jax", extras="bench")
     start = rng.normal(size=(7, 9)).astype(np.float32)
     run, wait, reached = cases.jax_population(start, cases.CHECKED_EPOCHS, on_any_device=True)
     run()

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from libraries import needs
 
 import fastmlp
 
-pytest.importorskip("pytest_benchmark", reason="the suite itself needs pytest-benchmark")
+needs("pytest_benchmark", extras="bench")
 ROOT = Path(__file__).parents[3]
 
 

@@ -42,15 +42,28 @@ def folder(tmp_path, monkeypatch, rng):
     return tmp_path
 
 
-def test_a_net_of_fastmlp_train(folder):
-    done = run("export", "things.safetensors", "things.onnx")
+def assert_exported_as_predicted(model):
+    """Compare what onnxruntime computes of things.csv with what `fastmlp predict` writes."""
+    done = run("export", model, "things.onnx")
     assert (done.exit_code, done.stdout) == (0, "Wrote things.onnx\n"), done.stderr
     session, table = onnx_session("things.onnx"), pd.read_csv("things.csv")
     label, p = session.run(["label", "probabilities"], cells_for(session, table))
-    assert run("predict", "things.safetensors", "things.csv", "--output", "predictions.csv").exit_code == 0
+    assert run("predict", model, "things.csv", "--output", "predictions.csv").exit_code == 0
     predictions = pd.read_csv("predictions.csv")
     np.testing.assert_array_equal(label, predictions["prediction"])
     np.testing.assert_allclose(p, predictions[["probability_A", "probability_B"]], atol=2e-6)
+
+
+def test_a_net_of_fastmlp_train(folder):
+    assert_exported_as_predicted("things.safetensors")
+
+
+def test_the_nets_of_fastmlp_train_by_default(folder):
+    """Without --n-nets it trains several, and the model has the mean of their probabilities."""
+    done = run("train", "things.csv", "--target", "kind", "--hidden", 8, "--epochs", 2, "--output", "nets.safetensors")
+    assert done.exit_code == 0, done.stderr
+    assert len(fastmlp.load("nets.safetensors").net_) > 1
+    assert_exported_as_predicted("nets.safetensors")
 
 
 @pytest.mark.quick

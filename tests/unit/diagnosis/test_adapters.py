@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from libraries import library
 
 from fastmlp import MLP, diagnose
 from fastmlp.diagnosis.adapters import model_of_other_library
@@ -40,7 +41,7 @@ def test_scikit_learn_outputs_are_reproduced(X):
 
 
 def test_pytorch_outputs_are_reproduced(X):
-    torch = pytest.importorskip("torch")
+    torch = library("torch", extras="bench")
     torch.manual_seed(0)
     nn = torch.nn
     net = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Dropout(0.1), nn.Sequential(nn.Linear(6, 2), nn.Tanh())).eval()

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from libraries import library
 
 from fastmlp import MLP, from_torch
 
-torch = pytest.importorskip("torch", reason="pip install torch")
+torch = library("torch", extras="bench")
 nn = torch.nn
 
 

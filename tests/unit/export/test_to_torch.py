@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from libraries import library
 
 from fastmlp import MLP, PeriodicEmbedding, from_torch
 from fastmlp.export.formulas import FUNCTIONS
 from fastmlp.network.spec import HIDDEN
 
-torch = pytest.importorskip("torch", reason="pip install torch")
+torch = library("torch", extras="bench")
 nn = torch.nn
 
 OUTPUTS = {

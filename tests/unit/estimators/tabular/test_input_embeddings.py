@@ -137,3 +137,29 @@ def test_exported_estimators_with_categories(encoding, rows, tmp_path):
     session = onnx_session(tmp_path / "net.onnx")
     found = session.run(None, cells_for(session, X))[1]
     np.testing.assert_allclose(found, model.predict_proba(X), atol=2e-6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of towns that training has not seen
+@pytest.mark.parametrize("n_nets", [1, 2])
+@pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
+def test_exported_vectors_of_categories_that_training_has_not_seen(kind, n_nets, rows, tmp_path):
+    """They have no vector, and neither has a missing cell: the net gets what the layer of vectors gives for zeros."""
+    pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
+    from exported import cells_for, onnx_session
+
+    X, y = rows
+    X = X[["size", "town"]]
+    model = kind(**SMALL | {"n_nets": n_nets}, **VECTORS).fit(X, y > 0 if kind is TabularMLPClassifier else y)
+    assert CategoryEmbedding(12, 8) in model.net_.network.input_embedding.entries
+    model.export(tmp_path / "net.onnx")
+    session, seen = onnx_session(tmp_path / "net.onnx"), X.head(24)
+    unseen = seen.assign(town=["m", "A", " ", None, "a b", "0"] * 4)
+    predict, output, tolerance = (
+        (model.predict_proba, "probabilities", {"atol": 2e-6})
+        if kind is TabularMLPClassifier
+        else (lambda table: model.predict(table)[:, None], "variable", {"atol": 1e-5 * np.abs(model.predict(X)).max()})
+    )
+    for table in (seen, unseen, pd.concat([seen, unseen], ignore_index=True)):
+        [found] = session.run([output], cells_for(session, table))
+        np.testing.assert_allclose(found, predict(table), rtol=0, **tolerance)
+    assert (np.abs(predict(unseen) - predict(seen)) > 1e-5).any(axis=1).all(), "the vector of a town counts"
