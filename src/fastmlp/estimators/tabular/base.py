@@ -407,11 +407,12 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         check_nets(self, recipe)
         if self.tune is not None:
             searched_settings(self)
-        n_nets = recipe.n_nets * recipe.n_folds
-        if as_callbacks(self.callbacks) and n_nets > 1:
-            raise ValueError(
-                f"callbacks are for a single net, but n_nets is {n_nets}: set n_nets=1, or leave them out."
-            )
+        counts = {"n_nets": recipe.n_nets, "n_folds": recipe.n_folds}
+        several = [name for name, count in counts.items() if count > 1]
+        if as_callbacks(self.callbacks) and several:
+            found = " and ".join(f"{name} is {counts[name]}" for name in several)
+            remedy = " and ".join(f"{name}=1" for name in several)
+            raise ValueError(f"callbacks are for a single net, but {found}: set {remedy}, or leave callbacks out.")
         if self.patience == NOT_GIVEN:
             return recipe
         warn_user(

@@ -265,10 +265,27 @@ def test_callbacks_work_for_a_single_net_only(table):
     reg.fit(X, score)
     assert seen == [reg.net_] * 5
     assert len(reg.loss_curve_) == len(reg.validation_loss_curve_) == reg.n_iter_ == 5
-    with pytest.raises(ValueError, match="callbacks are for a single net, but n_nets is 2"):
-        TabularMLPRegressor(**QUICK, callbacks=print).fit(X, score)
     assert not hasattr(TabularMLPRegressor(**QUICK).fit(X, score), "loss_curve_")
     assert TabularMLPRegressor(**one | {"validation_fraction": 0.0}).fit(X, score).validation_loss_curve_ is None
+
+
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"n_nets": 2}, "n_nets is 2: set n_nets=1,"),
+        ({"n_nets": 2, "shared_weights": True}, "n_nets is 2: set n_nets=1,"),
+        ({"n_nets": 1, "n_folds": 3}, "n_folds is 3: set n_folds=1,"),
+        ({"quality": "best"}, "n_nets is 2 and n_folds is 5: set n_nets=1 and n_folds=1,"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("in_pieces", [False, True], ids=["table", "pieces"])
+def test_callbacks_of_several_nets_are_refused(settings, sentence, in_pieces, table):
+    called = []
+    model = TabularMLPRegressor(**settings, callbacks=lambda epoch, history: called.append(epoch))
+    with pytest.raises(ValueError, match=f"callbacks are for a single net, but {sentence} or leave callbacks out"):
+        model.fit(*((iter([table]), None) if in_pieces else table))
+    assert not called
 
 
 @pytest.mark.parametrize("n_nets", [1, 2])
