@@ -3,10 +3,12 @@
 from math import inf, sqrt
 
 import pytest
+from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.auto_device import ESTIMATES, thresholds_of
 from fastmlp.commands import measure_gpu
+from fastmlp.commands.cli import app
 from fastmlp.commands.measure_gpu import Job, Row, crossing, seconds_to_start
 from fastmlp.devices import _find_cuda, resolve, thresholds
 
@@ -109,3 +111,17 @@ def test_measured_times_are_plausible(cuda, threshold_folder, monkeypatch):
 
 def test_start_time_of_a_cpu_process_is_plausible():
     assert 0.1 < seconds_to_start("cpu") < 60.0
+
+
+def test_ctrl_c_between_two_sizes_shows_the_finished_ones_and_keeps_none(
+    cuda, threshold_folder, fake_times, monkeypatch, tmp_path
+):
+    def interrupted(device, size):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measure_gpu, "population", interrupted)
+    monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda')")
+    result = CliRunner().invoke(app, ["devices", "--measure"])
+    assert (result.exit_code, result.stderr) == (130, "fastmlp: Interrupted.\n")
+    assert "\n100000 " in result.stdout, "the larger one of single nets"
+    assert not list(tmp_path.rglob("*.json"))

@@ -3,15 +3,21 @@
 import dataclasses
 import io
 import itertools
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import reference_optimizers
+from reference import ReferenceMLP
 from rich.console import Console
 from typer.testing import CliRunner
 
 from fastmlp.commands import reproduce
 from fastmlp.commands.cli import Experiment, app
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_quickprop_gives_fahlmans_histogram():
@@ -28,9 +34,73 @@ def test_quickprop_gives_fahlmans_histogram():
     assert reproduce.kolmogorov_smirnov(times + 1, 10_000) > 0.05, "Fahlman's program did not count the last epoch"
 
 
+def test_quickprop_decays_weights_and_no_biases(monkeypatch):
+    """In Fahlman's terms: slopes are sums over the samples, and a bias is a weight times a constant input.
+
+    In his program these weights of constant inputs decay as the others do.
+    """
+    starts, fit = [], reproduce.Population.fit
+
+    def noted(pop, *arguments, **settings):
+        starts.append((pop, pop.params.copy()))
+        return fit(pop, *arguments, **settings)
+
+    monkeypatch.setattr(reproduce.Population, "fit", noted)
+    X, y = np.array(list(itertools.product((-0.5, 0.5), repeat=2))), np.array([0, 1, 1, 0]) - 0.5
+    decay, bias_input, growth, epochs = 0.3, 0.5, 2.25, 5
+    settings = {"epochs": epochs, "growth": growth, "width": 1.0, "bias_input": bias_input, "decay": decay}
+    result = reproduce.quickprop(X, y, 2, 3, **settings, dtype="float64")
+    assert not result.converged.any()
+    ((pop, start),) = starts
+    net = ReferenceMLP((2, 2, 1), ("fahlman_sigmoid",) * 2, "atanh_error", start[0])
+    inputs, rates = np.ones(9), np.empty(9)
+    for (_, b), (W_rates, b_rates) in zip(net.layers(inputs), net.layers(rates), strict=True):
+        b[:] = bias_input
+        W_rates[:] = b_rates[:] = 4.0 / (len(W_rates) + 1)
+
+    def trained(k, decays):
+        weights, state = start[k] / inputs, {}
+        for _ in range(epochs):
+            net.params = weights * inputs
+            slopes = len(X) * net.loss_and_gradient(X, y[:, None])[1] * inputs + decays * weights
+            weights = reference_optimizers.quickprop(weights, slopes, state, None, rates, growth)
+        return weights * inputs
+
+    for k in range(3):
+        np.testing.assert_allclose(pop.params[k], trained(k, decay * (inputs == 1.0)), rtol=1e-9, atol=1e-10)
+        assert np.abs(pop.params[k] - trained(k, decay)).max() > 1e-3
+
+
 def test_other_codings_do_not_give_fahlmans_histogram():
     times = reproduce.epochs_to_learn(reproduce.quickprop_xor(2000, coding=0.0))
     assert reproduce.kolmogorov_smirnov(times, 2000) > 0.3
+
+
+def text_of(page):
+    """Words of a page, without line breaks."""
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/experiments.md"])
+def test_figures_of_fahlmans_trials_on_pages_are_those_of_the_command(page):
+    """Up to what the rounding of another processor changes: 1,004 nets fail with AVX2, and 1,008 without it."""
+    text = text_of(page)
+    pattern = r"([\d,]+) nets fail \(published: 992\),.*? mean number of epochs is ([\d.]+)"
+    failures, mean = re.search(pattern, text).groups()
+    printed = {row.name: row for row in itertools.islice(reproduce.xor_quickprop(), 5)}
+    assert int(printed["failures of 10,000"].ours.replace(",", "")) == pytest.approx(int(failures), abs=15)
+    assert float(printed["mean epochs, failures as 100"].ours) == pytest.approx(float(mean), abs=0.1)
+    if distance := re.search(r"the histograms differ by ([\d.]+)\.", text):
+        assert float(printed["Kolmogorov-Smirnov distance"].ours) == pytest.approx(float(distance[1]), abs=0.002)
+
+
+@pytest.mark.full
+def test_figures_of_a_million_trials_on_the_page_are_those_of_the_command():
+    """Up to the last digit, which the rounding of another processor may change."""
+    pattern = r"Of a million trials, ([\d.]+) % fail in float32 and ([\d.]+) % in float64"
+    stated = re.search(pattern, text_of("docs/guide/experiments.md")).groups()
+    for row, figure in zip(reproduce.xor_million(), stated, strict=True):
+        assert float(row.ours.split(" %")[0]) == pytest.approx(float(figure), abs=0.0101), row.name
 
 
 def test_parity_results_agree_with_published_figures():

@@ -1,6 +1,7 @@
 """Optimisers: training in every kernel family and dtype, compared with the reference step for step."""
 
 import dataclasses
+from pathlib import Path
 
 import kernel_families
 import numpy as np
@@ -16,6 +17,9 @@ from fastmlp.schedules import Cosine, OneCycle, Step, Warmup
 
 DTYPES = ("float32", "float64")
 EPOCHS = 30
+COMING_FROM_PYTORCH = " ".join(
+    (Path(__file__).parents[3] / "docs" / "coming_from" / "pytorch.md").read_text(encoding="utf-8").split()
+)
 
 EACH = (
     SGD(0.1),
@@ -212,14 +216,14 @@ def test_factors_of_one_change_no_bit(family):
 # ---- one step, worked by hand
 
 
-def by_hand(optimizer, dtype="float64", l2=0.0, steps=1):
+def by_hand(optimizer, dtype="float64", l2=0.0, steps=1, schedule=None):
     """(W, b) after full-batch steps of a net y = w x + b with w = 2, b = 1 on x = 3, y = 5.
 
     a = 2*3 + 1 = 7, a - y = 2, d loss / d a = 2*2 = 4: dW = 4*3 = 12, db = 4.
     """
     net = MLP((1, 1), dtype=dtype, l2=l2)
     net.params = [2.0, 1.0]
-    net.fit([[3.0]], [5.0], epochs=steps, optimizer=optimizer, verbose=0)
+    net.fit([[3.0]], [5.0], epochs=steps, optimizer=optimizer, schedule=schedule, verbose=0)
     return net.params.tolist()
 
 
@@ -267,6 +271,48 @@ def test_l2_penalty_worked_by_hand(family):
 def test_two_momentum_steps_worked_by_hand(family):
     """v = -0.12, -0.04, p = 1.88, 0.96: a = 6.6, g = 3.2*3 = 9.6 and 3.2. v = -0.06 - 0.096, -0.02 - 0.032."""
     assert by_hand(SGD(0.01, momentum=0.5), steps=2) == pytest.approx([1.88 - 0.156, 0.96 - 0.052], rel=1e-14)
+
+
+def by_documented_rule(rule, rates, momentum):
+    """(W, b) as by_hand trains them, by the lines of a rule that are executed as they stand, at each of these rates."""
+    scope = {"v": 0.0, "params": np.array([2.0, 1.0]), "momentum": momentum}
+    for rate in rates:
+        w, b = scope["params"]
+        scope |= {"learning_rate": rate, "g": 2 * (3 * w + b - 5) * np.array([3.0, 1.0])}
+        for line in rule:
+            exec(line, scope)
+    return scope["params"].tolist()
+
+
+def falling_to(last):
+    """A schedule whose factor is 1 for two steps, and `last` from then on."""
+    return lambda steps, n_steps: np.where(np.asarray(steps) < 2, 1.0, last)
+
+
+def test_momentum_differs_from_pytorch_under_a_schedule_as_documented(family):
+    """Past gradients keep the learning rate of their own step."""
+    ours = ("v = momentum * v - learning_rate * g", "params = params + v")
+    of_pytorch = ("v = momentum * v + g", "params = params - learning_rate * v")
+    assert " ".join(ours) in " ".join(SGD.__doc__.split())
+    assert ", ".join(of_pytorch) in " ".join(SGD.__doc__.split())
+    assert "v = momentum v - learning_rate g. PyTorch multiplies outside." in COMING_FROM_PYTORCH
+    for last in (1.0, 0.1):
+        found = by_hand(SGD(0.01, momentum=0.5), steps=4, schedule=falling_to(last))
+        rates = [0.01, 0.01, 0.01 * last, 0.01 * last]
+        assert found == pytest.approx(by_documented_rule(ours, rates, 0.5), rel=1e-13)
+        is_that_of_pytorch = found == pytest.approx(by_documented_rule(of_pytorch, rates, 0.5), rel=1e-13)
+        assert is_that_of_pytorch == (last == 1.0)
+
+
+def test_clipped_gradients_have_exactly_the_norm_as_documented(family):
+    """PyTorch's factor has 1e-6 in its denominator; the norm of this gradient is the root of 160."""
+    sentence = "`clip_grad_norm_` divides by the norm plus 1e-6"
+    assert f"scaled to exactly this norm, while PyTorch's {sentence}" in " ".join(SGD.__doc__.split())
+    assert f"{sentence}; here a clipped gradient has exactly the norm `clip_norm`" in COMING_FROM_PYTORCH
+    w, b = by_hand(SGD(1.0, clip_norm=0.5))
+    norm = np.hypot(w - 2.0, b - 1.0)
+    assert norm == pytest.approx(0.5, rel=1e-14)
+    assert norm != pytest.approx(0.5 * 160**0.5 / (160**0.5 + 1e-6), rel=1e-9)
 
 
 # ---- the objects

@@ -66,17 +66,30 @@ def test_interrupted_gpu_measurement_raises_keyboard_interrupt(monkeypatch):
             job.fit(epochs=1)
 
 
-@pytest.mark.parametrize("command", ["bench", "reproduce", "predict", "report", "diagnose", "warmup"])
+COMMANDS = ("bench", "devices", "diagnose", "export", "predict", "report", "reproduce", "sweep", "warmup")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tmp_path, command):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     output = tmp_path / "out.csv"
     output.write_text("before")
-    arguments = {"predict": ["m", "t.csv", "--output", output], "report": ["m"], "diagnose": ["m", "t.csv"]}
+    arguments = {
+        "devices": ["--measure"],
+        "diagnose": ["m", "t.csv"],
+        "export": ["m", tmp_path / "net.h"],
+        "predict": ["m", "t.csv", "--output", output],
+        "report": ["m"],
+        "sweep": ["t.csv", "--target", "y", "--output", tmp_path / "net"],
+    }
     for where in (
         "commands.train_predict.load_net",
         "commands.diagnose.load_net",
+        "commands.measure_gpu.starts_of_gpus",
+        "commands.sweep.read_parts",
+        "loading.load",
         "benchmarks.quick_suite.run",
         "commands.reproduce.show_all",
         "commands.warmup.warm_up",
@@ -88,3 +101,8 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "before"
     assert train_predict.load_net is interrupt
+
+
+def test_every_command_is_interrupted_in_a_test():
+    """Those of xor are above; train, which saves what it has reached, has its own in tests/unit/commands."""
+    assert {command.callback.__name__ for command in app.registered_commands} == {*COMMANDS, "train", "xor"}

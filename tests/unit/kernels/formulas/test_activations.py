@@ -107,7 +107,7 @@ def test_vector_values_far_below_zero_are_zero(name, dtype):
         store(value, 0, value_of(v))
         store(slope, 0, slope_of(v))
 
-    z = np.array([-0.9 * most, -1e30, -1e4, -200.0, 200.0, 1e4, 1e30, 0.9 * most], dtype)
+    z = np.array([-0.9 * most, -1e38, -1e4, -200.0, 200.0, 1e4, 1e30, 0.9 * most], dtype)
     value, slope = np.empty_like(z), np.empty_like(z)
     run(z, value, slope)
     np.testing.assert_allclose(value, np.where(z > 0, z, 0.0), rtol=1e-6, atol=1e-33)

@@ -84,7 +84,7 @@ def test_training_matches_the_reference(choose, samples, optimizer, sizes, hidde
 def test_any_number_of_threads_gives_the_same_bits(choose, samples, optimizer, dtype, family):
     X, y, _ = samples
     found = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 8):
         choose(threads, family)
         net = make(dtype, dropout=0.2)
         history = net.fit(X, y, epochs=2, batch_size=1, optimizer=optimizer, verbose=0)
