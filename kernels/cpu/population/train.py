@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...formulas.update_rules import RPROP, SGD
+from ...formulas.update_rules import LOSS_COMPARING, SGD
 from ...jit.decorators import inline_helper, kernel
 from ...jit.references import reference
 from ...simd.lanes import Lanes, with_lanes
@@ -130,7 +130,7 @@ def mode_of_call(task, n_epochs):
         n_batches == 1,
         several_epochs,
         config.rule == SGD and no_extras,
-        config.rule == RPROP,
+        config.rule in LOSS_COMPARING,
         has_goal,
         inverse_n_samples,
         scalar_like(block.p, criteria.stop_loss),
