@@ -10,6 +10,7 @@ from math import inf
 from typing import NamedTuple
 
 from ..kernels.structs import EVALUATION_CHUNK_ROWS
+from ..kernels.structs import LANES as LANES
 
 # ---- samples as SIMD lanes (batch_simd) or a product per layer (layerwise): bench/studies/choose_family.py,
 # bench/log/README.md#family-thresholds
@@ -67,7 +68,7 @@ STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
 
 # ---- populations in lanes or one by one: bench/studies/lanes_vs_one_by_one.py, bench/log/README.md#lanes-or-one-by-one
 
-LANES = 16  # nets of a block whose code has loops
+# Blocks whose code has loops have LANES nets, a net in each lane of the widest vector.
 
 
 class LaneThreshold(NamedTuple):
