@@ -12,7 +12,7 @@ All arrays are C-contiguous. Floating-point arrays share one dtype, except recor
 pointers to the arrays' first elements, so every size a kernel needs is a field.
 
 A kernel's parameter whose name ends in 0 is an offset: the index in a flat array from which on the call reads or
-writes it, such as x0 of x, or w0 and b0 of weights and biases. (s0 to s2 of update rules are values of optimiser state.)
+writes it, such as x0 of x, or w0 and b0 of weights and biases. (s0 to s2 of update rules are optimiser state.)
 
 Also here: arrays that start on cache lines and lie in huge pages (`aligned_zeros`).
 """
