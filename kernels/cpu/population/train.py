@@ -131,7 +131,7 @@ def mode_of_call(task, n_epochs):
         n_batches == 1,
         several_epochs,
         config.rule == SGD and no_extras,
-        config.rule in LOSS_COMPARING,
+        config.rule == LOSS_COMPARING,
         has_goal,
         inverse_n_samples,
         scalar_like(block.p, criteria.stop_loss),

@@ -132,7 +132,7 @@ def make_loop(
                 prefetch_inputs(thread, n_threads, net, data, ws.order, first + size, n_coming)
             # Only rules that compare objectives of two steps need the penalty. It is computed before the barrier
             # below: beyond it, faster threads change the parameters.
-            penalises = config.rule in LOSS_COMPARING and net.l2 > 0.0
+            penalises = config.rule == LOSS_COMPARING and net.l2 > 0.0
             objective = penalty(net, state.params) if penalises else 0.0
             loss, n_correct, start, largest = 0.0, 0.0, 0, ws.rows if has_micro_batches else rows
             while start < rows:  # range() with a variable step would divide
