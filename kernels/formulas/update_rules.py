@@ -154,7 +154,7 @@ RULES = (
 CODES = {row.name: code for code, row in enumerate(RULES)}
 SGD = CODES["sgd"]
 BIAS_CORRECTED = tuple(code for code, row in enumerate(RULES) if row.bias_correction)
-# The code of the one rule that compares losses. CPU kernels compare a code with it, which is shorter code than a test of
+# Code of the one rule that compares losses. CPU kernels compare a code with it, which is shorter code than a test of
 # membership; a second such rule is an error here until they make two comparisons.
 (LOSS_COMPARING,) = (code for code, row in enumerate(RULES) if row.compares_loss)
 MOST_STATE = max(row.n_state for row in RULES)
