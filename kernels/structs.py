@@ -11,6 +11,9 @@
 All arrays are C-contiguous. Floating-point arrays share one dtype, except records, which are float64. Kernels see only
 pointers to the arrays' first elements, so every size a kernel needs is a field.
 
+A kernel's parameter whose name ends in 0 is an offset: the index in a flat array from which on the call reads or
+writes it, such as x0 of x, or w0 and b0 of weights and biases. (s0 to s2 of update rules are optimiser state.)
+
 Also here: arrays that start on cache lines and lie in huge pages (`aligned_zeros`).
 """
 
@@ -24,6 +27,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .formulas.update_rules import HYPER_PARAMETERS
+
+LINE = 64  # bytes of a cache line, and of the widest vector
+LANES = LINE // 4  # of that vector in float32; other processors, and float64, take several registers for as many
+# Numbers of 8 bytes from where one thread writes to where the next one does: two cache lines, so that they share none.
+THREAD_STRIDE = 2 * LINE // 8
 
 
 class NetSpec(NamedTuple):
@@ -97,7 +105,7 @@ class TrainState(NamedTuple):
 
 
 POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_N_CORRECT, STEPS_DONE, DIVERGED = range(7)
-N_SCALARS = 16  # per thread: two cache lines, so that threads do not share one
+N_SCALARS = THREAD_STRIDE
 
 
 class KernelVariant(NamedTuple):
@@ -221,7 +229,6 @@ class StopCriteria(NamedTuple):
 
 MONITOR_NONE, MONITOR_LOSS, MONITOR_ACCURACY, MONITOR_VALIDATION_LOSS, MONITOR_VALIDATION_ACCURACY = range(5)
 
-LINE = 64  # bytes of a cache line, and of the widest vector
 HUGE_PAGE_BYTES = 2**21  # bytes of a huge page on x86-64 and most other processors
 STAGGER_FROM_BYTES = (
     2**16

@@ -100,7 +100,7 @@ def _thin_out(items):
 QUICK = "properties", "repo", "cuda", "unit"  # folders of which each test's first case is quick ...
 NOT_QUICK = (
     "kernels",
-    "plots",
+    "unit/plots",
     "benchmarks",
     "reproduce",
     "stuck_demo",

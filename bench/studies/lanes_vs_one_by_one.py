@@ -70,7 +70,7 @@ def main():
     options = parser.parse_args()
     os.environ["FASTMLP_NUM_THREADS"] = "1"
     start_clean()
-    from fastmlp.execution.thresholds import LANES
+    from fastmlp.kernels.structs import LANES
 
     for sizes in SIZES:
         n_params = sum((i + 1) * j for i, j in pairwise(sizes))

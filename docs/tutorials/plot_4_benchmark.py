@@ -18,7 +18,8 @@ from sklearn.datasets import load_digits
 
 import fastmlp
 from fastmlp.benchmarks import results as bench_results
-from fastmlp.benchmarks.tables import duration, label, times
+from fastmlp.benchmarks.tables import label, times
+from fastmlp.console.durations import duration
 
 # %%
 # The quick benchmark

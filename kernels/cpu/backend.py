@@ -21,6 +21,7 @@ import numpy as np
 
 from ..structs import (
     EVALUATION_CHUNK_ROWS,
+    LANES,
     UNROLLED_ALWAYS,
     UNROLLED_NEVER,
     KernelVariant,
@@ -36,7 +37,7 @@ from . import shared_weights as shared_weights
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import single_net_lookup
-from .workspace import LANES, LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, BatchWorkspace, LayerwiseWorkspace
+from .workspace import LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, BatchWorkspace, LayerwiseWorkspace
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
 Workspace = LayerwiseWorkspace | BatchWorkspace

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..jit.cpu_features import FEATURES
-from ..structs import LARGE_NET_PARAMS
+from ..structs import LANES, LARGE_NET_PARAMS, THREAD_STRIDE
 
 # Positions in small arrays of the workspaces below.
 FILLED_FIRST, FILLED_N = 0, 1  # in `filled`: index of the first sample, and number of samples
@@ -19,14 +19,13 @@ RESERVED_NEXT, RESERVED_END = 0, 1  # in `reserved`: index of the next member to
 EPOCH, NEXT_EVENT = 0, 1  # in `clock`: the block's epochs so far, and the next epoch at whose end a lane is due
 LOSS_COLUMN, N_CORRECT_COLUMN = 0, 1  # positions of a pair's sums in `partial`
 SUMS = 2
-PARTIAL_COLUMNS = 16  # two cache lines per thread, so that threads do not share one
+PARTIAL_COLUMNS = THREAD_STRIDE
 GROUP_COLUMNS = 2 * SUMS  # per group of TILE_ROWS rows: the sums of even and of odd micro-batches
 WEIGHT_CHUNK_ROWS = 16  # rows of a weight matrix that chunks are multiples of, in the layerwise families
 LANES_SMALL, LANES_LARGE = 4, 16  # samples in a vector of batch_simd_4 and of batch_simd_16
 # Bytes; cache lines that lie multiples of this apart, as units' columns would, compete for few places in a cache.
 ALIASING_STRIDE = 2048
-ALIGNMENT = 16  # elements: layers start on whole vectors
-LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
+ALIGNMENT = LANES  # elements: layers start on whole vectors
 # Samples that unrolled code takes through a net together; a tile has a multiple of them, the last ones perhaps with
 # weight 0.
 INTERLEAVED_SAMPLES = 4
@@ -151,7 +150,7 @@ class BatchWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-FILLED_STRIDE = 16  # elements of `filled` from one shard to the next: two cache lines
+FILLED_STRIDE = THREAD_STRIDE  # elements of `filled` from one shard to the next
 THREAD_ARRAYS = (
     "a",
     "z",
@@ -162,7 +161,7 @@ THREAD_ARRAYS = (
 )  # arrays of LayerwiseWorkspace that data-parallel threads do not share
 
 
-LINE_OF_COUNTS = 16  # int64 from one thread's counter to the next: two cache lines
+LINE_OF_COUNTS = THREAD_STRIDE  # int64 from one thread's counter to the next
 
 
 def weight_chunks(sizes: list[int], n_threads: int) -> np.ndarray:

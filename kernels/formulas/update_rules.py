@@ -46,7 +46,8 @@ HYPER_PARAMETERS = (
 #   learning_rate                 including the schedule's factor, and the correction 1 / (1 - beta1**t)
 #   decay                         1 - learning rate * weight decay
 #   inv_sqrt_bias_correction2     1 / sqrt(1 - beta2**t)
-#   loss_increased                1 if the objective has increased since the last step, else 0; for Rprop only
+#   loss_increased                1 if the objective has increased since the last step, else 0; for rules whose row says
+#                                 compares_loss
 STEP_VALUES = ("learning_rate", "decay", "inv_sqrt_bias_correction2", "loss_increased")
 PASSED = tuple(row.name for row in HYPER_PARAMETERS if row.is_passed)
 
@@ -137,6 +138,7 @@ class Rule(NamedTuple):
     bias_correction: bool = False  # whether the learning rate is corrected by the powers of beta1 and beta2
     is_plain_descent: bool = False  # whether steps are proportional to the gradients, with or without momentum
     needs_full_batch: bool = False  # whether the rule compares consecutive gradients, which needs the same samples
+    compares_loss: bool = False  # whether the rule reads h.loss_increased, which needs the objective of every step
 
 
 RULES = (
@@ -147,9 +149,12 @@ RULES = (
     Rule("rmsprop", rmsprop, 1),
     Rule("adagrad", adagrad, 1),
     Rule("quickprop", quickprop, 2, needs_full_batch=True),
-    Rule("rprop", rprop, 3, initial=(None, "learning_rate", None), needs_full_batch=True),
+    Rule("rprop", rprop, 3, initial=(None, "learning_rate", None), needs_full_batch=True, compares_loss=True),
 )
 CODES = {row.name: code for code, row in enumerate(RULES)}
-SGD, RPROP = CODES["sgd"], CODES["rprop"]
+SGD = CODES["sgd"]
 BIAS_CORRECTED = tuple(code for code, row in enumerate(RULES) if row.bias_correction)
+# Code of the one rule that compares losses. CPU kernels compare a code with it, which is shorter code than a test of
+# membership; a second such rule is an error here until they make two comparisons.
+(LOSS_COMPARING,) = (code for code, row in enumerate(RULES) if row.compares_loss)
 MOST_STATE = max(row.n_state for row in RULES)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ..jit.decorators import kernel
+from ..structs import LANES
 from .load_store import fill, load, offset
 from .reductions import sum_lanes
-
-LANES = 16  # one AVX-512 register of float32, two of float64
 
 
 @kernel

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .data import xor
 from .execution.dispatch import unrolled_nets_at_once
 from .kernels.jit import call
 from .kernels.jit.linker import attribute
@@ -27,7 +28,6 @@ from .optimizers import SGD
 from .population import Population
 from .thread_count import n_threads_available
 
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 PROGRAM = "import sys; from fastmlp import warmup; warmup.run_job(*sys.argv[1:])"
 FOR_MODEL = "model"  # name of the job that compiles what a saved net needs
 
@@ -53,7 +53,7 @@ def use_net(dtype: str, sizes: tuple[int, ...], rows: int, batch: int) -> None:
 
 def use_population(dtype: str, sizes: tuple[int, ...], n_nets: int, activation: str, loss: str, optimizer: str) -> None:
     """Train and use a population."""
-    X, y = XOR if sizes[0] == 2 else samples(sizes[0], sizes[-1], 64)
+    X, y = (xor.X, xor.Y) if sizes[0] == 2 else samples(sizes[0], sizes[-1], 64)
     nets = Population(
         sizes,
         n_nets,

@@ -1,11 +1,16 @@
 """The table of kernel families: printed in two documents, and complete."""
 
+import importlib.util
 import re
+from math import inf
 from pathlib import Path
 
 import pytest
 
+from fastmlp.execution import thresholds
 from fastmlp.execution.families import FAMILIES, family_table
+from fastmlp.execution.thresholds import BatchSimdLimit, LaneThreshold
+from fastmlp.kernels import structs
 from fastmlp.kernels.cpu import backend
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +19,35 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("page", ["kernels/README.md", "docs/architecture.md"])
 def test_documents_show_the_family_table(page):
     assert family_table() in (ROOT / page).read_text(encoding="utf-8")
+
+
+LIMITS = tuple(BatchSimdLimit(rows, weights, 2) for rows, weights in ((4, 100), (8, 300), (inf, 900)))
+NETS = LaneThreshold(40, 5, 7, 9), LaneThreshold(3000, 8, inf, inf)
+
+
+@pytest.mark.parametrize(
+    "module, name, value, text",
+    [
+        (thresholds, "BATCH_SIMD_LIMITS", LIMITS, "no layer has more than 100 weights |"),
+        (thresholds, "BATCH_SIMD_LIMITS", LIMITS, "no layer has more than 300 to 900 weights"),
+        (thresholds, "HALF_FILLED_UP_TO_WEIGHTS", 50_000, "or 50,000 where a layer's outputs"),
+        (thresholds, "SHARDS_FROM_STEP", 2_500_000, "from 2.5 million multiply-adds a step on"),
+        (structs, "DATA_PARALLEL_PARAMS", 70_000, "up to 70,000 parameters; up to 200,000 or 1.2 million"),
+        (thresholds, "CACHED_BATCH_PARAMS", 300_000, "up to 60,000 parameters; up to 300,000 or 1.2 million"),
+        (thresholds, "NARROW_NET_PARAMS", 2_000_000, "up to 60,000 parameters; up to 200,000 or 2 million"),
+        (thresholds, "LANES_FROM", NETS, "up to 3,000 parameters, from 5 to 9 nets on"),
+        (thresholds, "BLOCK_UP_TO_PARAMS", 30_000, "up to 30,000 parameters, where its step is fastest"),
+        (thresholds, "FUSED_UP_TO_UNITS", 256, "layers of up to 256 units"),
+        (thresholds, "BLOCK_UP_TO_BYTES", 50_000, "up to 50,000 bytes of parameters"),
+    ],
+)
+def test_a_changed_threshold_changes_the_table(monkeypatch, module, name, value, text):
+    monkeypatch.setattr(module, name, value)
+    spec = importlib.util.find_spec("fastmlp.execution.families")
+    again = importlib.util.module_from_spec(spec)  # beside the module that other tests have imported
+    spec.loader.exec_module(again)
+    assert text in again.family_table()
+    assert text not in family_table()
 
 
 def test_the_gain_of_every_family_is_stated():

@@ -119,6 +119,17 @@ def test_imports_point_down(tree):
     assert upward == (LAZY_CONVENIENCE if tree == "src" else set()), "also if an exception is no longer needed"
 
 
+def test_two_modules_call_the_diagnosis_through_the_package():
+    """`import fastmlp` reaches every floor, unseen by the tests above: only for verdicts in plots and reports."""
+    through = {
+        name
+        for name, path in SRC_MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import) and "fastmlp" in {alias.name.split(".")[0] for alias in node.names}
+    }
+    assert through == {"plots.population", "report"}
+
+
 @pytest.mark.parametrize("tree", TREES)
 def test_no_circles(tree):
     prefix, modules, _ = TREES[tree]

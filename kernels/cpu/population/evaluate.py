@@ -8,7 +8,8 @@ from ...jit.decorators import inline_helper, kernel
 from ...jit.references import reference
 from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, load, offset, scalar_like, store
-from ..workspace import FILLED_N, LANES
+from ...structs import LANES
+from ..workspace import FILLED_N
 from .gradient_loops import add_losses, forward
 from .scheduler import is_contiguous, load_params
 from .tile import Tile, fill_tile

@@ -16,6 +16,7 @@ from ...formulas.update_rules import MOST_STATE, Rule
 from ...structs import (
     DIVERGED_NET,
     HYPER,
+    LANES,
     MAX_RECORDS,
     NET_HYPER,
     RUNNING,
@@ -29,7 +30,7 @@ from ...structs import (
     aligned_zeros,
 )
 from ..unrolled.population_lookup import unrolled_address
-from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LANES, LaneBlock, NetQueue, round_up
+from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 from .suspension import resume_in_lanes, suspended_nets
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...formulas.update_rules import RPROP, SGD
+from ...formulas.update_rules import LOSS_COMPARING, SGD
 from ...jit.decorators import inline_helper, kernel
 from ...jit.references import reference
 from ...simd.lanes import Lanes, with_lanes
@@ -19,6 +19,7 @@ from ...simd.load_store import as_pointers, fill, load, scalar_like, store
 from ...simd.reductions import any_of
 from ...structs import (
     L2,
+    LANES,
     MONITOR_NONE,
     MONITOR_VALIDATION_ACCURACY,
     MONITOR_VALIDATION_LOSS,
@@ -30,7 +31,7 @@ from ...structs import (
 )
 from ..threads.denormals import flush_denormals, restore_denormals
 from ..unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_EVERY_STEP, SUMS_LAST_STEP, SUMS_NEVER
-from ..workspace import EPOCH, LANES, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
+from ..workspace import EPOCH, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
 from .epoch_end import (
     SAFE_EVERY,
     EpochKind,
@@ -130,7 +131,7 @@ def mode_of_call(task, n_epochs):
         n_batches == 1,
         several_epochs,
         config.rule == SGD and no_extras,
-        config.rule == RPROP,
+        config.rule == LOSS_COMPARING,
         has_goal,
         inverse_n_samples,
         scalar_like(block.p, criteria.stop_loss),

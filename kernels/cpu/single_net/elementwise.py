@@ -19,9 +19,7 @@ from ...simd.elementary import exp, log
 from ...simd.load_store import fill, load, load_partial, scalar_like, store, store_partial, transpose_square
 from ...simd.reductions import largest, sum_lanes
 from ...simd.vector import absolute, keep_first, negated_lane_numbers, where
-from ...structs import METRIC_ARGMAX, METRIC_MARGIN
-
-LANES = 16  # one AVX-512 register of float32, two of float64
+from ...structs import LANES, METRIC_ARGMAX, METRIC_MARGIN
 
 
 def _make_activate(row):

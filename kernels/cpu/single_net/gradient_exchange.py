@@ -13,10 +13,10 @@ from llvmlite import ir
 from ...jit.cpu_features import IS_X86
 from ...jit.decorators import helper
 from ...simd.load_store import load, offset, store, store_past_caches
+from ...structs import LANES
 from ..threads.barrier import system_call
 from ..threads.work_stealing import chunk_start
 from ..workspace import FALSE_SHARING_GAP
-from .elementwise import LANES
 
 # Needed before a thread signals that its data are complete: stores past the caches are not ordered with other stores.
 store_fence = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType())

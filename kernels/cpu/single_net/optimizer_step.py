@@ -12,10 +12,9 @@ from ...jit.decorators import expression, helper, inline_helper, linked_helper, 
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
-from ...structs import BETA1, BETA2, HYPER, LAST_LOSS, LEARNING_RATE, POWER1, POWER2
+from ...structs import BETA1, BETA2, HYPER, LANES, LAST_LOSS, LEARNING_RATE, POWER1, POWER2
 from ...structs import CLIP_NORM as CLIP_NORM
 from ...structs import WEIGHT_DECAY as WEIGHT_DECAY
-from .elementwise import LANES
 
 WIDTH = Lanes(LANES)
 

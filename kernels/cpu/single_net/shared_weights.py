@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import as_pointers, fill, load_partial, load_scalar, offset, scalar_like, store_partial
 from ...simd.reductions import sum_lanes
-from ...structs import NO_UPDATE
+from ...structs import LANES, NO_UPDATE
 from ..gemm.gemm import round_up
 from ..gemm.operands import Matrix
 from ..threads.barrier import barrier_wait, fetch_add_1
 from ..threads.work_stealing import chunk_range, layer_of_chunk, next_chunk
 from ..workspace import GROUP_COLUMNS, LINE_OF_COUNTS, WEIGHT_CHUNK_ROWS, MicroBatch
-from .elementwise import LANES, column_sums
+from .elementwise import column_sums
 from .gradient_clipping import add_squares, blocks_before
 from .layerwise import begin_call as copy_all_weights
 from .layerwise import update_chunk

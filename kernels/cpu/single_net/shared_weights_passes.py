@@ -9,10 +9,10 @@ from ...formulas.activations import IDENTITY, SOFTMAX
 from ...jit.decorators import helper, inline_helper, linked_helper
 from ...simd.load_store import fill, load_partial, load_scalar, offset, scalar_like, store_partial
 from ...simd.reductions import sum_lanes
-from ...structs import METRIC_MARGIN, METRIC_NONE
+from ...structs import LANES, METRIC_MARGIN, METRIC_NONE
 from ..gemm.operands import Matrix
 from ..workspace import GROUP_COLUMNS, LOSS_COLUMN, N_CORRECT_COLUMN, TILE_ROWS
-from .elementwise import LANES, Outputs, Targets, activate, backward, count_correct, loss_and_delta, softmax_rows
+from .elementwise import Outputs, Targets, activate, backward, count_correct, loss_and_delta, softmax_rows
 from .layerwise_gradients import pack_deltas
 from .layerwise_passes import Dropout, backward_layers, backward_pass, backward_rows, forward, group_sums
 

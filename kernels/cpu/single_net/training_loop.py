@@ -32,7 +32,7 @@ from __future__ import annotations
 import math
 
 from ...formulas.counter_rng import permutation
-from ...formulas.update_rules import RPROP
+from ...formulas.update_rules import LOSS_COMPARING
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
 from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, STEPS_DONE, WEIGHT_DECAY
@@ -130,9 +130,9 @@ def make_loop(
             if prefetches:
                 n_coming = max(0, min(n - first - size, size))
                 prefetch_inputs(thread, n_threads, net, data, ws.order, first + size, n_coming)
-            # Rprop is the only rule that compares objectives of two steps. The penalty is computed before the barrier
+            # Only rules that compare objectives of two steps need the penalty. It is computed before the barrier
             # below: beyond it, faster threads change the parameters.
-            penalises = config.rule == RPROP and net.l2 > 0.0
+            penalises = config.rule == LOSS_COMPARING and net.l2 > 0.0
             objective = penalty(net, state.params) if penalises else 0.0
             loss, n_correct, start, largest = 0.0, 0.0, 0, ws.rows if has_micro_batches else rows
             while start < rows:  # range() with a variable step would divide

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...formulas.activations import ACTIVATIONS, SOFTMAX
 from ...formulas.losses import LOSSES
-from ...formulas.update_rules import RPROP, RULES
+from ...formulas.update_rules import RULES
 from ...structs import NO_UPDATE, NetSpec
 
 
@@ -95,7 +95,7 @@ class Architecture:
             "DELTA_IS_WRT_LOGIT": loss.delta_is_wrt_logit,
             "KEEPS": self.keeps,
             "DROPS": self.drops,
-            "COMPARES": rule == RPROP,
+            "COMPARES": rule != NO_UPDATE and row.compares_loss,
             "CORRECTS": rule != NO_UPDATE and row.bias_correction,
         }
         lines = [f"typedef {'float' if self.dtype == 'float32' else 'double'} T;"]

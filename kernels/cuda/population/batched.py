@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cupy
 import numpy as np
 
-from ...formulas.update_rules import CODES, RPROP
+from ...formulas.update_rules import CODES
 from ...structs import (
     MONITOR_NONE,
     MONITOR_VALIDATION_LOSS,
@@ -114,7 +114,7 @@ class BatchedWindow(Window):
         rule = CODES[run.rule.name]
         validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
         # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
-        self._settings_threads = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
+        self._settings_threads = PER_BLOCK if nets.clipped or run.rule.compares_loss or self.n_batches == 1 else 32
         self._module = compile_module(
             run.architecture,
             rule,
@@ -133,7 +133,7 @@ class BatchedWindow(Window):
             if validates and held_out.has_weights != data.has_weights
             else self._module
         )
-        self._config, self._compares = config, rule == RPROP
+        self._config, self._compares = config, run.rule.compares_loss
         self._may_end = (
             criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
         )

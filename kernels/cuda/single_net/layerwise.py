@@ -14,7 +14,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ...formulas.update_rules import RPROP
+from ...formulas.update_rules import RULES
 from ...structs import (
     CLIP_NORM,
     DIVERGED,
@@ -254,7 +254,7 @@ class LayerwiseWorkspace:
         if config.rule == NO_UPDATE:
             module["reduce_bias_gradients"](grid, PER_BLOCK, self.clock.array, *parts, *sums, grads)
             return
-        if clip_norm > 0.0 or config.rule == RPROP:
+        if clip_norm > 0.0 or RULES[config.rule].compares_loss:
             module["measure"](grid, PER_BLOCK, params, grads, *parts, net.l2, self.squares)
         module["update"](
             grid,
@@ -332,7 +332,7 @@ class LayerwiseWorkspace:
     ) -> None:
         """Copy the losses of finished epochs to the host and check them: the call's only synchronisation."""
         sums = cupy.asnumpy(cupy.concatenate([records, self.objectives[None]]))
-        if config.rule == RPROP:
+        if config.rule != NO_UPDATE and RULES[config.rule].compares_loss:
             state.scalars[:, LAST_LOSS] = sums[-1, (end - 1) % 2]
         state.scalars[:, DIVERGED], state.scalars[:, STEPS_DONE] = 0.0, end
         for epoch, (loss, n_correct) in enumerate(sums[:-1], first // n_batches):

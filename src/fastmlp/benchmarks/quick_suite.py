@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data import xor
 from ..execution.dispatch import steps_to_unrolled, unrolled_nets_at_once
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
@@ -31,7 +32,7 @@ HOW = (
     "fastmlp and NumPy by hand start from the same parameters in one process, and must have the same loss after one "
     "run. Durations are medians over rounds in which they take turns; ratios are medians of the ratios within a round."
 )
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0], [1], [1], [0]], np.float32)
+XOR = xor.X, xor.Y[:, None].astype(np.float32)
 
 
 class NumpyNet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..console.durations import duration
 from .results import (
     GROUPS,
     LEVEL,
@@ -28,22 +29,10 @@ from .results import (
 
 # First word of a program's name -> spelling of the library's name.
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
-PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 BUSY = 0.1  # fraction of CPU time taken by other programs above which durations are doubtful
 FARTHER = 3.0  # a barrier of two threads that takes this many times the best one shows that their CPUs moved apart
 SLOW_STARTS = 0.02  # fraction of measurements that began on slow CPUs above which a warning is shown
 NO_FIGURE = "-"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration with three digits and a unit.
-
-    >>> duration(0.000123456), duration(123.4), duration(2.5e-9)
-    ('123 us', '123 s', '2.5 ns')
-    """
-    size, unit = next(((size, unit) for size, unit in PREFIXES if seconds >= 0.9995 * size), PREFIXES[-1])
-    value = seconds / size
-    return f"{value:,.0f} {unit}" if value >= 999.5 else f"{value:.3g} {unit}"
 
 
 def times(ratio: float) -> str:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..auto_device import ESTIMATES, Thresholds, storage_folder, store
+from ..data import xor
 from ..devices import devices
 from ..execution.work import products
 from ..mlp import MLP
@@ -31,7 +32,6 @@ from ..training.interruption import require_complete
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # units in each hidden layer of a single net
 INPUTS, OUTPUTS, BATCH, BATCHES = 64, 10, 128, 20
 NETS = (64, 256, 1024, 4096, 16384, 65536)  # sizes of a population that learns XOR
-XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 SECONDS = 0.1  # shortest fit that is timed
 START = """
 import sys, numpy as np, fastmlp
@@ -128,8 +128,8 @@ def population(device: str, n_nets: int) -> Job:
     pop = Population(
         (2, 2, 1), n_nets, hidden_activation="sigmoid", loss="binary_cross_entropy", device=device, random_state=0
     )
-    fit = partial(whole_fit, pop, XOR, XOR_Y, optimizer="adam", verbose=0)
-    return Job(f"{n_nets:,} of 2-2-1", n_nets * products(pop.network, len(XOR)), 1, fit)
+    fit = partial(whole_fit, pop, xor.X, xor.Y, optimizer="adam", verbose=0)
+    return Job(f"{n_nets:,} of 2-2-1", n_nets * products(pop.network, len(xor.X)), 1, fit)
 
 
 def seconds_of_step(job: Job) -> float:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from ..data.xor import X, Y
 from ..diagnosis.diagnose import Diagnosis, diagnose
-from .xor_demo import X, Y
 
 ONE_HOT = np.eye(2)[Y]
 SIZES = (2, 4, 4, 2)

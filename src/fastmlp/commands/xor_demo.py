@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..console.compile_notice import CompileNotices
+from ..data.xor import X, Y
 from ..errors import counted
 from ..history import History
 from ..initialization import Uniform
@@ -17,8 +18,6 @@ from ..optimizers import SGD, Adam, optimizer_from_name
 from ..population import Population
 from ..training.interruption import require_complete
 
-X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-Y = np.array([0, 1, 1, 0])
 SEEDS = 100  # number of random starts for the success rate of each net
 
 

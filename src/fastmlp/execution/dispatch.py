@@ -16,6 +16,7 @@ from ..checks import HALF
 from ..devices import Device, backend
 from ..kernels.structs import (
     DATA_PARALLEL_PARAMS,
+    LANES,
     NO_UPDATE,
     UNROLLED_ALWAYS,
     UNROLLED_IF_ON_DISK,
@@ -323,10 +324,10 @@ def choose_nets_variant(network: Network, device: Device, n_nets: int, validates
     """
     is_small = network.layout.n_params <= thresholds.UNROLLED_NETS_UP_TO_PARAMS
     if not (device.is_host and is_small) or any(network.dropout):
-        return KernelVariant(lanes=thresholds.LANES)
+        return KernelVariant(lanes=LANES)
     return KernelVariant(
         unrolled=choose_unrolled_nets(network, n_nets * samples),
-        lanes=thresholds.LANES if validates else choose_unrolled_lanes(network, device, n_nets),
+        lanes=LANES if validates else choose_unrolled_lanes(network, device, n_nets),
     )
 
 

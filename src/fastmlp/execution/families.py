@@ -1,11 +1,25 @@
 """Table of the kernel families: what each trains, what its SIMD lanes hold, and when dispatch chooses it.
 
-kernels/README.md and the documentation print it.
+kernels/README.md and the documentation print it. Its numbers are the thresholds by which dispatch chooses.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
+
+from ..kernels.structs import DATA_PARALLEL_PARAMS, n_shards
+from .thresholds import (
+    BATCH_SIMD_LIMITS,
+    BLOCK_UP_TO_BYTES,
+    BLOCK_UP_TO_PARAMS,
+    CACHED_BATCH_PARAMS,
+    FUSED_UP_TO_UNITS,
+    HALF_FILLED_UP_TO_WEIGHTS,
+    LANES_FROM,
+    NARROW_NET_PARAMS,
+    SHARDS_FROM_STEP,
+)
 
 
 class KernelFamily(NamedTuple):
@@ -18,19 +32,32 @@ class KernelFamily(NamedTuple):
     chosen: str
 
 
+def _most_weights(rows: float) -> str:
+    """Return the number of weights up to which layers have samples as lanes, in batches of `rows` samples."""
+    return f"{next(limit.max_weights for limit in BATCH_SIMD_LIMITS if rows <= limit.max_rows):,}"
+
+
+def _millions(number: float) -> str:
+    return f"{number / 1e6:g} million"
+
+
+# Numbers of nets from which a population trains in lanes.
+_n_nets = [n_nets for row in LANES_FROM for n_nets in row[1:] if n_nets < inf]
+
 FAMILIES = (
     KernelFamily(
         "batch_simd_4", "cpu", "one small net, batches of up to 4 samples", "a sample", "unit, sample", "1",
-        "no layer has more than 200 weights",
+        f"no layer has more than {_most_weights(4)} weights",
     ),
     KernelFamily(
         "batch_simd_16", "cpu", "one small net", "a sample", "unit, sample", "1",
-        "no layer has more than 200 to 3,500 weights, by the number of samples in a batch, or 40,000 where a layer's "
-        "outputs leave half a tile empty; no dropout",
+        f"no layer has more than {_most_weights(5)} to {_most_weights(inf)} weights, by the number of samples in a "
+        f"batch, or {HALF_FILLED_UP_TO_WEIGHTS:,} where a layer's outputs leave half a tile empty; no dropout",
     ),
     KernelFamily(
-        "batch_simd_data_parallel", "cpu", "one small net, large batches", "a sample", "shard, unit, sample", "up to 8",
-        "as for batch_simd_16, from 0.3 million multiply-adds a step on",
+        "batch_simd_data_parallel", "cpu", "one small net, large batches", "a sample", "shard, unit, sample",
+        f"up to {n_shards(1_000_000)}",
+        f"as for batch_simd_16, from {_millions(SHARDS_FROM_STEP)} multiply-adds a step on",
     ),
     KernelFamily(
         "layerwise", "cpu", "one net", "a column of a product's tile", "sample, unit", "a team with work stealing",
@@ -39,7 +66,8 @@ FAMILIES = (
     KernelFamily(
         "layerwise_data_parallel", "cpu", "one net of few parameters", "a column of a product's tile",
         "shard, sample, unit", "2, each with a copy of the net",
-        "up to 60,000 parameters; up to 200,000 or 1.2 million where a batch stays in cache or layers are narrow",
+        f"up to {DATA_PARALLEL_PARAMS:,} parameters; up to {CACHED_BATCH_PARAMS:,} or {_millions(NARROW_NET_PARAMS)} "
+        "where a batch stays in cache or layers are narrow",
     ),
     KernelFamily(
         "layerwise_batch1", "cpu", "one net, one sample at a time", "an output of a layer", "unit", "1",
@@ -47,7 +75,7 @@ FAMILIES = (
     ),
     KernelFamily(
         "population_simd", "cpu", "many nets", "a net", "parameter, net", "a queue of nets",
-        "up to 4,000 parameters, from 6 to 24 nets on",
+        f"up to {LANES_FROM[-1].max_params:,} parameters, from {min(_n_nets):g} to {max(_n_nets):g} nets on",
     ),
     KernelFamily(
         "one_by_one", "cpu, cuda", "few or large nets of a population", "as for one net", "as for one net",
@@ -60,11 +88,11 @@ FAMILIES = (
     ),
     KernelFamily(
         "small_net", "cuda", "one small net", "a unit or a sample", "unit, sample, in shared memory", "one block",
-        "up to 20,000 parameters, where its step is fastest by the cost model",
+        f"up to {BLOCK_UP_TO_PARAMS:,} parameters, where its step is fastest by the cost model",
     ),
     KernelFamily(
         "fused_tensor_core", "cuda", "one net of narrow layers", "tiles of tensor cores", "sample, unit", "many blocks",
-        "precision bfloat16 or float16, layers of up to 128 units, float32, no dropout, "
+        f"precision bfloat16 or float16, layers of up to {FUSED_UP_TO_UNITS} units, float32, no dropout, "
         "where its step is fastest by the cost model",
     ),
     KernelFamily(
@@ -73,7 +101,8 @@ FAMILIES = (
     KernelFamily(
         "population_simd", "cuda", "many small nets", "a net, or a unit of the block's net", "net, parameter",
         "a thread or a block for each net",
-        "up to 40,000 bytes of parameters, where a step of all nets batched is not faster by the cost model",
+        f"up to {BLOCK_UP_TO_BYTES:,} bytes of parameters, where a step of all nets batched is not faster by the cost "
+        "model",
     ),
     KernelFamily(
         "batched_gemm", "cuda", "mid-sized nets, all at the same step", "a unit", "net, sample, unit",

@@ -67,8 +67,6 @@ STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
 
 # ---- populations in lanes or one by one: bench/studies/lanes_vs_one_by_one.py, bench/log/README.md#lanes-or-one-by-one
 
-LANES = 16  # nets of a block whose code has loops
-
 
 class LaneThreshold(NamedTuple):
     """Numbers of nets from which nets of up to max_params parameters train in lanes, by the samples of a batch.

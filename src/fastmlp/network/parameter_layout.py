@@ -9,9 +9,9 @@ import itertools
 
 import numpy as np
 
-from ..kernels.structs import aligned_zeros
+from ..kernels.structs import LANES, aligned_zeros
 
-PADDING = 16  # elements of the widest SIMD vector of any kernel
+PADDING = LANES  # elements to whole multiples of which parameter vectors are padded
 
 
 class Layout:

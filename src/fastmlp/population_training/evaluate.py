@@ -12,8 +12,8 @@ from ..errors import shown
 from ..execution.dispatch import choose_nets_evaluation, lane_threads
 from ..execution.net_description import describe_net
 from ..execution.plan import Plan, PopulationPlan
-from ..execution.thresholds import EVALUATION_ROWS, LANES
-from ..kernels.structs import CONVERGED, FULL_ACCURACY, RUNNING, UNCHECKED, KernelVariant, Samples
+from ..execution.thresholds import EVALUATION_ROWS
+from ..kernels.structs import CONVERGED, FULL_ACCURACY, LANES, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network
 from .state import evaluation_state
 from .task import PopulationOutcome, PopulationTask

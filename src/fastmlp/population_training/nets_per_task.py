@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..execution.thresholds import LANES, NET_STEP_WORK
+from ..execution.thresholds import NET_STEP_WORK
 from ..execution.work import products
+from ..kernels.structs import LANES
 from .task import PopulationTask
 
 TASK_SECONDS = 2.0  # of a task; a worker that is killed loses no more

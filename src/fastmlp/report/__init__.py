@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..console.durations import long_duration
 from ..console.stopwatch import is_compile_time_worth_showing
 from ..errors import counted
 from ..output_files import check_output, write_text
@@ -17,7 +18,7 @@ from ..plots.decision import boundary
 from ..plots.regression import predictions
 from ..plots.sample_checks import as_samples, has_classes
 from ..plots.style import import_pyplot, number, percent
-from .page import Page, as_svg, duration, quantity
+from .page import Page, as_svg, quantity
 from .roofline import measure_speed
 
 if TYPE_CHECKING:
@@ -158,10 +159,10 @@ def _key_figures(page: Page, history: History) -> None:
                 cards.append((kind, percent(value) if name == "accuracy" else f"{value:.4g}", note))
     if history.epochs:
         cards.append(("epochs", f"{history.epochs:,}", STOPPED_BY.get(history.stopped_by, history.stopped_by)))
-        note = f"{duration(history.training_seconds / history.epochs)} an epoch"
+        note = f"{long_duration(history.training_seconds / history.epochs)} an epoch"
         if is_compile_time_worth_showing(history.compile_seconds, history.seconds):
-            note += f", after {duration(history.compile_seconds)} of compiling"
-        cards.append(("time", duration(history.training_seconds), note))
+            note += f", after {long_duration(history.compile_seconds)} of compiling"
+        cards.append(("time", long_duration(history.training_seconds), note))
     page.cards(cards)
 
 
@@ -233,10 +234,11 @@ def _roofline(page: Page, history: History) -> None:
     if speed is None:
         return
     page.section("Time against the limit")
-    page.bars([("this fit", speed.seconds, duration(speed.seconds)), ("limit", speed.limit, duration(speed.limit))])
+    times = ("this fit", speed.seconds), ("limit", speed.limit)
+    page.bars([(name, seconds, long_duration(seconds)) for name, seconds in times])
     threads = "one thread" if speed.n_threads == 1 else f"each of {speed.n_threads} threads"
     rows = {
-        "training steps": f"{speed.steps:,}, {duration(speed.seconds / speed.steps)} each",
+        "training steps": f"{speed.steps:,}, {long_duration(speed.seconds / speed.steps)} each",
         "work of their matrix products": quantity(speed.flop, "FLOP"),
         "rate of a large matrix product": f"{quantity(speed.rate, 'FLOP/s')} on {threads}",
         "reached": f"{quantity(speed.flop / speed.seconds, 'FLOP/s')}, {percent(speed.share)} of the limit's",

@@ -177,22 +177,6 @@ def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -
     return f'<img {size} alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
 
 
-def duration(seconds: float) -> str:
-    """Return a duration as text with a unit.
-
-    >>> [duration(s) for s in (3e-9, 2.5e-6, 0.0123, 1.5, 75.0, 4000.0)]
-    ['3 ns', '2.5 µs', '12.3 ms', '1.5 s', '1 min 15 s', '1 h 6 min']
-    """
-    if seconds >= 3600:
-        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
-    if seconds >= 60:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
 def quantity(value: float, unit: str) -> str:
     """Return a large number as text with an SI prefix and its unit.
 

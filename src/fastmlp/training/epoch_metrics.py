@@ -9,7 +9,7 @@ weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..memory_check import check_epochs
 from ..network.spec import Network
-
-if TYPE_CHECKING:
-    from ..mlp import MLP
+from .net_interface import Net
 
 
 class MetricSamples(NamedTuple):
@@ -141,7 +139,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
 class OutputFunction:
     """Function that returns a net's outputs (n_samples, n_outputs) for fixed samples, at its current parameters."""
 
-    def __init__(self, net: MLP, data: Samples):
+    def __init__(self, net: Net, data: Samples):
         self._net, self._data = net, inputs_only(data.X.reshape(data.n_samples, -1))
         self._plan: Plan | None = None  # made at the first call, when the fit has chosen its device
 
@@ -161,12 +159,12 @@ class FitMetrics:
     """Metrics of one fit of a net, and their records.
 
     metrics : fit's metrics argument
-    net : MLP     the net that is trained
+    net : Net     the net that is trained
     subsets : {"training": Samples, "validation": Samples or None}
     n_epochs : int     largest number of epochs of the fit
     """
 
-    def __init__(self, metrics: Any, net: MLP, subsets: dict[str, Samples | None], n_epochs: int):
+    def __init__(self, metrics: Any, net: Net, subsets: dict[str, Samples | None], n_epochs: int):
         self._metrics = metrics = as_metrics(metrics)
         self._subsets: dict[str, tuple[OutputFunction, MetricSamples]] = {}
         for subset, data in subsets.items():

@@ -22,7 +22,7 @@ from ..kernels.jit import interrupts
 from ..kernels.structs import DIVERGED, STEPS_DONE, Samples, aligned_zeros
 from .best_epoch import BestEpoch, Checkpoint
 from .call_autotune import STEP, CallAutotuner
-from .divergence import are_finite, warn_of_divergence
+from .divergence import DivergenceGuard, warn_of_divergence
 from .epoch_records import write_records
 from .fit_options import Options
 from .fit_state import Saver
@@ -68,14 +68,9 @@ class Fit:
         self._configs = TrainConfigs(options, plan.network.layout.shapes, self.n_steps)
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, accuracy
         self._empty = np.empty(0, params.dtype)
-        # The last parameters with a finite loss, and the parameters before a call: equal until the second call.
-        self._last_finite = self._before_call = self._spare_buffer = plan.get_or_make(
-            "last_finite", self.train_state.params.copy
-        )
+        self._guard = DivergenceGuard(plan, self.train_state)
         self._search = BestEpoch(options, validation is not None, self.n_batches)
         self._compiles = pays_to_compile(None if options.time_limit is None else options.time_limit.seconds)
-        self._call_first_step = 0  # first step of the present call
-        self._params_overflowed = False  # whether the parameters stopped being finite while the loss was
         self._n_final_epochs: int | None = None  # number of epochs the fit ends with, where training went on for more
         self._n_checked = 0  # number of epochs whose records have been checked
         self._ended_by = ""  # why records have ended the fit
@@ -103,7 +98,7 @@ class Fit:
     @property
     def _n_finite_epochs(self) -> int:
         """Number of epochs done, without an epoch whose last step made parameters that are not finite."""
-        return (self.steps_done - 1) // self.n_batches if self._params_overflowed else self.epochs_done
+        return (self.steps_done - 1) // self.n_batches if self._guard.params_overflowed else self.epochs_done
 
     @property
     def _n_recorded(self) -> int:
@@ -159,9 +154,9 @@ class Fit:
 
     def _end_early(self) -> None:
         """End the fit as it would have ended at the present line."""
-        is_finite = self._is_finite()
+        is_finite = self._guard.is_finite()
         if not is_finite:
-            self._restore_finite(self._call_first_step)
+            self._guard.restore()
         self._score_finished_epochs()
         self._n_final_epochs = self._n_recorded
         if self._search.scored.final is not None:
@@ -288,39 +283,24 @@ class Fit:
         An interruption finds a call on the host finished; a call on a device may be half done, and is undone.
         """
         train_state, checkpoint = self.train_state, None
-        self._call_first_step = first
-        before_call = self._before_call = self._spare_buffer
-        before_call[:] = train_state.params
+        before_call = self._guard.begin_call(first)
         if train_state.params is not self._host_params:
             state = train_state.state if self.options.state is None else train_state.state.copy()
             checkpoint = Checkpoint(self.epochs_done, before_call, state, train_state.scalars.copy())
         try:
             self._call_kernel(team, n_threads, first, n_steps)
-            is_finite = self._is_finite()
+            is_finite = self._guard.is_finite()
         except KeyboardInterrupt:
             if checkpoint is not None:
                 with interrupts.deferred():
                     checkpoint.restore(train_state)
             raise
         if is_finite:
-            replaced, self._last_finite = self._last_finite, before_call
-            if replaced is before_call:
-                replaced = self.plan.get_or_make("spare", train_state.params.copy)
-            self._spare_buffer = replaced
+            self._guard.end_call()
         else:
-            self._restore_finite(first)
+            self._guard.restore()
             self._warn_of_divergence()
         return is_finite
-
-    def _is_finite(self) -> bool:
-        return not self.train_state.scalars[0, DIVERGED] and are_finite(
-            self.train_state.params, self.plan.backend.to_host
-        )
-
-    def _restore_finite(self, first: int) -> None:
-        """Restore the last finite parameters after a call that began with step `first`."""
-        self._params_overflowed = not self.train_state.scalars[0, DIVERGED]
-        self.train_state.params[:] = self._before_call if self.steps_done > first else self._last_finite
 
     def _warn_of_divergence(self) -> None:
         options = self.options
@@ -363,7 +343,8 @@ class Fit:
         is_current : whether the present parameters are those after epoch last - 1
         """
         self._write_records(last)
-        reason, end = self._search.score(self.history, self.train_state, self._before_call, first, last, is_current)
+        before_call = self._guard.before_call
+        reason, end = self._search.score(self.history, self.train_state, before_call, first, last, is_current)
         if reason:
             self._n_final_epochs, self._n_validated = end, min(self._n_validated, end)
         self._write_records(end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,9 +18,14 @@ from .time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from ..convergence import Converged
-    from ..diagnosis.monitor import Monitor
 
 Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules
+
+
+class Monitor(Protocol):
+    """Interface of the monitor of fit(monitor=True), which looks at a fit between its kernel calls."""
+
+    def look(self, losses: np.ndarray, params: np.ndarray, *, at_end: bool = False) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
 from ..kernels.structs import DIVERGED, HYPER, NO_UPDATE, Samples, TrainConfig
-
-if TYPE_CHECKING:
-    from ..mlp import MLP
+from .net_interface import Net
 
 ROWS = 4096  # samples per kernel call
 
@@ -26,7 +23,7 @@ class Objective:
     zeros.
     """
 
-    def __init__(self, net: MLP, data: Samples):
+    def __init__(self, net: Net, data: Samples):
         self._net, batch_size = net, min(data.n_samples, ROWS)
         network = replace(net.network, dropout=(0.0,) * len(net.network.dropout))
         with net.device.on():

@@ -28,7 +28,7 @@ def can_go_on(fit: Fit) -> bool:
     if needs_earlier_params and search.scored.n_epochs < n_epochs:
         return False
     is_new = fit.steps_done != fit._saved_steps and fit._n_final_epochs is None
-    return is_new and is_complete(fit) and fit._is_finite()
+    return is_new and is_complete(fit) and fit._guard.is_finite()
 
 
 def state_of(fit: Fit) -> FitState:

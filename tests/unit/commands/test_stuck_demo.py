@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fastmlp import check_gradients
 from fastmlp.commands.stuck_demo import BUGS, CURED, ONE_HOT, HandWrittenNet, run, trained, verdict_on
-from fastmlp.commands.xor_demo import X
+from fastmlp.data.xor import X
 
 
 @pytest.mark.thinned(4)

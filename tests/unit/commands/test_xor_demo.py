@@ -5,7 +5,8 @@ import pytest
 from reference import ReferenceMLP
 
 from fastmlp import MLP, SGD
-from fastmlp.commands.xor_demo import NETS, X, Y, outputs_of_class_1
+from fastmlp.commands.xor_demo import NETS, outputs_of_class_1
+from fastmlp.data.xor import X, Y
 
 
 @pytest.mark.parametrize("xor_net", NETS, ids=[net.title for net in NETS])

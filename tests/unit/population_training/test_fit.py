@@ -16,7 +16,8 @@ import fastmlp.population_training.one_by_one
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import choose_nets_variant
-from fastmlp.kernels.cpu.workspace import LANES, VECTOR_BYTES
+from fastmlp.kernels.cpu.workspace import VECTOR_BYTES
+from fastmlp.kernels.structs import LANES
 from fastmlp.optimizers import OPTIMIZERS
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastmlp.report.page import Page, duration, quantity
+from fastmlp.report.page import Page, quantity
 
 
 def test_all_text_is_escaped():
@@ -23,11 +23,6 @@ def test_bars_share_one_scale():
     page = Page("", "")
     page.bars([("a", 4.0, ""), ("b", 1.0, ""), ("c", 0.0, "")])
     assert [part.split("%")[0] for part in page.html().split("width:")[-3:]] == ["80.00", "20.00", "0.00"]
-
-
-@pytest.mark.parametrize("seconds, text", [(3e-9, "3 ns"), (59.99, "60 s"), (61, "1 min 1 s"), (7322, "2 h 2 min")])
-def test_duration_is_formatted_with_units(seconds, text):
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize("value, text", [(12.0, "12 FLOP"), (1500.0, "1.5 kFLOP"), (3e18, "3e+03 PFLOP")])

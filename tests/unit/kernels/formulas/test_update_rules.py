@@ -70,13 +70,13 @@ def test_table_of_rules_is_consistent():
 
 
 def test_rules_read_named_settings():
-    """A rule reads hyper-parameters that are passed to it, and step values; only Rprop gets `loss_increased`."""
+    """A rule reads hyper-parameters that are passed to it, and those step values that its row asks for."""
     assert StepSettings._fields == PASSED + STEP_VALUES
     assert len(set(StepSettings._fields)) == len(StepSettings._fields)
     for row in RULES:
         read = set(re.findall(r"\bh\.(\w+)", inspect.getsource(row.update)))
         assert read <= set(StepSettings._fields)
-        assert "loss_increased" not in read or row.name == "rprop"
+        assert ("loss_increased" in read) == row.compares_loss
         assert "inv_sqrt_bias_correction2" not in read or row.bias_correction
 
 

@@ -13,10 +13,10 @@ from fastmlp.kernels.cpu.population.gather_scatter import (
     store_lane,
     transpose,
 )
-from fastmlp.kernels.cpu.workspace import LANES
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.lanes import Lanes
 from fastmlp.kernels.simd.load_store import offset
+from fastmlp.kernels.structs import LANES
 
 pytestmark = pytest.mark.thinned(3)
 

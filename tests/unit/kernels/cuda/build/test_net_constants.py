@@ -8,7 +8,7 @@ import pytest
 from fastmlp import MLP
 from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.cuda.build.net_constants import Architecture
-from fastmlp.kernels.formulas.update_rules import RPROP, RULES
+from fastmlp.kernels.formulas.update_rules import CODES, RULES
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 
 
@@ -46,7 +46,7 @@ def test_compiled_header_constants_equal_the_layout(cuda, sizes):
 
     net, architecture = net_and_architecture(sizes, hidden_activation="silu", dtype="float64")
     n, layers = architecture.n_params, architecture.n_layers
-    text = source(architecture.header(RPROP, 96, SWITCH=True), "include/layout.cuh") + (
+    text = source(architecture.header(CODES["rprop"], 96, SWITCH=True), "include/layout.cuh") + (
         'extern "C" __global__ void tell(int* parts, int* by_layer, double* numbers) {'
         "  for (int q = 0; q < N_PARAMS; ++q) parts[q] = part_of(q);"
         "  for (int k = 0; k < N_LAYERS; ++k) {"
@@ -120,3 +120,11 @@ def test_loss_width_is_the_number_of_outputs_in_the_mean():
     width = lambda header: int(re.search(r"LOSS_WIDTH = (\d+)", header)[1])
     assert width(net_and_architecture((3, 4, 5), loss="softmax_cross_entropy")[1].header()) == 1
     assert width(net_and_architecture((3, 4, 5))[1].header()) == 5
+
+
+def test_headers_say_which_rules_compare_losses():
+    header = net_and_architecture((3, 4, 2))[1].header
+    compares = lambda rule: "constexpr bool COMPARES = true;" in header(rule)
+    assert [compares(rule) for rule in range(len(RULES))] == [row.compares_loss for row in RULES]
+    assert any(row.compares_loss for row in RULES)
+    assert "constexpr bool COMPARES = false;" in header(NO_UPDATE)
