@@ -3,6 +3,7 @@
     load(array, i, lanes)               lanes elements from array[i] on
     load_partial(array, i, n, lanes)    the first n of them, 0 in the other lanes
     load_scalar(array, i)               one element, without Numba's test for a negative index
+    frozen(v)                           v, which a store does not merge with the load of v
     store(array, i, v)                  a vector
     store_partial(array, i, n, v)       its first n lanes
     store_past_caches(array, i, v)      non-temporal store, for data that is not read again before it leaves the caches
@@ -52,6 +53,22 @@ def load(typing_context, array, i, lanes):
         return builder.load(p, align=array.dtype.bitwidth // 8)
 
     return vector(array, types.intp, lanes), build
+
+
+@intrinsic
+def frozen(typing_context, v):
+    """Return v, of which LLVM no longer knows from where it was loaded.
+
+    Otherwise LLVM makes a masked store of `store(a, i, where(mask, x, load(a, i, lanes)))`, which takes AMD's
+    processors some twenty cycles (bench/log/README.md#masked-stores).
+    """
+
+    def build(context, builder, sig, args):
+        frozen = ir.Instruction(builder.block, args[0].type, "freeze", [args[0]])
+        builder._insert(frozen)  # llvmlite has no method for this instruction
+        return frozen
+
+    return v(v), build
 
 
 @intrinsic

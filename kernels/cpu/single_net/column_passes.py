@@ -11,7 +11,7 @@ from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import loss_delta, loss_value
 from ...jit.decorators import helper, linked_helper, linked_table
 from ...simd.elementary import exp, log
-from ...simd.load_store import fill, load, store
+from ...simd.load_store import fill, frozen, load, store
 from ...simd.vector import absolute, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
 
@@ -35,7 +35,7 @@ def _make_activate(row):
     @helper
     def activate(z, a, start, size, keep_z, lanes):
         for i in range(start, start + size, lanes):
-            v = load(a, i, lanes)
+            v = frozen(load(a, i, lanes))
             if keep_z:
                 store(z, i, v)
             store(a, i, value(v))
