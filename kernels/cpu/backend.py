@@ -1,6 +1,7 @@
 """CPU backend: the functions of the device contract, which every backend has with these signatures.
 
 ThreadTeam                   the threads of one fit
+has_room                     whether the device has room for a kernel family's tiles of a net
 make_workspace               the workspace of a kernel family, for batches of up to `rows` samples
 train, evaluate              run the kernels of one net on what execution/plan.py has built
 repeat_prediction            host only: prepares `evaluate` for repeated calls that take microseconds
@@ -62,6 +63,11 @@ def place(data: Samples) -> Samples:
 def on(index: int) -> AbstractContextManager:
     """Return a context that does nothing: there is one host only."""
     return nullcontext()
+
+
+def has_room(family: str, net: NetSpec) -> bool:
+    """Whether the device has room for a kernel family's tiles of a net: a CPU always, its caches set no limit."""
+    return True
 
 
 def synchronize() -> None:

@@ -54,6 +54,18 @@ def on(index: int) -> Iterator[None]:
         yield
 
 
+def has_room(family: str, net: NetSpec) -> bool:
+    """Whether a block's shared memory holds the tiles that a kernel family keeps there.
+
+    Those of `fused_tensor_core` are of all layers; other families have tiles that always fit, or global memory.
+    """
+    if family != "fused_tensor_core":
+        return True
+    from .single_net.fused_tensor_core import has_room_for_tile
+
+    return has_room_for_tile(net)
+
+
 def synchronize() -> None:
     """Wait until the current stream has finished."""
     cupy.cuda.get_current_stream().synchronize()
@@ -82,13 +94,6 @@ def make_workspace(
         check_card(precision)
         return FusedWorkspace(net, rows, dtype, precision)
     return LayerwiseWorkspace(net, rows, dtype, precision)
-
-
-def has_room_for_tile(net: NetSpec) -> bool:
-    """Whether a block's shared memory holds all layers of the samples that `fused_tensor_core` computes at once."""
-    from .single_net.fused_tensor_core import has_room
-
-    return has_room(net)
 
 
 def train(

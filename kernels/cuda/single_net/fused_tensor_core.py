@@ -94,7 +94,7 @@ def check_card(precision: str) -> None:
         )
 
 
-def has_room(net: NetSpec) -> bool:
+def has_room_for_tile(net: NetSpec) -> bool:
     """Whether all layers of BLOCK_ROWS samples fit into a block's shared memory."""
     return Layout.of(net).tile_bytes <= shared_limit()
 

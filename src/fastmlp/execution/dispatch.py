@@ -181,7 +181,7 @@ def device_step_seconds(
         seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
     in_half = precision in HALF and narrow and dtype.itemsize == 4
-    if in_half and backend(device).has_room_for_tile(describe_net(network)):
+    if in_half and backend(device).has_room("fused_tensor_core", describe_net(network)):
         seconds["fused_tensor_core"] = gpu_costs.fused_step_seconds(costs, network, rows)
     return seconds
 

@@ -214,6 +214,7 @@ STOPPED = "stopped after 3 s, its share of 8 minutes"
 
 
 @pytest.mark.thinned(2)
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "program, expected",
     [
@@ -360,6 +361,7 @@ def test_missing_test_packages_are_reported(missing, monkeypatch):
     assert run.run_tests(30.0) == f"not run: {missing} is not installed"
 
 
+@pytest.mark.full
 def test_test_results_are_counted_and_slow_tests_stopped(monkeypatch, tmp_path):
     """Failures are counted, and processes that take too long are stopped."""
     assert len(run.DEVICE_TESTS) > 20

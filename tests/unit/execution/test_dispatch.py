@@ -151,7 +151,7 @@ PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
 @pytest.fixture
 def gpu_with_room(monkeypatch):
     """A backend in place of a GPU's: it only says that a block's shared memory holds a tile."""
-    module = SimpleNamespace(has_room_for_tile=lambda net: True)
+    module = SimpleNamespace(has_room=lambda family, net: True)
     monkeypatch.setattr(fastmlp.execution.dispatch, "backend", lambda device: module)
     return module
 
@@ -189,7 +189,7 @@ def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half, gpu_with_r
         wanted = half if precision in ("bfloat16", "float16") else exact
         assert family_on_a_gpu(net, rows, precision, "float32") == wanted, precision
         assert family_on_a_gpu(net, rows, precision, "float64") == exact, precision
-    gpu_with_room.has_room_for_tile = lambda net: False  # as of a net of many layers
+    gpu_with_room.has_room = lambda family, net: False  # as of a net of many layers
     assert family_on_a_gpu(net, rows, "bfloat16", "float32") == exact
 
 

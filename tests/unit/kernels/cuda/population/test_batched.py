@@ -264,6 +264,7 @@ def test_replayed_steps_change_no_bit(emulated_cuda, recorded, without_graphs, m
     np.testing.assert_array_equal(results[0].loss, results[1].loss)
 
 
+@pytest.mark.full
 def test_few_graphs_serve_nets_that_end_in_every_epoch(emulated_cuda, monkeypatch, rng):
     """Steps are launched for a few numbers of nets, and nets that have ended keep their bits."""
     from fastmlp.kernels.cuda.population.batched import rounded_up
@@ -332,6 +333,7 @@ def windows_bytes(pop, rows):
     return padded(pop.network.layout.n_params) * 8 * 6 + of_batch + 256
 
 
+@pytest.mark.full
 def test_windows_fit_into_the_measured_memory(emulated_cuda, counts, rng):
     """The measured bytes of a net are those that it takes, so that windows fit into any amount of memory."""
     X, y = samples(rng, 50, (5, 40, 30, 2))
