@@ -47,6 +47,8 @@ def is_constant(function: Callable[[np.ndarray, int], Any]) -> bool:
 
 def varying_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray] | None:
     """Return a schedule as a function, as schedule_factors does; None if it is constant."""
+    if schedule is None:
+        return None
     function = schedule_factors(schedule)
     return None if is_constant(function) else function
 
