@@ -1,4 +1,6 @@
-"""Fits of populations that Ctrl-C ends before all nets have begun."""
+"""Fits that Ctrl-C ends: of populations before all nets have begun, and in a function that a fit calls."""
+
+import signal
 
 import fastmlp.console.progress_bar
 import fastmlp.population_training.fit
@@ -12,3 +14,16 @@ def interrupt_populations(monkeypatch):
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
+
+
+def with_sigint(function, n=1):
+    """Return a function that does what the given one does, after SIGINT at its n-th call."""
+    calls = []
+
+    def called(*arguments, **settings):
+        calls.append(arguments)
+        if len(calls) == n:
+            signal.raise_signal(signal.SIGINT)
+        return function(*arguments, **settings)
+
+    return called

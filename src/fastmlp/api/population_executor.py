@@ -46,8 +46,15 @@ def run_with_executor(
     from ..population_training.executor_fit import Draws, WorkersFit
 
     draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
-    with workers_of(executor) as workers:
-        return WorkersFit(workers, task, epochs, restart_after, draws).run()
+    fit: WorkersFit | None = None
+    try:
+        with workers_of(executor) as workers:
+            fit = WorkersFit(workers, task, epochs, restart_after, draws)
+            return fit.run()
+    except KeyboardInterrupt:  # before or after the tasks, such as while the shared arrays are deleted
+        if fit is None:
+            raise
+        return fit.outcome, fit.restarts, True, None
 
 
 def predict_with_executor(

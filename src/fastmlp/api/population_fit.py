@@ -102,9 +102,9 @@ def fit_population(
         outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, pop._draw, saver)
     else:
         outcome, restarts, interrupted, error = run_with_executor(executor, pop, task, arguments.epochs, restart_after)
-    if task.watch is not None:
-        task.watch.look(outcome, at_end=True)
     with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
+        if task.watch is not None:
+            task.watch.look(outcome, at_end=True)
         pop.fits += 1
         settings_of_nets = {"l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
         described = arguments_of(task, arguments.epochs, *arguments.schedules)

@@ -17,6 +17,7 @@ from ..errors import counted
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.formulas.seeds import fit_seed
+from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..memory_check import format_bytes
 from ..population_training.from_histories import result_of_histories
@@ -226,15 +227,23 @@ def fit_population_rows(
             of_net = arguments._replace(optimizer=optimizer.of_net(k))
             watch, announced = Stopwatch(), stream._replace(announces=k == 0)
             further = shuffle, (), None, schedules, None, watch
-            history = fit_rows(net, rows, of_net, announced, validation_data, *further)
+            try:
+                history = fit_rows(net, rows, of_net, announced, validation_data, *further)
+                interrupted = history.stopped_by == "interrupt"
+            except KeyboardInterrupt:  # before or after the epochs of this net
+                history, interrupted = net.history or history, True
+                if not any(known.epochs for known in (*histories, history)):
+                    raise
+                if not history.epochs:
+                    history.stopped_by = "interrupt"
             pop.params[k] = net.params
-            interrupted = history.stopped_by == "interrupt"
         else:
             history.stopped_by = "interrupt"
         histories.append(history)
     monitor = None
     if arguments.early_stopping is not None:
         monitor = arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")
-    pop.fits += 1
-    pop.result = result_of_histories(histories, interrupted, monitor)
-    return pop.result
+    with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
+        pop.fits += 1
+        pop.result = result = result_of_histories(histories, interrupted, monitor)
+    return result

@@ -25,7 +25,7 @@ from .train import (
     describe_task,
     leave_unfinished,
     read_parts,
-    summary,
+    save_finished,
 )
 from .train_nets import Parts, fit
 from .train_settings import Checkpoints, TrainSettings, interval_option
@@ -184,14 +184,14 @@ def train_best(
     trained = fit(preprocessing, parts, settings, settings.recipe(), log)
     if trained.stopped_by:
         leave_unfinished(trained, output)
-    log(summary(trained.history))
-    trained.nets.save(saved)
-    log(f"Saved to {saved}.")
-    target = trained.nets.preprocessing.target
-    found = measure_parts(trained.nets, target, parts, trained.outputs)
-    print_metrics(found, console)
-    for sentence in baseline_sentences(found, target, parts["training"][1]):
-        log(sentence)
+    save_finished(trained, saved, log)
+    with interrupt_message(f"Interrupted; the net is in {str(saved)!r}."):
+        log(f"Saved to {saved}.")
+        target = trained.nets.preprocessing.target
+        found = measure_parts(trained.nets, target, parts, trained.outputs)
+        print_metrics(found, console)
+        for sentence in baseline_sentences(found, target, parts["training"][1]):
+            log(sentence)
 
 
 @contextmanager

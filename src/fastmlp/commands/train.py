@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from ..checkpoint_interval import DEFAULT, as_interval
 from ..devices import resolve
 from ..errors import checked_count, checked_number, counted
+from ..kernels.jit import interrupts
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
@@ -78,7 +80,7 @@ def train(
     if test_file is not None and not test_file.exists():
         raise FileNotFoundError(f"There is no file {str(test_file)!r}; check the path.")
     check_checkpoints(checkpoints, file, test_file, output)
-    with interrupt_message(f"Interrupted; {left_alone(output)}."):
+    with ExitStack() as opened, interrupt_message(f"Interrupted; {left_alone(output)}."):
         known = load_known(continue_from, settings)
         earlier = describe_earlier_net(output)
         check_files_beside(output)
@@ -90,6 +92,7 @@ def train(
             rows = None
         else:
             preprocessing, parts, rows = streamed.preprocessing, streamed.parts, streamed.rows
+            opened.callback(rows.close)
         if earlier:
             log(f"{earlier}; it will be replaced when this training is done.")
         n_rows = len(parts["training"][0]) if rows is None else rows.training.n_rows
@@ -101,25 +104,27 @@ def train(
             read = lambda recipe: read_parts(file, settings, recipe, test_file, lambda _: None)
             first = Inputs(recipe, preprocessing, parts)
             recipe, preprocessing, parts = tuned_inputs(first, settings, read, output, budget, log)
-        try:
-            trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known, rows, budget)
-        finally:
-            if rows is not None:
-                rows.close()
-        nets = trained.nets
+        trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known, rows, budget)
         if trained.stopped_by:
             leave_unfinished(trained, output, checkpoints)
-        log(summary(trained.history))
-        nets.save(output)
+        save_finished(trained, output, log)
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
         log(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
-        target = nets.preprocessing.target
+        target = trained.nets.preprocessing.target
         if trained.outputs:
             parts = {**parts, OUT_OF_FOLD: parts["training"]}
-        found = measure_parts(nets, target, parts, trained.outputs)
+        found = measure_parts(trained.nets, target, parts, trained.outputs)
         print_metrics(found, console)
         for sentence in baseline_sentences(found, target, parts["training"][1]):
             log(sentence)
+
+
+def save_finished(trained: Training, path: Path, log: Log) -> None:
+    """Save the nets of a finished training; Ctrl-C meanwhile is raised afterwards, with a sentence as its message."""
+    saved, not_saved = f"Interrupted; the net is in {str(path)!r}.", f"Interrupted; {left_alone(path)}."
+    with interrupt_message(saved), interrupts.deferred(), interrupt_message(not_saved):
+        log(summary(trained.history))
+        trained.nets.save(path)
 
 
 def read_large(

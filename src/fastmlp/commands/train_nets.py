@@ -15,6 +15,7 @@ from ..class_probabilities import log_probabilities_of, logits
 from ..data.sample_weights import class_weights
 from ..errors import DivergenceWarning, checked_number, counted, is_number, unknown_name
 from ..history import History
+from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_ARGMAX
 from ..loading import load_net
 from ..mlp import MLP
@@ -32,6 +33,7 @@ from ..tables.embedded_columns import input_embedding_of
 from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
+from ..training.interruption import was_interrupted
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
@@ -49,18 +51,22 @@ class Training:
     history : what the fit, or the fits of all folds, returned
     recipe : how the nets were trained
     outputs : of the part OUT_OF_FOLD, as Target.decode takes them; empty without folds
+    interrupted : whether Ctrl-C came after the training, such as during the calibration
     """
 
     nets: Any
     history: History | PopulationResult
     recipe: Recipe
     outputs: dict[str, np.ndarray]
+    interrupted: bool = False
 
     @property
     def stopped_by(self) -> str:
-        """ "interrupt" or "divergence" if that ended the fit of a net, else "" """
+        """ "interrupt" if Ctrl-C came during or after the fits, "divergence" if that ended one of them, else "" """
+        if self.interrupted or was_interrupted(self.history):
+            return "interrupt"
         reasons = np.atleast_1d(self.history.stopped_by).tolist()
-        return next((reason for reason in ("interrupt", "divergence") if reason in reasons), "")
+        return "divergence" if "divergence" in reasons else ""
 
 
 def make_net(preprocessing: Preprocessing, settings: TrainSettings, recipe: Recipe | None = None) -> Any:
@@ -204,10 +210,18 @@ def fit(
     if streamed is None:
         split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
         (history.settings if isinstance(history, History) else history.arguments).update(split)
-    if held_out is not None:
-        z = logits(nets, held_out.X)
-        calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
-    return Training(nets, history, recipe, {})
+    interrupted = held_out is not None and interrupted_while(lambda: calibrate_on(nets, held_out, recipe))
+    return Training(nets, history, recipe, {}, interrupted)
+
+
+def interrupted_while(finish: Callable[[], None]) -> bool:
+    """Do what follows a training, with Ctrl-C deferred to its end, and return whether it came: the nets are trained."""
+    try:
+        with interrupts.deferred():
+            finish()
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def expectation(seconds: float, recipe: Recipe) -> str:
@@ -254,19 +268,31 @@ def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recip
     fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=part(k))
     preprocessing = nets.preprocessing
     found, z = fit_folds(nets, rows, folds, fit_one)
-    assert found.nets.result is not None, "fit_folds sets it"
+    result = found.nets.result
+    assert result is not None, "fit_folds sets it"
     found.nets.preprocessing = preprocessing
-    predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
-    if len(predicted) and not found.interrupted:
-        calibrate(found.nets, z[:, predicted], rows.take(predicted), recipe)
-    if len(predicted) < len(rows.X):  # after Ctrl-C, or for want of time
-        return Training(found.nets, found.nets.result, recipe, {})
-    target = found.nets.preprocessing.target
-    if target.task == CLASSIFICATION:
-        outputs = np.exp(log_probabilities_of(z, nets.network, temperature=target.temperature))
-    else:
-        outputs = z.mean(axis=0, dtype=np.float64)
-    return Training(found.nets, found.nets.result, recipe, {OUT_OF_FOLD: outputs})
+    outputs: dict[str, np.ndarray] = {}
+
+    def finish() -> None:
+        predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+        if len(predicted):
+            calibrate(found.nets, z[:, predicted], rows.take(predicted), recipe)
+        if len(predicted) < len(rows.X):  # for want of time
+            return
+        target = found.nets.preprocessing.target
+        if target.task == CLASSIFICATION:
+            outputs[OUT_OF_FOLD] = np.exp(log_probabilities_of(z, nets.network, temperature=target.temperature))
+        else:
+            outputs[OUT_OF_FOLD] = z.mean(axis=0, dtype=np.float64)
+
+    interrupted = found.interrupted or interrupted_while(finish)
+    return Training(found.nets, result, recipe, outputs, interrupted)
+
+
+def calibrate_on(nets: Any, held_out: Rows, recipe: Recipe) -> None:
+    """Set the temperature of nets by their logits of held-out rows."""
+    z = logits(nets, held_out.X)
+    calibrate(nets, z if z.ndim == 3 else z[None], held_out, recipe)
 
 
 def calibrate(nets: Any, z: np.ndarray, held_out: Rows, recipe: Recipe) -> None:

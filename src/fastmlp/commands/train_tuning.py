@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ..class_probabilities import logits
 from ..errors import counted
 from ..output_files import file_beside, left_alone
 from ..table_training.budget import Budget
@@ -20,7 +19,7 @@ from ..table_training.tuning_configurations import SPACE
 from ..table_training.tuning_scores import scores_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
-from .train_nets import Log, Parts, calibrate, folds_of_rows, net_arguments, weighted_parts
+from .train_nets import Log, Parts, calibrate_on, folds_of_rows, net_arguments, weighted_parts
 from .train_settings import TrainSettings
 
 
@@ -146,8 +145,7 @@ def leave_best_so_far(found: Found, chosen: Inputs, rows: Encoded, output: Path)
     """Save the best net of an interrupted search beside the output, and raise KeyboardInterrupt that says so."""
     net = found.net
     net.preprocessing = chosen.preprocessing
-    z = logits(net, rows.held_out.X)
-    calibrate(net, z if z.ndim == 3 else z[None], rows.held_out, found.recipe)
+    calibrate_on(net, rows.held_out, found.recipe)
     beside = file_beside(output, "interrupted")
     net.save(beside)
     raise KeyboardInterrupt(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from ..errors import counted
 from ..history import History
+from ..kernels.jit import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..user_warnings import warn_user
@@ -54,6 +58,24 @@ def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, ou
 
 def _reason(interrupted: bool) -> str:
     return "Training was interrupted" if interrupted else "The time of the fit was over"
+
+
+@contextmanager
+def keeping_nets() -> Iterator[None]:
+    """Context manager for what follows the training of nets: Ctrl-C is deferred to its end, and is a warning there."""
+    try:
+        with interrupts.deferred():
+            yield
+    except KeyboardInterrupt:
+        warn_of_interrupted_end()
+
+
+def warn_of_interrupted_end() -> None:
+    """Warn that Ctrl-C came after the nets of a fit were trained."""
+    warn_user(
+        "The fit was interrupted after its nets were trained. They are kept, and predict; what was still to be "
+        "done, such as a training on all rows, is left out."
+    )
 
 
 def trained_nets(nets: Population, were_trained: bool) -> Population:

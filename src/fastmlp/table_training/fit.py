@@ -140,6 +140,24 @@ def _fit(
         "schedule": recipe.schedule,
         "early_stopping": None if held_out is None else EarlyStopping(recipe.patience, monitor),
     }
-    if isinstance(rows, FileRows):
-        return rows.fit(net, held_out, **arguments)
-    return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **arguments)
+    try:
+        if isinstance(rows, FileRows):
+            return rows.fit(net, held_out, **arguments)
+        return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **arguments)
+    except KeyboardInterrupt:  # before the training, or after it
+        if not mark_interrupted(net):
+            raise
+        return net.history if isinstance(net, MLP) else net.result
+
+
+def mark_interrupted(net: Any) -> bool:
+    """Mark the record of the only fit of a net or population as interrupted. Return whether it has a finished epoch."""
+    if isinstance(net, MLP):
+        if net.history is None or not net.history.epochs:
+            return False
+        net.history.stopped_by = "interrupt"
+        return True
+    if net.result is None or not net.result.epochs.any():
+        return False
+    net.result = replace(net.result, interrupted=True)
+    return True

@@ -82,7 +82,7 @@ def fit_folds(
     def fit_and_predict(net: MLP, k: int) -> History:
         held_out, before = np.flatnonzero(folds == k // n_each), net.params.copy()
         history = fit_one(net, rows.take(np.flatnonzero(folds != k // n_each)), rows.take(held_out), k)
-        if has_begun(net, history, before):
+        if has_begun(net, before):
             outputs[k % n_each, held_out] = logits(net, rows.X[held_out])
         return history
 
@@ -96,21 +96,31 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
 
     fit_one : function (net, number of the net) that trains an MLP
     monitor : name of the record that its early stopping looks at
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it comes from `fit_one` before a net has begun.
     """
-    found: dict[int, History] = {}
-    begun: list[int] = []
+    tried: list[MLP] = []
     interrupted = False
-    for k in range(nets.n_nets):
-        net = nets.net(k)
-        net.fits = nets.fits
-        found[k] = fit_one(net, k)
-        if has_begun(net, found[k], nets.params[k]):
-            begun.append(k)
-        nets.params[k] = net.params
-        if interrupted := found[k].stopped_by == "interrupt":
-            break
+    find_begun = lambda: [k for k, net in enumerate(tried) if has_begun(net, nets.params[k])]
+    try:
+        for k in range(nets.n_nets):
+            net = nets.net(k)
+            net.fits = nets.fits
+            tried.append(net)
+            if interrupted := fit_one(net, k).stopped_by == "interrupt":
+                break
+    except KeyboardInterrupt:  # before or after the epochs of a net
+        interrupted = True
+        if not find_begun():
+            raise
+    begun = find_begun()
     kept = begun or [0]
-    histories = [found[k] for k in kept]
+    histories = [history for k in kept if (history := tried[k].history) is not None]
+    for k in begun:
+        nets.params[k] = tried[k].params
     if len(kept) < nets.n_nets:
         nets = subset_of(nets, np.array(kept))
     nets.fits += 1
@@ -118,6 +128,6 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
     return TrainedNets(nets, histories, len(begun), interrupted)
 
 
-def has_begun(net: MLP, history: History, before: np.ndarray) -> bool:
+def has_begun(net: MLP, before: np.ndarray) -> bool:
     """Return whether a net is trained, if only on a part of its first epoch; before : its parameters before the fit"""
-    return history.epochs > 0 or not np.array_equal(net.params, before)
+    return net.history is not None and (net.history.epochs > 0 or not np.array_equal(net.params, before))

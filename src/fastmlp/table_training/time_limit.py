@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DivergenceWarning, counted
+from ..training.interruption import require_complete
 from .budget import Budget
 from .file_rows import FileRows
 from .fit import Rows, fit_nets
@@ -51,8 +52,7 @@ def seconds_per_epoch(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
             history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
-        if "interrupt" in np.atleast_1d(history.stopped_by):
-            raise KeyboardInterrupt
+        require_complete(history)
         return float(history.seconds - history.compile_seconds)
 
     timed(part.take(np.arange(min(n, probe.batch_rows(n)))), 1)  # slow, since it loads modules and kernels

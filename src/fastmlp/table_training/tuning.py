@@ -21,6 +21,7 @@ from ..console.progress_bar import Progress, checked_verbose
 from ..errors import DivergenceWarning, counted
 from ..mlp import MLP
 from ..population import subset_of
+from ..training.interruption import was_interrupted
 from .budget import Budget
 from .fit import fit_nets
 from .recipe import Recipe
@@ -248,7 +249,7 @@ class Search:
             warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
             result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
         reasons, epochs = np.atleast_1d(result.stopped_by), np.atleast_1d(result.epochs)
-        self.interrupted, self.out_of_time = "interrupt" in reasons, "time_limit" in reasons
+        self.interrupted, self.out_of_time = was_interrupted(result), "time_limit" in reasons
         scores, losses = task.score(nets, encoded.held_out, recipe)
         scores = np.where(epochs > 0, scores, -inf)
         self._weights = encoded.held_out.weights

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Record = TypeVar("Record")
+
+
+def was_interrupted(record: Any) -> bool:
+    """Return whether Ctrl-C ended the fit that a History or PopulationResult is of."""
+    interrupted = getattr(record, "interrupted", None)  # of a PopulationResult, where stopped_by is an array
+    return bool(interrupted) if interrupted is not None else record.stopped_by == "interrupt"
 
 
 def require_complete(record: Record) -> Record:
@@ -17,8 +23,7 @@ def require_complete(record: Record) -> Record:
     KeyboardInterrupt
         If Ctrl-C ended the fit, so that the caller ends, too.
     """
-    interrupted = getattr(record, "interrupted", None)  # of a PopulationResult, where stopped_by is an array
-    if interrupted if interrupted is not None else record.stopped_by == "interrupt":  # type: ignore[attr-defined]
+    if was_interrupted(record):
         raise KeyboardInterrupt
     return record
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from interrupted_fits import with_sigint
 from large_tables import Pieces
 
 from fastmlp import MLP, SGD, EarlyStopping, Population
+from fastmlp.api import streamed_fit as api_streamed_fit
 from fastmlp.training import streamed_fit
 
 N, LIMIT = 60_000, 1_000_000
@@ -93,6 +95,25 @@ def test_an_interrupted_fit_keeps_the_nets_that_had_begun(data, monkeypatch):
     assert result.epochs.tolist() == [2, 1, 0]
     assert np.isnan(result.accuracy[2])
     np.testing.assert_array_equal(pop.params[2], before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_between_two_nets_keeps_the_first(data, monkeypatch):
+    pop, before = make(), make().params
+    with monkeypatch.context() as patch:
+        patch.setattr(api_streamed_fit, "Blocks", with_sigint(api_streamed_fit.Blocks, 1))
+        with pytest.raises(KeyboardInterrupt):
+            pop.fit(Pieces(*data), None, memory_limit=LIMIT, **OPTIONS)
+    assert pop.result is None
+    np.testing.assert_array_equal(pop.params, before)
+    monkeypatch.setattr(api_streamed_fit, "Blocks", with_sigint(api_streamed_fit.Blocks, 2))
+    result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, **OPTIONS)
+    assert result is pop.result
+    assert result.interrupted
+    assert result.epochs.tolist() == [2, 0, 0]
+    assert result.stopped_by.tolist() == ["epochs", "interrupt", "interrupt"]
+    assert (pop.params[0] != before[0]).any()
+    np.testing.assert_array_equal(pop.params[1:], before[1:])
 
 
 def test_memory_maps_with_samples_of_each_net_are_arrays(data, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import signal
 
 import numpy as np
@@ -116,6 +117,59 @@ def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, wh
     saved = where == "measure_parts"
     assert ("the net is in" if saved else "nothing was written to") in error_line(result)
     assert set(files(tmp_path)) - set(before) == ({"m.safetensors"} if saved else set())
+
+
+@pytest.mark.parametrize(
+    "place, n, options",
+    [
+        ("fastmlp.commands.train_nets.calibrate", 1, ()),
+        ("fastmlp.commands.train_nets.calibrate", 1, ("--quality", "best")),
+        ("fastmlp.table_training.folds.logits", 2, ("--quality", "best")),
+    ],
+    ids=["calibration", "calibration of folds", "between two folds"],
+)
+@pytest.mark.parametrize("defers", [True, False], ids=["signal", "exception"])
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_after_a_training_saves_the_nets_beside_the_output(
+    train, tmp_path, monkeypatch, place, n, options, defers
+):
+    original, calls = pkgutil.resolve_name(place), []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) < n:
+            return original(*arguments)
+        if not defers:  # as of a handler that cannot be deferred
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(place, interrupted)
+    before = files(tmp_path)
+    result = train("--epochs", 2, *options)
+    assert result.exit_code == 130
+    assert "Interrupted after 2 epochs" in error_line(result)
+    assert set(files(tmp_path)) - set(before) == {"m.safetensors.interrupted"}
+    net = fastmlp.load(tmp_path / "m.safetensors.interrupted").net_
+    n_nets = {(): 1}.get(options, 5 if n == 1 else 2)
+    assert getattr(net, "n_nets", 1) == n_nets
+    assert np.isfinite(net.params).all()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_while_the_output_is_saved_takes_effect_afterwards(train, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(source, target):
+        if str(target).endswith("m.safetensors"):
+            signal.raise_signal(signal.SIGINT)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    result = train("--epochs", 2)
+    assert result.exit_code == 130
+    assert "the net is in" in error_line(result)
+    assert fastmlp.load(tmp_path / "m.safetensors").net_.history.epochs == 2
 
 
 def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monkeypatch, ctrl_c_after):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from interrupted_fits import with_sigint
 
 from fastmlp import Population
 from fastmlp.class_probabilities import logits
@@ -110,3 +111,27 @@ def test_records_of_nets_that_stopped_before_others_end_in_nan(rows):
     assert result.records.shape == (len(result.record_epochs), 2)
     assert np.isfinite(result.records[:, 0]).all()
     assert np.isnan(result.records[result.record_epochs > 9, 1]).all()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_between_two_fits_keeps_the_nets_that_are_trained(rows, rng, monkeypatch):
+    monkeypatch.setattr("fastmlp.table_training.folds.logits", with_sigint(logits, 2))
+    fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, SMALL, verbose=0)
+    folds, before = fold_numbers(None, 60, 3, rng), nets().params
+    found, outputs = fit_folds(nets(), rows, folds, fit_one)
+    assert found.interrupted
+    assert found.nets.result.interrupted
+    assert found.n_begun == found.nets.n_nets == len(found.histories) == 2
+    assert "interrupt" not in found.nets.result.stopped_by, "both have come to their end"
+    assert (found.nets.params != before[:2]).any(axis=1).all()
+    assert np.isfinite(outputs[0, folds == 0]).all()
+    assert np.isnan(outputs[1]).all(), "the second net has not predicted"
+    assert np.isnan(outputs[0, folds > 0]).all()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_before_the_first_net_has_begun_is_raised(rows, rng, monkeypatch):
+    monkeypatch.setattr(Rows, "take", with_sigint(Rows.take))
+    fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, SMALL, verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one)

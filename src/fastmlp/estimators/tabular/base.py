@@ -29,6 +29,7 @@ from ...tables.target_column import with_numbers
 from ...tables.target_encoder import Target
 from ..array_input import missing_targets_named
 from ..exporting import Exportable
+from ..interruption import keeping_nets
 from ..parameters import explains_names
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from ..source_targets import TargetSummary, names_target, target_apart
@@ -314,7 +315,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
                 given = SourceFit(self, X, y, recipe, validation_data, stream, observed)
                 found = given.run(self._needing_all_rows(sample_weight, recipe.n_folds > 1 and validation_data is None))
                 if found is None:
-                    observed.end(dict)
+                    with keeping_nets():
+                        observed.end(dict)
                     return self
                 X, y = found
         continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
@@ -357,8 +359,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
                 train_nets(self, task, recipe)
             else:
                 tune_and_train(self, task, recipe, Encodings(self, table.iloc[training], notes, bin_targets, encode))
-        self.net_.preprocessing = self._preprocessing(name)
-        observed.end(dict)
+        with keeping_nets():
+            self.net_.preprocessing = self._preprocessing(name)
+            observed.end(dict)
         return self
 
     def _encoded_rows(

@@ -31,6 +31,7 @@ from ...tables.column_notes import as_lines
 from ...tables.columns_to_features import encode_columns, feature_names, training_rows
 from ...tables.table_summary import TableSummary
 from ...user_warnings import warn_user
+from ..interruption import keeping_nets
 from ..sklearn_callbacks import ObservedTask
 from ..source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 from .columns import numeric_encoding_of
@@ -104,7 +105,10 @@ class SourceFit:
         found = self._table.encoded(self._encode, split, n_rows, network, dtype, content)
         try:
             self._train(found, n_needed)
-        finally:
+        except BaseException:
+            found.close()
+            raise
+        with keeping_nets():
             found.close()
         return None
 

@@ -15,6 +15,7 @@ from ...console.progress_bar import checked_verbose
 from ...devices import resolve
 from ...errors import checked_count, unknown_name
 from ...history import History
+from ...kernels.jit import interrupts
 from ...mlp import MLP
 from ...network.spec import HIDDEN, activation_code
 from ...population import Population
@@ -26,8 +27,15 @@ from ...table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbe
 from ...table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.time_limit import planned_in_time
 from ...tables.embedded_columns import input_embedding_of
+from ...training.interruption import was_interrupted
 from ...user_warnings import warn_user
-from ..interruption import trained_nets, warn_of_interrupted_history, warn_of_missing_nets
+from ..interruption import (
+    keeping_nets,
+    trained_nets,
+    warn_of_interrupted_end,
+    warn_of_interrupted_history,
+    warn_of_missing_nets,
+)
 from ..parameters import checked_hidden_sizes
 from ..sklearn_callbacks import ObservedTask, epoch_tasks
 
@@ -53,7 +61,8 @@ PARAMETERS = {
 OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}
 CURVES = "loss_curve_", "validation_loss_curve_"
 RESULTS_OF_TUNING = "tuning_results_", "best_settings_"
-RECORDS = {*CURVES, "oof_prediction_", "validation_scores_", *RESULTS_OF_TUNING}  # attributes that not every fit sets
+# Attributes that not every fit sets.
+RECORDS = {*CURVES, "oof_prediction_", "temperature_", "validation_scores_", *RESULTS_OF_TUNING}
 
 
 class NetsTask(NamedTuple):
@@ -176,10 +185,14 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     except BaseException:
         vars(estimator).update(before)
         raise
-    if task.folds is None:
-        calibrate(estimator, task.held_out, recipe)
-    if estimator.refit:
-        train_again(estimator, make, task, recipe)
+    try:
+        if task.folds is None:
+            with interrupts.deferred():
+                calibrate(estimator, task.held_out, recipe)
+        if estimator.refit:
+            train_again(estimator, make, task, recipe)
+    except KeyboardInterrupt:
+        warn_of_interrupted_end()
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
     is_cut = "time_limit" in np.atleast_1d(estimator.history_.stopped_by)
     if is_cut and (n_nets == 1 or one_by_one or recipe.shared_weights) and 0 < estimator.n_iter_ < recipe.epochs:
@@ -195,14 +208,14 @@ def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, r
     An interrupted fit leaves the nets of the first training, and so does one that has found no best epoch.
     """
     first = estimator.history_
-    if "interrupt" in np.atleast_1d(first.stopped_by) or first.best_epoch is None:
+    if was_interrupted(first) or first.best_epoch is None:
         return
     recipe = refit_recipe(recipe, np.atleast_1d(first.best_epoch))
     assert task.held_out is not None
     assert isinstance(task.rows, Rows)
     nets, rows = make(recipe), task.rows.joined(task.held_out)
     result = fit_together(estimator, nets, task._replace(rows=rows, held_out=None), recipe)
-    if "interrupt" in np.atleast_1d(result.stopped_by):
+    if was_interrupted(result):
         warn_user("Training on all rows was interrupted; the nets are those of the training without held-out rows.")
         return
     estimator.keep_net(nets, result)
@@ -316,9 +329,10 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
 
     found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
     keep_trained(estimator, nets, found)
-    predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
-    estimator._calibrate(z[:, predicted], task.rows.take(predicted), recipe.calibration)
-    estimator.oof_prediction_ = estimator._predictions_of(z)
+    with keeping_nets():
+        predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+        estimator._calibrate(z[:, predicted], task.rows.take(predicted), recipe.calibration)
+        estimator.oof_prediction_ = estimator._predictions_of(z)
 
 
 def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:

@@ -16,6 +16,7 @@ from ...table_training.tuning_configurations import SPACE
 from ...table_training.tuning_scores import scores_of
 from ...tables.embedded_columns import input_embedding_of
 from ...user_warnings import warn_user
+from ..interruption import keeping_nets
 from .columns import numeric_encoding_of
 from .training import RECORDS, NetsTask, calibrate, parameter_names, refuse_without_held_out, train_nets
 
@@ -171,5 +172,6 @@ def keep_best_so_far(estimator: Any, found: Found, held_out: Rows) -> None:
         vars(estimator).pop(name, None)
     history: Any = found.net.history if isinstance(found.net, MLP) else found.net.result
     estimator.keep_net(found.net, history)
-    calibrate(estimator, held_out, found.recipe)
+    with keeping_nets():
+        calibrate(estimator, held_out, found.recipe)
     estimator.n_iter_ = int(np.max(history.epochs))

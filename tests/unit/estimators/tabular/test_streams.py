@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from interrupted_fits import with_sigint
 from large_tables import INPUTS, LIMIT, SETTINGS, N, Pieces, classifier
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
@@ -14,6 +15,7 @@ pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp import TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
 from fastmlp.training import streamed_fit  # noqa: E402
 
 
@@ -218,6 +220,15 @@ def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, mon
     nothing = pytest.warns(UserWarning, match="and 5 had not begun. No net is trained: fit again.")
     with interrupted_after(1, "_train_block", monkeypatch), nothing:
         model.fit(path, "kind", memory_limit=LIMIT)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_while_the_rows_are_deleted_keeps_the_nets(path, table, monkeypatch):
+    monkeypatch.setattr(EncodedRows, "close", with_sigint(EncodedRows.close))
+    with pytest.warns(UserWarning, match="The fit was interrupted after its nets were trained"):
+        model = classifier(n_nets=2, max_iter=1).fit(path, "kind", memory_limit=LIMIT)
+    assert model.net_.n_nets == 2
+    assert np.isfinite(model.predict_proba(table[INPUTS][:50])).all()
 
 
 @contextmanager

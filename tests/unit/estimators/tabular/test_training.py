@@ -1,10 +1,12 @@
 """Presets, folds and the other parameters of the tabular estimators that decide how their nets are trained."""
 
+import pkgutil
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from interrupted_fits import with_sigint
 from kernel_clock import KernelClock
 from sklearn.base import clone
 
@@ -124,6 +126,36 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
     assert model.net_.n_nets == 2
     assert np.isfinite(model.predict(X)).all()
     assert np.isnan(model.oof_prediction_).any()
+
+
+# Where Ctrl-C comes after a training: settings, function, its call, number of nets that are left.
+WAYS = {
+    "between two folds": ({"n_folds": 3}, "fastmlp.table_training.folds.logits", 2, 2),
+    "calibration of folds": ({"n_folds": 2}, "fastmlp.estimators.tabular.TabularMLPClassifier._calibrate", 1, 2),
+    "calibration": ({"n_nets": 2}, "fastmlp.estimators.tabular.training.logits", 1, 2),
+    "before a fit to all rows": ({"n_nets": 2, "refit": True}, "fastmlp.table_training.rows.Rows.joined", 1, 2),
+    "preprocessing": ({"n_nets": 2}, "fastmlp.estimators.tabular.base.Preprocessing", 1, 2),
+}
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("way", WAYS)
+def test_ctrl_c_after_a_training_keeps_the_nets_that_are_trained(table, way, monkeypatch, tmp_path):
+    settings, place, call, n_left = WAYS[way]
+    X, score = table
+    y = np.where(score > 0, "yes", "no")
+    model = TabularMLPClassifier(**SMALL | {"n_nets": 1, "max_iter": 2} | settings)
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="interrupted") as caught:
+        patch.setattr(place, with_sigint(pkgutil.resolve_name(place), call))
+        model.fit(X, y)
+    assert len(caught) == 1
+    assert model.net_.n_nets == n_left
+    assert model.n_iter_ == 2
+    assert model.temperature_ > 0.0
+    p = model.predict_proba(X)
+    assert np.isfinite(p).all()
+    model.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.safetensors", device="cpu").predict_proba(X), p)
 
 
 @pytest.fixture
