@@ -13,7 +13,7 @@ from ..output_files import replacing
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import as_table_source, surely_fits
 from ..tables.column_notes import Note, NotesOfPieces
-from ..tables.io import PARQUET_ENDINGS, with_text_names
+from ..tables.io import PARQUET_ENDINGS, check_ending, csv_pieces, with_text_names
 from .train_predict import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
 
 if TYPE_CHECKING:
@@ -29,10 +29,9 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
     """Yield the predictions for the rows of a table, as train_predict.predict returns them, in pieces."""
     net = load_table_net(model, device)
     preprocessing = net.preprocessing
-    text = [*preprocessing.text_columns, *unused_ids(preprocessing, ids)]
     wanted: list[str] | None = None
     said = NotesOfPieces()
-    for frame, _ in as_table_source(file, text_columns=text).pieces():
+    for frame in frames_of(file, preprocessing.text_columns, unused_ids(preprocessing, ids)):
         if not len(frame):
             continue
         table = with_text_names(frame)
@@ -44,6 +43,13 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
         yield predictions_beside(net, X, passed_columns(table, wanted))
     if wanted is None:
         raise ValueError(f"{str(file)!r} has no rows; a table needs at least one.")
+
+
+def frames_of(file: Path, text_columns: Sequence[str], unchanged: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Return an iterator of the pieces of a table; text_columns, unchanged : of a CSV file, as for read_table"""
+    if check_ending(file).endswith(PARQUET_ENDINGS):
+        return (frame for frame, _ in as_table_source(file).pieces())
+    return csv_pieces(file, text_columns, unchanged)
 
 
 def write_pieces(pieces: Iterator[pd.DataFrame], output: Path | None, stdout: BinaryIO) -> None:

@@ -161,15 +161,16 @@ def encoded(preprocessing: Preprocessing, table: pd.DataFrame, dtype: str = "flo
 def read_with_ids(
     file: Path, preprocessing: Preprocessing, ids: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a table as the preprocessing needs it, and its id columns, which are read as text from a CSV file."""
+    """Return a table as the preprocessing needs it, and its id columns, whose cells in a CSV file stay as they are."""
     only_ids = unused_ids(preprocessing, ids)
-    table = read_table(file, [*preprocessing.text_columns, *only_ids])
+    table = read_table(file, preprocessing.text_columns, only_ids)
     wanted = present_ids(table, preprocessing, ids)
-    return table, passed_columns(table if set(wanted) <= set(only_ids) else read_table(file, wanted), wanted)
+    read_apart = lambda: read_table(file, unchanged=wanted)
+    return table, passed_columns(table if set(wanted) <= set(only_ids) else read_apart(), wanted)
 
 
 def unused_ids(preprocessing: Preprocessing, ids: Sequence[str]) -> list[str]:
-    """Return the id columns that the net does not use, which are read as text from a CSV file."""
+    """Return the id columns that the net does not use."""
     used = {preprocessing.target.name, *(column.name for column in preprocessing.columns)}
     return [name for name in ids or preprocessing.ids if name not in used]
 

@@ -45,12 +45,12 @@ def check_ending(path: Path) -> str:
     return name
 
 
-def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(path: str | Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = ()) -> pd.DataFrame:
     """Read a table from a CSV or Parquet file.
 
     A CSV file has one header line; columns are separated by comma, semicolon or tab; decimals have a point or a comma;
     the file may be gzipped. Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay
-    text even if all cells look like numbers.
+    text even if all cells look like numbers; of those in `unchanged`, no cell is missing either.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFra
     if name.endswith(PARQUET_ENDINGS):
         table = _read_parquet(pandas, path)
     else:
-        table = _read_csv(pandas, path, text_columns)
+        table = _read_csv(pandas, path, text_columns, unchanged)
     if len(table) == 0:
         raise ValueError(f"{str(path)!r} has no rows below its header; a table needs at least one.")
     return with_text_names(table, f"The table {str(path)!r}")
@@ -112,20 +112,20 @@ def check_names(names: Sequence[str], noun: str) -> None:
         first_position[name] = k
 
 
-def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFrame:
-    options = _csv_options(path, text_columns)
+def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> pd.DataFrame:
+    options = _csv_options(path, text_columns, unchanged)
     with _csv_errors(pandas, path):
         # otherwise a column may be text in one part of the file and numbers in another
         return pandas.read_csv(path, **options, low_memory=False)
 
 
-def csv_pieces(path: Path, text_columns: Iterable[str]) -> Iterator[pd.DataFrame]:
+def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str] = ()) -> Iterator[pd.DataFrame]:
     """Yield a CSV file in pieces. Unlike for read_table, cells of a column may have other types in another piece.
 
-    text_columns : columns that stay text in all pieces
+    text_columns, unchanged : columns that stay text in all pieces, as of read_table
     """
     pandas = import_pandas()
-    options = _csv_options(path, text_columns)
+    options = _csv_options(path, text_columns, unchanged)
     with _csv_errors(pandas, path):
         n_columns = max(1, pandas.read_csv(path, **options, nrows=0).shape[1])
         with pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False) as pieces:
@@ -148,7 +148,7 @@ def mixed_columns(path: Path) -> tuple[str, ...]:
     return tuple(name for name, found in kinds.items() if "text" in found or len(found) > 1)
 
 
-def _csv_options(path: Path, text_columns: Iterable[str]) -> dict[str, Any]:
+def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> dict[str, Any]:
     """Return the arguments of pandas.read_csv for a file."""
     try:
         separator, decimal, names = _csv_format(path)
@@ -160,6 +160,7 @@ def _csv_options(path: Path, text_columns: Iterable[str]) -> dict[str, Any]:
         "decimal": decimal,
         "index_col": False,
         "dtype": dict.fromkeys(text_columns, str),
+        "converters": dict.fromkeys(unchanged, str),  # whose cells pandas does not compare with texts for missing ones
         "na_values": ["?"],
         "skipinitialspace": True,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import pkgutil
 import signal
@@ -299,6 +300,20 @@ def test_id_columns_are_no_features_and_label_predictions(train, table, tmp_path
     ages = pd.read_csv(table, dtype=str)["age"].tolist()
     assert [line.split(",")[0] for line in predict("--id", "age")[1:]] == ages, "ids are printed to the last digit"
     assert predict("--id", "price", "--id", "id")[0] == "price,id,prediction"
+
+
+@pytest.mark.parametrize("memory_limit", ["1GB", "1MB"], ids=["in memory", "in pieces"])
+def test_id_cells_that_look_missing_are_copied_unchanged(train, table, tmp_path, memory_limit):
+    cells = ["NA", "null", "?", "nan", "None", "N/A", "007", "1e3", ""]
+    frame = pd.read_csv(table, dtype={"id": str})
+    frame.loc[: len(cells) - 1, "id"] = cells
+    frame.to_csv(table, index=False)
+    assert train("--epochs", 1, "--id", "id").exit_code == 0
+    command = ["predict", str(tmp_path / "m.safetensors"), str(table), "--memory-limit", memory_limit]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    rows = list(csv.reader(result.stdout.splitlines()))
+    assert [row[0] for row in rows[1:]] == frame["id"].tolist()
 
 
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
