@@ -13,6 +13,7 @@ from ..errors import counted
 from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
+from ..tables.target_encoder import are_unknown
 from .loss_curves import Curve
 from .model_under_test import ModelUnderTest
 from .sample_rows import sample_rows
@@ -118,10 +119,10 @@ def as_labels(y: Any, classes: Any) -> np.ndarray:
     raw = np.asarray(y)
     if classes is not None and not isinstance(classes, list) and raw.ndim == 1:
         known = np.asarray(classes)
-        if not np.isin(raw, known).all():
-            unknown = raw[~np.isin(raw, known)].tolist()[0]
+        if (unknown := are_unknown(raw, known)).any():
+            label = raw[unknown].tolist()[0]
             raise ValueError(
-                f"y holds the label {unknown!r}, which the classifier does not know: it knows {known.tolist()!r}."
+                f"y holds the label {label!r}, which the classifier does not know: it knows {known.tolist()!r}."
             )
         return np.searchsorted(known, raw).astype(np.float64)
     array = as_numbers(y, "y").astype(np.float64)

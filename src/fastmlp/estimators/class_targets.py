@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import unknown_name
+from ..tables.target_encoder import are_unknown
 from .array_input import refused_beyond_float64
 from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 from .single_net import SplitSamples
@@ -54,8 +55,9 @@ class ClassTargets:
                 raise ValueError(f"y must have shape (n_samples, {self.n_outputs_}), but it has shape {y.shape}.")
             return y.astype(np.float64)
         y = column_or_1d(y, warn=True)
-        if len(unknown := np.setdiff1d(y, self.classes_)):
-            raise ValueError(f"y has the classes {unknown.tolist()}, which are not among {self.classes_.tolist()}.")
+        if (unknown := are_unknown(y, self.classes_)).any():
+            found = np.unique(y[unknown]).tolist()
+            raise ValueError(f"y has the classes {found}, which are not among {self.classes_.tolist()}.")
         return np.searchsorted(self.classes_, y)
 
     def _loss_name(self):

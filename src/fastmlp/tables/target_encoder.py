@@ -88,6 +88,20 @@ def distinct_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(values, object), codes
 
 
+def are_unknown(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return for each label whether it is not among the classes, bool (n_rows,).
+
+    Text is never a number. NumPy would compare the texts of both, and "10" comes before "2".
+
+    >>> are_unknown(np.array(["3", "10"]), np.arange(20)).tolist()
+    [True, True]
+    """
+    kinds = y.dtype.kind + classes.dtype.kind
+    if any(kind in "SUT" for kind in kinds) and any(kind in "biuf" for kind in kinds):
+        return np.ones(len(y), bool)
+    return ~np.isin(y, classes)
+
+
 def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray:
     """Return the class index of each label, int64 (n_rows,), with -1 for unknown labels.
 

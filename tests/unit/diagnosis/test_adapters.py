@@ -6,6 +6,7 @@ from libraries import library
 
 from fastmlp import MLP, diagnose
 from fastmlp.diagnosis.adapters import model_of_other_library
+from fastmlp.diagnosis.input_checks import as_labels
 
 
 def outputs(subject, X):
@@ -38,6 +39,13 @@ def test_scikit_learn_outputs_are_reproduced(X):
         diagnose(neural_network.MLPRegressor(), X, X[:, 1])
     with pytest.raises(ValueError, match="y holds the label 'maybe', which the classifier does not know"):
         diagnose(binary, X, np.where(y, "yes", "maybe"))
+
+
+def test_text_is_no_label_of_a_classifier_of_numbers():
+    classes = np.arange(40)
+    np.testing.assert_array_equal(as_labels(classes, classes), classes)
+    with pytest.raises(ValueError, match="y holds the label '0', which the classifier does not know"):
+        as_labels(classes.astype(str), classes)
 
 
 def test_pytorch_outputs_are_reproduced(X):

@@ -151,6 +151,20 @@ def test_partial_fit_checks_its_classes(classes):
         MLPClassifier(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
 
 
+@pytest.mark.parametrize("n_classes", [3, 12, 20])
+def test_text_is_not_taken_for_classes_that_are_numbers(n_classes):
+    """NumPy would compare texts: "10" comes before "2"."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(240, 4)), np.arange(240) % n_classes
+    clf = MLPClassifier(**SMALL, max_iter=1).partial_fit(X, y, classes=np.arange(n_classes))
+    before = clf.net_.params.copy()
+    with pytest.raises(ValueError, match="y has the classes"):
+        clf.partial_fit(X, y.astype(str))
+    np.testing.assert_array_equal(clf.net_.params, before)
+    with pytest.raises(ValueError, match="y has the classes"):
+        MLPClassifier(**SMALL).fit(X, y, validation_data=(X, y.astype(str)))
+
+
 @pytest.mark.parametrize("solver", ("adam", "lbfgs"))
 def test_warm_start_continues_training(numbers, solver):
     X, y = numbers
