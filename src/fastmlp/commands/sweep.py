@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 SHOWN = 8  # rows of the table of the best
 CONNECT_SECONDS = 20  # until a scheduler of Dask must have answered
+AFTER_DIVERGENCE = (
+    "The settings with the best score diverge on all rows: try more of them with --n, or others with --seed, or train "
+    "with `fastmlp train`, which clips gradients."
+)
 
 
 class SearchLimits(NamedTuple):
@@ -183,7 +187,7 @@ def train_best(
     log(describe_task(preprocessing, settings, len(parts["training"][0])))
     trained = fit(preprocessing, parts, settings, settings.recipe(), log)
     if trained.stopped_by:
-        leave_unfinished(trained, output)
+        leave_unfinished(trained, output, remedy=AFTER_DIVERGENCE)
     save_finished(trained, saved, log)
     with interrupt_message(f"Interrupted; the net is in {str(saved)!r}."):
         log(f"Saved to {saved}.")

@@ -361,12 +361,14 @@ def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
         raise ValueError("--every needs --checkpoint FILE, the file to write at this interval.")
 
 
-def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS) -> NoReturn:
+def leave_unfinished(
+    trained: Training, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS, remedy: str = ""
+) -> NoReturn:
     """Save the nets of an interrupted or diverged training beside the output, and raise an error that says so.
 
-    Of several nets, those that had begun are saved.
+    Of several nets, those that had begun are saved. Nothing is saved if no epoch was finished.
 
-    Nothing is saved if no epoch was finished.
+    remedy : sentence on what helps against divergence; by default the options of `fastmlp train`
 
     Raises
     ------
@@ -394,8 +396,7 @@ def leave_unfinished(trained: Training, output: Path, checkpoints: Checkpoints =
     if interrupted:
         further = "" if checkpoints.path is None else " The same command with --resume goes on."
         raise KeyboardInterrupt(f"Interrupted {reached}.{further}")
-    clipping = "give --clip-norm 1" if not recipe.clip_norm else f"lower --clip-norm (it is {recipe.clip_norm:g})"
-    raise RuntimeError(
-        f"The loss stopped being finite {reached}. Lower --learning-rate (it is {recipe.learning_rate:g}), or "
-        f"{clipping}."
-    )
+    if not remedy:
+        clipping = "give --clip-norm 1" if not recipe.clip_norm else f"lower --clip-norm (it is {recipe.clip_norm:g})"
+        remedy = f"Lower --learning-rate (it is {recipe.learning_rate:g}), or {clipping}."
+    raise RuntimeError(f"The loss stopped being finite {reached}. {remedy}")

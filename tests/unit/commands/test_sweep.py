@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import typer
 from executor_cases import InPlace
 from typer.testing import CliRunner
 
@@ -125,6 +126,28 @@ def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, t
     assert result.exit_code == 0, result.output
     np.testing.assert_array_equal(fastmlp.load(tmp_path / "m.safetensors").net_.params, expected)
     assert "--resume needs --checkpoint FILE" in sweep("--target", "kind", "--n", 2, "--resume").output
+
+
+def test_divergence_names_options_that_the_command_has(sweep, monkeypatch, tmp_path):
+    fit = sweep_job.fit
+
+    def diverged(*arguments):
+        trained = fit(*arguments)
+        trained.history.stopped_by = "divergence"
+        return trained
+
+    monkeypatch.setattr(sweep_job, "fit", diverged)
+    result = sweep("--target", "kind", "--n", 2)
+    assert result.exit_code == 1
+    message = " ".join(result.output.split())
+    assert "The loss stopped being finite after" in message
+    assert not (tmp_path / "m.safetensors").exists()
+    assert (tmp_path / "m.safetensors.diverged").exists()
+    _, _, remedy = message.partition("stopped being finite")
+    command = typer.main.get_command(app).commands["sweep"]
+    named = set(re.findall(r"--[a-z-]+", remedy))
+    assert named
+    assert named <= {name for parameter in command.params for name in parameter.opts}
 
 
 def test_ctrl_c_before_the_first_score_leaves_the_output(sweep, monkeypatch, tmp_path):
