@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,6 +25,7 @@ from .loading import load
 from .mlp import MLP
 from .optimizers import SGD
 from .population import Population
+from .python_process import python_command
 from .thread_count import n_threads_available
 
 PROGRAM = "import sys; from fastmlp import warmup; warmup.run_job(*sys.argv[1:])"
@@ -193,7 +193,7 @@ class Processes:
 
     def run(self, job: tuple[str, str]) -> tuple[int, str]:
         """Do a job in a process, and return (exit status, standard error)."""
-        command = [sys.executable, "-c", PROGRAM, *job]
+        command = python_command(PROGRAM, *job)
         process = subprocess.Popen(
             command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

@@ -7,12 +7,10 @@ write results in the same file format, and the same HTML page shows them.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +20,7 @@ from ..execution.dispatch import steps_to_unrolled, unrolled_nets_at_once
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
+from ..python_process import python_command
 from ..training.interruption import require_complete
 from .machine import machine, others_busy
 from .results import SCHEMA
@@ -219,11 +218,7 @@ def prediction(sizes, X) -> list[Program]:
 
 def cold_starts() -> list[Program]:
     """Return programs that start a new process in each run."""
-    folder = str(Path(__file__).parents[1])
-
-    def run(program: str) -> Callable[[int], None]:
-        code = f"import sys\nsys.path.insert(0, {folder!r})\n{program}"
-        return repeated(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+    run = lambda program: repeated(lambda: subprocess.run(python_command(program), check=True))
 
     xor = (
         "import fastmlp\n"

@@ -11,7 +11,6 @@ same process on the CPU.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from ..devices import devices
 from ..execution.work import products
 from ..mlp import MLP
 from ..population import Population
+from ..python_process import python_command
 from ..training.interruption import require_complete
 
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # units in each hidden layer of a single net
@@ -148,7 +148,7 @@ def seconds_of_fit(job: Job, epochs: int) -> float:
 
 def starts_of_gpus() -> dict[str, float | None]:
     """Return the start-up time of every usable GPU, measured in child processes, so that this one opens no GPU."""
-    found = subprocess.run([sys.executable, "-c", NAMES], check=True, capture_output=True, text=True)
+    found = subprocess.run(python_command(NAMES), check=True, capture_output=True, text=True)
     return {gpu: seconds_before_first_step(gpu) for gpu in found.stdout.split()}
 
 
@@ -174,7 +174,7 @@ def seconds_to_start(device: str) -> float:
 
     The process runs three times, and the first, which may compile kernels, is not counted.
     """
-    command, times = [sys.executable, "-c", START, device], []
+    command, times = python_command(START, device), []
     for _ in range(3):
         began = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)

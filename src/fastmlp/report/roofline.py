@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from ..execution.blas_environment import SLOWING
 from ..execution.work import products
+from ..python_process import python_command
 
 # Run in a new Python process, since BLAS reads its environment and number of threads when it is loaded.
 PROGRAM = """
@@ -45,7 +45,7 @@ def product_rate(dtype: str) -> float:
     """
     environment = {name: value for name, value in os.environ.items() if name not in SLOWING}
     environment |= {f"{name}_NUM_THREADS": "1" for name in THREADS}
-    command = [sys.executable, "-c", PROGRAM, dtype]
+    command = python_command(PROGRAM, dtype)
     try:
         process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
         return float(process.stdout)
