@@ -192,6 +192,11 @@ class _FileLogger(Logger):
         super().__init__(every=every)
         check_output(path)
         self._path = os.path.abspath(path)
+        if not self._is_log(self._first_line()):
+            raise ValueError(
+                f"{self._path!r} is there and does not begin as the files of {type(self).__name__} do, so that nothing "
+                "is appended to it: name another file."
+            )
 
     def begin(self, history: History) -> None:
         if history.epochs_before and (last := self._last_epoch()) is not None:
@@ -203,6 +208,17 @@ class _FileLogger(Logger):
     @abstractmethod
     def _lines(self, rows: Sequence[Row]) -> list[str]:
         """Return rows as lines of text, each with its end of line."""
+
+    @abstractmethod
+    def _is_log(self, line: bytes) -> bool:
+        """Return whether a file with this first line, which may be empty or incomplete, is a log of this kind."""
+
+    def _first_line(self) -> bytes:
+        try:
+            with open(self._path, "rb") as file:
+                return file.readline(LONGEST_LINE)
+        except OSError:  # there is none, or it can only be written
+            return b""
 
     @abstractmethod
     def _epoch_of(self, line: str) -> int:
@@ -219,7 +235,7 @@ class _FileLogger(Logger):
             return None
 
 
-LONGEST_LINE = 65_536  # bytes from the end of a file in which its last line is looked for
+LONGEST_LINE = 65_536  # bytes at the beginning and at the end of a file in which its first and last line are looked for
 
 
 @with_entries_of(Logger)
@@ -240,7 +256,7 @@ class CSVLogger(_FileLogger):
     OSError
         If the file cannot be written, or is a folder, a device or a pipe.
     ValueError
-        In fit, if the file has other columns.
+        If the file is no log of this kind or, in fit, has other columns.
 
     Examples
     --------
@@ -276,14 +292,22 @@ class CSVLogger(_FileLogger):
     def _header(self) -> list[str]:
         """Return the names in the first line, or an empty list if there is no whole line."""
         try:
-            with open(self._path, newline="", encoding="utf-8") as file:
+            with open(self._path, newline="", encoding="utf-8", errors="replace") as file:
                 line = file.readline()
-        except (FileNotFoundError, UnicodeDecodeError):
+        except FileNotFoundError:
             line = ""
         return next(csv.reader([line]), []) if line.endswith("\n") else []
 
+    def _is_log(self, line: bytes) -> bool:
+        return _may_begin(line, b"epoch,")
+
     def _epoch_of(self, line: str) -> int:
         return int(next(csv.reader([line]))[0])
+
+
+def _may_begin(line: bytes, start: bytes) -> bool:
+    """Return whether a line begins with these bytes, or is the part of them that a crash has left."""
+    return start.startswith(line[: len(start)])
 
 
 def _csv_line(cells: Any) -> str:
@@ -308,6 +332,8 @@ class JSONLinesLogger(_FileLogger):
     ------
     OSError
         If the file cannot be written, or is a folder, a device or a pipe.
+    ValueError
+        If the file does not begin with a JSON object.
 
     Examples
     --------
@@ -325,6 +351,14 @@ class JSONLinesLogger(_FileLogger):
     def _lines(self, rows: Sequence[Row]) -> list[str]:
         finite = ({name: value if isfinite(value) else None for name, value in row.items()} for row in rows)
         return [json.dumps(row, ensure_ascii=False) + "\n" for row in finite]
+
+    def _is_log(self, line: bytes) -> bool:
+        if _may_begin(line, b'{"epoch": '):
+            return True
+        try:
+            return isinstance(json.loads(line), dict)
+        except (ValueError, RecursionError):
+            return False
 
     def _epoch_of(self, line: str) -> int:
         return int(json.loads(line)["epoch"])

@@ -247,6 +247,36 @@ def test_bad_arguments_raise(tmp_path):
         Logger()
 
 
+@pytest.mark.parametrize("logger", [CSVLogger, JSONLinesLogger])
+def test_files_that_are_no_log_are_refused(logger, tmp_path):
+    path = tmp_path / "file"
+    net = make()
+    net.save(tmp_path / "net.safetensors")
+    deep, model = b"[" * 60_000, (tmp_path / "net.safetensors").read_bytes()
+    for content in (model, b"size,price\n1,2\n", b"{\n}\n", b"[1]\n", b"epochs\n1\n", b"\xff\xfe\n", deep):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"does not begin as the files of {logger.__name__} do"):
+            logger(path)
+        assert path.read_bytes() == content
+
+
+def test_logs_and_what_a_crash_has_left_of_them_are_appended_to(path):
+    fit(logger_of(path), epochs=1)
+    whole = path.read_bytes()
+    for content in (whole, b"", whole[:3]):
+        path.write_bytes(content)
+        fit(logger_of(path), epochs=1)
+        assert path.read_bytes().startswith(content)
+        assert len(path.read_bytes()) > len(content)
+
+
+def test_other_objects_may_come_first(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_text('{"run": "first"}\n')
+    fit(JSONLinesLogger(path), epochs=2)
+    assert [row.get("epoch") for row in rows_of(path)] == [None, 0, 1]
+
+
 def test_estimators_and_streams_log(tmp_path):
     pytest.importorskip("sklearn", reason="estimators need scikit-learn")
     clf = fastmlp.MLPClassifier((4,), n_iter_no_change=2, tol=0.1, callbacks=[CSVLogger(tmp_path / "clf.csv", every=5)])
