@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 from ..output_files import write_text
 
 SCHEMA = "fastmlp benchmark 1"
+ENDINGS = (".json", ".html", ".md")  # of the files of a benchmark: results, page and report
 GROUPS = {
     "xor": "XOR, one net",
     "population": "Many nets at once",
@@ -245,11 +246,31 @@ def load(path: Path) -> dict[str, Any]:
         results = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not a file of benchmark results: {error}") from None
-    schema = results.get("schema") if isinstance(results, dict) else None
-    if schema != SCHEMA:
-        hint = " (`pytest --benchmark-json` writes another format; use --save)" if "machine_info" in results else ""
+    content = results if isinstance(results, dict) else {}
+    if (schema := content.get("schema")) != SCHEMA:
+        hint = " (`pytest --benchmark-json` writes another format; use --save)" if "machine_info" in content else ""
         raise ValueError(f"{path} is not a file of benchmark results: expected schema {SCHEMA!r}, got {schema!r}{hint}")
-    return results
+    return content
+
+
+def check_files_beside(output: Path) -> None:
+    """Check that what is written beside an output, under names that the user has not given, replaces nothing else.
+
+    Raises
+    ------
+    FileExistsError
+        If a file is there without the results of an earlier benchmark.
+    """
+    found = [path for ending in ENDINGS if (path := output.with_suffix(ending)) != output and path.exists()]
+    if not found:
+        return
+    try:
+        load(output.with_suffix(".json"))
+    except (OSError, ValueError):
+        raise FileExistsError(
+            f"{str(found[0])!r} is there and is not of an earlier benchmark, so that it is left alone: choose another "
+            "--output, or remove it first."
+        ) from None
 
 
 def _rounded(value: Any) -> Any:

@@ -165,8 +165,9 @@ def bench(
         from ..benchmarks import tables as bench_tables
         from ..output_files import check_output
 
-        for ending in (".json", ".html", ".md"):
+        for ending in bench_results.ENDINGS:
             check_output(output.with_suffix(ending))
+        bench_results.check_files_beside(output)
         results = bench_quick.run(
             lambda title: say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
         )
