@@ -17,6 +17,7 @@ from .kernels.jit import atomic_file
 
 KINDS = {stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 PRIVATE = 0o600  # permissions of a temporary file until it gets those of the file that it will replace
+ENDED_EARLY = "interrupted", "diverged"  # endings of the files beside an output for what ended early
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     The data go to a temporary file in the same folder, which is synchronised with the disk and renamed. After an error,
     an interrupt or SIGKILL, an existing file is unchanged. A symbolic link is followed: the file it points to is
     replaced. The new file gets the permissions of the replaced one and, if this process may set them, its owner and
-    group.
+    group; a file for what ended early gets those of the output that it is beside.
 
     Raises
     ------
@@ -35,11 +36,12 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     replaced = _file_at(path)
+    model = _output_beside(path) or replaced
     try:
-        with atomic_file.replacing(Path(os.path.realpath(path)), 0o666 if replaced is None else PRIVATE) as file:
+        with atomic_file.replacing(Path(os.path.realpath(path)), 0o666 if model is None else PRIVATE) as file:
             yield file
-            if replaced is not None:
-                _keep_owner_and_permissions(file.fileno(), replaced)
+            if model is not None:
+                _keep_owner_and_permissions(file.fileno(), model)
     except OSError as error:
         if error.errno is None:  # the message is a full sentence already
             raise
@@ -121,8 +123,25 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
 
 
 def file_beside(output: Path, ending: str) -> Path:
-    """Return the file beside an output for what ended early; ending : such as "interrupted"."""
+    """Return the file beside an output for what ended early; ending : one of ENDED_EARLY"""
     return output.with_name(f"{output.name}.{ending}")
+
+
+def files_beside(output: Path) -> list[Path]:
+    """Return the files beside an output that a command may write if it ends early."""
+    return [file_beside(output, ending) for ending in ENDED_EARLY]
+
+
+def _output_beside(path: Path) -> os.stat_result | None:
+    """Return the stat result of the output that a file for what ended early is beside, or None."""
+    name, _, ending = path.name.rpartition(".")
+    if not name or ending not in ENDED_EARLY:
+        return None
+    try:
+        status = os.stat(path.with_name(name))
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def left_alone(path: str | os.PathLike) -> str:

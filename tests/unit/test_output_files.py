@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.output_files import check_output, left_alone, replacing, write_bytes, write_text
+from fastmlp.output_files import check_output, file_beside, left_alone, replacing, write_bytes, write_text
 
 as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
 
@@ -48,6 +48,24 @@ def test_replaced_file_keeps_its_permissions(path, permissions):
     finally:
         os.umask(before)
     assert (path.read_bytes(), mode(path)) == (b"new", permissions)
+
+
+@pytest.mark.parametrize("ending", ["interrupted", "diverged"])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_file_for_what_ended_early_has_the_permissions_of_its_output(path, ending, exists):
+    path.chmod(0o600)
+    beside, other = file_beside(path, ending), path.with_name("file.other")
+    if exists:
+        beside.write_bytes(b"old")
+        beside.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        for written in (beside, other):
+            write_bytes(written, b"new")
+    finally:
+        os.umask(before)
+    assert (beside.read_bytes(), mode(beside)) == (b"new", 0o600)
+    assert mode(other) == 0o644
 
 
 def test_draft_file_is_readable_by_its_owner_only(path):

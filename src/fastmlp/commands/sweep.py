@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..devices import resolve
 from ..errors import install_command
-from ..output_files import check_output, file_beside, left_alone
+from ..output_files import check_output, file_beside, files_beside, left_alone
 from ..sweeps.search import Search
 from ..sweeps.search_file import search_file
 from ..tables.target_encoder import CLASSIFICATION
@@ -91,7 +91,7 @@ def run(
     """
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)
-    check_checkpoints(checkpoints, output, file, test_file)
+    check_checkpoints(checkpoints, output, *files_beside(output), file, test_file)
     resolve(settings.device)
     with interrupt_message(f"Interrupted; {left_alone(output)}."):
         earlier = describe_earlier_net(output)

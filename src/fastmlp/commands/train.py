@@ -17,7 +17,7 @@ from ..kernels.jit import interrupts
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
-from ..output_files import check_output, file_beside, left_alone
+from ..output_files import check_output, file_beside, files_beside, left_alone
 from ..population import subset_of
 from ..schedules import schedule_factors
 from ..table_training.fit import make_optimizer
@@ -79,7 +79,7 @@ def train(
     check_output(output, file, test_file)  # before any work is done
     if test_file is not None and not test_file.exists():
         raise FileNotFoundError(f"There is no file {str(test_file)!r}; check the path.")
-    check_checkpoints(checkpoints, file, test_file, output)
+    check_checkpoints(checkpoints, file, test_file, output, *files_beside(output))
     with ExitStack() as opened, interrupt_message(f"Interrupted; {left_alone(output)}."):
         known = load_known(continue_from, settings)
         earlier = describe_earlier_net(output)
@@ -170,8 +170,7 @@ def check_files_beside(output: Path) -> None:
     OSError
         If one is a folder, or cannot be written.
     """
-    for ending in ("interrupted", "diverged"):
-        beside = file_beside(output, ending)
+    for beside in files_beside(output):
         check_output(beside)
         describe_earlier_net(beside)
 
@@ -354,7 +353,10 @@ def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
     if checkpoints.path is not None:
         check_output(checkpoints.path, *others)
         if checkpoints.path.resolve() in {other.resolve() for other in others if other is not None}:
-            raise ValueError(f"The checkpoint {str(checkpoints.path)!r} and the output must be two files.")
+            raise ValueError(
+                f"The checkpoint {str(checkpoints.path)!r} and the output, or a file beside it for what ends early, must "
+                "be two files."
+            )
     elif checkpoints.resume:
         raise ValueError("--resume needs --checkpoint FILE, the file to go on from.")
     elif checkpoints.every != DEFAULT:

@@ -167,9 +167,11 @@ def test_ctrl_c_before_the_first_score_leaves_the_output(sweep, monkeypatch, tmp
         (["--target", "kid"], "Did you mean 'kind'?"),
         (["--target", "kind", "--workers", 2, "--dask", "tcp://x"], "not both"),
         (["--target", "kind", "--n", 0], "a whole number from 1"),
+        (["--target", "kind", "--checkpoint", "m.safetensors.interrupted"], "must be two files"),
     ],
 )
-def test_mistakes(options, message, sweep):
+def test_mistakes(options, message, sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     result = sweep(*options)
     assert result.exit_code in (1, 2)
     assert message in " ".join(result.output.split())

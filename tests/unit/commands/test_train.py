@@ -412,6 +412,8 @@ def test_the_same_command_goes_on_after_ctrl_c_to_the_same_net(train, tmp_path, 
         (["--resume"], "--resume needs --checkpoint FILE"),
         (["--checkpoint", "run.ckpt", "--every", "soon"], "every must be a number of epochs"),
         (["--checkpoint", "m.safetensors"], "must be two files"),
+        (["--checkpoint", "m.safetensors.interrupted"], "must be two files"),
+        (["--checkpoint", "m.safetensors.diverged"], "must be two files"),
         (["--checkpoint", "houses.csv"], "is the same file as the input"),
     ],
 )
