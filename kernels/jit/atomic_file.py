@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-DRAFT = re.compile(r"\.fastmlp-([0-9a-f]{12})-(\d{1,9})-(\d{1,19})-[0-9a-f]{16}\.tmp")
+PROCESS = r"([0-9a-f]{12})-(\d{1,9})-(\d{1,19})"  # host, process id and start time, as process_name() has them
+DRAFT = re.compile(rf"\.fastmlp-{PROCESS}-[0-9a-f]{{16}}\.tmp")
 # O_EXCL and O_NOFOLLOW: never write through a link, or into a file, that someone else has put there.
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 OLD = 86_400.0  # seconds after which a temporary file counts as abandoned on Windows, where processes cannot be queried
@@ -32,7 +33,7 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     mode : permissions of the file, before the umask is applied
     """
     sweep(path.parent)
-    draft = path.with_name(f".fastmlp-{_host()}-{os.getpid()}-{_began(os.getpid())}-{os.urandom(8).hex()}.tmp")
+    draft = path.with_name(f".fastmlp-{process_name()}-{os.urandom(8).hex()}.tmp")
     try:
         with open(draft, "wb", opener=lambda name, _: os.open(name, CREATE, mode)) as file:
             yield file
@@ -72,12 +73,22 @@ def sweep(folder: Path) -> None:
     _rest = str(folder), began + (took / SHARE if took > SHORT else 0.0)
 
 
+def process_name() -> str:
+    """Return a part of the names of temporary files, by which other processes find out whether this one has ended."""
+    return f"{_host()}-{os.getpid()}-{_began(os.getpid())}"
+
+
+def has_ended(host: str, pid: int, began: int) -> bool:
+    """Return whether the process of a process_name() has ended; False on another host, and on Windows."""
+    return os.name != "nt" and host == _host() and not _is_alive(pid, began)
+
+
 def _is_left_behind(entry: os.DirEntry, host: str, pid: int, began: int) -> bool:
     if host != _host() or not entry.is_file(follow_symlinks=False):
         return False
     if os.name == "nt":  # there, os.kill(pid, 0) ends the process
         return time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD
-    return not _is_alive(pid, began)
+    return has_ended(host, pid, began)
 
 
 def _is_alive(pid: int, began: int) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import counted, shown
+from ..kernels.jit import interrupts
 from ..thread_count import n_processors, threads_setting
 from .shared_arrays import ArrayFolder, MappedArray
 
@@ -282,7 +283,8 @@ def workers_of(executor: Any) -> Iterator[Workers]:
     try:
         yield workers
     finally:
-        workers.close()
+        with interrupts.deferred():  # Ctrl-C would leave arrays on disk
+            workers.close()
 
 
 def lost_too_often(text: str, n: int) -> RuntimeError:

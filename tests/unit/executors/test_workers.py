@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from executor_cases import InPlace, process_pool
+from interrupted_fits import with_sigint
 
+from fastmlp.executors import shared_arrays
 from fastmlp.executors.shared_arrays import MappedArray
 from fastmlp.executors.workers import (
     UNKNOWN_SLOTS,
@@ -67,6 +69,21 @@ def test_arrays_are_released_after_an_error():
 
     with process_pool(1) as pool, pytest.raises(KeyboardInterrupt):
         share_and_fail(pool)
+    assert not folders[0].exists()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_while_arrays_are_released_comes_afterwards(monkeypatch):
+    folders = []
+
+    def share(pool):
+        with workers_of(pool) as workers:
+            workers.share(np.arange(5.0))
+            folders.append(workers._folder.path)
+
+    monkeypatch.setattr(shared_arrays.shutil, "rmtree", with_sigint(shared_arrays.shutil.rmtree))
+    with process_pool(1) as pool, pytest.raises(KeyboardInterrupt):
+        share(pool)
     assert not folders[0].exists()
 
 
