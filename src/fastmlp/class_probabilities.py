@@ -1,8 +1,7 @@
 """Class probabilities, computed from the logits of a net instead of its outputs.
 
 In float32, an output of 1 - 1e-9 is 1. The probability of the other class would be 0 and its logarithm minus infinity,
-and samples with different logits would have the same rank. A logit z gives both probabilities with full precision:
-sigmoid(z) and sigmoid(-z).
+and samples with different logits would have the same rank.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from .mlp import MLP
+from .network.logits import log_sigmoid, log_softmax, with_logits
 from .network.spec import Network
 from .population_training.ensemble import outputs_in_parts
 from .tables.target_encoder import CLASSIFICATION, Target
-
-MAX_LOGIT = 1e37  # logits are clipped to this size: larger ones have overflowed, and would give NaN probabilities
 
 
 def log_probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature: float = 1.0) -> np.ndarray:
@@ -33,7 +31,7 @@ def log_probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature
     if isinstance(net, MLP):
         return _log_probabilities(logits(net, X), network, is_multilabel, temperature)
     total = None
-    for _, z in outputs_in_parts(_with_logits(net), X, np.arange(net.n_nets)):
+    for _, z in outputs_in_parts(with_logits(net), X, np.arange(net.n_nets)):
         chunk = np.logaddexp.reduce(_log_probabilities(z, network, is_multilabel, temperature), axis=0)
         total = chunk if total is None else np.logaddexp(total, chunk)
     assert total is not None
@@ -100,14 +98,7 @@ def logits(net: Any, X: Any) -> np.ndarray:
 
     (n_samples, n_outputs) of an MLP, (n_nets, n_samples, n_outputs) of a population
     """
-    return _with_logits(net).predict(X)
-
-
-def _with_logits(net: Any) -> Any:
-    """Return a net or population without output activation that shares the parameters of `net`."""
-    view = object.__new__(type(net))
-    view.__dict__.update(net.__dict__, network=net.network.with_logits)
-    return view
+    return with_logits(net).predict(X)
 
 
 def _log_probabilities(z: np.ndarray, network: Network, is_multilabel: bool, temperature: float) -> np.ndarray:
@@ -115,18 +106,8 @@ def _log_probabilities(z: np.ndarray, network: Network, is_multilabel: bool, tem
     if temperature != 1.0:
         z /= temperature
     if network.output_row.name == "softmax":
-        return _log_softmax(z)
+        return log_softmax(z)
     if z.shape[-1] == 1 and not is_multilabel:
-        return _log_sigmoid(np.concatenate((-z, z), axis=-1))
-    log_p = _log_sigmoid(z)
-    return log_p if is_multilabel else _log_softmax(log_p)  # normalised to sum 1
-
-
-def _log_sigmoid(z: np.ndarray) -> np.ndarray:
-    return -np.logaddexp(0.0, -z)
-
-
-def _log_softmax(z: np.ndarray) -> np.ndarray:
-    z = np.minimum(np.maximum(z, -MAX_LOGIT), MAX_LOGIT)
-    z -= z.max(axis=-1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+        return log_sigmoid(np.concatenate((-z, z), axis=-1))
+    log_p = log_sigmoid(z)
+    return log_p if is_multilabel else log_softmax(log_p)  # normalised to sum 1

@@ -11,7 +11,7 @@ from ..class_probabilities import logits
 from ..data.population_data import validated_population_samples
 from ..mlp import MLP
 from ..network.spec import Network
-from ..training.epoch_metrics import METRICS, check_metrics, metric_samples
+from ..training.epoch_metrics import METRICS, check_metrics, metric_samples, takes_logits
 from .recipe import TEMPERATURE, Recipe
 from .rows import Rows
 from .temperature import fit_temperature, row_losses
@@ -79,7 +79,8 @@ def _log_losses(z: np.ndarray, network: Network, held_out: Rows, recipe: Recipe)
 
 
 def _values_of(metric: str, nets: Any, held_out: Rows) -> np.ndarray:
-    outputs = nets.predict(held_out.X)
+    of_logits = takes_logits(METRICS[metric], nets.network)
+    outputs = logits(nets, held_out.X) if of_logits else nets.predict(held_out.X)
     outputs = outputs[None] if isinstance(nets, MLP) else outputs
     data, _ = validated_population_samples(held_out.X, held_out.y, nets.network, nets.dtype, 1, held_out.weights)
     check_metrics({metric: METRICS[metric]}, nets.network, data)

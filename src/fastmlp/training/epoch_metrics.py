@@ -3,7 +3,7 @@
 A metric is a name in METRICS or a function (y_true, y_pred) -> float. Both arrays have shape (n_samples, n_outputs):
 y_true has the targets as the net is trained on them (class numbers as one-hot rows), without label smoothing, y_pred
 the outputs as predict returns them. Named metrics weight samples by sample_weight, as the loss does; functions get no
-weights.
+weights. "log_loss" and "roc_auc" are computed from logits, since outputs round to 0 and 1.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..errors import accepts_n_arguments, is_number, shown, unknown_name
 from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..memory_check import check_epochs
+from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
 from .net_interface import Net
 
@@ -31,6 +32,7 @@ class MetricSamples(NamedTuple):
     weights: np.ndarray | None  # (n_samples,), mean 1
     metric: int  # which outputs count as correct: METRIC_ARGMAX, METRIC_THRESHOLD or METRIC_NONE
     class_threshold: float  # middle of an output's range, the threshold between classes
+    output: str  # name of the output activation
 
 
 Metric = Callable[[MetricSamples, np.ndarray], float]
@@ -49,13 +51,23 @@ def _absolute_error(samples: MetricSamples, y_pred: np.ndarray) -> float:
     return _mean(samples, np.abs(y_pred - samples.y_true))
 
 
-def _log_loss(samples: MetricSamples, y_pred: np.ndarray) -> float:
-    """Return the cross-entropy: over exclusive classes, else the mean of the outputs' binary cross-entropies."""
-    p = y_pred.clip(eps := np.finfo(y_pred.dtype).eps, 1.0 - eps).astype(np.float64)
-    y = samples.y_true
-    if y.shape[1] > 1 and samples.metric == METRIC_ARGMAX:
-        return float(np.average(-(y * np.log(p)).sum(axis=1), weights=samples.weights))
-    return _mean(samples, -(y * np.log(p) + (1.0 - y) * np.log1p(-p)))
+def _log_loss(samples: MetricSamples, scores: np.ndarray) -> float:
+    """Return the cross-entropy: over exclusive classes, else the mean of the outputs' binary cross-entropies.
+
+    scores : logits of sigmoid or softmax outputs, and outputs of another activation
+    """
+    y, eps = samples.y_true, np.finfo(scores.dtype).eps
+    scores = scores.astype(np.float64)
+    if samples.output == "softmax":
+        log_p = log_q = log_softmax(scores)
+    elif samples.output == "sigmoid":
+        log_p, log_q = log_sigmoid(scores), log_sigmoid(-scores)
+    else:
+        p = scores.clip(eps, 1.0 - eps)
+        log_p, log_q = np.log(p), np.log1p(-p)
+    if samples.output == "softmax" or (y.shape[1] > 1 and samples.metric == METRIC_ARGMAX):
+        return float(np.average(-(y * log_p).sum(axis=1), weights=samples.weights))
+    return _mean(samples, -(y * log_p + (1.0 - y) * log_q))
 
 
 def _accuracy(samples: MetricSamples, y_pred: np.ndarray) -> float:
@@ -67,10 +79,14 @@ def _accuracy(samples: MetricSamples, y_pred: np.ndarray) -> float:
     return _mean(samples, is_correct.astype(np.float64))
 
 
-def _roc_auc(samples: MetricSamples, y_pred: np.ndarray) -> float:
+def _roc_auc(samples: MetricSamples, scores: np.ndarray) -> float:
+    """Return the area under the ROC curve of two classes; scores : logits or outputs, as takes_logits says"""
     from ..tables.metrics import roc_auc
 
-    return roc_auc(samples.y_true[:, -1] > samples.class_threshold, y_pred[:, -1])
+    score = scores[:, -1].astype(np.float64)
+    if samples.output == "softmax":
+        score -= scores[:, 0]
+    return roc_auc(samples.y_true[:, -1] > samples.class_threshold, score)
 
 
 def _r2(samples: MetricSamples, y_pred: np.ndarray) -> float:
@@ -88,6 +104,15 @@ METRICS: dict[str, Metric] = {
     "roc_auc": _roc_auc,
 }
 assert METRICS.keys() == METRIC_SIGNS.keys()
+# Output activations that are ascending, and that round to the ends of their range: outputs near them have lost what
+# distinguishes their samples.
+SATURATING = "sigmoid", "softmax", "tanh", "softsign", "symmetric_sigmoid", "fahlman_sigmoid"
+
+
+def takes_logits(metric: Metric, network: Network) -> bool:
+    """Return whether a metric is one of the logits of a net, and not of its outputs."""
+    name = network.output_row.name
+    return (metric is _log_loss and name in ("sigmoid", "softmax")) or (metric is _roc_auc and name in SATURATING)
 
 
 def _function_metric(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
@@ -137,16 +162,20 @@ def as_metrics(value: Any) -> dict[str, Metric]:
 
 
 class OutputFunction:
-    """Function that returns a net's outputs (n_samples, n_outputs) for fixed samples, at its current parameters."""
+    """Function that returns a net's outputs (n_samples, n_outputs) for fixed samples, at its current parameters.
 
-    def __init__(self, net: Net, data: Samples):
+    of_logits : whether it returns the logits, without output activation
+    """
+
+    def __init__(self, net: Net, data: Samples, of_logits: bool = False):
         self._net, self._data = net, inputs_only(data.X.reshape(data.n_samples, -1))
+        self._of_logits = of_logits
         self._plan: Plan | None = None  # made at the first call, when the fit has chosen its device
 
     def __call__(self) -> np.ndarray:
         net, data = self._net, self._data
         if self._plan is None:
-            network, n = net.network, data.n_samples
+            network, n = net.network.with_logits if self._of_logits else net.network, data.n_samples
             self._plan = Plan.for_evaluation(network, net.device, net.dtype, n, precision=net.precision)
             self._data = data = self._plan.place(data)
         kind = np.ndarray if net.device.is_host else type(data.X)
@@ -166,11 +195,13 @@ class FitMetrics:
 
     def __init__(self, metrics: Any, net: Net, subsets: dict[str, Samples | None], n_epochs: int):
         self._metrics = metrics = as_metrics(metrics)
-        self._subsets: dict[str, tuple[OutputFunction, MetricSamples]] = {}
+        self._of_logits = {name: takes_logits(metric, net.network) for name, metric in metrics.items()}
+        self._subsets: dict[str, tuple[dict[bool, OutputFunction], MetricSamples]] = {}
         for subset, data in subsets.items():
             if data is not None:
                 check_metrics(metrics, net.network, data)
-                self._subsets[subset] = OutputFunction(net, data), metric_samples(data, net.network)
+                functions = {kind: OutputFunction(net, data, kind) for kind in set(self._of_logits.values())}
+                self._subsets[subset] = functions, metric_samples(data, net.network)
         check_epochs(n_epochs, 1, len(metrics) * len(self._subsets))
         self._values = {subset: {name: np.empty(n_epochs) for name in metrics} for subset in self._subsets}
         self.n_measured = 0
@@ -181,11 +212,11 @@ class FitMetrics:
 
     def measure(self, epoch: int) -> None:
         """Compute all metrics after an epoch, counted from 0."""
-        for subset, (outputs, samples) in self._subsets.items():
-            y_pred = outputs()
+        for subset, (functions, samples) in self._subsets.items():
+            found = {of_logits: function() for of_logits, function in functions.items()}
             for name, metric in self._metrics.items():
                 with np.errstate(all="ignore"):  # the fit loop handles a loss that is not finite
-                    self._values[subset][name][epoch] = metric(samples, y_pred)
+                    self._values[subset][name][epoch] = metric(samples, found[self._of_logits[name]])
         self.n_measured = epoch + 1
 
     def measured(self, n_epochs: int) -> dict[str, np.ndarray]:
@@ -222,7 +253,7 @@ def metric_samples(data: Samples, network: Network) -> MetricSamples:
     low, high = network.output_row.low, network.output_row.high
     class_threshold = (low + high) / 2 if np.isfinite([low, high]).all() else 0.5
     weights = on_host(data.weight).astype(np.float64) if data.has_weights else None
-    return MetricSamples(y, weights, data.metric, class_threshold)
+    return MetricSamples(y, weights, data.metric, class_threshold, network.output_row.name)
 
 
 def check_metrics(metrics: dict[str, Metric], network: Network, data: Samples) -> None:

@@ -50,6 +50,14 @@ def test_errors_of_numbers_are_squared(rows):
     np.testing.assert_allclose(scores_of(net, rows._replace(y=y), PLAIN).values, [-expected], rtol=1e-5)
 
 
+def test_outputs_that_round_to_1_do_not_tie():
+    net = MLP((1, 2), loss="softmax_cross_entropy", random_state=0)
+    net.params = [0.0, 1.0, 0.0, 0.0]
+    rows = Rows(np.array([[18.0], [30.0]], np.float32), np.array([0, 1]))
+    assert scores_of(net, rows, PLAIN, "roc_auc").values == [1.0]
+    np.testing.assert_allclose(scores_of(net, rows, PLAIN, "log_loss").values, [-9.0], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("name", "sign"), (("accuracy", 1.0), ("log_loss", -1.0)))
 def test_a_metric_with_a_name_takes_their_place(rows, name, sign):
     nets = population()

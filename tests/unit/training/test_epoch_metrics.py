@@ -93,6 +93,36 @@ def test_metric_functions_get_targets_and_outputs_of_each_epoch():
     assert history.validation_metrics == {}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "sizes, loss, params",
+    [
+        ((1, 1), "binary_cross_entropy", [1.0, 0.0]),
+        ((1, 2), "softmax_cross_entropy", [0.0, 1.0, 0.0, 0.0]),
+        ((1, 1), "atanh_error", [1.0, 0.0]),
+    ],
+)
+def test_outputs_that_round_to_1_do_not_tie(sizes, loss, params, dtype):
+    """Logits 18 and 30 are both an output of 1 in float32, 40 and 60 in float64, too."""
+    low, high = (18.0, 30.0) if dtype == "float32" else (40.0, 60.0)
+    output = {"output_activation": "sigmoid"} if loss == "atanh_error" else {}
+    net = MLP(sizes, loss=loss, dtype=dtype, random_state=0, **output)
+    net.params = params
+    history = net.fit(
+        [[low], [high]], [0, 1], epochs=1, optimizer=fastmlp.SGD(1e-30), metrics=["roc_auc", "log_loss"], verbose=0
+    )
+    assert history.metrics["roc_auc"] == [1.0]
+    np.testing.assert_allclose(history.metrics["log_loss"], [low / 2], rtol=1e-6)
+    assert net.predict([[low], [high]])[:, -1].tolist() == [1.0, 1.0], "the outputs do tie"
+
+
+def test_functions_beside_metrics_of_logits_get_outputs():
+    seen = []
+    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
+    net.fit(X, TWO, epochs=1, metrics=["log_loss", lambda y, p: seen.append(p) or 0.0, "accuracy"], verbose=0)
+    np.testing.assert_array_equal(seen[0], net.predict(X))
+
+
 def test_metrics_change_no_bit_of_training():
     settings = {"epochs": 5, "batch_size": 7, "validation_fraction": 0.3, "verbose": 0}
     plain, measured = (MLP((3, 4, 1), loss="binary_cross_entropy", dropout=0.2, random_state=0) for _ in range(2))
