@@ -12,33 +12,37 @@ from ..data.validation import as_features, as_numbers, as_targets, on_host
 from ..devices import device_context, library_of, to_library_of
 from ..errors import checked_count
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
+from ..network.logits import log_sigmoid, log_softmax, with_logits
 from ..network.spec import Network
 
 if TYPE_CHECKING:
     from ..population import Population
 
 MAX_OUTPUTS_AT_A_TIME = 4_000_000  # number of outputs that are in memory at a time
-TINY = 1e-12  # outputs are clipped by this much, so that their logarithms are finite
 
 
-def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the mean loss (...,) of outputs (..., n_samples, n_outputs); see losses_of_outputs."""
-    return losses_of_outputs(network, outputs, targets).mean(axis=-1)
-
-
-def losses_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def losses_of_outputs(
+    network: Network, outputs: np.ndarray, targets: np.ndarray, complements: np.ndarray | None = None
+) -> np.ndarray:
     """Return the loss of each sample, float64 (..., n_samples), of outputs that may be averages over nets.
 
     network : Network     has the loss and the output activation
     outputs : (..., n_samples, n_outputs)
     targets : (n_samples, n_outputs)
+    complements : (..., n_samples, n_outputs)     1 - outputs, without the rounding of outputs near 1; by default they
+        are computed, and an output of 1 counts as the smallest number that is rounded to 1
     """
-    row = network.loss_row
+    row, limits = network.loss_row, np.finfo(outputs.dtype)
     a = outputs.astype(np.float64)
     logits = a
     if row.delta_is_wrt_logit:  # these losses are functions of logits: invert the output activation
-        a = np.clip(a, TINY, None if network.output_row.name == "exponential" else 1.0 - TINY)
-        logits = np.log(a) - np.log1p(-a) if network.output_row.name == "sigmoid" else np.log(a)
+        least = float(limits.tiny)
+        a = np.maximum(a, least)
+        logits = np.log(a)
+        if network.output_row.name == "sigmoid":
+            if complements is None:
+                complements = np.maximum(1.0 - a, float(limits.eps) / 4.0)
+            logits = logits - np.log(np.maximum(complements, least))
     losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
     width = 1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs
     return losses.sum(axis=-1) / width
@@ -50,7 +54,7 @@ def loss_of_mean(population: Population, X: Any, y: Any) -> float:
     targets = smoothed(as_targets(y, population.network, population.dtype, len(features)), population.network)
     members = np.arange(population.n_nets)
     outputs = on_host(average(population, features, members, np.ones(population.n_nets)))
-    return float(loss_of_outputs(population.network, outputs, targets))
+    return float(losses_of_outputs(population.network, outputs, targets).mean())
 
 
 def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:
@@ -103,6 +107,22 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
         return to_library_of((total / weights.sum()).astype(population.dtype), X)
 
 
+def outputs_and_complements(population: Population, features: Any, members: np.ndarray) -> np.ndarray:
+    """Return outputs and 1 - outputs, float64 (2, n_members, n_samples, n_outputs).
+
+    Those of sigmoid and softmax are computed from logits: outputs of a float32 net round to 0 and 1.
+    """
+    name = population.network.output_row.name
+    of_logits = name in ("sigmoid", "softmax")
+    found = (with_logits(population) if of_logits else population)._outputs(features, members)
+    outputs = on_host(found).astype(np.float64)
+    if name == "sigmoid":
+        return np.exp([log_sigmoid(outputs), log_sigmoid(-outputs)])
+    if name == "softmax":
+        outputs = np.exp(log_softmax(outputs))
+    return np.stack([outputs, 1.0 - outputs])
+
+
 def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
     """Return how often each net was selected, (n_nets,), by greedy ensemble selection.
 
@@ -114,11 +134,12 @@ def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members:
     """
     features = as_features(X, population.network.n_features, population.dtype)
     targets = as_targets(y, population.network, population.dtype, len(features))
-    outputs = on_host(population._outputs(features, members)).astype(np.float64)
-    total, counts = np.zeros(outputs.shape[1:]), np.zeros(population.n_nets)
+    values = outputs_and_complements(population, features, members)
+    total, counts = np.zeros((2, 1, *values.shape[2:])), np.zeros(population.n_nets)
     for chosen in range(checked_count("rounds", rounds)):
-        losses = loss_of_outputs(population.network, (total + outputs) / (chosen + 1), targets)
+        outputs, complements = (total + values) / (chosen + 1)
+        losses = losses_of_outputs(population.network, outputs, targets, complements).mean(axis=-1)
         best = int(np.nanargmin(losses))
-        total += outputs[best]
+        total += values[:, best : best + 1]
         counts[members[best]] += 1
     return counts
