@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, lru_cache
 from importlib import resources
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import cupy
 import numpy as np
 
+from ...jit.cache_dir import distrust_reason
 from ...jit.compile_time import notify_listeners, timed
 from . import formula_printer
 
@@ -105,12 +110,27 @@ class Module:
         return self._kernels[name]
 
 
+@cache
+def check_cache_folder() -> None:
+    """Warn, once, if others could have written to the folder of CuPy's machine code, which CuPy does not check."""
+    folder = Path(os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache"))
+    with suppress(OSError):  # such as FileNotFoundError: CuPy will make it
+        if reason := distrust_reason(folder):
+            warnings.warn(
+                f"CuPy keeps code for the GPU in {str(folder)!r} ({reason}), and runs what it finds there. Set "
+                "CUPY_CACHE_DIR to a folder that belongs to you and to which nobody else can write.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
 @lru_cache(maxsize=MOST_MODULES)
 def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
     """Compile a source. CuPy keeps all modules that it has loaded, too, until it is told to forget them.
 
     It forgets those that are no longer in this cache, and the kernels of its own, which it loads from its files again.
     """
+    check_cache_folder()
     if next(_made) % MOST_MODULES == 0:
         cupy.clear_memo()
     return Module(text, options)

@@ -1,6 +1,8 @@
 """Modules: sources compiled to kernels, and checks of arguments at a launch."""
 
+import os
 import re
+import warnings
 from importlib import resources
 from pathlib import Path
 
@@ -186,3 +188,19 @@ def test_every_process_compiles_the_same_sources(fresh_python, monkeypatch):
         found.append(done.stdout.split())
     assert len(set(found[0])) > 10
     assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no owners and modes")
+def test_a_cache_of_cupy_that_others_may_write_to_is_told(module, tmp_path, monkeypatch):
+    folder = tmp_path / "kernel_cache"
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(folder))
+    compile_text = lambda: module.compiled(module.text_of("include/common.cuh") + f"// {os.urandom(8).hex()}\n")
+    for make, words in ((lambda: None, ""), (folder.mkdir, ""), (lambda: folder.chmod(0o777), "others may write to")):
+        make()
+        module.check_cache_folder.cache_clear()
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            compile_text()
+            module.check_cache_folder()  # as for the next kernel
+        assert [words in str(warning.message) for warning in found] == [True] * bool(words)
+    module.check_cache_folder.cache_clear()
