@@ -23,20 +23,17 @@ from ..tables.io import (
     read_table,
     with_text_names,
 )
-from .kinds import is_arrow, is_name
-from .sources import (
-    Source,
-    as_source,
+from .arrow_rows import (
     check_same_columns,
     file_named,
-    identity_of,
     parquet_batches,
     parquet_files,
     place_in_folder,
     record_batches,
-    with_targets,
     without_index,
 )
+from .kinds import is_arrow, is_name
+from .sources import Source, as_source, identity_of, with_targets
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.streams import sources
+from fastmlp.streams import arrow_rows
+from fastmlp.streams.arrow_rows import rows_of_batches
 from fastmlp.streams.kinds import is_source
-from fastmlp.streams.sources import Source, _of_batches, as_source
+from fastmlp.streams.sources import Source, as_source
 
 N, WIDTH = 1_000, 3
 
@@ -186,14 +187,14 @@ def test_columns_are_told_apart_by_their_names(X, y):
     first = table_of(X, y)
     turned = first.select(["label", "x2", "x0", "x1"])
     batches = [*first.to_batches(), *turned.to_batches()]
-    features, targets = rows_of(Source("tables", lambda: _of_batches(iter(batches), ("label",))))
+    features, targets = rows_of(Source("tables", lambda: rows_of_batches(iter(batches), ("label",))))
     np.testing.assert_array_equal(features, np.concatenate([X, X]))
     np.testing.assert_array_equal(targets, np.concatenate([y, y]))
     with pytest.raises(ValueError, match="All pieces must have the columns"):
-        list(_of_batches(iter([*first.to_batches(), *first.select(["x0", "label"]).to_batches()]), ("label",)))
+        list(rows_of_batches(iter([*first.to_batches(), *first.select(["x0", "label"]).to_batches()]), ("label",)))
     twice = pyarrow.record_batch([X[:, 0], X[:, 1], y], names=["a", "a", "label"])
     with pytest.raises(ValueError, match="'a' is there twice"):
-        list(_of_batches(iter([twice]), ("label",)))
+        list(rows_of_batches(iter([twice]), ("label",)))
 
 
 def test_the_file_of_a_folder_that_differs_is_named(X, y, tmp_path):
@@ -234,17 +235,7 @@ def test_index_of_a_frame_is_no_feature(kind, name, X, y, tmp_path):
     np.testing.assert_allclose(features, X if kind == "folder" else X[X[:, 0] > 0], rtol=1e-6)
 
 
-def test_csv_without_names_is_refused(tmp_path, X):
-    pytest.importorskip("pyarrow")
-    np.savetxt(tmp_path / "rows.csv", X, delimiter=",")
-    with pytest.raises(ValueError, match="should name the columns, but it holds numbers"):
-        rows_of(as_source(tmp_path / "rows.csv"))
-    (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(ValueError, match="cannot be read as CSV"):
-        rows_of(as_source(tmp_path / "empty.csv"))
-
-
 def test_wide_tables_are_read_in_small_pieces(monkeypatch, X, y):
-    monkeypatch.setattr(sources, "PIECE_BYTES", 3200)
+    monkeypatch.setattr(arrow_rows, "PIECE_BYTES", 3200)
     sizes = [len(X) for X, _ in as_source(Stream(table_of(X, y)), "label").pieces()]
     assert sizes == [100] * 10
