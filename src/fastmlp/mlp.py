@@ -269,8 +269,8 @@ class MLP(NetBase):
         ----------
         X : array_like of shape (n_samples, n_features), path, or source of rows
             Inputs: NumPy, or an array on a GPU (CuPy, or PyTorch and JAX through DLPack). Or data that are read piece
-            by piece, and need not fit into memory: a Parquet, CSV or .npy file, a memory map, an Arrow stream, a
-            sequence with `batch_size`, or an iterable of batches.
+            by piece, and need not fit into memory: a Parquet, CSV or .npy file, a memory map, an array of h5py or zarr,
+            an Arrow stream, a sequence with `batch_size`, or an iterable of batches.
         y : array_like of shape (n_samples, n_outputs) or (n_samples,), str, or sequence of str
             Targets. A vector holds the targets of a net with one output, or the class numbers for a net with several
             outputs. Of a file, stream or data frame with named columns: the names of those with the targets. None if X

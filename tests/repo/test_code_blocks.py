@@ -137,7 +137,7 @@ NEEDED = [
 def test_code_with_other_libraries_runs(page, libraries, folder):
     for library in libraries:
         if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed; pip install 'fastmlp[bench,trackers]' has it")
+            pytest.skip(f"{library} is not installed; pip install 'fastmlp[bench,sources,trackers]' has it")
     run_page(page, folder, set(libraries))
 
 

@@ -10,7 +10,7 @@ from ..data.population_data import prediction_samples, validated_population_samp
 from ..devices import to_library_of
 from ..memory_check import OUTPUTS, check_array
 from ..population_training.evaluate import checked_members, evaluate_nets
-from ..streams.kinds import is_source, names_columns
+from ..streams.kinds import is_chunked_array, is_source, names_columns
 from .population_executor import ON_WORKERS, predict_with_executor, refuse_with_executor
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def reads_rows(X: Any, y: Any) -> bool:
-    """Return whether X is a source of rows that all nets share; a memory map may also hold the samples of each net."""
+    """Return whether X is a source of rows that all nets share; an array on disk may also hold samples of each net."""
     if type(X) is np.ndarray:
         return False
-    if isinstance(X, np.memmap):
-        return X.ndim == 2 and (y is None or len(y) == len(X))
+    if isinstance(X, np.memmap) or is_chunked_array(X):
+        return len(X.shape) == 2 and (y is None or len(y) == len(X))
     return is_source(X) or names_columns(X, y)
 
 

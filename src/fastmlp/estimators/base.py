@@ -246,8 +246,8 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
             Inputs; sparse input is converted to a dense array. The path of a Parquet or CSV file or of a folder of
-            Parquet files, an Arrow stream, a dataset of pyarrow, or an iterable or list of pieces is read piece by
-            piece, so that it need not fit into memory.
+            Parquet files, an array of h5py or zarr, an Arrow stream, a dataset of pyarrow, or an iterable or list of
+            pieces is read piece by piece, so that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor. The
             name of a column of X that holds them; None if X is an iterable or list of pairs (X, y).

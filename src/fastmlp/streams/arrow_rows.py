@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import WrongArgument, about_arguments, counted, install_command, unknown_name
-from .kinds import ARROW, is_dataset
+from .kinds import ARROW, is_dataset, is_hugging_face
 
 PIECE_BYTES = 8_000_000  # of a piece of an array, about
+BATCH_ROWS = 10_000  # of Hugging Face's datasets, which may have columns of long text
 ENCODE = "Leave it out, encode it first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
 
@@ -97,6 +98,9 @@ def record_batches(X: Any) -> Iterator[Any]:
         yield from pyarrow.Table.from_pandas(X, preserve_index=False).to_batches()
     elif is_dataset(X):  # on one thread: each pass has the same order, and few batches are in memory
         yield from X.to_batches(use_threads=False, batch_readahead=1, fragment_readahead=1)
+    elif is_hugging_face(X):  # in the order of its indices, which its table does not have
+        for table in X.with_format("arrow").iter(BATCH_ROWS):
+            yield from table.to_batches()
     elif hasattr(X, ARROW[0]):
         yield from pyarrow.RecordBatchReader.from_stream(X)
     else:

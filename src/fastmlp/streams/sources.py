@@ -1,10 +1,10 @@
 """Sources of rows: what fit and predict can read piece by piece.
 
 a path of a Parquet file or of a folder of them, of a CSV file, of a .npy file
-numpy.memmap
+numpy.memmap; an array that is read by slices (`shape`, `dtype`, `chunks`), such as those of h5py, zarr and Dask
 an object with `__arrow_c_stream__` or `__arrow_c_array__`: relations of DuckDB, Arrow readers
-a dataset of pyarrow.dataset
-a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence; h5py, zarr in a wrapper
+a dataset of pyarrow.dataset, or of Hugging Face
+a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence
 an iterable of batches (X, y), or of X, that can be iterated more than once; a list of pairs (X, y) of tables
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import counted, shown, unknown_name
 from .arrow_rows import PIECE_BYTES, place_in_folder, record_batches, rows_of_batches, rows_of_parquet
-from .kinds import is_arrow, is_name, is_sequence
+from .kinds import is_arrow, is_chunked_array, is_name, is_sequence
 
 
 class Source(NamedTuple):
@@ -102,17 +102,19 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
     if isinstance(X, (str, os.PathLike)):
         return _source_of_path(Path(X), names)
     if is_arrow(X):
-        return Source(f"a {type(X).__name__}", lambda: rows_of_batches(record_batches(X), names))
+        return Source(kind_of(X), lambda: rows_of_batches(record_batches(X), names))
     if names:
         raise ValueError(
-            f"y names columns ({', '.join(map(repr, names))}), but X is a {type(X).__name__}, whose columns have no "
+            f"y names columns ({', '.join(map(repr, names))}), but X is {kind_of(X)}, whose columns have no "
             "names. Pass the targets as an array."
         )
     if isinstance(X, np.memmap):
         return Source("a memory map", lambda: _slices(X), identity_of(Path(X.filename)) if X.filename else None)
     if is_sequence(X):
         size = int(X.batch_size)
-        return Source(f"a {type(X).__name__}", lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
+        return Source(kind_of(X), lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
+    if is_chunked_array(X):
+        return Source(kind_of(X), lambda: _slices(X))
     return Source("an iterable of batches", lambda: map(_pair, X))
 
 
@@ -123,10 +125,33 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return X, y
 
 
-def _slices(X: np.ndarray) -> Iterator[tuple[Any, Any]]:
-    rows = max(1, PIECE_BYTES // max(X.itemsize * math.prod(X.shape[1:]), 1))
+def kind_of(X: Any) -> str:
+    """Return the name of a value's type with its article."""
+    name = type(X).__name__
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _slices(X: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows of an array that need not be in memory."""
+    rows = _rows_of_slice(X)
     for first in range(0, len(X), rows):
         yield np.array(X[first : first + rows]), None
+
+
+def _rows_of_slice(X: Any) -> int:
+    """Return how many rows to read at a time: those of about PIECE_BYTES, in whole chunks.
+
+    To read a part of a chunk, a library reads it as a whole. A chunk that is larger than a piece is then in memory
+    anyway; one that has some of the columns only would take the others with it.
+    """
+    rows = max(1, PIECE_BYTES // max(X.dtype.itemsize * math.prod(X.shape[1:]), 1))
+    chunks = getattr(X, "chunks", None)
+    if not chunks:
+        return rows
+    of_chunk = max(1, *chunks[0]) if isinstance(chunks[0], tuple) else max(1, chunks[0])  # Dask's differ in size
+    if of_chunk <= rows:
+        return rows - rows % of_chunk
+    return of_chunk if chunks[1:] == X.shape[1:] else rows
 
 
 def identity_of(path: Path) -> tuple:

@@ -33,7 +33,7 @@ from .arrow_rows import (
     without_index,
 )
 from .kinds import is_arrow, is_name
-from .sources import Source, as_source, identity_of, with_targets
+from .sources import Source, as_source, identity_of, kind_of, with_targets
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
@@ -55,9 +55,7 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     is_path = isinstance(X, (str, os.PathLike))
     if _is_array_file(X) or not (is_path or is_arrow(X)):
         return as_source(X, y)
-    source = (
-        _file(Path(X), text_columns) if is_path else Source(f"a {type(X).__name__}", lambda: _frames(record_batches(X)))
-    )
+    source = _file(Path(X), text_columns) if is_path else Source(kind_of(X), lambda: _frames(record_batches(X)))
     if y is None:
         return source
     if is_name(y):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.streams import arrow_rows
+from fastmlp.streams import arrow_rows, sources
 from fastmlp.streams.arrow_rows import rows_of_batches
-from fastmlp.streams.kinds import is_source
+from fastmlp.streams.kinds import is_chunked_array, is_source
 from fastmlp.streams.sources import Source, as_source
 
 N, WIDTH = 1_000, 3
@@ -239,3 +239,56 @@ def test_wide_tables_are_read_in_small_pieces(monkeypatch, X, y):
     monkeypatch.setattr(arrow_rows, "PIECE_BYTES", 3200)
     sizes = [len(X) for X, _ in as_source(Stream(table_of(X, y)), "label").pieces()]
     assert sizes == [100] * 10
+
+
+class OnDisk:
+    """An array as h5py, zarr and Dask have them, which may only be read by slices."""
+
+    def __init__(self, rows, chunks):
+        self._rows, self.chunks, self.dtype, self.shape = rows, chunks, rows.dtype, rows.shape
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, index):
+        return self._rows[index]
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("read as a whole")
+
+
+@pytest.mark.parametrize(
+    "chunks, rows",
+    [
+        (None, 250),
+        ((100, WIDTH), 200),
+        ((100, 1), 200),
+        ((300, WIDTH), 300),
+        ((300, 1), 250),
+        (((100, 400, 500), (WIDTH,)), 250),
+        (((100,) * 10, (WIDTH,)), 200),
+    ],
+)
+def test_arrays_on_disk_are_read_by_whole_chunks(chunks, rows, X, y, monkeypatch):
+    monkeypatch.setattr(sources, "PIECE_BYTES", 250 * X.itemsize * WIDTH)
+    array = OnDisk(X, chunks)
+    assert is_source(array)
+    pieces = list(as_source(array, y).pieces())
+    assert [len(features) for features, _ in pieces[:-1]] == [rows] * (N // rows - (N % rows == 0))
+    np.testing.assert_array_equal(np.concatenate([features for features, _ in pieces]), X)
+
+
+def test_arrays_in_memory_and_scalars_are_no_arrays_on_disk(X):
+    class InMemory(OnDisk):
+        """As xarray's."""
+
+        __array_ufunc__ = None
+
+    class OnGPU(OnDisk):
+        def __dlpack__(self):
+            pass
+
+    scalar = OnDisk(np.array(1.0), ())
+    others = InMemory(X, None), OnGPU(X, (10, WIDTH)), scalar, X, 3.0
+    assert not any(map(is_chunked_array, others))
+    assert not any(map(is_source, others))

@@ -258,9 +258,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Parameters
         ----------
         X : data frame of any library, array_like of shape (n_samples, n_features), path, or source of rows
-            The table. The path of a Parquet or CSV file or of a folder of Parquet files, a memory map, an Arrow stream,
-            a dataset of pyarrow, or an iterable or list of pieces is read piece by piece, so that it need not fit into
-            memory.
+            The table. The path of a Parquet or CSV file or of a folder of Parquet files, a memory map, an array of h5py
+            or zarr, an Arrow stream, a dataset of pyarrow, or an iterable or list of pieces is read piece by piece, so
+            that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
             column (multilabel classification). The name of a column of X that holds them; None if X is an iterable or
