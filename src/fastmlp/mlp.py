@@ -436,9 +436,9 @@ class MLP(NetBase):
     def _outputs(self, X: Any) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
-            from .api.streamed_fit import outputs_of_pieces
+            from .api.streamed_fit import in_pieces
 
-            return outputs_of_pieces(self, X)
+            return in_pieces(self._outputs, X)
         features = as_features(X, self.network.n_features, self.dtype)
         n = len(features)
         if n * self._products > LARGE:
@@ -459,8 +459,8 @@ class MLP(NetBase):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Inputs.
+        X : array_like of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for predict.
 
         Returns
         -------
@@ -474,9 +474,9 @@ class MLP(NetBase):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Inputs.
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+        X : array_like of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for predict.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str
             Targets, as for fit.
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample.

@@ -61,6 +61,13 @@ def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
 
     np.testing.assert_array_equal(pop.predict(Inputs()), pop.predict(X))
     np.testing.assert_array_equal(pop.predict(Inputs(), nets=[1]), pop.predict(X, nets=[1]))
+    np.testing.assert_array_equal(pop.predict_classes(Inputs()), pop.predict_classes(X))
+    np.testing.assert_array_equal(pop.predict_classes(Inputs(), nets=[2, 0]), pop.predict_classes(X, nets=[2, 0]))
+    for weights in (None, [1.0, 0.0, 3.0]):
+        found, expected = (pop.ensemble_predict(rows, weights=weights) for rows in (Inputs(), X))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    once = pop.ensemble_predict(piece for piece in Inputs())
+    np.testing.assert_allclose(once, pop.ensemble_predict(X), rtol=1e-6)
     found, expected = pop.evaluate(Pieces(X, y), None), pop.evaluate(X, y)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-5)
