@@ -6,7 +6,7 @@ What can be read is what sources.py reads, and all table files that tables/io.py
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,18 @@ def _is_array_file(X: Any) -> bool:
 
 
 def table_in_memory(path: Path) -> Any:
-    """Return the whole table of a path, as read_table reads a file, or the array of a .npy file."""
-    if _is_array_file(path):
-        return np.load(path, allow_pickle=False)
+    """Return the whole table of a path, as read_tables does, or the array of a .npy file."""
+    return np.load(path, allow_pickle=False) if _is_array_file(path) else read_tables(path)
+
+
+def read_tables(path: Path, text_columns: Iterable[str] = ()) -> Any:
+    """Return the table in a file, as read_table does, or in the Parquet files of a folder, one below the other."""
     if not path.is_dir():
-        return read_table(path)
-    return import_pandas().concat([frame for frame, _ in as_table_source(path).pieces()], ignore_index=True)
+        return read_table(path, text_columns)
+    frames = [frame for frame, _ in as_table_source(path).pieces()]
+    if not frames:
+        raise ValueError(f"The files of {str(path)!r} have no rows; a table needs at least one.")
+    return import_pandas().concat(frames, ignore_index=True)
 
 
 def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
