@@ -320,9 +320,11 @@ class MLP(NetBase):
         memory_limit : int or str, optional
             Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are
             read from disk in each epoch, block by block. By default a share of the memory that is free now.
-        row_cache : path, optional
+        row_cache : path or pair, optional
             Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check
-            it again. By default they are in a temporary file, which is removed after the fit.
+            it again. A pair with a number of bytes, such as ("rows", "20GB"), bounds what the folder keeps: rows that
+            were not used for the longest time are removed. By default they are in a temporary file, which is removed
+            after the fit.
         verbose : {0, 1, 2}, default 1
             0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels compile, both in a terminal
             or notebook only; 2 prints a line per epoch to standard output.

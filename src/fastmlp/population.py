@@ -311,7 +311,7 @@ class Population(NetBase, NetSequence):
         time_limit: float | None = None,
         executor: Any = None,
         memory_limit: int | str | None = None,
-        row_cache: str | os.PathLike | None = None,
+        row_cache: str | os.PathLike | tuple[str | os.PathLike, int | str] | None = None,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -380,7 +380,7 @@ class Population(NetBase, NetSequence):
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
             in each epoch, and the nets are trained one after another.
-        row_cache : str or path, optional
+        row_cache : str, path or pair, optional
             Folder for these rows, as for MLP.fit.
 
         Returns

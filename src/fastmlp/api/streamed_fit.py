@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,8 @@ from ..memory_check import format_bytes
 from ..population_training.from_histories import result_of_histories
 from ..streams.loading import RowsInMemory, load
 from ..streams.memory_limit import checked_memory_limit
-from ..streams.row_file import RowFile, as_cache
+from ..streams.row_cache import RowCache, as_cache
+from ..streams.row_file import RowFile
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import Source, as_source
 from ..training.streamed_fit import StreamedFit
@@ -42,7 +42,7 @@ class StreamArguments(NamedTuple):
     """Checked arguments of MLP.fit for data that are read piece by piece."""
 
     memory_limit: int  # bytes
-    row_cache: Path | None
+    row_cache: RowCache | None
     announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
 
     @classmethod

@@ -6,6 +6,7 @@ arrow_rows        rows of Parquet files and of Arrow's record batches
 csv_rows          rows of CSV files
 table_sources     the same as data frames, whose cells may be text, dates or missing
 row_file          the file of checked rows that an epoch reads
+row_cache         a folder that keeps such files for later fits
 loading           one pass over a source: into memory, or into a row file
 shuffled_blocks   the blocks of rows of an epoch, read by a second thread
 memory_limit      how much memory a fit may use for its data

@@ -6,7 +6,6 @@ another name and renamed when it is complete, so that one that exists is whole.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -15,11 +14,11 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import errors
+from ..kernels.jit import atomic_file
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 
 HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
@@ -63,6 +62,10 @@ class RowFile:
     def row_bytes(self) -> int:
         return sum(self.widths) * self.dtype.itemsize
 
+    @property
+    def n_bytes(self) -> int:
+        return self.n_samples * self.row_bytes
+
     def read(self, first: int, X: np.ndarray, Y: np.ndarray) -> None:
         """Read len(X) rows from row number `first` on into X (n, n_features) and Y (n, n_outputs)."""
         for file, rows in zip(self._files, (X, Y), strict=True):
@@ -71,7 +74,7 @@ class RowFile:
             while len(view):
                 n = file.readinto(view)
                 if not n:
-                    raise OSError(f"{str(self.folder)!r} is shorter than it was. Delete it, and fit again.")
+                    raise OSError(f"{str(self.folder)!r} is shorter than it was. Fit again, to write the rows anew.")
                 view = view[n:]
 
     def close(self) -> None:
@@ -99,10 +102,8 @@ def _checked_header(folder: Path) -> dict[str, Any]:
         for name, width in zip((X_FILE, Y_FILE), sizes[1:], strict=True):
             if (found := (folder / name).stat().st_size) != width * column_bytes:
                 raise ValueError(f"{name} should have {width * column_bytes:,} bytes, but it has {found:,}")
-    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
-        raise ValueError(
-            f"The folder {str(folder)!r} of row_cache cannot be used: {error}. Delete it, and fit again."
-        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"The folder {str(folder)!r} of row_cache cannot be used: {error}.") from None
     return dict(header)
 
 
@@ -112,7 +113,7 @@ class RowFileWriter:
     def __init__(self, parent: Path):
         parent.mkdir(parents=True, exist_ok=True)
         remove_stale_folders(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
+        self.folder = make_draft(parent)
         self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
 
     def write(self, X: np.ndarray, Y: np.ndarray) -> None:
@@ -127,21 +128,22 @@ class RowFileWriter:
 
     def finish(self, header: dict[str, Any], final: Path | None) -> RowFile:
         """Complete the files, and move them to the folder `final`; without one they are temporary."""
-        text = json.dumps({"format": FORMAT, **header})
-        (self.folder / HEADER).write_text(text, encoding="utf-8")
+        is_kept = final is not None
         for file in self._files:
-            file.flush()
-            if final is not None:
-                os.fsync(file.fileno())
-            file.close()
+            _close(file, is_kept)
+        with open(self.folder / HEADER, "wb") as file:
+            file.write(json.dumps({"format": FORMAT, **header}).encode())
+            _close(file, is_kept)
         if final is None:
             return RowFile(self.folder, is_temporary=True)
+        atomic_file._synchronise_folder(self.folder)  # of a folder with this name, all is on the disk
         try:
             os.rename(self.folder, final)
         except OSError:
             if not final.is_dir():
                 raise
             shutil.rmtree(self.folder, ignore_errors=True)  # another process has written the same rows
+        atomic_file._synchronise_folder(final.parent)
         return RowFile(final, is_temporary=False)
 
     def discard(self) -> None:
@@ -151,25 +153,17 @@ class RowFileWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def cached_folder(cache: Path, identity: tuple, *settings: Any) -> Path:
-    """Return the folder in `cache` for rows with this identity and these settings of the net."""
-    digest = hashlib.sha256(repr((identity, settings, FORMAT)).encode()).hexdigest()[:32]
-    return cache / f"rows-{digest}"
+def _close(file: BinaryIO, is_kept: bool) -> None:
+    """Close a file; one that is kept is on the disk then, so that a crash of the machine leaves no part of it."""
+    file.flush()
+    if is_kept:
+        os.fsync(file.fileno())
+    file.close()
 
 
-def as_cache(value: Any) -> Path | None:
-    """Return the folder for row files that are kept, None for none.
-
-    Raises
-    ------
-    ValueError
-        If value is no path.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, (str, os.PathLike)):
-        raise ValueError(f"row_cache must be the path of a folder or None, but it is {errors.shown(value)}.")
-    return Path(value)
+def make_draft(parent: Path) -> Path:
+    """Make a folder that another process removes if this one is killed; see remove_stale_folders."""
+    return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
 
 
 def _prefix() -> str:
