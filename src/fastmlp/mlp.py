@@ -274,7 +274,8 @@ class MLP(NetBase):
         y : array_like of shape (n_samples, n_outputs) or (n_samples,), str, or sequence of str
             Targets. A vector holds the targets of a net with one output, or the class numbers for a net with several
             outputs. Of a file, stream or data frame with named columns: the names of those with the targets. None if X
-            is an iterable of batches (X, y).
+            is an iterable of batches (X, y). Beside data that are read piece by piece, it may be such data, too, with
+            as many rows, as in fit("X.npy", "y.npy").
         epochs : int, default 100
             Number of passes over the data.
         batch_size : int, optional

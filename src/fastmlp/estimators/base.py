@@ -250,7 +250,8 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
             pieces is read piece by piece, so that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor. The
-            name of a column of X that holds them; None if X is an iterable or list of pairs (X, y).
+            name of a column of X that holds them, or a source of as many rows beside a source X; None if X is an
+            iterable or list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
         validation_data : tuple, optional

@@ -62,6 +62,11 @@ def is_hugging_face(X: Any) -> bool:
     return all(hasattr(X, name) for name in HUGGING_FACE)
 
 
+def is_array_file(X: Any) -> bool:
+    """Return whether X is the path of a .npy file."""
+    return isinstance(X, (str, os.PathLike)) and os.fspath(X).lower().endswith(".npy")
+
+
 def is_chunked_array(X: Any) -> bool:
     """Return whether X is an array that is read by slices, such as a dataset of h5py or an array of zarr or Dask.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import counted, shown, unknown_name
 from .arrow_rows import PIECE_BYTES, place_in_folder, record_batches, rows_of_batches, rows_of_parquet
-from .kinds import is_arrow, is_chunked_array, is_name, is_sequence
+from .kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
 
 
 class Source(NamedTuple):
@@ -51,6 +51,7 @@ def as_source(X: Any, y: Any = None) -> Source:
     y : str     name of the column that has the targets
         sequence of str     names of several
         array of shape (n_samples,) or (n_samples, n_outputs)     targets beside X
+        as X     targets beside X, of as many rows; the path of a .npy file as text where columns of X have no names
         None     if X has the targets, or none are needed
 
     Raises
@@ -58,14 +59,12 @@ def as_source(X: Any, y: Any = None) -> Source:
     ValueError
         If X is nothing that can be read.
     """
+    y = as_targets_file(X, y)
     names = () if not is_name(y) else (y,) if isinstance(y, str) else tuple(y)
     source = _rows_of(X, names)
     if y is None or names:
         return source
-    targets = np.asarray(y)
-    if targets.ndim == 0:
-        raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
-    return source._replace(pieces=lambda: with_targets(source, targets), identity=None)
+    return with_targets(source, as_source(y) if is_targets_source(y) else array_source(y))
 
 
 def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
@@ -83,19 +82,99 @@ def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
     return np.concatenate(X), None if y[0] is None else np.concatenate(y)
 
 
-def with_targets(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
-    """Yield the pieces of a source with the rows of `targets` that belong to them."""
-    first = 0
+# ---- targets beside X
+
+
+def as_targets_file(X: Any, y: Any) -> Any:
+    """Return y as a path if it is text that can only be the path of a .npy file, since columns of X have no names."""
+    if not (is_array_file(y) and is_source(X)) or is_arrow(X):
+        return y
+    return y if isinstance(X, (str, os.PathLike)) and not is_array_file(X) else Path(y)
+
+
+def is_targets_source(y: Any) -> bool:
+    """Return whether targets beside X are read piece by piece, rather than an array or the names of columns.
+
+    Of what can be iterated, only what has no length: a range, for instance, is an array.
+    """
+    if isinstance(y, (str, list, tuple)) or not is_source(y):
+        return False
+    is_known = isinstance(y, (os.PathLike, np.memmap)) or is_arrow(y) or is_sequence(y) or is_chunked_array(y)
+    return is_known or not hasattr(y, "__len__")
+
+
+def array_source(y: Any) -> Source:
+    """Return a source of targets in memory.
+
+    Raises
+    ------
+    ValueError
+        If y is no array.
+    """
+    targets = np.asarray(y)
+    if targets.ndim == 0:
+        raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
+    return Source("an array", lambda: iter([(targets, None)]))
+
+
+def with_targets(source: Source, targets: Source) -> Source:
+    """Return a source with the rows of another one, of arrays, as its targets."""
+    known = source.identity is not None and targets.identity is not None
+    identity = (source.identity, targets.identity) if known else None
+    return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
+
+
+def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
+    rows, n_rows = RowsInTurn(targets), 0
     for X, given in source.pieces():
         if given is not None:
-            raise ValueError(f"{source.kind} has targets of its own, so y must be None, but it is an array.")
-        last = first + len(X)
-        if last <= len(targets):  # other rows are but counted
-            yield X, targets[first:last]
-        first = last
-    if first != len(targets):
-        n = counted(len(targets), "sample")
-        raise ValueError(f"y has {n}, but X has {first:,}: they must have the same length.")
+            raise ValueError(f"{source.kind} has targets of its own, so y must be None.")
+        y = rows.take(len(X))
+        n_rows += len(X)
+        if len(y) == len(X):  # other rows are but counted
+            yield X, y
+    n_targets = rows.count()
+    if n_rows != n_targets:
+        n = counted(n_targets, "sample")
+        raise ValueError(f"y has {n}, but X has {n_rows:,}: they must have the same length.")
+
+
+class RowsInTurn:
+    """Rows of a source of arrays, which are taken in any numbers, however many its pieces have."""
+
+    def __init__(self, source: Source):
+        self._source, self._pieces = source, source.pieces()
+        self._piece = np.empty(0)
+        self._n_taken = 0
+
+    def take(self, n: int) -> np.ndarray:
+        """Return the next n rows; fewer, if there are no more."""
+        parts: list[np.ndarray] = []
+        while n > 0 and (len(self._piece) or self._next()):
+            part = self._piece[:n]
+            parts.append(part if len(part) == n else part.copy())  # a source may use its buffers again
+            self._piece, self._n_taken, n = self._piece[n:], self._n_taken + len(part), n - len(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0)])
+
+    def count(self) -> int:
+        """Return how many rows there are, after reading those that were not taken."""
+        while len(self._piece) or self._next():
+            self._n_taken += len(self._piece)
+            self._piece = self._piece[:0]
+        return self._n_taken
+
+    def _next(self) -> bool:
+        """Read the next piece that has rows; return whether there is one."""
+        for piece, given in self._pieces:
+            if given is not None:
+                raise ValueError(f"y must give targets, but it is {self._source.kind} of pairs.")
+            self._piece = np.asarray(piece)
+            if len(self._piece):
+                return True
+        return False
+
+
+# ---- rows
 
 
 def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
@@ -169,7 +248,7 @@ def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
     if path.is_dir() or file.endswith(PARQUET_ENDINGS):
         identity = (*identity_of(path), names)
         return Source(kind, lambda: rows_of_parquet(path, names), identity, place_in_folder(path))
-    if file.endswith(".npy"):
+    if is_array_file(path):
         if names:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
         return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), identity_of(path))

@@ -32,8 +32,17 @@ from .arrow_rows import (
     record_batches,
     without_index,
 )
-from .kinds import is_arrow, is_name
-from .sources import Source, as_source, identity_of, kind_of, with_targets
+from .kinds import is_array_file, is_arrow, is_name
+from .sources import (
+    Source,
+    array_source,
+    as_source,
+    as_targets_file,
+    identity_of,
+    is_targets_source,
+    kind_of,
+    with_targets,
+)
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
@@ -53,8 +62,9 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     """
     import_pandas()
     is_path = isinstance(X, (str, os.PathLike))
-    if _is_array_file(X) or not (is_path or is_arrow(X)):
-        return as_source(X, y)
+    if is_array_file(X) or not (is_path or is_arrow(X)):
+        y = as_targets_file(X, y)
+        return with_targets(as_source(X), table_targets(y)) if is_targets_source(y) else as_source(X, y)
     source = _file(Path(X), text_columns) if is_path else Source(kind_of(X), lambda: _frames(record_batches(X)))
     if y is None:
         return source
@@ -62,16 +72,31 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
         names = (y,) if isinstance(y, str) else tuple(y)
         identity = None if source.identity is None else (*source.identity, names)
         return source._replace(pieces=lambda: _with_columns_apart(source, y), identity=identity)
-    return source._replace(pieces=lambda: with_targets(source, np.asarray(y)), identity=None)
+    return with_targets(source, table_targets(y))
 
 
-def _is_array_file(X: Any) -> bool:
-    return isinstance(X, (str, os.PathLike)) and Path(X).suffix.lower() == ".npy"
+def table_targets(y: Any) -> Source:
+    """Return a source of targets beside a table, whose pieces are arrays; y : an array, or as X of as_table_source"""
+    if not is_targets_source(y):
+        return array_source(y)
+    found = as_table_source(y)
+    return found._replace(pieces=lambda: ((_one_array(piece), given) for piece, given in found.pieces()))
+
+
+def _one_array(piece: Any) -> np.ndarray:
+    """Return a piece as an array, (n,) of a data frame with one column."""
+    array = np.asarray(piece)
+    return array[:, 0] if hasattr(piece, "columns") and array.shape[1] == 1 else array
+
+
+def targets_in_memory(y: Any) -> Any:
+    """Return all targets beside a table: as an array if they are read piece by piece, else as they are."""
+    return np.concatenate([rows for rows, _ in table_targets(y).pieces()]) if is_targets_source(y) else y
 
 
 def table_in_memory(path: Path) -> Any:
     """Return the whole table of a path, as read_tables does, or the array of a .npy file."""
-    return np.load(path, allow_pickle=False) if _is_array_file(path) else read_tables(path)
+    return np.load(path, allow_pickle=False) if is_array_file(path) else read_tables(path)
 
 
 def read_tables(path: Path, text_columns: Iterable[str] = ()) -> Any:
@@ -151,7 +176,7 @@ def surely_fits(path: Path, memory_limit: int) -> bool:
     """
     if not path.is_file():
         return False
-    if _is_array_file(path):
+    if is_array_file(path):
         return path.stat().st_size // 2 * MOST_CELL_BYTES <= memory_limit
     name, n_cells = check_ending(path), path.stat().st_size // 2
     if name.endswith(".gz"):

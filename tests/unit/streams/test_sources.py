@@ -292,3 +292,65 @@ def test_arrays_in_memory_and_scalars_are_no_arrays_on_disk(X):
     others = InMemory(X, None), OnGPU(X, (10, WIDTH)), scalar, X, 3.0
     assert not any(map(is_chunked_array, others))
     assert not any(map(is_source, others))
+
+
+class Reused:
+    """Batches of rows in one buffer, which is written again for each batch."""
+
+    def __init__(self, rows, size=130):
+        self._rows, self._size = rows, size
+
+    def __iter__(self):
+        buffer = np.empty((self._size, *self._rows.shape[1:]), self._rows.dtype)
+        for first in range(0, len(self._rows), self._size):
+            part = self._rows[first : first + self._size]
+            buffer[: len(part)] = part
+            yield buffer[: len(part)]
+
+
+@pytest.mark.parametrize("kind", ["text", "path", "memmap", "on disk", "sequence", "batches", "stream", "parquet"])
+def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
+    np.save(tmp_path / "y.npy", y)
+    if kind in ("stream", "parquet"):
+        parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
+        parquet.write_table(labels := table_of(X, y).select(["label"]), tmp_path / "y.parquet", row_group_size=130)
+    targets = {
+        "text": str(tmp_path / "y.npy"),
+        "path": tmp_path / "y.npy",
+        "memmap": np.load(tmp_path / "y.npy", mmap_mode="r"),
+        "on disk": OnDisk(y, (100,)),
+        "sequence": Slices(y),
+        "batches": Reused(y),
+        "stream": kind == "stream" and Stream(labels),
+        "parquet": tmp_path / "y.parquet",
+    }[kind]
+    source = as_source(Reused(X, 77), targets)
+    for _ in range(2):
+        pieces = [(np.array(features), np.array(found)) for features, found in source.pieces()]
+        assert [len(found) for _, found in pieces] == [len(features) for features, _ in pieces] == [77] * 12 + [76]
+        np.testing.assert_array_equal(np.concatenate([features for features, _ in pieces]), X)
+        np.testing.assert_array_equal(np.concatenate([found for _, found in pieces]).ravel(), y)
+
+
+def test_sources_of_another_length_or_with_pairs_are_no_targets(X, y, tmp_path):
+    for n in (999, 1_001, 130):
+        with pytest.raises(ValueError, match=f"^y has {n:,} samples, but X has 1,000: they must have the same length"):
+            rows_of(as_source(Slices(X), Reused(np.arange(n))))
+    with pytest.raises(ValueError, match="y must give targets, but it is an iterable of batches of pairs"):
+        rows_of(as_source(Slices(X), Batches(X, y)))
+    features, targets = rows_of(as_source(Slices(X), range(N)))
+    np.testing.assert_array_equal(targets, np.arange(N))
+    with pytest.raises(ValueError, match=r"Unknown column 'y.npy'"):
+        rows_of(as_source(Stream(table_of(X, y)), "y.npy"))
+    with pytest.raises(ValueError, match="y names columns"):
+        as_source(X, "y.npy")
+
+
+def test_files_beside_each_other_are_known_by_both(X, y, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    identity = as_source(tmp_path / "X.npy", str(tmp_path / "y.npy")).identity
+    assert identity is not None
+    assert as_source(tmp_path / "X.npy", y).identity is None
+    np.save(tmp_path / "y.npy", y[:9])
+    assert as_source(tmp_path / "X.npy", tmp_path / "y.npy").identity != identity

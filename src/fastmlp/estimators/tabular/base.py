@@ -263,8 +263,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
-            column (multilabel classification). The name of a column of X that holds them; None if X is an iterable or
-            list of pairs (X, y).
+            column (multilabel classification). The name of a column of X that holds them, or a source of as many rows
+            beside a source X; None if X is an iterable or list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss. It also applies to samples that are held out from X.
         validation_data : tuple, optional

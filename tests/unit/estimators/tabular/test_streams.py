@@ -162,6 +162,21 @@ def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
         TabularMLPRegressor(**settings).fit(path, table.value.to_numpy()[:50], memory_limit=LIMIT)
 
 
+@pytest.mark.parametrize("kind", ["table", "array"])
+def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
+    inputs, X = table[INPUTS], path.with_name("inputs.parquet")
+    inputs.to_parquet(X, row_group_size=9_000)
+    if kind == "array":
+        inputs = table[["a", "c"]].to_numpy()
+        np.save(X := tmp_path / "X.npy", inputs)
+    table[["kind"]].to_parquet(labels := tmp_path / "labels.parquet", row_group_size=7_100)
+    for limit in (LIMIT if kind == "table" else "1MB", "1GB"):
+        expected = classifier(max_iter=1).fit(X, table.kind.to_numpy(), memory_limit=limit)
+        found = classifier(max_iter=1).fit(X, labels, memory_limit=limit)
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+    assert found.score(X, labels) == found.score(X, table.kind.to_numpy())
+
+
 @pytest.mark.quick
 def test_pieces_may_be_lists():
     pairs = [([[1.0, "a"], [2.0, "b"]], [1.0, 2.0]), ([[2.0, "a"], [3.0, "b"]], [2.0, 3.0])] * 20
