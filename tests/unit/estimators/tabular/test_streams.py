@@ -1,13 +1,11 @@
 """Tables that estimators read piece by piece: the bits of a fit in memory where they fit, and bounded memory beyond."""
 
-import subprocess
-import sys
-import textwrap
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from large_tables import INPUTS, LIMIT, SETTINGS, N, Pieces, classifier
+from peak_memory import growth, on_linux
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
 pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
@@ -261,25 +259,19 @@ def test_a_time_limit_shortens_the_fit(path):
 
 # ---- memory
 
-PEAK = """
-import resource, sys
-import numpy as np
+FIT = """
 from fastmlp import TabularMLPRegressor
-settings = dict(n_nets=1, max_iter=1, hidden_layer_sizes=(16,), random_state=0, device="cpu")
-small, large = sys.argv[1:]
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-TabularMLPRegressor(**settings).fit(small, "y", memory_limit="30MB")
-before = peak()
-TabularMLPRegressor(**settings).fit(large, "y", memory_limit="30MB")
-print(peak() - before)
+
+def fit(path):
+    settings = dict(n_nets=1, max_iter=1, hidden_layer_sizes=(16,), random_state=0, device="cpu")
+    TabularMLPRegressor(**settings).fit(path, "y", memory_limit="30MB")
 """
 
 
 @pytest.mark.full
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+@on_linux
 def test_peak_memory_does_not_grow_with_the_table(tmp_path):
     """In a process of its own: a table ten times as large adds little to the peak of a first fit."""
-    pytest.importorskip("pyarrow")
     rng = np.random.default_rng(0)
     paths = []
     for n in (100_000, 1_000_000):
@@ -288,9 +280,7 @@ def test_peak_memory_does_not_grow_with_the_table(tmp_path):
         paths.append(str(tmp_path / f"{n}.parquet"))
         frame.to_parquet(paths[-1], row_group_size=50_000)
         n_bytes = frame.memory_usage().sum()
-    command = [sys.executable, "-c", textwrap.dedent(PEAK), *paths]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(found.stdout) < 0.4 * n_bytes, "104 MB of numbers, and as many features"
+    assert growth(FIT, *paths) < 0.4 * n_bytes, "104 MB of numbers, and as many features"
 
 
 def test_fits_without_a_seed_or_with_a_generator_differ(tmp_path):
