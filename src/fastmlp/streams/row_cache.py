@@ -102,7 +102,7 @@ def as_cache(value: Any) -> RowCache | None:
     n_bytes = bytes_of(limit)
     if not isinstance(folder, (str, os.PathLike)) or (limit is not None and (n_bytes is None or n_bytes < 0)):
         raise ValueError(
-            "row_cache must be the path of a folder, a pair of it and the most bytes in it, such as ('folder', '20GB'), "
-            f"or None, but it is {shown(value)}."
+            "row_cache must be the path of a folder, a pair of it and the most bytes, such as ('folder', '20GB'), or "
+            f"None, but it is {shown(value)}."
         )
     return RowCache(Path(folder), n_bytes)
