@@ -40,7 +40,7 @@ def test_cached_rows_are_used_again_and_stay(tmp_path):
     with load_rows(tmp_path) as first:
         assert first.folder.parent == tmp_path
     with load_rows(tmp_path, is_there=False) as second:
-        assert second.folder == first.folder
+        assert (second.folder, second.checksums) == (first.folder, first.checksums)
         assert_whole(second)
     assert names_in(tmp_path) == [first.folder.name]
     with load_rows(tmp_path, "others") as third:
@@ -61,9 +61,10 @@ def changed(name, old, new):
     "damage, reason",
     [
         (changed(row_file.HEADER, b"}", b""), "Expecting"),
-        (changed(row_file.HEADER, b"500", b"501"), "X.bin should have 8,016 bytes, but it has 8,000"),
-        (changed(row_file.HEADER, b"500", b"-1"), "header.json is damaged"),
-        (changed(row_file.HEADER, b'"format": 1', b'"format": 2'), "another version of fastmlp has written it"),
+        (changed(row_file.HEADER, b'"n_samples": 500', b'"n_samples": 501'), "X.bin should have 8,016 bytes"),
+        (changed(row_file.HEADER, b'"n_samples": 500', b'"n_samples": -1'), "header.json is damaged"),
+        (changed(row_file.HEADER, b'"format": 2', b'"format": 99'), "another version of fastmlp has written it"),
+        (changed(row_file.HEADER, b'"crc32": [', b'"crc32": ["1", '), "header.json is damaged"),
         (lambda folder: (folder / row_file.HEADER).unlink(), "No such file or directory"),
         (lambda folder: os.truncate(folder / row_file.Y_FILE, 1_999), "Y.bin should have 2,000 bytes, but it has 1"),
         (lambda folder: [file.unlink() for file in folder.iterdir()], "No such file or directory"),

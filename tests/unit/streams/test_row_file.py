@@ -1,6 +1,7 @@
 """Row files: what is written is read, whole or not at all; loading leaves small data in memory."""
 
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -39,6 +40,8 @@ def test_other_rows_are_in_a_file_with_smoothed_targets(rows):
     with load_rows(rows, SMALL) as found:
         assert isinstance(found, RowFile)
         assert (found.n_samples, found.metric, found.row_bytes) == (500, METRIC_ARGMAX, 20)
+        assert found.checksums["training X"] == f"crc32:{zlib.crc32(rows[0].tobytes()):08x}"
+        assert found.checksums["training y"] == f"crc32:{zlib.crc32((found.folder / row_file.Y_FILE).read_bytes()):08x}"
         X, Y = np.empty((120, 3), np.float32), np.empty((120, 2), np.float32)
         found.read(380, X, Y)
         np.testing.assert_array_equal(X, rows[0][380:])
