@@ -1,4 +1,4 @@
-"""SIGKILL while a fit writes its rows into a row cache: the next fit finds all rows or none, and removes leftovers.
+"""SIGKILL while a fit writes its rows into a row cache: the next fit finds all rows or none, and removes leftovers."""
 
 import os
 import signal
