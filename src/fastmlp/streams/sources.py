@@ -188,7 +188,7 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
             "names. Pass the targets as an array."
         )
     if isinstance(X, np.memmap):
-        return Source("a memory map", lambda: _slices(X), identity_of(Path(X.filename)) if X.filename else None)
+        return Source("a memory map", lambda: _slices(X))  # not known by its file, of which it may be any part
     if is_sequence(X):
         size = int(X.batch_size)
         return Source(kind_of(X), lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))

@@ -354,3 +354,13 @@ def test_files_beside_each_other_are_known_by_both(X, y, tmp_path):
     assert as_source(tmp_path / "X.npy", y).identity is None
     np.save(tmp_path / "y.npy", y[:9])
     assert as_source(tmp_path / "X.npy", tmp_path / "y.npy").identity != identity
+
+
+def test_memory_maps_are_not_known_by_their_file(X, y, tmp_path):
+    """A part of one, or a view of another shape, has the same file and other rows."""
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    X, y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy")
+    for targets in (y, tmp_path / "y.npy"):
+        assert as_source(X, targets).identity is None
+    assert as_source(tmp_path / "X.npy", y).identity is None

@@ -228,6 +228,16 @@ def test_row_cache_keeps_the_rows_of_files(data, tmp_path, monkeypatch):
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_row_cache_does_not_take_one_part_of_a_memory_map_for_another(data, tmp_path):
+    for name, array in zip("Xy", data, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    X, y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy")
+    for part in (slice(0, 40_000), slice(20_000, N)):
+        found, _ = fit(X[part], y[part], epochs=1, row_cache=tmp_path / "cache")
+        expected, _ = fit(Batches(data[0][part], data[1][part]), epochs=1)
+        np.testing.assert_array_equal(found.params, expected.params)
+
+
 def test_a_block_is_read_while_another_is_trained_on(data, monkeypatch):
     """The reading of a block waits for the training on the one before it, and that for this reading."""
     reads, trains = (defaultdict(Event) for _ in range(2))
