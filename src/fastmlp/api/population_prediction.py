@@ -23,8 +23,7 @@ def reads_rows(X: Any, y: Any) -> bool:
     if type(X) is np.ndarray:
         return False
     if isinstance(X, np.memmap) or is_chunked_array(X):
-        of_all = isinstance(y, str) or not hasattr(y, "__len__") or len(y) == len(X)
-        return len(X.shape) == 2 and of_all
+        return len(X.shape) == 2 and (isinstance(y, str) or not hasattr(y, "__len__") or len(y) == X.shape[0])
     return is_source(X) or names_columns(X, y)
 
 

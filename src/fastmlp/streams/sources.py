@@ -193,6 +193,8 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
         size = int(X.batch_size)
         return Source(kind_of(X), lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
     if is_chunked_array(X):
+        if math.isnan(X.shape[0]):  # of Dask's, such as the rows of another one that a condition chooses
+            raise ValueError(f"It is not known how many rows {kind_of(X)} has: call its compute_chunk_sizes() first.")
         return Source(kind_of(X), lambda: _slices(X))
     return Source("an iterable of batches", lambda: map(_pair, X))
 
@@ -213,24 +215,26 @@ def kind_of(X: Any) -> str:
 def _slices(X: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the rows of an array that need not be in memory."""
     rows = _rows_of_slice(X)
-    for first in range(0, len(X), rows):
+    for first in range(0, X.shape[0], rows):  # arrays of zarr 3 have no length
         yield np.array(X[first : first + rows]), None
 
 
 def _rows_of_slice(X: Any) -> int:
     """Return how many rows to read at a time: those of about PIECE_BYTES, in whole chunks.
 
-    To read a part of a chunk, a library reads it as a whole. A chunk that is larger than a piece is then in memory
-    anyway; one that has some of the columns only would take the others with it.
+    To read a part of a chunk, a library reads it, or Dask computes it, as a whole. A chunk that is larger than a piece
+    is then in memory anyway; one that has some of the columns only would take the others with it.
     """
     rows = max(1, PIECE_BYTES // max(X.dtype.itemsize * math.prod(X.shape[1:]), 1))
     chunks = getattr(X, "chunks", None)
     if not chunks:
         return rows
-    of_chunk = max(1, *chunks[0]) if isinstance(chunks[0], tuple) else max(1, chunks[0])  # Dask's differ in size
+    sizes = [max(1, *axis) if isinstance(axis, tuple) else max(1, axis) for axis in chunks]  # Dask's differ in size
+    of_chunk = sizes[0]
     if of_chunk <= rows:
         return rows - rows % of_chunk
-    return of_chunk if chunks[1:] == X.shape[1:] else rows
+    has_all_columns = all(size >= n for size, n in zip(sizes[1:], X.shape[1:], strict=True))
+    return of_chunk if has_all_columns else rows
 
 
 def identity_of(path: Path) -> tuple:

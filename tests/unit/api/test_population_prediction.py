@@ -24,6 +24,19 @@ def test_memory_maps_of_all_nets_are_sources(tmp_path):
     assert reads_rows(str(path), "y")
 
 
+def test_arrays_on_disk_need_no_length():
+    """As arrays of zarr."""
+
+    class OnDisk:
+        shape, dtype, chunks = X.shape, X.dtype, (3, 2)
+
+        def __getitem__(self, rows):
+            return X[rows]
+
+    assert reads_rows(OnDisk(), np.zeros(6))
+    assert not reads_rows(OnDisk(), np.zeros((4, 6))), "targets of each net"
+
+
 def test_outputs_of_some_nets(pop):
     np.testing.assert_array_equal(outputs_of(pop, X, [2, 0]), pop.predict(X)[[2, 0]])
 

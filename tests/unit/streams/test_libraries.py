@@ -68,7 +68,10 @@ def test_zarr(X, y, tmp_path):
 
 def test_dask(X, y):
     array = pytest.importorskip("dask.array", reason="pip install 'fastmlp[dask]' has it")
-    check(array.from_array(X, chunks=(64, 2)), y, (X, y))
+    rows = array.from_array(X, chunks=(64, 2))
+    check(rows, y, (X, y))
+    with pytest.raises(ValueError, match="call its compute_chunk_sizes"):
+        as_source(rows[rows[:, 0] > 0], y)
 
 
 def test_duckdb(X, y, table):

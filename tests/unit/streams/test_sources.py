@@ -242,13 +242,10 @@ def test_wide_tables_are_read_in_small_pieces(monkeypatch, X, y):
 
 
 class OnDisk:
-    """An array as h5py, zarr and Dask have them, which may only be read by slices."""
+    """An array as h5py, zarr and Dask have them, which may only be read by slices; like zarr's, it has no length."""
 
     def __init__(self, rows, chunks):
         self._rows, self.chunks, self.dtype, self.shape = rows, chunks, rows.dtype, rows.shape
-
-    def __len__(self):
-        return len(self._rows)
 
     def __getitem__(self, index):
         return self._rows[index]
@@ -265,7 +262,8 @@ class OnDisk:
         ((100, 1), 200),
         ((300, WIDTH), 300),
         ((300, 1), 250),
-        (((100, 400, 500), (WIDTH,)), 250),
+        (((100, 400, 500), (WIDTH,)), 500),
+        (((500, 500), (1, 2)), 250),
         (((100,) * 10, (WIDTH,)), 200),
     ],
 )
