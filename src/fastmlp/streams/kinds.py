@@ -72,7 +72,9 @@ def is_chunked_array(X: Any) -> bool:
 
     Arrays of other libraries that are in memory, or on a GPU, are none.
     """
-    if isinstance(X, np.ndarray) or hasattr(X, "__dlpack__") or not all(hasattr(X, name) for name in CHUNKED):
+    if isinstance(X, np.ndarray) or hasattr(X, "__dlpack__") or is_arrow(X):
+        return False  # before the shape is asked for, which a relation of DuckDB would run its query for
+    if not all(hasattr(X, name) for name in CHUNKED):
         return False
     if X.chunks is None:  # as of h5py's contiguous datasets, and of xarray's arrays in memory
         return bool(X.shape) and not hasattr(X, "__array_ufunc__")

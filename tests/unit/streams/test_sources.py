@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp.api.population_prediction import reads_rows
 from fastmlp.streams import arrow_rows, sources
 from fastmlp.streams.arrow_rows import rows_of_batches
 from fastmlp.streams.kinds import is_chunked_array, is_source
@@ -66,6 +67,19 @@ class Stream:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
+class Relation(Stream):
+    """As one of DuckDB, which runs its query to know its shape, and has columns as attributes."""
+
+    dtype = chunks = ()
+
+    @property
+    def shape(self):
+        raise RuntimeError("the query has run")
+
+    def __getitem__(self, name):
+        return None
+
+
 @pytest.mark.parametrize("kind", ["parquet", "folder", "csv", "stream", "reader", "frame"])
 def test_tables_give_named_targets_and_the_other_columns(kind, X, y, tmp_path):
     table = table_of(X, y)
@@ -106,6 +120,15 @@ def test_arrays_give_their_rows(kind, X, y, tmp_path):
     features, found = rows_of(as_source(source, targets))
     np.testing.assert_array_equal(features, X)
     np.testing.assert_array_equal(found, y)
+
+
+def test_no_query_is_run_to_recognise_a_source(X, y):
+    rows = Relation(table_of(X, y))
+    assert is_source(rows)
+    assert reads_rows(rows, "label")
+    features, targets = rows_of(as_source(rows, "label"))
+    np.testing.assert_array_equal(features, X)
+    np.testing.assert_array_equal(targets, y)
 
 
 def test_several_columns_can_be_targets(X, y):
