@@ -53,7 +53,7 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
         check_targets_given(targets, is_first=False)
         if len(piece):
             refuse_missing(targets, y if isinstance(y, str) else "y", "")
-            yield as_piece(piece), targets
+            yield as_piece(piece).copy(), copy.copy(targets)  # a source may use its buffers again
             is_empty = False
     if is_empty:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")

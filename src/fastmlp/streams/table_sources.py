@@ -6,6 +6,7 @@ What can be read is what sources.py reads, and all table files that tables/io.py
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from .arrow_rows import (
 )
 from .kinds import is_array_file, is_arrow, is_name
 from .sources import (
+    RowsInTurn,
     Source,
     array_source,
     as_source,
@@ -90,8 +92,22 @@ def _one_array(piece: Any) -> np.ndarray:
 
 
 def targets_in_memory(y: Any) -> Any:
-    """Return all targets beside a table: as an array if they are read piece by piece, else as they are."""
-    return np.concatenate([rows for rows, _ in table_targets(y).pieces()]) if is_targets_source(y) else y
+    """Return all targets beside a table: as an array if they are read piece by piece, else as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are none, as after a pass over what can be read only once, or if y gives pairs.
+    """
+    if not is_targets_source(y):
+        return y
+    found = RowsInTurn(table_targets(y)).take(sys.maxsize)
+    if not len(found):
+        raise ValueError(
+            "y has no rows, or can be read only once and was read before. Pass something that can be read again, such "
+            "as an array, a file or a class with a generator as __iter__."
+        )
+    return found
 
 
 def table_in_memory(path: Path) -> Any:

@@ -107,6 +107,27 @@ def test_held_out_samples_may_be_a_file(estimator, data, tmp_path):
         fit((file, "kinds"))
 
 
+@pytest.mark.parametrize("estimator", [MLPRegressor, TabularMLPRegressor])
+def test_held_out_samples_are_copied_from_buffers_that_are_used_again(estimator, data):
+    X, y = data[0][:600], data[2][:600]
+
+    class Reused:
+        def __iter__(self):
+            buffers = np.empty_like(X[:60]), np.empty_like(y[:60])
+            for first in range(400, 600, 60):
+                n = min(60, 600 - first)
+                for buffer, rows in zip(buffers, (X, y), strict=True):
+                    buffer[:n] = rows[first : first + n]
+                yield tuple(buffer[:n] for buffer in buffers)
+
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "device": "cpu"}
+    settings |= {"n_nets": 1} if estimator is TabularMLPRegressor else {}
+    fit = lambda *held_out: estimator(**settings).fit(X[:400], y[:400], validation_data=held_out)
+    model, expected = fit(Reused(), None), fit(X[400:], y[400:])
+    np.testing.assert_allclose(model.validation_loss_curve_, expected.validation_loss_curve_, rtol=1e-6)
+    assert model.score(Reused(), None) == pytest.approx(expected.score(X[400:], y[400:]))
+
+
 def test_poisson_loss_has_its_constant(data):
     counts = np.round(np.exp(0.3 * data[0][:, 0]) * 2.0)
     settings = {**SETTINGS, "shuffle": False, "loss": "poisson", "max_iter": 1}

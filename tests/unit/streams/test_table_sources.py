@@ -7,7 +7,12 @@ pd = pytest.importorskip("pandas", reason="pieces are data frames of pandas")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp.streams import table_sources  # noqa: E402  # needs pandas
-from fastmlp.streams.table_sources import as_table_source, surely_fits, table_in_memory  # noqa: E402
+from fastmlp.streams.table_sources import (  # noqa: E402
+    as_table_source,
+    surely_fits,
+    table_in_memory,
+    targets_in_memory,
+)
 from fastmlp.tables import io  # noqa: E402
 from fastmlp.tables.io import read_table  # noqa: E402
 
@@ -59,6 +64,24 @@ def test_targets_are_named_or_beside(table, tmp_path):
         next(as_table_source(path, "m").pieces())
     with pytest.raises(ValueError, match="y has 9 samples, but X has 300"):
         list(as_table_source(path, np.zeros(9)).pieces())
+
+
+def test_targets_in_memory_are_those_of_all_pieces():
+    class Reused:
+        def __iter__(self):
+            buffer = np.empty(5)
+            for first in range(0, 15, 5):
+                buffer[:] = np.arange(first, first + 5)
+                yield buffer
+
+    np.testing.assert_array_equal(targets_in_memory(Reused()), np.arange(15))
+    once = iter([np.arange(5), np.arange(5, 9)])
+    np.testing.assert_array_equal(targets_in_memory(once), np.arange(9))
+    with pytest.raises(ValueError, match="y has no rows, or can be read only once and was read before"):
+        targets_in_memory(once)
+    with pytest.raises(ValueError, match="y must give targets, but it is an iterable of batches of pairs"):
+        targets_in_memory(iter([(np.zeros((5, 2)), np.zeros(5))]))
+    assert targets_in_memory(y := [1, 2]) is y
 
 
 def test_text_columns_of_csv_can_be_given(table, tmp_path):
