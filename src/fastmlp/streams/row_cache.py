@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import shown
 from ..user_warnings import warn_user
 from .memory_limit import bytes_of
-from .row_file import FORMAT, RowFile, make_draft
+from .row_file import FORMAT, HEADER, RowFile, make_draft
 
 KEPT = re.compile(r"rows-[0-9a-f]{32}")  # names of the folders of row files
 
@@ -22,7 +22,9 @@ class RowCache(NamedTuple):
     """Folder that keeps row files.
 
     folder : Path
-    limit : most bytes of all row files together, beside those in use; None for no limit
+    limit : most bytes of all row files together, beside those that this process uses; None for no limit
+
+    Rows that another process has open stay readable to it when they are removed, but on network file systems may not.
     """
 
     folder: Path
@@ -48,7 +50,7 @@ class RowCache(NamedTuple):
         for place in self.folder.iterdir():
             if KEPT.fullmatch(place.name):
                 with suppress(OSError):  # another process has removed it
-                    size = sum(file.stat().st_size for file in place.iterdir())
+                    size = sum(file.stat().st_size for file in place.iterdir() if file.name != HEADER)
                     found.append((place.stat().st_mtime_ns, size, place))
         total = sum(size for _, size, _ in found)
         for _, size, place in sorted(found):
@@ -61,15 +63,18 @@ class RowCache(NamedTuple):
 def kept_rows(place: Path) -> RowFile | None:
     """Return the rows that an earlier fit has kept in a folder; None if there are none.
 
-    A damaged folder is removed, with a warning.
+    Damaged ones are removed, with a warning.
     """
     if not place.is_dir():
         return None
     try:
         rows = RowFile(place, is_temporary=False)
-    except ValueError as error:
-        warn_user(f"{str(error).removesuffix('.')}; it is removed, and the rows are read and written again.")
-        discard(place)
+    except (ValueError, FileNotFoundError) as error:
+        if not place.is_dir():  # another process has removed it meanwhile
+            return None
+        warn_user(f"{str(error).removesuffix('.')}. The rows are read and written again.")
+        with suppress(OSError):  # of a cache that this process may only read
+            discard(place)
         return None
     with suppress(OSError):  # of a cache that this process may only read
         os.utime(place)  # the time of the last use

@@ -14,19 +14,21 @@ import shutil
 import tempfile
 import zlib
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..data.digest import CRC
-from ..kernels.jit import atomic_file
+from ..kernels.jit.atomic_file import synchronise_folder
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 
 HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
 ITEM_BYTES = {np.dtype(dtype).str: np.dtype(dtype).itemsize for dtype in ("float32", "float64")}
 METRICS = (METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN)
 FORMAT = 2  # of the folder; another number is not read
+IS_WINDOWS = os.name == "nt"
 
 
 class RowFile:
@@ -62,7 +64,21 @@ class RowFile:
         self.widths = header["n_features"], header["n_outputs"]
         names = "training X", "training y"
         self.checksums = {name: f"{CRC}{n:08x}" for name, n in zip(names, header["crc32"], strict=True)}
-        self._files = [open(folder / name, "rb", buffering=0) for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see close
+        self._files: list[FileIO] = []
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            for name in (X_FILE, Y_FILE):
+                self._files.append(open(self.folder / name, "rb", buffering=0))  # noqa: SIM115  see close
+        except BaseException:
+            self._close_files()
+            raise
+
+    def _close_files(self) -> None:
+        for file in self._files:
+            file.close()
+        self._files = []
 
     @property
     def row_bytes(self) -> int:
@@ -83,9 +99,26 @@ class RowFile:
                     raise OSError(f"{str(self.folder)!r} is shorter than it was. Fit again, to write the rows anew.")
                 view = view[n:]
 
+    def keep(self, place: Path) -> None:
+        """Move the folder to a place where `close` leaves it. If another process has written the same rows there, it is
+        not moved, and stays temporary.
+
+        The files are open meanwhile: another process may remove the place as soon as it is there.
+        """
+        if IS_WINDOWS:  # which neither moves nor removes a folder with open files
+            self._close_files()
+        try:
+            os.rename(self.folder, place)
+        except OSError:
+            if not place.is_dir():
+                raise
+        else:
+            self.folder, self._is_temporary = place, False
+        if IS_WINDOWS:
+            self._open()
+
     def close(self) -> None:
-        for file in self._files:
-            file.close()
+        self._close_files()
         if self._is_temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -144,17 +177,16 @@ class RowFileWriter:
         with open(self.folder / HEADER, "wb") as file:
             file.write(json.dumps({"format": FORMAT, "crc32": self._sums, **header}).encode())
             _close(file, is_kept)
-        if final is None:
-            return RowFile(self.folder, is_temporary=True)
-        atomic_file._synchronise_folder(self.folder)  # of a folder with this name, all is on the disk
-        try:
-            os.rename(self.folder, final)
-        except OSError:
-            if not final.is_dir():
+        rows = RowFile(self.folder, is_temporary=True)
+        if final is not None:
+            try:
+                synchronise_folder(self.folder)  # of a folder with the name `final`, all is on the disk
+                rows.keep(final)
+                synchronise_folder(final.parent)
+            except BaseException:
+                rows.close()
                 raise
-            shutil.rmtree(self.folder, ignore_errors=True)  # another process has written the same rows
-        atomic_file._synchronise_folder(final.parent)
-        return RowFile(final, is_temporary=False)
+        return rows
 
     def discard(self) -> None:
         for file in self._files:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.streams import row_file
+from fastmlp.streams import loading, row_file
 from fastmlp.streams.loading import RowsInMemory, load
-from fastmlp.streams.row_cache import RowCache, as_cache
+from fastmlp.streams.row_cache import KEPT, RowCache, as_cache
 from fastmlp.streams.sources import Source
 
 N, SMALL, LARGE = 500, 100, 10_000_000  # rows of 20 bytes, and memory limits in bytes
+on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows removes no open files")
 X = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
 Y = X[:, :1] * 2.0
 
@@ -74,7 +75,7 @@ def test_damaged_rows_are_written_anew_with_a_warning(damage, reason, tmp_path):
     with load_rows(tmp_path) as first:
         folder = first.folder
     damage(folder)
-    message = rf"The folder '{folder}' of row_cache cannot be used: .*{reason}.*; it is removed, and the rows are"
+    message = rf"The folder '{folder}' of row_cache cannot be used: .*{reason}.*\. The rows are read and written again"
     with pytest.warns(UserWarning, match=message) as said:
         load_rows(tmp_path).close()
     assert (len(said), said[0].filename) == (1, __file__)
@@ -108,10 +109,66 @@ def test_rows_beyond_the_limit_are_not_kept(tmp_path):
     assert len(names_in(tmp_path)) == 1
 
 
+@on_posix
 def test_rows_in_use_can_be_read_when_another_fit_has_removed_them(tmp_path):
     with load_rows(tmp_path, "first") as rows:
         load_rows((tmp_path, 10_000), "second").close()
         assert not rows.folder.exists()
+        assert_whole(rows)
+
+
+@on_posix
+def test_rows_that_another_fit_removes_at_once_can_be_read(tmp_path, monkeypatch):
+    rename = os.rename
+
+    def removed(draft, place):
+        rename(draft, place)
+        shutil.rmtree(place)
+
+    monkeypatch.setattr(os, "rename", removed)
+    with load_rows(tmp_path) as rows:
+        assert not rows.folder.exists()
+        assert_whole(rows)
+
+
+def test_rows_that_vanish_while_they_are_opened_are_written_anew(tmp_path, monkeypatch):
+    load_rows(tmp_path).close()
+    check = row_file._checked_header
+
+    def vanishing(folder):
+        header = check(folder)
+        if KEPT.fullmatch(folder.name):
+            shutil.rmtree(folder)
+        return header
+
+    monkeypatch.setattr(row_file, "_checked_header", vanishing)
+    with load_rows(tmp_path) as rows:  # without a warning
+        assert_whole(rows)
+
+
+def test_rows_that_another_fit_has_written_meanwhile_stay(tmp_path, monkeypatch):
+    with load_rows(tmp_path) as first:
+        monkeypatch.setattr(loading, "kept_rows", lambda *_: None)  # they were not there when the second fit began
+        with load_rows(tmp_path) as second:
+            assert second.folder != first.folder
+            assert_whole(second)
+    assert names_in(tmp_path) == [first.folder.name]
+
+
+def test_folders_are_moved_without_open_files_on_windows(tmp_path, monkeypatch):
+    rename = os.rename
+
+    def moved(draft, place):
+        assert not opened[0]._files
+        rename(draft, place)
+
+    opened = []
+    keep = row_file.RowFile.keep
+    monkeypatch.setattr(row_file.RowFile, "keep", lambda self, place: opened.append(self) or keep(self, place))
+    monkeypatch.setattr(os, "rename", moved)
+    monkeypatch.setattr(row_file, "IS_WINDOWS", True)
+    with load_rows(tmp_path) as rows:
+        assert opened == [rows]
         assert_whole(rows)
 
 
