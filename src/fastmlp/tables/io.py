@@ -128,8 +128,14 @@ def csv_pieces(path: Path, text_columns: Iterable[str]) -> Iterator[pd.DataFrame
     options = _csv_options(path, text_columns)
     with _csv_errors(pandas, path):
         n_columns = max(1, pandas.read_csv(path, **options, nrows=0).shape[1])
-        with pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False) as pieces:
-            yield from pieces
+        pieces = pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False)
+    with pieces:
+        while True:
+            with _csv_errors(pandas, path):  # not around the yield: the caller may go on to anything else
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
 
 def csv_names(path: Path) -> list[str]:
