@@ -219,7 +219,7 @@ def check_table_path(path: Path, *inputs: Path) -> None:
     check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
     check_ending(path)
     for folder in inputs:
-        if folder.is_dir() and path.name.endswith(".parquet") and path.resolve().parent == folder.resolve():
+        if folder.is_dir() and path.name.lower().endswith(".parquet") and path.resolve().parent == folder.resolve():
             raise ValueError(
                 f"The output {str(path)!r} would be a table of the folder {str(folder)!r}: choose another folder."
             )

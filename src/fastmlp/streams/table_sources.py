@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,10 @@ def read_tables(path: Path, text_columns: Iterable[str] = ()) -> Any:
     frames = [frame for frame, _ in as_table_source(path).pieces()]
     if not frames:
         raise ValueError(f"The files of {str(path)!r} have no rows; a table needs at least one.")
-    return import_pandas().concat(frames, ignore_index=True)
+    with warnings.catch_warnings():  # of pandas 2, about columns without a cell in one of the files
+        warnings.simplefilter("ignore", FutureWarning)
+        table = import_pandas().concat(frames, ignore_index=True)
+    return with_text_names(table, f"The table {str(path)!r}")
 
 
 def _file(path: Path, text_columns: Sequence[str] | None) -> Source:

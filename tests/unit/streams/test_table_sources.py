@@ -52,6 +52,19 @@ def test_pieces_of_a_folder_follow_one_another(table, tmp_path):
     assert len(table_in_memory(tmp_path)) == 300
 
 
+def test_a_folder_is_read_as_a_file_is(tmp_path):
+    """Names of columns that are numbers are text; a column may have no cell in one of the files."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    for k, cells in enumerate(([1.0, 2.0], [None, None])):
+        frame = pd.DataFrame({0: cells, 1: [3.0, 4.0]})
+        parquet.write_table(pyarrow.Table.from_pandas(frame), tmp_path / f"{k}.parquet")
+    table = table_in_memory(tmp_path)
+    assert table.columns.tolist() == read_table(tmp_path / "0.parquet").columns.tolist() == ["0", "1"]
+    assert table["0"].isna().tolist() == [False, False, True, True]
+
+
 def test_targets_are_named_or_beside(table, tmp_path):
     table.to_parquet(path := tmp_path / "t.parquet")
     for X, y in as_table_source(path, "n").pieces():
