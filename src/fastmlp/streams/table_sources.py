@@ -59,15 +59,15 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     Raises
     ------
     ImportError
-        If pandas is not installed, or pyarrow where X needs it.
+        If X is a table and pandas is not installed, or pyarrow where X needs it.
     ValueError
         If X is nothing that can be read.
     """
-    import_pandas()
     is_path = isinstance(X, (str, os.PathLike))
     if is_array_file(X) or not (is_path or is_arrow(X)):
         y = as_targets_file(X, y)
         return with_targets(as_source(X), table_targets(y)) if is_targets_source(y) else as_source(X, y)
+    import_pandas()
     source = _file(Path(X), text_columns) if is_path else Source(kind_of(X), lambda: _frames(record_batches(X)))
     if y is None:
         return source

@@ -13,6 +13,8 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp.estimators import source_targets, table_input  # noqa: E402
+from fastmlp.streams import table_sources  # noqa: E402
 from fastmlp.training import streamed_fit  # noqa: E402
 
 RNG = np.random.default_rng(7)
@@ -143,6 +145,30 @@ def test_early_stopping_holds_out_rows(data, path):
     other = MLPRegressor(**{**SETTINGS, "early_stopping": True, "random_state": None})
     other.fit(Pieces(data[0], data[2]), None, memory_limit=LIMIT)
     assert other.best_validation_score_ > 0.9
+
+
+def test_arrays_on_disk_need_no_pandas(data, monkeypatch):
+    def absent():
+        raise ImportError("pandas is not installed")
+
+    for module in (table_sources, source_targets, table_input):
+        monkeypatch.setattr(module, "import_pandas", absent)
+    X, y = data[:2]
+
+    class OnDisk:
+        shape, dtype, chunks = X.shape, X.dtype, (1_000, 4)
+
+        def __getitem__(self, rows):
+            return X[rows]
+
+    model = MLPClassifier(**SETTINGS).fit(OnDisk(), y, memory_limit=LIMIT)
+    expected = MLPClassifier(**SETTINGS).fit(Pieces(X, y), None, memory_limit=LIMIT)
+    np.testing.assert_array_equal(model.net_.params, expected.net_.params)
+    assert model.score(OnDisk(), y) == np.mean(model.predict(OnDisk()) == y)
+    numbers = data[2].copy()
+    numbers[7] = np.nan
+    with pytest.raises(ValueError, match="The target 'y' is missing in 1 row"):
+        MLPRegressor(**SETTINGS).fit(OnDisk(), numbers, memory_limit=LIMIT)
 
 
 def test_three_classes_and_labels(data):
