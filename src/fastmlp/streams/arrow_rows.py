@@ -99,12 +99,31 @@ def record_batches(X: Any) -> Iterator[Any]:
     elif is_dataset(X):  # on one thread: each pass has the same order, and few batches are in memory
         yield from X.to_batches(use_threads=False, batch_readahead=1, fragment_readahead=1)
     elif is_hugging_face(X):  # in the order of its indices, which its table does not have
-        for table in X.with_format("arrow").iter(BATCH_ROWS):
+        for table in _in_arrow_format(X).iter(BATCH_ROWS):
             yield from table.to_batches()
     elif hasattr(X, ARROW[0]):
         yield from pyarrow.RecordBatchReader.from_stream(X)
     else:
         yield pyarrow.record_batch(X)
+
+
+def _in_arrow_format(X: Any) -> Any:
+    """Return a dataset of Hugging Face that gives Arrow tables, with the columns that `set_format` has chosen.
+
+    Raises
+    ------
+    ValueError
+        If it has a transform, which would not be applied.
+    """
+    given = getattr(X, "format", {})  # an IterableDataset has none
+    if given.get("type") == "custom":
+        raise ValueError(
+            f"The {type(X).__name__} has a transform (set_transform), which is not applied to rows that are read as Arrow "
+            "tables: apply it by map first."
+        )
+    if given.get("columns") is None or given.get("output_all_columns"):
+        return X.with_format("arrow")
+    return X.with_format("arrow", columns=given["columns"])
 
 
 def rows_of_batches(

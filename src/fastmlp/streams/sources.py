@@ -95,12 +95,12 @@ def as_targets_file(X: Any, y: Any) -> Any:
 def is_targets_source(y: Any) -> bool:
     """Return whether targets beside X are read piece by piece, rather than an array or the names of columns.
 
-    Of what can be iterated, only what has no length: a range, for instance, is an array.
+    Of what can be iterated, only what is no sequence: a range, for instance, is an array.
     """
     if isinstance(y, (str, list, tuple)) or not is_source(y):
         return False
     is_known = isinstance(y, (os.PathLike, np.memmap)) or is_arrow(y) or is_sequence(y) or is_chunked_array(y)
-    return is_known or not hasattr(y, "__len__")
+    return is_known or not (hasattr(y, "__len__") and hasattr(y, "__getitem__"))
 
 
 def array_source(y: Any) -> Source:
@@ -209,7 +209,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
 def kind_of(X: Any) -> str:
     """Return the name of a value's type with its article."""
     name = type(X).__name__
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def _slices(X: Any) -> Iterator[tuple[Any, Any]]:

@@ -80,6 +80,8 @@ def test_duckdb(X, y, table):
         check(connection.from_arrow(table), "label", (X, y))
         over_0 = connection.from_arrow(table).filter("x0 > 0")
         check(over_0, "label", (X[X[:, 0] > 0], y[X[:, 0] > 0]))
+        inputs, labels = (connection.from_arrow(table.select(names)) for names in (["x0", "x1", "x2"], ["label"]))
+        check(inputs, labels, (X, y[:, None]))
 
 
 def test_polars(X, y, table):
@@ -100,6 +102,9 @@ def test_hugging_face(X, y, table, tmp_path, monkeypatch):
     order = np.random.default_rng(0).permutation(N)[:300]
     check(rows.select(order), "label", (X[order], y[order]))
     check(rows.to_iterable_dataset(), "label", (X, y))
+    check(rows.with_format("numpy", columns=["x0", "label"]), "label", (X[:, :1], y))
+    with pytest.raises(ValueError, match="has a transform"):
+        list(as_source(rows.with_transform(lambda batch: batch), "label").pieces())
     settings = {"max_iter": 1, "random_state": 0, "device": "cpu"}
     model = MLPClassifier((4,), **settings).fit(rows, "label")
     assert model.predict(rows.remove_columns("label")).shape == (N,)

@@ -131,6 +131,36 @@ def test_no_query_is_run_to_recognise_a_source(X, y):
     np.testing.assert_array_equal(targets, y)
 
 
+class HuggingFace:
+    """As a Dataset of Hugging Face with a format."""
+
+    column_names = ["x0", "x1", "x2", "label"]  # noqa: RUF012  as theirs
+
+    def __init__(self, table, **format):
+        self._table, self.format = table, format
+
+    def with_format(self, kind, columns=None):
+        return HuggingFace(self._table.select(columns or self.column_names), type=kind)
+
+    def iter(self, n_rows):
+        assert self.format["type"] == "arrow"
+        return (self._table[first : first + n_rows] for first in range(0, len(self._table), n_rows))
+
+
+def test_the_format_of_a_dataset_chooses_its_columns(X, y):
+    table, columns = table_of(X, y), ["x1", "label"]
+    for given, expected in (
+        ({"type": "numpy", "columns": columns, "output_all_columns": False}, X[:, 1:2]),
+        ({"type": "numpy", "columns": columns, "output_all_columns": True}, X),
+        ({"type": None, "columns": HuggingFace.column_names, "output_all_columns": False}, X),
+    ):
+        features, targets = rows_of(as_source(HuggingFace(table, **given), "label"))
+        np.testing.assert_array_equal(features, expected)
+        np.testing.assert_array_equal(targets, y)
+    with pytest.raises(ValueError, match="The HuggingFace has a transform"):
+        rows_of(as_source(HuggingFace(table, type="custom"), "label"))
+
+
 def test_several_columns_can_be_targets(X, y):
     features, targets = rows_of(as_source(Stream(table_of(X, y)), ("label", "x1")))
     np.testing.assert_array_equal(features, X[:, [0, 2]])
@@ -329,7 +359,9 @@ class Reused:
             yield buffer[: len(part)]
 
 
-@pytest.mark.parametrize("kind", ["text", "path", "memmap", "on disk", "sequence", "batches", "stream", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["text", "path", "memmap", "on disk", "sequence", "batches", "values", "stream", "parquet"]
+)
 def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
     np.save(tmp_path / "y.npy", y)
     if kind in ("stream", "parquet"):
@@ -342,6 +374,7 @@ def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
         "on disk": OnDisk(y, (100,)),
         "sequence": Slices(y),
         "batches": Reused(y),
+        "values": {"first": y[:400], "second": y[400:]}.values(),
         "stream": kind == "stream" and Stream(labels),
         "parquet": tmp_path / "y.parquet",
     }[kind]
