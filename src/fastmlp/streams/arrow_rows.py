@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -118,8 +119,8 @@ def _in_arrow_format(X: Any) -> Any:
     given = getattr(X, "format", {})  # an IterableDataset has none
     if given.get("type") == "custom":
         raise ValueError(
-            f"The {type(X).__name__} has a transform (set_transform), which is not applied to rows that are read as Arrow "
-            "tables: apply it by map first."
+            f"The {type(X).__name__} has a transform (set_transform), which is not applied to rows that are read as "
+            "Arrow tables: apply it by map first."
         )
     if given.get("columns") is None or given.get("output_all_columns"):
         return X.with_format("arrow")
@@ -165,13 +166,14 @@ def without_index(batch: Any) -> Any:
 
 
 def check_same_columns(batch: Any, columns: list[str], names: tuple[str, ...] = ()) -> None:
-    """Raise ValueError if a batch has not the columns of earlier ones; an empty list is filled with those of the first,
-    after their check.
+    """Raise ValueError if a batch has not the columns of earlier ones, or a column twice; an empty list is filled with
+    those of the first, after their check.
     """
     found = batch.schema.names
     if not columns:
         with about_arguments():
             columns += checked_columns(found, names)
+    _refuse_equal_names(found)
     if set(found) != set(columns):
         absent, further = (
             ", ".join(repr(name) for name in some if name not in others)
@@ -187,12 +189,16 @@ def checked_columns(columns: list[str], names: tuple[str, ...]) -> list[str]:
     for name in names:
         if name not in columns:
             raise unknown_name("column", name, columns)
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise ValueError(f"Columns must have different names, but {', '.join(map(repr, twice))} is there twice.")
+    _refuse_equal_names(columns)
     if len(columns) == len(names):
         raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
     return columns
+
+
+def _refuse_equal_names(columns: list[str]) -> None:
+    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
+    if twice:
+        raise ValueError(f"Columns must have different names, but {', '.join(map(repr, twice))} is there twice.")
 
 
 def _numbers(column: Any, name: str) -> np.ndarray:

@@ -264,6 +264,10 @@ def test_the_file_of_a_folder_that_differs_is_named(X, y, tmp_path):
             parquet.write_table(part, tmp_path / f"part-{k}.parquet")
         with pytest.raises(ValueError, match=f"In '[^']*part-1.parquet': .*{message}"):
             rows_of(as_source(tmp_path, "label"))
+    twice = table.append_column("label", [1 - y])
+    parquet.write_table(twice, tmp_path / "part-1.parquet")
+    with pytest.raises(ValueError, match=r"In '[^']*part-1.parquet': Columns must .* 'label' is there twice"):
+        rows_of(as_source(tmp_path, "label"))
     X[0, 1] = np.inf
     parquet.write_table(table_of(X, y), tmp_path / "part-1.parquet")
     with pytest.raises(ValueError, match=r"In rows 0 to 1,000 of .*part-1.parquet. .not included.: X must be finite"):

@@ -63,6 +63,9 @@ def test_a_folder_is_read_as_a_file_is(tmp_path):
     table = table_in_memory(tmp_path)
     assert table.columns.tolist() == read_table(tmp_path / "0.parquet").columns.tolist() == ["0", "1"]
     assert table["0"].isna().tolist() == [False, False, True, True]
+    parquet.write_table(pyarrow.table([[1.0], [2.0], [3.0]], names=["0", "1", "1"]), tmp_path / "1.parquet")
+    with pytest.raises(ValueError, match=r"In '[^']*1.parquet': Columns must have different names, but '1' is there"):
+        table_in_memory(tmp_path)
 
 
 def test_targets_are_named_or_beside(table, tmp_path):
