@@ -15,7 +15,7 @@ from ..data.validation import as_features
 from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
-from .row_cache import RowCache, kept_rows
+from .row_cache import RowCache, is_trusted, is_whole, kept_rows
 from .row_file import RowFile, RowFileWriter
 from .sources import Source
 
@@ -164,15 +164,12 @@ def load(
     n_bytes = int(SHARE_IN_MEMORY * memory_limit)
     if cache is not None and source.identity is not None:
         of_net = dtype.str, network.n_features, network.n_outputs, network.loss, network.label_smoothing
-        place = cache.place_of(source.identity, *of_net, network.output_row.name)
-        rows = kept_rows(place)
-        if rows is not None and rows.n_bytes > n_bytes:
-            with closed_after_error(rows):
-                before_file()
-                cache.drop_unused(place)
-            return rows
-        if rows is not None:
-            rows.close()  # with a higher limit than when they were written, they are trained on in memory
+        known = cache.place_of(source.identity, *of_net, network.output_row.name)
+        if is_trusted(known):
+            place = known
+            rows = _rows_of_earlier_fit(cache, place, n_bytes, before_file)
+            if rows is not None:
+                return rows
     folder = Path(tempfile.gettempdir()) if cache is None else cache.folder
     loader = Loader(network, dtype, n_bytes, folder, before_file)
     try:
@@ -189,6 +186,24 @@ def load(
         if loader.writer is not None:
             loader.writer.discard()
         raise
+
+
+def _rows_of_earlier_fit(cache: RowCache, place: Path, n_bytes: int, before_file: Callable[[], None]) -> RowFile | None:
+    """Return the rows that an earlier fit has kept in a folder, if they take more than n_bytes.
+
+    With a higher limit than when they were written, rows are read from the source, and trained on in memory.
+    """
+    rows = kept_rows(place)
+    if rows is None:
+        return None
+    with closed_after_error(rows):
+        if rows.n_bytes > n_bytes:
+            before_file()
+            if is_whole(rows):
+                cache.drop_unused(place)
+                return rows
+    rows.close()
+    return None
 
 
 @contextmanager

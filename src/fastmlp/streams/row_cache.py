@@ -1,4 +1,7 @@
-"""Row cache: a folder that keeps row files for later fits, each under a name made of what its rows depend on."""
+"""Row cache: a folder that keeps row files for later fits, each under a name made of what its rows depend on.
+
+Rows that somebody but this user and root can have written are not used, and damaged ones are written anew.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import shown
+from ..kernels.jit.cache_dir import distrust_reason
 from ..user_warnings import warn_user
 from .memory_limit import bytes_of
 from .row_file import FORMAT, HEADER, RowFile, make_draft
@@ -60,25 +64,52 @@ class RowCache(NamedTuple):
                     total -= size
 
 
+def is_trusted(place: Path) -> bool:
+    """Return whether only this user and root can have written rows in a folder, and can replace it; else warn."""
+    try:
+        reason = distrust_reason(place)
+    except FileNotFoundError:  # nothing is there yet
+        return True
+    if reason is not None:
+        warn_user(
+            f"The rows of this fit are neither taken from row_cache nor kept there: {reason}. Choose a folder that "
+            "only you can write to."
+        )
+    return reason is None
+
+
 def kept_rows(place: Path) -> RowFile | None:
-    """Return the rows that an earlier fit has kept in a folder; None if there are none.
+    """Return the rows that an earlier fit has kept in a folder, for is_whole to check; None if there are none.
 
     Damaged ones are removed, with a warning.
     """
     if not place.is_dir():
         return None
     try:
-        rows = RowFile(place, is_temporary=False)
+        return RowFile(place, is_temporary=False)
     except (ValueError, FileNotFoundError) as error:
-        if not place.is_dir():  # another process has removed it meanwhile
-            return None
-        warn_user(f"{str(error).removesuffix('.')}. The rows are read and written again.")
-        with suppress(OSError):  # of a cache that this process may only read
-            discard(place)
+        if place.is_dir():  # no other process has removed it meanwhile
+            _discard_damaged(place, error)
         return None
+
+
+def is_whole(rows: RowFile) -> bool:
+    """Return whether kept rows are those that were written; if not, they are closed and removed, with a warning."""
+    try:
+        rows.verify()
+    except ValueError as error:
+        rows.close()
+        _discard_damaged(rows.folder, error)
+        return False
     with suppress(OSError):  # of a cache that this process may only read
-        os.utime(place)  # the time of the last use
-    return rows
+        os.utime(rows.folder)  # the time of the last use
+    return True
+
+
+def _discard_damaged(place: Path, error: Exception) -> None:
+    warn_user(f"{str(error).removesuffix('.')}. The rows are read and written again.")
+    with suppress(OSError):  # of a cache that this process may only read
+        discard(place)
 
 
 def discard(place: Path) -> None:

@@ -22,12 +22,14 @@ import numpy as np
 
 from ..data.digest import CRC
 from ..kernels.jit.atomic_file import synchronise_folder
+from ..kernels.jit.cache_dir import make_folder
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 
 HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
 ITEM_BYTES = {np.dtype(dtype).str: np.dtype(dtype).itemsize for dtype in ("float32", "float64")}
 METRICS = (METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN)
 FORMAT = 2  # of the folder; another number is not read
+CHUNK_BYTES = 2**20  # that are read at a time for a checksum
 IS_WINDOWS = os.name == "nt"
 
 
@@ -63,7 +65,7 @@ class RowFile:
         self.n_samples, self.metric, self.dtype = header["n_samples"], header["metric"], np.dtype(header["dtype"])
         self.widths = header["n_features"], header["n_outputs"]
         names = "training X", "training y"
-        self.checksums = {name: f"{CRC}{n:08x}" for name, n in zip(names, header["crc32"], strict=True)}
+        self.checksums = {name: _shown_checksum(n) for name, n in zip(names, header["crc32"], strict=True)}
         self._files: list[FileIO] = []
         self._open()
 
@@ -99,6 +101,17 @@ class RowFile:
                     raise OSError(f"{str(self.folder)!r} is shorter than it was. Fit again, to write the rows anew.")
                 view = view[n:]
 
+    def verify(self) -> None:
+        """Read all rows once. Raises ValueError if they are not those that were written, by their checksums."""
+        buffer = memoryview(bytearray(CHUNK_BYTES))
+        for file, name, expected in zip(self._files, (X_FILE, Y_FILE), self.checksums.values(), strict=True):
+            file.seek(0)
+            found = 0
+            while n := file.readinto(buffer):
+                found = zlib.crc32(buffer[:n], found)
+            if _shown_checksum(found) != expected:
+                raise ValueError(_refusal(self.folder, f"the checksum of {name} is wrong"))
+
     def keep(self, place: Path) -> None:
         """Move the folder to a place where `close` leaves it. If another process has written the same rows there, it is
         not moved, and stays temporary.
@@ -129,6 +142,14 @@ class RowFile:
         self.close()
 
 
+def _shown_checksum(crc: int) -> str:
+    return f"{CRC}{crc:08x}"
+
+
+def _refusal(folder: Path, reason: object) -> str:
+    return f"The folder {str(folder)!r} of row_cache cannot be used: {reason}."
+
+
 def _checked_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
@@ -143,7 +164,7 @@ def _checked_header(folder: Path) -> dict[str, Any]:
             if (found := (folder / name).stat().st_size) != width * column_bytes:
                 raise ValueError(f"{name} should have {width * column_bytes:,} bytes, but it has {found:,}")
     except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(f"The folder {str(folder)!r} of row_cache cannot be used: {error}.") from None
+        raise ValueError(_refusal(folder, error)) from None
     return dict(header)
 
 
@@ -151,7 +172,7 @@ class RowFileWriter:
     """Writes a row file, piece by piece; `finish` returns it. Without it, `discard` removes what was written."""
 
     def __init__(self, parent: Path):
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent)
         remove_stale_folders(parent)
         self.folder = make_draft(parent)
         self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard

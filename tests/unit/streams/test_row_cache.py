@@ -14,6 +14,7 @@ from fastmlp.streams.row_cache import KEPT, RowCache, as_cache
 from fastmlp.streams.sources import Source
 
 N, SMALL, LARGE = 500, 100, 10_000_000  # rows of 20 bytes, and memory limits in bytes
+needs_owners = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no owners")
 on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows removes no open files")
 X = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
 Y = X[:, :1] * 2.0
@@ -58,6 +59,17 @@ def changed(name, old, new):
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes().replace(old, new))
 
 
+def flipped(name):
+    """Return a function that flips a bit of a file of a folder."""
+
+    def damage(folder):
+        content = bytearray((folder / name).read_bytes())
+        content[-3] ^= 4
+        (folder / name).write_bytes(content)
+
+    return damage
+
+
 @pytest.mark.parametrize(
     "damage, reason",
     [
@@ -69,6 +81,8 @@ def changed(name, old, new):
         (lambda folder: (folder / row_file.HEADER).unlink(), "No such file or directory"),
         (lambda folder: os.truncate(folder / row_file.Y_FILE, 1_999), "Y.bin should have 2,000 bytes, but it has 1"),
         (lambda folder: [file.unlink() for file in folder.iterdir()], "No such file or directory"),
+        (flipped(row_file.X_FILE), "the checksum of X.bin is wrong"),
+        (flipped(row_file.Y_FILE), "the checksum of Y.bin is wrong"),
     ],
 )
 def test_damaged_rows_are_written_anew_with_a_warning(damage, reason, tmp_path):
@@ -107,6 +121,36 @@ def test_rows_beyond_the_limit_are_not_kept(tmp_path):
     assert names_in(tmp_path) == []
     load_rows((tmp_path, 10_000)).close()
     assert len(names_in(tmp_path)) == 1
+
+
+@needs_owners
+@pytest.mark.parametrize("name", ["cache", "rows"])
+def test_rows_that_others_can_have_written_are_not_used(name, tmp_path):
+    cache = tmp_path / "cache"
+    with load_rows(cache) as first:
+        folders = {"cache": cache, "rows": first.folder}
+    folders[name].chmod(0o777)
+    message = f"neither taken from row_cache nor kept there: others may write to '{folders[name]}'. Choose a folder"
+    with pytest.warns(UserWarning, match=message) as said:
+        rows = load_rows(cache)
+    assert said[0].filename == __file__
+    with rows:
+        assert rows.folder != first.folder
+        assert_whole(rows)
+    assert names_in(cache) == [first.folder.name]
+    first.folder.chmod(0o700)
+    cache.chmod(0o1777)  # where nobody can rename the folders of others
+    load_rows(cache, is_there=False).close()
+
+
+@needs_owners
+def test_nobody_else_may_write_to_a_new_cache(tmp_path):
+    umask = os.umask(0)
+    try:
+        load_rows(tmp_path / "new" / "cache").close()
+    finally:
+        os.umask(umask)
+    assert all((tmp_path / name).stat().st_mode & 0o022 == 0 for name in ("new", "new/cache"))
 
 
 @on_posix
