@@ -44,10 +44,10 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         with suppress(OSError):
             draft.unlink()
         raise
-    _synchronise_folder(path.parent)
+    synchronise_folder(path.parent)
 
 
-def _synchronise_folder(folder: Path) -> None:
+def synchronise_folder(folder: Path) -> None:
     """Flush a folder, so that the new name also survives a power failure. Not all file systems can."""
     with suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)

@@ -269,12 +269,13 @@ class MLP(NetBase):
         ----------
         X : array_like of shape (n_samples, n_features), path, or source of rows
             Inputs: NumPy, or an array on a GPU (CuPy, or PyTorch and JAX through DLPack). Or data that are read piece
-            by piece, and need not fit into memory: a Parquet, CSV or .npy file, a memory map, an Arrow stream, a
-            sequence with `batch_size`, or an iterable of batches.
+            by piece, and need not fit into memory: a Parquet, CSV or .npy file, a memory map, an array of h5py or zarr,
+            an Arrow stream, a sequence with `batch_size`, or an iterable of batches.
         y : array_like of shape (n_samples, n_outputs) or (n_samples,), str, or sequence of str
             Targets. A vector holds the targets of a net with one output, or the class numbers for a net with several
             outputs. Of a file, stream or data frame with named columns: the names of those with the targets. None if X
-            is an iterable of batches (X, y).
+            is an iterable of batches (X, y). Beside data that are read piece by piece, it may be such data, too, with
+            as many rows, as in fit("X.npy", "y.npy").
         epochs : int, default 100
             Number of passes over the data.
         batch_size : int, optional
@@ -320,9 +321,11 @@ class MLP(NetBase):
         memory_limit : int or str, optional
             Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are
             read from disk in each epoch, block by block. By default a share of the memory that is free now.
-        row_cache : path, optional
+        row_cache : path or pair, optional
             Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check
-            it again. By default they are in a temporary file, which is removed after the fit.
+            it again. A pair with a number of bytes, such as ("rows", "20GB"), bounds what the folder keeps: rows that
+            were not used for the longest time are removed. By default they are in a temporary file, which is removed
+            after the fit.
         verbose : {0, 1, 2}, default 1
             0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels compile, both in a terminal
             or notebook only; 2 prints a line per epoch to standard output.
@@ -436,9 +439,9 @@ class MLP(NetBase):
     def _outputs(self, X: Any) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
-            from .api.streamed_fit import outputs_of_pieces
+            from .api.streamed_fit import in_pieces
 
-            return outputs_of_pieces(self, X)
+            return in_pieces(self._outputs, X)
         features = as_features(X, self.network.n_features, self.dtype)
         n = len(features)
         if n * self._products > LARGE:
@@ -459,8 +462,8 @@ class MLP(NetBase):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Inputs.
+        X : array_like of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for predict.
 
         Returns
         -------
@@ -474,9 +477,9 @@ class MLP(NetBase):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Inputs.
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
+        X : array_like of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for predict.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str
             Targets, as for fit.
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample.

@@ -16,7 +16,7 @@ from .api.net_base import NetBase
 from .api.nets_with_shared_weights import checked_sharing
 from .api.per_net_settings import PER_NET, checked_per_net_setting
 from .api.population_fit import fit_population
-from .api.population_prediction import evaluate, outputs_of, predict, scores_of_piece
+from .api.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
 from .checks import seed_of
 from .console.stopwatch import Stopwatch
 from .data.population_data import prediction_samples
@@ -31,7 +31,7 @@ from .network.embeddings import Given
 from .network.shared_weights import SharedLayout
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
-from .population_training.ensemble import average, checked_weights, greedy_weights, loss_of_mean
+from .population_training.ensemble import checked_weights, greedy_weights, loss_of_mean
 from .population_training.net_sequence import NetSequence
 
 
@@ -311,7 +311,7 @@ class Population(NetBase, NetSequence):
         time_limit: float | None = None,
         executor: Any = None,
         memory_limit: int | str | None = None,
-        row_cache: str | os.PathLike | None = None,
+        row_cache: str | os.PathLike | tuple[str | os.PathLike, int | str] | None = None,
     ) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -380,7 +380,7 @@ class Population(NetBase, NetSequence):
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
             in each epoch, and the nets are trained one after another.
-        row_cache : str or path, optional
+        row_cache : str, path or pair, optional
             Folder for these rows, as for MLP.fit.
 
         Returns
@@ -488,8 +488,8 @@ class Population(NetBase, NetSequence):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
-            Inputs of all nets, or per net.
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
+            Inputs, as for predict.
         nets : array_like, optional
             Numbers or a mask of the nets to predict with, as for predict.
 
@@ -504,9 +504,9 @@ class Population(NetBase, NetSequence):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
-            Inputs of all nets, or per net.
-        y : array_like
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
+            Inputs, as for predict.
+        y : array_like, or str
             Targets, as for fit.
         sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
             Weight of each sample, for all nets or per net.
@@ -526,7 +526,7 @@ class Population(NetBase, NetSequence):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features)
+        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
             Inputs, as for predict.
         top : int, optional
             Number of nets to average, the best of the last fit. By default all nets are averaged.
@@ -548,7 +548,7 @@ class Population(NetBase, NetSequence):
         members = self._best_nets(top)
         weights = checked_weights(weights, self.n_nets, members)
         members = members[weights[members] > 0]
-        return average(self, X, members, weights[members])
+        return ensemble_predict(self, X, members, weights[members])
 
     def _loss_of_mean(self, X: Any, y: Any) -> float:
         return loss_of_mean(self, X, y)

@@ -135,7 +135,7 @@ NEEDED = [
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize(("page", "libraries"), NEEDED)
 def test_code_with_other_libraries_runs(page, libraries, folder):
-    needs(*libraries, extras="bench,trackers")
+    needs(*libraries, extras="bench,sources,trackers")
     run_page(page, folder, set(libraries))
 
 

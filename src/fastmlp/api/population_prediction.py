@@ -9,8 +9,9 @@ import numpy as np
 from ..data.population_data import prediction_samples, validated_population_samples
 from ..devices import to_library_of
 from ..memory_check import OUTPUTS, check_array
+from ..population_training.ensemble import average, mean_outputs
 from ..population_training.evaluate import checked_members, evaluate_nets
-from ..streams.kinds import is_source, names_columns
+from ..streams.kinds import is_chunked_array, is_source, names_columns
 from .population_executor import ON_WORKERS, predict_with_executor, refuse_with_executor
 
 if TYPE_CHECKING:
@@ -18,29 +19,38 @@ if TYPE_CHECKING:
 
 
 def reads_rows(X: Any, y: Any) -> bool:
-    """Return whether X is a source of rows that all nets share; a memory map may also hold the samples of each net."""
+    """Return whether X is a source of rows that all nets share; an array on disk may also hold samples of each net."""
     if type(X) is np.ndarray:
         return False
-    if isinstance(X, np.memmap):
-        return X.ndim == 2 and (y is None or len(y) == len(X))
+    if isinstance(X, np.memmap) or is_chunked_array(X):
+        return len(X.shape) == 2 and (isinstance(y, str) or not hasattr(y, "__len__") or len(y) == X.shape[0])
     return is_source(X) or names_columns(X, y)
 
 
 def predict(pop: Population, X: Any, nets: Any, executor: Any) -> Any:
     """Return the outputs of nets; arguments and result are those of Population.predict."""
-    if reads_rows(X, None):
-        from .streamed_fit import outputs_of_population, refuse_arguments
-
-        refuse_arguments(executor=executor)
-        return outputs_of_population(pop, X, nets)
     return to_library_of(outputs_of(pop, X, nets, executor), X)
 
 
+def ensemble_predict(pop: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+    """Return the result of Population.ensemble_predict; weights : (n_members,), those of the members"""
+    if reads_rows(X, None):
+        from .streamed_fit import in_pieces
+
+        return in_pieces(lambda piece: mean_outputs(pop, piece, members, weights), X)
+    return average(pop, X, members, weights)
+
+
 def outputs_of(pop: Population, X: Any, nets: Any, executor: Any = None) -> Any:
-    """Return the outputs of nets for arrays, (n_members, n_samples, n_outputs), on the device that computed them.
+    """Return the outputs of nets, (n_members, n_samples, n_outputs), on the device that computed them.
 
     X, nets, executor : arguments of Population.predict
     """
+    if reads_rows(X, None):
+        from .streamed_fit import in_pieces, refuse_arguments
+
+        refuse_arguments(executor=executor)
+        return in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
     if executor is not None:
         refuse_with_executor(pop._named_device, X)
     network, dtype = pop.network, pop.dtype

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,8 @@ from ..memory_check import format_bytes
 from ..population_training.from_histories import result_of_histories
 from ..streams.loading import RowsInMemory, load
 from ..streams.memory_limit import checked_memory_limit
-from ..streams.row_file import RowFile, as_cache
+from ..streams.row_cache import RowCache, as_cache
+from ..streams.row_file import RowFile
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import Source, as_source
 from ..training.streamed_fit import StreamedFit
@@ -43,7 +43,7 @@ class StreamArguments(NamedTuple):
     """Checked arguments of MLP.fit for data that are read piece by piece."""
 
     memory_limit: int  # bytes
-    row_cache: Path | None
+    row_cache: RowCache | None
     announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
 
     @classmethod
@@ -154,13 +154,16 @@ def _shown_rows(rows: RowFile) -> tuple[np.ndarray, np.ndarray]:
     return X, Y
 
 
-def outputs_of_pieces(net: MLP, X: Any) -> np.ndarray:
-    """Return the outputs (n_samples, n_outputs) for all rows of a source."""
+def in_pieces(predict: Callable[[Any], Any], X: Any, axis: int = 0) -> np.ndarray:
+    """Return what `predict` returns for all rows of a source; it is called with each piece.
+
+    axis : that of the rows in the result
+    """
     source = as_source(X)
-    outputs = [on_host(net._outputs(features)) for features, _ in source.pieces() if len(features)]
-    if not outputs:
+    found = [on_host(predict(features)) for features, _ in source.pieces() if len(features)]
+    if not found:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-    return np.concatenate(outputs)
+    return np.concatenate(found, axis)
 
 
 def scores_of_pieces(net: MLP | Population, X: Any, y: Any) -> dict[str, Any]:
@@ -192,15 +195,6 @@ def _scores(net: MLP | Population, source: Source, metric: int | None, metrics: 
         raise ValueError(f"X must have at least one sample, but {source.kind} has none, or can be read only once.")
     loss, accuracy = sums / n_samples
     return (float(loss), float(accuracy)) if sums.ndim == 1 else (loss, accuracy)
-
-
-def outputs_of_population(pop: Population, X: Any, nets: Any) -> np.ndarray:
-    """Return Population.predict's result for a source."""
-    source = as_source(X)
-    outputs = [on_host(pop._outputs(features, nets)) for features, _ in source.pieces() if len(features)]
-    if not outputs:
-        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-    return np.concatenate(outputs, axis=1)
 
 
 def fit_population_rows(

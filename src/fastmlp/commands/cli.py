@@ -275,7 +275,7 @@ def diagnose(
 @command()
 def predict(
     model: Annotated[Path, model_argument("A net saved by `fastmlp train`.")],
-    file: Annotated[Path, file_argument("A CSV or Parquet file with the columns the net was trained on.")],
+    file: Annotated[Path, file_argument("CSV, Parquet or a folder of Parquet files with the columns of the training.")],
     ids: Annotated[
         list[str],
         column_option(

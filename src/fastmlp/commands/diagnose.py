@@ -12,8 +12,8 @@ from ..diagnosis.diagnose import diagnose
 from ..errors import counted
 from ..loading import load_net
 from ..mlp import MLP
+from ..streams.table_sources import read_tables
 from ..tables.held_out_rows import training_split
-from ..tables.io import read_table
 from ..tables.target_column import drop_rows_without_target
 from .train_predict import split_rows
 
@@ -49,12 +49,12 @@ def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarra
             raise ValueError(
                 f"The net was trained to predict {preprocessing.target.name!r}, not {target!r}: leave --target out."
             )
-        table = read_table(file, preprocessing.text_columns)
+        table = read_tables(file, preprocessing.text_columns)
         table, _ = drop_rows_without_target(table, preprocessing.target.name, preprocessing.target.task)
         return preprocessing.transform(table), preprocessing.target.encode(table[preprocessing.target.name])
     if target is None:
         raise ValueError("The net knows no table columns, so the column of its targets must be named: add --target.")
-    table, _ = drop_rows_without_target(read_table(file), target)
+    table, _ = drop_rows_without_target(read_tables(file), target)
     X = table.drop(columns=target)
     text = [name for name in X.columns if X[name].dtype.kind not in "biuf"]
     if text:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def is_large(file: Path, memory_limit: str | None) -> bool:
-    """Return whether a table may take more memory than the limit, by the number of its cells."""
-    return file.is_file() and not surely_fits(file, checked_memory_limit(memory_limit))
+    """Return whether a table may take more memory than the limit, by the number of its cells; of a folder, always."""
+    return (file.is_file() or file.is_dir()) and not surely_fits(file, checked_memory_limit(memory_limit))
 
 
 def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Iterator[pd.DataFrame]:

@@ -43,7 +43,7 @@ class Scaling(Choices):
 TASK_HELP = "Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers."
 ID_HELP = "A column not to learn from that `predict` puts beside its answers. Repeat it."
 
-TableFile = Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file with a header.")]
+TableFile = Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file, or a folder of Parquet files.")]
 Target = Annotated[str, column_option("The column to predict.")]
 TaskOption = Annotated[Task, choice_option(Task, TASK_HELP)]
 Drop = Annotated[list[str], column_option("A column not to learn from. Repeat it for several.")]

@@ -20,12 +20,12 @@ from ..network.spec import HIDDEN, activation_code
 from ..output_files import check_output, file_beside, files_beside, left_alone
 from ..population import subset_of
 from ..schedules import schedule_factors
+from ..streams.table_sources import read_tables
 from ..table_training.fit import make_optimizer
 from ..table_training.recipe import Recipe
 from ..table_training.summary import final_figures, summary
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns
-from ..tables.io import read_table
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target
@@ -249,7 +249,7 @@ def read_parts(
     if known is not None:
         return read_known_parts(file, settings, recipe, test_file, log, known.preprocessing)
     name = settings.target
-    table, notes = rows_with_target(read_table(file), name, settings.task)
+    table, notes = rows_with_target(read_tables(file), name, settings.task)
     table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
     table, further_notes = with_numbers(table, name)
     for note in (*notes, *further_notes):
@@ -271,7 +271,7 @@ def read_known_parts(
     """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
     name, task = preprocessing.target.name, preprocessing.target.task
     check_class_weight(settings.class_weight, preprocessing.target)
-    table, notes = rows_with_target(read_table(file, preprocessing.text_columns), name, task)
+    table, notes = rows_with_target(read_tables(file, preprocessing.text_columns), name, task)
     for note in notes:
         log(note)
     tables = split_table(table, name, task, recipe, settings.seed)
@@ -293,7 +293,7 @@ def encoded_parts(
 ) -> Parts:
     """Return the parts encoded, with the test table; a mistake in it is found before the training."""
     if test_file is not None:
-        test = read_table(test_file, preprocessing.text_columns)
+        test = read_tables(test_file, preprocessing.text_columns)
         tables["test"], notes = rows_with_target(test, preprocessing.target.name, preprocessing.target.task)
         for note in notes:
             log(f"Test table: {note}")

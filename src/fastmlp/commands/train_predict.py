@@ -16,10 +16,11 @@ from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
 from ..output_files import check_output, replacing
+from ..streams.table_sources import read_tables
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns
 from ..tables.held_out_rows import training_split
-from ..tables.io import PARQUET_ENDINGS, check_ending, import_pandas, read_table
+from ..tables.io import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import drop_rows_without_target
 from .train import split_rows, train
@@ -61,10 +62,10 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         name = net.preprocessing.target.name
         if target not in (None, name):
             raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
-        table = read_table(file, net.preprocessing.text_columns)
+        table = read_tables(file, net.preprocessing.text_columns)
         table, _ = drop_rows_without_target(table, name, net.preprocessing.target.task)
         return encoded(net.preprocessing, table), net.preprocessing.target.encode(table[name]), None
-    table = read_table(file)
+    table = read_tables(file)
     if target is None:
         raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
     table, _ = drop_rows_without_target(table, target)
@@ -163,9 +164,9 @@ def read_with_ids(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a table as the preprocessing needs it, and its id columns, whose cells in a CSV file stay as they are."""
     only_ids = unused_ids(preprocessing, ids)
-    table = read_table(file, preprocessing.text_columns, only_ids)
+    table = read_tables(file, preprocessing.text_columns, only_ids)
     wanted = present_ids(table, preprocessing, ids)
-    read_apart = lambda: read_table(file, unchanged=wanted)
+    read_apart = lambda: read_tables(file, unchanged=wanted)
     return table, passed_columns(table if set(wanted) <= set(only_ids) else read_apart(), wanted)
 
 
@@ -215,9 +216,14 @@ def as_csv(table: pd.DataFrame, file: Any = None, name: str = "", header: bool =
 
 
 def check_table_path(path: Path, *inputs: Path) -> None:
-    """Raise an error if write_table could not write to this path, or if the path is one of the inputs."""
+    """Raise an error if write_table could not write to this path, or if it is one of the inputs or part of a folder."""
     check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
     check_ending(path)
+    for folder in inputs:
+        if folder.is_dir() and path.name.lower().endswith(".parquet") and path.resolve().parent == folder.resolve():
+            raise ValueError(
+                f"The output {str(path)!r} would be a table of the folder {str(folder)!r}: choose another folder."
+            )
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

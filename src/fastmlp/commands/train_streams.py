@@ -188,7 +188,7 @@ def read_in_pieces(
     log : prints a sentence
     """
     stream = StreamArguments.checked(settings.memory_limit, None)
-    if not file.is_file():  # read_table says what is wrong with it
+    if not (file.is_file() or file.is_dir()):  # read_table says what is wrong with it
         return None
     if surely_fits(file, stream.memory_limit) or (refused and settings.memory_limit is None):
         return None

@@ -16,7 +16,6 @@ from ..errors import counted
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
 from ..streams.kinds import is_source, names_columns
-from ..streams.sources import arrays_of, as_source
 from .arrays import as_numbers, contiguous, empty_array, on_host
 from .finite_check import checked_finite
 from .sample_weights import as_weights
@@ -103,6 +102,8 @@ def make_validation(validation_data: Any, network: Network, dtype: np.dtype, met
     X, y, *weights = checked_pair(validation_data)
     try:
         if is_source(X) or names_columns(X, y):
+            from ..streams.sources import arrays_of, as_source  # here, as few fits need it
+
             X, y = arrays_of(as_source(X, y))
         data = validated_samples(X, y, network, dtype, *weights)
     except ValueError as error:

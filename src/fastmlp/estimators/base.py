@@ -246,11 +246,12 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
             Inputs; sparse input is converted to a dense array. The path of a Parquet or CSV file or of a folder of
-            Parquet files, an Arrow stream, a dataset of pyarrow, or an iterable or list of pieces is read piece by
-            piece, so that it need not fit into memory.
+            Parquet files, an array of h5py or zarr, an Arrow stream, a dataset of pyarrow, or an iterable or list of
+            pieces is read piece by piece, so that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor. The
-            name of a column of X that holds them; None if X is an iterable or list of pairs (X, y).
+            name of a column of X that holds them, or a source of as many rows beside a source X; None if X is an
+            iterable or list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
         validation_data : tuple, optional
@@ -261,9 +262,9 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         memory_limit : int or str, optional
             Bytes that the samples of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. Samples within it are trained on as in memory, to the same bits.
-        row_cache : str or path, optional
-            Folder for the samples of a source that take more, in which those of a file stay for the next fit. By
-            default they are in a temporary folder.
+        row_cache : str, path or pair, optional
+            Folder for the samples of a source that take more, in which those of a file stay for the next fit; or a pair
+            of it and the bytes that may stay, such as ("rows", "20GB"). By default they are in a temporary folder.
 
         Returns
         -------

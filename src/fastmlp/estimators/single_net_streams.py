@@ -16,6 +16,8 @@ from ..memory_check import format_bytes
 from ..mlp import MLP
 from ..streams.kinds import is_source
 from ..streams.loading import SHARE_IN_MEMORY, check_targets_given
+from ..streams.sources import as_targets_file
+from ..streams.table_sources import targets_in_memory
 from ..table_training.file_rows import FileRows
 from ..table_training.streamed_table import Split, StreamedTable, affordable_share
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
@@ -47,7 +49,8 @@ class NetSource:
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any, limits: tuple[Any, Any], is_new: bool, classes: Any):
-        self._estimator, self._X, self._y, self._is_new, self._classes = estimator, X, y, is_new, classes
+        self._estimator, self._is_new, self._classes = estimator, is_new, classes
+        self._X, self._y = X, as_targets_file(X, y)
         self._learner = copy.copy(estimator)  # which keeps the estimator as it was until the data are known to be good
         self._resets, self._is_first = is_new, True
         self._stream = StreamArguments.checked(*limits)
@@ -66,7 +69,7 @@ class NetSource:
             return target_apart(self._X, self._y)
         limit = self._stream.memory_limit
         if isinstance(self._X, np.ndarray) and self._X.nbytes <= SHARE_IN_MEMORY * limit:
-            return self._X, self._y
+            return self._X, targets_in_memory(self._y)
         table = StreamedTable(self._X, self._y, self._prepare, self._stream)
         for _ in table.pieces(self._see):
             pass

@@ -36,7 +36,7 @@ def targets_and_predictions(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
     for piece, targets in pieces_with_targets(X, y):
-        yield np.array(targets), predict(piece)  # a copy: a source may use its buffers again
+        yield np.asarray(targets), predict(piece)
 
 
 def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: Any) -> float:

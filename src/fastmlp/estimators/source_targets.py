@@ -53,7 +53,7 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
         check_targets_given(targets, is_first=False)
         if len(piece):
             refuse_missing(targets, y if isinstance(y, str) else "y", "")
-            yield as_piece(piece), targets
+            yield as_piece(piece).copy(), copy.copy(targets)  # a source may use its buffers again
             is_empty = False
     if is_empty:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
@@ -141,11 +141,19 @@ def as_piece(X: Any) -> Any:
 
 def refuse_missing(y: Any, name: str, or_else: str = ", or use `fastmlp train`, which does") -> None:
     """Raise ValueError if a target is missing; or_else : what else than leaving its row out there is to do"""
-    missing = np.asarray(import_pandas().isna(y))
+    missing = _is_missing(y)
     if n_missing := int(missing.reshape(len(missing), -1).any(axis=1).sum()):
         raise ValueError(
             f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out{or_else}."
         )
+
+
+def _is_missing(y: Any) -> np.ndarray:
+    """Return where targets are missing, as an array of bool; pandas need not be installed for arrays of one type."""
+    kind = y.dtype.kind if isinstance(y, np.ndarray) else "O"
+    if kind in "biuf":
+        return np.isnan(y)
+    return np.zeros(y.shape, bool) if kind in "US" else np.asarray(import_pandas().isna(y))
 
 
 def generator_of(random_state: Any) -> np.random.RandomState:

@@ -19,16 +19,18 @@ def as_frame(X: Any) -> Any:
     Raises
     ------
     ImportError
-        If pandas is not installed, or pyarrow where the table needs it.
+        If X is no array of NumPy and pandas is not installed, or pyarrow where the table needs it.
     ValueError
         If the rows are not computed yet, as in polars' LazyFrame.
     """
+    if isinstance(X, np.ndarray):
+        return None
     pandas = import_pandas()
     if isinstance(X, pandas.DataFrame):
         return X
     if isinstance(X, (list, tuple)):
         return pandas.DataFrame(list(X)) if X and all(isinstance(row, Mapping) for row in X) else None
-    if isinstance(X, np.ndarray) or getattr(X, "ndim", 2) == 1:
+    if getattr(X, "ndim", 2) == 1:
         return None
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
         raise ValueError(f"X is a {type(X).__name__}, whose rows are not computed yet: pass X.collect().")

@@ -96,6 +96,13 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
     members : (n_members,)     numbers of the nets to average
     weights : (n_members,)     their weights
     """
+    mean = mean_outputs(population, X, members, weights)
+    with device_context(mean):
+        return to_library_of(mean, X)
+
+
+def mean_outputs(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+    """Return what `average` returns as an array of the device that computed it."""
     total = None
     for part, outputs in outputs_in_parts(population, X, members):
         with device_context(outputs):
@@ -104,7 +111,7 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
             total = weighted if total is None else total + weighted
     assert total is not None
     with device_context(total):
-        return to_library_of((total / weights.sum()).astype(population.dtype), X)
+        return (total / weights.sum()).astype(population.dtype)
 
 
 def outputs_and_complements(population: Population, features: Any, members: np.ndarray) -> np.ndarray:

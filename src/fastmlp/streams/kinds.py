@@ -12,6 +12,8 @@ import numpy as np
 
 ARROW = ("__arrow_c_stream__", "__arrow_c_array__")
 DATASET = ("to_batches", "get_fragments")  # methods of pyarrow's datasets, which have neither
+HUGGING_FACE = ("with_format", "iter", "column_names")  # of Hugging Face's datasets, which have neither
+CHUNKED = ("shape", "dtype", "chunks", "__getitem__")
 
 
 def is_name(y: Any) -> bool:
@@ -38,18 +40,45 @@ def is_source(X: Any) -> bool:
         return True
     if isinstance(X, (list, tuple)):
         return is_pairs(X)
-    if isinstance(X, (np.ndarray, set, frozenset, dict)) or hasattr(X, "__array__") or hasattr(X, "__dlpack__"):
+    if isinstance(X, (np.ndarray, set, frozenset, dict)):
+        return False
+    if is_chunked_array(X):
+        return True
+    if hasattr(X, "__array__") or hasattr(X, "__dlpack__"):
         return False
     return is_arrow(X) or is_sequence(X) or _is_iterable(X)
 
 
 def is_arrow(X: Any) -> bool:
     """Return whether X gives record batches of Arrow."""
-    return any(hasattr(X, name) for name in ARROW) or is_dataset(X)
+    return any(hasattr(X, name) for name in ARROW) or is_dataset(X) or is_hugging_face(X)
 
 
 def is_dataset(X: Any) -> bool:
     return all(hasattr(X, name) for name in DATASET)
+
+
+def is_hugging_face(X: Any) -> bool:
+    return all(hasattr(X, name) for name in HUGGING_FACE)
+
+
+def is_array_file(X: Any) -> bool:
+    """Return whether X is the path of a .npy file."""
+    return isinstance(X, (str, os.PathLike)) and os.fspath(X).lower().endswith(".npy")
+
+
+def is_chunked_array(X: Any) -> bool:
+    """Return whether X is an array that is read by slices, such as a dataset of h5py or an array of zarr or Dask.
+
+    Arrays of other libraries that are in memory, or on a GPU, are none.
+    """
+    if isinstance(X, np.ndarray) or hasattr(X, "__dlpack__") or is_arrow(X):
+        return False  # before the shape is asked for, which a relation of DuckDB would run its query for
+    if not all(hasattr(X, name) for name in CHUNKED):
+        return False
+    if X.chunks is None:  # as of h5py's contiguous datasets, and of xarray's arrays in memory
+        return bool(X.shape) and not hasattr(X, "__array_ufunc__")
+    return bool(X.shape) and isinstance(X.chunks, tuple)
 
 
 def is_pairs(X: Any) -> bool:

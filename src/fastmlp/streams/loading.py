@@ -15,7 +15,8 @@ from ..data.validation import as_features
 from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
-from .row_file import RowFile, RowFileWriter, cached_folder
+from .row_cache import RowCache, is_trusted, is_whole, kept_rows
+from .row_file import RowFile, RowFileWriter
 from .sources import Source
 
 SHARE_IN_MEMORY = 0.5  # of the memory limit: pieces are put together, which takes them twice
@@ -75,18 +76,29 @@ class Loader:
         assert self.writer is not None
         self.writer.write(features, smoothed(targets, self._network))
 
-    def finish(self, final: Path | None) -> RowsInMemory | RowFile:
+    def finish(self, cache: RowCache | None, place: Path | None) -> RowsInMemory | RowFile:
+        """Return the rows.
+
+        place : folder in the cache that keeps a row file, or None for a temporary one
+        """
         if self.writer is None:
             X, y = zip(*self._pieces, strict=True)
             return RowsInMemory(np.concatenate(X), np.concatenate(y))
+        network, dtype = self._network, self._dtype
         header = {
             "n_samples": self.n_samples,
-            "n_features": self._network.n_features,
-            "n_outputs": self._network.n_outputs,
-            "dtype": self._dtype.str,
+            "n_features": network.n_features,
+            "n_outputs": network.n_outputs,
+            "dtype": dtype.str,
             "metric": self._metric,
         }
-        return self.writer.finish(header, final)
+        n_bytes = self.n_samples * (network.n_features + network.n_outputs) * dtype.itemsize
+        if cache is None or place is None or not cache.holds(n_bytes):
+            return self.writer.finish(header, None)
+        rows = self.writer.finish(header, place)
+        with closed_after_error(rows):
+            cache.drop_unused(place)
+        return rows
 
 
 @contextmanager
@@ -134,13 +146,13 @@ def load(
     network: Network,
     dtype: np.dtype,
     memory_limit: int,
-    cache: Path | None,
+    cache: RowCache | None,
     before_file: Callable[[], None] = lambda: None,
 ) -> RowsInMemory | RowFile:
     """Read a source once; return its rows, checked.
 
     memory_limit : int     bytes
-    cache : Path or None     folder that keeps the row file for later fits; None for a temporary one
+    cache : RowCache or None     keeps the row file for later fits; None for a temporary one
     before_file : function that raises ValueError where rows on disk are not wanted
 
     Raises
@@ -148,17 +160,17 @@ def load(
     ValueError
         If rows do not fit the net or are not finite; the message says which rows of the source.
     """
-    final, n_bytes = None, int(SHARE_IN_MEMORY * memory_limit)
+    place: Path | None = None
+    n_bytes = int(SHARE_IN_MEMORY * memory_limit)
     if cache is not None and source.identity is not None:
         of_net = dtype.str, network.n_features, network.n_outputs, network.loss, network.label_smoothing
-        final = cached_folder(cache, source.identity, *of_net, network.output_row.name)
-        if final.is_dir():
-            rows = RowFile(final, is_temporary=False)
-            if rows.n_samples * rows.row_bytes > n_bytes:
-                before_file()
+        known = cache.place_of(source.identity, *of_net, network.output_row.name)
+        if is_trusted(known):
+            place = known
+            rows = _rows_of_earlier_fit(cache, place, n_bytes, before_file)
+            if rows is not None:
                 return rows
-            rows.close()  # with a higher limit than when they were written, they are trained on in memory
-    folder = cache or Path(tempfile.gettempdir())
+    folder = Path(tempfile.gettempdir()) if cache is None else cache.folder
     loader = Loader(network, dtype, n_bytes, folder, before_file)
     try:
         for X, y in source.pieces():
@@ -169,8 +181,35 @@ def load(
                     loader.add(X, y)
         if loader.n_samples == 0:
             raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-        return loader.finish(final)
+        return loader.finish(cache, place)
     except BaseException:
         if loader.writer is not None:
             loader.writer.discard()
+        raise
+
+
+def _rows_of_earlier_fit(cache: RowCache, place: Path, n_bytes: int, before_file: Callable[[], None]) -> RowFile | None:
+    """Return the rows that an earlier fit has kept in a folder, if they take more than n_bytes.
+
+    With a higher limit than when they were written, rows are read from the source, and trained on in memory.
+    """
+    rows = kept_rows(place)
+    if rows is None:
+        return None
+    with closed_after_error(rows):
+        if rows.n_bytes > n_bytes:
+            before_file()
+            if is_whole(rows):
+                cache.drop_unused(place)
+                return rows
+    rows.close()
+    return None
+
+
+@contextmanager
+def closed_after_error(rows: RowFile) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        rows.close()
         raise

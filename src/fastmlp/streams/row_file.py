@@ -6,26 +6,31 @@ another name and renamed when it is complete, so that one that exists is whole.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 import re
 import shutil
 import tempfile
+import zlib
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import errors
+from ..data.digest import CRC
+from ..kernels.jit.atomic_file import synchronise_folder
+from ..kernels.jit.cache_dir import make_folder
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 
 HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
 ITEM_BYTES = {np.dtype(dtype).str: np.dtype(dtype).itemsize for dtype in ("float32", "float64")}
 METRICS = (METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN)
-FORMAT = 1  # of the folder; another number is not read
+FORMAT = 2  # of the folder; another number is not read
+CHUNK_BYTES = 2**20  # that are read at a time for a checksum
+IS_WINDOWS = os.name == "nt"
 
 
 class RowFile:
@@ -43,6 +48,8 @@ class RowFile:
     n_samples : int
     metric : int
         METRIC_* code of all targets.
+    checksums : dict of str to str
+        Checksums of the files, by which a checkpoint recognises the rows.
 
     Raises
     ------
@@ -57,11 +64,31 @@ class RowFile:
         header = _checked_header(folder)
         self.n_samples, self.metric, self.dtype = header["n_samples"], header["metric"], np.dtype(header["dtype"])
         self.widths = header["n_features"], header["n_outputs"]
-        self._files = [open(folder / name, "rb", buffering=0) for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see close
+        names = "training X", "training y"
+        self.checksums = {name: _shown_checksum(n) for name, n in zip(names, header["crc32"], strict=True)}
+        self._files: list[FileIO] = []
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            for name in (X_FILE, Y_FILE):
+                self._files.append(open(self.folder / name, "rb", buffering=0))  # noqa: SIM115  see close
+        except BaseException:
+            self._close_files()
+            raise
+
+    def _close_files(self) -> None:
+        for file in self._files:
+            file.close()
+        self._files = []
 
     @property
     def row_bytes(self) -> int:
         return sum(self.widths) * self.dtype.itemsize
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_samples * self.row_bytes
 
     def read(self, first: int, X: np.ndarray, Y: np.ndarray) -> None:
         """Read len(X) rows from row number `first` on into X (n, n_features) and Y (n, n_outputs)."""
@@ -71,12 +98,40 @@ class RowFile:
             while len(view):
                 n = file.readinto(view)
                 if not n:
-                    raise OSError(f"{str(self.folder)!r} is shorter than it was. Delete it, and fit again.")
+                    raise OSError(f"{str(self.folder)!r} is shorter than it was. Fit again, to write the rows anew.")
                 view = view[n:]
 
+    def verify(self) -> None:
+        """Read all rows once. Raises ValueError if they are not those that were written, by their checksums."""
+        buffer = memoryview(bytearray(CHUNK_BYTES))
+        for file, name, expected in zip(self._files, (X_FILE, Y_FILE), self.checksums.values(), strict=True):
+            file.seek(0)
+            found = 0
+            while n := file.readinto(buffer):
+                found = zlib.crc32(buffer[:n], found)
+            if _shown_checksum(found) != expected:
+                raise ValueError(_refusal(self.folder, f"the checksum of {name} is wrong"))
+
+    def keep(self, place: Path) -> None:
+        """Move the folder to a place where `close` leaves it. If another process has written the same rows there, it is
+        not moved, and stays temporary.
+
+        The files are open meanwhile: another process may remove the place as soon as it is there.
+        """
+        if IS_WINDOWS:  # which neither moves nor removes a folder with open files
+            self._close_files()
+        try:
+            os.rename(self.folder, place)
+        except OSError:
+            if not place.is_dir():
+                raise
+        else:
+            self.folder, self._is_temporary = place, False
+        if IS_WINDOWS:
+            self._open()
+
     def close(self) -> None:
-        for file in self._files:
-            file.close()
+        self._close_files()
         if self._is_temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -87,22 +142,29 @@ class RowFile:
         self.close()
 
 
+def _shown_checksum(crc: int) -> str:
+    return f"{CRC}{crc:08x}"
+
+
+def _refusal(folder: Path, reason: object) -> str:
+    return f"The folder {str(folder)!r} of row_cache cannot be used: {reason}."
+
+
 def _checked_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
             raise ValueError("another version of fastmlp has written it")
         sizes = [header[name] for name in ("n_samples", "n_features", "n_outputs")]
-        if not all(type(size) is int and size > 0 for size in sizes) or header["metric"] not in METRICS:
+        are_sums = [type(n) for n in header["crc32"]] == [int, int]
+        if not (all(type(size) is int and size > 0 for size in sizes) and are_sums and header["metric"] in METRICS):
             raise ValueError(f"{HEADER} is damaged")
         column_bytes = sizes[0] * ITEM_BYTES[header["dtype"]]
         for name, width in zip((X_FILE, Y_FILE), sizes[1:], strict=True):
             if (found := (folder / name).stat().st_size) != width * column_bytes:
                 raise ValueError(f"{name} should have {width * column_bytes:,} bytes, but it has {found:,}")
-    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
-        raise ValueError(
-            f"The folder {str(folder)!r} of row_cache cannot be used: {error}. Delete it, and fit again."
-        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(_refusal(folder, error)) from None
     return dict(header)
 
 
@@ -110,15 +172,18 @@ class RowFileWriter:
     """Writes a row file, piece by piece; `finish` returns it. Without it, `discard` removes what was written."""
 
     def __init__(self, parent: Path):
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent)
         remove_stale_folders(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
+        self.folder = make_draft(parent)
         self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
+        self._sums = [0, 0]  # CRC-32 of each file so far
 
     def write(self, X: np.ndarray, Y: np.ndarray) -> None:
         try:
-            for file, rows in zip(self._files, (X, Y), strict=True):
-                file.write(np.ascontiguousarray(rows).data)
+            for k, (file, rows) in enumerate(zip(self._files, (X, Y), strict=True)):
+                data = np.ascontiguousarray(rows).data
+                file.write(data)
+                self._sums[k] = zlib.crc32(data, self._sums[k])
         except OSError as error:
             raise OSError(
                 f"The rows cannot be written to {str(self.folder)!r}: {error.strerror}. Choose a folder with more room "
@@ -127,22 +192,22 @@ class RowFileWriter:
 
     def finish(self, header: dict[str, Any], final: Path | None) -> RowFile:
         """Complete the files, and move them to the folder `final`; without one they are temporary."""
-        text = json.dumps({"format": FORMAT, **header})
-        (self.folder / HEADER).write_text(text, encoding="utf-8")
+        is_kept = final is not None
         for file in self._files:
-            file.flush()
-            if final is not None:
-                os.fsync(file.fileno())
-            file.close()
-        if final is None:
-            return RowFile(self.folder, is_temporary=True)
-        try:
-            os.rename(self.folder, final)
-        except OSError:
-            if not final.is_dir():
+            _close(file, is_kept)
+        with open(self.folder / HEADER, "wb") as file:
+            file.write(json.dumps({"format": FORMAT, "crc32": self._sums, **header}).encode())
+            _close(file, is_kept)
+        rows = RowFile(self.folder, is_temporary=True)
+        if final is not None:
+            try:
+                synchronise_folder(self.folder)  # of a folder with the name `final`, all is on the disk
+                rows.keep(final)
+                synchronise_folder(final.parent)
+            except BaseException:
+                rows.close()
                 raise
-            shutil.rmtree(self.folder, ignore_errors=True)  # another process has written the same rows
-        return RowFile(final, is_temporary=False)
+        return rows
 
     def discard(self) -> None:
         for file in self._files:
@@ -151,25 +216,17 @@ class RowFileWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def cached_folder(cache: Path, identity: tuple, *settings: Any) -> Path:
-    """Return the folder in `cache` for rows with this identity and these settings of the net."""
-    digest = hashlib.sha256(repr((identity, settings, FORMAT)).encode()).hexdigest()[:32]
-    return cache / f"rows-{digest}"
+def _close(file: BinaryIO, is_kept: bool) -> None:
+    """Close a file; one that is kept is on the disk then, so that a crash of the machine leaves no part of it."""
+    file.flush()
+    if is_kept:
+        os.fsync(file.fileno())
+    file.close()
 
 
-def as_cache(value: Any) -> Path | None:
-    """Return the folder for row files that are kept, None for none.
-
-    Raises
-    ------
-    ValueError
-        If value is no path.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, (str, os.PathLike)):
-        raise ValueError(f"row_cache must be the path of a folder or None, but it is {errors.shown(value)}.")
-    return Path(value)
+def make_draft(parent: Path) -> Path:
+    """Make a folder that another process removes if this one is killed; see remove_stale_folders."""
+    return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
 
 
 def _prefix() -> str:

@@ -1,10 +1,10 @@
 """Sources of rows: what fit and predict can read piece by piece.
 
-a path of a .parquet file or of a folder of them, of a .csv file, of a .npy file
-numpy.memmap
-    an object with `__arrow_c_stream__` or `__arrow_c_array__`: DuckDB, Hugging Face datasets, Arrow readers
-    a dataset of pyarrow.dataset
-a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence; h5py, zarr in a wrapper
+a path of a Parquet file or of a folder of them, of a CSV file, of a .npy file
+numpy.memmap; an array that is read by slices (`shape`, `dtype`, `chunks`), such as those of h5py, zarr and Dask
+an object with `__arrow_c_stream__` or `__arrow_c_array__`: relations of DuckDB, Arrow readers
+a dataset of pyarrow.dataset, or of Hugging Face
+a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence
 an iterable of batches (X, y), or of X, that can be iterated more than once; a list of pairs (X, y) of tables
 """
 
@@ -13,16 +13,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import WrongArgument, about_arguments, counted, install_command, is_number, shown, unknown_name
-from .kinds import ARROW, is_arrow, is_dataset, is_name, is_sequence
-
-PIECE_BYTES = 8_000_000  # of a piece of an array, about
+from ..errors import counted, shown, unknown_name
+from .arrow_rows import PIECE_BYTES, place_in_folder, record_batches, rows_of_batches, rows_of_parquet
+from .kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
 
 
 class Source(NamedTuple):
@@ -53,6 +51,7 @@ def as_source(X: Any, y: Any = None) -> Source:
     y : str     name of the column that has the targets
         sequence of str     names of several
         array of shape (n_samples,) or (n_samples, n_outputs)     targets beside X
+        as X     targets beside X, of as many rows; the path of a .npy file as text where columns of X have no names
         None     if X has the targets, or none are needed
 
     Raises
@@ -60,14 +59,12 @@ def as_source(X: Any, y: Any = None) -> Source:
     ValueError
         If X is nothing that can be read.
     """
+    y = as_targets_file(X, y)
     names = () if not is_name(y) else (y,) if isinstance(y, str) else tuple(y)
     source = _rows_of(X, names)
     if y is None or names:
         return source
-    targets = np.asarray(y)
-    if targets.ndim == 0:
-        raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
-    return source._replace(pieces=lambda: with_targets(source, targets), identity=None)
+    return with_targets(source, as_source(y) if is_targets_source(y) else array_source(y))
 
 
 def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
@@ -85,36 +82,120 @@ def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
     return np.concatenate(X), None if y[0] is None else np.concatenate(y)
 
 
-def with_targets(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
-    """Yield the pieces of a source with the rows of `targets` that belong to them."""
-    first = 0
+# ---- targets beside X
+
+
+def as_targets_file(X: Any, y: Any) -> Any:
+    """Return y as a path if it is text that can only be the path of a .npy file, since columns of X have no names."""
+    if not (is_array_file(y) and is_source(X)) or is_arrow(X):
+        return y
+    return y if isinstance(X, (str, os.PathLike)) and not is_array_file(X) else Path(y)
+
+
+def is_targets_source(y: Any) -> bool:
+    """Return whether targets beside X are read piece by piece, rather than an array or the names of columns.
+
+    Of what can be iterated, only what is no sequence: a range, for instance, is an array.
+    """
+    if isinstance(y, (str, list, tuple)) or not is_source(y):
+        return False
+    is_known = isinstance(y, (os.PathLike, np.memmap)) or is_arrow(y) or is_sequence(y) or is_chunked_array(y)
+    return is_known or not (hasattr(y, "__len__") and hasattr(y, "__getitem__"))
+
+
+def array_source(y: Any) -> Source:
+    """Return a source of targets in memory.
+
+    Raises
+    ------
+    ValueError
+        If y is no array.
+    """
+    targets = np.asarray(y)
+    if targets.ndim == 0:
+        raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
+    return Source("an array", lambda: iter([(targets, None)]))
+
+
+def with_targets(source: Source, targets: Source) -> Source:
+    """Return a source with the rows of another one, of arrays, as its targets."""
+    known = source.identity is not None and targets.identity is not None
+    identity = (source.identity, targets.identity) if known else None
+    return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
+
+
+def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
+    rows, n_rows = RowsInTurn(targets), 0
     for X, given in source.pieces():
         if given is not None:
-            raise ValueError(f"{source.kind} has targets of its own, so y must be None, but it is an array.")
-        last = first + len(X)
-        if last <= len(targets):  # other rows are but counted
-            yield X, targets[first:last]
-        first = last
-    if first != len(targets):
-        n = counted(len(targets), "sample")
-        raise ValueError(f"y has {n}, but X has {first:,}: they must have the same length.")
+            raise ValueError(f"{source.kind} has targets of its own, so y must be None.")
+        y = rows.take(len(X))
+        n_rows += len(X)
+        if len(y) == len(X):  # other rows are but counted
+            yield X, y
+    n_targets = rows.count()
+    if n_rows != n_targets:
+        n = counted(n_targets, "sample")
+        raise ValueError(f"y has {n}, but X has {n_rows:,}: they must have the same length.")
+
+
+class RowsInTurn:
+    """Rows of a source of arrays, which are taken in any numbers, however many its pieces have."""
+
+    def __init__(self, source: Source):
+        self._source, self._pieces = source, source.pieces()
+        self._piece = np.empty(0)
+        self._n_taken = 0
+
+    def take(self, n: int) -> np.ndarray:
+        """Return the next n rows; fewer, if there are no more."""
+        parts: list[np.ndarray] = []
+        while n > 0 and (len(self._piece) or self._next()):
+            part = self._piece[:n]
+            parts.append(part if len(part) == n else part.copy())  # a source may use its buffers again
+            self._piece, self._n_taken, n = self._piece[n:], self._n_taken + len(part), n - len(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0)])
+
+    def count(self) -> int:
+        """Return how many rows there are, after reading those that were not taken."""
+        while len(self._piece) or self._next():
+            self._n_taken += len(self._piece)
+            self._piece = self._piece[:0]
+        return self._n_taken
+
+    def _next(self) -> bool:
+        """Read the next piece that has rows; return whether there is one."""
+        for piece, given in self._pieces:
+            if given is not None:
+                raise ValueError(f"y must give targets, but it is {self._source.kind} of pairs.")
+            self._piece = np.asarray(piece)
+            if len(self._piece):
+                return True
+        return False
+
+
+# ---- rows
 
 
 def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
     if isinstance(X, (str, os.PathLike)):
         return _source_of_path(Path(X), names)
     if is_arrow(X):
-        return Source(f"a {type(X).__name__}", lambda: _of_batches(record_batches(X), names))
+        return Source(kind_of(X), lambda: rows_of_batches(record_batches(X), names))
     if names:
         raise ValueError(
-            f"y names columns ({', '.join(map(repr, names))}), but X is a {type(X).__name__}, whose columns have no "
+            f"y names columns ({', '.join(map(repr, names))}), but X is {kind_of(X)}, whose columns have no "
             "names. Pass the targets as an array."
         )
     if isinstance(X, np.memmap):
-        return Source("a memory map", lambda: _slices(X), identity_of(Path(X.filename)) if X.filename else None)
+        return Source("a memory map", lambda: _slices(X))  # not known by its file, of which it may be any part
     if is_sequence(X):
         size = int(X.batch_size)
-        return Source(f"a {type(X).__name__}", lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
+        return Source(kind_of(X), lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
+    if is_chunked_array(X):
+        if math.isnan(X.shape[0]):  # of Dask's, such as the rows of another one that a condition chooses
+            raise ValueError(f"It is not known how many rows {kind_of(X)} has: call its compute_chunk_sizes() first.")
+        return Source(kind_of(X), lambda: _slices(X))
     return Source("an iterable of batches", lambda: map(_pair, X))
 
 
@@ -125,10 +206,35 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return X, y
 
 
-def _slices(X: np.ndarray) -> Iterator[tuple[Any, Any]]:
-    rows = max(1, PIECE_BYTES // max(X.itemsize * math.prod(X.shape[1:]), 1))
-    for first in range(0, len(X), rows):
+def kind_of(X: Any) -> str:
+    """Return the name of a value's type with its article."""
+    name = type(X).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _slices(X: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows of an array that need not be in memory."""
+    rows = _rows_of_slice(X)
+    for first in range(0, X.shape[0], rows):  # arrays of zarr 3 have no length
         yield np.array(X[first : first + rows]), None
+
+
+def _rows_of_slice(X: Any) -> int:
+    """Return how many rows to read at a time: those of about PIECE_BYTES, in whole chunks.
+
+    To read a part of a chunk, a library reads it, or Dask computes it, as a whole. A chunk that is larger than a piece
+    is then in memory anyway; one that has some of the columns only would take the others with it.
+    """
+    rows = max(1, PIECE_BYTES // max(X.dtype.itemsize * math.prod(X.shape[1:]), 1))
+    chunks = getattr(X, "chunks", None)
+    if not chunks:
+        return rows
+    sizes = [max(1, *axis) if isinstance(axis, tuple) else max(1, axis) for axis in chunks]  # Dask's differ in size
+    of_chunk = sizes[0]
+    if of_chunk <= rows:
+        return rows - rows % of_chunk
+    has_all_columns = all(size >= n for size, n in zip(sizes[1:], X.shape[1:], strict=True))
+    return of_chunk if has_all_columns else rows
 
 
 def identity_of(path: Path) -> tuple:
@@ -138,194 +244,20 @@ def identity_of(path: Path) -> tuple:
 
 
 def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
+    from ..tables.io import CSV_ENDINGS, PARQUET_ENDINGS  # here, as few fits read files
+
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
-    kind, suffix = f"{str(path)!r}", ".parquet" if path.is_dir() else path.suffix.lower()
-    if suffix == ".npy":
+    kind, file = repr(str(path)), path.name.lower()
+    if path.is_dir() or file.endswith(PARQUET_ENDINGS):
+        identity = (*identity_of(path), names)
+        return Source(kind, lambda: rows_of_parquet(path, names), identity, place_in_folder(path))
+    if is_array_file(path):
         if names:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
         return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), identity_of(path))
-    if suffix not in (".parquet", ".csv"):
-        raise unknown_name("kind of file", path.suffix or path.name, (".parquet", ".csv", ".npy"))
-    identity = (*identity_of(path), names)
-    if suffix == ".csv":
-        return Source(kind, lambda: _of_batches(_csv_batches(path), names), identity)
-    return Source(kind, lambda: _of_parquet(path, names), identity, place_in_folder(path))
+    if not file.endswith(CSV_ENDINGS):
+        raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
+    from .csv_rows import rows_of_csv
 
-
-# ---- Arrow
-
-
-def _pyarrow(module: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(f"pyarrow{module}")
-    except ImportError:
-        raise ImportError(f"Reading tables needs the package pyarrow: {install_command('table')}.") from None
-
-
-def parquet_files(path: Path) -> list[Path]:
-    """Return a Parquet file, or those of a folder in their order."""
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files:
-        raise ValueError(f"The folder {str(path)!r} has no files *.parquet.")
-    return files
-
-
-def parquet_batches(file: Path, piece_cells: int = PIECE_BYTES // 8) -> Iterator[Any]:
-    """Yield the record batches of a Parquet file, by row groups: more would stay in memory."""
-    parquet = _pyarrow(".parquet")
-    try:
-        with parquet.ParquetFile(file) as opened:
-            rows = max(1, piece_cells // max(len(opened.schema_arrow.names), 1))
-            for group in range(opened.num_row_groups):
-                yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
-    except (_pyarrow("").ArrowException, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # of the disk: the file need not be damaged
-            raise
-        raise ValueError(f"{str(file)!r} cannot be read as Parquet: {error}") from None
-
-
-def _of_parquet(path: Path, names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
-    """Yield (X, y) of a Parquet file, or of those of a folder, as _of_batches does."""
-    columns: list[str] = []
-    for file in parquet_files(path):
-        with file_named(file, path):
-            yield from _of_batches(parquet_batches(file), names, columns)
-
-
-@contextmanager
-def file_named(file: Path, path: Path) -> Iterator[None]:
-    """Add the name of a file to the message of a ValueError, if it is one of several in a folder."""
-    try:
-        yield
-    except WrongArgument as error:
-        raise ValueError(str(error)) from None
-    except ValueError as error:
-        if file == path or repr(str(file)) in str(error):
-            raise
-        raise ValueError(f"In {str(file)!r}: {error}") from None
-
-
-def place_in_folder(path: Path) -> Callable[[int, int], str] | None:
-    """Return what names rows of a folder of Parquet files with their file, as Source.place; None for a single file."""
-    if not path.is_dir():
-        return None
-
-    def place(first: int, last: int) -> str:
-        start = 0
-        for file in parquet_files(path):
-            n_rows = _pyarrow(".parquet").read_metadata(file).num_rows
-            if first < start + n_rows:
-                return f"rows {first - start:,} to {last - start:,} of {str(file)!r} (not included)"
-            start += n_rows
-        return f"rows {first:,} to {last:,} of {str(path)!r} (not included)"
-
-    return place
-
-
-def _csv_batches(path: Path) -> Iterator[Any]:
-    error = _pyarrow("").ArrowInvalid
-    try:
-        with _pyarrow(".csv").open_csv(path) as reader:
-            names = reader.schema.names
-            if all(map(is_number, names)):
-                raise ValueError(
-                    f"The first line of {str(path)!r} should name the columns, but it holds numbers: {shown(names)}."
-                )
-            yield from reader
-    except error as reason:
-        raise ValueError(f"{str(path)!r} cannot be read as CSV: {reason}") from None
-
-
-def _rows_of_piece(n_columns: int) -> int:
-    """Return the number of rows of a piece of a table, by its width."""
-    return max(1, PIECE_BYTES // (8 * max(n_columns, 1)))
-
-
-def record_batches(X: Any) -> Iterator[Any]:
-    pyarrow = _pyarrow("")
-    if type(X).__module__.partition(".")[0] == "pandas":
-        yield from pyarrow.Table.from_pandas(X, preserve_index=False).to_batches()
-    elif is_dataset(X):  # on one thread: each pass has the same order, and few batches are in memory
-        yield from X.to_batches(use_threads=False, batch_readahead=1, fragment_readahead=1)
-    elif hasattr(X, ARROW[0]):
-        yield from pyarrow.RecordBatchReader.from_stream(X)
-    else:
-        yield pyarrow.record_batch(X)
-
-
-def _of_batches(
-    batches: Iterator[Any], names: tuple[str, ...], columns: list[str] | None = None
-) -> Iterator[tuple[Any, Any]]:
-    """Yield (X, y) of Arrow record batches: y has the named columns, X the others, in the order of the first batch.
-
-    columns : names of the columns of earlier batches; an empty list is filled with the names in the first batch
-    """
-    columns = [] if columns is None else columns
-    for batch in map(without_index, batches):
-        check_same_columns(batch, columns, names)
-        rows = _rows_of_piece(len(columns))
-        for first in range(0, batch.num_rows, rows):
-            piece = batch.slice(first, rows)
-            numbers = {name: _numbers(piece.column(batch.schema.names.index(name)), name) for name in columns}
-            X = np.stack([numbers[name] for name in columns if name not in names], axis=1)
-            targets = [numbers[name] for name in names]
-            yield X, np.stack(targets, axis=1) if len(targets) > 1 else targets[0] if targets else None
-
-
-def without_index(batch: Any) -> Any:
-    """Return a record batch without the columns that pandas has written as the index of a frame.
-
-    They number the rows, as in any frame that was sorted or filtered, and are no columns of the frame.
-    """
-    index = (batch.schema.pandas_metadata or {}).get("index_columns", ())
-    return batch.select([k for k, name in enumerate(batch.schema.names) if name not in index])
-
-
-def check_same_columns(batch: Any, columns: list[str], names: tuple[str, ...] = ()) -> None:
-    """Raise ValueError if a batch has not the columns of earlier ones; an empty list is filled with those of the first,
-    after their check.
-    """
-    found = batch.schema.names
-    if not columns:
-        with about_arguments():
-            columns += checked_columns(found, names)
-    if set(found) != set(columns):
-        absent, further = (
-            ", ".join(repr(name) for name in some if name not in others)
-            for some, others in ((columns, found), (found, columns))
-        )
-        differences = [f"lacks {absent}"] if absent else []
-        differences += [f"has {further} besides"] if further else []
-        raise ValueError(f"All pieces must have the columns of the first, but one {' and '.join(differences)}.")
-
-
-def checked_columns(columns: list[str], names: tuple[str, ...]) -> list[str]:
-    """Return the columns of a table after a check that they can be told apart, and that `names` are among them."""
-    for name in names:
-        if name not in columns:
-            raise unknown_name("column", name, columns)
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise ValueError(f"Columns must have different names, but {', '.join(map(repr, twice))} is there twice.")
-    if len(columns) == len(names):
-        raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
-    return columns
-
-
-def _numbers(column: Any, name: str) -> np.ndarray:
-    """Return a column's cells as numbers."""
-    types = _pyarrow(".types")
-    kind = column.type
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)):
-        raise ValueError(
-            f"Column {name!r} must hold numbers, but its type is {kind}. Leave it out, encode it first, or use "
-            "TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
-        )
-    if column.null_count:
-        raise ValueError(f"Column {name!r} has {counted(column.null_count, 'missing cell')}: impute such cells first.")
-    if types.is_decimal(kind):
-        column = column.cast(_pyarrow("").float64())
-    return column.to_numpy(zero_copy_only=False)
+    return Source(kind, lambda: rows_of_csv(path, names), (*identity_of(path), names))

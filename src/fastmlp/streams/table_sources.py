@@ -6,7 +6,9 @@ What can be read is what sources.py reads, and all table files that tables/io.py
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,26 @@ from ..tables.io import (
     read_table,
     with_text_names,
 )
-from .kinds import is_arrow, is_name
-from .sources import (
-    Source,
-    as_source,
+from .arrow_rows import (
     check_same_columns,
     file_named,
-    identity_of,
     parquet_batches,
     parquet_files,
     place_in_folder,
     record_batches,
-    with_targets,
     without_index,
+)
+from .kinds import is_array_file, is_arrow, is_name
+from .sources import (
+    RowsInTurn,
+    Source,
+    array_source,
+    as_source,
+    as_targets_file,
+    identity_of,
+    is_targets_source,
+    kind_of,
+    with_targets,
 )
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
@@ -50,37 +59,74 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
     Raises
     ------
     ImportError
-        If pandas is not installed, or pyarrow where X needs it.
+        If X is a table and pandas is not installed, or pyarrow where X needs it.
     ValueError
         If X is nothing that can be read.
     """
-    import_pandas()
     is_path = isinstance(X, (str, os.PathLike))
-    if _is_array_file(X) or not (is_path or is_arrow(X)):
-        return as_source(X, y)
-    source = (
-        _file(Path(X), text_columns) if is_path else Source(f"a {type(X).__name__}", lambda: _frames(record_batches(X)))
-    )
+    if is_array_file(X) or not (is_path or is_arrow(X)):
+        y = as_targets_file(X, y)
+        return with_targets(as_source(X), table_targets(y)) if is_targets_source(y) else as_source(X, y)
+    import_pandas()
+    source = _file(Path(X), text_columns) if is_path else Source(kind_of(X), lambda: _frames(record_batches(X)))
     if y is None:
         return source
     if is_name(y):
         names = (y,) if isinstance(y, str) else tuple(y)
         identity = None if source.identity is None else (*source.identity, names)
         return source._replace(pieces=lambda: _with_columns_apart(source, y), identity=identity)
-    return source._replace(pieces=lambda: with_targets(source, np.asarray(y)), identity=None)
+    return with_targets(source, table_targets(y))
 
 
-def _is_array_file(X: Any) -> bool:
-    return isinstance(X, (str, os.PathLike)) and Path(X).suffix.lower() == ".npy"
+def table_targets(y: Any) -> Source:
+    """Return a source of targets beside a table, whose pieces are arrays; y : an array, or as X of as_table_source"""
+    if not is_targets_source(y):
+        return array_source(y)
+    found = as_table_source(y)
+    return found._replace(pieces=lambda: ((_one_array(piece), given) for piece, given in found.pieces()))
+
+
+def _one_array(piece: Any) -> np.ndarray:
+    """Return a piece as an array, (n,) of a data frame with one column."""
+    array = np.asarray(piece)
+    return array[:, 0] if hasattr(piece, "columns") and array.shape[1] == 1 else array
+
+
+def targets_in_memory(y: Any) -> Any:
+    """Return all targets beside a table: as an array if they are read piece by piece, else as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are none, as after a pass over what can be read only once, or if y gives pairs.
+    """
+    if not is_targets_source(y):
+        return y
+    found = RowsInTurn(table_targets(y)).take(sys.maxsize)
+    if not len(found):
+        raise ValueError(
+            "y has no rows, or can be read only once and was read before. Pass something that can be read again, such "
+            "as an array, a file or a class with a generator as __iter__."
+        )
+    return found
 
 
 def table_in_memory(path: Path) -> Any:
-    """Return the whole table of a path, as read_table reads a file, or the array of a .npy file."""
-    if _is_array_file(path):
-        return np.load(path, allow_pickle=False)
+    """Return the whole table of a path, as read_tables does, or the array of a .npy file."""
+    return np.load(path, allow_pickle=False) if is_array_file(path) else read_tables(path)
+
+
+def read_tables(path: Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = ()) -> Any:
+    """Return the table in a file, as read_table does, or in the Parquet files of a folder, one below the other."""
     if not path.is_dir():
-        return read_table(path)
-    return import_pandas().concat([frame for frame, _ in as_table_source(path).pieces()], ignore_index=True)
+        return read_table(path, text_columns, unchanged)
+    frames = [frame for frame, _ in as_table_source(path).pieces()]
+    if not frames:
+        raise ValueError(f"The files of {str(path)!r} have no rows; a table needs at least one.")
+    with warnings.catch_warnings():  # of pandas 2, about columns without a cell in one of the files
+        warnings.simplefilter("ignore", FutureWarning)
+        table = import_pandas().concat(frames, ignore_index=True)
+    return with_text_names(table, f"The table {str(path)!r}")
 
 
 def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
@@ -150,7 +196,7 @@ def surely_fits(path: Path, memory_limit: int) -> bool:
     """
     if not path.is_file():
         return False
-    if _is_array_file(path):
+    if is_array_file(path):
         return path.stat().st_size // 2 * MOST_CELL_BYTES <= memory_limit
     name, n_cells = check_ending(path), path.stat().st_size // 2
     if name.endswith(".gz"):

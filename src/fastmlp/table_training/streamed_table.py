@@ -15,7 +15,7 @@ from ..network.spec import Network
 from ..streams.loading import load, rows_named
 from ..streams.memory_limit import return_freed_memory
 from ..streams.row_file import RowFile
-from ..streams.sources import Source, identity_of
+from ..streams.sources import Source, as_targets_file, identity_of
 from ..streams.table_sources import as_table_source
 from ..tables.bin_edges import MOST_CLASSES
 from ..tables.row_sample import RowKeys
@@ -70,7 +70,8 @@ class StreamedTable:
     def __init__(self, X: Any, y: Any, prepare: Callable[[Any, Any], Piece], stream: StreamArguments):
         self.source = as_table_source(X, y)
         self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
-        self._identity = None if self.path is None else identity_of(self.path)
+        files = [Path(file) for file in (self.path, as_targets_file(X, y)) if isinstance(file, os.PathLike)]
+        self._identities = {file: identity_of(file) for file in files}
         self._prepare, self.stream = prepare, stream
         self._n_prepared = 0  # rows of this pass
         self._rows = 0, 0  # first and last row of the present piece
@@ -153,10 +154,14 @@ class StreamedTable:
                 yield piece
 
     def _check_unchanged(self, n_expected: int) -> None:
-        """Raise ValueError if the table is not what it was; n_expected : rows of the first pass."""
+        """Raise ValueError if the table, or a file of targets beside it, is not what it was.
+
+        n_expected : rows of the first pass
+        """
         kind, n_rows = self.source.kind, self._n_prepared
-        if self.path is not None and identity_of(self.path) != self._identity:
-            raise ValueError(f"{kind} has changed while it was read. Fit again when it is complete.")
+        for file, identity in self._identities.items():
+            if identity_of(file) != identity:
+                raise ValueError(f"{str(file)!r} has changed while it was read. Fit again when it is complete.")
         if n_rows != n_expected:
             raise ValueError(
                 f"{kind} had {n_expected:,} rows in the first pass and {n_rows:,} in the second. A table that does not "

@@ -128,8 +128,19 @@ def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]
     options = _csv_options(path, text_columns, unchanged)
     with _csv_errors(pandas, path):
         n_columns = max(1, pandas.read_csv(path, **options, nrows=0).shape[1])
-        with pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False) as pieces:
-            yield from pieces
+        pieces = pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False)
+    with pieces:
+        while True:
+            with _csv_errors(pandas, path):  # not around the yield: the caller may go on to anything else
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+
+def csv_names(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV file; an empty list for an empty file."""
+    return _readable_format(path)[2]
 
 
 def mixed_columns(path: Path) -> tuple[str, ...]:
@@ -150,10 +161,7 @@ def mixed_columns(path: Path) -> tuple[str, ...]:
 
 def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> dict[str, Any]:
     """Return the arguments of pandas.read_csv for a file."""
-    try:
-        separator, decimal, names = _csv_format(path)
-    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
-        raise _unreadable_csv(path, error) from None
+    separator, decimal, names = _readable_format(path)
     check_names(names, f"The table {str(path)!r}")  # pandas would rename the second of two equal names
     return {
         "sep": separator,
@@ -189,6 +197,14 @@ def _unreadable_csv(path: Path, error: Exception) -> ValueError:
         f"{str(path)!r} should be a CSV file, a header line and then rows with as many cells, but could not be "
         f"read as one: {reason}"
     )
+
+
+def _readable_format(path: Path) -> tuple[str, str, list[str]]:
+    """Return what _csv_format returns. Raises ValueError if the file cannot be read as CSV."""
+    try:
+        return _csv_format(path)
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
+        raise _unreadable_csv(path, error) from None
 
 
 def _csv_format(path: Path) -> tuple[str, str, list[str]]:

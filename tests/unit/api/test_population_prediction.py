@@ -24,6 +24,19 @@ def test_memory_maps_of_all_nets_are_sources(tmp_path):
     assert reads_rows(str(path), "y")
 
 
+def test_arrays_on_disk_need_no_length():
+    """As arrays of zarr."""
+
+    class OnDisk:
+        shape, dtype, chunks = X.shape, X.dtype, (3, 2)
+
+        def __getitem__(self, rows):
+            return X[rows]
+
+    assert reads_rows(OnDisk(), np.zeros(6))
+    assert not reads_rows(OnDisk(), np.zeros((4, 6))), "targets of each net"
+
+
 def test_outputs_of_some_nets(pop):
     np.testing.assert_array_equal(outputs_of(pop, X, [2, 0]), pop.predict(X)[[2, 0]])
 
@@ -32,3 +45,11 @@ def test_evaluation_refuses_weights_of_a_source(pop, tmp_path):
     np.save(tmp_path / "X.npy", X)
     with pytest.raises(ValueError, match="sample_weight cannot be used with data that are read piece by piece"):
         pop.evaluate(str(tmp_path / "X.npy"), np.zeros(6), sample_weight=np.ones(6))
+
+
+def test_targets_on_disk_are_of_all_nets_or_of_each(tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for y in (tmp_path / "y.npy", "y.npy", iter([np.zeros(6)]), mapped[:, :1]):
+        assert reads_rows(mapped, y)
+    assert not reads_rows(mapped, mapped[:4]), "targets of each net"

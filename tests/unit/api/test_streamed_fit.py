@@ -45,6 +45,32 @@ def test_nets_beyond_the_limit_are_those_trained_alone(data):
     assert pop.fits == 1
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "memmap"])
+def test_files_and_memory_maps_are_read_as_pieces_are(kind, data, tmp_path):
+    X, y = data
+    if kind == "memmap":
+        np.save(tmp_path / "X.npy", X)
+        source = inputs = np.load(tmp_path / "X.npy", mmap_mode="r")
+        targets = y
+    else:
+        pandas = pytest.importorskip("pandas", reason="tables are data frames of pandas")
+        pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+        frame = pandas.DataFrame(X, columns=list("abcd"))
+        write = pandas.DataFrame.to_parquet if kind == "parquet" else pandas.DataFrame.to_csv
+        write(frame.assign(label=y), source := tmp_path / f"rows.{kind}", index=False)
+        write(frame, inputs := tmp_path / f"inputs.{kind}", index=False)
+        targets = "label"
+    found, expected = make(2), make(2)
+    options = {**OPTIONS, "epochs": 1}
+    found.fit(source, targets, memory_limit=LIMIT, **options)
+    expected.fit(Pieces(X, y), None, memory_limit=LIMIT, **options)
+    np.testing.assert_array_equal(found.params, expected.params)
+    np.testing.assert_allclose(found.predict(inputs), expected.predict(X), rtol=1e-6)
+    scores = found.evaluate(source, targets)
+    for name, values in expected.evaluate(X, y).items():
+        np.testing.assert_allclose(scores[name], values, rtol=1e-5)
+
+
 def test_early_stopping_has_best_values(data):
     held_out = data[0][:500], data[1][:500]
     result = make().fit(
@@ -63,6 +89,13 @@ def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
 
     np.testing.assert_array_equal(pop.predict(Inputs()), pop.predict(X))
     np.testing.assert_array_equal(pop.predict(Inputs(), nets=[1]), pop.predict(X, nets=[1]))
+    np.testing.assert_array_equal(pop.predict_classes(Inputs()), pop.predict_classes(X))
+    np.testing.assert_array_equal(pop.predict_classes(Inputs(), nets=[2, 0]), pop.predict_classes(X, nets=[2, 0]))
+    for weights in (None, [1.0, 0.0, 3.0]):
+        found, expected = (pop.ensemble_predict(rows, weights=weights) for rows in (Inputs(), X))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    once = pop.ensemble_predict(piece for piece in Inputs())
+    np.testing.assert_allclose(once, pop.ensemble_predict(X), rtol=1e-6)
     found, expected = pop.evaluate(Pieces(X, y), None), pop.evaluate(X, y)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-5)

@@ -130,7 +130,7 @@ def test_mistakes_are_found_before_columns_are_encoded(options, said, monkeypatc
 
 @pytest.mark.parametrize("options", [["--class-weight", "balancd"], ["--device", "cuda:99"]])
 def test_mistakes_that_the_table_need_not_show_are_found_before_it_is_read(options, monkeypatch):
-    monkeypatch.setattr("fastmlp.commands.train.read_table", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("fastmlp.commands.train.read_tables", lambda *_: pytest.fail("too late"))
     train("kind", *options, code=1)
 
 

@@ -144,3 +144,42 @@ def test_a_missing_test_file_is_noticed_before_the_table_is_read(tmp_path, monke
     )
     assert result.exit_code == 1
     assert "There is no file" in result.output
+
+
+@pytest.mark.parametrize("limit", ["1TB", LIMIT])
+def test_folders_of_parquet_files_are_tables(limit, path, tmp_path):
+    table = pd.read_parquet(path).dropna(subset="kind")
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for k in range(2):
+        table[k::2].to_parquet(folder / f"{k}.parquet")
+    joined = pd.concat([table[::2], table[1::2]], ignore_index=True)
+    joined.to_parquet(file := tmp_path / "rows.parquet")
+    found = []
+    for source in (folder, file):
+        model, output = tmp_path / f"{source.name}.safetensors", tmp_path / f"{source.name}.csv"
+        limits = "--memory-limit", limit, "--device", "cpu"
+        arguments = "--target", "kind", "--drop", "value", "--id", "id", "--n-nets", 1, "--hidden", 8, "--epochs", 1
+        code, text = run("train", source, *arguments, *limits, "--output", model)
+        assert code == 0, text
+        assert ("in pieces" in text) == (limit == LIMIT)
+        code, text = run("predict", model, source, *limits, "--output", output)
+        assert code == 0, text
+        found.append((load_net(model).params, output.read_bytes()))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+    assert pd.read_csv(output).id.tolist() == joined.id.tolist()
+
+
+def test_folders_without_tables_are_refused(path, trained, tmp_path):
+    code, text = run("train", tmp_path, "--target", "kind", "--output", tmp_path / "m.safetensors")
+    assert code == 1
+    assert "has no files *.parquet" in text
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "0.parquet").write_bytes(path.read_bytes())
+    for name in ("1.parquet", "1.PARQUET"):  # one of the folder, too, on some systems
+        code, text = run("predict", trained[0], folder, "--output", folder / name)
+        assert code == 1
+        assert "would be a table of the folder" in " ".join(text.split())
+    assert [file.name for file in folder.iterdir()] == ["0.parquet"]

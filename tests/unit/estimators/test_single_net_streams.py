@@ -13,6 +13,8 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp.estimators import source_targets, table_input  # noqa: E402
+from fastmlp.streams import table_sources  # noqa: E402
 from fastmlp.training import streamed_fit  # noqa: E402
 
 RNG = np.random.default_rng(7)
@@ -107,6 +109,27 @@ def test_held_out_samples_may_be_a_file(estimator, data, tmp_path):
         fit((file, "kinds"))
 
 
+@pytest.mark.parametrize("estimator", [MLPRegressor, TabularMLPRegressor])
+def test_held_out_samples_are_copied_from_buffers_that_are_used_again(estimator, data):
+    X, y = data[0][:600], data[2][:600]
+
+    class Reused:
+        def __iter__(self):
+            buffers = np.empty_like(X[:60]), np.empty_like(y[:60])
+            for first in range(400, 600, 60):
+                n = min(60, 600 - first)
+                for buffer, rows in zip(buffers, (X, y), strict=True):
+                    buffer[:n] = rows[first : first + n]
+                yield tuple(buffer[:n] for buffer in buffers)
+
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "device": "cpu"}
+    settings |= {"n_nets": 1} if estimator is TabularMLPRegressor else {}
+    fit = lambda *held_out: estimator(**settings).fit(X[:400], y[:400], validation_data=held_out)
+    model, expected = fit(Reused(), None), fit(X[400:], y[400:])
+    np.testing.assert_allclose(model.validation_loss_curve_, expected.validation_loss_curve_, rtol=1e-6)
+    assert model.score(Reused(), None) == pytest.approx(expected.score(X[400:], y[400:]))
+
+
 def test_poisson_loss_has_its_constant(data):
     counts = np.round(np.exp(0.3 * data[0][:, 0]) * 2.0)
     settings = {**SETTINGS, "shuffle": False, "loss": "poisson", "max_iter": 1}
@@ -122,6 +145,30 @@ def test_early_stopping_holds_out_rows(data, path):
     other = MLPRegressor(**{**SETTINGS, "early_stopping": True, "random_state": None})
     other.fit(Pieces(data[0], data[2]), None, memory_limit=LIMIT)
     assert other.best_validation_score_ > 0.9
+
+
+def test_arrays_on_disk_need_no_pandas(data, monkeypatch):
+    def absent():
+        raise ImportError("pandas is not installed")
+
+    for module in (table_sources, source_targets, table_input):
+        monkeypatch.setattr(module, "import_pandas", absent)
+    X, y = data[:2]
+
+    class OnDisk:
+        shape, dtype, chunks = X.shape, X.dtype, (1_000, 4)
+
+        def __getitem__(self, rows):
+            return X[rows]
+
+    model = MLPClassifier(**SETTINGS).fit(OnDisk(), y, memory_limit=LIMIT)
+    expected = MLPClassifier(**SETTINGS).fit(Pieces(X, y), None, memory_limit=LIMIT)
+    np.testing.assert_array_equal(model.net_.params, expected.net_.params)
+    assert model.score(OnDisk(), y) == np.mean(model.predict(OnDisk()) == y)
+    numbers = data[2].copy()
+    numbers[7] = np.nan
+    with pytest.raises(ValueError, match="The target 'y' is missing in 1 row"):
+        MLPRegressor(**SETTINGS).fit(OnDisk(), numbers, memory_limit=LIMIT)
 
 
 def test_three_classes_and_labels(data):

@@ -1,6 +1,7 @@
 """Row files: what is written is read, whole or not at all; loading leaves small data in memory."""
 
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from fastmlp import MLP
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.streams import row_file
 from fastmlp.streams.loading import RowsInMemory, common_metric, load
-from fastmlp.streams.row_file import RowFile, as_cache
+from fastmlp.streams.row_cache import as_cache
+from fastmlp.streams.row_file import RowFile
 from fastmlp.streams.sources import Source, as_source
 
 SMALL, LARGE = 100, 10_000_000  # memory limits in bytes
@@ -24,7 +26,7 @@ def load_rows(rows, limit, cache=None, identity=None):
     X, y = rows
     net = MLP((3, 4, 2), loss="softmax_cross_entropy", label_smoothing=0.1)
     pieces = [(X[i : i + 90], y[i : i + 90]) for i in range(0, len(X), 90)]
-    return load(Source("rows", lambda: iter(pieces), identity), net.network, net.dtype, limit, cache)
+    return load(Source("rows", lambda: iter(pieces), identity), net.network, net.dtype, limit, as_cache(cache))
 
 
 def test_rows_that_fit_stay_in_memory(rows):
@@ -38,6 +40,8 @@ def test_other_rows_are_in_a_file_with_smoothed_targets(rows):
     with load_rows(rows, SMALL) as found:
         assert isinstance(found, RowFile)
         assert (found.n_samples, found.metric, found.row_bytes) == (500, METRIC_ARGMAX, 20)
+        assert found.checksums["training X"] == f"crc32:{zlib.crc32(rows[0].tobytes()):08x}"
+        assert found.checksums["training y"] == f"crc32:{zlib.crc32((found.folder / row_file.Y_FILE).read_bytes()):08x}"
         X, Y = np.empty((120, 3), np.float32), np.empty((120, 2), np.float32)
         found.read(380, X, Y)
         np.testing.assert_array_equal(X, rows[0][380:])
@@ -45,33 +49,6 @@ def test_other_rows_are_in_a_file_with_smoothed_targets(rows):
         folder = found.folder
         assert folder.is_dir()
     assert not folder.exists()
-
-
-def test_cached_rows_are_used_again_and_stay(rows, tmp_path):
-    with load_rows(rows, SMALL, tmp_path, ("rows", 1)) as first:
-        assert first.folder.parent == tmp_path
-    broken = Source("rows", lambda: iter(()), ("rows", 1))
-    net = MLP((3, 4, 2), loss="softmax_cross_entropy", label_smoothing=0.1)
-    with load(broken, net.network, net.dtype, SMALL, tmp_path) as second:  # the source is not read again
-        assert second.folder == first.folder
-    assert [path.name for path in tmp_path.iterdir()] == [first.folder.name]
-    with load_rows(rows, SMALL, tmp_path, ("rows", 2)) as third:
-        assert third.folder != first.folder
-
-
-def test_damaged_cache_is_a_sentence(rows, tmp_path):
-    with load_rows(rows, SMALL, tmp_path, ("rows", 1)) as first:
-        folder, header = first.folder, first.folder / row_file.HEADER
-    whole = header.read_text()
-    for text, reason in (
-        ("{", "Expecting property name"),
-        (whole.replace("500", "501"), r"X.bin should have 6,012 bytes, but it has 6,000"),
-        (whole.replace("500", "-1"), "header.json is damaged"),
-        (whole.replace('"format": 1', '"format": 2'), "another version of fastmlp has written it"),
-    ):
-        header.write_text(text)
-        with pytest.raises(ValueError, match=rf"The folder '{folder}' .* cannot be used: {reason}.*Delete it"):
-            load_rows(rows, SMALL, tmp_path, ("rows", 1))
 
 
 def test_failed_pass_leaves_nothing(rows, tmp_path):
@@ -120,11 +97,6 @@ def test_metric_of_two_pieces(pair, expected):
     assert common_metric(*pair) == expected
 
 
-def test_cache_must_be_a_path():
-    with pytest.raises(ValueError, match="row_cache must be the path of a folder or None, but it is 3"):
-        as_cache(3)
-
-
 def test_errors_that_concern_all_rows_name_none():
     """Of the first piece: what is wrong with a later one is wrong with its rows."""
     net, X, y = MLP((3, 4, 1)), np.zeros((5, 3)), np.zeros(5)
@@ -152,18 +124,13 @@ def test_rows_are_copied_from_buffers_that_are_used_again(rows):
     np.testing.assert_array_equal(found.y, y)
 
 
-def test_cached_rows_that_fit_into_memory_are_read_from_the_source(rows, tmp_path):
-    load_rows(rows, SMALL, tmp_path, ("rows", 1)).close()
-    assert isinstance(load_rows(rows, LARGE, tmp_path, ("rows", 1)), RowsInMemory)
-
-
 def test_nothing_is_written_where_files_are_refused(rows, tmp_path):
     def refuse():
         raise ValueError("no file")
 
     net, (X, y) = MLP((3, 4, 2), loss="softmax_cross_entropy"), rows
     with pytest.raises(ValueError, match="no file"):
-        load(Source("rows", lambda: iter([(X, y)])), net.network, net.dtype, SMALL, tmp_path, refuse)
+        load(Source("rows", lambda: iter([(X, y)])), net.network, net.dtype, SMALL, as_cache(tmp_path), refuse)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.streams import sources
-from fastmlp.streams.kinds import is_source
-from fastmlp.streams.sources import Source, _of_batches, as_source
+from fastmlp.api.population_prediction import reads_rows
+from fastmlp.streams import arrow_rows, sources
+from fastmlp.streams.arrow_rows import rows_of_batches
+from fastmlp.streams.kinds import is_chunked_array, is_source
+from fastmlp.streams.sources import Source, as_source
 
 N, WIDTH = 1_000, 3
 
@@ -65,6 +67,19 @@ class Stream:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
+class Relation(Stream):
+    """As one of DuckDB, which runs its query to know its shape, and has columns as attributes."""
+
+    dtype = chunks = ()
+
+    @property
+    def shape(self):
+        raise RuntimeError("the query has run")
+
+    def __getitem__(self, name):
+        return None
+
+
 @pytest.mark.parametrize("kind", ["parquet", "folder", "csv", "stream", "reader", "frame"])
 def test_tables_give_named_targets_and_the_other_columns(kind, X, y, tmp_path):
     table = table_of(X, y)
@@ -105,6 +120,45 @@ def test_arrays_give_their_rows(kind, X, y, tmp_path):
     features, found = rows_of(as_source(source, targets))
     np.testing.assert_array_equal(features, X)
     np.testing.assert_array_equal(found, y)
+
+
+def test_no_query_is_run_to_recognise_a_source(X, y):
+    rows = Relation(table_of(X, y))
+    assert is_source(rows)
+    assert reads_rows(rows, "label")
+    features, targets = rows_of(as_source(rows, "label"))
+    np.testing.assert_array_equal(features, X)
+    np.testing.assert_array_equal(targets, y)
+
+
+class HuggingFace:
+    """As a Dataset of Hugging Face with a format."""
+
+    column_names = ["x0", "x1", "x2", "label"]  # noqa: RUF012  as theirs
+
+    def __init__(self, table, **format):
+        self._table, self.format = table, format
+
+    def with_format(self, kind, columns=None):
+        return HuggingFace(self._table.select(columns or self.column_names), type=kind)
+
+    def iter(self, n_rows):
+        assert self.format["type"] == "arrow"
+        return (self._table[first : first + n_rows] for first in range(0, len(self._table), n_rows))
+
+
+def test_the_format_of_a_dataset_chooses_its_columns(X, y):
+    table, columns = table_of(X, y), ["x1", "label"]
+    for given, expected in (
+        ({"type": "numpy", "columns": columns, "output_all_columns": False}, X[:, 1:2]),
+        ({"type": "numpy", "columns": columns, "output_all_columns": True}, X),
+        ({"type": None, "columns": HuggingFace.column_names, "output_all_columns": False}, X),
+    ):
+        features, targets = rows_of(as_source(HuggingFace(table, **given), "label"))
+        np.testing.assert_array_equal(features, expected)
+        np.testing.assert_array_equal(targets, y)
+    with pytest.raises(ValueError, match="The HuggingFace has a transform"):
+        rows_of(as_source(HuggingFace(table, type="custom"), "label"))
 
 
 def test_several_columns_can_be_targets(X, y):
@@ -186,14 +240,14 @@ def test_columns_are_told_apart_by_their_names(X, y):
     first = table_of(X, y)
     turned = first.select(["label", "x2", "x0", "x1"])
     batches = [*first.to_batches(), *turned.to_batches()]
-    features, targets = rows_of(Source("tables", lambda: _of_batches(iter(batches), ("label",))))
+    features, targets = rows_of(Source("tables", lambda: rows_of_batches(iter(batches), ("label",))))
     np.testing.assert_array_equal(features, np.concatenate([X, X]))
     np.testing.assert_array_equal(targets, np.concatenate([y, y]))
     with pytest.raises(ValueError, match="All pieces must have the columns"):
-        list(_of_batches(iter([*first.to_batches(), *first.select(["x0", "label"]).to_batches()]), ("label",)))
+        list(rows_of_batches(iter([*first.to_batches(), *first.select(["x0", "label"]).to_batches()]), ("label",)))
     twice = pyarrow.record_batch([X[:, 0], X[:, 1], y], names=["a", "a", "label"])
     with pytest.raises(ValueError, match="'a' is there twice"):
-        list(_of_batches(iter([twice]), ("label",)))
+        list(rows_of_batches(iter([twice]), ("label",)))
 
 
 def test_the_file_of_a_folder_that_differs_is_named(X, y, tmp_path):
@@ -210,6 +264,10 @@ def test_the_file_of_a_folder_that_differs_is_named(X, y, tmp_path):
             parquet.write_table(part, tmp_path / f"part-{k}.parquet")
         with pytest.raises(ValueError, match=f"In '[^']*part-1.parquet': .*{message}"):
             rows_of(as_source(tmp_path, "label"))
+    twice = table.append_column("label", [1 - y])
+    parquet.write_table(twice, tmp_path / "part-1.parquet")
+    with pytest.raises(ValueError, match=r"In '[^']*part-1.parquet': Columns must .* 'label' is there twice"):
+        rows_of(as_source(tmp_path, "label"))
     X[0, 1] = np.inf
     parquet.write_table(table_of(X, y), tmp_path / "part-1.parquet")
     with pytest.raises(ValueError, match=r"In rows 0 to 1,000 of .*part-1.parquet. .not included.: X must be finite"):
@@ -234,17 +292,133 @@ def test_index_of_a_frame_is_no_feature(kind, name, X, y, tmp_path):
     np.testing.assert_allclose(features, X if kind == "folder" else X[X[:, 0] > 0], rtol=1e-6)
 
 
-def test_csv_without_names_is_refused(tmp_path, X):
-    pytest.importorskip("pyarrow")
-    np.savetxt(tmp_path / "rows.csv", X, delimiter=",")
-    with pytest.raises(ValueError, match="should name the columns, but it holds numbers"):
-        rows_of(as_source(tmp_path / "rows.csv"))
-    (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(ValueError, match="cannot be read as CSV"):
-        rows_of(as_source(tmp_path / "empty.csv"))
-
-
 def test_wide_tables_are_read_in_small_pieces(monkeypatch, X, y):
-    monkeypatch.setattr(sources, "PIECE_BYTES", 3200)
+    monkeypatch.setattr(arrow_rows, "PIECE_BYTES", 3200)
     sizes = [len(X) for X, _ in as_source(Stream(table_of(X, y)), "label").pieces()]
     assert sizes == [100] * 10
+
+
+class OnDisk:
+    """An array as h5py, zarr and Dask have them, which may only be read by slices; like zarr's, it has no length."""
+
+    def __init__(self, rows, chunks):
+        self._rows, self.chunks, self.dtype, self.shape = rows, chunks, rows.dtype, rows.shape
+
+    def __getitem__(self, index):
+        return self._rows[index]
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("read as a whole")
+
+
+@pytest.mark.parametrize(
+    "chunks, rows",
+    [
+        (None, 250),
+        ((100, WIDTH), 200),
+        ((100, 1), 200),
+        ((300, WIDTH), 300),
+        ((300, 1), 250),
+        (((100, 400, 500), (WIDTH,)), 500),
+        (((500, 500), (1, 2)), 250),
+        (((100,) * 10, (WIDTH,)), 200),
+    ],
+)
+def test_arrays_on_disk_are_read_by_whole_chunks(chunks, rows, X, y, monkeypatch):
+    monkeypatch.setattr(sources, "PIECE_BYTES", 250 * X.itemsize * WIDTH)
+    array = OnDisk(X, chunks)
+    assert is_source(array)
+    pieces = list(as_source(array, y).pieces())
+    assert [len(features) for features, _ in pieces[:-1]] == [rows] * (N // rows - (N % rows == 0))
+    np.testing.assert_array_equal(np.concatenate([features for features, _ in pieces]), X)
+
+
+def test_arrays_in_memory_and_scalars_are_no_arrays_on_disk(X):
+    class InMemory(OnDisk):
+        """As xarray's."""
+
+        __array_ufunc__ = None
+
+    class OnGPU(OnDisk):
+        def __dlpack__(self):
+            pass
+
+    scalar = OnDisk(np.array(1.0), ())
+    others = InMemory(X, None), OnGPU(X, (10, WIDTH)), scalar, X, 3.0
+    assert not any(map(is_chunked_array, others))
+    assert not any(map(is_source, others))
+
+
+class Reused:
+    """Batches of rows in one buffer, which is written again for each batch."""
+
+    def __init__(self, rows, size=130):
+        self._rows, self._size = rows, size
+
+    def __iter__(self):
+        buffer = np.empty((self._size, *self._rows.shape[1:]), self._rows.dtype)
+        for first in range(0, len(self._rows), self._size):
+            part = self._rows[first : first + self._size]
+            buffer[: len(part)] = part
+            yield buffer[: len(part)]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text", "path", "memmap", "on disk", "sequence", "batches", "values", "stream", "parquet"]
+)
+def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
+    np.save(tmp_path / "y.npy", y)
+    if kind in ("stream", "parquet"):
+        parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
+        parquet.write_table(labels := table_of(X, y).select(["label"]), tmp_path / "y.parquet", row_group_size=130)
+    targets = {
+        "text": str(tmp_path / "y.npy"),
+        "path": tmp_path / "y.npy",
+        "memmap": np.load(tmp_path / "y.npy", mmap_mode="r"),
+        "on disk": OnDisk(y, (100,)),
+        "sequence": Slices(y),
+        "batches": Reused(y),
+        "values": {"first": y[:400], "second": y[400:]}.values(),
+        "stream": kind == "stream" and Stream(labels),
+        "parquet": tmp_path / "y.parquet",
+    }[kind]
+    source = as_source(Reused(X, 77), targets)
+    for _ in range(2):
+        pieces = [(np.array(features), np.array(found)) for features, found in source.pieces()]
+        assert [len(found) for _, found in pieces] == [len(features) for features, _ in pieces] == [77] * 12 + [76]
+        np.testing.assert_array_equal(np.concatenate([features for features, _ in pieces]), X)
+        np.testing.assert_array_equal(np.concatenate([found for _, found in pieces]).ravel(), y)
+
+
+def test_sources_of_another_length_or_with_pairs_are_no_targets(X, y, tmp_path):
+    for n in (999, 1_001, 130):
+        with pytest.raises(ValueError, match=f"^y has {n:,} samples, but X has 1,000: they must have the same length"):
+            rows_of(as_source(Slices(X), Reused(np.arange(n))))
+    with pytest.raises(ValueError, match="y must give targets, but it is an iterable of batches of pairs"):
+        rows_of(as_source(Slices(X), Batches(X, y)))
+    features, targets = rows_of(as_source(Slices(X), range(N)))
+    np.testing.assert_array_equal(targets, np.arange(N))
+    with pytest.raises(ValueError, match=r"Unknown column 'y.npy'"):
+        rows_of(as_source(Stream(table_of(X, y)), "y.npy"))
+    with pytest.raises(ValueError, match="y names columns"):
+        as_source(X, "y.npy")
+
+
+def test_files_beside_each_other_are_known_by_both(X, y, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    identity = as_source(tmp_path / "X.npy", str(tmp_path / "y.npy")).identity
+    assert identity is not None
+    assert as_source(tmp_path / "X.npy", y).identity is None
+    np.save(tmp_path / "y.npy", y[:9])
+    assert as_source(tmp_path / "X.npy", tmp_path / "y.npy").identity != identity
+
+
+def test_memory_maps_are_not_known_by_their_file(X, y, tmp_path):
+    """A part of one, or a view of another shape, has the same file and other rows."""
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    X, y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy")
+    for targets in (y, tmp_path / "y.npy"):
+        assert as_source(X, targets).identity is None
+    assert as_source(tmp_path / "X.npy", y).identity is None

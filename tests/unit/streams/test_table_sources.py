@@ -7,7 +7,12 @@ pd = pytest.importorskip("pandas", reason="pieces are data frames of pandas")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp.streams import table_sources  # noqa: E402  # needs pandas
-from fastmlp.streams.table_sources import as_table_source, surely_fits, table_in_memory  # noqa: E402
+from fastmlp.streams.table_sources import (  # noqa: E402
+    as_table_source,
+    surely_fits,
+    table_in_memory,
+    targets_in_memory,
+)
 from fastmlp.tables import io  # noqa: E402
 from fastmlp.tables.io import read_table  # noqa: E402
 
@@ -47,6 +52,22 @@ def test_pieces_of_a_folder_follow_one_another(table, tmp_path):
     assert len(table_in_memory(tmp_path)) == 300
 
 
+def test_a_folder_is_read_as_a_file_is(tmp_path):
+    """Names of columns that are numbers are text; a column may have no cell in one of the files."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    for k, cells in enumerate(([1.0, 2.0], [None, None])):
+        frame = pd.DataFrame({0: cells, 1: [3.0, 4.0]})
+        parquet.write_table(pyarrow.Table.from_pandas(frame), tmp_path / f"{k}.parquet")
+    table = table_in_memory(tmp_path)
+    assert table.columns.tolist() == read_table(tmp_path / "0.parquet").columns.tolist() == ["0", "1"]
+    assert table["0"].isna().tolist() == [False, False, True, True]
+    parquet.write_table(pyarrow.table([[1.0], [2.0], [3.0]], names=["0", "1", "1"]), tmp_path / "1.parquet")
+    with pytest.raises(ValueError, match=r"In '[^']*1.parquet': Columns must have different names, but '1' is there"):
+        table_in_memory(tmp_path)
+
+
 def test_targets_are_named_or_beside(table, tmp_path):
     table.to_parquet(path := tmp_path / "t.parquet")
     for X, y in as_table_source(path, "n").pieces():
@@ -59,6 +80,24 @@ def test_targets_are_named_or_beside(table, tmp_path):
         next(as_table_source(path, "m").pieces())
     with pytest.raises(ValueError, match="y has 9 samples, but X has 300"):
         list(as_table_source(path, np.zeros(9)).pieces())
+
+
+def test_targets_in_memory_are_those_of_all_pieces():
+    class Reused:
+        def __iter__(self):
+            buffer = np.empty(5)
+            for first in range(0, 15, 5):
+                buffer[:] = np.arange(first, first + 5)
+                yield buffer
+
+    np.testing.assert_array_equal(targets_in_memory(Reused()), np.arange(15))
+    once = iter([np.arange(5), np.arange(5, 9)])
+    np.testing.assert_array_equal(targets_in_memory(once), np.arange(9))
+    with pytest.raises(ValueError, match="y has no rows, or can be read only once and was read before"):
+        targets_in_memory(once)
+    with pytest.raises(ValueError, match="y must give targets, but it is an iterable of batches of pairs"):
+        targets_in_memory(iter([(np.zeros((5, 2)), np.zeros(5))]))
+    assert targets_in_memory(y := [1, 2]) is y
 
 
 def test_text_columns_of_csv_can_be_given(table, tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 
+from fastmlp.tables import io
 from fastmlp.tables.io import read_table, with_text_names
 
 pd = pytest.importorskip("pandas")
@@ -69,6 +71,18 @@ def test_multi_level_column_names_raise(tmp_path):
 def test_column_names_equal_as_text_raise():
     with pytest.raises(ValueError, match="two columns named '1', columns 1 and 2"):
         with_text_names(pd.DataFrame([[1, 2]], columns=[1, "1"]))
+
+
+def test_pieces_of_csv_files_leave_the_filters_of_warnings_as_they_are(tmp_path, monkeypatch):
+    """Also between two pieces, where the caller may read another file, or give up."""
+    monkeypatch.setattr(io, "PIECE_CELLS", 2)
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    filters = list(warnings.filters)
+    pieces = io.csv_pieces(tmp_path / "table.csv", ())
+    assert [next(pieces).shape, next(pieces).shape] == [(1, 2), (1, 2)]
+    assert warnings.filters == filters
+    assert len(list(pieces)) == 1
+    assert warnings.filters == filters
 
 
 def test_separators_within_quotes_are_ignored(tmp_path):

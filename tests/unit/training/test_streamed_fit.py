@@ -1,13 +1,19 @@
 """Fits to data that are read piece by piece: the bits of a fit in memory where they fit, the same for all sources."""
 
+import os
+from itertools import count
+from threading import Event
+
 import numpy as np
 import pytest
 from kernel_clock import KernelClock
+from peak_memory import growth, on_linux
 
 from fastmlp import MLP, SGD, AdamW, EarlyStopping, OptimizerState
 from fastmlp.errors import DivergenceWarning
 from fastmlp.schedules import Cosine, FlatCosine
-from fastmlp.streams import shuffled_blocks
+from fastmlp.streams import loading, shuffled_blocks
+from fastmlp.training.streamed_fit import StreamedFit
 
 N, LIMIT = 60_000, 1_000_000  # rows of 20 bytes; a limit that does not hold them
 
@@ -197,3 +203,94 @@ def test_a_time_limit_may_end_a_fit_within_an_epoch(validates, data, monkeypatch
     if validates:
         loss = net.evaluate(*held_out["validation_data"])["loss"]
         assert loss == pytest.approx(history.validation_loss[history.best_epoch], rel=1e-6)
+
+
+def test_row_cache_keeps_the_rows_of_files(data, tmp_path, monkeypatch):
+    X, y = data
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    sources, cache = (tmp_path / "X.npy", str(tmp_path / "y.npy")), tmp_path / "cache"
+    first, history = fit(*sources, row_cache=cache)
+    expected, _ = fit(Batches(X, y))
+    np.testing.assert_array_equal(first.params, expected.params)
+    (kept,) = cache.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(loading.Loader, "add", None)  # nothing is read again
+        second, again = fit(*sources, row_cache=(cache, "20GB"))
+    np.testing.assert_array_equal(second.params, first.params)
+    np.testing.assert_array_equal(again.loss, history.loss)
+    assert list(cache.iterdir()) == [kept]
+    np.save(tmp_path / "y.npy", 1 - y)
+    os.utime(tmp_path / "y.npy", ns=(1, 1))
+    other, _ = fit(*sources, row_cache=cache)
+    assert not np.array_equal(other.params, first.params), "the file has changed"
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_row_cache_does_not_take_one_part_of_a_memory_map_for_another(data, tmp_path):
+    for name, array in zip("Xy", data, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    X, y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy")
+    for part in (slice(0, 40_000), slice(20_000, N)):
+        found, _ = fit(X[part], y[part], epochs=1, row_cache=tmp_path / "cache")
+        expected, _ = fit(Batches(data[0][part], data[1][part]), epochs=1)
+        np.testing.assert_array_equal(found.params, expected.params)
+
+
+def test_a_block_is_read_while_another_is_trained_on(data, monkeypatch):
+    """The reading of a block waits for the training on the one before it, and that for this reading."""
+    reads, trains = ([Event() for _ in range(4)] for _ in range(2))  # of the four blocks
+    read, train_block = shuffled_blocks.Blocks._read, StreamedFit._train_block
+    numbers = count()
+
+    def reading(self, *arguments):
+        number = next(numbers)
+        reads[number].set()
+        assert number == 0 or trains[number - 1].wait(20), "no training meanwhile"
+        return read(self, *arguments)
+
+    def training(self, block, epoch, number, n_done):
+        trains[number].set()
+        assert number + 1 == self._blocks.n_blocks or reads[number + 1].wait(20), "no reading meanwhile"
+        return train_block(self, block, epoch, number, n_done)
+
+    monkeypatch.setattr(shuffled_blocks.Blocks, "_read", reading)
+    monkeypatch.setattr(StreamedFit, "_train_block", training)
+    net, _ = fit(Batches(*data), epochs=1)
+    monkeypatch.undo()
+    expected, _ = fit(Batches(*data), epochs=1)
+    np.testing.assert_array_equal(net.params, expected.params)
+    assert all(event.is_set() for event in reads + trains)
+
+
+FIT = {
+    "MLP": """
+from fastmlp import MLP
+
+def fit(path):
+    net = MLP((12, 16, 1), random_state=0, device="cpu")
+    net.fit(path, "y", epochs=1, batch_size=1000, memory_limit="30MB", verbose=0)
+""",
+    "Population": """
+from fastmlp import Population
+
+def fit(path):
+    nets = Population((12, 16, 1), 2, random_state=0, device="cpu")
+    nets.fit(path, "y", epochs=1, batch_size=1000, memory_limit="30MB", verbose=0)
+""",
+}
+
+
+@pytest.mark.full
+@on_linux
+@pytest.mark.parametrize("nets", FIT)
+def test_peak_memory_does_not_grow_with_the_file(nets, tmp_path):
+    """In a process of its own: a file of 104 MB adds no more than one of 21 MB to the peak of a fit within 30 MB."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
+    rng, paths = np.random.default_rng(0), []
+    for n in (400_000, 2_000_000):  # also the first one is read from disk
+        columns = dict(zip("abcdefghijkly", rng.standard_normal((13, n), dtype=np.float32), strict=True))
+        paths.append(tmp_path / f"{n}.parquet")
+        parquet.write_table(table := pyarrow.table(columns), paths[-1], row_group_size=50_000)
+    assert growth(FIT[nets], *paths) < 0.2 * table.nbytes

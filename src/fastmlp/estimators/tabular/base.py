@@ -247,7 +247,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         *,
         validation_data: Any = None,
         memory_limit: int | str | None = None,
-        row_cache: str | os.PathLike | None = None,
+        row_cache: str | os.PathLike | tuple[str | os.PathLike, int | str] | None = None,
     ) -> Self:
         """Train on a table X and targets y.
 
@@ -259,13 +259,13 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Parameters
         ----------
         X : data frame of any library, array_like of shape (n_samples, n_features), path, or source of rows
-            The table. The path of a Parquet or CSV file or of a folder of Parquet files, a memory map, an Arrow stream,
-            a dataset of pyarrow, or an iterable or list of pieces is read piece by piece, so that it need not fit into
-            memory.
+            The table. The path of a Parquet or CSV file or of a folder of Parquet files, a memory map, an array of h5py
+            or zarr, an Arrow stream, a dataset of pyarrow, or an iterable or list of pieces is read piece by piece, so
+            that it need not fit into memory.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
             Classes or numbers; of a classifier, several columns hold 0 and 1, whether a row has the label of the
-            column (multilabel classification). The name of a column of X that holds them; None if X is an iterable or
-            list of pairs (X, y).
+            column (multilabel classification). The name of a column of X that holds them, or a source of as many rows
+            beside a source X; None if X is an iterable or list of pairs (X, y).
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss. It also applies to samples that are held out from X.
         validation_data : tuple, optional
@@ -276,9 +276,10 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. A table within it is trained on as in memory, to the same bits.
-        row_cache : str or path, optional
+        row_cache : str, path or pair, optional
             Folder for the encoded rows of a source, in which those of a file stay for the next fit with the same
-            settings and random_state. By default they are in a temporary folder.
+            settings and random_state; or a pair of it and the bytes that may stay, such as ("rows", "20GB"). By default
+            they are in a temporary folder.
 
         Returns
         -------

@@ -15,7 +15,8 @@ from ...api.streamed_fit import StreamArguments, refuse_arguments
 from ...console.compile_notice import CompileNotices
 from ...streams.kinds import is_name
 from ...streams.loading import check_targets_given
-from ...streams.table_sources import columns_apart, surely_fits, table_in_memory
+from ...streams.sources import as_targets_file
+from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
 from ...table_training.fit import make_nets
 from ...table_training.recipe import Recipe
 from ...table_training.streamed_table import (
@@ -66,6 +67,7 @@ class SourceFit:
         observed: ObservedTask,
     ):
         self._observed = observed
+        y = as_targets_file(X, y)
         self._estimator, self._X, self._y, self._recipe = estimator, X, y, recipe
         self._validation_data, self._stream = validation_data, stream
         self._learner = copy.copy(estimator)  # a fit in memory may still follow, or go on with the nets of the last one
@@ -175,10 +177,10 @@ class SourceFit:
     def _in_memory(self) -> tuple[Any, Any]:
         """Return (X, y) in memory."""
         if isinstance(self._X, np.ndarray):
-            return self._X, self._y
+            return self._X, targets_in_memory(self._y)
         if self._table.path is None:
             return self._kept.joined()
         table = table_in_memory(self._table.path)
         if not is_name(self._y):
-            return table, self._y
+            return table, targets_in_memory(self._y)
         return columns_apart(table, self._y)

@@ -110,17 +110,18 @@ def test_a_generator_that_does_not_fit_is_refused(table):
         classifier().fit(iter(Pieces(table[INPUTS], table.kind)), None, memory_limit=LIMIT)
 
 
-def test_a_file_that_changes_is_refused(table, tmp_path, monkeypatch):
-    path = tmp_path / "table.parquet"
-    table[[*INPUTS, "kind"]].to_parquet(path)
+@pytest.mark.parametrize("changes", ["inputs", "labels"])
+def test_a_file_that_changes_is_refused(changes, table, tmp_path, monkeypatch):
+    table[INPUTS].to_parquet(tmp_path / "inputs.parquet")
+    table[["kind"]].to_parquet(tmp_path / "labels.parquet")
     encode = TabularMLPClassifier._encode
 
     def changing(self, y):
-        os.utime(path, ns=(1, 1))
+        os.utime(tmp_path / f"{changes}.parquet", ns=(1, 1))
         return encode(self, y)
 
     monkeypatch.setattr(TabularMLPClassifier, "_encode", changing)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with pytest.raises(ValueError, match="has changed while it was read"):
-        classifier().fit(path, "kind", memory_limit=LIMIT)
+    with pytest.raises(ValueError, match=f"{changes}.parquet' has changed while it was read"):
+        classifier().fit(tmp_path / "inputs.parquet", tmp_path / "labels.parquet", memory_limit=LIMIT)
     assert not list(tmp_path.glob("rows-*")), "nothing is left on disk"

@@ -1,14 +1,12 @@
 """Tables that estimators read piece by piece: the bits of a fit in memory where they fit, and bounded memory beyond."""
 
-import subprocess
-import sys
-import textwrap
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from interrupted_fits import with_sigint
 from large_tables import INPUTS, LIMIT, SETTINGS, N, Pieces, classifier
+from peak_memory import growth, on_linux
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
 pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
@@ -164,6 +162,21 @@ def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
         TabularMLPRegressor(**settings).fit(path, table.value.to_numpy()[:50], memory_limit=LIMIT)
 
 
+@pytest.mark.parametrize("kind", ["table", "array"])
+def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
+    inputs, X = table[INPUTS], path.with_name("inputs.parquet")
+    inputs.to_parquet(X, row_group_size=9_000)
+    if kind == "array":
+        inputs = table[["a", "c"]].to_numpy()
+        np.save(X := tmp_path / "X.npy", inputs)
+    table[["kind"]].to_parquet(labels := tmp_path / "labels.parquet", row_group_size=7_100)
+    for limit in (LIMIT if kind == "table" else "1MB", "1GB"):
+        expected = classifier(max_iter=1).fit(X, table.kind.to_numpy(), memory_limit=limit)
+        found = classifier(max_iter=1).fit(X, labels, memory_limit=limit)
+        np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+    assert found.score(X, labels) == found.score(X, table.kind.to_numpy())
+
+
 @pytest.mark.quick
 def test_pieces_may_be_lists():
     pairs = [([[1.0, "a"], [2.0, "b"]], [1.0, 2.0]), ([[2.0, "a"], [3.0, "b"]], [2.0, 3.0])] * 20
@@ -257,25 +270,19 @@ def test_a_time_limit_shortens_the_fit(path):
 
 # ---- memory
 
-PEAK = """
-import resource, sys
-import numpy as np
+FIT = """
 from fastmlp import TabularMLPRegressor
-settings = dict(n_nets=1, max_iter=1, hidden_layer_sizes=(16,), random_state=0, device="cpu")
-small, large = sys.argv[1:]
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-TabularMLPRegressor(**settings).fit(small, "y", memory_limit="30MB")
-before = peak()
-TabularMLPRegressor(**settings).fit(large, "y", memory_limit="30MB")
-print(peak() - before)
+
+def fit(path):
+    settings = dict(n_nets=1, max_iter=1, hidden_layer_sizes=(16,), random_state=0, device="cpu")
+    TabularMLPRegressor(**settings).fit(path, "y", memory_limit="30MB")
 """
 
 
 @pytest.mark.full
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+@on_linux
 def test_peak_memory_does_not_grow_with_the_table(tmp_path):
     """In a process of its own: a table ten times as large adds little to the peak of a first fit."""
-    pytest.importorskip("pyarrow")
     rng = np.random.default_rng(0)
     paths = []
     for n in (100_000, 1_000_000):
@@ -284,9 +291,7 @@ def test_peak_memory_does_not_grow_with_the_table(tmp_path):
         paths.append(str(tmp_path / f"{n}.parquet"))
         frame.to_parquet(paths[-1], row_group_size=50_000)
         n_bytes = frame.memory_usage().sum()
-    command = [sys.executable, "-c", textwrap.dedent(PEAK), *paths]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(found.stdout) < 0.4 * n_bytes, "104 MB of numbers, and as many features"
+    assert growth(FIT, *paths) < 0.4 * n_bytes, "104 MB of numbers, and as many features"
 
 
 def test_fits_without_a_seed_or_with_a_generator_differ(tmp_path):
