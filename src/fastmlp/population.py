@@ -17,6 +17,7 @@ from .api.nets_with_shared_weights import checked_sharing
 from .api.per_net_settings import PER_NET, checked_per_net_setting
 from .api.population_fit import fit_population
 from .api.population_prediction import evaluate, outputs_of, predict, scores_of_piece
+from .api.with_executor import workers_for
 from .checks import seed_of
 from .console.stopwatch import Stopwatch
 from .data.population_data import prediction_samples
@@ -480,10 +481,10 @@ class Population(NetBase, NetSequence):
         """
         return predict(self, X, nets, executor)
 
-    def _outputs(self, X: Any, nets: Any) -> Any:
-        return outputs_of(self, X, nets)
+    def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any:
+        return outputs_of(self, X, nets, executor)
 
-    def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
+    def predict_classes(self, X: Any, *, nets: Any = None, executor: Any = None) -> Any:
         """Return the class numbers, chosen as in MLP.predict_classes.
 
         Parameters
@@ -492,12 +493,14 @@ class Population(NetBase, NetSequence):
             Inputs of all nets, or per net.
         nets : array_like, optional
             Numbers or a mask of the nets to predict with, as for predict.
+        executor : object, optional
+            Where to predict, as for predict.
 
         Returns
         -------
         ndarray of int, shape (n_nets, n_samples)
         """
-        return self._classes(self._outputs(X, nets), X)
+        return self._classes(self._outputs(X, nets, executor), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """Return the mean loss of each net, without the L2 penalty, and for classification its accuracy.
@@ -521,7 +524,7 @@ class Population(NetBase, NetSequence):
     def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
         return scores_of_piece(self, X, y, metric)
 
-    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
+    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None, executor: Any = None) -> Any:
         """Return the weighted mean of the nets' outputs.
 
         Parameters
@@ -532,6 +535,8 @@ class Population(NetBase, NetSequence):
             Number of nets to average, the best of the last fit. By default all nets are averaged.
         weights : array_like of shape (n_nets,), optional
             Weight of each net, such as greedy_weights returns. By default all weigh the same.
+        executor : object, optional
+            Where to compute the outputs of the nets, as for predict; their mean is taken here, to the same bits.
 
         Returns
         -------
@@ -548,7 +553,8 @@ class Population(NetBase, NetSequence):
         members = self._best_nets(top)
         weights = checked_weights(weights, self.n_nets, members)
         members = members[weights[members] > 0]
-        return average(self, X, members, weights[members])
+        with workers_for(executor) as workers:
+            return average(self, X, members, weights[members], workers)
 
     def _loss_of_mean(self, X: Any, y: Any) -> float:
         return loss_of_mean(self, X, y)

@@ -27,8 +27,8 @@ from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
-from .population_executor import ON_WORKERS, refuse_with_executor, run_with_executor
 from .population_prediction import reads_rows
+from .with_executor import ON_WORKERS, refuse_with_executor, run_with_executor
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor

@@ -11,7 +11,7 @@ from ..devices import to_library_of
 from ..memory_check import OUTPUTS, check_array
 from ..population_training.evaluate import checked_members, evaluate_nets
 from ..streams.kinds import is_source, names_columns
-from .population_executor import ON_WORKERS, predict_with_executor, refuse_with_executor
+from .with_executor import ON_WORKERS, predict_with_executor, refuse_with_executor
 
 if TYPE_CHECKING:
     from ..population import Population

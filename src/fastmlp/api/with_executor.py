@@ -1,18 +1,22 @@
-"""Implementation of fit and predict of Population with an executor, whose workers train and predict."""
+"""Fits of Population, and predictions of MLP and Population, with an executor, whose workers compute."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data.population_data import Strides
+from ..data.validation import as_features, inputs_only
 from ..devices import Device, device_of
 from ..kernels.structs import Samples
-from ..population_training.task import PopulationOutcome, PopulationTask
+from ..memory_check import OUTPUTS, check_array
 
 if TYPE_CHECKING:
+    from ..mlp import MLP
     from ..population import Population
+    from ..population_training.task import PopulationOutcome, PopulationTask
 
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
 
@@ -38,24 +42,44 @@ def refuse_with_executor(device: str, X: Any, checkpoint: Any = None, time_limit
         )
 
 
+def workers_for(executor: Any) -> AbstractContextManager[Any]:
+    """Return a context with the workers of an executor, which get an array once in several calls; None stays None."""
+    if executor is None:
+        return nullcontext()
+    from ..executors.workers import workers_of  # here and below: other processes need not import it
+
+    return workers_of(executor)
+
+
 def run_with_executor(
     executor: Any, pop: Population, task: PopulationTask, epochs: int, restart_after: int | None
 ) -> tuple[PopulationOutcome, np.ndarray, bool, BaseException | None]:
     """Train the nets on the workers of an executor; arguments and result are those of WorkersFit and its run."""
-    from ..executors.workers import workers_of  # here: other processes need not import it
     from ..population_training.executor_fit import Draws, WorkersFit
 
     draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
-    with workers_of(executor) as workers:
+    with workers_for(executor) as workers:
         return WorkersFit(workers, task, epochs, restart_after, draws).run()
 
 
 def predict_with_executor(
-    executor: Any, pop: Population, data: Samples, strides: Strides, members: np.ndarray, output: np.ndarray
+    executor: Any, net: MLP | Population, data: Samples, strides: Strides, members: np.ndarray, output: np.ndarray
 ) -> None:
     """Write the outputs of nets, computed on the workers of an executor; arguments are those of WorkersPrediction."""
-    from ..executors.workers import workers_of
     from ..population_training.executor_prediction import WorkersPrediction
 
-    with workers_of(executor) as workers:
-        WorkersPrediction(workers, pop.network, pop.device, pop.params, data, strides, members, output).run()
+    params = net.params.reshape(-1, net.network.layout.n_params)  # a view, also of one net
+    with workers_for(executor) as workers:
+        WorkersPrediction(workers, net.network, net.device, params, data, strides, members, output).run()
+
+
+def outputs_of_net(net: MLP, X: Any, executor: Any) -> np.ndarray:
+    """Return the outputs (n_samples, n_outputs) of one net, computed on the workers of an executor."""
+    refuse_with_executor(net._named_device, X)
+    network, features = net.network, as_features(X, net.network.n_features, net.dtype)
+    shape = len(features), network.n_outputs
+    check_array(shape, net.dtype.itemsize, *OUTPUTS)
+    net.device = ON_WORKERS
+    output = np.empty((1, *shape), net.dtype)
+    predict_with_executor(executor, net, inputs_only(features), (0, 0, 0), np.zeros(1, np.int64), output)
+    return output[0]
