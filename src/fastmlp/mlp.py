@@ -431,8 +431,8 @@ class MLP(NetBase):
         Raises
         ------
         ValueError
-            If X does not have the net's number of features, or is not finite; if executor is no executor, or comes with
-            a GPU.
+            If X does not have the net's number of features, or is not finite; if executor is no executor, or the
+            device is a GPU.
         """
         output = self._outputs(X, executor)
         return output if type(output) is np.ndarray else to_library_of(output, X)

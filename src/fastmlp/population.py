@@ -377,7 +377,7 @@ class Population(NetBase, NetSequence):
             such as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
             `concurrent.futures.ProcessPoolExecutor()`. Results have the same bits as without it, but for nets that
             diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks that have
-            begun; a second one does not.
+            begun; a second one does not. Workers use their CPUs or, with device="cuda", a GPU of their own each.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
             in each epoch, and the nets are trained one after another.
@@ -394,7 +394,7 @@ class Population(NetBase, NetSequence):
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid; if the checkpoint is of other
             nets, other data or settings, or it and the one before it are damaged; if executor is no executor, or comes
-            with a checkpoint, a time limit or a GPU.
+            with a checkpoint, a time limit or arrays on a GPU.
         FileExistsError
             If there is a checkpoint, but resume is False.
         RuntimeError
@@ -472,7 +472,8 @@ class Population(NetBase, NetSequence):
             Numbers (n_members,) or a mask (n_nets,) of the nets to predict with, which then are the first axis of the
             result. By default all nets predict.
         executor : object, optional
-            Where to predict, in tasks of some of the rows each, as for fit; outputs have the same bits.
+            Where to predict, in tasks of some of the rows each, as for fit; outputs have the same bits on CPUs, and are
+            equal up to rounding on GPUs.
 
         Returns
         -------

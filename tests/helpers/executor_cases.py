@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp import AdamW, Population
+from fastmlp.executors.worker_device import Numbers
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -101,6 +103,14 @@ class InPlace(Executor):
 def process_pool(n_workers):
     """Return a pool of processes that are started anew, since pytest has threads."""
     return ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"))
+
+
+def number_among(folder, n_workers):
+    """Return the number of this worker, once so many have a call of this function."""
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < n_workers:
+        time.sleep(0.01)
+    return Numbers().here()
 
 
 class Does:

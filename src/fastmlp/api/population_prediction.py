@@ -11,7 +11,7 @@ from ..devices import to_library_of
 from ..memory_check import OUTPUTS, check_array
 from ..population_training.evaluate import checked_members, evaluate_nets
 from ..streams.kinds import is_source, names_columns
-from .with_executor import ON_WORKERS, predict_with_executor, refuse_with_executor
+from .with_executor import device_on_workers, predict_with_executor, refuse_with_executor
 
 if TYPE_CHECKING:
     from ..population import Population
@@ -42,13 +42,13 @@ def outputs_of(pop: Population, X: Any, nets: Any, executor: Any = None) -> Any:
     X, nets, executor : arguments of Population.predict
     """
     if executor is not None:
-        refuse_with_executor(pop._named_device, X)
+        refuse_with_executor(X)
     network, dtype = pop.network, pop.dtype
     data, strides = prediction_samples(X, network.n_features, dtype, pop.n_nets)
     members = np.arange(pop.n_nets) if nets is None else checked_members(nets, pop.n_nets)
     pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
     if executor is not None:
-        pop.device = ON_WORKERS
+        pop.device = device_on_workers(pop)
     check_array((len(members), data.n_samples, network.n_outputs), dtype.itemsize, *OUTPUTS)
     kind = np.ndarray if pop.device.is_host else type(data.X)
     with pop.device.on():

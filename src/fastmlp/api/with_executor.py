@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.population_data import Strides
 from ..data.validation import as_features, inputs_only
-from ..devices import Device, device_of
+from ..devices import HOSTS, Device, check_name, device_of
 from ..kernels.structs import Samples
 from ..memory_check import OUTPUTS, check_array
 
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
 
 
-def refuse_with_executor(device: str, X: Any, checkpoint: Any = None, time_limit: Any = None) -> None:
-    """Raise ValueError for what cannot be combined with an executor.
-
-    device : name of the device, as the user gave it
-    """
+def refuse_with_executor(X: Any, checkpoint: Any = None, time_limit: Any = None) -> None:
+    """Raise ValueError for what cannot be combined with an executor."""
     if checkpoint is not None:
         raise ValueError(
             "checkpoint= cannot be combined with executor=: leave one of them out. An interrupted fit with an executor "
@@ -36,10 +33,13 @@ def refuse_with_executor(device: str, X: Any, checkpoint: Any = None, time_limit
             "time_limit= cannot be combined with executor=: leave one of them out. Ctrl-C ends a fit with an executor, "
             "and keeps its finished nets."
         )
-    if device.startswith("cuda") or device_of(X) is not None:
-        raise ValueError(
-            "executor= trains and predicts on the CPUs of its workers: pass arrays of the host, and device='cpu'."
-        )
+    if device_of(X) is not None:
+        raise ValueError("executor= sends arrays of the host to its workers, but X is on a GPU: copy it to the host.")
+
+
+def device_on_workers(net: MLP | Population) -> Device:
+    """Return the device of a fit or prediction on workers: their GPUs, if the user named one, else their CPUs."""
+    return ON_WORKERS if check_name(net._named_device) in ("auto", *HOSTS) else net.device
 
 
 def workers_for(executor: Any) -> AbstractContextManager[Any]:
@@ -74,8 +74,13 @@ def predict_with_executor(
 
 
 def outputs_of_net(net: MLP, X: Any, executor: Any) -> np.ndarray:
-    """Return the outputs (n_samples, n_outputs) of one net, computed on the workers of an executor."""
-    refuse_with_executor(net._named_device, X)
+    """Return the outputs (n_samples, n_outputs) of one net, computed on the CPUs of an executor's workers."""
+    refuse_with_executor(X)
+    if device_on_workers(net) != ON_WORKERS:
+        raise ValueError(
+            f"executor= predicts on the CPUs of its workers, but device is {net._named_device!r}: leave executor out, "
+            "or make the net with device='cpu'."
+        )
     network, features = net.network, as_features(X, net.network.n_features, net.dtype)
     shape = len(features), network.n_outputs
     check_array(shape, net.dtype.itemsize, *OUTPUTS)

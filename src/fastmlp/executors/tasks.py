@@ -16,6 +16,7 @@ import numpy as np
 from ..kernels.jit import interrupts
 from ..thread_count import using_threads
 from .shared_arrays import as_array
+from .worker_device import Numbers, as_worker
 from .workers import Threads, Workers, lost_too_often
 
 Function = Callable[[list[np.ndarray], Any], Any]
@@ -102,7 +103,9 @@ class Tasks:
             task.tries += 1
             shared = [self.workers.share(array) for array in self.arrays]
             try:
-                future = self.workers.submit(call, self.function, task.argument, self.workers.threads, *shared)
+                future = self.workers.submit(
+                    call, self.function, task.argument, self.workers.threads, self.workers.numbers, *shared
+                )
             except Exception as error:  # a pool that has lost a worker refuses to take tasks
                 if not self.workers.is_loss(error):
                     raise
@@ -183,7 +186,7 @@ def named(error: BaseException, text: str) -> BaseException:
     return error
 
 
-def call(function: Function, argument: Any, threads: Threads, *shared: Any) -> Any:
+def call(function: Function, argument: Any, threads: Threads, numbers: Numbers, *shared: Any) -> Any:
     """Call a task's function; this runs on the worker."""
-    with using_threads(threads.here()):
+    with using_threads(threads.here()), as_worker(numbers.here()):
         return function([as_array(array) for array in shared], argument)
