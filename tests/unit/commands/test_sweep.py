@@ -168,3 +168,17 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence(sweep, monkeypatch):
     result = sweep("--target", "kind", "--dask", "tcp://127.0.0.1:9")
     assert result.exit_code == 1
     assert "does not answer" in result.output
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_finds_the_same_net(sweep, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="--dask is tested")
+    sweep("--target", "kind", "--n", 3)
+    expected = fastmlp.load(tmp_path / "m.safetensors").net_.params
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        result = sweep("--target", "kind", "--n", 3, "--dask", cluster.scheduler_address)
+        tasks = {str(entry[0]) for entry in cluster.scheduler.transition_log}
+    assert result.exit_code == 0, result.output
+    assert any(task.startswith("fastmlp-") for task in tasks)
+    assert (fastmlp.load(tmp_path / "m.safetensors").net_.params == expected).all()
