@@ -1,4 +1,4 @@
-"""A short run of the fuzzing: valid files, those of the corpus, and 80 mutated ones of each target, drawn by Hypothesis.
+"""A short run of the fuzzing: valid files, those of the corpus, and 80 of each target that Hypothesis has mutated.
 
 And small files that would take much memory if they were read whole.
 """

@@ -155,3 +155,15 @@ class InterruptsOnce(Does):
     def act(self):
         os.remove(self.path)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+class WaitsForAnother(Does):
+    """Waits until another process has got it, too; its path is a folder, which then has a file of each of them."""
+
+    def act(self):
+        folder, end = Path(self.path), time.monotonic() + 120
+        (folder / str(os.getpid())).touch()
+        while len(list(folder.iterdir())) < 2:
+            if time.monotonic() > end:
+                raise TimeoutError("no other worker has got a task")
+            time.sleep(0.02)

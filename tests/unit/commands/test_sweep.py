@@ -1,10 +1,12 @@
 """`fastmlp sweep`: the best net is saved as `fastmlp train` saves one; Ctrl-C keeps what is known; mistakes."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 from executor_cases import InPlace
+from rich.console import Console
 from typer.testing import CliRunner
 
 import fastmlp
@@ -83,6 +85,30 @@ class _Context:
 
     def __exit__(self, *_):
         pass
+
+
+def test_a_terminal_shows_the_best_settings_while_they_are_found(sweep, monkeypatch):
+    space, table_of, titles = sweep_job.search_space, sweep_job.best_table, []
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120, record=True)
+
+    def noted(search):
+        made = table_of(search)
+        titles.append(made.title)
+        return made
+
+    monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})
+    monkeypatch.setattr(sweep_job, "best_table", noted)
+    monkeypatch.setattr("fastmlp.commands.sweep_options.console", lambda: screen)
+    result = sweep("--target", "kind", "--n", 6)
+    assert result.exit_code == 0, result.output
+    n_finished = [int(title.split()[0]) for title in titles]
+    assert n_finished == sorted(n_finished)
+    assert (n_finished[0], n_finished[-1]) == (0, 6)
+    assert set(n_finished) - {0, 6}, "after the first population"
+    before, _, after = screen.export_text().partition("Best accuracy of 6 settings")
+    assert "6 of 6 settings" in before
+    assert before.count("learning_rate") >= 6, "a row for each"
+    assert "Saved to" in after
 
 
 def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tmp_path):

@@ -1,6 +1,8 @@
 """Fits of populations on the workers of an executor: the same bits as in one process, errors, Ctrl-C, lost workers."""
 
+import errno
 import glob
+import os
 import tempfile
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from executor_cases import (
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import Population, TrainingWarning
+from fastmlp.console.progress_bar import Progress
 from fastmlp.population_training import executor_fit, nets_per_task
 
 
@@ -85,6 +88,21 @@ def executors(kind, n_workers):
             yield client.get_executor()
 
 
+@pytest.mark.parametrize("name, done", [("lanes", [16, 32, 40]), ("one by one", [1, 2, 3, 4, 5])])
+def test_progress_counts_the_nets_of_finished_tasks(name, done, small_tasks, monkeypatch, capsys):
+    shown, show = [], Progress.show
+
+    def noted(self, n_done, loss):
+        shown.append((self.total, n_done))
+        show(self, n_done, loss)
+
+    monkeypatch.setattr(Progress, "show", noted)
+    fit(name, InPlace())
+    assert [n_done for total, n_done in shown if total == done[-1]] == done, "others are those of the tasks"
+    fit(name, InPlace(), verbose=2)
+    assert f"net {done[-1]}/{done[-1]} " in capsys.readouterr().out
+
+
 def test_threads_train_copies(small_tasks):
     with ThreadPoolExecutor(2) as executor:
         assert_same_bits("restarts", executor)
@@ -138,6 +156,24 @@ def test_a_killed_process_breaks_the_pool_with_advice_and_keeps_finished_nets(sm
     assert pop.result.interrupted
     assert np.isfinite(pop.params).all()
     assert array_folders() == before
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = array_folders()
+    pop = Population((3, 5, 1), 40, loss="binary_cross_entropy", random_state=0, device="cpu")
+    first = pop.params.copy()
+    with monkeypatch.context() as patches:
+        patches.setattr("fastmlp.executors.shared_arrays.np.save", full)
+        message = r"cannot be written to .*fastmlp-arrays.*: No space left on device\. .*TMPDIR"
+        with pytest.raises(OSError, match=message):
+            pop.fit(X, Y, epochs=3, verbose=0, executor=pool)
+    assert array_folders() == before
+    np.testing.assert_array_equal(pop.params, first)
+    pop.fit(X, Y, epochs=3, verbose=0, executor=pool)  # once there is room
+    assert set(pop.result.stopped_by) == {"epochs"}
 
 
 @pytest.mark.parametrize(
