@@ -53,7 +53,7 @@ class ArrayFolder:
             np.save(path, array, allow_pickle=False)
         except OSError as error:
             raise OSError(
-                f"The data for the worker processes cannot be written to {str(self.path)!r}: {error.strerror or error}. "
+                f"The data for worker processes cannot be written to {str(self.path)!r}: {error.strerror or error}. "
                 "Choose a folder with more room by the environment variable TMPDIR."
             ) from None
         return MappedArray(str(path))

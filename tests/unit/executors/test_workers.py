@@ -1,15 +1,13 @@
 """Workers of executors: the kind of each executor, shared arrays, threads of tasks, lost workers."""
 
-import multiprocessing
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from executor_cases import InPlace, number_among, process_pool
+from executor_cases import InPlace, process_pool
 
 from fastmlp.executors.shared_arrays import MappedArray
-from fastmlp.executors.worker_device import Numbers
 from fastmlp.executors.workers import (
     UNKNOWN_SLOTS,
     DaskWorkers,
@@ -170,21 +168,6 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
     client.n_threads = {"tcp://10.0.0.1:1": 1}
     monkeypatch.setattr("fastmlp.executors.workers.COUNT_EVERY", 0.0)
     assert workers.n_slots == 1
-
-
-@pytest.mark.parametrize(
-    "name, number",
-    [("MainProcess", 0), ("SpawnProcess-1", 0), ("LokyProcess-3", 2), ("ForkProcess-2:12", 11), ("Dask Worker", 0)],
-)
-def test_processes_are_numbered_by_their_names(name, number, monkeypatch):
-    monkeypatch.setattr(multiprocessing.current_process(), "name", name)
-    assert Numbers().here() == number
-
-
-def test_processes_of_a_pool_have_numbers_of_their_own(tmp_path):
-    with process_pool(2) as pool:
-        found = [future.result() for future in [pool.submit(number_among, tmp_path, 2) for _ in range(2)]]
-    assert abs(found[0] - found[1]) == 1
 
 
 def test_workers_of_a_machine_keep_their_numbers_when_others_leave_and_join():

@@ -38,10 +38,10 @@ from .rows import TableRows
 from .streams import SourceFit
 from .training import (
     NetsTask,
+    check_executor,
     check_nets,
     estimator_recipe,
     folds_of,
-    refuse_with_executor,
     refuse_without_held_out,
     train_nets,
 )
@@ -321,7 +321,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         recipe, budget = self._recipe(), self._budget()
         has_folds = recipe.n_folds > 1 and validation_data is None
         if executor is not None:
-            refuse_with_executor(self, recipe, has_folds)
+            check_executor(self, recipe, has_folds)
         stream = StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
         observed = ObservedTask.fit(self, X, y, sample_weight)
         if is_source(X) or names_target(X, y):

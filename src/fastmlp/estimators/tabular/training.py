@@ -242,7 +242,7 @@ def fit_together(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> A
     return result
 
 
-def refuse_with_executor(estimator: Any, recipe: Recipe, has_folds: bool) -> None:
+def check_executor(estimator: Any, recipe: Recipe, has_folds: bool) -> None:
     """Raise ValueError if an executor cannot train the nets of an estimator: one net, or nets one after another."""
     if recipe.n_nets * recipe.n_folds == 1:
         raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
