@@ -16,12 +16,12 @@ rng = np.random.default_rng(0)
 X, HELD_OUT = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
 y, y_held_out = (X[:, 0] > 0).astype(int), (HELD_OUT[:, 0] > 0).astype(int)
 STOPPING = {"validation_data": (HELD_OUT, y_held_out), "early_stopping": 3}
-# place in cuda_cases.PLACES -> number of nets, arguments of fit
+# place in cuda_cases.PLACES -> number of nets, arguments of fit; "layers", whose kernels other tests compile, is quick
 FITS = {
-    "thread": (140, {"optimizer": "adam", "converged": 0.62, "restart_after": 6}),
-    "block": (40, {"optimizer": "rprop", "batch_size": 8, **STOPPING}),
-    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, **STOPPING}),
     "layers": (3, {"optimizer": "adagrad", "batch_size": 8}),
+    "thread": (140, {"optimizer": "adam", "converged": 0.62, "restart_after": 3}),
+    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, **STOPPING}),
+    "block": (33, {"optimizer": "rprop", "batch_size": 8, **STOPPING}),
 }
 
 
@@ -37,7 +37,7 @@ def small_tasks(monkeypatch):
 def fit(n_nets, executor=None, **arguments):
     """Return a population after its fit, and the result."""
     pop = Population((3, 4, 1), n_nets, loss="binary_cross_entropy", device="cuda", random_state=3)
-    return pop, pop.fit(X, y, epochs=14, verbose=0, executor=executor, **arguments)
+    return pop, pop.fit(X, y, epochs=8, verbose=0, executor=executor, **arguments)
 
 
 def assert_same_fit(found, expected):
@@ -57,6 +57,12 @@ def test_tasks_give_the_bits_of_one_process(cuda, monkeypatch, place, small_task
     where.check()
     assert_same_fit(found, expected)
     assert str(found[0].device) == "cuda (as requested)"
+
+
+def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, small_tasks):
+    Place("layers", monkeypatch)
+    on_gpu = {**STOPPING, "validation_data": (cuda.asarray(HELD_OUT), cuda.asarray(y_held_out))}
+    assert_same_fit(fit(3, InPlace(), batch_size=8, **on_gpu), fit(3, batch_size=8, **STOPPING))
 
 
 def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatch, small_tasks):
@@ -97,8 +103,7 @@ def test_a_worker_without_a_gpu_says_so(emulated_cuda, monkeypatch):
 
 
 def test_outputs_are_those_of_one_process(cuda, small_tasks):
-    pop, _ = fit(5)
-    executor = InPlace()
+    pop, executor = Population((3, 4, 1), 5, device="cuda", random_state=3), InPlace()
     np.testing.assert_allclose(pop.predict(X, executor=executor), pop.predict(X), rtol=1e-6)
     assert executor.n_submitted > 1
 

@@ -29,7 +29,7 @@ from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
 from .population_prediction import reads_rows
-from .with_executor import device_on_workers, refuse_with_executor, run_with_executor
+from .with_executor import ON_WORKERS, device_on_workers, refuse_with_executor, run_with_executor
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
@@ -171,6 +171,7 @@ def _prepared(
         shares_weights=pop.shared_weights,
     )
     if on_workers:  # which place the samples on their devices; their kernels are those for the samples placed here
+        data, held_out = placed_data(ON_WORKERS, data, held_out)  # held-out samples may be on a GPU
         task = replace(task, data=data, held_out=held_out, part_of=task.whole)
     return task, {"training": data, "validation": held_out}
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.population_data import Strides
 from ..data.validation import as_features, inputs_only
-from ..devices import HOSTS, Device, check_name, device_of
+from ..devices import Device, device_of
 from ..kernels.structs import Samples
 from ..memory_check import OUTPUTS, check_array
 
@@ -38,8 +38,8 @@ def refuse_with_executor(X: Any, checkpoint: Any = None, time_limit: Any = None)
 
 
 def device_on_workers(net: MLP | Population) -> Device:
-    """Return the device of a fit or prediction on workers: their GPUs, if the user named one, else their CPUs."""
-    return ON_WORKERS if check_name(net._named_device) in ("auto", *HOSTS) else net.device
+    """Return the device of a fit or prediction on workers: the one that the user named, or their CPUs for "auto"."""
+    return ON_WORKERS if net._named_device == "auto" else net.device
 
 
 def workers_for(executor: Any) -> AbstractContextManager[Any]:
@@ -76,7 +76,8 @@ def predict_with_executor(
 def outputs_of_net(net: MLP, X: Any, executor: Any) -> np.ndarray:
     """Return the outputs (n_samples, n_outputs) of one net, computed on the CPUs of an executor's workers."""
     refuse_with_executor(X)
-    if device_on_workers(net) != ON_WORKERS:
+    device = device_on_workers(net)
+    if not device.is_host:
         raise ValueError(
             f"executor= predicts on the CPUs of its workers, but device is {net._named_device!r}: leave executor out, "
             "or make the net with device='cpu'."
@@ -84,7 +85,7 @@ def outputs_of_net(net: MLP, X: Any, executor: Any) -> np.ndarray:
     network, features = net.network, as_features(X, net.network.n_features, net.dtype)
     shape = len(features), network.n_outputs
     check_array(shape, net.dtype.itemsize, *OUTPUTS)
-    net.device = ON_WORKERS
+    net.device = device
     output = np.empty((1, *shape), net.dtype)
     predict_with_executor(executor, net, inputs_only(features), (0, 0, 0), np.zeros(1, np.int64), output)
     return output[0]

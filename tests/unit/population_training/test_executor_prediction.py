@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from executor_cases import OWN_X, InPlace, X, fit, process_pool
 
-from fastmlp import MLP
+from fastmlp import MLP, Population
 from fastmlp.executors.workers import Workers
 from fastmlp.population_training import ensemble, executor_prediction
 
@@ -61,6 +61,15 @@ def test_processes_predict_the_same_bits(small_tasks):
     with process_pool(2) as executor:
         np.testing.assert_array_equal(pop.predict(X, executor=executor), pop.predict(X))
         np.testing.assert_array_equal(net.predict(X, executor=executor), net.predict(X))
+
+
+@pytest.mark.parametrize(
+    "named, shown", [("cpu", "cpu (as requested)"), ("auto", "cpu (the workers of an executor compute on CPUs)")]
+)
+def test_a_device_that_was_named_stays(named, shown):
+    for net in (MLP((3, 5, 1), device=named), Population((3, 5, 1), 2, device=named)):
+        net.predict(X, executor=InPlace())
+        assert str(net.device) == shown
 
 
 def test_what_is_refused():
