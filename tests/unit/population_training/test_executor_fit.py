@@ -1,7 +1,6 @@
 """Fits of populations on the workers of an executor: the same bits as in one process, errors, Ctrl-C, lost workers."""
 
 import errno
-import glob
 import os
 import tempfile
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
@@ -42,8 +41,15 @@ def pool():
         yield executor
 
 
-def array_folders():
-    return glob.glob(f"{tempfile.gettempdir()}/fastmlp-arrays-*")
+@pytest.fixture
+def temporary_folder(monkeypatch, tmp_path):
+    """Folder for temporary files of this test alone: in that of the machine, other tests share arrays meanwhile."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def array_folders(folder):
+    return list(folder.glob("fastmlp-arrays-*"))
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -55,10 +61,9 @@ def test_tasks_give_the_bits_of_one_process(name, small_tasks):
 
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", FITS)
-def test_processes_give_the_bits_of_one_process(name, small_tasks, pool):
-    before = array_folders()
+def test_processes_give_the_bits_of_one_process(name, small_tasks, pool, temporary_folder):
     assert_same_bits(name, pool)
-    assert array_folders() == before
+    assert not array_folders(temporary_folder)
 
 
 @pytest.mark.full
@@ -147,22 +152,21 @@ def test_ctrl_c_keeps_finished_nets_and_those_that_have_not_begun(small_tasks, c
 
 
 @pytest.mark.full
-def test_a_killed_process_breaks_the_pool_with_advice_and_keeps_finished_nets(small_tasks, tmp_path):
-    path, before = tmp_path / "yes", array_folders()
+def test_a_killed_process_breaks_the_pool_with_advice_and_keeps_finished_nets(small_tasks, temporary_folder):
+    path = temporary_folder / "yes"
     path.touch()
     pop = Population((3, 5, 1), 40, loss="binary_cross_entropy", random_state=0, device="cpu")
     with process_pool(1) as executor, pytest.raises(BrokenExecutor, match=r"loky.*Dask"):
         pop.fit(X, Y, epochs=30, schedule=KillsWorkerOnce(path), verbose=0, executor=executor)
     assert pop.result.interrupted
     assert np.isfinite(pop.params).all()
-    assert array_folders() == before
+    assert not array_folders(temporary_folder)
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch):
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch, temporary_folder):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    before = array_folders()
     pop = Population((3, 5, 1), 40, loss="binary_cross_entropy", random_state=0, device="cpu")
     first = pop.params.copy()
     with monkeypatch.context() as patches:
@@ -170,7 +174,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch):
         message = r"cannot be written to .*fastmlp-arrays.*: No space left on device\. .*TMPDIR"
         with pytest.raises(OSError, match=message):
             pop.fit(X, Y, epochs=3, verbose=0, executor=pool)
-    assert array_folders() == before
+    assert not array_folders(temporary_folder)
     np.testing.assert_array_equal(pop.params, first)
     pop.fit(X, Y, epochs=3, verbose=0, executor=pool)  # once there is room
     assert set(pop.result.stopped_by) == {"epochs"}
