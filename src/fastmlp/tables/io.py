@@ -185,7 +185,7 @@ class _GuardedLines(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
-        end = data.rfind(b"\n")
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))  # pandas takes either as the end of a line
         self._length = len(data) - end - 1 if end >= 0 else self._length + len(data)
         if self._length > MOST_LINE:
             raise ValueError(f"one of its lines has more than {MOST_LINE:,} bytes, so it is no table")
