@@ -1,5 +1,8 @@
 """The report of a long run of the fuzzing: what a target's process has printed becomes a row of a table."""
 
+import sys
+
+import pytest
 import run
 from fuzz_targets import Memory
 
@@ -19,3 +22,15 @@ def test_a_report_is_a_row_of_the_table():
         "| net | 1,210 | 3 | 1,207 | 51 | 4 MiB + 20 x file | 62 | none |",
         "| csv | 0 | 0 | 0 | ? | 0 MiB + 3 x file | 2 | one, see crash-* |",
     ]
+
+
+@pytest.mark.parametrize("statuses, expected", [((0, 0), 0), ((0, -11), 1), ((77, 0), 1)])
+def test_a_target_that_a_signal_has_killed_is_a_fault(statuses, expected, monkeypatch):
+    """The status of a killed process is negative."""
+    status_of = dict(zip(("net", "csv"), statuses, strict=True))
+    monkeypatch.setattr(run, "report", lambda name, runs: run.report_of(name, "", 0.0, status_of[name]))
+    monkeypatch.setattr(sys, "argv", ["run.py", *status_of])
+    monkeypatch.setattr(sys, "path", sys.path[:])  # to which main adds folders
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == expected
