@@ -87,7 +87,8 @@ def fit(path):
 fit(small)  # loads modules and kernels
 with open("/proc/self/status") as file:
     n_bytes = 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmData:"))
-resource.setrlimit(resource.RLIMIT_DATA, (n_bytes + 96 * 2**20,) * 2)  # FIGURE: an estimate; stacks of new threads count, too
+# FIGURE: 96 MiB are an estimate; stacks of new threads count, too
+resource.setrlimit(resource.RLIMIT_DATA, (n_bytes + 96 * 2**20,) * 2)
 print(fit(large).n_iter_, flush=True)
 try:
     read_table(large)

@@ -3,7 +3,7 @@
 A process trains and prints what it does; it is killed after a random time, and started again with resume=True, until it
 is done. A net prints its epochs, of which no more than those of an interval may be missing in the file. A population
 prints when a kernel call ends and when a checkpoint is written: it is written after the first call that ends when it is
-due, so that a kill loses the interval and two calls, the one in which it became due and the one that was killed.
+due, so that a kill loses the interval and the call in which it became due.
 """
 
 import math
@@ -29,6 +29,7 @@ PROGRAM = """
 import sys, time
 import numpy as np
 import fastmlp
+from fastmlp.kernels.structs import STEPS_DONE
 
 kind, path, resume = sys.argv[1], sys.argv[2], sys.argv[3] == "resume"
 rng = np.random.default_rng(0)
@@ -54,12 +55,12 @@ def logged(place, name, event, after, detail=lambda *_: ""):
     setattr(place, name, called)
 
 
-def n_epochs(file, checkpoint, *_):
-    "The number of epochs that all nets have in a checkpoint."
+def n_steps(file, checkpoint, *_):
+    "The number of steps, 25 in an epoch, that all nets have in a checkpoint."
     arrays = checkpoint.state.arrays
-    in_lanes = sum(int(arrays[name].sum()) for name in ("outcome.epochs", "nets.epochs") if name in arrays)
-    one_by_one = (len(values) for name, values in arrays.items() if name.startswith("net.") and name.endswith(".loss"))
-    return f"{file.kind} {in_lanes + sum(one_by_one)}"
+    in_lanes = sum(25 * int(arrays[name].sum()) for name in ("outcome.epochs", "nets.epochs") if name in arrays)
+    one_by_one = (array[STEPS_DONE] for name, array in arrays.items() if name.split(".")[::2] == ["net", "scalars"])
+    return f"{file.kind} {in_lanes + int(sum(one_by_one))}"
 
 
 if kind != "net":
@@ -68,8 +69,9 @@ if kind != "net":
     from fastmlp.population_training.saving import NetSlot
 
     logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)
-    logged(CheckpointFile, "write", "saved", True, n_epochs)
+    logged(CheckpointFile, "write", "saved", True, n_steps)
     logged(CallSaver, "after_call", "call", False)
+    logged(CallSaver, "save", "restarted", True)
     logged(NetSlot, "is_due", "call", False)
 
 
@@ -101,10 +103,12 @@ print("done", flush=True)
 """.replace("EVERY", str(EVERY))
 
 
-def start(kind, path, *more, n_threads=None):
+def start(kind, path, log, *more, n_threads=None):
+    """Return a process that writes what it does to the file `log`: with a pipe, it would wait for its reader."""
     command = [sys.executable, "-c", PROGRAM, kind, str(path), *map(str, more)]
     environment = os.environ | ({} if n_threads is None else {"FASTMLP_NUM_THREADS": str(n_threads)})
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    with open(log, "w", encoding="utf-8") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def files_of(path):
@@ -113,23 +117,24 @@ def files_of(path):
 
 @pytest.mark.parametrize("kind", ["net", "lanes", "one by one", "sweep"])
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
-    n_kills, rng, path, lost, late = 50 if is_long else 2, random.Random(0), tmp_path / "run.ckpt", [], []
-    process = start(kind, "-", "anew", tmp_path / "expected.npy")
-    assert process.communicate(timeout=120)[0].endswith("done\n")
+    n_kills, rng, lost, late = 50 if is_long else 2, random.Random(0), [], []
+    path, log = tmp_path / "run.ckpt", tmp_path / "log"
+    start(kind, "-", log, "anew", tmp_path / "expected.npy").communicate(timeout=120)
+    assert log.read_text().endswith("done\n")
     kills = done = 0
     while kills < n_kills or not done:
         n_threads = 1 if kills % 2 else None  # with several, nets one by one wait for each other's states
-        process = start(kind, path, "resume", n_threads=n_threads)
-        first = process.stdout.readline()
-        while not list(tmp_path.glob("run.ckpt*")) and process.poll() is None:
+        process = start(kind, path, log, "resume", n_threads=n_threads)
+        while not (log.stat().st_size and list(tmp_path.glob("run.ckpt*"))) and process.poll() is None:
             time.sleep(0.005)
         if kills < n_kills:
             time.sleep(rng.uniform(0.0, 0.4))
             process.kill()
-        lines, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=120)
         assert errors == ""
+        lines = log.read_text()
         if kind != "net" and (kind == "lanes" or n_threads == 1):
-            late.append(calls_until_saved((first + lines).splitlines(keepends=True)))
+            late.append(calls_until_saved(lines.splitlines(keepends=True)))
         if done := lines.endswith("done\n"):
             np.testing.assert_array_equal(np.load(f"{path}.npy"), np.load(tmp_path / "expected.npy"))
             for file in tmp_path.glob("run.ckpt*"):  # begin again: there are kills to go
@@ -140,7 +145,7 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
             if files_of(path):
                 state = read(path, kinds.get(kind, "population")).state
             if kind == "net":
-                lost += lost_seconds((first + lines).splitlines(), state.arrays["scalars"][STEPS_DONE] / 25)
+                lost += lost_seconds(lines.splitlines(), state.arrays["scalars"][STEPS_DONE] / 25)
     assert not lost or max(lost) < EVERY + LATEST
     assert max(late, default=1) <= 1
     assert not list(tmp_path.glob(".fastmlp-*.tmp")) or not done
@@ -163,7 +168,7 @@ def lost_seconds(lines, n_saved):
 def calls_until_saved(lines):
     """Return how many kernel calls ended when a checkpoint was due before it was written, at most.
 
-    The epochs in a checkpoint must be more than those in the one before it, if a call has ended in between.
+    The steps in a checkpoint must be more than those in the one before it, if a call has ended in between.
     """
     most = n_calls = n_due = 0
     since, n_saved = math.inf, -1
@@ -174,6 +179,8 @@ def calls_until_saved(lines):
         if event == "call":
             n_calls, n_due = n_calls + 1, n_due + (float(moment) - since >= EVERY)
             most = max(most, n_due)
+        elif event == "restarted":  # the clock of the interval, after a checkpoint of nets in lanes
+            since = float(moment)
         elif detail[:1] == ["population"]:
             since, n_due = float(moment), 0
             n_before, n_saved = n_saved, int(detail[1]) if event == "saved" else -1
