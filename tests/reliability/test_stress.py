@@ -216,7 +216,8 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     print(net.fit(X, X[:, 0], epochs=3, verbose=0).epochs)
 for warning in caught:
-    print(warning.message)
+    if warning.category is RuntimeWarning:  # others are of what is imported
+        print(warning.message)
 for write in (
     lambda: net.save(f"{home}/net.safetensors"),
     lambda: net.fit(X, X[:, 0], epochs=1, checkpoint=f"{home}/run.ckpt", verbose=0),
@@ -230,6 +231,7 @@ print(os.listdir(home))
 
 
 @pytest.mark.full
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="pathlib of Python 3.10 keeps the functions that are replaced")
 def test_a_read_only_home_costs_the_cache_and_refuses_files_with_a_sentence(fresh_python, monkeypatch, tmp_path):
     home = tmp_path / "home"
     home.mkdir()

@@ -46,6 +46,7 @@ class Tasks:
     arrays : the shared arrays
     cut : function that returns the next task, or None if there is none, for a number of tasks that run at a time
     take : function that gets each task with its result, in the order in which they end
+    on_gpus : whether a worker takes a GPU by its number, which is sent with each task
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Tasks:
         arrays: list[np.ndarray],
         cut: Callable[[int], Task | None],
         take: Callable[[Task, Any], None],
+        on_gpus: bool = False,
     ):
         self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take
+        self.on_gpus = on_gpus
         self._running: dict[Future, Task] = {}
         self._lost: list[Task] = []
 
@@ -102,10 +105,9 @@ class Tasks:
                 return
             task.tries += 1
             shared = [self.workers.share(array) for array in self.arrays]
+            numbers = self.workers.numbers if self.on_gpus else Numbers()
             try:
-                future = self.workers.submit(
-                    call, self.function, task.argument, self.workers.threads, self.workers.numbers, *shared
-                )
+                future = self.workers.submit(call, self.function, task.argument, self.workers.threads, numbers, *shared)
             except Exception as error:  # a pool that has lost a worker refuses to take tasks
                 if not self.workers.is_loss(error):
                     raise

@@ -105,7 +105,8 @@ class WorkersFit:
         with shown_progress(self.task, self.outcome) as progress:
             self._progress = progress
             try:
-                Tasks(self.workers, train_nets, self._samples.shared, self._cut, self._take).run(self.task.verbose)
+                shared, on_gpus = self._samples.shared, not self.task.device.is_host
+                Tasks(self.workers, train_nets, shared, self._cut, self._take, on_gpus).run(self.task.verbose)
             except KeyboardInterrupt:
                 ended_early = True
             except Exception as found:
