@@ -350,6 +350,7 @@ def _read_npz(data):
 
 
 MB = 2**20
+# FIGURE: memory and number of examples of "-pieces" and "sweep-checkpoint" are estimates.
 TARGETS = {
     "net": Target(_saved_nets, _load, Memory(4 * MB, 20)),
     **{
