@@ -12,6 +12,7 @@ from . import checkpoint_interval
 from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .api.mlp_fit import fit_mlp
 from .api.net_base import NetBase
+from .api.with_executor import outputs_of_net
 from .callbacks import Callback
 from .checks import seed_of
 from .console.stopwatch import Stopwatch
@@ -415,13 +416,15 @@ class MLP(NetBase):
             plan = self._plan_for(data.n_samples)
             return plan.evaluate_alone(plan.place(data), self._padded, output)
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, executor: Any = None) -> Any:
         """Return the outputs, after the output activation.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features), path, or source of rows
             Inputs, or data that are read piece by piece, as for fit.
+        executor : object, optional
+            Where to predict, in tasks of some of the rows each, as for Population.predict; outputs have the same bits.
 
         Returns
         -------
@@ -431,17 +434,21 @@ class MLP(NetBase):
         Raises
         ------
         ValueError
-            If X does not have the net's number of features, or is not finite.
+            If X does not have the net's number of features, or is not finite; if executor is no executor, or the
+            device is a GPU.
         """
-        output = self._outputs(X)
+        output = self._outputs(X, executor)
         return output if type(output) is np.ndarray else to_library_of(output, X)
 
-    def _outputs(self, X: Any) -> Any:
+    def _outputs(self, X: Any, executor: Any = None) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
-            from .api.streamed_fit import in_pieces
+            from .api.streamed_fit import in_pieces, refuse_arguments
 
+            refuse_arguments(executor=executor)
             return in_pieces(self._outputs, X)
+        if executor is not None:
+            return outputs_of_net(self, X, executor)
         features = as_features(X, self.network.n_features, self.dtype)
         n = len(features)
         if n * self._products > LARGE:
@@ -454,7 +461,7 @@ class MLP(NetBase):
         self._evaluate(inputs_only(features), output.reshape(-1))
         return output
 
-    def predict_classes(self, X: Any) -> Any:
+    def predict_classes(self, X: Any, *, executor: Any = None) -> Any:
         """Return the class numbers.
 
         The class is the index of the largest output. A net with one output predicts class 1 where the output is above
@@ -464,13 +471,15 @@ class MLP(NetBase):
         ----------
         X : array_like of shape (n_samples, n_features), path, or source of rows
             Inputs, as for predict.
+        executor : object, optional
+            Where to predict, as for predict.
 
         Returns
         -------
         ndarray of int, shape (n_samples,)
             Class numbers, counted from 0.
         """
-        return self._classes(self._outputs(X), X)
+        return self._classes(self._outputs(X, executor), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the mean loss, without the L2 penalty, and for classification the accuracy.

@@ -376,7 +376,7 @@ class Population(NetBase, NetSequence):
             such as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
             `concurrent.futures.ProcessPoolExecutor()`. Results have the same bits as without it, but for nets that
             diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks that have
-            begun; a second one does not.
+            begun; a second one does not. Workers use their CPUs or, with device="cuda", a GPU of their own each.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
             in each epoch, and the nets are trained one after another.
@@ -393,7 +393,7 @@ class Population(NetBase, NetSequence):
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid; if the checkpoint is of other
             nets, other data or settings, or it and the one before it are damaged; if executor is no executor, or comes
-            with a checkpoint, a time limit or a GPU.
+            with a checkpoint, a time limit or arrays on a GPU.
         FileExistsError
             If there is a checkpoint, but resume is False.
         RuntimeError
@@ -471,7 +471,8 @@ class Population(NetBase, NetSequence):
             Numbers (n_members,) or a mask (n_nets,) of the nets to predict with, which then are the first axis of the
             result. By default all nets predict.
         executor : object, optional
-            Where to predict, in tasks of some of the rows each, as for fit; outputs have the same bits.
+            Where to predict, in tasks of some of the rows each, as for fit; outputs have the same bits on CPUs, and are
+            equal up to rounding on GPUs.
 
         Returns
         -------
@@ -480,10 +481,10 @@ class Population(NetBase, NetSequence):
         """
         return predict(self, X, nets, executor)
 
-    def _outputs(self, X: Any, nets: Any) -> Any:
-        return outputs_of(self, X, nets)
+    def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any:
+        return outputs_of(self, X, nets, executor)
 
-    def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
+    def predict_classes(self, X: Any, *, nets: Any = None, executor: Any = None) -> Any:
         """Return the class numbers, chosen as in MLP.predict_classes.
 
         Parameters
@@ -492,12 +493,14 @@ class Population(NetBase, NetSequence):
             Inputs, as for predict.
         nets : array_like, optional
             Numbers or a mask of the nets to predict with, as for predict.
+        executor : object, optional
+            Where to predict, as for predict.
 
         Returns
         -------
         ndarray of int, shape (n_nets, n_samples)
         """
-        return self._classes(self._outputs(X, nets), X)
+        return self._classes(self._outputs(X, nets, executor), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """Return the mean loss of each net, without the L2 penalty, and for classification its accuracy.
@@ -521,7 +524,7 @@ class Population(NetBase, NetSequence):
     def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
         return scores_of_piece(self, X, y, metric)
 
-    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
+    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None, executor: Any = None) -> Any:
         """Return the weighted mean of the nets' outputs.
 
         Parameters
@@ -532,6 +535,8 @@ class Population(NetBase, NetSequence):
             Number of nets to average, the best of the last fit. By default all nets are averaged.
         weights : array_like of shape (n_nets,), optional
             Weight of each net, such as greedy_weights returns. By default all weigh the same.
+        executor : object, optional
+            Where to compute the outputs of the nets, as for predict; their mean is taken here, to the same bits.
 
         Returns
         -------
@@ -548,7 +553,7 @@ class Population(NetBase, NetSequence):
         members = self._best_nets(top)
         weights = checked_weights(weights, self.n_nets, members)
         members = members[weights[members] > 0]
-        return ensemble_predict(self, X, members, weights[members])
+        return ensemble_predict(self, X, members, weights[members], executor)
 
     def _loss_of_mean(self, X: Any, y: Any) -> float:
         return loss_of_mean(self, X, y)

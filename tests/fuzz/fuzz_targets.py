@@ -1,23 +1,28 @@
 """What is fuzzed: readers of files that somebody else may have written, each with the errors that it may raise.
 
 A target takes the bytes of a file and returns what became of it. It raises an error of its own if the file was read in
-a way that it should not be: an error without a sentence, another net, parameters that are not finite. A crash, a hang
-and memory beyond the limit are noticed by the program that runs it (run.py).
+a way that it should not be: an error without a sentence, another net, parameters that are not finite, or more memory
+than its Memory says. A crash and a hang are noticed by the program that runs it (run.py).
 """
 
+import gzip
 import io
 import json
 import tempfile
+import tracemalloc
 import warnings
 from collections.abc import Callable
-from functools import cache
+from contextlib import contextmanager, redirect_stderr
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 
 import fastmlp
 from fastmlp.data.npz import read_npz
+from fastmlp.kernels.jit.compile_time import compile_seconds
 from fastmlp.streams.row_file import FORMAT, HEADER, RowFile
 from fastmlp.tables.io import read_table
 
@@ -28,15 +33,36 @@ X = np.linspace(-1, 1, 36).reshape(12, 3).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)
 
 
+class Memory(NamedTuple):
+    """Memory that reading a file may take at its peak: a number of bytes, and so many bytes for each of the file.
+
+    What Python and NumPy allocate is counted, and what pyarrow does to convert columns. The buffers of the CSV parser
+    of pandas and of the Parquet reader of pyarrow are not: only the limit of the process in run.py bounds them.
+    Compressed files may hold a thousand times their size.
+    """
+
+    base: int
+    each: int
+
+    def of(self, data: bytes) -> int:
+        return self.base + self.each * len(data)
+
+
 class Target(NamedTuple):
     """A reader under test.
 
     seeds : function () -> valid files, as bytes
     use : function (file, as bytes) -> READ or REFUSED
+    memory : Memory
+    runs : number of files in a long run
+    examples : number of mutated files in a run of the suite, fewer where one takes many milliseconds
     """
 
     seeds: Callable[[], list[bytes]]
     use: Callable[[bytes], str]
+    memory: Memory
+    runs: int = 20_000
+    examples: int = 80
 
 
 @cache
@@ -100,33 +126,110 @@ def _load(data):
 # ---- checkpoints
 
 
-def _checkpoint():
-    path = folder() / "seed.ckpt"
-    for old in folder().glob("seed.ckpt*"):
+class Fit(NamedTuple):
+    """A fit with checkpoints.
+
+    begin : function (options of the checkpoint) that fits a part of the way
+    finish : function (options) that fits to the end, and returns the numbers that it must reach
+    """
+
+    begin: Callable[[dict], object]
+    finish: Callable[[dict], np.ndarray]
+
+
+def _finish_net(options):
+    net = _net()
+    with _unchanged_if_refused(net):
+        _fit(net, X, Y, **options)
+    return net.params
+
+
+def _population(options):
+    pop = fastmlp.Population(SIZES, 18, loss="binary_cross_entropy", random_state=0, device="cpu")
+    with _unchanged_if_refused(pop):
+        pop.fit(X, Y, epochs=12, batch_size=5, converged=0.6, verbose=0, **options)
+    return pop.params
+
+
+@contextmanager
+def _unchanged_if_refused(net):
+    before = net.params.copy()
+    try:
+        yield
+    except ValueError:
+        assert (net.params == before).all(), "a refused checkpoint has changed the net"
+        raise
+
+
+def _part_of_population(options):
+    """Fit until the second checkpoint is written."""
+    from fastmlp.persistence import checkpoints
+
+    write, written_files = checkpoints.write, []
+
+    def write_two(*arguments, **names):
+        write(*arguments, **names)
+        written_files.append(arguments)
+        if len(written_files) == 2:
+            raise KeyboardInterrupt
+
+    with mock.patch.object(checkpoints, "write", write_two):
+        _population(options)
+
+
+def _sweep(options):
+    space = {"hidden_layer_sizes": [(2,), (3,)], "learning_rate": [0.01, 0.1]}
+    fixed = {"n": 4, "cv": 2, "epochs": 2, "batch_size": 4, "random_state": 1, "device": "cpu", "verbose": 0}
+    return fastmlp.sweep(X, Y, space, **fixed, **options).fold_scores
+
+
+def _part_of_sweep(options):
+    """Search until the first population is finished."""
+    from fastmlp.sweeps.search import Search
+
+    train = Search._train
+
+    def train_one(search, group, *others):
+        if search._is_finished.any():
+            raise KeyboardInterrupt
+        train(search, group, *others)
+
+    with mock.patch.object(Search, "_train", train_one):
+        _sweep(options)
+
+
+FITS = {
+    "net": Fit(lambda options: _fit(_net(), X, Y, epochs=2, **options), _finish_net),
+    "population": Fit(_part_of_population, _population),
+    "sweep": Fit(_part_of_sweep, _sweep),
+}
+
+
+def _forget_checkpoints(name):
+    for old in folder().glob(f"{name}*"):
         old.unlink()
-    _fit(_net(), X, Y, epochs=2, checkpoint=path, every=1)
-    return path.read_bytes()
+
+
+def _checkpoint(kind):
+    _forget_checkpoints("seed.ckpt")
+    FITS[kind].begin({"checkpoint": folder() / "seed.ckpt", "every": 1})
+    return (folder() / "seed.ckpt").read_bytes()
 
 
 @cache
-def _ends():
-    """Return the parameters of a fit of four epochs, which every fit that goes on from a checkpoint must reach."""
-    net = _net()
-    _fit(net, X, Y)
-    return net.params.copy()
+def _end(kind):
+    """Return the numbers of a fit without interruption, which each that goes on from a checkpoint must reach."""
+    return FITS[kind].finish({}).copy()
 
 
-def _resume(data):
+def _resume(kind, data):
+    _forget_checkpoints("fit.ckpt")
     path = written(data, "fit.ckpt")
-    Path(f"{path}.previous").unlink(missing_ok=True)
-    net = _net()
-    before = net.params.copy()
     try:
-        _fit(net, X, Y, checkpoint=path, resume=True)
+        found = FITS[kind].finish({"checkpoint": path, "resume": True})
     except ValueError as error:
-        assert (net.params == before).all(), "a refused checkpoint has changed the net"
         return _sentence(error)
-    assert (net.params == _ends()).all(), "a damaged checkpoint has led to another net"
+    assert (found == _end(kind)).all(), "a damaged checkpoint has led to other numbers"
     return READ
 
 
@@ -193,6 +296,34 @@ def _read_tables(path):
     return outcome
 
 
+def _read_gzipped(data):
+    path = written(data, "table.csv.gz")
+    try:
+        table = read_table(path)
+        assert len(table.columns) == len(set(table.columns))
+    except ValueError as error:
+        return _sentence(error)
+    return READ
+
+
+def _learn_pieces(path):
+    """Train an estimator of tables as if the file were large: it is read in pieces, and its rows are on disk."""
+    settings = {"n_nets": 1, "hidden_layer_sizes": (3,), "max_iter": 1, "random_state": 0, "device": "cpu"}
+    model = fastmlp.TabularMLPClassifier(validation_fraction=0.0, **settings)
+    may_not_fit = mock.patch("fastmlp.estimators.tabular.streams.surely_fits", lambda *_: False)
+    too_large = mock.patch("fastmlp.estimators.tabular.streams.bytes_in_memory", lambda *_: 10**12)
+    on_disk = mock.patch("fastmlp.streams.loading.SHARE_IN_MEMORY", 0.0)
+    printed = io.StringIO()
+    try:
+        with may_not_fit, too_large, on_disk, redirect_stderr(printed):
+            model.fit(path, "y", memory_limit="1MB")
+    except ValueError as error:
+        return _sentence(error)
+    assert "read from disk in each epoch" in printed.getvalue(), "the table was read as a whole"
+    assert np.isfinite(model.net_.params).all()
+    return READ
+
+
 def _parquet_files():
     import pandas as pd
 
@@ -219,21 +350,78 @@ def _read_npz(data):
     return READ
 
 
+MB = 2**20
+# FIGURE: memory and number of examples of "-pieces" and "sweep-checkpoint" are estimates.
 TARGETS = {
-    "net": Target(_saved_nets, _load),
-    "checkpoint": Target(lambda: [_checkpoint()], _resume),
-    "rows": Target(lambda: [_header()], _read_rows),
-    "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv),
-    "parquet": Target(_parquet_files, _read_parquet),
-    "npz": Target(lambda: [_npz()], _read_npz),
+    "net": Target(_saved_nets, _load, Memory(4 * MB, 20)),
+    **{
+        f"{kind}-checkpoint": Target(
+            partial(lambda kind: [_checkpoint(kind)], kind), partial(_resume, kind), Memory(8 * MB, 20), runs, examples
+        )
+        for kind, runs, examples in (("net", 20_000, 80), ("population", 5_000, 80), ("sweep", 5_000, 20))
+    },
+    "rows": Target(lambda: [_header()], _read_rows, Memory(4 * MB, 20)),
+    "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv, Memory(16 * MB, 100)),
+    "csv.gz": Target(
+        lambda: [gzip.compress(text.encode(), mtime=0) for text in (CSV, TEXT)], _read_gzipped, Memory(16 * MB, 5_000)
+    ),
+    "parquet": Target(_parquet_files, _read_parquet, Memory(16 * MB, 5_000)),
+    "csv-pieces": Target(
+        lambda: [CSV.encode(), TEXT.encode()],
+        lambda data: _learn_pieces(written(data, "pieces.csv")),
+        Memory(16 * MB, 100),
+        runs=2_000,
+        examples=20,
+    ),
+    "parquet-pieces": Target(
+        _parquet_files,
+        lambda data: _learn_pieces(written(data, "pieces.parquet")),
+        Memory(16 * MB, 5_000),
+        runs=2_000,
+        examples=20,
+    ),
+    "npz": Target(lambda: [_npz()], _read_npz, Memory(4 * MB, 5_000)),
 }
 
 
-def use(name, data):
-    """Give a file to a target, and return what became of it."""
+def use(name, data, measures=True):
+    """Give a file to a target, and return what became of it.
+
+    measures : whether memory is measured, for which reading takes several times as long
+    """
+    target = TARGETS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return TARGETS[name].use(data)
+        if not measures:
+            return target.use(data)
+        compiled = compile_seconds()
+        outcome, n_bytes = with_peak(lambda: target.use(data))
+    most = target.memory.of(data)
+    if compile_seconds() == compiled:  # a compiler takes memory of its own
+        assert n_bytes <= most, f"{len(data):,} bytes took {n_bytes:,} of memory at the peak, more than {most:,}"
+    return outcome
+
+
+def with_peak(function):
+    """Return (result of a function, the most bytes that it had allocated at a time, as Memory counts them)."""
+    import pyarrow
+
+    pool = pyarrow.proxy_memory_pool(_pool())
+    _kept.append(pool)  # arrays may still belong to it
+    pyarrow.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        return function(), tracemalloc.get_traced_memory()[1] + pool.max_memory()
+    finally:
+        tracemalloc.stop()
+        pyarrow.set_memory_pool(_pool())
+
+
+@cache
+def _pool():
+    import pyarrow
+
+    return pyarrow.default_memory_pool()
 
 
 def corpus(name):

@@ -1,9 +1,12 @@
-"""Long fuzzing, guided by the code that is covered: `python tests/fuzz/run.py [--runs 20000] [TARGET ...]`.
+"""Long fuzzing, guided by the code that is covered.
 
-It needs the extra `fuzz` (atheris, on Linux). Each target runs in a process of its
-own, which ends with an error for a crash, a file that takes longer than 20 s, and memory beyond MOST_MEMORY. What has
-been tried, and how many branches of the package it has covered, is printed at the end. A file that ended a target is
-kept as crash-*: put it into corpus/TARGET/, so that the suite reads it again.
+    python tests/fuzz/run.py [--runs 20000] [--table FILE] [TARGET ...]
+
+It needs the extra `fuzz` (atheris, on Linux). Each target runs in a process of its own, which ends with an error for a
+crash, a file that takes longer than 20 s, memory of the process beyond MOST_MEMORY and, of one file in MEASURED, memory
+beyond what the target says (fuzz_targets.Memory). What has been tried, and how many branches of the package it has
+covered, is printed at the end, and written to FILE as a table in Markdown. A file that ended a target is kept as
+crash-*: put it into corpus/TARGET/, so that the suite reads it again.
 """
 
 import argparse
@@ -11,13 +14,41 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 MOST_MEMORY = 2048  # MiB of the process with all libraries, 400 of them before the first file
 MOST_BYTES = 8192  # of a file
+MEASURED = 10  # of so many files the memory of one is measured, which takes several times as long
+
+
+class Report(NamedTuple):
+    """What a run of a target has tried; `covered` is a number of branches, or "?"."""
+
+    name: str
+    files: int
+    outcomes: dict[str, int]
+    covered: str
+    seconds: float
+    status: int  # 0 if no file ended the target
+
+    def row(self, memory):
+        """Return the row of the table; memory : fuzz_targets.Memory"""
+        outcomes = [f"{self.outcomes.get(name, 0):,}" for name in ("read", "refused")]
+        most = f"{memory.base // 2**20} MiB + {memory.each:,} x file"
+        result = "none" if not self.status else "one, see crash-*"
+        cells = [self.name, f"{self.files:,}", *outcomes, self.covered, most, f"{self.seconds:.0f}", result]
+        return f"| {' | '.join(cells)} |"
+
+
+HEADER = (
+    "| target | files | read | refused | branches covered "
+    f"| memory of one file in {MEASURED}, at most | seconds | faults |"
+)
 
 
 def fuzz(name, runs, corpus):
@@ -28,14 +59,15 @@ def fuzz(name, runs, corpus):
         import fuzz_targets
 
         for number, data in enumerate(fuzz_targets.corpus(name)):
-            fuzz_targets.use(name, data)
+            fuzz_targets.use(name, data, measures=False)  # which loads modules
             (Path(corpus) / f"seed-{number}").write_bytes(data)
     found = Counter()
 
     def read(data):
-        found[fuzz_targets.use(name, data)] += 1
-        if sum(found.values()) == runs:
-            print(f"outcomes of {name}: {dict(found)}", flush=True)
+        n = sum(found.values())
+        found[fuzz_targets.use(name, data, measures=n % MEASURED == 0)] += 1
+        if n + 1 == runs:
+            print(f"outcomes: {dict(found)}", flush=True)
 
     limits = [f"-runs={runs}", f"-max_len={MOST_BYTES}", "-timeout=20", f"-rss_limit_mb={MOST_MEMORY}", "-seed=1"]
     atheris.Setup([sys.argv[0], corpus, *limits, "-artifact_prefix=crash-"], read)
@@ -43,33 +75,52 @@ def fuzz(name, runs, corpus):
 
 
 def report(name, runs):
-    """Fuzz a target in a process of its own, print what was tried, and return its exit status."""
+    """Fuzz a target in a process of its own, print what was tried, and return it as a Report."""
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as corpus:
         command = [sys.executable, __file__, name, "--runs", str(runs), "--here", corpus]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    last = re.findall(r"cov: (\d+) ft: (\d+)", done.stdout)
-    outcomes, covered = re.findall(r"outcomes of .*", done.stdout), last[-1][0] if last else "?"
-    print(f"{covered} branches covered by {runs:,} files; {outcomes}", flush=True)
+    made = report_of(name, done.stdout, time.monotonic() - start, done.returncode)
+    print(f"{name}: {made.files:,} files, {made.outcomes}, {made.covered} branches covered", flush=True)
     if done.returncode:
         print(done.stdout[-6000:])
-    return done.returncode
+    return made
+
+
+def report_of(name, printed, seconds, status):
+    """Return the Report of a process by what it has printed."""
+    covered = re.findall(r"cov: (\d+) ft: \d+", printed)
+    outcomes = re.findall(r"^outcomes: (\{.*\})$", printed, re.MULTILINE)
+    counts = {kind: int(n) for kind, n in re.findall(r"'(\w+)': (\d+)", outcomes[-1])} if outcomes else {}
+    return Report(name, sum(counts.values()), counts, covered[-1] if covered else "?", seconds, status)
+
+
+def table(reports, memories):
+    """Return the reports as a table in Markdown; memories : fuzz_targets.Memory of each target"""
+    rule = "|---" * HEADER.count(" | ") + "|---|"
+    rows = [made.row(memory) for made, memory in zip(reports, memories, strict=True)]
+    return "\n".join([HEADER, rule, *rows]) + "\n"
 
 
 def main():
     sys.path[:0] = [str(HERE), str(HERE.parents[1] / "src")]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="of TARGETS in fuzz_targets.py; without one, all")
-    parser.add_argument("--runs", type=int, default=20_000, help="files that each target reads")
+    parser.add_argument("--runs", type=int, help="files that each target reads; by default as many as it says")
     parser.add_argument("--processes", type=int, default=2, help="targets that are fuzzed at the same time")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="where to write the table of what was tried")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
         fuzz(options.targets[0], options.runs, options.here)  # before the package is imported, as it is instrumented
     from fuzz_targets import TARGETS
 
+    names = options.targets or list(TARGETS)
     with ThreadPoolExecutor(options.processes) as pool:
-        statuses = list(pool.map(lambda name: report(name, options.runs), options.targets or TARGETS))
-    sys.exit(max(statuses))
+        reports = list(pool.map(lambda name: report(name, options.runs or TARGETS[name].runs), names))
+    if options.table:
+        options.table.write_text(table(reports, [TARGETS[name].memory for name in names]), encoding="utf-8")
+    sys.exit(any(made.status for made in reports))  # that of a killed process is negative
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp import AdamW, Population
+from fastmlp.executors.worker_device import Numbers
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -103,6 +105,19 @@ def process_pool(n_workers):
     return ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"))
 
 
+def number_among(folder, n_workers):
+    """Return the number of this worker, once so many have a call of this function."""
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < n_workers:
+        time.sleep(0.01)
+    return Numbers().here()
+
+
+def process_number(estimator, X, y):
+    """Score in the form of scikit-learn: the number of the process that computes it."""
+    return os.getpid()
+
+
 class Does:
     """Schedule with constant factors that does something first, as long as a file exists."""
 
@@ -140,3 +155,15 @@ class InterruptsOnce(Does):
     def act(self):
         os.remove(self.path)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+class WaitsForAnother(Does):
+    """Waits until another process has got it, too; its path is a folder, which then has a file of each of them."""
+
+    def act(self):
+        folder, end = Path(self.path), time.monotonic() + 120
+        (folder / str(os.getpid())).touch()
+        while len(list(folder.iterdir())) < 2:
+            if time.monotonic() > end:
+                raise TimeoutError("no other worker has got a task")
+            time.sleep(0.02)

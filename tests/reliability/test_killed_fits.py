@@ -1,9 +1,13 @@
 """SIGKILL while a fit writes checkpoints: it goes on to the same bits, and no more than an interval is lost.
 
-A process trains and prints the epochs done; it is killed after a random time, and started again with resume=True, until
-it is done.
+A process trains and prints what it does; it is killed after a random time, and started again with resume=True, until it
+is done. A net prints its epochs, of which no more than those of an interval may be missing in the file. A population
+prints when a kernel call ends and when a checkpoint is written: it is written after the first call that ends when it is
+due, so that a kill loses the interval and the call in which it became due.
 """
 
+import math
+import os
 import random
 import signal
 import subprocess
@@ -25,6 +29,7 @@ PROGRAM = """
 import sys, time
 import numpy as np
 import fastmlp
+from fastmlp.kernels.structs import STEPS_DONE
 
 kind, path, resume = sys.argv[1], sys.argv[2], sys.argv[3] == "resume"
 rng = np.random.default_rng(0)
@@ -33,6 +38,41 @@ y, held_out = (X[:, 0] > 0).astype(int), (X[:99], (X[:99, 0] > 0).astype(int))
 settings = {"loss": "binary_cross_entropy", "device": "cpu", "random_state": 3}
 fit = {"batch_size": 16, "validation_data": held_out, "early_stopping": 10**6, "verbose": 0}
 fit |= {"checkpoint": path, "every": "EVERY s", "resume": resume} if path != "-" else {}
+
+
+def logged(place, name, event, after, detail=lambda *_: ""):
+    "Print an event, the time and a detail, before or after each call of a function."
+    function = getattr(place, name)
+
+    def called(*arguments, **names):
+        if not after:
+            print(event, time.monotonic(), detail(*arguments), flush=True)
+        found = function(*arguments, **names)
+        if after:
+            print(event, time.monotonic(), detail(*arguments), flush=True)
+        return found
+
+    setattr(place, name, called)
+
+
+def n_steps(file, checkpoint, *_):
+    "The number of steps, 25 in an epoch, that all nets have in a checkpoint."
+    arrays = checkpoint.state.arrays
+    in_lanes = sum(25 * int(arrays[name].sum()) for name in ("outcome.epochs", "nets.epochs") if name in arrays)
+    one_by_one = (array[STEPS_DONE] for name, array in arrays.items() if name.split(".")[::2] == ["net", "scalars"])
+    return f"{file.kind} {in_lanes + int(sum(one_by_one))}"
+
+
+if kind != "net":
+    from fastmlp.persistence.checkpoints import CheckpointFile
+    from fastmlp.population_training.fit import CallSaver
+    from fastmlp.population_training.saving import NetSlot
+
+    logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)
+    logged(CheckpointFile, "write", "saved", True, n_steps)
+    logged(CallSaver, "after_call", "call", False)
+    logged(CallSaver, "save", "restarted", True)
+    logged(NetSlot, "is_due", "call", False)
 
 
 def report(epoch, history):
@@ -63,9 +103,12 @@ print("done", flush=True)
 """.replace("EVERY", str(EVERY))
 
 
-def start(kind, path, *more):
+def start(kind, path, log, *more, n_threads=None):
+    """Return a process that writes what it does to the file `log`: with a pipe, it would wait for its reader."""
     command = [sys.executable, "-c", PROGRAM, kind, str(path), *map(str, more)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | ({} if n_threads is None else {"FASTMLP_NUM_THREADS": str(n_threads)})
+    with open(log, "w", encoding="utf-8") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def files_of(path):
@@ -74,20 +117,24 @@ def files_of(path):
 
 @pytest.mark.parametrize("kind", ["net", "lanes", "one by one", "sweep"])
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
-    n_kills, rng, path, lost = 50 if is_long else 2, random.Random(0), tmp_path / "run.ckpt", []
-    process = start(kind, "-", "anew", tmp_path / "expected.npy")
-    assert process.communicate(timeout=120)[0].endswith("done\n")
+    n_kills, rng, lost, late = 50 if is_long else 2, random.Random(0), [], []
+    path, log = tmp_path / "run.ckpt", tmp_path / "log"
+    start(kind, "-", log, "anew", tmp_path / "expected.npy").communicate(timeout=120)
+    assert log.read_text().endswith("done\n")
     kills = done = 0
     while kills < n_kills or not done:
-        process = start(kind, path, "resume")
-        first = process.stdout.readline()
-        while not list(tmp_path.glob("run.ckpt*")) and process.poll() is None:
+        n_threads = 1 if kills % 2 else None  # with several, nets one by one wait for each other's states
+        process = start(kind, path, log, "resume", n_threads=n_threads)
+        while not (log.stat().st_size and list(tmp_path.glob("run.ckpt*"))) and process.poll() is None:
             time.sleep(0.005)
         if kills < n_kills:
             time.sleep(rng.uniform(0.0, 0.4))
             process.kill()
-        lines, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=120)
         assert errors == ""
+        lines = log.read_text()
+        if kind != "net" and (kind == "lanes" or n_threads == 1):
+            late.append(calls_until_saved(lines.splitlines(keepends=True)))
         if done := lines.endswith("done\n"):
             np.testing.assert_array_equal(np.load(f"{path}.npy"), np.load(tmp_path / "expected.npy"))
             for file in tmp_path.glob("run.ckpt*"):  # begin again: there are kills to go
@@ -98,12 +145,15 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
             if files_of(path):
                 state = read(path, kinds.get(kind, "population")).state
             if kind == "net":
-                lost += lost_seconds((first + lines).splitlines(), state.arrays["scalars"][STEPS_DONE] / 25)
+                lost += lost_seconds(lines.splitlines(), state.arrays["scalars"][STEPS_DONE] / 25)
     assert not lost or max(lost) < EVERY + LATEST
+    assert max(late, default=1) <= 1
     assert not list(tmp_path.glob(".fastmlp-*.tmp")) or not done
     count(f"kills of a fit with checkpoints ({kind})", n_kills)
     if lost:
         count("ms of training lost by a kill, at most", round(1000 * max(lost)))
+    if late:
+        count(f"kernel calls from when a checkpoint was due until it was written, at most ({kind})", max(late))
 
 
 def lost_seconds(lines, n_saved):
@@ -113,3 +163,27 @@ def lost_seconds(lines, n_saved):
         return []
     not_saved = [moment for moment, n_epochs in reports if n_epochs > n_saved]
     return [reports[-1][0] - not_saved[0]] if not_saved else [0.0]
+
+
+def calls_until_saved(lines):
+    """Return how many kernel calls ended when a checkpoint was due before it was written, at most.
+
+    The steps in a checkpoint must be more than those in the one before it, if a call has ended in between.
+    """
+    most = n_calls = n_due = 0
+    since, n_saved = math.inf, -1
+    for line in lines:
+        if not line.endswith("\n") or line == "done\n":  # the first is one of a killed process
+            break
+        event, moment, *detail = line.split()
+        if event == "call":
+            n_calls, n_due = n_calls + 1, n_due + (float(moment) - since >= EVERY)
+            most = max(most, n_due)
+        elif event == "restarted":  # the clock of the interval, after a checkpoint of nets in lanes
+            since = float(moment)
+        elif detail[:1] == ["population"]:
+            since, n_due = float(moment), 0
+            n_before, n_saved = n_saved, int(detail[1]) if event == "saved" else -1
+            assert event == "begin" or not n_calls or n_saved > n_before, "the state of an earlier checkpoint"
+            n_calls = 0
+    return most

@@ -1,8 +1,11 @@
 """Workers of an executor that are killed: others do their tasks, to the same bits, or a clear error ends the fit."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
-from executor_cases import KillsWorkerOnce, KillsWorkers, fit
+from executor_cases import KillsWorkerOnce, KillsWorkers, WaitsForAnother, fit
 
 from fastmlp.population_training import nets_per_task
 
@@ -66,6 +69,27 @@ def test_dask_workers_that_join_and_leave_are_used(tmp_path):
         np.testing.assert_array_equal(found.params, expected.params)
         client.wait_for_workers(2)
         assert_same_bits_with(KillsWorkerOnce(tmp_path / "kill"), client)
+
+
+def test_a_dask_worker_that_joins_gets_tasks(tmp_path):
+    """The first worker waits with its task until another one has got a task, which joins only then."""
+    distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
+    expected, _ = fit("lanes", schedule=WaitsForAnother(tmp_path / "nothing"))
+    workers = tmp_path / "workers"
+    workers.mkdir()
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+
+    def join():
+        while not list(workers.iterdir()):
+            time.sleep(0.02)
+        cluster.scale(2)
+
+    with cluster, distributed.Client(cluster) as client:
+        thread = threading.Thread(target=join, daemon=True)
+        thread.start()
+        found, _ = fit("lanes", client, schedule=WaitsForAnother(workers))
+    assert len(list(workers.iterdir())) == 2
+    np.testing.assert_array_equal(found.params, expected.params)
 
 
 def test_a_task_that_kills_each_worker_ends_dask_with_an_error(tmp_path):

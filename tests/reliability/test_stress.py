@@ -185,6 +185,69 @@ def test_a_home_and_a_temporary_folder_that_cannot_be_written_cost_only_the_cach
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr[-2000:]
 
 
+READ_ONLY = """
+import builtins, errno, io, os, warnings
+
+home = os.path.realpath(os.environ["HOME"])
+
+
+def refusing(function, writes=lambda *_, **__: True):
+    "Return a function of a path that is refused below the home folder, as a file system mounted read-only refuses it."
+
+    def called(path, *arguments, **names):
+        text = os.path.realpath(os.fsdecode(path)) if isinstance(path, (str, bytes, os.PathLike)) else ""
+        if (text + os.sep).startswith(home + os.sep) and writes(*arguments, **names):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), text)
+        return function(path, *arguments, **names)
+
+    return called
+
+
+for name in ("mkdir", "rename", "replace", "unlink", "remove", "rmdir", "symlink", "link", "chmod", "utime"):
+    setattr(os, name, refusing(getattr(os, name)))
+os.open = refusing(os.open, lambda flags, *_, **__: flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+builtins.open = io.open = refusing(io.open, lambda mode="r", *_, **__: set(mode) & set("wax+"))
+
+import numpy as np, fastmlp
+
+X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+net = fastmlp.MLP((2, 1), random_state=0, device="cpu")
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    print(net.fit(X, X[:, 0], epochs=3, verbose=0).epochs)
+for warning in caught:
+    if warning.category is RuntimeWarning:  # others are of what is imported
+        print(warning.message)
+for write in (
+    lambda: net.save(f"{home}/net.safetensors"),
+    lambda: net.fit(X, X[:, 0], epochs=1, checkpoint=f"{home}/run.ckpt", verbose=0),
+):
+    try:
+        write()
+    except OSError as error:
+        print(error)
+print(os.listdir(home))
+"""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="pathlib of Python 3.10 keeps the functions that are replaced")
+def test_a_read_only_home_costs_the_cache_and_refuses_files_with_a_sentence(fresh_python, monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    done = fresh_python(READ_ONLY)
+    assert done.returncode == 0, done.stderr[-2000:]
+    epochs, warning, of_save, of_checkpoint, left = done.stdout.splitlines()
+    assert (epochs, left) == ("3", "[]")
+    assert warning.startswith(f"Compiled kernels cannot be kept in '{home}/.cache/fastmlp/")
+    assert "(Read-only file system)" in warning
+    assert of_save.endswith("could not be written (Read-only file system); no file was written.")
+    assert of_checkpoint.startswith(f"The output cannot be written to the folder {str(home)!r} (Read-only file system)")
+
+
 FEW = """
 import os, json, sys
 if sys.argv[1] == "one":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,8 @@ from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
-from .population_executor import ON_WORKERS, refuse_with_executor, run_with_executor
 from .population_prediction import reads_rows
+from .with_executor import ON_WORKERS, device_on_workers, refuse_with_executor, run_with_executor
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
@@ -87,7 +88,7 @@ def fit_population(
         }
         refuse_with_shared_weights(pop, arguments, others)
     if executor is not None:
-        refuse_with_executor(pop._named_device, given.X, checkpoints.checkpoint, arguments.time_limit)
+        refuse_with_executor(given.X, checkpoints.checkpoint, arguments.time_limit)
     saving, file, saver = module_of_checkpoints(*checkpoints), None, None
     if saving is not None:
         file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose)
@@ -141,7 +142,7 @@ def _prepared(
     shuffle, drops = bool(given.shuffle) and rows < data.n_samples, any(pop.network.dropout)
     pop._choose_device(given.X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
     if on_workers:
-        pop.device = ON_WORKERS
+        pop.device = device_on_workers(pop)
     if pop.shared_weights:
         pop.device = device_of_sharing(pop, strides)
     placed, placed_held_out = placed_data(pop.device, data, held_out)
@@ -169,6 +170,9 @@ def _prepared(
         time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
         shares_weights=pop.shared_weights,
     )
+    if on_workers:  # which place the samples on their devices; their kernels are those for the samples placed here
+        data, held_out = placed_data(ON_WORKERS, data, held_out)  # held-out samples may be on a GPU
+        task = replace(task, data=data, held_out=held_out, part_of=task.whole)
     return task, {"training": data, "validation": held_out}
 
 

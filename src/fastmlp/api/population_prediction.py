@@ -12,7 +12,7 @@ from ..memory_check import OUTPUTS, check_array
 from ..population_training.ensemble import average, mean_outputs
 from ..population_training.evaluate import checked_members, evaluate_nets
 from ..streams.kinds import is_chunked_array, is_source, names_columns
-from .population_executor import ON_WORKERS, predict_with_executor, refuse_with_executor
+from .with_executor import device_on_workers, predict_with_executor, refuse_with_executor, workers_for
 
 if TYPE_CHECKING:
     from ..population import Population
@@ -32,13 +32,15 @@ def predict(pop: Population, X: Any, nets: Any, executor: Any) -> Any:
     return to_library_of(outputs_of(pop, X, nets, executor), X)
 
 
-def ensemble_predict(pop: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+def ensemble_predict(pop: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any) -> Any:
     """Return the result of Population.ensemble_predict; weights : (n_members,), those of the members"""
     if reads_rows(X, None):
-        from .streamed_fit import in_pieces
+        from .streamed_fit import in_pieces, refuse_arguments
 
+        refuse_arguments(executor=executor)
         return in_pieces(lambda piece: mean_outputs(pop, piece, members, weights), X)
-    return average(pop, X, members, weights)
+    with workers_for(executor) as workers:
+        return average(pop, X, members, weights, workers)
 
 
 def outputs_of(pop: Population, X: Any, nets: Any, executor: Any = None) -> Any:
@@ -52,13 +54,13 @@ def outputs_of(pop: Population, X: Any, nets: Any, executor: Any = None) -> Any:
         refuse_arguments(executor=executor)
         return in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
     if executor is not None:
-        refuse_with_executor(pop._named_device, X)
+        refuse_with_executor(X)
     network, dtype = pop.network, pop.dtype
     data, strides = prediction_samples(X, network.n_features, dtype, pop.n_nets)
     members = np.arange(pop.n_nets) if nets is None else checked_members(nets, pop.n_nets)
     pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
     if executor is not None:
-        pop.device = ON_WORKERS
+        pop.device = device_on_workers(pop)
     check_array((len(members), data.n_samples, network.n_outputs), dtype.itemsize, *OUTPUTS)
     kind = np.ndarray if pop.device.is_host else type(data.X)
     with pop.device.on():

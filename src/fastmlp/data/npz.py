@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ DAMAGE = (  # errors that damaged files raise in NumPy and in the standard libra
     zipfile.BadZipFile,
     zlib.error,
 )
+MOST_EXPANSION = 1032  # bytes that a byte can stand for in a member that deflate has compressed
 
 
 def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
@@ -45,6 +47,8 @@ def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
         with open(path, "rb") as file, np.load(file) as arrays:
             names = list(arrays.files)
             if set(required) <= set(names):
+                for name in required:
+                    _check_size(arrays.zip, name, MOST_EXPANSION * path.stat().st_size)
                 return {name: arrays[name] for name in required}
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which offsets before the file's start cause
@@ -54,3 +58,17 @@ def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
             "another kind."
         ) from None
     raise ValueError(f"{str(path)!r} must hold arrays {expected}, but it holds {', '.join(names) or 'none'}.")
+
+
+def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
+    """Raise ValueError if an array would take more bytes than its member has, or than `most`: NumPy allocates what the
+    header announces before it reads.
+    """
+    info = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        # version 3 differs from 2 in the encoding of names alone
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+    if math.prod(shape) * dtype.itemsize > min(info.file_size, most):
+        raise ValueError(f"the header of {name!r} announces more than there is")

@@ -56,11 +56,17 @@ class ArrayFolder:
         Raises
         ------
         OSError
-            If there is no room.
+            If it cannot be written; the message says where, and what to do.
         """
         path = self.path / f"{self._n_files}.npy"
         self._n_files += 1
-        np.save(path, array, allow_pickle=False)
+        try:
+            np.save(path, array, allow_pickle=False)
+        except OSError as error:
+            raise OSError(
+                f"The data for worker processes cannot be written to {str(self.path)!r}: {error.strerror or error}. "
+                "Choose a folder with more room by the environment variable TMPDIR."
+            ) from None
         return MappedArray(str(path))
 
     def remove(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from ..kernels.jit import interrupts
 from ..thread_count import using_threads
 from .shared_arrays import as_array
+from .worker_device import Numbers, as_worker
 from .workers import Threads, Workers, lost_too_often
 
 Function = Callable[[list[np.ndarray], Any], Any]
@@ -45,6 +46,7 @@ class Tasks:
     arrays : the shared arrays
     cut : function that returns the next task, or None if there is none, for a number of tasks that run at a time
     take : function that gets each task with its result, in the order in which they end
+    on_gpus : whether a worker takes a GPU by its number, which is sent with each task
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Tasks:
         arrays: list[np.ndarray],
         cut: Callable[[int], Task | None],
         take: Callable[[Task, Any], None],
+        on_gpus: bool = False,
     ):
         self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take
+        self.on_gpus = on_gpus
         self._running: dict[Future, Task] = {}
         self._lost: list[Task] = []
 
@@ -101,8 +105,9 @@ class Tasks:
                 return
             task.tries += 1
             shared = [self.workers.share(array) for array in self.arrays]
+            numbers = self.workers.numbers if self.on_gpus else Numbers()
             try:
-                future = self.workers.submit(call, self.function, task.argument, self.workers.threads, *shared)
+                future = self.workers.submit(call, self.function, task.argument, self.workers.threads, numbers, *shared)
             except Exception as error:  # a pool that has lost a worker refuses to take tasks
                 if not self.workers.is_loss(error):
                     raise
@@ -183,7 +188,7 @@ def named(error: BaseException, text: str) -> BaseException:
     return error
 
 
-def call(function: Function, argument: Any, threads: Threads, *shared: Any) -> Any:
+def call(function: Function, argument: Any, threads: Threads, numbers: Numbers, *shared: Any) -> Any:
     """Call a task's function; this runs on the worker."""
-    with using_threads(threads.here()):
+    with using_threads(threads.here()), as_worker(numbers.here()):
         return function([as_array(array) for array in shared], argument)

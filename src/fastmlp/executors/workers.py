@@ -10,9 +10,10 @@ import importlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..errors import counted, shown
 from ..kernels.jit import interrupts
 from ..thread_count import n_processors, threads_setting
 from .shared_arrays import ArrayFolder, MappedArray
+from .worker_device import Numbers
 
 UNKNOWN_SLOTS = 8  # tasks that are taken to run at a time where an executor does not say how many workers it has
 COUNT_EVERY = 1.0  # seconds between two counts of a cluster's workers
@@ -83,6 +85,11 @@ class Workers:
     def threads(self) -> Threads:
         """Threads of a task."""
         return Threads(1)
+
+    @property
+    def numbers(self) -> Numbers:
+        """Numbers of the workers of each machine, by which they take its GPUs."""
+        return Numbers()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         return self.executor.submit(function, *arguments)
@@ -162,6 +169,7 @@ class DaskWorkers(Workers):
         super().__init__(executor if executor is not client else client.get_executor())
         self._client = client
         self._counted, self._slots = float("-inf"), dict[str, int]()
+        self._numbers = dict[str, int]()  # of each worker among those of its host, by address
         self._keys: dict[Future, str] = {}
 
     def _send(self, array: np.ndarray) -> Any:
@@ -171,8 +179,10 @@ class DaskWorkers(Workers):
         """Return the number of tasks that run at a time by host; workers may come and go."""
         if time.monotonic() - self._counted >= COUNT_EVERY:
             slots: dict[str, int] = {}
-            for address, n in _ask(self._client.nthreads).items():
+            n_threads = _ask(self._client.nthreads)
+            for address, n in n_threads.items():
                 slots[_host(address)] = slots.get(_host(address), 0) + n
+            self._numbers = numbered(n_threads, self._numbers)
             self._counted, self._slots = time.monotonic(), slots
         return self._slots
 
@@ -183,6 +193,11 @@ class DaskWorkers(Workers):
     @property
     def threads(self) -> Threads:
         return Threads(None, self._count())
+
+    @property
+    def numbers(self) -> Numbers:
+        self._count()
+        return Numbers(self._numbers)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         key = f"fastmlp-{os.urandom(12).hex()}"
@@ -244,6 +259,23 @@ def _ask(question: Callable[[], Any]) -> Any:
 def _host(address: str) -> str:
     """Return the host in a worker's address, such as tcp://10.0.0.1:4000."""
     return address.rpartition("://")[2].rpartition(":")[0]
+
+
+def numbered(addresses: Iterable[str], known: dict[str, int]) -> dict[str, int]:
+    """Return the number of each worker among those of its host, by address.
+
+    known : numbers so far, which stay; a new worker gets the lowest one that no other worker of its host has
+
+    >>> numbered(["tcp://a:5", "tcp://a:7", "tcp://b:1"], {"tcp://a:3": 0, "tcp://a:7": 1})
+    {'tcp://a:7': 1, 'tcp://a:5': 0, 'tcp://b:1': 0}
+    """
+    addresses = sorted(addresses)
+    found = {address: number for address, number in known.items() if address in addresses}
+    for address in addresses:
+        if address not in found:
+            taken = {number for other, number in found.items() if _host(other) == _host(address)}
+            found[address] = next(number for number in count() if number not in taken)
+    return found
 
 
 # Name of a package, or of a part of a module's path, of the executor's class or of a base class -> its workers.

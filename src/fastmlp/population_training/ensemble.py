@@ -74,13 +74,18 @@ def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarra
     return checked
 
 
-def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Iterator[tuple[slice, Any]]:
-    """Yield (slice of members, outputs (n, n_samples, n_outputs) of these nets), in parts of bounded memory."""
+def outputs_in_parts(
+    population: Population, X: Any, members: np.ndarray, executor: Any = None
+) -> Iterator[tuple[slice, Any]]:
+    """Yield (slice of members, outputs (n, n_samples, n_outputs) of these nets), in parts of bounded memory.
+
+    executor : where to predict, as for Population.predict
+    """
     is_matrix = getattr(X, "ndim", None) == 2
     first, size = 0, _nets_at_a_time(len(X) * population.network.n_outputs) if is_matrix else 1
     while first < len(members):
         part = slice(first, first + size)
-        outputs = population._outputs(X, members[part])
+        outputs = population._outputs(X, members[part], executor)
         yield part, outputs
         first += size
         size = _nets_at_a_time(outputs[0].size)
@@ -90,21 +95,24 @@ def _nets_at_a_time(n_outputs: int) -> int:
     return max(1, MAX_OUTPUTS_AT_A_TIME // max(1, n_outputs))
 
 
-def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None) -> Any:
     """Return the weighted mean of the members' outputs (n_samples, n_outputs), as an array of X's library.
 
     members : (n_members,)     numbers of the nets to average
     weights : (n_members,)     their weights
+    executor : where to predict, as for Population.predict
     """
-    mean = mean_outputs(population, X, members, weights)
+    mean = mean_outputs(population, X, members, weights, executor)
     with device_context(mean):
         return to_library_of(mean, X)
 
 
-def mean_outputs(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+def mean_outputs(
+    population: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None
+) -> Any:
     """Return what `average` returns as an array of the device that computed it."""
     total = None
-    for part, outputs in outputs_in_parts(population, X, members):
+    for part, outputs in outputs_in_parts(population, X, members, executor):
         with device_context(outputs):
             library = library_of(outputs)
             weighted = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)

@@ -15,6 +15,7 @@ from ..console.stopwatch import Stopwatch
 from ..devices import backend
 from ..errors import is_per_net
 from ..executors.tasks import Task, Tasks
+from ..executors.worker_device import device_here
 from ..executors.workers import Workers
 from ..initialization import Init, draw_params
 from ..kernels.jit.compile_time import add_wait
@@ -104,7 +105,8 @@ class WorkersFit:
         with shown_progress(self.task, self.outcome) as progress:
             self._progress = progress
             try:
-                Tasks(self.workers, train_nets, self._samples.shared, self._cut, self._take).run(self.task.verbose)
+                shared, on_gpus = self._samples.shared, not self.task.device.is_host
+                Tasks(self.workers, train_nets, shared, self._cut, self._take, on_gpus).run(self.task.verbose)
             except KeyboardInterrupt:
                 ended_early = True
             except Exception as found:
@@ -202,13 +204,16 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     data, held_out = _filled(task.data, argument.is_shared[:3], arrays), task.held_out
     if held_out is not None:
         held_out = _filled(held_out, argument.is_shared[3:], arrays)
-    place = backend(task.device).place
-    task = replace(
-        task,
-        params=task.params.copy(),  # an executor of threads gives the caller's own array
-        data=place(data),
-        held_out=None if held_out is None else place(held_out),
-    )
+    device = device_here(task.device)
+    place = backend(device).place
+    with device.on():
+        task = replace(
+            task,
+            device=device,
+            params=task.params.copy(),  # an executor of threads gives the caller's own array
+            data=place(data),
+            held_out=None if held_out is None else place(held_out),
+        )
     redraw = _no_draws if argument.draws is None else argument.draws.into(task.params)
     outcome, restarts, interrupted = run(task, argument.epochs, argument.restart_after, redraw)
     seconds, compiling = watch.read()

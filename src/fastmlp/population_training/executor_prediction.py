@@ -9,6 +9,7 @@ import numpy as np
 from ..data.population_data import Strides
 from ..devices import Device
 from ..executors.tasks import Task, Tasks
+from ..executors.worker_device import device_here
 from ..executors.workers import Workers
 from ..kernels.structs import Samples
 from ..network.spec import Network
@@ -66,7 +67,7 @@ class WorkersPrediction:
         KeyboardInterrupt
             On Ctrl-C; some outputs are not written then.
         """
-        Tasks(self.workers, predict_rows, [self.params], self._cut, self._take).run()
+        Tasks(self.workers, predict_rows, [self.params], self._cut, self._take, not self.device.is_host).run()
 
     def _cut(self, n_slots: int) -> Task | None:
         n_left = self.data.n_samples - self._first
@@ -94,7 +95,8 @@ def predict_rows(arrays: list[np.ndarray], argument: RowsTask) -> np.ndarray:
     (params,) = arrays
     n_rows = argument.rows.stop - argument.rows.start
     output = np.empty((len(argument.members), n_rows, argument.network.n_outputs), params.dtype)
+    device = device_here(argument.device)
     evaluate_nets(
-        argument.network, argument.device, params, argument.data, argument.strides, argument.members, output.reshape(-1)
+        argument.network, device, params, argument.data, argument.strides, argument.members, output.reshape(-1)
     )
     return output

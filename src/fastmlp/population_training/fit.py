@@ -287,10 +287,10 @@ def call_until_finished(
         progress.show(finished_before + run.n_finished, float("nan"))
         if task.watch is not None:
             task.watch.look(outcome)
+        if saver is not None:  # also where all nets are finished: restarts may follow, each in one call
+            saver.after_call(n_call)
         if run.n_finished == n_members:
             return run.collect()
-        if saver is not None:
-            saver.after_call(n_call)
         if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may include compiling
             n_epochs = min(2 * n_epochs, MOST_EPOCHS)
         elif n_calls > 1 and seconds > CALL_SECONDS[1]:

@@ -160,9 +160,20 @@ def without_index(batch: Any) -> Any:
     """Return a record batch without the columns that pandas has written as the index of a frame.
 
     They number the rows, as in any frame that was sorted or filtered, and are no columns of the frame.
+
+    Raises
+    ------
+    ValueError
+        If what pandas has written about the columns is damaged.
     """
-    index = (batch.schema.pandas_metadata or {}).get("index_columns", ())
-    return batch.select([k for k, name in enumerate(batch.schema.names) if name not in index])
+    try:
+        index = (batch.schema.pandas_metadata or {}).get("index_columns", ())
+        columns = [k for k, name in enumerate(batch.schema.names) if name not in index]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"What pandas has written about the columns is damaged ({error}): write the data again."
+        ) from None
+    return batch.select(columns)
 
 
 def check_same_columns(batch: Any, columns: list[str], names: tuple[str, ...] = ()) -> None:

@@ -167,10 +167,30 @@ def _frames(batches: Iterator[Any], columns: list[str] | None = None) -> Iterato
         check_same_columns(batch, columns)
         for first in range(0, batch.num_rows, rows):
             piece = Table.from_batches([batch.slice(first, rows)]).select(columns)
-            frame = piece.to_pandas().reset_index(drop=True)
+            frame = with_text_names(_as_frame(piece)).reset_index(drop=True)
             frame.index += n_rows
             n_rows += len(frame)
             yield frame, None
+
+
+def _as_frame(table: Any) -> Any:
+    """Return an Arrow table as a data frame.
+
+    Raises
+    ------
+    ValueError
+        If pandas does not know a type, or what it has written about the columns itself, which it does not check, is
+        damaged.
+    """
+    try:
+        return table.to_pandas()
+    except (ImportError, MemoryError, OSError, ValueError):
+        raise
+    except Exception as error:  # damaged metadata may raise any
+        raise ValueError(
+            "The columns cannot be converted to those of pandas: a type is unknown, or what pandas has written about "
+            f"them is damaged ({error}). Write the data again."
+        ) from None
 
 
 def _with_columns_apart(source: Source, y: Any) -> Iterator[tuple[Any, Any]]:

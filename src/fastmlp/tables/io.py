@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 import warnings
 import zlib
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import install_command
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
 PIECE_CELLS = 250_000  # of a piece of a table
-ROWS_TRIED = 200  # rows of a CSV file that decide about the decimal mark
+ROWS_TRIED = 200  # rows of a CSV file that decide about the decimal mark ...
+CHARACTERS_TRIED = 10_000_000  # ... or fewer, of so many characters
+MOST_LINE = 10_000_000  # bytes of a line of a gzipped file: it may be a thousand times as long as what is on disk
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -114,9 +117,9 @@ def check_names(names: Sequence[str], noun: str) -> None:
 
 def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> pd.DataFrame:
     options = _csv_options(path, text_columns, unchanged)
-    with _csv_errors(pandas, path):
+    with _csv_errors(pandas, path), _csv_content(path) as content:
         # otherwise a column may be text in one part of the file and numbers in another
-        return pandas.read_csv(path, **options, low_memory=False)
+        return pandas.read_csv(content, **options, low_memory=False)
 
 
 def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str] = ()) -> Iterator[pd.DataFrame]:
@@ -127,15 +130,19 @@ def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]
     pandas = import_pandas()
     options = _csv_options(path, text_columns, unchanged)
     with _csv_errors(pandas, path):
-        n_columns = max(1, pandas.read_csv(path, **options, nrows=0).shape[1])
-        pieces = pandas.read_csv(path, **options, chunksize=max(1, PIECE_CELLS // n_columns), low_memory=False)
-    with pieces:
-        while True:
-            with _csv_errors(pandas, path):  # not around the yield: the caller may go on to anything else
-                piece = next(pieces, None)
-            if piece is None:
-                return
-            yield piece
+        with _csv_content(path) as content:
+            n_columns = max(1, pandas.read_csv(content, **options, nrows=0).shape[1])
+    rows = max(1, PIECE_CELLS // n_columns)
+    with _csv_content(path) as content:
+        with _csv_errors(pandas, path):
+            pieces = pandas.read_csv(content, **options, chunksize=rows, low_memory=False)
+        with pieces:
+            while True:
+                with _csv_errors(pandas, path):  # not around the yield: the caller may go on to anything else
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
 
 
 def csv_names(path: Path) -> list[str]:
@@ -172,6 +179,35 @@ def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[st
         "na_values": ["?"],
         "skipinitialspace": True,
     }
+
+
+class _GuardedLines(io.RawIOBase):
+    """Content of a gzipped file whose lines are no longer than MOST_LINE; a longer one is a ValueError."""
+
+    def __init__(self, file: gzip.GzipFile):
+        self._file, self._length = file, 0  # of the present line
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))  # pandas takes either as the end of a line
+        self._length = len(data) - end - 1 if end >= 0 else self._length + len(data)
+        if self._length > MOST_LINE:
+            raise ValueError(f"one of its lines has more than {MOST_LINE:,} bytes, so it is no table")
+        return len(data)
+
+
+@contextmanager
+def _csv_content(path: Path) -> Iterator[Any]:
+    """Context with what pandas reads of a CSV file: its path or, if it is gzipped, its content."""
+    if not path.name.lower().endswith(".gz"):
+        yield path
+        return
+    with gzip.open(path) as file, io.BufferedReader(_GuardedLines(file), 1 << 18) as content:
+        yield content
 
 
 @contextmanager
@@ -214,15 +250,30 @@ def _csv_format(path: Path) -> tuple[str, str, list[str]]:
     on a tie. The decimal mark is a comma if semicolons separate and more numbers in the first rows have a comma than a
     point.
     """
-    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-        lines = list(islice(file, ROWS_TRIED + 1))
+    with _csv_content(path) as content, _as_text(content) as file:
+        lines = _first_lines(file)
     header, *rows = [line for line in lines if line.strip()] or [""]
     separator = max(",;\t", key=QUOTED.sub("", header).count)
     names = next(csv.reader([header, *rows], delimiter=separator, skipinitialspace=True), [])
     cells = [cell.strip(' \r\n"') for row in rows for cell in row.split(separator)]
     commas, points = (sum(re.fullmatch(rf"[-+]?\d+\{mark}\d+", cell) is not None for cell in cells) for mark in ",.")
     return separator, "," if separator == ";" and commas > points else ".", names
+
+
+def _as_text(content: Any) -> TextIO:
+    """Return a path or a content of bytes as an open text file."""
+    how: Any = {"encoding": "utf-8-sig", "newline": ""}
+    return open(content, **how) if isinstance(content, Path) else io.TextIOWrapper(content, **how)
+
+
+def _first_lines(file: TextIO) -> list[str]:
+    lines, n_left = [], CHARACTERS_TRIED
+    for line in islice(file, ROWS_TRIED + 1):
+        lines.append(line)
+        n_left -= len(line)
+        if n_left < 0:
+            break
+    return lines
 
 
 def _parquet_names(path: Path) -> list[str]:

@@ -1,11 +1,13 @@
 """`fastmlp sweep`: the best net is saved as `fastmlp train` saves one; Ctrl-C keeps what is known; mistakes."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 import typer
 from executor_cases import InPlace
+from rich.console import Console
 from typer.testing import CliRunner
 
 import fastmlp
@@ -84,6 +86,30 @@ class _Context:
 
     def __exit__(self, *_):
         pass
+
+
+def test_a_terminal_shows_the_best_settings_while_they_are_found(sweep, monkeypatch):
+    space, table_of, titles = sweep_job.search_space, sweep_job.best_table, []
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120, record=True)
+
+    def noted(search):
+        made = table_of(search)
+        titles.append(made.title)
+        return made
+
+    monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})
+    monkeypatch.setattr(sweep_job, "best_table", noted)
+    monkeypatch.setattr("fastmlp.commands.sweep_options.console", lambda: screen)
+    result = sweep("--target", "kind", "--n", 6)
+    assert result.exit_code == 0, result.output
+    n_finished = [int(title.split()[0]) for title in titles]
+    assert n_finished == sorted(n_finished)
+    assert (n_finished[0], n_finished[-1]) == (0, 6)
+    assert set(n_finished) - {0, 6}, "after the first population"
+    before, _, after = screen.export_text().partition("Best accuracy of 6 settings")
+    assert "6 of 6 settings" in before
+    assert before.count("learning_rate") >= 6, "a row for each"
+    assert "Saved to" in after
 
 
 def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tmp_path):
@@ -193,3 +219,17 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence(sweep, monkeypatch):
     result = sweep("--target", "kind", "--dask", "tcp://127.0.0.1:9")
     assert result.exit_code == 1
     assert "does not answer" in result.output
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_finds_the_same_net(sweep, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="--dask is tested")
+    sweep("--target", "kind", "--n", 3)
+    expected = fastmlp.load(tmp_path / "m.safetensors").net_.params
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        result = sweep("--target", "kind", "--n", 3, "--dask", cluster.scheduler_address)
+        tasks = {str(entry[0]) for entry in cluster.scheduler.transition_log}
+    assert result.exit_code == 0, result.output
+    assert any(task.startswith("fastmlp-") for task in tasks)
+    assert (fastmlp.load(tmp_path / "m.safetensors").net_.params == expected).all()

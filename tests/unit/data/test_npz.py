@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -31,3 +35,23 @@ def test_damaged_and_foreign_files_raise(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"should be a file of arrays x and y, as numpy\.savez writes it"):
             read_npz(path, ("x", "y"))
+
+
+@pytest.mark.parametrize("announced", [None, 2 * 10**9], ids=["in the header", "in the directory, too"])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_announced_sizes_beyond_the_file_allocate_nothing(tmp_path, compression, announced):
+    """NumPy makes an array of the announced shape before it finds that the file has fewer numbers."""
+    member = io.BytesIO()
+    np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (10**7, 3)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", compression) as archive:
+        archive.writestr("x.npy", member.getvalue() + bytes(400))
+        archive.writestr("y.npy", member.getvalue())
+        for info in archive.infolist() if announced else ():
+            info.file_size = announced  # which the directory at the end of the file has
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="should be a file of arrays x and y"):
+            read_npz(tmp_path / "a.npz", ("x", "y"))
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()

@@ -10,7 +10,8 @@ import pytest
 from executor_cases import InPlace
 
 from fastmlp.executors.tasks import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
-from fastmlp.executors.workers import workers_of
+from fastmlp.executors.worker_device import Numbers as WorkerNumbers
+from fastmlp.executors.workers import Workers, workers_of
 
 
 def double(arrays, argument):
@@ -55,6 +56,24 @@ def test_few_tasks_are_submitted_at_a_time():
             numbers.run(workers)
     assert len(numbers.left) == 1000 - TASKS_PER_SLOT * 8
     assert not numbers.results
+
+
+def test_numbers_of_workers_are_sent_with_tasks_for_gpus_alone(monkeypatch):
+    known, sent = WorkerNumbers({"tcp://10.0.0.1:1": 0}), []
+
+    class Notes(InPlace):
+        def submit(self, function, /, *arguments):
+            sent.append(arguments[3])
+            future = Future()
+            future.set_result(0.0)
+            return future
+
+    monkeypatch.setattr(Workers, "numbers", known)
+    for on_gpus in (False, True):
+        tasks = Numbers(1)
+        with workers_of(Notes()) as workers:
+            Tasks(workers, double, [], tasks.cut, tasks.take, on_gpus).run()
+    assert sent == [WorkerNumbers(), known]
 
 
 class Loses(InPlace):

@@ -18,6 +18,7 @@ from fastmlp.executors.workers import (
     Threads,
     ThreadWorkers,
     Workers,
+    numbered,
     workers_of,
 )
 from fastmlp.thread_count import n_processors, n_threads_available, using_threads
@@ -180,6 +181,14 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
     shared.status = "lost"
     workers.replace(BaseException())
     assert workers.share(array).number == 2
+    assert workers.numbers.by_address == {"tcp://10.0.0.1:1": 0, "tcp://10.0.0.1:2": 1, "tcp://10.0.0.2:1": 0}
     client.n_threads = {"tcp://10.0.0.1:1": 1}
     monkeypatch.setattr("fastmlp.executors.workers.COUNT_EVERY", 0.0)
     assert workers.n_slots == 1
+
+
+def test_workers_of_a_machine_keep_their_numbers_when_others_leave_and_join():
+    first = numbered(["tcp://a:1", "tcp://a:2", "tcp://b:1"], {})
+    assert first == {"tcp://a:1": 0, "tcp://a:2": 1, "tcp://b:1": 0}
+    later = numbered(["tcp://a:2", "tcp://a:3", "tcp://a:4", "tcp://b:1"], first)
+    assert later == {"tcp://a:2": 1, "tcp://a:3": 0, "tcp://a:4": 2, "tcp://b:1": 0}

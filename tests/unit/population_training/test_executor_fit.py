@@ -1,6 +1,7 @@
 """Fits of populations on the workers of an executor: the same bits as in one process, errors, Ctrl-C, lost workers."""
 
-import glob
+import errno
+import os
 import tempfile
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from executor_cases import (
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import Population, TrainingWarning
+from fastmlp.console.progress_bar import Progress
 from fastmlp.population_training import executor_fit, nets_per_task
 
 
@@ -39,8 +41,15 @@ def pool():
         yield executor
 
 
-def array_folders():
-    return glob.glob(f"{tempfile.gettempdir()}/fastmlp-arrays-*")
+@pytest.fixture
+def temporary_folder(monkeypatch, tmp_path):
+    """Folder for temporary files of this test alone: in that of the machine, other tests share arrays meanwhile."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def array_folders(folder):
+    return list(folder.glob("fastmlp-arrays-*"))
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -52,10 +61,9 @@ def test_tasks_give_the_bits_of_one_process(name, small_tasks):
 
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", FITS)
-def test_processes_give_the_bits_of_one_process(name, small_tasks, pool):
-    before = array_folders()
+def test_processes_give_the_bits_of_one_process(name, small_tasks, pool, temporary_folder):
     assert_same_bits(name, pool)
-    assert array_folders() == before
+    assert not array_folders(temporary_folder)
 
 
 @pytest.mark.full
@@ -83,6 +91,21 @@ def executors(kind, n_workers):
         cluster = distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
         with cluster, distributed.Client(cluster) as client:
             yield client.get_executor()
+
+
+@pytest.mark.parametrize("name, done", [("lanes", [16, 32, 40]), ("one by one", [1, 2, 3, 4, 5])])
+def test_progress_counts_the_nets_of_finished_tasks(name, done, small_tasks, monkeypatch, capsys):
+    shown, show = [], Progress.show
+
+    def noted(self, n_done, loss):
+        shown.append((self.total, n_done))
+        show(self, n_done, loss)
+
+    monkeypatch.setattr(Progress, "show", noted)
+    fit(name, InPlace())
+    assert [n_done for total, n_done in shown if total == done[-1]] == done, "others are those of the tasks"
+    fit(name, InPlace(), verbose=2)
+    assert f"net {done[-1]}/{done[-1]} " in capsys.readouterr().out
 
 
 def test_threads_train_copies(small_tasks):
@@ -129,15 +152,32 @@ def test_ctrl_c_keeps_finished_nets_and_those_that_have_not_begun(small_tasks, c
 
 
 @pytest.mark.full
-def test_a_killed_process_breaks_the_pool_with_advice_and_keeps_finished_nets(small_tasks, tmp_path):
-    path, before = tmp_path / "yes", array_folders()
+def test_a_killed_process_breaks_the_pool_with_advice_and_keeps_finished_nets(small_tasks, temporary_folder):
+    path = temporary_folder / "yes"
     path.touch()
     pop = Population((3, 5, 1), 40, loss="binary_cross_entropy", random_state=0, device="cpu")
     with process_pool(1) as executor, pytest.raises(BrokenExecutor, match=r"loky.*Dask"):
         pop.fit(X, Y, epochs=30, schedule=KillsWorkerOnce(path), verbose=0, executor=executor)
     assert pop.result.interrupted
     assert np.isfinite(pop.params).all()
-    assert array_folders() == before
+    assert not array_folders(temporary_folder)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch, temporary_folder):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    pop = Population((3, 5, 1), 40, loss="binary_cross_entropy", random_state=0, device="cpu")
+    first = pop.params.copy()
+    with monkeypatch.context() as patches:
+        patches.setattr("fastmlp.executors.shared_arrays.np.save", full)
+        message = r"cannot be written to .*fastmlp-arrays.*: No space left on device\. .*TMPDIR"
+        with pytest.raises(OSError, match=message):
+            pop.fit(X, Y, epochs=3, verbose=0, executor=pool)
+    assert not array_folders(temporary_folder)
+    np.testing.assert_array_equal(pop.params, first)
+    pop.fit(X, Y, epochs=3, verbose=0, executor=pool)  # once there is room
+    assert set(pop.result.stopped_by) == {"epochs"}
 
 
 @pytest.mark.parametrize(

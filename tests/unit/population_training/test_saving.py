@@ -120,3 +120,13 @@ def test_a_finished_population_ends_at_once_with_the_same_result(tmp_path, monke
     expected = train(make(), (X, y), path, **fit)
     monkeypatch.setattr(fastmlp.population_training.fit, "train_members", None)  # would raise
     assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
+
+
+def test_a_state_is_written_after_the_call_that_ends_an_attempt(tmp_path, monkeypatch):
+    """Each attempt takes one kernel call; without a state after it, a kill would cost all of them."""
+    path, fit = tmp_path / "run.ckpt", {"epochs": 40, "optimizer": "rprop", "converged": 1e-9, "restart_after": 8}
+    expected = train(make(), (X, y), **fit)
+    killed(2, monkeypatch, make(), (X, y), path, every="0.000001 s", **fit)
+    state = state_of(path)
+    assert (state.attempt, state.n_ended) == (1, 40)
+    assert_same_fit(train(make(), (X, y), path, every="0.000001 s", resume=True, **fit), expected)

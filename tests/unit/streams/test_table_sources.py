@@ -1,5 +1,7 @@
 """Sources of tables: the pieces together are the table that is read as a whole."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ pd = pytest.importorskip("pandas", reason="pieces are data frames of pandas")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp.streams import table_sources  # noqa: E402  # needs pandas
+from fastmlp.streams.sources import as_source  # noqa: E402
 from fastmlp.streams.table_sources import (  # noqa: E402
     as_table_source,
     surely_fits,
@@ -43,6 +46,29 @@ def test_pieces_of_a_file_are_the_table(name, table, tmp_path):
     assert len(list(source.pieces())) > 5
     pd.testing.assert_frame_equal(joined(source), read_table(path))
     pd.testing.assert_frame_equal(table_in_memory(path), read_table(path))
+
+
+def test_damaged_metadata_of_pandas_are_refused_with_a_sentence_or_ignored(tmp_path):
+    from pyarrow import Table, parquet
+
+    good = Table.from_pandas(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}, index=[3, 5]))
+    whole, path = json.loads(good.schema.metadata[b"pandas"]), tmp_path / "t.parquet"
+
+    def write(key, wrong):
+        damaged = json.dumps({**whole, key: wrong}).encode()
+        parquet.write_table(good.replace_schema_metadata({b"pandas": damaged}), path)
+
+    write("index_columns", 3)
+    for source in (as_source(path, "a"), as_table_source(path)):
+        with pytest.raises(ValueError, match="What pandas has written about the columns is damaged"):
+            next(iter(source.pieces()))
+    for key in whole:
+        for wrong in (None, 3, [3], [None], {"a": 1}, [{"kind": "range"}], [{"field_name": 7}]):
+            write(key, wrong)
+            try:
+                joined(as_table_source(path))
+            except ValueError as error:
+                assert len(str(error).split()) > 4  # noqa: PT017
 
 
 def test_pieces_of_a_folder_follow_one_another(table, tmp_path):

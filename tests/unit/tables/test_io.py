@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import warnings
 
@@ -91,6 +92,15 @@ def test_separators_within_quotes_are_ignored(tmp_path):
     assert list(read_table(path).columns) == ["x;y;z;w", "t"]
     path.write_text('"a ""x,y,z""";t\n1;2\n')
     assert list(read_table(path).columns) == ['a "x,y,z"', "t"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=repr)
+def test_any_end_of_a_line_counts_for_the_length_of_lines(end, tmp_path, monkeypatch):
+    """Spreadsheets once ended lines with a carriage return alone."""
+    monkeypatch.setattr(io, "MOST_LINE", 1000)
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress((f"a,b{end}" + f"1,2{end}" * 500).encode()))
+    assert read_table(path).shape == (500, 2)
 
 
 def test_wrong_pandas_metadata_raises_with_the_file_name(tmp_path):

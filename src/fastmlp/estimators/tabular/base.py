@@ -37,7 +37,15 @@ from .columns import TableColumns, numeric_encoding_of
 from .nets import TableNets
 from .rows import TableRows
 from .streams import SourceFit
-from .training import NetsTask, check_nets, estimator_recipe, folds_of, refuse_without_held_out, train_nets
+from .training import (
+    NetsTask,
+    check_executor,
+    check_nets,
+    estimator_recipe,
+    folds_of,
+    refuse_without_held_out,
+    train_nets,
+)
 from .tuning import Encodings, searched_settings, tune_and_train
 
 if TYPE_CHECKING:
@@ -246,6 +254,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         sample_weight: Any = None,
         *,
         validation_data: Any = None,
+        executor: Any = None,
         memory_limit: int | str | None = None,
         row_cache: str | os.PathLike | tuple[str | os.PathLike, int | str] | None = None,
     ) -> Self:
@@ -273,6 +282,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             X may be a source of rows, and y the name of its column.
             class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
             samples chooses the best epoch.
+        executor : object, optional
+            Where to train several nets, as for Population.fit. It goes with none of folds, eval_metric, callbacks,
+            shared_weights, time_limit, tune, and tables that do not fit into memory.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. A table within it is trained on as in memory, to the same bits.
@@ -295,7 +307,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         """
         before = self.__dict__.copy()
         try:
-            fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache))
+            fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache), executor)
         except BaseException:  # columns of this fit do not go with nets of the last one
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -305,8 +317,13 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         return fitted
 
     @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, limits: tuple[Any, Any]) -> Any:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, limits: tuple[Any, Any], executor: Any
+    ) -> Any:
         recipe, budget = self._recipe(), self._budget()
+        has_folds = recipe.n_folds > 1 and validation_data is None
+        if executor is not None:
+            check_executor(self, recipe, has_folds)
         stream = StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
         observed = ObservedTask.fit(self, X, y, sample_weight)
         if is_source(X) or names_target(X, y):
@@ -314,7 +331,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
                 X, y = target_apart(X, y)
             else:
                 given = SourceFit(self, X, y, recipe, validation_data, stream, observed)
-                found = given.run(self._needing_all_rows(sample_weight, recipe.n_folds > 1 and validation_data is None))
+                found = given.run(self._needing_all_rows(sample_weight, has_folds, executor))
                 if found is None:
                     with keeping_nets():
                         observed.end(dict)
@@ -334,7 +351,6 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
                 "refit=True trains new nets on all rows of X after a training without held-out ones, so it goes with "
                 "neither folds, warm_start nor validation_data: leave these out, or set refit=False."
             )
-        has_folds = recipe.n_folds > 1 and validation_data is None
         fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
         training, held = self._split(y, rng, fraction)
         if not has_folds and not len(held) and validation_data is None:
@@ -354,7 +370,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         rows, held_out = encode()
         folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
         seed = int(rng.randint(2**31 - 1))
-        task = NetsTask(rows, held_out, folds, seed, continues, budget, observed)
+        task = NetsTask(rows, held_out, folds, seed, continues, budget, observed, executor)
         with CompileNotices(True):
             if self.tune is None:
                 train_nets(self, task, recipe)
@@ -383,7 +399,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             return rows, self._held_out(validation_data)
         return (rows.take(training), rows.take(held)) if len(held) else (rows, None)
 
-    def _needing_all_rows(self, sample_weight: Any, has_folds: bool) -> dict[str, Any]:
+    def _needing_all_rows(self, sample_weight: Any, has_folds: bool, executor: Any) -> dict[str, Any]:
         """Return {name: value} of parameters that need all rows of a source in memory."""
         return {
             "sample_weight": sample_weight,
@@ -394,6 +410,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             "warm_start": self.warm_start,
             "tune": self.tune,
             "shared_weights": self.shared_weights is True,
+            "executor": executor,
         }
 
     @abstractmethod

@@ -75,6 +75,7 @@ class NetsTask(NamedTuple):
     continues : whether training goes on with the nets of the last fit
     budget : time that is left for all
     observed : the fit, for scikit-learn's callbacks
+    executor : where to train a population, as for Population.fit, or None
     """
 
     rows: Rows | FileRows
@@ -84,6 +85,7 @@ class NetsTask(NamedTuple):
     continues: bool
     budget: Budget
     observed: ObservedTask
+    executor: Any = None
 
 
 def parameter_names(estimator: Any) -> dict[str, str]:
@@ -245,10 +247,33 @@ def fit_together(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> A
     """Train a population, or one net, as one training, and return the PopulationResult or History."""
     is_one = isinstance(nets, MLP)
     training = task.observed.begin_subtask("training", recipe.epochs if is_one else 0)
-    further: dict[str, Any] = {"callbacks": epoch_tasks(training, recipe.epochs)} if is_one else {}
+    further: dict[str, Any] = {"executor": task.executor}
+    if is_one:
+        further = {"callbacks": epoch_tasks(training, recipe.epochs)}
     result = fit_nets(nets, task.rows, task.held_out, recipe, budget=task.budget, verbose=estimator.verbose, **further)
     training.end()
     return result
+
+
+def check_executor(estimator: Any, recipe: Recipe, has_folds: bool) -> None:
+    """Raise ValueError if an executor cannot train the nets of an estimator: one net, or nets one after another."""
+    if recipe.n_nets * recipe.n_folds == 1:
+        raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
+    reasons = {
+        f"n_folds={recipe.n_folds}": (has_folds, "nets of folds are trained one after another", "Set n_folds=1"),
+        "eval_metric": (estimator.eval_metric is not None, "it is computed after each epoch", "Leave it out"),
+        "callbacks": (bool(as_callbacks(estimator.callbacks)), "they are called after each epoch", "Leave them out"),
+        "shared_weights=True": (bool(recipe.shared_weights), "the nets are trained as one", "Set shared_weights=False"),
+        "time_limit": (estimator.time_limit is not None, "epochs are timed on this machine", "Set max_iter instead"),
+        "tune": (
+            estimator.tune is not None,
+            "the search trains on this machine",
+            "Fit another estimator with the parameters best_settings_ of the search",
+        ),
+    }
+    for name, (is_given, reason, remedy) in reasons.items():
+        if is_given:
+            raise ValueError(f"executor= cannot be combined with {name}: {reason}. {remedy}, or leave executor out.")
 
 
 def refuse_without_held_out(estimator: Any) -> None:

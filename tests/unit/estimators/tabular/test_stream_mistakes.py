@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from executor_cases import InPlace
 from large_tables import INPUTS, LIMIT, N, Pieces, classifier
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
@@ -23,6 +24,7 @@ from fastmlp import TabularMLPClassifier  # noqa: E402  # needs scikit-learn
         ({}, {"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
         ({}, {"memory_limit": "much"}, "memory_limit must be"),
         ({}, {"row_cache": 3}, "row_cache must be the path"),
+        ({"n_nets": 2}, {"executor": InPlace()}, "executor cannot be used"),
     ],
 )
 def test_what_needs_all_rows_in_memory_is_refused(settings, arguments, message, path):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from executor_cases import InPlace, process_pool
 from interrupted_fits import with_sigint
 from kernel_clock import KernelClock
 from sklearn.base import clone
@@ -81,6 +82,57 @@ def test_validation_data_takes_the_place_of_folds(table):
     assert model.net_.n_nets == 4
     assert not hasattr(model, "oof_prediction_")
     assert model.history_.arguments["n_samples"] == 200
+
+
+def test_an_executor_trains_the_same_nets(table):
+    X, score = table
+    n_tasks = []
+    for refit in (False, True):
+        settings, executor = SMALL | {"n_nets": 3, "max_iter": 3, "refit": refit}, InPlace()
+        alone = TabularMLPRegressor(**settings).fit(X, score)
+        found = TabularMLPRegressor(**settings).fit(X, score, executor=executor)
+        np.testing.assert_array_equal(found.net_.params, alone.net_.params)
+        np.testing.assert_array_equal(found.history_.best_epoch, alone.history_.best_epoch)
+        n_tasks.append(executor.n_submitted)
+    assert 0 < n_tasks[0] < n_tasks[1], "both trainings have tasks"
+
+
+def test_an_executor_trains_the_nets_of_folds_on_the_same_rows(table):
+    X, score = table
+    model, executor = TabularMLPRegressor(n_folds=2, n_nets=2, **SMALL | {"max_iter": 2}), InPlace()
+    held_out = X[200:], score[200:]
+    expected = clone(model).fit(X[:200], score[:200], validation_data=held_out).net_.params
+    model.fit(X[:200], score[:200], validation_data=held_out, executor=executor)
+    np.testing.assert_array_equal(model.net_.params, expected)
+    assert executor.n_submitted > 0
+
+
+@pytest.mark.full
+def test_processes_train_the_same_nets(table):
+    X, score = table
+    settings = SMALL | {"n_nets": 3, "max_iter": 3, "refit": True}
+    with process_pool(2) as pool:
+        found = TabularMLPRegressor(**settings).fit(X, score, executor=pool)
+    np.testing.assert_array_equal(found.net_.params, TabularMLPRegressor(**settings).fit(X, score).net_.params)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"quality": "fast"}, "set n_nets above 1"),
+        ({"quality": "best"}, r"with n_folds=5: .* Set n_folds=1, or leave executor out"),
+        ({"eval_metric": "r2"}, "with eval_metric: .* Leave it out"),
+        ({"callbacks": print}, "with callbacks: .* Leave them out"),
+        ({"n_nets": 8, "shared_weights": True}, "with shared_weights=True: .* Set shared_weights=False"),
+        ({"time_limit": 60}, "with time_limit: .* Set max_iter instead"),
+        ({"tune": 2}, "with tune: .* best_settings_"),
+    ],
+)
+def test_what_goes_with_no_executor_is_refused(settings, message, table):
+    executor = InPlace()
+    with pytest.raises(ValueError, match=message):
+        TabularMLPRegressor(**SMALL | settings).fit(*table, executor=executor)
+    assert executor.n_submitted == 0
 
 
 def test_nets_of_folds_are_saved_and_continued(table, tmp_path):

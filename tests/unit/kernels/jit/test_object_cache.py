@@ -1,5 +1,6 @@
 """Object cache: machine code on disk, used only if sources, machine and settings are the same."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -198,3 +199,18 @@ def test_folder_name_follows_from_the_sources(monkeypatch, tmp_path):
     (tmp_path / "formulas" / "losses.py").write_text("# changed")
     assert object_cache.sources_tag.__wrapped__() != tag
     assert object_cache.cache_folder.__wrapped__().name == tag
+
+
+def test_a_full_disk_warns_once_and_leaves_no_draft(folder, unwarned, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patches:
+        patches.setattr(os, "fsync", full)  # where a file system with delayed allocation says so
+        with pytest.warns(RuntimeWarning, match=r"cannot be kept in '.*folder' \(No space left on device\)"):
+            object_cache.write("a kernel", b"code")
+        object_cache.write("another kernel", b"code")  # a second warning would fail the test
+        assert list(folder.iterdir()) == []
+        assert object_cache.read_or_write("a kernel", lambda: b"compiled") == b"compiled"
+    object_cache.write("a kernel", b"code")  # once there is room
+    assert object_cache.read("a kernel") == b"code"

@@ -1,0 +1,98 @@
+"""Fits of Population, and predictions of MLP and Population, with an executor, whose workers compute."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.population_data import Strides
+from ..data.validation import as_features, inputs_only
+from ..devices import Device, device_of
+from ..kernels.structs import Samples
+from ..memory_check import OUTPUTS, check_array
+
+if TYPE_CHECKING:
+    from ..mlp import MLP
+    from ..population import Population
+    from ..population_training.task import PopulationOutcome, PopulationTask
+
+ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
+
+
+def refuse_with_executor(X: Any, checkpoint: Any = None, time_limit: Any = None) -> None:
+    """Raise ValueError for what cannot be combined with an executor."""
+    if checkpoint is not None:
+        raise ValueError(
+            "checkpoint= cannot be combined with executor=: leave one of them out. An interrupted fit with an executor "
+            "keeps its finished nets."
+        )
+    if time_limit is not None:
+        raise ValueError(
+            "time_limit= cannot be combined with executor=: leave one of them out. Ctrl-C ends a fit with an executor, "
+            "and keeps its finished nets."
+        )
+    if device_of(X) is not None:
+        raise ValueError("executor= sends arrays of the host to its workers, but X is on a GPU: copy it to the host.")
+
+
+def device_on_workers(net: MLP | Population) -> Device:
+    """Return the device of a fit or prediction on workers: the one that the user named, or their CPUs for "auto"."""
+    return ON_WORKERS if net._named_device == "auto" else net.device
+
+
+def workers_for(executor: Any) -> AbstractContextManager[Any]:
+    """Return a context with the workers of an executor, which get an array once in several calls; None stays None."""
+    if executor is None:
+        return nullcontext()
+    from ..executors.workers import workers_of  # here and below: other processes need not import it
+
+    return workers_of(executor)
+
+
+def run_with_executor(
+    executor: Any, pop: Population, task: PopulationTask, epochs: int, restart_after: int | None
+) -> tuple[PopulationOutcome, np.ndarray, bool, BaseException | None]:
+    """Train the nets on the workers of an executor; arguments and result are those of WorkersFit and its run."""
+    from ..population_training.executor_fit import Draws, WorkersFit
+
+    draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
+    fit: WorkersFit | None = None
+    try:
+        with workers_for(executor) as workers:
+            fit = WorkersFit(workers, task, epochs, restart_after, draws)
+            return fit.run()
+    except KeyboardInterrupt:  # before or after the tasks, such as while the shared arrays are deleted
+        if fit is None:
+            raise
+        return fit.outcome, fit.restarts, True, None
+
+
+def predict_with_executor(
+    executor: Any, net: MLP | Population, data: Samples, strides: Strides, members: np.ndarray, output: np.ndarray
+) -> None:
+    """Write the outputs of nets, computed on the workers of an executor; arguments are those of WorkersPrediction."""
+    from ..population_training.executor_prediction import WorkersPrediction
+
+    params = net.params.reshape(-1, net.network.layout.n_params)  # a view, also of one net
+    with workers_for(executor) as workers:
+        WorkersPrediction(workers, net.network, net.device, params, data, strides, members, output).run()
+
+
+def outputs_of_net(net: MLP, X: Any, executor: Any) -> np.ndarray:
+    """Return the outputs (n_samples, n_outputs) of one net, computed on the CPUs of an executor's workers."""
+    refuse_with_executor(X)
+    device = device_on_workers(net)
+    if not device.is_host:
+        raise ValueError(
+            f"executor= predicts on the CPUs of its workers, but device is {net._named_device!r}: leave executor out, "
+            "or make the net with device='cpu'."
+        )
+    network, features = net.network, as_features(X, net.network.n_features, net.dtype)
+    shape = len(features), network.n_outputs
+    check_array(shape, net.dtype.itemsize, *OUTPUTS)
+    net.device = device
+    output = np.empty((1, *shape), net.dtype)
+    predict_with_executor(executor, net, inputs_only(features), (0, 0, 0), np.zeros(1, np.int64), output)
+    return output[0]

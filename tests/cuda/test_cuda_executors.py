@@ -1,0 +1,117 @@
+"""Populations on the GPUs of an executor's workers: the bits of one process, and a GPU of its own for each worker."""
+
+from itertools import cycle
+
+import numpy as np
+import pytest
+from cuda_cases import Place
+from executor_cases import InPlace
+
+from fastmlp import MLP, Population
+from fastmlp.devices import Device, device_of_worker
+from fastmlp.executors.worker_device import Numbers
+from fastmlp.population_training import executor_fit, executor_prediction, nets_per_task
+
+rng = np.random.default_rng(0)
+X, HELD_OUT = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
+y, y_held_out = (X[:, 0] > 0).astype(int), (HELD_OUT[:, 0] > 0).astype(int)
+STOPPING = {"validation_data": (HELD_OUT, y_held_out), "early_stopping": 3}
+# place in cuda_cases.PLACES -> number of nets, arguments of fit; "layers", whose kernels other tests compile, is quick
+FITS = {
+    "layers": (3, {"optimizer": "adagrad", "batch_size": 8}),
+    "thread": (140, {"optimizer": "adam", "converged": 0.62, "restart_after": 3}),
+    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, **STOPPING}),
+    "block": (33, {"optimizer": "rprop", "batch_size": 8, **STOPPING}),
+}
+
+
+@pytest.fixture
+def small_tasks(monkeypatch):
+    """Tasks of one net, or of 16 nets in lanes; of a few rows."""
+    for name in ("FIRST_SECONDS", "TASK_SECONDS"):
+        monkeypatch.setattr(nets_per_task, name, 1e-9)
+    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
+    monkeypatch.setattr(executor_prediction, "MOST_BYTES", 200)
+
+
+def fit(n_nets, executor=None, **arguments):
+    """Return a population after its fit, and the result."""
+    pop = Population((3, 4, 1), n_nets, loss="binary_cross_entropy", device="cuda", random_state=3)
+    return pop, pop.fit(X, y, epochs=8, verbose=0, executor=executor, **arguments)
+
+
+def assert_same_fit(found, expected):
+    np.testing.assert_array_equal(found[0].params, expected[0].params)
+    for name, values in expected[1].arrays().items():
+        np.testing.assert_array_equal(found[1].arrays()[name], values, err_msg=name)
+
+
+@pytest.mark.thinned(2)
+@pytest.mark.parametrize("place", FITS)
+def test_tasks_give_the_bits_of_one_process(cuda, monkeypatch, place, small_tasks):
+    """Kernels are chosen for the whole population: a task of 16 nets alone would train each in a block, say."""
+    where, (n_nets, arguments), executor = Place(place, monkeypatch), FITS[place], InPlace()
+    expected = fit(n_nets, **arguments)
+    found = fit(n_nets, executor, **arguments)
+    assert executor.n_submitted > 2
+    where.check()
+    assert_same_fit(found, expected)
+    assert str(found[0].device) == "cuda (as requested)"
+
+
+def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, small_tasks):
+    Place("layers", monkeypatch)
+    on_gpu = {**STOPPING, "validation_data": (cuda.asarray(HELD_OUT), cuda.asarray(y_held_out))}
+    assert_same_fit(fit(3, InPlace(), batch_size=8, **on_gpu), fit(3, batch_size=8, **STOPPING))
+
+
+def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatch, small_tasks):
+    emulated_cuda.settings.n_devices = 2
+    Place("layers", monkeypatch)
+    expected = fit(5, batch_size=8)
+    numbers, used, run = cycle([0, 1, 2]), [], executor_fit.run
+
+    def noted(task, *arguments):
+        used.append((task.device.name, int(task.data.X.device)))
+        return run(task, *arguments)
+
+    monkeypatch.setattr(Numbers, "here", lambda self: next(numbers))
+    monkeypatch.setattr(executor_fit, "run", noted)
+    assert_same_fit(fit(5, InPlace(), batch_size=8), expected)
+    assert used[:4] == [("cuda", 0), ("cuda:1", 1), ("cuda", 0), ("cuda", 0)]
+
+
+def test_a_gpu_with_a_number_is_taken_as_it_is(emulated_cuda):
+    emulated_cuda.settings.n_devices = 3
+    names = lambda name: [device_of_worker(Device(name, ""), number).name for number in range(4)]
+    assert names("cuda") == ["cuda", "cuda:1", "cuda:2", "cuda"]
+    assert names("cuda:1") == ["cuda:1"] * 4
+    assert names("cpu") == ["cpu"] * 4
+    with pytest.raises(RuntimeError, match="'cuda:3' is not available: the highest cuda number of this machine is 2"):
+        device_of_worker(Device("cuda:3", ""), 0)
+
+
+def test_a_worker_without_a_gpu_says_so(emulated_cuda, monkeypatch):
+    def without_gpu(device, number):
+        raise RuntimeError("device='cuda' is not available: there is no GPU.")
+
+    pop = Population((3, 4, 1), 3, loss="binary_cross_entropy", device="cuda", random_state=3)
+    monkeypatch.setattr("fastmlp.executors.worker_device.device_of_worker", without_gpu)
+    with pytest.raises(RuntimeError, match="is not available: there is no GPU") as caught:
+        pop.fit(X, y, epochs=2, verbose=0, executor=InPlace())
+    assert "on a worker of the executor" in str(getattr(caught.value, "__notes__", caught.value))
+
+
+def test_outputs_are_those_of_one_process(cuda, small_tasks):
+    pop, executor = Population((3, 4, 1), 5, device="cuda", random_state=3), InPlace()
+    np.testing.assert_allclose(pop.predict(X, executor=executor), pop.predict(X), rtol=1e-6)
+    assert executor.n_submitted > 1
+
+
+def test_what_is_refused(cuda):
+    net, pop = MLP((3, 4, 1), device="cuda"), Population((3, 4, 1), 3, device="cuda")
+    with pytest.raises(ValueError, match="on the CPUs of its workers, but device is 'cuda': leave executor out"):
+        net.predict(X, executor=InPlace())
+    for call in (pop.predict, lambda X, executor: pop.fit(X, y, executor=executor)):
+        with pytest.raises(ValueError, match="X is on a GPU: copy it to the host"):
+            call(cuda.asarray(X), executor=InPlace())

@@ -1,0 +1,36 @@
+"""The report of a long run of the fuzzing: what a target's process has printed becomes a row of a table."""
+
+import sys
+
+import pytest
+import run
+from fuzz_targets import Memory
+
+PRINTED = """
+#2	INITED cov: 40 ft: 50 corp: 1/1b exec/s: 0 rss: 400Mb
+#9	NEW    cov: 51 ft: 80 corp: 2/9b lim: 9 exec/s: 0 rss: 401Mb
+outcomes: {'refused': 1207, 'read': 3}
+"""
+
+
+def test_a_report_is_a_row_of_the_table():
+    made = run.report_of("net", PRINTED, 61.7, 0)
+    text = run.table([made, run.report_of("csv", "it crashed", 2.0, 77)], [Memory(2**22, 20), Memory(0, 3)])
+    header, rule, *rows = text.splitlines()
+    assert header.count("|") == rule.count("|") == rows[0].count("|")
+    assert rows == [
+        "| net | 1,210 | 3 | 1,207 | 51 | 4 MiB + 20 x file | 62 | none |",
+        "| csv | 0 | 0 | 0 | ? | 0 MiB + 3 x file | 2 | one, see crash-* |",
+    ]
+
+
+@pytest.mark.parametrize("statuses, expected", [((0, 0), 0), ((0, -11), 1), ((77, 0), 1)])
+def test_a_target_that_a_signal_has_killed_is_a_fault(statuses, expected, monkeypatch):
+    """The status of a killed process is negative."""
+    status_of = dict(zip(("net", "csv"), statuses, strict=True))
+    monkeypatch.setattr(run, "report", lambda name, runs: run.report_of(name, "", 0.0, status_of[name]))
+    monkeypatch.setattr(sys, "argv", ["run.py", *status_of])
+    monkeypatch.setattr(sys, "path", sys.path[:])  # to which main adds folders
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == expected
