@@ -18,7 +18,7 @@ import numpy as np
 
 import fastmlp
 from fastmlp.data.npz import read_npz
-from fastmlp.streams.row_file import HEADER, RowFile
+from fastmlp.streams.row_file import FORMAT, HEADER, RowFile
 from fastmlp.tables.io import read_table
 
 CORPUS = Path(__file__).parent / "corpus"  # files that once were read wrongly, in a folder per target
@@ -144,7 +144,8 @@ def _write_rows():
         made.mkdir()
         (made / "X.bin").write_bytes(X.tobytes())
         (made / "Y.bin").write_bytes(Y.astype("f4").tobytes())
-        header = {"format": 1, "n_samples": 12, "n_features": 3, "n_outputs": 1, "dtype": "<f4", "metric": 1}
+        header = {"format": FORMAT, "n_samples": 12, "n_features": 3, "n_outputs": 1, "dtype": "<f4", "metric": 1}
+        header["crc32"] = [0, 0]
         (made / HEADER).write_text(json.dumps(header))
 
 

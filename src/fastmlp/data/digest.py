@@ -10,7 +10,7 @@ import numpy as np
 from ..kernels.structs import Samples
 from .arrays import on_host
 
-PREFIX = "blake2b:"
+PREFIX, CRC = "blake2b:", "crc32:"  # of digests of arrays, and of checksums of files of rows
 WHOLE_UP_TO = 2**24  # bytes of an array up to which all of it is read: 16 MiB take 20 ms
 N_BLOCKS = 1024  # of larger arrays, so many evenly spaced blocks are read, together WHOLE_UP_TO bytes
 

@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import tempfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from .. import errors
+from ..data.digest import CRC
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 
 HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
 ITEM_BYTES = {np.dtype(dtype).str: np.dtype(dtype).itemsize for dtype in ("float32", "float64")}
 METRICS = (METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN)
-FORMAT = 1  # of the folder; another number is not read
+FORMAT = 2  # of the folder; another number is not read
 
 
 class RowFile:
@@ -43,6 +45,8 @@ class RowFile:
     n_samples : int
     metric : int
         METRIC_* code of all targets.
+    checksums : dict of str to str
+        Checksums of the files, by which a checkpoint recognises the rows.
 
     Raises
     ------
@@ -57,6 +61,8 @@ class RowFile:
         header = _checked_header(folder)
         self.n_samples, self.metric, self.dtype = header["n_samples"], header["metric"], np.dtype(header["dtype"])
         self.widths = header["n_features"], header["n_outputs"]
+        names = "training X", "training y"
+        self.checksums = {name: f"{CRC}{n:08x}" for name, n in zip(names, header["crc32"], strict=True)}
         self._files = [open(folder / name, "rb", buffering=0) for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see close
 
     @property
@@ -93,7 +99,8 @@ def _checked_header(folder: Path) -> dict[str, Any]:
         if header["format"] != FORMAT:
             raise ValueError("another version of fastmlp has written it")
         sizes = [header[name] for name in ("n_samples", "n_features", "n_outputs")]
-        if not all(type(size) is int and size > 0 for size in sizes) or header["metric"] not in METRICS:
+        are_sums = [type(n) for n in header["crc32"]] == [int, int]
+        if not (all(type(size) is int and size > 0 for size in sizes) and are_sums and header["metric"] in METRICS):
             raise ValueError(f"{HEADER} is damaged")
         column_bytes = sizes[0] * ITEM_BYTES[header["dtype"]]
         for name, width in zip((X_FILE, Y_FILE), sizes[1:], strict=True):
@@ -114,11 +121,14 @@ class RowFileWriter:
         remove_stale_folders(parent)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
         self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
+        self._sums = [0, 0]  # CRC-32 of each file so far
 
     def write(self, X: np.ndarray, Y: np.ndarray) -> None:
         try:
-            for file, rows in zip(self._files, (X, Y), strict=True):
-                file.write(np.ascontiguousarray(rows).data)
+            for k, (file, rows) in enumerate(zip(self._files, (X, Y), strict=True)):
+                data = np.ascontiguousarray(rows).data
+                file.write(data)
+                self._sums[k] = zlib.crc32(data, self._sums[k])
         except OSError as error:
             raise OSError(
                 f"The rows cannot be written to {str(self.folder)!r}: {error.strerror}. Choose a folder with more room "
@@ -127,7 +137,7 @@ class RowFileWriter:
 
     def finish(self, header: dict[str, Any], final: Path | None) -> RowFile:
         """Complete the files, and move them to the folder `final`; without one they are temporary."""
-        text = json.dumps({"format": FORMAT, **header})
+        text = json.dumps({"format": FORMAT, "crc32": self._sums, **header})
         (self.folder / HEADER).write_text(text, encoding="utf-8")
         for file in self._files:
             file.flush()

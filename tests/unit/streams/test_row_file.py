@@ -1,6 +1,7 @@
 """Row files: what is written is read, whole or not at all; loading leaves small data in memory."""
 
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -38,6 +39,8 @@ def test_other_rows_are_in_a_file_with_smoothed_targets(rows):
     with load_rows(rows, SMALL) as found:
         assert isinstance(found, RowFile)
         assert (found.n_samples, found.metric, found.row_bytes) == (500, METRIC_ARGMAX, 20)
+        assert found.checksums["training X"] == f"crc32:{zlib.crc32(rows[0].tobytes()):08x}"
+        assert found.checksums["training y"] == f"crc32:{zlib.crc32((found.folder / row_file.Y_FILE).read_bytes()):08x}"
         X, Y = np.empty((120, 3), np.float32), np.empty((120, 2), np.float32)
         found.read(380, X, Y)
         np.testing.assert_array_equal(X, rows[0][380:])
@@ -53,7 +56,7 @@ def test_cached_rows_are_used_again_and_stay(rows, tmp_path):
     broken = Source("rows", lambda: iter(()), ("rows", 1))
     net = MLP((3, 4, 2), loss="softmax_cross_entropy", label_smoothing=0.1)
     with load(broken, net.network, net.dtype, SMALL, tmp_path) as second:  # the source is not read again
-        assert second.folder == first.folder
+        assert (second.folder, second.checksums) == (first.folder, first.checksums)
     assert [path.name for path in tmp_path.iterdir()] == [first.folder.name]
     with load_rows(rows, SMALL, tmp_path, ("rows", 2)) as third:
         assert third.folder != first.folder
@@ -65,9 +68,10 @@ def test_damaged_cache_is_a_sentence(rows, tmp_path):
     whole = header.read_text()
     for text, reason in (
         ("{", "Expecting property name"),
-        (whole.replace("500", "501"), r"X.bin should have 6,012 bytes, but it has 6,000"),
-        (whole.replace("500", "-1"), "header.json is damaged"),
-        (whole.replace('"format": 1', '"format": 2'), "another version of fastmlp has written it"),
+        (whole.replace('"n_samples": 500', '"n_samples": 501'), r"X.bin should have 6,012 bytes, but it has 6,000"),
+        (whole.replace('"n_samples": 500', '"n_samples": -1'), "header.json is damaged"),
+        (whole.replace(f'"format": {row_file.FORMAT}', '"format": 99'), "another version of fastmlp has written it"),
+        (whole.replace('"crc32": [', '"crc32": ["1", '), "header.json is damaged"),
     ):
         header.write_text(text)
         with pytest.raises(ValueError, match=rf"The folder '{folder}' .* cannot be used: {reason}.*Delete it"):
