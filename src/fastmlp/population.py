@@ -365,8 +365,8 @@ class Population(NetBase, NetSequence):
         every : int or str, default "5 min"
             Interval between checkpoints: a number of epochs of the nets in training, or a duration, as for MLP.fit.
         resume : bool, default False
-            Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same: nets that have
-            finished keep no optimiser state with which they could go on.
+            Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same, unless rows are
+            read from disk: nets that have finished in memory keep no optimiser state with which they could go on.
         time_limit : float, optional
             Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have
             not begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are

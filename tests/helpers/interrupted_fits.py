@@ -1,7 +1,10 @@
-"""Fits of populations that Ctrl-C ends before all nets have begun."""
+"""Fits that Ctrl-C ends: of populations before all nets have begun, and of rows on disk."""
+
+from contextlib import contextmanager
 
 import fastmlp.console.progress_bar
 import fastmlp.population_training.fit
+from fastmlp.training import streamed_fit
 
 
 def interrupt_populations(monkeypatch):
@@ -12,3 +15,19 @@ def interrupt_populations(monkeypatch):
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
+
+
+@contextmanager
+def interrupted_stream(n_calls, method, monkeypatch):
+    """Raise KeyboardInterrupt in place of call number n_calls of a method of StreamedFit."""
+    original, calls = getattr(streamed_fit.StreamedFit, method), []
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == n_calls:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streamed_fit.StreamedFit, method, interrupted)
+        yield

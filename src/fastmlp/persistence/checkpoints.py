@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checkpoint_interval import DEFAULT, Timer, as_interval
-from ..data.digest import PREFIX as DIGEST
+from ..data.digest import CRC, PREFIX
 from ..errors import shown
 from ..output_files import check_output, replacing
 from ..training.fit_state import Parts
@@ -227,9 +227,10 @@ def difference(there: Identity, here: Identity) -> str:
             old, new = there.get(section, {}).get(name), values.get(name)
             if old == new:
                 continue
-            if str(old).startswith(DIGEST) and str(new).startswith(DIGEST):
+            is_digest = [str(value).startswith((PREFIX, CRC)) for value in (old, new)]
+            if all(is_digest):
                 return f"{name} had other values"
-            if DIGEST in f"{old} {new}":
+            if any(is_digest):
                 return (
                     f"it had {'no ' if old is None else ''}{name}, and this one has {'none' if new is None else 'some'}"
                 )

@@ -1,0 +1,155 @@
+"""Checkpoints of fits to rows on disk: of one net, or of a population's nets, which are trained one after another.
+
+The file has the state of each net that has begun, so that a net that has finished ends again at once, with the same
+records, or goes on to a larger number of epochs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..data.digest import sample_digests
+from ..devices import Device
+from ..errors import counted
+from ..kernels.structs import Samples
+from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity
+from ..population_training.fit_state import parts_of_nets, states_of_nets
+from ..streams.row_file import RowFile
+from ..streams.shuffled_blocks import block_sizes
+from ..training.fit_state import Parts
+from ..training.stream_state import StreamState
+from .checkpoint_identity import (
+    MEMORY_LIMIT,
+    FitSchedules,
+    check_place_of_rows,
+    describe_optimizer,
+    identity_of_net,
+    identity_of_nets,
+)
+from .fit_arguments import FitArguments
+
+if TYPE_CHECKING:
+    from ..mlp import MLP
+    from ..population import Population
+
+FITS = "fits"  # number of a state: those of its nets
+
+
+class StreamFile:
+    """The file of the checkpoints of a fit to rows on disk.
+
+    file : CheckpointFile
+    nets : MLP, or Population of which all nets that have not begun get the parameters that the file has of them
+    device : Device     on which the nets are trained
+    rows : RowFile
+    arguments, shuffle : arguments of fit
+    held_out : Samples or None
+    memory_limit : int     bytes
+
+    Raises
+    ------
+    ValueError
+        If the file is of another fit, or has more epochs than this one.
+    """
+
+    def __init__(
+        self,
+        file: CheckpointFile,
+        nets: MLP | Population,
+        device: Device,
+        rows: RowFile,
+        arguments: FitArguments,
+        shuffle: bool,
+        held_out: Samples | None,
+        memory_limit: int,
+    ):
+        check_place_of_rows(file, on_disk=True)
+        self._file, self._epochs, found = file, arguments.epochs, file.found
+        self._nets: Any = nets
+        self._random = {"seed": nets.seed, "fits": nets.fits}
+        self._states: dict[int, StreamState] = {}
+        if found is not None:
+            of_nets = Parts(found.state.arrays, found.state.numbers[FITS])
+            self._states = states_of_nets(of_nets, StreamState.from_file)
+        size = arguments.batch_rows(rows.n_samples, 4)
+        self._identity: Identity = {
+            "net": {**_identity_of(nets), "device": device.name.partition(":")[0]},
+            "data": {
+                MEMORY_LIMIT: memory_limit,
+                "number of training samples": rows.n_samples,
+                **rows.checksums,
+                **sample_digests({"validation": held_out}),
+            },
+            "fit": {
+                "batch_size": size,
+                "shuffle": bool(shuffle),
+                **describe_optimizer(arguments.optimizer),
+                "early_stopping": repr(arguments.early_stopping),
+                "sizes of blocks": [*block_sizes(rows.row_bytes, size, memory_limit)],
+            },
+        }
+        further = {"weight decay": arguments.optimizer.decay_factors, "dropout": arguments.dropout_factors}
+        schedules = FitSchedules(arguments.schedules[0], arguments.factors, further, -(-rows.n_samples // size))
+        done = max((state.n_epochs for state in self._states.values()), default=0)
+        schedules.begin(file, self._identity, self._epochs, done, self._where(done))
+        if found is not None and self._has_several:
+            nets.params[:] = found.state.arrays["params"]
+
+    @property
+    def _has_several(self) -> bool:
+        return self._nets.params.ndim == 2
+
+    def _where(self, done: int) -> str:
+        """Return where the fit goes on; done : finished epochs of the net that has most"""
+        if not self._has_several:
+            return f"after epoch {done:,} of {self._epochs:,}"
+        ended = [state for state in self._states.values() if state.fit.ended_by or state.n_epochs >= self._epochs]
+        return f"with {counted(len(ended), 'finished net')} of {len(self._nets.params):,}"
+
+    def of_net(self, number: int = 0) -> StreamSaver:
+        """Return the saver of the fit of a net, which begins now."""
+        start = self._states.get(number)
+        self._file.timer.restart(0 if start is None else start.n_epochs)
+        return StreamSaver(self, number, start)
+
+    def is_due(self, epochs_done: int) -> bool:
+        return self._file.timer.is_due(epochs_done)
+
+    def epochs_left(self, epochs_done: int) -> int | None:
+        return self._file.timer.epochs_left(epochs_done)
+
+    def save(self, number: int, state: StreamState) -> None:
+        """Write the states of all nets; state : of the net of this number"""
+        self._states[number] = state
+        arrays, numbers = parts_of_nets(self._states)
+        of_net = ""
+        if self._has_several:
+            arrays |= {"params": self._nets.params, "seeds": self._nets.seeds}
+            of_net = f" of net {number}"
+        checkpoint = Checkpoint(self._identity, self._random, self._epochs, Parts(arrays, {FITS: numbers}))
+        self._file.write(checkpoint, f"epoch {state.n_epochs:,}{of_net}", state.n_epochs)
+
+
+class StreamSaver:
+    """Saver of the fit of one net.
+
+    file : StreamFile
+    number : int     number of the net
+    start : StreamState or None     state to start from
+    """
+
+    def __init__(self, file: StreamFile, number: int, start: StreamState | None):
+        self._file, self._number, self.start = file, number, start
+
+    def is_due(self, epochs_done: int) -> bool:
+        return self._file.is_due(epochs_done)
+
+    def epochs_left(self, epochs_done: int) -> int | None:
+        return self._file.epochs_left(epochs_done)
+
+    def save(self, state: StreamState, epochs_done: int) -> None:
+        self._file.save(self._number, state)
+
+
+def _identity_of(nets: Any) -> dict[str, Any]:
+    return identity_of_net(nets) if nets.params.ndim == 1 else identity_of_nets(nets)
