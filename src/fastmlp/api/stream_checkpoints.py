@@ -36,10 +36,12 @@ FITS = "fits"  # number of a state: those of its nets
 
 
 class StreamFile:
-    """The file of the checkpoints of a fit to rows on disk.
+    """The file of the checkpoints of a fit to rows on disk, with the states of its nets.
+
+    Nets of a population that have not begun get the parameters with which the fit in the file was to begin.
 
     file : CheckpointFile
-    nets : MLP, or Population of which all nets that have not begun get the parameters that the file has of them
+    nets : MLP or Population
     device : Device     on which the nets are trained
     rows : RowFile
     arguments, shuffle : arguments of fit
@@ -66,6 +68,7 @@ class StreamFile:
         check_place_of_rows(file, on_disk=True)
         self._file, self._epochs, found = file, arguments.epochs, file.found
         self._nets: Any = nets
+        self.timer = file.timer
         self._random = {"seed": nets.seed, "fits": nets.fits}
         self._states: dict[int, StreamState] = {}
         if found is not None:
@@ -109,14 +112,8 @@ class StreamFile:
     def of_net(self, number: int = 0) -> StreamSaver:
         """Return the saver of the fit of a net, which begins now."""
         start = self._states.get(number)
-        self._file.timer.restart(0 if start is None else start.n_epochs)
+        self.timer.restart(0 if start is None else start.n_epochs)
         return StreamSaver(self, number, start)
-
-    def is_due(self, epochs_done: int) -> bool:
-        return self._file.timer.is_due(epochs_done)
-
-    def epochs_left(self, epochs_done: int) -> int | None:
-        return self._file.timer.epochs_left(epochs_done)
 
     def save(self, number: int, state: StreamState) -> None:
         """Write the states of all nets; state : of the net of this number"""
@@ -142,10 +139,10 @@ class StreamSaver:
         self._file, self._number, self.start = file, number, start
 
     def is_due(self, epochs_done: int) -> bool:
-        return self._file.is_due(epochs_done)
+        return self._file.timer.is_due(epochs_done)
 
     def epochs_left(self, epochs_done: int) -> int | None:
-        return self._file.epochs_left(epochs_done)
+        return self._file.timer.epochs_left(epochs_done)
 
     def save(self, state: StreamState, epochs_done: int) -> None:
         self._file.save(self._number, state)
