@@ -109,7 +109,6 @@ def test_mistakes_are_sentences(options, message, path, tmp_path):
     assert not output.exists()
 
 
-
 @pytest.mark.parametrize("n_nets, n_calls", [(1, 3), (2, 5)])
 def test_the_same_command_goes_on_after_ctrl_c_to_the_same_nets(tmp_path, monkeypatch, n_nets, n_calls):
     """Ctrl-C after the last block of an epoch of the only net, and of the second of two."""

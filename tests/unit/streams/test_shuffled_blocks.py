@@ -50,7 +50,6 @@ def test_rows_keep_their_order_without_shuffling(rows):
     np.testing.assert_array_equal(np.concatenate(visited(Blocks(rows, BATCH, False, 5, 8_000), 3)), np.arange(N))
 
 
-
 @pytest.mark.parametrize("first", [0, 1, 5, 6])
 def test_an_epoch_goes_on_from_a_block(rows, first):
     blocks = Blocks(rows, BATCH, True, 5, 8_000)
