@@ -38,7 +38,8 @@ FITS = "fits"  # number of a state: those of its nets
 class StreamFile:
     """The file of the checkpoints of a fit to rows on disk, with the states of its nets.
 
-    Nets of a population that have not begun get the parameters with which the fit in the file was to begin.
+    A net of a population that has no state in the file, since it had not begun or had diverged before one was due, gets
+    the parameters with which it was to begin.
 
     file : CheckpointFile
     nets : MLP or Population
@@ -97,6 +98,8 @@ class StreamFile:
         schedules.begin(file, self._identity, self._epochs, done, self._where(done))
         if found is not None and self._has_several:
             nets.params[:] = found.state.arrays["params"]
+        # What the fit begins with: pop.params gets those of nets that have ended, also of diverged ones.
+        self._initial = nets.params.copy() if self._has_several else None
 
     @property
     def _has_several(self) -> bool:
@@ -120,8 +123,8 @@ class StreamFile:
         self._states[number] = state
         arrays, numbers = parts_of_nets(self._states)
         of_net = ""
-        if self._has_several:
-            arrays |= {"params": self._nets.params, "seeds": self._nets.seeds}
+        if self._initial is not None:
+            arrays |= {"params": self._initial, "seeds": self._nets.seeds}
             of_net = f" of net {number}"
         checkpoint = Checkpoint(self._identity, self._random, self._epochs, Parts(arrays, {FITS: numbers}))
         self._file.write(checkpoint, f"epoch {state.n_epochs:,}{of_net}", state.n_epochs)

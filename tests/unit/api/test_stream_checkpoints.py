@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from interrupted_fits import interrupted_stream
 from resumed_fits import assert_same_fit, killed, resumed, train
 from small_blocks import BATCH, Rows, X, Y, cut_calls, use_small_blocks
 
 import fastmlp
-from fastmlp import SGD, EarlyStopping
+from fastmlp import SGD, DivergenceWarning, EarlyStopping
 from fastmlp.persistence.checkpoints import read
 from fastmlp.streams import loading, memory_limit
 from fastmlp.training.streamed_fit import StreamedFit
@@ -75,6 +76,26 @@ def test_a_population_with_drawn_seeds_goes_on_with_those_of_the_checkpoint(tmp_
     np.testing.assert_array_equal(expected.params, start)
     expected = fitted(expected)
     assert_same_fit(fitted(population(random_state=None), path, resume=True), expected)
+
+
+@pytest.mark.parametrize("every", ["5 min", 1])
+def test_a_net_that_diverged_is_trained_again_to_the_same_records(tmp_path, monkeypatch, every):
+    """From its initial parameters or, if one was due, from its last state; Ctrl-C comes in the net after it."""
+    path, fit = tmp_path / "run.ckpt", {"optimizer": SGD(np.array([0.01, 4.0, 0.02]))}
+    fresh = lambda: population(loss="squared_error", hidden_activation="tanh")
+    with pytest.warns(DivergenceWarning):
+        expected = fitted(fresh(), **fit)
+    n_epochs = expected[1].epochs[1]
+    assert 0 < n_epochs < 4
+    with interrupted_stream(4 + n_epochs + 2, "_after_epoch", monkeypatch), pytest.warns(DivergenceWarning):
+        assert fitted(fresh(), path, every=every, **fit)[1].interrupted
+    assert ("1" in read(path, "population").state.numbers["fits"]) == (every == 1)
+    pop = fresh()
+    pop.params[:] = 7.0
+    with pytest.warns(DivergenceWarning):
+        found = fitted(pop, path, resume=True, **fit)
+    found[0].params[1] = expected[0].params[1]  # the last finite ones depend on where kernel calls end
+    assert_same_fit(found, expected)
 
 
 def test_more_epochs_extend_a_finished_population(tmp_path):
