@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
-from ..kernels.structs import Samples
+from ..kernels.structs import STEPS_DONE, Samples
 from ..optimizers import Optimizer, setting_text, settings_of
 from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity, refuse_without_file, warn_of_schedule
 from ..population_training.fit_state import PopulationFitState
@@ -111,30 +111,33 @@ class FitSchedules(NamedTuple):
         n_steps = epochs * self.n_batches
         return describe_schedule(self.schedule, self.factors, n_steps) | describe_further(self.further, n_steps)
 
-    def begin(self, file: CheckpointFile, identity: Identity, epochs: int, done: int, where: str) -> None:
+    def begin(self, file: CheckpointFile, identity: Identity, epochs: int, n_done: int, where: str) -> None:
         """Begin a file whose fit may have had another number of epochs, and add the schedules to the identity.
 
         identity : of the fit, without its schedules; changed
         epochs : of this fit
-        done : epochs that are finished
+        n_done : steps done
         where : as of CheckpointFile.begin
 
         Raises
         ------
         ValueError
-            If the file is of another fit, or has more epochs than this one.
+            If the file is of another fit, or has finished or begun more epochs than this one has.
         """
         before = epochs if file.found is None else file.found.epochs
-        if done > epochs:
-            raise ValueError(
-                f"{str(file.path)!r} has {counted(done, 'epoch')}, but epochs={epochs}. Give at least as many, or name "
-                "another file."
-            )
         identity["fit"] |= self.described(before)
-        file.begin(identity, where, done)
+        file.check_identity(identity)  # an epoch of another fit may have another number of steps
+        finished, n_in_next = divmod(n_done, self.n_batches)
+        begun = finished + (n_in_next > 0)
+        if begun > epochs:
+            has = counted(finished, "epoch") + (" and a part of the next" if n_in_next else "")
+            raise ValueError(
+                f"{str(file.path)!r} has {has}, but epochs={epochs}. Give at least {begun}, or name another file."
+            )
+        file.begin(identity, where, finished)
         if before != epochs:
             identity["fit"] |= self.described(epochs)
-            self._warn(before * self.n_batches, epochs * self.n_batches, done * self.n_batches)
+            self._warn(before * self.n_batches, epochs * self.n_batches, n_done)
 
     def _warn(self, n_steps_before: int, n_steps: int, n_done: int) -> None:
         """Warn of schedules by which the steps done would have been others in a fit of the present length."""
@@ -172,9 +175,9 @@ class NetSaver:
         }
         further = {"weight decay": options.decay_factors, "dropout": options.dropout_factors}
         schedules = FitSchedules(schedule, options.factors, further, -(-data.training.n_samples // data.batch_size))
-        done = 0 if self.start is None else len(self.start.loss)
-        where = f"after epoch {done:,} of {options.epochs:,}"
-        schedules.begin(file, self._identity, options.epochs, done, where)
+        n_done = 0 if self.start is None else int(self.start.scalars[STEPS_DONE])
+        where = f"after epoch {n_done // schedules.n_batches:,} of {options.epochs:,}"
+        schedules.begin(file, self._identity, options.epochs, n_done, where)
 
     def is_due(self, epochs_done: int) -> bool:
         return self._file.timer.is_due(epochs_done)

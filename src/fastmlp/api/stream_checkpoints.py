@@ -52,7 +52,7 @@ class StreamFile:
     Raises
     ------
     ValueError
-        If the file is of another fit, or has more epochs than this one.
+        If the file is of another fit, or has finished or begun more epochs than this one has.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class StreamFile:
         }
         further = {"weight decay": arguments.optimizer.decay_factors, "dropout": arguments.dropout_factors}
         schedules = FitSchedules(arguments.schedules[0], arguments.factors, further, -(-rows.n_samples // size))
-        done = max((state.n_epochs for state in self._states.values()), default=0)
-        schedules.begin(file, self._identity, self._epochs, done, self._where(done))
+        n_done = max((state.n_steps(rows.n_samples, size) for state in self._states.values()), default=0)
+        schedules.begin(file, self._identity, self._epochs, n_done, self._where())
         if found is not None and self._has_several:
             nets.params[:] = found.state.arrays["params"]
         # What the fit begins with: pop.params gets those of nets that have ended, also of diverged ones.
@@ -105,9 +105,10 @@ class StreamFile:
     def _has_several(self) -> bool:
         return self._nets.params.ndim == 2
 
-    def _where(self, done: int) -> str:
-        """Return where the fit goes on; done : finished epochs of the net that has most"""
+    def _where(self) -> str:
+        """Return where the fit goes on, to say."""
         if not self._has_several:
+            done = self._states[0].n_epochs if self._states else 0
             return f"after epoch {done:,} of {self._epochs:,}"
         ended = [state for state in self._states.values() if state.fit.ended_by or state.n_epochs >= self._epochs]
         return f"with {counted(len(ended), 'finished net')} of {len(self._nets.params):,}"

@@ -190,6 +190,12 @@ class CheckpointFile:
             If net, data or settings differ.
         """
         self.timer.restart(epochs_done)
+        self.check_identity(identity)
+        if self.found is not None:
+            self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
+
+    def check_identity(self, identity: Identity) -> None:
+        """Raise ValueError if the checkpoint, if there is one, is not of the fit with this identity."""
         if self.found is None:
             return
         if found := difference(self.found.identity, json.loads(json.dumps(identity))):
@@ -197,7 +203,6 @@ class CheckpointFile:
                 f"{str(self.path)!r} is a checkpoint of another fit: {found}. Repeat the fit that wrote it, or name "
                 "another file."
             )
-        self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
 
     def write(self, checkpoint: Checkpoint, reached: str, epochs_done: int = 0) -> None:
         """Write a checkpoint, and restart the timer. A file that cannot be written is a warning: the fit goes on.

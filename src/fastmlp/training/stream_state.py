@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.structs import STEPS_DONE
 from .fit_state import FitState, Parts
 
 
@@ -32,6 +33,11 @@ class StreamState(NamedTuple):
     def n_epochs(self) -> int:
         """Number of epochs with a record."""
         return len(self.fit.loss)
+
+    def n_steps(self, n_samples: int, batch_size: int) -> int:
+        """Return the number of steps done in a fit to n_samples rows; batch_size : rows of a step"""
+        of_epochs = self.n_epochs * -(-n_samples // batch_size)
+        return of_epochs + -(-self.place.n_rows // batch_size) + int(self.fit.scalars[STEPS_DONE])
 
     def to_file(self) -> Parts:
         """Return the state as arrays and numbers for a file."""

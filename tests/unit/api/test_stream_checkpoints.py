@@ -216,7 +216,7 @@ def test_rows_on_disk_do_not_go_on_in_memory(tmp_path, make):
 
 def test_fewer_epochs_than_done_are_refused(tmp_path):
     fitted(make(), tmp_path / "run.ckpt")
-    with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least as many"):
+    with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least 4"):
         fitted(make(), tmp_path / "run.ckpt", resume=True, epochs=3)
 
 

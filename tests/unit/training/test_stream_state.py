@@ -98,6 +98,13 @@ def test_a_fit_goes_on_from_every_place_of_an_epoch(tmp_path, monkeypatch, n_wri
     assert_same_fit(train(net, DATA, path, resume=True, **fit), expected)
 
 
+def interrupted(path, monkeypatch, call, **arguments):
+    """Fit until Ctrl-C comes after this kernel call, each of one step."""
+    with monkeypatch.context() as patches:
+        cut_calls(patches, last=call)
+        assert fitted(make(), path, **arguments)[1].stopped_by == "interrupt"
+
+
 CALLS = {2: (0, 0, 2), 5: (0, 1, 2), 8: (0, 2, 2), 12: (1, 0, 0), 13: (1, 1, 1)}  # place as above
 
 
@@ -106,12 +113,30 @@ def test_ctrl_c_leaves_the_place_that_was_reached(tmp_path, monkeypatch, call):
     """After call 12, which is the last of its block, it is the place before this block."""
     path, fit = tmp_path / "run.ckpt", {"epochs": 3, "early_stopping": EarlyStopping(5, "loss")}
     expected = fitted(make(), **fit)
-    with monkeypatch.context() as patches:
-        cut_calls(patches, last=call)
-        _, history = fitted(make(), path, **fit)
-    assert history.stopped_by == "interrupt"
+    interrupted(path, monkeypatch, call, **fit)
     assert state_in(path) == CALLS[call]
     assert_same_fit(fitted(make(), path, resume=True, **fit), expected)
+
+
+def test_an_epoch_that_has_begun_counts(tmp_path, monkeypatch):
+    """Its steps have changed the parameters: a fit of the finished epochs alone would not end with them."""
+    path = tmp_path / "run.ckpt"
+    interrupted(path, monkeypatch, 13, epochs=4)
+    assert state_in(path) == (1, 1, 1)
+    with pytest.raises(ValueError, match="has 1 epoch and a part of the next, but epochs=1. Give at least 2"):
+        fitted(make(), path, epochs=1, resume=True)
+    assert_same_fit(fitted(make(), path, epochs=2, resume=True), fitted(make(), epochs=2))
+
+
+def test_more_epochs_go_on_from_within_the_first(tmp_path, monkeypatch):
+    interrupted(tmp_path / "run.ckpt", monkeypatch, 5, epochs=4)
+    assert_same_fit(fitted(make(), tmp_path / "run.ckpt", epochs=6, resume=True), fitted(make(), epochs=6))
+
+
+def test_more_epochs_warn_within_the_first_if_the_schedule_depends_on_their_number(tmp_path, monkeypatch):
+    interrupted(tmp_path / "run.ckpt", monkeypatch, 5, epochs=4, schedule="cosine")
+    with pytest.warns(UserWarning, match="The schedule depends on the number of epochs"):
+        fitted(make(), tmp_path / "run.ckpt", epochs=6, schedule="cosine", resume=True)
 
 
 def test_callbacks_are_called_once_for_each_epoch(tmp_path):
