@@ -27,6 +27,7 @@ from ..streams.row_file import RowFile, as_cache
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import Source, as_source
 from ..training.fit_state import Saver
+from ..training.optimizer_state import checked_state
 from ..training.stream_state import StreamState
 from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit
@@ -113,7 +114,9 @@ def fit_rows(
     watch : Stopwatch     started when the fit began
     file : CheckpointFile or None     of the fit's checkpoints
     """
-    held_out = _held_out(net, rows, validation_data)
+    held_out = _held_out(net, rows, arguments, validation_data)
+    checked_state(optimizer_state)
+    _ = arguments.optimizer.hyper  # settings of several nets are an error
     net._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
     with _random_numbers_of(net, file):
         states = _stream_file(file, net, net.device, rows, arguments, shuffle, held_out, stream.memory_limit)
@@ -121,9 +124,13 @@ def fit_rows(
     return _fit_blocks(net, rows, arguments, stream, held_out, shuffle, *further)
 
 
-def _held_out(net: MLP | Population, rows: RowFile, validation_data: Any) -> Samples | None:
-    """Return the held-out samples of a fit, checked, or None."""
-    return None if validation_data is None else make_validation(validation_data, net.network, net.dtype, rows.metric)
+def _held_out(net: MLP | Population, rows: RowFile, arguments: FitArguments, validation_data: Any) -> Samples | None:
+    """Return the held-out samples of a fit, or None, after a check of them and of what early stopping monitors."""
+    held_out = None
+    if validation_data is not None:
+        held_out = make_validation(validation_data, net.network, net.dtype, rows.metric)
+    arguments.check_monitor(rows, held_out)  # type: ignore[arg-type]  # of the rows, their metric alone counts
+    return held_out
 
 
 def _fit_blocks(
@@ -254,7 +261,7 @@ def fit_population_rows(
 
     file : CheckpointFile or None     of the fit's checkpoints
     """
-    held_out, first = _held_out(pop, rows, validation_data), pop.net(0)
+    held_out, first = _held_out(pop, rows, arguments, validation_data), pop.net(0)
     first._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
     with _random_numbers_of(pop, file):
         optimizer = arguments.optimizer.for_nets(pop.n_nets, LateGenerator([pop.seed, pop.fits]))

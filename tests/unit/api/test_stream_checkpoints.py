@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from interrupted_fits import interrupted_stream
 from resumed_fits import assert_same_fit, killed, resumed, train
+from scipy.stats import uniform
 from small_blocks import BATCH, Rows, X, Y, cut_calls, use_small_blocks
 
 import fastmlp
@@ -174,6 +175,26 @@ def test_another_fit_is_refused_with_the_difference(tmp_path, name, several):
         fitted(nets, path, resume=True, **arguments)
     assert (nets.seed, nets.fits, path.read_bytes()) == before
     np.testing.assert_array_equal(nets.params, params)
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.5], np.array([0.1, 0.5]), uniform(0.1, 0.5)], ids=["list", "array", "drawn"])
+def test_an_optimizer_of_several_nets_is_refused_for_one(tmp_path, rates):
+    net = make()
+    with pytest.raises(ValueError, match="learning_rate holds more than one number, which is for a Population"):
+        fitted(net, tmp_path / "run.ckpt", optimizer=SGD(rates))
+    assert net.fits == 0
+    assert not (tmp_path / "run.ckpt").exists()
+
+
+def test_an_invalid_optimizer_state_changes_nothing(tmp_path):
+    """A net without random_state would otherwise have the seed and the fits of the checkpoint."""
+    fitted(make(random_state=None), tmp_path / "run.ckpt")
+    net = make(random_state=None)
+    before, params = (net.seed, net.fits), net.params.copy()
+    with pytest.raises(ValueError, match="optimizer_state must be a fastmlp.OptimizerState or None"):
+        fitted(net, tmp_path / "run.ckpt", resume=True, optimizer_state="x")
+    assert (net.seed, net.fits) == before
+    np.testing.assert_array_equal(net.params, params)
 
 
 def test_pieces_of_other_sizes_are_the_same_rows(tmp_path):
