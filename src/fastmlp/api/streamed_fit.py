@@ -269,20 +269,21 @@ def fit_population_rows(
         states = _stream_file(file, pop, first.device, rows, of_nets, shuffle, held_out, stream.memory_limit)
     histories: list[History] = []
     interrupted = False
-    for k in range(pop.n_nets):
-        history = History()
-        if not interrupted:
-            net = pop.net(k)
-            net.fits, net.device = pop.fits, first.device
-            of_net = arguments._replace(optimizer=optimizer.of_net(k))
-            announced = stream._replace(announces=stream.announces and k == 0)
-            further = (), None, None, Stopwatch(), None if states is None else states.of_net(k)
-            history = _fit_blocks(net, rows, of_net, announced, held_out, shuffle, *further)
-            pop.params[k] = net.params
-            interrupted = history.stopped_by == "interrupt"
-        else:
-            history.stopped_by = "interrupt"
-        histories.append(history)
+    with nullcontext() if states is None else states:
+        for k in range(pop.n_nets):
+            history = History()
+            if not interrupted:
+                net = pop.net(k)
+                net.fits, net.device = pop.fits, first.device
+                of_net = arguments._replace(optimizer=optimizer.of_net(k))
+                announced = stream._replace(announces=stream.announces and k == 0)
+                further = (), None, None, Stopwatch(), None if states is None else states.of_net(k)
+                history = _fit_blocks(net, rows, of_net, announced, held_out, shuffle, *further)
+                pop.params[k] = net.params
+                interrupted = history.stopped_by == "interrupt"
+            else:
+                history.stopped_by = "interrupt"
+            histories.append(history)
     monitor = None
     if arguments.early_stopping is not None:
         monitor = arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")

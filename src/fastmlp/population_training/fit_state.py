@@ -33,15 +33,12 @@ def states_of_nets(parts: Parts, from_file: Callable[[Parts], State]) -> dict[in
     parts : as parts_of_nets returns them; other arrays are ignored
     from_file : function that returns a state from its own arrays and numbers
     """
-    return {
-        int(net): from_file(Parts(_with_prefix(parts.arrays, f"{NET}{net}."), of_net))
-        for net, of_net in parts.numbers.items()
-    }
-
-
-def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Return the arrays whose names begin with a prefix, without it."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    arrays: dict[str, dict[str, np.ndarray]] = {net: {} for net in parts.numbers}
+    for name, array in parts.arrays.items():
+        net, _, of_net = name.removeprefix(NET).partition(".")
+        if name.startswith(NET) and net in arrays:
+            arrays[net][of_net] = array
+    return {int(net): from_file(Parts(arrays[net], numbers)) for net, numbers in parts.numbers.items()}
 
 
 @dataclass

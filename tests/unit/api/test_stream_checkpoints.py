@@ -1,5 +1,7 @@
 """Checkpoints of fits to rows on disk: of nets and populations, and what must be the same for them to go on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from interrupted_fits import interrupted_stream
@@ -8,7 +10,7 @@ from scipy.stats import uniform
 from small_blocks import BATCH, Rows, X, Y, cut_calls, use_small_blocks
 
 import fastmlp
-from fastmlp import SGD, DivergenceWarning, EarlyStopping
+from fastmlp import SGD, DivergenceWarning, EarlyStopping, checkpoint_interval
 from fastmlp.persistence.checkpoints import read
 from fastmlp.streams import loading, memory_limit
 from fastmlp.training.streamed_fit import StreamedFit
@@ -49,7 +51,7 @@ FITS = {
 @pytest.mark.parametrize("n_writes", [1, 3, 4])
 @pytest.mark.parametrize("fit", FITS)
 def test_a_population_goes_on_to_the_same_bits(tmp_path, monkeypatch, fit, n_writes):
-    """Killed in the first net, in the second, and at the end of the second."""
+    """Killed in the first net and in the second, the last time at its end or, with early stopping, in the third."""
     arguments = {"epochs": 4, "batch_size": BATCH, "memory_limit": LIMIT, **FITS[fit]}
     expected = train(population(), DATA, **arguments)
     found = resumed(population, DATA, tmp_path / "run.ckpt", n_writes, monkeypatch, **arguments)
@@ -114,8 +116,8 @@ def test_a_finished_population_ends_at_once_with_the_same_result(tmp_path, monke
     assert path.read_bytes() == before
 
 
-def test_the_interval_counts_the_epochs_of_each_net(tmp_path, monkeypatch):
-    """Written after two of three epochs, and at the end of each net."""
+def noted_writes(monkeypatch):
+    """Return a list to which the finished epochs of the nets in each checkpoint are appended."""
     written, write = [], fastmlp.persistence.checkpoints.write
 
     def noted(path, kind, checkpoint, keep_previous):
@@ -124,8 +126,54 @@ def test_the_interval_counts_the_epochs_of_each_net(tmp_path, monkeypatch):
         write(path, kind, checkpoint, keep_previous)
 
     monkeypatch.setattr(fastmlp.persistence.checkpoints, "write", noted)
-    fitted(population(2), tmp_path / "run.ckpt", every=2, epochs=3)
-    assert written == [[2], [3], [3, 2], [3, 3]]
+    return written
+
+
+@pytest.mark.parametrize(
+    "every, expected", [(2, [[2], [3, 1], [3, 3]]), (100, [[3, 3]]), ("5 min", [[3, 3]])], ids=["2", "100", "5 min"]
+)
+def test_the_interval_counts_the_epochs_of_all_nets(tmp_path, monkeypatch, every, expected):
+    """The end of a net is no reason to write: a checkpoint has the states of all nets."""
+    written = noted_writes(monkeypatch)
+    fitted(population(2), tmp_path / "run.ckpt", every=every, epochs=3)
+    assert written == expected
+
+
+def after_each_epoch(monkeypatch, call):
+    """Call a function, without arguments, before each epoch is recorded."""
+    after_epoch = StreamedFit._after_epoch
+
+    def called(self, *figures):
+        call()
+        return after_epoch(self, *figures)
+
+    monkeypatch.setattr(StreamedFit, "_after_epoch", called)
+
+
+def test_a_duration_goes_on_from_net_to_net(tmp_path, monkeypatch):
+    """Nets that take less than the interval would otherwise put off the checkpoint to the end."""
+    seconds = []
+    after_each_epoch(monkeypatch, lambda: seconds.append(1.0))
+    monkeypatch.setattr(checkpoint_interval, "time", SimpleNamespace(monotonic=lambda: sum(seconds)))
+    written = noted_writes(monkeypatch)
+    fitted(population(2), tmp_path / "run.ckpt", every="4 s", epochs=3)
+    assert written == [[3, 1], [3, 3]]
+
+
+def test_an_error_leaves_the_states_of_the_nets_before_it(tmp_path, monkeypatch):
+    path, calls, expected = tmp_path / "run.ckpt", [], fitted(population())
+
+    def fail():
+        calls.append(None)
+        if len(calls) == 6:  # in the second net
+            raise OSError("no disk")
+
+    with monkeypatch.context() as patches:
+        after_each_epoch(patches, fail)
+        with pytest.raises(OSError, match="no disk"):
+            fitted(population(), path)
+    assert [*read(path, "population").state.numbers["fits"]] == ["0"]
+    assert_same_fit(fitted(population(), path, resume=True), expected)
 
 
 # ---- what must be the same
