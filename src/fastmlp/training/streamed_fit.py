@@ -41,6 +41,9 @@ class StreamedFit:
     params : (n_padded,), the net's parameters, padded
     n_samples, metric : number of all rows, and METRIC_* code of their targets
     saver : takes the fit's state whenever one is due, and has the state to start from
+
+    An interruption may come between any two lines. The fit then ends as it would have ended there: parameters are
+    finite and, with early stopping, the best so far; all records have the same length.
     """
 
     def __init__(
@@ -81,19 +84,27 @@ class StreamedFit:
                 history.stopped_by = self._train(progress)
             if history.stopped_by != "divergence":
                 self._save()
+            self._end()
         except KeyboardInterrupt:
-            with interrupts.deferred():
+            with interrupts.deferred():  # a second Ctrl-C is raised after the end of this block
                 history.stopped_by = "interrupt"
+                self._end()
                 self._save()
         except BaseException:
-            history.stopped_by = "error"
+            with interrupts.deferred():
+                history.stopped_by = "error"
+                self._end()
             raise
         finally:
-            with interrupts.deferred():
-                if self._search.scored.final is not None:
-                    self._search.restore(self._as_state(), lambda first, n: None)
-                self._publish()
-                history.seconds = time.perf_counter() - start
+            history.seconds = time.perf_counter() - start
+
+    def _end(self) -> None:
+        """Write the parameters that the fit ends with, and its records."""
+        search = self._search
+        if search.may_stop_early:  # an epoch that was not scored does not count
+            self._table = self._table[: search.scored.n_epochs]
+        search.restore(self._as_state(), lambda first, n: None)
+        self._publish()
 
     def _train(self, progress: Progress) -> str:
         """Train until the fit ends; return why it ended."""
@@ -102,12 +113,13 @@ class StreamedFit:
             return self._ended_by
         for epoch in range(len(self._table), options.epochs):
             for block in self._blocks.epoch(epoch, self._place.n_blocks):
-                part = self._train_block(block, epoch)
+                part, after = self._train_block(block, epoch)
                 if part.stopped_by == "divergence" and options.warns:
                     warn_of_divergence(epoch + 1, options.epochs, options.optimizer.learning_rate)
+                if part.stopped_by == "epochs" or after is not None:  # Ctrl-C may come in the last kernel call
+                    self._count(len(block.X), part, after)
                 if part.stopped_by != "epochs":
                     return part.stopped_by
-                self._count(len(block.X), part)
                 fraction = self._place.n_rows / (self._n_batches * options.batch_size)
                 progress.show(epoch + min(1.0, fraction), part.loss[0])
             reason = self._after_epoch(epoch, *(self._place.sums / self._place.n_rows))
@@ -117,8 +129,13 @@ class StreamedFit:
                 return reason
         return "epochs"
 
-    def _train_block(self, block: Block, epoch: int) -> History:
-        """Train on a block, the next one of an epoch; return its records."""
+    def _train_block(self, block: Block, epoch: int) -> tuple[History, FitState | None]:
+        """Train on a block, the next one of an epoch.
+
+        Returns
+        -------
+        The block's records, and the state after its last step if that was reached and there is a saver.
+        """
         options, n, (number, n_done, _) = self._options, len(block.X), self._place
         first, total = epoch * self._n_batches + n_done // options.batch_size, options.epochs * self._n_batches
         seed = np.random.SeedSequence([options.seed, epoch, number]).generate_state(1, np.uint64)[0]
@@ -144,14 +161,14 @@ class StreamedFit:
             Fit(plan, data, None, self._params, of_block, history, saver).run()
         finally:
             plan.release()
-        return history
+        return history, None if saver is None else saver.at_end
 
-    def _count(self, n: int, part: History) -> None:
-        """Count a block of n rows as trained; part : its records"""
+    def _count(self, n: int, part: History, after: FitState | None) -> None:
+        """Count a block of n rows as trained; part, after : as _train_block returns them"""
         n_blocks, n_rows, sums = self._place
         accuracy = 0.0 if part.accuracy is None else part.accuracy[0]
         self._place = Place(n_blocks + 1, n_rows + n, sums + n * np.array([part.loss[0], accuracy]))
-        self._reach()
+        self._reach(after and before_next_block(after))
 
     def _after_epoch(self, epoch: int, loss: float, accuracy: float) -> str:
         """Record the epoch, validate, score and call back; return why training should stop, or ""."""
@@ -202,14 +219,14 @@ class StreamedFit:
     def _reach(self, block: FitState | None = None) -> None:
         """Make the present state the one from which another fit would go on, and give it to the saver if one is due.
 
-        block : state of the fit of the present block; None before the block begins
+        block : state of the fit of a block that has begun, or of the next one; None if that is to be copied
         """
         if self._saver is None:
             return
         table = self._table
         n_validated = 0 if self._validation is None else len(table)
         fit = replace(
-            block or self._before_block(),
+            block or self._before_next_block(),
             loss=table[:, 0],
             accuracy=table[:, 1],
             validation=table[:n_validated, 2:],
@@ -222,13 +239,13 @@ class StreamedFit:
         if self._is_due():
             self._save()
 
-    def _before_block(self) -> FitState:
+    def _before_next_block(self) -> FitState:
         """Return the state of the fit of the next block before its first step, as copies in the host's memory."""
         assert self._state.array is not None, "a block is trained"
-        scalars = np.zeros(N_SCALARS)
-        scalars[CARRIED] = self._state.scalars
+        assert self._state.scalars is not None, "a block is trained"
         n_state = self._options.optimizer.rule.n_state
-        return FitState(self._params.copy(), self._state.array[:n_state].copy(), scalars, **NO_RECORDS, n_checked=0)
+        arrays = self._params.copy(), self._state.array[:n_state].copy(), first_scalars(self._state.scalars)
+        return FitState(*arrays, **NO_RECORDS, n_checked=0)
 
     def _save(self) -> None:
         """Give the last state to the saver, unless it has it already."""
@@ -237,17 +254,32 @@ class StreamedFit:
             self._saved = self._reached
 
 
+def first_scalars(carried: np.ndarray) -> np.ndarray:
+    """Return the scalars of a fit, float64 (N_SCALARS,), before its first step; carried : those of CARRIED"""
+    scalars = np.zeros(N_SCALARS)
+    scalars[CARRIED] = carried
+    return scalars
+
+
+def before_next_block(after: FitState) -> FitState:
+    """Return the state of the fit of the next block before its first step; after : state at the end of a block"""
+    return replace(after, scalars=first_scalars(after.scalars[CARRIED]))
+
+
 class BlockSaver:
-    """Saver of the fit of one block: passes on its states within the block.
+    """Saver of the fit of one block: passes on its states within the block, and keeps the state at its end.
 
     begun : FitState or None     state to start from, with the records of a whole fit, of which a block has none
     is_due : function that returns whether a state is due
     take : function of a FitState
+
+    at_end : FitState or None     state after the last step, with finite parameters; None before it is reached
     """
 
     def __init__(self, begun: FitState | None, is_due: Callable[[], bool], take: Callable[[FitState], None]):
         self._is_due, self._take = is_due, take
         self.start: FitState | None = None
+        self.at_end: FitState | None = None
         if begun is not None:
             self.start = replace(begun, **NO_RECORDS, n_checked=0, ended_by="", scored=ScoredEpochs())
 
@@ -258,5 +290,7 @@ class BlockSaver:
         return None
 
     def save(self, state: FitState, epochs_done: int) -> None:
-        if not epochs_done:  # the end of the block is a state of the streamed fit
+        if epochs_done:
+            self.at_end = state
+        else:
             self._take(state)

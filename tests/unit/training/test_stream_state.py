@@ -105,12 +105,12 @@ def interrupted(path, monkeypatch, call, **arguments):
         assert fitted(make(), path, **arguments)[1].stopped_by == "interrupt"
 
 
-CALLS = {2: (0, 0, 2), 5: (0, 1, 2), 8: (0, 2, 2), 12: (1, 0, 0), 13: (1, 1, 1)}  # place as above
+CALLS = {2: (0, 0, 2), 5: (0, 1, 2), 8: (0, 2, 2), 9: (0, N_BLOCKS, 0), 12: (1, 1, 0), 13: (1, 1, 1)}  # place as above
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_leaves_the_place_that_was_reached(tmp_path, monkeypatch, call):
-    """After call 12, which is the last of its block, it is the place before this block."""
+    """Calls 9 and 12 are the last of their blocks, and 9 is the last of its epoch, whose record is missing."""
     path, fit = tmp_path / "run.ckpt", {"epochs": 3, "early_stopping": EarlyStopping(5, "loss")}
     expected = fitted(make(), **fit)
     interrupted(path, monkeypatch, call, **fit)
