@@ -21,6 +21,8 @@ from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
 from ..population_training.task import PopulationTask
 from ..schedules import Schedule
+from ..streams.loading import limit_to_hold
+from ..streams.memory_limit import checked_memory_limit
 from ..training.fit_options import Options
 from ..training.fit_state import FitState
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared
 MEMORY_LIMIT = "memory_limit"  # of the data in an identity: only of fits that read rows from disk
-UNLIMITED = 2**62  # bytes
 
 
 def checkpoint_file(checkpoint: Any, every: Any, resume: bool, kind: str, verbose: int) -> CheckpointFile | None:
@@ -274,9 +275,17 @@ def check_place_of_rows(file: CheckpointFile, on_disk: bool) -> None:
         )
 
 
-def memory_limit_of(file: CheckpointFile) -> int | None:
-    """Return the memory limit of the fit in a file, or one that holds all rows if it had them in memory.
+def memory_limit_of(file: CheckpointFile, row_bytes: int) -> int | None:
+    """Return the memory limit of the fit in a file, in bytes; None if there is no fit.
 
-    None if there is no fit.
+    If it had its rows in memory, the limit holds as many, and is at least that of a fit by default.
+
+    row_bytes : bytes of the features and targets of a row
     """
-    return None if file.found is None else file.found.identity["data"].get(MEMORY_LIMIT, UNLIMITED)
+    if file.found is None:
+        return None
+    data = file.found.identity["data"]
+    if MEMORY_LIMIT in data:
+        return int(data[MEMORY_LIMIT])
+    n_rows = data["number of training samples"] + data["number of validation samples"]
+    return max(checked_memory_limit(None), limit_to_hold(n_rows * row_bytes))

@@ -50,7 +50,7 @@ def fit_mlp(
     if is_source(given.X) or names_columns(given.X, given.y):
         from .streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
 
-        checked = StreamArguments.checked(*stream, file)
+        checked = StreamArguments.checked(*stream, file, net)
         others = {
             "sample_weight": given.sample_weight,
             "class_weight": given.class_weight,

@@ -55,13 +55,24 @@ def fit_population(
     """
     arguments.check_dropout(pop.network)
     pop.network.check_blocks(pop.params)
+    rule, restart_after = checked_restarts(converged, restart_after)
+    if pop.shared_weights:
+        others = {
+            "converged": converged,
+            "monitor": monitor,
+            "executor": executor,
+            "checkpoint": checkpoints.checkpoint,
+        }
+        refuse_with_shared_weights(pop, arguments, others)
+    if executor is not None:
+        refuse_with_executor(pop._named_device, given.X, checkpoints.checkpoint, arguments.time_limit)
     saving, file, saver = module_of_checkpoints(*checkpoints), None, None
     if saving is not None:
         file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose)
     if reads_rows(given.X, given.y):
         from .streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
 
-        checked = StreamArguments.checked(*stream, file)
+        checked = StreamArguments.checked(*stream, file, pop)
         others = {
             "sample_weight": given.sample_weight,
             "class_weight": given.class_weight,
@@ -77,17 +88,6 @@ def fit_population(
             if isinstance(found, RowFile):
                 return fit_population_rows(pop, found, arguments, checked, given.validation_data, given.shuffle, file)
             given = given._replace(X=found.X, y=found.y)
-    rule, restart_after = checked_restarts(converged, restart_after)
-    if pop.shared_weights:
-        others = {
-            "converged": converged,
-            "monitor": monitor,
-            "executor": executor,
-            "checkpoint": checkpoints.checkpoint,
-        }
-        refuse_with_shared_weights(pop, arguments, others)
-    if executor is not None:
-        refuse_with_executor(pop._named_device, given.X, checkpoints.checkpoint, arguments.time_limit)
     with nullcontext() if file is None else saving.random_numbers_of(pop, file):
         task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)
         if file is not None:

@@ -52,15 +52,20 @@ class StreamArguments(NamedTuple):
     announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
 
     @classmethod
-    def checked(cls, memory_limit: Any, row_cache: Any, file: CheckpointFile | None = None) -> StreamArguments:
+    def checked(
+        cls, memory_limit: Any, row_cache: Any, file: CheckpointFile | None = None, net: MLP | Population | None = None
+    ) -> StreamArguments:
         """Return the arguments after a check.
 
         file : CheckpointFile or None     of the fit, which goes on with the limit that it began with if none is given
+        net : MLP or Population     of the fit; with a file
         """
         if memory_limit is None and file is not None:
             from .checkpoint_identity import memory_limit_of
 
-            memory_limit = memory_limit_of(file)
+            assert net is not None, "given with a file"
+            row_bytes = (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize
+            memory_limit = memory_limit_of(file, row_bytes)
         return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
 
 

@@ -74,6 +74,7 @@ class FileRows:
             kind = "net" if isinstance(nets, MLP) else "population"
             file = saving.checkpoint_file(checkpoint, every, resume, kind, found.verbose)
         if isinstance(nets, Population):
+            assert not any((callbacks, optimizer_state, found.time_limit)), "the fit of a population has none of them"
             return fit_population_rows(nets, self.file, found, self._stream, held_out, shuffle, file)
         limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)
         further = as_callbacks(callbacks), optimizer_state, limit, watch, file

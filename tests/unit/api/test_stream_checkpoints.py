@@ -271,8 +271,10 @@ def test_rows_that_were_in_memory_stay_there(tmp_path, monkeypatch, make):
     assert_same_fit(stopped, expected)
     monkeypatch.setattr(memory_limit, "available_bytes", lambda: 2_000_000)
     assert_same_fit(fitted(make(), path, memory_limit=None, resume=True), expected)
-    with pytest.raises(ValueError, match="here they take more than memory_limit. Raise it"):
-        fitted(make(), path, resume=True)
+    more = Rows(np.tile(X, (2, 1)), np.tile(Y, 2)), None  # which are not loaded before they are refused
+    for arguments in ({}, {"memory_limit": None, "data": more}):
+        with pytest.raises(ValueError, match="here they take more than memory_limit. Raise it"):
+            fitted(make(), path, resume=True, **arguments)
 
 
 @pytest.mark.parametrize("make", [make, population])

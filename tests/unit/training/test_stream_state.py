@@ -12,6 +12,7 @@ import fastmlp
 from fastmlp import AdamW, EarlyStopping, OptimizerState
 from fastmlp.kernels.structs import STEPS_DONE
 from fastmlp.persistence.checkpoints import read
+from fastmlp.streams import shuffled_blocks
 from fastmlp.training.streamed_fit import StreamedFit
 
 HELD_OUT = X[:20] + 0.1, Y[:20]
@@ -166,6 +167,21 @@ def test_another_number_of_threads_goes_on_to_the_same_bits(tmp_path, monkeypatc
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_, n=n_threads: n)
         found = fitted(make(), path, **part, **fit)
     assert_same_fit(found, expected)
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("family", ["batch_simd_data_parallel", "layerwise_data_parallel"])
+def test_threads_go_on_from_within_a_block(tmp_path, monkeypatch, family, before, after):
+    """Each thread has the scalars of the fit."""
+    use(family, monkeypatch)
+    monkeypatch.setattr(shuffled_blocks, "SHARE", 2e-3)  # blocks of 48 and 22 rows
+    path, fit = tmp_path / "run.ckpt", {"epochs": 3, "batch_size": 24}
+    expected = fitted(make(), **fit)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: before)
+    interrupted(path, monkeypatch, 4, **fit)
+    assert state_in(path) == (1, 0, 1)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: after)
+    assert_same_fit(fitted(make(), path, resume=True, **fit), expected)
 
 
 @pytest.mark.parametrize("fit", ["in order", "early stopping by held-out loss", "held-out samples alone"])
