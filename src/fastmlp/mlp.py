@@ -321,7 +321,8 @@ class MLP(NetBase):
             reported once, as a TrainingWarning.
         memory_limit : int or str, optional
             Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are
-            read from disk in each epoch, block by block. By default a share of the memory that is free now.
+            read from disk in each epoch, block by block. By default a share of the memory that is free now or, of a fit
+            that goes on from a checkpoint, the limit that it began with.
         row_cache : path or pair, optional
             Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check
             it again. A pair with a number of bytes, such as ("rows", "20GB"), bounds what the folder keeps: rows that

@@ -363,10 +363,11 @@ class Population(NetBase, NetSequence):
         checkpoint : str or path, optional
             File to which the state of all nets is written at intervals, at the end and after Ctrl-C, as for MLP.fit.
         every : int or str, default "5 min"
-            Interval between checkpoints: a number of epochs of the nets in training, or a duration, as for MLP.fit.
+            Interval between checkpoints: a duration, as for MLP.fit, or a number of epochs, of the nets in training or,
+            where rows are read from disk, of all nets one after another.
         resume : bool, default False
-            Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same: nets that have
-            finished keep no optimiser state with which they could go on.
+            Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same, unless rows are
+            read from disk: nets that have finished in memory keep no optimiser state with which they could go on.
         time_limit : float, optional
             Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have
             not begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import small_blocks
 from cuda_cases import OPTIMIZERS, Place
 from kernel_clock import KernelClock
 from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
+from fastmlp.kernels.structs import STEPS_DONE
 from fastmlp.persistence.checkpoints import read
 from fastmlp.population_training.fit_state import PopulationFitState
 from fastmlp.training import call_autotune
@@ -141,3 +143,32 @@ def test_a_fit_that_its_time_limit_ended_goes_on(cuda, tmp_path, monkeypatch, mo
     assert (found[1].stopped_by, found[1].best_epoch) == (expected[1].stopped_by, expected[1].best_epoch)
     # A device adds up the losses of each call: where a call ends within an epoch, sums round differently.
     np.testing.assert_allclose(found[1].loss, expected[1].loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["block", "layers"])
+def test_a_fit_to_rows_on_disk_goes_on_from_the_end_of_a_block(cuda, tmp_path, monkeypatch, place):
+    """A device keeps the sums of an epoch, so that there is no state within a block."""
+    Place(place, monkeypatch)
+    small_blocks.use_small_blocks(monkeypatch)
+    data, path = (small_blocks.Rows(), None), tmp_path / "run.ckpt"
+    fit = {"epochs": 2, "batch_size": small_blocks.BATCH, "memory_limit": 1_000_000, "validation_data": HELD_OUT}
+    fit["early_stopping"] = 5
+    expected = train(make(), data, **fit)
+    killed(5, monkeypatch, make(), data, path, every="0.000001 s", **fit)  # 1 to 3: blocks, 4: the epoch
+    arrays, numbers = read(path, "net").state
+    reached = len(arrays["net.0.loss"]), numbers["fits"]["0"]["n_blocks"], arrays["net.0.scalars"][STEPS_DONE]
+    assert reached == (1, 1, 0)
+    assert_same_fit(train(make(), data, path, resume=True, **fit), expected)
+
+
+def test_ctrl_c_within_a_block_costs_this_block(cuda, tmp_path, monkeypatch):
+    small_blocks.use_small_blocks(monkeypatch)
+    small_blocks.cut_calls(monkeypatch)
+    data, path = (small_blocks.Rows(), None), tmp_path / "run.ckpt"
+    fit = {"epochs": 2, "batch_size": small_blocks.BATCH, "memory_limit": 1_000_000}
+    expected = train(make(), data, **fit)
+    with monkeypatch.context() as patches:
+        small_blocks.cut_calls(patches, last=5)
+        assert train(make(), data, path, **fit)[1].stopped_by == "interrupt"
+    assert read(path, "net").state.numbers["fits"]["0"]["n_blocks"] == 1
+    assert_same_fit(train(make(), data, path, resume=True, **fit), expected)

@@ -1,9 +1,11 @@
-"""Fits that Ctrl-C ends: of populations before all nets have begun, and in a function that a fit calls."""
+"""Fits that Ctrl-C ends: of populations before all nets have begun, of rows on disk, in functions that they call."""
 
 import signal
+from contextlib import contextmanager
 
 import fastmlp.console.progress_bar
 import fastmlp.population_training.fit
+from fastmlp.training import streamed_fit
 
 
 def interrupt_populations(monkeypatch):
@@ -27,3 +29,19 @@ def with_sigint(function, n=1):
         return function(*arguments, **settings)
 
     return called
+
+
+@contextmanager
+def interrupted_stream(n_calls, method, monkeypatch):
+    """Raise KeyboardInterrupt in place of call number n_calls of a method of StreamedFit."""
+    original, calls = getattr(streamed_fit.StreamedFit, method), []
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == n_calls:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streamed_fit.StreamedFit, method, interrupted)
+        yield

@@ -63,7 +63,7 @@ def n_steps(file, checkpoint, *_):
     return f"{file.kind} {in_lanes + int(sum(one_by_one))}"
 
 
-if kind != "net":
+if kind not in ("net", "stream"):
     from fastmlp.persistence.checkpoints import CheckpointFile
     from fastmlp.population_training.fit import CallSaver
     from fastmlp.population_training.saving import NetSlot
@@ -94,6 +94,11 @@ elif kind == "sweep":
     found = fastmlp.sweep(X, y, space, n=12, epochs=250, random_state=3, device="cpu", verbose=0, **fit)
     net = found.best
     net.params[:3] = found.fold_scores.sum(), found.fold_scores[0, 0], found.train_losses.sum()
+elif kind == "stream":
+    rows = X.astype(np.float32)
+    pieces = [(rows, y)] * 150  # 60,000 rows of 28 bytes, in five blocks
+    net = fastmlp.MLP((6, 8, 1), **settings)
+    net.fit(pieces, None, epochs=300, callbacks=report, memory_limit=1_000_000, **fit)
 else:
     net = fastmlp.Population((6, 8, 1), {"lanes": 150, "one by one": 4}[kind], **settings)
     print(before, 0, flush=True)
@@ -115,7 +120,7 @@ def files_of(path):
     return [file for file in (path, path.with_name(path.name + PREVIOUS)) if file.exists()]
 
 
-@pytest.mark.parametrize("kind", ["net", "lanes", "one by one", "sweep"])
+@pytest.mark.parametrize("kind", ["net", "stream", "lanes", "one by one", "sweep"])
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
     n_kills, rng, lost, late = 50 if is_long else 2, random.Random(0), [], []
     path, log = tmp_path / "run.ckpt", tmp_path / "log"
@@ -133,7 +138,7 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
         _, errors = process.communicate(timeout=120)
         assert errors == ""
         lines = log.read_text()
-        if kind != "net" and (kind == "lanes" or n_threads == 1):
+        if kind == "lanes" or (kind in ("one by one", "sweep") and n_threads == 1):
             late.append(calls_until_saved(lines.splitlines(keepends=True)))
         if done := lines.endswith("done\n"):
             np.testing.assert_array_equal(np.load(f"{path}.npy"), np.load(tmp_path / "expected.npy"))
@@ -141,11 +146,13 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
                 file.unlink()
         else:
             kills += 1
-            kinds = {"net": "net", "sweep": "sweep"}
+            kinds = {"net": "net", "stream": "net", "sweep": "sweep"}
             if files_of(path):
                 state = read(path, kinds.get(kind, "population")).state
             if kind == "net":
                 lost += lost_seconds(lines.splitlines(), state.arrays["scalars"][STEPS_DONE] / 25)
+            elif kind == "stream":
+                lost += lost_seconds(lines.splitlines(), len(state.arrays["net.0.loss"]))
     assert not lost or max(lost) < EVERY + LATEST
     assert max(late, default=1) <= 1
     assert not list(tmp_path.glob(".fastmlp-*.tmp")) or not done

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
-from ..kernels.structs import Samples
-from ..optimizers import setting_text, settings_of
+from ..kernels.structs import STEPS_DONE, Samples
+from ..optimizers import Optimizer, setting_text, settings_of
 from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity, refuse_without_file, warn_of_schedule
 from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
 from ..population_training.task import PopulationTask
 from ..schedules import Schedule
+from ..streams.loading import limit_to_hold
+from ..streams.memory_limit import checked_memory_limit
 from ..training.fit_options import Options
 from ..training.fit_state import FitState
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .net_base import NetBase
 
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared
+MEMORY_LIMIT = "memory_limit"  # of the data in an identity: only of fits that read rows from disk
 
 
 def checkpoint_file(checkpoint: Any, every: Any, resume: bool, kind: str, verbose: int) -> CheckpointFile | None:
@@ -90,6 +93,61 @@ def describe_further(schedules: Mapping[str, Any], n_steps: int) -> dict[str, An
     }
 
 
+class FitSchedules(NamedTuple):
+    """Schedules of a fit, as its checkpoints describe them.
+
+    schedule : fit's schedule argument
+    factors : of the learning rate, as a function
+    further : those of other settings by what they are of, as functions, or None
+    n_batches : int     steps of an epoch
+    """
+
+    schedule: Any
+    factors: Callable[[np.ndarray, int], Any]
+    further: Mapping[str, Any]
+    n_batches: int
+
+    def described(self, epochs: int) -> dict[str, Any]:
+        """Return the schedules of a fit of so many epochs in words and digests."""
+        n_steps = epochs * self.n_batches
+        return describe_schedule(self.schedule, self.factors, n_steps) | describe_further(self.further, n_steps)
+
+    def begin(self, file: CheckpointFile, identity: Identity, epochs: int, n_done: int, where: str) -> None:
+        """Begin a file whose fit may have had another number of epochs, and add the schedules to the identity.
+
+        identity : of the fit, without its schedules; changed
+        epochs : of this fit
+        n_done : steps done
+        where : as of CheckpointFile.begin
+
+        Raises
+        ------
+        ValueError
+            If the file is of another fit, or has finished or begun more epochs than this one has.
+        """
+        before = epochs if file.found is None else file.found.epochs
+        identity["fit"] |= self.described(before)
+        file.check_identity(identity)  # an epoch of another fit may have another number of steps
+        finished, n_in_next = divmod(n_done, self.n_batches)
+        begun = finished + (n_in_next > 0)
+        if begun > epochs:
+            has = counted(finished, "epoch") + (" and a part of the next" if n_in_next else "")
+            raise ValueError(
+                f"{str(file.path)!r} has {has}, but epochs={epochs}. Give at least {begun}, or name another file."
+            )
+        file.begin(identity, where, finished)
+        if before != epochs:
+            identity["fit"] |= self.described(epochs)
+            self._warn(before * self.n_batches, epochs * self.n_batches, n_done)
+
+    def _warn(self, n_steps_before: int, n_steps: int, n_done: int) -> None:
+        """Warn of schedules by which the steps done would have been others in a fit of the present length."""
+        warn_of_schedule(self.factors, n_steps_before, n_steps, n_done)
+        for name, factors in self.further.items():
+            if factors is not None:
+                warn_of_schedule(factors, n_steps_before, n_steps, n_done, scheduled=f"factors on the {name}")
+
+
 class NetSaver:
     """Saver of the fit of one net, in a file.
 
@@ -101,12 +159,10 @@ class NetSaver:
     """
 
     def __init__(self, file: CheckpointFile, net: MLP, data: FitData, options: Options, schedule: Any):
+        check_place_of_rows(file, on_disk=False)
         self._file, self._epochs, found = file, options.epochs, file.found
         self._random = {"seed": net.seed, "fits": net.fits}
         self.start = None if found is None else FitState.from_file(found.state)
-        n_batches = -(-data.training.n_samples // data.batch_size)
-        epochs_before = options.epochs if found is None else found.epochs
-        further = {"weight decay": options.decay_factors, "dropout": options.dropout_factors}
         self._identity: Identity = {
             "net": identity_of_net(net),
             "data": sample_digests(data.parts),
@@ -114,28 +170,15 @@ class NetSaver:
                 "batch_size": data.batch_size,
                 "shuffle": data.shuffle,
                 "optimizer": repr(options.optimizer),
-                **describe_schedule(schedule, options.factors, epochs_before * n_batches),
-                **describe_further(further, epochs_before * n_batches),
                 "early_stopping": repr(options.early_stopping),
                 "metrics": [] if options.metrics is None else options.metrics.names,
             },
         }
-        done = 0 if self.start is None else len(self.start.loss)
-        if done > options.epochs:
-            raise ValueError(
-                f"{str(file.path)!r} has {counted(done, 'epoch')}, but epochs={options.epochs}. Give at least as many, "
-                "or name another file."
-            )
-        file.begin(self._identity, f"after epoch {done:,} of {options.epochs:,}", done)
-        if epochs_before != options.epochs:
-            n_steps_before, n_steps = epochs_before * n_batches, options.epochs * n_batches
-            self._identity["fit"] |= describe_schedule(schedule, options.factors, n_steps)
-            self._identity["fit"] |= describe_further(further, n_steps)
-            lengths = n_steps_before, n_steps, done * n_batches
-            warn_of_schedule(options.factors, *lengths)
-            for name, factors in further.items():
-                if factors is not None:
-                    warn_of_schedule(factors, *lengths, scheduled=f"factors on the {name}")
+        further = {"weight decay": options.decay_factors, "dropout": options.dropout_factors}
+        schedules = FitSchedules(schedule, options.factors, further, -(-data.training.n_samples // data.batch_size))
+        n_done = 0 if self.start is None else int(self.start.scalars[STEPS_DONE])
+        where = f"after epoch {n_done // schedules.n_batches:,} of {options.epochs:,}"
+        schedules.begin(file, self._identity, options.epochs, n_done, where)
 
     def is_due(self, epochs_done: int) -> bool:
         return self._file.timer.is_due(epochs_done)
@@ -159,20 +202,18 @@ def population_saver(
     samples : the samples by the name of their part
     fit : arguments of fit that the task does not have, by name
     """
+    check_place_of_rows(file, on_disk=False)
     random, found = {"seed": pop.seed, "fits": pop.fits}, file.found
     start = None if found is None else PopulationFitState.from_file(found.state)
     n_steps = fit["epochs"] * task.n_batches
-    settings = settings_of(task.optimizer).items()
-    arrays = {name: digest_of(array) for name, array in pop.get_arrays().items() if name != "params"}
     further = {"weight decay": task.optimizer.decay_factors, "dropout": task.dropout_factors}
     identity: Identity = {
-        "nets": {"n_nets": pop.n_nets, **identity_of_net(pop), **arrays},
+        "nets": identity_of_nets(pop),
         "data": sample_digests(samples),
         "fit": {
             "batch_size": task.batch_size,
             "shuffle": task.shuffle,
-            "optimizer": type(task.optimizer).__name__,
-            **{name: digest_of(value) if is_per_net(value) else setting_text(value) for name, value in settings},
+            **describe_optimizer(task.optimizer),
             **describe_schedule(fit.pop("schedule"), task.factors, n_steps),
             **describe_further(further, n_steps),
             "early_stopping": repr(task.early_stopping),
@@ -191,6 +232,60 @@ def population_saver(
     return PopulationSaver(file.timer, write, start)
 
 
+def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the name and the settings of a population's optimiser, with digests of those that differ between nets."""
+    settings = settings_of(optimizer).items()
+    described = {name: digest_of(value) if is_per_net(value) else setting_text(value) for name, value in settings}
+    return {"optimizer": type(optimizer).__name__, **described}
+
+
 def identity_of_net(net: Any) -> dict[str, Any]:
     """Return settings, seed and kind of device of a net or population."""
     return {**net.get_settings(), "random_state": net.seed, "device": net.device.name.partition(":")[0]}
+
+
+def identity_of_nets(pop: Population) -> dict[str, Any]:
+    """Return identity_of_net of a population, with its number of nets and digests of what differs between them."""
+    arrays = {name: digest_of(array) for name, array in pop.get_arrays().items() if name != "params"}
+    return {"n_nets": pop.n_nets, **identity_of_net(pop), **arrays}
+
+
+def check_place_of_rows(file: CheckpointFile, on_disk: bool) -> None:
+    """Check that the fit in a file, if there is one, had its rows where this one has them.
+
+    on_disk : whether rows are read from disk in each epoch
+
+    Raises
+    ------
+    ValueError
+        If one fit reads rows from disk, and the other has them in memory.
+    """
+    if file.found is None:
+        return
+    limit = file.found.identity["data"].get(MEMORY_LIMIT)
+    if on_disk and limit is None:
+        raise ValueError(
+            f"{str(file.path)!r} is a checkpoint of a fit to rows in memory, but here they take more than "
+            "memory_limit. Raise it, or name another file."
+        )
+    if limit is not None and not on_disk:
+        raise ValueError(
+            f"{str(file.path)!r} is a checkpoint of a fit that read its rows from disk, but here they are in memory. "
+            f"Pass the same source, with memory_limit={limit}, or name another file."
+        )
+
+
+def memory_limit_of(file: CheckpointFile, row_bytes: int) -> int | None:
+    """Return the memory limit of the fit in a file, in bytes; None if there is no fit.
+
+    If it had its rows in memory, the limit holds as many, and is at least that of a fit by default.
+
+    row_bytes : bytes of the features and targets of a row
+    """
+    if file.found is None:
+        return None
+    data = file.found.identity["data"]
+    if MEMORY_LIMIT in data:
+        return int(data[MEMORY_LIMIT])
+    n_rows = data["number of training samples"] + data["number of validation samples"]
+    return max(checked_memory_limit(None), limit_to_hold(n_rows * row_bytes))

@@ -44,27 +44,25 @@ def fit_mlp(
     limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
     lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
     called = *as_callbacks(callbacks), *lines
+    saving, file = module_of_checkpoints(*checkpoints), None
+    if saving is not None:
+        file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose)
     if is_source(given.X) or names_columns(given.X, given.y):
         from .streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
 
-        checked = StreamArguments.checked(*stream)
+        checked = StreamArguments.checked(*stream, file, net)
         others = {
             "sample_weight": given.sample_weight,
             "class_weight": given.class_weight,
             "validation_fraction": given.validation_fraction or None,
             "metrics": metrics,
             "monitor": monitor,
-            "checkpoint": checkpoints.checkpoint,
-            "resume": checkpoints.resume,
         }
         with read_rows(net, given.X, given.y, checked, arguments, others) as found:
             if isinstance(found, RowFile):
-                settings = given.validation_data, given.shuffle, called, optimizer_state, arguments.schedules, limit
-                return fit_rows(net, found, arguments, checked, *settings, watch)
+                settings = given.validation_data, given.shuffle, called, optimizer_state, limit, watch
+                return fit_rows(net, found, arguments, checked, *settings, file)
             given = given._replace(X=found.X, y=found.y)
-    saving, file = module_of_checkpoints(*checkpoints), None
-    if saving is not None:
-        file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose)
     with nullcontext() if file is None else saving.random_numbers_of(net, file):
         data = fit_data(net, arguments, *given)
         options = fit_options(net, arguments, data, called, metrics, optimizer_state, monitor, limit)

@@ -56,28 +56,6 @@ def fit_population(
     """
     arguments.check_dropout(pop.network)
     pop.network.check_blocks(pop.params)
-    if reads_rows(given.X, given.y):
-        from .streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
-
-        checked = StreamArguments.checked(*stream)
-        others = {
-            "sample_weight": given.sample_weight,
-            "class_weight": given.class_weight,
-            "validation_fraction": given.validation_fraction or None,
-            "converged": converged,
-            "restart_after": restart_after,
-            "monitor": monitor,
-            "checkpoint": checkpoints.checkpoint,
-            "resume": checkpoints.resume,
-            "time_limit": arguments.time_limit,
-            "executor": executor,
-            "shared_weights": pop.shared_weights or None,
-        }
-        with read_rows(pop, given.X, given.y, checked, arguments, others) as found:
-            if isinstance(found, RowFile):
-                settings = given.validation_data, given.shuffle, arguments.schedules
-                return fit_population_rows(pop, found, arguments, checked, *settings)
-            given = given._replace(X=found.X, y=found.y)
     rule, restart_after = checked_restarts(converged, restart_after)
     if pop.shared_weights:
         others = {
@@ -92,6 +70,25 @@ def fit_population(
     saving, file, saver = module_of_checkpoints(*checkpoints), None, None
     if saving is not None:
         file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose)
+    if reads_rows(given.X, given.y):
+        from .streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
+
+        checked = StreamArguments.checked(*stream, file, pop)
+        others = {
+            "sample_weight": given.sample_weight,
+            "class_weight": given.class_weight,
+            "validation_fraction": given.validation_fraction or None,
+            "converged": converged,
+            "restart_after": restart_after,
+            "monitor": monitor,
+            "time_limit": arguments.time_limit,
+            "executor": executor,
+            "shared_weights": pop.shared_weights or None,
+        }
+        with read_rows(pop, given.X, given.y, checked, arguments, others) as found:
+            if isinstance(found, RowFile):
+                return fit_population_rows(pop, found, arguments, checked, given.validation_data, given.shuffle, file)
+            given = given._replace(X=found.X, y=found.y)
     with nullcontext() if file is None else saving.random_numbers_of(pop, file):
         task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)
         if file is not None:

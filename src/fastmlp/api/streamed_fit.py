@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..execution.plan import Plan
 from ..history import History
 from ..kernels.formulas.seeds import fit_seed
 from ..kernels.jit import interrupts
-from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
+from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD, Samples
 from ..memory_check import format_bytes
 from ..population_training.from_histories import result_of_histories
 from ..streams.loading import RowsInMemory, load
@@ -26,6 +27,9 @@ from ..streams.row_cache import RowCache, as_cache
 from ..streams.row_file import RowFile
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import Source, as_source
+from ..training.fit_state import Saver
+from ..training.optimizer_state import checked_state
+from ..training.stream_state import StreamState
 from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
@@ -33,8 +37,10 @@ from .fit_preparation import FitData, fit_options
 
 if TYPE_CHECKING:
     from ..mlp import MLP
+    from ..persistence.checkpoints import CheckpointFile
     from ..population import Population
     from ..population_result import PopulationResult
+    from .stream_checkpoints import StreamFile
 
 SHOWN_ROWS, SHOWN_NUMBERS = 2000, 2**20  # in history.samples, at most
 
@@ -47,7 +53,20 @@ class StreamArguments(NamedTuple):
     announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
 
     @classmethod
-    def checked(cls, memory_limit: Any, row_cache: Any) -> StreamArguments:
+    def checked(
+        cls, memory_limit: Any, row_cache: Any, file: CheckpointFile | None = None, net: MLP | Population | None = None
+    ) -> StreamArguments:
+        """Return the arguments after a check.
+
+        file : CheckpointFile or None     of the fit, which goes on with the limit that it began with if none is given
+        net : MLP or Population     of the fit; with a file
+        """
+        if memory_limit is None and file is not None:
+            from .checkpoint_identity import memory_limit_of
+
+            assert net is not None, "given with a file"
+            row_bytes = (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize
+            memory_limit = memory_limit_of(file, row_bytes)
         return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
 
 
@@ -91,30 +110,59 @@ def fit_rows(
     shuffle: bool,
     callbacks: Sequence[Callback],
     optimizer_state: Any,
-    schedules: tuple[Any, Any],
     time_limit: TimeLimit | None,
     watch: Stopwatch,
+    file: CheckpointFile | None = None,
 ) -> History:
     """Train a net on a row file; arguments are those of MLP.fit.
 
-    schedules : fit's schedule and dropout_schedule
     time_limit : TimeLimit or None
     watch : Stopwatch     started when the fit began
+    file : CheckpointFile or None     of the fit's checkpoints
     """
+    held_out = _held_out(net, rows, arguments, validation_data)
+    checked_state(optimizer_state)
+    _ = arguments.optimizer.hyper  # settings of several nets are an error
+    net._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
+    with _random_numbers_of(net, file):
+        states = _stream_file(file, net, net.device, rows, arguments, shuffle, held_out, stream.memory_limit)
+    further = callbacks, optimizer_state, time_limit, watch, None if states is None else states.of_net()
+    return _fit_blocks(net, rows, arguments, stream, held_out, shuffle, *further)
+
+
+def _held_out(net: MLP | Population, rows: RowFile, arguments: FitArguments, validation_data: Any) -> Samples | None:
+    """Return the held-out samples of a fit, or None, after a check of them and of what early stopping monitors."""
+    held_out = None
+    if validation_data is not None:
+        held_out = make_validation(validation_data, net.network, net.dtype, rows.metric)
+    arguments.check_monitor(rows, held_out)  # type: ignore[arg-type]  # of the rows, their metric alone counts
+    return held_out
+
+
+def _fit_blocks(
+    net: MLP,
+    rows: RowFile,
+    arguments: FitArguments,
+    stream: StreamArguments,
+    held_out: Samples | None,
+    shuffle: bool,
+    callbacks: Sequence[Callback],
+    optimizer_state: Any,
+    time_limit: TimeLimit | None,
+    watch: Stopwatch,
+    saver: Saver[StreamState] | None,
+) -> History:
+    """Train a net, whose device is chosen, on the blocks of a row file; parameters as of fit_rows."""
     network, limit = net.network, stream.memory_limit
     size = arguments.batch_rows(rows.n_samples, 4)
     seed = fit_seed(net.seed, net.fits)
     blocks = Blocks(rows, size, bool(shuffle), seed, limit)
-    held_out = None
-    if validation_data is not None:
-        held_out = make_validation(validation_data, network, net.dtype, rows.metric)
     data = FitData(rows, held_out, size, bool(shuffle), seed)  # type: ignore[arg-type]  # options read its counts alone
     options = fit_options(net, arguments, data, callbacks, (), optimizer_state, False, time_limit)
     net.history = history = History(net)
     history.optimizer = options.optimizer
     history.samples = {"training": _shown_rows(rows), **sample_for_plots({"validation": held_out})}
     net.fits += 1
-    net._choose_device(None, options.epochs * rows.n_samples, size)
     if arguments.verbose and stream.announces:
         print(_notice(rows, blocks, limit), file=sys.stderr)
     device = net.device  # a prediction in a callback may change the net's
@@ -127,9 +175,10 @@ def fit_rows(
             )
 
         validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
-        described = options.description(rows, held_out, make_plan(size).n_threads, *schedules)  # type: ignore[arg-type]
+        described = options.description(rows, held_out, make_plan(size).n_threads, *arguments.schedules)  # type: ignore[arg-type]
         history.settings = lambda: {**described(), "memory_limit": limit}  # type: ignore[assignment]
-        fit = StreamedFit(make_plan, blocks, rows.n_samples, rows.metric, validation, net._padded, options, history)
+        trained = blocks, rows.n_samples, rows.metric, validation, net._padded
+        fit = StreamedFit(make_plan, *trained, options, history, saver)
         try:
             fit.run()
         finally:
@@ -204,40 +253,66 @@ def fit_population_rows(
     stream: StreamArguments,
     validation_data: Any,
     shuffle: bool,
-    schedules: tuple[Any, Any],
+    file: CheckpointFile | None = None,
 ) -> PopulationResult:
     """Train the nets of a population on a row file one after another; arguments are those of Population.fit.
 
     Ctrl-C ends the training: nets that have not begun keep their parameters, and count no epoch.
+
+    file : CheckpointFile or None     of the fit's checkpoints
     """
-    optimizer = arguments.optimizer.for_nets(pop.n_nets, LateGenerator([pop.seed, pop.fits]))
+    held_out, first = _held_out(pop, rows, arguments, validation_data), pop.net(0)
+    first._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
+    with _random_numbers_of(pop, file):
+        optimizer = arguments.optimizer.for_nets(pop.n_nets, LateGenerator([pop.seed, pop.fits]))
+        of_nets = arguments._replace(optimizer=optimizer)
+        states = _stream_file(file, pop, first.device, rows, of_nets, shuffle, held_out, stream.memory_limit)
     histories: list[History] = []
     interrupted = False
-    for k in range(pop.n_nets):
-        history = History()
-        if not interrupted:
-            net = pop.net(k)
-            net.fits = pop.fits
-            of_net = arguments._replace(optimizer=optimizer.of_net(k))
-            watch, announced = Stopwatch(), stream._replace(announces=k == 0)
-            further = shuffle, (), None, schedules, None, watch
-            try:
-                history = fit_rows(net, rows, of_net, announced, validation_data, *further)
-                interrupted = history.stopped_by == "interrupt"
-            except KeyboardInterrupt:  # before or after the epochs of this net
-                history, interrupted = net.history or history, True
-                if not any(known.epochs for known in (*histories, history)):
-                    raise
-                if not history.epochs:
-                    history.stopped_by = "interrupt"
-            pop.params[k] = net.params
-        else:
-            history.stopped_by = "interrupt"
-        histories.append(history)
-    monitor = None
-    if arguments.early_stopping is not None:
-        monitor = arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")
-    with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
-        pop.fits += 1
-        pop.result = result = result_of_histories(histories, interrupted, monitor)
+    with nullcontext() if states is None else states:  # which are written at the end, when the nets have their result
+        for k in range(pop.n_nets):
+            history = History()
+            if not interrupted:
+                net = pop.net(k)
+                net.fits, net.device = pop.fits, first.device
+                of_net = arguments._replace(optimizer=optimizer.of_net(k))
+                announced = stream._replace(announces=stream.announces and k == 0)
+                further = (), None, None, Stopwatch(), None if states is None else states.of_net(k)
+                try:
+                    history = _fit_blocks(net, rows, of_net, announced, held_out, shuffle, *further)
+                    interrupted = history.stopped_by == "interrupt"
+                except KeyboardInterrupt:  # before or after the epochs of this net
+                    history, interrupted = net.history or history, True
+                    if not any(known.epochs for known in (*histories, history)):
+                        raise
+                    if not history.epochs:
+                        history.stopped_by = "interrupt"
+                pop.params[k] = net.params
+            else:
+                history.stopped_by = "interrupt"
+            histories.append(history)
+        monitor = None
+        if arguments.early_stopping is not None:
+            monitor = arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")
+        with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
+            pop.fits += 1
+            pop.result = result = result_of_histories(histories, interrupted, monitor)
     return result
+
+
+def _random_numbers_of(nets: MLP | Population, file: CheckpointFile | None) -> AbstractContextManager[None]:
+    """Return the context of checkpoint_identity.random_numbers_of, which few fits need to import."""
+    if file is None:
+        return nullcontext()
+    from .checkpoint_identity import random_numbers_of
+
+    return random_numbers_of(nets, file)
+
+
+def _stream_file(file: CheckpointFile | None, *arguments: Any) -> StreamFile | None:
+    """Return the StreamFile with these further arguments, or None without checkpoints."""
+    if file is None:
+        return None
+    from .stream_checkpoints import StreamFile
+
+    return StreamFile(file, *arguments)

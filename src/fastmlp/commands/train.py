@@ -140,7 +140,9 @@ def read_large(
 
     known : nets to go on with, or None
     """
-    refused = options_in_memory(settings, recipe, checkpoints, known)
+    if checkpoints.path is not None and settings.memory_limit is None:
+        return None  # the share of the free memory may be another one when the same command goes on
+    refused = options_in_memory(settings, recipe, known)
     streamed = read_in_pieces(file, settings, recipe, refused, log)
     if streamed is not None and test_file is not None:
         try:

@@ -27,7 +27,7 @@ from ..tables.table_summary import TableSummary
 from ..tables.target_column import find_target, rows_with_target
 from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, labels_of
 from .train_nets import Parts, make_net
-from .train_settings import Checkpoints, TrainSettings
+from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,12 +224,11 @@ def read_in_pieces(
     return StreamedParts(preprocessing, parts, rows)
 
 
-def options_in_memory(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, known: Any) -> list[str]:
+def options_in_memory(settings: TrainSettings, recipe: Recipe, known: Any) -> list[str]:
     """Return the options that are given and need all rows in memory."""
     given = {
         "--quality best": recipe.n_folds > 1,
         "--class-weight": settings.class_weight is not None,
-        "--checkpoint": checkpoints.path is not None,
         "--continue-from": known is not None,
         "--tune": settings.tune is not None,
         "--shared-weights": recipe.shared_weights,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checkpoint_interval import DEFAULT, Timer, as_interval
-from ..data.digest import PREFIX as DIGEST
+from ..data.digest import CRC, PREFIX
 from ..errors import shown
 from ..output_files import check_output, replacing
 from ..training.fit_state import Parts
@@ -190,6 +190,12 @@ class CheckpointFile:
             If net, data or settings differ.
         """
         self.timer.restart(epochs_done)
+        self.check_identity(identity)
+        if self.found is not None:
+            self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
+
+    def check_identity(self, identity: Identity) -> None:
+        """Raise ValueError if the checkpoint, if there is one, is not of the fit with this identity."""
         if self.found is None:
             return
         if found := difference(self.found.identity, json.loads(json.dumps(identity))):
@@ -197,7 +203,6 @@ class CheckpointFile:
                 f"{str(self.path)!r} is a checkpoint of another fit: {found}. Repeat the fit that wrote it, or name "
                 "another file."
             )
-        self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
 
     def write(self, checkpoint: Checkpoint, reached: str, epochs_done: int = 0) -> None:
         """Write a checkpoint, and restart the timer. A file that cannot be written is a warning: the fit goes on.
@@ -227,9 +232,10 @@ def difference(there: Identity, here: Identity) -> str:
             old, new = there.get(section, {}).get(name), values.get(name)
             if old == new:
                 continue
-            if str(old).startswith(DIGEST) and str(new).startswith(DIGEST):
+            is_digest = [str(value).startswith((PREFIX, CRC)) for value in (old, new)]
+            if all(is_digest):
                 return f"{name} had other values"
-            if DIGEST in f"{old} {new}":
+            if any(is_digest):
                 return (
                     f"it had {'no ' if old is None else ''}{name}, and this one has {'none' if new is None else 'some'}"
                 )

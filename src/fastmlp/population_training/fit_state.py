@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,31 @@ from ..training.fit_state import FitState, Parts
 # Arrays of the outcome. The status comes first: nets are trained while it is copied, and write theirs last.
 OUTCOME = "status", "epochs", "best_epochs", "loss", "accuracy", "best_value", "all_correct", "record_epochs", "records"
 RESULTS, NETS, NET = "outcome.", "nets.", "net."  # prefixes of arrays in a file
+State = TypeVar("State")
+
+
+def parts_of_nets(states: Mapping[int, Any]) -> Parts:
+    """Return the states of several nets, by their number, as arrays and numbers for a file."""
+    arrays: dict[str, np.ndarray] = {}
+    numbers: dict[str, Any] = {}
+    for net, state in states.items():
+        of_net, numbers[str(net)] = state.to_file()
+        arrays |= {f"{NET}{net}.{name}": array for name, array in of_net.items()}
+    return Parts(arrays, numbers)
+
+
+def states_of_nets(parts: Parts, from_file: Callable[[Parts], State]) -> dict[int, State]:
+    """Return the states of several nets, by their number.
+
+    parts : as parts_of_nets returns them; other arrays are ignored
+    from_file : function that returns a state from its own arrays and numbers
+    """
+    arrays: dict[str, dict[str, np.ndarray]] = {net: {} for net in parts.numbers}
+    for name, array in parts.arrays.items():
+        net, _, of_net = name.removeprefix(NET).partition(".")
+        if name.startswith(NET) and net in arrays:
+            arrays[net][of_net] = array
+    return {int(net): from_file(Parts(arrays[net], numbers)) for net, numbers in parts.numbers.items()}
 
 
 @dataclass
@@ -41,25 +67,18 @@ class PopulationFitState:
         arrays = {"params": self.params, "restarts": self.restarts, "spent": self.spent}
         arrays |= {f"{RESULTS}{name}": array for name, array in self.outcome.items()}
         arrays |= {f"{NETS}{name}": array for name, array in zip(self.suspended._fields, self.suspended, strict=True)}
-        numbers: dict[str, Any] = {"attempt": self.attempt, "fits": {}}
-        for net, fit in self.fits.items():
-            of_net, numbers["fits"][str(net)] = fit.to_file()
-            arrays |= {f"{NET}{net}.{name}": array for name, array in of_net.items()}
-        return Parts(arrays, numbers)
+        fits = parts_of_nets(self.fits)
+        return Parts(arrays | fits.arrays, {"attempt": self.attempt, "fits": fits.numbers})
 
     @classmethod
     def from_file(cls, parts: Parts) -> PopulationFitState:
         """Return the state from the arrays and numbers of a file. KeyError: one of them is missing."""
         arrays, numbers = parts
-        with_prefix = lambda prefix: {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
         return cls(
             **{name: arrays[name] for name in ("params", "restarts", "spent")},
             attempt=numbers["attempt"],
             outcome={name: arrays[f"{RESULTS}{name}"] for name in OUTCOME},
             # by name, since files of earlier versions have a further array
             suspended=SuspendedNets(**{name: arrays[f"{NETS}{name}"] for name in SuspendedNets._fields}),
-            fits={
-                int(net): FitState.from_file(Parts(with_prefix(f"{NET}{net}."), of_net))
-                for net, of_net in numbers["fits"].items()
-            },
+            fits=states_of_nets(Parts(arrays, numbers["fits"]), FitState.from_file),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ from .row_file import RowFile, RowFileWriter
 from .sources import Source
 
 SHARE_IN_MEMORY = 0.5  # of the memory limit: pieces are put together, which takes them twice
+
+
+def limit_to_hold(n_bytes: int) -> int:
+    """Return the memory limit, in bytes, with which rows of n_bytes stay in memory."""
+    return ceil(n_bytes / SHARE_IN_MEMORY) + 1
 
 
 class RowsInMemory:

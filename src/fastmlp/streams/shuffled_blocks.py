@@ -28,6 +28,25 @@ class Block(NamedTuple):
     Y: np.ndarray  # (n, n_outputs)
 
 
+def block_sizes(row_bytes: int, batch_size: int, memory_limit: int) -> tuple[int, int]:
+    """Return the number of rows of a chunk, and the largest number of chunks of a block.
+
+    Raises
+    ------
+    ValueError
+        If the limit leaves no room for a batch.
+    """
+    most = int(SHARE * memory_limit) // BUFFERS // row_bytes
+    if most < batch_size:
+        raise ValueError(
+            f"memory_limit leaves room for {most:,} rows at a time, but a batch has {batch_size:,}. Choose a smaller "
+            "batch_size or a higher memory_limit."
+        )
+    chunk_rows = batch_size * max(1, -(-CHUNK_BYTES // (batch_size * row_bytes)))
+    chunk_rows = min(chunk_rows, most // batch_size * batch_size)
+    return chunk_rows, most // chunk_rows
+
+
 class Blocks:
     """Blocks of a row file.
 
@@ -38,16 +57,7 @@ class Blocks:
 
     def __init__(self, rows: RowFile, batch_size: int, shuffle: bool, seed: int, memory_limit: int):
         self._rows, self._shuffle, self._seed = rows, shuffle, seed
-        batch_bytes = batch_size * rows.row_bytes
-        self.chunk_rows = batch_size * max(1, -(-CHUNK_BYTES // batch_bytes))
-        most = int(SHARE * memory_limit) // BUFFERS // rows.row_bytes
-        if most < batch_size:
-            raise ValueError(
-                f"memory_limit leaves room for {most:,} rows at a time, but a batch has {batch_size:,}. Choose a "
-                "smaller batch_size or a higher memory_limit."
-            )
-        self.chunk_rows = min(self.chunk_rows, most // batch_size * batch_size)
-        self.chunks_per_block = most // self.chunk_rows
+        self.chunk_rows, self.chunks_per_block = block_sizes(rows.row_bytes, batch_size, memory_limit)
         size = min(self.chunks_per_block * self.chunk_rows, rows.n_samples)
         self._buffers = [[aligned_zeros(size * width, rows.dtype) for width in rows.widths] for _ in range(BUFFERS)]
 
@@ -59,10 +69,12 @@ class Blocks:
     def _n_chunks(self) -> int:
         return -(-self._rows.n_samples // self.chunk_rows)
 
-    def epoch(self, epoch: int) -> Iterator[Block]:
-        """Yield the blocks of an epoch; each is valid until the next but one is asked for."""
-        order = self._order(epoch)
-        groups = [order[i : i + self.chunks_per_block] for i in range(0, len(order), self.chunks_per_block)]
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Block]:
+        """Yield the blocks of an epoch from number `first` on; each is valid until the next but one is asked for."""
+        order, size = self._order(epoch), self.chunks_per_block
+        groups = [order[i : i + size] for i in range(first * size, len(order), size)]
+        if not groups:
+            return
         with ThreadPoolExecutor(1, thread_name_prefix="fastmlp-reader") as reader:
             coming = reader.submit(self._read, groups[0], 0)
             for i in range(len(groups)):

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..api.fit_arguments import FitArguments
-from ..api.streamed_fit import StreamArguments, fit_rows
+from ..api.fit_arguments import FitArguments, module_of_checkpoints
+from ..api.streamed_fit import StreamArguments, fit_population_rows, fit_rows
 from ..callbacks import as_callbacks
+from ..checkpoint_interval import DEFAULT
 from ..console.stopwatch import Stopwatch
-from ..history import History
 from ..mlp import MLP
+from ..population import Population
 from ..streams.row_file import RowFile
 from ..training.time_limit import TimeLimit
 from .rows import Rows
@@ -49,19 +50,32 @@ class FileRows:
 
     def fit(
         self,
-        net: MLP,
+        nets: MLP | Population,
         held_out: Any,
         *,
         callbacks: Any = (),
         metrics: Any = (),
         shuffle: bool = True,
         optimizer_state: Any = None,
+        checkpoint: Any = None,
+        every: Any = DEFAULT,
+        resume: bool = False,
         **arguments: Any,
-    ) -> History:
-        """Train a net; arguments are those of MLP.fit, and held_out is its validation_data."""
+    ) -> Any:
+        """Train an MLP, or the nets of a Population, and return what their fit does.
+
+        The arguments are those of their fit, and held_out is its validation_data.
+        """
         assert not metrics, "refused earlier: they need all rows in memory"
-        watch, schedule = Stopwatch(), arguments["schedule"]
+        watch, file = Stopwatch(), None
         found = FitArguments.checked(**{"early_stopping": None, "verbose": 1, **arguments})
+        saving = module_of_checkpoints(checkpoint, every, resume)
+        if saving is not None:
+            kind = "net" if isinstance(nets, MLP) else "population"
+            file = saving.checkpoint_file(checkpoint, every, resume, kind, found.verbose)
+        if isinstance(nets, Population):
+            assert not any((callbacks, optimizer_state, found.time_limit)), "the fit of a population has none of them"
+            return fit_population_rows(nets, self.file, found, self._stream, held_out, shuffle, file)
         limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)
-        further = shuffle, as_callbacks(callbacks), optimizer_state, (schedule, None), limit, watch
-        return fit_rows(net, self.file, found, self._stream, held_out, *further)
+        further = as_callbacks(callbacks), optimizer_state, limit, watch, file
+        return fit_rows(nets, self.file, found, self._stream, held_out, shuffle, *further)

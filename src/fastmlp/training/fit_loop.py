@@ -25,7 +25,7 @@ from .call_autotune import STEP, CallAutotuner
 from .divergence import DivergenceGuard, warn_of_divergence
 from .epoch_records import write_records
 from .fit_options import Options
-from .fit_state import Saver
+from .fit_state import FitState, Saver
 from .optimizer_state import CARRIED
 from .state_transfer import can_go_on, is_complete, start_from, state_of
 from .time_limit import CallSizes, reserving
@@ -55,7 +55,7 @@ class Fit:
         params: np.ndarray,
         options: Options,
         history: History,
-        saver: Saver | None = None,
+        saver: Saver[FitState] | None = None,
     ):
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .best_epoch import Checkpoint, FinalParams, ScoredEpochs
 
 PLAIN = "params", "optimizer_state", "scalars", "loss", "accuracy", "validation"  # arrays that every state has
 METRICS, BEST, REPLAY, STRETCH = "metrics.", "best_params", "replay.", "stretch."  # names and prefixes of the others
+State = TypeVar("State")
 
 
 class Parts(NamedTuple):
@@ -96,11 +97,14 @@ def _checkpoint(parts: Parts, prefix: str) -> Checkpoint | None:
     return Checkpoint(parts.numbers[f"{prefix}epoch"], *arrays)
 
 
-class Saver(Protocol):
-    """Receiver of a fit's state whenever one is due, and source of the state that the fit starts from."""
+class Saver(Protocol[State]):
+    """Receiver of a fit's state whenever one is due, and source of the state that the fit starts from.
+
+    The state is a FitState or, of a fit to blocks of rows, a StreamState.
+    """
 
     @property
-    def start(self) -> FitState | None:
+    def start(self) -> State | None:
         """State to start from; None for a fit from its first epoch on."""
 
     def is_due(self, epochs_done: int) -> bool:
@@ -109,5 +113,5 @@ class Saver(Protocol):
     def epochs_left(self, epochs_done: int) -> int | None:
         """Number of epochs until a state is due; None if a time decides."""
 
-    def save(self, state: FitState, epochs_done: int) -> None:
+    def save(self, state: State, epochs_done: int) -> None:
         """Take a state, which is not changed later."""

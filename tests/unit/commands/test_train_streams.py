@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from interrupted_fits import interrupted_stream
 from large_tables import LIMIT, N, make_table
 from option_lists import with_defaults
 from typer.testing import CliRunner
@@ -94,7 +95,6 @@ def test_a_table_within_the_limit_gives_the_nets_of_one_in_memory(path, tmp_path
     [
         (["--quality", "best"], "--quality best cannot be used with a table that takes more than --memory-limit"),
         (["--class-weight", "balanced"], "--class-weight cannot be used"),
-        (["--checkpoint", "run.ckpt"], "--checkpoint cannot be used"),
         (["--target", "kinds"], "Did you mean 'kind'?"),
         (["--memory-limit", "much"], "memory_limit must be a number of bytes"),
     ],
@@ -107,6 +107,36 @@ def test_mistakes_are_sentences(options, message, path, tmp_path):
     assert message in " ".join(text.split())
     assert "In rows" not in text
     assert not output.exists()
+
+
+@pytest.mark.parametrize("n_nets, n_calls", [(1, 3), (2, 5)])
+def test_the_same_command_goes_on_after_ctrl_c_to_the_same_nets(tmp_path, monkeypatch, n_nets, n_calls):
+    """Ctrl-C after the last block of an epoch of the only net, and of the second of two."""
+    make_table(20_000).to_parquet(file := tmp_path / "table.parquet")
+    options = "train", file, "--target", "value", "--n-nets", n_nets, "--memory-limit", "1MB"
+    options = *options, *with_defaults(SMALL, ["--epochs", 3])
+    models = [tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"]
+    code, text = run(*options, "--output", models[0])
+    assert code == 0, text
+    assert "read from disk in each epoch" in text
+    saving = "--checkpoint", tmp_path / "run.ckpt", "--resume", "--output", models[1]
+    with interrupted_stream(n_calls, "_after_epoch", monkeypatch):
+        code, text = run(*options, *saving)
+    assert code == 130
+    assert "The same command with --resume goes on." in text
+    code, text = run(*options, *saving)
+    assert code == 0, text
+    assert "The fit goes on" in text
+    np.testing.assert_array_equal(*(load_net(model).params for model in models))
+
+
+def test_a_checkpoint_without_a_memory_limit_has_all_rows_in_memory(tmp_path, monkeypatch):
+    """The default limit is a share of the free memory, which the same command may find to be another one later."""
+    monkeypatch.setattr("fastmlp.commands.train.read_in_pieces", None)  # would raise
+    make_table(300).to_parquet(file := tmp_path / "table.parquet")
+    files = "--checkpoint", tmp_path / "run.ckpt", "--output", tmp_path / "m.safetensors"
+    code, text = run("train", file, "--target", "value", "--quality", "fast", *SMALL, *files)
+    assert code == 0, text
 
 
 def test_a_target_without_a_cell_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from resumed_fits import assert_same_fit, train
+from small_blocks import cut_calls
 
 import fastmlp
 from fastmlp import schedules
@@ -175,8 +176,20 @@ def test_a_schedule_of_the_weight_decay_that_is_another_function_is_refused(tmp_
 
 def test_fewer_epochs_than_done_are_refused(tmp_path):
     stopped(tmp_path / "run.ckpt")
-    with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least as many"):
+    with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least 4"):
         train(make(), (X, y), tmp_path / "run.ckpt", epochs=3, resume=True)
+
+
+def test_an_epoch_that_has_begun_counts(tmp_path, monkeypatch):
+    """Its steps have changed the parameters: a fit of the finished epochs alone would not end with them."""
+    path, fit = tmp_path / "run.ckpt", {"batch_size": 8}  # five steps an epoch
+    with monkeypatch.context() as patches:
+        cut_calls(patches, last=12)
+        assert train(make(), (X, y), path, epochs=10, **fit)[1].stopped_by == "interrupt"
+    with pytest.raises(ValueError, match="has 2 epochs and a part of the next, but epochs=2. Give at least 3"):
+        train(make(), (X, y), path, epochs=2, resume=True, **fit)
+    expected = train(make(), (X, y), epochs=3, **fit)
+    assert_same_fit(train(make(), (X, y), path, epochs=3, resume=True, **fit), expected)
 
 
 def test_more_epochs_warn_if_the_schedule_depends_on_their_number(tmp_path, recwarn):

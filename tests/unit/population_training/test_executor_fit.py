@@ -194,6 +194,12 @@ def test_what_is_refused(arguments, message):
         fit("lanes", **arguments)
 
 
+def test_a_checkpoint_is_refused_before_its_file_is_looked_at(tmp_path):
+    (tmp_path / "run.ckpt").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot be combined"):
+        fit("lanes", InPlace(), checkpoint=tmp_path / "run.ckpt")
+
+
 def test_a_worker_of_another_version_is_refused(monkeypatch):
     versions = iter(["1", "2"])
     monkeypatch.setattr(executor_fit, "_version", lambda: next(versions, "2"))

@@ -9,7 +9,8 @@ import fastmlp
 from fastmlp import EarlyStopping
 from fastmlp.kernels.cpu import backend
 from fastmlp.persistence.checkpoints import read
-from fastmlp.population_training.fit_state import PopulationFitState
+from fastmlp.population_training.fit_state import PopulationFitState, states_of_nets
+from fastmlp.training.fit_state import Parts
 
 rng = np.random.default_rng(0)
 X, X_held_out = rng.normal(size=(40, 5)), rng.normal(size=(30, 5))
@@ -130,3 +131,9 @@ def test_a_state_is_written_after_the_call_that_ends_an_attempt(tmp_path, monkey
     state = state_of(path)
     assert (state.attempt, state.n_ended) == (1, 40)
     assert_same_fit(train(make(), (X, y), path, every="0.000001 s", resume=True, **fit), expected)
+
+
+def test_states_of_nets_are_told_apart_by_their_numbers():
+    arrays = {"net.1.params": 1, "net.10.params": 10, "net.10.replay.params": 11, "nets.params": 2, "params": 3}
+    found = states_of_nets(Parts(arrays, {"1": {"n": 1}, "10": {"n": 10}}), lambda parts: parts)
+    assert found == {1: Parts({"params": 1}, {"n": 1}), 10: Parts({"params": 10, "replay.params": 11}, {"n": 10})}

@@ -50,6 +50,16 @@ def test_rows_keep_their_order_without_shuffling(rows):
     np.testing.assert_array_equal(np.concatenate(visited(Blocks(rows, BATCH, False, 5, 8_000), 3)), np.arange(N))
 
 
+@pytest.mark.parametrize("first", [0, 1, 5, 6])
+def test_an_epoch_goes_on_from_a_block(rows, first):
+    blocks = Blocks(rows, BATCH, True, 5, 8_000)
+    whole = visited(blocks, 2)
+    rest = [block.X[:, 0].copy() / 3 for block in blocks.epoch(2, first)]
+    assert len(rest) == len(whole) - first
+    for block, expected in zip(rest, whole[first:], strict=True):
+        np.testing.assert_array_equal(block, expected)
+
+
 def test_block_stays_valid_while_the_next_is_read(rows):
     epoch = Blocks(rows, BATCH, False, 5, 8_000).epoch(0)
     block = next(epoch)

@@ -249,10 +249,11 @@ def test_a_block_is_read_while_another_is_trained_on(data, monkeypatch):
         assert number == 0 or trains[number - 1].wait(20), "no training meanwhile"
         return read(self, *arguments)
 
-    def training(self, block, epoch, number, n_done):
+    def training(self, block, epoch):
+        number = self._place.n_blocks
         trains[number].set()
         assert number + 1 == self._blocks.n_blocks or reads[number + 1].wait(20), "no reading meanwhile"
-        return train_block(self, block, epoch, number, n_done)
+        return train_block(self, block, epoch)
 
     monkeypatch.setattr(shuffled_blocks.Blocks, "_read", reading)
     monkeypatch.setattr(StreamedFit, "_train_block", training)

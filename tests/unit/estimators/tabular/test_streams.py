@@ -1,10 +1,8 @@
 """Tables that estimators read piece by piece: the bits of a fit in memory where they fit, and bounded memory beyond."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
-from interrupted_fits import with_sigint
+from interrupted_fits import interrupted_stream, with_sigint
 from large_tables import INPUTS, LIMIT, SETTINGS, N, Pieces, classifier
 from peak_memory import growth, on_linux
 
@@ -14,7 +12,6 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp import TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
-from fastmlp.training import streamed_fit  # noqa: E402
 
 
 @pytest.mark.quick
@@ -214,7 +211,7 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(table, path):
 
 
 def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
-    with interrupted_after(5, "_after_epoch", monkeypatch):  # in the second epoch of the second net
+    with interrupted_stream(5, "_after_epoch", monkeypatch):  # in the second epoch of the second net
         message = "1 of 3 nets had come to their end, and 1 had not begun. Predictions are the mean of the 2 nets that"
         with pytest.warns(UserWarning, match=f"Training was interrupted: {message} had begun."):
             model = classifier(n_nets=3).fit(path, "kind", memory_limit=LIMIT)
@@ -224,14 +221,14 @@ def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
 
 @pytest.mark.quick
 def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, monkeypatch):
-    with interrupted_after(2, "_train_block", monkeypatch):
+    with interrupted_stream(2, "_train_block", monkeypatch):
         message = "0 of 5 nets had come to their end, and 4 had not begun. Predictions are the mean of the 1 net that"
         with pytest.warns(UserWarning, match=f"Training was interrupted: {message} had begun."):
             model = classifier(n_nets=5).fit(path, "kind", memory_limit=LIMIT)
     assert model.net_.n_nets == 1
     assert model.predict_proba(table[INPUTS][:500]).std() > 0.02, "it has learned something"
     nothing = pytest.warns(UserWarning, match="and 5 had not begun. No net is trained: fit again.")
-    with interrupted_after(1, "_train_block", monkeypatch), nothing:
+    with interrupted_stream(1, "_train_block", monkeypatch), nothing:
         model.fit(path, "kind", memory_limit=LIMIT)
 
 
@@ -242,22 +239,6 @@ def test_ctrl_c_while_the_rows_are_deleted_keeps_the_nets(path, table, monkeypat
         model = classifier(n_nets=2, max_iter=1).fit(path, "kind", memory_limit=LIMIT)
     assert model.net_.n_nets == 2
     assert np.isfinite(model.predict_proba(table[INPUTS][:50])).all()
-
-
-@contextmanager
-def interrupted_after(n_calls, method, monkeypatch):
-    """Raise KeyboardInterrupt in place of a call of a method of StreamedFit."""
-    original, calls = getattr(streamed_fit.StreamedFit, method), []
-
-    def interrupted(self, *arguments):
-        calls.append(arguments)
-        if len(calls) == n_calls:
-            raise KeyboardInterrupt
-        return original(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(streamed_fit.StreamedFit, method, interrupted)
-        yield
 
 
 @pytest.mark.filterwarnings("ignore:The time of the fit was over")  # on a machine that is busy by then
