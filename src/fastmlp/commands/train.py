@@ -356,8 +356,8 @@ def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
         check_output(checkpoints.path, *others)
         if checkpoints.path.resolve() in {other.resolve() for other in others if other is not None}:
             raise ValueError(
-                f"The checkpoint {str(checkpoints.path)!r} and the output, or a file beside it for what ends early, must "
-                "be two files."
+                f"The checkpoint {str(checkpoints.path)!r} and the output, or a file beside it for what ends early, "
+                "must be two files."
             )
     elif checkpoints.resume:
         raise ValueError("--resume needs --checkpoint FILE, the file to go on from.")

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
+# Texts that stand for a missing cell: those of pandas.read_csv, and "?".
+MISSING = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "?", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
 PIECE_CELLS = 250_000  # of a piece of a table
 ROWS_TRIED = 200  # rows of a CSV file that decide about the decimal mark ...
 CHARACTERS_TRIED = 10_000_000  # ... or fewer, of so many characters
@@ -168,15 +173,17 @@ def mixed_columns(path: Path) -> tuple[str, ...]:
 
 def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> dict[str, Any]:
     """Return the arguments of pandas.read_csv for a file."""
+    unchanged = tuple(unchanged)
     separator, decimal, names = _readable_format(path)
     check_names(names, f"The table {str(path)!r}")  # pandas would rename the second of two equal names
     return {
         "sep": separator,
         "decimal": decimal,
         "index_col": False,
-        "dtype": dict.fromkeys(text_columns, str),
-        "converters": dict.fromkeys(unchanged, str),  # whose cells pandas does not compare with texts for missing ones
-        "na_values": ["?"],
+        "dtype": dict.fromkeys((*text_columns, *unchanged), str),
+        # by column: in those that are not named, no text stands for a missing cell
+        "na_values": dict.fromkeys((name for name in names if name not in unchanged), MISSING),
+        "keep_default_na": False,
         "skipinitialspace": True,
     }
 

@@ -357,7 +357,8 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     with keeping_nets():
         predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
         estimator._calibrate(z[:, predicted], task.rows.take(predicted), recipe.calibration)
-        estimator.oof_prediction_ = estimator._predictions_of(z)
+        with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
+            estimator.oof_prediction_ = estimator._predictions_of(z)
 
 
 def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:
