@@ -107,9 +107,7 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
         return to_library_of(mean, X)
 
 
-def mean_outputs(
-    population: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None
-) -> Any:
+def mean_outputs(population: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None) -> Any:
     """Return what `average` returns as an array of the device that computed it."""
     total = None
     for part, outputs in outputs_in_parts(population, X, members, executor):

@@ -134,9 +134,8 @@ def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]
     """
     pandas = import_pandas()
     options = _csv_options(path, text_columns, unchanged)
-    with _csv_errors(pandas, path):
-        with _csv_content(path) as content:
-            n_columns = max(1, pandas.read_csv(content, **options, nrows=0).shape[1])
+    with _csv_errors(pandas, path), _csv_content(path) as content:
+        n_columns = max(1, pandas.read_csv(content, **options, nrows=0).shape[1])
     rows = max(1, PIECE_CELLS // n_columns)
     with _csv_content(path) as content:
         with _csv_errors(pandas, path):

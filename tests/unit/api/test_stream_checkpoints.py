@@ -239,7 +239,7 @@ def test_an_invalid_optimizer_state_changes_nothing(tmp_path):
     fitted(make(random_state=None), tmp_path / "run.ckpt")
     net = make(random_state=None)
     before, params = (net.seed, net.fits), net.params.copy()
-    with pytest.raises(ValueError, match="optimizer_state must be a fastmlp.OptimizerState or None"):
+    with pytest.raises(ValueError, match=r"optimizer_state must be a fastmlp.OptimizerState or None"):
         fitted(net, tmp_path / "run.ckpt", resume=True, optimizer_state="x")
     assert (net.seed, net.fits) == before
     np.testing.assert_array_equal(net.params, params)
@@ -273,7 +273,7 @@ def test_rows_that_were_in_memory_stay_there(tmp_path, monkeypatch, make):
     assert_same_fit(fitted(make(), path, memory_limit=None, resume=True), expected)
     more = Rows(np.tile(X, (2, 1)), np.tile(Y, 2)), None  # which are not loaded before they are refused
     for arguments in ({}, {"memory_limit": None, "data": more}):
-        with pytest.raises(ValueError, match="here they take more than memory_limit. Raise it"):
+        with pytest.raises(ValueError, match=r"here they take more than memory_limit. Raise it"):
             fitted(make(), path, resume=True, **arguments)
 
 
@@ -281,7 +281,9 @@ def test_rows_that_were_in_memory_stay_there(tmp_path, monkeypatch, make):
 def test_rows_on_disk_do_not_go_on_in_memory(tmp_path, make):
     path = tmp_path / "run.ckpt"
     fitted(make(), path)
-    with pytest.raises(ValueError, match="read its rows from disk, .* Pass the same source, with memory_limit=1000000"):
+    with pytest.raises(
+        ValueError, match=r"read its rows from disk, .* Pass the same source, with memory_limit=1000000"
+    ):
         train(make(), (X, Y), path, batch_size=BATCH, epochs=4, resume=True)
 
 

@@ -186,7 +186,7 @@ def test_an_epoch_that_has_begun_counts(tmp_path, monkeypatch):
     with monkeypatch.context() as patches:
         cut_calls(patches, last=12)
         assert train(make(), (X, y), path, epochs=10, **fit)[1].stopped_by == "interrupt"
-    with pytest.raises(ValueError, match="has 2 epochs and a part of the next, but epochs=2. Give at least 3"):
+    with pytest.raises(ValueError, match=r"has 2 epochs and a part of the next, but epochs=2. Give at least 3"):
         train(make(), (X, y), path, epochs=2, resume=True, **fit)
     expected = train(make(), (X, y), epochs=3, **fit)
     assert_same_fit(train(make(), (X, y), path, epochs=3, resume=True, **fit), expected)

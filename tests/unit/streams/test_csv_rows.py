@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("pandas", reason="CSV files are read by pandas")
 
-from fastmlp import MLP  # noqa: E402  # after the check
-from fastmlp.streams.sources import as_source  # noqa: E402
-from fastmlp.tables import io  # noqa: E402
+from fastmlp import MLP  # after the check
+from fastmlp.streams.sources import as_source
+from fastmlp.tables import io
 
 N, ROWS = 1_000, 100  # of a file, and of a piece of it
 

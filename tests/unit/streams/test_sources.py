@@ -396,7 +396,7 @@ def test_sources_of_another_length_or_with_pairs_are_no_targets(X, y, tmp_path):
             rows_of(as_source(Slices(X), Reused(np.arange(n))))
     with pytest.raises(ValueError, match="y must give targets, but it is an iterable of batches of pairs"):
         rows_of(as_source(Slices(X), Batches(X, y)))
-    features, targets = rows_of(as_source(Slices(X), range(N)))
+    _, targets = rows_of(as_source(Slices(X), range(N)))
     np.testing.assert_array_equal(targets, np.arange(N))
     with pytest.raises(ValueError, match=r"Unknown column 'y.npy'"):
         rows_of(as_source(Stream(table_of(X, y)), "y.npy"))

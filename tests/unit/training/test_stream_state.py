@@ -124,7 +124,7 @@ def test_an_epoch_that_has_begun_counts(tmp_path, monkeypatch):
     path = tmp_path / "run.ckpt"
     interrupted(path, monkeypatch, 13, epochs=4)
     assert state_in(path) == (1, 1, 1)
-    with pytest.raises(ValueError, match="has 1 epoch and a part of the next, but epochs=1. Give at least 2"):
+    with pytest.raises(ValueError, match=r"has 1 epoch and a part of the next, but epochs=1. Give at least 2"):
         fitted(make(), path, epochs=1, resume=True)
     assert_same_fit(fitted(make(), path, epochs=2, resume=True), fitted(make(), epochs=2))
 
