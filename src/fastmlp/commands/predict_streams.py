@@ -47,7 +47,7 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
 
 def frames_of(file: Path, text_columns: Sequence[str], unchanged: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Return an iterator of the pieces of a table; text_columns, unchanged : of a CSV file, as for read_table"""
-    if check_ending(file).endswith(PARQUET_ENDINGS):
+    if file.is_dir() or check_ending(file).endswith(PARQUET_ENDINGS):
         return (frame for frame, _ in as_table_source(file).pieces())
     return csv_pieces(file, text_columns, unchanged)
 
