@@ -283,8 +283,6 @@ def test_rows_on_disk_do_not_go_on_in_memory(tmp_path, make):
     fitted(make(), path)
     message = r"read its rows from disk, .* Pass the same source, with memory_limit=1000000"
     with pytest.raises(ValueError, match=message):
-        ValueError, match=r"read its rows from disk, .* Pass the same source, with memory_limit=1000000"
-    ):
         train(make(), (X, Y), path, batch_size=BATCH, epochs=4, resume=True)
 
 
