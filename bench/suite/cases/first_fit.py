@@ -101,8 +101,6 @@ for _ in range(epochs):
 print(float(torch.stack(values).mean()) / (many[0] if many else 1))
 """
 KERAS = """
-import os
-os.environ["KERAS_BACKEND"] = "jax"
 import keras
 hidden = [keras.layers.Dense(size, "relu") for size in sizes[1:-1]]
 net = keras.Sequential([keras.Input((sizes[0],)), *hidden, keras.layers.Dense(sizes[-1])])
@@ -125,7 +123,15 @@ PEERS = (
     Competitor("import numpy", "competitors.cold_start", "import numpy", (), kind="limit", chooses_threads=True),
     Competitor("fastmlp", "competitors.cold_start", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True),
     *(
-        Competitor(name, "competitors.cold_start", name, needs, chooses_threads=True, slow_start="torch" in needs)
+        Competitor(
+            name,
+            "competitors.cold_start",
+            name,
+            needs,
+            chooses_threads=True,
+            slow_start="torch" in needs,
+            environment={"KERAS_BACKEND": "jax"} if "keras" in needs else {},
+        )
         for name, needs in (
             ("jax", ("jax",)),
             ("torch", ("torch",)),
