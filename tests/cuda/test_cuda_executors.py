@@ -46,7 +46,7 @@ def assert_same_fit(found, expected):
         np.testing.assert_array_equal(found[1].arrays()[name], values, err_msg=name)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("place", FITS)
 def test_tasks_give_the_bits_of_one_process(cuda, monkeypatch, place, small_tasks):
     """Kernels are chosen for the whole population: a task of 16 nets alone would train each in a block, say."""

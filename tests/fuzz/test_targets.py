@@ -51,6 +51,7 @@ def test_valid_files_are_read(name):
     assert fuzz_targets.use(name, data) == fuzz_targets.READ, "within its memory, now that modules are loaded"
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("name", fuzz_targets.TARGETS)
 def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(name, count):
     target, files, found = fuzz_targets.TARGETS[name], fuzz_targets.corpus(name), Counter()

@@ -39,6 +39,7 @@ def test_the_number_of_nets_in_lanes_changes_no_bit():
         np.testing.assert_array_equal(found[n_nets].params, found[100].params[:n_nets])
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [(10, 1), (10, 16, 3), (10, 100, 2), (10, 256, 256, 1)])
 def test_a_row_has_the_same_outputs_alone_and_among_others(sizes, dtype):

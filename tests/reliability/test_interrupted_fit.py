@@ -195,7 +195,7 @@ def monitor_of(settings):
     return default if isinstance(rule, int) else rule.monitor or default
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*FITS, pytest.param("rows on disk", marks=pytest.mark.full)])
 @pytest.mark.filterwarnings(UNCLOSED)
 def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_path, is_long, count):
     settings = ALL[name]
@@ -216,7 +216,7 @@ def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_p
     count(f"lines of a fit ({name})", interrupted)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*FITS, pytest.param("rows on disk", marks=pytest.mark.full)])
 @pytest.mark.filterwarnings(UNCLOSED)
 def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is_long, count):
     settings, expected = ALL[name], new_net()
