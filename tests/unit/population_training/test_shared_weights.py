@@ -200,7 +200,8 @@ def test_time_limit_and_divergence_leave_finite_nets():
     assert np.isfinite(pop.params).all()
 
 
-def test_ctrl_c_keeps_what_was_reached(monkeypatch):
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_keeps_what_was_reached():
     pop, X, y = make("wide")
     start, timer = pop.params.copy(), threading.Timer(0.5, _thread.interrupt_main)
     pop.fit(X, y, epochs=1, verbose=0)  # compiled
