@@ -270,7 +270,7 @@ def test_mistakes_print_one_line_and_exit_with_1(run, tables, tmp_path, monkeypa
 def test_unreadable_inputs_print_one_line(run, tables, tmp_path):
     nothing, folder = tmp_path / "nothing.csv", tmp_path
     assert "There is no file" in error_line(run("train", nothing, "--target", "y"))
-    assert "should be a file ending in" in error_line(run("train", folder, "--target", "y"))
+    assert "has no files *.parquet" in error_line(run("train", folder, "--target", "y"))
     assert "There is no file" in error_line(run("predict", tmp_path / "nothing.safetensors", tables[0]))
     assert "should be a net saved by fastmlp" in error_line(run("predict", tables[0], tables[0]))
 
