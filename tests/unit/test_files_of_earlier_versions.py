@@ -59,5 +59,5 @@ def test_a_net_trains_as_in_version_0_1_up_to_rounding():
     settings = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "l2": 1e-4}
     net = fastmlp.MLP((2, 3, 1), **settings, random_state=5, device="cpu")
     loss = net.fit(XOR_X, XOR_Y, epochs=30, optimizer=fastmlp.Rprop(0.1), verbose=0).loss
-    # FIGURE: an estimate; the page may have a number once this has run.
+    # with room for other processors
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
