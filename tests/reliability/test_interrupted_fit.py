@@ -102,7 +102,7 @@ def stride_of(name, stride, is_long):
         return 1
     if name not in FITS:
         return 67
-    return 8 * stride if name.startswith("metrics") else stride
+    return 9 * stride if name.startswith("metrics") else 2 * stride + 1
 
 
 class InterruptAt:
@@ -251,7 +251,7 @@ def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is
 def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after, tmp_path, is_long, count):
     settings, rng = FITS[name], np.random.default_rng(1)
     expected = params_after(settings) if "early_stopping" not in settings else None
-    n, n_ended = 400 if is_long else 12, 0
+    n, n_ended = 400 if is_long else 8, 0
     for _ in range(n):
         net, sent = new_net(), threading.Event()
         sender = threading.Thread(target=send_sigint, args=(rng.uniform(0.0005, 0.01), sent))

@@ -223,7 +223,7 @@ STOPPED = "stopped after 3 s, its share of 8 minutes"
         (f"{REPORTS}; raise ValueError('a | b')", row_ended_early("ValueError: a / b")),
         (f"{REPORTS}; os._exit(3)", row_ended_early("ended with 3")),
         ("time.sleep(60)", {"error": STOPPED}),
-        (f"{REPORTS}; time.sleep(60)", row_ended_early(STOPPED)),
+        pytest.param(f"{REPORTS}; time.sleep(60)", row_ended_early(STOPPED), marks=pytest.mark.full),
         # What holds its output open and lives on would be waited for, if that were a pipe.
         ("subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)", {"error": STOPPED}),
     ],

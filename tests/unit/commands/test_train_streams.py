@@ -55,7 +55,7 @@ def test_a_large_table_is_trained_on_in_pieces(trained):
     assert net.n_nets == 2
 
 
-@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz", "p.parquet"])
+@pytest.mark.parametrize("name", [pytest.param("p.csv", marks=pytest.mark.full), "p.csv.gz", "p.parquet"])
 def test_predictions_in_pieces_are_those_in_memory(name, trained, path, tmp_path):
     whole, pieces = tmp_path / f"whole_{name}", tmp_path / f"pieces_{name}"
     for output, limit in ((whole, "1TB"), (pieces, LIMIT)):
@@ -109,7 +109,7 @@ def test_mistakes_are_sentences(options, message, path, tmp_path):
     assert not output.exists()
 
 
-@pytest.mark.parametrize("n_nets, n_calls", [(1, 3), (2, 5)])
+@pytest.mark.parametrize("n_nets, n_calls", [pytest.param(1, 3, marks=pytest.mark.full), (2, 5)])
 def test_the_same_command_goes_on_after_ctrl_c_to_the_same_nets(tmp_path, monkeypatch, n_nets, n_calls):
     """Ctrl-C after the last block of an epoch of the only net, and of the second of two."""
     make_table(20_000).to_parquet(file := tmp_path / "table.parquet")
@@ -176,7 +176,7 @@ def test_a_missing_test_file_is_noticed_before_the_table_is_read(tmp_path, monke
     assert "There is no file" in result.output
 
 
-@pytest.mark.parametrize("limit", ["1TB", LIMIT])
+@pytest.mark.parametrize("limit", [pytest.param("1TB", marks=pytest.mark.full), LIMIT])
 def test_folders_of_parquet_files_are_tables(limit, path, tmp_path):
     table = pd.read_parquet(path).dropna(subset="kind")
     folder = tmp_path / "rows"

@@ -59,6 +59,7 @@ def outputs():
     return found
 
 
+@pytest.mark.full
 def test_long_fit_leaves_one_line(outputs):
     [text], printed = outputs[1]
     assert text.startswith("30 epochs  loss 0.")

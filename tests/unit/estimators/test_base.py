@@ -135,7 +135,7 @@ def test_partial_fit_continues_after_pickling(data):
 @pytest.mark.thinned(3)
 # JAX, if another test has loaded it, warns of every fork.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("backend", ("loky", "threading", "multiprocessing"))
+@pytest.mark.parametrize("backend", ("threading", "loky", "multiprocessing"))
 def test_parallel_grid_search_equals_serial_search(data, backend):
     grid = {"alpha": [1e-4, 1.0], "activation": ["relu", "tanh"]}
     with joblib.parallel_backend(backend, n_jobs=2):

@@ -105,7 +105,7 @@ def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
     assert model.predict(table[INPUTS].astype({"day": str})).std() == pytest.approx(table.value.std(), rel=0.2)
 
 
-@pytest.mark.parametrize("kind", ["csv", "pieces"])
+@pytest.mark.parametrize("kind", [pytest.param("csv", marks=pytest.mark.full), "pieces"])
 def test_notes_on_text_among_numbers_are_those_of_a_fit_in_memory(kind, table, tmp_path):
     X = table[["a", "b", "c"]].astype({"a": object, "c": object})
     X.loc[N - 5 :, "a"] = "unknown"
@@ -159,7 +159,7 @@ def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
         TabularMLPRegressor(**settings).fit(path, table.value.to_numpy()[:50], memory_limit=LIMIT)
 
 
-@pytest.mark.parametrize("kind", ["table", "array"])
+@pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.full), "array"])
 def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
     inputs, X = table[INPUTS], path.with_name("inputs.parquet")
     inputs.to_parquet(X, row_group_size=9_000)

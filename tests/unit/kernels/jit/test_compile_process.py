@@ -93,6 +93,7 @@ def test_second_process_compiles_and_ends_with_the_first(tmp_path):
     assert not _exists(int(pid))
 
 
+@pytest.mark.full
 def test_second_process_ends_when_the_first_is_killed(tmp_path):
     done = _run("print(process._process.pid, flush=True); os.kill(os.getpid(), 9)", tmp_path)
     assert done.returncode == -signal.SIGKILL

@@ -52,7 +52,7 @@ def compiled(lanes, products=batch_simd_products):
     return run_dense, run_gradients, run_totals
 
 
-@pytest.mark.thinned(32)
+@pytest.mark.thinned(64)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("vectors", (1, 2, 3, 5))
 @pytest.mark.parametrize("n_in, n_out", [(1, 1), (2, 3), (3, 4), (5, 5), (8, 7), (9, 8)])
