@@ -173,7 +173,8 @@ def test_threads_wait_for_each_other_before_the_update(monkeypatch, count):
 
 @pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # some nets diverge, by themselves too
 def test_nets_of_a_population_equal_single_nets(seeds, is_long, monkeypatch, count):
-    """A population has the same bits on 1, 2 and (long form) 3 threads. Its nets equal nets trained alone and the reference.
+    """A population has the same bits on 1, 2 and, in the long form, 3 threads. Its nets equal nets
+    trained alone, and the reference.
 
     A net that diverges, diverges alone as well. Rounding then decides which parameters it reaches, and a population's
     result has no loss for it, so its figures are not compared.
