@@ -230,6 +230,7 @@ def test_an_error_in_a_fit_is_raised_as_it_is():
     assert np.isfinite(pop.params).all()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_nets_are_written_writes_all_of_them(monkeypatch):
     pop, X, y = make("small")
     original = SharedLayout.write_nets
