@@ -124,11 +124,11 @@ def _mark_quick(items):
     """Mark the first case of each test of a feature as `quick`."""
     seen = set()
     for item in items:
-        name, is_quick = item.nodeid.partition("[")[0], _may_be_quick(item.path)
-        slow = {"full", "nvrtc"} & {marker.name for marker in item.iter_markers()}
-        if is_quick and not slow and name not in seen:
+        name = item.nodeid.partition("[")[0]
+        left_out = {"full", "nvrtc", "slow"} & {marker.name for marker in item.iter_markers()}
+        if _may_be_quick(item.path) and not left_out and name not in seen:
             item.add_marker("quick")
-        seen.add(name)
+            seen.add(name)
 
 
 def _longest_first(items):

@@ -48,6 +48,7 @@ def assert_same_fit(found, expected):
 
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("place", FITS)
+@pytest.mark.slow
 def test_tasks_give_the_bits_of_one_process(cuda, monkeypatch, place, small_tasks):
     """Kernels are chosen for the whole population: a task of 16 nets alone would train each in a block, say."""
     where, (n_nets, arguments), executor = Place(place, monkeypatch), FITS[place], InPlace()
@@ -59,6 +60,7 @@ def test_tasks_give_the_bits_of_one_process(cuda, monkeypatch, place, small_task
     assert str(found[0].device) == "cuda (as requested)"
 
 
+@pytest.mark.slow
 def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, small_tasks):
     Place("layers", monkeypatch)
     on_gpu = {**STOPPING, "validation_data": (cuda.asarray(HELD_OUT), cuda.asarray(y_held_out))}

@@ -57,6 +57,7 @@ def test_ties_of_nets_with_inactive_units_go_to_the_first_class(samples):
 
 
 @pytest.mark.parametrize("sizes", [(4, 2, 3), (4, 12, 3)], ids=["unrolled", "loops"])
+@pytest.mark.slow
 def test_ties_of_populations_go_to_the_first_class(sizes, samples):
     X, y = samples
     nets = fastmlp.Population(sizes, 64, loss="softmax_cross_entropy", device="cpu", random_state=0)
@@ -68,6 +69,7 @@ def test_ties_of_populations_go_to_the_first_class(sizes, samples):
     assert not result.converged[:32].any()
 
 
+@pytest.mark.slow
 def test_ties_in_unrolled_code_go_to_the_first_class(monkeypatch):
     """Unrolled code of a single net decides ties as the loops do."""
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 2, 0])

@@ -109,6 +109,7 @@ def test_every_folder_has_a_floor(tree):
 
 
 @pytest.mark.parametrize("tree", TREES)
+@pytest.mark.slow
 def test_imports_point_down(tree):
     prefix, modules, floors = TREES[tree]
     floor_of = {folder: height for height, floor in enumerate(floors) for folder in floor.split()}
@@ -119,6 +120,7 @@ def test_imports_point_down(tree):
     assert upward == (LAZY_CONVENIENCE if tree == "src" else set()), "also if an exception is no longer needed"
 
 
+@pytest.mark.slow
 def test_two_modules_call_the_diagnosis_through_the_package():
     """`import fastmlp` reaches every floor, unseen by the tests above: only for verdicts in plots and reports."""
     through = {
@@ -181,6 +183,7 @@ def calls_to(path, names):
     }
 
 
+@pytest.mark.slow
 def test_the_house_decorators_are_the_only_ones():
     decorators = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "jitclass", "generated_jit"}
     users = {name for name, path in KERNEL_MODULES.items() if calls_to(path, decorators)}
@@ -188,6 +191,7 @@ def test_the_house_decorators_are_the_only_ones():
     assert not [name for name, path in SRC_MODULES.items() if calls_to(path, decorators)]
 
 
+@pytest.mark.slow
 def test_overloads_are_for_vectors_only():
     users = {name for name, path in KERNEL_MODULES.items() if calls_to(path, {"overload"})}
     assert users == {"jit.compiler", "simd.elementary", "simd.vector"}
@@ -221,6 +225,7 @@ def test_nets_are_imported_without_what_runs_them(fresh_python):
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+@pytest.mark.slow
 def test_training_loads_no_framework(fresh_python):
     done = fresh_python(
         f"import sys, fastmlp\n"

@@ -200,10 +200,12 @@ def environment_variables():
     return names
 
 
+@pytest.mark.slow
 def test_environment_variables_are_found():
     assert {"FASTMLP_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_CACHE_DIR", "OPENBLAS_CORETYPE"} <= environment_variables()
 
 
+@pytest.mark.slow
 def test_every_environment_variable_is_on_its_page():
     page = PAGES["environment_variables"]
     assert [name for name in sorted(environment_variables()) if f"`{name}`" not in page] == []

@@ -95,6 +95,7 @@ def reported(fresh_python, program):
     return done.stdout.split("\n", 1)
 
 
+@pytest.mark.slow
 def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
     """The message has one line with the install command, to be copied."""
     reason, printed = reported(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
@@ -110,6 +111,7 @@ def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
         ("", "module 'cupy' has no attribute 'cuda'"),
     ],
 )
+@pytest.mark.slow
 def test_broken_cupy_is_reported_with_its_import_error(text, named, tmp_path, fresh_python):
     """CuPy is installed, so "not installed" would mislead."""
     (tmp_path / "cupy.py").write_text(text)
@@ -155,6 +157,7 @@ def test_auto_picks_the_first_working_gpu(emulated_cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("required", [True, False])
+@pytest.mark.slow
 def test_required_gpu_fails_tests_instead_of_skipping_them(required):
     """Without a GPU, tests with `--device cuda` are skipped; with `--require-device cuda` they fail."""
     if devices()[1].available:

@@ -136,6 +136,7 @@ def test_frequencies_are_normal_and_phases_uniform_whatever_the_initialiser(init
     assert kstest(b, "uniform", (-np.pi, 2 * np.pi)).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_second_layer_of_a_periodic_embedding_is_drawn_by_the_inputs_of_a_block():
     _, (W, b) = embedded(PeriodicEmbedding(24, 8))
     assert kstest(W.reshape(-1), "uniform", (-0.5, 1.0)).pvalue > 0.01, "he_uniform: sqrt(6 / 24)"

@@ -63,6 +63,7 @@ def test_every_optimizer_equals_single_nets(name, sizes, dtype):
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("options", [{"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}])
+@pytest.mark.slow
 def test_momentum_equals_single_nets(options, sizes):
     fit = {"epochs": 7, "optimizer": fastmlp.SGD(0.5, **options)}
     settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"}
@@ -82,6 +83,7 @@ def test_momentum_equals_single_nets(options, sizes):
     ids=["rate factors", "decay schedule", "both"],
 )
 @pytest.mark.parametrize("schedule", [None, "cosine"])
+@pytest.mark.slow
 def test_rate_factors_and_decay_schedules_equal_single_nets(options, schedule, sizes, rng):
     """There are more nets than lanes: some begin when the block's clock is at a later epoch."""
     X, y, settings = rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), {"hidden_activation": "tanh"}
@@ -95,6 +97,7 @@ def test_rate_factors_and_decay_schedules_equal_single_nets(options, schedule, s
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
+@pytest.mark.slow
 def test_every_activation_equals_single_nets(row, sizes, rng):
     X, y = rng.normal(size=(11, 3)), rng.normal(size=(11, 2))
     settings = {"hidden_activation": row.name}
@@ -124,6 +127,7 @@ def test_every_loss_equals_single_nets(row, sizes, rng):
 
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
+@pytest.mark.slow
 def test_each_net_shuffles_its_batches_by_its_own_seed(batch_size, sizes, rng):
     X, y = rng.normal(size=(33, 3)), rng.normal(size=(33, 1))
     fit = {"epochs": 3, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.01), "schedule": "cosine"}
@@ -144,6 +148,7 @@ def test_each_net_draws_its_own_dropout_masks(activation, schedule, sizes, rng):
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.slow
 def test_settings_per_net_equal_single_nets(sizes):
     n = 19
     rates, l2, scale = np.linspace(0.01, 1.0, n), np.linspace(0.0, 0.1, n), np.linspace(0.5, 2.0, n)
@@ -183,6 +188,7 @@ def test_settings_may_be_scipy_distributions():
 
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.slow
 def test_sample_weight_per_net_equals_single_nets(batch_size, sizes, rng):
     X, y, weights = rng.normal(size=(12, 3)), rng.normal(size=12), fastmlp.bootstrap(12, 18)
     fit = {"epochs": 4, "batch_size": batch_size, "optimizer": fastmlp.SGD(0.01)}
@@ -213,6 +219,7 @@ def test_samples_per_net_equal_single_nets(own_y, sizes, rng):
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("monitor", [None, "loss", "validation_accuracy", "accuracy"])
 @pytest.mark.thinned(2)
+@pytest.mark.slow
 def test_early_stopping_equals_single_nets(monitor, sizes, rng):
     X, X_new = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
     y, y_new = ((x[:, 0] * x[:, 1] > 0).astype(int) for x in (X, X_new))
@@ -237,6 +244,7 @@ def test_early_stopping_equals_single_nets(monitor, sizes, rng):
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 9, 6, 1), (2, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("rule", [0.1, "accuracy", "40-20-40", Converged(accuracy=0.75)])
 @pytest.mark.thinned(2)
+@pytest.mark.slow
 def test_each_net_stops_when_it_has_converged(rule, sizes):
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     pop = Population(sizes, 40, **settings, random_state=2)
@@ -263,6 +271,7 @@ def test_each_net_stops_when_it_has_converged(rule, sizes):
 @pytest.mark.parametrize("sizes", [(2, 3, 3), (2, 9, 6, 3)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("output, loss", [("softmax", "softmax_cross_entropy"), ("sigmoid", "squared_error")])
 @pytest.mark.parametrize("accuracy", [0.8, 1.0])
+@pytest.mark.slow
 def test_converged_accuracy_takes_the_argmax_of_several_outputs(accuracy, output, loss, sizes, rng):
     X, y = rng.normal(size=(5, 2)), np.array([0, 1, 2, 1, 0])
     settings = {"hidden_activation": "tanh", "output_activation": output, "loss": loss}

@@ -92,6 +92,7 @@ def test_help_names_every_command(run):
         assert run(command, "--help").exit_code == 0
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\nfrom fastmlp.commands.cli import app\n"
@@ -205,6 +206,7 @@ def test_train_and_predict_a_regression_to_stdout(run, tables, tmp_path):
     assert abs(predicted["prediction"].mean() - truth["price"].mean()) < truth["price"].std()
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_file(run, tables, tmp_path):
     models = [tmp_path / f"{k}.safetensors" for k in range(3)]
     for model, seed in zip(models, (1, 1, 2), strict=True):
@@ -385,6 +387,7 @@ def test_report_command_writes_a_page_for_a_trained_table(run, tables, tmp_path,
     assert "leave it out" in error_line(run("report", model, test, "--target", "price"))
 
 
+@pytest.mark.slow
 def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdict, rng):
     pytest.importorskip("matplotlib")
     pd = pytest.importorskip("pandas")
@@ -411,6 +414,7 @@ def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdic
     assert "holds 3 nets, and a report on the best of them needs a table" in error_line(run("report", net_file))
 
 
+@pytest.mark.slow
 def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):
     from fastmlp.benchmarks import quick_suite as bench_quick
     from fastmlp.benchmarks import results as bench_results

@@ -99,6 +99,7 @@ def test_interrupted_table_write_leaves_the_old_file(files, monkeypatch, name):
     assert [entry.name for entry in path.parent.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_failed_report_write_leaves_the_old_page(files, monkeypatch):
     pytest.importorskip("matplotlib")
     history = fastmlp.MLP((2, 3, 1), random_state=0, device="cpu").fit([[0, 1], [1, 0]], [0, 1], epochs=3)

@@ -31,6 +31,7 @@ def moons(tmp_path):
     return X, y
 
 
+@pytest.mark.slow
 def test_diagnose_command_accepts_nets_of_train(run, moons):
     trained = run(
         "train",
@@ -82,6 +83,7 @@ def verdict_of_page(path):
         (FEW_STEPS, "still_learning"),
     ],
 )
+@pytest.mark.slow
 def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdict):
     """Verdicts agree for the training table and for a table of other rows."""
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
@@ -105,6 +107,7 @@ def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdi
             assert "The net was trained on 640 samples." in page
 
 
+@pytest.mark.slow
 def test_held_out_rows_count_for_several_nets_too(run, tmp_path):
     """The nets of the default preset, over-fitted: diagnosed on the rows they learned from, and on the others."""
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
@@ -117,6 +120,7 @@ def test_held_out_rows_count_for_several_nets_too(run, tmp_path):
     assert "What was learned (validation samples)" in page
 
 
+@pytest.mark.slow
 def test_report_of_an_over_fitted_net_shows_its_best_epoch(run, tmp_path):
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
     run("train", "table.csv", "--target", "target", "--n-nets", "1", *BROAD)

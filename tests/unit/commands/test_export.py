@@ -103,6 +103,7 @@ MISTAKES = [
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.slow
 def test_mistakes(folder):
     pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx")
     fastmlp.MLP((2, 1), random_state=0).save("link.h")

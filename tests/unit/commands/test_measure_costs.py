@@ -38,6 +38,7 @@ def by_the_model(gpu, sizes, rows, n_nets=None, precision="exact"):
     return measure_costs.Step(network, rows, seconds)
 
 
+@pytest.mark.slow
 def test_constants_are_found_from_times_and_kept(cuda, folder, monkeypatch):
     device = fastmlp.MLP((2, 1), device="cuda").device
     assert gpu_costs.costs_of(device) is ESTIMATES

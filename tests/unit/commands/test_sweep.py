@@ -133,6 +133,7 @@ def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tm
     assert fastmlp.load(tmp_path / "m.safetensors.interrupted").net_.history.epochs == 8
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, tmp_path):
     space = sweep_job.search_space
     monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})

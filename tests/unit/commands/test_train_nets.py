@@ -46,6 +46,7 @@ def train(target, *options, code=0):
 @pytest.mark.quick
 @pytest.mark.parametrize("target", ["price", "kind"])
 @pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.slow
 def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality):
     recipe, said = QUALITIES[quality], train(target, "--quality", quality)
     n_nets = recipe.n_nets * recipe.n_folds
@@ -67,6 +68,7 @@ def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality
     assert f"'model.safetensors' holds {kind} of '{target}' (" in said
 
 
+@pytest.mark.slow
 def test_a_report_on_several_nets_is_on_the_best():
     train("kind", "--n-nets", 3)
     assert "Wrote report.html" in run("report", "model.safetensors", "table.csv", "--output", "report.html")
@@ -94,6 +96,7 @@ def test_nets_are_those_of_the_estimators():
         assert ours[name] == theirs[name] or name == "early_stopping"
 
 
+@pytest.mark.slow
 def test_class_weights_find_the_rare_class():
     shares = {}
     for weights in ("balanced", "rare=30", "rare=1,usual=1"):
@@ -178,6 +181,7 @@ def test_vectors_of_categories():
     assert load_net("model.safetensors").network.n_embedding_layers == 1
 
 
+@pytest.mark.slow
 def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
     train("price", "--n-nets", 1)
     go_on = "--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more"

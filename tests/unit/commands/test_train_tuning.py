@@ -42,6 +42,7 @@ def train(target, *options, code=0):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("quality", ["fast", "best"])
+@pytest.mark.slow
 def test_the_nets_are_trained_with_what_was_chosen(quality):
     said = train("kind", "--tune", 6, "--quality", quality, "--class-weight", "balanced", "--test", "table.csv")
     assert "--tune 6 compared 6 configurations by a score of held-out rows" in said
@@ -52,6 +53,7 @@ def test_the_nets_are_trained_with_what_was_chosen(quality):
     assert getattr(model.net_, "n_nets", 1) == (10 if quality == "best" else 1)
 
 
+@pytest.mark.slow
 def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
     scores = train_tuning.scores_of
 
@@ -108,12 +110,14 @@ def test_mistakes():
         assert sentence in train("price", *options, code=2 if sentence.startswith("expected") else 1)
 
 
+@pytest.mark.slow
 def test_a_table_in_pieces_has_no_search():
     rows = np.random.default_rng(0).normal(size=(60_000, 4))
     pd.DataFrame(rows, columns=["size", "age", "price", "kind"]).to_csv("table.csv", index=False)
     assert "--tune cannot be used with a table" in train("price", "--tune", 4, "--memory-limit", "1MB", code=1)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch):
     train("kind", "--quality", "fast")
     before, scores, n_done = (folder / "model.safetensors").read_bytes(), train_tuning.scores_of, []

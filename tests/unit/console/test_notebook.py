@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a notebook's kernel is started
 MISSING = [name for name in ("nbclient", "nbformat", "ipykernel") if find_spec(name) is None]
 PROGRAM = """
 import json, sys, warnings

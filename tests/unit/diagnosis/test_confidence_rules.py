@@ -80,6 +80,7 @@ def test_dropout_of_each_net_of_a_population_is_considered():
 
 
 @pytest.mark.parametrize("n_rare", [1, 2])
+@pytest.mark.slow
 def test_class_of_one_or_two_samples_is_no_evidence_of_shuffled_labels(n_rare):
     y = (CORNERS[:, 0] >= np.sort(CORNERS[:, 0])[-n_rare]) * 1
     options = {"hidden": (8,), "hidden_activation": "relu"}
@@ -171,6 +172,7 @@ def test_hardly_trained_nets_have_not_memorised_their_samples(epochs, seed):
 # ---- causes before effects
 
 
+@pytest.mark.slow
 def test_inputs_that_fastmlp_has_encoded_are_never_unscaled():
     """Bins of few rows have large offsets; here also of a target that is no table's column."""
     pytest.importorskip("sklearn")

@@ -50,6 +50,7 @@ def test_diagnose_accepts_a_history_in_place_of_its_net(moons):
     assert diagnose(history, X, y).to_dict() == diagnose(net, X, y, history).to_dict()
 
 
+@pytest.mark.slow
 def test_history_may_be_an_array_list_dictionary_or_keras_history(moons):
     net, X, y, history = moons
 
@@ -164,6 +165,7 @@ def test_double_sigmoid_is_recognised_from_outputs(formula, high):
     assert found.evidence["output range"].startswith(f"[0.5, {high:g}]")
 
 
+@pytest.mark.slow
 def test_healthy_functions_are_not_called_unreachable(moons):
     net, X, y, _ = moons
     assert diagnose(net.predict, X, y).is_healthy
@@ -207,6 +209,7 @@ def test_diagnosis_of_a_population_counts_verdicts(population):
         found.net(60)
 
 
+@pytest.mark.slow
 def test_verdicts_of_a_population_equal_those_of_single_nets(population):
     """Verdicts follow from parameters alone, since a population's records are fewer than a history's."""
     population = population.reset()
@@ -278,6 +281,7 @@ def test_diagnosis_names_are_public():
     )
 
 
+@pytest.mark.slow
 def test_samples_behind_a_verdict_are_named():
     X, y = data.blobs(0, n=3000)
     net = MLP((4, 8, 3), loss="softmax_cross_entropy", random_state=0)

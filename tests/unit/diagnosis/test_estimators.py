@@ -43,6 +43,7 @@ def test_records_alone_give_the_same_verdict_in_every_way(samples, task, tmp_pat
         assert str(fastmlp.diagnose(given)) == expected
 
 
+@pytest.mark.slow
 def test_history_of_an_estimator_of_tables_is_diagnosed_as_its_net(samples):
     model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(*samples)
     expected = str(fastmlp.diagnose(model))
@@ -59,6 +60,7 @@ def test_history_without_its_net_says_what_to_pass(samples):
             fastmlp.diagnose(history, *data)
 
 
+@pytest.mark.slow
 def test_samples_that_the_fit_held_out_are_no_evidence_of_broken_updates(samples):
     """The records are those of the training samples, which the net has memorised; here are all rows of the table."""
     X, _ = samples
@@ -110,6 +112,7 @@ def test_plots_of_one_net_refuse_tables_and_several_nets(samples):
     assert plots.confusion(table.net_, *table.encoded_samples(X, y), labels=table.classes_) is not None
 
 
+@pytest.mark.slow
 def test_report_of_a_history_without_its_net_says_what_to_do(samples, tmp_path):
     X, y = samples
     model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)

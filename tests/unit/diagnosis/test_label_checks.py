@@ -15,6 +15,7 @@ def checks(X, y):
 @pytest.mark.thinned(7)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("make", [data.moons, data.friedman, data.rare, data.overlapping, data.rings])
+@pytest.mark.slow
 def test_signal_separates_real_from_shuffled_labels(make, seed):
     rng = np.random.default_rng(seed)
     X, y = make(seed)
@@ -49,6 +50,7 @@ def test_few_samples_give_nan():
 
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("n_rare", [1, 2, 5, 7])
+@pytest.mark.slow
 def test_rare_class_of_few_samples_gives_nan(n_rare):
     X = np.random.default_rng(0).normal(size=(400, 4))
     y = X[:, 0] >= np.sort(X[:, 0])[-n_rare]
@@ -85,11 +87,13 @@ def test_one_hot_and_constant_targets_are_recognised():
     assert checks(np.arange(4.0)[:, None], np.ones(4)).attainable == 0
 
 
+@pytest.mark.slow
 def test_more_columns_than_samples_are_accepted(rng):
     X = rng.normal(size=(120, 900))
     assert checks(X, X[:, :300].sum(axis=1)).n_features == 900
 
 
+@pytest.mark.slow
 def test_scale_of_indicators_does_not_count():
     X, y = data.friedman(0)
     rare = (np.arange(len(X)) == 0).astype(float)[:, None]

@@ -38,6 +38,7 @@ def test_remedy_of_a_swinging_loss_is_a_tenth_of_the_rate_from_here_on():
     assert found.experiment.startswith("Train ten epochs from here")
 
 
+@pytest.mark.slow
 def test_momentum_is_left_out_of_the_learning_rate():
     found = diagnosed(SGD(3.0, momentum=0.9))
     assert found.verdict == "learning_rate_too_high"
@@ -48,6 +49,7 @@ def test_momentum_is_left_out_of_the_learning_rate():
 
 
 @pytest.mark.parametrize("optimizer", [Adam(1e-6), SGD(1e-5)], ids=str)
+@pytest.mark.slow
 def test_higher_learning_rate_of_the_remedy_trains_the_net(optimizer):
     found = diagnosed(optimizer)
     assert found.verdict == "learning_rate_too_low"

@@ -40,6 +40,7 @@ def test_remedy_for_a_saddle_is_another_optimiser():
     assert diagnose(plain.net, plain.X, plain.y, plain.history).remedy.startswith("Leave the saddle: use 'rprop'")
 
 
+@pytest.mark.slow
 def test_existing_regularisation_is_raised():
     m = measured(dropout=0.1, l2=1e-3, hidden=(16,))
     text = remedies.over_fitting(m, 0)
@@ -62,6 +63,7 @@ def noisy(n, noise, seed):
     return X, (y - y.mean()) / y.std()
 
 
+@pytest.mark.slow
 def test_early_stopping_of_a_population_is_not_advised_again():
     (X, y), held_out = noisy(200, 0.3, 0), noisy(200, 0.3, 1)
     pop = Population((8, 64, 1), 2, random_state=0)
@@ -81,6 +83,7 @@ def test_early_stopping_of_a_population_is_not_advised_again():
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rprop"])
+@pytest.mark.slow
 def test_optimiser_of_a_population_is_not_advised_again(optimizer):
     pop = Population((2, 4, 4, 1), 3, loss="binary_cross_entropy", init_scale=1e-6, random_state=0)
     pop.fit(data.XOR_X, data.XOR_Y, epochs=30, optimizer=optimizer)
@@ -112,6 +115,7 @@ def test_remedy_of_a_converged_net_states_its_gap(with_validation):
         )
 
 
+@pytest.mark.slow
 def test_clipping_is_advised_only_if_unused():
     clipped = measured(optimizer=SGD(0.1, clip_norm=1.0))
     free = measured(optimizer=SGD(0.1))
@@ -121,6 +125,7 @@ def test_clipping_is_advised_only_if_unused():
     assert "clip_norm" not in remedies.exploding(measured(optimizer="rprop"), 0)
 
 
+@pytest.mark.slow
 def test_activation_in_use_is_not_advised():
     relu, tanh = measured(hidden_activation="relu"), measured()
     assert "Use relu" in remedies.vanishing(tanh, 0)
@@ -129,6 +134,7 @@ def test_activation_in_use_is_not_advised():
     assert "tanh or relu" in remedies.base_rate(measured(hidden_activation="sigmoid"), 0)
 
 
+@pytest.mark.slow
 def test_optimiser_in_use_is_not_advised():
     assert "'adam'" not in remedies.base_rate(measured(optimizer=Adam(0.01)), 0)
     assert "'adam'" in remedies.base_rate(measured(optimizer=SGD(0.01)), 0)
@@ -143,6 +149,7 @@ def test_remedies_say_that_reset_draws_the_same_weights():
 
 
 @pytest.mark.parametrize("left, text", [(0.4, "too unevenly"), (1.2, "after about 2 more epochs, 6.7 % of the epochs")])
+@pytest.mark.slow
 def test_epochs_left_are_whole_numbers_of_one_or_more(left, text):
     m = measured()
     m = m._replace(curve=m.curve._replace(projected=np.array([left])))

@@ -78,6 +78,7 @@ def test_every_verdict_has_a_score_evidence_and_sentences(row, kind):
             assert text.endswith((".", "!"))
 
 
+@pytest.mark.slow
 def test_verdicts_of_a_population_equal_those_of_single_nets():
     m = SUBJECTS["population"]
     X, y = data.moons(0)

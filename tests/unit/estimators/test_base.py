@@ -144,12 +144,14 @@ def test_parallel_grid_search_equals_serial_search(data, backend):
     np.testing.assert_array_equal(parallel.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
 
 
+@pytest.mark.slow
 def test_joblib_workers_share_the_processors():
     """joblib tells each process its number of threads, which nets respect."""
     counts = joblib.Parallel(n_jobs=2)(joblib.delayed(n_threads_available)() for _ in range(4))
     assert max(counts) <= max(1, joblib.cpu_count() // 2)
 
 
+@pytest.mark.slow
 def test_halving_search_returns_a_fitted_estimator(data):
     search = HalvingGridSearchCV(MLPClassifier(**SMALL), {"alpha": [1e-4, 1e-2, 1.0]}, cv=2, random_state=0, n_jobs=2)
     assert search.fit(*data).best_estimator_.predict(data[0]).shape == (90,)

@@ -42,6 +42,7 @@ WAYS = (by_skops, by_joblib, lambda estimator: pickle.loads(pickle.dumps(estimat
 
 @pytest.mark.parametrize("again", WAYS, ids=("skops", "joblib", "pickle", "deepcopy"))
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.slow
 def test_estimators_round_trip_through_other_formats(estimator, again, rng):
     X = rng.normal(size=(60, 3))
     y = (X[:, 0] > 0).astype(int)

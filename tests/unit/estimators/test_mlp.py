@@ -131,6 +131,7 @@ def test_lbfgs_training_equals_scikit_learn(iris, diabetes, settings):
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("solver", ("adam", "sgd"))
+@pytest.mark.slow
 def test_shuffled_training_agrees_with_scikit_learn_over_seeds(iris, solver):
     """In float32 with other orders of samples, losses and scores differ no more than between seeds."""
     settings = {
@@ -280,6 +281,7 @@ def test_divergence_raises_without_a_warning(diabetes):
         MLPRegressor(solver="sgd", learning_rate_init=1e6, random_state=0).fit(X, y)
 
 
+@pytest.mark.slow
 def test_estimators_import_scikit_learn_on_first_use(fresh_python):
     done = fresh_python(
         "import sys, fastmlp; assert 'sklearn' not in sys.modules; print(fastmlp.MLPClassifier().alpha)"

@@ -41,6 +41,7 @@ def path(data, tmp_path_factory):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.slow
 def test_samples_within_the_limit_give_the_bits_of_a_fit_in_memory(early_stopping, data, path):
     settings = {**SETTINGS, "early_stopping": early_stopping}
     expected = MLPClassifier(**settings).fit(*data[:2])
@@ -72,6 +73,7 @@ def test_a_fit_without_shuffling_has_the_bits_of_one_in_memory(data):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier])
+@pytest.mark.slow
 def test_lists_of_pairs_and_datasets_are_sources(estimator, data, tmp_path):
     dataset = pytest.importorskip("pyarrow.dataset", reason="datasets are pyarrow's")
     X, y = pd.DataFrame(data[0][:900], columns=list("abcd")), pd.Series(data[1][:900], name="kind")
@@ -223,6 +225,7 @@ def test_mistakes_are_refused(settings, arguments, message, path):
         ("parquet", {41_234: np.inf}, "Input X contains infinity", "inf"),
     ],
 )
+@pytest.mark.slow
 def test_bad_cells_are_named_by_column_and_row(ending, cells, words, shown, data, tmp_path):
     frame = pd.DataFrame({"a": data[2], "b": data[2], "y": data[2] > 0})
     if ending == "csv":

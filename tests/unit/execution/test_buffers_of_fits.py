@@ -140,6 +140,7 @@ assert (fitted() == expected).all()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.slow
 def test_fits_work_after_a_fork(fresh_python, monkeypatch):
     """Fits work in parent and child, although the child has none of the cached threads."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")

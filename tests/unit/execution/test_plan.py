@@ -137,6 +137,7 @@ print("left over:", _count() - before)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.slow
 def test_cached_thread_team_is_not_used_after_a_fork(fresh_python, monkeypatch):
     """The child of a fork has none of the team's threads, which end in the parent once another plan is cached."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")

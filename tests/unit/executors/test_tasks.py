@@ -114,6 +114,7 @@ def test_an_error_ends_all_tasks_and_names_the_task():
     assert "number 0" in str(getattr(caught.value, "__notes__", caught.value))
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_what_has_begun(ctrl_c, capsys):
     class Begun(InPlace):
         def submit(self, function, /, *arguments):

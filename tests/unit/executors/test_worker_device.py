@@ -20,6 +20,7 @@ def test_processes_are_numbered_by_their_names(name, number, monkeypatch):
     assert Numbers().here() == number
 
 
+@pytest.mark.slow
 def test_processes_of_a_pool_have_numbers_of_their_own(tmp_path):
     with process_pool(2) as pool:
         found = [future.result() for future in [pool.submit(number_among, tmp_path, 2) for _ in range(2)]]

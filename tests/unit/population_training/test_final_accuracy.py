@@ -37,6 +37,7 @@ def population(sizes, n_nets, **settings):
 @pytest.mark.parametrize("n_nets", (16, 33, 100, 300))
 @pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "quickprop"))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.slow
 def test_unrolled_kernels_report_final_accuracy_without_another_pass(evaluated, n_nets, optimizer, dtype):
     pop = population((2, 2, 1), n_nets, dtype=dtype)
     rates = np.geomspace(1.0, 8.0, n_nets)

@@ -278,6 +278,7 @@ def test_interruption_of_one_by_one_training_on_two_threads(monkeypatch):
     assert (result.epochs < 10**6).all()
 
 
+@pytest.mark.slow
 def test_interruption_before_the_last_attempt_finishes_no_net(monkeypatch):
     """Nets at the end of an attempt would have been restarted, so that none of them has finished."""
 

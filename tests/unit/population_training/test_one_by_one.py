@@ -88,6 +88,7 @@ def test_dropout_rate_per_net_equals_single_nets_bit_for_bit(samples):
 
 @pytest.mark.parametrize("batch_size", [None, 8])
 @pytest.mark.parametrize("monitor", ["loss", "accuracy", "validation_loss"])
+@pytest.mark.slow
 def test_early_stopping_equals_single_nets_bit_for_bit(monitor, batch_size, samples):
     X, y = samples
     fit = {

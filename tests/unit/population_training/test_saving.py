@@ -49,6 +49,7 @@ def test_every_optimizer_goes_on_to_the_same_bits(tmp_path, monkeypatch, optimiz
 
 
 @pytest.mark.parametrize("sizes, settings", [((5, 2, 1), {}), ((5, 6, 1), {"dropout": 0.2, "l2": 0.01})])
+@pytest.mark.slow
 def test_unrolled_nets_and_nets_with_dropout_go_on_to_the_same_bits(tmp_path, monkeypatch, sizes, settings):
     fresh = lambda: make(70, sizes, **settings)
     expected = train(fresh(), (X, y), epochs=40)

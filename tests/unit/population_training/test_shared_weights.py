@@ -120,6 +120,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(rows, monkeypatch):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_held_out_loss_and_accuracy_are_of_the_mean_output(case):
     pop, X, y = make(case)
     stopping = EarlyStopping(30, "validation_loss")
@@ -188,6 +189,7 @@ def test_a_file_of_independent_nets_says_nothing_of_shared_weights(tmp_path):
     assert not fastmlp.load(tmp_path / "nets.st").shared_weights
 
 
+@pytest.mark.slow
 def test_time_limit_and_divergence_leave_finite_nets():
     pop, X, y = make("wide")
     result = pop.fit(X, y, epochs=10**6, time_limit=0.3, verbose=0)
@@ -201,6 +203,7 @@ def test_time_limit_and_divergence_leave_finite_nets():
 
 
 @pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_reached():
     pop, X, y = make("wide")
     start, timer = pop.params.copy(), threading.Timer(0.5, _thread.interrupt_main)
@@ -263,6 +266,7 @@ def test_micro_batches_begin_with_whole_groups_of_random_numbers(n_nets):
 
 @pytest.mark.thinned(2)
 @pytest.mark.parametrize("loss, n_outputs", [("poisson", 2), ("binary_cross_entropy", 3)])
+@pytest.mark.slow
 def test_other_losses_with_several_micro_batches_and_dropout(loss, n_outputs, monkeypatch):
     """Many outputs and inputs, so that products pack their operands."""
     monkeypatch.setattr(thresholds, "SHARED_ROWS", 1)

@@ -92,6 +92,7 @@ def test_report_has_all_sections(net, rng, tmp_path):
     assert [image["alt"].split()[0] for image in page.images] == ["Curves", "Curves", "Output", "How", "Fraction"]
 
 
+@pytest.mark.slow
 def test_report_is_self_contained(net, tmp_path):
     net.fit(XOR_X, XOR_Y, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
     text = (tmp_path / "run.html").read_text(encoding="utf-8")
@@ -107,6 +108,7 @@ def test_report_is_self_contained(net, tmp_path):
         assert not re.findall(rb"""(?:href|src)=["'](?!data:|#)""", svg)
 
 
+@pytest.mark.slow
 def test_pictures_are_deterministic(net, tmp_path):
     history = net.fit(XOR_X, XOR_Y, epochs=5)
     for name in ("a", "b"):
@@ -124,6 +126,7 @@ def test_regression_report_plots_predictions_over_targets(rng, tmp_path):
     assert "accuracy" not in " ".join(page.text).split("Settings")[0]
 
 
+@pytest.mark.slow
 def test_report_uses_the_given_samples(net, tmp_path):
     history = net.fit(XOR_X, XOR_Y, epochs=5)
     history.report(tmp_path / "run.html", np.tile(XOR_X, (10, 1)), np.tile(XOR_Y, 10), diagnosis=DIAGNOSIS)
@@ -133,6 +136,7 @@ def test_report_uses_the_given_samples(net, tmp_path):
     assert len(page.images) == 5, "forty samples are enough for a calibration curve"
 
 
+@pytest.mark.slow
 def test_report_calls_diagnose_with_the_fit(net, tmp_path, monkeypatch):
     asked = []
 
@@ -146,6 +150,7 @@ def test_report_calls_diagnose_with_the_fit(net, tmp_path, monkeypatch):
     assert asked == [(net, (4, 2), (4, 1), history)]
 
 
+@pytest.mark.slow
 def test_report_of_a_loaded_net_has_no_samples(net, tmp_path):
     net.fit(XOR_X, XOR_Y, epochs=5)
     net.save(tmp_path / "net.safetensors")
@@ -181,6 +186,7 @@ def test_invalid_use_raises(net, tmp_path):
         history.report(tmp_path / "run.html", XOR_X)
 
 
+@pytest.mark.slow
 def test_report_separates_compile_time(net, tmp_path):
     history = net.fit(XOR_X, XOR_Y, epochs=100, verbose=0)
     history.seconds, history.compile_seconds = 40.4, 38.8
@@ -191,6 +197,7 @@ def test_report_separates_compile_time(net, tmp_path):
     assert "compiling before a first run is in neither" in text
 
 
+@pytest.mark.slow
 def test_names_with_markup_are_shown_verbatim(net, tmp_path):
     """Names that matplotlib would take for formulas, or a browser for tags."""
     history = net.fit(np.tile(XOR_X, (10, 1)), np.tile(XOR_Y, 10), epochs=5)

@@ -31,6 +31,7 @@ def test_history_without_a_fit_has_no_speed():
     assert measure_speed(fastmlp.History(fastmlp.MLP((2, 1)))) is None
 
 
+@pytest.mark.slow
 def test_product_rate_is_measured_once():
     product_rate.cache_clear()
     rate = product_rate("float32")
@@ -50,6 +51,7 @@ def test_failed_rate_measurement_raises(monkeypatch):
     assert np.isfinite(Speed(1.0, 1, 1.0, 1, 1.0).share)
 
 
+@pytest.mark.slow
 def test_compile_time_is_excluded_from_speed():
     net = fastmlp.MLP((20, 30, 2), random_state=0)
     history = net.fit(np.zeros((50, 20)), np.zeros((50, 2)), epochs=2)

@@ -72,6 +72,7 @@ def test_proposals_are_in_the_space_and_their_scores_are_told():
     assert {params["hidden_layer_sizes"] for params, _, _ in sampler.told} == {0, 1}  # a tuple is known by its index
 
 
+@pytest.mark.slow
 def test_the_first_round_is_random_and_the_next_one_follows_its_scores(monkeypatch):
     """With other scores of the first round, its configurations are the same, and those of the second are not."""
 

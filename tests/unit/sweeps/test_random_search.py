@@ -214,6 +214,7 @@ def test_an_error_on_a_worker_ends_the_sweep(task):
         sweep(*task, SPACE | {"schedule": fail}, n=3, epochs=2, verbose=0, executor=InPlace())
 
 
+@pytest.mark.slow
 def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypatch, capsys):
     class InterruptedByTheFirst(InPlace):
         def submit(self, function, /, *arguments):

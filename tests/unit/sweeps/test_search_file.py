@@ -26,6 +26,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.quick
+@pytest.mark.slow
 def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_path, monkeypatch):
     expected, path = sweep(), tmp_path / "search.ckpt"
     assert_same(sweep(checkpoint=path, every=2), expected)
@@ -35,6 +36,7 @@ def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_pa
 
 
 @pytest.mark.parametrize("n_fits", [0, 1, 2])
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_to_the_same_scores(tmp_path, monkeypatch, n_fits):
     expected, path, fit, calls = sweep(), tmp_path / "search.ckpt", fastmlp.Population.fit, []
 

@@ -70,6 +70,7 @@ def test_rungs(n, epochs, expected):
     assert rungs_of(n, epochs) == [Rung(*row) for row in expected]
 
 
+@pytest.mark.slow
 def test_the_best_configuration_is_chosen(rng):
     known = Known(rng, best_near(5e-4), n=20)
     found = tuned(known.task, {"learning_rate": "learning_rate_init"})
@@ -83,6 +84,7 @@ def test_the_best_configuration_is_chosen(rng):
     assert f"learning_rate_init={rates[0]:.3g}" in found.note
 
 
+@pytest.mark.slow
 def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rng):
     known = Known(rng, best_near(5e-4), n=20)
     found = tuned(known.task, {})
@@ -94,6 +96,7 @@ def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rn
     assert preset.epochs == 36
 
 
+@pytest.mark.slow
 def test_the_preset_stays_where_nothing_is_better(rng):
     found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, {})
     assert found.recipe == RECIPE
@@ -166,6 +169,7 @@ def test_ctrl_c_before_the_first_net_leaves_nothing(rng):
         tuned(known.task, {})
 
 
+@pytest.mark.slow
 def test_a_short_time_limit_leaves_configurations_out(rng, monkeypatch):
     known = Known(rng, best_near(1e-2), n=20, budget=Budget(100.0))
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.2)

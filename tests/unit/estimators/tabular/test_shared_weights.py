@@ -87,6 +87,7 @@ def test_a_time_limit_is_kept(table):
     assert np.isfinite(model.predict(X)).all()
 
 
+@pytest.mark.slow
 def test_command_goes_on_with_shared_weights_and_its_report_finds_the_held_out_rows(table, tmp_path):
     from typer.testing import CliRunner
 

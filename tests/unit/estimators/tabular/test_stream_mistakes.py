@@ -77,6 +77,7 @@ def test_errors_that_concern_all_rows_name_none(table, path):
 
 
 @pytest.mark.quick
+@pytest.mark.slow
 def test_errors_of_a_folder_name_the_file(table, tmp_path):
     parts = [table[[*INPUTS, "kind"]][i : i + 500].reset_index(drop=True) for i in range(0, 1500, 500)]
     few, many = parts[1].astype({"a": object}), parts[1].astype({"a": str})

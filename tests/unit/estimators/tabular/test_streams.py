@@ -62,6 +62,7 @@ def test_the_encoding_is_about_that_of_a_fit_in_memory(table, path):
     assert streamed.columns_[1].marks_missing
 
 
+@pytest.mark.slow
 def test_all_sources_of_the_same_rows_give_the_same_bits(table, path):
     pyarrow = pytest.importorskip("pyarrow")
     X, y = table[INPUTS], table.kind
@@ -91,6 +92,7 @@ def test_categories_classes_and_missing_cells_of_the_last_rows_are_learned(table
     assert model.predict_proba(X[:5]).shape == (5, 3)
 
 
+@pytest.mark.slow
 def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
     X = table[INPUTS].astype({"c": object})
     X.loc[N - 5 :, "c"] = "unknown"  # numbers in the first pieces, text in the last
@@ -106,6 +108,7 @@ def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [pytest.param("csv", marks=pytest.mark.full), "pieces"])
+@pytest.mark.slow
 def test_notes_on_text_among_numbers_are_those_of_a_fit_in_memory(kind, table, tmp_path):
     X = table[["a", "b", "c"]].astype({"a": object, "c": object})
     X.loc[N - 5 :, "a"] = "unknown"
@@ -143,6 +146,7 @@ def test_notes_on_a_file_name_its_rows(table, path, tmp_path):
     assert note.format("1800 of 3000") in model.notes_on(file)
 
 
+@pytest.mark.slow
 def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
     numbers = table[["a", "c"]].to_numpy()
     np.save(file := tmp_path / "X.npy", numbers)
@@ -160,6 +164,7 @@ def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.full), "array"])
+@pytest.mark.slow
 def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
     inputs, X = table[INPUTS], path.with_name("inputs.parquet")
     inputs.to_parquet(X, row_group_size=9_000)
@@ -192,6 +197,7 @@ def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
     assert model.net_.n_nets == 2
 
 
+@pytest.mark.slow
 def test_row_cache_keeps_the_rows_of_a_file(path, tmp_path):
     first = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT, row_cache=tmp_path)
     assert len(files := list(tmp_path.glob("rows-*"))) == 1
@@ -210,6 +216,7 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(table, path):
     np.testing.assert_array_equal(model.predict(table[INPUTS][:50]), before)
 
 
+@pytest.mark.slow
 def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
     with interrupted_stream(5, "_after_epoch", monkeypatch):  # in the second epoch of the second net
         message = "1 of 3 nets had come to their end, and 1 had not begun. Predictions are the mean of the 2 nets that"
@@ -220,6 +227,7 @@ def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
 
 
 @pytest.mark.quick
+@pytest.mark.slow
 def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, monkeypatch):
     with interrupted_stream(2, "_train_block", monkeypatch):
         message = "0 of 5 nets had come to their end, and 4 had not begun. Predictions are the mean of the 1 net that"
@@ -242,6 +250,7 @@ def test_ctrl_c_while_the_rows_are_deleted_keeps_the_nets(path, table, monkeypat
 
 
 @pytest.mark.filterwarnings("ignore:The time of the fit was over")  # on a machine that is busy by then
+@pytest.mark.slow
 def test_a_time_limit_shortens_the_fit(path):
     with pytest.warns(UserWarning, match="The time limit is enough for"):
         model = classifier(max_iter=100_000, time_limit=1.0).fit(path, "kind", memory_limit=LIMIT)
@@ -275,6 +284,7 @@ def test_peak_memory_does_not_grow_with_the_table(tmp_path):
     assert growth(FIT, *paths) < 0.4 * n_bytes, "104 MB of numbers, and as many features"
 
 
+@pytest.mark.slow
 def test_fits_without_a_seed_or_with_a_generator_differ(tmp_path):
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(60_000, 3)), columns=list("aby"))
     table.to_parquet(tmp_path / "t.parquet")

@@ -82,6 +82,7 @@ def test_unseen_categories_and_missing_cells_give_finite_predictions(table):
     assert np.isfinite(reg.predict(strange)).all()
 
 
+@pytest.mark.slow
 def test_polars_frames_and_categorical_array_columns_are_accepted(table):
     X, score = table
     by_pandas = TabularMLPRegressor(**QUICK).fit(X, score).predict(X)
@@ -257,6 +258,7 @@ def test_validation_labels_may_have_another_type(table, y, other):
         models[0].fit(X, labels, validation_data=(X, np.where(score > 0, "perhaps", "never")))
 
 
+@pytest.mark.slow
 def test_callbacks_see_the_epochs_of_each_net(table):
     X, score = table
     seen = []

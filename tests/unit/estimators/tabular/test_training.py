@@ -379,6 +379,7 @@ def test_a_function_is_recorded_and_the_loss_chooses(table):
     assert not hasattr(model, "validation_scores_")
 
 
+@pytest.mark.slow
 def test_rare_classes(rng):
     """One row in a hundred: balanced nets find most of it, in any kind of training."""
     X = pd.DataFrame(rng.normal(size=(1500, 2)), columns=["a", "b"])

@@ -142,6 +142,7 @@ def test_mistakes(table, tmp_path):
         TabularMLPRegressor(tune=3, **SMALL, **given).fit(X, y)
 
 
+@pytest.mark.slow
 def test_sources_that_are_read_in_pieces_have_no_search(tmp_path, rng):
     pytest.importorskip("pyarrow", reason="sources are Parquet files")
     path = tmp_path / "rows.parquet"
