@@ -9,9 +9,10 @@ objects, named tuples field by field (no tuple within a tuple).
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
 from itertools import pairwise
@@ -232,6 +233,18 @@ def _compiled_link(link: Link) -> ObjectFile:
     return machine_code_of_link(link)
 
 
+@contextmanager
+def _garbage_collection_paused() -> Iterator[None]:
+    """Pause Python's garbage collector, which takes a sixth of a compilation: Numba builds trees of many objects."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def load_function(name: str, compiled: Callable[[], ObjectFile]) -> Loaded:
     """Load the function in the object file stored under `name`, and what it is linked with.
 
@@ -244,7 +257,7 @@ def load_function(name: str, compiled: Callable[[], ObjectFile]) -> Loaded:
         if loaded is None:
             content = object_cache.read(name)
             if content is None:
-                with notify_listeners():
+                with notify_listeners(), _garbage_collection_paused():
                     content = object_cache.read_or_write(name, lambda: compiled().to_bytes())
             loaded = _functions[name] = _load(ObjectFile.from_bytes(content))
         return loaded
