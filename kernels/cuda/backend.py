@@ -46,6 +46,9 @@ class ThreadTeam:
     def forget(self) -> None:
         """Do nothing: no arguments of earlier calls are stored."""
 
+    def forget_data(self) -> None:
+        """Do nothing, as forget."""
+
 
 @contextmanager
 def on(index: int) -> Iterator[None]:

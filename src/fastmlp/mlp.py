@@ -415,7 +415,9 @@ class MLP(NetBase):
     def _evaluate(self, data: Samples, output: Any) -> tuple[float, float]:
         with self.device.on():
             plan = self._plan_for(data.n_samples)
-            return plan.evaluate_alone(plan.place(data), self._padded, output)
+            scores = plan.evaluate_alone(plan.place(data), self._padded, output)
+            plan.release()
+            return scores
 
     def predict(self, X: Any, *, executor: Any = None) -> Any:
         """Return the outputs, after the output activation.

@@ -86,6 +86,10 @@ def fit_mlp(
             Fit(plan, training, validation, net._padded, options, history, saver).run()
         finally:
             plan.release()
+            if validation is not None:
+                validation[0].release()
+            if options.metrics is not None:
+                options.metrics.release()
             history.seconds, history.compile_seconds = watch.read()
             tell_end(called, history)
     return history

@@ -182,6 +182,8 @@ def _fit_blocks(
         try:
             fit.run()
         finally:
+            if validation is not None:
+                validation[0].release()
             history.seconds, history.compile_seconds = watch.read()
             tell_end(callbacks, history)
     return history

@@ -1,6 +1,7 @@
 """Per-thread cache of buffers and worker threads.
 
-The next fit or prediction of the same shapes reuses them: it allocates nothing and starts no threads.
+The next fit, evaluation or prediction of the same shapes acquires them, and releases them at its end: it allocates
+nothing and starts no threads.
 """
 
 from __future__ import annotations
@@ -12,20 +13,14 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-MOST_BYTES = 2**28  # size up to which a fit's buffers are kept
+MOST_BYTES = 2**28  # size up to which buffers are kept
 
 
 class BufferCache(threading.local):
-    """Buffers and thread teams of one Python thread.
+    """Buffers and thread teams of one Python thread that no fit, evaluation or prediction of it uses at present.
 
-    plan, team : plan and thread team of the last evaluation on the host
-    prediction : parameters, number of samples, prepared call and network of the last prediction
-    released : buffers that no fit uses at present: the plan of one net, a population's buffers, thread teams
+    A use is a kind of buffers, such as the plan of a fit of one net; the buffers released last for a use are kept.
     """
-
-    plan: Any = None
-    team: Any = None
-    prediction: tuple[Any, int, Any, Any] = None, 0, None, None
 
     def __init__(self):
         self.released: dict[str, tuple[tuple, Any]] = {}  # use: (key, buffers)
@@ -33,13 +28,13 @@ class BufferCache(threading.local):
     def acquire(self, use: str, key: tuple) -> Any:
         """Return the buffers released for this use, if they were made for the same key; None otherwise.
 
-        They leave the cache, so that no other fit can use them at the same time.
+        They leave the cache, so that no other fit or evaluation can use them at the same time.
         """
         released_key, found = self.released.pop(use, ((), None))
         return found if released_key == key else None
 
     def release(self, use: str, key: tuple, what: Any, n_bytes: int) -> None:
-        """Keep buffers for the next fit on this thread, unless they are larger than MOST_BYTES."""
+        """Keep buffers for the next acquire of this use on this thread, unless they are larger than MOST_BYTES."""
         if n_bytes <= MOST_BYTES:
             self.released[use] = key, what
 
@@ -56,18 +51,7 @@ class BufferCache(threading.local):
         team.forget()
         self.release(use, (backend,), team, 0)
 
-    def evaluation_team(self, backend: ModuleType, n_threads: int) -> Any:
-        """Return the thread team of the last evaluation, which is kept as long as its plan."""
-        if self.team is None:
-            self.team = backend.ThreadTeam(n_threads)
-        return self.team
-
-    def forget_evaluation(self) -> None:
-        self.plan = self.team = None
-        self.prediction = None, 0, None, None
-
     def forget(self) -> None:
-        self.forget_evaluation()
         self.released.clear()
 
 

@@ -127,7 +127,10 @@ class TrainingPlan(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """Kernel family, threads and buffers of a fit or an evaluation. The buffers live as long as the plan."""
+    """Kernel family, threads and buffers of a fit or an evaluation. The buffers live as long as the plan.
+
+    A class method acquires a plan from the buffer cache or makes it, and `release` returns it to the cache.
+    """
 
     network: Network
     device: Device
@@ -138,8 +141,9 @@ class Plan:
     rows: int  # of a micro-batch in training; that a thread evaluates at a time
     net: NetSpec
     work: Any
-    key: tuple = ()  # of training: equal keys can use the same plan
-    scratch: dict[str, Any] = field(default_factory=dict)  # other buffers that fits by this plan use again, by name
+    use: str = ""  # in the buffer cache
+    key: tuple = ()  # by which the cache finds it
+    scratch: dict[str, Any] = field(default_factory=dict)  # buffers besides work, by name, and the team of evaluations
 
     @classmethod
     def for_training(
@@ -168,14 +172,7 @@ class Plan:
             return plan
         net, module = describe_net(network), backend(device)
         work = module.make_workspace(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
-        return cls(network, device, module, dtype, family, n_threads, rows, net, work, key)
-
-    def release(self) -> None:
-        """Release the plan to the next fit on this thread; this one is over."""
-        if self.device.is_host:
-            arrays = *self.work, *self.scratch.values()
-            count = lambda: sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
-            buffers.release("a net", self.key, self, self.get_or_make("bytes", count))
+        return cls(network, device, module, dtype, family, n_threads, rows, net, work, "a net", key)
 
     @classmethod
     def for_evaluation(
@@ -187,9 +184,12 @@ class Plan:
         n_threads: int | None = None,
         precision: str = "exact",
     ) -> Plan:
-        last = buffers.plan
-        if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
-            last = None
+        """Return a plan for evaluation: the last one on this thread, if it is for such a net and number of samples.
+
+        n_samples : number of samples; n_threads : as of for_training
+        """
+        key = network, device, dtype, precision, n_threads
+        last = buffers.acquire("an evaluation", key) if device.is_host else None
         if last is not None and last.rows == n_samples and n_threads is None:
             return last
         family, n_threads, rows = dispatch.choose_evaluation(network, device, dtype, n_samples, precision, n_threads)
@@ -197,11 +197,17 @@ class Plan:
             return last
         net, module = describe_net(network), backend(device)
         work = module.make_workspace(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
-        plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
-        if device.is_host:
-            buffers.forget_evaluation()
-            buffers.plan = plan
-        return plan
+        return cls(network, device, module, dtype, family, n_threads, rows, net, work, "an evaluation", key)
+
+    def release(self) -> None:
+        """Release the plan, with all its buffers, to the next fit or evaluation on this thread; this one is over."""
+        if not self.device.is_host:
+            return
+        n_bytes = self.scratch.get("bytes")
+        if n_bytes is None:
+            arrays = *self.work, *self.scratch.values()
+            n_bytes = self.scratch["bytes"] = sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
+        buffers.release(self.use, self.key, self, n_bytes)
 
     def products(self, rows: int) -> int:
         """Return the multiply-adds of the matrix products of a training step of `rows` samples."""
@@ -270,15 +276,12 @@ class Plan:
         return loss / data.n_samples, n_correct / data.n_samples
 
     def evaluate_alone(self, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
-        """Evaluate outside a fit, with this thread's own thread team; arguments and result as of evaluate."""
-        if buffers.plan is not self:
-            with buffers.borrow_team(self.backend, self.n_threads) as team:
-                return self.evaluate(team, data, params, output)
-        team = buffers.evaluation_team(self.backend, self.n_threads)
+        """Evaluate outside a fit, with the plan's own thread team; arguments and result as of evaluate."""
+        team = self._own_team()
         try:
             return self.evaluate(team, data, params, output)
         except BaseException:  # it may have interrupted anything
-            buffers.forget_evaluation()
+            self.scratch.pop("team", None)
             team.end()
             raise
         finally:
@@ -286,5 +289,11 @@ class Plan:
 
     def repeat_prediction(self, data: Samples, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
         """Return evaluate_alone, on one thread of the host, as a function (X, output) of arrays of these shapes."""
-        team = buffers.evaluation_team(self.backend, self.n_threads)
+        team = self._own_team()
         return self.backend.repeat_prediction(self.family, team, self.net, data, params, self.work, self.rows, output)
+
+    def _own_team(self) -> Any:
+        team = self.scratch.get("team")
+        if team is None:
+            team = self.scratch["team"] = self.backend.ThreadTeam(self.n_threads)
+        return team

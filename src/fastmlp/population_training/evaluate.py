@@ -74,6 +74,7 @@ def _evaluate_one_by_one(network, device, params, data, strides, members, output
             padded[: params.shape[1]] = params[net]
             net_output = output[i * size : (i + 1) * size] if output.size else output
             results.append(plan.evaluate_alone(samples_of_net(data, strides, net), padded, net_output))
+        plan.release()
     return np.array(results).reshape(-1, 2).T
 
 

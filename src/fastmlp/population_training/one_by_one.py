@@ -122,9 +122,10 @@ class NetTrainer:
         self.padded = task.network.layout.padded(task.dtype)
         self.differs_per_net = any(map(is_per_net, settings_of(task.optimizer).values()))
         self.plan: Plan | None = None
+        self.evaluation: Plan | None = None
         self.validation: Plan | None = None
         if task.held_out is not None:
-            plan = Plan.for_evaluation(
+            self.evaluation = plan = Plan.for_evaluation(
                 task.network, task.device, task.dtype, task.held_out.n_samples, n_threads=1, precision=task.precision
             )
             self.validation = plan.with_net(plan.net._replace(margin=task.net.margin))
@@ -151,8 +152,9 @@ class NetTrainer:
 
     def release(self) -> None:
         """Release the buffers, after the last net."""
-        if self.plan is not None:
-            self.plan.release()
+        for plan in (self.plan, self.evaluation):
+            if plan is not None:
+                plan.release()
 
     def train(self, net: int, outcome: PopulationOutcome) -> None:
         """Train one net, and write its parameters to the task and its results to the outcome.

@@ -183,6 +183,11 @@ class OutputFunction:
         self._plan.evaluate_alone(data, net.padded_params, output.reshape(-1))
         return on_host(output)
 
+    def release(self) -> None:
+        """Release the buffers, after the fit."""
+        if self._plan is not None:
+            self._plan.release()
+
 
 class FitMetrics:
     """Metrics of one fit of a net, and their records.
@@ -218,6 +223,12 @@ class FitMetrics:
                 with np.errstate(all="ignore"):  # the fit loop handles a loss that is not finite
                     self._values[subset][name][epoch] = metric(samples, found[self._of_logits[name]])
         self.n_measured = epoch + 1
+
+    def release(self) -> None:
+        """Release the buffers, after the fit."""
+        for functions, _ in self._subsets.values():
+            for function in functions.values():
+                function.release()
 
     def measured(self, n_epochs: int) -> dict[str, np.ndarray]:
         """Return copies of the records of the first n_epochs epochs, as {"training.NAME" or "validation.NAME": ...}."""

@@ -1,43 +1,72 @@
 """Prediction of one net for inputs in host memory.
 
 A service predicts one row at a time. Such a forward pass takes less time than preparing the arguments of its kernel, so
-the prepared call is cached and repeated for the same net and number of rows.
+each thread keeps the prepared call of its last prediction, and repeats it for the same net and number of rows.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..data.validation import inputs_only
-from ..execution.buffer_cache import buffers
 from ..execution.net_description import describe_net
 from ..execution.plan import Plan
 from ..network.spec import Network
+
+
+class LastPrediction(threading.local):
+    """The last prediction of a Python thread, for which it used no worker threads, and its prepared call.
+
+    call : the net's padded parameters, the number of samples, the prepared call (None after the first of several equal
+        predictions) and the net's architecture
+    plan : the plan whose buffers the prepared call uses; it is out of the buffer cache as long as there is such a call
+
+    The child of a fork can repeat the call, since it runs on the calling thread alone.
+    """
+
+    call: tuple[Any, int, Any, Any] = None, 0, None, None
+    plan: Plan | None = None
+
+    def forget(self) -> None:
+        """Drop the call, and release its plan."""
+        plan, self.plan, self.call = self.plan, None, (None, 0, None, None)
+        if plan is not None:
+            plan.release()
+
+
+last = LastPrediction()
 
 
 def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for: Callable[[int], Plan]) -> np.ndarray:
     """Return the outputs (n_samples, n_outputs).
 
     features : (n_samples, n_features)     checked inputs
-    params : (n_padded,)     the net's own array of padded parameters: the cache is keyed by its identity
+    params : (n_padded,)     the net's own array of padded parameters; another array is another net
     network : Network     architecture of the net
-    plan_for : function (n_samples) -> Plan for the net
+    plan_for : function (n_samples) -> Plan for the net, acquired from the buffer cache
     """
     n = len(features)
     output = np.empty((n, network.n_outputs), params.dtype)
-    last_params, last_n, prepared_call, last_network = buffers.prediction
+    last_params, last_n, prepared_call, last_network = last.call
     is_repeated = last_params is params and last_n == n and last_network is network
     if is_repeated and prepared_call is not None:
         prepared_call(features.reshape(-1), output.reshape(-1))
         return output
+    last.forget()
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
-    if plan.n_threads == 1:  # preparing takes longer than three calls, so it waits for the second call
-        prepared_call = plan.repeat_prediction(data, params, flat) if is_repeated else None
-        buffers.prediction = params, n, prepared_call, network
+    if plan.n_threads > 1:
+        plan.release()
+    elif is_repeated:  # preparing takes longer than three calls, so it waits for the second call
+        last.plan = plan
+        last.call = params, n, plan.repeat_prediction(data, params, flat), network
+    else:
+        last.call = params, n, None, network
+        plan.release()
     return output
 
 

@@ -86,20 +86,63 @@ def test_buffers_are_aligned_to_cache_lines():
         assert array.ctypes.data % 64 == 0
 
 
-def test_last_evaluation_plan_is_reused_for_equal_calls():
-    """Each thread caches the plan of its last evaluation, for the same net, dtype and number of samples."""
-    net, other = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=0)
-    plan = lambda net, n: Plan.for_evaluation(net.network, net.device, net.dtype, n)
+def evaluation_plan(net, n, n_threads=None):
+    return Plan.for_evaluation(net.network, net.device, net.dtype, n, n_threads)
+
+
+def test_released_evaluation_plan_is_reused_for_equal_calls():
+    """Each thread caches the plan of its last evaluation, for the same architecture, dtype and number of samples."""
+
+    def plan(net, n, n_threads=None):
+        found = evaluation_plan(net, n, n_threads)
+        found.release()
+        return found
+
+    net, equal = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=1)
+    other = MLP((3, 40, 40, 2), hidden_activation="tanh", random_state=0)
     cached = plan(net, 1)
     assert plan(net, 1) is cached
+    assert plan(equal, 1) is cached, "a plan has no parameters"
     assert plan(net, 2) is not cached
     assert plan(net, 1) is not cached, "only the last plan is cached"
     cached = plan(net, 1)
     assert plan(other, 1) is not cached
+    cached = plan(net, 1, n_threads=1)
+    assert plan(net, 1) is not cached, "more threads may pay"
     cached = plan(net, 300)
     assert plan(net, 700) is cached, "both evaluate in blocks of equal size"
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(plan, other, 1).result() is not plan(other, 1)
+
+
+def test_evaluation_plan_in_use_is_not_acquired_again():
+    """A callback's prediction must not write to the buffers of the validation in progress."""
+    net = MLP((3, 40, 40, 2), random_state=0)
+    validation, prediction = evaluation_plan(net, 1), evaluation_plan(net, 1)
+    assert prediction is not validation
+    assert prediction.work.a is not validation.work.a
+    validation.release()
+    assert evaluation_plan(net, 1) is validation
+
+
+@pytest.mark.parametrize("interrupted", (False, True))
+def test_thread_team_of_evaluations_is_kept_unless_one_is_interrupted(monkeypatch, interrupted):
+    net = MLP((3, 40, 40, 2), device="cpu", random_state=0)
+    net.evaluate(np.zeros((5, 3)), np.zeros((5, 2)))
+    plan = evaluation_plan(net, 5)
+    team = plan.scratch["team"]
+    plan.release()
+    if interrupted:
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(team, "run", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                net.evaluate(np.zeros((5, 3)), np.zeros((5, 2)))
+    assert np.isfinite(net.evaluate(np.zeros((5, 3)), np.zeros((5, 2)))["loss"])
+    assert (evaluation_plan(net, 5).scratch["team"] is team) == (not interrupted)
 
 
 def test_evaluation_rows_are_shared_equally_among_threads():

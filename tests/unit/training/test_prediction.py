@@ -1,6 +1,7 @@
 """Repeated predictions: buffers are reused between equal calls, inputs and outputs are not."""
 
 import gc
+import os
 import threading
 import weakref
 
@@ -9,14 +10,31 @@ import pytest
 from reference import ReferenceMLP
 
 import fastmlp
-from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.dispatch import choose_evaluation_threads
+from fastmlp.execution.plan import Plan
+from fastmlp.training.prediction import last
 
 NETS = {
     "lanes of samples": ((3, 4, 2), "float32"),
     "layerwise": ((40, 30, 5), "float32"),
     "float64": ((40, 30, 5), "float64"),
 }
+
+FORKED = """
+import os, warnings
+import numpy as np, fastmlp
+warnings.simplefilter("ignore")  # that a process with threads forks
+net = fastmlp.MLP((40, 30, 5), random_state=0, device="cpu")
+X = np.random.default_rng(0).random((2, 1, 40), np.float32)
+expected = [net.predict(x) for x in X]
+child = os.fork()
+equal = all((net.predict(X[k % 2]) == expected[k % 2]).all() for k in range(6))
+equal = equal and net.evaluate(X[0], expected[0])["loss"] == 0.0
+if child == 0:
+    os._exit(0 if equal else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert equal
+"""
 
 
 def make(name):
@@ -66,10 +84,28 @@ def test_prediction_keeps_no_inputs_and_reuses_no_outputs():
         weak = weakref.ref(X)
         del X
         assert weak() is None, "inputs are kept alive"
-    assert buffers.prediction[2] is not None, "equal calls should reuse buffers, or this test shows nothing"
+    assert last.call[2] is not None, "equal calls should reuse buffers, or this test shows nothing"
     assert len({output.tobytes() for output in outputs}) == 5
     weak = weakref.ref(outputs.pop())
     assert weak() is None, "outputs are kept alive"
+
+
+def test_evaluation_has_other_buffers_than_a_prepared_prediction():
+    """The plan of a prepared call is out of the buffer cache until the thread predicts something else."""
+    net = make("layerwise")
+    for k in range(3):
+        net.predict(rows(1, net, k))
+    plan = last.plan
+    assert plan is not None
+    assert Plan.for_evaluation(net.network, net.device, net.dtype, 1) is not plan
+    net.predict(rows(2, net, 0))
+    assert last.plan is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_prepared_prediction_is_repeated_after_a_fork(fresh_python):
+    done = fresh_python(FORKED)
+    assert done.returncode == 0, done.stderr
 
 
 def test_concurrent_predictions_do_not_share_buffers():
