@@ -11,7 +11,7 @@ import numpy as np
 from . import checkpoint_interval
 from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .api.mlp_fit import fit_mlp
-from .api.net_base import NetBase
+from .api.single_net_base import SingleNetBase
 from .api.with_executor import outputs_of_net
 from .callbacks import Callback
 from .checks import seed_of
@@ -19,7 +19,6 @@ from .console.stopwatch import Stopwatch
 from .data.validation import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
-from .execution.plan import Plan
 from .history import History
 from .initialization import Init, draw_params
 from .kernels.structs import Samples
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class MLP(NetBase):
+class MLP(SingleNetBase):
     """A multilayer perceptron (one net) with its own training loop.
 
     Parameters
@@ -180,14 +179,10 @@ class MLP(NetBase):
         )
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
-        self.history: History | None = None  # of the last fit
+        self.history = None
         self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
         self._make_params()
         self.reset()
-
-    def _make_params(self) -> None:
-        self._padded = self.network.layout.padded(self.dtype)  # the vector that kernels work on; it begins with params
-        self._params = self._padded[: self.network.layout.n_params]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled or copied net with its own parameter vector, on a device that exists on this machine.
@@ -203,21 +198,6 @@ class MLP(NetBase):
             self.history.net = self
 
     # ---- parameters
-
-    @property
-    def padded_params(self) -> np.ndarray:
-        """The vector that kernels work on, (n_padded,): params, followed by zeros up to a whole SIMD vector."""
-        return self._padded
-
-    @property
-    def weights(self) -> list[np.ndarray]:
-        """Weight matrices (fan_in, fan_out), one per layer, as views of params."""
-        return self.network.layout.weights(self._params)
-
-    @property
-    def biases(self) -> list[np.ndarray]:
-        """Bias vectors (fan_out,), one per layer, as views of params."""
-        return self.network.layout.biases(self._params)
 
     def reset(self) -> MLP:
         """Draw the initial parameters again, from the net's seed, and forget earlier fits.
@@ -408,9 +388,6 @@ class MLP(NetBase):
         return explain_training(self.network, device, self.dtype, size, self.precision)
 
     # ---- use
-
-    def _plan_for(self, n_samples: int) -> Plan:
-        return Plan.for_evaluation(self.network, self.device, self.dtype, n_samples, precision=self.precision)
 
     def _evaluate(self, data: Samples, output: Any) -> tuple[float, float]:
         with self.device.on():

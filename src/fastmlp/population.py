@@ -12,9 +12,9 @@ import numpy as np
 
 from . import checkpoint_interval
 from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
-from .api.net_base import NetBase
 from .api.nets_with_shared_weights import checked_sharing
 from .api.per_net_settings import PER_NET, checked_per_net_setting
+from .api.population_base import PopulationBase
 from .api.population_fit import fit_population
 from .api.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
 from .checks import seed_of
@@ -22,7 +22,6 @@ from .console.stopwatch import Stopwatch
 from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
-from .execution.dispatch import trains_in_one_launch
 from .initialization import Init, draw_params
 from .kernels.formulas.seeds import net_seeds
 from .memory_check import check_memory
@@ -35,7 +34,7 @@ from .population_training.ensemble import checked_weights, greedy_weights, loss_
 from .population_training.net_sequence import NetSequence
 
 
-class Population(NetBase, NetSequence):
+class Population(PopulationBase, NetSequence[MLP]):
     """Many independent nets of one architecture, trained in one call.
 
     Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself, but
@@ -200,7 +199,7 @@ class Population(NetBase, NetSequence):
             "precision": precision,
             "input_embedding": input_embedding,
         }
-        self.result: PopulationResult | None = None
+        self.result = None
         self._params = np.empty((self.n_nets, network.layout.n_params), self.dtype)
         self.reset()
 
@@ -455,9 +454,6 @@ class Population(NetBase, NetSequence):
             device = resolve("cpu")
         fit = NetsFit(network, self.n_nets, device, self.dtype, n, size, epochs, self.shared_weights)
         return explain_nets_training(fit)
-
-    def _in_one_launch(self) -> bool:
-        return trains_in_one_launch(self.network, self.dtype)
 
     # ---- use
 

@@ -1,6 +1,7 @@
 """Import graph: imports point down the floors of docs/architecture.md, without circles, and `import fastmlp` is quick.
 
-Imports inside functions count too, except for the lazy imports that are listed.
+Imports inside functions count too, except for the lazy imports that are listed. Imports for annotations alone
+(`if TYPE_CHECKING:`) point down as well, and may be part of a circle, since at run time they import nothing.
 """
 
 import ast
@@ -59,13 +60,17 @@ SRC_MODULES, KERNEL_MODULES = modules_in(SRC), modules_in(KERNELS)
 
 
 class Imports(ast.NodeVisitor):
-    """Collects the dotted names of all modules that a module imports, inside functions too."""
+    """Collects the dotted names of all modules that a module imports, inside functions too.
 
-    def __init__(self, package):
-        self.package, self.found = package, set()
+    at_run_time : whether to leave out imports for annotations alone
+    """
+
+    def __init__(self, package, at_run_time):
+        self.package, self.at_run_time, self.found = package, at_run_time, set()
 
     def visit_If(self, node):
-        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+        for_annotations = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        if not (self.at_run_time and for_annotations):
             self.generic_visit(node)
 
     def visit_Import(self, node):
@@ -79,22 +84,22 @@ class Imports(ast.NodeVisitor):
 
 
 @cache
-def imports_in(path, package):
-    visitor = Imports(package)
+def imports_in(path, package, at_run_time):
+    visitor = Imports(package, at_run_time)
     visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
     return visitor.found
 
 
-def imports_of(prefix, modules, name):
+def imports_of(prefix, modules, name, at_run_time=False):
     package = name if modules[name].name == "__init__.py" else ".".join(name.split(".")[:-1])
-    return imports_in(modules[name], f"{prefix}.{package}".strip("."))
+    return imports_in(modules[name], f"{prefix}.{package}".strip("."), at_run_time)
 
 
-def arrows_among(prefix, modules):
+def arrows_among(prefix, modules, at_run_time=False):
     """Return {module: modules of the same tree that it imports}."""
     arrows = {}
     for name in modules:
-        found = imports_of(prefix, modules, name)
+        found = imports_of(prefix, modules, name, at_run_time)
         arrows[name] = {other for other in modules if f"{prefix}.{other}" in found}
     return arrows
 
@@ -116,6 +121,8 @@ def test_imports_point_down(tree):
     height = lambda name: floor_of[name.split(".")[0]]
     arrows = {(name, other) for name, others in arrows_among(prefix, modules).items() for other in others}
     assert len(arrows) > 100, "the parser finds imports"
+    if tree == "src":
+        assert ("loggers", "history") in arrows, "also those for annotations alone"
     upward = {(a, b) for a, b in arrows if height(a) < height(b)}
     assert upward == (LAZY_CONVENIENCE if tree == "src" else set()), "also if an exception is no longer needed"
 
@@ -135,7 +142,7 @@ def test_two_modules_call_the_diagnosis_through_the_package():
 @pytest.mark.parametrize("tree", TREES)
 def test_no_circles(tree):
     prefix, modules, _ = TREES[tree]
-    arrows = arrows_among(prefix, modules)
+    arrows = arrows_among(prefix, modules, at_run_time=True)
     done, open_ = set(), []
 
     def visit(name):

@@ -27,10 +27,9 @@ from ..training.fit_options import Options
 from ..training.fit_state import FitState
 
 if TYPE_CHECKING:
-    from ..mlp import MLP
-    from ..population import Population
     from .fit_preparation import FitData
     from .net_base import NetBase
+    from .population_base import PopulationBase
 
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared
 MEMORY_LIMIT = "memory_limit"  # of the data in an identity: only of fits that read rows from disk
@@ -158,7 +157,7 @@ class NetSaver:
     schedule : fit's schedule argument
     """
 
-    def __init__(self, file: CheckpointFile, net: MLP, data: FitData, options: Options, schedule: Any):
+    def __init__(self, file: CheckpointFile, net: NetBase, data: FitData, options: Options, schedule: Any):
         check_place_of_rows(file, on_disk=False)
         self._file, self._epochs, found = file, options.epochs, file.found
         self._random = {"seed": net.seed, "fits": net.fits}
@@ -195,7 +194,11 @@ class NetSaver:
 
 
 def population_saver(
-    file: CheckpointFile, pop: Population, task: PopulationTask, samples: dict[str, Samples | None], fit: dict[str, Any]
+    file: CheckpointFile,
+    pop: PopulationBase,
+    task: PopulationTask,
+    samples: dict[str, Samples | None],
+    fit: dict[str, Any],
 ) -> PopulationSaver:
     """Return the saver of the fit of a population, in a file.
 
@@ -239,12 +242,12 @@ def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
     return {"optimizer": type(optimizer).__name__, **described}
 
 
-def identity_of_net(net: Any) -> dict[str, Any]:
+def identity_of_net(net: NetBase) -> dict[str, Any]:
     """Return settings, seed and kind of device of a net or population."""
     return {**net.get_settings(), "random_state": net.seed, "device": net.device.name.partition(":")[0]}
 
 
-def identity_of_nets(pop: Population) -> dict[str, Any]:
+def identity_of_nets(pop: PopulationBase) -> dict[str, Any]:
     """Return identity_of_net of a population, with its number of nets and digests of what differs between them."""
     arrays = {name: digest_of(array) for name, array in pop.get_arrays().items() if name != "params"}
     return {"n_nets": pop.n_nets, **identity_of_net(pop), **arrays}

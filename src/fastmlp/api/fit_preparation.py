@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..callbacks import Callback
 from ..console.compile_notice import CompileNotices
@@ -17,9 +17,8 @@ from ..training.fit_options import Options
 from ..training.optimizer_state import checked_state
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
-
-if TYPE_CHECKING:
-    from ..mlp import MLP
+from .net_base import NetBase
+from .single_net_base import SingleNetBase
 
 
 class FitData(NamedTuple):
@@ -38,7 +37,7 @@ class FitData(NamedTuple):
 
 
 def fit_data(
-    net: MLP,
+    net: NetBase,
     arguments: FitArguments,
     X: Any,
     y: Any,
@@ -73,7 +72,7 @@ def fit_data(
 
 
 def fit_options(
-    net: MLP,
+    net: SingleNetBase,
     arguments: FitArguments,
     data: FitData,
     callbacks: Sequence[Callback],

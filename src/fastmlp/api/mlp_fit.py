@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..callbacks import as_callbacks, tell_end
 from ..console.progress_bar import EpochLines
@@ -16,13 +16,11 @@ from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
 from .fit_preparation import fit_data, fit_options
-
-if TYPE_CHECKING:
-    from ..mlp import MLP
+from .single_net_base import SingleNetBase
 
 
 def fit_mlp(
-    net: MLP,
+    net: SingleNetBase,
     arguments: FitArguments,
     given: GivenData,
     callbacks: Any,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,12 @@ class NetBase:
     _products: int  # multiply-adds of a training step with one sample, of all nets
     _params: np.ndarray
     _not_pickled: tuple[str, ...] = ("device",)
+
+    if TYPE_CHECKING:  # methods of both classes
+
+        def get_settings(self) -> dict[str, Any]: ...
+        def get_arrays(self) -> dict[str, np.ndarray]: ...
+        def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[Any, Any]]: ...
 
     def _set_up(self, network: Network, n_nets: int, *, init: Init, dtype: Any, device: str, precision: str) -> None:
         """Check the settings that all nets have in common, and store them.
@@ -121,7 +127,7 @@ class NetBase:
         """
         from ..persistence import save
 
-        save(self, path)  # type: ignore[arg-type]  # of a subclass
+        save(self, path)
 
     def export(
         self, path: str | os.PathLike, *, member: int | None = None, prefix: str = "", mean: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,12 @@ from ..errors import is_per_net, shown
 from ..network.spec import Network
 from ..optimizers import settings_of
 from .fit_arguments import FitArguments
-
-if TYPE_CHECKING:
-    from ..population import Population
+from .population_base import PopulationBase
 
 ADVICE = "Leave it out, or make the population without shared_weights."
 
 
-def checked_sharing(pop: Population, network: Network, shared_weights: Any, device: Any) -> bool:
+def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, device: Any) -> bool:
     """Return whether nets share weights.
 
     Raises
@@ -51,7 +49,7 @@ def checked_sharing(pop: Population, network: Network, shared_weights: Any, devi
     return True
 
 
-def refuse_with_shared_weights(pop: Population, arguments: FitArguments, others: dict[str, Any]) -> None:
+def refuse_with_shared_weights(pop: PopulationBase, arguments: FitArguments, others: dict[str, Any]) -> None:
     """Raise ValueError if a fit of nets with shared weights has what only independent nets can have.
 
     others : arguments of fit by name, of which none may be given
@@ -67,7 +65,7 @@ def refuse_with_shared_weights(pop: Population, arguments: FitArguments, others:
         raise ValueError(f"Nets with shared_weights=True are trained as one net, without {given[0]}. {ADVICE}")
 
 
-def device_of_sharing(pop: Population, strides: Strides) -> Device:
+def device_of_sharing(pop: PopulationBase, strides: Strides) -> Device:
     """Return the device on which nets with shared weights are trained: the host.
 
     Raises

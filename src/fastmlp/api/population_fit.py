@@ -28,16 +28,16 @@ from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
+from .population_base import PopulationBase
 from .population_prediction import reads_rows
 from .with_executor import ON_WORKERS, device_on_workers, refuse_with_executor, run_with_executor
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
-    from ..population import Population
 
 
 def fit_population(
-    pop: Population,
+    pop: PopulationBase,
     arguments: FitArguments,
     given: GivenData,
     converged: Any,
@@ -114,7 +114,7 @@ def fit_population(
 
 
 def _prepared(
-    pop: Population,
+    pop: PopulationBase,
     arguments: FitArguments,
     given: GivenData,
     rule: Converged | None,
@@ -173,7 +173,7 @@ def _prepared(
     return task, {"training": data, "validation": held_out}
 
 
-def _dropout_rates(pop: Population, drops: bool) -> np.ndarray:
+def _dropout_rates(pop: PopulationBase, drops: bool) -> np.ndarray:
     """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
     rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
     if drops:

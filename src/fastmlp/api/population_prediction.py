@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,8 @@ from ..memory_check import OUTPUTS, check_array
 from ..population_training.ensemble import average, mean_outputs
 from ..population_training.evaluate import checked_members, evaluate_nets
 from ..streams.kinds import is_chunked_array, is_source, names_columns
+from .population_base import PopulationBase
 from .with_executor import device_on_workers, predict_with_executor, refuse_with_executor, workers_for
-
-if TYPE_CHECKING:
-    from ..population import Population
 
 
 def reads_rows(X: Any, y: Any) -> bool:
@@ -27,12 +25,12 @@ def reads_rows(X: Any, y: Any) -> bool:
     return is_source(X) or names_columns(X, y)
 
 
-def predict(pop: Population, X: Any, nets: Any, executor: Any) -> Any:
+def predict(pop: PopulationBase, X: Any, nets: Any, executor: Any) -> Any:
     """Return the outputs of nets; arguments and result are those of Population.predict."""
     return to_library_of(outputs_of(pop, X, nets, executor), X)
 
 
-def ensemble_predict(pop: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any) -> Any:
+def ensemble_predict(pop: PopulationBase, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any) -> Any:
     """Return the result of Population.ensemble_predict; weights : (n_members,), those of the members"""
     if reads_rows(X, None):
         from .streamed_fit import in_pieces, refuse_arguments
@@ -43,7 +41,7 @@ def ensemble_predict(pop: Population, X: Any, members: np.ndarray, weights: np.n
         return average(pop, X, members, weights, workers)
 
 
-def outputs_of(pop: Population, X: Any, nets: Any, executor: Any = None) -> Any:
+def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> Any:
     """Return the outputs of nets, (n_members, n_samples, n_outputs), on the device that computed them.
 
     X, nets, executor : arguments of Population.predict
@@ -72,7 +70,7 @@ def outputs_of(pop: Population, X: Any, nets: Any, executor: Any = None) -> Any:
     return output
 
 
-def evaluate(pop: Population, X: Any, y: Any, sample_weight: Any) -> dict[str, np.ndarray]:
+def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[str, np.ndarray]:
     """Return the scores of the nets; arguments and result are those of Population.evaluate."""
     if reads_rows(X, y):
         from .streamed_fit import refuse_arguments, scores_of_pieces
@@ -84,7 +82,9 @@ def evaluate(pop: Population, X: Any, y: Any, sample_weight: Any) -> dict[str, n
     return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides))
 
 
-def scores_of_piece(pop: Population, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+def scores_of_piece(
+    pop: PopulationBase, X: Any, y: Any, metric: int | None
+) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
     """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
     data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, None)
     pop._choose_device(None, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())

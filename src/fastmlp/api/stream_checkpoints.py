@@ -7,7 +7,7 @@ the end of each net.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..data.digest import sample_digests
 from ..devices import Device
@@ -29,10 +29,7 @@ from .checkpoint_identity import (
     identity_of_nets,
 )
 from .fit_arguments import FitArguments
-
-if TYPE_CHECKING:
-    from ..mlp import MLP
-    from ..population import Population
+from .net_base import NetBase
 
 FITS = "fits"  # number of a state: those of its nets
 
@@ -62,7 +59,7 @@ class StreamFile:
     def __init__(
         self,
         file: CheckpointFile,
-        nets: MLP | Population,
+        nets: NetBase,
         device: Device,
         rows: RowFile,
         arguments: FitArguments,

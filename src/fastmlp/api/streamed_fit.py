@@ -34,11 +34,12 @@ from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_preparation import FitData, fit_options
+from .net_base import NetBase
+from .population_base import PopulationBase
+from .single_net_base import SingleNetBase
 
 if TYPE_CHECKING:
-    from ..mlp import MLP
     from ..persistence.checkpoints import CheckpointFile
-    from ..population import Population
     from ..population_result import PopulationResult
     from .stream_checkpoints import StreamFile
 
@@ -54,7 +55,7 @@ class StreamArguments(NamedTuple):
 
     @classmethod
     def checked(
-        cls, memory_limit: Any, row_cache: Any, file: CheckpointFile | None = None, net: MLP | Population | None = None
+        cls, memory_limit: Any, row_cache: Any, file: CheckpointFile | None = None, net: NetBase | None = None
     ) -> StreamArguments:
         """Return the arguments after a check.
 
@@ -71,7 +72,7 @@ class StreamArguments(NamedTuple):
 
 
 def read_rows(
-    net: MLP | Population, X: Any, y: Any, stream: StreamArguments, arguments: FitArguments, others: dict[str, Any]
+    net: NetBase, X: Any, y: Any, stream: StreamArguments, arguments: FitArguments, others: dict[str, Any]
 ) -> RowsInMemory | RowFile:
     """Read X and y once, check them, and return their rows.
 
@@ -102,7 +103,7 @@ def refuse_arguments(**given: Any) -> None:
 
 
 def fit_rows(
-    net: MLP,
+    net: SingleNetBase,
     rows: RowFile,
     arguments: FitArguments,
     stream: StreamArguments,
@@ -130,7 +131,7 @@ def fit_rows(
     return _fit_blocks(net, rows, arguments, stream, held_out, shuffle, *further)
 
 
-def _held_out(net: MLP | Population, rows: RowFile, arguments: FitArguments, validation_data: Any) -> Samples | None:
+def _held_out(net: NetBase, rows: RowFile, arguments: FitArguments, validation_data: Any) -> Samples | None:
     """Return the held-out samples of a fit, or None, after a check of them and of what early stopping monitors."""
     held_out = None
     if validation_data is not None:
@@ -140,7 +141,7 @@ def _held_out(net: MLP | Population, rows: RowFile, arguments: FitArguments, val
 
 
 def _fit_blocks(
-    net: MLP,
+    net: SingleNetBase,
     rows: RowFile,
     arguments: FitArguments,
     stream: StreamArguments,
@@ -217,7 +218,7 @@ def in_pieces(predict: Callable[[Any], Any], X: Any, axis: int = 0) -> np.ndarra
     return np.concatenate(found, axis)
 
 
-def scores_of_pieces(net: MLP | Population, X: Any, y: Any) -> dict[str, Any]:
+def scores_of_pieces(net: NetBase, X: Any, y: Any) -> dict[str, Any]:
     """Return MLP.evaluate's or Population.evaluate's result for a source."""
     source = as_source(X, y)
     metrics = set[int]()
@@ -228,7 +229,7 @@ def scores_of_pieces(net: MLP | Population, X: Any, y: Any) -> dict[str, Any]:
     return net._scores(metric, *found)
 
 
-def _scores(net: MLP | Population, source: Source, metric: int | None, metrics: set[int]) -> Any:
+def _scores(net: NetBase, source: Source, metric: int | None, metrics: set[int]) -> Any:
     """Return (mean loss, accuracy) over a source, of a population (n_nets,) each, and add the metrics of its pieces to
     `metrics`.
 
@@ -249,7 +250,7 @@ def _scores(net: MLP | Population, source: Source, metric: int | None, metrics: 
 
 
 def fit_population_rows(
-    pop: Population,
+    pop: PopulationBase,
     rows: RowFile,
     arguments: FitArguments,
     stream: StreamArguments,
@@ -302,7 +303,7 @@ def fit_population_rows(
     return result
 
 
-def _random_numbers_of(nets: MLP | Population, file: CheckpointFile | None) -> AbstractContextManager[None]:
+def _random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractContextManager[None]:
     """Return the context of checkpoint_identity.random_numbers_of, which few fits need to import."""
     if file is None:
         return nullcontext()

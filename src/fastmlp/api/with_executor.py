@@ -12,11 +12,11 @@ from ..data.validation import as_features, inputs_only
 from ..devices import Device, device_of
 from ..kernels.structs import Samples
 from ..memory_check import OUTPUTS, check_array
+from .net_base import NetBase
 
 if TYPE_CHECKING:
-    from ..mlp import MLP
-    from ..population import Population
     from ..population_training.task import PopulationOutcome, PopulationTask
+    from .population_base import PopulationBase
 
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
 
@@ -37,7 +37,7 @@ def refuse_with_executor(X: Any, checkpoint: Any = None, time_limit: Any = None)
         raise ValueError("executor= sends arrays of the host to its workers, but X is on a GPU: copy it to the host.")
 
 
-def device_on_workers(net: MLP | Population) -> Device:
+def device_on_workers(net: NetBase) -> Device:
     """Return the device of a fit or prediction on workers: the one that the user named, or their CPUs for "auto"."""
     return ON_WORKERS if net._named_device == "auto" else net.device
 
@@ -52,7 +52,7 @@ def workers_for(executor: Any) -> AbstractContextManager[Any]:
 
 
 def run_with_executor(
-    executor: Any, pop: Population, task: PopulationTask, epochs: int, restart_after: int | None
+    executor: Any, pop: PopulationBase, task: PopulationTask, epochs: int, restart_after: int | None
 ) -> tuple[PopulationOutcome, np.ndarray, bool, BaseException | None]:
     """Train the nets on the workers of an executor; arguments and result are those of WorkersFit and its run."""
     from ..population_training.executor_fit import Draws, WorkersFit
@@ -70,7 +70,7 @@ def run_with_executor(
 
 
 def predict_with_executor(
-    executor: Any, net: MLP | Population, data: Samples, strides: Strides, members: np.ndarray, output: np.ndarray
+    executor: Any, net: NetBase, data: Samples, strides: Strides, members: np.ndarray, output: np.ndarray
 ) -> None:
     """Write the outputs of nets, computed on the workers of an executor; arguments are those of WorkersPrediction."""
     from ..population_training.executor_prediction import WorkersPrediction
@@ -80,7 +80,7 @@ def predict_with_executor(
         WorkersPrediction(workers, net.network, net.device, params, data, strides, members, output).run()
 
 
-def outputs_of_net(net: MLP, X: Any, executor: Any) -> np.ndarray:
+def outputs_of_net(net: NetBase, X: Any, executor: Any) -> np.ndarray:
     """Return the outputs (n_samples, n_outputs) of one net, computed on the CPUs of an executor's workers."""
     refuse_with_executor(X)
     device = device_on_workers(net)

@@ -11,16 +11,13 @@ import hashlib
 import json
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..history import RECORDS, History
+from ..network.spec import Network
 from ..output_files import write_bytes
-
-if TYPE_CHECKING:
-    from ..mlp import MLP
-    from ..population import Population
 
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
@@ -47,7 +44,19 @@ METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: their arrays a
 PREFIX, RESULT_PREFIX = "history.", "result."  # of the names of arrays
 
 
-def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, Any] | None = None) -> None:
+class SavedNet(Protocol):
+    """Interface of an MLP or a Population to files, which also have its history or result."""
+
+    network: Network
+    preprocessing: Any
+    seed: int
+    fits: int
+
+    def get_settings(self) -> dict[str, Any]: ...
+    def get_arrays(self) -> dict[str, np.ndarray]: ...
+
+
+def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | None = None) -> None:
     """Write a net or population to a file, atomically: the file is written completely or not at all.
 
     The file contains settings, parameters, table preprocessing, the history or result of the last fit, the state of the

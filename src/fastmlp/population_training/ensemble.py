@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,10 +15,19 @@ from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..network.logits import log_sigmoid, log_softmax, with_logits
 from ..network.spec import Network
 
-if TYPE_CHECKING:
-    from ..population import Population
-
 MAX_OUTPUTS_AT_A_TIME = 4_000_000  # number of outputs that are in memory at a time
+
+
+class Nets(Protocol):
+    """Interface of a population to ensembles; shapes as in Population."""
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    @property
+    def n_nets(self) -> int: ...
+    def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any: ...
 
 
 def losses_of_outputs(
@@ -48,7 +57,7 @@ def losses_of_outputs(
     return losses.sum(axis=-1) / width
 
 
-def loss_of_mean(population: Population, X: Any, y: Any) -> float:
+def loss_of_mean(population: Nets, X: Any, y: Any) -> float:
     """Return the mean loss of the mean of all nets' outputs; X, y : as of fit."""
     features = as_features(X, population.network.n_features, population.dtype)
     targets = smoothed(as_targets(y, population.network, population.dtype, len(features)), population.network)
@@ -75,7 +84,7 @@ def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarra
 
 
 def outputs_in_parts(
-    population: Population, X: Any, members: np.ndarray, executor: Any = None
+    population: Nets, X: Any, members: np.ndarray, executor: Any = None
 ) -> Iterator[tuple[slice, Any]]:
     """Yield (slice of members, outputs (n, n_samples, n_outputs) of these nets), in parts of bounded memory.
 
@@ -95,7 +104,7 @@ def _nets_at_a_time(n_outputs: int) -> int:
     return max(1, MAX_OUTPUTS_AT_A_TIME // max(1, n_outputs))
 
 
-def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None) -> Any:
+def average(population: Nets, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None) -> Any:
     """Return the weighted mean of the members' outputs (n_samples, n_outputs), as an array of X's library.
 
     members : (n_members,)     numbers of the nets to average
@@ -107,7 +116,7 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
         return to_library_of(mean, X)
 
 
-def mean_outputs(population: Population, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None) -> Any:
+def mean_outputs(population: Nets, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any = None) -> Any:
     """Return what `average` returns as an array of the device that computed it."""
     total = None
     for part, outputs in outputs_in_parts(population, X, members, executor):
@@ -120,7 +129,7 @@ def mean_outputs(population: Population, X: Any, members: np.ndarray, weights: n
         return (total / weights.sum()).astype(population.dtype)
 
 
-def outputs_and_complements(population: Population, features: Any, members: np.ndarray) -> np.ndarray:
+def outputs_and_complements(population: Nets, features: Any, members: np.ndarray) -> np.ndarray:
     """Return outputs and 1 - outputs, float64 (2, n_members, n_samples, n_outputs).
 
     Those of sigmoid and softmax are computed from logits: outputs of a float32 net round to 0 and 1.
@@ -136,7 +145,7 @@ def outputs_and_complements(population: Population, features: Any, members: np.n
     return np.stack([outputs, 1.0 - outputs])
 
 
-def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
+def greedy_weights(population: Nets, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
     """Return how often each net was selected, (n_nets,), by greedy ensemble selection.
 
     Each round adds the net that lowers the loss of the average most, with replacement (Caruana et al. 2004).

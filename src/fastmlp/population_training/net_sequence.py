@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from ..mlp import MLP
+NetType = TypeVar("NetType")  # the class of one net
 
 
-class NetSequence:
-    """Mixin for a class with n_nets nets and a method net(k) that returns net k as an MLP."""
+class NetSequence(Generic[NetType]):
+    """Mixin for a class with n_nets nets and a method net(k) that returns net k."""
 
     n_nets: int
 
     if TYPE_CHECKING:
 
-        def net(self, k: int) -> MLP: ...  # the class that is mixed in has it
+        def net(self, k: int) -> NetType: ...  # the class that is mixed in has it
 
     def __len__(self) -> int:
         """Return the number of nets."""
@@ -42,6 +41,6 @@ class NetSequence:
             )
         return self.net(int(k))
 
-    def __iter__(self) -> Iterator[MLP]:
+    def __iter__(self) -> Iterator[NetType]:
         """Return an iterator over the nets, each of which is made when it is reached."""
         return (self.net(k) for k in range(self.n_nets))

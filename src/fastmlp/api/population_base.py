@@ -1,0 +1,34 @@
+"""Base class of Population: what fits, checkpoints and predictions of this folder use of many nets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..execution.dispatch import trains_in_one_launch
+from ..population_result import PopulationResult
+from .net_base import NetBase
+from .single_net_base import SingleNetBase
+
+
+class PopulationBase(NetBase):
+    """Base class of Population, whose constructor sets the attributes."""
+
+    n_nets: int
+    seeds: np.ndarray  # int64 (n_nets,)
+    dropout: Any  # number, or (n_nets,); so are the next two
+    l2: Any
+    init_scale: Any
+    shared_weights: bool
+    result: PopulationResult | None  # of the last fit
+
+    if TYPE_CHECKING:  # methods of Population
+
+        def net(self, k: int) -> SingleNetBase: ...
+        def _draw(self, members: np.ndarray, draw: int) -> None: ...
+        def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any: ...
+
+    def _in_one_launch(self) -> bool:
+        """Return whether a GPU would train all nets in one launch."""
+        return trains_in_one_launch(self.network, self.dtype)
