@@ -182,6 +182,31 @@ FIRST_FITS = Competitor(
     kind="part",
     chooses_threads=True,
 )
+# The level of AVX2 with its features, as in kernels/jit/cpu_features.py, which imports LLVM.
+AVX2_FEATURES = "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
+_AVX2 = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": AVX2_FEATURES}
+# For large nets: fastmlp on one thread, and without AVX-512.
+LIMITED = (
+    Competitor(
+        "fastmlp, one thread",
+        "competitors.fastmlp_competitor",
+        "one thread",
+        ("fastmlp",),
+        {"FASTMLP_NUM_THREADS": "1"},
+        kind="part",
+        chooses_threads=True,
+    ),
+    Competitor(
+        "fastmlp, AVX2",
+        "competitors.fastmlp_competitor",
+        "AVX2",
+        ("fastmlp",),
+        _AVX2,
+        kind="part",
+        chooses_threads=True,
+        slow_start=True,
+    ),
+)
 # One form per library, of those that compile in seconds the best over the whole curve.
 CURVE = tuple(
     competitor for competitor in TRAINING if competitor.name in ("fastmlp", "numpy", "torch eager", "jax tuned")

@@ -1,7 +1,8 @@
 """fastmlp as a competitor: MLP.fit as a user calls it, with the number of threads that it chooses.
 
 "first fits": a tiny net as it is trained at first, before its architecture has been trained for long enough that
-unrolled code is compiled for it.
+unrolled code is compiled for it. "one thread" and "AVX2": environment variables of the process limit fastmlp; a
+processor without AVX-512 has no row "AVX2", since all of its rows are of AVX2.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ import time
 import numpy as np
 from suite.training_case import TrainingCase
 
-from competitors import DEVICE, TrainingImplementation
+from competitors import DEVICE, TrainingImplementation, Unsupported
+
+
+def check_avx512() -> None:
+    """Raise Unsupported on a processor without AVX-512."""
+    from llvmlite import binding
+
+    if not binding.get_host_cpu_features().get("avx512f"):
+        raise Unsupported("this processor has no AVX-512")
 
 
 class Implementation(TrainingImplementation):
@@ -24,6 +33,8 @@ class Implementation(TrainingImplementation):
         from fastmlp.execution import dispatch, thresholds
 
         self.case = case
+        if self.name == "AVX2":
+            check_avx512()
         if self.is_first_fits:
             thresholds.COMPILE_UNROLLED_AFTER = thresholds.LOAD_UNROLLED_AFTER = sys.maxsize
         sgd, adam = fastmlp.SGD, fastmlp.Adam

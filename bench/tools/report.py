@@ -3,9 +3,12 @@
     python bench/tools/report.py [RESULT.json]              writes RESULT.html and RESULT.md beside it
     python bench/tools/report.py --documents [RESULT.json ...]   writes the tables of README.md and of
                                                             docs/explanation/performance.md, and its plots, anew
+    python bench/tools/report.py --publish RESULT.json      copies RESULT.json to bench/results, in place of earlier
+                                                            results of the same processor, and writes the documents
 
 RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given, and with
---documents bench/results/cpu.json, and cuda.json where there is one. Plots are of the first.
+--documents all published results, bench/results/cpu-PROCESSOR.json and cuda-PROCESSOR.json, the newest first.
+performance.md has the tables of all of them; README.md has the first of each device, and plots are of the first.
 """
 
 from __future__ import annotations
@@ -23,19 +26,50 @@ BEGIN, END = "<!-- benchmarks: written by bench/tools/report.py --documents -->"
 
 
 def committed() -> list[Path]:
-    """The results that the documents show, those of the CPU first."""
-    return [path for path in (RESULTS / "cpu.json", RESULTS / "cuda.json") if path.exists()]
+    """Return the paths of the published results, the newest first, and those of the CPU before those of a GPU."""
+    from fastmlp.benchmarks import results as bench_results
+
+    finished = lambda path: bench_results.load(path)["finished"]
+    return [path for device in ("cpu", "cuda") for path in sorted(RESULTS.glob(f"{device}-*.json"), key=finished)[::-1]]
+
+
+def publish(path: Path) -> Path:
+    """Copy results to the folder of published ones, and return the path of the copy.
+
+    Raises
+    ------
+    ValueError
+        If the results are of a quick run.
+    """
+    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.output_files import write_text
+
+    results = bench_results.load(path)
+    if results["options"]["quick"]:
+        raise ValueError(f"{path} is of a quick run: publish one of `pytest bench --save {path}`.")
+    copy = RESULTS / bench_results.published_name(results)
+    write_text(copy, path.read_text(encoding="utf-8"))
+    return copy
+
+
+def first_of_each_device(paths: list[Path]) -> list[Path]:
+    from fastmlp.benchmarks import results as bench_results
+
+    by_device: dict[str, Path] = {}
+    for path in paths:
+        by_device.setdefault(bench_results.load(path)["options"]["device"], path)
+    return list(by_device.values())
 
 
 def tables(paths: list[Path]) -> str:
-    """All tables, between the two marks of docs/explanation/performance.md."""
+    """Return all tables, between the two marks of docs/explanation/performance.md: a section for each file."""
     from fastmlp.benchmarks import results as bench_results
     from fastmlp.benchmarks import tables as bench_tables
 
     parts = []
     for path in paths:
         results = bench_results.load(path)
-        parts += ["  \n".join(bench_tables.machine_lines(results))]
+        parts += [f"### {bench_tables.processor_text(results)}", "  \n".join(bench_tables.machine_lines(results))]
         parts += [f"> {text}" for text in bench_tables.warnings_of(results)]
         parts += [bench_tables.headline_markdown(results), bench_tables.losses_markdown(results)]
         parts += [bench_tables.markdown(results)]
@@ -43,12 +77,12 @@ def tables(paths: list[Path]) -> str:
 
 
 def short_table(paths: list[Path]) -> str:
-    """The table between the README's two marks: a row per group of cases."""
+    """Return the table between the README's two marks: a row per group of cases, of each device's first file."""
     from fastmlp.benchmarks import results as bench_results
     from fastmlp.benchmarks import tables as bench_tables
 
     parts = []
-    for path in paths:
+    for path in first_of_each_device(paths):
         results = bench_results.load(path)
         parts += [bench_tables.machine_lines(results)[0] + ".", bench_tables.headline_markdown(results)]
     return "\n\n".join(parts)
@@ -93,22 +127,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="*")
     parser.add_argument("--documents", action="store_true", help="write the tables and plots of the documents anew")
+    parser.add_argument("--publish", action="store_true", help="copy results to bench/results, and do --documents")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
     from fastmlp.benchmarks import html_page as bench_page
     from fastmlp.benchmarks import results as bench_results
 
     try:
-        if options.documents:
+        named = options.results or [RESULTS / "latest.json"]
+        if options.publish:
+            written = [publish(path) for path in named]
+            written += write_documents(committed())
+        elif options.documents:
             paths = options.results or committed()
             if not paths:
-                raise ValueError(
-                    "There are no results in bench/results: run `pytest bench --save bench/results/cpu.json`."
-                )
+                raise ValueError("There are no published results in bench/results: see --publish.")
             written = write_documents(paths)
         else:
-            paths = options.results or [RESULTS / "latest.json"]
-            written = [page for path in paths for page in bench_page.write(bench_results.load(path), path)]
+            written = [page for path in named for page in bench_page.write(bench_results.load(path), path)]
         for path in written:
             print(f"wrote {path}")
     except (ValueError, OSError) as error:

@@ -67,11 +67,12 @@ for row in quick["results"][0]["rows"]:
 #     pytest bench --groups xor,large     # some groups; -k digits for some cases; --peers jax,torch for some libraries
 #     python bench/tools/report.py new.json
 #
-# The results of the last full run are kept in ``bench/results/cpu.json``. Without a checkout of the repository, the
-# plots below show the quick run instead.
+# The results of the last full run on each processor are kept in ``bench/results``. Without a checkout of the
+# repository, the plots below show the quick run instead.
 
-path = Path(fastmlp.__file__).parents[2] / "bench" / "results" / "cpu.json"
-results = bench_results.load(path) if path.exists() else quick
+folder = Path(fastmlp.__file__).parents[2] / "bench" / "results"
+full_runs = [bench_results.load(path) for path in folder.glob("cpu-*.json")]
+results = max(full_runs, key=lambda run: run["finished"], default=quick)
 machine = results["machine"]
 print(f"{machine['processor']}, {machine['cpus']} CPUs")
 print(results["finished"][:10])

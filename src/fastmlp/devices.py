@@ -121,7 +121,15 @@ def _processor_with(n_threads: int) -> str:
     known = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("neon", "NEON"), ("sse2", "SSE2"))
     vectors = next((text for key, text in known if features.get(key)), "scalar")
     threads = f"{n_threads} thread{'s' if n_threads > 1 else ''}"
-    return f"{platform.machine()} {binding.get_host_cpu_name()}, {threads}, {vectors}"
+    return f"{platform.machine()} {microarchitecture()}, {threads}, {vectors}"
+
+
+@lru_cache(maxsize=1)
+def microarchitecture() -> str:
+    """Return the microarchitecture of this machine's processor by LLVM's name, such as "znver4"."""
+    from llvmlite import binding
+
+    return str(binding.get_host_cpu_name())
 
 
 @lru_cache(maxsize=1)

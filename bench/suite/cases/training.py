@@ -10,7 +10,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS, TRAINING, Competitor
+from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, LIMITED, PRODUCTS, TRAINING, Competitor
 
 from fastmlp.benchmarks.machine import cpus
 from suite import data
@@ -152,7 +152,7 @@ def _without_compiled(competitors: tuple[Competitor, ...], reason: str) -> tuple
 
 
 ALL_FORMS = (*PRODUCTS, *ARITHMETIC, *TRAINING)
-LARGE = (*ALL_FORMS, JAX_STEP)
+LARGE = (*ALL_FORMS, JAX_STEP, *LIMITED)
 TINY = (CHAIN, *TRAINING, FIRST_FITS)  # smaller matrices do not pay a call of BLAS
 # PyTorch compiles for long, and then trains a tiny net a hundred times slower: measured for one of the five nets only.
 TINY_UNCOMPILED = _without_compiled(TINY, "compiles for 20 seconds; see the cross-entropy net")

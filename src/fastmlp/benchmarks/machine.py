@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..devices import microarchitecture
 from ..execution.blas_environment import SLOWING
 
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
@@ -21,6 +22,7 @@ def cpus() -> int:
 
 
 def processor() -> str:
+    """Return the model name of the processor and its widest vectors, such as "AMD EPYC avx512f"."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -98,6 +100,7 @@ def machine(cleared: list[str]) -> dict[str, Any]:
     """
     return {
         "processor": processor(),
+        "microarchitecture": microarchitecture(),
         "cpus": cpus(),
         "memory": memory(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -1,8 +1,8 @@
 """Benchmark results: the file format, and the statistics that all tables and plots show.
 
-A file is JSON: {"schema", "machine", "options", "how", "missing", "results": [result, ...]}. `how` is a text on the
-method of measurement; `missing` is {reason: names of competitors that were not measured}. A result is one benchmark
-case:
+A file is JSON: {"schema", "machine", "options", "how", "missing", "results": [result, ...]}. `machine` is what
+machine.py describes, in older files without "microarchitecture"; `how` is a text on the method of measurement;
+`missing` is {reason: names of competitors that were not measured}. A result is one benchmark case:
 
     name, group, title, source    the benchmark case and its data
     unit                          unit of work that durations refer to: "step", "net and epoch", ...
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,6 +55,9 @@ GROUPS = {
 FAR_FROM_LIMIT = 1.3  # multiple of the roofline from which a case is listed as far from it
 LEVEL = 0.03  # relative difference up to which two durations are called level
 UNSTEADY = 1.5  # ratio of the slowest round to the fastest from which a case is marked
+
+# Words of a processor's model name that do not tell it from others.
+UNTELLING = re.compile(r"\((?:r|tm)\)|@\s*[\d.]+\s*[gm]hz|\b\d+-core\b|\b(?:cpu|processor)\b")
 
 Result = dict[str, Any]
 Row = dict[str, Any]
@@ -225,6 +229,19 @@ def curves(results: dict[str, Any]) -> dict[str, list[Result]]:
         for name, points in points_by_name.items()
         if len({result["curve"]["x"] for result in points}) > 1
     }
+
+
+def published_name(results: dict[str, Any]) -> str:
+    """Return the name of the file in which results are published: a device and a processor have one file.
+
+    >>> machine = {"processor": "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz avx512f"}
+    >>> published_name({"machine": machine, "options": {"device": "cpu"}})
+    'cpu-intel-xeon-platinum-8481c-avx512f.json'
+    """
+    machine = results["machine"]
+    text = f"{machine['processor']} {machine.get('microarchitecture', '')}".lower()
+    words = re.findall(r"[a-z0-9]+", UNTELLING.sub(" ", text))
+    return "-".join([results["options"]["device"], *words]) + ".json"
 
 
 def save(results: dict[str, Any], path: Path) -> None:

@@ -29,6 +29,8 @@ from .results import (
 
 # First word of a program's name -> spelling of the library's name.
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
+# Rows of fastmlp with other settings that have a column of their own -> its head.
+PART_COLUMNS = {"fastmlp, one thread": "one thread", "fastmlp, AVX2": "AVX2 only"}
 BUSY = 0.1  # fraction of CPU time taken by other programs above which durations are doubtful
 FARTHER = 3.0  # a barrier of two threads that takes this many times the best one shows that their CPUs moved apart
 SLOW_STARTS = 0.02  # fraction of measurements that began on slow CPUs above which a warning is shown
@@ -119,13 +121,20 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
     return warnings
 
 
+def processor_text(results: dict[str, Any]) -> str:
+    """Return the processor that results were measured on, with its microarchitecture where the file has it."""
+    machine = results["machine"]
+    name = machine.get("microarchitecture")
+    return f"{machine['processor']} ({name})" if name else machine["processor"]
+
+
 def machine_lines(results: dict[str, Any]) -> list[str]:
     machine = results["machine"]
     memory = f", {machine['memory'] / 2**30:.0f} GiB" if machine["memory"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     cpus = f"{machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}"
     return [
-        f"{machine['processor']}, {cpus}{memory}, {machine['system']}; "
+        f"{processor_text(results)}, {cpus}{memory}, {machine['system']}; "
         f"device {results['options']['device']}, float32, {results['finished'][:10]}",
         versions,
         *(["a quick run: few cases, few rounds"] if results["options"]["quick"] else []),
@@ -166,17 +175,26 @@ def family_best(result: Result, family: str) -> Row | None:
     return next((row for row in timed(result, "peer") if row["name"].split()[0].rstrip(",") == family), None)
 
 
+def part(result: Result, name: str) -> Row | None:
+    """Return the row of fastmlp with other settings of this name, if it was timed."""
+    return next((row for row in timed(result, "part") if row["name"] == name), None)
+
+
 def _cell(row: Row | None) -> str:
     return duration(median(row)) if row else NO_FIGURE
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return a Markdown table for each group: fastmlp, ratios, the roofline, the fastest program of each library."""
+    """Return a Markdown table for each group: fastmlp, ratios, the roofline, the fastest program of each library.
+
+    fastmlp on one thread or with AVX2 only has a column in groups with such rows.
+    """
     tables = []
     for group, members in by_group(outside_curves(results)):
         families = [name for name in FAMILIES if any(family_best(result, name) for result in members)]
         with_limit = any(limit(result) for result in members)
-        heads = ["case", "per", "fastmlp", "best competitor takes"]
+        parts = [name for name in PART_COLUMNS if any(part(result, name) for result in members)]
+        heads = ["case", "per", "fastmlp", *(PART_COLUMNS[name] for name in parts), "best competitor takes"]
         heads += [*(["limit", "over the limit"] if with_limit else []), *(FAMILIES[name] for name in families)]
         lines = [f"**{GROUPS[group]}**", "", _row(heads), _row(["---"] * 2 + ["---:"] * (len(heads) - 2))]
         for result in members:
@@ -184,6 +202,7 @@ def markdown(results: dict[str, Any]) -> str:
             own_cell = _cell(ours(result))
             cells = [result["title"], result["unit"]]
             cells += [f"**{own_cell}**" if verdict(result) == "ahead" else own_cell]
+            cells += [_cell(part(result, name)) for name in parts]
             cells += [times_of_peer(result) if ratio_to_peer else NO_FIGURE]
             if with_limit:
                 cells += [_cell(limit(result))]

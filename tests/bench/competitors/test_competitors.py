@@ -4,10 +4,14 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from competitors import JAX_STEP, PREDICTION, TRAINING, Unsupported
+from competitors import AVX2_FEATURES, JAX_STEP, PREDICTION, TRAINING, Unsupported
+from competitors.fastmlp_competitor import check_avx512
+from llvmlite import binding
 from suite.case import Wrong
 from suite.cases.prediction import PredictionCase
 from suite.training_case import TrainingCase
+
+from fastmlp.kernels.jit.cpu_features import LEVELS
 
 
 def classification_case(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
@@ -116,3 +120,10 @@ def test_predicting_competitors_reach_the_reference_or_are_refused(competitor, c
     assert case.check(competitor, found)["probabilities"] < 1e-5
     with pytest.raises(Wrong):
         case.check(competitor, found[:, ::-1])
+
+
+def test_limited_rows_have_the_features_of_avx2_and_need_avx512(monkeypatch):
+    assert ",".join(f"+{name}" for name in LEVELS["x86-64-v3"]) == AVX2_FEATURES
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: {"avx2": True, "avx512f": False})
+    with pytest.raises(Unsupported, match="no AVX-512"):
+        check_avx512()

@@ -36,6 +36,50 @@ def test_short_table_has_a_row_per_group(tmp_path):
     assert "best competitor takes" in text
 
 
+def of_processor(processor, finished, device="cpu", quick=False):
+    machine = example()["machine"] | {"processor": processor}
+    options = {"device": device, "quick": quick, "rounds": 3}
+    return example() | {"machine": machine, "options": options, "finished": finished}
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Two processors and a GPU have published results."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    for name, results in (
+        ("cpu-a", of_processor("Processor A", "2026-01-01")),
+        ("cpu-b", of_processor("Processor B", "2026-03-01")),
+        ("cuda-b", of_processor("Processor B", "2026-04-01", "cuda")),
+        ("latest", of_processor("Processor C", "2026-05-01")),
+    ):
+        bench_results.save(results, report.RESULTS / f"{name}.json")
+    return report.committed()
+
+
+def test_documents_show_each_processor_the_newest_first(published):
+    assert [path.stem for path in published] == ["cpu-b", "cpu-a", "cuda-b"]
+    text = report.tables(published)
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "### Processor B",
+        "### Processor A",
+        "### Processor B",
+    ]
+    assert text.count("| title of won |") == 3
+    short = report.short_table(published)
+    assert short.count("| Prediction |") == 2, "one of each device"
+    assert "Processor A" not in short
+
+
+def test_published_results_replace_those_of_the_same_processor(published, tmp_path):
+    new = tmp_path / "new.json"
+    bench_results.save(of_processor("A(R) Processor", "2026-06-01"), new)
+    assert report.publish(new) == published[1], "cpu-a.json"
+    assert report.committed() == [published[1], published[0], published[2]]
+    bench_results.save(of_processor("A", "2026-06-01", quick=True), new)
+    with pytest.raises(ValueError, match="of a quick run"):
+        report.publish(new)
+
+
 def test_documents_and_plots_are_written(tmp_path, monkeypatch):
     source = tmp_path / "x.json"
     bench_results.save(example(), source)

@@ -69,6 +69,24 @@ def test_summary_of_a_quick_run_says_so():
     assert "products by" not in text
 
 
+def test_large_nets_have_columns_of_fastmlp_with_limits():
+    """A case without such a row has no figure in the column; other forms of fastmlp have no column."""
+    limited = [row("fastmlp, one thread", [3.0], "part"), row("fastmlp, AVX2", [2.0], "part")]
+    first = result("x", row("fastmlp", [1.0], "ours"), *limited, row("fastmlp, first fits", [9.0], "part"))
+    second = result("y", row("fastmlp", [1.0], "ours"), limited[0])
+    text = bench_tables.markdown(results(first, second))
+    assert "| case | per | fastmlp | one thread | AVX2 only | best competitor takes |" in text
+    assert "| title of x | step | 1 s | 3 s | 2 s | - |" in text
+    assert "| title of y | step | 1 s | 3 s | - | - |" in text
+
+
+def test_machine_line_has_the_microarchitecture_where_it_is_known():
+    found = results()
+    assert bench_tables.machine_lines(found)[0].startswith("P, 2 CPUs")
+    found["machine"]["microarchitecture"] = "znver3"
+    assert bench_tables.machine_lines(found)[0].startswith("P (znver3), 2 CPUs")
+
+
 def test_headline_has_ratios_per_group():
     assert bench_tables.headline(example()) == [("xor", 1, 2.0, 2.0, 2.0), ("predict", 1, 0.25, 0.25, 0.25)]
     assert "| Prediction | 1 | 0.25 x |" in bench_tables.headline_markdown(example())
