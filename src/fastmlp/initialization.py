@@ -266,7 +266,7 @@ def _draw_nets(network: Network, init: Any, u: np.ndarray) -> np.ndarray:
             else:
                 W[:] = INITIALIZERS[name](u_W.reshape(len(u), -1), *W.shape[1:]).reshape(W.shape)
     if network.input_embedding is not None:
-        for entry, block in zip(network.input_embedding.of_blocks, network.block_slices(0), strict=True):
+        for entry, block in zip(network.input_embedding.block_entries, network.block_slices(0), strict=True):
             (u_W, u_b), (W, b) = (_block(network, array, 0, block) for array in (u, params))
             W[:], b[:] = _embedded(entry, network.input_embedding.is_periodic, u_W, u_b)
     return params

@@ -11,7 +11,9 @@ from ..console.stopwatch import Stopwatch
 from ..data.validation import sample_for_plots
 from ..execution.plan import Plan
 from ..history import History
+from ..kernels.structs import Samples
 from ..streams.kinds import is_source, names_columns
+from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
@@ -83,11 +85,16 @@ def fit_mlp(
         try:  # run is called here, since warnings in it count the calls up to the user's line
             Fit(plan, training, validation, net._padded, options, history, saver).run()
         finally:
-            plan.release()
-            if validation is not None:
-                validation[0].release()
-            if options.metrics is not None:
-                options.metrics.release()
+            _release(plan, validation, options.metrics)
             history.seconds, history.compile_seconds = watch.read()
             tell_end(called, history)
     return history
+
+
+def _release(plan: Plan, validation: tuple[Plan, Samples] | None, metrics: FitMetrics | None) -> None:
+    """Release the buffers of a fit that has ended to the next fit and evaluation on this thread."""
+    plan.release()
+    if validation is not None:
+        validation[0].release()
+    if metrics is not None:
+        metrics.release()

@@ -258,8 +258,9 @@ def choose_shared_evaluation(network: Network, n_nets: int, n_samples: int) -> S
 
 
 def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
-    """Choose the family of a population's forward pass. The number of samples does not count, so that no output depends
-    on it.
+    """Choose the family of a population's forward pass.
+
+    The number of samples does not count, so that no output depends on it.
     """
     if not device.is_host:
         if trains_in_one_launch(network, dtype) and not streams:
@@ -277,7 +278,11 @@ def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
 def _gpu_nets_family(
     network: Network, n_nets: int, rows: int, dtype: np.dtype, streams: bool, costs: gpu_costs.GpuCosts
 ) -> str:
-    """A permission to round does not count: batched products are in TF32 then, and nets one by one on tensor cores."""
+    """Return the family of a GPU.
+
+    The precision does not count: with a permission to round, batched products are in TF32, and nets that are trained
+    one by one use tensor cores.
+    """
     family = _family_of_larger_nets(network, n_nets, rows, streams)
     if streams or not trains_in_one_launch(network, dtype):
         return family
@@ -291,7 +296,7 @@ def _family_of_larger_nets(network: Network, n_nets: int, rows: int, streams: bo
 
 
 class GpuNetsFit(NamedTuple):
-    """What the choice of a GPU's kernel for a population's small nets depends on, besides the nets and their number."""
+    """Facts of a fit on which a GPU's kernel for small nets depends, besides the nets and their number."""
 
     itemsize: int  # bytes of a number
     n_state: int  # state vectors of the update rule
@@ -383,9 +388,8 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
     work = products(network, rows)
     n_threads = min(work // thresholds.STEP_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)
     is_small = family == "layerwise_data_parallel" and network.layout.n_padded <= DATA_PARALLEL_PARAMS
-    if (
-        is_small and work >= thresholds.DATA_PARALLEL_FROM_STEP
-    ):  # less than what threads would otherwise write for each other
+    # A second thread with a copy of the net pays earlier: the two exchange less than threads that share a net.
+    if is_small and work >= thresholds.DATA_PARALLEL_FROM_STEP:
         n_threads = max(n_threads, 2)
     return max(1, min(n_threads_available(), n_threads))
 

@@ -60,8 +60,8 @@ class PeriodicEmbedding:
     -----
     It is the embedding PLR of Gorishniy et al. 2022, with cosines of trained phases b, drawn from [-pi, pi], in place
     of pairs of cosines and sines, as in the embedding PBLD of Holzmüller et al. 2024, which also keeps the number
-    itself. Frequencies and phases are drawn so whatever the net's `init` is, which draws W and c, with n_frequencies as
-    the number of inputs.
+    itself. The net's `init` draws W and c, with n_frequencies as the number of inputs; it does not concern frequencies
+    and phases.
 
     A net holds the embedding as two layers of (n_inputs, n_inputs * n_frequencies) and (n_inputs * n_frequencies,
     n_inputs * size) weights, so that its cost grows with the square of the number of columns.
@@ -198,14 +198,14 @@ class InputEmbedding:
         return ("cos", "relu") if self.is_periodic else ("identity",)
 
     @cached_property
-    def of_blocks(self) -> tuple[Entry, ...]:
-        """The entry that each block belongs to: one block for a category, one for each column otherwise."""
+    def block_entries(self) -> tuple[Entry, ...]:
+        """The entry of each block: a category has one block, other entries have one for each column."""
         return tuple(entry for entry in self.entries for _ in range(_n_blocks(entry)))
 
     @cached_property
     def blocks(self) -> tuple[Blocks, ...]:
         """Blocks of each layer."""
-        shapes = [_shapes(entry) for entry in self.of_blocks]
+        shapes = [_shapes(entry) for entry in self.block_entries]
         return tuple(tuple(pair[k] for pair in shapes) for k in range(len(self.activations)))
 
     @property

@@ -74,7 +74,10 @@ def file_named(file: Path, path: Path) -> Iterator[None]:
 
 
 def place_in_folder(path: Path) -> Callable[[int, int], str] | None:
-    """Return what names rows of a folder of Parquet files with their file, as Source.place; None for a single file."""
+    """Return a function that names rows of a folder of Parquet files by their file, for Source.place.
+
+    None for a single file.
+    """
     if not path.is_dir():
         return None
 
@@ -159,7 +162,7 @@ def targets_apart(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> tup
 def without_index(batch: Any) -> Any:
     """Return a record batch without the columns that pandas has written as the index of a frame.
 
-    They number the rows, as in any frame that was sorted or filtered, and are no columns of the frame.
+    These columns are written for frames that were sorted or filtered, and are not among the columns of the frame.
 
     Raises
     ------
@@ -177,8 +180,9 @@ def without_index(batch: Any) -> Any:
 
 
 def check_same_columns(batch: Any, columns: list[str], names: tuple[str, ...] = ()) -> None:
-    """Raise ValueError if a batch has not the columns of earlier ones, or a column twice; an empty list is filled with
-    those of the first, after their check.
+    """Raise ValueError if a batch does not have the columns of earlier ones, or has a column twice.
+
+    columns : names of the columns of earlier batches; an empty list is filled with those of this one, after their check
     """
     found = batch.schema.names
     if not columns:

@@ -28,8 +28,8 @@ class Source(NamedTuple):
 
     kind : str     what it is, for messages
     pieces : called for each pass; yields pairs (X, y) of arrays, y None if the source has no targets
-    identity : what its content is known by, for the names of cached files; None if nothing is known
-    place : returns where rows are, from a first one to a last one that is not included, if that is not `kind` alone
+    identity : what identifies the content, for the names of cached files; None if nothing does
+    place : function (first, last) that names rows first to last, last not included; None if `kind` suffices for that
     """
 
     kind: str
@@ -95,7 +95,7 @@ def as_targets_file(X: Any, y: Any) -> Any:
 def is_targets_source(y: Any) -> bool:
     """Return whether targets beside X are read piece by piece, rather than an array or the names of columns.
 
-    Of what can be iterated, only what is no sequence: a range, for instance, is an array.
+    An iterable is read piece by piece unless it is a sequence: a range, for instance, is an array.
     """
     if isinstance(y, (str, list, tuple)) or not is_source(y):
         return False
@@ -131,7 +131,7 @@ def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
             raise ValueError(f"{source.kind} has targets of its own, so y must be None.")
         y = rows.take(len(X))
         n_rows += len(X)
-        if len(y) == len(X):  # other rows are but counted
+        if len(y) == len(X):  # the rows of a longer X are only counted, for the message
             yield X, y
     n_targets = rows.count()
     if n_rows != n_targets:
@@ -140,7 +140,7 @@ def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
 
 
 class RowsInTurn:
-    """Rows of a source of arrays, which are taken in any numbers, however many its pieces have."""
+    """Reader of the rows of a source of arrays, in pieces whose sizes the caller chooses."""
 
     def __init__(self, source: Source):
         self._source, self._pieces = source, source.pieces()
@@ -188,7 +188,7 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
             "names. Pass the targets as an array."
         )
     if isinstance(X, np.memmap):
-        return Source("a memory map", lambda: _slices(X))  # not known by its file, of which it may be any part
+        return Source("a memory map", lambda: _slices(X))  # without identity: it may be any part of its file
     if is_sequence(X):
         size = int(X.batch_size)
         return Source(kind_of(X), lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
@@ -222,23 +222,23 @@ def _slices(X: Any) -> Iterator[tuple[Any, Any]]:
 def _rows_of_slice(X: Any) -> int:
     """Return how many rows to read at a time: those of about PIECE_BYTES, in whole chunks.
 
-    To read a part of a chunk, a library reads it, or Dask computes it, as a whole. A chunk that is larger than a piece
-    is then in memory anyway; one that has some of the columns only would take the others with it.
+    To read a part of a chunk, a library reads, or Dask computes, the whole chunk. So a chunk that is larger than a
+    piece is read at once, if it has all columns; if not, as many rows of the other columns would come with it.
     """
     rows = max(1, PIECE_BYTES // max(X.dtype.itemsize * math.prod(X.shape[1:]), 1))
     chunks = getattr(X, "chunks", None)
     if not chunks:
         return rows
     sizes = [max(1, *axis) if isinstance(axis, tuple) else max(1, axis) for axis in chunks]  # Dask's differ in size
-    of_chunk = sizes[0]
-    if of_chunk <= rows:
-        return rows - rows % of_chunk
+    chunk_rows = sizes[0]
+    if chunk_rows <= rows:
+        return rows - rows % chunk_rows
     has_all_columns = all(size >= n for size, n in zip(sizes[1:], X.shape[1:], strict=True))
-    return of_chunk if has_all_columns else rows
+    return chunk_rows if has_all_columns else rows
 
 
 def identity_of(path: Path) -> tuple:
-    """Return what the content of a file, or of a folder's files, is known by: name, size, time of the last change."""
+    """Return what identifies the content of a file, or of a folder's files: name, size, time of the last change."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     return tuple((str(file.resolve()), (info := file.stat()).st_size, info.st_mtime_ns) for file in files)
 

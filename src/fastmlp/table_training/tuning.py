@@ -30,15 +30,19 @@ from .time_limit import SHARE, seconds_per_epoch
 from .tuning_configurations import Settings, configurations, groups_of_recipes, joint_recipe
 from .tuning_scores import Scores, standard_errors_apart
 
-FACTOR = 3  # by which configurations get fewer, and epochs more, from rung to rung
-MOST_RUNGS, FEWEST_EPOCHS = 3, 4  # FEWEST_EPOCHS: of the first rung
+FACTOR = 3  # a rung has a third of the configurations of the one before, and three times its epochs
+MOST_RUNGS = 3
+FEWEST_EPOCHS = 4  # of the first rung
 LEAST_STANDARD_ERRORS = 1.0  # by which a configuration must be better than the preset (Breiman et al. 1984)
-FEW_CONFIGURATIONS = 4  # with fewer of all epochs, a search has more of a third
+FEW_CONFIGURATIONS = 4  # if there is time for fewer, configurations have a third of the epochs
 TUNING_SHARE = 0.5  # of the time that is left, which a search may take
 
 
 class Encoded(NamedTuple):
-    """Rows of a table in one encoding of its columns: to train on, and held out; number : of the encoding."""
+    """Rows of a table in one encoding of its columns: those to train on, and held-out ones.
+
+    number : int     number of the encoding
+    """
 
     number: int
     rows: Rows
@@ -102,8 +106,8 @@ class Found(NamedTuple):
     recipe : the best one, or the one that was given
     trials : configurations that were trained, the chosen one first
     note : a sentence on what was searched and chosen
-    interrupted : whether Ctrl-C ended the search; then
-    net : is the best net so far, an MLP or a population of one, else None
+    interrupted : whether Ctrl-C ended the search
+    net : the best net of an interrupted search, an MLP or a population of one net; else None
     """
 
     recipe: Recipe
@@ -157,8 +161,8 @@ def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
 def affordable_search(task: TuningTask) -> tuple[int, int]:
     """Return (number of configurations, epochs of the last rung) for which the time limit is enough.
 
-    It is estimated by the time that an epoch of the recipe takes. If only very few configurations could have all
-    epochs, more of them have a third.
+    The time of a search is estimated by that of an epoch of the recipe. If there is time for fewer than
+    FEW_CONFIGURATIONS with all epochs, more configurations have a third of the epochs.
     """
     every_epoch = task.recipe.epochs
     if not task.budget.is_limited:
@@ -177,7 +181,7 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
 
 
 def net_epochs(rungs: list[Rung]) -> int:
-    """Return how many epochs all nets of a search have, with those of the preset in later rungs.
+    """Return the sum of the epochs of all nets of a search, with those of the preset, which is in every rung.
 
     >>> net_epochs(rungs_of(20, 40))
     372
@@ -186,7 +190,7 @@ def net_epochs(rungs: list[Rung]) -> int:
 
 
 class Search:
-    """A search.
+    """Search in progress: its configurations, its rungs, and the best net so far.
 
     n : number of configurations
     epochs : number of epochs in the last rung
@@ -199,7 +203,7 @@ class Search:
         self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, rows.n_rows, self._rng)]
         self.rungs = rungs_of(n, epochs)
         self.interrupted = self.out_of_time = False
-        self.net: Any = None  # the best one so far
+        self.net: Any = None  # the best net so far
         self.net_score, self.net_recipe = -inf, task.recipe
         self._n_done = 0
         self._weights: np.ndarray | None = None  # of the held-out rows

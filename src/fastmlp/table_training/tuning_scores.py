@@ -31,8 +31,8 @@ class Scores(NamedTuple):
 def scores_of(nets: Any, held_out: Rows, recipe: Recipe, metric: Any = None) -> Scores:
     """Return the scores of nets on held-out rows.
 
-    They are minus the log loss of classes, of calibrated probabilities if the recipe calibrates; of numbers minus the
-    mean squared error, of y scaled to a standard deviation of 1. A metric with a name takes the place of these.
+    For classes, a score is minus the log loss, of calibrated probabilities if the recipe calibrates. For numbers, it is
+    minus the mean squared error of y scaled to a standard deviation of 1. A metric given by its name replaces both.
 
     nets : MLP or Population
     metric : metric of the estimator: a name, a function or None

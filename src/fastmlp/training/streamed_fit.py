@@ -271,7 +271,7 @@ class BlockSaver:
 
     begun : FitState or None     state to start from, with the records of a whole fit, of which a block has none
     is_due : function that returns whether a state is due
-    take : function of a FitState
+    take : function that gets a state within the block
 
     at_end : FitState or None     state after the last step, with finite parameters; None before it is reached
     """
