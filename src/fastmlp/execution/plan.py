@@ -186,11 +186,13 @@ class Plan:
     ) -> Plan:
         """Return a plan for evaluation: the last one on this thread, if it is for such a net and number of samples.
 
+        For another net, or other samples, kernel family and threads are chosen anew, and buffers for them reused.
+
         n_samples : number of samples; n_threads : as of for_training
         """
         key = network, device, dtype, precision, n_threads
         last = buffers.acquire("an evaluation", key) if device.is_host else None
-        if last is not None and last.rows == n_samples and n_threads is None:
+        if last is not None and last.network is network and last.rows == n_samples and n_threads is None:
             return last
         family, n_threads, rows = dispatch.choose_evaluation(network, device, dtype, n_samples, precision, n_threads)
         if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding
+from fastmlp.execution import dispatch
 from fastmlp.execution.net_description import describe_net
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.cpu import backend
@@ -113,6 +114,17 @@ def test_released_evaluation_plan_is_reused_for_equal_calls():
     assert plan(net, 700) is cached, "both evaluate in blocks of equal size"
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(plan, other, 1).result() is not plan(other, 1)
+
+
+def test_evaluation_plan_of_another_net_is_dispatched_anew(monkeypatch):
+    """Its threads and kernel family are those that the settings of now ask for, though an equal net had others."""
+    first, second = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=1)
+    for net, n_threads, family in ((first, 1, "layerwise"), (second, 2, "layerwise"), (first, 1, "batch_simd_16")):
+        monkeypatch.setattr(dispatch, "choose_evaluation_threads", lambda *_, n=n_threads: n)
+        monkeypatch.setattr(dispatch, "choose_evaluation_family", lambda *_, name=family: name)
+        plan = evaluation_plan(net, 16)
+        assert (plan.n_threads, plan.family) == (n_threads, family)
+        plan.release()
 
 
 def test_evaluation_plan_in_use_is_not_acquired_again():
