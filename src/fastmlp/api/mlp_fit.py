@@ -92,9 +92,12 @@ def fit_mlp(
 
 
 def _release(plan: Plan, validation: tuple[Plan, Samples] | None, metrics: FitMetrics | None) -> None:
-    """Release the buffers of a fit that has ended to the next fit and evaluation on this thread."""
+    """Release the buffers of a fit that has ended to the next fit and evaluation on this thread.
+
+    Of evaluations, only the buffers released last are kept; an equal fit first asks for those of the validation.
+    """
     plan.release()
-    if validation is not None:
-        validation[0].release()
     if metrics is not None:
         metrics.release()
+    if validation is not None:
+        validation[0].release()

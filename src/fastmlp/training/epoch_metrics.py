@@ -185,8 +185,9 @@ class OutputFunction:
 
     def release(self) -> None:
         """Release the buffers, after the fit."""
-        if self._plan is not None:
-            self._plan.release()
+        plan, self._plan = self._plan, None
+        if plan is not None:
+            plan.release()
 
 
 class FitMetrics:
@@ -225,9 +226,9 @@ class FitMetrics:
         self.n_measured = epoch + 1
 
     def release(self) -> None:
-        """Release the buffers, after the fit."""
-        for functions, _ in self._subsets.values():
-            for function in functions.values():
+        """Release the buffers, after the fit: those last that the next fit asks for first."""
+        for functions, _ in reversed(self._subsets.values()):
+            for function in reversed(functions.values()):
                 function.release()
 
     def measured(self, n_epochs: int) -> dict[str, np.ndarray]:

@@ -63,7 +63,10 @@ class Options:
     def description(
         self, data: Samples, validation: Samples | None, n_threads: int, schedule: Any, dropout_schedule: Any = None
     ) -> Callable[[], dict[str, Any]]:
-        """Return a function that returns options and data sizes, JSON-serialisable; it holds no reference to the data.
+        """Return a function that returns options and data sizes, JSON-serialisable.
+
+        The history keeps the function, so that it refers neither to the data nor to the options, whose metrics have
+        samples and buffers.
 
         data, validation : Samples     training and held-out samples
         n_threads : int     number of threads of the plan
@@ -72,17 +75,19 @@ class Options:
         of_dropout = {} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}
         n_samples, weighted = data.n_samples, data.has_weights
         n_validation = 0 if validation is None else validation.n_samples
+        epochs, batch_size, shuffle, optimizer = self.epochs, self.batch_size, self.shuffle, self.optimizer
+        early_stopping, time_limit = self.early_stopping, self.time_limit
         return lambda: {
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "optimizer": repr(self.optimizer),
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "optimizer": repr(optimizer),
             "schedule": schedule_text(schedule),
             **of_dropout,
-            "shuffle": self.shuffle,
-            "early_stopping": repr(self.early_stopping),
+            "shuffle": shuffle,
+            "early_stopping": repr(early_stopping),
             "n_samples": n_samples,
             "n_validation": n_validation,
             "weighted": weighted,
             "n_threads": n_threads,
-            **({} if self.time_limit is None else {"time_limit": self.time_limit.seconds}),
+            **({} if time_limit is None else {"time_limit": time_limit.seconds}),
         }

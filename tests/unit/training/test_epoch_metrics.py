@@ -1,5 +1,8 @@
 """`fit(metrics=...)`: metrics after each epoch, on training and validation samples, compared with scikit-learn."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from sklearn import metrics as theirs
@@ -7,6 +10,8 @@ from sklearn import metrics as theirs
 import fastmlp
 from fastmlp import MLP, EarlyStopping
 from fastmlp.callbacks import METRIC_SIGNS
+from fastmlp.execution.buffer_cache import buffers
+from fastmlp.execution.plan import Plan
 from fastmlp.training.epoch_metrics import METRICS, as_metrics
 
 RNG = np.random.default_rng(0)
@@ -233,3 +238,41 @@ def test_metrics_that_do_not_fit_the_task_raise():
     with pytest.raises(ValueError, match=r"no r2 to monitor: ask for it with metrics=\['r2'\] in MLP.fit"):
         fastmlp.Population((3, 2), 2).fit(X, NUMBERS, epochs=1, early_stopping=EarlyStopping(1, "r2"))
     assert as_metrics(None) == as_metrics(()) == {}
+
+
+@pytest.fixture
+def plans(monkeypatch):
+    """Weak references to the plans of evaluations, in the order of their making."""
+    made, for_evaluation = [], Plan.for_evaluation
+
+    def remembered(*arguments, **settings):
+        plan = for_evaluation(*arguments, **settings)
+        made.append(weakref.ref(plan))
+        return plan
+
+    buffers.forget()
+    monkeypatch.setattr(Plan, "for_evaluation", remembered)
+    return made
+
+
+def test_history_keeps_no_buffers_of_metrics(plans):
+    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0, device="cpu")
+    history = net.fit(X, TWO, epochs=2, metrics=["log_loss", "accuracy"], validation_data=(X[:20], TWO[:20]))
+    assert len(plans) == 5, "of validation, and of logits and outputs of both subsets"
+    buffers.forget()
+    gc.collect()
+    assert [plan for plan in plans if plan() is not None] == []
+    assert history.settings["epochs"] == 2
+
+
+@pytest.mark.parametrize("held_out", (None, (X[:20], TWO[:20])))
+def test_next_fit_with_metrics_reuses_the_buffers_that_it_needs_first(plans, held_out):
+    def fit():
+        net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0, device="cpu")
+        net.fit(X, TWO, epochs=2, metrics=["log_loss", "accuracy"], validation_data=held_out)
+
+    fit()
+    _, released = buffers.released["an evaluation"]
+    n = len(plans)
+    fit()
+    assert plans[n]() is released

@@ -44,9 +44,13 @@ def test_description_is_json_and_holds_no_arrays():
     assert (found["n_samples"], found["n_validation"], found["weighted"], found["n_threads"]) == (5, 2, True, 2)
     assert (found["optimizer"], found["schedule"]) == (repr(SGD(0.5)), "cosine")
     assert found["early_stopping"] == repr(EarlyStopping(4))
-    assert options.description(samples(5, False), None, 1, len)()["schedule"] == "len"
+    describe = options.description(samples(5, False), None, 1, len)
+    assert describe()["schedule"] == "len"
     assert "dropout_schedule" not in found
     assert options.description(samples(5, False), None, 1, None, "step")()["dropout_schedule"] == "step"
+    known = weakref.ref(options)
+    del options
+    assert known() is None, "the description keeps the options alive, and with them the buffers of metrics"
 
 
 def test_schedules_of_a_part_of_a_fit_are_those_of_its_steps():
