@@ -162,7 +162,8 @@ def targets_apart(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> tup
 def without_index(batch: Any) -> Any:
     """Return a record batch without the columns that pandas has written as the index of a frame.
 
-    These columns are written for frames that were sorted or filtered, and are not among the columns of the frame.
+    pandas writes them for frames whose index is more than a range, such as sorted or filtered ones; they are no columns
+    of the frame.
 
     Raises
     ------
