@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -39,7 +40,7 @@ METHOD = (
 # --resume: what the saved results and this run must agree in.
 MUST_AGREE = {
     "options": lambda results: results["options"],
-    "processors": lambda results: (results["machine"]["processor"], results["machine"]["cpus"]),
+    "processors": lambda results: [results["machine"].get(name) for name in ("processor", "cpus", "gpu")],
     "versions": lambda results: results["machine"]["versions"],
 }
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -52,19 +53,24 @@ GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group fo
 
 # Run in a process of its own: workers are forked from this process, in which a GPU's driver must not be open.
 FIND_DEVICE = """
-import sys
-from fastmlp.devices import resolve
+import json, sys
+from fastmlp.devices import devices, resolve
+missing = gpu = ""
 try:
-    resolve(sys.argv[1])
+    device = resolve(sys.argv[1])
+    if not device.is_host:
+        gpu = next(row.description.partition(",")[0] for row in devices() if row.name == device.name)
 except RuntimeError as error:
-    print(error)
+    missing = str(error)
+print(json.dumps([missing, gpu]))
 """
 
 
-def _missing(device: str) -> str:
-    """Why a device cannot be used, or an empty string."""
+def _find(device: str) -> tuple[str, str]:
+    """(why a device cannot be used, or an empty string; the name of a GPU, or an empty string)"""
     command = [sys.executable, "-c", FIND_DEVICE, device]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    missing, gpu = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return missing, gpu
 
 
 class Session:
@@ -80,7 +86,8 @@ class Session:
             raise pytest.UsageError("--quick and --largest exclude each other: choose one")
         if self.rules.rounds < 1:
             raise pytest.UsageError("--rounds: expected at least 1")
-        if missing := _missing(self.device):
+        missing, self.gpu = _find(self.device)
+        if missing:
             raise pytest.UsageError(f"--device {self.device}: {missing}")
         self.groups = self._chosen("--groups", option.groups, GROUPS)
         self.families = self._chosen("--peers", option.peers, FAMILIES)
@@ -116,7 +123,7 @@ class Session:
         cleared = clean_env.clear()
         fresh = {
             "schema": bench_results.SCHEMA,
-            "machine": machine(cleared),
+            "machine": machine(cleared) | ({"gpu": self.gpu} if self.gpu else {}),
             "options": {"device": self.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
             "started": _now(),
             "finished": "",

@@ -4,10 +4,11 @@
     python bench/tools/report.py --documents [RESULT.json ...]   writes the tables of README.md and of
                                                             docs/explanation/performance.md, and its plots, anew
     python bench/tools/report.py --publish RESULT.json      copies RESULT.json to bench/results, in place of earlier
-                                                            results of the same processor, and writes the documents
+                                                            results of the same processor and number of CPUs, or of
+                                                            the same GPU, and writes the documents
 
 RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given, and with
---documents all published results, bench/results/cpu-PROCESSOR.json and cuda-PROCESSOR.json, the newest first.
+--documents all published results, bench/results/cpu-PROCESSOR.json and cuda-GPU.json, the newest first.
 performance.md has the tables of all of them; README.md has the first of each device, and plots are of the first.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results"
@@ -36,10 +38,12 @@ def committed() -> list[Path]:
 def publish(path: Path) -> Path:
     """Copy results to the folder of published ones, and return the path of the copy.
 
+    It replaces earlier results of the same device, also those of a time when files had no microarchitecture.
+
     Raises
     ------
     ValueError
-        If the results are of a quick run.
+        If the results are of a quick run, or of a part of the suite.
     """
     from fastmlp.benchmarks import results as bench_results
     from fastmlp.output_files import write_text
@@ -48,8 +52,51 @@ def publish(path: Path) -> Path:
     if results["options"]["quick"]:
         raise ValueError(f"{path} is of a quick run: publish one of `pytest bench --save {path}`.")
     copy = RESULTS / bench_results.published_name(results)
+    machine = {key: value for key, value in results["machine"].items() if key != "microarchitecture"}
+    older = RESULTS / bench_results.published_name(results | {"machine": machine})
+    check_complete(path, results, [bench_results.load(file) for file in {copy, older} if file.exists()])
     write_text(copy, path.read_text(encoding="utf-8"))
+    if older != copy:
+        older.unlink(missing_ok=True)
     return copy
+
+
+def check_complete(path: Path, results: dict[str, Any], replaced: list[dict[str, Any]]) -> None:
+    """Raise ValueError if results lack what a full run of the suite measures, or what the replaced results have.
+
+    Competitors whose library is not installed are lacking only if the replaced results have them.
+    """
+    status = programs(results)
+    suite = programs_of_suite(results["options"]["device"])
+    lacking = {program for program, is_in_full_run in suite.items() if is_in_full_run and program not in status}
+    for earlier in replaced:
+        have = {program for program, text in programs(earlier).items() if text != "missing"}
+        lacking |= {program for program in have & suite.keys() if status.get(program, "missing") == "missing"}
+    if lacking:
+        case, name = min(lacking)
+        raise ValueError(
+            f"{path} lacks rows of a full run, such as that of {name!r} in {case!r} ({len(lacking)} in all): add them "
+            f"by `pytest bench --resume --save {path}`, and points that only --largest measures by that option, too."
+        )
+
+
+def programs(results: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """Return {(case, fastmlp or a competitor): status}."""
+    pairs = [(result["name"], row) for result in results["results"] for row in result["rows"]]
+    return {(case, row["name"]): row["status"] for case, row in pairs if row["kind"] in ("ours", "peer")}
+
+
+def programs_of_suite(device: str) -> dict[tuple[str, str], bool]:
+    """Return {(case, fastmlp or a competitor that computes on the device): whether a run without --largest has it}."""
+    sys.path.insert(0, str(ROOT / "bench"))
+    from suite.case_lookup import ENTRIES
+
+    found = {}
+    for entry in ENTRIES:
+        able = [competitor for competitor in entry.competitors if device in competitor.devices]
+        if any(competitor.kind == "ours" for competitor in able):
+            found |= {(entry.name, one.name): not entry.largest for one in able if one.kind in ("ours", "peer")}
+    return found
 
 
 def first_of_each_device(paths: list[Path]) -> list[Path]:
@@ -69,7 +116,7 @@ def tables(paths: list[Path]) -> str:
     parts = []
     for path in paths:
         results = bench_results.load(path)
-        parts += [f"### {bench_tables.processor_text(results)}", "  \n".join(bench_tables.machine_lines(results))]
+        parts += [f"### {bench_tables.device_text(results)}", "  \n".join(bench_tables.machine_lines(results))]
         parts += [f"> {text}" for text in bench_tables.warnings_of(results)]
         parts += [bench_tables.headline_markdown(results), bench_tables.losses_markdown(results)]
         parts += [bench_tables.markdown(results)]

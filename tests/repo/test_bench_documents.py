@@ -5,6 +5,7 @@ import re
 import pytest
 
 from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import tables as bench_tables
 from tools import document_plots, report
 
 
@@ -13,6 +14,19 @@ def test_tables_show_the_committed_results(path):
     paths = report.committed()
     assert paths, "bench/results holds the results that the documents show"
     assert report.documents(paths)[path] == path.read_text(encoding="utf-8"), report.__doc__
+
+
+def test_text_has_figures_of_the_first_section():
+    results = bench_results.load(report.committed()[0])
+    measured = f"are of the first section: {bench_tables.device_text(results)}, measured on {results['finished'][:10]}."
+    text, _, _ = report.PERFORMANCE.read_text(encoding="utf-8").partition(report.BEGIN)
+    assert measured in " ".join(text.split()), "revise the figures in the text, and then this sentence"
+
+
+def test_published_files_have_the_name_of_what_was_measured():
+    assert [path.name for path in report.committed()] == [
+        bench_results.published_name(bench_results.load(path)) for path in report.committed()
+    ]
 
 
 def test_plots_show_the_committed_results():

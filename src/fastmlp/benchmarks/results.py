@@ -1,8 +1,9 @@
 """Benchmark results: the file format, and the statistics that all tables and plots show.
 
 A file is JSON: {"schema", "machine", "options", "how", "missing", "results": [result, ...]}. `machine` is what
-machine.py describes, in older files without "microarchitecture"; `how` is a text on the method of measurement;
-`missing` is {reason: names of competitors that were not measured}. A result is one benchmark case:
+machine.py describes, in older files without "microarchitecture", and for device cuda the name of the "gpu"; `how` is a
+text on the method of measurement; `missing` is {reason: names of competitors that were not measured}. A result is one
+benchmark case:
 
     name, group, title, source    the benchmark case and its data
     unit                          unit of work that durations refer to: "step", "net and epoch", ...
@@ -232,16 +233,18 @@ def curves(results: dict[str, Any]) -> dict[str, list[Result]]:
 
 
 def published_name(results: dict[str, Any]) -> str:
-    """Return the name of the file in which results are published: a device and a processor have one file.
+    """Return the name of the file in which results are published: one for a processor and a number of CPUs, or a GPU.
 
-    >>> machine = {"processor": "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz avx512f"}
+    >>> machine = {"processor": "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz avx512f", "cpus": 2}
     >>> published_name({"machine": machine, "options": {"device": "cpu"}})
-    'cpu-intel-xeon-platinum-8481c-avx512f.json'
+    'cpu-intel-xeon-platinum-8481c-avx512f-2-cpus.json'
+    >>> published_name({"machine": machine | {"gpu": "NVIDIA H100 80GB HBM3"}, "options": {"device": "cuda"}})
+    'cuda-nvidia-h100-80gb-hbm3.json'
     """
-    machine = results["machine"]
-    text = f"{machine['processor']} {machine.get('microarchitecture', '')}".lower()
-    words = re.findall(r"[a-z0-9]+", UNTELLING.sub(" ", text))
-    return "-".join([results["options"]["device"], *words]) + ".json"
+    machine, device = results["machine"], results["options"]["device"]
+    processor = UNTELLING.sub(" ", f"{machine['processor']} {machine.get('microarchitecture', '')}".lower())
+    text = f"{processor} {machine['cpus']} cpus" if device == "cpu" else machine.get("gpu", processor).lower()
+    return "-".join([device, *re.findall(r"[a-z0-9]+", text)]) + ".json"
 
 
 def save(results: dict[str, Any], path: Path) -> None:

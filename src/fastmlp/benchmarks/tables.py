@@ -128,13 +128,19 @@ def processor_text(results: dict[str, Any]) -> str:
     return f"{machine['processor']} ({name})" if name else machine["processor"]
 
 
+def device_text(results: dict[str, Any]) -> str:
+    """Return what results were measured on: the processor and its number of CPUs, after the GPU if there is one."""
+    machine = results["machine"]
+    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
+    return f"{gpu}{processor_text(results)}, {machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}"
+
+
 def machine_lines(results: dict[str, Any]) -> list[str]:
     machine = results["machine"]
     memory = f", {machine['memory'] / 2**30:.0f} GiB" if machine["memory"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    cpus = f"{machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}"
     return [
-        f"{processor_text(results)}, {cpus}{memory}, {machine['system']}; "
+        f"{device_text(results)}{memory}, {machine['system']}; "
         f"device {results['options']['device']}, float32, {results['finished'][:10]}",
         versions,
         *(["a quick run: few cases, few rounds"] if results["options"]["quick"] else []),

@@ -9,6 +9,9 @@ from bench_example import example
 from fastmlp.benchmarks import results as bench_results
 from tools import document_plots, report
 
+# {(case, program): whether a run without --largest measures it}
+SUITE = {("won", "fastmlp"): True, ("won", "jax scan"): True, ("lost", "fastmlp"): True, ("lost", "numpy"): False}
+
 
 def test_only_text_between_the_marks_changes():
     readme = f"# Title\n{report.BEGIN}\nold\n{report.END}\nrest\n"
@@ -36,20 +39,21 @@ def test_short_table_has_a_row_per_group(tmp_path):
     assert "best competitor takes" in text
 
 
-def of_processor(processor, finished, device="cpu", quick=False):
-    machine = example()["machine"] | {"processor": processor}
+def of_processor(processor, finished, device="cpu", quick=False, **others):
+    machine = example()["machine"] | {"processor": processor} | others
     options = {"device": device, "quick": quick, "rounds": 3}
     return example() | {"machine": machine, "options": options, "finished": finished}
 
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Two processors and a GPU have published results."""
+    """Two processors and a GPU have published results of a suite of one case for each device."""
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(report, "programs_of_suite", lambda device: SUITE)
     for name, results in (
-        ("cpu-a", of_processor("Processor A", "2026-01-01")),
-        ("cpu-b", of_processor("Processor B", "2026-03-01")),
-        ("cuda-b", of_processor("Processor B", "2026-04-01", "cuda")),
+        ("cpu-a-2-cpus", of_processor("Processor A", "2026-01-01")),
+        ("cpu-b-2-cpus", of_processor("Processor B", "2026-03-01")),
+        ("cuda-h100", of_processor("Processor B", "2026-04-01", "cuda", gpu="H100")),
         ("latest", of_processor("Processor C", "2026-05-01")),
     ):
         bench_results.save(results, report.RESULTS / f"{name}.json")
@@ -57,12 +61,12 @@ def published(tmp_path, monkeypatch):
 
 
 def test_documents_show_each_processor_the_newest_first(published):
-    assert [path.stem for path in published] == ["cpu-b", "cpu-a", "cuda-b"]
+    assert [path.stem for path in published] == ["cpu-b-2-cpus", "cpu-a-2-cpus", "cuda-h100"]
     text = report.tables(published)
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "### Processor B",
-        "### Processor A",
-        "### Processor B",
+        "### Processor B, 2 CPUs",
+        "### Processor A, 2 CPUs",
+        "### H100, Processor B, 2 CPUs",
     ]
     assert text.count("| title of won |") == 3
     short = report.short_table(published)
@@ -73,11 +77,70 @@ def test_documents_show_each_processor_the_newest_first(published):
 def test_published_results_replace_those_of_the_same_processor(published, tmp_path):
     new = tmp_path / "new.json"
     bench_results.save(of_processor("A(R) Processor", "2026-06-01"), new)
-    assert report.publish(new) == published[1], "cpu-a.json"
+    assert report.publish(new) == published[1], "cpu-a-2-cpus.json"
     assert report.committed() == [published[1], published[0], published[2]]
     bench_results.save(of_processor("A", "2026-06-01", quick=True), new)
     with pytest.raises(ValueError, match="of a quick run"):
         report.publish(new)
+
+
+def test_published_results_replace_those_without_microarchitecture(published, tmp_path):
+    new = tmp_path / "new.json"
+    bench_results.save(of_processor("Processor A", "2026-06-01", microarchitecture="znver4"), new)
+    copy = report.publish(new)
+    assert copy.name == "cpu-a-znver4-2-cpus.json"
+    assert report.committed() == [copy, published[0], published[2]]
+
+
+@pytest.mark.parametrize("others", ({"device": "cuda", "gpu": "H200"}, {"cpus": 64}))
+def test_published_results_of_other_gpus_and_numbers_of_cpus_stay(published, tmp_path, others):
+    new = tmp_path / "new.json"
+    bench_results.save(of_processor("Processor B", "2026-06-01", **others), new)
+    copy = report.publish(new)
+    assert set(report.committed()) == {copy, *published}
+    assert copy not in published
+
+
+def without(results, case, name):
+    """Results without the row of a program."""
+    members = [
+        member | {"rows": [row for row in member["rows"] if (member["name"], row["name"]) != (case, name)]}
+        for member in results["results"]
+    ]
+    return results | {"results": members}
+
+
+def test_results_of_a_part_of_the_suite_are_not_published(published, tmp_path):
+    new = tmp_path / "new.json"
+    for processor, case, name in (
+        ("Processor New", "won", "jax scan"),
+        ("Processor New", "lost", "fastmlp"),
+        ("Processor A", "lost", "numpy"),
+    ):
+        bench_results.save(without(of_processor(processor, "2026-06-01"), case, name), new)
+        with pytest.raises(ValueError, match=rf"such as that of '{name}' in '{case}' \(1 in all\)"):
+            report.publish(new)
+        assert report.committed() == published
+    bench_results.save(without(of_processor("Processor New", "2026-06-01"), "lost", "numpy"), new)
+    assert report.publish(new).exists(), "only --largest measures it"
+
+
+def test_competitors_that_are_not_installed_replace_no_durations(published, tmp_path):
+    new, results = tmp_path / "new.json", of_processor("Processor A", "2026-06-01")
+    scan = next(row for row in results["results"][0]["rows"] if row["name"] == "jax scan")
+    scan |= {"status": "missing", "reason": "JAX is not installed", "seconds": []}
+    bench_results.save(results, new)
+    with pytest.raises(ValueError, match="such as that of 'jax scan' in 'won'"):
+        report.publish(new)
+    bench_results.save(results | {"machine": results["machine"] | {"processor": "Processor New"}}, new)
+    assert report.publish(new).exists()
+
+
+def test_full_run_has_the_programs_that_compute_on_the_device():
+    cpu, cuda = report.programs_of_suite("cpu"), report.programs_of_suite("cuda")
+    assert any(cpu.values())
+    assert not all(cpu.values()), "some points are only measured with --largest"
+    assert set(cuda) < set(cpu)
 
 
 def test_documents_and_plots_are_written(tmp_path, monkeypatch):
