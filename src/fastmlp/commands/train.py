@@ -217,9 +217,8 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
         check_tuning(settings, recipe, checkpoints, continues)
     if settings.class_weight is not None:
         checked_weight_items(settings.class_weight)
-    if recipe.shared_weights and (settings.tune is not None or checkpoints.path is not None):
-        option = "--checkpoint" if settings.tune is None else "--tune"
-        raise ValueError(f"--shared-weights trains several nets as one, and {option} does not go with it: drop one.")
+    if recipe.shared_weights and checkpoints.path is not None:
+        raise ValueError("--shared-weights trains several nets as one, without --checkpoint: drop one.")
     if recipe.n_folds > 1 and checkpoints.path is not None:
         raise ValueError(
             f"--checkpoint is for nets that are trained in one fit, and --quality {settings.quality} trains nets of "

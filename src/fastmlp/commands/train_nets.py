@@ -24,7 +24,14 @@ from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
-from ..table_training.folds import fit_each, fit_folds, fold_numbers
+from ..table_training.folds import (
+    fit_each,
+    fit_folds,
+    fit_shared_folds,
+    fold_numbers,
+    nets_share_by_fold,
+    share_by_fold,
+)
 from ..table_training.recipe import TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.temperature import fit_temperature
@@ -147,7 +154,7 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     n_nets = recipe.n_nets
     if settings.n_nets is None:
         n_nets = max(1, (1 if isinstance(known, MLP) else known.n_nets) // recipe.n_folds)
-    shared_weights = bool(getattr(known, "shared_weights", False))
+    shared_weights = bool(getattr(known, "shared_weights", False)) or nets_share_by_fold(known, recipe.n_folds)
     if settings.shared_weights and not shared_weights:
         raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")
     recipe = replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets, shared_weights=shared_weights)
@@ -190,6 +197,8 @@ def fit(
     if note:
         log(note)
     nets, history = make(recipe), None
+    if folds is not None and recipe.shared_weights:
+        share_by_fold(nets, recipe.n_folds)
     if known is not None:
         continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
         log(f"Training goes on with {described(nets)}.")
@@ -264,10 +273,10 @@ def without_idle_nets(nets: Population, log: Callable[[str], Any]) -> Population
 
 def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget) -> Training:
     """Train nets that are each without one fold, and predict each row by nets that have not seen it."""
-    part = lambda k: budget.part(nets.n_nets - k)
-    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=part(k))
+    n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
+    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(n_fits - k))
     preprocessing = nets.preprocessing
-    found, z = fit_folds(nets, rows, folds, fit_one)
+    found, z = (fit_shared_folds if recipe.shared_weights else fit_folds)(nets, rows, folds, fit_one)
     result = found.nets.result
     assert result is not None, "fit_folds sets it"
     found.nets.preprocessing = preprocessing

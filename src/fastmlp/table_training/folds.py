@@ -8,23 +8,26 @@ it: the out-of-fold prediction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..class_probabilities import logits
 from ..history import History
 from ..mlp import MLP
+from ..network.shared_weights import SharedLayout
 from ..population import Population, subset_of
+from ..population_result import PopulationResult
 from ..population_training.from_histories import result_of_histories
+from ..population_training.joined_results import joined_results
 from .fit import Rows
 
 
 class TrainedNets(NamedTuple):
-    """Nets that were trained one after another.
+    """Nets that were trained one after another, or in groups one after another.
 
     nets : those that had begun, or else the first, with the result of their fits; the mean of their outputs predicts
-    histories : the history of each net
+    histories : the history of each net; empty for groups
     n_begun : number of nets that had begun
     interrupted : whether Ctrl-C ended the training
     """
@@ -131,3 +134,98 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
 def has_begun(net: MLP, before: np.ndarray) -> bool:
     """Return whether a net is trained, if only on a part of its first epoch; before : its parameters before the fit"""
     return net.history is not None and (net.history.epochs > 0 or not np.array_equal(net.params, before))
+
+
+def share_by_fold(nets: Population, n_folds: int) -> None:
+    """Make the nets of each fold nets with shared weights; nets of different folds share nothing.
+
+    As a whole they are independent nets then, as which they predict and are saved.
+
+    nets : written; their parameters are drawn anew
+    """
+    nets.shared_weights = False
+    nets.reset()
+    n_each = nets.n_nets // n_folds
+    layout = SharedLayout(nets.network, n_each)
+    for k in range(n_folds):
+        members = members_of_fold(k, n_each)
+        layout.share(nets.params[members], nets.seeds[members], 0)
+
+
+def nets_share_by_fold(nets: Any, n_folds: int) -> bool:
+    """Return whether nets are those of n_folds folds with shared weights, as `fit_shared_folds` returns them."""
+    n_each, remainder = divmod(getattr(nets, "n_nets", 1), n_folds)
+    if n_folds < 2 or n_each < 2 or remainder or len(nets.network.layer_sizes) < 3:
+        return False
+    layout = SharedLayout(nets.network, n_each)
+    vector = np.zeros(layout.n_params, nets.dtype)
+    try:
+        for k in range(n_folds):
+            layout.read_nets(nets.params[members_of_fold(k, n_each)], vector)
+    except ValueError:  # nets of their own
+        return False
+    return True
+
+
+def members_of_fold(k: int, n_each: int) -> slice:
+    return slice(k * n_each, (k + 1) * n_each)
+
+
+def fit_shared_folds(
+    nets: Population,
+    rows: Rows,
+    folds: np.ndarray,
+    fit_group: Callable[[Population, Rows, Rows, int], PopulationResult],
+) -> tuple[TrainedNets, np.ndarray]:
+    """Train the nets of each fold together, with shared weights and without the fold. Ctrl-C ends the training.
+
+    Nets of folds whose training has not begun are left out; if none has, those of the first fold are kept.
+
+    nets : as share_by_fold makes them, or trained further
+    folds : (n_rows,) fold of each row
+    fit_group : function (nets of a fold, training rows, held-out rows, number of the fold) that trains these nets
+
+    Returns what fit_folds does, without histories: (trained nets, logits of all rows).
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it comes from `fit_group` before nets have begun.
+    """
+    n_folds = int(folds.max()) + 1
+    n_each = nets.n_nets // n_folds
+    outputs = np.full((n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
+    groups: list[Population] = []
+    interrupted = False
+    of_fold = lambda params, k: params[members_of_fold(k, n_each)]
+    find_begun = lambda: [k for k, group in enumerate(groups) if group_has_begun(group, of_fold(nets.params, k))]
+    try:
+        for k in range(n_folds):
+            group = subset_of(nets, np.arange(nets.n_nets)[members_of_fold(k, n_each)])
+            group.shared_weights = True
+            groups.append(group)
+            held_out = np.flatnonzero(folds == k)
+            result = fit_group(group, rows.take(np.flatnonzero(folds != k)), rows.take(held_out), k)
+            if group_has_begun(group, of_fold(nets.params, k)):
+                outputs[:, held_out] = logits(group, rows.X[held_out])
+            if interrupted := result.interrupted:
+                break
+    except KeyboardInterrupt:  # before or after the epochs of a fold
+        interrupted = True
+        if not find_begun():
+            raise
+    begun = find_begun()
+    kept = begun or [0]
+    for k in begun:
+        of_fold(nets.params, k)[:] = groups[k].params
+    if len(kept) < n_folds:
+        nets = subset_of(nets, np.concatenate([np.arange(nets.n_nets)[members_of_fold(k, n_each)] for k in kept]))
+    nets.fits += 1
+    results = [result for k in kept if (result := groups[k].result) is not None]
+    nets.result = joined_results(results, interrupted)
+    return TrainedNets(nets, [], len(begun) * n_each, interrupted), outputs
+
+
+def group_has_begun(group: Population, before: np.ndarray) -> bool:
+    """Return whether nets are trained, if only on a part of their first epoch; before : their parameters before"""
+    return group.result is not None and (bool(group.result.epochs.any()) or not np.array_equal(group.params, before))

@@ -17,6 +17,7 @@ TEMPERATURE = "temperature"
 PERIODIC = "periodic"
 CALIBRATIONS = (TEMPERATURE, "none")
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
+SHARING_NETS = 8  # of each fold, if they share weights: fewer gain little, and they are trained together
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Recipe:
     label_smoothing : fraction of each target that is spread over all classes, as for MLP
     numeric_encoding, n_bins : kind and n_bins of tables.column_encoders.NumericEncoding, for columns of numbers
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
-    shared_weights : whether several nets have the same hidden layers, as for Population
+    shared_weights : whether several nets have the same hidden layers, as for Population; with folds, those of a fold
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -91,11 +92,6 @@ class Recipe:
                 "shared_weights=True is for several nets with the same hidden layers, but n_nets is 1: set n_nets=8, "
                 "for example, or shared_weights=False."
             )
-        if self.shared_weights and self.n_folds > 1:
-            raise ValueError(
-                "Nets with shared_weights=True are trained on the same rows, without the folds of n_folds and of "
-                "quality 'best': leave these out, or shared_weights."
-            )
         if self.shared_weights and (self.embeds_categories or self.numeric_encoding == PERIODIC):
             raise ValueError(
                 "Nets with shared_weights=True have no input embedding: leave numeric_encoding='periodic' and "
@@ -145,7 +141,11 @@ def recipe_of(quality: Any, given: dict[str, Any]) -> Recipe:
         raise unknown_name("quality", quality, QUALITIES)
     names = {field.name for field in fields(Recipe)}
     assert set(given) <= names, f"no settings of a recipe: {shown(sorted(set(given) - names))}"
-    return replace(QUALITIES[quality], **{name: value for name, value in given.items() if not is_auto(value)})
+    given = {name: value for name, value in given.items() if not is_auto(value)}
+    recipe = replace(QUALITIES[quality], **given)
+    if recipe.shared_weights is True and recipe.n_folds > 1 and "n_nets" not in given:
+        return replace(recipe, n_nets=SHARING_NETS)
+    return recipe
 
 
 def is_auto(value: Any) -> bool:

@@ -147,6 +147,8 @@ def _seconds_of_all(
     if folds is not None:  # nets are trained one after another
         assert isinstance(rows, Rows)
         measured, n_fits = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets * recipe.n_folds
+        if recipe.shared_weights:  # those of a fold are trained together
+            measured, n_fits = replace(recipe, n_folds=1), recipe.n_folds
         rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
     return n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
 

@@ -4,7 +4,7 @@ Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwal
 goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
 learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
 another configuration is better by more than chance. Configurations that differ only in settings of a net are trained
-as one population. bench/log/README.md#tabular-tune has figures.
+as one population; where nets share weights, a configuration is a population, whose mean output is compared. bench/log/README.md#tabular-tune has figures.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class TuningTask:
     n : number of configurations
     seed : seed of the configurations and their nets
     encoded : returns the rows in the encoding that a recipe asks for
-    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
+    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed): one for each configuration,
+        or those of one configuration if they share weights
     score : returns the scores of nets for (nets, held-out rows, recipe)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit
@@ -107,7 +108,8 @@ class Found(NamedTuple):
     trials : configurations that were trained, the chosen one first
     note : a sentence on what was searched and chosen
     interrupted : whether Ctrl-C ended the search
-    net : the best net of an interrupted search, an MLP or a population of one net; else None
+    net : the best net of an interrupted search, an MLP or a population of one net or of nets with shared weights; else
+        None
     """
 
     recipe: Recipe
@@ -167,8 +169,8 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
     every_epoch = task.recipe.epochs
     if not task.budget.is_limited:
         return task.n, every_epoch
-    found, one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
-    make = lambda: task.make_nets(found.rows.n_features, one, 1, task.seed)
+    found, one = task.encoded(task.recipe), recipe_of_trial(task.recipe)
+    make = lambda: task.make_nets(found.rows.n_features, one, one.n_nets, task.seed)
     seconds = seconds_per_epoch(make, found.rows, found.held_out, one, task.budget.left())
     available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
     for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
@@ -187,6 +189,11 @@ def net_epochs(rungs: list[Rung]) -> int:
     372
     """
     return sum((rung.n + (k > 0)) * rung.epochs for k, rung in enumerate(rungs))
+
+
+def recipe_of_trial(recipe: Recipe) -> Recipe:
+    """Return a recipe for one net, or for its nets if they share weights, without folds."""
+    return replace(recipe, n_nets=recipe.n_nets if recipe.shared_weights else 1, n_folds=1)
 
 
 class Search:
@@ -243,16 +250,18 @@ class Search:
 
     def _recipe_of(self, k: int, epochs: int) -> Recipe:
         recipe = replace(self._task.recipe, **self.trials[k].settings)
-        return replace(recipe, epochs=epochs, patience=min(recipe.patience, epochs), n_nets=1, n_folds=1)
+        return replace(recipe_of_trial(recipe), epochs=epochs, patience=min(recipe.patience, epochs))
 
     def _train_group(self, members: list[int], recipes: list[Recipe], encoded: Encoded) -> None:
         """Train configurations as one population, and take their scores if they have come to their end."""
         task, recipe = self._task, joint_recipe(recipes)
-        nets = task.make_nets(encoded.rows.n_features, recipe, len(members), int(self._rng.integers(2**31)))
+        n_nets = recipe.n_nets * len(members)
+        nets = task.make_nets(encoded.rows.n_features, recipe, n_nets, int(self._rng.integers(2**31)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
             result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
-        reasons, epochs = np.atleast_1d(result.stopped_by), np.atleast_1d(result.epochs)
+        # Nets with shared weights, of one configuration, end together.
+        reasons, epochs = (np.atleast_1d(values)[: len(members)] for values in (result.stopped_by, result.epochs))
         self.interrupted, self.out_of_time = was_interrupted(result), "time_limit" in reasons
         scores, losses = task.score(nets, encoded.held_out, recipe)
         scores = np.where(epochs > 0, scores, -inf)
@@ -267,7 +276,7 @@ class Search:
         """Keep the best net of a group, for Ctrl-C, if it is better than those before."""
         k = int(np.argmax(scores))
         if scores[k] > self.net_score:
-            self.net = nets if isinstance(nets, MLP) else subset_of(nets, np.array([k]))
+            self.net = nets if isinstance(nets, MLP) or nets.shared_weights else subset_of(nets, np.array([k]))
             self.net_score, self.net_recipe = float(scores[k]), recipes[k]
 
     def best(self) -> Trial:

@@ -105,10 +105,14 @@ def groups_of_recipes(recipes: list[Recipe], encodings: list[int]) -> list[list[
 
 
 def _row(k: int, recipe: Recipe, encoding: int) -> Settings:
-    """Return a recipe as groups_of takes a configuration; a dropout rate for each layer needs a net of its own."""
+    """Return a recipe as groups_of takes a configuration.
+
+    A dropout rate for each layer needs a net of its own, and nets with shared weights are a population of their own.
+    """
+    is_alone = recipe.shared_weights or not isinstance(recipe.dropout, (int, float))
     own = {name: getattr(recipe, name) for name in PER_NET} | {"optimizer": recipe.optimizer}
     common = {name: getattr(recipe, name) for name in ("hidden", "batch_size", "label_smoothing")}
-    return {**own, **common, "encoding": encoding, "alone": -1 if isinstance(recipe.dropout, (int, float)) else k}
+    return {**own, **common, "encoding": encoding, "alone": k if is_alone else -1}
 
 
 def joint_recipe(recipes: list[Recipe]) -> Recipe:

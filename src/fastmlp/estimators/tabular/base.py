@@ -82,7 +82,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Number of epochs without a lower validation loss after which training of a net stops; 24 in all presets. Its
         best parameters are kept.
     n_nets : int, default "auto"
-        Number of nets; with folds, of nets without each fold. "fast" has 1, "good" 5, "best" 2 for each of 5 folds.
+        Number of nets; with folds, of nets without each fold. "fast" has 1, "good" 5, "best" 2 for each of 5 folds, or
+        8 if they share weights.
     n_folds : int, default "auto"
         Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops
         early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
@@ -117,16 +118,18 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         categories, too, and False otherwise.
     shared_weights : bool, default "auto"
         Whether the nets have the same hidden layers, but for a trained scale of each feature, and an output layer each,
-        as for Population; False in all presets. It is for some 8 nets and more and tables in memory, without folds,
-        tune and eval_metric, and trains on a CPU. A time limit shortens the training, and leaves out no nets.
+        as for Population; False in all presets. With folds, the nets of a fold share them. It is for some 8 nets and
+        more and tables in memory, without eval_metric and callbacks, and trains on a CPU. A time limit shortens the
+        training, and leaves out no nets.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
         batch_size, label_smoothing, numeric_encoding and n_bins; the first configuration is the preset, which stays
         unless another one is clearly better. Of each three configurations, the best one is trained anew with three
         times the epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or
-        squared error, or by eval_metric if it is a name. With folds, the first fold is held out. A search takes at most
-        about half of time_limit.
+        squared error, or by eval_metric if it is a name. With folds, the first fold is held out. With shared_weights,
+        each configuration is trained with all nets, whose mean output is compared. A search takes at most about half
+        of time_limit.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained, whose training stops
         when a callback returns True. Several nets are then trained one after another, which takes longer. Nets that

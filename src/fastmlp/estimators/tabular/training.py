@@ -19,11 +19,19 @@ from ...kernels.jit import interrupts
 from ...mlp import MLP
 from ...network.spec import HIDDEN, activation_code
 from ...population import Population
+from ...population_result import PopulationResult
 from ...schedules import schedule_factors
 from ...table_training.budget import Budget
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, make_optimizer, refit_recipe
-from ...table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers
+from ...table_training.folds import (
+    TrainedNets,
+    fit_each,
+    fit_folds,
+    fit_shared_folds,
+    fold_numbers,
+    share_by_fold,
+)
 from ...table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.time_limit import planned_in_time
 from ...tables.embedded_columns import input_embedding_of
@@ -115,14 +123,13 @@ def estimator_recipe(estimator: Any) -> Recipe:
         )
     of_single_nets = {
         "eval_metric": metric,
-        "tune": estimator.tune,
         "callbacks": as_callbacks(estimator.callbacks) or None,
     }
     name = next((name for name, value in of_single_nets.items() if value is not None), None)
     if recipe.shared_weights and name is not None:
         raise ValueError(
-            f"{name} trains nets one after another or with settings of their own, which those of shared_weights=True "
-            f"cannot have: leave {name} out, or set shared_weights=False."
+            f"{name} looks at each net after each epoch, and those of shared_weights=True are trained as one: leave "
+            f"{name} out, or set shared_weights=False."
         )
     if estimator.tune is not None:
         checked_count("tune", estimator.tune, 2)
@@ -176,11 +183,14 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     if note:
         warn_user(note)
     nets = make(recipe)
+    if task.folds is not None and recipe.shared_weights:
+        share_by_fold(nets, recipe.n_folds)
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
     n_nets = getattr(nets, "n_nets", 1)
     one_by_one = task.folds is not None or observes_epochs(estimator)
-    task.observed.begin_fit((n_nets if one_by_one else 1) + estimator.refit)
+    n_fits = recipe.n_folds if one_by_one and recipe.shared_weights else n_nets if one_by_one else 1
+    task.observed.begin_fit(n_fits + estimator.refit)
     before = {name: vars(estimator).pop(name) for name in RECORDS if name in vars(estimator)}
     try:
         train_by_kind(estimator, nets, task, recipe, before)
@@ -334,11 +344,12 @@ def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe)
 
 def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
     """Store nets that were trained one after another; nets : those that there were to train."""
-    ended_early = found.n_begun < nets.n_nets or not all(history.epochs for history in found.histories)
+    result = found.nets.result
+    assert result is not None, "fit_each and fit_shared_folds set it"
+    ended_early = found.n_begun < nets.n_nets or not result.epochs.all()
     if found.interrupted or ended_early:  # also for want of time, if only for a whole epoch
-        assert found.nets.result is not None, "fit_each sets it"
-        warn_of_missing_nets(found.nets.result, found.n_begun, nets.n_nets)
-    estimator.keep_net(found.nets, found.nets.result)
+        warn_of_missing_nets(result, found.n_begun, nets.n_nets)
+    estimator.keep_net(found.nets, result)
     if estimator.eval_metric is not None:
         estimator.validation_scores_ = [scores_of(history) for history in found.histories]
 
@@ -347,12 +358,21 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     """Train nets that are each without one fold, and keep the predictions of each row by the others."""
     assert task.folds is not None
     assert isinstance(task.rows, Rows)
-    part = lambda k: task.budget.part(nets.n_nets - k)
+    n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
 
-    def fit(net: MLP, rows: Rows, held_out: Rows, k: int) -> History:
-        return fit_one(estimator, net, task._replace(rows=rows, held_out=held_out, budget=part(k)), recipe)
+    def part(rows: Rows, held_out: Rows, k: int) -> NetsTask:
+        return task._replace(rows=rows, held_out=held_out, budget=task.budget.part(n_fits - k))
 
-    found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
+    def fit(net: MLP, *rows: Any) -> History:
+        return fit_one(estimator, net, part(*rows), recipe)
+
+    def fit_group(group: Population, *rows: Any) -> PopulationResult:
+        return fit_together(estimator, group, part(*rows), recipe)
+
+    if recipe.shared_weights:
+        found, z = fit_shared_folds(nets, task.rows, task.folds, fit_group)
+    else:
+        found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
     keep_trained(estimator, nets, found)
     with keeping_nets():
         predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))

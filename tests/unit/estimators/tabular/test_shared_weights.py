@@ -7,6 +7,8 @@ import pytest
 
 import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.table_training.folds import nets_share_by_fold
+from fastmlp.table_training.recipe import QUALITIES, recipe_of
 
 pd = pytest.importorskip("pandas")
 
@@ -63,12 +65,10 @@ def test_exported_ensemble_predicts_the_same(table, tmp_path):
     ("settings", "message"),
     [
         ({"n_nets": 1}, "n_nets is 1"),
-        ({"n_folds": 3}, "without the folds"),
         ({"numeric_encoding": "periodic"}, "no input embedding"),
         ({"category_embedding": True}, "no input embedding"),
-        ({"eval_metric": "r2"}, "eval_metric trains nets"),
-        ({"tune": 3}, "tune trains nets"),
-        ({"callbacks": print}, "callbacks trains nets"),
+        ({"eval_metric": "r2"}, "eval_metric looks at each net"),
+        ({"callbacks": print}, "callbacks looks at each net"),
         ({"shared_weights": 2}, "must be True, False or 'auto'"),
     ],
 )
@@ -78,6 +78,51 @@ def test_settings_of_nets_that_are_trained_apart_are_refused(settings, message, 
         TabularMLPRegressor(**SMALL | settings).fit(X, y)
 
 
+@pytest.mark.quick
+def test_nets_of_a_fold_share_weights_and_predict_the_rows_they_have_not_seen(table, tmp_path):
+    X, _, y = table
+    model = TabularMLPClassifier(**SMALL, n_folds=3, calibration="none").fit(X, y)
+    net = model.net_
+    assert (net.n_nets, net.shared_weights) == (12, False)
+    last = [net.net(k).weights[-2:] for k in range(12)]  # of the hidden layer and of the output layer
+    ratio = lambda i, j: last[i][0] / last[j][0]
+    np.testing.assert_allclose(ratio(0, 3), ratio(0, 3)[:, :1] * np.ones((1, 16)), rtol=1e-3)
+    assert np.ptp(ratio(0, 4), axis=1).max() > 0.01, "nets of different folds share nothing"
+    assert not np.array_equal(last[0][1], last[1][1])
+    assert nets_share_by_fold(net, 3)
+    assert not nets_share_by_fold(net, 2)
+    assert len(net.result.epochs) == 12
+    expected = np.mean([model.net_.net(k).predict(model.encoded_samples(X, y)[0]) for k in range(12)], axis=0)
+    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-5)
+    assert np.isfinite(model.oof_prediction_).all()
+    accuracy = np.mean(model.classes_[model.oof_prediction_.argmax(axis=1)] == y)
+    assert max(y.value_counts(normalize=True)) - 0.05 < accuracy <= 1.0
+    model.save(tmp_path / "model.st")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), model.predict_proba(X))
+
+
+def test_warm_start_goes_on_with_the_nets_of_folds(table):
+    X, y, _ = table
+    model = TabularMLPRegressor(**SMALL, n_folds=2, warm_start=True).fit(X, y)
+    assert nets_share_by_fold(model.fit(X, y).net_, 2)
+    assert model.net_.fits == 2
+
+
+def test_the_preset_with_folds_has_eight_nets_for_each():
+    assert recipe_of("best", {"shared_weights": True}).n_nets == 8
+    assert recipe_of("best", {"shared_weights": True, "n_nets": 3}).n_nets == 3
+    assert recipe_of("best", {"shared_weights": "auto"}) == QUALITIES["best"]
+
+
+def test_a_search_compares_ensembles_and_trains_the_best(table):
+    X, y, _ = table
+    model = TabularMLPRegressor(**SMALL | {"max_iter": 4, "tune": 3}).fit(X, y)
+    assert model.net_.shared_weights
+    assert model.net_.n_nets == 4
+    assert len(model.tuning_results_) == 3
+    assert all(np.isfinite(row["score"]) for row in model.tuning_results_)
+
+
 def test_a_time_limit_is_kept(table):
     X, y, _ = table
     with warnings.catch_warnings():
@@ -85,6 +130,24 @@ def test_a_time_limit_is_kept(table):
         model = TabularMLPRegressor(**SMALL | {"max_iter": 10**5, "time_limit": 1.0}).fit(X, y)
     assert model.n_iter_ < 10**5
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_command_trains_folds_of_nets_with_shared_weights_and_goes_on(table, tmp_path):
+    from typer.testing import CliRunner
+
+    from fastmlp.commands.cli import app
+
+    X, y, _ = table
+    path, model, second = tmp_path / "table.csv", tmp_path / "m.st", tmp_path / "n.st"
+    X.assign(y=y).to_csv(path, index=False)
+    small = ("--target", "y", "--hidden", "16", "--epochs", "3", "--quality", "best")
+    run = lambda *arguments: CliRunner().invoke(app, [*map(str, arguments)])
+    done = run("train", path, *small, "--n-nets", 2, "--shared-weights", "--output", model)
+    assert done.exit_code == 0, done.output
+    assert "out of fold" in done.output
+    done = run("train", path, *small, "--continue-from", model, "--output", second)
+    assert done.exit_code == 0, done.output
+    assert nets_share_by_fold(fastmlp.load(second).net_, 5)
 
 
 @pytest.mark.slow
