@@ -28,10 +28,11 @@ MODULE = "cpu.single_net.shared_weights"
 
 
 class Places(NamedTuple):
-    """Indices in the flat vector of what each net has for itself; the hidden layers come before, as in one net."""
+    """Indices in the flat vector of what each net has for itself; the layers in common come before, as in one net."""
 
     n_nets: int
-    scales: int  # (n_nets, n_inputs)
+    first: int  # the layer whose inputs have scales
+    scales: int  # (n_nets, n_scaled)
     output_weights: int  # (n_nets, n_outputs, n_units)
     output_biases: int  # (n_nets, n_outputs)
 
@@ -42,7 +43,7 @@ class Workspaces(NamedTuple):
 
 
 def spec_of_hidden_layers(net: NetSpec, n_padded: int) -> NetSpec:
-    """Return the NetSpec that the kernels take: n_layers counts the hidden layers, the arrays go on with the output.
+    """Return the NetSpec that the kernels take: n_layers counts the layers in common, the arrays go on with the output.
 
     net : NetSpec of one net
     n_padded : length of the flat vectors
@@ -59,10 +60,10 @@ def make_workspaces(
     rows : largest number of samples in a micro-batch; in prediction, of all threads together
     n_samples : number of samples in the data
     """
-    n_nets, n_layers = places.n_nets, net.n_layers
+    n_nets, n_layers, first = places.n_nets, net.n_layers, places.first
     sizes, n_outputs = net.sizes[: n_layers + 1].tolist(), int(net.sizes[n_layers + 1])
     hidden = net._replace(keep_z=net.keep_z[:n_layers])
-    # "shuffle": room for the scaled inputs; the samples' order has a buffer of its own length.
+    # "shuffle": room for gathered inputs; the samples' order has a buffer of its own length.
     request = WorkspaceRequest(hidden, sizes, rows * n_nets, 0, n_threads, 1, True, dtype)
     layers = layerwise_workspace(request, sharing_threads=n_threads)
     n_scratch = round_up(scratch_size(max(*sizes[1:], n_outputs), dtype.itemsize), ALIGNMENT)
@@ -74,18 +75,24 @@ def make_workspaces(
         scratch=request.zeros(n_threads * n_scratch),
     )
     chunks = weight_chunks(sizes, n_threads)
-    rows_of_chunk = round_up(-(-sizes[0] // int(chunks[1])), WEIGHT_CHUNK_ROWS) + WEIGHT_CHUNK_ROWS
-    n_products = round_up(rows_of_chunk * sizes[1], ALIGNMENT)
-    n_squares = n_nets * (-(-sizes[0] // WEIGHT_CHUNK_ROWS) + 2)
+    n_scaled, n_chunks = sizes[first], int(chunks[first + 1] - chunks[first])
+    rows_of_chunk = round_up(-(-n_scaled // n_chunks), WEIGHT_CHUNK_ROWS) + WEIGHT_CHUNK_ROWS
+    n_products = round_up(rows_of_chunk * sizes[first + 1], ALIGNMENT)
+    n_squares = n_nets * (-(-n_scaled // WEIGHT_CHUNK_ROWS) + 2)
+    chunk_samples = round_up(max(1, CHUNK_SAMPLES // n_nets), TILE_ROWS)
+    samples_of_thread = max(min(chunk_samples, rows), -(-rows // n_threads))
+    n_scaled_rows = round_up(samples_of_thread * n_nets * n_scaled, ALIGNMENT) + ALIGNMENT
     of_outputs = lambda: request.zeros(rows * n_nets * n_outputs + ALIGNMENT)
     nets = NetsWorkspace(
         rows=rows,
-        chunk_samples=round_up(max(1, CHUNK_SAMPLES // n_nets), TILE_ROWS),
+        chunk_samples=chunk_samples,
         n_nets=n_nets,
+        first=first,
         scales=places.scales,
         output_weights=places.output_weights,
         output_biases=places.output_biases,
-        x=request.zeros(rows * sizes[0] + ALIGNMENT),
+        n_scaled_rows=n_scaled_rows,
+        scaled_rows=request.zeros(n_threads * n_scaled_rows),
         y=of_outputs(),
         weight=request.zeros(rows * n_nets),
         z=of_outputs(),

@@ -233,16 +233,18 @@ class LayerwiseWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-# Workspace of nets with shared weights, beside the LayerwiseWorkspace of the hidden layers that they have in common,
-# whose row i * n_nets + j is sample i in net j.
+# Workspace of nets with shared weights, beside the LayerwiseWorkspace of the layers that they have in common. Outputs of
+# layers from `first` on have row i * n_nets + j for sample i in net j; those of the layers before, row i for sample i.
 class NetsWorkspace(NamedTuple):
     rows: int  # samples of a micro-batch, at most
     chunk_samples: int  # samples in a chunk of a micro-batch
     n_nets: int
-    scales: int  # index in the flat vectors of the nets' scales (n_nets, n_inputs), ...
+    first: int  # number of layers before the scales: those of an input embedding
+    scales: int  # index in the flat vectors of the nets' scales (n_nets, n_scaled), ...
     output_weights: int  # ... of their output layers' W (n_nets, n_outputs, n_units) ...
     output_biases: int  # ... and b (n_nets, n_outputs)
-    x: np.ndarray  # (rows, n_inputs), gathered
+    n_scaled_rows: int  # elements from one thread to the next in ...
+    scaled_rows: np.ndarray  # ... a chunk's scaled inputs (samples, n_nets, n_scaled), and later their deltas
     y: np.ndarray  # (rows * n_nets, n_outputs), gathered
     weight: np.ndarray  # (rows * n_nets,), gathered, or empty
     z: np.ndarray  # (rows * n_nets, n_outputs), logits

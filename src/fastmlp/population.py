@@ -72,13 +72,15 @@ class Population(PopulationBase, NetSequence[MLP]):
     precision : {"exact", "tf32", "bfloat16", "float16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products, as for MLP.
     input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
-        Embedding of the inputs, as for MLP. Such nets are trained one by one.
+        Embedding of the inputs, as for MLP. Such nets are trained one by one, unless they share weights.
     shared_weights : bool, default False
         Whether all nets have the same hidden layers, but for a trained scale of each input, which begins as 1 or -1 at
-        random; each net has an output layer of its own. They are trained together, on a CPU, as one ensemble, for its
-        mean (`ensemble_predict`): in the same order of samples and for the same epochs. Records of the training are
-        means over the nets and those of held-out samples are of their mean output, so that all nets have the same
-        result, and none is the best. It is the ensemble TabM-mini of Gorishniy et al. 2024 (arXiv:2410.24210).
+        random; each net has an output layer of its own. With input_embedding, they have that in common, too, and its
+        features are scaled, at first by a normal random number for each column. They are trained together, on a CPU, as
+        one ensemble, for its mean (`ensemble_predict`): in the same order of samples and for the same epochs. Records
+        of the training are means over the nets and those of held-out samples are of their mean output, so that all nets
+        have the same result, and none is the best. It is the ensemble TabM-mini of Gorishniy et al. 2024
+        (arXiv:2410.24210).
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
 

@@ -14,15 +14,16 @@ from reference import ReferenceMLP
 class ReferenceSharedWeights:
     """Nets with the same hidden layers, a scale of the inputs each, and an output layer each.
 
-    params : flat vector: the hidden layers, the scales (n_nets, n_inputs), the output layers' transposed W
+    params : flat vector: the hidden layers, the scales (n_nets, n_scaled), the output layers' transposed W
         (n_nets, n_outputs, n_units) and b (n_nets, n_outputs)
+    blocks : as for ReferenceMLP; the scales follow these layers
     """
 
     l2 = 0.0
 
-    def __init__(self, layer_sizes, activations, loss, n_nets, params, huber_delta=1.0):
+    def __init__(self, layer_sizes, activations, loss, n_nets, params, huber_delta=1.0, blocks=()):
         self.sizes, self.activations, self.loss, self.n_nets = layer_sizes, activations, loss, n_nets
-        self.huber_delta, self.params = huber_delta, np.array(params, np.float64)
+        self.huber_delta, self.params, self.blocks = huber_delta, np.array(params, np.float64), blocks
 
     def parts(self, flat):
         """Return ([(W, b) of each hidden layer], scales, output W, output b) as views into a flat vector."""
@@ -30,7 +31,7 @@ class ReferenceSharedWeights:
         for i, j in zip(self.sizes[:-2], self.sizes[1:-1], strict=True):
             hidden.append((flat[start : start + i * j].reshape(i, j), flat[start + i * j : start + i * j + j]))
             start += i * j + j
-        n, inputs, units, outputs = self.n_nets, self.sizes[0], self.sizes[-2], self.sizes[-1]
+        n, inputs, units, outputs = self.n_nets, self.sizes[len(self.blocks)], self.sizes[-2], self.sizes[-1]
         ends = start + np.cumsum([0, n * inputs, n * units * outputs, n * outputs])
         scales, W, b = (flat[first:last] for first, last in pairwise(ends))
         return hidden, scales.reshape(n, inputs), W.reshape(n, outputs, units), b.reshape(n, outputs)
@@ -43,10 +44,11 @@ class ReferenceSharedWeights:
     def net(self, k):
         """Return one net."""
         hidden, scales, W, b = self.parts(self.params)
-        (first, bias), *others = hidden
-        layers = [(scales[k][:, None] * first, bias), *others, (W[k].T, b[k])]
-        flat = np.concatenate([part.reshape(-1) for layer in layers for part in layer])
-        return ReferenceMLP(self.sizes, self.activations, self.loss, flat, huber_delta=self.huber_delta)
+        first, bias = hidden[len(self.blocks)]
+        hidden[len(self.blocks)] = scales[k][:, None] * first, bias
+        flat = np.concatenate([part.reshape(-1) for layer in (*hidden, (W[k].T, b[k])) for part in layer])
+        settings = {"huber_delta": self.huber_delta, "blocks": self.blocks}
+        return ReferenceMLP(self.sizes, self.activations, self.loss, flat, **settings)
 
     def predict(self, X):
         """Return the mean of the nets' outputs."""
@@ -67,8 +69,9 @@ class ReferenceSharedWeights:
             losses.append(loss)
             *below, (of_W, of_b) = net.layers(of_net / self.n_nets)
             d_W[k], d_b[k] = of_W.T, of_b
-            d_scales[k] = np.sum(below[0][0] * hidden[0][0], axis=1)
-            below[0][0][:] *= scales[k][:, None]
+            of_scaled, scaled = below[len(self.blocks)][0], hidden[len(self.blocks)][0]
+            d_scales[k] = np.sum(of_scaled * scaled, axis=1)
+            of_scaled *= scales[k][:, None]
             for (to_W, to_b), (W, b) in zip(d_hidden, below, strict=True):
                 to_W += W
                 to_b += b

@@ -90,8 +90,14 @@ def split_row(ws, rows):
 @helper
 def pack_deltas(net, ws, rows, row, end):
     """Copy the deltas of rows row <= i < end into panels, for the layers whose weight gradient reads panels."""
+    pack_deltas_of(net, ws, rows, row, end, 0, net.n_layers)
+
+
+@helper
+def pack_deltas_of(net, ws, rows, row, end, first_layer, end_layer):
+    """Copy the deltas of layers first_layer <= k < end_layer into panels, as pack_deltas does."""
     split = split_row(ws, rows)
-    for k in range(net.n_layers):
+    for k in range(first_layer, end_layer):
         if ws.packed_delta_starts[k] >= 0:
             n, o, packed = net.sizes[k + 1], ws.row_starts[k + 1], ws.packed_delta_starts[k]
             copy_to_panels(ws.delta, o, row, min(end, split), n, split, ws.packed_delta, packed)

@@ -110,7 +110,19 @@ def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
     """
     n_layers = net.n_layers
     source = Matrix(inputs.data, inputs.start + row * net.sizes[0], net.sizes[0])
-    for k in range(n_layers):
+    forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, 0, n_layers)
+    if net.activations[n_layers - 1] == SOFTMAX:
+        o, width = ws.row_starts[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
+        softmax_rows(ws.z, o, rows, width, ws.a, o, scratch)
+
+
+@helper
+def forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, first_layer, end_layer):
+    """Run rows forward through layers first_layer <= k < end_layer, as `forward` does.
+
+    source : Matrix of the inputs of these rows
+    """
+    for k in range(first_layer, end_layer):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o = ws.row_starts[k + 1] + row * fan_out
         drops = dropout.draws and net.dropout[k] > 0.0
@@ -128,9 +140,6 @@ def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
             draw_mask(net.dropout[k] * dropout.factor, dropout.seed, dropout.step, k, first, end, ws.mask, mask0)
             multiply(raw, o, ws.mask, o, rows * fan_out, ws.a, o)
         source = Matrix(ws.a, o, fan_out)
-    if net.activations[n_layers - 1] == SOFTMAX:
-        o, width = ws.row_starts[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
-        softmax_rows(ws.z, o, rows, width, ws.a, o, scratch)
 
 
 @inline_helper
@@ -226,8 +235,14 @@ def backward_layers(scratch, net, ws, row, end, copy):
 
     copy : index of this thread's transposed copy of the weights
     """
+    backward_through(scratch, net, ws, row, end, copy, net.n_layers - 1, 0)
+
+
+@inline_helper
+def backward_through(scratch, net, ws, row, end, copy, last_layer, end_layer):
+    """Write the deltas of the inputs of layers last_layer >= k > end_layer, as backward_layers does."""
     n_rows = end - row
-    for k in range(net.n_layers - 1, 0, -1):
+    for k in range(last_layer, end_layer, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = ws.row_starts[k + 1] + row * fan_out, ws.row_starts[k] + row * fan_in
         delta = Matrix(ws.delta, o, fan_out)

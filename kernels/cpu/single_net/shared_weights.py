@@ -6,9 +6,13 @@ so that their passes, products and updates are those of layerwise.py. What is di
 shared_weights_passes.py: the scales, whose gradient needs no product for the deltas of the inputs, and the output
 layers.
 
-With x_i the inputs of sample i, r_j the scale of net j, W the weights of the first layer and D_j (n_samples, n_units)
-its deltas in net j, let G_j = X' D_j. Then the gradient of W is the sum of diag(r_j) G_j, and that of r_j the row sums
-of G_j * W, elementwise. So one product for each net gives both.
+The nets may have the layers of an input embedding in common, too: a sample is one row there, and its embedding is what
+each net scales. nets.first is the number of these layers, so that the hidden layers begin with layer nets.first.
+
+With x_i the inputs of sample i, or its embedding, r_j the scale of net j, W the weights of layer nets.first and D_j
+(n_samples, n_units) its deltas in net j, let G_j = X' D_j. Then the gradient of W is the sum of diag(r_j) G_j, and that
+of r_j the row sums of G_j * W, elementwise. So one product for each net gives both. The delta of x_i is the sum over j
+of r_j * (W D_ij), which only an embedding needs.
 
 Threads share rows and weights as in layerwise.py, and every sum is added in the same order for any number of threads.
 
@@ -47,7 +51,7 @@ class SharedWorkspace(NamedTuple):
     partial: Any
     order: Any
     words: Any
-    layers: Any  # LayerwiseWorkspace of the hidden layers, with a row for each sample and net; kernels use pointers
+    layers: Any  # LayerwiseWorkspace of the layers in common; kernels use pointers
     nets: Any  # NetsWorkspace, with pointers
 
 
@@ -76,18 +80,19 @@ def gradient_of_chunk(thread, net, data, config, state, ws, micro_batch, chunk):
         output_gradient(scratch, net, layers, nets, micro_batch.rows, adds, chunk - n_chunks, state.grads)
         return
     layer_chunk = layer_of_chunk(layers, chunk)
-    if layer_chunk.layer == 0:
+    if layer_chunk.layer == nets.first:
         products = offset(nets.products, thread * nets.n_products)
         first_layer_gradient(
             layer_chunk, scratch, products, net, layers, nets, micro_batch.rows, adds, state.params, state.grads
         )
         return
     vectors = UpdatedVectors(state.params, state.state, 0, 0)  # nothing to prefetch: these nets are small
+    n_rows = micro_batch.rows if layer_chunk.layer < nets.first else micro_batch.rows * nets.n_nets
     rows = MicroBatch(
         micro_batch.index,
         micro_batch.step,
-        0,
-        micro_batch.rows * nets.n_nets,
+        micro_batch.first,
+        n_rows,
         micro_batch.start,
         micro_batch.batch_rows,
     )
@@ -96,16 +101,17 @@ def gradient_of_chunk(thread, net, data, config, state, ws, micro_batch, chunk):
 
 @helper
 def first_layer_gradient(chunk, scratch, products, net, layers, nets, n_samples, adds, params, g):
-    """Compute the gradient of some rows of the first layer's W and of the nets' scales, and of a part of b."""
-    n_inputs, width, n_nets, w0 = net.sizes[0], net.sizes[1], nets.n_nets, net.weight_offsets[0]
+    """Compute the gradient of some rows of W of layer nets.first and of the nets' scales, and of a part of b."""
+    k, n_nets = nets.first, nets.n_nets
+    n_inputs, width, w0 = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
     (start, end), (column, last_column) = chunk_range(chunk, n_inputs), chunk_range(chunk, width)
     nothing, zero = UpdatedRows(UpdatedVectors(g, g, 0, 0), 0, 0), scalar_like(g, 0.0)
     if not adds:
         for i in range(w0 + start * width, w0 + end * width):
             g[i] = zero
     for j in range(n_nets):
-        inputs = Matrix(nets.x, start, n_inputs)
-        delta = Matrix(layers.delta, layers.row_starts[1] + j * width, n_nets * width)
+        inputs = Matrix(layers.a, layers.row_starts[k] + start, n_inputs)
+        delta = Matrix(layers.delta, layers.row_starts[k + 1] + j * width, n_nets * width)
         target = Matrix(products, 0, width)
         gradient_product_without_prefetch(end - start, width, n_samples, inputs, delta, False, target, scratch, nothing)
         s = nets.scales + j * n_inputs
@@ -114,7 +120,7 @@ def first_layer_gradient(chunk, scratch, products, net, layers, nets, n_samples,
                 products, (i - start) * width, width, load_scalar(params, s + i), params, g, w0 + i * width
             )
             g[s + i] = load_scalar(g, s + i) + dot if adds else dot
-    rows, o, b = n_samples * n_nets, layers.row_starts[1], net.bias_offsets[0]
+    rows, o, b = n_samples * n_nets, layers.row_starts[k + 1], net.bias_offsets[k]
     column_sums(layers.delta, o, rows, width, column, last_column, adds, g, b)
 
 
@@ -152,7 +158,7 @@ def squares_of_chunk(net, state, ws, chunk):
     """Write the sums of a chunk's squared gradients to layers.squares and nets.squares."""
     layers, nets, n_chunks = ws.layers, ws.nets, ws.layers.weight_chunks[net.n_layers]
     p, g, zero = state.params, state.grads, scalar_like(state.params, 0.0)  # these nets have no L2 penalty
-    n_inputs = net.sizes[0]
+    n_inputs = net.sizes[nets.first]
     n_blocks = round_up(n_inputs, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
     if chunk >= n_chunks:
         j, n_outputs, n_nets = chunk - n_chunks, net.sizes[net.n_layers + 1], nets.n_nets
@@ -163,7 +169,7 @@ def squares_of_chunk(net, state, ws, chunk):
         return
     add_squares(net, state, layers, chunk)
     layer_chunk = layer_of_chunk(layers, chunk)
-    if layer_chunk.layer == 0:
+    if layer_chunk.layer == nets.first:
         start, end = chunk_range(layer_chunk, n_inputs)
         for j in range(nets.n_nets):
             s = nets.scales + j * n_inputs
@@ -188,7 +194,7 @@ def clip_of_step(net, config, state, ws):
 def update_part(thread, n_threads, net, config, state, ws, chunk, h, clip):
     """Update one chunk of the parameters, and the chunk's packed copies."""
     layers, nets, n_chunks = ws.layers, ws.nets, ws.layers.weight_chunks[net.n_layers]
-    g, n_inputs = state.grads, net.sizes[0]
+    g, n_inputs = state.grads, net.sizes[nets.first]
     if chunk >= n_chunks:
         j, n_outputs, last = chunk - n_chunks, net.sizes[net.n_layers + 1], net.n_layers
         size = n_outputs * net.sizes[last]
@@ -198,11 +204,11 @@ def update_part(thread, n_threads, net, config, state, ws, chunk, h, clip):
         return
     layer_chunk = layer_of_chunk(layers, chunk)
     update_chunk(thread, n_threads, net, config, state, layers, chunk, h, clip)
-    if layer_chunk.layer == 0:
+    if layer_chunk.layer == nets.first:
         start, end = chunk_range(layer_chunk, n_inputs)
         for j in range(nets.n_nets):  # weight decay is for weights, not for scales
             s = nets.scales + j * n_inputs
-            update_range_of_layer(net, config, state, g, 0, 1, s + start, s + end, h, clip)
+            update_range_of_layer(net, config, state, g, nets.first, 1, s + start, s + end, h, clip)
 
 
 @inline_helper
@@ -259,8 +265,8 @@ def joined(layers, nets):
 def train(thread, n_threads, barrier, net, data, config, state, layers, nets, first_step, n_steps):
     """Train for n_steps steps, from step number first_step on. All results are in `state` and `layers`.
 
-    net : NetSpec of the hidden layers, whose sizes and activations go on with those of the output layers
-    layers : LayerwiseWorkspace of the hidden layers; nets : NetsWorkspace
+    net : NetSpec of the layers in common, whose sizes and activations go on with those of the output layers
+    layers : LayerwiseWorkspace of the layers in common; nets : NetsWorkspace
     """
     _loop(thread, n_threads, barrier, net, data, config, state, joined(layers, nets), first_step, n_steps)
 
@@ -281,8 +287,8 @@ def predict(thread, n_threads, barrier, net, data, params, layers, nets, n_rows,
         first = block * n_rows
         n = min(n_rows, data.n_samples - first)
         for r in range(n):
-            copy_row(data.X, (first + r) * n_inputs, n_inputs, nets.x, (row + r) * n_inputs)
-        forward_rows(scratch, net, params, layers, nets, row, n, -1, Dropout(False, 0, 0, 0, 1.0))
+            copy_row(data.X, (first + r) * n_inputs, n_inputs, layers.a, layers.row_starts[0] + (row + r) * n_inputs)
+        forward_rows(thread, scratch, net, params, layers, nets, row, n, -1, Dropout(False, 0, 0, 0, 1.0))
         for r in range(n):
             for q in range(n_outputs):
                 total = scalar_like(params, 0.0)

@@ -13,12 +13,21 @@ from ...structs import LANES, METRIC_MARGIN, METRIC_NONE
 from ..gemm.operands import Matrix
 from ..workspace import GROUP_COLUMNS, LOSS_COLUMN, N_CORRECT_COLUMN, TILE_ROWS
 from .elementwise import Outputs, Targets, activate, backward, count_correct, loss_and_delta, softmax_rows
-from .layerwise_gradients import pack_deltas
-from .layerwise_passes import Dropout, backward_layers, backward_pass, backward_rows, forward, group_sums
+from .layerwise_gradients import pack_deltas_of
+from .layerwise_passes import (
+    BackwardPass,
+    Dropout,
+    backward_pass,
+    backward_product,
+    backward_rows,
+    backward_through,
+    forward_layers,
+    group_sums,
+)
 
 
 @inline_helper
-def gather_samples(net, data, shuffle, order, nets, first, row, n):
+def gather_samples(net, data, shuffle, order, layers, nets, first, row, n):
     """Copy n samples to the buffers from sample `row` of the micro-batch on, with targets and weights for each net.
 
     first : number of the first of them in the data, or in their order
@@ -28,7 +37,7 @@ def gather_samples(net, data, shuffle, order, nets, first, row, n):
         i = first + r
         if shuffle:
             i = load_scalar(order, first + r)
-        copy_row(data.X, i * n_inputs, n_inputs, nets.x, (row + r) * n_inputs)
+        copy_row(data.X, i * n_inputs, n_inputs, layers.a, layers.row_starts[0] + (row + r) * n_inputs)
         for j in range(n_nets):
             o = (row + r) * n_nets + j
             copy_row(data.Y, i * n_outputs, n_outputs, nets.y, o * n_outputs)
@@ -52,6 +61,18 @@ def scale_inputs(x, x0, rows, width, scales, s0, n_nets, out, out0):
             for c in range(0, width, LANES):
                 n = min(width - c, LANES)
                 store_partial(out, o + c, n, load_partial(x, i + c, n, LANES) * load_partial(scales, s + c, n, LANES))
+
+
+@linked_helper()
+def sum_scaled(x, rows, width, scales, s0, n_nets, out, out0):
+    """Write out (rows, width) = sum over the nets of x (rows, n_nets, width) * scales (n_nets, width)."""
+    for r in range(rows):
+        for c in range(0, width, LANES):
+            n, total = min(width - c, LANES), fill(out, 0.0, LANES)
+            for j in range(n_nets):
+                i, s = (r * n_nets + j) * width, s0 + j * width
+                total += load_partial(x, i + c, n, LANES) * load_partial(scales, s + c, n, LANES)
+            store_partial(out, out0 + r * width + c, n, total)
 
 
 @linked_helper()
@@ -83,23 +104,17 @@ def output_deltas(delta, delta0, rows, n_outputs, n_nets, width, params, w0, bel
 
 
 @inline_helper
-def forward_rows(scratch, net, params, layers, nets, row, n, copy, dropout):
-    """Take n samples from nets.x, from sample `row` of the micro-batch on, to the outputs of all nets."""
-    n_nets, n_inputs, n_outputs = nets.n_nets, net.sizes[0], net.sizes[net.n_layers + 1]
-    first, rows, width = row * n_nets, n * n_nets, net.sizes[net.n_layers]
-    scale_inputs(
-        nets.x,
-        row * n_inputs,
-        n,
-        n_inputs,
-        params,
-        nets.scales,
-        n_nets,
-        layers.a,
-        layers.row_starts[0] + first * n_inputs,
-    )
-    inputs = Matrix(layers.a, layers.row_starts[0], n_inputs)
-    forward(scratch, net, params, inputs, first, rows, layers, copy, dropout)
+def forward_rows(thread, scratch, net, params, layers, nets, row, n, copy, dropout):
+    """Take n samples, which are gathered, from sample `row` of the micro-batch on to the outputs of all nets."""
+    n_nets, n_inputs, n_outputs, k = nets.n_nets, net.sizes[0], net.sizes[net.n_layers + 1], nets.first
+    first, rows, width, n_scaled = row * n_nets, n * n_nets, net.sizes[net.n_layers], net.sizes[k]
+    inputs = Matrix(layers.a, layers.row_starts[0] + row * n_inputs, n_inputs)
+    forward_layers(scratch, net, params, inputs, row, n, layers, copy, dropout, 0, k)  # which has no dropout
+    scaled = offset(nets.scaled_rows, thread * nets.n_scaled_rows)
+    o = layers.row_starts[k] + row * n_scaled
+    scale_inputs(layers.a, o, n, n_scaled, params, nets.scales, n_nets, scaled, 0)
+    inputs = Matrix(scaled, 0, n_scaled)
+    forward_layers(scratch, net, params, inputs, first, rows, layers, copy, dropout, k, net.n_layers)
     a0, o = layers.row_starts[net.n_layers] + first * width, first * n_outputs
     output_products(
         layers.a, a0, rows, width, n_nets, n_outputs, params, nets.output_weights, nets.output_biases, nets.z, o
@@ -142,12 +157,12 @@ def train_rows(thread, net, data, config, params, ws, micro_batch, row, end):
     layers, nets, n = ws.layers, ws.nets, end - row
     n_nets, n_outputs, last = nets.n_nets, net.sizes[net.n_layers + 1], net.n_layers
     scratch, copy = offset(layers.scratch, thread * layers.n_scratch), thread % layers.copies
-    gather_samples(net, data, config.shuffle, ws.order, nets, micro_batch.first + row, row, n)
+    gather_samples(net, data, config.shuffle, ws.order, layers, nets, micro_batch.first + row, row, n)
     factor = 1.0
     if config.drops_by_schedule:
         factor = config.dropout_factors[micro_batch.step - config.first_step]
     dropout = Dropout(True, config.seed, micro_batch.step, micro_batch.start * n_nets, factor)
-    forward_rows(scratch, net, params, layers, nets, row, n, copy, dropout)
+    forward_rows(thread, scratch, net, params, layers, nets, row, n, copy, dropout)
     scale = 1.0 / (micro_batch.batch_rows * n_nets * net.loss_width)
     loss_of_rows(net, data, nets, row, end, scale, group_sums(layers, row, micro_batch.index, False))
     first, rows, o = row * n_nets, n * n_nets, row * n_nets * n_outputs
@@ -159,5 +174,25 @@ def train_rows(thread, net, data, config, params, ws, micro_batch, row, end):
         nets.delta, o, rows, n_outputs, n_nets, net.sizes[last], params, nets.output_weights, layers.delta, below
     )
     backward_rows(0, rows, backward_pass(net, layers, last, below))
-    backward_layers(scratch, net, layers, first, first + rows, copy)
-    pack_deltas(net, layers, micro_batch.rows * n_nets, first, first + rows)
+    backward_through(scratch, net, layers, first, first + rows, copy, last - 1, nets.first)
+    pack_deltas_of(net, layers, micro_batch.rows * n_nets, first, first + rows, nets.first, last)
+    if nets.first > 0:
+        embedding_deltas(thread, scratch, net, params, layers, nets, row, n, copy)
+        pack_deltas_of(net, layers, micro_batch.rows, row, end, 0, nets.first)
+
+
+@helper
+def embedding_deltas(thread, scratch, net, params, layers, nets, row, n, copy):
+    """Write the deltas of the layers of the input embedding, of n samples from sample `row` of the micro-batch on."""
+    k, n_nets = nets.first, nets.n_nets
+    rows, n_scaled, fan_out = n * n_nets, net.sizes[k], net.sizes[k + 1]
+    scaled = offset(nets.scaled_rows, thread * nets.n_scaled_rows)
+    delta = Matrix(layers.delta, layers.row_starts[k + 1] + row * n_nets * fan_out, fan_out)
+    start = copy * layers.n_transposed + layers.transposed_starts[k]
+    nothing = BackwardPass(IDENTITY, layers.a, False, layers.mask, n_scaled, scaled, 0)
+    below = Matrix(scaled, 0, n_scaled)
+    backward_product(rows, n_scaled, fan_out, delta, layers.transposed, start, below, scratch, nothing)
+    o = layers.row_starts[k] + row * n_scaled
+    sum_scaled(scaled, n, n_scaled, params, nets.scales, n_nets, layers.delta, o)
+    backward_rows(0, n, backward_pass(net, layers, k, o))
+    backward_through(scratch, net, layers, row, row + n, copy, k - 1, 0)

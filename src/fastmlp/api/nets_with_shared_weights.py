@@ -34,7 +34,7 @@ def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, 
             f"Nets with shared_weights=True are trained on a CPU, but device is {shown(device)}. Set device='cpu', or "
             "'auto'."
         )
-    if len(network.layer_sizes) < 3:
+    if len(network.layer_sizes) - network.n_embedding_layers < 3:
         raise ValueError(
             f"shared_weights=True needs a hidden layer, whose weights the nets share, but layer_sizes is "
             f"{network.layer_sizes}."
@@ -44,8 +44,6 @@ def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, 
         raise ValueError(f"Nets with shared_weights=True have the same {per_net[0]}: give one number.")
     if network.l2:
         raise ValueError(f"shared_weights=True goes without l2: set AdamW(weight_decay=...) instead. {ADVICE}")
-    if network.has_blocks:
-        raise ValueError(f"shared_weights=True goes without input_embedding. {ADVICE}")
     return True
 
 

@@ -75,7 +75,8 @@ class SharedPlan:
         module = backend(device)
         kernels = module.shared_weights
         net = kernels.spec_of_hidden_layers(describe_net(layout.network), layout.n_padded)
-        places = kernels.Places(layout.n_nets, layout.scales, layout.output_weights, layout.output_biases)
+        starts = layout.scales, layout.output_weights, layout.output_biases
+        places = kernels.Places(layout.n_nets, layout.first, *starts)
         work = kernels.make_workspaces(net, places, rows, n_samples, choice.n_threads, shuffle, dtype)
         return cls(layout.network, layout, device, module, choice.n_threads, choice.rows, net, work)
 

@@ -92,11 +92,6 @@ class Recipe:
                 "shared_weights=True is for several nets with the same hidden layers, but n_nets is 1: set n_nets=8, "
                 "for example, or shared_weights=False."
             )
-        if self.shared_weights and (self.embeds_categories or self.numeric_encoding == PERIODIC):
-            raise ValueError(
-                "Nets with shared_weights=True have no input embedding: leave numeric_encoding='periodic' and "
-                "category_embedding=True out, or set shared_weights=False."
-            )
         return self
 
     @property

@@ -15,7 +15,7 @@ X, Y = np.zeros((4, 2)), np.zeros(4)
         ({"dropout": [0.1, 0.2, 0.3]}, "the same dropout"),
         ({"init_scale": [1.0, 2.0, 3.0]}, "the same init_scale"),
         ({"l2": 0.1}, "without l2"),
-        ({"input_embedding": [CategoryEmbedding(2, 1)]}, "without input_embedding"),
+        ({"layer_sizes": (2, 1), "input_embedding": [CategoryEmbedding(2, 1)]}, "needs a hidden layer"),
         ({"shared_weights": "yes"}, "must be True or False"),
         ({"device": "cuda:7"}, "trained on a CPU"),
     ],

@@ -11,7 +11,7 @@ from reference_shared_weights import ReferenceSharedWeights
 from tolerances import TOLERANCES
 
 import fastmlp
-from fastmlp import SGD, AdamW, EarlyStopping, Population
+from fastmlp import SGD, AdamW, CategoryEmbedding, EarlyStopping, PeriodicEmbedding, Population
 from fastmlp.errors import DivergenceWarning
 from fastmlp.execution import thresholds
 from fastmlp.execution.dispatch import shared_samples
@@ -24,13 +24,28 @@ CASES = {  # layer sizes, number of nets, hidden activation, loss, targets
     "three layers": ((20, 33, 18, 3), 4, "relu", "softmax_cross_entropy", "classes"),
     "wide": ((70, 330, 40, 1), 5, "gelu", "binary_cross_entropy", "labels"),
     "one net": ((6, 17, 1), 1, "relu", "huber", "numbers"),
+    "embedded": ((7, 19, 12, 2), 3, "relu", "squared_error", "numbers"),
+    "periodic": ((12, 40, 1), 5, "tanh", "squared_error", "numbers"),
+    "wide embedding": ((60, 20, 3), 4, "relu", "softmax_cross_entropy", "classes"),
+}
+EMBEDDINGS = {
+    "embedded": [CategoryEmbedding(3, 5), 1, CategoryEmbedding(3, 2)],
+    "periodic": [PeriodicEmbedding(5, 3, sigma=0.3, n_inputs=9), CategoryEmbedding(3, 4)],
+    "wide embedding": [CategoryEmbedding(30, 170)] * 2,  # so wide that products pack their operands
 }
 
 
 def make(case, **settings):
     sizes, n_nets, activation, loss, kind = CASES[case]
     pop = Population(
-        sizes, n_nets, hidden_activation=activation, loss=loss, shared_weights=True, random_state=3, **settings
+        sizes,
+        n_nets,
+        hidden_activation=activation,
+        loss=loss,
+        shared_weights=True,
+        random_state=3,
+        input_embedding=EMBEDDINGS.get(case),
+        **settings,
     )
     rng = np.random.default_rng(1)
     X = rng.normal(size=(90, sizes[0]))
@@ -51,8 +66,11 @@ def vector_of(pop):
 
 def reference_of(pop, case):
     sizes, n_nets, activation, loss, _ = CASES[case]
+    embedding, n = pop.network.input_embedding, pop.network.n_embedding_layers
     names = [activation] * (len(sizes) - 2) + [pop.network.output_row.name]
-    return ReferenceSharedWeights(sizes, names, loss, n_nets, vector_of(pop))
+    names = [*(embedding.activations if embedding else ()), *names]
+    sizes, blocks = pop.network.layer_sizes, pop.network.blocks[:n]
+    return ReferenceSharedWeights(sizes, names, loss, n_nets, vector_of(pop), blocks=blocks)
 
 
 def assert_equals_reference(pop, net, dtype):
@@ -157,6 +175,52 @@ def test_nets_are_ordinary_nets_with_the_same_hidden_layers():
     ratio = second.weights[0] / first.weights[0]
     np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones_like(ratio), rtol=1e-3)
     np.testing.assert_allclose(pop.predict(X)[1], second.predict(X), atol=1e-6)
+
+
+def test_gradients_of_an_embedding_are_those_of_differences():
+    pop, X, y = make("periodic")
+    net, rng = reference_of(pop, "periodic"), np.random.default_rng(0)
+    free = np.flatnonzero(net.loss_and_gradient(X, y)[1])
+    for i in rng.choice(free, 40, replace=False):
+        losses, kept = [], net.params[i]
+        for step in (1e-6, -1e-6):
+            net.params[i] = kept + step
+            losses.append(net.loss_and_gradient(X, y)[0])
+        net.params[i] = kept
+        slope = (losses[0] - losses[1]) / 2e-6
+        np.testing.assert_allclose(net.loss_and_gradient(X, y)[1][i], slope, rtol=1e-4, atol=1e-7)
+
+
+def test_scales_of_an_embedding_begin_alike_for_the_features_of_a_column():
+    pop, _, _ = make("embedded")
+    ratio = (pop.net(1).weights[1] / pop.net(0).weights[1])[:, 0]  # of 5, 1 and 2 features
+    np.testing.assert_allclose(ratio[:5], ratio[0], rtol=1e-5)
+    np.testing.assert_allclose(ratio[6:], ratio[6], rtol=1e-5)
+    assert np.abs(np.diff(ratio))[[4, 5]].min() > 1e-3
+    np.testing.assert_array_equal(pop.net(0).weights[0], pop.net(1).weights[0])
+
+
+def test_an_embedding_stays_block_diagonal_and_the_same_for_all_nets():
+    pop, X, y = make("embedded")
+    before = pop.params[0].copy()
+    pop.fit(X, y, epochs=5, batch_size=30, optimizer=AdamW(0.01, weight_decay=0.1), verbose=0)
+    pop.network.check_blocks(pop.params)
+    first = pop.params[:, : pop.network.layout.weight_offsets[1]]
+    np.testing.assert_array_equal(first, first[:1] * np.ones((3, 1), np.float32))
+    assert not np.array_equal(first[0], before[: first.shape[1]])
+
+
+def test_micro_batches_and_shuffled_steps_with_an_embedding_follow_the_reference(monkeypatch):
+    monkeypatch.setattr(thresholds, "SHARED_ROWS", 1)
+    monkeypatch.setattr(thresholds, "SHARED_SAMPLES", 12)
+    pop, X, y = make("wide embedding")
+    seed = int(fit_seeds(pop.seeds, 1)[0])
+    for batches in ([np.arange(90)], np.split(epoch_order(90, seed, 0), [60])):
+        net = reference_of(pop, "wide embedding")
+        for rows in batches:
+            net.params -= 0.1 * net.loss_and_gradient(X[rows], y[rows])[1]
+        pop.fit(X, y, epochs=1, batch_size=len(batches[0]), optimizer=SGD(0.1), verbose=0)
+        assert_equals_reference(pop, net, "float32")
 
 
 def test_initial_scales_are_signs_and_depend_on_the_seed():

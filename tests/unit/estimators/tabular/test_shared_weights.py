@@ -65,8 +65,6 @@ def test_exported_ensemble_predicts_the_same(table, tmp_path):
     ("settings", "message"),
     [
         ({"n_nets": 1}, "n_nets is 1"),
-        ({"numeric_encoding": "periodic"}, "no input embedding"),
-        ({"category_embedding": True}, "no input embedding"),
         ({"eval_metric": "r2"}, "eval_metric looks at each net"),
         ({"callbacks": print}, "callbacks looks at each net"),
         ({"shared_weights": 2}, "must be True, False or 'auto'"),
