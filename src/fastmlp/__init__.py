@@ -29,7 +29,7 @@ _MODULES = {
     "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
-    "network.embeddings": ("PeriodicEmbedding", "CategoryEmbedding"),
+    "network.embeddings": ("PeriodicEmbedding", "CategoryEmbedding", "PiecewiseLinearEmbedding"),
     "training.optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from .mlp import MLP as MLP
     from .network.embeddings import CategoryEmbedding as CategoryEmbedding
     from .network.embeddings import PeriodicEmbedding as PeriodicEmbedding
+    from .network.embeddings import PiecewiseLinearEmbedding as PiecewiseLinearEmbedding
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
     from .optimizers import Adam as Adam

@@ -19,7 +19,7 @@ import numpy as np
 from .errors import checked_number, unknown_name
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.formulas.seeds import uniforms
-from .network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding
+from .network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding, PiecewiseLinearEmbedding
 from .network.spec import Network
 
 CHUNK = 1 << 17  # numbers drawn at a time, so that temporary arrays stay in the L2 cache
@@ -288,4 +288,7 @@ def _embedded(entry: Entry, has_cosine: bool, u_W: np.ndarray, u_b: np.ndarray) 
         return 2.0 * pi * entry.sigma * _normal_deviates(u_W), angle(u_b)
     if isinstance(entry, CategoryEmbedding):
         return (angle(u_W), angle(u_b)) if has_cosine else ((2.0 * u_W - 1.0) / sqrt(entry.size), 0.0)
+    if isinstance(entry, PiecewiseLinearEmbedding):
+        is_number = np.arange(entry.n_inputs)[:, None] == 0
+        return is_number * (2.0 * u_W - 1.0) / sqrt(entry.size), (2.0 * u_b - 1.0) / sqrt(entry.size)
     return 1.0, 0.0  # a column that is kept

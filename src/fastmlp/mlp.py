@@ -78,7 +78,8 @@ class MLP(SingleNetBase):
         Embedding of the inputs by layers before the hidden ones, which are trained with them: a PeriodicEmbedding for
         all inputs, or a list of entries for consecutive columns, such as
         [PeriodicEmbedding(n_inputs=5), CategoryEmbedding(3, size=2)]; an int stands for as many columns that get only
-        a trained scale and shift, and cannot stand beside a PeriodicEmbedding. hidden_activation and dropout do not
+        a trained scale and shift, and cannot stand beside a PeriodicEmbedding; a PiecewiseLinearEmbedding is for the
+        columns of a number and its bins. hidden_activation and dropout do not
         apply to these layers, l2 does. Numbers should have mean 0 and standard deviation 1.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives

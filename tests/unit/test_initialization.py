@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from fastmlp import MLP, CategoryEmbedding, Normal, PeriodicEmbedding, Uniform, UniformByFanIn
+from fastmlp import (
+    MLP,
+    CategoryEmbedding,
+    Normal,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    Uniform,
+    UniformByFanIn,
+)
 from fastmlp.initialization import INITIALIZERS, check_init
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
@@ -153,6 +161,13 @@ def test_categories_and_kept_columns():
     assert kstest(net.weights[0][2:, 2:].reshape(-1), "uniform", (-0.2, 0.4)).pvalue > 0.01
     np.testing.assert_array_equal(net.weights[0][:2, :2], np.eye(2))
     assert not net.biases[0].any()
+
+
+def test_piecewise_linear_embeddings_begin_as_linear_functions_of_the_number():
+    net = drawn("auto", (9, 4, 1), input_embedding=[PiecewiseLinearEmbedding(9, 400)])
+    assert kstest(net.weights[0][0], "uniform", (-0.05, 0.1)).pvalue > 0.01
+    assert kstest(net.biases[0], "uniform", (-0.05, 0.1)).pvalue > 0.01
+    assert not net.weights[0][1:].any()
 
 
 def test_vectors_of_categories_beside_numbers_are_angles():

@@ -258,8 +258,9 @@ def read_parts(
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_class_weight(settings.class_weight, target)
     tables = split_table(table, name, target.task, recipe, settings.seed)
-    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds, recipe.embeds_categories
-    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding)
+    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
+    embeds = recipe.embeds_categories, recipe.embeds_bins
+    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding, *embeds)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)

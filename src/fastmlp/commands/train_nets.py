@@ -132,6 +132,7 @@ def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> N
         "--task": {settings.task} - {"auto", preprocessing.target.task},
         "--numeric-encoding": {settings.scaling} - {"auto"},
         "--category-embedding": {"vectors"} if settings.category_embedding else set(),
+        "--bin-embedding": {"piecewise linear functions"} if settings.bin_embedding else set(),
     }
     for option, values in refused.items():
         if values:

@@ -110,6 +110,9 @@ class TrainOptions:
     category_embedding: Annotated[
         bool, typer.Option("--category-embedding", help="Trained vectors for columns of more than 8 categories.")
     ] = False
+    bin_embedding: Annotated[
+        bool, typer.Option("--bin-embedding", help="A trained piecewise linear function of columns with bins.")
+    ] = False
     shared_weights: Annotated[
         bool, typer.Option("--shared-weights", help="Nets with the same hidden layers; for some 8 nets and more.")
     ] = False
@@ -131,7 +134,7 @@ class TrainOptions:
         """
         values = {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
         values |= {"task": self.task.value, "scaling": self.scaling.value, "quality": self.quality.value}
-        for name in ("category_embedding", "shared_weights"):
+        for name in ("category_embedding", "bin_embedding", "shared_weights"):
             values[name] = getattr(self, name) or None
         values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
         return TrainSettings(**values | {name: tuple(values[name]) for name in ("drop", "keep", "ids")})

@@ -45,6 +45,7 @@ class TrainSettings:
     memory_limit: str | None = None
     tune: int | None = None
     category_embedding: bool | None = None
+    bin_embedding: bool | None = None
     shared_weights: bool | None = None
 
     def recipe(self) -> Recipe:

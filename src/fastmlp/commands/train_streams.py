@@ -141,6 +141,7 @@ class TableReader:
             targets=codes,
             trial_seconds=seconds,
             embeds_categories=bool(self._settings.category_embedding),
+            embeds_bins=bool(self._settings.bin_embedding),
         )
         columns, of_columns, choices = summary.fit_columns(sample, encoding)
         of_columns += choices

@@ -3,9 +3,9 @@
 Such a layer is a dense layer whose weight matrix is block-diagonal: entries outside of the blocks are 0, and training
 leaves them 0.
 
-Sources: Gorishniy, Rubachev and Babenko 2022 (arXiv:2203.05556; periodic embeddings of numbers), Holzmüller, Grinsztajn
-and Steinwart 2024 (arXiv:2407.04491; their trained phases, and a small sigma), Guo and Berkhahn 2016 (arXiv:1604.06737;
-embeddings of categories).
+Sources: Gorishniy, Rubachev and Babenko 2022 (arXiv:2203.05556; periodic and piecewise linear embeddings of numbers),
+Holzmüller, Grinsztajn and Steinwart 2024 (arXiv:2407.04491; their trained phases, and a small sigma), Guo and Berkhahn
+2016 (arXiv:1604.06737; embeddings of categories).
 """
 
 from __future__ import annotations
@@ -140,12 +140,62 @@ class CategoryEmbedding:
         return self.n_categories
 
 
-Entry = PeriodicEmbedding | CategoryEmbedding | int  # an int: the number of columns that are only scaled and shifted
-Given = PeriodicEmbedding | CategoryEmbedding | Sequence[Entry] | None  # what users give as input_embedding
-KINDS: dict[str, type] = {cls.__name__: cls for cls in (PeriodicEmbedding, CategoryEmbedding)}
+@dataclass(frozen=True)
+class PiecewiseLinearEmbedding:
+    """Embedding of a number and of its place in bins, for `input_embedding=` of MLP: they become `size` features.
+
+    The features are W' x + c, with a trained matrix W (n_inputs, size) and vector c. With the place of a number in bins
+    among its columns, each feature is a piecewise linear function of the number. At first it is linear: W begins at 0
+    but for the row of the number.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of columns: first the number, then its place in each bin, which is 0 below the bin, 1 above it, and rises
+        linearly inside.
+    size : int, default 16
+        Number of features that they become.
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1.
+
+    See Also
+    --------
+    PeriodicEmbedding : Embedding of numbers without bins.
+
+    Notes
+    -----
+    It is the embedding PLE of Gorishniy et al. 2022 in the form that nets of TabM have (Gorishniy et al. 2024,
+    arXiv:2410.24210). The row of the number, and c, are initially uniform in -1 / sqrt(size) to 1 / sqrt(size),
+    whatever the net's `init` is.
+
+    Examples
+    --------
+    A number with eight bins, and five columns with a trained scale and shift.
+
+    >>> import fastmlp
+    >>> net = fastmlp.MLP((14, 32, 1), input_embedding=[PiecewiseLinearEmbedding(9, size=4), 5], random_state=0)
+    >>> net.network.layer_sizes
+    (14, 9, 32, 1)
+    """
+
+    n_inputs: int
+    size: int = 16
+
+    def __post_init__(self):
+        _set_counts(self, "n_inputs", "size")
+
+
+# An int is the number of columns that are only scaled and shifted.
+Entry = PeriodicEmbedding | CategoryEmbedding | PiecewiseLinearEmbedding | int
+Given = PeriodicEmbedding | Sequence[Entry] | None  # what users give as input_embedding
+OF_ONE_BLOCK = CategoryEmbedding, PiecewiseLinearEmbedding
+KINDS: dict[str, type] = {cls.__name__: cls for cls in (PeriodicEmbedding, *OF_ONE_BLOCK)}
 FORMS = (
-    "a PeriodicEmbedding, or a list of entries for consecutive columns: a PeriodicEmbedding, a CategoryEmbedding, or "
-    "the number of columns that are only scaled and shifted"
+    "a PeriodicEmbedding, or a list of entries for consecutive columns: a PeriodicEmbedding, a CategoryEmbedding, a "
+    "PiecewiseLinearEmbedding, or the number of columns that are only scaled and shifted"
 )
 
 
@@ -181,6 +231,11 @@ class InputEmbedding:
                 f"input_embedding only scales {counted(n_kept, 'column')} beside a PeriodicEmbedding, whose layers "
                 "turn all columns into cosines. Give these columns a PeriodicEmbedding or a CategoryEmbedding, too."
             )
+        if self.is_periodic and any(isinstance(entry, PiecewiseLinearEmbedding) for entry in self.entries):
+            raise ValueError(
+                "input_embedding has a PiecewiseLinearEmbedding beside a PeriodicEmbedding, whose layers turn all "
+                "columns into cosines. Give the number without its bins a PeriodicEmbedding."
+            )
 
     @property
     def n_inputs(self) -> int:
@@ -199,7 +254,7 @@ class InputEmbedding:
 
     @cached_property
     def block_entries(self) -> tuple[Entry, ...]:
-        """The entry of each block: a category has one block, other entries have one for each column."""
+        """The entry of each block: a category and bins have one block, other entries have one for each column."""
         return tuple(entry for entry in self.entries for _ in range(_n_blocks(entry)))
 
     @cached_property
@@ -228,7 +283,7 @@ def n_inputs_of(entry: Entry) -> int:
 
 
 def _n_blocks(entry: Entry) -> int:
-    return 1 if isinstance(entry, CategoryEmbedding) else n_inputs_of(entry)
+    return 1 if isinstance(entry, OF_ONE_BLOCK) else n_inputs_of(entry)
 
 
 def _shapes(entry: Entry) -> Blocks:
@@ -237,12 +292,14 @@ def _shapes(entry: Entry) -> Blocks:
         return (1, entry.n_frequencies), (entry.n_frequencies, entry.size)
     if isinstance(entry, CategoryEmbedding):
         return (entry.n_categories, entry.size), (entry.size, entry.size)
+    if isinstance(entry, PiecewiseLinearEmbedding):
+        return ((entry.n_inputs, entry.size),)
     return ((1, 1),)
 
 
 def _entry(item: Any) -> Entry:
     """Return one entry, after a check."""
-    if isinstance(item, (PeriodicEmbedding, CategoryEmbedding)):
+    if isinstance(item, tuple(KINDS.values())):
         return item
     if isinstance(item, Mapping) and item.get("kind") in KINDS:
         kind = KINDS[item["kind"]]

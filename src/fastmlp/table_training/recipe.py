@@ -15,6 +15,7 @@ from ..tables.defaults import DEFAULT_BINS
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"
 PERIODIC = "periodic"
+WITH_BINS = ("auto", "piecewise_linear")  # values of numeric_encoding
 CALIBRATIONS = (TEMPERATURE, "none")
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
 SHARING_NETS = 8  # of each fold, if they share weights: fewer gain little, and they are trained together
@@ -38,6 +39,7 @@ class Recipe:
     label_smoothing : fraction of each target that is spread over all classes, as for MLP
     numeric_encoding, n_bins : kind and n_bins of tables.column_encoders.NumericEncoding, for columns of numbers
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
+    bin_embedding : whether nets embed columns of numbers that have bins; "auto": no
     shared_weights : whether several nets have the same hidden layers, as for Population; with folds, those of a fold
     """
 
@@ -60,6 +62,7 @@ class Recipe:
     numeric_encoding: str = "auto"
     n_bins: int = DEFAULT_BINS
     category_embedding: bool | str = AUTO
+    bin_embedding: bool | str = AUTO
     shared_weights: bool = False
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
@@ -76,9 +79,14 @@ class Recipe:
         checked_number("weight_decay", self.weight_decay, 0.0)
         if self.calibration not in CALIBRATIONS:
             raise unknown_name("calibration", self.calibration, CALIBRATIONS)
-        if not (isinstance(self.category_embedding, bool) or is_auto(self.category_embedding)):
+        for name in ("category_embedding", "bin_embedding"):
+            value = getattr(self, name)
+            if not (isinstance(value, bool) or is_auto(value)):
+                raise ValueError(f"{name} must be True, False or 'auto', but it is {shown(value)}.")
+        if self.embeds_bins and self.numeric_encoding not in WITH_BINS:
             raise ValueError(
-                f"category_embedding must be True, False or 'auto', but it is {shown(self.category_embedding)}."
+                f"bin_embedding=True is for columns with bins, and numeric_encoding={self.numeric_encoding!r} makes "
+                f"none: set it to one of {', '.join(map(repr, WITH_BINS))}, or leave bin_embedding out."
             )
         if self.category_embedding is False and self.numeric_encoding == PERIODIC:
             raise ValueError(
@@ -98,6 +106,11 @@ class Recipe:
     def embeds_categories(self) -> bool:
         """Whether nets embed columns of many categories."""
         return self.category_embedding is True
+
+    @property
+    def embeds_bins(self) -> bool:
+        """Whether nets embed columns of numbers that have bins."""
+        return self.bin_embedding is True
 
     def batch_rows(self, n_samples: int) -> int:
         """Return the number of samples in a batch: of "auto", a power of two that gives about 32 steps an epoch.

@@ -4,7 +4,8 @@ Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwal
 goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
 learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
 another configuration is better by more than chance. Configurations that differ only in settings of a net are trained
-as one population; where nets share weights, a configuration is a population, whose mean output is compared. bench/log/README.md#tabular-tune has figures.
+as one population; where nets share weights, a configuration is a population, whose mean output is compared.
+bench/log/README.md#tabular-tune has figures.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class TuningTask:
     n : number of configurations
     seed : seed of the configurations and their nets
     encoded : returns the rows in the encoding that a recipe asks for
-    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed): one for each configuration,
-        or those of one configuration if they share weights
+    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed): one for each
+        configuration, or those of one configuration if they share weights
     score : returns the scores of nets for (nets, held-out rows, recipe)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit

@@ -36,6 +36,7 @@ MIN_ROWS = 16  # of a category with a feature of its own, in a column of more ca
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 MAX_BINS = 1000  # of a column
 FEW_CATEGORIES, VECTOR_SIZE = 8, 8  # up to how many stay one-hot; numbers in a vector: Holzmüller et al. 2024
+BINS_VECTOR_SIZE = 16  # numbers in the embedding of a column with bins
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
@@ -59,6 +60,7 @@ class NumericEncoding:
         and "piecewise_linear" bins with the same number of rows
     trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
     embeds_categories : whether nets embed columns of many categories, also if kind is not "periodic"
+    embeds_bins : whether nets embed columns of numbers that have bins
     """
 
     kind: str = "auto"
@@ -66,6 +68,7 @@ class NumericEncoding:
     targets: np.ndarray | None = None
     trial_seconds: float = inf
     embeds_categories: bool = False
+    embeds_bins: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:
@@ -89,7 +92,8 @@ class NumericEncoding:
         edges = self._edges(column.scores(present), known)
         if len(edges) <= 2:  # one bin would be the score again
             return column
-        return PiecewiseLinearColumn(name, column.quantiles, marks_missing, tuple(edges.tolist()))
+        size = BINS_VECTOR_SIZE if self.embeds_bins else 0
+        return PiecewiseLinearColumn(name, column.quantiles, marks_missing, tuple(edges.tolist()), size)
 
     def _edges(self, scores: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Return the edges of the bins of a column, in normal scores; empty if it has no bins.

@@ -76,8 +76,9 @@ def fit_columns(
             return FittedColumns(tuple(columns), tuple(notes), embedding_notes(columns))
         without = tuple(without_bins(column) for column in columns)
         gain = tried_bins(columns, without, table, encoding)
-    choices = NO_TIME if gain is None else gain.sentence(), *embedding_notes(columns)
-    return FittedColumns(tuple(columns) if gain and gain.is_worth_it else without, tuple(notes), choices)
+    chosen = tuple(columns) if gain and gain.is_worth_it else without
+    choices = NO_TIME if gain is None else gain.sentence(), *embedding_notes(chosen)
+    return FittedColumns(chosen, tuple(notes), choices)
 
 
 def without_bins(column: Column) -> Column:

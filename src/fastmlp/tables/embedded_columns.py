@@ -1,4 +1,5 @@
-"""Input embedding of the nets for a table: a trained vector for categories, a periodic embedding of all other features.
+"""Input embedding of the nets for a table: trained vectors for categories, piecewise linear functions of numbers with
+bins, and a periodic embedding of all other features.
 
 What nets embed stands in the encoders of the columns, so that nets which are loaded, or trained further, fit them.
 """
@@ -10,8 +11,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from ..errors import counted
-from ..network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding
-from .column_encoders import CategoryColumn, Column, PeriodicColumn
+from ..network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding, PiecewiseLinearEmbedding
+from .column_encoders import CategoryColumn, Column, PeriodicColumn, PiecewiseLinearColumn
 from .column_notes import listed
 
 # A sigma of 0.1 is too coarse for california, and 1 fits noise of magic (bench/log/README.md#tabular-embeddings).
@@ -31,12 +32,12 @@ def input_embedding_of(columns: Iterable[Column]) -> list[Entry] | None:
     columns = tuple(columns)
     entries: list[Entry] = []
     is_periodic = _is_periodic(columns)
-    for has_vectors, run in groupby(columns, lambda column: _vector_size(column) > 0):
-        sizes = [(len(column.feature_names), _vector_size(column)) for column in run]
-        n_inputs = sum(n for n, _ in sizes)
+    for has_vectors, grouped in groupby(columns, lambda column: _vector_size(column) > 0):
+        run = list(grouped)
         if has_vectors:
-            entries += [CategoryEmbedding(n, vector_size) for n, vector_size in sizes]
+            entries += map(_entry, run)
         else:
+            n_inputs = sum(len(column.feature_names) for column in run)
             entries.append(replace(PERIODIC_EMBEDDING, n_inputs=n_inputs) if is_periodic else n_inputs)
     return None if all(isinstance(entry, int) for entry in entries) else entries
 
@@ -45,7 +46,9 @@ def embedding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
     """Return sentences on what nets make of the columns that they embed."""
     columns, notes = tuple(columns), []
     sizes = [(column.name, len(column.feature_names), _vector_size(column)) for column in columns]
-    vectors = [f"{name!r} ({n} values as {size} numbers)" for name, n, size in sizes if size]
+    of_bins = {column.name for column in columns if isinstance(column, PiecewiseLinearColumn)}
+    vectors = [f"{name!r} ({n} values as {size} numbers)" for name, n, size in sizes if size and name not in of_bins]
+    bins = [f"{name!r} ({counted(n, 'feature')} as {size})" for name, n, size in sizes if size and name in of_bins]
     if _is_periodic(columns):
         others = [f"{name!r} ({counted(n, 'feature')})" for name, n, size in sizes if not size]
         notes.append(
@@ -54,7 +57,15 @@ def embedding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
         )
     if vectors:
         notes.append(f"The nets embed categories as trained vectors: {listed(vectors)}.")
+    if bins:
+        notes.append(f"The nets embed columns with bins as trained piecewise linear functions: {listed(bins)}.")
     return tuple(notes)
+
+
+def _entry(column: Column) -> Entry:
+    """Return the embedding of a column with a vector size."""
+    kind = PiecewiseLinearEmbedding if isinstance(column, PiecewiseLinearColumn) else CategoryEmbedding
+    return kind(len(column.feature_names), _vector_size(column))
 
 
 def _is_periodic(columns: Iterable[Column]) -> bool:
@@ -62,4 +73,4 @@ def _is_periodic(columns: Iterable[Column]) -> bool:
 
 
 def _vector_size(column: Column) -> int:
-    return column.vector_size if isinstance(column, CategoryColumn) else 0
+    return column.vector_size if isinstance(column, (CategoryColumn, PiecewiseLinearColumn)) else 0

@@ -217,9 +217,13 @@ class PiecewiseLinearColumn(QuantileColumn):
     The feature of a bin is 0 for scores below the bin, 1 for scores above it, and rises linearly inside: a layer after
     it computes a piecewise linear function of the score, with a slope of its own for each bin. Numbers outside of the
     training range are clipped to it, and a missing cell counts as the median, as for the score.
+
+    edges : scores at which bins begin and end; ascending, without repetitions
+    vector_size : numbers in the PiecewiseLinearEmbedding that nets make of the features; 0 if they take these
     """
 
-    edges: tuple[float, ...]  # scores at which bins begin and end; ascending, without repetitions
+    edges: tuple[float, ...]
+    vector_size: int = 0
     kind: ClassVar[str] = "piecewise_linear"
 
     def __post_init__(self) -> None:
@@ -227,6 +231,8 @@ class PiecewiseLinearColumn(QuantileColumn):
         edges = np.asarray(self.edges, dtype=np.float64)
         if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
             raise ValueError(f"column {self.name!r} needs ascending finite edges of bins")
+        if type(self.vector_size) is not int or self.vector_size < 0:
+            raise ValueError(f"column {self.name!r} needs a number of 0 or more as the size of its embedding")
 
     @property
     def n_bins(self) -> int:

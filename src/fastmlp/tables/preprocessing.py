@@ -66,6 +66,7 @@ class Preprocessing:
         n_bins: int = DEFAULT_BINS,
         trial_seconds: float = inf,
         embeds_categories: bool = False,
+        embeds_bins: bool = False,
     ) -> Preprocessing:
         """Return the preprocessing fitted on a training table.
 
@@ -87,6 +88,8 @@ class Preprocessing:
             Seconds that the trial may take which decides on bins.
         embeds_categories : bool
             Whether nets embed columns of many categories.
+        embeds_bins : bool
+            Whether nets embed columns of numbers that have bins.
 
         Raises
         ------
@@ -99,7 +102,7 @@ class Preprocessing:
         codes = learned_target.encode(table[target])
         if learned_target.task == CLASSIFICATION:
             codes = class_indicators(codes, learned_target.n_outputs)
-        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, embeds_categories)
+        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, embeds_categories, embeds_bins)
         columns, notes, choices = fit_columns(table.drop(columns=target), encoding)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding
+from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding, PiecewiseLinearEmbedding
 from fastmlp.network.embeddings import InputEmbedding
 from fastmlp.network.spec import Network
 
@@ -40,6 +40,12 @@ def test_categories_beside_numbers_have_two_layers():
     assert network.blocks[:2] == (((1, 4), (1, 4), (3, 5)), ((4, 2), (4, 2), (5, 5)))
 
 
+def test_a_number_with_bins_has_one_block():
+    network = build(layer_sizes=(9, 4, 1), input_embedding=[PiecewiseLinearEmbedding(5, 3), 1, CategoryEmbedding(3, 2)])
+    assert network.layer_sizes == (9, 6, 4, 1)
+    assert network.blocks[0] == ((5, 3), (1, 1), (3, 2))
+
+
 def test_entry_without_n_inputs_takes_the_remaining_columns():
     embedding = InputEmbedding.of([CategoryEmbedding(3, 2), PeriodicEmbedding()], 10)
     assert embedding.entries[1].n_inputs == 7
@@ -51,7 +57,11 @@ def test_dropout_and_activations_are_those_of_the_hidden_layers():
     assert network.arguments()["hidden_activation"] == ["tanh", "gelu"]
 
 
-@pytest.mark.parametrize("given", (PeriodicEmbedding(sigma=2.0), [CategoryEmbedding(2, 1), 1]), ids=("one", "list"))
+@pytest.mark.parametrize(
+    "given",
+    (PeriodicEmbedding(sigma=2.0), [CategoryEmbedding(2, 1), 1], [PiecewiseLinearEmbedding(3)]),
+    ids=("one", "list", "bins"),
+)
 def test_arguments_build_an_equal_network_through_json(given):
     network = build(input_embedding=given)
     assert build(**json.loads(json.dumps(network.arguments()))) == network
@@ -94,6 +104,7 @@ BAD = [
     ([PeriodicEmbedding(), PeriodicEmbedding()], "2 entries PeriodicEmbedding without n_inputs"),
     ([1, PeriodicEmbedding()], "only scales 1 column beside a PeriodicEmbedding"),
     ([-1, PeriodicEmbedding()], "must be a whole number of at least 1, but it is -1"),
+    ([PiecewiseLinearEmbedding(2), PeriodicEmbedding()], "a PiecewiseLinearEmbedding beside a PeriodicEmbedding"),
 ]
 
 
@@ -113,6 +124,8 @@ def test_embeddings_that_do_not_fit_raise(given, message):
         (PeriodicEmbedding, {"n_inputs": 0}, "n_inputs must be a whole number"),
         (CategoryEmbedding, {"n_categories": 0, "size": 2}, "n_categories must be a whole number"),
         (CategoryEmbedding, {"n_categories": 2, "size": "2"}, "size must be a whole number"),
+        (PiecewiseLinearEmbedding, {"n_inputs": 0}, "n_inputs must be a whole number"),
+        (PiecewiseLinearEmbedding, {"n_inputs": 3, "size": 0}, "size must be a whole number"),
     ],
 )
 def test_settings_out_of_range_raise(kind, settings, message):

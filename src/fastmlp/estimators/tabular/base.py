@@ -116,6 +116,10 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Whether nets have a trained vector of 8 numbers for each category of columns of more than 8 categories, in place
         of weights of all units of the first layer. "auto" is True with numeric_encoding="periodic", of columns of fewer
         categories, too, and False otherwise.
+    bin_embedding : bool, default "auto"
+        Whether nets have a trained piecewise linear function of 16 values for each column of numbers with bins, in
+        place of weights of all units of the first layer; False in all presets. With shared_weights=True, these are the
+        nets TabM-mini with piecewise-linear embeddings of Gorishniy et al. 2024, arXiv:2410.24210.
     shared_weights : bool, default "auto"
         Whether the nets have the same hidden layers, but for a trained scale of each feature, and an output layer each,
         as for Population; False in all presets. With folds, the nets of a fold share them. It is for some 8 nets and
@@ -201,6 +205,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     numeric_encoding: str
     n_bins: int | str
     category_embedding: bool | str = AUTO  # also of estimators that earlier versions have pickled
+    bin_embedding: bool | str = AUTO
     shared_weights: bool | str = AUTO
     tune: int | None
     callbacks: Any

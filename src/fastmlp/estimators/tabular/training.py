@@ -64,6 +64,7 @@ PARAMETERS = {
     "numeric_encoding": "numeric_encoding",
     "n_bins": "n_bins",
     "category_embedding": "category_embedding",
+    "bin_embedding": "bin_embedding",
     "shared_weights": "shared_weights",
 }
 OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}

@@ -11,11 +11,17 @@ pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 from large_tables import INPUTS, LIMIT, classifier  # noqa: E402
 
 import fastmlp  # noqa: E402
-from fastmlp import CategoryEmbedding, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
+from fastmlp import (  # noqa: E402
+    CategoryEmbedding,
+    PiecewiseLinearEmbedding,
+    TabularMLPClassifier,
+    TabularMLPRegressor,
+)
 from fastmlp.tables.embedded_columns import PERIODIC_EMBEDDING  # noqa: E402
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0, "device": "cpu", "n_nets": 1}
 PERIODIC, VECTORS = {"numeric_encoding": "periodic"}, {"category_embedding": True, "numeric_encoding": "standard"}
+BINS = {"bin_embedding": True, "numeric_encoding": "piecewise_linear"}
 N = 120
 
 
@@ -60,6 +66,22 @@ def test_vectors_of_large_columns_beside_kept_features(rows):
     np.testing.assert_array_equal(same.predict(X.drop(columns="town")), plain.predict(X.drop(columns="town")))
 
 
+def test_columns_with_bins_become_piecewise_linear_functions(rows):
+    X, y = rows
+    model = TabularMLPRegressor(**SMALL, **BINS).fit(X, y)
+    n_bins = model.columns_[0].n_bins
+    assert n_bins > 1
+    assert model.net_.network.input_embedding.entries[0] == PiecewiseLinearEmbedding(n_bins + 1, 16)
+    assert f"piecewise linear functions: 'size' ({n_bins + 1} features as 16)" in model.notes_[-1]
+
+
+def test_bins_that_do_not_pay_are_not_embedded(rng):
+    X, y = rng.normal(size=(400, 1)), rng.normal(size=400)
+    model = TabularMLPRegressor(**SMALL, bin_embedding=True).fit(X, y)
+    assert model.net_.network.input_embedding is None
+    assert not any("piecewise linear" in note for note in model.notes_)
+
+
 def test_a_periodic_net_learns_waves(rng):
     x = rng.uniform(-1, 1, (800, 1))
     y = np.sin(8 * x[:, 0])
@@ -83,7 +105,7 @@ def test_a_periodic_net_learns_waves(rng):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("encoding", [PERIODIC, VECTORS], ids=str)
+@pytest.mark.parametrize("encoding", [PERIODIC, VECTORS, BINS], ids=str)
 @pytest.mark.thinned(2)
 def test_kinds_of_training(encoding, settings, rows, tmp_path):
     X, y = rows
@@ -110,6 +132,8 @@ def test_mistakes_get_sentences(rows):
     for settings, words in (
         (PERIODIC | {"category_embedding": False}, "'periodic' embed all columns, and category_embedding=False"),
         ({"category_embedding": "yes"}, "category_embedding must be True, False or 'auto', but it is 'yes'"),
+        ({"bin_embedding": 1}, "bin_embedding must be True, False or 'auto', but it is 1"),
+        (PERIODIC | {"bin_embedding": True}, "and numeric_encoding='periodic' makes none"),
         ({"numeric_encoding": "periodical"}, "Did you mean 'periodic'"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -125,7 +149,7 @@ def test_a_periodic_table_beyond_the_memory_limit(table, path, capsys):
         assert type(streamed) is type(column)
 
 
-@pytest.mark.parametrize("encoding", [PERIODIC, VECTORS], ids=str)
+@pytest.mark.parametrize("encoding", [PERIODIC, VECTORS, BINS], ids=str)
 def test_exported_estimators_with_categories(encoding, rows, tmp_path):
     pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
     from exported import cells_for, onnx_session

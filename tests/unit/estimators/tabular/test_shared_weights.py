@@ -106,6 +106,26 @@ def test_warm_start_goes_on_with_the_nets_of_folds(table):
     assert model.net_.fits == 2
 
 
+EMBEDDED = [
+    {"numeric_encoding": "piecewise_linear", "bin_embedding": True},
+    {"numeric_encoding": "periodic"},
+    {"category_embedding": True},
+]
+
+
+@pytest.mark.parametrize("encoding", EMBEDDED, ids=str)
+def test_input_embeddings_are_in_common(encoding, table, tmp_path):
+    X, y, _ = table
+    X = X.assign(town=np.array(list("abcdefghijkl"))[np.arange(len(X)) % 12])
+    model = TabularMLPRegressor(**SMALL, **encoding).fit(X, y)
+    n = model.net_.network.n_embedding_layers
+    assert n == (2 if encoding is EMBEDDED[1] else 1)
+    common = model.net_.params[:, : model.net_.network.layout.weight_offsets[n]]
+    np.testing.assert_array_equal(common, common[:1].repeat(4, axis=0))
+    model.save(tmp_path / "model.st")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict(X), model.predict(X))
+
+
 def test_the_preset_with_folds_has_eight_nets_for_each():
     assert recipe_of("best", {"shared_weights": True}).n_nets == 8
     assert recipe_of("best", {"shared_weights": True, "n_nets": 3}).n_nets == 3
