@@ -259,8 +259,8 @@ def read_parts(
     check_class_weight(settings.class_weight, target)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
-    embeds = recipe.embeds_categories, recipe.embeds_bins
-    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding, *embeds)
+    further = recipe.embeds_categories, recipe.embeds_bins, settings.texts
+    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding, *further)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)

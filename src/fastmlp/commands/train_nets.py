@@ -133,6 +133,8 @@ def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> N
         "--numeric-encoding": {settings.scaling} - {"auto"},
         "--category-embedding": {"vectors"} if settings.category_embedding else set(),
         "--bin-embedding": {"piecewise linear functions"} if settings.bin_embedding else set(),
+        "--text": set(settings.text),
+        "--no-text": {"no words"} if settings.no_text else set(),
     }
     for option, values in refused.items():
         if values:

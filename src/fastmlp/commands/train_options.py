@@ -16,6 +16,7 @@ from . import table_options as table
 from .option_parsers import (
     Choices,
     choice_option,
+    column_option,
     file_option,
     fraction_option,
     integer_option,
@@ -110,6 +111,10 @@ class TrainOptions:
     category_embedding: Annotated[
         bool, typer.Option("--category-embedding", help="Trained vectors for columns of more than 8 categories.")
     ] = False
+    text: Annotated[list[str], column_option("A column whose words to learn from. Repeat it.")] = field(
+        default_factory=list
+    )
+    no_text: Annotated[bool, typer.Option("--no-text", help="No words of columns of text.")] = False
     bin_embedding: Annotated[
         bool, typer.Option("--bin-embedding", help="A trained piecewise linear function of columns with bins.")
     ] = False
@@ -137,7 +142,7 @@ class TrainOptions:
         for name in ("category_embedding", "bin_embedding", "shared_weights"):
             values[name] = getattr(self, name) or None
         values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
-        return TrainSettings(**values | {name: tuple(values[name]) for name in ("drop", "keep", "ids")})
+        return TrainSettings(**values | {name: tuple(values[name]) for name in ("drop", "keep", "ids", "text")})
 
 
 def train(options: TrainOptions) -> None:

@@ -46,6 +46,8 @@ class TrainSettings:
     tune: int | None = None
     category_embedding: bool | None = None
     bin_embedding: bool | None = None
+    text: tuple[str, ...] = ()
+    no_text: bool = False
     shared_weights: bool | None = None
 
     def recipe(self) -> Recipe:
@@ -67,7 +69,14 @@ class TrainSettings:
                 f"--validation is given, but --quality {self.quality} holds out each of {recipe.n_folds} folds in "
                 "turn: leave it out."
             )
+        if self.text and self.no_text:
+            raise ValueError("--text names columns of text, and --no-text wants none: drop one.")
         return recipe
+
+    @property
+    def texts(self) -> tuple[str, ...] | None:
+        """Names of the columns whose words become features; None for those that look like text."""
+        return self.text if self.text or self.no_text else None
 
     def budget(self) -> Budget:
         """Return the time that all trainings may take, which begins now."""

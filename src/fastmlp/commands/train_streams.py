@@ -142,6 +142,7 @@ class TableReader:
             trial_seconds=seconds,
             embeds_categories=bool(self._settings.category_embedding),
             embeds_bins=bool(self._settings.bin_embedding),
+            texts=self._settings.texts,
         )
         columns, of_columns, choices = summary.fit_columns(sample, encoding)
         of_columns += choices

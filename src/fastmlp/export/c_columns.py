@@ -15,7 +15,9 @@ from ..tables.column_encoders import (
     RobustColumn,
     StandardColumn,
 )
+from ..tables.column_notes import listed
 from ..tables.numeric_columns import CLIPPED, FARTHEST
+from ..tables.text_column import TextColumn
 from .c_syntax import array, comment, function
 from .category_cells import category_intervals, holds_numbers
 
@@ -28,11 +30,17 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
     ValueError
         If a column holds text.
     """
+    words = [column.name for column in columns if isinstance(column, TextColumn)]
+    if words:
+        raise ValueError(
+            f"A C file takes numbers only, but words are features of {listed(map(repr, words))}. Train without these "
+            "columns to export."
+        )
     texts = [column.name for column in columns if isinstance(column, CategoryColumn) and not holds_numbers(column)]
     if texts:
-        listed = ", ".join(repr(name) for name in texts[:5]) + (f" and {len(texts) - 5} more" if texts[5:] else "")
+        names = ", ".join(repr(name) for name in texts[:5]) + (f" and {len(texts) - 5} more" if texts[5:] else "")
         raise ValueError(
-            f"A C file takes numbers only, but these columns hold text: {listed}. Export to .onnx, or train without "
+            f"A C file takes numbers only, but these columns hold text: {names}. Export to .onnx, or train without "
             "them."
         )
     parts, lines, place = [], [], 0

@@ -17,7 +17,9 @@ from ..tables.column_encoders import (
     QuantileColumn,
     RobustColumn,
 )
+from ..tables.column_notes import listed
 from ..tables.numeric_columns import CLIPPED, FARTHEST
+from ..tables.text_column import TextColumn
 from .category_cells import category_intervals, category_texts, holds_numbers
 from .onnx_nodes import ML, Graph, Value
 
@@ -32,7 +34,17 @@ def features_of_columns(graph: Graph, columns: tuple[Column, ...], cells: Mappin
 
     cells : values (n_rows, 1) by the columns' names, of text where is_text says so, otherwise float64; of dates, days
         since 1970-01-01
+
+    Raises
+    ------
+    ValueError
+        If the words of a column of text are features.
     """
+    if names := [column.name for column in columns if isinstance(column, TextColumn)]:
+        raise ValueError(
+            f"An ONNX model cannot find the words of a text, which are features of {listed(map(repr, names))}. Train "
+            "without these columns to export, or predict with fastmlp."
+        )
     parts = []
     for column in columns:
         if is_text(column):

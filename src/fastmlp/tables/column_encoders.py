@@ -1,7 +1,7 @@
 """Choice of an encoder for each column of a table, and encoders as dicts for files.
 
-numeric_columns.py, date_column.py and category_column.py have the encoders. cells.py interprets single cells,
-columns_as_numbers.py whole columns.
+numeric_columns.py, date_column.py, category_column.py and text_column.py have the encoders. cells.py interprets single
+cells, columns_as_numbers.py whole columns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ..errors import checked_count, counted, unknown_name
+from ..errors import WrongArgument, checked_count, counted, unknown_name
 from .bad_cells import BadCells
 from .bin_edges import leap_edges, quantile_edges, tree_edges
 from .category_column import CategoryColumn
@@ -26,6 +26,7 @@ from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .defaults import DEFAULT_BINS
 from .number_formats import conversion_of
 from .numeric_columns import PeriodicColumn, PiecewiseLinearColumn, QuantileColumn, RobustColumn, StandardColumn
+from .text_column import MIN_NGRAM_ROWS, TextColumn, fit_text, is_running_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,13 +36,14 @@ MAX_CATEGORIES = 255
 MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 MAX_BINS = 1000  # of a column
+MIN_SHARE_OF_TEXT = 0.5  # of the cells that have an n-gram, in a column that is text though nobody has named it
 FEW_CATEGORIES, VECTOR_SIZE = 8, 8  # up to how many stay one-hot; numbers in a vector: Holzmüller et al. 2024
-BINS_VECTOR_SIZE = 16  # numbers in the embedding of a column with bins
+BINS_VECTOR_SIZE = TEXT_VECTOR_SIZE = 16  # numbers in the embedding of a column with bins, and of a column of text
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
 Number = StandardColumn | RobustColumn | QuantileColumn | PeriodicColumn | PiecewiseLinearColumn
-Column = Number | DateColumn | CategoryColumn
+Column = Number | DateColumn | CategoryColumn | TextColumn
 KINDS: dict[str, type[Column]] = {row.kind: row for row in get_args(Column)}
 # Encoders of all columns of numbers, by the kinds of NumericEncoding that do not look at the numbers.
 OF_ALL_NUMBERS = {row.kind: row for row in (StandardColumn, RobustColumn, QuantileColumn, PeriodicColumn)}
@@ -49,7 +51,7 @@ OF_ALL_NUMBERS = {row.kind: row for row in (StandardColumn, RobustColumn, Quanti
 
 @dataclass(frozen=True)
 class NumericEncoding:
-    """Encoding of columns of numbers, and choice of the columns that nets embed.
+    """Encoding of columns of numbers, and choice of the columns that nets embed and of columns of text.
 
     kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
         Columns of more have a normal score and, with "auto", bins where the targets leap, if a trial finds that these
@@ -61,6 +63,8 @@ class NumericEncoding:
     trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
     embeds_categories : whether nets embed columns of many categories, also if kind is not "periodic"
     embeds_bins : whether nets embed columns of numbers that have bins
+    texts : names of the columns whose words become features; None for those of running text with too many values to be
+        categories
     """
 
     kind: str = "auto"
@@ -69,6 +73,7 @@ class NumericEncoding:
     trial_seconds: float = inf
     embeds_categories: bool = False
     embeds_bins: bool = False
+    texts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:
@@ -111,6 +116,10 @@ class NumericEncoding:
         has_many = len(column.categories) > FEW_CATEGORIES
         is_embedded = self.kind == "periodic" or (self.embeds_categories and has_many)
         return replace(column, vector_size=VECTOR_SIZE) if is_embedded else column
+
+    def of_text(self, column: TextColumn) -> TextColumn:
+        """Return the encoder of a column of text, with vectors if nets are to embed it."""
+        return replace(column, vector_size=TEXT_VECTOR_SIZE) if self.kind == "periodic" else column
 
 
 WITHOUT_TARGETS = NumericEncoding()
@@ -155,6 +164,8 @@ def fit_column(
         return None, f"Column {series.name!r} is left out: {reason}."
     if isinstance(column, CategoryColumn):
         column = encoding.of_categories(column)
+    elif isinstance(column, TextColumn):
+        column = encoding.of_text(column)
     return column, reason and f"Column {series.name!r} {reason}."
 
 
@@ -163,6 +174,8 @@ def _choose_encoder(series: pd.Series, encoding: NumericEncoding, cells: ColumnC
         return None, "it has no name in the header (row numbers saved with the table?)"
     if series.isna().all():
         return None, "all of its cells are missing"
+    if series.name in (encoding.texts or ()):
+        return _fit_chosen_text(str(series.name), cells)
     if cells.kind == "number":
         return _fit_numeric(series, encoding, cells.not_numbers)
     if cells.kind == "category":
@@ -180,6 +193,14 @@ def _fit_numeric(
         return None, "all of its cells are equal"
     column = encoding.fit(str(series.name), values)
     return column, not_numbers.as_missing("numbers") if not_numbers is not None and not_numbers.n_bad else ""
+
+
+def _fit_chosen_text(name: str, cells: ColumnCells) -> tuple[Column | None, str]:
+    """Return the encoder of a column that the user has named as one of text."""
+    if cells.kind != "category":
+        raise WrongArgument(f"Column {name!r} is named as one of text, but its cells are of the kind {cells.kind!r}.")
+    column = fit_text(name, cells.categories.counts, cells.categories.n_missing > 0)
+    return column, "" if column is not None else f"no word of its text is in {MIN_NGRAM_ROWS} rows, and not in as many"
 
 
 def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCells) -> tuple[Column | None, str]:
@@ -219,9 +240,18 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
         column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
         return column, f"{note}; {hint}" if hint else note
     if reason:
+        may_be_text = encoding.texts is None and is_text and not (hint or _has_category_type(series))
+        if may_be_text and (text := _running_text(str(series.name), found)) is not None:
+            return text, ""
         return None, f"{reason}; {hint}" if hint else reason
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
     return column, f"is used as {counted(len(distinct), 'category', 'categories')}: {hint}{remedy}" if hint else ""
+
+
+def _running_text(name: str, cells: CellCounts) -> TextColumn | None:
+    """Return the encoder of a column of text with several words in its cells, or None for another one."""
+    column = fit_text(name, cells.counts, cells.n_missing > 0) if is_running_text(cells.counts) else None
+    return column if column is not None and column.share >= MIN_SHARE_OF_TEXT else None
 
 
 def _frequent(cells: CellCounts, names: list[str]) -> list[str]:

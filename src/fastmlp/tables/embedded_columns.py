@@ -14,6 +14,7 @@ from ..errors import counted
 from ..network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding, PiecewiseLinearEmbedding
 from .column_encoders import CategoryColumn, Column, PeriodicColumn, PiecewiseLinearColumn
 from .column_notes import listed
+from .text_column import TextColumn
 
 # A sigma of 0.1 is too coarse for california, and 1 fits noise of magic (bench/log/README.md#tabular-embeddings).
 PERIODIC_EMBEDDING = PeriodicEmbedding(sigma=0.3)
@@ -73,4 +74,4 @@ def _is_periodic(columns: Iterable[Column]) -> bool:
 
 
 def _vector_size(column: Column) -> int:
-    return column.vector_size if isinstance(column, (CategoryColumn, PiecewiseLinearColumn)) else 0
+    return column.vector_size if isinstance(column, (CategoryColumn, PiecewiseLinearColumn, TextColumn)) else 0

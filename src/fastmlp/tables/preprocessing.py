@@ -16,6 +16,7 @@ from .column_encoders import CategoryColumn, Column, Note, NumericEncoding, colu
 from .columns_to_features import encode_columns, feature_names, fit_columns
 from .defaults import DEFAULT_BINS
 from .io import with_text_names
+from .text_column import TextColumn
 from .target_column import rows_with_target
 from .target_encoder import CLASSIFICATION, Target
 
@@ -34,9 +35,9 @@ class Preprocessing:
 
     Text, booleans and categorical columns are one-hot encoded. Missing cells are a category of their own, and a
     category unseen in training is all zeros. Of more than 255 categories, the frequent ones are encoded if they make up
-    half of the cells. Dates become the time and its place in the day, the week and the year. Columns that cannot be
-    used (constant, empty, text with too many rare values or a different value in every row) are left out and reported
-    in `notes`.
+    half of the cells; of running text, otherwise, the words that many rows have. Dates become the time and its place in
+    the day, the week and the year. Columns that cannot be used (constant, empty, other text with too many rare values
+    or a different value in every row) are left out and reported in `notes`.
 
     The type of a cell does not matter: true, 1, 1.0 and "True" are the same if training has seen only booleans, or only
     0 and 1; numbers may be given as text.
@@ -67,6 +68,7 @@ class Preprocessing:
         trial_seconds: float = inf,
         embeds_categories: bool = False,
         embeds_bins: bool = False,
+        texts: tuple[str, ...] | None = None,
     ) -> Preprocessing:
         """Return the preprocessing fitted on a training table.
 
@@ -90,6 +92,8 @@ class Preprocessing:
             Whether nets embed columns of many categories.
         embeds_bins : bool
             Whether nets embed columns of numbers that have bins.
+        texts : tuple of str, optional
+            Names of the columns whose words become features, as of NumericEncoding.
 
         Raises
         ------
@@ -102,7 +106,7 @@ class Preprocessing:
         codes = learned_target.encode(table[target])
         if learned_target.task == CLASSIFICATION:
             codes = class_indicators(codes, learned_target.n_outputs)
-        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, embeds_categories, embeds_bins)
+        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, embeds_categories, embeds_bins, texts)
         columns, notes, choices = fit_columns(table.drop(columns=target), encoding)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."
@@ -116,7 +120,8 @@ class Preprocessing:
     @property
     def text_columns(self) -> list[str]:
         """Names of the columns that `read_table` must read as text."""
-        names = [column.name for column in self.columns if isinstance(column, CategoryColumn) and column.is_text]
+        is_category = lambda column: isinstance(column, CategoryColumn) and column.is_text
+        names = [column.name for column in self.columns if isinstance(column, TextColumn) or is_category(column)]
         return [*names, self.target.name] if self.target.is_text else names
 
     def transform(self, table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None) -> np.ndarray:

@@ -19,6 +19,7 @@ from fastmlp.tables.column_encoders import (
     QuantileColumn,
     RobustColumn,
     StandardColumn,
+    TextColumn,
     column_from_dict,
     column_to_dict,
     fit_column,
@@ -34,10 +35,12 @@ EXAMPLES = {
     "periodic": PeriodicColumn("x", (0.0, 1.0, 1.0, 4.0), True),
     "date": DateColumn("x", 18_000.0, 100.0, ("week", "year"), False, True),
     "category": CategoryColumn("x", ("a", "b"), True, True),
+    "text": TextColumn("x", ("red", "red car", "~<ca"), 1.0, 0.5, 1.0, True),
 }
 CELLS = {  # the second one missing, the third unlike training
     "date": ["2020-01-01", None, "1999-01-01"],
     "category": ["b", None, "c"],
+    "text": ["a red car", None, "blue"],
 }
 
 

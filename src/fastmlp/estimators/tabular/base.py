@@ -101,6 +101,11 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
+    text_features : sequence of str or int, or "auto", default "auto"
+        Names or numbers of columns of text whose words become features. "auto" takes those of running text (half of
+        their cells have three words or more) that are no categories, because they have more than 255 different texts or
+        another one in each row; () takes none. A column has up to 256 features: 192 words and pairs of words and 64
+        parts of words that at least 16 rows have, and the number of words.
     numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "robust", "periodic"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from ...errors import WrongArgument
 from ...streams.kinds import is_source
 from ...streams.table_sources import as_table_source
-from ...table_training.recipe import Recipe
+from ...table_training.recipe import AUTO, Recipe, is_auto
 from ...tables.column_encoders import Column, Note, NumericEncoding
 from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
@@ -37,6 +38,7 @@ class TableColumns(BaseEstimator):
     """Base class of estimators that take tables: everything that concerns X."""
 
     categorical_features: Any
+    text_features: Any = AUTO  # also of estimators that earlier versions have pickled
     columns_: tuple[Column, ...]
     net_: Any
     notes_: tuple[str, ...]
@@ -44,6 +46,7 @@ class TableColumns(BaseEstimator):
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     def _learn_columns(self, table: Any, notes: tuple[str, ...], encoding: NumericEncoding) -> None:
+        encoding = replace(encoding, texts=self._chosen_texts(table))
         columns, further_notes, choices = fit_columns(table, encoding, self._chosen_categories(table))
         problems = notes + further_notes
         self._set_columns(columns, problems, choices)
@@ -95,12 +98,21 @@ class TableColumns(BaseEstimator):
 
     def _chosen_categories(self, table: Any) -> list[str]:
         """Return the names of the columns in categorical_features."""
-        chosen = [] if self.categorical_features is None else self.categorical_features
+        return [] if self.categorical_features is None else self._named_columns(table, "categorical_features")
+
+    def _chosen_texts(self, table: Any) -> tuple[str, ...] | None:
+        """Return the names of the columns in text_features; None for those that look like text."""
+        chosen = self.text_features
+        return None if chosen is None or is_auto(chosen) else tuple(self._named_columns(table, "text_features"))
+
+    def _named_columns(self, table: Any, parameter: str) -> list[str]:
+        """Return the names of the columns that a parameter has."""
+        chosen = getattr(self, parameter)
         chosen = [chosen] if isinstance(chosen, str) else chosen
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:
-            raise WrongArgument(f"categorical_features names {unknown[0]!r}, which is no column of X.")
+            raise WrongArgument(f"{parameter} names {unknown[0]!r}, which is no column of X.")
         return names
 
     def __sklearn_is_fitted__(self) -> bool:

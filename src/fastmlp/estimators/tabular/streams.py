@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,7 @@ class SourceFit:
         sample, y = summary.sample(1.0 - self._fraction)
         targets = learner._bin_targets(learner._encode(y))
         encoding = numeric_encoding_of(self._recipe, targets, learner._budget().trial_seconds)
+        encoding = replace(encoding, texts=learner._chosen_texts(sample))
         found = summary.fit_columns(sample, encoding, learner._chosen_categories(sample))
         learner._set_columns(*found)
         self._problems = found.notes

@@ -1,0 +1,236 @@
+"""Columns of text: a feature for each word, pair of words and part of a word that many rows have.
+
+N-grams of words, and of the characters of a word, are counted by their hash, in a table whose size does not depend on
+the texts (feature hashing: Weinberger, Dasgupta, Langford, Smola and Attenberg 2009, arXiv:0902.2206). Of these, a
+column keeps a bounded number: those whose presence varies most from row to row. Rarer ones teach a net nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import islice, pairwise
+from math import isfinite, log1p
+from typing import TYPE_CHECKING, ClassVar
+from zlib import crc32
+
+import numpy as np
+
+from .cells import MISSING_TEXTS, categories_of, count_of
+from .column_notes import MIN_NOTE_ROWS, Note, missing_note
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_WORDS = 200  # of a cell that are read
+PART = 3  # characters of a part of a word, of words with more
+PART_MARK = "~"  # before a part of a word, so that it is no word
+BUCKETS = 2**18  # of the hash table in which n-grams are counted
+MOST_NGRAMS = 192, 64  # of a column: words and pairs of words, parts of words
+MIN_NGRAM_ROWS = 16  # rows that have an n-gram, and rows that have it not
+MOST_TEXTS = 10_000  # of a column from which n-grams are learned
+SEVERAL = 3  # words in half of the cells of a column that is text
+WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """Encoding of text: a feature for each n-gram, 1 where a cell has it, and one for the number of words.
+
+    A missing cell has zeros, and a mark if training had any.
+
+    ngrams : words, pairs of words, and parts of words, which begin with PART_MARK
+    mean, std : of log(1 + number of words) in training
+    share : fraction of the cells of training that have one of the n-grams
+    vector_size : numbers in the vector of an n-gram, if nets are to embed the column; 0 if they take its features
+    """
+
+    name: str
+    ngrams: tuple[str, ...]
+    mean: float
+    std: float
+    share: float
+    marks_missing: bool
+    vector_size: int = 0
+    kind: ClassVar[str] = "text"
+
+    def __post_init__(self) -> None:
+        texts = {ngram for ngram in self.ngrams if isinstance(ngram, str)}
+        if len(texts) != len(self.ngrams):
+            raise ValueError(f"column {self.name!r} needs distinct texts as n-grams")
+        if not (isfinite(self.mean) and isfinite(self.std) and self.std > 0 and 0 <= self.share <= 1):
+            raise ValueError(f"column {self.name!r} needs a finite mean, a positive std, and a share")
+        if type(self.vector_size) is not int or self.vector_size < 0:
+            raise ValueError(f"column {self.name!r} needs a number of 0 or more as the size of its vectors")
+
+    @property
+    def feature_names(self) -> list[str]:
+        names = [f"{self.name} has {ngram!r}" for ngram in self.ngrams]
+        names.append(f"{self.name}: number of words")
+        return [*names, f"{self.name} is missing"] if self.marks_missing else names
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {ngram: place for place, ngram in enumerate(self.ngrams)}
+
+    def _places_in(self, text: str) -> list[int]:
+        """Return the places of the n-grams that a text has."""
+        places = self._places
+        return [places[ngram] for ngram in ngrams_of(text) if ngram in places]
+
+    def _length(self, text: str) -> float:
+        return (log1p(len(words_of(text))) - self.mean) / self.std
+
+    def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
+        """Write the features of few cells into `out` if all are texts, and return whether they are.
+
+        What `encode` prepares for many cells takes longer than few of them.
+        """
+        cells = series.tolist()
+        if not all(type(cell) is str and not is_missing(cell) for cell in cells):
+            return False
+        out[:] = 0
+        for row, cell in enumerate(cells):
+            out[row, self._places_in(cell)] = 1
+            out[row, len(self.ngrams)] = self._length(cell)
+        return True
+
+    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
+        """Write the features of a column into `out`.
+
+        series : the column; cells that are no text count as the text that they are written as
+        out : (n_rows, n features of this column), written
+
+        Returns
+        -------
+        list of Note
+            Differences from the training table.
+        """
+        codes, texts = categories_of(series)
+        missing = np.array([*map(is_missing, texts), True])[codes]
+        places = [self._places_in(text) for text in texts]
+        lengths = np.array([*map(self._length, texts), 0.0])[codes]
+        out[:] = 0
+        for row in np.flatnonzero(~missing).tolist():
+            out[row, places[codes[row]]] = 1
+        out[:, len(self.ngrams)] = np.where(missing, 0.0, lengths)
+        if self.marks_missing:
+            out[:, -1] = missing
+        is_known = np.array([*map(bool, places), False])[codes]
+        return self._notes(len(series), int(np.count_nonzero(missing)), int(np.count_nonzero(~is_known & ~missing)))
+
+    def _notes(self, n: int, n_missing: int, n_unknown: int) -> list[Note]:
+        """Return notes on n cells; n_unknown : cells without an n-gram of training"""
+        n_present, notes = n - n_missing, []
+        if n_present >= MIN_NOTE_ROWS and n_present - n_unknown < 0.5 * self.share * n_present:
+            cells = count_of(n_unknown, n)
+            notes.append(Note(f"Column {self.name!r} has no word that training had in {cells}.", True))
+        if n_missing:
+            notes += missing_note(self.name, n_missing, n, self.marks_missing, "texts without words")
+        return notes
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a text stands for a missing cell: in an array of text, None and NaN are "None" and "nan"."""
+    return text.strip().lower() in MISSING_TEXTS
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case.
+
+    >>> words_of("A red car, 1998!")
+    ['a', 'red', 'car', '1998']
+    """
+    return [match.group() for match in islice(WORD.finditer(text.casefold()), MOST_WORDS)]
+
+
+def ngrams_of(text: str) -> set[str]:
+    """Return the words of a text, its pairs of neighbouring words, and the parts of its words.
+
+    >>> sorted(ngrams_of("Red cars"))
+    ['cars', 'red', 'red cars', '~<ca', '~ars', '~car', '~rs>']
+    """
+    words = words_of(text)
+    found = {*words, *map(" ".join, pairwise(words))}
+    return found.union(*map(parts_of, set(words)))
+
+
+@lru_cache(maxsize=2**15)
+def parts_of(word: str) -> frozenset[str]:
+    """Return the parts of PART characters of a longer word, with "<" and ">" at its ends."""
+    marked = f"<{word}>"
+    starts = range(len(marked) - PART + 1) if len(word) > PART else ()
+    return frozenset(PART_MARK + marked[i : i + PART] for i in starts)
+
+
+def some_of(texts: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers of cells by text: all but those of missing cells or, of many, evenly spaced ones."""
+    known = [text for text in texts if not is_missing(text)]
+    if len(known) > MOST_TEXTS:
+        known = [known[i] for i in np.linspace(0, len(known) - 1, MOST_TEXTS).astype(np.intp).tolist()]
+    return {text: texts[text] for text in known}
+
+
+def is_running_text(texts: Mapping[str, int]) -> bool:
+    """Return whether half of the cells or more have several words with letters; texts : numbers of cells by text"""
+    counts = some_of(texts)
+    n_with_letters = lambda text: sum(any(map(str.isalpha, word)) for word in words_of(text))
+    several = sum(n for text, n in counts.items() if n_with_letters(text) >= SEVERAL)
+    return 0 < sum(counts.values()) <= 2 * several
+
+
+def fit_text(name: str, texts: Mapping[str, int], has_missing: bool) -> TextColumn | None:
+    """Return the encoder of a column of text; None if no n-gram is in enough rows.
+
+    texts : numbers of cells by text
+    has_missing : whether further cells are missing
+    """
+    marks_missing, counts = has_missing or any(map(is_missing, texts)), some_of(texts)
+    ngrams = frozenset(_telling_ngrams(counts))
+    if not ngrams:
+        return None
+    numbers = np.array(list(counts.values()), np.float64)
+    lengths = np.array([log1p(len(words_of(text))) for text in counts])
+    mean = float(np.average(lengths, weights=numbers))
+    std = float(np.sqrt(np.average(np.square(lengths - mean), weights=numbers)))
+    has_some = np.array([not ngrams.isdisjoint(ngrams_of(text)) for text in counts])
+    share = float(np.average(has_some, weights=numbers))
+    return TextColumn(name, tuple(sorted(ngrams)), mean, std if std > 1e-6 else 1.0, share, marks_missing)
+
+
+def _telling_ngrams(counts: Mapping[str, int]) -> list[str]:
+    """Return the n-grams whose presence varies most from cell to cell, up to MOST_NGRAMS of each kind."""
+    found = np.zeros((len(MOST_NGRAMS), BUCKETS), np.int64)  # cells by kind and hash of an n-gram
+    for text, n in counts.items():
+        places = np.array(sorted({_place_of(ngram) for ngram in ngrams_of(text)}), np.intp).reshape(-1, 2)
+        found[places[:, 0], places[:, 1]] += n
+    n_cells = sum(counts.values())
+    wanted = {
+        (kind, bucket)
+        for kind, most in enumerate(MOST_NGRAMS)
+        for bucket in _most_varying(found[kind], n_cells, most)
+    }
+    chosen: list[str] = []
+    for text in counts:  # the first n-gram of a bucket, which is nearly always the only one
+        for ngram in sorted(ngrams_of(text)):
+            if (place := _place_of(ngram)) in wanted:
+                wanted.remove(place)
+                chosen.append(ngram)
+        if not wanted:
+            break
+    return chosen
+
+
+def _place_of(ngram: str) -> tuple[int, int]:
+    """Return (whether it is a part of a word, hash)."""
+    return int(ngram.startswith(PART_MARK)), crc32(ngram.encode("utf-8", "surrogatepass")) % BUCKETS
+
+
+def _most_varying(counts: np.ndarray, n_cells: int, most: int) -> list[int]:
+    """Return the places of the counts nearest to half of the cells, at most `most`; rare ones are left out."""
+    places = np.flatnonzero((counts >= MIN_NGRAM_ROWS) & (counts <= n_cells - MIN_NGRAM_ROWS))
+    variances = counts[places] * (n_cells - counts[places])
+    chosen: list[int] = places[np.argsort(-variances, kind="stable")[:most]].tolist()
+    return chosen

@@ -1,0 +1,139 @@
+"""Tabular estimators and `fastmlp train` with columns of text: what they learn from words, in memory and in pieces."""
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
+pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
+
+import fastmlp  # noqa: E402
+from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
+
+SMALL = {"hidden_layer_sizes": (32,), "n_nets": 1, "max_iter": 30, "dropout": 0.0, "random_state": 0, "device": "cpu"}
+COLOURS, THINGS = np.array(["red", "blue", "green"]), np.array(["car", "house", "bicycle", "tree"])
+
+
+def make_table(n=600, seed=0):
+    """Return (X, y): titles of which each occurs once, a number, and classes that both decide."""
+    rng = np.random.default_rng(seed)
+    colour, thing, x = rng.integers(0, 3, n), rng.integers(0, 4, n), rng.normal(size=n)
+    titles = [f"The {c} {t} of owner {k}" for k, (c, t) in enumerate(zip(COLOURS[colour], THINGS[thing]))]
+    return pd.DataFrame({"title": titles, "x": x}), np.where((colour == 0) | (x > 1.5), "dear", "cheap")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return make_table()
+
+
+@pytest.mark.quick
+def test_words_are_learned_from_and_kept_in_the_file(table, tmp_path):
+    X, y = table
+    model = TabularMLPClassifier(**SMALL).fit(X, y)
+    assert model.columns_[0].kind == "text"
+    assert any("'title' (" in note for note in model.notes_)
+    new, truth = make_table(200, seed=1)
+    assert model.score(new, truth) > 0.9
+    assert "title has 'red'" in model.encoded_feature_names()
+    model.save(tmp_path / "model.st")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(new), model.predict_proba(new))
+    np.testing.assert_allclose(model.predict_proba(new[:1]), model.predict_proba(new)[:1], atol=1e-5)
+    assert model.notes_on(new) == ()
+
+
+def test_text_may_be_forbidden_or_named(table):
+    X, y = table
+    with pytest.warns(UserWarning, match="Column 'title' is left out: it has 480 different texts"):
+        model = TabularMLPClassifier(**SMALL | {"max_iter": 1}, text_features=()).fit(X, y)
+    assert [column.name for column in model.columns_] == ["x"]
+    few = X.assign(title=X["title"].str.split(" of").str[0])
+    assert TabularMLPClassifier(**SMALL | {"max_iter": 1}).fit(few, y).columns_[0].kind == "category"
+    for named in (["title"], "title", [0]):
+        model = TabularMLPClassifier(**SMALL | {"max_iter": 1}, text_features=named).fit(few, y)
+        assert model.columns_[0].kind == "text"
+    with pytest.raises(ValueError, match="text_features names 'titel', which is no column of X"):
+        TabularMLPClassifier(**SMALL, text_features=["titel"]).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"numeric_encoding": "periodic"},
+        {"n_nets": 2, "shared_weights": True},
+        {"n_folds": 2},
+        {"tune": 2, "max_iter": 2},
+        {"refit": True},
+    ],
+    ids=str,
+)
+def test_kinds_of_training(settings, table, tmp_path):
+    X, y = table
+    model = TabularMLPClassifier(**SMALL | {"max_iter": 3} | settings).fit(X, y)
+    assert model.columns_[0].kind == "text"
+    assert model.columns_[0].vector_size == (16 if "numeric_encoding" in settings else 0)
+    model.save(tmp_path / "model.st")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), model.predict_proba(X))
+
+
+def test_missing_texts_are_marked(table):
+    X, y = table
+    X = X.assign(title=X["title"].where(np.arange(len(X)) % 7 > 0))
+    model = TabularMLPClassifier(**SMALL | {"max_iter": 2}).fit(X, y)
+    features, _ = model.encoded_samples(X, y)
+    place = model.encoded_feature_names().index("title is missing")
+    np.testing.assert_array_equal(features[:, place], np.arange(len(X)) % 7 == 0)
+    assert not features[::7, :place].any()
+
+
+def test_tables_that_are_read_in_pieces(tmp_path, capsys):
+    pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+    X, y = make_table(12_000)
+    path = tmp_path / "table.parquet"
+    X.assign(kind=y).to_parquet(path, row_group_size=2_000)
+    model = TabularMLPClassifier(**SMALL | {"max_iter": 6}).fit(path, "kind", memory_limit="2MB")
+    assert "in pieces" in capsys.readouterr().err
+    whole = TabularMLPClassifier(**SMALL | {"max_iter": 2}).fit(X, y)
+    words = lambda found: {ngram for ngram in found.columns_[0].ngrams if ngram.isalpha()}
+    assert words(model) == words(whole) == {*COLOURS, *THINGS}
+    assert model.score(path, "kind") > 0.9
+
+
+@pytest.mark.parametrize("ending", ["onnx", "h"])
+def test_exports_say_that_they_cannot_find_words(ending, table, tmp_path):
+    if ending == "onnx":
+        pytest.importorskip("onnx")
+    X, y = table
+    model = TabularMLPRegressor(**SMALL | {"max_iter": 1}).fit(X, (y == "dear").astype(float))
+    with pytest.raises(ValueError, match="words .*are features of 'title'"):
+        model.export(tmp_path / f"net.{ending}")
+    assert not (tmp_path / f"net.{ending}").exists()
+
+
+def run(*arguments):
+    from typer.testing import CliRunner
+
+    from fastmlp.commands.cli import app
+
+    result = CliRunner().invoke(app, [*map(str, arguments)])
+    return result.exit_code, result.output
+
+
+def test_command_trains_on_text_and_predicts(table, tmp_path):
+    X, y = table
+    path, model, predictions = tmp_path / "table.csv", tmp_path / "m.st", tmp_path / "p.csv"
+    X.assign(kind=y).to_csv(path, index=False)
+    options = "train", path, "--target", "kind", "--hidden", 32, "--dropout", 0, "--n-nets", 1, "--device", "cpu", "--output", model
+    code, said = run(*options, "--epochs", 30)
+    assert code == 0, said
+    assert "words, pairs of words and parts of words that many rows have: 'title'" in " ".join(said.split())
+    code, text = run("predict", model, path, "--output", predictions)
+    assert code == 0, text
+    assert np.mean(pd.read_csv(predictions)["prediction"] == y) > 0.9
+    code, said = run(*options, "--epochs", 1, "--no-text")
+    assert "Column 'title' is left out" in " ".join(said.split())
+    code, said = run(*options, "--epochs", 1, "--text", "titel")
+    assert code != 0
+    assert "'titel' is named as a column of text, but no column of inputs has this name" in " ".join(said.split())
+    code, said = run(*options, "--text", "title", "--no-text")
+    assert code != 0
+    assert "--text names columns of text, and --no-text wants none" in " ".join(said.split())

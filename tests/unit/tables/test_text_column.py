@@ -1,0 +1,228 @@
+"""Columns of text: which n-grams become features, which columns are text, and what is said of other texts."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fastmlp.tables import text_column
+from fastmlp.tables.column_encoders import NumericEncoding, column_from_dict, column_to_dict, fit_column
+from fastmlp.tables.columns_to_features import encode_columns, fit_columns
+from fastmlp.tables.text_column import (
+    MOST_NGRAMS,
+    TextColumn,
+    fit_text,
+    is_running_text,
+    ngrams_of,
+    parts_of,
+    words_of,
+)
+
+pd = pytest.importorskip("pandas")
+
+COLOURS, THINGS = ["red", "blue", "green"], ["car", "house", "bicycle"]
+
+
+def texts(n=300, seed=0):
+    """Return n different texts, of which a third each has a colour and a third each a thing."""
+    rng = np.random.default_rng(seed)
+    pick = lambda words: [words[k] for k in rng.integers(0, 3, n)]
+    return [f"A {colour} {thing}, number {k}." for k, (colour, thing) in enumerate(zip(pick(COLOURS), pick(THINGS)))]
+
+
+def random_words():
+    """Return 300 texts of three words each, of which none is in many."""
+    letters = np.random.default_rng(0).integers(97, 123, (300, 3, 3)).tolist()
+    return [" ".join("".join(map(chr, word)) for word in cell) for cell in letters]
+
+
+def fitted(cells, **settings):
+    column, note = fit_column(pd.Series(cells, name="title"), NumericEncoding(**settings))
+    return column, note
+
+
+def features_of(column, cells):
+    out = np.full((len(cells), len(column.feature_names)), np.nan, np.float32)
+    notes = column.encode(pd.Series(cells, name="title", dtype=object), out)
+    return pd.DataFrame(out, columns=column.feature_names), notes
+
+
+@pytest.mark.quick
+def test_a_feature_is_1_where_a_cell_has_the_word():
+    column, note = fitted(texts())
+    assert (column.kind, note, column.share) == ("text", "", 1.0)
+    found, notes = features_of(column, ["RED: cars and bicycles", "a blue house", None, "the house is Blue"])
+    assert found["title has 'red'"].tolist() == [1, 0, 0, 0]
+    assert found["title has 'blue'"].tolist() == [0, 1, 0, 1]
+    assert found["title has 'blue house'"].tolist() == [0, 1, 0, 0], "a pair of words in this order"
+    assert found["title has '~<bi'"].tolist() == [1, 0, 0, 0], "a part of a word that is new"
+    assert found.iloc[2].tolist() == [0] * len(found.columns)
+    assert len(notes) == 1, "training had no missing cell"
+    for k in range(300):
+        assert f"title has '{k}'" not in found, "a number that one row has"
+
+
+def test_every_cell_has_the_features_of_its_n_grams(monkeypatch):
+    monkeypatch.setattr(text_column, "BUCKETS", 1024)  # so that some n-grams share a bucket
+    cells = texts()
+    column = fit_text("title", Counter(cells), False)
+    found, _ = features_of(column, cells)
+    for row, cell in enumerate(cells):
+        expected = [ngram in ngrams_of(cell) for ngram in column.ngrams]
+        assert found.iloc[row, : len(expected)].tolist() == expected
+
+
+def test_the_number_of_words_has_mean_0_and_deviation_1():
+    cells = [f"{text} {'very ' * (k % 5)}" for k, text in enumerate(texts())]
+    column, _ = fitted(cells)
+    lengths = features_of(column, cells)[0]["title: number of words"]
+    np.testing.assert_allclose([lengths.mean(), lengths.std(ddof=0)], [0, 1], atol=1e-5)
+    assert lengths[4] > lengths[0]
+
+
+def test_n_grams_are_those_with_the_most_varying_presence():
+    rows = [f"always {'often' if k % 2 else 'seldom'} {'rare' if k < 20 else 'other'} {k}x" for k in range(400)]
+    column = fit_text("x", Counter(rows), False)
+    assert {"often", "seldom", "rare", "always often"} <= set(column.ngrams)
+    assert "always" not in column.ngrams, "in all rows"
+    many = [" ".join(f"w{(7 * k + 11 * j) % 997}" for j in range(80)) for k in range(500)]
+    column = fit_text("x", Counter(many), False)
+    n_parts = sum(ngram.startswith("~") for ngram in column.ngrams)
+    assert (len(column.ngrams) - n_parts, n_parts) == MOST_NGRAMS
+    assert list(column.ngrams) == sorted(column.ngrams)
+
+
+def test_counts_of_equal_texts_are_added_up():
+    column = fit_text("x", Counter({"red car": 20, "blue car": 20, "green house": 3}), False)
+    assert {"red", "blue"} <= set(column.ngrams)
+    assert not {"green", "car"} & set(column.ngrams), "in 3 cells, and in all but 3"
+
+
+def test_missing_cells_have_a_mark_if_training_had_any():
+    cells = [*texts(), None, "n/a"]
+    column, _ = fitted(cells)
+    assert column.marks_missing
+    found, notes = features_of(column, ["a red car", None])
+    assert found["title is missing"].tolist() == [0, 1]
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    "cells, kind",
+    [
+        ([f"{text} {k}" for k, text in enumerate(texts())], "text"),
+        ([f"row {k}" for k in range(300)], None),
+        ([f"{k} {k + 1} {k + 2}" for k in range(300)], None),
+        (random_words(), None),
+        (texts()[:40] * 10, "category"),
+        ([f"{k % 28 + 1}.{k % 12 + 1}.2020 at noon" for k in range(300)], "category"),
+        ([*["the usual red car"] * 400, *texts(300)], "category"),
+    ],
+    ids=["text", "two words", "numbers", "rare words", "few texts", "dates", "one frequent text"],
+)
+def test_columns_of_running_text(cells, kind):
+    column, _ = fitted(cells)
+    assert (column and column.kind) == kind
+    assert fitted(cells, texts=())[0] is None or kind == "category", "forbidden"
+
+
+def test_named_columns_are_text_whatever_their_cells():
+    cells = ["red car", "blue car", "red house"] * 30
+    column, note = fitted(cells, texts=("title",))
+    assert (column.kind, note) == ("text", "")
+    assert fitted(cells)[0].kind == "category"
+    column, note = fitted([f"x{k}" for k in range(90)], texts=("title",))
+    assert column is None
+    assert note == "Column 'title' is left out: no word of its text is in 16 rows, and not in as many."
+    with pytest.raises(ValueError, match="'title' is named as one of text, but"):
+        fitted([1.0, 2.0, 3.0], texts=("title",))
+    with pytest.raises(ValueError, match="'name' is named as a column of text, but no column of inputs"):
+        fit_columns(pd.DataFrame({"title": cells}), NumericEncoding(texts=("name",)))
+
+
+def test_the_choice_is_told_and_no_warning():
+    found = fit_columns(pd.DataFrame({"title": texts(), "x": np.arange(300.0)}), NumericEncoding("standard"))
+    assert found.notes == ()
+    assert found.choices[0].endswith(f"that many rows have: 'title' ({len(found.columns[0].ngrams)}).")
+
+
+def test_words_that_training_had_not_are_told_of():
+    column, _ = fitted(texts())
+    foreign = ["ein Auto ohne Farbe"] * 12
+    notes = features_of(column, foreign + texts(5))[1]
+    assert [note.is_serious for note in notes] == [True]
+    assert "Column 'title' has no word that training had in 12 of 17 cells." in notes[0].text
+    assert features_of(column, foreign + texts(20))[1] == []
+    assert features_of(column, foreign[:3])[1] == [], "too few cells to tell"
+
+
+def test_few_cells_have_the_features_of_many():
+    column, _ = fitted(texts())
+    cells = pd.Series(["a Red car", "house"], name="title")
+    few, many = (np.empty((2, len(column.feature_names))) for _ in range(2))
+    assert column.encode_cells(cells, few)
+    column.encode(cells, many)
+    np.testing.assert_array_equal(few, many)
+    assert not column.encode_cells(pd.Series(["a car", None]), few)
+    assert not column.encode_cells(pd.Series(["a car", "NaN"]), few)
+
+
+def test_a_column_of_text_is_read_back_from_json():
+    column, _ = fitted(texts())
+    assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
+    for damage in ({"ngrams": ["a", "a"]}, {"ngrams": [1]}, {"std": 0.0}, {"share": 2.0}, {"vector_size": -1}):
+        with pytest.raises(ValueError, match="column 'title' needs"):
+            column_from_dict(column_to_dict(column) | damage)
+
+
+def test_periodic_nets_embed_texts_as_vectors():
+    assert fitted(texts(), kind="periodic")[0].vector_size == 16
+    assert fitted(texts())[0].vector_size == 0
+
+
+def test_few_rows_of_a_table_are_encoded_as_many():
+    table = pd.DataFrame({"title": texts(), "x": np.arange(300.0)})
+    columns = fit_columns(table, NumericEncoding("standard")).columns
+    np.testing.assert_array_equal(encode_columns(columns, table[:5]), encode_columns(columns, table)[:5])
+
+
+AWKWARD = {
+    "empty": "",
+    "no words": "...",
+    "German": "ÄRGER über 3,5 %",
+    "Japanese": "日本語のテキスト",
+    "surrogate": "\ud800 lone surrogate",
+    "long": "x" * 10_000,
+}
+
+
+@pytest.mark.parametrize("text", AWKWARD.values(), ids=AWKWARD)
+def test_any_text_has_n_grams(text):
+    ngrams = ngrams_of(text)
+    assert all(word in ngrams for word in words_of(text))
+    assert fit_text("x", {text: 20, "another text": 20, "third": 20}, False) is not None
+
+
+def test_long_cells_are_read_up_to_a_number_of_words():
+    assert len(words_of("word " * 1000)) == text_column.MOST_WORDS
+
+
+def test_parts_are_those_of_longer_words():
+    assert parts_of("red") == frozenset()
+    assert parts_of("reds") == {"~<re", "~red", "~eds", "~ds>"}
+
+
+def test_running_text_has_several_words_with_letters_in_half_of_the_cells():
+    assert is_running_text({"a b c": 5, "a": 5})
+    assert not is_running_text({"a b c": 5, "a": 6})
+    assert not is_running_text({"a 1 2": 5})
+    assert not is_running_text({})
+    assert is_running_text({"a b c": 1, "NaN": 10})
+
+
+def test_columns_of_many_texts_are_learned_from_some(monkeypatch):
+    monkeypatch.setattr(text_column, "MOST_TEXTS", 100)
+    column = fit_text("x", Counter(texts(1000)), False)
+    assert {"red", "blue", "green"} <= set(column.ngrams)
+    assert isinstance(column, TextColumn)
