@@ -22,7 +22,7 @@ from ..population import subset_of
 from ..schedules import schedule_factors
 from ..streams.table_sources import read_tables
 from ..table_training.fit import make_optimizer
-from ..table_training.recipe import Recipe
+from ..table_training.recipe import GREEDY, Recipe
 from ..table_training.summary import final_figures, summary
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns
@@ -219,6 +219,8 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
         checked_weight_items(settings.class_weight)
     if recipe.shared_weights and checkpoints.path is not None:
         raise ValueError("--shared-weights trains several nets as one, without --checkpoint: drop one.")
+    if recipe.net_weights == GREEDY and recipe.n_folds == 1 and not recipe.validation_fraction:
+        raise ValueError("--net-weights greedy needs held-out rows: set --validation above 0, or leave it out.")
     if recipe.n_folds > 1 and checkpoints.path is not None:
         raise ValueError(
             f"--checkpoint is for nets that are trained in one fit, and --quality {settings.quality} trains nets of "

@@ -32,7 +32,8 @@ from ..table_training.folds import (
     nets_share_by_fold,
     share_by_fold,
 )
-from ..table_training.recipe import TEMPERATURE, Recipe
+from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
+from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_limit import about, expected_seconds, planned_in_time
@@ -222,6 +223,10 @@ def fit(
     if streamed is None:
         split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
         (history.settings if isinstance(history, History) else history.arguments).update(split)
+    if recipe.net_weights == GREEDY and held_out is not None and isinstance(nets, Population):
+        nets = with_greedy_weights(nets, held_out)
+        history = nets.result
+        assert history is not None, "the nets are trained"
     interrupted = held_out is not None and interrupted_while(lambda: calibrate_on(nets, held_out, recipe))
     return Training(nets, history, recipe, {}, interrupted)
 
@@ -280,6 +285,9 @@ def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recip
     fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(n_fits - k))
     preprocessing = nets.preprocessing
     found, z = (fit_shared_folds if recipe.shared_weights else fit_folds)(nets, rows, folds, fit_one)
+    if recipe.net_weights == GREEDY and found.n_begun == nets.n_nets and not found.interrupted:
+        weighed, z = with_greedy_weights_in_folds(found.nets, z, rows, folds)
+        found = found._replace(nets=weighed)
     result = found.nets.result
     assert result is not None, "fit_folds sets it"
     found.nets.preprocessing = preprocessing

@@ -121,6 +121,9 @@ class TrainOptions:
     shared_weights: Annotated[
         bool, typer.Option("--shared-weights", help="Nets with the same hidden layers; for some 8 nets and more.")
     ] = False
+    net_weights: Annotated[
+        str | None, name_option(f"Weights of the nets: equal, or greedy by held-out rows. {of('net_weights')}")
+    ] = None
     seed: table.Seed = 0
     device: table.Device = "auto"
     test: table.TestFile = None

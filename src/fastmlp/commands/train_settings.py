@@ -49,6 +49,7 @@ class TrainSettings:
     text: tuple[str, ...] = ()
     no_text: bool = False
     shared_weights: bool | None = None
+    net_weights: str | None = None
 
     def recipe(self) -> Recipe:
         """Return the preset with the settings that are given.

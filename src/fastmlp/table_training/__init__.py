@@ -6,6 +6,7 @@ streamed_table  passes over a table that is read piece by piece
 fit          nets and their fits by a recipe
 folds        nets that are each trained without one fold of the rows
 time_limit   numbers of epochs and nets for which a time limit is enough; budget has the time that is left
+net_weights  greedy weights of nets by held-out rows
 tuning       search of the settings of a recipe; tuning_configurations has their ranges, tuning_scores compares nets
 temperature  calibration of class probabilities
 """

@@ -17,6 +17,8 @@ TEMPERATURE = "temperature"
 PERIODIC = "periodic"
 WITH_BINS = ("auto", "piecewise_linear")  # values of numeric_encoding
 CALIBRATIONS = (TEMPERATURE, "none")
+GREEDY = "greedy"
+NET_WEIGHTS = ("equal", GREEDY)
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
 SHARING_NETS = 8  # of each fold, if they share weights: fewer gain little, and they are trained together
 
@@ -40,6 +42,7 @@ class Recipe:
     numeric_encoding, n_bins : kind and n_bins of tables.column_encoders.NumericEncoding, for columns of numbers
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
     bin_embedding : whether nets embed columns of numbers that have bins; "auto": no
+    net_weights : weights of the nets in their mean, "equal" or "greedy" (net_weights.py)
     shared_weights : whether several nets have the same hidden layers, as for Population; with folds, those of a fold
     """
 
@@ -64,6 +67,7 @@ class Recipe:
     category_embedding: bool | str = AUTO
     bin_embedding: bool | str = AUTO
     shared_weights: bool = False
+    net_weights: str = "equal"
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
         """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
@@ -79,6 +83,8 @@ class Recipe:
         checked_number("weight_decay", self.weight_decay, 0.0)
         if self.calibration not in CALIBRATIONS:
             raise unknown_name("calibration", self.calibration, CALIBRATIONS)
+        if self.net_weights not in NET_WEIGHTS:
+            raise unknown_name("net_weights", self.net_weights, NET_WEIGHTS)
         for name in ("category_embedding", "bin_embedding"):
             value = getattr(self, name)
             if not (isinstance(value, bool) or is_auto(value)):

@@ -130,6 +130,11 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         as for Population; False in all presets. With folds, the nets of a fold share them. It is for some 8 nets and
         more and tables in memory, without eval_metric and callbacks, and trains on a CPU. A time limit shortens the
         training, and leaves out no nets.
+    net_weights : {"equal", "greedy"}, default "auto"
+        Weights of several nets in the mean that predicts; "equal" in all presets. "greedy" picks as many nets as there
+        are, one after another and with repetition, so that the loss of the mean is lowest on held-out rows or, with
+        folds, on those of each fold (Caruana et al. 2004, "Ensemble selection from libraries of models"). `net_` then
+        has nets of larger weight several times, and others not at all.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -212,6 +217,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     category_embedding: bool | str = AUTO  # also of estimators that earlier versions have pickled
     bin_embedding: bool | str = AUTO
     shared_weights: bool | str = AUTO
+    net_weights: str = AUTO
     tune: int | None
     callbacks: Any
     eval_metric: Any

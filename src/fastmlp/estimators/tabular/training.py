@@ -32,7 +32,8 @@ from ...table_training.folds import (
     fold_numbers,
     share_by_fold,
 )
-from ...table_training.recipe import TEMPERATURE, Recipe, is_auto, recipe_of
+from ...table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
+from ...table_training.recipe import GREEDY, TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.time_limit import planned_in_time
 from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted
@@ -66,6 +67,7 @@ PARAMETERS = {
     "category_embedding": "category_embedding",
     "bin_embedding": "bin_embedding",
     "shared_weights": "shared_weights",
+    "net_weights": "net_weights",
 }
 OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}
 CURVES = "loss_curve_", "validation_loss_curve_"
@@ -131,6 +133,11 @@ def estimator_recipe(estimator: Any) -> Recipe:
         raise ValueError(
             f"{name} looks at each net after each epoch, and those of shared_weights=True are trained as one: leave "
             f"{name} out, or set shared_weights=False."
+        )
+    if recipe.net_weights == GREEDY and estimator.refit:
+        raise ValueError(
+            "net_weights='greedy' weighs nets by rows that they have not seen, and refit=True trains others on all "
+            "rows: drop one of them."
         )
     if estimator.tune is not None:
         checked_count("tune", estimator.tune, 2)
@@ -201,6 +208,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     try:
         if task.folds is None:
             with interrupts.deferred():
+                weigh_nets(estimator, task.held_out, recipe)
                 calibrate(estimator, task.held_out, recipe)
         if estimator.refit:
             train_again(estimator, make, task, recipe)
@@ -289,7 +297,13 @@ def check_executor(estimator: Any, recipe: Recipe, has_folds: bool) -> None:
 
 def refuse_without_held_out(estimator: Any) -> None:
     """Raise ValueError if a parameter needs held-out rows, of which there are none."""
-    needs = {"calibration": TEMPERATURE, "eval_metric": estimator.eval_metric, "refit": True, "tune": estimator.tune}
+    needs = {
+        "calibration": TEMPERATURE,
+        "net_weights": GREEDY,
+        "eval_metric": estimator.eval_metric,
+        "refit": True,
+        "tune": estimator.tune,
+    }
     for name, value in needs.items():
         if value is not None and getattr(estimator, name, None) == value:
             raise ValueError(f"{name}={value!r} needs held-out rows: set validation_fraction above 0, or leave it out.")
@@ -376,10 +390,20 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
         found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
     keep_trained(estimator, nets, found)
     with keeping_nets():
+        if recipe.net_weights == GREEDY and found.n_begun == nets.n_nets and not found.interrupted:
+            weighed, z = with_greedy_weights_in_folds(found.nets, z, task.rows, task.folds)
+            estimator.keep_net(weighed, weighed.result)
         predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
         estimator._calibrate(z[:, predicted], task.rows.take(predicted), recipe.calibration)
         with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
             estimator.oof_prediction_ = estimator._predictions_of(z)
+
+
+def weigh_nets(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:
+    """Give the nets of an estimator greedy weights by held-out rows, if there are any and the recipe says so."""
+    if recipe.net_weights == GREEDY and held_out is not None and isinstance(estimator.net_, Population):
+        nets = with_greedy_weights(estimator.net_, held_out)
+        estimator.keep_net(nets, nets.result)
 
 
 def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:

@@ -122,7 +122,8 @@ def test_command_trains_on_text_and_predicts(table, tmp_path):
     X, y = table
     path, model, predictions = tmp_path / "table.csv", tmp_path / "m.st", tmp_path / "p.csv"
     X.assign(kind=y).to_csv(path, index=False)
-    options = "train", path, "--target", "kind", "--hidden", 32, "--dropout", 0, "--n-nets", 1, "--device", "cpu", "--output", model
+    nets = "--hidden", 32, "--dropout", 0, "--n-nets", 1, "--device", "cpu"
+    options = "train", path, "--target", "kind", *nets, "--output", model
     code, said = run(*options, "--epochs", 30)
     assert code == 0, said
     assert "words, pairs of words and parts of words that many rows have: 'title'" in " ".join(said.split())

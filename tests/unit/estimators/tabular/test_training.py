@@ -486,3 +486,35 @@ def test_verbose_fits_print_a_line_at_their_end(table, settings, capsys):
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == n_lines
         assert all(line.startswith("Trained ") and "validation loss" in line for line in lines)
+
+
+@pytest.mark.parametrize("settings", [{"n_nets": 4}, {"n_nets": 3, "n_folds": 2}, {"n_nets": 4, "shared_weights": True}])
+def test_greedy_weights_lower_the_loss_of_the_rows_that_choose_them(settings, rng, tmp_path):
+    X = rng.normal(size=(200, 2))
+    y = np.where(X[:, 0] * X[:, 1] > 0, "a", "b")
+    further = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0, "calibration": "none"}
+    equal, greedy = (
+        TabularMLPClassifier(**settings, **further, net_weights=name).fit(X, y, validation_data=held)
+        for held in ([None] if "n_folds" in settings else [(X[:50], y[:50])])
+        for name in ("equal", "greedy")
+    )
+    n_nets = settings["n_nets"] * settings.get("n_folds", 1)
+    assert greedy.net_.n_nets == n_nets == len(greedy.history_.epochs)
+    assert {net.tobytes() for net in greedy.net_.params} <= {net.tobytes() for net in equal.net_.params}
+    p = lambda model: model.oof_prediction_ if "n_folds" in settings else model.predict_proba(X[:50])
+    loss = lambda model: -np.mean([np.log(row[label]) for row, label in zip(p(model), (y == "b").astype(int), strict=False)])
+    assert loss(greedy) <= loss(equal) + 1e-9
+    greedy.save(tmp_path / "model.st")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), greedy.predict_proba(X))
+
+
+def test_greedy_weights_need_rows_that_nets_have_not_seen(rng):
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
+    for settings, words in (
+        ({"refit": True}, "refit=True trains others on all rows"),
+        ({"validation_fraction": 0.0}, "net_weights='greedy' needs held-out rows"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            TabularMLPRegressor(n_nets=2, net_weights="greedy", **settings).fit(X, y)
+    with pytest.raises(ValueError, match="Unknown net_weights 'best'"):
+        TabularMLPRegressor(n_nets=2, net_weights="best").fit(X, y)

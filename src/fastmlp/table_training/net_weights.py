@@ -1,0 +1,100 @@
+"""Greedy weights of the nets whose mean predicts, by their predictions of held-out or out-of-fold rows.
+
+Ensemble selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes 2004): net after net is picked that, as
+one more, makes the mean of the picked nets best; a net may be picked again. As many nets are picked as there are, and
+the ensemble is that of the picked ones. So weights need no place in files and exports: a net of weight 2 is there
+twice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..class_probabilities import logits
+from ..network.logits import log_sigmoid, log_softmax
+from ..network.spec import Network
+from ..population import Population, subset_of
+from .rows import Rows
+
+MOST_ROWS = 50_000  # evenly spaced rows of a larger held-out part decide
+
+
+def with_greedy_weights(nets: Population, held_out: Rows) -> Population:
+    """Return the nets that are picked by held-out rows, as a population of as many."""
+    return subset_of(nets, greedy_picks(logits(nets, held_out.X), held_out.y, held_out.weights, nets.network))
+
+
+def with_greedy_weights_in_folds(
+    nets: Population, z: np.ndarray, rows: Rows, folds: np.ndarray
+) -> tuple[Population, np.ndarray]:
+    """Return (nets that are picked in each fold by the rows of the fold, their logits of all rows).
+
+    nets, z : as fit_folds and fit_shared_folds return them, of all folds
+    folds : (n_rows,) fold of each row
+    """
+    n_each, picked, outputs = len(z), [], np.empty_like(z)
+    for fold in range(nets.n_nets // n_each):
+        places = np.flatnonzero(folds == fold)
+        of_fold = rows.take(places)
+        picks = greedy_picks(z[:, places], of_fold.y, of_fold.weights, nets.network)
+        outputs[:, places] = z[picks][:, places]
+        picked.append(fold * n_each + picks)
+    return subset_of(nets, np.concatenate(picked)), outputs
+
+
+def greedy_picks(z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, network: Network) -> np.ndarray:
+    """Return the numbers of the nets that are picked, ascending, as many as there are nets.
+
+    z : (n_nets, n_rows, n_outputs), logits
+    y : targets of the rows, as the nets take them
+    weights : (n_rows,) or None
+
+    All nets, if none has finite outputs.
+
+    >>> from fastmlp import MLP
+    >>> z = np.array([[[1.0], [0.0]], [[0.0], [-1.0]], [[9.0], [9.0]]])
+    >>> greedy_picks(z, np.array([1.0, -0.4]), None, MLP((1, 1)).network).tolist()
+    [0, 0, 1]
+    """
+    if z.shape[1] > MOST_ROWS:
+        rows = np.linspace(0, z.shape[1] - 1, MOST_ROWS).astype(np.intp)
+        z, y, weights = z[:, rows], y[rows], None if weights is None else weights[rows]
+    outputs, n_nets = _outputs(z.astype(np.float64), network), len(z)
+    y = y.reshape(len(y), -1).astype(np.float64) if network.output_row.name != "softmax" else y.astype(np.intp)
+    total, picks = np.zeros(outputs.shape[1:]), list[int]()
+    for n_picked in range(1, n_nets + 1):
+        losses = [_loss((total + of_net) / n_picked, y, weights, network) for of_net in outputs]
+        best = int(np.argmin(losses))
+        if not np.isfinite(losses[best]):
+            return np.arange(n_nets)
+        total += outputs[best]
+        picks.append(best)
+    return np.sort(picks)
+
+
+def _outputs(z: np.ndarray, network: Network) -> np.ndarray:
+    """Return the outputs of nets, of which the mean predicts: numbers, or probabilities of classes or labels."""
+    name = network.output_row.name
+    if name == "identity":
+        return z
+    with np.errstate(all="ignore"):  # of nets whose outputs are not finite
+        return np.exp(log_softmax(z) if name == "softmax" else log_sigmoid(z))
+
+
+def _loss(outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, network: Network) -> float:
+    """Return the mean loss of rows; infinity if outputs are not finite.
+
+    outputs : (n_rows, n_outputs)
+    y : (n_rows,) class numbers, or (n_rows, n_outputs)
+    """
+    if not np.isfinite(outputs).all():
+        return np.inf
+    name, tiny = network.output_row.name, np.finfo(np.float64).tiny
+    if name == "identity":
+        losses = np.square(outputs - y).mean(axis=1)
+    elif name == "softmax":
+        losses = -np.log(np.maximum(outputs[np.arange(len(y)), y], tiny))
+    else:
+        p, q = np.maximum(outputs, tiny), np.maximum(1.0 - outputs, tiny)
+        losses = -(y * np.log(p) + (1.0 - y) * np.log(q)).mean(axis=1)
+    return float(np.average(losses, weights=weights))
