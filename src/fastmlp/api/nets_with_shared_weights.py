@@ -14,6 +14,7 @@ from ..optimizers import settings_of
 from .fit_arguments import FitArguments
 from .population_base import PopulationBase
 
+ONE_FOR_ALL = (0, 0, 0)  # strides of data that all nets share
 ADVICE = "Leave it out, or make the population without shared_weights."
 
 
@@ -63,7 +64,7 @@ def refuse_with_shared_weights(pop: PopulationBase, arguments: FitArguments, oth
         raise ValueError(f"Nets with shared_weights=True are trained as one net, without {given[0]}. {ADVICE}")
 
 
-def device_of_sharing(pop: PopulationBase, strides: Strides) -> Device:
+def device_of_sharing(pop: PopulationBase, strides: Strides = ONE_FOR_ALL) -> Device:
     """Return the device on which nets with shared weights are trained: the host.
 
     Raises

@@ -83,7 +83,6 @@ def fit_population(
             "monitor": monitor,
             "time_limit": arguments.time_limit,
             "executor": executor,
-            "shared_weights": pop.shared_weights or None,
         }
         with read_rows(pop, given.X, given.y, checked, arguments, others) as found:
             if isinstance(found, RowFile):

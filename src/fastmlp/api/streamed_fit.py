@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,11 +17,13 @@ from ..data.validation import make_validation, on_host, sample_for_plots
 from ..errors import counted
 from ..execution.plan import Plan
 from ..history import History
-from ..kernels.formulas.seeds import fit_seed
+from ..kernels.formulas.seeds import fit_seed, fit_seeds
 from ..kernels.jit import interrupts
-from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD, Samples
+from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD, Samples, aligned_zeros
 from ..memory_check import format_bytes
+from ..network.shared_weights import SharedLayout
 from ..population_training.from_histories import result_of_histories
+from ..population_training.shared_plan import SharedPlan
 from ..streams.loading import RowsInMemory, load
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_cache import RowCache, as_cache
@@ -35,6 +38,7 @@ from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_preparation import FitData, fit_options
 from .net_base import NetBase
+from .nets_with_shared_weights import device_of_sharing
 from .population_base import PopulationBase
 from .single_net_base import SingleNetBase
 
@@ -264,6 +268,8 @@ def fit_population_rows(
 
     file : CheckpointFile or None     of the fit's checkpoints
     """
+    if pop.shared_weights:
+        return fit_shared_rows(pop, rows, arguments, stream, validation_data, shuffle)
     held_out, first = _held_out(pop, rows, arguments, validation_data), pop.net(0)
     first._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
     with _random_numbers_of(pop, file):
@@ -294,13 +300,70 @@ def fit_population_rows(
             else:
                 history.stopped_by = "interrupt"
             histories.append(history)
-        monitor = None
-        if arguments.early_stopping is not None:
-            monitor = arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")
+        monitor = _monitor_of(arguments, validation_data)
         with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
             pop.fits += 1
             pop.result = result = result_of_histories(histories, interrupted, monitor)
     return result
+
+
+def fit_shared_rows(
+    pop: PopulationBase,
+    rows: RowFile,
+    arguments: FitArguments,
+    stream: StreamArguments,
+    validation_data: Any,
+    shuffle: bool,
+    time_limit: TimeLimit | None = None,
+) -> PopulationResult:
+    """Train nets with shared weights on a row file, all together; parameters as of fit_population_rows.
+
+    Records of the training are means over the nets, those of held-out samples of their mean output.
+    """
+    held_out, device, watch = _held_out(pop, rows, arguments, validation_data), device_of_sharing(pop), Stopwatch()
+    size, seed = arguments.batch_rows(rows.n_samples, 4), int(fit_seeds(pop.seeds, pop.fits)[0])
+    blocks = Blocks(rows, size, bool(shuffle), seed, stream.memory_limit)
+    data = FitData(rows, held_out, size, bool(shuffle), seed)  # type: ignore[arg-type]  # options read its counts alone
+    options = fit_options(pop, arguments, data, (), (), None, False, time_limit)  # type: ignore[arg-type]
+    layout = SharedLayout(pop.network, pop.n_nets)
+    vector = aligned_zeros(layout.n_padded, pop.dtype)
+    layout.read_nets(pop.params, vector)
+    plans: dict[int, SharedPlan] = {}
+
+    def make_plan(n: int) -> SharedPlan:
+        if n not in plans:
+            batch = min(size, n)
+            shuffles = bool(shuffle) and batch < n
+            plans[n] = SharedPlan.for_training(layout, device, pop.dtype, n, batch, shuffles)
+        return plans[n]
+
+    if arguments.verbose and stream.announces:
+        print(_notice(rows, blocks, stream.memory_limit), file=sys.stderr)
+    validation, history = None, History()
+    if held_out is not None:
+        validation = SharedPlan.for_evaluation(layout, device, pop.dtype, held_out.n_samples), held_out
+    described = options.description(rows, held_out, make_plan(size).n_threads, *arguments.schedules)  # type: ignore[arg-type]
+    history.settings = lambda: {**described(), "memory_limit": stream.memory_limit}  # type: ignore[assignment]
+    trained: Any = make_plan, blocks, rows.n_samples, rows.metric, validation, vector
+    try:
+        StreamedFit(*trained, options, history).run()
+    finally:
+        with interrupts.deferred():  # nets of which some have their scales would be wrong ones
+            layout.write_nets(vector, pop.params)
+    with interrupts.deferred():
+        pop.fits += 1
+        monitor = _monitor_of(arguments, validation_data)
+        result = result_of_histories([history] * pop.n_nets, history.stopped_by == "interrupt", monitor)
+        seconds, compile_seconds = watch.read()
+        pop.result = result = replace(result, seconds=seconds, compile_seconds=compile_seconds)
+    return result
+
+
+def _monitor_of(arguments: FitArguments, validation_data: Any) -> str | None:
+    """Return the record that early stopping looks at, or None without early stopping."""
+    if arguments.early_stopping is None:
+        return None
+    return arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")
 
 
 def _random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractContextManager[None]:

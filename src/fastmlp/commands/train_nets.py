@@ -211,7 +211,8 @@ def fit(
         if folds is not None:
             assert isinstance(rows, Rows)
             return fit_all_folds(nets, rows, folds, recipe, budget)
-        if isinstance(rows, FileRows) and isinstance(nets, Population) and checkpoints.path is None:
+        is_apart = isinstance(nets, Population) and not nets.shared_weights
+        if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
             nets = fit_one_by_one(nets, rows, held_out, recipe, budget)
             history = nets.result
         else:

@@ -233,6 +233,5 @@ def options_in_memory(settings: TrainSettings, recipe: Recipe, known: Any) -> li
         "--class-weight": settings.class_weight is not None,
         "--continue-from": known is not None,
         "--tune": settings.tune is not None,
-        "--shared-weights": recipe.shared_weights,
     }
     return [name for name, is_given in given.items() if is_given]

@@ -110,6 +110,9 @@ class SharedPlan:
     def place(self, data: Samples) -> Samples:
         return self.backend.place(data)
 
+    def release(self) -> None:
+        """Do nothing: buffers are those of one fit, whose blocks of rows use them one after another."""
+
     def train(
         self,
         team: Any,

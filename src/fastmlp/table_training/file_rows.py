@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..api.fit_arguments import FitArguments, module_of_checkpoints
-from ..api.streamed_fit import StreamArguments, fit_population_rows, fit_rows
+from ..api.streamed_fit import StreamArguments, fit_population_rows, fit_rows, fit_shared_rows
 from ..callbacks import as_callbacks
 from ..checkpoint_interval import DEFAULT
 from ..console.stopwatch import Stopwatch
@@ -19,7 +19,7 @@ from .rows import Rows
 
 
 class FileRows:
-    """Rows as of rows.Rows, but in a file, for nets that are trained one after another.
+    """Rows as of rows.Rows, but in a file, for nets that are trained one after another or share weights.
 
     file : RowFile
     stream : memory limit of the fits
@@ -73,9 +73,12 @@ class FileRows:
         if saving is not None:
             kind = "net" if isinstance(nets, MLP) else "population"
             file = saving.checkpoint_file(checkpoint, every, resume, kind, found.verbose)
-        if isinstance(nets, Population):
-            assert not any((callbacks, optimizer_state, found.time_limit)), "the fit of a population has none of them"
-            return fit_population_rows(nets, self.file, found, self._stream, held_out, shuffle, file)
         limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)
+        if isinstance(nets, Population):
+            assert not any((callbacks, optimizer_state)), "the fit of a population has none of them"
+            if nets.shared_weights:
+                return fit_shared_rows(nets, self.file, found, self._stream, held_out, shuffle, limit)
+            assert limit is None, "nets one after another have a limit each"
+            return fit_population_rows(nets, self.file, found, self._stream, held_out, shuffle, file)
         further = as_callbacks(callbacks), optimizer_state, limit, watch, file
         return fit_rows(nets, self.file, found, self._stream, held_out, shuffle, *further)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import Adam, CategoryEmbedding, Population
+from fastmlp import Adam, CategoryEmbedding, PiecewiseLinearEmbedding, Population
 
 X, Y = np.zeros((4, 2)), np.zeros(4)
 
@@ -51,14 +51,29 @@ def test_checkpoints_are_refused(tmp_path):
     assert not (tmp_path / "run.ckpt").exists()
 
 
-def test_sources_beyond_the_limit_are_refused(tmp_path):
+@pytest.mark.parametrize("embedding", [None, [PiecewiseLinearEmbedding(2, 3)]], ids=["plain", "embedded"])
+def test_rows_from_disk_give_the_nets_of_rows_in_memory(embedding, tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     rng = np.random.default_rng(0)
-    pq.write_table(pa.table({name: rng.normal(size=200_000) for name in "aby"}), tmp_path / "rows.parquet")
-    pop = Population((2, 3, 1), 3, shared_weights=True, random_state=0)
-    with pytest.raises(ValueError, match="shared_weights"):
-        pop.fit(str(tmp_path / "rows.parquet"), "y", epochs=1, batch_size=100, memory_limit="1MB", verbose=0)
+    columns = {name: rng.normal(size=120_000) for name in "aby"}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    X, settings = np.column_stack([columns["a"], columns["b"]]), {"epochs": 2, "batch_size": 500, "shuffle": False}
+    held = X[:50], columns["y"][:50]
+    further = {"optimizer": "adamw", "validation_data": held, "early_stopping": 5, "verbose": 0}
+    disk, memory = (
+        Population((2, 3, 1), 3, shared_weights=True, input_embedding=embedding, random_state=0) for _ in range(2)
+    )
+    found = disk.fit(str(tmp_path / "rows.parquet"), "y", memory_limit="500kB", **settings, **further)
+    expected = memory.fit(X, columns["y"], **settings, **further)
+    np.testing.assert_allclose(disk.params, memory.params, atol=1e-5)
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-4)
+    np.testing.assert_allclose(found.best_value, expected.best_value, rtol=1e-4)
+    assert found.arguments["memory_limit"] == 500_000
+    assert disk.fits == 1
+    pop = Population((2, 3, 1), 3, shared_weights=True, input_embedding=embedding, random_state=0)
+    pop.fit(str(tmp_path / "rows.parquet"), "y", memory_limit="500kB", epochs=1, batch_size=500, verbose=0)
+    assert len(np.unique(pop.params[:, -1])) == 3, "shuffled, and without held-out rows"
 
 
 def test_settings_make_an_equal_population():

@@ -128,7 +128,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     shared_weights : bool, default "auto"
         Whether the nets have the same hidden layers, but for a trained scale of each feature, and an output layer each,
         as for Population; False in all presets. With folds, the nets of a fold share them. It is for some 8 nets and
-        more and tables in memory, without eval_metric and callbacks, and trains on a CPU. A time limit shortens the
+        more, without eval_metric and callbacks, and trains on a CPU. A time limit shortens the
         training, and leaves out no nets.
     net_weights : {"equal", "greedy"}, default "auto"
         Weights of several nets in the mean that predicts; "equal" in all presets. "greedy" picks as many nets as there
@@ -428,7 +428,6 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             "refit": self.refit,
             "warm_start": self.warm_start,
             "tune": self.tune,
-            "shared_weights": self.shared_weights is True,
             "executor": executor,
         }
 

@@ -248,7 +248,8 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
         train_folds(estimator, nets, task, recipe)
     elif isinstance(nets, MLP):
         train_net(estimator, nets, task, recipe, before if task.continues else {})
-    elif observes_epochs(estimator) or isinstance(task.rows, FileRows):  # which a population cannot do
+    elif observes_epochs(estimator) or (isinstance(task.rows, FileRows) and not recipe.shared_weights):
+        # which a population cannot do
         train_each(estimator, nets, task, recipe)
     else:
         result = fit_together(estimator, nets, task, recipe)
@@ -266,7 +267,7 @@ def fit_together(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> A
     """Train a population, or one net, as one training, and return the PopulationResult or History."""
     is_one = isinstance(nets, MLP)
     training = task.observed.begin_subtask("training", recipe.epochs if is_one else 0)
-    further: dict[str, Any] = {"executor": task.executor}
+    further: dict[str, Any] = {} if task.executor is None else {"executor": task.executor}
     if is_one:
         further = {"callbacks": epoch_tasks(training, recipe.epochs)}
     result = fit_nets(nets, task.rows, task.held_out, recipe, budget=task.budget, verbose=estimator.verbose, **further)

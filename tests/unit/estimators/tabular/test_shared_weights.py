@@ -141,6 +141,20 @@ def test_a_search_compares_ensembles_and_trains_the_best(table):
     assert all(np.isfinite(row["score"]) for row in model.tuning_results_)
 
 
+@pytest.mark.parametrize("settings", [{}, {"time_limit": 60.0}], ids=str)
+def test_tables_that_are_read_in_pieces(settings, table, tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    X, y, _ = table
+    rows = np.tile(np.arange(300), 200)
+    X.iloc[rows].assign(y=np.asarray(y)[rows]).to_parquet(tmp_path / "table.parquet", row_group_size=10_000)
+    model = TabularMLPRegressor(**SMALL | {"max_iter": 2}, **settings)
+    model.fit(tmp_path / "table.parquet", "y", memory_limit="1MB")
+    assert "read from disk in each epoch" in capsys.readouterr().err
+    assert model.net_.shared_weights
+    assert model.net_.n_nets == 4
+    assert model.score(X, y) > 0.8
+
+
 def test_a_time_limit_is_kept(table):
     X, y, _ = table
     with warnings.catch_warnings():
