@@ -224,12 +224,16 @@ def fit(
     if streamed is None:
         split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
         (history.settings if isinstance(history, History) else history.arguments).update(split)
-    if recipe.net_weights == GREEDY and held_out is not None and isinstance(nets, Population):
-        nets = with_greedy_weights(nets, held_out)
-        history = nets.result
-        assert history is not None, "the nets are trained"
-    interrupted = held_out is not None and interrupted_while(lambda: calibrate_on(nets, held_out, recipe))
-    return Training(nets, history, recipe, {}, interrupted)
+
+    def finish() -> None:
+        nonlocal nets
+        assert held_out is not None
+        if recipe.net_weights == GREEDY and isinstance(nets, Population):
+            nets = with_greedy_weights(nets, held_out)
+        calibrate_on(nets, held_out, recipe)
+
+    interrupted = held_out is not None and interrupted_while(finish)
+    return Training(nets, getattr(nets, "result", history), recipe, {}, interrupted)
 
 
 def interrupted_while(finish: Callable[[], None]) -> bool:
@@ -286,15 +290,14 @@ def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recip
     fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(n_fits - k))
     preprocessing = nets.preprocessing
     found, z = (fit_shared_folds if recipe.shared_weights else fit_folds)(nets, rows, folds, fit_one)
-    if recipe.net_weights == GREEDY and found.n_begun == nets.n_nets and not found.interrupted:
-        weighed, z = with_greedy_weights_in_folds(found.nets, z, rows, folds)
-        found = found._replace(nets=weighed)
-    result = found.nets.result
-    assert result is not None, "fit_folds sets it"
     found.nets.preprocessing = preprocessing
     outputs: dict[str, np.ndarray] = {}
 
     def finish() -> None:
+        nonlocal found, z
+        if recipe.net_weights == GREEDY and found.n_begun == nets.n_nets and not found.interrupted:
+            weighed, z = with_greedy_weights_in_folds(found.nets, z, rows, folds)
+            found = found._replace(nets=weighed)
         predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
         if len(predicted):
             calibrate(found.nets, z[:, predicted], rows.take(predicted), recipe)
@@ -307,7 +310,8 @@ def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recip
             outputs[OUT_OF_FOLD] = z.mean(axis=0, dtype=np.float64)
 
     interrupted = found.interrupted or interrupted_while(finish)
-    return Training(found.nets, result, recipe, outputs, interrupted)
+    assert found.nets.result is not None, "fit_folds sets it"
+    return Training(found.nets, found.nets.result, recipe, outputs, interrupted)
 
 
 def calibrate_on(nets: Any, held_out: Rows, recipe: Recipe) -> None:
