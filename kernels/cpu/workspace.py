@@ -233,8 +233,8 @@ class LayerwiseWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-# Workspace of nets with shared weights, beside the LayerwiseWorkspace of the layers that they have in common. Outputs of
-# layers from `first` on have row i * n_nets + j for sample i in net j; those of the layers before, row i for sample i.
+# Workspace of nets with shared weights, beside the LayerwiseWorkspace of the layers that they have in common. Outputs
+# of layers from `first` on have row i * n_nets + j for sample i in net j; those of the layers before, row i for it.
 class NetsWorkspace(NamedTuple):
     rows: int  # samples of a micro-batch, at most
     chunk_samples: int  # samples in a chunk of a micro-batch

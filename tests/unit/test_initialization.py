@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from fastmlp import (
-    MLP,
-    CategoryEmbedding,
-    Normal,
-    PeriodicEmbedding,
-    PiecewiseLinearEmbedding,
-    Uniform,
-    UniformByFanIn,
-)
+from fastmlp import MLP, CategoryEmbedding, Normal, PeriodicEmbedding, PiecewiseLinearEmbedding, Uniform, UniformByFanIn
 from fastmlp.initialization import INITIALIZERS, check_init
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 

@@ -89,12 +89,7 @@ def gradient_of_chunk(thread, net, data, config, state, ws, micro_batch, chunk):
     vectors = UpdatedVectors(state.params, state.state, 0, 0)  # nothing to prefetch: these nets are small
     n_rows = micro_batch.rows if layer_chunk.layer < nets.first else micro_batch.rows * nets.n_nets
     rows = MicroBatch(
-        micro_batch.index,
-        micro_batch.step,
-        micro_batch.first,
-        n_rows,
-        micro_batch.start,
-        micro_batch.batch_rows,
+        micro_batch.index, micro_batch.step, micro_batch.first, n_rows, micro_batch.start, micro_batch.batch_rows
     )
     micro_batch_gradient(layer_chunk, net, data, config, layers, scratch, rows, state.grads, vectors)
 

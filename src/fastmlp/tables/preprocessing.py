@@ -16,9 +16,9 @@ from .column_encoders import CategoryColumn, Column, Note, NumericEncoding, colu
 from .columns_to_features import encode_columns, feature_names, fit_columns
 from .defaults import DEFAULT_BINS
 from .io import with_text_names
-from .text_column import TextColumn
 from .target_column import rows_with_target
 from .target_encoder import CLASSIFICATION, Target
+from .text_column import TextColumn
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -208,9 +208,7 @@ def _telling_ngrams(counts: Mapping[str, int]) -> list[str]:
         found[places[:, 0], places[:, 1]] += n
     n_cells = sum(counts.values())
     wanted = {
-        (kind, bucket)
-        for kind, most in enumerate(MOST_NGRAMS)
-        for bucket in _most_varying(found[kind], n_cells, most)
+        (kind, bucket) for kind, most in enumerate(MOST_NGRAMS) for bucket in _most_varying(found[kind], n_cells, most)
     }
     chosen: list[str] = []
     for text in counts:  # the first n-gram of a bucket, which is nearly always the only one

@@ -64,15 +64,15 @@ def test_rows_from_disk_give_the_nets_of_rows_in_memory(embedding, tmp_path):
     disk, memory = (
         Population((2, 3, 1), 3, shared_weights=True, input_embedding=embedding, random_state=0) for _ in range(2)
     )
-    found = disk.fit(str(tmp_path / "rows.parquet"), "y", memory_limit="500kB", **settings, **further)
+    found = disk.fit(str(tmp_path / "rows.parquet"), "y", memory_limit="1MB", **settings, **further)
     expected = memory.fit(X, columns["y"], **settings, **further)
     np.testing.assert_allclose(disk.params, memory.params, atol=1e-5)
     np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-4)
     np.testing.assert_allclose(found.best_value, expected.best_value, rtol=1e-4)
-    assert found.arguments["memory_limit"] == 500_000
+    assert found.arguments["memory_limit"] == 1_000_000
     assert disk.fits == 1
     pop = Population((2, 3, 1), 3, shared_weights=True, input_embedding=embedding, random_state=0)
-    pop.fit(str(tmp_path / "rows.parquet"), "y", memory_limit="500kB", epochs=1, batch_size=500, verbose=0)
+    pop.fit(str(tmp_path / "rows.parquet"), "y", memory_limit="1MB", epochs=1, batch_size=500, verbose=0)
     assert len(np.unique(pop.params[:, -1])) == 3, "shuffled, and without held-out rows"
 
 

@@ -9,15 +9,7 @@ import pytest
 from fastmlp.tables import text_column
 from fastmlp.tables.column_encoders import NumericEncoding, column_from_dict, column_to_dict, fit_column
 from fastmlp.tables.columns_to_features import encode_columns, fit_columns
-from fastmlp.tables.text_column import (
-    MOST_NGRAMS,
-    TextColumn,
-    fit_text,
-    is_running_text,
-    ngrams_of,
-    parts_of,
-    words_of,
-)
+from fastmlp.tables.text_column import MOST_NGRAMS, TextColumn, fit_text, is_running_text, ngrams_of, parts_of, words_of
 
 pd = pytest.importorskip("pandas")
 
@@ -28,7 +20,8 @@ def texts(n=300, seed=0):
     """Return n different texts, of which a third each has a colour and a third each a thing."""
     rng = np.random.default_rng(seed)
     pick = lambda words: [words[k] for k in rng.integers(0, 3, n)]
-    return [f"A {colour} {thing}, number {k}." for k, (colour, thing) in enumerate(zip(pick(COLOURS), pick(THINGS)))]
+    pairs = zip(pick(COLOURS), pick(THINGS), strict=True)
+    return [f"A {colour} {thing}, number {k}." for k, (colour, thing) in enumerate(pairs)]
 
 
 def random_words():

@@ -24,14 +24,7 @@ from ...schedules import schedule_factors
 from ...table_training.budget import Budget
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, make_optimizer, refit_recipe
-from ...table_training.folds import (
-    TrainedNets,
-    fit_each,
-    fit_folds,
-    fit_shared_folds,
-    fold_numbers,
-    share_by_fold,
-)
+from ...table_training.folds import TrainedNets, fit_each, fit_folds, fit_shared_folds, fold_numbers, share_by_fold
 from ...table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ...table_training.recipe import GREEDY, TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.time_limit import planned_in_time
@@ -124,10 +117,7 @@ def estimator_recipe(estimator: Any) -> Recipe:
             f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
             "out, or set n_folds=1."
         )
-    of_single_nets = {
-        "eval_metric": metric,
-        "callbacks": as_callbacks(estimator.callbacks) or None,
-    }
+    of_single_nets = {"eval_metric": metric, "callbacks": as_callbacks(estimator.callbacks) or None}
     name = next((name for name, value in of_single_nets.items() if value is not None), None)
     if recipe.shared_weights and name is not None:
         raise ValueError(

@@ -17,7 +17,7 @@ def make_table(n=600, seed=0):
     """Return (X, y): titles of which each occurs once, a number, and classes that both decide."""
     rng = np.random.default_rng(seed)
     colour, thing, x = rng.integers(0, 3, n), rng.integers(0, 4, n), rng.normal(size=n)
-    titles = [f"The {c} {t} of owner {k}" for k, (c, t) in enumerate(zip(COLOURS[colour], THINGS[thing]))]
+    titles = [f"The {c} {t} of owner {k}" for k, (c, t) in enumerate(zip(COLOURS[colour], THINGS[thing], strict=True))]
     return pd.DataFrame({"title": titles, "x": x}), np.where((colour == 0) | (x > 1.5), "dear", "cheap")
 
 
@@ -104,7 +104,7 @@ def test_exports_say_that_they_cannot_find_words(ending, table, tmp_path):
         pytest.importorskip("onnx")
     X, y = table
     model = TabularMLPRegressor(**SMALL | {"max_iter": 1}).fit(X, (y == "dear").astype(float))
-    with pytest.raises(ValueError, match="words .*are features of 'title'"):
+    with pytest.raises(ValueError, match=r"words .*are features of 'title'"):
         model.export(tmp_path / f"net.{ending}")
     assert not (tmp_path / f"net.{ending}").exists()
 

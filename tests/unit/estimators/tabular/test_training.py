@@ -488,7 +488,9 @@ def test_verbose_fits_print_a_line_at_their_end(table, settings, capsys):
         assert all(line.startswith("Trained ") and "validation loss" in line for line in lines)
 
 
-@pytest.mark.parametrize("settings", [{"n_nets": 4}, {"n_nets": 3, "n_folds": 2}, {"n_nets": 4, "shared_weights": True}])
+@pytest.mark.parametrize(
+    "settings", [{"n_nets": 4}, {"n_nets": 3, "n_folds": 2}, {"n_nets": 4, "shared_weights": True}]
+)
 def test_greedy_weights_lower_the_loss_of_the_rows_that_choose_them(settings, rng, tmp_path):
     X = rng.normal(size=(200, 2))
     y = np.where(X[:, 0] * X[:, 1] > 0, "a", "b")
@@ -502,7 +504,9 @@ def test_greedy_weights_lower_the_loss_of_the_rows_that_choose_them(settings, rn
     assert greedy.net_.n_nets == n_nets == len(greedy.history_.epochs)
     assert {net.tobytes() for net in greedy.net_.params} <= {net.tobytes() for net in equal.net_.params}
     p = lambda model: model.oof_prediction_ if "n_folds" in settings else model.predict_proba(X[:50])
-    loss = lambda model: -np.mean([np.log(row[label]) for row, label in zip(p(model), (y == "b").astype(int), strict=False)])
+    loss = lambda model: (
+        -np.mean([np.log(row[label]) for row, label in zip(p(model), (y == "b").astype(int), strict=False)])
+    )
     assert loss(greedy) <= loss(equal) + 1e-9
     greedy.save(tmp_path / "model.st")
     np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), greedy.predict_proba(X))
