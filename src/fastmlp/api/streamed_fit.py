@@ -339,14 +339,15 @@ def fit_shared_rows(
 
     if arguments.verbose and stream.announces:
         print(_notice(rows, blocks, stream.memory_limit), file=sys.stderr)
-    validation, history = None, History()
+    validation: Any = None
+    history = History()
     if held_out is not None:
         validation = SharedPlan.for_evaluation(layout, device, pop.dtype, held_out.n_samples), held_out
     described = options.description(rows, held_out, make_plan(size).n_threads, *arguments.schedules)  # type: ignore[arg-type]
     history.settings = lambda: {**described(), "memory_limit": stream.memory_limit}  # type: ignore[assignment]
-    trained: Any = make_plan, blocks, rows.n_samples, rows.metric, validation, vector
+    make: Any = make_plan  # of a SharedPlan, which has what a fit of blocks asks of a Plan
     try:
-        StreamedFit(*trained, options, history).run()
+        StreamedFit(make, blocks, rows.n_samples, rows.metric, validation, vector, options, history).run()
     finally:
         with interrupts.deferred():  # nets of which some have their scales would be wrong ones
             layout.write_nets(vector, pop.params)

@@ -79,6 +79,7 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
     elif isinstance(column, RobustColumn):
         score = f"{p}clipped(((double)x[{k}] - {column.median!r}) / {column.scale!r})"
     else:
+        assert isinstance(column, QuantileColumn), "words are refused"
         score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots[0])})"
     lines = [f"f[{place}] = isnan(x[{k}]) ? 0.0f : (float)({score});"]
     if isinstance(column, PiecewiseLinearColumn):

@@ -299,7 +299,7 @@ def _shapes(entry: Entry) -> Blocks:
 
 def _entry(item: Any) -> Entry:
     """Return one entry, after a check."""
-    if isinstance(item, tuple(KINDS.values())):
+    if isinstance(item, (PeriodicEmbedding, CategoryEmbedding, PiecewiseLinearEmbedding)):
         return item
     if isinstance(item, Mapping) and item.get("kind") in KINDS:
         kind = KINDS[item["kind"]]

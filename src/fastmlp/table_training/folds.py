@@ -222,7 +222,7 @@ def fit_shared_folds(
     if len(kept) < n_folds:
         nets = subset_of(nets, np.concatenate([np.arange(nets.n_nets)[members_of_fold(k, n_each)] for k in kept]))
     nets.fits += 1
-    results = [result for k in kept if (result := groups[k].result) is not None]
+    results = [of_group for k in kept if (of_group := groups[k].result) is not None]
     nets.result = joined_results(results, interrupted)
     return TrainedNets(nets, [], len(begun) * n_each, interrupted), outputs
 

@@ -80,9 +80,9 @@ def fit_columns(
             return FittedColumns(tuple(columns), tuple(notes), (*text_notes(columns), *embedding_notes(columns)))
         without = tuple(without_bins(column) for column in columns)
         gain = tried_bins(columns, without, table, encoding)
-    chosen = tuple(columns) if gain and gain.is_worth_it else without
-    choices = NO_TIME if gain is None else gain.sentence(), *text_notes(chosen), *embedding_notes(chosen)
-    return FittedColumns(chosen, tuple(notes), choices)
+    best = tuple(columns) if gain and gain.is_worth_it else without
+    choices = NO_TIME if gain is None else gain.sentence(), *text_notes(best), *embedding_notes(best)
+    return FittedColumns(best, tuple(notes), choices)
 
 
 def text_notes(columns: Iterable[Column]) -> tuple[str, ...]:
