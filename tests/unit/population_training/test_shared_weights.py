@@ -26,12 +26,12 @@ CASES = {  # layer sizes, number of nets, hidden activation, loss, targets
     "one net": ((6, 17, 1), 1, "relu", "huber", "numbers"),
     "embedded": ((7, 19, 12, 2), 3, "relu", "squared_error", "numbers"),
     "periodic": ((12, 40, 1), 5, "tanh", "squared_error", "numbers"),
-    "wide embedding": ((60, 20, 3), 4, "relu", "softmax_cross_entropy", "classes"),
+    "wide embedding": ((60, 9, 3), 2, "relu", "softmax_cross_entropy", "classes"),
 }
 EMBEDDINGS = {
     "embedded": [CategoryEmbedding(3, 5), 1, CategoryEmbedding(3, 2)],
     "periodic": [PeriodicEmbedding(5, 3, sigma=0.3, n_inputs=9), CategoryEmbedding(3, 4)],
-    "wide embedding": [CategoryEmbedding(30, 170)] * 2,  # so wide that products pack their operands
+    "wide embedding": [CategoryEmbedding(30, 165)] * 2,  # so wide that products pack their operands
 }
 
 

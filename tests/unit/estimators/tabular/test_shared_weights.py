@@ -141,6 +141,7 @@ def test_a_search_compares_ensembles_and_trains_the_best(table):
     assert all(np.isfinite(row["score"]) for row in model.tuning_results_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"time_limit": 60.0}], ids=str)
 def test_tables_that_are_read_in_pieces(settings, table, tmp_path, capsys):
     pytest.importorskip("pyarrow")
@@ -165,6 +166,7 @@ def test_a_time_limit_is_kept(table):
     assert np.isfinite(model.predict(X)).all()
 
 
+@pytest.mark.slow
 def test_command_trains_folds_of_nets_with_shared_weights_and_goes_on(table, tmp_path):
     from typer.testing import CliRunner
 

@@ -85,12 +85,13 @@ def test_missing_texts_are_marked(table):
     assert not features[::7, :place].any()
 
 
+@pytest.mark.slow
 def test_tables_that_are_read_in_pieces(tmp_path, capsys):
     pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
-    X, y = make_table(12_000)
+    X, y = make_table(6_000)
     path = tmp_path / "table.parquet"
-    X.assign(kind=y).to_parquet(path, row_group_size=2_000)
-    model = TabularMLPClassifier(**SMALL | {"max_iter": 6}).fit(path, "kind", memory_limit="2MB")
+    X.assign(kind=y).to_parquet(path, row_group_size=1_000)
+    model = TabularMLPClassifier(**SMALL | {"max_iter": 6}).fit(path, "kind", memory_limit="1MB")
     assert "in pieces" in capsys.readouterr().err
     whole = TabularMLPClassifier(**SMALL | {"max_iter": 2}).fit(X, y)
     words = lambda found: {ngram for ngram in found.columns_[0].ngrams if ngram.isalpha()}
