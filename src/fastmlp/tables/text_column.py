@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from math import isfinite, log1p
 from typing import TYPE_CHECKING, ClassVar
 from zlib import crc32
@@ -24,13 +24,14 @@ from .column_notes import MIN_NOTE_ROWS, Note, missing_note
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_WORDS = 200  # of a cell that are read
+MOST_CHARACTERS, MOST_WORDS = 10_000, 200  # of a cell that are read
 PART = 3  # characters of a part of a word, of words with more
 PART_MARK = "~"  # before a part of a word, so that it is no word
 BUCKETS = 2**18  # of the hash table in which n-grams are counted
 MOST_NGRAMS = 192, 64  # of a column: words and pairs of words, parts of words
 MIN_NGRAM_ROWS = 16  # rows that have an n-gram, and rows that have it not
 MOST_TEXTS = 10_000  # of a column from which n-grams are learned
+MOST_KNOWN = 100_000  # words of which places or buckets are kept for the next texts
 SEVERAL = 3  # words in half of the cells of a column that is text
 WORD = re.compile(r"\w+")
 
@@ -75,13 +76,19 @@ class TextColumn:
     def _places(self) -> dict[str, int]:
         return {ngram: place for place, ngram in enumerate(self.ngrams)}
 
-    def _places_in(self, text: str) -> list[int]:
-        """Return the places of the n-grams that a text has."""
-        places = self._places
-        return [places[ngram] for ngram in ngrams_of(text) if ngram in places]
+    def read(self, text: str, known: dict[str, list[int]]) -> tuple[list[int], float]:
+        """Return (places of the n-grams that a text has, some perhaps twice, and the score of its number of words).
 
-    def _length(self, text: str) -> float:
-        return (log1p(len(words_of(text))) - self.mean) / self.std
+        known : places of a word and its parts, by word; words of the text are added
+        """
+        forget_many(known)
+        words, places, found = words_of(text), self._places, []
+        for word in words:
+            if word not in known:
+                known[word] = [places[ngram] for ngram in (word, *parts_of(word)) if ngram in places]
+            found += known[word]
+        found += [places[pair] for pair in map(" ".join, pairwise(words)) if pair in places]
+        return found, (log1p(len(words)) - self.mean) / self.std
 
     def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
         """Write the features of few cells into `out` if all are texts, and return whether they are.
@@ -92,9 +99,10 @@ class TextColumn:
         if not all(type(cell) is str and not is_missing(cell) for cell in cells):
             return False
         out[:] = 0
+        known: dict[str, list[int]] = {}
         for row, cell in enumerate(cells):
-            out[row, self._places_in(cell)] = 1
-            out[row, len(self.ngrams)] = self._length(cell)
+            places, out[row, len(self.ngrams)] = self.read(cell, known)
+            out[row, places] = 1
         return True
 
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
@@ -110,15 +118,16 @@ class TextColumn:
         """
         codes, texts = categories_of(series)
         missing = np.array([*map(is_missing, texts), True])[codes]
-        places = [self._places_in(text) for text in texts]
-        lengths = np.array([*map(self._length, texts), 0.0])[codes]
+        known: dict[str, list[int]] = {}
+        found = [self.read(text, known) for text in texts]
         out[:] = 0
         for row in np.flatnonzero(~missing).tolist():
-            out[row, places[codes[row]]] = 1
+            out[row, found[codes[row]][0]] = 1
+        lengths = np.array([*(length for _, length in found), 0.0])[codes]
         out[:, len(self.ngrams)] = np.where(missing, 0.0, lengths)
         if self.marks_missing:
             out[:, -1] = missing
-        is_known = np.array([*map(bool, places), False])[codes]
+        is_known = np.array([*(bool(places) for places, _ in found), False])[codes]
         return self._notes(len(series), int(np.count_nonzero(missing)), int(np.count_nonzero(~is_known & ~missing)))
 
     def _notes(self, n: int, n_missing: int, n_unknown: int) -> list[Note]:
@@ -132,6 +141,12 @@ class TextColumn:
         return notes
 
 
+def forget_many(known: dict[str, list[int]]) -> None:
+    """Empty what is known of words if it is of so many that it takes much memory."""
+    if len(known) > MOST_KNOWN:
+        known.clear()
+
+
 def is_missing(text: str) -> bool:
     """Return whether a text stands for a missing cell: in an array of text, None and NaN are "None" and "nan"."""
     return text.strip().lower() in MISSING_TEXTS
@@ -143,7 +158,7 @@ def words_of(text: str) -> list[str]:
     >>> words_of("A red car, 1998!")
     ['a', 'red', 'car', '1998']
     """
-    return [match.group() for match in islice(WORD.finditer(text.casefold()), MOST_WORDS)]
+    return WORD.findall(text[:MOST_CHARACTERS].casefold())[:MOST_WORDS]
 
 
 def ngrams_of(text: str) -> set[str]:
@@ -191,39 +206,59 @@ def fit_text(name: str, texts: Mapping[str, int], has_missing: bool) -> TextColu
     ngrams = frozenset(_telling_ngrams(counts))
     if not ngrams:
         return None
-    numbers = np.array(list(counts.values()), np.float64)
-    lengths = np.array([log1p(len(words_of(text))) for text in counts])
+    known: dict[str, list[int]] = {}
+    column = TextColumn(name, tuple(sorted(ngrams)), 0.0, 1.0, 1.0, marks_missing)
+    found = [column.read(text, known) for text in counts]
+    numbers, lengths = np.array(list(counts.values()), np.float64), np.array([length for _, length in found])
     mean = float(np.average(lengths, weights=numbers))
     std = float(np.sqrt(np.average(np.square(lengths - mean), weights=numbers)))
-    has_some = np.array([not ngrams.isdisjoint(ngrams_of(text)) for text in counts])
-    share = float(np.average(has_some, weights=numbers))
-    return TextColumn(name, tuple(sorted(ngrams)), mean, std if std > 1e-6 else 1.0, share, marks_missing)
+    share = float(np.average([bool(places) for places, _ in found], weights=numbers))
+    return replace(column, mean=mean, std=std if std > 1e-6 else 1.0, share=min(share, 1.0))
 
 
 def _telling_ngrams(counts: Mapping[str, int]) -> list[str]:
     """Return the n-grams whose presence varies most from cell to cell, up to MOST_NGRAMS of each kind."""
-    found = np.zeros((len(MOST_NGRAMS), BUCKETS), np.int64)  # cells by kind and hash of an n-gram
+    found = np.zeros(len(MOST_NGRAMS) * BUCKETS, np.int64)  # cells by the bucket of an n-gram
+    known: dict[str, list[int]] = {}
     for text, n in counts.items():
-        places = np.array(sorted({_place_of(ngram) for ngram in ngrams_of(text)}), np.intp).reshape(-1, 2)
-        found[places[:, 0], places[:, 1]] += n
+        buckets = _buckets_of(text, known)
+        found[np.fromiter(buckets, np.intp, len(buckets))] += n
     n_cells = sum(counts.values())
-    wanted = {
-        (kind, bucket) for kind, most in enumerate(MOST_NGRAMS) for bucket in _most_varying(found[kind], n_cells, most)
-    }
+    wanted = set[int]()
+    for kind, most in enumerate(MOST_NGRAMS):
+        first = kind * BUCKETS
+        wanted.update(first + place for place in _most_varying(found[first : first + BUCKETS], n_cells, most))
     chosen: list[str] = []
     for text in counts:  # the first n-gram of a bucket, which is nearly always the only one
-        for ngram in sorted(ngrams_of(text)):
-            if (place := _place_of(ngram)) in wanted:
-                wanted.remove(place)
-                chosen.append(ngram)
         if not wanted:
             break
+        if wanted.isdisjoint(_buckets_of(text, known)):
+            continue
+        for ngram in sorted(ngrams_of(text)):
+            if (bucket := _bucket_of(ngram)) in wanted:
+                wanted.remove(bucket)
+                chosen.append(ngram)
     return chosen
 
 
-def _place_of(ngram: str) -> tuple[int, int]:
-    """Return (whether it is a part of a word, hash)."""
-    return int(ngram.startswith(PART_MARK)), crc32(ngram.encode("utf-8", "surrogatepass")) % BUCKETS
+def _buckets_of(text: str, known: dict[str, list[int]]) -> set[int]:
+    """Return the buckets of the n-grams of a text.
+
+    known : buckets of a word and its parts, by word; words of the text are added
+    """
+    forget_many(known)
+    words, found = words_of(text), set[int]()
+    for word in words:
+        if word not in known:
+            known[word] = [*map(_bucket_of, (word, *parts_of(word)))]
+        found.update(known[word])
+    found.update(map(_bucket_of, map(" ".join, pairwise(words))))
+    return found
+
+
+def _bucket_of(ngram: str) -> int:
+    """Return the hash of an n-gram, of parts of words beyond those of words."""
+    return BUCKETS * ngram.startswith(PART_MARK) + crc32(ngram.encode("utf-8", "surrogatepass")) % BUCKETS
 
 
 def _most_varying(counts: np.ndarray, n_cells: int, most: int) -> list[int]:
