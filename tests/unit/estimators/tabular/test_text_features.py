@@ -51,8 +51,8 @@ def test_text_may_be_forbidden_or_named(table):
     for named in (["title"], "title", [0]):
         model = TabularMLPClassifier(**SMALL | {"max_iter": 1}, text_features=named).fit(few, y)
         assert model.columns_[0].kind == "text"
-    with pytest.raises(ValueError, match="text_features names 'titel', which is no column of X"):
-        TabularMLPClassifier(**SMALL, text_features=["titel"]).fit(X, y)
+    with pytest.raises(ValueError, match="text_features names 'headline', which is no column of X"):
+        TabularMLPClassifier(**SMALL, text_features=["headline"]).fit(X, y)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_command_trains_on_text_and_predicts(table, tmp_path):
     assert np.mean(pd.read_csv(predictions)["prediction"] == y) > 0.9
     code, said = run(*options, "--epochs", 1, "--no-text")
     assert "Column 'title' is left out" in " ".join(said.split())
-    code, said = run(*options, "--epochs", 1, "--text", "titel")
+    code, said = run(*options, "--epochs", 1, "--text", "headline")
     assert code != 0
-    assert "'titel' is named as a column of text, but no column of inputs has this name" in " ".join(said.split())
+    assert "'headline' is named as a column of text, but no column of inputs has this name" in " ".join(said.split())
     code, said = run(*options, "--text", "title", "--no-text")
     assert code != 0
     assert "--text names columns of text, and --no-text wants none" in " ".join(said.split())
