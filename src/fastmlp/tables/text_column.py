@@ -32,7 +32,7 @@ MOST_NGRAMS = 192, 64  # of a column: words and pairs of words, parts of words
 MIN_NGRAM_ROWS = 16  # rows that have an n-gram, and rows that have it not
 MOST_TEXTS = 10_000  # of a column from which n-grams are learned
 MOST_KNOWN = 100_000  # words of which places or buckets are kept for the next texts
-SEVERAL = 3  # words in half of the cells of a column that is text
+SEVERAL = 3  # words of letters in half of the cells of a column that is text
 WORD = re.compile(r"\w+")
 
 
@@ -119,16 +119,22 @@ class TextColumn:
         codes, texts = categories_of(series)
         missing = np.array([*map(is_missing, texts), True])[codes]
         known: dict[str, list[int]] = {}
-        found = [self.read(text, known) for text in texts]
+        lengths, is_known = np.zeros(len(texts) + 1), np.zeros(len(texts) + 1, bool)  # the last ones of missing cells
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(texts) + 1)).tolist()
         out[:] = 0
-        for row in np.flatnonzero(~missing).tolist():
-            out[row, found[codes[row]][0]] = 1
-        lengths = np.array([*(length for _, length in found), 0.0])[codes]
-        out[:, len(self.ngrams)] = np.where(missing, 0.0, lengths)
+        for k, (start, end) in enumerate(pairwise(bounds)):  # the rows of a text
+            if is_missing(texts[k]):
+                continue
+            places, lengths[k] = self.read(texts[k], known)
+            if places:
+                out[np.ix_(order[start:end], places)] = 1
+                is_known[k] = True  # it has an n-gram of training
+        out[:, len(self.ngrams)] = np.where(missing, 0.0, lengths[codes])
         if self.marks_missing:
             out[:, -1] = missing
-        is_known = np.array([*(bool(places) for places, _ in found), False])[codes]
-        return self._notes(len(series), int(np.count_nonzero(missing)), int(np.count_nonzero(~is_known & ~missing)))
+        n_unknown = int(np.count_nonzero(~is_known[codes] & ~missing))
+        return self._notes(len(series), int(np.count_nonzero(missing)), n_unknown)
 
     def _notes(self, n: int, n_missing: int, n_unknown: int) -> list[Note]:
         """Return notes on n cells; n_unknown : cells without an n-gram of training"""
@@ -189,11 +195,22 @@ def some_of(texts: Mapping[str, int]) -> dict[str, int]:
 
 
 def is_running_text(texts: Mapping[str, int]) -> bool:
-    """Return whether half of the cells or more have several words with letters; texts : numbers of cells by text"""
+    """Return whether half of the cells or more have several words of letters between spaces, unlike columns of ids.
+
+    texts : numbers of cells by text
+    """
     counts = some_of(texts)
-    n_with_letters = lambda text: sum(any(map(str.isalpha, word)) for word in words_of(text))
-    several = sum(n for text, n in counts.items() if n_with_letters(text) >= SEVERAL)
+    several = sum(n for text, n in counts.items() if sum(map(_is_of_letters, _between_spaces(text))) >= SEVERAL)
     return 0 < sum(counts.values()) <= 2 * several
+
+
+def _between_spaces(text: str) -> list[str]:
+    return text.split(maxsplit=MOST_WORDS)[:MOST_WORDS]
+
+
+def _is_of_letters(text: str) -> bool:
+    """Return whether a text has a word of two letters or more, and of nothing else."""
+    return any(len(word) > 1 and word.isalpha() for word in words_of(text))
 
 
 def fit_text(name: str, texts: Mapping[str, int], has_missing: bool) -> TextColumn | None:

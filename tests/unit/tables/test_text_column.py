@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fastmlp.tables.text_column import MOST_NGRAMS, TextColumn, fit_text, is_run
 
 pd = pytest.importorskip("pandas")
 
+RANDOM = np.random.default_rng(0)
 COLOURS, THINGS = ["red", "blue", "green"], ["car", "house", "bicycle"]
 
 
@@ -111,8 +113,15 @@ def test_missing_cells_have_a_mark_if_training_had_any():
         (texts()[:40] * 10, "category"),
         ([f"{k % 28 + 1}.{k % 12 + 1}.2020 at noon" for k in range(300)], "category"),
         ([*["the usual red car"] * 400, *texts(300)], "category"),
+        ([str(UUID(bytes=RANDOM.bytes(16), version=4)) for _ in range(1000)], None),
+        ([RANDOM.bytes(6).hex(":") for _ in range(1000)], None),
+        ([RANDOM.bytes(8).hex(" ") for _ in range(1000)], None),
+        ([f"{text.split()[1]}.{text.split()[2]}{k}@mail.com" for k, text in enumerate(texts())], None),
     ],
-    ids=["text", "two words", "numbers", "rare words", "few texts", "dates", "one frequent text"],
+    ids=[
+        *("text", "two words", "numbers", "rare words", "few texts", "dates", "one frequent text"),
+        *("UUIDs", "MAC addresses", "bytes", "e-mail addresses"),
+    ],
 )
 def test_columns_of_running_text(cells, kind):
     column, _ = fitted(cells)
@@ -206,12 +215,14 @@ def test_parts_are_those_of_longer_words():
     assert parts_of("reds") == {"~<re", "~red", "~eds", "~ds>"}
 
 
-def test_running_text_has_several_words_with_letters_in_half_of_the_cells():
-    assert is_running_text({"a b c": 5, "a": 5})
-    assert not is_running_text({"a b c": 5, "a": 6})
-    assert not is_running_text({"a 1 2": 5})
+def test_running_text_has_several_words_of_letters_in_half_of_the_cells():
+    assert is_running_text({"an old car": 5, "a": 5})
+    assert not is_running_text({"an old car": 5, "a": 6})
+    assert not is_running_text({"car 1 2": 5})
+    assert not is_running_text({"a b c": 5})
+    assert not is_running_text({"an-old-car": 5})
     assert not is_running_text({})
-    assert is_running_text({"a b c": 1, "NaN": 10})
+    assert is_running_text({"an old car": 1, "NaN": 10})
 
 
 def test_columns_of_many_texts_are_learned_from_some(monkeypatch):
