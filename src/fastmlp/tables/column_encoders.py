@@ -175,7 +175,7 @@ def _choose_encoder(series: pd.Series, encoding: NumericEncoding, cells: ColumnC
     if series.isna().all():
         return None, "all of its cells are missing"
     if series.name in (encoding.texts or ()):
-        return _fit_chosen_text(str(series.name), cells)
+        return _fit_chosen_text(series, cells)
     if cells.kind == "number":
         return _fit_numeric(series, encoding, cells.not_numbers)
     if cells.kind == "category":
@@ -195,11 +195,12 @@ def _fit_numeric(
     return column, not_numbers.as_missing("numbers") if not_numbers is not None and not_numbers.n_bad else ""
 
 
-def _fit_chosen_text(name: str, cells: ColumnCells) -> tuple[Column | None, str]:
+def _fit_chosen_text(series: pd.Series, cells: ColumnCells) -> tuple[Column | None, str]:
     """Return the encoder of a column that the user has named as one of text."""
+    name = str(series.name)
     if cells.kind != "category":
         raise WrongArgument(f"Column {name!r} is named as one of text, but its cells are of the kind {cells.kind!r}.")
-    column = fit_text(name, cells.categories.counts, cells.categories.n_missing > 0)
+    column = fit_text(name, _texts(series, cells.categories), cells.categories.n_missing > 0)
     return column, "" if column is not None else f"no word of its text is in {MIN_NGRAM_ROWS} rows, and not in as many"
 
 
@@ -241,16 +242,25 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
         return column, f"{note}; {hint}" if hint else note
     if reason:
         may_be_text = encoding.texts is None and is_text and not (hint or _has_category_type(series))
-        if may_be_text and (text := _running_text(str(series.name), found)) is not None:
+        if may_be_text and (text := _running_text(series, found)) is not None:
             return text, ""
         return None, f"{reason}; {hint}" if hint else reason
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
     return column, f"is used as {counted(len(distinct), 'category', 'categories')}: {hint}{remedy}" if hint else ""
 
 
-def _running_text(name: str, cells: CellCounts) -> TextColumn | None:
+def _texts(series: pd.Series, cells: CellCounts) -> Counter[str]:
+    """Return numbers of cells by text: of all rows or, if some of their texts are forgotten, of those in `series`.
+
+    Of texts that each occur once, those that are not forgotten are the first rows of the table.
+    """
+    return CellCounts.of(series).counts if cells.has_forgotten else cells.counts
+
+
+def _running_text(series: pd.Series, cells: CellCounts) -> TextColumn | None:
     """Return the encoder of a column of text with several words in its cells, or None for another one."""
-    column = fit_text(name, cells.counts, cells.n_missing > 0) if is_running_text(cells.counts) else None
+    texts = _texts(series, cells)
+    column = fit_text(str(series.name), texts, cells.n_missing > 0) if is_running_text(texts) else None
     return column if column is not None and column.share >= MIN_SHARE_OF_TEXT else None
 
 

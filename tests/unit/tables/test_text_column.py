@@ -10,6 +10,7 @@ import pytest
 from fastmlp.tables import text_column
 from fastmlp.tables.column_encoders import NumericEncoding, column_from_dict, column_to_dict, fit_column
 from fastmlp.tables.columns_to_features import encode_columns, fit_columns
+from fastmlp.tables.table_summary import TableSummary
 from fastmlp.tables.text_column import MOST_NGRAMS, TextColumn, fit_text, is_running_text, ngrams_of, parts_of, words_of
 
 pd = pytest.importorskip("pandas")
@@ -223,6 +224,18 @@ def test_running_text_has_several_words_of_letters_in_half_of_the_cells():
     assert not is_running_text({"an-old-car": 5})
     assert not is_running_text({})
     assert is_running_text({"an old car": 1, "NaN": 10})
+
+
+@pytest.mark.parametrize("named", [None, ("title",)], ids=["auto", "named"])
+def test_words_of_sorted_pieces_are_those_of_all_rows(named):
+    colours = np.repeat(["red", "blue", "green", "white"], 7_000)
+    table = pd.DataFrame({"title": [f"A {colour} car of lot {k}" for k, colour in enumerate(colours)]})
+    summary = TableSummary(0, 2**30)
+    for piece in np.split(np.arange(len(table)), 4):
+        summary.add(table.iloc[piece], piece)
+    sample, _ = summary.sample()
+    (column,) = summary.fit_columns(sample, NumericEncoding("standard", texts=named)).columns
+    assert {"red", "blue", "green", "white"} <= set(column.ngrams)
 
 
 def test_columns_of_many_texts_are_learned_from_some(monkeypatch):
