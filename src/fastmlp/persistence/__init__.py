@@ -21,7 +21,7 @@ from ..output_files import write_bytes
 
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
-# read all that they can. Format 2 is that of nets with an input embedding.
+# read all that they can. Format 2 is that of nets with an input embedding, and of tables with columns of text.
 FORMAT = 2
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
 HISTORY = {
@@ -94,7 +94,7 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     from safetensors.numpy import save as to_bytes
 
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    file_format = 2 if net.network.has_blocks else 1
+    file_format = 2 if net.network.has_blocks or _has_text(table, estimator) else 1
     settings = net.get_settings()
     shares_weights = settings.pop("shared_weights", False)
     description: dict[str, Any] = {"format": file_format, "settings": settings, "preprocessing": table}
@@ -113,6 +113,12 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     description["version"] = package_version()
     description["checksum"] = checksum(description, arrays)
     write_bytes(path, to_bytes(arrays, {KEY: json.dumps(description, allow_nan=False)}))
+
+
+def _has_text(*descriptions: dict[str, Any] | None) -> bool:
+    """Return whether a preprocessing, or an estimator without one, describes a column of text."""
+    columns = [column for described in descriptions if described for column in described.get("columns", ())]
+    return any(column["kind"] == "text" for column in columns)
 
 
 @cache

@@ -99,6 +99,19 @@ def test_tables_that_are_read_in_pieces(tmp_path, capsys):
     assert model.score(path, "kind") > 0.9
 
 
+def test_versions_without_columns_of_text_refuse_such_files(table, tmp_path, monkeypatch):
+    X, y = table
+    dear, path = (y == "dear").astype(float), tmp_path / "model.st"
+    monkeypatch.setattr("fastmlp.loading.FORMAT", 1)
+    settings = SMALL | {"max_iter": 1}
+    TabularMLPClassifier(**settings).fit(X[["x"]], y).save(path)
+    fastmlp.load(path)
+    for targets in (dear, np.stack([dear, dear], axis=1)):
+        TabularMLPRegressor(**settings).fit(X, targets).save(path)
+        with pytest.raises(ValueError, match=r"a newer fastmlp .* wrote it in format 2, .* reads formats up to 1"):
+            fastmlp.load(path)
+
+
 @pytest.mark.parametrize("ending", ["onnx", "h"])
 def test_exports_say_that_they_cannot_find_words(ending, table, tmp_path):
     if ending == "onnx":
