@@ -210,7 +210,7 @@ def fit(
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
             assert isinstance(rows, Rows)
-            return fit_all_folds(nets, rows, folds, recipe, budget)
+            return fit_all_folds(nets, rows, folds, recipe, budget, log)
         is_apart = isinstance(nets, Population) and not nets.shared_weights
         if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
             nets = fit_one_by_one(nets, rows, held_out, recipe, budget)
@@ -229,7 +229,9 @@ def fit(
         nonlocal nets
         assert held_out is not None
         if recipe.net_weights == GREEDY and isinstance(nets, Population):
-            nets = with_greedy_weights(nets, held_out)
+            weighed, _ = with_greedy_weights(nets, held_out)
+            tell_of_diverged(nets, weighed, log)
+            nets = weighed
         calibrate_on(nets, held_out, recipe)
 
     interrupted = held_out is not None and interrupted_while(finish)
@@ -284,8 +286,20 @@ def without_idle_nets(nets: Population, log: Callable[[str], Any]) -> Population
     return subset_of(nets, begun)
 
 
-def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget) -> Training:
-    """Train nets that are each without one fold, and predict each row by nets that have not seen it."""
+def tell_of_diverged(nets: Population, weighed: Population, log: Callable[[str], Any]) -> None:
+    """Log how many nets diverged, if greedy weights have left them all out; weighed : the nets that are picked"""
+    diverged, picked = (of.result.stopped_by == "divergence" for of in (nets, weighed) if of.result is not None)
+    if diverged.any() and not picked.any():
+        log(f"{counted(np.count_nonzero(diverged), 'net')} diverged, and greedy weights leave out what diverged.")
+
+
+def fit_all_folds(
+    nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget, log: Callable[[str], Any]
+) -> Training:
+    """Train nets that are each without one fold, and predict each row by nets that have not seen it.
+
+    log : prints a sentence on nets that diverged
+    """
     n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
     fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(n_fits - k))
     preprocessing = nets.preprocessing
@@ -296,7 +310,8 @@ def fit_all_folds(nets: Population, rows: Rows, folds: np.ndarray, recipe: Recip
     def finish() -> None:
         nonlocal found, z
         if recipe.net_weights == GREEDY and found.n_begun == nets.n_nets and not found.interrupted:
-            weighed, z = with_greedy_weights_in_folds(found.nets, z, rows, folds)
+            weighed, z, _ = with_greedy_weights_in_folds(found.nets, z, rows, folds)
+            tell_of_diverged(found.nets, weighed, log)
             found = found._replace(nets=weighed)
         predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
         if len(predicted):

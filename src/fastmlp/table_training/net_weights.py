@@ -19,15 +19,16 @@ from .rows import Rows
 MOST_ROWS = 50_000  # evenly spaced rows of a larger held-out part decide
 
 
-def with_greedy_weights(nets: Population, held_out: Rows) -> Population:
-    """Return the nets that are picked by held-out rows, as a population of as many."""
-    return subset_of(nets, greedy_picks(logits(nets, held_out.X), held_out.y, held_out.weights, nets.network))
+def with_greedy_weights(nets: Population, held_out: Rows) -> tuple[Population, np.ndarray]:
+    """Return (nets that are picked by held-out rows, as a population of as many, their numbers)."""
+    picks = greedy_picks(logits(nets, held_out.X), held_out.y, held_out.weights, nets.network)
+    return subset_of(nets, picks), picks
 
 
 def with_greedy_weights_in_folds(
     nets: Population, z: np.ndarray, rows: Rows, folds: np.ndarray
-) -> tuple[Population, np.ndarray]:
-    """Return (nets that are picked in each fold by the rows of the fold, their logits of all rows).
+) -> tuple[Population, np.ndarray, np.ndarray]:
+    """Return (nets that are picked in each fold by the rows of the fold, their logits of all rows, their numbers).
 
     nets, z : as fit_folds and fit_shared_folds return them, of all folds
     folds : (n_rows,) fold of each row
@@ -37,9 +38,10 @@ def with_greedy_weights_in_folds(
         places = np.flatnonzero(folds == fold)
         of_fold = rows.take(places)
         picks = greedy_picks(z[:, places], of_fold.y, of_fold.weights, nets.network)
-        outputs[:, places] = z[picks][:, places]
+        outputs[:, places] = z[picks[:, None], places]
         picked.append(fold * n_each + picks)
-    return subset_of(nets, np.concatenate(picked)), outputs
+    numbers = np.concatenate(picked)
+    return subset_of(nets, numbers), outputs, numbers
 
 
 def greedy_picks(z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, network: Network) -> np.ndarray:
@@ -59,8 +61,8 @@ def greedy_picks(z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, netwo
     if z.shape[1] > MOST_ROWS:
         rows = np.linspace(0, z.shape[1] - 1, MOST_ROWS).astype(np.intp)
         z, y, weights = z[:, rows], y[rows], None if weights is None else weights[rows]
-    outputs, n_nets = _outputs(z.astype(np.float64), network), len(z)
     y = y.reshape(len(y), -1).astype(np.float64) if network.output_row.name != "softmax" else y.astype(np.intp)
+    outputs, n_nets = np.stack([_outputs(of_net, y, network) for of_net in z]), len(z)
     total, picks = np.zeros(outputs.shape[1:]), list[int]()
     for n_picked in range(1, n_nets + 1):
         losses = [_loss((total + of_net) / n_picked, y, weights, network) for of_net in outputs]
@@ -72,19 +74,25 @@ def greedy_picks(z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, netwo
     return np.sort(picks)
 
 
-def _outputs(z: np.ndarray, network: Network) -> np.ndarray:
-    """Return the outputs of nets, of which the mean predicts: numbers, or probabilities of classes or labels."""
-    name = network.output_row.name
+def _outputs(z: np.ndarray, y: np.ndarray, network: Network) -> np.ndarray:
+    """Return the outputs of a net that its loss needs, of which the mean predicts.
+
+    These are numbers or probabilities of labels, (n_rows, n_outputs), or probabilities of the true classes, (n_rows,).
+
+    z : (n_rows, n_outputs), logits
+    y : as of _loss
+    """
+    name, z = network.output_row.name, z.astype(np.float64)
     if name == "identity":
         return z
     with np.errstate(all="ignore"):  # of nets whose outputs are not finite
-        return np.exp(log_softmax(z) if name == "softmax" else log_sigmoid(z))
+        return np.exp(log_softmax(z)[np.arange(len(y)), y] if name == "softmax" else log_sigmoid(z))
 
 
 def _loss(outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, network: Network) -> float:
     """Return the mean loss of rows; infinity if outputs are not finite.
 
-    outputs : (n_rows, n_outputs)
+    outputs : as _outputs returns them, or their mean over nets
     y : (n_rows,) class numbers, or (n_rows, n_outputs)
     """
     if not np.isfinite(outputs).all():
@@ -93,7 +101,7 @@ def _loss(outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, networ
     if name == "identity":
         losses = np.square(outputs - y).mean(axis=1)
     elif name == "softmax":
-        losses = -np.log(np.maximum(outputs[np.arange(len(y)), y], tiny))
+        losses = -np.log(np.maximum(outputs, tiny))
     else:
         p, q = np.maximum(outputs, tiny), np.maximum(1.0 - outputs, tiny)
         losses = -(y * np.log(p) + (1.0 - y) * np.log(q)).mean(axis=1)

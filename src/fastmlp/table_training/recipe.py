@@ -106,6 +106,11 @@ class Recipe:
                 "shared_weights=True is for several nets with the same hidden layers, but n_nets is 1: set n_nets=8, "
                 "for example, or shared_weights=False."
             )
+        if self.net_weights == GREEDY and self.n_nets == 1:
+            raise ValueError(
+                "net_weights='greedy' weighs several nets, with folds those of each fold, but n_nets is 1: set "
+                "n_nets=8, for example, or net_weights='equal'."
+            )
         return self
 
     @property

@@ -48,6 +48,18 @@ def test_labels_are_picked_by_their_mean_log_loss(rng):
     assert greedy_picks(z, y, None, LABELS).tolist() == expected
 
 
+def test_of_many_classes_the_probabilities_of_true_ones_are_kept(rng):
+    import tracemalloc
+
+    z, y = rng.normal(size=(6, 1000, 300)).astype(np.float32), rng.integers(0, 300, 1000)
+    network = MLP((2, 300), loss="softmax_cross_entropy").network
+    tracemalloc.start()
+    greedy_picks(z, y, None, network)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * z.nbytes, "all probabilities of all nets as float64, with a copy, take four times as many bytes"
+
+
 def test_nets_that_diverged_are_not_picked(rng):
     y = rng.normal(size=20)
     z = np.stack([y, np.full(20, np.nan), y + 1])[..., None]
@@ -59,7 +71,8 @@ def test_the_mean_of_the_picked_nets_is_the_better_one(rng):
     X = rng.normal(size=(60, 2)).astype(np.float32)
     nets = Population((2, 4, 1), 5, random_state=0, device="cpu")
     y = nets.predict(X)[3, :, 0] + 0.01 * rng.normal(size=60)
-    picked = with_greedy_weights(nets, Rows(X, y))
+    picked, numbers = with_greedy_weights(nets, Rows(X, y))
+    np.testing.assert_array_equal(picked.params, nets.params[numbers])
     assert picked.n_nets == 5
     error = lambda nets: np.mean((nets.ensemble_predict(X)[:, 0] - y) ** 2)
     assert error(picked) < 0.1 * error(nets)
@@ -71,6 +84,7 @@ def test_each_fold_has_weights_of_its_own(rng):
     found = logits(nets, X)
     z = np.where((folds == 0)[None, :, None], found[:3], found[3:])
     y = np.where(folds == 0, found[2, :, 0], found[3, :, 0])
-    picked, outputs = with_greedy_weights_in_folds(nets, z, Rows(X, y), folds)
+    picked, outputs, numbers = with_greedy_weights_in_folds(nets, z, Rows(X, y), folds)
+    assert numbers.tolist() == [2, 2, 2, 3, 3, 3]
     np.testing.assert_array_equal(picked.params, nets.params[[2, 2, 2, 3, 3, 3]])
     np.testing.assert_array_equal(outputs[..., 0], np.tile(y.astype(np.float32), (3, 1)))

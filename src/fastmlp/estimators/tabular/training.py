@@ -382,8 +382,8 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     keep_trained(estimator, nets, found)
     with keeping_nets():
         if recipe.net_weights == GREEDY and found.n_begun == nets.n_nets and not found.interrupted:
-            weighed, z = with_greedy_weights_in_folds(found.nets, z, task.rows, task.folds)
-            estimator.keep_net(weighed, weighed.result)
+            weighed, z, picks = with_greedy_weights_in_folds(found.nets, z, task.rows, task.folds)
+            keep_picked(estimator, weighed, picks)
         predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
         estimator._calibrate(z[:, predicted], task.rows.take(predicted), recipe.calibration)
         with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
@@ -393,8 +393,14 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
 def weigh_nets(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:
     """Give the nets of an estimator greedy weights by held-out rows, if there are any and the recipe says so."""
     if recipe.net_weights == GREEDY and held_out is not None and isinstance(estimator.net_, Population):
-        nets = with_greedy_weights(estimator.net_, held_out)
-        estimator.keep_net(nets, nets.result)
+        keep_picked(estimator, *with_greedy_weights(estimator.net_, held_out))
+
+
+def keep_picked(estimator: Any, nets: Population, picks: np.ndarray) -> None:
+    """Store nets that greedy weights have picked of those of an estimator, and their records; picks : their numbers"""
+    estimator.keep_net(nets, nets.result)
+    if estimator.eval_metric is not None:
+        estimator.validation_scores_ = [estimator.validation_scores_[k] for k in picks]
 
 
 def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:

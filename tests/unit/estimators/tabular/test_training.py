@@ -512,13 +512,26 @@ def test_greedy_weights_lower_the_loss_of_the_rows_that_choose_them(settings, rn
     np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), greedy.predict_proba(X))
 
 
+@pytest.mark.parametrize("folds", [{}, {"n_folds": 2}], ids=["held out", "folds"])
+def test_records_of_eval_metric_are_those_of_the_picked_nets(folds, rng):
+    X = rng.normal(size=(120, 2))
+    y = X[:, 0] * X[:, 1]
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 3, "n_nets": 4, "eval_metric": "r2", "random_state": 0, **folds}
+    equal, greedy = (TabularMLPRegressor(**settings, net_weights=name).fit(X, y) for name in ("equal", "greedy"))
+    scores = {net.tobytes(): of for net, of in zip(equal.net_.params, equal.validation_scores_, strict=True)}
+    assert len({net.tobytes() for net in greedy.net_.params}) < greedy.net_.n_nets, "some are picked twice"
+    assert greedy.validation_scores_ == [scores[net.tobytes()] for net in greedy.net_.params]
+
+
 def test_greedy_weights_need_rows_that_nets_have_not_seen(rng):
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     for settings, words in (
         ({"refit": True}, "refit=True trains others on all rows"),
         ({"validation_fraction": 0.0}, "net_weights='greedy' needs held-out rows"),
+        ({"n_nets": 1}, "net_weights='greedy' weighs several nets"),
+        ({"n_nets": 1, "n_folds": 3}, "net_weights='greedy' weighs several nets"),
     ):
         with pytest.raises(ValueError, match=words):
-            TabularMLPRegressor(n_nets=2, net_weights="greedy", **settings).fit(X, y)
+            TabularMLPRegressor(**{"n_nets": 2, "net_weights": "greedy"} | settings).fit(X, y)
     with pytest.raises(ValueError, match="Unknown net_weights 'best'"):
         TabularMLPRegressor(n_nets=2, net_weights="best").fit(X, y)
