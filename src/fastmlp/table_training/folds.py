@@ -159,13 +159,15 @@ def nets_share_by_fold(nets: Any, n_folds: int) -> bool:
     if n_folds < 2 or n_each < 2 or remainder or not n_hidden:
         return False
     layout = SharedLayout(nets.network, n_each)
-    vector = np.zeros(layout.n_params, nets.dtype)
+    vector, differ = np.zeros(layout.n_params, nets.dtype), False
     try:
         for k in range(n_folds):
-            layout.read_nets(nets.params[members_of_fold(k, n_each)], vector)
+            of_fold = nets.params[members_of_fold(k, n_each)]
+            layout.read_nets(of_fold, vector)
+            differ |= bool((of_fold != of_fold[0]).any())
     except ValueError:  # nets of their own
         return False
-    return True
+    return differ  # otherwise each fold has one net, which greedy weights have picked several times
 
 
 def members_of_fold(k: int, n_each: int) -> slice:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS, MOST_WORDS = 10_000, 200  # of a cell that are read
 PART = 3  # characters of a part of a word, of words with more
+MOST_LETTERS = 64  # of a word that has parts
 PART_MARK = "~"  # before a part of a word, so that it is no word
 BUCKETS = 2**18  # of the hash table in which n-grams are counted
 MOST_NGRAMS = 192, 64  # of a column: words and pairs of words, parts of words
@@ -178,11 +179,11 @@ def ngrams_of(text: str) -> set[str]:
     return found.union(*map(parts_of, set(words)))
 
 
-@lru_cache(maxsize=2**15)
+@lru_cache(maxsize=2**13)
 def parts_of(word: str) -> frozenset[str]:
-    """Return the parts of PART characters of a longer word, with "<" and ">" at its ends."""
+    """Return the parts of PART characters of a longer word, with "<" and ">" at its ends; none if it is very long."""
     marked = f"<{word}>"
-    starts = range(len(marked) - PART + 1) if len(word) > PART else ()
+    starts = range(len(marked) - PART + 1) if PART < len(word) <= MOST_LETTERS else ()
     return frozenset(PART_MARK + marked[i : i + PART] for i in starts)
 
 

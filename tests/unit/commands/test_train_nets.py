@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_nets import checked_weight_items, make_net, parsed_class_weight
+from fastmlp.commands.train_nets import checked_weight_items, make_net, parsed_class_weight, tell_of_diverged
 from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.loading import load_net
+from fastmlp.population import Population, subset_of
+from fastmlp.population_result.stopped_by import STOPPED_BY
 from fastmlp.table_training.recipe import QUALITIES
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target_encoder import Target
@@ -41,6 +43,18 @@ def run(*arguments, code=0):
 def train(target, *options, code=0):
     drop = "kind" if target == "price" else "price"
     return run("train", "table.csv", "--target", target, "--drop", drop, *with_defaults(QUICK, options), code=code)
+
+
+def test_nets_that_diverged_and_have_no_weight_are_told_of(rng):
+    nets = Population((2, 3, 1), 3, random_state=0, device="cpu")
+    nets.fit(rng.normal(size=(20, 2)), rng.normal(size=20), epochs=1, verbose=False)
+    nets.result.status[1] = {name: code for code, name in STOPPED_BY.items()}["divergence"]
+    said = []
+    tell_of_diverged(nets, subset_of(nets, np.array([0, 0, 2])), said.append)
+    assert said == ["Greedy weights leave out 1 net that diverged."]
+    tell_of_diverged(nets, subset_of(nets, np.array([0, 1, 2])), said.append)
+    tell_of_diverged(subset_of(nets, np.array([0, 2])), subset_of(nets, np.array([0, 0])), said.append)
+    assert len(said) == 1
 
 
 @pytest.mark.quick

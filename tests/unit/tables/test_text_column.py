@@ -214,6 +214,7 @@ def test_long_cells_are_read_up_to_a_number_of_words():
 def test_parts_are_those_of_longer_words():
     assert parts_of("red") == frozenset()
     assert parts_of("reds") == {"~<re", "~red", "~eds", "~ds>"}
+    assert parts_of("x" * 65) == frozenset(), "no word of a language"
 
 
 def test_running_text_has_several_words_of_letters_in_half_of_the_cells():

@@ -104,8 +104,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     text_features : sequence of str or int, or "auto", default "auto"
         Names or numbers of columns of text whose words become features. "auto" takes those of running text (half of
         their cells have three words of letters or more, with spaces between them) that are no categories, because they
-        have more than 255 different texts or another one in each row; () takes none. A column has up to 256 features: 192 words and pairs of words and 64
-        parts of words that at least 16 rows have, and the number of words.
+        have more than 255 different texts or another one in each row; () takes none. A column
+        has up to 256 features: 192 words and pairs of words and 64 parts of words that at least 16 rows have, and the
+        number of words.
     numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "robust", "periodic"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
@@ -134,7 +135,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Weights of several nets in the mean that predicts; "equal" in all presets. "greedy" picks as many nets as there
         are, one after another and with repetition, so that the loss of the mean is lowest on held-out rows or, with
         folds, on those of each fold (Caruana et al. 2004, "Ensemble selection from libraries of models"). `net_` then
-        has nets of larger weight several times, and others not at all.
+        has nets of larger weight several times, and others not at all. Metrics of the rows that choose the weights, and
+        `oof_prediction_`, are then a little too good. If nets of folds are left out for want of time, all count alike.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -175,7 +177,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         With eval_metric, its value after each epoch; of several nets, a list for each.
     oof_prediction_ : ndarray of float64, shape (n_samples, n_classes), (n_samples,) or (n_samples, n_outputs)
         Only with folds: out-of-fold predictions, class probabilities or numbers, of the training rows by the nets that
-        were trained without them. NaN in rows of folds that an interrupted fit has not reached.
+        were trained without them. NaN in rows of folds that an interrupted fit has not reached. With
+        net_weights="greedy", these rows have chosen the weights of the nets.
     best_settings_ : dict
         With tune, the chosen values of the parameters that were searched, which another estimator takes as they are.
     tuning_results_ : list of dict

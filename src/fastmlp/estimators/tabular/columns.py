@@ -103,7 +103,14 @@ class TableColumns(BaseEstimator):
     def _chosen_texts(self, table: Any) -> tuple[str, ...] | None:
         """Return the names of the columns in text_features; None for those that look like text."""
         chosen = self.text_features
-        return None if chosen is None or is_auto(chosen) else tuple(self._named_columns(table, "text_features"))
+        if chosen is None:
+            raise WrongArgument("text_features must be names of columns, () for none, or 'auto', but it is None.")
+        if is_auto(chosen):
+            return None
+        names = tuple(self._named_columns(table, "text_features"))
+        if both := set(names) & set(self._chosen_categories(table)):
+            raise WrongArgument(f"text_features and categorical_features both name {min(both)!r}: drop one of them.")
+        return names
 
     def _named_columns(self, table: Any, parameter: str) -> list[str]:
         """Return the names of the columns that a parameter has."""

@@ -7,6 +7,7 @@ import pytest
 
 import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.population import subset_of
 from fastmlp.table_training.folds import nets_share_by_fold
 from fastmlp.table_training.recipe import QUALITIES, recipe_of
 
@@ -89,6 +90,8 @@ def test_nets_of_a_fold_share_weights_and_predict_the_rows_they_have_not_seen(ta
     assert not np.array_equal(last[0][1], last[1][1])
     assert nets_share_by_fold(net, 3)
     assert not nets_share_by_fold(net, 2)
+    picked = subset_of(net, np.arange(3).repeat(2))
+    assert not nets_share_by_fold(picked, 3), "one net for each fold, picked twice"
     assert len(net.result.epochs) == 12
     expected = np.mean([model.net_.net(k).predict(model.encoded_samples(X, y)[0]) for k in range(12)], axis=0)
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-5)

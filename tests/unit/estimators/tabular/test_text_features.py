@@ -53,6 +53,10 @@ def test_text_may_be_forbidden_or_named(table):
         assert model.columns_[0].kind == "text"
     with pytest.raises(ValueError, match="text_features names 'headline', which is no column of X"):
         TabularMLPClassifier(**SMALL, text_features=["headline"]).fit(X, y)
+    with pytest.raises(ValueError, match=r"text_features must be names of columns, \(\) for none, or 'auto'"):
+        TabularMLPClassifier(**SMALL, text_features=None).fit(X, y)
+    with pytest.raises(ValueError, match="text_features and categorical_features both name 'title'"):
+        TabularMLPClassifier(**SMALL, text_features=["title"], categorical_features=["title"]).fit(X, y)
 
 
 @pytest.mark.parametrize(
