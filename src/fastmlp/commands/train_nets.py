@@ -290,7 +290,7 @@ def tell_of_diverged(nets: Population, weighed: Population, log: Callable[[str],
     """Log how many nets diverged, if greedy weights have left them all out; weighed : the nets that are picked"""
     diverged, picked = (of.result.stopped_by == "divergence" for of in (nets, weighed) if of.result is not None)
     if diverged.any() and not picked.any():
-        log(f"Greedy weights leave out {counted(np.count_nonzero(diverged), 'net')} that diverged.")
+        log(f"Greedy weights leave out {counted(int(np.count_nonzero(diverged)), 'net')} that diverged.")
 
 
 def fit_all_folds(

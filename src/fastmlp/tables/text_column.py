@@ -129,7 +129,7 @@ class TextColumn:
                 continue
             places, lengths[k] = self.read(texts[k], known)
             if places:
-                out[np.ix_(order[start:end], places)] = 1
+                out[order[start:end, None], places] = 1
                 is_known[k] = True  # it has an n-gram of training
         out[:, len(self.ngrams)] = np.where(missing, 0.0, lengths[codes])
         if self.marks_missing:

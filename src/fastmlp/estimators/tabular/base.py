@@ -104,9 +104,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     text_features : sequence of str or int, or "auto", default "auto"
         Names or numbers of columns of text whose words become features. "auto" takes those of running text (half of
         their cells have three words of letters or more, with spaces between them) that are no categories, because they
-        have more than 255 different texts or another one in each row; () takes none. A column
-        has up to 256 features: 192 words and pairs of words and 64 parts of words that at least 16 rows have, and the
-        number of words.
+        have more than 255 different texts or another one in each row; () takes none. A column has up to 256 features
+        (192 words and pairs of words, and 64 parts of words, that at least 16 rows have) and the number of words.
     numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "robust", "periodic"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
