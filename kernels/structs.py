@@ -158,6 +158,9 @@ class PopulationState(NamedTuple):
     n_records: int
     n_nets: int
     records: np.ndarray  # flat (n_records, n_nets), loss in the epochs of record_epochs
+    keeps_ended: bool  # whether nets that have trained all their epochs leave what they need to go on, a row each, in:
+    kept_vectors: np.ndarray  # flat (n_nets, 2 + n_state, n_params), parameters, safe parameters, optimiser state
+    kept_numbers: np.ndarray  # float64, flat (n_nets, N_KEPT_NUMBERS)
     dropout_steps: int = 0  # number of steps in dropout_factors; 0 without a schedule of the dropout rates
     dropout_factors: np.ndarray = np.empty(0)  # float64 (dropout_steps,), factors on the dropout rates
 
@@ -167,6 +170,9 @@ L2 = NET_HYPER.index("l2")
 NET_DEFAULTS = (*(row.default for row in HYPER_PARAMETERS), 0.0)  # in the order of NET_HYPER, as HyperParameter.default
 MAX_RECORDS, NO_EPOCH = 64, 2**62
 RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
+# Positions of the numbers of a net in PopulationState.kept_numbers, which are those of SuspendedNets.
+KEPT_POWER1, KEPT_POWER2, KEPT_LAST_LOSS, KEPT_BEST_VALUE, KEPT_LOSS, KEPT_N_CORRECT, KEPT_CLOCK = range(7)
+N_KEPT_NUMBERS = 7
 
 
 class Unfinished(NamedTuple):

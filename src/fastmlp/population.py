@@ -367,8 +367,8 @@ class Population(PopulationBase, NetSequence[MLP]):
             Interval between checkpoints: a duration, as for MLP.fit, or a number of epochs, of the nets in training or,
             where rows are read from disk, of all nets one after another.
         resume : bool, default False
-            Whether to go on from the checkpoint, as for MLP.fit. The number of epochs must be the same, unless rows are
-            read from disk: nets that have finished in memory keep no optimiser state with which they could go on.
+            Whether to go on from the checkpoint, as for MLP.fit. With a larger number of epochs, nets that have trained
+            all epochs go on; nets that early stopping, convergence or divergence has ended stay as they are.
         time_limit : float, optional
             Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have
             not begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are

@@ -5,7 +5,7 @@ import pytest
 import small_blocks
 from cuda_cases import OPTIMIZERS, Place
 from kernel_clock import KernelClock
-from resumed_fits import assert_same_fit, killed, resumed, train
+from resumed_fits import assert_extended_fit, assert_same_fit, killed, resumed, train
 
 import fastmlp
 from fastmlp.kernels.structs import STEPS_DONE
@@ -94,6 +94,23 @@ def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, plac
     expected = train(population(n_nets), (X, y), **fit)
     fresh = lambda: population(n_nets)
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
+
+
+@pytest.mark.thinned(2)
+@pytest.mark.parametrize("stops", [False, True], ids=["to the end", "stopped early"])
+@pytest.mark.parametrize("place", FITS)
+def test_a_finished_population_goes_on_to_more_epochs(cuda, tmp_path, monkeypatch, place, stops):
+    """With early stopping, some nets have ended before, and the others have the parameters of their best epoch."""
+    Place(place, monkeypatch)
+    n_nets, fit = FITS[place]
+    early = {"validation_data": HELD_OUT, "early_stopping": 6, "optimizer": fastmlp.RMSprop(0.2), "batch_size": 8}
+    fit = fit | (early | {"converged": None} if stops else {"early_stopping": None})
+    expected = train(population(n_nets), (X, y), epochs=16, **fit)
+    path, pop = tmp_path / "run.ckpt", population(n_nets)
+    short = train(population(n_nets), (X, y), path, epochs=9, **fit)[1]
+    assert not stops or (short.best_epoch[short.stopped_by == "epochs"] < 8).any(), "all have their last parameters"
+    pop.params[:] = 7.0
+    assert_extended_fit(train(pop, (X, y), path, epochs=16, resume=True, **fit), expected)
 
 
 def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeypatch):

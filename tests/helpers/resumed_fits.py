@@ -60,3 +60,22 @@ def assert_same_fit(found, expected):
     for name in ("epochs", "best_epoch", "stopped_by", "converged"):
         np.testing.assert_array_equal(getattr(record, name, 0), getattr(expected_record, name, 0), err_msg=name)
     assert (net.seed, net.fits) == (expected_net.seed, expected_net.fits)
+
+
+def assert_extended_fit(found, expected):
+    """Assert that a population that was extended has the bits of one that had as many epochs from the start.
+
+    Losses of epochs that the shorter fit has not recorded are missing; of others both have the same.
+    """
+    (pop, result), (whole, wanted) = found, expected
+    np.testing.assert_array_equal(pop.params, whole.params)
+    arrays, others = result.arrays(), wanted.arrays()
+    assert arrays.keys() == others.keys()
+    for name in arrays.keys() - {"record_epochs", "records"}:
+        np.testing.assert_array_equal(arrays[name], others[name], err_msg=name)
+    epochs, mine, theirs = np.intersect1d(result.record_epochs, wanted.record_epochs, return_indices=True)
+    assert (np.diff(result.record_epochs) > 0).all()
+    assert {1, wanted.record_epochs[-1]} <= {*epochs.tolist()}
+    np.testing.assert_array_equal(result.records[mine], wanted.records[theirs])
+    np.testing.assert_array_equal(result.stopped_by, wanted.stopped_by)
+    assert (pop.seed, pop.fits) == (whole.seed, whole.fits)

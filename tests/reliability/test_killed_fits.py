@@ -59,7 +59,9 @@ def n_steps(file, checkpoint, *_):
     "The number of steps, 25 in an epoch, that all nets have in a checkpoint."
     arrays = checkpoint.state.arrays
     in_lanes = sum(25 * int(arrays[name].sum()) for name in ("outcome.epochs", "nets.epochs") if name in arrays)
-    one_by_one = (array[STEPS_DONE] for name, array in arrays.items() if name.split(".")[::2] == ["net", "scalars"])
+    scalars = {name.split(".")[1]: name for name in arrays if name.split(".")[::2] == ["net", "scalars"]}
+    running = [name for net, name in scalars.items() if not arrays["outcome.status"][int(net)]]
+    one_by_one = (arrays[name][STEPS_DONE] for name in running)
     return f"{file.kind} {in_lanes + int(sum(one_by_one))}"
 
 

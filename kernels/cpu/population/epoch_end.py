@@ -21,9 +21,17 @@ from ...structs import (
     CONVERGED,
     DIVERGED_NET,
     FULL_ACCURACY,
+    KEPT_BEST_VALUE,
+    KEPT_CLOCK,
+    KEPT_LAST_LOSS,
+    KEPT_LOSS,
+    KEPT_N_CORRECT,
+    KEPT_POWER1,
+    KEPT_POWER2,
     MONITOR_ACCURACY,
     MONITOR_LOSS,
     MONITOR_NONE,
+    N_KEPT_NUMBERS,
     RUNNING,
     STOPPED_EARLY,
 )
@@ -137,6 +145,23 @@ def record_all_correct(data, nets, block, lane, net_index):
     nets.all_correct[net_index] = np.int8(block.n_correct_at_end[lane] >= FULL_ACCURACY * data.n_samples)
 
 
+@helper
+def keep_lane(nets, block, lane):
+    """Copy a net that has trained all its epochs to its rows of nets.kept_vectors and nets.kept_numbers."""
+    n, lanes, net_index = nets.n_params, block.lanes, block.net_index[lane]
+    vectors, numbers = net_index * (2 + nets.n_state) * n, net_index * N_KEPT_NUMBERS
+    store_lane(block.p, lane, n, nets.kept_vectors, vectors, lanes)
+    store_lane(block.safe_params, lane, n, nets.kept_vectors, vectors + n, lanes)
+    store_lane(block.state, lane, nets.n_state * n, nets.kept_vectors, vectors + 2 * n, lanes)
+    nets.kept_numbers[numbers + KEPT_POWER1] = block.powers[lane]
+    nets.kept_numbers[numbers + KEPT_POWER2] = block.powers[lanes + lane]
+    nets.kept_numbers[numbers + KEPT_LAST_LOSS] = float(block.last_loss[lane])
+    nets.kept_numbers[numbers + KEPT_BEST_VALUE] = float(block.best_value[lane])
+    nets.kept_numbers[numbers + KEPT_LOSS] = float(block.loss[lane])
+    nets.kept_numbers[numbers + KEPT_N_CORRECT] = float(block.n_correct[lane])
+    nets.kept_numbers[numbers + KEPT_CLOCK] = float(block.clock[EPOCH])
+
+
 @inline_helper
 def status_of_lane(criteria, block, lane, epoch):
     """Return the status of a lane's net after its epoch of this number."""
@@ -164,6 +189,8 @@ def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converg
         record_all_correct(data, nets, block, lane, net_index)
     if criteria.monitor != MONITOR_NONE:
         nets.best_epochs[net_index], nets.best_value[net_index] = block.best_epoch[lane], float(block.best_value[lane])
+    if nets.keeps_ended and status == ALL_EPOCHS:
+        keep_lane(nets, block, lane)
     block.net_index[lane] = -1
 
 
@@ -232,6 +259,8 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
         )
         if has_final_accuracy:
             record_all_correct(data, nets, block, lane, net_index)
+        if nets.keeps_ended:
+            keep_lane(nets, block, lane)
         block.net_index[lane] = -1
 
 

@@ -116,6 +116,13 @@ struct BatchedNet {
     for (int q = threadIdx.x; q < N_PARAMS; q += N) target[q] = source[q];
   }
 
+  __device__ void exchange(T* a, T* b) const {
+    for (int q = threadIdx.x; q < N_PARAMS; q += N) {
+      const T kept = a[q];
+      a[q] = b[q], b[q] = kept;
+    }
+  }
+
   __device__ void save(T* target) {
     if (target == params()) stays = true;
     else copy(params(), target);

@@ -38,6 +38,13 @@ struct BlockNet {
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) target[q] = source[q];
   }
 
+  __device__ void exchange(T* a, T* b) const {
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
+      const T kept = a[q];
+      a[q] = b[q], b[q] = kept;
+    }
+  }
+
   __device__ T total() const {
     T sum = T(0);
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += m.p[q];

@@ -13,6 +13,7 @@
 //   total()                            the sum of its parameters
 //   total_of(params)                   the sum of a parameter vector in global memory, at full precision
 //   save(target)  copy(source, target) write its parameters, or those at `source`, to global memory
+//   exchange(a, b)                     two parameter vectors in global memory
 //   validate()                         sums of losses and correct samples over the held-out samples
 // All threads of a net call each of these together and get the same numbers. leads(): whether a thread writes records.
 //
@@ -168,14 +169,15 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
 
 // Write the net's final parameters to job.params. A finite loss proves neither that the step after it was sound nor
 // that every parameter was finite: if the final parameters are not finite, the net has diverged. For a single net, the
-// host checks them.
+// host checks them. If the final parameters are those of the best epoch, job.best_params gets those of the last epoch,
+// from which the net can go on.
 template <typename Net>
 __device__ __forceinline__ void store_final_params(const Job& job, Net& net, Progress& s, long long slot) {
   T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe_params + slot * PARAMS_STRIDE;
   if (s.status != DIVERGED_NET && !(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
   if (s.status == ALL_EPOCHS && !(elementary::absolute(net.total_of(params)) < INFINITY)) s.status = DIVERGED_NET;
   const bool is_monitored = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
-  if (is_monitored && s.best_epoch > 0) net.copy(job.best_params + slot * PARAMS_STRIDE, params);
+  if (is_monitored && s.best_epoch > 0) net.exchange(job.best_params + slot * PARAMS_STRIDE, params);
   else if (s.status == DIVERGED_NET) net.copy(safe, params);
   if (s.status == RUNNING || elementary::absolute(net.total_of(params)) < INFINITY) return;
   net.copy(safe, params);

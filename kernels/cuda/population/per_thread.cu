@@ -40,6 +40,13 @@ struct ThreadNet {
     for (int q = 0; q < N_PARAMS; ++q) target[q] = source[q];
   }
 
+  __device__ __forceinline__ void exchange(T* a, T* b) const {
+    for (int q = 0; q < N_PARAMS; ++q) {
+      const T kept = a[q];
+      a[q] = b[q], b[q] = kept;
+    }
+  }
+
   __device__ __forceinline__ T total() const {
     T sum = T(0);
 #pragma unroll

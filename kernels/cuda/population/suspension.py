@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cupy
 import numpy as np
 
-from ...structs import RUNNING, SuspendedNets
+from ...structs import MONITOR_NONE, RUNNING, SuspendedNets
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import to_device
 
@@ -37,6 +37,28 @@ def suspended_nets(window: Window, n_state: int) -> SuspendedNets:
         powers=scalars[:, POWERS],
         numbers=scalars[:, NUMBERS],
     )
+
+
+def keep_ended(window: Window, slots: np.ndarray) -> None:
+    """Copy nets that have trained all their epochs to their rows of nets.kept_vectors and nets.kept_numbers.
+
+    Nets that have ended stay in their slots until the window is closed, with the optimiser state of their last step.
+
+    slots : (n,)     the slots of these nets
+    """
+    nets, job, n_params, n_state = window.nets, window._job, window.nets.n_params, window.nets.n_state
+    of_slots = lambda array: cupy.asnumpy(array)[slots]
+    owners, scalars, counters = of_slots(job["owners"]), of_slots(job["scalars"]), of_slots(job["counters"])
+    params = of_slots(job["params"])[:, :n_params]
+    if window.criteria.monitor != MONITOR_NONE:  # the kernel has exchanged them
+        has_best = counters[:, ProgressCounter.BEST_EPOCH] > 0
+        params[has_best] = of_slots(job["best_params"])[has_best, :n_params]
+    vectors = nets.kept_vectors.reshape(nets.n_nets, 2 + n_state, n_params)
+    vectors[owners, 0], vectors[owners, 1] = params, of_slots(job["safe_params"])[:, :n_params]
+    if n_state:
+        vectors[owners, 2:] = of_slots(job["state"])[:, :n_state, :n_params]
+    clock = counters[:, [ProgressCounter.STEPS]] // window.n_batches
+    nets.kept_numbers.reshape(nets.n_nets, -1)[owners] = np.hstack([scalars[:, POWERS + NUMBERS], clock])
 
 
 def resume_in_slots(window: Window, suspended: SuspendedNets, n_state: int) -> None:

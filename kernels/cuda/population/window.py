@@ -13,6 +13,7 @@ import cupy
 import numpy as np
 
 from ...structs import (
+    ALL_EPOCHS,
     DIVERGED_NET,
     HYPER,
     METRIC_MARGIN,
@@ -30,7 +31,7 @@ from ...structs import (
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import to_device
 from .launch import padded
-from .suspension import resume_in_slots
+from .suspension import keep_ended, resume_in_slots
 
 if TYPE_CHECKING:
     from .train import PopulationRun
@@ -188,6 +189,8 @@ class Window(ABC):
             )
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
+        if nets.keeps_ended and (status == ALL_EPOCHS).any():
+            keep_ended(self, np.flatnonzero(status == ALL_EPOCHS))
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield the values of PopulationRun.unfinished."""

@@ -19,7 +19,7 @@ from ..optimizers import Optimizer, setting_text, settings_of
 from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity, refuse_without_file, warn_of_schedule
 from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
-from ..population_training.task import PopulationTask
+from ..population_training.task import PopulationTask, epochs_of_attempt
 from ..schedules import Schedule
 from ..streams.loading import limit_to_hold
 from ..streams.memory_limit import checked_memory_limit
@@ -137,9 +137,9 @@ class FitSchedules(NamedTuple):
         file.begin(identity, where, finished)
         if before != epochs:
             identity["fit"] |= self.described(epochs)
-            self._warn(before * self.n_batches, epochs * self.n_batches, n_done)
+            self.warn(before * self.n_batches, epochs * self.n_batches, n_done)
 
-    def _warn(self, n_steps_before: int, n_steps: int, n_done: int) -> None:
+    def warn(self, n_steps_before: int, n_steps: int, n_done: int) -> None:
         """Warn of schedules by which the steps done would have been others in a fit of the present length."""
         warn_of_schedule(self.factors, n_steps_before, n_steps, n_done)
         for name, factors in self.further.items():
@@ -203,13 +203,19 @@ def population_saver(
     """Return the saver of the fit of a population, in a file.
 
     samples : the samples by the name of their part
-    fit : arguments of fit that the task does not have, by name
+    fit : arguments of fit that the task does not have: epochs, restart_after and schedule
+
+    Raises
+    ------
+    ValueError
+        If the file is of another fit, or of one with more epochs.
     """
     check_place_of_rows(file, on_disk=False)
     random, found = {"seed": pop.seed, "fits": pop.fits}, file.found
     start = None if found is None else PopulationFitState.from_file(found.state)
-    n_steps = fit["epochs"] * task.n_batches
+    epochs, before = fit["epochs"], fit["epochs"] if found is None else found.epochs
     further = {"weight decay": task.optimizer.decay_factors, "dropout": task.dropout_factors}
+    schedules = FitSchedules(fit["schedule"], task.factors, further, task.n_batches)
     identity: Identity = {
         "nets": identity_of_nets(pop),
         "data": sample_digests(samples),
@@ -217,22 +223,56 @@ def population_saver(
             "batch_size": task.batch_size,
             "shuffle": task.shuffle,
             **describe_optimizer(task.optimizer),
-            **describe_schedule(fit.pop("schedule"), task.factors, n_steps),
-            **describe_further(further, n_steps),
             "early_stopping": repr(task.early_stopping),
             "converged": repr(task.converged),
+            "restart_after": fit["restart_after"],
             "kernel family": task.family,
-            **fit,
+            "epochs": before,
+            **schedules.described(before),
         },
     }
+    if start is not None and before != epochs:
+        file.check_identity(identity)
+        _check_longer(file, task, start, schedules, fit)
     file.begin(identity, "" if start is None else f"with {counted(start.n_ended, 'finished net')} of {pop.n_nets:,}")
+    identity["fit"] |= {"epochs": epochs, **schedules.described(epochs)}
 
     def write(state: PopulationFitState) -> None:
         parts = state.to_file()
         parts.arrays["seeds"] = pop.seeds
-        file.write(Checkpoint(identity, random, fit["epochs"], parts), counted(state.n_ended, "finished net"))
+        file.write(Checkpoint(identity, random, epochs, parts), counted(state.n_ended, "finished net"))
 
     return PopulationSaver(file.timer, write, start)
+
+
+def _check_longer(
+    file: CheckpointFile, task: PopulationTask, start: PopulationFitState, schedules: FitSchedules, fit: dict[str, Any]
+) -> None:
+    """Check that a fit can go on to another number of epochs, and warn of schedules that depend on it.
+
+    start : state in the file
+    fit : as of population_saver
+
+    Raises
+    ------
+    ValueError
+        If the number is lower, or the file lacks what finished nets need to go on.
+    """
+    assert file.found is not None
+    epochs, restart_after, before, path = fit["epochs"], fit["restart_after"], file.found.epochs, str(file.path)
+    if epochs < before:
+        raise ValueError(
+            f"{path!r} is a checkpoint of a fit of {before:,} epochs, but epochs={epochs}. Give at least {before}, or "
+            "name another file."
+        )
+    length_before, length = (epochs_of_attempt(n, restart_after, start.attempt) for n in (before, epochs))
+    if length > length_before and (n := start.n_without_state):
+        raise ValueError(
+            f"{path!r} has {counted(n, 'finished net')} without the optimiser state with which they could go on: an "
+            f"older version wrote it. Give epochs={before}, or name another file."
+        )
+    n_done = start.n_epochs(task.n_batches, start.attempt) * task.n_batches
+    schedules.warn(length_before * task.n_batches, length * task.n_batches, n_done)
 
 
 def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:

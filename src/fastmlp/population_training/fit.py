@@ -38,11 +38,12 @@ from ..population_result.stopped_by import OUT_OF_TIME
 from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import CallSizes, OutOfTime
 from .fit_state import OUTCOME, PopulationFitState
+from .kept_nets import KeptNets
 from .one_by_one import train_one_by_one
 from .saving import PopulationSaver
 from .shared_weights import train_shared_weights
 from .state import training_state
-from .task import PopulationOutcome, PopulationTask
+from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
 
 MONITORS = {
     None: MONITOR_NONE,
@@ -314,6 +315,22 @@ def recorded_epochs(length: int, n_records: int) -> np.ndarray:
     return np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
 
 
+def joined_records(before: np.ndarray, now: np.ndarray, n_done: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which recorded epochs of a fit to keep, and the epochs to record if it goes on, perhaps to more epochs.
+
+    Losses of epochs that are done cannot be recorded any more, so that up to there the epochs are those of the fit as
+    it was begun, or some of them: of both fits, no more than of the one that has more.
+
+    before, now : int64     epochs that are recorded by the fit as it was begun, and by one of the present length
+    n_done : int     epochs that are done
+    """
+    kept, later = np.flatnonzero(before <= n_done), now[now > n_done]
+    room = max(len(before), len(now)) - len(later)
+    if len(kept) > room:
+        kept = kept[np.linspace(0, len(kept) - 1, room).round().astype(np.int64)]
+    return kept, np.concatenate([before[kept], later])
+
+
 def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress:
     """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets."""
 
@@ -355,7 +372,11 @@ def run(
     outcome = empty_outcome(task, epochs, restart_after)
     restarts, first = np.zeros(task.n_nets, np.int64), 0
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
+    if saver is not None and train is train_together:
+        n_params, n_state = task.params.shape[1], task.optimizer.rule.n_state
+        outcome.kept = KeptNets.empty(task.n_nets, n_state, n_params, task.dtype)
     if saver is not None and saver.start is not None:
+        saver.start.extend(epochs_of_attempt(epochs, restart_after, saver.start.attempt))
         first, restarts, spent = _start_from(saver.start, task, outcome)
     members, attempt, interrupted = np.flatnonzero(restarts == first), first, False
     try:
@@ -371,7 +392,7 @@ def run(
                 progress.done = task.n_nets - len(running)
                 if saver is not None:
                     saver.begin(task, outcome, restarts, spent, attempt)
-                train(task, outcome, running, min(length, epochs - attempt * length), progress, saver)
+                train(task, outcome, running, epochs_of_attempt(epochs, restart_after, attempt), progress, saver)
                 if restart_after is None:
                     break
                 members = members[outcome.status[members] != CONVERGED]
@@ -400,6 +421,14 @@ def _start_from(
 ) -> tuple[int, np.ndarray, np.ndarray]:
     """Write a state to task and outcome; return (attempt, restarts, epochs of earlier attempts)."""
     task.params[:] = start.params
+    kept, outcome.record_epochs = joined_records(
+        start.outcome["record_epochs"], outcome.record_epochs, start.n_epochs(task.n_batches)
+    )
+    outcome.records = np.full((len(outcome.record_epochs), task.n_nets), np.nan, task.dtype)
+    outcome.records[: len(kept)] = start.outcome["records"][kept]
     for name in OUTCOME:
-        getattr(outcome, name)[:] = start.outcome[name]
+        if name not in ("record_epochs", "records"):
+            getattr(outcome, name)[:] = start.outcome[name]
+    if outcome.kept is not None and len(start.ended.net_index):
+        outcome.kept.take(start.ended)
     return start.attempt, start.restarts.copy(), start.spent.copy()

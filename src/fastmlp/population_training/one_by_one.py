@@ -178,7 +178,7 @@ class NetTrainer:
         task.params[net] = params
         record_fit(task, net, history, outcome)
         if self.saver is not None and outcome.status[net] != RUNNING:
-            self.saver.end(net)
+            self.saver.end(net, by_last_epoch=outcome.status[net] == ALL_EPOCHS)
         if history.stopped_by == "time_limit":
             raise OutOfTime
         if history.stopped_by == "interrupt":  # Ctrl-C reaches the main thread only; it waits unless it trains

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint_interval import Timer
-from ..kernels.structs import SuspendedNets
+from ..kernels.structs import ALL_EPOCHS, RUNNING, SuspendedNets
 from ..training.fit_state import FitState
 from .fit_state import OUTCOME, PopulationFitState
+from .kept_nets import KeptNets
 from .task import PopulationOutcome, PopulationTask
 
 
@@ -29,6 +30,7 @@ class PopulationSaver:
         self.timer, self._write, self.start = timer, write, start
         self._parts: Callable[[], dict[str, Any]] = dict
         self._slots: dict[int, NetSlot] = {}  # nets in training, one by one
+        self._ended: dict[int, FitState] = {}  # nets that have ended with their last epoch, one by one
         self._lock = Lock()
         self.epochs = 0  # of the calls that train nets together
         self._collecting = False  # whether a state is due, and nets have not given theirs yet
@@ -37,11 +39,15 @@ class PopulationSaver:
         self, task: PopulationTask, outcome: PopulationOutcome, restarts: np.ndarray, spent: np.ndarray, attempt: int
     ) -> None:
         """Take what belongs to the state in this attempt; the arrays change while nets are trained."""
+        if self.start is not None and attempt > self.start.attempt:  # their nets have been restarted
+            self.start.fits.clear()
+        self._ended.clear()
 
         def parts() -> dict[str, Any]:
             results = {name: getattr(outcome, name).copy() for name in OUTCOME}  # the status first
             arrays = {"params": task.params.copy(), "restarts": restarts.copy(), "spent": spent.copy()}
-            return {"outcome": results, "attempt": attempt, **arrays}
+            ended = ended_nets(results, arrays["params"], outcome.kept)
+            return {"outcome": results, "attempt": attempt, "ended": ended, **arrays}
 
         self._parts = parts
 
@@ -52,7 +58,9 @@ class PopulationSaver:
 
         suspended : SuspendedNets or None     nets in training
         """
-        self._write(PopulationFitState(**self._parts(), suspended=suspended or SuspendedNets.none()))
+        parts = self._parts()
+        fits = self._fits_of_ended(parts["outcome"]["status"])
+        self._write(PopulationFitState(**parts, suspended=suspended or SuspendedNets.none(), fits=fits))
 
     # ---- nets that are trained one by one, several at a time
 
@@ -66,10 +74,15 @@ class PopulationSaver:
             self._slots[net] = found = NetSlot(self, params.copy(), state)
         return found
 
-    def end(self, net: int) -> None:
-        """Forget a net that has ended: its results are in the outcome."""
+    def end(self, net: int, by_last_epoch: bool) -> None:
+        """Take the end of a net, whose results are in the outcome.
+
+        by_last_epoch : whether it could go on with more epochs
+        """
         with self._lock:
-            del self._slots[net]
+            state = self._slots.pop(net).state
+            if by_last_epoch and state is not None:
+                self._ended[net] = state
             self._write_if_collected()
 
     def wants_states(self) -> bool:
@@ -98,16 +111,23 @@ class PopulationSaver:
             self.save_slots()
 
     def save_slots(self) -> None:
-        """Write the state with the states that nets in training have given."""
-        parts, fits = self._parts(), {}
+        """Write the state with the states that nets have given."""
+        parts = self._parts()
+        status = parts["outcome"]["status"]
+        fits = self._fits_of_ended(status)
         for net, slot in self._slots.items():
-            if not parts["outcome"]["status"][net]:
+            if status[net] == RUNNING:
                 parts["params"][net] = slot.params
-                if slot.state is not None:
-                    fits[net] = slot.state
+            if slot.state is not None and status[net] in (RUNNING, ALL_EPOCHS):  # the slot of the latter ends soon
+                fits[net] = slot.state
         if self.start is not None:  # nets that have not gone on yet
             fits |= self.start.fits
         self._write(PopulationFitState(**parts, fits=fits))
+
+    def _fits_of_ended(self, status: np.ndarray) -> dict[int, FitState]:
+        """Return the states of nets that have ended with their last epoch, by this fit or before it."""
+        before = {} if self.start is None else self.start.fits
+        return {net: state for net, state in {**before, **self._ended}.items() if status[net] == ALL_EPOCHS}
 
 
 class NetSlot:
@@ -135,3 +155,21 @@ class NetSlot:
             self._saver.collect_one()
         elif not self.has_given:
             self._saver.collect(self)
+
+
+def ended_nets(outcome: dict[str, np.ndarray], params: np.ndarray, kept: KeptNets | None) -> SuspendedNets:
+    """Return the nets trained together that have ended with their last epoch, from which they can go on.
+
+    outcome : arrays of the PopulationOutcome by name
+    params : (n_nets, n_params)     final ones of nets that have ended; with early stopping, those of the best epoch
+    kept : what else these nets need; None of nets trained one by one
+    """
+    if kept is None:
+        return SuspendedNets.none()
+    nets = np.flatnonzero((outcome["status"] == ALL_EPOCHS) & kept.are_written)
+    if not len(nets):
+        return SuspendedNets.none()
+    watches = bool(outcome["best_epochs"].size)
+    best_epochs = outcome["best_epochs"][nets] if watches else np.zeros(len(nets), np.int64)
+    best_params = params[nets] if watches else np.empty((len(nets), 0), params.dtype)
+    return kept.rows_of(nets, outcome["epochs"][nets], best_epochs, best_params)

@@ -11,6 +11,7 @@ from ..errors import is_per_net
 from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
 from ..optimizers import Optimizer, settings_of
 from ..schedules.checked_factors import factors_at
+from .kept_nets import KeptNets
 from .task import PopulationOutcome, PopulationTask
 
 
@@ -62,6 +63,7 @@ def training_state(
         record_epochs=np.append(outcome.record_epochs, NO_EPOCH),
         n_records=len(outcome.record_epochs),
         records=outcome.records.reshape(-1),
+        **_rows_of_kept(outcome.kept, task.dtype),
         dropout_steps=n_steps,
         dropout_factors=np.empty(0)
         if task.dropout_factors is None
@@ -101,7 +103,14 @@ def evaluation_state(
         record_epochs=np.array([NO_EPOCH]),
         n_records=0,
         records=np.empty(0, params.dtype),
+        **_rows_of_kept(None, params.dtype),
     )
+
+
+def _rows_of_kept(kept: KeptNets | None, dtype: np.dtype) -> dict[str, Any]:
+    """Return the fields of a PopulationState for nets that have trained all their epochs."""
+    vectors, numbers = (np.empty(0, dtype), np.empty(0)) if kept is None else kept
+    return {"keeps_ended": kept is not None, "kept_vectors": vectors.reshape(-1), "kept_numbers": numbers.reshape(-1)}
 
 
 def _nets_and_data(params: np.ndarray, strides: Strides, members: np.ndarray) -> dict[str, Any]:

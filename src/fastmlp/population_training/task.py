@@ -19,6 +19,7 @@ from ..kernels.structs import METRIC_NONE, RUNNING, UNCHECKED, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer, settings_of
 from ..training.time_limit import TimeLimit
+from .kept_nets import KeptNets
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
@@ -37,6 +38,7 @@ class PopulationOutcome:
     all_correct: np.ndarray  # whether all samples are correct at the end; empty with a convergence rule
     record_epochs: np.ndarray  # (n_records,)
     records: np.ndarray  # (n_records, n_nets)
+    kept: KeptNets | None = None  # of nets that are trained together, for checkpoints
 
     @classmethod
     def empty(cls, task: PopulationTask, record_epochs: np.ndarray) -> PopulationOutcome:
@@ -57,6 +59,16 @@ class PopulationOutcome:
         self.records[:, members] = np.nan
         if self.best_value.size:
             self.best_epochs[members], self.best_value[members] = -1, np.nan
+
+
+def epochs_of_attempt(epochs: int, restart_after: int | None, attempt: int) -> int:
+    """Return the largest number of epochs of a net in an attempt; 0 or less if there is no such attempt.
+
+    epochs, restart_after : arguments of Population.fit
+    attempt : int     counted from 0; each but the first begins with a restart
+    """
+    length = min(epochs, restart_after or epochs)
+    return min(length, epochs - attempt * length)
 
 
 class Whole(NamedTuple):

@@ -80,13 +80,14 @@ def sweep(  # noqa: PLR0913
         Where to train the configurations, as for Population.fit; populations are then trained side by side, and the
         scores have the same bits. The best configuration is refitted in this process.
     checkpoint : str or path, optional
-        File that keeps the scores of all finished populations, for resume=True. The population in training has a file
-        of its own beside it, written at intervals, which is removed when it is finished; with an executor it has none.
+        File that keeps the scores of all finished populations, for resume=True. Each population has a file of its own
+        beside it, written at intervals and at its end; with an executor it has none.
     every : int or str, default "5 min"
         Interval between checkpoints of the population in training, as for Population.fit.
     resume : bool, default False
         Whether to go on from the checkpoint, to the same scores as without an interruption. If there is no such file,
-        the search starts anew.
+        the search starts anew. A larger number of epochs extends the fits of all populations, except for those to which
+        the space gives a number of their own; populations without a file are trained again.
 
     Returns
     -------

@@ -58,7 +58,7 @@ class Search:
             RandomDraws(space, n, self._rng) if sampler is None else SamplerProposals(space, n, sampler)
         )
         loss = default_loss(self.targets)
-        self.defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
+        self.defaults = {"loss": loss, "epochs": checked_count("epochs", epochs), "batch_size": batch_size}
         self.features = as_numbers(X, "X")
         if self.features.ndim != 2:
             raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {self.features.shape}.")
@@ -216,6 +216,10 @@ class Search:
     def take(self, is_finished: np.ndarray, fold_scores: np.ndarray, losses: np.ndarray) -> None:
         """Take over the scores of `scores`."""
         self._is_finished, self.fold_scores, self.losses = is_finished.astype(bool), fold_scores.copy(), losses.copy()
+
+    def reopen(self) -> None:
+        """Count configurations as unfinished if they have the number of epochs by default, which is another one now."""
+        self._is_finished &= np.array(["epochs" in row for row in self.rows])
 
     def order(self) -> np.ndarray:
         """Return the numbers of the finished configurations, the best first."""

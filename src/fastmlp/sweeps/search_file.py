@@ -1,4 +1,7 @@
-"""Checkpoints of a search: the scores of its finished populations in a file, and beside it the one that is trained."""
+"""Checkpoints of a search: the scores of its finished populations in a file, and beside it one of each population.
+
+Those of finished populations stay, so that a larger number of epochs extends their fits.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from ..training.fit_state import Parts
 
 if TYPE_CHECKING:
     from .search import Search
+
+EPOCHS = "epochs"  # setting of a search, and number of its state
 
 
 def search_file(checkpoint: Any, every: Any, resume: bool, verbose: int) -> SearchFile | None:
@@ -56,13 +61,26 @@ class SearchFile:
         FileExistsError
             If there is no such file, but one of a population in training beside it.
         ValueError
-            If the file is of another search.
+            If the file is of another search, or of one with more epochs.
         """
-        self._search, self._identity, found = search, _identity(search), self._file.found
-        n_finished = 0 if found is None else int(found.state.arrays["is_finished"].sum())
-        self._file.begin(self._identity, f"with {counted(n_finished, 'finished configuration')} of {search.n}")
+        self._search, found = search, self._file.found
+        epochs = before = search.defaults["epochs"]
         if found is not None:
+            before = found.state.numbers.get(EPOCHS, epochs)  # older versions required the same number
+            self._file.check_identity(_identity(search, before))
+            if before > epochs:
+                raise ValueError(
+                    f"{str(self._file.path)!r} is a checkpoint of a search with {before:,} epochs, but "
+                    f"epochs={epochs}. Give at least {before}, or name another file."
+                )
             search.take(**found.state.arrays)
+            if before < epochs:
+                search.reopen()
+        n_finished = int(search.scores()["is_finished"].sum())
+        where = f"with {counted(n_finished, 'finished configuration')} of {search.n}"
+        self._file.begin(_identity(search, before), where)
+        self._identity = _identity(search, epochs)
+        if found is not None:
             return
         left = [number for number in range(len(search.groups)) if self._path_of(number).exists()]
         if left:  # of a search whose own file is missing
@@ -79,25 +97,28 @@ class SearchFile:
         return {"checkpoint": path, "every": self._every, "resume": exists}
 
     def save(self, number: int) -> None:
-        """Write the scores, with those of population number `number`, which then needs no checkpoint of its own."""
+        """Write the scores, with those of population number `number`, of which the last checkpoint is enough."""
         with self._lock:
             self._write()
-        for suffix in ("", PREVIOUS):
-            Path(f"{self._path_of(number)}{suffix}").unlink(missing_ok=True)
+        path = self._path_of(number)
+        if path.is_file():
+            Path(f"{path}{PREVIOUS}").unlink(missing_ok=True)
 
     def _write(self) -> None:
         search = self._search
         assert search is not None
-        state, random = Parts(search.scores(), {}), {"seed": search.seed}
+        state, random = Parts(search.scores(), {EPOCHS: search.defaults["epochs"]}), {"seed": search.seed}
         self._file.write(Checkpoint(self._identity, random, search.n, state), "a finished population")
 
     def _path_of(self, number: int) -> Path:
         return Path(f"{self._file.path}.{number}")
 
 
-def _identity(search: Search) -> Identity:
+def _identity(search: Search, epochs: int) -> Identity:
+    """Return the identity of a search with this number of epochs by default."""
     settings = [[f"{name}={setting_text(value)}" for name, value in sorted(row.items())] for row in search.rows]
-    text = np.frombuffer(repr((settings, sorted(search.defaults.items()))).encode(), np.uint8)
+    defaults = sorted({**search.defaults, EPOCHS: epochs}.items())
+    text = np.frombuffer(repr((settings, defaults)).encode(), np.uint8)
     return {
         "search": {
             "n": search.n,

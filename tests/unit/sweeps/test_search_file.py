@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from resumed_fits import Killed, kill_after_writes
 
 import fastmlp
 from fastmlp.sweeps.search import Search
@@ -30,7 +31,8 @@ def assert_same(one, other):
 def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_path, monkeypatch):
     expected, path = sweep(), tmp_path / "search.ckpt"
     assert_same(sweep(checkpoint=path, every=2), expected)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["search.ckpt", "search.ckpt.previous"]
+    numbered = [f"search.ckpt.{number}" for number in range(3)]  # of the populations, which have ended
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["search.ckpt", *numbered, "search.ckpt.previous"]
     monkeypatch.setattr(fastmlp.Population, "fit", None)
     assert_same(sweep(checkpoint=path, resume=True), expected)
 
@@ -53,7 +55,59 @@ def test_an_interrupted_search_goes_on_to_the_same_scores(tmp_path, monkeypatch,
     assert (tmp_path / f"search.ckpt.{n_fits}").exists()
     monkeypatch.setattr(fastmlp.Population, "fit", fit)
     assert_same(sweep(checkpoint=path, resume=True), expected)
-    assert not (tmp_path / f"search.ckpt.{n_fits}").exists()
+
+
+@pytest.mark.parametrize("space", [SPACE, SPACE | {"optimizer": ["adam", "rmsprop"]}], ids=["batches", "optimisers"])
+def test_more_epochs_extend_a_finished_search(tmp_path, monkeypatch, space):
+    path, n_trained, fit = tmp_path / "search.ckpt", [], fastmlp.Population.fit
+    sweep(space, checkpoint=path)
+    expected = sweep(space, epochs=30)
+
+    def noted(self, *data, **options):
+        result = fit(self, *data, **options)
+        n_trained.append((options["resume"], options["epochs"]))
+        return result
+
+    monkeypatch.setattr(fastmlp.Population, "fit", noted)
+    assert_same(sweep(space, checkpoint=path, epochs=30, resume=True), expected)
+    assert set(n_trained) == {(True, 30)}
+    monkeypatch.setattr(fastmlp.Population, "fit", None)
+    assert_same(sweep(space, checkpoint=path, epochs=30, resume=True), expected)
+
+
+def test_a_search_that_was_killed_goes_on_to_more_epochs(tmp_path, monkeypatch):
+    """With a finished population, one in training, and one that has not begun; then it is killed once more."""
+    expected, path, fit, calls = sweep(epochs=30), tmp_path / "search.ckpt", fastmlp.Population.fit, []
+
+    def fail(self, *data, **options):
+        calls.append(options)
+        with monkeypatch.context() as patches:
+            if len(calls) in (2, 4):
+                kill_after_writes(2, patches)
+            return fit(self, *data, **options)
+
+    monkeypatch.setattr(fastmlp.Population, "fit", fail)
+    with pytest.raises(Killed):
+        sweep(checkpoint=path, every=4)
+    with pytest.raises(Killed):
+        sweep(checkpoint=path, every=4, epochs=30, resume=True)
+    assert_same(sweep(checkpoint=path, epochs=30, resume=True), expected)
+
+
+def test_configurations_with_a_number_of_epochs_of_their_own_are_not_trained_again(tmp_path, monkeypatch):
+    path, fit, trained = tmp_path / "search.ckpt", fastmlp.Population.fit, []
+    space = SPACE | {"epochs": [5]}
+    expected = sweep(space, checkpoint=path)
+    monkeypatch.setattr(fastmlp.Population, "fit", lambda *data, **options: trained.append(fit(*data, **options)))
+    assert_same(sweep(space, checkpoint=path, epochs=30, resume=True), expected)
+    assert not trained
+
+
+def test_fewer_epochs_are_refused(tmp_path):
+    path = tmp_path / "search.ckpt"
+    sweep(checkpoint=path)
+    with pytest.raises(ValueError, match=r"a search with 12 epochs, but epochs=11\. Give at least 12"):
+        sweep(checkpoint=path, epochs=11, resume=True)
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
@@ -83,7 +137,7 @@ def test_a_search_without_a_seed_takes_that_of_its_checkpoint(tmp_path):
         ({"n": 8}, "its n was 7, and here it is 8"),
         ({"cv": 3}, "its cv was 2, and here it is 3"),
         ({"random_state": 6}, "its random_state was 5, and here it is 6"),
-        ({"epochs": 13}, "space, with epochs and batch_size had other values"),
+        ({"batch_size": 8, "epochs": 13}, "space, with epochs and batch_size had other values"),
         ({"space": SPACE | {"learning_rate": [0.2]}}, "space, with epochs and batch_size had other values"),
         ({"dtype": "float64"}, "its dtype was 'float32', and here it is 'float64'"),
     ],
@@ -110,7 +164,7 @@ def test_other_files_and_missing_arguments_are_refused(tmp_path):
         sweep(every=3)
 
 
-def test_workers_keep_finished_populations(tmp_path):
+def test_workers_keep_finished_populations_and_train_again_for_more_epochs(tmp_path):
     from executor_cases import InPlace
 
     expected, path = sweep(), tmp_path / "search.ckpt"
@@ -119,6 +173,10 @@ def test_workers_keep_finished_populations(tmp_path):
     )
     search.run(0, InPlace(), file=search_file(path, "5 min", False, 0))
     assert_same(sweep(checkpoint=path, resume=True), expected)
+    longer = sweep(epochs=20)
+    assert_same(sweep(checkpoint=path, epochs=20, resume=True), longer)
+    assert_same(sweep(checkpoint=path, epochs=25, executor=InPlace(), resume=True), sweep(epochs=25))
+    assert_same(sweep(checkpoint=path, epochs=26, resume=True), sweep(epochs=26))
 
 
 def test_a_search_without_a_seed_that_ended_in_its_first_population_goes_on(tmp_path, monkeypatch):
