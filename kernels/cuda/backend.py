@@ -15,6 +15,7 @@ import numpy as np
 from ..structs import KernelVariant, NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
 from .population.train import PopulationRun as PopulationRun
 from .population.train import evaluate_nets as _evaluate_nets
+from .runtime.block_copies import block_copies as block_copies
 from .runtime.device_memory import checked_allocation, device_data
 from .runtime.device_memory import to_device as to_device
 from .runtime.device_memory import to_host as to_host

@@ -14,6 +14,7 @@ from ..callbacks import Callback, tell_end
 from ..checks import LateGenerator
 from ..console.stopwatch import Stopwatch
 from ..data.validation import make_validation, on_host, sample_for_plots
+from ..devices import backend
 from ..errors import counted
 from ..execution.plan import Plan
 from ..history import History
@@ -172,6 +173,7 @@ def _fit_blocks(
         print(_notice(rows, blocks, limit), file=sys.stderr)
     device = net.device  # a prediction in a callback may change the net's
     with device.on():
+        blocks.copy_to(backend(device).block_copies(blocks.sizes, net.dtype))
 
         def make_plan(n: int) -> Plan:
             batch = min(size, n)

@@ -1,5 +1,7 @@
 """Blocks of rows: an epoch visits a row file block by block, and a second thread reads the next block meanwhile.
 
+For a device with memory of its own, that thread also copies the block there.
+
 The file is cut into chunks of whole batches. A shuffled epoch takes the chunks in a random order, which depends on the
 seed and the epoch alone, and as many of them as fit make a block; the kernel shuffles the rows within a block. The
 chunk with the incomplete batch comes last, so that every epoch has the same number of batches.
@@ -7,9 +9,9 @@ chunk with the incomplete batch comes last, so that every epoch has the same num
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,10 +24,20 @@ SHARE = 0.8  # of the memory limit, for blocks
 
 
 class Block(NamedTuple):
-    """Rows to train on, in buffers that are used again for the block after the next."""
+    """Rows to train on, in buffers that are used again for the block after the next. Arrays are of the device."""
 
-    X: np.ndarray  # (n, n_features)
-    Y: np.ndarray  # (n, n_outputs)
+    X: Any  # (n, n_features)
+    Y: Any  # (n, n_outputs)
+
+
+class Copies(Protocol):
+    """Copies of blocks on a device, by their numbers in the order of training."""
+
+    def send(self, k: int, arrays: Sequence[np.ndarray]) -> None:
+        """Start copying block k, by the thread that has read it into these flat arrays."""
+
+    def arrived(self, k: int, sizes: Sequence[int]) -> list[Any]:
+        """Return the copies of these lengths, on which the next kernels are to train."""
 
 
 def block_sizes(row_bytes: int, batch_size: int, memory_limit: int) -> tuple[int, int]:
@@ -59,7 +71,14 @@ class Blocks:
         self._rows, self._shuffle, self._seed = rows, shuffle, seed
         self.chunk_rows, self.chunks_per_block = block_sizes(rows.row_bytes, batch_size, memory_limit)
         size = min(self.chunks_per_block * self.chunk_rows, rows.n_samples)
-        self._buffers = [[aligned_zeros(size * width, rows.dtype) for width in rows.widths] for _ in range(BUFFERS)]
+        self.sizes = [size * width for width in rows.widths]  # of the flat arrays of a block
+        self._buffers = [[aligned_zeros(n, rows.dtype) for n in self.sizes] for _ in range(BUFFERS)]
+        self._copies: Copies | None = None
+        self._n_arrived = 0  # blocks that `epoch` has yielded; the next one has this number
+
+    def copy_to(self, copies: Copies | None) -> None:
+        """Let `epoch` yield copies of blocks on a device; None for blocks in the host's memory."""
+        self._copies = copies
 
     @property
     def n_blocks(self) -> int:
@@ -76,12 +95,24 @@ class Blocks:
         if not groups:
             return
         with ThreadPoolExecutor(1, thread_name_prefix="fastmlp-reader") as reader:
-            coming = reader.submit(self._read, groups[0], 0)
+            coming = self._begin(reader, groups[0])
             for i in range(len(groups)):
-                block = coming.result()
+                block = self._arrived(*coming.result())
                 if i + 1 < len(groups):
-                    coming = reader.submit(self._read, groups[i + 1], (i + 1) % BUFFERS)
+                    coming = self._begin(reader, groups[i + 1])
                 yield block
+
+    def _begin(self, reader: ThreadPoolExecutor, chunks: np.ndarray) -> Future[tuple[int, Block]]:
+        """Let the reader read the block of these chunks, the next one to arrive."""
+        return reader.submit(self._read, self._n_arrived, chunks)
+
+    def _arrived(self, k: int, block: Block) -> Block:
+        """Return block k, which was read, in the memory that kernels read."""
+        self._n_arrived = k + 1
+        if self._copies is None:
+            return block
+        X, Y = self._copies.arrived(k, [block.X.size, block.Y.size])
+        return Block(X.reshape(block.X.shape), Y.reshape(block.Y.shape))
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the numbers of the chunks in the order of this epoch."""
@@ -92,16 +123,17 @@ class Blocks:
             order[:n_whole] = np.random.default_rng([self._seed, epoch]).permutation(n_whole)
         return order
 
-    def _read(self, chunks: np.ndarray, buffer: int) -> Block:
+    def _read(self, k: int, chunks: np.ndarray) -> tuple[int, Block]:
+        """Read the block of these chunks, number k, and return both."""
         rows, size = self._rows, self.chunk_rows
+        buffers = self._buffers[k % BUFFERS if self._copies is None else 0]  # one is enough if blocks are copied
         counts = [min(size, rows.n_samples - chunk * size) for chunk in chunks.tolist()]
         n = sum(counts)
-        X, Y = (
-            array[: n * width].reshape(n, width)
-            for array, width in zip(self._buffers[buffer], rows.widths, strict=True)
-        )
+        X, Y = (array[: n * width].reshape(n, width) for array, width in zip(buffers, rows.widths, strict=True))
         done = 0
         for chunk, count in zip(chunks.tolist(), counts, strict=True):
             rows.read(chunk * size, X[done : done + count], Y[done : done + count])
             done += count
-        return Block(X, Y)
+        if self._copies is not None:
+            self._copies.send(k, [X.reshape(-1), Y.reshape(-1)])
+        return k, Block(X, Y)
