@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 from suite.clean_env import start_clean
 
 SIZES = 64, 64, 32, 10
+STARTED_AT_A_TIME = 4  # workers of a cluster
 XOR_X, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 
 
@@ -53,12 +54,18 @@ def population(n_nets: int, sizes: tuple[int, ...] = SIZES) -> Any:
 
 @contextmanager
 def cluster_of(n_workers: int) -> Iterator[Any]:
-    """Context with the client of a cluster whose workers have one thread of Dask's each."""
+    """Context with the client of a cluster whose workers have one thread of Dask's each.
+
+    A few of them start at a time: many that import their modules side by side on few processors would not answer the
+    scheduler in time.
+    """
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, memory_limit=0, dashboard_address=None)
+    cluster = LocalCluster(n_workers=0, threads_per_worker=1, memory_limit=0, dashboard_address=None)
     with cluster, Client(cluster) as client:
-        client.wait_for_workers(n_workers)
+        for n in (*range(STARTED_AT_A_TIME, n_workers, STARTED_AT_A_TIME), n_workers):
+            cluster.scale(n)
+            client.wait_for_workers(n, timeout=120)
         yield client
 
 
