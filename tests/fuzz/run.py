@@ -1,15 +1,18 @@
 """Long fuzzing, guided by the code that is covered.
 
-    python tests/fuzz/run.py [--runs 20000] [--table FILE] [TARGET ...]
+    python tests/fuzz/run.py [--runs 20000] [--table FILE] [--save FILE] [TARGET ...]
 
 It needs the extra `fuzz` (atheris, on Linux). Each target runs in a process of its own, which ends with an error for a
 crash, a file that takes longer than 20 s, memory of the process beyond MOST_MEMORY and, of one file in MEASURED, memory
 beyond what the target says (fuzz_targets.Memory). What has been tried, and how many branches of the package it has
-covered, is printed at the end, and written to FILE as a table in Markdown. A file that ended a target is kept as
-crash-*: put it into corpus/TARGET/, so that the suite reads it again.
+covered, is printed at the end, and written as a table in Markdown (--table), and as JSON (--save), where targets that
+are not run keep their last record: bench/results/fuzz.json is the record of this repository. A file that ended a target
+is kept as crash-*: put it into corpus/TARGET/, so that the suite reads it again.
 """
 
 import argparse
+import json
+import platform
 import re
 import subprocess
 import sys
@@ -17,6 +20,8 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +48,30 @@ class Report(NamedTuple):
         result = "none" if not self.status else "one, see crash-*"
         cells = [self.name, f"{self.files:,}", *outcomes, self.covered, most, f"{self.seconds:.0f}", result]
         return f"| {' | '.join(cells)} |"
+
+    def record(self, memory):
+        """Return what to keep of the run, as JSON can hold it; memory : fuzz_targets.Memory"""
+        return {
+            "date": date.today().isoformat(),
+            "python": platform.python_version(),
+            "atheris": version_of("atheris"),
+            "fastmlp": version_of("fastmlp"),
+            "files": self.files,
+            "outcomes": dict(sorted(self.outcomes.items())),
+            "branches_covered": int(self.covered) if self.covered.isdigit() else None,
+            "memory_base": memory.base,
+            "memory_of_each_byte": memory.each,
+            "seconds": round(self.seconds),
+            "status": self.status,
+        }
+
+
+def version_of(package):
+    """Return the version of an installed package, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 HEADER = (
@@ -102,6 +131,13 @@ def table(reports, memories):
     return "\n".join([HEADER, rule, *rows]) + "\n"
 
 
+def save(reports, memories, file):
+    """Write the records of targets to a JSON file, which keeps those of others; memories : as of `table`"""
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    made = {report.name: report.record(memory) for report, memory in zip(reports, memories, strict=True)}
+    file.write_text(json.dumps(dict(sorted((known | made).items())), indent=1) + "\n", encoding="utf-8")
+
+
 def main():
     sys.path[:0] = [str(HERE), str(HERE.parents[1] / "src")]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -109,6 +145,7 @@ def main():
     parser.add_argument("--runs", type=int, help="files that each target reads; by default as many as it says")
     parser.add_argument("--processes", type=int, default=2, help="targets that are fuzzed at the same time")
     parser.add_argument("--table", type=Path, metavar="FILE", help="where to write the table of what was tried")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="JSON file to which the records are added")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
@@ -118,8 +155,11 @@ def main():
     names = options.targets or list(TARGETS)
     with ThreadPoolExecutor(options.processes) as pool:
         reports = list(pool.map(lambda name: report(name, options.runs or TARGETS[name].runs), names))
+    memories = [TARGETS[name].memory for name in names]
     if options.table:
-        options.table.write_text(table(reports, [TARGETS[name].memory for name in names]), encoding="utf-8")
+        options.table.write_text(table(reports, memories), encoding="utf-8")
+    if options.save:
+        save(reports, memories, options.save)
     sys.exit(any(made.status for made in reports))  # that of a killed process is negative
 
 

@@ -1,5 +1,6 @@
 """The report of a long run of the fuzzing: what a target's process has printed becomes a row of a table."""
 
+import json
 import sys
 
 import pytest
@@ -22,6 +23,24 @@ def test_a_report_is_a_row_of_the_table():
         "| net | 1,210 | 3 | 1,207 | 51 | 4 MiB + 20 x file | 62 | none |",
         "| csv | 0 | 0 | 0 | ? | 0 MiB + 3 x file | 2 | one, see crash-* |",
     ]
+
+
+def test_records_of_targets_are_kept_until_they_run_again(tmp_path):
+    file, memory = tmp_path / "fuzz.json", Memory(2**22, 20)
+    run.save([run.report_of("net", PRINTED, 61.7, 0), run.report_of("csv", "it crashed", 2.0, 77)], [memory] * 2, file)
+    run.save([run.report_of("csv", PRINTED, 8.2, 0)], [Memory(5, 3)], file)
+    found = json.loads(file.read_text())
+    assert list(found) == ["csv", "net"]
+    assert found["net"]["outcomes"] == {"read": 3, "refused": 1207}
+    numbers = [(row["files"], row["branches_covered"], row["seconds"], row["status"]) for row in found.values()]
+    assert numbers == [(1210, 51, 8, 0), (1210, 51, 62, 0)]
+    assert [found[name]["memory_base"] for name in found] == [5, 2**22]
+
+
+def test_a_target_without_results_is_recorded_as_such(tmp_path):
+    run.save([run.report_of("csv", "it crashed", 2.0, 77)], [Memory(5, 3)], tmp_path / "fuzz.json")
+    found = json.loads((tmp_path / "fuzz.json").read_text())["csv"]
+    assert (found["files"], found["branches_covered"], found["status"]) == (0, None, 77)
 
 
 @pytest.mark.parametrize("statuses, expected", [((0, 0), 0), ((0, -11), 1), ((77, 0), 1)])
