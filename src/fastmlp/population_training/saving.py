@@ -70,8 +70,9 @@ class PopulationSaver:
         params : (n_params,)     initial parameters
         """
         with self._lock:
-            state = None if self.start is None else self.start.fits.pop(net, None)
-            self._slots[net] = found = NetSlot(self, params.copy(), state)
+            fits = {} if self.start is None else self.start.fits
+            self._slots[net] = found = NetSlot(self, params.copy(), fits.get(net))
+            fits.pop(net, None)  # only now: Ctrl-C may come at any line, and the state must not be lost
         return found
 
     def end(self, net: int, by_last_epoch: bool) -> None:
@@ -80,9 +81,10 @@ class PopulationSaver:
         by_last_epoch : whether it could go on with more epochs
         """
         with self._lock:
-            state = self._slots.pop(net).state
+            state = self._slots[net].state
             if by_last_epoch and state is not None:
                 self._ended[net] = state
+            del self._slots[net]  # only now, as in `slot`
             self._write_if_collected()
 
     def wants_states(self) -> bool:

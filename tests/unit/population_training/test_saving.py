@@ -1,5 +1,7 @@
 """Populations that go on from a state: the same bits for every net, wherever each of them was."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS
@@ -10,6 +12,7 @@ from fastmlp import EarlyStopping
 from fastmlp.kernels.cpu import backend
 from fastmlp.persistence.checkpoints import read
 from fastmlp.population_training.fit_state import PopulationFitState, states_of_nets
+from fastmlp.population_training.saving import PopulationSaver
 from fastmlp.training.fit_state import Parts
 
 rng = np.random.default_rng(0)
@@ -138,3 +141,29 @@ def test_states_of_nets_are_told_apart_by_their_numbers():
     arrays = {"net.1.params": 1, "net.10.params": 10, "net.10.replay.params": 11, "nets.params": 2, "params": 3}
     found = states_of_nets(Parts(arrays, {"1": {"n": 1}, "10": {"n": 10}}), lambda parts: parts)
     assert found == {1: Parts({"params": 1}, {"n": 1}), 10: Parts({"params": 10, "replay.params": 11}, {"n": 10})}
+
+
+def test_ctrl_c_while_a_net_begins_or_ends_loses_no_state():
+    """It may come at any line: each net has its state in one place at least."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    class Params:
+        copy = interrupted
+
+    class Ended(dict):
+        __setitem__ = interrupted
+
+    state = SimpleNamespace(loss=[0.5])
+    start = SimpleNamespace(fits={3: state})
+    saver = PopulationSaver(None, None, start)
+    with pytest.raises(KeyboardInterrupt):
+        saver.slot(3, Params())
+    assert start.fits == {3: state}
+    saver.slot(3, np.zeros(2))
+    assert not start.fits
+    saver._ended = Ended()
+    with pytest.raises(KeyboardInterrupt):
+        saver.end(3, by_last_epoch=True)
+    assert saver._slots[3].state is state
