@@ -61,7 +61,7 @@ def place(data: Samples) -> Samples:
     return data._replace(X=host(data.X), Y=host(data.Y), weight=host(data.weight))
 
 
-def block_copies(sizes: Sequence[int], dtype: np.dtype) -> None:
+def block_copies(sizes: Sequence[int], dtype: np.dtype, n_shuffled: int) -> None:
     """Return None: kernels read blocks of rows where they are, in the host's memory."""
 
 

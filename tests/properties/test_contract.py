@@ -14,7 +14,7 @@ CONTRACT = {
     "to_host": ["array"],
     "synchronize": [],
     "place": ["data"],
-    "block_copies": ["sizes", "dtype"],
+    "block_copies": ["sizes", "dtype", "n_shuffled"],
     "on": ["index"],
     "make_workspace": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
     "train": ["family", "team", "n_threads", "net", "data", "config", "state", "workspace", "first", "n", "variant"],

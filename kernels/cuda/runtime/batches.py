@@ -20,6 +20,7 @@ from .host_streaming import StreamedBatches
 from .step_counter import StepCounter
 
 PER_BLOCK = 256
+ORDER_BYTES = 12  # per sample, of their order and of the lists by which it is drawn
 
 
 class Batches:
@@ -52,7 +53,9 @@ class Batches:
             call("formulas.counter_rng.draw_order", None, n, seed, epoch, np.zeros(BLOCK, np.uint64), self._order)
             return
         if self._order is None:
-            with checked_allocation("the order of the samples", 12 * n, "Use fewer samples, or shuffle=False."):
+            with checked_allocation(
+                "the order of the samples", ORDER_BYTES * n, "Use fewer samples, or shuffle=False."
+            ):
                 self._order, self._lists = cupy.empty(n, np.int32), cupy.empty((2, n), np.int32)
         heads, nexts = self._lists
         heads.fill(0)

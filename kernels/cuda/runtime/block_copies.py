@@ -15,6 +15,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from .batches import ORDER_BYTES
 from .device_memory import SHARE_FOR_DATA, checked_allocation, free_memory
 from .host_streaming import REMEDY, pinned
 
@@ -22,10 +23,19 @@ STAGED_BYTES = 2**24  # of a page-locked buffer
 BUFFERS = 2
 
 
-def block_copies(sizes: Sequence[int], dtype: np.dtype) -> BlockCopies | None:
-    """Return buffers for blocks of arrays of these lengths, or None if the device has no room for two blocks."""
-    n_bytes = BUFFERS * sum(sizes) * np.dtype(dtype).itemsize
-    return BlockCopies(sizes, dtype) if n_bytes <= SHARE_FOR_DATA * free_memory()[0] else None
+def block_copies(sizes: Sequence[int], dtype: np.dtype, n_shuffled: int) -> BlockCopies | None:
+    """Return buffers for blocks of arrays of these lengths.
+
+    n_shuffled : rows of a block whose order is drawn, 0 without shuffling
+
+    None if the device has no room for two blocks and the order, or the host none to lock.
+    """
+    n_bytes = BUFFERS * sum(sizes) * np.dtype(dtype).itemsize + ORDER_BYTES * n_shuffled
+    if n_bytes > SHARE_FOR_DATA * free_memory()[0]:
+        return None
+    with suppress(MemoryError):
+        return BlockCopies(sizes, dtype)
+    return None
 
 
 class BlockCopies:

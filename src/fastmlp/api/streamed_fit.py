@@ -173,7 +173,8 @@ def _fit_blocks(
         print(_notice(rows, blocks, limit), file=sys.stderr)
     device = net.device  # a prediction in a callback may change the net's
     with device.on():
-        blocks.copy_to(backend(device).block_copies(blocks.sizes, net.dtype))
+        n_shuffled = blocks.size if shuffle and size < blocks.size else 0
+        blocks.copy_to(backend(device).block_copies(blocks.sizes, net.dtype, n_shuffled))
 
         def make_plan(n: int) -> Plan:
             batch = min(size, n)

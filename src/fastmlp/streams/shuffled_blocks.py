@@ -70,7 +70,7 @@ class Blocks:
     def __init__(self, rows: RowFile, batch_size: int, shuffle: bool, seed: int, memory_limit: int):
         self._rows, self._shuffle, self._seed = rows, shuffle, seed
         self.chunk_rows, self.chunks_per_block = block_sizes(rows.row_bytes, batch_size, memory_limit)
-        size = min(self.chunks_per_block * self.chunk_rows, rows.n_samples)
+        self.size = size = min(self.chunks_per_block * self.chunk_rows, rows.n_samples)  # rows of the largest block
         self.sizes = [size * width for width in rows.widths]  # of the flat arrays of a block
         self._buffers = [[aligned_zeros(n, rows.dtype) for n in self.sizes] for _ in range(BUFFERS)]
         self._copies: Copies | None = None

@@ -36,7 +36,7 @@ def arrays_of(k, sizes=SIZES):
 @pytest.mark.parametrize("late", ["", "all", "null"])
 def test_kernels_find_each_block_as_it_was_sent(be_late, cuda, module, keep, late):
     """Though kernels and copies run late, and the host's arrays are changed after each block."""
-    copies, kept = module.block_copies(SIZES, FLOAT32), [cuda.zeros((7, n), np.float32) for n in SIZES]
+    copies, kept = module.block_copies(SIZES, FLOAT32, 0), [cuda.zeros((7, n), np.float32) for n in SIZES]
     host, lengths = [np.empty(n, np.float32) for n in SIZES], [SIZES] * 6 + [(5, 2)]
     be_late(late)
     for k, sizes in enumerate(lengths):
@@ -57,7 +57,7 @@ def test_kernels_find_each_block_as_it_was_sent(be_late, cuda, module, keep, lat
 def test_a_block_is_copied_while_kernels_use_the_one_before_and_not_the_one_before_that(
     emulated_cuda, cuda, module, keep
 ):
-    copies, kept = module.block_copies(SIZES, FLOAT32), cuda.zeros(SIZES[0], np.float32)
+    copies, kept = module.block_copies(SIZES, FLOAT32, 0), cuda.zeros(SIZES[0], np.float32)
     emulated_cuda.settings.late = "null"  # kernels run when somebody waits for them, and copies at once
     copies.send(0, arrays_of(0))
     keep((1,), 32, copies.arrived(0, SIZES)[0], SIZES[0], kept)
@@ -72,13 +72,27 @@ def test_a_block_is_copied_while_kernels_use_the_one_before_and_not_the_one_befo
 
 def test_without_room_for_two_blocks_there_are_no_copies(emulated_cuda, cuda, module):
     emulated_cuda.settings.limit = 4_000 + cuda.get_default_memory_pool().used_bytes()
-    assert module.block_copies((200, 149), FLOAT32) is not None  # 2,792 bytes, of 2,800
-    assert module.block_copies((200, 151), FLOAT32) is None
+    assert module.block_copies((200, 149), FLOAT32, 0) is not None  # 2,792 bytes, of 2,800
+    assert module.block_copies((200, 151), FLOAT32, 0) is None
+
+
+def test_the_order_of_a_shuffled_block_has_room_beside_two_blocks(emulated_cuda, cuda, module):
+    emulated_cuda.settings.limit = 4_000 + cuda.get_default_memory_pool().used_bytes()
+    assert module.block_copies((100, 100), FLOAT32, 100) is not None  # 1,600 and 1,200 bytes, of 2,800
+    assert module.block_copies((101, 101), FLOAT32, 101) is None
+
+
+def test_without_memory_to_lock_there_are_no_copies(cuda, module, monkeypatch):
+    def fail(n, dtype):
+        raise MemoryError("nothing to pin")
+
+    monkeypatch.setattr(module, "pinned", fail)
+    assert module.block_copies(SIZES, FLOAT32, 0) is None
 
 
 def test_pending_copies_are_awaited_before_their_memory_is_free(emulated_cuda, cuda, module):
     emulated_cuda.settings.late = "all"
-    copies = module.block_copies(SIZES, FLOAT32)
+    copies = module.block_copies(SIZES, FLOAT32, 0)
     copies.send(0, arrays_of(0))
     there, stream = copies._there[0][1], copies._stream
     assert not stream.done
