@@ -28,6 +28,7 @@ from .safetensors_file import parts_of_file
 from .safetensors_file import read as read_file
 
 FORMAT = 1  # increase it when files of the older format can no longer be read
+SEARCH = "sweep"  # kind of checkpoint; of its populations there are others beside it, FILE.0 and so on
 PREVIOUS = ".previous"  # suffix of the checkpoint before the last one
 Identity = dict[str, dict[str, Any]]  # section -> name -> value: what must be the same for a fit to go on
 
@@ -118,7 +119,7 @@ class CheckpointFile:
     """The file of a fit's checkpoints: what it holds when the fit begins, and when it is written next.
 
     path, every, resume : arguments of fit, which are checked
-    kind : "net" or "population"
+    kind : "net", "population" or SEARCH
     verbose : int     whether to say on standard error where the fit begins
 
     Raises
@@ -140,9 +141,10 @@ class CheckpointFile:
         check_output(self.path)
         exists = self.path.is_file() or Path(f"{self.path}{PREVIOUS}").is_file()
         if exists and not resume:
+            others = f"{path}.*" if kind == SEARCH else f"{path}{PREVIOUS}"
             raise FileExistsError(
                 f"There is a checkpoint {str(path)!r} already. Go on from it (resume=True, on the command line "
-                f"--resume), or name another file; to start anew, remove it and {str(path) + PREVIOUS!r}."
+                f"--resume), or name another file; to start anew, remove it and {others!r}."
             )
         self.found = self._read() if exists else None
         if resume and not exists:

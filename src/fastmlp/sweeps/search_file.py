@@ -14,7 +14,7 @@ import numpy as np
 from ..data.digest import digest_of
 from ..errors import counted
 from ..optimizers import setting_text
-from ..persistence.checkpoints import PREVIOUS, Checkpoint, CheckpointFile, Identity, refuse_without_file
+from ..persistence.checkpoints import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..training.fit_state import Parts
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class SearchFile:
     """
 
     def __init__(self, path: Any, every: Any, resume: bool, verbose: int):
-        self._file = CheckpointFile(path, every, resume, "sweep", verbose)
+        self._file = CheckpointFile(path, every, resume, SEARCH, verbose)
         self._every, self._lock = every, Lock()
         self._search: Search | None = None
         self._identity: Identity = {}
@@ -84,9 +84,10 @@ class SearchFile:
             return
         left = [number for number in range(len(search.groups)) if self._path_of(number).exists()]
         if left:  # of a search whose own file is missing
+            path = str(self._file.path)
             raise FileExistsError(
-                f"{str(self._path_of(left[0]))!r} is there, the state of a search without its checkpoint "
-                f"{str(self._file.path)!r}: remove it, or name another file."
+                f"{str(self._path_of(left[0]))!r} is there, the checkpoint of a population, but none of its search, "
+                f"{path!r}. Name another file or, to start anew, remove {path + '.*'!r}."
             )
         self._write()  # with the seed, before the first population is finished
 

@@ -156,7 +156,7 @@ def test_other_files_and_missing_arguments_are_refused(tmp_path):
     fastmlp.MLP((2, 1), random_state=0).fit(X, Y, epochs=2, checkpoint=path, every=1, verbose=0)
     with pytest.raises(ValueError, match="it is a checkpoint of a net, and this is a sweep"):
         sweep(checkpoint=path, resume=True)
-    with pytest.raises(FileExistsError, match="There is a checkpoint"):
+    with pytest.raises(FileExistsError, match=r"to start anew, remove it and .*net\.ckpt\.\*'\.$"):
         sweep(checkpoint=path)
     with pytest.raises(ValueError, match="resume=True needs checkpoint"):
         sweep(resume=True)
@@ -196,5 +196,5 @@ def test_a_search_without_a_seed_that_ended_in_its_first_population_goes_on(tmp_
 def test_the_state_of_a_population_without_the_checkpoint_of_its_search_is_refused(tmp_path):
     (tmp_path / "search.ckpt.0").write_bytes(b"something")
     for resume in (False, True):
-        with pytest.raises(FileExistsError, match=r"search\.ckpt\.0' is there, the state of a search without its"):
+        with pytest.raises(FileExistsError, match=r"search\.ckpt\.0' is there.*search\.ckpt\.\*'\.$"):
             sweep(checkpoint=tmp_path / "search.ckpt", resume=resume)
