@@ -16,7 +16,14 @@ from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
 from ..kernels.structs import STEPS_DONE, Samples
 from ..optimizers import Optimizer, setting_text, settings_of
-from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity, refuse_without_file, warn_of_schedule
+from ..persistence.checkpoints import (
+    PREVIOUS,
+    Checkpoint,
+    CheckpointFile,
+    Identity,
+    refuse_without_file,
+    warn_of_schedule,
+)
 from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
 from ..population_training.task import PopulationTask, epochs_of_attempt
@@ -269,7 +276,7 @@ def _check_longer(
     if length > length_before and (n := start.n_without_state):
         raise ValueError(
             f"{path!r} has {counted(n, 'finished net')} without the optimiser state with which they could go on: an "
-            f"older version wrote it. Give epochs={before}, or name another file."
+            f"older version wrote it. Give epochs={before} or, to train anew, remove it and {path + PREVIOUS!r}."
         )
     n_done = start.n_epochs(task.n_batches, start.attempt) * task.n_batches
     schedules.warn(length_before * task.n_batches, length * task.n_batches, n_done)

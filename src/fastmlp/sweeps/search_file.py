@@ -81,6 +81,8 @@ class SearchFile:
         self._file.begin(_identity(search, before), where)
         self._identity = _identity(search, epochs)
         if found is not None:
+            if before < epochs:  # fits of populations are going to have that number, and refuse a lower one
+                self._write()
             return
         left = [number for number in range(len(search.groups)) if self._path_of(number).exists()]
         if left:  # of a search whose own file is missing

@@ -110,6 +110,23 @@ def test_fewer_epochs_are_refused(tmp_path):
         sweep(checkpoint=path, epochs=11, resume=True)
 
 
+def test_an_extension_that_ended_early_is_refused_a_number_between(tmp_path, monkeypatch):
+    """By the search, whose file the user has named, and not by one of its populations."""
+    path, fit = tmp_path / "search.ckpt", fastmlp.Population.fit
+    sweep(checkpoint=path)
+
+    def killed(self, *data, **options):
+        fit(self, *data, **options)
+        raise Killed
+
+    with monkeypatch.context() as patches:
+        patches.setattr(fastmlp.Population, "fit", killed)
+        with pytest.raises(Killed):
+            sweep(checkpoint=path, epochs=30, resume=True)
+    with pytest.raises(ValueError, match=r"a search with 30 epochs, but epochs=20\. Give at least 30"):
+        sweep(checkpoint=path, epochs=20, resume=True)
+
+
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
     expected, path, evaluate, calls = sweep(), tmp_path / "search.ckpt", fastmlp.Population.evaluate, []
 
