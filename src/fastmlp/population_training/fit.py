@@ -372,6 +372,8 @@ def run(
     outcome = empty_outcome(task, epochs, restart_after)
     restarts, first = np.zeros(task.n_nets, np.int64), 0
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
+    if saver is not None:
+        _check_memory_of_states(task, 2 if train is train_together else 1)  # 2: there is a copy while they are written
     if saver is not None and train is train_together:
         n_params, n_state = task.params.shape[1], task.optimizer.rule.n_state
         outcome.kept = KeptNets.empty(task.n_nets, n_state, n_params, task.dtype)
@@ -414,6 +416,14 @@ def run(
     if train is train_together and task.monitor is not None and task.monitor.endswith("accuracy"):
         outcome.best_value *= -1.0
     return outcome, restarts, interrupted
+
+
+def _check_memory_of_states(task: PopulationTask, n_copies: int) -> None:
+    """Raise ValueError if memory does not hold the states that a fit with checkpoints keeps of nets that have ended."""
+    n_bytes = n_copies * (2 + task.optimizer.rule.n_state) * task.params.nbytes
+    check_memory(
+        n_bytes, f"The states of {task.n_nets:,} nets, for checkpoints,", "Make fewer nets, or leave checkpoint out."
+    )
 
 
 def _start_from(

@@ -45,15 +45,15 @@ class KeptNets(NamedTuple):
         epochs, best_epochs : int64 (n,)     epochs trained, and those of the best epoch, 0 for none
         best_params : (n, n_params) or (n, 0)
         """
-        vectors, numbers = self.vectors[nets], self.numbers[nets]
+        vectors, numbers = self.vectors, self.numbers[nets]
         return SuspendedNets(
             net_index=nets,
             epochs=epochs,
             best_epochs=best_epochs,
             clock=numbers[:, KEPT_CLOCK].astype(np.int64),
-            params=vectors[:, 0],
-            state=vectors[:, 2:].reshape(len(nets), self._n_state * vectors.shape[2]),
-            safe_params=vectors[:, 1],
+            params=vectors[nets, 0],  # contiguous, so that a file is written without another copy
+            state=vectors[nets, 2:].reshape(len(nets), self._n_state * vectors.shape[2]),
+            safe_params=vectors[nets, 1],
             best_params=best_params,
             powers=numbers[:, POWERS],
             numbers=numbers[:, NUMBERS],

@@ -30,5 +30,6 @@ def test_nets_are_read_as_written(n_state):
     found = kept.rows_of(nets.net_index, nets.epochs, nets.best_epochs, nets.best_params)
     for name, values in nets._asdict().items():
         np.testing.assert_array_equal(getattr(found, name), values, err_msg=name)
+    assert all(getattr(found, name).flags.c_contiguous for name in ("params", "state", "safe_params"))
     kept.vectors[:], kept.numbers[:] = 0, 0  # rows that were read are copies
     np.testing.assert_array_equal(found.params, nets.params)
