@@ -6,8 +6,8 @@ It needs the extra `fuzz` (atheris, on Linux). Each target runs in a process of 
 crash, a file that takes longer than 20 s, memory of the process beyond MOST_MEMORY and, of one file in MEASURED, memory
 beyond what the target says (fuzz_targets.Memory). What has been tried, and how many branches of the package it has
 covered, is printed at the end, and written as a table in Markdown (--table), and as JSON (--save), where targets that
-are not run keep their last record: bench/results/fuzz.json is the record of this repository. A file that ended a target
-is kept as crash-*: put it into corpus/TARGET/, so that the suite reads it again.
+are not run keep their last record: bench/results/fuzz.json, where it exists, is the record of this repository. A file
+that ended a target is kept as crash-*: put it into corpus/TARGET/, so that the suite reads it again.
 """
 
 import argparse

@@ -104,6 +104,13 @@ def test_what_was_not_measured_is_left_out():
     assert "nanoseconds per row" not in picture({"baseline": baseline})
 
 
+def test_what_a_page_cache_may_have_given_is_not_said_of_the_disk():
+    emptied = {"emptied_page_cache": False}
+    text = markdown(ALL | {name: OTHERS[name] | emptied for name in ("disk", "floor")})
+    assert "GB/s" not in text
+    assert "as many bytes takes 100 s, with a page cache that was not emptied before. The aim" in text
+
+
 def test_the_picture_has_epochs_and_times_per_row():
     text = picture(ALL)
     assert text.startswith("<svg")
