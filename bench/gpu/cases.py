@@ -31,8 +31,8 @@ FIRST_ROUNDS = 2  # of each competitor by itself, before all take turns
 NOT_INTERLEAVED = "each by itself: the time was over before all could take turns"
 SaveRow = Callable[[dict[str, Any]], object]
 # Largest error of fastmlp's gradient, relative to the CPU's. Rounding switches units whose pre-activation is about 0:
-# over 40 seeds, correct gradients of these nets are up to 0.003, 0.011, 0.06 and 0.02 off.
-GRADIENT_TOLERANCES = {"exact": 0.005, "tf32": 0.03, "bfloat16": 0.15, "float16": 0.06}
+# over 40 seeds, correct gradients of these nets are up to 0.003, 0.011 and 0.06 off.
+GRADIENT_TOLERANCES = {"exact": 0.005, "tf32": 0.03, "bfloat16": 0.15}
 
 
 def discard(row: dict[str, Any]) -> None:
@@ -287,6 +287,7 @@ SINGLES: dict[str, tuple] = {
     "64-64-32-10, batch 32": (DIGITS, 32, 45, 200, "exact", "20 us"),
     "64-64-64-64-64-16, batch 65536, bfloat16": (NARROW, 65536, 4, 200, "bfloat16", "5 times PyTorch eager"),
     "784-512-512-10, batch 1024, tf32": (LARGE, 1024, 50, 80, "tf32", "ahead of PyTorch compiled and JAX"),
+    "784-512-512-10, batch 1024, bfloat16": (LARGE, 1024, 50, 80, "bfloat16", "ahead of PyTorch compiled and JAX"),
 }
 
 

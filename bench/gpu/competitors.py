@@ -29,7 +29,7 @@ from gpu.batched_population import (
 
 
 class Torch:
-    """PyTorch: linear layers, cross_entropy, fused Adam; under autocast for half precision."""
+    """PyTorch: linear layers, cross_entropy, fused Adam; under autocast for bfloat16."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Torch:
 
         torch.set_float32_matmul_precision("high" if precision != "exact" else "highest")
         self.torch, self.device = torch, device
-        self.half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
+        self.half = torch.bfloat16 if precision == "bfloat16" else None
         layers: list[Any] = []
         for (i, j), (W, b) in zip(pairwise(sizes), layers_of(start[None], sizes), strict=True):
             linear = torch.nn.Linear(i, j)
@@ -136,7 +136,7 @@ class Jax:
 
         # On a GPU JAX's float32 products round as TF32 does, unless it is told not to.
         jax.config.update("jax_default_matmul_precision", "highest" if precision == "exact" else "default")
-        kind = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}.get(precision, jnp.float32)
+        kind = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
         Xd, yd = jnp.asarray(X), jnp.asarray(y)
 
         def loss(params, rows):

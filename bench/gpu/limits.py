@@ -9,19 +9,14 @@ from typing import Any
 
 import numpy as np
 
-CUDA_R_16F, CUDA_R_16BF, COMPUTE_32F, GEMM_DEFAULT = 2, 14, 68, -1  # of cuBLAS's own header
-HALVES = {"float16": CUDA_R_16F, "bfloat16": CUDA_R_16BF}
-
 
 def numbers(cupy: Any, precision: str, *shape: int) -> Any:
     """Operands for timing products: normal random numbers, scaled so that they neither grow nor vanish over layers.
 
-    Zeros and ones take less power, and a GPU multiplies them faster. Half-precision numbers are returned as uint16.
+    Zeros and ones take less power, and a GPU multiplies them faster. Numbers in bfloat16 are returned as uint16.
     """
     values = np.random.default_rng(0).standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[-2]))
-    if precision == "float16":
-        values = values.astype(np.float16).view(np.uint16)
-    elif precision == "bfloat16":
+    if precision == "bfloat16":
         values = (values.view(np.uint32) >> 16).astype(np.uint16)
     return cupy.asarray(values)
 
@@ -76,45 +71,12 @@ def multiply_add_rate(cupy: Any, repeats: int) -> float:
     return 8.0 * repeats * 256 * blocks / min(median_time(run, wait, 3) for _ in range(3))
 
 
-def _products(precision: str) -> Any:
-    """cuBLAS products with operands of this precision."""
+def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str) -> tuple[Callable[[], None], int]:
+    """(run, steps of a run): the products of training steps of one net, in this precision; gradients are float32."""
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
-    class HalfProducts(Products):
-        def _multiply(self, ta, tb, m, n, k, A, lda, B, ldb, C) -> None:
-            one, zero, kind = self._one.ctypes.data, self._zero.ctypes.data, HALVES[precision]
-            self._gemm_ex(
-                self._bound_handle(),
-                ta,
-                tb,
-                m,
-                n,
-                k,
-                one,
-                A.data.ptr,
-                kind,
-                lda,
-                B.data.ptr,
-                kind,
-                ldb,
-                zero,
-                C.data.ptr,
-                kind,
-                m,
-                COMPUTE_32F,
-                GEMM_DEFAULT,
-            )
-
-    return (
-        HalfProducts(np.dtype(np.float32), "exact")
-        if precision in HALVES
-        else Products(np.dtype(np.float32), precision)
-    )
-
-
-def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str) -> tuple[Callable[[], None], int]:
-    """(run, steps of a run): the products of training steps of one net, in this precision."""
-    return _steps(_products(precision), sizes, batch, lambda i, j: numbers(cupy, precision, i, j))
+    matrices = lambda kind: lambda i, j: numbers(cupy, kind, i, j)
+    return _steps(Products(np.dtype(np.float32), precision), sizes, batch, matrices(precision), matrices("exact"))
 
 
 def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> tuple[Callable[[], None], int]:
@@ -122,22 +84,26 @@ def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch:
     from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
 
     stack = lambda i, j: Stack.of(numbers(cupy, "exact", n_nets, i, j), 0, (i, j), i * j)
-    return _steps(BatchedProducts(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack)
+    return _steps(BatchedProducts(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack, stack)
 
 
 def _steps(
-    products: Any, sizes: tuple[int, ...], batch: int, make_matrix: Callable[[int, int], Any]
+    products: Any,
+    sizes: tuple[int, ...],
+    batch: int,
+    make_matrix: Callable[[int, int], Any],
+    make_gradient: Callable[[int, int], Any],
 ) -> tuple[Callable[[], None], int]:
     """(run, steps of a run), replayed as CUDA graphs like the steps of a fit, if that is possible.
 
     Called one by one from Python, the products of small nets would wait for the host.
 
-    make_matrix : function of (i, j) that returns a matrix, or a stack with a matrix per net
+    make_matrix, make_gradient : functions of (i, j) that return a matrix, or a stack with a matrix per net
     """
     from fastmlp.kernels.cuda.runtime.cuda_graphs import LONG_RUN, GraphCache
 
     a, deltas = [[make_matrix(batch, size) for size in sizes] for _ in range(2)]
-    W, gradients = [[make_matrix(i, j) for i, j in pairwise(sizes)] for _ in range(2)]
+    W, gradients = ([make(i, j) for i, j in pairwise(sizes)] for make in (make_matrix, make_gradient))
 
     def step() -> None:
         for k, w in enumerate(W):

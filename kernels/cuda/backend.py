@@ -93,10 +93,11 @@ def make_workspace(
     if family == "small_net":
         return SmallNetWorkspace(net, rows, n_samples, shuffle, dtype)
     if family == "fused_tensor_core":
-        from .single_net.fused_tensor_core import FusedWorkspace, check_card
+        from .build.operands import check_card
+        from .single_net.fused_tensor_core import FusedWorkspace
 
         check_card(precision)
-        return FusedWorkspace(net, rows, dtype, precision)
+        return FusedWorkspace(net, rows, dtype)
     return LayerwiseWorkspace(net, rows, dtype, precision)
 
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from .errors import checked_count, unknown_name
 
-HALF = ("bfloat16", "float16")
-PRECISIONS = ("exact", "tf32", *HALF)  # formats to which a device may round the operands of matrix products
+PRECISIONS = ("exact", "tf32", "bfloat16")  # formats to which a device may round the operands of matrix products
 
 
 def seed_of(random_state: Any) -> int:
@@ -44,6 +43,11 @@ class LateGenerator:
 
 
 def checked_precision(precision: Any) -> str:
+    if precision == "float16":
+        raise ValueError(
+            "precision must be 'exact', 'tf32' or 'bfloat16', but it is 'float16', in which gradients underflow without "
+            "loss scaling, which fastmlp does not have. Use precision='bfloat16'."
+        )
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
     return precision

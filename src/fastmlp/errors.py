@@ -102,8 +102,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("nepochs maxiter iterations", ("epochs", "max_iter")),
         ("epochs", ("max_iter",)),
         ("fp32 float32", ("exact",)),
-        ("bf16", ("bfloat16",)),
-        ("fp16 half", ("float16",)),
+        ("bf16 fp16 half", ("bfloat16",)),
     )
     for alias in aliases.split()
 }

@@ -68,7 +68,8 @@ def load(
     Warns
     -----
     UserWarning
-        If the history or result of the last fit is inconsistent; its valid part is kept.
+        If the history or result of the last fit is inconsistent; its valid part is kept. Also if an earlier version has
+        saved a net with precision "float16", which becomes "bfloat16".
 
     See Also
     --------
@@ -131,6 +132,7 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
         settings = description["settings"]
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
+        notes = _replace_float16(settings)
         net = _make_net(settings, arrays, device)
         if description.get("estimator") is not None:  # fastmlp.load makes the estimator; other callers use the net
             vars(net)["estimator"] = description["estimator"]
@@ -141,9 +143,20 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
             net.seed, net.fits = _random_state(description["random"])
     except DAMAGE as error:
         raise refusal(path, "a net", error) from None
-    for note in _add_records(net, description, arrays):
+    for note in [*notes, *_add_records(net, description, arrays)]:
         warn_user(f"{str(path)!r}: {note}")
     return net
+
+
+def _replace_float16(settings: dict[str, Any]) -> list[str]:
+    """Replace a precision that earlier versions had by the nearest one; return a sentence about it."""
+    if settings.get("precision") != "float16":
+        return []
+    settings["precision"] = "bfloat16"
+    return [
+        "precision='float16' is replaced by 'bfloat16': in float16, gradients underflow without loss scaling, which "
+        "fastmlp does not have. Parameters are float32 with both."
+    ]
 
 
 def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:

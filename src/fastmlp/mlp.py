@@ -70,10 +70,10 @@ class MLP(SingleNetBase):
     device : str, default "auto"
         Where to train and predict: "auto", "cpu", "cuda" or "cuda:1". "auto" uses a GPU, if there is one, for inputs
         that are already on the GPU and for fits large enough to be faster there.
-    precision : {"exact", "tf32", "bfloat16", "float16"}, default "exact"
+    precision : {"exact", "tf32", "bfloat16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products; sums and parameters stay float32.
-        "bfloat16" and "float16" run all layers of a net of up to 128 units per layer in one kernel, unless the net
-        is too deep for it or has dropout; the products of other large nets are as with "tf32".
+        With "bfloat16", outputs of hidden layers, deltas and a copy of the weights are stored in it, so that large nets
+        need half the memory for a batch; tensor cores multiply them. Small nets are trained in float32.
     input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
         Embedding of the inputs by layers before the hidden ones, which are trained with them: a PeriodicEmbedding for
         all inputs, or a list of entries for consecutive columns, such as

@@ -69,7 +69,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         Data type of the parameters and of all computations in the kernels.
     device : str, default "auto"
         Where to train and predict: "auto", "cpu", "cuda" or "cuda:1", as for MLP.
-    precision : {"exact", "tf32", "bfloat16", "float16"}, default "exact"
+    precision : {"exact", "tf32", "bfloat16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products, as for MLP.
     input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
         Embedding of the inputs, as for MLP. Such nets are trained one by one, unless they share weights.
@@ -454,7 +454,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         )
         if self.shared_weights:
             device = resolve("cpu")
-        fit = NetsFit(network, self.n_nets, device, self.dtype, n, size, epochs, self.shared_weights)
+        fit = NetsFit(network, self.n_nets, device, self.dtype, n, size, epochs, self.shared_weights, self.precision)
         return explain_nets_training(fit)
 
     # ---- use

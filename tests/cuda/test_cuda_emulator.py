@@ -307,38 +307,57 @@ extern "C" __global__ void product(const unsigned short* A, const unsigned short
       load_tile(a, a_tile + (lane % 16) * 32 + k + lane / 16 * 8);
       load_transposed_tile(b, b_tile + (k + lane % 16) * 24 + n);
       const unsigned both[2] = {b[0], b[1]};
-      multiply_add<H>(d, a, both);
+      multiply_add(d, a, both);
     }
     for (int i = 0; i < 4; ++i) C[(g + i / 2 * 8) * 24 + n + q + i % 2] = d[i];
   }
-  pairs[lane] = pack<H>(1.0f + lane, 0.1f);
+  pairs[lane] = pack(1.0f + lane, 0.1f);
   __syncwarp();  // other lanes have written C[lane]
-  C[lane] += 0.0f * (low_of<H>(pairs[lane]) + high_of<H>(pairs[lane]));
+  C[lane] += 0.0f * (low_of(pairs[lane]) + high_of(pairs[lane]));
 }
 """
 
 
-@pytest.mark.parametrize("kind", ["Half", "Bfloat"])
+def texts_of(*names):
+    folder = files("fastmlp.kernels.cuda")
+    return "".join(folder.joinpath(f"include/{name}.cuh").read_text() for name in ("common", *names))
+
+
 @pytest.mark.parametrize("order", ORDERS)
-def test_tensor_core_products_equal_numpy(kind, order, cuda, rng, request):
+def test_tensor_core_products_equal_numpy(order, cuda, rng, request):
     """mma.sync and ldmatrix of include/tensor_cores.cuh give the same results in the emulator and on a GPU."""
     if request.config.getoption("--device") != "cuda":
         request.getfixturevalue("emulated_cuda").settings.order = order
-    folder = files("fastmlp.kernels.cuda")
-    text = "".join(folder.joinpath(name).read_text() for name in ("include/common.cuh", "include/tensor_cores.cuh"))
-    A, B = rng.normal(size=(16, 32)), rng.normal(size=(32, 24))
-    if kind == "Half":
-        A, B = A.astype(np.float16), B.astype(np.float16)
-        given, tenth = (A.view(np.uint16), B.view(np.uint16)), np.float16(0.1).view(np.uint16)
-        ones = (np.arange(32) + 1.0).astype(np.float16).view(np.uint16)
-    else:
-        (bits_a, A), (bits_b, B) = as_bfloat16(A), as_bfloat16(B)
-        given, tenth = (bits_a, bits_b), as_bfloat16(np.array([0.1]))[0][0]
-        ones = as_bfloat16(np.arange(32) + 1.0)[0]
+    text = texts_of("bfloat16", "tensor_cores")
+    (bits_a, A), (bits_b, B) = as_bfloat16(rng.normal(size=(16, 32))), as_bfloat16(rng.normal(size=(32, 24)))
+    tenth, ones = as_bfloat16(np.array([0.1]))[0][0], as_bfloat16(np.arange(32) + 1.0)[0]
     C, pairs = cuda.zeros((16, 24), cuda.float32), cuda.zeros(32, cuda.uint32)
-    kernels(cuda, f"{text}typedef {kind} H;\n{MMA}")("product")((1,), (32,), (*map(cuda.asarray, given), C, pairs))
+    given = cuda.asarray(bits_a), cuda.asarray(bits_b)
+    kernels(cuda, text + MMA)("product")((1,), (32,), (*given, C, pairs))
     np.testing.assert_allclose(C.get(), A.astype(float) @ B.astype(float), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(pairs.get(), ones | np.uint32(tenth) << np.uint32(16))
+
+
+ROUND = r"""
+extern "C" __global__ void round_numbers(const float* x, Bfloat16* stored, float* back) {
+  const int i = threadIdx.x;
+  stored[i] = x[i];
+  const Bfloat16 kept = x[i];
+  back[i] = float(kept) + 0.0f * float(stored[i]);
+}
+"""
+
+
+def test_numbers_in_bfloat16_are_rounded_to_nearest_even(cuda, rng):
+    """Ties above and below, a carry into the exponent, both zeros, the largest float."""
+    ties = np.array([0x3F808000, 0x3F818000, 0x3F80FFFF, 0x3FFFFFFF, 0x80000000, 0, 0x7F7F7FFF], np.uint32)
+    x = np.concatenate([ties.view(np.float32), rng.normal(size=57).astype(np.float32)])
+    stored, back = cuda.zeros(64, cuda.uint16), cuda.zeros(64, cuda.float32)
+    kernels(cuda, texts_of("bfloat16") + ROUND)("round_numbers")((1,), (64,), (cuda.asarray(x), stored, back))
+    bits, values = as_bfloat16(x)
+    np.testing.assert_array_equal(stored.get(), bits)
+    np.testing.assert_array_equal(back.get(), values)
+    assert stored.get()[:4].tolist() == [0x3F80, 0x3F82, 0x3F81, 0x4000]
 
 
 def test_libraries_in_folders_writable_by_others_are_not_loaded(tmp_path, monkeypatch):

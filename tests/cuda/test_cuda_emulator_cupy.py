@@ -351,6 +351,46 @@ def test_half_precision_gemm_equals_numpy(cuda, emulated_cuda, rng):
     np.testing.assert_allclose(c.get(), B.astype(float) @ A.astype(float), rtol=1e-5, atol=1e-6)
 
 
+def gemm_ex(cuda, A, B, C, kinds, compute):
+    """C = A B, column-major, by gemmEx, whose operands have these types."""
+    from cupy_backends.cuda.libs import cublas
+
+    one, zero, (a_kind, b_kind, c_kind) = pointer(1.0, "float32"), pointer(0.0, "float32"), kinds
+    (n, k), m = B.shape, A.shape[1]
+    a, b, c = (array.data.ptr for array in (A, B, C))
+    cublas.gemmEx(1, 0, 0, m, n, k, one, a, a_kind, m, b, b_kind, k, zero, c, c_kind, m, compute, -1)
+
+
+@pytest.mark.parametrize("result", ["bfloat16", "float32"])
+def test_bfloat16_gemm_is_rounded_once(cuda, emulated_cuda, result, rng):
+    """Operands are read as they are, sums are float32, and a result in bfloat16 is rounded to nearest even."""
+    A, B = ((rng.normal(size=shape).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16) for shape in ((4, 3), (5, 4)))
+    values = lambda bits: (bits.astype(np.uint32) << 16).view(np.float32)
+    kind = cuda.cuda.runtime.CUDA_R_16BF
+    c_kind, dtype = (kind, cuda.uint16) if result == "bfloat16" else (cuda.cuda.runtime.CUDA_R_32F, cuda.float32)
+    C = cuda.empty((5, 3), dtype)
+    gemm_ex(cuda, cuda.asarray(A), cuda.asarray(B), C, (kind, kind, c_kind), 68)
+    expected = values(B).astype(float) @ values(A).astype(float)
+    if result == "float32":
+        np.testing.assert_allclose(C.get(), expected, rtol=1e-5, atol=1e-6)
+        return
+    found = values(C.get())
+    spacing = 2.0 ** (np.floor(np.log2(np.abs(expected))) - 7)
+    assert (np.abs(found - expected) <= 0.501 * spacing).all()
+    assert (np.abs(found - expected) > 0.01 * spacing).any(), "it is rounded"
+
+
+@pytest.mark.parametrize("kinds, compute", [((14, 14, 14), 77), ((14, 0, 0), 68), ((14, 14, 2), 68), ((0, 0, 14), 68)])
+def test_products_that_cublas_lacks_are_refused(cuda, emulated_cuda, kinds, compute):
+    """bfloat16 (14) with TF32 (77), with float32 (0) as the other operand, with a result in float16 (2), ..."""
+    from cupy_backends.cuda.libs import cublas
+
+    sizes = {0: cuda.float32, 2: cuda.float16, 14: cuda.uint16}
+    A, B, C = (cuda.zeros((2, 2), sizes[kind]) for kind in kinds)
+    with pytest.raises(cublas.CUBLASError, match="CUBLAS_STATUS_NOT_SUPPORTED"):
+        gemm_ex(cuda, A, B, C, kinds, compute)
+
+
 def test_freed_memory_is_refused(cuda, emulated_cuda):
     """The address of a freed array is refused."""
     x = cuda.zeros(4, cuda.float32)

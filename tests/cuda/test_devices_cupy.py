@@ -194,7 +194,7 @@ def test_nvrtc_of_cupy_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
             kind(0)
             kind(3)
     assert len(set(texts)) == 2 * len(kinds)
-    for words in ("typedef float T;", "typedef double T;", "typedef struct Half H;", "typedef struct Bfloat H;"):
+    for words in ("typedef float T;", "typedef double T;", "typedef T Operand;", "typedef struct Bfloat16 Operand;"):
         assert any(words in text for text in texts), words
 
     def build(job):

@@ -18,7 +18,7 @@ It hides:
 - blocks that depend on each other: they run one after another, and show it only in descending order;
 - all of the memory model: `__threadfence()` does nothing, and no cache is out of date;
 - what the compiler makes of a kernel: -ftz, contraction to fma, approximate division and root, exp of its own; TF32
-  products are not rounded, and sums of tensor cores are in order;
+  products are not rounded, products of bfloat16 are, as cuBLAS rounds them, and sums of tensor cores are in order;
 - shuffles from lanes that have ended, which give a thread its own value;
 - registers, occupancy, bank conflicts, coalescing, time;
 - of CUDA graphs: lazy loading of modules, and errors of instantiation;

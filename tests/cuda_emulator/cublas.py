@@ -16,6 +16,15 @@ CUBLAS_COMPUTE_32F_FAST_16F, CUBLAS_COMPUTE_32F_FAST_16BF, CUBLAS_COMPUTE_32F_FA
 CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT_TENSOR_OP = -1, 99
 BFLOAT16 = "bfloat16"
 TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 14: BFLOAT16}  # of cupy.cuda.runtime.CUDA_R_*
+# Types of A and B, C, and the computation, of products that cuBLAS has.
+SUPPORTED = {
+    (np.float32, np.float32): (68, 74, 75, 77),
+    (np.float64, np.float64): (70,),
+    (np.float16, np.float16): (64, 68),
+    (np.float16, np.float32): (68,),
+    (BFLOAT16, BFLOAT16): (68,),
+    (BFLOAT16, np.float32): (68,),
+}
 HANDLE = 0xB1A5
 _modes = {"math": 0, "pointer": CUBLAS_POINTER_MODE_HOST}
 
@@ -63,6 +72,8 @@ def _matrix(name, pointer, kind, rows, columns, leading, stride, count):
     if leading < max(1, rows):
         raise CUBLASError(f"CUBLAS_STATUS_INVALID_VALUE: {name} has {rows} rows, its leading dimension is {leading}")
     storage = np.dtype(np.uint16 if kind == BFLOAT16 else kind)
+    if pointer % storage.itemsize:
+        raise EmulatorError(f"matrix {name} at {pointer:#x}, which is misaligned")
     extent = (count - 1) * stride + (columns - 1) * leading + rows
     check_range(pointer, extent * storage.itemsize, f"matrix {name}")
     return view(pointer, storage, (count, rows, columns), (stride, 1, leading))
@@ -77,8 +88,10 @@ def _numbers(matrix, kind, computed):
 def _stored(numbers, kind):
     if kind != BFLOAT16:
         return numbers.astype(kind)
-    bits = numbers.astype(np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    numbers = numbers.astype(np.float32)
+    bits = numbers.view(np.uint32)
+    rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(numbers), np.uint16(0x7FFF), rounded)
 
 
 def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed):
@@ -164,10 +177,17 @@ def _computed(compute_type):
     return np.float64 if compute_type == CUBLAS_COMPUTE_64F else np.float32
 
 
+def _check_types(a_kind, b_kind, c_kind, compute_type):
+    """Raise the error of cuBLAS for operands that it cannot multiply."""
+    if a_kind != b_kind or compute_type not in SUPPORTED.get((a_kind, c_kind), ()):
+        raise CUBLASError(f"CUBLAS_STATUS_NOT_SUPPORTED: {a_kind}, {b_kind}, {c_kind}, computed in {compute_type}")
+
+
 def gemmEx(
     handle, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc, computeType, algo
 ):
     a, b, c = TYPES[Atype], TYPES[Btype], TYPES[Ctype]
+    _check_types(a, b, c, computeType)
     _gemm(
         transa, transb, m, n, k, alpha, A, a, lda, 0, B, b, ldb, 0, beta, C, c, ldc, 0, 1, _computed(computeType)
     )  # fmt: skip
@@ -178,6 +198,7 @@ def gemmStridedBatchedEx(
     strideC, batchCount, computeType, algo,
 ):  # fmt: skip
     a, b, c = TYPES[Atype], TYPES[Btype], TYPES[Ctype]
+    _check_types(a, b, c, computeType)
     _gemm(
         transa, transb, m, n, k, alpha, A, a, lda, strideA, B, b, ldb, strideB, beta, C, c, ldc, strideC, batchCount,
         _computed(computeType),

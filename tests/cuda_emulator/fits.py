@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 import fastmlp
-from fastmlp.execution.gpu_costs import WITH_TENSOR_CORES, using
+from fastmlp.execution.gpu_costs import BY_LAYERS, WITH_TENSOR_CORES, using
 
 from .state import settings
 
@@ -194,13 +194,30 @@ def narrow_nets(dtype):
     found, before, rng = [], fused_tensor_core.shared_limit, np.random.default_rng(0)
     X, y = rng.normal(size=(133, 5)), rng.normal(size=(133, 3))
     try:
-        for precision, limit in (("float16", before()), ("bfloat16", 50_000)):
+        for limit in (before(), 50_000):
             fused_tensor_core.shared_limit = lambda limit=limit: limit
-            net = _wide((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision=precision)
+            net = _wide((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision="bfloat16")
             net.fit(X, y, epochs=2, batch_size=100, optimizer=fastmlp.Rprop(0.01))
             found.append(np.array(net.params))
     finally:
         fused_tensor_core.shared_limit = before
+    return np.concatenate(found)
+
+
+@using(BY_LAYERS)
+def nets_in_bfloat16(dtype):
+    """Train a net and nets in step with operands in bfloat16, of odd widths, with dropout, and predict with them.
+
+    Batches are gathered, and held-out samples are rounded where they are.
+    """
+    (X, y), found = _data(4, 3), []
+    for make in (fastmlp.MLP, lambda sizes, **settings: fastmlp.Population(sizes, 3, **settings)):
+        settings = {"loss": "softmax_cross_entropy", "dropout": 0.2, "precision": "bfloat16", "dtype": dtype}
+        nets = make((4, 33, 7, 3), hidden_activation=("silu", "tanh"), device="cuda", random_state=0, **settings)
+        fit = {"validation_data": (X[:5], y[:5]), "early_stopping": 1, "verbose": 0}
+        nets.fit(X, y, epochs=3, batch_size=7, optimizer=fastmlp.Adam(0.1, clip_norm=1.0), **fit)
+        nets.predict(X)
+        found.append(np.array(nets.params).ravel())
     return np.concatenate(found)
 
 
@@ -246,7 +263,7 @@ def nets_that_are_measured(dtype):
     for sizes, precision in (
         ((64, 64, 32, 10), "exact"),
         ((64, 64, 64, 64, 64, 16), "bfloat16"),
-        ((128, 128, 128), "float16"),
+        ((128, 128, 128), "bfloat16"),
     ):
         net = fastmlp.MLP(
             sizes, loss="softmax_cross_entropy", device="cuda", random_state=0, precision=precision, dtype=dtype
@@ -265,5 +282,12 @@ FITS = (
     one_narrow_net,
     one_wide_net_streamed,
 )
-MORE_FITS = (replayed_steps, gradient_of_a_wide_net, nets_in_workspace, narrow_nets, streamed_in_order)
+MORE_FITS = (
+    replayed_steps,
+    gradient_of_a_wide_net,
+    nets_in_workspace,
+    narrow_nets,
+    nets_in_bfloat16,
+    streamed_in_order,
+)
 COMPILED_FITS = (gradients, nets_that_are_measured, *MORE_FITS[:-1])

@@ -37,8 +37,8 @@ def _answering(function):
     def answer(*arguments):
         try:
             return function(*arguments) or 0
-        except cublas.CUBLASError:
-            return INVALID_VALUE
+        except cublas.CUBLASError as error:
+            return NOT_SUPPORTED if "NOT_SUPPORTED" in str(error) else INVALID_VALUE
         except Exception as error:
             _faults.append(error)
             return INTERNAL_ERROR
@@ -92,6 +92,7 @@ def _gemm(
             raise EmulatorError("cuBLAS allocates memory while the stream is captured: it has no workspace")
     elif streams.is_anyone_capturing() and stream.ptr == 0:
         raise EmulatorError("a product on the null stream while another stream is captured")
+    cublas._check_types(*kinds, computed)
     cublas._multiply(
         stream, ta, tb, m, n, k, alpha, A, kinds[0], lda, sa, B, kinds[1], ldb, sb, beta, C, kinds[2], ldc, sc,
         count, cublas._computed(computed), owner.workspace,

@@ -1,44 +1,27 @@
-// Emulated tensor cores: the functions of kernels/cuda/include/tensor_cores.cuh, with the tile layout of the hardware.
+// Emulated conversions of bfloat16.cuh and tensor cores of tensor_cores.cuh, with the tile layout of the hardware.
 #pragma once
 
-struct Half;
-struct Bfloat;
-
-namespace fm_emu {
-inline float from_bits(const Half*, uint16_t bits) { return float(fm_bits<_Float16>(bits)); }
-inline float from_bits(const Bfloat*, uint16_t bits) { return fm_bits<float>(uint32_t(bits) << 16); }
-inline uint16_t to_bits(const Half*, float f) { return fm_bits<uint16_t>(_Float16(f)); }
-inline uint16_t to_bits(const Bfloat*, float f) {
+inline uint16_t bfloat16_bits(float f) {
   const uint32_t bits = fm_bits<uint32_t>(f);
   return f == f ? uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16) : uint16_t(0x7fff);
 }
+inline unsigned pack(float low, float high) { return bfloat16_bits(low) | unsigned(bfloat16_bits(high)) << 16; }
+
+namespace fm_emu {
+inline float low_half(unsigned u) { return fm_bits<float>(uint32_t(u << 16)); }
+inline float high_half(unsigned u) { return fm_bits<float>(uint32_t(u & 0xffff0000u)); }
 }  // namespace fm_emu
 
-template <typename H>
-inline float low_of(unsigned u) {
-  return fm_emu::from_bits(static_cast<const H*>(nullptr), uint16_t(u & 0xffff));
-}
-template <typename H>
-inline float high_of(unsigned u) {
-  return fm_emu::from_bits(static_cast<const H*>(nullptr), uint16_t(u >> 16));
-}
-template <typename H>
-inline unsigned pack(float low, float high) {
-  const H* kind = nullptr;
-  return fm_emu::to_bits(kind, low) | unsigned(fm_emu::to_bits(kind, high)) << 16;
-}
-
-template <typename H>
 inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
   float(*tile)[1024] = fm_emu::fm_tiles[fm_emu::fm_thread->number / fm_emu::WARP];
   const int g = fm_emu::lane() / 4, q = 2 * (fm_emu::lane() % 4);
   for (int i = 0; i < 4; ++i) {
     float* place = tile[0] + (g + 8 * (i % 2)) * 16 + q + 8 * (i / 2);
-    place[0] = low_of<H>(a[i]), place[1] = high_of<H>(a[i]);
+    place[0] = fm_emu::low_half(a[i]), place[1] = fm_emu::high_half(a[i]);
   }
   for (int i = 0; i < 2; ++i) {
     float* place = tile[1] + (q + 8 * i) * 8 + g;
-    place[0] = low_of<H>(b[i]), place[8] = high_of<H>(b[i]);
+    place[0] = fm_emu::low_half(b[i]), place[8] = fm_emu::high_half(b[i]);
   }
   __syncwarp();
   for (int i = 0; i < 4; ++i) {

@@ -95,12 +95,17 @@ def in_workspace(i):
     assert small_nets(i, (4, 9, 5), 1, 0).workspace
 
 
+PRECISIONS = ("bfloat16", "exact")  # of case 0 and so on
+
+
 def in_step(i):
     from fastmlp.kernels.cuda.build.net_constants import Architecture
+    from fastmlp.kernels.cuda.build.operands import Operands
     from fastmlp.kernels.cuda.population.batched import compile_module
 
     net, metric, dtype = net_of(i, (5, 40, 7), True)
-    compile_module(Architecture.of(net, metric, dtype), i % len(RULES), (32, 256)[i % 2], **switches(i))
+    operands, threads = Operands.of(net, dtype, PRECISIONS[i // 2 % 2]), (32, 256)[i % 2]
+    compile_module(Architecture.of(net, metric, dtype), operands, i % len(RULES), threads, **switches(i))
 
 
 def by_layers(i):
@@ -109,7 +114,7 @@ def by_layers(i):
     net, metric, dtype = net_of(i, (5, 40, 7), True)
     on = switches(i)
     data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = LayerwiseWorkspace(net, 8, dtype, "exact")
+    work = LayerwiseWorkspace(net, 8, dtype, PRECISIONS[i // 2 % 2])
     work.module(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 
@@ -119,7 +124,7 @@ def narrow(i):
     net, metric, _ = net_of(i, (5, 40, 7), False)
     on = switches(i)
     data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = fused_tensor_core.FusedWorkspace(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
+    work = fused_tensor_core.FusedWorkspace(net, 8, np.dtype("float32"))
     work.narrow(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 

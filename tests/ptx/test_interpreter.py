@@ -27,6 +27,13 @@ extern "C" __global__ void floats(const float* x, const float* y, float* out) {
   o[0] = fmaf(a, b, b), o[1] = a / b, o[2] = sqrtf(a), o[3] = fminf(a, b), o[4] = int(a), o[5] = a < b;
   o[6] = a * 1e-30f, o[7] = rintf(a);
 }
+extern "C" __global__ void halves(const float* x, unsigned short* out, float* back) {
+  unsigned short bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x[threadIdx.x]));
+  out[threadIdx.x] = bits;
+  __syncthreads();
+  back[threadIdx.x] = __uint_as_float(unsigned(out[63 - threadIdx.x]) << 16);
+}
 extern "C" __global__ void shuffles(const int* x, int* out) {
   const int i = threadIdx.x;
   out[i] = __shfl_xor_sync(~0u, x[i], 5), out[64 + i] = __shfl_down_sync(~0u, x[i], 3);
@@ -101,6 +108,15 @@ def test_float_instructions_equal_numpy(launch, rng):
         root = np.sqrt(a)
     expected = np.stack([a * b + b, a / b, root, np.minimum(a, b), np.trunc(a), a < b, a * 1e-30, np.rint(a)], 1)
     np.testing.assert_allclose(out, np.where(np.abs(expected) < 1.2e-38, 0, expected), rtol=2e-7)
+
+
+def test_numbers_of_16_bits_are_converted_stored_and_loaded(launch, rng):
+    x = rng.normal(size=64).astype(np.float32)
+    x[:4] = np.array([0x3F808000, 0x3F818000, 0x3F80FFFF, 0x3FFFFFFF], np.uint32).view(np.float32)
+    _, bits, back = launch("halves", x, np.zeros(64, np.uint16), np.zeros(64, np.float32), n=64)
+    np.testing.assert_array_equal(bits, bfloat16_bits(x))
+    assert bits[:4].tolist() == [0x3F80, 0x3F82, 0x3F81, 0x4000], "ties to even, and a carry into the exponent"
+    np.testing.assert_array_equal(back, from_bfloat16_bits(bits)[::-1])
 
 
 def test_shuffles_read_other_lanes(launch, rng):

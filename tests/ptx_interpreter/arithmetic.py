@@ -182,6 +182,8 @@ def convert(i: Instruction, a, low=None):
     if low is not None:  # two numbers to a pair of halves
         bits = bfloat16_bits if i.has("bf16x2") else lambda x: x.astype(np.float16).view(np.uint16)
         return bits(low).astype(np.uint32) | bits(a).astype(np.uint32) << np.uint32(16)
+    if i.has("bf16"):
+        return bfloat16_bits(a)
     to, source = i.types
     if not source.is_float:
         return a.astype(to.dtype)

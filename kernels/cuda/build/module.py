@@ -59,7 +59,9 @@ class Kernel:
         found = re.search(rf"__global__ void\b[^;{{}}]*?\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
         assert found is not None, f"{name} has no definition"
         number = np.float64 if "typedef double T;" in text else np.float32
-        self._checks = [_check_of(name, part, number) for part in found[1].split(",")]
+        operand = np.uint16 if "typedef struct Bfloat16 Operand;" in text else number
+        kinds = {**SCALARS, "T": number, "Operand": operand}
+        self._checks = [_check_of(name, part, kinds) for part in found[1].split(",")]
 
     def __call__(self, grid: tuple[int, ...], block: int, *arguments: Any, shared: int = 0) -> None:
         if len(arguments) != len(self._checks):
@@ -70,17 +72,17 @@ class Kernel:
         self._function(grid, (block,), given, shared_mem=shared)
 
 
-def _check_of(kernel: str, text: str, number: type) -> Callable[[Any], Any]:
+def _check_of(kernel: str, text: str, kinds: dict[str, type]) -> Callable[[Any], Any]:
     """Return a function that checks and converts one kernel argument.
 
     text : C++ declaration of the parameter
-    number : NumPy type of T
+    kinds : NumPy types of C++ types
     """
     words = text.replace("*", " * ").replace("__restrict__", " ").replace("const ", " ").split()
     kind, name = " ".join(words[: -2 if "*" in words else -1]), words[-1]
     if "*" not in words:
-        return number if kind == "T" else SCALARS[kind]
-    wanted = np.dtype(number) if kind == "T" else np.dtype(SCALARS[kind]) if kind in SCALARS else None
+        return kinds[kind]
+    wanted = np.dtype(kinds[kind]) if kind in kinds else None
 
     def checked(value: Any) -> Any:
         if value is None:

@@ -2,6 +2,9 @@
 // and its update. Used for one large net (single_net/layerwise.cu) and for nets trained in lockstep
 // (population/batched.cu).
 //
+// Activations, deltas and the weights in products are Operands (build/operands.py): T, or Bfloat16. All else is T: the
+// outputs of the net, gradients, and numbers on their way. Bias gradients are sums of deltas as they are stored.
+//
 // Rows are samples. A pass runs over blocks of 32 columns x 8 rows. Sums over rows give one partial sum per chunk of
 // rows, which the next kernel adds up in order, so that results do not depend on scheduling.
 //
@@ -15,7 +18,7 @@ constexpr int WARPS = 8;
 // Gather a batch: rows order[first ..], or without an order rows first .., of X, Y and weight. One thread per number. x
 // and y may be null if they are not needed.
 __device__ __forceinline__ void gather_batch(
-    const T* X, const T* Y, const T* weight, const int* order, long long first, long long rows, T* x, T* y, T* w) {
+    const T* X, const T* Y, const T* weight, const int* order, long long first, long long rows, Operand* x, T* y, T* w) {
   const long long width = N_INPUTS + N_OUTPUTS + 1, size = rows * width;
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const long long r = e / width;
@@ -37,14 +40,16 @@ __device__ __forceinline__ bool survives(long long e, int k, long long step, lon
   return word_of(four, int(e & 3)) >= (unsigned long long)(rate * 4294967296.0);
 }
 
-// a = f(z + b) of layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors.
+// a = f(z + b) of hidden layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors,
+// which are T: rounded, they would scale all outputs.
 __device__ __forceinline__ void activate_layer(
-    int k, const T* b, long long rows, int drops, double rate, long long seed, long long step, T* z, T* mask, T* a) {
+    int k, const T* b, long long rows, int drops, double rate, long long seed, long long step, Operand* z, T* mask,
+    Operand* a) {
   const int code = activation_of(k), width = width_of(k + 1);
   const long long size = rows * width;
   const T scaled = T(1.0 / (1.0 - rate));
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
-    const T v = z[e] + b[e % width];
+    const T v = T(z[e]) + b[e % width];
     T out = activation_value(code, v);
     if (drops) {
       const T factor = survives(e, k, step, seed, rate) ? scaled : T(0);
@@ -62,7 +67,7 @@ __device__ __forceinline__ void activate_layer(
 // sums: (chunks, N_CHUNK_SUMS). bias_parts: (chunks, N_OUTPUTS).
 __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
-    int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+    int starts, int has_targets, T* z, T* a, Operand* delta, double* sums, T* bias_parts) {
   FM_SHARED(T, losses, [WARPS]);
   FM_SHARED(T, counts, [WARPS]);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
@@ -122,14 +127,15 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
   if (bias_parts)
     for (int j = threadIdx.x; j < N_OUTPUTS; j += 32 * WARPS) {
       T sum = T(0);
-      for (long long r = first; r < last; ++r) sum += delta[r * N_OUTPUTS + j];
+      for (long long r = first; r < last; ++r) sum += T(delta[r * N_OUTPUTS + j]);
       bias_parts[blockIdx.x * N_OUTPUTS + j] = sum;
     }
 }
 
 // Delta of hidden layer k: multiplied by f' and mask, and summed over each chunk of rows. Block (columns, chunk).
 __device__ __forceinline__ void backward_chunk(
-    int k, long long rows, long long chunk, int drops, const T* stored, const T* mask, T* delta, T* bias_parts) {
+    int k, long long rows, long long chunk, int drops, const Operand* stored, const T* mask, Operand* delta,
+    T* bias_parts) {
   FM_SHARED(T, parts, [DOWN][ACROSS]);
   const int code = activation_of(k), width = width_of(k + 1);
   const int column = threadIdx.x % ACROSS, down = threadIdx.x / ACROSS, j = blockIdx.x * ACROSS + column;
@@ -138,11 +144,12 @@ __device__ __forceinline__ void backward_chunk(
   if (j < width)
     for (long long r = first + down; r < last; r += DOWN) {
       const long long e = r * width + j;
-      T d = delta[e];
+      T d = T(delta[e]);
       if (drops) d *= mask[e];
-      d *= activation_derivative(code, stored[e]);
-      delta[e] = d;
-      sum += d;
+      d *= activation_derivative(code, T(stored[e]));
+      const Operand kept = d;
+      delta[e] = kept;
+      sum += T(kept);
     }
   parts[down][column] = sum;
   __syncthreads();
@@ -169,10 +176,27 @@ __device__ __forceinline__ T slope_of(
   return LAYERED && layer_factors ? slope * T(layer_factors[part]) : slope;
 }
 
-// One step of the update rule for parameter q.
+#ifdef ROUNDS_OPERANDS
+// Copy parameter q, if it is a weight, to W: the weights as products read them, layer k's from operand_weights_at(k) on.
+__device__ __forceinline__ void copy_weight(long long q, const T* p, Operand* W) {
+  const int part = part_of(q), k = part / 2;
+  if (part % 2 == 0) W[operand_weights_at(k) + (q - weights_at(k))] = p[q];
+}
+
+// x = X, both of `size` numbers: inputs, which products read where they are if their operands are T.
+extern "C" __global__ void round_inputs(const T* X, long long size, Operand* x) {
+  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x)
+    x[e] = X[e];
+}
+#endif
+
+// One step of the update rule for parameter q, and of its copy in W if operands are rounded.
 __device__ __forceinline__ void update_parameter(
-    long long q, T slope, const Settings<T>& of_net, const double* layer_factors, T* p, T* state) {
+    long long q, T slope, const Settings<T>& of_net, const double* layer_factors, T* p, T* state, Operand* W) {
   const Settings<T> h = LAYERED ? settings_of_part(of_net, layer_factors, part_of(q)) : of_net;
   const T value = is_weight(q) ? p[q] * h.decay : p[q];
   update_with_state<N_STATE>(RULE, value, slope, p + q, state + q, N_PADDED, h);
+#ifdef ROUNDS_OPERANDS
+  copy_weight(q, p, W);
+#endif
 }

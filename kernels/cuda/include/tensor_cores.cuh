@@ -1,8 +1,7 @@
 // Tensor cores without a header: mma.sync and ldmatrix in PTX, because mma.h includes a file that CuPy's wheels lack.
 //
-//   Half, Bfloat                        the two types of 16-bit operands; two numbers are packed in an unsigned
-//   pack<H>(low, high), low_of<H>(u), high_of<H>(u)
-//   multiply_add<H>(d, a, b)            d (16, 8) += a (16, 16) b (16, 8), d in float
+// Operands are bfloat16 (include/bfloat16.cuh), two packed in an unsigned.
+//   multiply_add(d, a, b)               d (16, 8) += a (16, 16) b (16, 8), d in float
 //   load_tile(r, p), load_transposed_tile(r, p)
 //
 // All 32 lanes of a warp take part. With g = lane / 4 and q = 2 * (lane % 4) a lane holds, low number first,
@@ -12,62 +11,14 @@
 // so two neighbouring products d, packed, are the operand a of the next layer: activations stay in registers.
 // PTX ISA 8.5, sections 9.7.14.5.8 (mma.m16n8k16) and 9.7.14.5.15 (ldmatrix). From sm_80 on.
 
-struct Half {};
-struct Bfloat {};
-
 #ifndef FM_CUDA_EMU
 
-template <typename H>
-__device__ __forceinline__ unsigned pack(float low, float high);
-template <>
-__device__ __forceinline__ unsigned pack<Half>(float low, float high) {
-  unsigned u;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(u) : "f"(high), "f"(low));
-  return u;
+__device__ __forceinline__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-template <>
-__device__ __forceinline__ unsigned pack<Bfloat>(float low, float high) {
-  unsigned u;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(u) : "f"(high), "f"(low));
-  return u;
-}
-
-template <typename H>
-__device__ __forceinline__ float low_of(unsigned u);
-template <>
-__device__ __forceinline__ float low_of<Half>(unsigned u) {
-  float x;
-  asm("{ .reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l; }" : "=f"(x) : "r"(u));
-  return x;
-}
-template <>
-__device__ __forceinline__ float low_of<Bfloat>(unsigned u) {
-  return __uint_as_float(u << 16);
-}
-template <typename H>
-__device__ __forceinline__ float high_of(unsigned u);
-template <>
-__device__ __forceinline__ float high_of<Half>(unsigned u) {
-  return low_of<Half>(u >> 16);
-}
-template <>
-__device__ __forceinline__ float high_of<Bfloat>(unsigned u) {
-  return __uint_as_float(u & 0xffff0000u);
-}
-
-#define FM_MULTIPLY_ADD(H, name)                                                                             \
-  template <>                                                                                                \
-  __device__ __forceinline__ void multiply_add<H>(float(&d)[4], const unsigned(&a)[4], const unsigned(&b)[2]) { \
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." name "." name                                      \
-                 ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                      \
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                            \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                        \
-  }
-template <typename H>
-__device__ __forceinline__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
-FM_MULTIPLY_ADD(Half, "f16")
-FM_MULTIPLY_ADD(Bfloat, "bf16")
-#undef FM_MULTIPLY_ADD
 
 // Loads four 8 x 8 tiles of 16-bit numbers from shared memory. Lane i passes the address of row i % 8 of tile i / 8,
 // aligned to 16 bytes. r[t] receives the lane's two numbers of tile t: row g, columns q and q+1; or those of the
@@ -91,16 +42,8 @@ __device__ __forceinline__ void load_transposed_tile(unsigned (&r)[4], const voi
 
 // ---- tiles of 16 x 16 numbers, distributed over a warp: Sum += Left * Right
 
-typedef unsigned short Bits;  // one number of either type
+typedef unsigned short Bits;  // one number
 
-template <typename H>
-__device__ __forceinline__ Bits to_bits(float x) {
-  return Bits(pack<H>(x, 0.0f));
-}
-template <typename H>
-__device__ __forceinline__ float of_bits(Bits bits) {
-  return low_of<H>(bits);
-}
 __device__ __forceinline__ void store_pair(Bits* p, unsigned pair) { *reinterpret_cast<unsigned*>(p) = pair; }
 
 struct Left {
@@ -125,14 +68,13 @@ __device__ __forceinline__ int place_in_sum(int row, int column) {
 __device__ __forceinline__ int row_of_right(int lane, int t) { return lane % 4 * 2 + t % 2 * 8; }
 __device__ __forceinline__ int column_of_right(int lane, int t) { return lane / 4 + t / 2 * 8; }
 
-template <typename H>
 __device__ __forceinline__ void multiply_add(Sum& sum, const Left& left, const Right& right) {
   float low[4], high[4];
   const unsigned first[2] = {right.r[0], right.r[1]}, second[2] = {right.r[2], right.r[3]};
 #pragma unroll
   for (int i = 0; i < 4; ++i) low[i] = sum.x[i], high[i] = sum.x[4 + i];
-  multiply_add<H>(low, left.r, first);
-  multiply_add<H>(high, left.r, second);
+  multiply_add(low, left.r, first);
+  multiply_add(high, left.r, second);
 #pragma unroll
   for (int i = 0; i < 4; ++i) sum.x[i] = low[i], sum.x[4 + i] = high[i];
 }

@@ -14,7 +14,8 @@ constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 // Gather each net's batch; the inputs only if x is given. Block (numbers, net), as in all passes but `backward`.
 // first : without a clock, the first sample.
 extern "C" __global__ void gather(
-    const Job* given, const long long* clock, long long first, long long rows, long long max_rows, T* x, T* y, T* w) {
+    const Job* given, const long long* clock, long long first, long long rows, long long max_rows, Operand* x, T* y,
+    T* w) {
   const Job& job = *given;
   if (clock) first = clock[0] % job.n_batches * job.batch_size;
   const long long net = blockIdx.y, owner = job.owners[net];
@@ -26,8 +27,8 @@ extern "C" __global__ void gather(
 }
 
 extern "C" __global__ void activate(
-    const Job* given, const long long* clock, int k, long long rows, long long max_rows, int drops, T* z, T* mask,
-    T* a) {
+    const Job* given, const long long* clock, int k, long long rows, long long max_rows, int drops, Operand* z, T* mask,
+    Operand* a) {
   const Job& job = *given;
   const long long net = blockIdx.y, owner = job.owners[net], at = net * max_rows * width_of(k + 1);
   double rate = drops ? job.dropout[owner * job.dropout_stride + k] : 0.0;
@@ -41,7 +42,7 @@ extern "C" __global__ void activate(
 extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
     const Job* given, const long long* clock, long long rows, long long max_rows, long long chunk,
     long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
-    long long weight_stride, double scale, int starts, int has_targets, T* z, T* a, T* delta, double* sums,
+    long long weight_stride, double scale, int starts, int has_targets, T* z, T* a, Operand* delta, double* sums,
     T* bias_parts) {
   const Job& job = *given;
   const long long net = blockIdx.y, at = net * max_rows * N_OUTPUTS;
@@ -53,6 +54,14 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
       bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
 }
 
+#ifdef ROUNDS_OPERANDS
+// W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that `update` has not written.
+extern "C" __global__ void round_weights(const Job* given, Operand* W) {
+  const long long net = blockIdx.y;
+  for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)
+    copy_weight(q, given->params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
+}
+#endif
 #ifdef TRAINS  // not needed by an evaluation
 // Settings of one step of a net, written by `step_settings` and read by `update`; the host does not read them.
 struct Step {
@@ -139,7 +148,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) shuffle(const Job* given, 
 // Block (columns, chunk, net).
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
     int k, long long rows, long long max_rows, long long chunk, long long most_chunks, int drops,
-    const T* __restrict__ stored, const T* __restrict__ mask, T* delta, T* bias_parts) {
+    const Operand* __restrict__ stored, const T* __restrict__ mask, Operand* delta, T* bias_parts) {
   const long long net = blockIdx.z, at = net * max_rows * width_of(k + 1);
   backward_chunk(
       k, rows, chunk, drops, stored + at, mask + at, delta + at,
@@ -181,9 +190,11 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
   store_progress(job, slot, s);
 }
 
-// One step of each net's update rule for every parameter. No other block reads the clock here.
+// One step of each net's update rule for every parameter. No other block reads the clock here. W: from `round_weights`,
+// or null if products read the parameters.
 extern "C" __global__ void __launch_bounds__(THREADS) update(
-    const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps, long long* clock) {
+    const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps, long long* clock,
+    Operand* W) {
   const Job& job = *given;
   const long long net = blockIdx.y;
   if (net == 0 && blockIdx.x == 0 && threadIdx.x == 0) ++*clock;
@@ -195,7 +206,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
     const T slope = slope_of(
         q, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_BIASES, chunks, most_chunks, l2,
         job.layer_factors);
-    update_parameter(q, slope * now.clip, now.settings, job.layer_factors, p, state);
+    update_parameter(q, slope * now.clip, now.settings, job.layer_factors, p, state, W + net * N_OPERAND_WEIGHTS);
   }
 }
 

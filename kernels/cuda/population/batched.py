@@ -29,6 +29,7 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
+from ..build.operands import Operands
 from ..build.structs import JOB, ChunkSum, ProgressCounter
 from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
@@ -44,9 +45,12 @@ MOST_NETS = 65_535  # the maximum second and third dimension of a grid
 EVALUATION_ROWS = 256  # samples of each net in one pass of an evaluation
 
 
-def compile_module(architecture: Architecture, rule: int, settings_threads: int = PER_BLOCK, **switches: int) -> Module:
+def compile_module(
+    architecture: Architecture, operands: Operands, rule: int, settings_threads: int = PER_BLOCK, **switches: int
+) -> Module:
     """Return the compiled kernels.
 
+    operands : of the products
     rule : code of the update rule; with NO_UPDATE the module has only the kernels of an evaluation
     settings_threads : number of threads of `step_settings`
     switches : constants of the CUDA header, as for compile_training in launch.py
@@ -64,6 +68,7 @@ def compile_module(architecture: Architecture, rule: int, settings_threads: int 
     )
     trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
     files = (
+        "include/bfloat16.cuh",
         "include/layout.cuh",
         "include/reductions.cuh",
         "include/permutation.cuh",
@@ -71,12 +76,13 @@ def compile_module(architecture: Architecture, rule: int, settings_threads: int 
         "include/layer_passes.cuh",
         "population/batched.cu",
     )
-    return compiled(source(trains + header + JOB.source, *files))
+    return compiled(source(trains + header + operands.source() + JOB.source, *files))
 
 
-def evaluation_module(architecture: Architecture, weighted: bool) -> Module:
+def evaluation_module(architecture: Architecture, operands: Operands, weighted: bool) -> Module:
     return compile_module(
         architecture,
+        operands,
         NO_UPDATE,
         SHUFFLES=False,
         WEIGHTED=weighted,
@@ -115,8 +121,13 @@ class BatchedWindow(Window):
         validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
         # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
         self._settings_threads = PER_BLOCK if nets.clipped or run.rule.compares_loss or self.n_batches == 1 else 32
+        max_rows = activation_rows(config, criteria, held_out.n_samples)
+        self._grads = cupy.zeros_like(self._params)
+        self._passes = Passes(run.net, run.precision, self._params, self._grads, max_rows)
+        operands = self._passes.operands
         self._module = compile_module(
             run.architecture,
+            operands,
             rule,
             self._settings_threads,
             SHUFFLES=config.shuffle,
@@ -129,7 +140,7 @@ class BatchedWindow(Window):
         )
         self._held_out = held_out if validates else None
         self._held_out_module = (
-            evaluation_module(run.architecture, held_out.has_weights)
+            evaluation_module(run.architecture, operands, held_out.has_weights)
             if validates and held_out.has_weights != data.has_weights
             else self._module
         )
@@ -137,10 +148,7 @@ class BatchedWindow(Window):
         self._may_end = (
             criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
         )
-        max_rows = activation_rows(config, criteria, held_out.n_samples)
-        self._grads = cupy.zeros_like(self._params)
-        self._passes = Passes(run.net, run.precision, self._params, self._grads, max_rows)
-        self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, max_rows, self.n_batches > 1)
+        self._batches = Batches(data, nets, self._passes, self.n_nets, self.n_batches > 1)
         self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype)
         self._clock, self._reached = cupy.zeros(1, np.int64), cupy.zeros((self.n_nets, 2))
         self._update_blocks = blocks_for(nets.n_params)
@@ -164,11 +172,12 @@ class BatchedWindow(Window):
         run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
     ) -> int:
         vectors = max(1, run.n_state) + 3 + (criteria.monitor != MONITOR_NONE)
-        itemsize, max_rows = run.dtype.itemsize, activation_rows(config, criteria, n_held_out)
-        each = padded(run.architecture.n_params) * vectors * itemsize
-        return each + Passes.bytes_each(run.net, max_rows, True, itemsize) + 256
+        max_rows = activation_rows(config, criteria, n_held_out)
+        each = padded(run.architecture.n_params) * vectors * run.dtype.itemsize
+        return each + Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision) + 256
 
     def train(self, n_epochs: int) -> None:
+        self._passes.round_weights(self._module, self._job_on_device)
         left = min(n_epochs, self.criteria.n_epochs - self._epoch)
         while left and self.n_active:
             self._train_epoch()
@@ -211,16 +220,18 @@ class BatchedWindow(Window):
             passes.bias_parts,
             self._steps,
         )
-        module["update"]((self._update_blocks, n), PER_BLOCK, job, *parts, passes.bias_parts, self._steps, clock)
+        module["update"](
+            (self._update_blocks, n), PER_BLOCK, job, *parts, passes.bias_parts, self._steps, clock, passes.W
+        )
 
     def _validate(self) -> int:
         """Write the held-out samples' losses to the passes' sums; return the number of sums per net."""
         data, passes, module = self._held_out, self._passes, self._held_out_module
         assert data is not None
-        n_in, n_out = passes.sizes[0], passes.sizes[-1]
+        n_out = passes.sizes[-1]
         for first in range(0, data.n_samples, passes.max_rows):
             rows = min(passes.max_rows, data.n_samples - first)
-            x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
+            x = passes.inputs(module, data.X, first, rows)
             weight = data.weight[first:] if data.has_weights else None
             passes.forward(module, self._job_on_device, None, x, rows)
             passes.loss_and_output_delta(
@@ -238,6 +249,8 @@ class BatchedWindow(Window):
             self._module["swap_slots"]((len(free),), PER_BLOCK, self._job_on_device, pairs, self._owners, self._reached)
         self.n_active = n
         self._launch_for(n)
+        if len(free):
+            self._passes.round_weights(self._module, self._job_on_device)
 
     def _launch_for(self, n: int) -> None:
         """Choose the number of nets of a step's launches: that of nets in training, or a few more.
@@ -276,10 +289,10 @@ def evaluate(
     n_out, stride = run.architecture.sizes[-1], padded(nets.n_params)
     max_rows, size = min(n_samples, EVALUATION_ROWS), n_samples * n_out
     each = (stride + n_params + (size if output.size else 0)) * dtype.itemsize
-    each += Passes.bytes_each(net, max_rows, False, dtype.itemsize)
+    each += Passes.bytes_each(net, max_rows, False, dtype, run.precision)
     free, _ = free_memory()
     most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
-    module = evaluation_module(run.architecture, data.has_weights)
+    module = evaluation_module(run.architecture, Operands.of(net, dtype, run.precision), data.has_weights)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
         m = len(members)
@@ -287,7 +300,7 @@ def evaluate(
             params = cupy.zeros((m, stride), dtype)
             params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
             passes = Passes(net, run.precision, params, None, max_rows)
-            batches = Batches(data, nets, passes.sizes, m, max_rows, False)
+            batches = Batches(data, nets, passes, m, False)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
         nothing, owners = cupy.zeros(1), to_device(members)
         job = on_device(
@@ -309,6 +322,7 @@ def evaluate(
                 "loss_constant": net.loss_constant,
             }
         )
+        passes.round_weights(module, job)
         for row in range(0, n_samples, max_rows):
             rows = min(max_rows, n_samples - row)
             batch = batches.take(module, job, None, m, row, rows)

@@ -10,9 +10,10 @@ from cupy_backends.cuda.libs import cublas
 
 from ...structs import NetSpec, PopulationState, Samples
 from ..build.module import Module
+from ..build.operands import Operands
 from ..build.structs import ChunkSum
 from ..runtime.cublas import library
-from ..runtime.gemm import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
+from ..runtime.gemm import GEMM_DEFAULT, KINDS, Products
 
 FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 128  # of each net; as in single_net/layerwise.py: few nets must fill a card too
 PER_BLOCK = 256
@@ -32,10 +33,11 @@ class Stack(NamedTuple):
     data: Any  # start of the first matrix
     shape: tuple[int, int]
     stride: int
+    dtype: np.dtype
 
     @classmethod
     def of(cls, array: Any, start: int, shape: tuple[int, int], stride: int) -> Stack:
-        return cls(array.reshape(-1)[start:].data, shape, stride)
+        return cls(array.reshape(-1)[start:].data, shape, stride, array.dtype)
 
 
 class BatchedProducts(Products):
@@ -56,37 +58,36 @@ class BatchedProducts(Products):
     def _multiply(self, ta: int, tb: int, m: int, n: int, k: int, A: Any, lda: int, B: Any, ldb: int, C: Any) -> None:
         handle, one, zero = self._bound_handle(), self._one.ctypes.data, self._zero.ctypes.data
         a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
-        if self._tf32:
-            kind = CUDA_R_32F
-            self._gemm_ex(
-                handle,
-                ta,
-                tb,
-                m,
-                n,
-                k,
-                one,
-                a,
-                kind,
-                lda,
-                A.stride,
-                b,
-                kind,
-                ldb,
-                B.stride,
-                zero,
-                c,
-                kind,
-                m,
-                C.stride,
-                self.n_nets,
-                COMPUTE_32F_FAST_TF32,
-                GEMM_DEFAULT,
-            )
-        else:
+        if self._compute is None:
             self._gemm(
                 handle, ta, tb, m, n, k, one, a, lda, A.stride, b, ldb, B.stride, zero, c, m, C.stride, self.n_nets
             )
+            return
+        self._gemm_ex(
+            handle,
+            ta,
+            tb,
+            m,
+            n,
+            k,
+            one,
+            a,
+            KINDS[A.dtype],
+            lda,
+            A.stride,
+            b,
+            KINDS[B.dtype],
+            ldb,
+            B.stride,
+            zero,
+            c,
+            KINDS[C.dtype],
+            m,
+            C.stride,
+            self.n_nets,
+            self._compute,
+            GEMM_DEFAULT,
+        )
 
 
 class Batch(NamedTuple):
@@ -102,38 +103,38 @@ class Batch(NamedTuple):
 class Batches:
     """Source of batches for all nets: each net has its own order and, if given, its own samples."""
 
-    def __init__(
-        self, data: Samples, nets: PopulationState, sizes: list[int], n_nets: int, max_rows: int, has_clock: bool
-    ):
+    def __init__(self, data: Samples, nets: PopulationState, passes: Passes, n_nets: int, has_clock: bool):
         """Allocate the buffers of gathered batches.
 
+        passes : which take the batches
         has_clock : whether a clock says where the batch begins
         """
-        self._data, self._sizes, self._max_rows = data, sizes, max_rows
+        self._data, self._passes, sizes = data, passes, passes.sizes
         self._inputs_stand = not has_clock and not nets.X_stride
         self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
-        empty = lambda width: cupy.empty(n_nets * max_rows * width, data.X.dtype)
-        self._x = None if self._inputs_stand else empty(sizes[0])
-        self._y = empty(sizes[-1]) if data.has_targets and not self._all_stand else None
-        self._weight = None if self._all_stand else empty(1)
+        empty = lambda width, kind: cupy.empty(n_nets * passes.max_rows * width, kind)
+        self._x = None if self._inputs_stand else empty(sizes[0], passes.operands.dtype)
+        self._y = empty(sizes[-1], data.X.dtype) if data.has_targets and not self._all_stand else None
+        self._weight = None if self._all_stand else empty(1, data.X.dtype)
 
     def take(self, module: Module, job: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
         """Return the batch of `rows` samples at the clock.
 
         first : without a clock, the first sample
         """
-        n_in, n_out, max_rows, data = self._sizes[0], self._sizes[-1], self._max_rows, self._data
+        passes, data = self._passes, self._data
+        n_in, n_out, max_rows = passes.sizes[0], passes.sizes[-1], passes.max_rows
         if self._all_stand:
             y = data.Y[first * n_out :] if data.has_targets else None
             weight = data.weight[first:] if data.has_weights else None
-            return Batch(Stack.of(data.X, first * n_in, (rows, n_in), 0), y, 0, weight, 0)
+            return Batch(passes.inputs(module, data.X, first, rows), y, 0, weight, 0)
         if self._y is not None or self._x is not None:
             blocks = blocks_for(rows * (n_in + n_out + 1))
             module["gather"](
                 (blocks, n_nets), PER_BLOCK, job, clock, first, rows, max_rows, self._x, self._y, self._weight
             )
         if self._x is None:
-            x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
+            x = passes.inputs(module, data.X, first, rows)
         else:
             x = Stack.of(self._x, 0, (rows, n_in), max_rows * n_in)
         return Batch(x, self._y, max_rows * n_out, self._weight, max_rows)
@@ -154,14 +155,18 @@ class Passes:
         top, learns = net.n_layers - 1, grads is not None
         self.net, self.sizes, self.max_rows, self.top = net, sizes, max_rows, top
         self.products = BatchedProducts(dtype, precision, n)
+        self.operands = operands = Operands.of(net, dtype, precision)
         self.drops = [bool(rate > 0.0) and learns for rate in net.dropout]
-        layer = lambda k: cupy.empty(n * max_rows * sizes[k + 1], dtype)
-        self.a = [layer(k) for k in range(top + 1)]
+        layer = lambda k, kind: cupy.empty(n * max_rows * sizes[k + 1], kind)
+        self.a = [layer(k, operands.dtype if k < top else dtype) for k in range(top + 1)]
         # One array for both if f' needs only the output.
         keeps = [bool(of_z) or drops for of_z, drops in zip(net.derivative_needs_z, self.drops, strict=True)]
-        self.z = [layer(k) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
-        self.delta = [layer(k) if learns or k == top else None for k in range(top + 1)]
-        self.mask = [layer(k) if self.drops[k] else None for k in range(top + 1)]
+        self.z = [layer(k, self.a[k].dtype) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
+        self.delta = [layer(k, operands.dtype) if learns or k == top else None for k in range(top + 1)]
+        self.mask = [layer(k, dtype) if self.drops[k] else None for k in range(top + 1)]
+        # Inputs of all nets and the nets' weights as products read them; None if these are the samples and parameters.
+        self._x = cupy.empty(max_rows * sizes[0], operands.dtype) if operands.are_rounded else None
+        self.W = cupy.empty((n, operands.n_weights), operands.dtype) if operands.are_rounded else None
         self.chunk = max(FEWEST_IN_CHUNK, -(-max_rows // MOST_CHUNKS))
         self.most_chunks = self.chunks_of(max_rows)
         self.sums = cupy.zeros((n, self.most_chunks, len(ChunkSum)))
@@ -170,22 +175,44 @@ class Passes:
             Stack.of(x, 0, (max_rows, sizes[k + 1]), max_rows * sizes[k + 1]) if x is not None else None
             for k, x in enumerate(arrays)
         ]
-        weights = lambda flat: [
-            Stack.of(flat, int(net.weight_offsets[k]), (sizes[k], sizes[k + 1]), stride) for k in range(top + 1)
+        weights = lambda flat, starts, stride: [
+            Stack.of(flat, int(starts[k]), (sizes[k], sizes[k + 1]), stride) for k in range(top + 1)
         ]
         self._a, self._z, self._delta = stacks(self.a), stacks(self.z), stacks(self.delta)
-        self._W, self._dW = weights(params), weights(grads) if learns else []
+        self._dW = weights(grads, net.weight_offsets, stride) if learns else []
+        if self.W is None:
+            self._W = weights(params, net.weight_offsets, stride)
+        else:
+            self._W = weights(self.W, operands.weights_at, operands.n_weights)
 
     @staticmethod
-    def bytes_each(net: NetSpec, max_rows: int, learns: bool, itemsize: int) -> int:
+    def bytes_each(net: NetSpec, max_rows: int, learns: bool, dtype: np.dtype, precision: str) -> int:
         """Return the maximum number of bytes that a net needs, with its batches and without its parameters."""
-        units, inputs = int(net.sizes[1:].sum()), int(net.sizes[0] + net.sizes[-1] + 1)
+        operands, itemsize = Operands.of(net, dtype, precision), np.dtype(dtype).itemsize
+        n_in, n_out, units = int(net.sizes[0]), int(net.sizes[-1]), int(net.sizes[1:].sum())
         chunks = min(MOST_CHUNKS, -(-max_rows // FEWEST_IN_CHUNK))
-        numbers = max_rows * (inputs + (4 if learns else 3) * units) + chunks * units * learns + STEP_NUMBERS
-        return numbers * itemsize + 32 * chunks
+        of_row = n_out + 1 + units * learns + 2 * n_out * operands.are_rounded  # y, weight, mask; z and a of the outputs
+        numbers = max_rows * of_row + chunks * units * learns + STEP_NUMBERS
+        of_products = max_rows * (n_in + 3 * units) + operands.n_weights
+        return numbers * itemsize + of_products * operands.dtype.itemsize + 32 * chunks
 
     def chunks_of(self, rows: int) -> int:
         return -(-rows // self.chunk)
+
+    def inputs(self, module: Module, X: Any, first: int, rows: int) -> Stack:
+        """Return rows of X, from `first` on, as products read them: the same for all nets."""
+        n_in = self.sizes[0]
+        if self._x is None:
+            return Stack.of(X, first * n_in, (rows, n_in), 0)
+        size = rows * n_in
+        module["round_inputs"]((blocks_for(size),), PER_BLOCK, X[first * n_in :], size, self._x)
+        return Stack.of(self._x, 0, (rows, n_in), 0)
+
+    def round_weights(self, module: Module, job: Any) -> None:
+        """Round the weights of parameters that no update has written, or that have another slot since."""
+        if self.W is not None:
+            grid = blocks_for(self.operands.n_weights), self.products.n_nets
+            module["round_weights"](grid, PER_BLOCK, job, self.W)
 
     def forward(self, module: Module, job: Any, clock: Any, x: Stack, rows: int) -> None:
         """Compute the outputs of all layers, except the last layer's activation, which loss_and_output_delta adds.

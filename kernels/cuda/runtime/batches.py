@@ -24,10 +24,15 @@ ORDER_BYTES = 12  # per sample, of their order and of the lists by which it is d
 
 
 class Batches:
-    """Source of batches: device arrays x, y and weight."""
+    """Source of batches: device arrays x, y and weight.
 
-    def __init__(self, rows: int, n_inputs: int, n_outputs: int, dtype: np.dtype):
+    dtype : of the samples
+    operand_dtype : of x; if it is another one, as in build/operands.py, inputs are rounded to it
+    """
+
+    def __init__(self, rows: int, n_inputs: int, n_outputs: int, dtype: np.dtype, operand_dtype: np.dtype):
         self._rows, self._n_inputs, self._n_outputs, self._dtype = rows, n_inputs, n_outputs, dtype
+        self._operand_dtype = operand_dtype
         self._epoch = -1
         self._order: Any = None  # order of that epoch, on the same side as the samples
         self._lists: Any = None
@@ -75,12 +80,11 @@ class Batches:
         """
         first = batch * config.batch_size
         if not is_on_device(data.X):
-            return self._from_host(data, first, rows, self._order if config.shuffle else None, epoch, batch)
+            order = self._order if config.shuffle else None
+            return self._rounded(module, rows, *self._from_host(data, first, rows, order, epoch, batch))
         if not config.shuffle and rows == data.n_samples:
-            return self.in_order(data, first, rows)
-        if self._gathered is None:
-            self._gathered = self._make_buffers()
-        x, y, w = self._gathered
+            return self.in_order(module, data, first, rows)
+        x, y, w = self._buffers()
         width = self._n_inputs + self._n_outputs + 1
         module["gather"](
             (min(1024, -(-rows * width // PER_BLOCK)),),
@@ -98,18 +102,31 @@ class Batches:
         )
         return x, y, w
 
-    def _make_buffers(self) -> tuple:
-        shapes = (self._rows, self._n_inputs), (self._rows, self._n_outputs), self._rows
-        n_bytes = self._rows * (self._n_inputs + self._n_outputs + 1) * self._dtype.itemsize
-        with checked_allocation("the samples of a batch", n_bytes, "Lower batch_size, or use dtype='float32'."):
-            return tuple(cupy.empty(shape, self._dtype) for shape in shapes)
+    def _buffers(self) -> tuple:
+        """Return (x, y, weight) for a gathered batch, allocated on first use."""
+        if self._gathered is None:
+            shapes = (self._rows, self._n_inputs), (self._rows, self._n_outputs), self._rows
+            kinds = self._operand_dtype, self._dtype, self._dtype
+            n_bytes = self._rows * (self._n_inputs + self._n_outputs + 1) * self._dtype.itemsize
+            with checked_allocation("the samples of a batch", n_bytes, "Lower batch_size, or use dtype='float32'."):
+                self._gathered = tuple(cupy.empty(shape, kind) for shape, kind in zip(shapes, kinds, strict=True))
+        return self._gathered
 
-    def in_order(self, data: Samples, first: int, rows: int) -> tuple:
+    def in_order(self, module: Module, data: Samples, first: int, rows: int) -> tuple:
         """Return (x, y, weight) of `rows` samples from `first` on, in the order of the data."""
         if not is_on_device(data.X):
-            return self._from_host(data, first, rows, None, 0, first // self._rows)
+            return self._rounded(module, rows, *self._from_host(data, first, rows, None, 0, first // self._rows))
         y = data.Y[first * self._n_outputs :] if data.has_targets else None
-        return data.X[first * self._n_inputs :], y, data.weight[first:] if data.has_weights else None
+        x, weight = data.X[first * self._n_inputs :], data.weight[first:] if data.has_weights else None
+        return self._rounded(module, rows, x, y, weight)
+
+    def _rounded(self, module: Module, rows: int, x: Any, y: Any, weight: Any) -> tuple:
+        """Return (x, y, weight) with inputs as products read them."""
+        if self._operand_dtype == self._dtype:
+            return x, y, weight
+        size, (rounded, _, _) = rows * self._n_inputs, self._buffers()
+        module["round_inputs"]((min(1024, -(-size // PER_BLOCK)),), PER_BLOCK, x, size, rounded)
+        return rounded, y, weight
 
     def _from_host(self, data: Samples, *which: Any) -> tuple:
         widths = self._n_inputs, self._n_outputs * data.has_targets, 1 * data.has_weights

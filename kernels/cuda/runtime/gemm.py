@@ -9,23 +9,37 @@ import cupy
 import numpy as np
 from cupy_backends.cuda.libs import cublas
 
+from ..build.operands import BITS, check_card, is_rounded
 from .cublas import library, new_handle, workspace_bytes
 
-CUDA_R_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 0, 77, -1  # values from cuBLAS's header
+# Values from cuBLAS's header.
+KINDS = {np.dtype(np.float32): 0, np.dtype(np.float64): 1, BITS: 14}  # CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
+COMPUTE_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 68, 77, -1
 N, T = 0, 1
 
 
 class Products:
     """Matrix products of one dtype, on the current stream.
 
-    In float32, every precision but "exact" rounds operands to TF32, with 10 bits of fraction: as many as float16 has,
-    and more than bfloat16.
+    In float32, "tf32" rounds operands to TF32, and "bfloat16" takes operands in bfloat16, as their bits; sums are
+    float32, and results are in the dtype of their array.
+
+    Raises
+    ------
+    ValueError
+        If the current device has no bfloat16.
     """
 
     def __init__(self, dtype: np.dtype, precision: str):
         self._one, self._zero = np.ones(1, dtype), np.zeros(1, dtype)
         single = dtype == np.float32
-        self._tf32, self._handle, self._workspace = single and precision != "exact", new_handle(), None
+        self._compute: int | None = None  # type of a product of operands that are, or may be, rounded
+        if is_rounded(dtype, precision):
+            check_card(precision)
+            self._compute = COMPUTE_32F
+        elif single and precision == "tf32":
+            self._compute = COMPUTE_32F_FAST_TF32
+        self._handle, self._workspace = new_handle(), None
         if self._handle is None:
             self._gemm, self._gemm_ex = cublas.sgemm if single else cublas.dgemm, cublas.gemmEx
         else:
@@ -49,31 +63,30 @@ class Products:
         """Compute C (m, n) = op(A) op(B), column-major."""
         handle, one, zero = self._bound_handle(), self._one.ctypes.data, self._zero.ctypes.data
         a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
-        if self._tf32:
-            kind = CUDA_R_32F
-            self._gemm_ex(
-                handle,
-                ta,
-                tb,
-                m,
-                n,
-                k,
-                one,
-                a,
-                kind,
-                lda,
-                b,
-                kind,
-                ldb,
-                zero,
-                c,
-                kind,
-                m,
-                COMPUTE_32F_FAST_TF32,
-                GEMM_DEFAULT,
-            )
-        else:
+        if self._compute is None:
             self._gemm(handle, ta, tb, m, n, k, one, a, lda, b, ldb, zero, c, m)
+            return
+        self._gemm_ex(
+            handle,
+            ta,
+            tb,
+            m,
+            n,
+            k,
+            one,
+            a,
+            KINDS[A.dtype],
+            lda,
+            b,
+            KINDS[B.dtype],
+            ldb,
+            zero,
+            c,
+            KINDS[C.dtype],
+            m,
+            self._compute,
+            GEMM_DEFAULT,
+        )
 
     def times(self, X: Any, W: Any, out: Any, rows: int) -> None:
         """Write out (rows, fan_out) = X (rows, fan_in) @ W (fan_in, fan_out)."""

@@ -1,11 +1,10 @@
 // Kernel family `fused_tensor_core`: a step of a net whose layers are at most 128 wide, in one kernel. Forward, loss
-// and backward of BLOCK_ROWS samples at a time stay in shared memory, and products run on tensor cores. Operands are H
-// (half or bfloat16), sums are float.
+// and backward of BLOCK_ROWS samples at a time stay in shared memory, and products run on tensor cores. Operands are
+// bfloat16, sums are float.
 //
 // Widths are rounded up to multiples of 16 and padded with zeros. A block loops over groups of BLOCK_ROWS samples and
-// accumulates their gradients, so that `reduce` adds up one gradient per block. Deltas are divided by the batch size
-// only after that: in half precision they would underflow. Weights are stored as tiles in both orders, gradients as
-// tiles of sums.
+// accumulates their gradients, so that `reduce` adds up one gradient per block and divides it by the batch size. Weights
+// are stored as tiles in both orders, gradients as tiles of sums.
 
 constexpr int WARPS = 8;
 // Of fused_tensor_core.py, constants for each k, since loops over layers would be left in the innermost loop of products:
@@ -46,7 +45,7 @@ __device__ void loss_and_output_delta_of_row(
       if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= bound ? 1.0f : 0.0f;
       if (METRIC == METRIC_THRESHOLD) share += (out > bound) == (wanted > bound) ? 1.0f : 0.0f;
     }
-    d[j] = to_bits<H>(delta);
+    d[j] = bfloat16_bits(delta);
   }
   if (METRIC == METRIC_ARGMAX) {
     if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) n_correct += w;
@@ -75,9 +74,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
   for (long long first = (long long)blockIdx.x * BLOCK_ROWS; first < rows; first += (long long)gridDim.x * BLOCK_ROWS) {
     for (int e = threadIdx.x; e < BLOCK_ROWS * wide(0); e += 32 * WARPS) {
       const int r = e / wide(0), i = e % wide(0);
-      // A sample of weight 0 contributes nothing, even if its inputs overflow in half precision.
+      // A sample of weight 0 contributes nothing, even if its inputs are not finite.
       const bool counts = first + r < rows && i < N_INPUTS && (!WEIGHTED || weight[first + r] > 0.0f);
-      a[r * stride(0) + i] = to_bits<H>(counts ? x[(first + r) * N_INPUTS + i] : 0.0f);
+      a[r * stride(0) + i] = bfloat16_bits(counts ? x[(first + r) * N_INPUTS + i] : 0.0f);
     }
     __syncthreads();
 #pragma unroll
@@ -92,7 +91,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
           Right matrix;
           load(left, a + outputs_at(k) + r * stride(k) + i, stride(k));
           load_packed(matrix, W + matrix_at(k) + (i / 16 * across + o / 16) * 256);
-          multiply_add<H>(sum, left, matrix);
+          multiply_add(sum, left, matrix);
         }
 #pragma unroll
         for (int e = 0; e < 8; e += 2) {
@@ -102,9 +101,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
           } else {
             const int at = outputs_at(k + 1) + row * stride(k + 1) + j;
             const float u = j < n_out ? sum.x[e] + bias[j] : 0.0f, v = j + 1 < n_out ? sum.x[e + 1] + bias[j + 1] : 0.0f;
-            store_pair(a + at, pack<H>(j < n_out ? activation_value(activation_of(k), u) : 0.0f,
+            store_pair(a + at, pack(j < n_out ? activation_value(activation_of(k), u) : 0.0f,
                                        j + 1 < n_out ? activation_value(activation_of(k), v) : 0.0f));
-            if (KEEPS) store_pair(stored_z + at, pack<H>(u, v));
+            if (KEEPS) store_pair(stored_z + at, pack(u, v));
           }
         }
       }
@@ -131,13 +130,13 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
           Right delta;
           load_transposed(left, a + outputs_at(k) + r * stride(k) + i, stride(k));
           load(delta, here + r * stride(k + 1) + o, stride(k + 1));
-          multiply_add<H>(sum, left, delta);
+          multiply_add(sum, left, delta);
         }
         store_sum(sum, target);
       }
       for (int j = threadIdx.x; j < width_of(k + 1); j += 32 * WARPS) {
         float sum = 0.0f;
-        for (int r = 0; r < BLOCK_ROWS; ++r) sum += of_bits<H>(here[r * stride(k + 1) + j]);
+        for (int r = 0; r < BLOCK_ROWS; ++r) sum += low_of(here[r * stride(k + 1) + j]);
         g[biases_after(k) + j] += sum;
       }
       if (k > 0) {
@@ -150,15 +149,15 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
             Right matrix;
             load(delta, here + r * stride(k + 1) + o, stride(k + 1));
             load_packed(matrix, W + N_WEIGHTS + matrix_at(k) + (i / 16 * across + o / 16) * 256);
-            multiply_add<H>(sum, delta, matrix);
+            multiply_add(sum, delta, matrix);
           }
 #pragma unroll
           for (int e = 0; e < 8; e += 2) {
             const int row = r + row_of(e), j = i + column_of(e), at = outputs_at(k) + row * stride(k) + j;
             const Bits* const stored = (KEEPS && derivative_needs_z(f) ? stored_z : a) + at;
-            const float u = sum.x[e] * activation_derivative(activation_of(f), of_bits<H>(stored[0]));
-            const float v = sum.x[e + 1] * activation_derivative(activation_of(f), of_bits<H>(stored[1]));
-            store_pair(below + row * stride(k) + j, pack<H>(j < width_of(k) ? u : 0.0f, j + 1 < width_of(k) ? v : 0.0f));
+            const float u = sum.x[e] * activation_derivative(activation_of(f), low_of(stored[0]));
+            const float v = sum.x[e + 1] * activation_derivative(activation_of(f), low_of(stored[1]));
+            store_pair(below + row * stride(k) + j, pack(j < width_of(k) ? u : 0.0f, j + 1 < width_of(k) ? v : 0.0f));
           }
         }
       }
@@ -200,7 +199,7 @@ extern "C" __global__ void __launch_bounds__(256) reduce(
   }
 }
 
-// Weights as H, padded with zeros, in tiles for load_packed: W (2, N_WEIGHTS), not transposed and transposed.
+// Weights as bfloat16, padded with zeros, in tiles for load_packed: W (2, N_WEIGHTS), not transposed and transposed.
 extern "C" __global__ void __launch_bounds__(256) narrow_weights(const T* params, Bits* W) {
   for (int q = blockIdx.x * 256 + threadIdx.x; q < N_WEIGHTS; q += gridDim.x * 256) {
     const bool transposed = q >= N_WEIGHTS / 2;
@@ -216,6 +215,6 @@ extern "C" __global__ void __launch_bounds__(256) narrow_weights(const T* params
       const int i = i0 + (transposed ? across : along), o = o0 + (transposed ? along : across);
       both[e] = i < width_of(k) && o < width_of(k + 1) ? params[weights_at(k) + i * width_of(k + 1) + o] : 0.0f;
     }
-    store_pair(W + 2 * q, pack<H>(both[0], both[1]));
+    store_pair(W + 2 * q, pack(both[0], both[1]));
   }
 }

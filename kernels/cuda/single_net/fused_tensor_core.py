@@ -1,7 +1,7 @@
 """Kernel family `fused_tensor_core`: forward, loss and backward of a batch in one kernel, with tensor cores.
 
-For nets of narrow layers. Operands of products are half or bfloat16; sums, master weights and optimiser state are
-float32. A step launches gather, narrow_weights, narrow_gradient, reduce and update, whatever the depth.
+For nets of narrow layers. Operands of products are bfloat16; sums, master weights and optimiser state are float32. A
+step launches gather, narrow_weights, narrow_gradient, reduce and update, whatever the depth.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from .layerwise import PER_BLOCK, LayerwiseWorkspace
 BLOCK_ROWS = 64  # samples that a block processes at once
 SKEW = 8  # numbers between rows in shared memory
 WARPS = 8  # as in fused_tensor_core.cu
-NEEDED = 80  # compute capability that include/tensor_cores.cuh requires
-TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # types in include/tensor_cores.cuh
 
 
 def _wide(size: int) -> int:
@@ -84,16 +82,6 @@ class Layout(NamedTuple):
         return "\n".join(lines) + "\n"
 
 
-def check_card(precision: str) -> None:
-    """Raise a ValueError if the current device is too old."""
-    capability = int(cupy.cuda.Device().compute_capability)
-    if capability < NEEDED:
-        raise ValueError(
-            f"precision={precision!r} needs a GPU of compute capability {NEEDED / 10} or higher, but this one has "
-            f"{capability / 10}. Use precision='exact'."
-        )
-
-
 def has_room_for_tile(net: NetSpec) -> bool:
     """Whether all layers of BLOCK_ROWS samples fit into a block's shared memory."""
     return Layout.of(net).tile_bytes <= shared_limit()
@@ -102,9 +90,9 @@ def has_room_for_tile(net: NetSpec) -> bool:
 class FusedWorkspace(LayerwiseWorkspace):
     """Workspace of a net in the family `fused_tensor_core`. Evaluation is that of LayerwiseWorkspace, in float32."""
 
-    def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
+    def __init__(self, net: NetSpec, rows: int, dtype: np.dtype):
         super().__init__(net, rows, dtype, "exact")
-        self._half, self._narrow = TYPES[precision], {}
+        self._narrow: dict[str, Module] = {}
         layout = self._layout = Layout.of(net)
         self._n_weights, self._n_grads, tile_bytes = layout.n_weights, layout.n_grads, layout.tile_bytes
         limit = shared_limit()
@@ -117,13 +105,12 @@ class FusedWorkspace(LayerwiseWorkspace):
         self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), len(ChunkSum)))
 
     def text(self, header: str) -> str:
-        header += (
-            f"typedef struct {self._half} H;\nconstexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
-        ) + self._layout.constants()
+        header += f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n" + self._layout.constants()
         return source(
             header,
             "include/layout.cuh",
             "include/reductions.cuh",
+            "include/bfloat16.cuh",
             "include/tensor_cores.cuh",
             "single_net/fused_tensor_core.cu",
         )

@@ -18,12 +18,13 @@ extern "C" __global__ void order_samples(
 // The clock's batch, in the order of its epoch or, without an order, in that of the data.
 extern "C" __global__ void gather(
     const Clock* clock, const T* X, const T* Y, const T* weight, const int* order, long long batch_size, long long rows,
-    T* x, T* y, T* w) {
+    Operand* x, T* y, T* w) {
   gather_batch(X, Y, weight, order, clock->step % clock->n_batches * batch_size, rows, x, y, w);
 }
 
 extern "C" __global__ void activate(
-    const Clock* clock, int k, const T* b, long long rows, int drops, double rate, long long seed, T* z, T* mask, T* a) {
+    const Clock* clock, int k, const T* b, long long rows, int drops, double rate, long long seed, Operand* z, T* mask,
+    Operand* a) {
   if (drops && clock->dropout_factors) rate *= clock->dropout_factors[clock->step - clock->first];
   activate_layer(k, b, rows, drops, rate, seed, drops ? clock->step : 0, z, mask, a);
 }
@@ -31,16 +32,16 @@ extern "C" __global__ void activate(
 // Loss and output delta. starts : without a clock, whether the batch is the first of its epoch.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
     const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
-    const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets, T* z, T* a, T* delta,
-    double* sums, T* bias_parts) {
+    const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets, T* z, T* a,
+    Operand* delta, double* sums, T* bias_parts) {
   if (clock) starts = clock->step % clock->n_batches == 0;
   loss_and_output_delta_of_chunk(
       b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
 }
 
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long chunk, int drops, const T* __restrict__ stored, const T* __restrict__ mask,
-    T* delta, T* bias_parts) {
+    int k, long long rows, long long chunk, int drops, const Operand* __restrict__ stored, const T* __restrict__ mask,
+    Operand* delta, T* bias_parts) {
   backward_chunk(k, rows, chunk, drops, stored, mask, delta, bias_parts);
 }
 
@@ -117,13 +118,21 @@ extern "C" __global__ void __launch_bounds__(256) measure(
   }
 }
 
+#ifdef ROUNDS_OPERANDS
+// W: the weights as products read them, of parameters that no update of this fit has written.
+extern "C" __global__ void __launch_bounds__(256) round_weights(const T* p, Operand* W) {
+  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256)
+    copy_weight(q, p, W);
+}
+#endif
 // One step of the update rule for every parameter, and the end of the step. squares: (blocks, N_SQUARES), from `measure`.
 // objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums,
-// N_CHUNK_SUMS), from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums.
+// N_CHUNK_SUMS), from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums. W: from
+// `round_weights`, or null if products read p.
 extern "C" __global__ void __launch_bounds__(256) update(
     Clock* clock, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double clip_norm,
     const double* squares, const double* sums, long long all_sums, long long n_sums, double rows, double* objectives,
-    const double* layer_factors, T* p, T* state) {
+    const double* layer_factors, T* p, T* state, Operand* W) {
   const long long step = clock->step;
   T clip = T(1);
   if (CLIPPED) {
@@ -144,7 +153,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
   }
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
     const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
-    update_parameter(q, slope, h, layer_factors, p, state);
+    update_parameter(q, slope, h, layer_factors, p, state, W);
   }
   end_step(clock, sums, all_sums);
 }

@@ -2,7 +2,8 @@
 
 For one large net. An epoch needs no synchronisation. A step of a net of L layers is at most 5 L launches: gather; L
 products and L - 1 activations; loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward
-passes; update. Gradient clipping and rules that compare objectives add one launch that measures the gradient.
+passes; update. Gradient clipping and rules that compare objectives add one launch that measures the gradient. With
+operands in bfloat16, gather rounds the inputs and update the weights, without launches of their own.
 The launches are the same at every step, so that they are replayed as a CUDA graph.
 """
 
@@ -30,6 +31,7 @@ from ...structs import (
 )
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
+from ..build.operands import Operands
 from ..build.structs import ChunkSum, Squares
 from ..population.train import bound_of
 from ..runtime.batches import Batches
@@ -52,18 +54,21 @@ class LayerwiseWorkspace:
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
-        sizes = [int(size) for size in net.sizes]
+        sizes, top = [int(size) for size in net.sizes], net.n_layers - 1
         self.sizes, self.products, self._modules = sizes, Products(self.dtype, precision), {}
+        self.operands = operands = Operands.of(net, self.dtype, precision)
         self.drops = [bool(rate > 0.0) for rate in net.dropout]
         keeps = [bool(a or b) for a, b in zip(net.derivative_needs_z, self.drops, strict=True)]
-        n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * self.dtype.itemsize
+        n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * operands.dtype.itemsize
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
-            layer = lambda k: cupy.empty((rows, sizes[k + 1]), self.dtype)
-            self.a = [layer(k) for k in range(net.n_layers)]
+            layer = lambda k, kind: cupy.empty((rows, sizes[k + 1]), kind)
+            self.a = [layer(k, operands.dtype if k < top else self.dtype) for k in range(top + 1)]
             # One array for both if f' needs only the output.
-            self.z = [layer(k) if keeps[k] or k == net.n_layers - 1 else self.a[k] for k in range(net.n_layers)]
-            self.delta = [layer(k) for k in range(net.n_layers)]
-            self.mask = [layer(k) if self.drops[k] else None for k in range(net.n_layers)]
+            self.z = [layer(k, self.a[k].dtype) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
+            self.delta = [layer(k, operands.dtype) for k in range(top + 1)]
+            self.mask = [layer(k, self.dtype) if self.drops[k] else None for k in range(top + 1)]
+            # The weights as products read them; None if these are the parameters.
+            self.W = cupy.empty(operands.n_weights, operands.dtype) if operands.are_rounded else None
             self.chunk = max(FEWEST_IN_CHUNK, -(-rows // MOST_CHUNKS))
             self.most_chunks = -(-rows // self.chunk)
             starts = np.cumsum([0, *sizes[1:]]) * self.most_chunks
@@ -75,17 +80,18 @@ class LayerwiseWorkspace:
             self.layer_factors = cupy.ones(4 * net.n_layers)
             self.block_columns = cupy.asarray(net.block_columns)
             self.clock, self.replays = StepCounter(), GraphCache()
-            self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
+            self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype, operands.dtype)
 
     def header(self, data: Samples, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
         text = architecture.header(rule, self.net.n_padded, WEIGHTED=data.has_weights, CLIPPED=clipped, LAYERED=layered)
-        return text + CLOCK.source
+        return text + self.operands.source() + CLOCK.source
 
     def module(self, header: str) -> Module:
         return self.compiled(
             source(
                 header,
+                "include/bfloat16.cuh",
                 "include/layout.cuh",
                 "include/reductions.cuh",
                 "include/permutation.cuh",
@@ -106,8 +112,8 @@ class LayerwiseWorkspace:
         """Compute the outputs of all layers, except the last layer's activation, which loss_and_output_delta adds."""
         below = x
         for k in range(self.net.n_layers):
-            W, b = self._of_layer(params, k)
-            self.products.times(below, W, self.z[k], rows)
+            _, b = self._of_layer(params, k)
+            self.products.times(below, self._operand_weights(params, k), self.z[k], rows)
             if k == self.net.n_layers - 1:
                 break
             drops = training and self.drops[k]
@@ -179,7 +185,7 @@ class LayerwiseWorkspace:
                 )
             if k == 0:
                 break
-            self.products.times_transposed(self.delta[k], self._of_layer(params, k)[0], self.delta[k - 1], rows)
+            self.products.times_transposed(self.delta[k], self._operand_weights(params, k), self.delta[k - 1], rows)
             stored = self.z[k - 1] if self.drops[k - 1] or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
             module["backward"](
                 (-(-self.sizes[k] // 32), -(-rows // self.chunk)),
@@ -231,6 +237,18 @@ class LayerwiseWorkspace:
         w, b = int(self.net.weight_offsets[k]), int(self.net.bias_offsets[k])
         return flat[w:b].reshape(self.sizes[k], self.sizes[k + 1]), flat[b : b + self.sizes[k + 1]]
 
+    def _operand_weights(self, params: Any, k: int) -> Any:
+        """Return layer k's weights as products read them."""
+        if self.W is None:
+            return self._of_layer(params, k)[0]
+        start, (fan_in, fan_out) = self.operands.weights_at[k], self.sizes[k : k + 2]
+        return self.W[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
+
+    def _round_weights(self, module: Module, params: Any) -> None:
+        """Round weights that this object's updates have not written."""
+        if self.W is not None:
+            module["round_weights"]((self.n_blocks,), PER_BLOCK, params, self.W)
+
     def _blocks(self, n: int) -> tuple[int]:
         return (min(MOST_BLOCKS, -(-n // PER_BLOCK)),)
 
@@ -272,6 +290,7 @@ class LayerwiseWorkspace:
             self.layer_factors,
             params,
             state.state,
+            self.W,
         )
 
     # ---- the contract's two functions
@@ -284,6 +303,7 @@ class LayerwiseWorkspace:
         n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n
         records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
         self._begin(config, state, first, n, n_batches, records)
+        self._round_weights(module, state.params)
         addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *state[:3]) if is_on_device(x)]
         same = (  # everything a step is launched with, except the number of rows and this object's arrays
             header,
@@ -347,10 +367,11 @@ class LayerwiseWorkspace:
         params = to_device(params)
         module, top = self.module(self.header(data, NO_UPDATE, False, False)), net.n_layers - 1
         self.batches.restart()
+        self._round_weights(module, params)
         for batch in range(-(-data.n_samples // self.rows)):
             first = batch * self.rows
             rows = min(self.rows, data.n_samples - first)
-            x, y, weight = self.batches.in_order(data, first, rows)
+            x, y, weight = self.batches.in_order(module, data, first, rows)
             self.forward(module, params, x, rows, 0, False)
             self.loss_and_output_delta(
                 module, params, y, weight, rows, data.metric, False, batch == 0, data.has_targets

@@ -44,6 +44,7 @@ class Step(NamedTuple):
     network: Network
     rows: int
     seconds: float
+    precision: str
 
     @property
     def work(self) -> int:
@@ -51,7 +52,7 @@ class Step(NamedTuple):
 
     @property
     def bytes_moved(self) -> int:
-        return bytes_moved(self.network, self.rows, itemsize=4)
+        return bytes_moved(self.network, self.rows, 4, self.precision)
 
     def besides_launches(self, node_seconds: float) -> float:
         """Seconds besides those of the launches of a step layer by layer."""
@@ -69,6 +70,7 @@ def measure_costs(gpu: str) -> GpuCosts:
     block_rate = rate(small.work - tiny.work, small.seconds - tiny.seconds)
     with gpu_costs.using(BY_LAYERS):
         deep, large, several = step(gpu, DEEP, 8), step(gpu, LARGE, 4096), step(gpu, MIDDLE, 32, SEVERAL)
+        rounded = step(gpu, LARGE, 4096, precision="bfloat16")
     node_seconds = deep.seconds / n_nodes(deep.network)
     per_byte, per_product = np.linalg.solve(
         [[SEVERAL * several.bytes_moved, SEVERAL * several.work], [large.bytes_moved, large.work]],
@@ -84,6 +86,9 @@ def measure_costs(gpu: str) -> GpuCosts:
         tile_rate=rate(narrow.work, narrow.seconds - FUSED_NODES * node_seconds),
         product_rate=rate(1.0, per_product),
         bandwidth=rate(1.0, per_byte),
+        bfloat16_rate=rate(
+            rounded.work, rounded.besides_launches(node_seconds) - rounded.bytes_moved * float(per_byte)
+        ),
     )
     store_row(costs_key(next(row.description for row in devices() if row.name == gpu)), costs)
     gpu_costs.forget_measured()
@@ -103,4 +108,4 @@ def step(gpu: str, sizes: tuple[int, ...], rows: int, n_nets: int | None = None,
     X, y = (rng.normal(size=(n, width)).astype(np.float32) for width in (sizes[0], sizes[-1]))
     fit = partial(whole_fit, nets, X, y, batch_size=rows, optimizer="adam", verbose=0)
     job = Job("-".join(map(str, sizes)), float(products(nets.network, rows)), N_BATCHES, fit)
-    return Step(nets.network, rows, seconds_of_step(job))
+    return Step(nets.network, rows, seconds_of_step(job), precision)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import HALF
 from ..devices import Device, backend
 from ..kernels.structs import (
     DATA_PARALLEL_PARAMS,
@@ -174,14 +173,14 @@ def device_step_seconds(
     precision : a permission to round where training is in float32
     """
     costs = gpu_costs.costs_of(device)
-    seconds = {"layerwise": gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize)}
+    seconds = {"layerwise": gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize, precision)}
     if network.has_blocks:
         return seconds
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
-    in_half = precision in HALF and narrow and dtype.itemsize == 4
-    if in_half and backend(device).has_room("fused_tensor_core", describe_net(network)):
+    may_be_fused = narrow and gpu_costs.rounds_to_bfloat16(precision, dtype.itemsize)
+    if may_be_fused and backend(device).has_room("fused_tensor_core", describe_net(network)):
         seconds["fused_tensor_core"] = gpu_costs.fused_step_seconds(costs, network, rows)
     return seconds
 
@@ -195,6 +194,7 @@ def choose_nets_family(
     streams: bool = False,
     shuffle: bool = True,
     shares_weights: bool = False,
+    precision: str = "exact",
 ) -> str:
     """Choose the family that trains the nets of a population.
 
@@ -204,13 +204,14 @@ def choose_nets_family(
 
     rows : number of samples in a batch
     streams : whether the samples have no room on the device
+    precision : a permission to round; nets in a thread or a block do not use it
     """
     if shares_weights:
         return "shared_weights"
     if network.has_blocks:
         return "one_by_one"
     if not device.is_host:
-        return _gpu_nets_family(network, n_nets, rows, dtype, streams, gpu_costs.costs_of(device))
+        return _gpu_nets_family(network, n_nets, rows, dtype, streams, precision, gpu_costs.costs_of(device))
     return "population_simd" if n_nets >= lanes_from(network, rows, shuffle) else "one_by_one"
 
 
@@ -276,17 +277,12 @@ def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
 
 
 def _gpu_nets_family(
-    network: Network, n_nets: int, rows: int, dtype: np.dtype, streams: bool, costs: gpu_costs.GpuCosts
+    network: Network, n_nets: int, rows: int, dtype: np.dtype, streams: bool, precision: str, costs: gpu_costs.GpuCosts
 ) -> str:
-    """Return the family of a GPU.
-
-    The precision does not count: with a permission to round, batched products are in TF32, and nets that are trained
-    one by one use tensor cores.
-    """
     family = _family_of_larger_nets(network, n_nets, rows, streams)
     if streams or not trains_in_one_launch(network, dtype):
         return family
-    others = gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize, n_nets)
+    others = gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize, precision, n_nets)
     return "population_simd" if gpu_costs.block_step_seconds(costs, network, rows, n_nets) <= others else family
 
 

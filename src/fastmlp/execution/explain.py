@@ -49,6 +49,7 @@ class NetsFit(NamedTuple):
     batch_size: int
     epochs: int
     shares_weights: bool
+    precision: str
 
 
 def explain_nets_training(fit: NetsFit) -> str:
@@ -63,6 +64,7 @@ def explain_nets_training(fit: NetsFit) -> str:
         fit.dtype,
         shuffle=shuffles,
         shares_weights=fit.shares_weights,
+        precision=fit.precision,
     )
     row = next(row for row in FAMILIES if row.name == family and kind in row.device)
     first = f"Kernel family: {family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "

@@ -92,11 +92,12 @@ FAMILIES = (
     ),
     KernelFamily(
         "fused_tensor_core", "cuda", "one net of narrow layers", "tiles of tensor cores", "sample, unit", "many blocks",
-        f"precision bfloat16 or float16, layers of up to {FUSED_UP_TO_UNITS} units, float32, no dropout, "
+        f"precision bfloat16, layers of up to {FUSED_UP_TO_UNITS} units, float32, no dropout, "
         "where its step is fastest by the cost model",
     ),
     KernelFamily(
-        "layerwise", "cuda", "one net", "a unit", "sample, unit", "cuBLAS and one pass a layer", "everything else"
+        "layerwise", "cuda", "one net", "a unit", "sample, unit, in bfloat16 with that precision",
+        "cuBLAS and one pass a layer", "everything else",
     ),
     KernelFamily(
         "population_simd", "cuda", "many small nets", "a net, or a unit of the block's net", "net, parameter",
@@ -105,7 +106,8 @@ FAMILIES = (
         "model",
     ),
     KernelFamily(
-        "batched_gemm", "cuda", "mid-sized nets, all at the same step", "a unit", "net, sample, unit",
+        "batched_gemm", "cuda", "mid-sized nets, all at the same step", "a unit",
+        "net, sample, unit, in bfloat16 with that precision",
         "one product for all nets", "larger nets whose step does not fill the GPU by itself",
     ),
 )  # fmt: skip

@@ -24,8 +24,10 @@ from .work import products
 
 TILE_ROWS = 64  # samples that a block with tensor cores takes through the net at once
 FUSED_NODES = 5  # kernels of a step of fused_tensor_core, whatever the depth
+BFLOAT16_BYTES = 2  # of an operand that is rounded to bfloat16
 # Passes over memory in a step layer by layer: parameters are read by products and by the update, with their gradient
-# and two vectors of state; outputs and deltas of each layer are written and read by products and passes.
+# and two vectors of state; outputs and deltas of each layer are written and read by products and passes. With operands
+# in bfloat16, the update also writes a copy of the weights, which products read: as many bytes in all.
 PASSES_OF_PARAMS, PASSES_OF_UNITS = 10, 8
 
 
@@ -39,15 +41,16 @@ class GpuCosts(NamedTuple):
     tile_rate: float  # multiply-adds per second of one block with tensor cores
     product_rate: float  # multiply-adds per second of a large product
     bandwidth: float  # bytes per second of the GPU's memory
+    bfloat16_rate: float  # multiply-adds per second of a large product of operands in bfloat16
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value:.2g}" for name, value in self._asdict().items())
 
 
-ESTIMATES = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 3e11, 1.6e13, 3e12)
+ESTIMATES = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 3e11, 1.6e13, 3e12, 2e14)
 # With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, then tensor cores;
 # tensor cores, then blocks; or layer by layer.
-IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf)
+IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf, inf)
 WITH_TENSOR_CORES = IN_BLOCKS._replace(block_seconds=FUSED_NODES + 0.5)
 BY_LAYERS = IN_BLOCKS._replace(node_seconds=0.0, block_seconds=inf)
 
@@ -64,15 +67,24 @@ def n_nodes(network: Network) -> int:
     return 5 * len(network.layout.shapes) + 1
 
 
-def bytes_moved(network: Network, rows: int, itemsize: int) -> int:
+def rounds_to_bfloat16(precision: str, itemsize: int) -> bool:
+    """Whether operands of products are rounded to bfloat16: where this is permitted, and numbers are float32."""
+    return precision == "bfloat16" and itemsize == 4
+
+
+def bytes_moved(network: Network, rows: int, itemsize: int, precision: str) -> int:
     """Return the bytes of memory that a step of one net reads and writes layer by layer."""
+    of_unit = BFLOAT16_BYTES if rounds_to_bfloat16(precision, itemsize) else itemsize
     units = rows * sum(network.layer_sizes)
-    return itemsize * (PASSES_OF_PARAMS * network.layout.n_params + PASSES_OF_UNITS * units)
+    return PASSES_OF_PARAMS * itemsize * network.layout.n_params + PASSES_OF_UNITS * of_unit * units
 
 
-def layers_step_seconds(costs: GpuCosts, network: Network, rows: int, itemsize: int, n_nets: int = 1) -> float:
+def layers_step_seconds(
+    costs: GpuCosts, network: Network, rows: int, itemsize: int, precision: str, n_nets: int = 1
+) -> float:
     """Return the seconds of a step layer by layer, of n_nets nets at a time."""
-    each = bytes_moved(network, rows, itemsize) / costs.bandwidth + products(network, rows) / costs.product_rate
+    rate = costs.bfloat16_rate if rounds_to_bfloat16(precision, itemsize) else costs.product_rate
+    each = bytes_moved(network, rows, itemsize, precision) / costs.bandwidth + products(network, rows) / rate
     return n_nodes(network) * costs.node_seconds + n_nets * each
 
 

@@ -169,6 +169,7 @@ class PopulationTask:
             streams,
             self.shuffle,
             self.shares_weights,
+            self.precision,
         )
 
     @property

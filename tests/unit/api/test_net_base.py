@@ -41,6 +41,19 @@ def test_settings_are_checked():
                 make(**{name: value})
 
 
+@pytest.mark.parametrize("make", [MLP, lambda sizes, **setting: Population(sizes, 3, **setting)])
+def test_float16_is_refused_with_what_to_use(make):
+    message = (
+        r"precision must be 'exact', 'tf32' or 'bfloat16', but it is 'float16', .*without loss scaling.*"
+        r"Use precision='bfloat16'\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        make((2, 1), precision="float16")
+    with pytest.raises(ValueError, match=r"Unknown precision 'fp16'\. Did you mean 'bfloat16'\? Choose from: exact, tf32"):
+        make((2, 1), precision="fp16")
+    assert make((2, 1), precision="bfloat16").precision == "bfloat16"
+
+
 def test_accuracy_is_for_classes():
     assert MLP._scores(METRIC_NONE, 0.5, 0.0) == {"loss": 0.5}
     assert MLP._scores(METRIC_ARGMAX, 0.5, 1.0) == {"loss": 0.5, "accuracy": 1.0}

@@ -16,7 +16,7 @@ from fastmlp.execution.gpu_costs import (
     layers_step_seconds,
 )
 
-CARD = GpuCosts(4e-6, 5e-6, 3e10, 80.0, 9e10, 5e12, 9e11)
+CARD = GpuCosts(4e-6, 5e-6, 3e10, 80.0, 9e10, 5e12, 9e11, 3e13)
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def by_the_model(gpu, sizes, rows, n_nets=None, precision="exact"):
     network, costs = fastmlp.MLP(sizes, device="cpu").network, gpu_costs.costs_of(fastmlp.MLP((1, 1)).device)
     seconds = {
         IN_BLOCKS: lambda: block_step_seconds(CARD, network, rows, n_nets or 1),
-        BY_LAYERS: lambda: layers_step_seconds(CARD, network, rows, 4, n_nets or 1),
+        BY_LAYERS: lambda: layers_step_seconds(CARD, network, rows, 4, precision, n_nets or 1),
         WITH_TENSOR_CORES: lambda: fused_step_seconds(CARD, network, rows),
     }[costs]()
-    return measure_costs.Step(network, rows, seconds)
+    return measure_costs.Step(network, rows, seconds, precision)
 
 
 @pytest.mark.slow
@@ -63,6 +63,7 @@ def test_a_damaged_file_counts_as_none(cuda, folder, content, monkeypatch):
     [
         (IN_BLOCKS, measure_costs.SMALL, None, "exact", "small_net"),
         (BY_LAYERS, measure_costs.DEEP, None, "exact", "layerwise"),
+        (BY_LAYERS, measure_costs.NARROW, None, "bfloat16", "layerwise"),
         (WITH_TENSOR_CORES, measure_costs.NARROW, None, "bfloat16", "fused_tensor_core"),
         (IN_BLOCKS, measure_costs.SMALL, 3, "exact", "population_simd"),
         (BY_LAYERS, measure_costs.MIDDLE, 3, "exact", "batched_gemm"),

@@ -25,6 +25,7 @@ from fastmlp.execution.dispatch import (
     products,
     steps_to_unrolled,
 )
+from fastmlp.execution.gpu_costs import ESTIMATES, using
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.formulas.update_rules import CODES
 from fastmlp.kernels.structs import (
@@ -145,7 +146,18 @@ def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
         assert choose(dtype="float64") == "batched_gemm", "twice the memory"
 
 
-PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
+def test_bfloat16_takes_nets_out_of_their_blocks_earlier():
+    """Batched products in bfloat16 win where those in float32 do not yet; nets in blocks stay in float32."""
+    choose = lambda precision, dtype: choose_nets_family(
+        network((64, 80, 40, 10)), 200, 1024, Device("cuda:0", "a test"), np.dtype(dtype), precision=precision
+    )
+    assert choose("exact", "float32") == choose("tf32", "float32") == "population_simd"
+    assert choose("bfloat16", "float32") == "batched_gemm"
+    with using(ESTIMATES._replace(bfloat16_rate=ESTIMATES.product_rate, bandwidth=1e12)):
+        assert choose("bfloat16", "float32") == "population_simd"
+
+
+PRECISIONS = ("exact", "tf32", "bfloat16")
 
 
 @pytest.fixture
@@ -186,7 +198,7 @@ def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half, gpu_with_r
     """
     net = network(sizes, **settings)
     for precision in PRECISIONS:
-        wanted = half if precision in ("bfloat16", "float16") else exact
+        wanted = half if precision == "bfloat16" else exact
         assert family_on_a_gpu(net, rows, precision, "float32") == wanted, precision
         assert family_on_a_gpu(net, rows, precision, "float64") == exact, precision
     gpu_with_room.has_room = lambda family, net: False  # as of a net of many layers

@@ -13,7 +13,8 @@ from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, fused_ste
 NETWORK = MLP((64, 64, 32, 10), device="cpu").network
 PER_STEP = {
     "blocks": lambda rows, n_nets: block_step_seconds(ESTIMATES, NETWORK, rows, n_nets),
-    "layers": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, n_nets),
+    "layers": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "exact", n_nets),
+    "layers, bfloat16": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "bfloat16", n_nets),
     "tensor cores": lambda rows, n_nets: fused_step_seconds(ESTIMATES, NETWORK, rows),
 }
 
@@ -33,7 +34,18 @@ def test_nets_share_the_gpu():
 
 
 def test_float64_moves_twice_the_bytes():
-    assert gpu_costs.bytes_moved(NETWORK, 32, 8) == 2 * gpu_costs.bytes_moved(NETWORK, 32, 4)
+    assert gpu_costs.bytes_moved(NETWORK, 32, 8, "exact") == 2 * gpu_costs.bytes_moved(NETWORK, 32, 4, "exact")
+
+
+def test_bfloat16_halves_the_bytes_of_activations_and_hastens_products():
+    """Of a large batch, whose activations have most of the bytes; not in float64, on which precision has no effect."""
+    exact, half = (gpu_costs.bytes_moved(NETWORK, 10**6, 4, precision) for precision in ("exact", "bfloat16"))
+    assert half == pytest.approx(exact / 2, rel=0.01)
+    large = MLP((2048, 2048, 2048), device="cpu").network
+    seconds = lambda itemsize, precision: layers_step_seconds(ESTIMATES, large, 4096, itemsize, precision)
+    assert seconds(4, "bfloat16") < seconds(4, "exact") / 5
+    assert seconds(4, "tf32") == seconds(4, "exact")
+    assert seconds(8, "bfloat16") == seconds(8, "exact")
 
 
 def test_using_counts_within_its_context():

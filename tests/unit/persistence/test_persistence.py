@@ -379,6 +379,16 @@ def test_damaged_settings_are_refused(net, path, setting, value, words):
     assert str(caught.value).startswith(f"{str(path)!r} should be a net saved by fastmlp, but ")
 
 
+def test_saved_float16_is_replaced_with_a_warning(net, path):
+    write(path, {**contents(net), "settings": {**net.get_settings(), "precision": "float16"}}, net.params)
+    with pytest.warns(UserWarning, match=r"net.*: precision='float16' is replaced by 'bfloat16'"):
+        loaded = fastmlp.load(path)
+    assert loaded.precision == "bfloat16"
+    np.testing.assert_array_equal(loaded.params, net.params)
+    loaded.save(path)
+    assert fastmlp.load(path).precision == "bfloat16", "without a warning, which would be an error here"
+
+
 @pytest.mark.parametrize(
     "text",
     [

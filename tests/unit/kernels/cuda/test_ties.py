@@ -10,7 +10,7 @@ import fastmlp
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("equal", [(0, 1, 2), (1, 2), (0, 2)])
 @pytest.mark.parametrize("place", ["block", "layers"])
-@pytest.mark.parametrize("precision", ["exact", "float16"])
+@pytest.mark.parametrize("precision", ["exact", "bfloat16"])
 def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal, rng, monkeypatch):
     where = Place(place, monkeypatch) if precision == "exact" else tensor_cores_first(monkeypatch)
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)

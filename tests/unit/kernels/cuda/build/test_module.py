@@ -131,7 +131,7 @@ def test_source_concatenates_its_parts_in_order(module):
 FILES = {
     "population/per_thread.cu": {"train_nets"},
     "population/per_block.cu": {"train_nets", "evaluate_nets"},
-    "single_net/layerwise.cu": OF_LAYERS,
+    "single_net/layerwise.cu": OF_LAYERS | {"round_weights"},
 }
 
 

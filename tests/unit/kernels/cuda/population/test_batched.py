@@ -290,15 +290,18 @@ def test_few_graphs_serve_nets_that_end_in_every_epoch(emulated_cuda, monkeypatc
     np.testing.assert_array_equal(result.epochs, replayed.epochs)
 
 
-@pytest.mark.parametrize("precision", ["exact", "tf32"])
+TYPES_OF_PRODUCTS = {"exact": None, "tf32": 77, "bfloat16": 68}  # CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_COMPUTE_32F
+
+
+@pytest.mark.parametrize("precision", TYPES_OF_PRODUCTS)
 def test_precision_of_the_population_reaches_the_products(windows, precision, rng):
     pop, (X, y) = make(2, SIZES, dtype="float32", precision=precision), samples(rng, 8)
     start = pop.params.copy()
     pop.fit(X, y, epochs=2, optimizer=SGD(0.2), verbose=0)
-    assert windows[0]._passes.products._tf32 == (precision == "tf32")
+    assert windows[0]._passes.products._compute == TYPES_OF_PRODUCTS[precision]
     reference = reference_of(pop.network, start[1])
     follow_sgd(reference, X, y, 0.2, epochs=2)
-    np.testing.assert_allclose(pop.params[1], reference.params, atol=1e-2 if precision == "tf32" else 1e-5)
+    np.testing.assert_allclose(pop.params[1], reference.params, atol=1e-5 if precision == "exact" else 1e-2)
 
 
 # ---- windows, memory, interruption
@@ -329,18 +332,19 @@ def windows_bytes(pop, rows):
     from fastmlp.kernels.cuda.population.batched_passes import Passes
     from fastmlp.kernels.cuda.population.launch import padded
 
-    of_batch = Passes.bytes_each(describe_net(pop.network), rows, True, 8)
+    of_batch = Passes.bytes_each(describe_net(pop.network), rows, True, pop.dtype, "exact")
     return padded(pop.network.layout.n_params) * 8 * 6 + of_batch + 256
 
 
 @pytest.mark.full
-def test_windows_fit_into_the_measured_memory(emulated_cuda, counts, rng):
+@pytest.mark.parametrize("dtype, precision", [("float64", "exact"), ("float32", "bfloat16")])
+def test_windows_fit_into_the_measured_memory(emulated_cuda, counts, dtype, precision, rng):
     """The measured bytes of a net are those that it takes, so that windows fit into any amount of memory."""
     X, y = samples(rng, 50, (5, 40, 30, 2))
     for limit in (700_000, 1_500_000):
         counts.clear()
-        emulated_cuda.settings.limit = limit
-        pop = make(40, (5, 40, 30, 2), dropout=0.1)
+        emulated_cuda.settings.limit = limit // (1 if dtype == "float64" else 2)
+        pop = make(40, (5, 40, 30, 2), dropout=0.1, dtype=dtype, precision=precision)
         result = pop.fit(
             X, y, epochs=2, batch_size=32, optimizer=Adam(0.01), validation_data=(X, y), early_stopping=5, verbose=0
         )

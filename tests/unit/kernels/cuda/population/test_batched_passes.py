@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from reference_bfloat16 import from_bfloat16, to_bfloat16
 from tolerances import TOLERANCES
 
 
@@ -44,11 +45,35 @@ def test_batched_products_equal_numpy(cuda, precision, dtype, rng):
         np.testing.assert_array_equal(part(out_array, room, fan_out)[:, rows:], D[:, rows:].astype(dtype))
         for array in (d_array, dW_array, out_array, below_array):
             assert (array.get()[:, -gap:] == 9).all()
-        shared = Stack(x.data, x.shape, 0)
+        shared = x._replace(stride=0)
         products.times(shared, w, out, rows)
         np.testing.assert_allclose(
             part(out_array, room, fan_out)[:3, :rows], X[0, :rows] @ W[:3], rtol=tolerance, atol=tolerance
         )
+
+
+def test_batched_products_of_bfloat16_equal_numpy(cuda, rng):
+    """Operands are bits of bfloat16; a result is rounded to it, or float32, whatever its array is."""
+    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
+
+    products, n, (rows, fan_in, fan_out) = BatchedProducts(np.dtype("float32"), "bfloat16", 3), 3, (7, 5, 6)
+    shapes = (rows, fan_in), (fan_in, fan_out), (rows, fan_out)
+    bits = [to_bfloat16(rng.normal(size=(n, *shape))) for shape in shapes]
+    of = lambda array: Stack.of(array, 0, array.shape[1:], array[0].size)
+    x, w, d = (of(cuda.asarray(array)) for array in bits)
+    X, W, D = (from_bfloat16(array).astype(float) for array in bits)
+    out, dW = cuda.empty((n, rows, fan_out), cuda.uint16), cuda.empty((n, fan_in, fan_out), cuda.float32)
+    below = cuda.empty((n, rows, fan_in), cuda.uint16)
+    products.times(x, w, of(out), rows)
+    products.transposed_times(x, d, of(dW), rows)
+    products.times_transposed(d, w, of(below), rows)
+    swap = lambda array: array.transpose(0, 2, 1)
+    for found, A, B, tolerance in (
+        (from_bfloat16(out.get()), X, W, 2.0**-8),
+        (dW.get(), swap(X), D, TOLERANCES["value", "float32"]),
+        (from_bfloat16(below.get()), D, swap(W), 2.0**-8),
+    ):
+        assert (np.abs(found - A @ B) <= tolerance * (np.abs(A) @ np.abs(B))).all()
 
 
 CALLS = [
@@ -56,6 +81,7 @@ CALLS = [
     ("exact", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
     ("tf32", "float32", "gemmStridedBatchedEx", "cublasGemmStridedBatchedEx"),
     ("tf32", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
+    ("bfloat16", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
 ]
 
 

@@ -23,7 +23,7 @@ def data_of(n, on_device=None, weighted=True):
 def batches_of(size):
     from fastmlp.kernels.cuda.runtime import batches
 
-    return batches.Batches(size, 3, 2, np.dtype(np.float32))
+    return batches.Batches(size, 3, 2, *[np.dtype(np.float32)] * 2)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_full_batch_in_order_is_not_copied(module, cuda):
 def test_batches_of_an_evaluation_are_views(module, cuda):
     data, batches = data_of(10, cuda), batches_of(4)
     for batch, rows in ((0, 4), (1, 4), (2, 2)):
-        x, y, w = batches.in_order(data, batch * 4, rows)
+        x, y, w = batches.in_order(module, data, batch * 4, rows)
         assert x.data.ptr == data.X.data.ptr + batch * 4 * 3 * 4
         assert y.data.ptr == data.Y.data.ptr + batch * 4 * 2 * 4
         assert w.data.ptr == data.weight.data.ptr + batch * 4 * 4
@@ -144,7 +144,7 @@ def test_batches_of_an_evaluation_are_views(module, cuda):
 
 def test_missing_targets_and_weights_are_none(module, cuda):
     data = data_of(10, cuda)._replace(has_weights=False, has_targets=False)
-    assert batches_of(4).in_order(data, 4, 4)[1:] == (None, None)
+    assert batches_of(4).in_order(module, data, 4, 4)[1:] == (None, None)
 
 
 # ---- samples that stay on the host

@@ -1,0 +1,67 @@
+"""Operands of matrix products: inputs, activations, deltas and weights, as they are or rounded to bfloat16.
+
+Rounded weights are a copy beside the master weights, which the update writes with them. Outputs of a net, gradients,
+biases and sums are never rounded.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import cupy
+import numpy as np
+
+from ...structs import NetSpec
+from .net_constants import by_layer
+
+BITS = np.dtype(np.uint16)  # of arrays of bfloat16, which CuPy has no dtype for
+ALIGNED = 8  # numbers of 16 bytes, with which each layer's weights begin: cuBLAS has faster products for them
+NEEDED = 80  # compute capability that has bfloat16
+
+
+def check_card(precision: str) -> None:
+    """Raise a ValueError if the current device has no bfloat16."""
+    capability = int(cupy.cuda.Device().compute_capability)
+    if capability < NEEDED:
+        raise ValueError(
+            f"precision={precision!r} needs a GPU of compute capability {NEEDED / 10} or higher, but this one has "
+            f"{capability / 10}. Use precision='exact'."
+        )
+
+
+class Operands(NamedTuple):
+    """Format of the operands of a net's products.
+
+    dtype : np.dtype     of the arrays that hold them: BITS, or the dtype of the net
+    weights_at : tuple of int, (n_layers,)     start of each layer's weights, in elements of the copy
+    n_weights : int     elements of the copy; 0 if products read the parameters themselves
+    """
+
+    dtype: np.dtype
+    weights_at: tuple[int, ...]
+    n_weights: int
+
+    @classmethod
+    def of(cls, net: NetSpec, dtype: np.dtype, precision: str) -> Operands:
+        """Return the format that a permission to round leads to; in float64 it has no effect."""
+        if not is_rounded(dtype, precision):
+            return cls(np.dtype(dtype), tuple(map(int, net.weight_offsets)), 0)
+        sizes = [-(-int(i) * int(j) // ALIGNED) * ALIGNED for i, j in pairwise(net.sizes)]
+        *starts, end = accumulate(sizes, initial=0)
+        return cls(BITS, tuple(starts), end)
+
+    @property
+    def are_rounded(self) -> bool:
+        return self.n_weights > 0
+
+    def source(self) -> str:
+        """Return the C++ constants; they follow those of the architecture, which define T."""
+        kind, switch = ("struct Bfloat16", ["#define ROUNDS_OPERANDS"]) if self.are_rounded else ("T", [])
+        lines = [*switch, f"typedef {kind} Operand;", f"constexpr int N_OPERAND_WEIGHTS = {self.n_weights};"]
+        return "\n".join([*lines, by_layer("operand_weights_at", self.weights_at)]) + "\n"
+
+
+def is_rounded(dtype: np.dtype, precision: str) -> bool:
+    """Whether operands are rounded to bfloat16."""
+    return precision == "bfloat16" and np.dtype(dtype) == np.float32
