@@ -35,31 +35,38 @@ class Operands(NamedTuple):
 
     dtype : np.dtype     of the arrays that hold them: BITS, or the dtype of the net
     weights_at : tuple of int, (n_layers,)     start of each layer's weights, in elements of the copy
+    offsets : tuple of int, (n_layers,)     the same start in the parameters, less that in the copy
     n_weights : int     elements of the copy; 0 if products read the parameters themselves
     """
 
     dtype: np.dtype
     weights_at: tuple[int, ...]
+    offsets: tuple[int, ...]
     n_weights: int
 
     @classmethod
     def of(cls, net: NetSpec, dtype: np.dtype, precision: str) -> Operands:
         """Return the format that a permission to round leads to; in float64 it has no effect."""
+        in_params = tuple(map(int, net.weight_offsets))
         if not is_rounded(dtype, precision):
-            return cls(np.dtype(dtype), tuple(map(int, net.weight_offsets)), 0)
+            return cls(np.dtype(dtype), in_params, (0,) * len(in_params), 0)
         sizes = [-(-int(i) * int(j) // ALIGNED) * ALIGNED for i, j in pairwise(net.sizes)]
         *starts, end = accumulate(sizes, initial=0)
-        return cls(BITS, tuple(starts), end)
+        offsets = tuple(of_params - start for of_params, start in zip(in_params, starts, strict=True))
+        return cls(BITS, tuple(starts), offsets, end)
 
     @property
     def are_rounded(self) -> bool:
         return self.n_weights > 0
 
     def source(self) -> str:
-        """Return the C++ constants; they follow those of the architecture, which define T."""
+        """Return the C++ constants; they follow those of the architecture, which define T.
+
+        before_operands(k) is what to subtract from the index of one of layer k's weights to have that in the copy.
+        """
         kind, switch = ("struct Bfloat16", ["#define ROUNDS_OPERANDS"]) if self.are_rounded else ("T", [])
         lines = [*switch, f"typedef {kind} Operand;", f"constexpr int N_OPERAND_WEIGHTS = {self.n_weights};"]
-        return "\n".join([*lines, by_layer("operand_weights_at", self.weights_at)]) + "\n"
+        return "\n".join([*lines, by_layer("before_operands", self.offsets)]) + "\n"
 
 
 def is_rounded(dtype: np.dtype, precision: str) -> bool:

@@ -63,57 +63,145 @@ __device__ __forceinline__ void activate_layer(
   }
 }
 
-// The last layer of a chunk of rows: bias, activation, loss, correct samples, delta and bias gradient. A warp per row.
-// sums: (chunks, N_CHUNK_SUMS). bias_parts: (chunks, N_OUTPUTS).
-__device__ __forceinline__ void loss_and_output_delta_of_chunk(
-    const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
-    int starts, int has_targets, T* z, T* a, Operand* delta, double* sums, T* bias_parts) {
-  FM_SHARED(T, losses, [WARPS]);
-  FM_SHARED(T, counts, [WARPS]);
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
-  const long long first = (long long)blockIdx.x * chunk, last = min(first + chunk, rows);
-  T loss = T(0), n_correct = T(0);
+// A row's outputs so far: indices of the largest output and target, and the outputs that are right.
+struct RowSoFar {
+  T best = -INFINITY, target = -INFINITY, n_right = T(0);
+  int said = 0, meant = 0;
+};
+
+__device__ __forceinline__ T output_of(T v) {
+  return activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX ? elementary::exp(v)
+                                                           : activation_value(activation_of(N_LAYERS - 1), v);
+}
+
+// Compare output j of a row with its target, add its loss, and return its delta. v: its pre-activation or, of softmax, the
+// logarithm of the output. w: weight of the sample; one of weight 0 contributes nothing, even if it is not finite.
+__device__ __forceinline__ T compare_output(
+    int j, T v, T out, T wanted, T w, double scale, double c, double bound, RowSoFar& row, T& loss) {
+  T d = T(0);
+  if (w > T(0)) {
+    loss += w * loss_value(LOSS, v, out, wanted, T(c));
+    d = loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale));
+    if (!DELTA_IS_WRT_LOGIT)
+      d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? v : out);
+  }
+  if (out > row.best) row.best = out, row.said = j;
+  if (wanted > row.target) row.target = wanted, row.meant = j;
+  if (METRIC == METRIC_MARGIN) row.n_right += elementary::absolute(out - wanted) <= T(bound) ? T(1) : T(0);
+  if (METRIC == METRIC_THRESHOLD) row.n_right += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
+  return d;
+}
+
+// The rows of a chunk, a thread a row: of few outputs, which a warp would leave most of its lanes without. Lane j adds up
+// the bias gradient of output j. All lanes take part in the sums of their warp, those without a row with the first one's.
+__device__ __forceinline__ void take_rows_by_threads(
+    const T* b, long long first, long long last, const T* y, const T* weight, double scale, double c, double bound,
+    int has_targets, const T* z, T* a, Operand* delta, T& loss, T& n_correct, T& bias_gradient) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  for (long long from = first + 32 * warp; from < last; from += 32 * WARPS) {
+    const bool is_row = from + lane < last;
+    const long long r = is_row ? from + lane : from, at = r * N_OUTPUTS;
+    const T w = !is_row ? T(0) : WEIGHTED && has_targets ? weight[r] : T(1);
+    T shift = T(0);
+    if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) {
+      T top = -INFINITY, whole = T(0);
+      for (int j = 0; j < N_OUTPUTS; ++j) {
+        const T v = z[at + j] + b[j];
+        top = v > top || v != v ? v : top;
+      }
+      for (int j = 0; j < N_OUTPUTS; ++j) whole += elementary::exp(z[at + j] + b[j] - top);
+      shift = top + elementary::log(whole);
+    }
+    RowSoFar row;
+    for (int j = 0; j < N_OUTPUTS; ++j) {
+      const T v = z[at + j] + b[j] - shift, out = output_of(v);
+      if (is_row) a[at + j] = out;
+      if (!has_targets) continue;
+      const Operand d = compare_output(j, v, out, y[at + j], w, scale, c, bound, row, loss);
+      if (is_row) delta[at + j] = d;
+      const T sum = warp_sum(T(d));
+      if (lane == j) bias_gradient += sum;
+    }
+    if (has_targets) n_correct += METRIC != METRIC_ARGMAX ? w * row.n_right / T(N_OUTPUTS) : row.said == row.meant ? w : T(0);
+  }
+}
+
+// The rows of a chunk, a warp a row.
+__device__ __forceinline__ void take_rows_by_warps(
+    const T* b, long long first, long long last, const T* y, const T* weight, double scale, double c, double bound,
+    int has_targets, const T* z, T* a, Operand* delta, T& loss, T& n_correct) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   for (long long r = first + warp; r < last; r += WARPS) {
-    T *zr = z + r * N_OUTPUTS, *ar = a + r * N_OUTPUTS;
+    const long long at = r * N_OUTPUTS;
     const T w = WEIGHTED && has_targets ? weight[r] : T(1);
     T shift = T(0);
-    if (code == ACTIVATION_SOFTMAX) {
+    if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) {
       T top = -INFINITY, whole = T(0);
       for (int j = lane; j < N_OUTPUTS; j += 32) {
-        const T v = zr[j] + b[j];
+        const T v = z[at + j] + b[j];
         top = v > top || v != v ? v : top;
       }
       top = warp_max(top);
-      for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(zr[j] + b[j] - top);
+      for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(z[at + j] + b[j] - top);
       shift = top + elementary::log(warp_sum(whole));
     }
-    T best = -INFINITY, target = -INFINITY, share = T(0);
-    int said = 0, meant = 0;  // indices of the maxima
+    RowSoFar row;
     for (int j = lane; j < N_OUTPUTS; j += 32) {
-      const T v = zr[j] + b[j] - shift;
-      const T out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
-      zr[j] = v, ar[j] = out;
-      if (!has_targets) continue;
-      const T wanted = y[r * N_OUTPUTS + j];
-      // a sample of weight 0 contributes nothing, even if it is not finite
-      if (w > T(0)) loss += w * loss_value(LOSS, v, out, wanted, T(c));
-      T d = w > T(0) ? loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale)) : T(0);
-      if (!DELTA_IS_WRT_LOGIT) d *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
-      delta[r * N_OUTPUTS + j] = d;
-      if (out > best) best = out, said = j;
-      if (wanted > target) target = wanted, meant = j;
-      if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= T(bound) ? T(1) : T(0);
-      if (METRIC == METRIC_THRESHOLD) share += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
+      const T v = z[at + j] + b[j] - shift, out = output_of(v);
+      a[at + j] = out;
+      if (has_targets) delta[at + j] = compare_output(j, v, out, y[at + j], w, scale, c, bound, row, loss);
     }
     if (METRIC == METRIC_ARGMAX && has_targets) {
-      if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) n_correct += w;
+      if (first_of_warp(row.best, row.said) == first_of_warp(row.target, row.meant) && lane == 0) n_correct += w;
     } else {
-      n_correct += w * share / T(N_OUTPUTS);
+      n_correct += w * row.n_right / T(N_OUTPUTS);
     }
   }
+}
+
+// Bias gradients of the outputs from their deltas, after a barrier: up to COLUMNS outputs at a time, whose rows are
+// shared by PARTS threads.
+__device__ __forceinline__ void add_columns(long long first, long long last, const Operand* delta, T* bias_gradients) {
+  constexpr int COLUMNS = N_OUTPUTS > 128 ? 256 : N_OUTPUTS > 64 ? 128 : 64, PARTS = 32 * WARPS / COLUMNS;
+  FM_SHARED(T, parts, [PARTS > 1 ? (PARTS - 1) * COLUMNS : 1]);
+  const int column = threadIdx.x % COLUMNS, part = threadIdx.x / COLUMNS;
+  for (int from = 0; from < N_OUTPUTS; from += COLUMNS) {
+    const int j = from + column;
+    T sum = T(0);
+    if (j < N_OUTPUTS)
+#pragma unroll 8
+      for (long long r = first + part; r < last; r += PARTS) sum += T(delta[r * N_OUTPUTS + j]);
+    if (PARTS > 1) {
+      if (part) parts[(part - 1) * COLUMNS + column] = sum;
+      __syncthreads();
+      if (!part)
+        for (int q = 0; q < PARTS - 1; ++q) sum += parts[q * COLUMNS + column];
+      __syncthreads();
+    }
+    if (!part && j < N_OUTPUTS) bias_gradients[j] = sum;
+  }
+}
+
+// The last layer of a chunk of rows: bias, activation, loss, correct samples, delta and bias gradient.
+// sums: (chunks, N_CHUNK_SUMS). bias_parts: (chunks, N_OUTPUTS).
+__device__ __forceinline__ void loss_and_output_delta_of_chunk(
+    const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
+    int starts, int has_targets, const T* z, T* a, Operand* delta, double* sums, T* bias_parts) {
+  constexpr bool BY_THREADS = N_OUTPUTS <= 32;
+  FM_SHARED(T, losses, [WARPS]);
+  FM_SHARED(T, counts, [WARPS]);
+  FM_SHARED(T, biases, [BY_THREADS ? (WARPS - 1) * 32 : 1]);  // of all warps but the first
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const long long first = (long long)blockIdx.x * chunk, last = min(first + chunk, rows);
+  T loss = T(0), n_correct = T(0), bias_gradient = T(0);
+  if constexpr (BY_THREADS)
+    take_rows_by_threads(
+        b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct, bias_gradient);
+  else take_rows_by_warps(b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct);
   if (!has_targets) return;
   loss = warp_sum(loss), n_correct = warp_sum(n_correct);
   if (lane == 0) losses[warp] = loss, counts[warp] = n_correct;
+  if (BY_THREADS && warp) biases[(warp - 1) * 32 + lane] = bias_gradient;
   __syncthreads();
   if (threadIdx.x == 0) {
     double both[2] = {0.0, 0.0};
@@ -124,12 +212,14 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
     mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
   }
-  if (bias_parts)
-    for (int j = threadIdx.x; j < N_OUTPUTS; j += 32 * WARPS) {
-      T sum = T(0);
-      for (long long r = first; r < last; ++r) sum += T(delta[r * N_OUTPUTS + j]);
-      bias_parts[blockIdx.x * N_OUTPUTS + j] = sum;
-    }
+  if (!bias_parts) return;
+  T* const bias_gradients = bias_parts + (long long)blockIdx.x * N_OUTPUTS;
+  if constexpr (!BY_THREADS) {
+    add_columns(first, last, delta, bias_gradients);
+  } else if (threadIdx.x < N_OUTPUTS) {
+    for (int k = 0; k < WARPS - 1; ++k) bias_gradient += biases[k * 32 + lane];
+    bias_gradients[lane] = bias_gradient;
+  }
 }
 
 // Delta of hidden layer k: multiplied by f' and mask, and summed over each chunk of rows. Block (columns, chunk).
@@ -159,17 +249,18 @@ __device__ __forceinline__ void backward_chunk(
   }
 }
 
-// Gradient of parameter q: a weight's from the product, a bias's from its chunks; with the penalty and, if given, the
-// layer's factor.
+// Gradient of parameter q of this part (include/layout.cuh): a weight's from the product, a bias's from its chunks; with
+// the penalty and, if given, the layer's factor.
 __device__ __forceinline__ T slope_of(
-    long long q, const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2,
+    int q, int part, const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2,
     const double* layer_factors) {
-  const int part = part_of(q), k = part / 2;
   T slope;
   if (part % 2) {
+    const int k = part / 2, width = width_of(k + 1);
     const T* parts = bias_parts + most_chunks * bias_index(k) + (q - biases_at(k));
     slope = T(0);
-    for (long long c = 0; c < chunks; ++c) slope += parts[c * width_of(k + 1)];
+#pragma unroll 8
+    for (int c = 0; c < int(chunks); ++c, parts += width) slope += *parts;
   } else {
     slope = g[q] + T(l2) * p[q];
   }
@@ -177,10 +268,9 @@ __device__ __forceinline__ T slope_of(
 }
 
 #ifdef ROUNDS_OPERANDS
-// Copy parameter q, if it is a weight, to W: the weights as products read them, layer k's from operand_weights_at(k) on.
-__device__ __forceinline__ void copy_weight(long long q, const T* p, Operand* W) {
-  const int part = part_of(q), k = part / 2;
-  if (part % 2 == 0) W[operand_weights_at(k) + (q - weights_at(k))] = p[q];
+// Copy parameter q of this part, if it is a weight, to W: the weights as products read them.
+__device__ __forceinline__ void copy_weight(int q, int part, const T* p, Operand* W) {
+  if (part % 2 == 0) W[q - before_operands(part / 2)] = p[q];
 }
 
 // x = X, both of `size` numbers: inputs, which products read where they are if their operands are T.
@@ -190,13 +280,13 @@ extern "C" __global__ void round_inputs(const T* X, long long size, Operand* x) 
 }
 #endif
 
-// One step of the update rule for parameter q, and of its copy in W if operands are rounded.
+// One step of the update rule for parameter q of this part, and of its copy in W if operands are rounded.
 __device__ __forceinline__ void update_parameter(
-    long long q, T slope, const Settings<T>& of_net, const double* layer_factors, T* p, T* state, Operand* W) {
-  const Settings<T> h = LAYERED ? settings_of_part(of_net, layer_factors, part_of(q)) : of_net;
-  const T value = is_weight(q) ? p[q] * h.decay : p[q];
+    int q, int part, T slope, const Settings<T>& of_net, const double* layer_factors, T* p, T* state, Operand* W) {
+  const Settings<T> h = LAYERED ? settings_of_part(of_net, layer_factors, part) : of_net;
+  const T value = part % 2 == 0 ? p[q] * h.decay : p[q];
   update_with_state<N_STATE>(RULE, value, slope, p + q, state + q, N_PADDED, h);
 #ifdef ROUNDS_OPERANDS
-  copy_weight(q, p, W);
+  copy_weight(q, part, p, W);
 #endif
 }

@@ -42,8 +42,8 @@ extern "C" __global__ void activate(
 extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
     const Job* given, const long long* clock, long long rows, long long max_rows, long long chunk,
     long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
-    long long weight_stride, double scale, int starts, int has_targets, T* z, T* a, Operand* delta, double* sums,
-    T* bias_parts) {
+    long long weight_stride, double scale, int starts, int has_targets, const T* __restrict__ z, T* a, Operand* delta,
+    double* sums, T* bias_parts) {
   const Job& job = *given;
   const long long net = blockIdx.y, at = net * max_rows * N_OUTPUTS;
   if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
@@ -59,9 +59,10 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
 extern "C" __global__ void round_weights(const Job* given, Operand* W) {
   const long long net = blockIdx.y;
   for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)
-    copy_weight(q, given->params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
+    copy_weight(q, part_of(q), given->params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
 }
 #endif
+
 #ifdef TRAINS  // not needed by an evaluation
 // Settings of one step of a net, written by `step_settings` and read by `update`; the host does not read them.
 struct Step {
@@ -174,7 +175,8 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
       for (int q = threadIdx.x; q < N_PARAMS; q += SETTINGS_THREADS) {
         const T slope = slope_of(
-            q, p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2], nullptr);
+            q, part_of(q), p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2],
+            nullptr);
         squares += double(slope) * double(slope), scaled_squares += scaled_square(slope);
       }
       const T clip_norm = net.hyper[HYPER_CLIP_NORM];
@@ -203,10 +205,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   const double l2 = job.hyper[job.owners[net] * job.hyper_stride + HYPER_L2];
   T *const p = job.params + net * PARAMS_STRIDE, *const state = job.state + net * N_STATE * N_PADDED;
   for (int q = blockIdx.x * THREADS + threadIdx.x; q < N_PARAMS; q += gridDim.x * THREADS) {
+    const int part = part_of(q);
     const T slope = slope_of(
-        q, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_BIASES, chunks, most_chunks, l2,
+        q, part, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_BIASES, chunks, most_chunks, l2,
         job.layer_factors);
-    update_parameter(q, slope * now.clip, now.settings, job.layer_factors, p, state, W + net * N_OPERAND_WEIGHTS);
+    update_parameter(q, part, slope * now.clip, now.settings, job.layer_factors, p, state, W + net * N_OPERAND_WEIGHTS);
   }
 }
 

@@ -15,7 +15,7 @@ from ..build.structs import ChunkSum
 from ..runtime.cublas import library
 from ..runtime.gemm import GEMM_DEFAULT, KINDS, Products
 
-FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 128  # of each net; as in single_net/layerwise.py: few nets must fill a card too
+FEWEST_IN_CHUNK, MOST_CHUNKS = 32, 128  # of each net; as in single_net/layerwise.py: few nets must fill a card too
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of one net in one pass
 NUMBERS_PER_THREAD = 4  # minimum of numbers per thread in one net's pass, if there are that many; an estimate

@@ -32,8 +32,8 @@ extern "C" __global__ void activate(
 // Loss and output delta. starts : without a clock, whether the batch is the first of its epoch.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
     const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
-    const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets, T* z, T* a,
-    Operand* delta, double* sums, T* bias_parts) {
+    const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets,
+    const T* __restrict__ z, T* a, Operand* delta, double* sums, T* bias_parts) {
   if (clock) starts = clock->step % clock->n_batches == 0;
   loss_and_output_delta_of_chunk(
       b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
@@ -93,9 +93,10 @@ __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long 
 extern "C" __global__ void __launch_bounds__(256) measure(
     const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double* squares) {
   double slopes = 0.0, scaled = 0.0, weights = 0.0;
-  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
-    const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
-    if (is_weight(q)) weights += double(p[q]) * double(p[q]);
+  for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) {
+    const int part = part_of(q);
+    const T slope = slope_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
+    if (part % 2 == 0) weights += double(p[q]) * double(p[q]);
     slopes += double(slope) * double(slope);
     if (sizeof(T) == 8) scaled += (double(slope) * huge_scale()) * (double(slope) * huge_scale());
   }
@@ -121,10 +122,10 @@ extern "C" __global__ void __launch_bounds__(256) measure(
 #ifdef ROUNDS_OPERANDS
 // W: the weights as products read them, of parameters that no update of this fit has written.
 extern "C" __global__ void __launch_bounds__(256) round_weights(const T* p, Operand* W) {
-  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256)
-    copy_weight(q, p, W);
+  for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) copy_weight(q, part_of(q), p, W);
 }
 #endif
+
 // One step of the update rule for every parameter, and the end of the step. squares: (blocks, N_SQUARES), from `measure`.
 // objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums,
 // N_CHUNK_SUMS), from `loss_and_output_delta`; this batch of `rows` samples has written the first n_sums. W: from
@@ -151,9 +152,10 @@ extern "C" __global__ void __launch_bounds__(256) update(
     h.loss_increased = objective > objectives[(step + 1) % 2] ? T(1) : T(0);
     if (blockIdx.x == 0 && threadIdx.x == 0) objectives[step % 2] = objective;
   }
-  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
-    const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
-    update_parameter(q, slope, h, layer_factors, p, state, W);
+  for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) {
+    const int part = part_of(q);
+    const T slope = slope_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
+    update_parameter(q, part, slope, h, layer_factors, p, state, W);
   }
   end_step(clock, sums, all_sums);
 }
@@ -162,7 +164,9 @@ extern "C" __global__ void __launch_bounds__(256) update(
 extern "C" __global__ void __launch_bounds__(256) reduce_bias_gradients(
     Clock* clock, const T* bias_parts, long long chunks, long long most_chunks, const double* sums, long long all_sums,
     T* g) {
-  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256)
-    if (!is_weight(q)) g[q] = slope_of(q, g, g, bias_parts, chunks, most_chunks, 0.0, nullptr);
+  for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) {
+    const int part = part_of(q);
+    if (part % 2) g[q] = slope_of(q, part, g, g, bias_parts, chunks, most_chunks, 0.0, nullptr);
+  }
   end_step(clock, sums, all_sums);
 }

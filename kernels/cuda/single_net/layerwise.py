@@ -41,7 +41,7 @@ from ..runtime.gemm import Products
 from ..runtime.optimizer_settings import step_settings
 from ..runtime.step_counter import CLOCK, StepCounter
 
-FEWEST_IN_CHUNK = 64  # rows that one block sums
+FEWEST_IN_CHUNK = 32  # rows that one block sums: a warp's, if each of its threads takes the outputs of one
 # Maximum number of such blocks: as many as a large card has multiprocessors, since each runs one block of the kernel
 # loss_and_output_delta. An estimate: the update adds up one number per chunk for each bias, one after the other.
 MOST_CHUNKS = 128

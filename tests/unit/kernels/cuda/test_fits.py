@@ -109,7 +109,7 @@ def test_restrict_parameters_do_not_overlap(cuda, monkeypatch):
             net.fit(cuda.asarray(X), cuda.asarray(y), epochs=1, shuffle=False, verbose=0)
             net.evaluate(X, y)
     passes = {(name, part) for name, part in seen if name in ("loss_and_output_delta", "backward")}
-    assert passes == {("loss_and_output_delta", part) for part in ("b", "y", "weight")} | {
+    assert passes == {("loss_and_output_delta", part) for part in ("b", "y", "weight", "z")} | {
         ("backward", "stored"),
         ("backward", "mask"),
     }
