@@ -1,7 +1,8 @@
 """The compiled kernels of each family, run by the PTX interpreter, against the reference in float64.
 
-Each case of a family has options that change its code; all update rules and losses occur. The same tests of whole
-files run by `pytest --device ptx`.
+Each case of a family has options that change its code: activations, losses, update rules, dtypes, weights, clipping,
+penalties, schedules, factors of layers, dropout, metrics, early stopping, block-diagonal layers, bfloat16. The same
+tests of whole files run by `pytest --device ptx`.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from reference import ReferenceMLP
 from reference_bfloat16 import RoundedMLP
 from tolerances import TOLERANCES
 
-from fastmlp import MLP, SGD, Population, Quickprop
+from fastmlp import MLP, SGD, AdamW, PeriodicEmbedding, Population, Quickprop
 from fastmlp.execution.gpu_costs import BY_LAYERS, using
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import Optimizer
-from fastmlp.schedules import Cosine
+from fastmlp.schedules import Cosine, FlatCosine
 
 # full: .ci/run has a step of its own for them
 pytestmark = [pytest.mark.ptx, pytest.mark.full, pytest.mark.usefixtures("run_as_ptx")]
@@ -120,17 +121,24 @@ CASES = {
     ),
     "rmsprop": Case("squared_error", "identity", ("selu", "silu"), OPTIMIZERS["rmsprop"], batch_size=10),
     "adagrad": Case("atanh_error", "symmetric_sigmoid", ("tanh", "tanh"), OPTIMIZERS["adagrad"], l2=0.1),
+    "decay": Case(
+        "squared_error",
+        "identity",
+        ("tanh", "elu"),
+        AdamW(0.05, weight_decay=0.2, weight_decay_schedule=FlatCosine(0.2)),
+        batch_size=10,
+    ),
     "momentum": Case("absolute_error", "sigmoid", ("gelu", "relu"), OPTIMIZERS["momentum"], weighted=True),
     "nesterov": Case("softmax_cross_entropy", "softmax", ("silu", "tanh"), OPTIMIZERS["nesterov"], batch_size=20),
 }
 SINGLE = {  # where a net trains -> its cases
-    "block": ("dropout", "adam", "quickprop"),
+    "block": ("dropout", "adam", "quickprop", "decay"),
     "layers": ("shuffled", "dropout", "adam", "rprop", "quickprop", "rmsprop"),
 }
 MANY = {
-    "thread": ("shuffled", "adam", "rprop", "adagrad"),
+    "thread": ("shuffled", "adam", "rprop", "adagrad", "quickprop", "decay"),
     "workspace": ("shuffled",),
-    "batched": ("shuffled", "dropout", "adam", "rprop", "momentum"),
+    "batched": ("shuffled", "dropout", "adam", "rprop", "momentum", "quickprop", "decay"),
 }
 ON_TENSOR_CORES = ("shuffled", "momentum", "nesterov")
 IN_BFLOAT16 = {"layers": ("dropout", "momentum"), "batched": ("shuffled", "dropout")}
@@ -209,6 +217,88 @@ def test_early_stopped_population_matches_the_reference(place, monkeypatch):
                 best, params = loss, reference.params.copy()
         np.testing.assert_allclose(population.params[k], params, rtol=1e-9, atol=1e-9)
     place.check()
+
+
+@pytest.mark.parametrize("place", ["thread", "block", "batched", "layers"])
+def test_outputs_within_the_margin_are_counted(place, monkeypatch):
+    """The metric of the 40-20-40 rule; the step is too small to change a parameter."""
+    place, rng = Place(place, monkeypatch), np.random.default_rng(3)
+    make = MLP if place.name == "layers" else lambda sizes, **settings: Population(sizes, FEW[place.name], **settings)
+    settings = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "device": "cuda", "random_state": 0}
+    nets, X = make((2, 3, 1), init_scale=3.0, **settings), rng.normal(size=(ROWS, 2))
+    y = rng.integers(0, 2, ROWS)
+    result = nets.fit(X, y, epochs=1, optimizer=SGD(1e-30), converged="40-20-40", shuffle=False, verbose=0)
+    found = np.atleast_1d(result.accuracy)
+    for k in (0, len(found) - 1):
+        outputs = reference_of(nets.network, np.atleast_2d(nets.params)[k]).predict(X)[:, 0]
+        expected = np.mean(np.abs(outputs - y) <= 0.4)
+        assert 0 < expected < 1
+        assert found[k] == pytest.approx(expected)
+    place.check()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("place", ["block", "layers"])
+def test_gradient_and_evaluation_match_the_reference(place, weighted, monkeypatch):
+    """Kernels without an update, with targets and without, and outputs that a thread takes one by one or a warp at once."""
+    place, rng, sizes = Place(place, monkeypatch), np.random.default_rng(2), (3, 6, 35 if weighted else 4)
+    net = MLP(sizes, loss="softmax_cross_entropy", hidden_activation="gelu", l2=0.1, device="cuda", random_state=0)
+    X, labels, weight = rng.normal(size=(ROWS, 3)), rng.integers(0, sizes[-1], ROWS), rng.random(ROWS) + 0.1
+    reference, targets = reference_of(net.network, net.params), np.eye(sizes[-1])[labels]
+    given = {"sample_weight": weight} if weighted else {}
+    loss, gradient = net.loss_and_gradient(X, labels, **given)
+    scaled = weight / weight.mean() if weighted else np.ones(ROWS)
+    expected_loss, expected = reference.loss_and_gradient(X, targets, scaled)
+    tolerance = TOLERANCES["gradient", "float32"]
+    assert loss == pytest.approx(expected_loss, rel=tolerance)
+    np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance)
+    outputs, scores = reference.predict(X), net.evaluate(X, labels, **given)
+    np.testing.assert_allclose(net.predict(X), outputs, rtol=tolerance, atol=tolerance)
+    penalty = 0.05 * sum(np.sum(W * W) for W, _ in reference.layers(reference.params))
+    assert scores["loss"] == pytest.approx(expected_loss - penalty, rel=tolerance)
+    assert scores["accuracy"] == pytest.approx(np.mean(scaled * (outputs.argmax(axis=1) == labels)))
+    place.check()
+
+
+@pytest.mark.parametrize("place", ["block", "batched"])
+def test_evaluation_of_a_population_matches_the_reference(place, monkeypatch):
+    Place(place, monkeypatch)
+    case, sizes = CASES["shuffled"], (3, 7, 5, 2)
+    population = Population(sizes, 3, **case.settings_of_net())
+    X, y, weight = case.data(sizes)
+    outputs, scores = population.predict(X), population.evaluate(X, y, sample_weight=weight)
+    for k in range(3):
+        reference = reference_of(population.network, population.params[k])
+        np.testing.assert_allclose(outputs[k], reference.predict(X), rtol=1e-4, atol=1e-5)
+        expected = reference.loss_and_gradient(X, y, weight / weight.mean())[0]
+        assert scores["loss"][k] == pytest.approx(expected, rel=1e-4)
+
+
+def test_block_diagonal_layers_match_the_reference(monkeypatch):
+    place, rng = Place("layers", monkeypatch), np.random.default_rng(4)
+    settings = {"hidden_activation": "tanh", "device": "cuda", "dtype": "float64", "random_state": 0}
+    net = MLP((3, 4, 2), input_embedding=PeriodicEmbedding(3, 2), **settings)
+    X, y = rng.normal(size=(ROWS, 3)), rng.normal(size=(ROWS, 2))
+    start, reference = net.params.copy(), reference_of(net.network, net.params)
+    net.fit(X, y, epochs=EPOCHS, optimizer=SGD(RATE), verbose=0)
+    follow_sgd(reference, X, y, RATE, epochs=EPOCHS)
+    assert_close(net.params, reference, start, "float64")
+    assert not net.params[net.network.outside_blocks].any()
+    place.check()
+
+
+def test_gradients_of_tensor_cores_in_global_memory_match_the_reference(monkeypatch):
+    from fastmlp.kernels.cuda.single_net import fused_tensor_core
+
+    tensor_cores_first(monkeypatch)
+    monkeypatch.setattr(fused_tensor_core, "shared_limit", lambda: 50_000)
+    net = MLP((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision="bfloat16", device="cuda", random_state=0)
+    assert "fused_tensor_core" in net.explain(80)
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(80, 5)), rng.normal(size=(80, 3))
+    _, gradient = net.loss_and_gradient(X, y)
+    expected = reference_of(net.network, net.params).loss_and_gradient(X, y)[1]
+    assert np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < ROUNDING
 
 
 @pytest.mark.parametrize("place, name", pairs(IN_BFLOAT16))
