@@ -97,7 +97,7 @@ def test_every_loss_matches_the_rounded_reference(loss, output, rng):
 @pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes", [(3, 2), (1, 1, 1), (129, 7, 257, 10), (16, 256, 8), (7, 129, 129, 129, 2)])
 def test_odd_and_wide_layers_match_the_rounded_reference(sizes, rng):
-    net, (X, y) = make(sizes, hidden_activation="relu"), samples(rng, 33, sizes)
+    net, (X, y) = make(sizes), samples(rng, 33, sizes)
     _, gradient = net.loss_and_gradient(X, y)
     close, exact = (reference.loss_and_gradient(X, y)[1] for reference in references_of(net, net.params))
     assert error(gradient, close, exact) < CLOSE
@@ -294,9 +294,10 @@ def test_predictions_and_losses_match_the_rounded_reference(monkeypatch, rng):
 
 
 def test_operands_have_two_bytes(layers, rng):
-    (X, y), dropout = samples(rng, 40), (0.2, 0.0)
-    make(dropout=dropout).fit(X, y, epochs=1, batch_size=8, verbose=0)
-    make_nets(3, dropout=dropout).fit(X, y, epochs=1, batch_size=8, verbose=0)
+    X, y = samples(rng, 40)
+    make(dropout=(0.2, 0.0)).fit(X, y, epochs=1, batch_size=8, verbose=0)
+    make_nets(3, dropout=0.2).fit(X, y, epochs=1, batch_size=8, verbose=0)
+    assert len(layers) == 2
     for work in layers:
         hidden = [*work.a[:-1], *work.z[:-1], *work.delta]
         assert {array.dtype for array in hidden} == {np.dtype(np.uint16)}
