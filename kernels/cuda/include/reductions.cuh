@@ -1,16 +1,17 @@
-// Sums and maxima over the threads of a warp or a block. All threads take part, and all get the result.
+// Sums and maxima over the threads of a warp or a block. All threads take part, and all get the result. With LANES, each
+// group of so many neighbouring threads of a warp has a result of its own.
 
-template <typename V>
+template <int LANES = 32, typename V>
 __device__ __forceinline__ V warp_sum(V v) {
 #pragma unroll
-  for (int d = 16; d > 0; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
+  for (int d = LANES / 2; d > 0; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
   return v;
 }
 
-template <typename V>
+template <int LANES = 32, typename V>
 __device__ __forceinline__ V warp_max(V v) {
 #pragma unroll
-  for (int d = 16; d > 0; d >>= 1) {
+  for (int d = LANES / 2; d > 0; d >>= 1) {
     const V other = __shfl_xor_sync(0xffffffffu, v, d);
     v = other > v ? other : v;
   }
@@ -18,11 +19,11 @@ __device__ __forceinline__ V warp_max(V v) {
 }
 
 // Index of the first maximum of a warp, from each thread's maximum and its first index.
-template <typename V>
+template <int LANES = 32, typename V>
 __device__ __forceinline__ int first_of_warp(V largest, int place) {
-  int first = largest == warp_max(largest) ? place : 0x7fffffff;
+  int first = largest == warp_max<LANES>(largest) ? place : 0x7fffffff;
 #pragma unroll
-  for (int d = 16; d > 0; d >>= 1) first = min(first, __shfl_xor_sync(0xffffffffu, first, d));
+  for (int d = LANES / 2; d > 0; d >>= 1) first = min(first, __shfl_xor_sync(0xffffffffu, first, d));
   return first;
 }
 

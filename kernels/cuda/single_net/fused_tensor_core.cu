@@ -17,22 +17,24 @@ constexpr int WARPS = 8;
 
 constexpr int N_WEIGHTS = matrix_at(N_LAYERS), N_GRADS = biases_after(N_LAYERS);
 
-// Loss, correct outputs and output delta of one row, by a warp. z: the row's logits without bias; d: its deltas.
+constexpr int SHARERS = 32 * WARPS / BLOCK_ROWS;  // neighbouring threads that share a row of outputs
+
+// Loss, correct outputs and output delta of one row, by SHARERS threads. z: the row's logits without bias; d: its deltas.
 __device__ void loss_and_output_delta_of_row(
     const float* z, const float* b, const float* y, float w, float c, float bound, Bits* d, float& loss,
     float& n_correct) {
-  const int lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
+  const int sharer = threadIdx.x % SHARERS, code = activation_of(N_LAYERS - 1);
   float shift = 0.0f;
   if (code == ACTIVATION_SOFTMAX) {
     float top = -INFINITY, whole = 0.0f;
-    for (int j = lane; j < N_OUTPUTS; j += 32) top = fmaxf(top, z[j] + b[j]);
-    top = warp_max(top);
-    for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(z[j] + b[j] - top);
-    shift = top + elementary::log(warp_sum(whole));
+    for (int j = sharer; j < N_OUTPUTS; j += SHARERS) top = fmaxf(top, z[j] + b[j]);
+    top = warp_max<SHARERS>(top);
+    for (int j = sharer; j < N_OUTPUTS; j += SHARERS) whole += elementary::exp(z[j] + b[j] - top);
+    shift = top + elementary::log(warp_sum<SHARERS>(whole));
   }
   float best = -INFINITY, target = -INFINITY, share = 0.0f;
   int said = 0, meant = 0;  // indices of the maxima
-  for (int j = lane; j < wide(N_LAYERS); j += 32) {
+  for (int j = sharer; j < wide(N_LAYERS); j += SHARERS) {
     float delta = 0.0f;
     if (j < N_OUTPUTS && w > 0.0f) {
       const float v = z[j] + b[j] - shift, wanted = y[j];
@@ -48,7 +50,7 @@ __device__ void loss_and_output_delta_of_row(
     d[j] = bfloat16_bits(delta);
   }
   if (METRIC == METRIC_ARGMAX) {
-    if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) n_correct += w;
+    if (first_of_warp<SHARERS>(best, said) == first_of_warp<SHARERS>(target, meant) && sharer == 0) n_correct += w;
   } else {
     n_correct += w * share / N_OUTPUTS;
   }
@@ -109,13 +111,12 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
       }
       __syncthreads();
     }
-    for (int r = warp; r < BLOCK_ROWS; r += WARPS) {
-      const bool real = first + r < rows;
-      const float w = real ? (WEIGHTED ? weight[first + r] : 1.0f) : 0.0f;
-      loss_and_output_delta_of_row(
-          z_top + r * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + (real ? first + r : 0) * N_OUTPUTS, w,
-          float(c), float(bound), here + r * stride(N_LAYERS), loss, n_correct);
-    }
+    const int row = threadIdx.x / SHARERS;
+    const bool real = first + row < rows;
+    const float w = real ? (WEIGHTED ? weight[first + row] : 1.0f) : 0.0f;
+    loss_and_output_delta_of_row(
+        z_top + row * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + (real ? first + row : 0) * N_OUTPUTS, w,
+        float(c), float(bound), here + row * stride(N_LAYERS), loss, n_correct);
     __syncthreads();
 #pragma unroll
     for (int k = N_LAYERS - 1; k >= 0; --k) {
