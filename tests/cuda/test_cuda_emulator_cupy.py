@@ -364,7 +364,10 @@ def gemm_ex(cuda, A, B, C, kinds, compute):
 @pytest.mark.parametrize("result", ["bfloat16", "float32"])
 def test_bfloat16_gemm_is_rounded_once(cuda, emulated_cuda, result, rng):
     """Operands are read as they are, sums are float32, and a result in bfloat16 is rounded to nearest even."""
-    A, B = ((rng.normal(size=shape).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16) for shape in ((4, 3), (5, 4)))
+    A, B = (
+        (rng.normal(size=shape).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        for shape in ((4, 3), (5, 4))
+    )
     values = lambda bits: (bits.astype(np.uint32) << 16).view(np.float32)
     kind = cuda.cuda.runtime.CUDA_R_16BF
     c_kind, dtype = (kind, cuda.uint16) if result == "bfloat16" else (cuda.cuda.runtime.CUDA_R_32F, cuda.float32)

@@ -40,7 +40,7 @@ def follow_both(net, start, X, y, **fit):
     """Return the parameters that the rounded reference and the exact one reach."""
     references = [reference_of(net.network, start, kind=kind) for kind in (RoundedMLP, ReferenceMLP)]
     for reference in references:
-        follow_sgd(reference, X, y, 0.1, shuffle=True, **fit)
+        follow_sgd(reference, X, y, 0.02, shuffle=True, **fit)
     return [reference.params for reference in references]
 
 
@@ -56,7 +56,7 @@ def test_wide_nets_and_nets_with_dropout_train_in_bfloat16(works, rng, sizes, ra
     net = MLP(sizes, precision="bfloat16", dropout=rates or 0.0, **SETTINGS)
     start = net.params.copy()
     close, exact = follow_both(net, start, X, y, seed=fit_seed(0), rates=rates, **fit)
-    net.fit(X, y, optimizer=SGD(0.1), verbose=0, **fit)
+    net.fit(X, y, optimizer=SGD(0.02), verbose=0, **fit)
     assert works() == {"LayerwiseWorkspace"}
     assert_in_bfloat16(net.params, start, close, exact)
 
@@ -95,7 +95,7 @@ def test_mid_sized_populations_train_together_in_bfloat16(works, rng):
     X, y = samples(rng, sizes)
     pop = Population(sizes, 2, precision="bfloat16", **SETTINGS)
     starts = pop.params.copy()
-    pop.fit(X, y, optimizer=SGD(0.1), verbose=0, **fit)
+    pop.fit(X, y, optimizer=SGD(0.02), verbose=0, **fit)
     assert works() == set(), "no net may train alone"
     for k, start in enumerate(starts):
         close, exact = follow_both(pop, start, X, y, seed=fit_seed(pop.seeds[k]), **fit)

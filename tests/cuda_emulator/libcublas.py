@@ -17,7 +17,6 @@ from . import build, cublas, memory, streams
 from .state import EmulatorError, counts, device, settings
 
 NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED, INTERNAL_ERROR = 1, 7, 15, 14
-RECOMMENDED = 32 * 2**20  # recommended size of a workspace in bytes, for compute capability 9.0
 CREATE, SET_STREAM = CFUNCTYPE(c_int, POINTER(c_void_p)), CFUNCTYPE(c_int, c_void_p, c_void_p)
 SET_WORKSPACE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 GEMM = CFUNCTYPE(
@@ -72,7 +71,8 @@ def _set_stream(handle, stream):
 
 def _set_workspace(handle, workspace, size):
     memory.check_range(workspace, size, "a workspace of cuBLAS")
-    if workspace % 256 or size < RECOMMENDED:
+    recommended = (32 if int(settings.compute_capability) >= 90 else 4) * 2**20  # bytes
+    if workspace % 256 or size < recommended:
         raise EmulatorError(f"a workspace of cuBLAS at {workspace:#x}, of {size} bytes")
     handles[handle].workspace = workspace, size
 

@@ -240,7 +240,7 @@ def test_outputs_within_the_margin_are_counted(place, monkeypatch):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_gradient_and_evaluation_match_the_reference(place, weighted, monkeypatch):
-    """Kernels without an update, with targets and without, and outputs that a thread takes one by one or a warp at once."""
+    """Kernels without an update, with targets and without; outputs of which a thread takes all, or a warp."""
     place, rng, sizes = Place(place, monkeypatch), np.random.default_rng(2), (3, 6, 35 if weighted else 4)
     net = MLP(sizes, loss="softmax_cross_entropy", hidden_activation="gelu", l2=0.1, device="cuda", random_state=0)
     X, labels, weight = rng.normal(size=(ROWS, 3)), rng.integers(0, sizes[-1], ROWS), rng.random(ROWS) + 0.1

@@ -33,7 +33,7 @@ from ..build.operands import Operands
 from ..build.structs import JOB, ChunkSum, ProgressCounter
 from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
-from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
+from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, blocks_for
 from .launch import NOTHING, SAFE_EVERY, padded
 from .window import Tables, Window, bound_of
 

@@ -191,7 +191,9 @@ class Passes:
         operands, itemsize = Operands.of(net, dtype, precision), np.dtype(dtype).itemsize
         n_in, n_out, units = int(net.sizes[0]), int(net.sizes[-1]), int(net.sizes[1:].sum())
         chunks = min(MOST_CHUNKS, -(-max_rows // FEWEST_IN_CHUNK))
-        of_row = n_out + 1 + units * learns + 2 * n_out * operands.are_rounded  # y, weight, mask; z and a of the outputs
+        of_row = (
+            n_out + 1 + units * learns + 2 * n_out * operands.are_rounded
+        )  # y, weight, mask; z and a of the outputs
         numbers = max_rows * of_row + chunks * units * learns + STEP_NUMBERS
         of_products = max_rows * (n_in + 3 * units) + operands.n_weights
         return numbers * itemsize + of_products * operands.dtype.itemsize + 32 * chunks

@@ -66,7 +66,7 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
     if executor is not None:
         predict_with_executor(executor, pop, data, strides, members, output)
         return output
-    evaluate_nets(network, pop.device, pop.params, data, strides, members, output.reshape(-1))
+    evaluate_nets(network, pop.device, pop.params, data, strides, pop.precision, members, output.reshape(-1))
     return output
 
 
@@ -79,7 +79,7 @@ def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[st
         return scores_of_pieces(pop, X, y)
     data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, sample_weight)
     pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
-    return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides))
+    return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides, pop.precision))
 
 
 def scores_of_piece(
@@ -89,4 +89,4 @@ def scores_of_piece(
     data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, None)
     pop._choose_device(None, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
     counted_by = data if metric is None else data._replace(metric=metric)
-    return data.metric, evaluate_nets(pop.network, pop.device, pop.params, counted_by, strides)
+    return data.metric, evaluate_nets(pop.network, pop.device, pop.params, counted_by, strides, pop.precision)

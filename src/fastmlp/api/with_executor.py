@@ -77,7 +77,8 @@ def predict_with_executor(
 
     params = net.params.reshape(-1, net.network.layout.n_params)  # a view, also of one net
     with workers_for(executor) as workers:
-        WorkersPrediction(workers, net.network, net.device, params, data, strides, members, output).run()
+        given = net.network, net.device, params, data, strides, members, net.precision, output
+        WorkersPrediction(workers, *given).run()
 
 
 def outputs_of_net(net: NetBase, X: Any, executor: Any) -> np.ndarray:

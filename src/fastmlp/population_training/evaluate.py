@@ -24,7 +24,8 @@ def evaluate_nets(
     device: Device,
     params: np.ndarray,
     data: Samples,
-    strides: Strides = (0, 0, 0),
+    strides: Strides,
+    precision: str,
     members: np.ndarray | None = None,
     output: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +33,7 @@ def evaluate_nets(
 
     params : (n_nets, n_params)     parameters of all nets
     data, strides : samples, and elements between the X, Y and weight of successive nets; see data/population_data.py
+    precision : of the nets
     members : (n_members,)     numbers of the nets to evaluate; None for all
     output : (n_members * n_samples * n_outputs,)     written if given
     """
@@ -43,7 +45,7 @@ def evaluate_nets(
         data = module.place(data)
     family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams=device_of(data.X) is None)
     if family == "one_by_one":
-        return _evaluate_one_by_one(network, device, params, data, strides, chosen, output)
+        return _evaluate_one_by_one(network, device, params, data, strides, precision, chosen, output)
     loss, accuracy = np.empty(n_nets), np.empty(n_nets)
     nets, net = evaluation_state(params, strides, chosen, loss, accuracy), describe_net(network)
     plan = PopulationPlan(
@@ -57,18 +59,19 @@ def evaluate_nets(
         rows=min(data.n_samples, EVALUATION_ROWS),
         n_samples=data.n_samples,
         metric=data.metric,
+        precision=precision,
     )
     with plan.begin(net) as (team, run):
         module.evaluate_nets(team, net, data, nets, run, output)
     return (loss, accuracy) if members is None else (loss[chosen], accuracy[chosen])
 
 
-def _evaluate_one_by_one(network, device, params, data, strides, members, output):
+def _evaluate_one_by_one(network, device, params, data, strides, precision, members, output):
     """Return (loss, accuracy) as evaluate_nets does, by the kernels of a single net."""
     results, size = [], data.n_samples * network.n_outputs
     padded = network.layout.padded(params.dtype)
     with device.on():
-        plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples)
+        plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples, precision=precision)
         data = plan.place(data)
         for i, net in enumerate(members):
             padded[: params.shape[1]] = params[net]
@@ -90,7 +93,8 @@ def converged_nets(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarr
     if task.checks_final_accuracy:
         unknown = np.flatnonzero(done & (outcome.all_correct == UNCHECKED))
         if unknown.size:
-            _, accuracy = evaluate_nets(task.network, task.device, task.params, task.data, task.strides, unknown)
+            given = task.network, task.device, task.params, task.data, task.strides, task.precision
+            _, accuracy = evaluate_nets(*given, unknown)
             outcome.all_correct[unknown] = accuracy >= FULL_ACCURACY
         done &= outcome.all_correct.astype(bool)
     return done

@@ -28,6 +28,7 @@ class RowsTask(NamedTuple):
     data: Samples  # of these rows, for all nets or net by net
     strides: Strides
     members: np.ndarray
+    precision: str
 
 
 class WorkersPrediction:
@@ -36,6 +37,7 @@ class WorkersPrediction:
     params : (n_nets, n_params)
     data, strides : samples of all rows
     members : (n_members,)     numbers of the nets that predict
+    precision : of the nets
     output : (n_members, n_samples, n_outputs)     written
     """
 
@@ -48,10 +50,11 @@ class WorkersPrediction:
         data: Samples,
         strides: Strides,
         members: np.ndarray,
+        precision: str,
         output: np.ndarray,
     ):
         self.workers, self.network, self.device, self.params = workers, network, device, params
-        self.data, self.strides, self.members, self.output = data, strides, members, output
+        self.data, self.strides, self.members, self.precision, self.output = data, strides, members, precision, output
         products = len(members) * sum(i * j for i, j in network.layout.shapes)
         row_bytes = params.itemsize * network.n_features * (len(params) if strides[0] else 1)
         output_bytes = output.itemsize * len(members) * network.n_outputs
@@ -80,7 +83,7 @@ class WorkersPrediction:
         own = np.ascontiguousarray(features[:, rows])
         data = self.data._replace(n_samples=n, X=own.reshape(-1))
         own_strides = (n * self.network.n_features if strides[0] else 0, 0, 0)
-        argument = RowsTask(rows, self.network, self.device, data, own_strides, self.members)
+        argument = RowsTask(rows, self.network, self.device, data, own_strides, self.members, self.precision)
         return Task(argument, f"rows {rows.start} to {rows.stop - 1}")
 
     def _take(self, task: Task, result: np.ndarray) -> None:
@@ -96,7 +99,6 @@ def predict_rows(arrays: list[np.ndarray], argument: RowsTask) -> np.ndarray:
     n_rows = argument.rows.stop - argument.rows.start
     output = np.empty((len(argument.members), n_rows, argument.network.n_outputs), params.dtype)
     device = device_here(argument.device)
-    evaluate_nets(
-        argument.network, device, params, argument.data, argument.strides, argument.members, output.reshape(-1)
-    )
+    given = argument.network, device, params, argument.data, argument.strides, argument.precision
+    evaluate_nets(*given, argument.members, output.reshape(-1))
     return output

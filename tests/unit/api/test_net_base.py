@@ -49,7 +49,9 @@ def test_float16_is_refused_with_what_to_use(make):
     )
     with pytest.raises(ValueError, match=message):
         make((2, 1), precision="float16")
-    with pytest.raises(ValueError, match=r"Unknown precision 'fp16'\. Did you mean 'bfloat16'\? Choose from: exact, tf32"):
+    with pytest.raises(
+        ValueError, match=r"Unknown precision 'fp16'\. Did you mean 'bfloat16'\? Choose from: exact, tf32"
+    ):
         make((2, 1), precision="fp16")
     assert make((2, 1), precision="bfloat16").precision == "bfloat16"
 

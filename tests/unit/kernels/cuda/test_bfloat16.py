@@ -1,7 +1,7 @@
 """precision="bfloat16" in the families layerwise and batched_gemm, against a reference that rounds operands, too.
 
-A number near the middle between two numbers of bfloat16 is rounded to one of them in float32 and to the other in float64,
-now and then: results are not as close as float32 is.
+Now and then a number near the middle between two numbers of bfloat16 is rounded to one of them in float32 and to the
+other in float64: results are not always as close as float32 is.
 """
 
 import dataclasses
@@ -18,8 +18,9 @@ from fastmlp import MLP, SGD, Adam, EarlyStopping, PeriodicEmbedding, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS, using
 from fastmlp.schedules import Cosine
 
-CLOSE, FAR = 1e-3, 2e-3  # to the rounded reference, and to one that rounds nothing, relative to a gradient or a fit
-SIZES = (5, 131, 33, 3)  # of which no layer begins on 16 bytes in the parameters
+CLOSE, FAR = 4e-4, 6e-4  # to the rounded reference, and to one that rounds nothing, relative to a gradient or a fit
+SIZES = (5, 131, 33, 3)  # of which no layer but the first begins on 16 bytes in the parameters
+LARGE = (5, 257, 35, 3)  # a net of a population that a block cannot evaluate
 SETTINGS = {"device": "cuda", "random_state": 0, "precision": "bfloat16"}
 
 
@@ -112,10 +113,10 @@ def test_training_matches_the_rounded_reference(hidden, rates, rng):
     """Shuffled batches, the last one short; f' needs outputs or pre-activations, which dropout stores apart."""
     net, (X, y) = make(hidden_activation=hidden, dropout=rates or 0.0), samples(rng, 50)
     start, (reference, exact) = net.params.copy(), references_of(net, net.params)
-    history = net.fit(X, y, epochs=2, batch_size=20, optimizer=SGD(0.05), verbose=0)
+    history = net.fit(X, y, epochs=2, batch_size=20, optimizer=SGD(0.02), verbose=0)
     fit = {"epochs": 2, "batch_size": 20, "seed": fit_seed(0), "shuffle": True, "rates": rates}
-    losses = follow_sgd(reference, X, y, 0.05, **fit)
-    follow_sgd(exact, X, y, 0.05, **fit)
+    losses = follow_sgd(reference, X, y, 0.02, **fit)
+    follow_sgd(exact, X, y, 0.02, **fit)
     np.testing.assert_allclose(history.loss, losses, rtol=CLOSE)
     assert_rounded(net.params, (reference.params, exact.params), start)
 
@@ -217,13 +218,13 @@ def test_step_has_as_many_launches_as_in_float32(emulated_cuda, monkeypatch, rng
 def test_nets_of_a_population_match_the_rounded_reference(hidden, rates, rng):
     pop, (X, y) = make_nets(3, hidden_activation=hidden, dropout=rates), samples(rng, 50)
     starts = pop.params.copy()
-    result = pop.fit(X, y, epochs=2, batch_size=20, optimizer=SGD(0.05), verbose=0)
+    result = pop.fit(X, y, epochs=2, batch_size=20, optimizer=SGD(0.02), verbose=0)
     for k, rate in enumerate(np.broadcast_to(rates, 3)):
         reference, exact = references_of(pop, starts[k])
         fit = {"epochs": 2, "batch_size": 20, "seed": fit_seed(pop.seeds[k]), "shuffle": True}
         fit["rates"] = (rate, rate) if rate else ()
-        losses = follow_sgd(reference, X, y, 0.05, **fit)
-        follow_sgd(exact, X, y, 0.05, **fit)
+        losses = follow_sgd(reference, X, y, 0.02, **fit)
+        follow_sgd(exact, X, y, 0.02, **fit)
         assert result.loss[k] == pytest.approx(losses[-1], rel=CLOSE)
         assert_rounded(pop.params[k], (reference.params, exact.params), starts[k])
 
@@ -233,10 +234,10 @@ def test_full_batches_and_inputs_of_each_net_match_the_rounded_reference(rng):
     for X, y in (own, (own[0][0], own[1][0])):
         pop = make_nets(2, (5, 40, 3))
         starts = pop.params.copy()
-        pop.fit(X, y, epochs=3, optimizer=SGD(0.05), verbose=0)
+        pop.fit(X, y, epochs=3, optimizer=SGD(0.02), verbose=0)
         for k in range(2):
             reference, of_net = references_of(pop, starts[k])[0], (X[k], y[k]) if X.ndim == 3 else (X, y)
-            follow_sgd(reference, *of_net, 0.05, epochs=3)
+            follow_sgd(reference, *of_net, 0.02, epochs=3)
             assert error(pop.params[k], reference.params, reference.params - starts[k]) < CLOSE
 
 
@@ -274,10 +275,10 @@ def test_nets_that_get_another_slot_take_their_weights_along(monkeypatch, rng):
 
 
 def test_predictions_and_losses_match_the_rounded_reference(monkeypatch, rng):
-    """In parts of rows, before and after a fit, whose updates write the weights that a later prediction must not read."""
+    """In parts of rows, before and after a fit, whose updates write weights that a later prediction must not read."""
     monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 100)
     X, y = samples(rng, 230)
-    for net in (make(hidden_activation="silu"), make_nets(2, hidden_activation="silu")):
+    for net in (make(hidden_activation="silu"), make_nets(2, LARGE, hidden_activation="silu")):
         for _ in range(2):
             flat, outputs = net.params.reshape(-1, net.network.layout.n_params), net.predict(X).reshape(-1, 230, 3)
             losses = np.atleast_1d(net.evaluate(X, y)["loss"])
@@ -287,7 +288,7 @@ def test_predictions_and_losses_match_the_rounded_reference(monkeypatch, rng):
                 assert error(outputs[k], expected, expected) < CLOSE
                 assert error(outputs[k], exact.predict(X), expected) > FAR, "nothing is rounded"
                 assert losses[k] == pytest.approx(reference.loss_and_gradient(X, y)[0], rel=CLOSE)
-            net.fit(X, y, epochs=1, batch_size=50, optimizer=SGD(0.5), verbose=0)
+            net.fit(X, y, epochs=1, batch_size=50, optimizer=SGD(0.05), verbose=0)
 
 
 # ---- memory
@@ -301,7 +302,9 @@ def test_operands_have_two_bytes(layers, rng):
     for work in layers:
         hidden = [*work.a[:-1], *work.z[:-1], *work.delta]
         assert {array.dtype for array in hidden} == {np.dtype(np.uint16)}
-        assert {array.dtype for array in (work.a[-1], work.z[-1], work.mask[0], work.bias_parts)} == {np.dtype(np.float32)}
+        assert {array.dtype for array in (work.a[-1], work.z[-1], work.mask[0], work.bias_parts)} == {
+            np.dtype(np.float32)
+        }
         n_nets = 1 if work.W.ndim == 1 else 3
         assert sum(array.nbytes for array in work.delta) == n_nets * 8 * sum(SIZES[1:]) * 2
         assert [start % 8 for start in work.operands.weights_at] == [0, 0, 0]

@@ -223,9 +223,7 @@ def test_net_too_deep_for_shared_memory_trains_layerwise(workspace_types, rng):
     assert {kind.__name__ for kind in workspace_types} == {"LayerwiseWorkspace"}
     assert_close(gradient, reference_of(net.network, net.params).loss_and_gradient(X, y)[1])
     workspace_types.clear()
-    make((5, 20, 3)).loss_and_gradient(
-        X[:, :5], y[:, :3]
-    )  # trains in the fused kernel, which the fixture expects
+    make((5, 20, 3)).loss_and_gradient(X[:, :5], y[:, :3])  # trains in the fused kernel, which the fixture expects
 
 
 def test_float64_nets_are_not_rounded(workspace_types, cuda, rng):
