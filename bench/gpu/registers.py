@@ -55,6 +55,7 @@ def main() -> None:
             "one_small_net",
             "one_wide_net",
             "one_narrow_net",
+            *["nets_in_bfloat16"] * (dtype == "float32"),
         ):
             with cuda_emulator.installed():
                 from cuda_emulator import fits
