@@ -195,6 +195,7 @@ class MLP(SingleNetBase):
         self.device = resolve(self._named_device)
         self._make_params()
         self._params[:] = params
+        self._replace_float16()
         if self.history is not None and vars(self.history).get("net", self) is None:  # see History.__getstate__
             self.history.net = self
 

@@ -17,7 +17,7 @@ from .api.per_net_settings import PER_NET, checked_per_net_setting
 from .api.population_base import PopulationBase
 from .api.population_fit import fit_population
 from .api.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
-from .checks import seed_of
+from .checks import replace_float16, seed_of
 from .console.stopwatch import Stopwatch
 from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
@@ -209,6 +209,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         """Restore a pickled or copied population with its own parameters, on a device that exists on this machine."""
         self.__dict__.update(state | {"_params": state["_params"].copy()})
         self.device = resolve(self._named_device)
+        replace_float16(self._settings)
+        self._replace_float16()
 
     # ---- parameters
 

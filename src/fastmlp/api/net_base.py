@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import checked_dtype, checked_precision
+from ..checks import checked_dtype, checked_precision, replace_float16
 from ..data.validation import as_numbers
 from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
 from ..execution.work import products
@@ -16,6 +16,7 @@ from ..kernels.structs import METRIC_NONE
 from ..memory_check import check_params
 from ..network.spec import Network
 from ..training.prediction import predicted_classes
+from ..user_warnings import warn_user
 
 
 class NetBase:
@@ -66,6 +67,11 @@ class NetBase:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._not_pickled}
+
+    def _replace_float16(self) -> None:
+        """Replace a precision that pickled nets of earlier versions may have, with a warning."""
+        for note in replace_float16(vars(self)):
+            warn_user(f"An unpickled {type(self).__name__}: {note}")
 
     # ---- parameters
 
