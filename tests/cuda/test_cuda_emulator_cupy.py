@@ -351,14 +351,18 @@ def test_half_precision_gemm_equals_numpy(cuda, emulated_cuda, rng):
     np.testing.assert_allclose(c.get(), B.astype(float) @ A.astype(float), rtol=1e-5, atol=1e-6)
 
 
-def gemm_ex(cuda, A, B, C, kinds, compute):
+def gemm_ex(cuda, A, B, C, kinds, compute, mode=16):
     """C = A B, column-major, by gemmEx, whose operands have these types."""
     from cupy_backends.cuda.libs import cublas
 
     one, zero, (a_kind, b_kind, c_kind) = pointer(1.0, "float32"), pointer(0.0, "float32"), kinds
     (n, k), m = B.shape, A.shape[1]
     a, b, c = (array.data.ptr for array in (A, B, C))
-    cublas.gemmEx(1, 0, 0, m, n, k, one, a, a_kind, m, b, b_kind, k, zero, c, c_kind, m, compute, -1)
+    cublas.setMathMode(1, mode)
+    try:
+        cublas.gemmEx(1, 0, 0, m, n, k, one, a, a_kind, m, b, b_kind, k, zero, c, c_kind, m, compute, -1)
+    finally:
+        cublas.setMathMode(1, 0)
 
 
 @pytest.mark.parametrize("result", ["bfloat16", "float32"])
@@ -392,6 +396,12 @@ def test_products_that_cublas_lacks_are_refused(cuda, emulated_cuda, kinds, comp
     A, B, C = (cuda.zeros((2, 2), sizes[kind]) for kind in kinds)
     with pytest.raises(cublas.CUBLASError, match="CUBLAS_STATUS_NOT_SUPPORTED"):
         gemm_ex(cuda, A, B, C, kinds, compute)
+
+
+def test_products_whose_sums_may_be_in_bfloat16_are_refused(cuda, emulated_cuda):
+    A, C = cuda.zeros((2, 2), cuda.uint16), cuda.zeros((2, 2), cuda.uint16)
+    with pytest.raises(EmulatorError, match="added in bfloat16 in this math mode"):
+        gemm_ex(cuda, A, A, C, (14, 14, 14), 68, mode=0)
 
 
 def test_freed_memory_is_refused(cuda, emulated_cuda):

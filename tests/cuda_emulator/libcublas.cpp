@@ -7,6 +7,7 @@ typedef struct {
   int (*create)(Handle*);
   int (*set_stream)(Handle, void* stream);
   int (*set_workspace)(Handle, void* workspace, size_t bytes);
+  int (*set_math_mode)(Handle, int mode);
   int (*gemm)(Handle, int ta, int tb, int m, int n, int k, double alpha, const void* A, int a_kind, int lda,
               long long a_stride, const void* B, int b_kind, int ldb, long long b_stride, double beta, void* C, int c_kind,
               int ldc, long long c_stride, int count, int computed);
@@ -23,6 +24,7 @@ int cublasSetStream_v2(Handle handle, void* stream) { return calls.set_stream(ha
 int cublasSetWorkspace_v2(Handle handle, void* workspace, size_t bytes) {
   return calls.set_workspace(handle, workspace, bytes);
 }
+int cublasSetMathMode(Handle handle, int mode) { return calls.set_math_mode(handle, mode); }
 int cublasSgemm_v2(Handle handle, int ta, int tb, int m, int n, int k, const float* alpha, const float* A, int lda,
                    const float* B, int ldb, const float* beta, float* C, int ldc) {
   return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_32, lda, 0, B, REAL_32, ldb, 0, *beta, C, REAL_32,

@@ -19,6 +19,7 @@ from .state import EmulatorError, counts, device, settings
 NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED, INTERNAL_ERROR = 1, 7, 15, 14
 CREATE, SET_STREAM = CFUNCTYPE(c_int, POINTER(c_void_p)), CFUNCTYPE(c_int, c_void_p, c_void_p)
 SET_WORKSPACE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
+SET_MATH_MODE = CFUNCTYPE(c_int, c_void_p, c_int)
 GEMM = CFUNCTYPE(
     c_int, c_void_p, *[c_int] * 5, c_double, c_void_p, c_int, c_int, c_longlong, c_void_p, c_int, c_int, c_longlong,
     c_double, c_void_p, c_int, c_int, c_longlong, c_int, c_int,
@@ -27,7 +28,10 @@ handles: dict[int, SimpleNamespace] = {}
 
 
 class _Calls(ctypes.Structure):
-    _fields_ = [("create", CREATE), ("set_stream", SET_STREAM), ("set_workspace", SET_WORKSPACE), ("gemm", GEMM)]
+    _fields_ = [
+        ("create", CREATE), ("set_stream", SET_STREAM), ("set_workspace", SET_WORKSPACE),
+        ("set_math_mode", SET_MATH_MODE), ("gemm", GEMM),
+    ]  # fmt: skip
 
 
 def _answering(function):
@@ -59,7 +63,7 @@ def _create(place):
     if not settings.cublas:
         return NOT_INITIALIZED
     handle = 0xC0B1A5000 + 16 * len(handles)
-    handles[handle] = SimpleNamespace(device=device(), stream=0, workspace=None)
+    handles[handle] = SimpleNamespace(device=device(), stream=0, workspace=None, math_mode=0)
     counts["cublas_handles"] += 1
     place[0] = handle
     return 0
@@ -77,6 +81,10 @@ def _set_workspace(handle, workspace, size):
     handles[handle].workspace = workspace, size
 
 
+def _set_math_mode(handle, mode):
+    handles[handle].math_mode = mode
+
+
 def _gemm(
     handle, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed
 ):
@@ -92,7 +100,7 @@ def _gemm(
             raise EmulatorError("cuBLAS allocates memory while the stream is captured: it has no workspace")
     elif streams.is_anyone_capturing() and stream.ptr == 0:
         raise EmulatorError("a product on the null stream while another stream is captured")
-    cublas._check_types(*kinds, computed)
+    cublas._check_types(*kinds, computed, owner.math_mode)
     cublas._multiply(
         stream, ta, tb, m, n, k, alpha, A, kinds[0], lda, sa, B, kinds[1], ldb, sb, beta, C, kinds[2], ldc, sc,
         count, cublas._computed(computed), owner.workspace,
@@ -105,7 +113,8 @@ def path() -> str:
     """Return the path of the shared library, after setting its table of calls to the functions above."""
     found = build.shared_library((build.HERE / "libcublas.cpp").read_text())
     library = ctypes.CDLL(str(found))
-    kinds, functions = (CREATE, SET_STREAM, SET_WORKSPACE, GEMM), (_create, _set_stream, _set_workspace, _gemm)
+    kinds = CREATE, SET_STREAM, SET_WORKSPACE, SET_MATH_MODE, GEMM
+    functions = _create, _set_stream, _set_workspace, _set_math_mode, _gemm
     table = _Calls(*[kind(_answering(function)) for kind, function in zip(kinds, functions, strict=True)])
     library.fm_set_calls(ctypes.byref(table))
     sys.modules[__name__].table = table  # functions that C calls must stay alive

@@ -12,7 +12,7 @@ from ...structs import NetSpec, PopulationState, Samples
 from ..build.module import Module
 from ..build.operands import Operands
 from ..build.structs import ChunkSum
-from ..runtime.cublas import library
+from ..runtime.cublas import library, with_float32_sums
 from ..runtime.gemm import GEMM_DEFAULT, KINDS, Products
 
 FEWEST_IN_CHUNK, MOST_CHUNKS = 32, 128  # of each net; as in single_net/layerwise.py: few nets must fill a card too
@@ -49,7 +49,7 @@ class BatchedProducts(Products):
         single = dtype == np.float32
         if self._handle is None:
             self._gemm = cublas.sgemmStridedBatched if single else cublas.dgemmStridedBatched
-            self._gemm_ex = cublas.gemmStridedBatchedEx
+            self._gemm_ex = with_float32_sums(cublas.gemmStridedBatchedEx)
         else:
             found = library()
             self._gemm = found.cublasSgemmStridedBatched if single else found.cublasDgemmStridedBatched
@@ -191,9 +191,8 @@ class Passes:
         operands, itemsize = Operands.of(net, dtype, precision), np.dtype(dtype).itemsize
         n_in, n_out, units = int(net.sizes[0]), int(net.sizes[-1]), int(net.sizes[1:].sum())
         chunks = min(MOST_CHUNKS, -(-max_rows // FEWEST_IN_CHUNK))
-        of_row = (
-            n_out + 1 + units * learns + 2 * n_out * operands.are_rounded
-        )  # y, weight, mask; z and a of the outputs
+        # y, weight, mask; z and a of the outputs
+        of_row = n_out + 1 + units * learns + 2 * n_out * operands.are_rounded
         numbers = max_rows * of_row + chunks * units * learns + STEP_NUMBERS
         of_products = max_rows * (n_in + 3 * units) + operands.n_weights
         return numbers * itemsize + of_products * operands.dtype.itemsize + 32 * chunks

@@ -2,7 +2,7 @@
 
 During capture cuBLAS needs memory that was allocated before: a workspace of our own. cublasSetStream resets the
 workspace, so cublasSetWorkspace sets it again. A handle serves one owner at a time; released handles are reused.
-Source: NVIDIA, cuBLAS library, sections "CUDA Graphs Support", "cublasSetWorkspace", "cublasGemmEx",
+Source: NVIDIA, cuBLAS library, sections "CUDA Graphs Support", "cublasSetWorkspace", "cublasMath_t", "cublasGemmEx",
 "cublas<t>gemmStridedBatched" and "cublasGemmStridedBatchedEx".
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections.abc import Callable
 from ctypes import POINTER, c_int, c_longlong, c_size_t, c_void_p
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import cupy
+from cupy_backends.cuda.libs import cublas
 
 STATUSES = {
     1: "NOT_INITIALIZED", 3: "ALLOC_FAILED", 7: "INVALID_VALUE", 8: "ARCH_MISMATCH", 11: "MAPPING_ERROR",
@@ -37,10 +39,14 @@ _BATCHED_EX = [
 ]  # fmt: skip
 PROTOTYPES = {
     "cublasCreate_v2": [POINTER(c_void_p)], "cublasSetStream_v2": [c_void_p, c_void_p],
-    "cublasSetWorkspace_v2": [c_void_p, c_void_p, c_size_t], "cublasSgemm_v2": _GEMM, "cublasDgemm_v2": _GEMM,
-    "cublasGemmEx": _GEMM_EX, "cublasSgemmStridedBatched": _BATCHED, "cublasDgemmStridedBatched": _BATCHED,
+    "cublasSetWorkspace_v2": [c_void_p, c_void_p, c_size_t], "cublasSetMathMode": [c_void_p, c_int],
+    "cublasSgemm_v2": _GEMM, "cublasDgemm_v2": _GEMM, "cublasGemmEx": _GEMM_EX,
+    "cublasSgemmStridedBatched": _BATCHED, "cublasDgemmStridedBatched": _BATCHED,
     "cublasGemmStridedBatchedEx": _BATCHED_EX,
 }  # fmt: skip
+# CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION: without it, partial sums of a product whose result is in bfloat16
+# may be added in bfloat16.
+FLOAT32_SUMS = 16
 _idle: dict[int, list[int]] = {}  # released handles, by device
 
 
@@ -87,6 +93,7 @@ class Handle:
         except IndexError:
             made = c_void_p()
             library().cublasCreate_v2(ctypes.byref(made))
+            library().cublasSetMathMode(made, FLOAT32_SUMS)
             self._address = made.value
         weakref.finalize(self, idle.append, self._address).atexit = False
 
@@ -109,3 +116,18 @@ def new_handle() -> Handle | None:
         return Handle() if library() is not None else None
     except CublasError:
         return None
+
+
+def with_float32_sums(product: Callable[..., None]) -> Callable[..., None]:
+    """Return one of CuPy's products with FLOAT32_SUMS for the call: other programs use CuPy's handle, too."""
+
+    @wraps(product)
+    def with_mode(handle: int, *arguments: Any) -> None:
+        before = cublas.getMathMode(handle)
+        cublas.setMathMode(handle, before | FLOAT32_SUMS)
+        try:
+            product(handle, *arguments)
+        finally:
+            cublas.setMathMode(handle, before)
+
+    return with_mode

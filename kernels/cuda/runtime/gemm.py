@@ -10,7 +10,7 @@ import numpy as np
 from cupy_backends.cuda.libs import cublas
 
 from ..build.operands import BITS, check_card, is_rounded
-from .cublas import library, new_handle, workspace_bytes
+from .cublas import library, new_handle, with_float32_sums, workspace_bytes
 
 # Values from cuBLAS's header.
 KINDS = {np.dtype(np.float32): 0, np.dtype(np.float64): 1, BITS: 14}  # CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
@@ -41,7 +41,8 @@ class Products:
             self._compute = COMPUTE_32F_FAST_TF32
         self._handle, self._workspace = new_handle(), None
         if self._handle is None:
-            self._gemm, self._gemm_ex = cublas.sgemm if single else cublas.dgemm, cublas.gemmEx
+            self._gemm = cublas.sgemm if single else cublas.dgemm
+            self._gemm_ex = with_float32_sums(cublas.gemmEx)
         else:
             found = library()
             self._gemm, self._gemm_ex = found.cublasSgemm_v2 if single else found.cublasDgemm_v2, found.cublasGemmEx

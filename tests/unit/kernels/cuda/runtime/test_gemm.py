@@ -87,3 +87,28 @@ def test_precision_decides_the_cublas_call(emulated_cuda, cuda, dtype, precision
     if call == "gemmEx":
         assert called[0][1][-2:] == (COMPUTE[precision], -1)  # the last one is CUBLAS_GEMM_DEFAULT
     assert out.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_sums_of_rounded_results_are_float32(emulated_cuda, cuda, wrapped):
+    """The math mode 16 forbids partial sums in the type of the result. CuPy's handle has its own mode again later."""
+    from cuda_emulator import libcublas
+    from cupy_backends.cuda.libs import cublas
+
+    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
+    from fastmlp.kernels.cuda.runtime.gemm import Products
+
+    emulated_cuda.settings.cublas = not wrapped
+    ones, out = cuda.asarray(to_bfloat16(np.ones((2, 2)))), cuda.empty((2, 2), cuda.uint16)
+    stack = lambda array: Stack.of(array, 0, (2, 2), 4)
+    cublas.setMathMode(0, 1)
+    try:
+        for made, of in ((Products, lambda array: array), (lambda *a: BatchedProducts(*a, 1), stack)):
+            out[:] = 0
+            products = made(np.dtype("float32"), "bfloat16")
+            products.times(of(ones), of(ones), of(out), 2)
+            assert (from_bfloat16(out.get()) == 2).all()
+            assert wrapped or libcublas.handles[products._bound_handle()].math_mode == 16
+        assert cublas.getMathMode(0) == 1
+    finally:
+        cublas.setMathMode(0, 0)
