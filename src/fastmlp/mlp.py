@@ -73,7 +73,8 @@ class MLP(SingleNetBase):
     precision : {"exact", "tf32", "bfloat16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products; sums and parameters stay float32.
         With "bfloat16", outputs of hidden layers, deltas and a copy of the weights are stored in it, so that large nets
-        need half the memory for a batch; tensor cores multiply them. Small nets are trained in float32.
+        need about half the memory for a batch, without dropout; tensor cores multiply them. Small nets are trained in
+        float32, and predict in it.
     input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
         Embedding of the inputs by layers before the hidden ones, which are trained with them: a PeriodicEmbedding for
         all inputs, or a list of entries for consecutive columns, such as

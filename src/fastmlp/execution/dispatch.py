@@ -84,6 +84,16 @@ def choose_evaluation(
     return EvaluationChoice(family, n_threads, rows)
 
 
+def evaluation_precision(network: Network, device: Device, dtype: np.dtype, precision: str) -> str:
+    """Return the precision of a forward pass of one net: a net that a GPU's block trains in batches of one sample, and so
+    in float32, is not rounded to bfloat16, whatever batches it is trained in.
+    """
+    if device.is_host or not gpu_costs.rounds_to_bfloat16(precision, dtype.itemsize):
+        return precision
+    seconds = device_step_seconds(network, 1, "exact", dtype, device)
+    return "exact" if seconds.get("small_net", inf) <= seconds["layerwise"] else precision
+
+
 def choose_family(network: Network, rows: int) -> str:
     """Choose the kernel family that trains one net on a CPU in batches of `rows` samples.
 

@@ -194,6 +194,7 @@ class Plan:
         last = buffers.acquire("an evaluation", key) if device.is_host else None
         if last is not None and last.network is network and last.rows == n_samples and n_threads is None:
             return last
+        precision = dispatch.evaluation_precision(network, device, dtype, precision)
         family, n_threads, rows = dispatch.choose_evaluation(network, device, dtype, n_samples, precision, n_threads)
         if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
             return last

@@ -2,12 +2,13 @@
 
 from threading import Event, Thread
 
+import numpy as np
 import pytest
 
 from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution import gpu_costs
-from fastmlp.execution.dispatch import choose_training
+from fastmlp.execution.dispatch import choose_training, evaluation_precision
 from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, fused_step_seconds, layers_step_seconds
 
 NETWORK = MLP((64, 64, 32, 10), device="cpu").network
@@ -46,6 +47,19 @@ def test_bfloat16_halves_the_bytes_of_activations_and_hastens_products():
     assert seconds(4, "bfloat16") < seconds(4, "exact") / 5
     assert seconds(4, "tf32") == seconds(4, "exact")
     assert seconds(8, "bfloat16") == seconds(8, "exact")
+
+
+@pytest.mark.parametrize("sizes", [(10, 200, 10), (10, 64, 10), (64, 100, 10), (2, 1, 1)])
+def test_nets_that_a_block_trains_predict_in_float32(sizes):
+    """As they are trained, though larger batches would be rounded to bfloat16."""
+    net, device = MLP(sizes, device="cpu"), Device("cuda", "a test")
+    of = lambda precision: evaluation_precision(net.network, device, net.dtype, precision)
+    assert of("bfloat16") == "exact"
+    assert of("tf32") == "tf32"
+    with gpu_costs.using(gpu_costs.BY_LAYERS):
+        assert of("bfloat16") == "bfloat16"
+    large = MLP((64, 512, 10), device="cpu").network
+    assert evaluation_precision(large, device, np.dtype("float32"), "bfloat16") == "bfloat16"
 
 
 def test_using_counts_within_its_context():

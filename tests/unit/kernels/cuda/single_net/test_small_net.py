@@ -411,3 +411,15 @@ def test_any_order_of_threads_gives_the_same_bits(place, settings, emulated_cuda
         figures = net.evaluate(X, np.eye(2)[y])
         found.append((net.params.tobytes(), history.loss.tobytes(), net.predict(X).tobytes(), str(figures)))
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("capability", ["75", "90"])
+def test_nets_in_a_block_predict_in_float32_too(emulated_cuda, capability):
+    """With a permission to round to bfloat16, and on GPUs that lack it; a prediction is not made by the block."""
+    emulated_cuda.settings.compute_capability = capability
+    X, y, _ = samples(40, 10, 10)
+    nets = [MLP((10, 200, 10), device="cuda", precision=p, random_state=0) for p in ("exact", "bfloat16")]
+    losses = [net.fit(X, y, epochs=1, batch_size=8, validation_data=(X, y), verbose=0).validation_loss for net in nets]
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    np.testing.assert_array_equal(*losses)
+    np.testing.assert_array_equal(*[net.predict(X) for net in nets])
