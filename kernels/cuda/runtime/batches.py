@@ -21,6 +21,7 @@ from .step_counter import StepCounter
 
 PER_BLOCK = 256
 ORDER_BYTES = 12  # per sample, of their order and of the lists by which it is drawn
+REMEDY = "Lower batch_size, or use dtype='float32'."
 
 
 class Batches:
@@ -36,7 +37,8 @@ class Batches:
         self._epoch = -1
         self._order: Any = None  # order of that epoch, on the same side as the samples
         self._lists: Any = None
-        self._gathered: tuple | None = None
+        self._x: Any = None  # inputs of a batch that is gathered or rounded, allocated on first use
+        self._targets: tuple | None = None  # targets and weights of a batch that is gathered
         self._streamed: StreamedBatches | None = None
 
     def restart(self) -> None:
@@ -84,7 +86,7 @@ class Batches:
             return self._rounded(module, rows, *self._from_host(data, first, rows, order, epoch, batch))
         if not config.shuffle and rows == data.n_samples:
             return self.in_order(module, data, first, rows)
-        x, y, w = self._buffers()
+        x, (y, w) = self._input_buffer(), self._target_buffers()
         width = self._n_inputs + self._n_outputs + 1
         module["gather"](
             (min(1024, -(-rows * width // PER_BLOCK)),),
@@ -102,15 +104,22 @@ class Batches:
         )
         return x, y, w
 
-    def _buffers(self) -> tuple:
-        """Return (x, y, weight) for a gathered batch, allocated on first use."""
-        if self._gathered is None:
-            shapes = (self._rows, self._n_inputs), (self._rows, self._n_outputs), self._rows
-            kinds = self._operand_dtype, self._dtype, self._dtype
-            n_bytes = self._rows * (self._n_inputs + self._n_outputs + 1) * self._dtype.itemsize
-            with checked_allocation("the samples of a batch", n_bytes, "Lower batch_size, or use dtype='float32'."):
-                self._gathered = tuple(cupy.empty(shape, kind) for shape, kind in zip(shapes, kinds, strict=True))
-        return self._gathered
+    def _input_buffer(self) -> Any:
+        if self._x is None:
+            n_bytes = self._rows * self._n_inputs * self._operand_dtype.itemsize
+            with checked_allocation("the samples of a batch", n_bytes, REMEDY):
+                self._x = cupy.empty((self._rows, self._n_inputs), self._operand_dtype)
+        return self._x
+
+    def _target_buffers(self) -> tuple:
+        if self._targets is None:
+            n_bytes = self._rows * (self._n_outputs + 1) * self._dtype.itemsize
+            with checked_allocation("the targets of a batch", n_bytes, REMEDY):
+                self._targets = (
+                    cupy.empty((self._rows, self._n_outputs), self._dtype),
+                    cupy.empty(self._rows, self._dtype),
+                )
+        return self._targets
 
     def in_order(self, module: Module, data: Samples, first: int, rows: int) -> tuple:
         """Return (x, y, weight) of `rows` samples from `first` on, in the order of the data."""
@@ -124,7 +133,7 @@ class Batches:
         """Return (x, y, weight) with inputs as products read them."""
         if self._operand_dtype == self._dtype:
             return x, y, weight
-        size, (rounded, _, _) = rows * self._n_inputs, self._buffers()
+        size, rounded = rows * self._n_inputs, self._input_buffer()
         module["round_inputs"]((min(1024, -(-size // PER_BLOCK)),), PER_BLOCK, x, size, rounded)
         return rounded, y, weight
 

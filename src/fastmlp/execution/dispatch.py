@@ -85,8 +85,10 @@ def choose_evaluation(
 
 
 def evaluation_precision(network: Network, device: Device, dtype: np.dtype, precision: str) -> str:
-    """Return the precision of a forward pass of one net: a net that a GPU's block trains in batches of one sample, and so
-    in float32, is not rounded to bfloat16, whatever batches it is trained in.
+    """Return the precision of a forward pass of one net.
+
+    A net that a GPU's block trains in batches of one sample, and so in float32, is not rounded to bfloat16, whatever
+    batches it is trained in.
     """
     if device.is_host or not gpu_costs.rounds_to_bfloat16(precision, dtype.itemsize):
         return precision

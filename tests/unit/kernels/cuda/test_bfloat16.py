@@ -310,6 +310,14 @@ def test_operands_have_two_bytes(layers, rng):
         assert [start % 8 for start in work.operands.weights_at] == [0, 0, 0]
 
 
+def test_predictions_allocate_room_for_rounded_inputs_only(layers, rng):
+    make().predict(samples(rng, 20)[0])
+    [work] = layers
+    assert work.batches._x.shape == (20, SIZES[0])
+    assert work.batches._x.dtype == np.uint16
+    assert work.batches._targets is None
+
+
 def test_copied_weights_are_those_of_the_last_update(layers, rng):
     net, (X, y) = make(), samples(rng, 40)
     net.fit(X, y, epochs=2, batch_size=8, verbose=0)
