@@ -39,7 +39,8 @@ def stop(epoch: int, history: fastmlp.History) -> bool:
 def embedded_nets() -> int:
     one = fastmlp.MLP((2, 4, 1), input_embedding=fastmlp.PeriodicEmbedding(8, 4, sigma=0.5))
     pop = fastmlp.Population((5, 4, 1), 2, input_embedding=[2, fastmlp.CategoryEmbedding(3, size=2)])
-    return len(one.params) + len(pop)
+    binned = fastmlp.MLP((4, 1), input_embedding=[fastmlp.PiecewiseLinearEmbedding(4, size=8)])
+    return len(one.params) + len(pop) + len(binned.params)
 
 
 def one_net(X: Floats, y: Floats, trial: Any) -> float:
