@@ -38,7 +38,7 @@ def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, 
     if len(network.layer_sizes) - network.n_embedding_layers < 3:
         raise ValueError(
             f"shared_weights=True needs a hidden layer, whose weights the nets share, but layer_sizes is "
-            f"{network.layer_sizes}."
+            f"{tuple(network.arguments()['layer_sizes'])}. Add one between them."
         )
     per_net = [name for name in ("dropout", "l2", "init_scale") if is_per_net(getattr(pop, name))]
     if per_net:

@@ -71,7 +71,7 @@ def fit_population(
     if saving is not None:
         file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose)
     if reads_rows(given.X, given.y):
-        from .streamed_fit import RowFile, StreamArguments, fit_population_rows, read_rows
+        from .streamed_fit import RowFile, StreamArguments, fit_population_rows, fit_shared_rows, read_rows
 
         checked = StreamArguments.checked(*stream, file, pop)
         others = {
@@ -81,12 +81,15 @@ def fit_population(
             "converged": converged,
             "restart_after": restart_after,
             "monitor": monitor,
-            "time_limit": arguments.time_limit,
+            "time_limit": None if pop.shared_weights else arguments.time_limit,
             "executor": executor,
         }
         with read_rows(pop, given.X, given.y, checked, arguments, others) as found:
             if isinstance(found, RowFile):
-                return fit_population_rows(pop, found, arguments, checked, given.validation_data, given.shuffle, file)
+                of_rows = pop, found, arguments, checked, given.validation_data, given.shuffle
+                if pop.shared_weights:
+                    return fit_shared_rows(*of_rows, watch)
+                return fit_population_rows(*of_rows, file)
             given = given._replace(X=found.X, y=found.y)
     with nullcontext() if file is None else saving.random_numbers_of(pop, file):
         task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)

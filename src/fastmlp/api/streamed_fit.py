@@ -271,8 +271,6 @@ def fit_population_rows(
 
     file : CheckpointFile or None     of the fit's checkpoints
     """
-    if pop.shared_weights:
-        return fit_shared_rows(pop, rows, arguments, stream, validation_data, shuffle)
     held_out, first = _held_out(pop, rows, arguments, validation_data), pop.net(0)
     first._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
     with _random_numbers_of(pop, file):
@@ -317,13 +315,16 @@ def fit_shared_rows(
     stream: StreamArguments,
     validation_data: Any,
     shuffle: bool,
-    time_limit: TimeLimit | None = None,
+    watch: Stopwatch,
 ) -> PopulationResult:
     """Train nets with shared weights on a row file, all together; parameters as of fit_population_rows.
 
     Records of the training are means over the nets, those of held-out samples of their mean output.
+
+    watch : Stopwatch     started when the fit began
     """
-    held_out, device, watch = _held_out(pop, rows, arguments, validation_data), device_of_sharing(pop), Stopwatch()
+    held_out, device = _held_out(pop, rows, arguments, validation_data), device_of_sharing(pop)
+    time_limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
     size, seed = arguments.batch_rows(rows.n_samples, 4), int(fit_seeds(pop.seeds, pop.fits)[0])
     blocks = Blocks(rows, size, bool(shuffle), seed, stream.memory_limit)
     data = FitData(rows, held_out, size, bool(shuffle), seed)  # type: ignore[arg-type]  # options read its counts alone

@@ -288,7 +288,9 @@ def without_idle_nets(nets: Population, log: Callable[[str], Any]) -> Population
 
 def tell_of_diverged(nets: Population, weighed: Population, log: Callable[[str], Any]) -> None:
     """Log how many nets diverged, if greedy weights have left them all out; weighed : the nets that are picked"""
-    diverged, picked = (of.result.stopped_by == "divergence" for of in (nets, weighed) if of.result is not None)
+    assert nets.result is not None, "the nets are trained"
+    assert weighed.result is not None, "they have the result of the nets that were picked"
+    diverged, picked = (result.stopped_by == "divergence" for result in (nets.result, weighed.result))
     if diverged.any() and not picked.any():
         log(f"Greedy weights leave out {counted(int(np.count_nonzero(diverged)), 'net')} that diverged.")
 

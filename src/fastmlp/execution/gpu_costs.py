@@ -121,7 +121,10 @@ def costs_of(device: Device) -> GpuCosts:
 def _measured(name: str) -> GpuCosts:
     described = {row.name: row.description for row in devices()}
     with suppress(KeyError, TypeError, ValueError):
-        return GpuCosts(*map(float, measured_row(costs_key(described[name]))))
+        measured = [float(number) for number in measured_row(costs_key(described[name]))]
+        if len(measured) == len(ESTIMATES) - 1:  # measured by a version without the rate of bfloat16
+            measured.append(ESTIMATES.bfloat16_rate)
+        return GpuCosts(*measured)
     return ESTIMATES
 
 

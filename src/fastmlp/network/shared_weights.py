@@ -118,5 +118,6 @@ class SharedLayout:
         """Return the initial scales of a net, (n_scaled,)."""
         if self.first == 0:
             return rng.integers(0, 2, self.network.n_features) * 2 - 1
-        blocks = self.network.blocks[self.first - 1] or ()
+        blocks = self.network.blocks[self.first - 1]
+        assert blocks is not None, "the layers of an input embedding have blocks"
         return np.repeat(rng.standard_normal(len(blocks)), [n_outputs for _, n_outputs in blocks])

@@ -123,7 +123,7 @@ class PopulationSaver:
             if slot.state is not None and status[net] in (RUNNING, ALL_EPOCHS):  # the slot of the latter ends soon
                 fits[net] = slot.state
         if self.start is not None:  # nets that have not gone on yet
-            fits |= self.start.fits
+            fits = {**self.start.fits, **fits}
         self._write(PopulationFitState(**parts, fits=fits))
 
     def _fits_of_ended(self, status: np.ndarray) -> dict[int, FitState]:

@@ -73,12 +73,12 @@ class FileRows:
         if saving is not None:
             kind = "net" if isinstance(nets, MLP) else "population"
             file = saving.checkpoint_file(checkpoint, every, resume, kind, found.verbose)
-        limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)
         if isinstance(nets, Population):
             assert not any((callbacks, optimizer_state)), "the fit of a population has none of them"
             if nets.shared_weights:
-                return fit_shared_rows(nets, self.file, found, self._stream, held_out, shuffle, limit)
-            assert limit is None, "nets one after another have a limit each"
+                return fit_shared_rows(nets, self.file, found, self._stream, held_out, shuffle, watch)
+            assert found.time_limit is None, "nets one after another have a limit each"
             return fit_population_rows(nets, self.file, found, self._stream, held_out, shuffle, file)
+        limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)
         further = as_callbacks(callbacks), optimizer_state, limit, watch, file
         return fit_rows(nets, self.file, found, self._stream, held_out, shuffle, *further)

@@ -14,14 +14,13 @@ from ..class_probabilities import logits
 from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
 from ..population import Population, subset_of
-from .rows import Rows
-
-MOST_ROWS = 50_000  # evenly spaced rows of a larger held-out part decide
+from .rows import MOST_ROWS, Rows
 
 
 def with_greedy_weights(nets: Population, held_out: Rows) -> tuple[Population, np.ndarray]:
     """Return (nets that are picked by held-out rows, as a population of as many, their numbers)."""
-    picks = greedy_picks(logits(nets, held_out.X), held_out.y, held_out.weights, nets.network)
+    rows = held_out.at_most(MOST_ROWS)
+    picks = greedy_picks(logits(nets, rows.X), rows.y, rows.weights, nets.network)
     return subset_of(nets, picks), picks
 
 
@@ -51,7 +50,7 @@ def greedy_picks(z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, netwo
     y : targets of the rows, as the nets take them
     weights : (n_rows,) or None
 
-    All nets, if none has finite outputs.
+    All nets, if none has finite outputs, or no row has a weight.
 
     >>> from fastmlp import MLP
     >>> z = np.array([[[1.0], [0.0]], [[0.0], [-1.0]], [[9.0], [9.0]]])
@@ -61,6 +60,8 @@ def greedy_picks(z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, netwo
     if z.shape[1] > MOST_ROWS:
         rows = np.linspace(0, z.shape[1] - 1, MOST_ROWS).astype(np.intp)
         z, y, weights = z[:, rows], y[rows], None if weights is None else weights[rows]
+    if weights is not None and not weights.sum() > 0.0:
+        return np.arange(len(z))
     y = y.reshape(len(y), -1).astype(np.float64) if network.output_row.name != "softmax" else y.astype(np.intp)
     outputs, n_nets = np.stack([_outputs(of_net, y, network) for of_net in z]), len(z)
     total, picks = np.zeros(outputs.shape[1:]), list[int]()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+MOST_ROWS = 50_000  # evenly spaced rows of a larger held-out part decide on the temperature and the weights of nets
+
 
 class Rows(NamedTuple):
     """Encoded rows of a table: features (n_rows, n_features), targets as the nets take them, weights (n_rows,)."""
@@ -16,6 +18,10 @@ class Rows(NamedTuple):
 
     def take(self, rows: np.ndarray) -> Rows:
         return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def at_most(self, n: int) -> Rows:
+        """Return these rows or, of more than n, evenly spaced ones."""
+        return self if self.n_rows <= n else self.take(np.linspace(0, self.n_rows - 1, n).astype(np.intp))
 
     @property
     def n_rows(self) -> int:

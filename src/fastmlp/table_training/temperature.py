@@ -13,10 +13,10 @@ import numpy as np
 
 from ..class_probabilities import log_probabilities_of
 from ..network.spec import Network
+from .rows import MOST_ROWS
 
 LARGEST = 20.0  # bounds of the temperature: from 1 / LARGEST to LARGEST
 TOLERANCE = 1e-4  # of the logarithm of the temperature
-MOST_ROWS = 50_000  # evenly spaced rows of a larger held-out part decide
 LEAST_GAIN = 1.92  # nats over all samples: the likelihood-ratio test of one parameter at 5 %
 GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 

@@ -76,6 +76,17 @@ def test_rows_from_disk_give_the_nets_of_rows_in_memory(embedding, tmp_path):
     assert len(np.unique(pop.params[:, -1])) == 3, "shuffled, and without held-out rows"
 
 
+def test_a_time_limit_ends_the_fit_of_a_file(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = np.random.default_rng(0).normal(size=(3, 3_000))
+    pq.write_table(pa.table(dict(zip("aby", rows, strict=True))), tmp_path / "rows.parquet")
+    pop = Population((2, 3, 1), 3, shared_weights=True, random_state=0)
+    limits = {"memory_limit": "1MB", "time_limit": 0.1, "batch_size": 500, "verbose": 0}
+    result = pop.fit(str(tmp_path / "rows.parquet"), "y", epochs=10**6, **limits)
+    assert set(result.stopped_by) == {"time_limit"}
+    assert 0 < result.epochs[0] < 10**6
+
+
 def test_settings_make_an_equal_population():
     pop = Population((2, 3, 1), 3, shared_weights=np.True_, random_state=0)
     again = Population(**pop.get_settings(), n_nets=3, random_state=0)

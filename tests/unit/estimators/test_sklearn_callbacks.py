@@ -241,6 +241,15 @@ def test_scikit_learns_progress_bar(name, how, capsys):
     assert shown.count("- training #0") == (len(bars) if "table" in name else 0), shown
 
 
+def test_nets_on_rows_from_disk_are_tasks_of_their_own(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60_000, 3))
+    frame = pd.DataFrame(rows, columns=list("abc")).assign(kind=np.where(rows[:, 0] > 0, "yes", "no"))
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    recorder, model = Recorder(), TabularMLPClassifier(**SMALL | {"max_iter": 1}, n_nets=2)
+    model.set_callbacks(recorder).fit(str(tmp_path / "table.csv"), "kind", memory_limit="2MB")
+    assert recorder.told.count("begin training") == model.net_.n_nets == 2
+
+
 @pytest.mark.full
 def test_scores_of_a_search_in_other_processes():
     monitor = callback.ScoringMonitor(scoring="accuracy")

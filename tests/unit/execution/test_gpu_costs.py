@@ -1,6 +1,7 @@
 """Cost model of a GPU's kernel families: what its times depend on."""
 
 from threading import Event, Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_nets_that_a_block_trains_predict_in_float32(sizes):
         assert of("bfloat16") == "bfloat16"
     large = MLP((64, 512, 10), device="cpu").network
     assert evaluation_precision(large, device, np.dtype("float32"), "bfloat16") == "bfloat16"
+
+
+def test_costs_that_were_measured_without_the_rate_of_bfloat16_count(monkeypatch):
+    monkeypatch.setattr(gpu_costs, "devices", lambda: [SimpleNamespace(name="cuda", description="a card")])
+    monkeypatch.setattr(gpu_costs, "measured_row", lambda key: [1.0] * (len(ESTIMATES) - 1))
+    gpu_costs.forget_measured()
+    found = gpu_costs.costs_of(Device("cuda", "a card"))
+    gpu_costs.forget_measured()
+    assert found == gpu_costs.GpuCosts(*[1.0] * (len(ESTIMATES) - 1), ESTIMATES.bfloat16_rate)
 
 
 def test_using_counts_within_its_context():

@@ -67,6 +67,21 @@ def test_nets_that_diverged_are_not_picked(rng):
     assert greedy_picks(np.full_like(z, np.nan), y, None, REGRESSION).tolist() == [0, 1, 2]
 
 
+def test_rows_without_weight_pick_no_net(rng):
+    y = rng.normal(size=20)
+    assert greedy_picks(np.stack([y, y + 1])[..., None], y, np.zeros(20), REGRESSION).tolist() == [0, 1]
+
+
+def test_of_many_held_out_rows_evenly_spaced_ones_are_predicted(monkeypatch, rng):
+    monkeypatch.setattr("fastmlp.table_training.net_weights.MOST_ROWS", 10)
+    predicted = []
+    monkeypatch.setattr(
+        "fastmlp.table_training.net_weights.logits", lambda nets, X: predicted.append(len(X)) or logits(nets, X)
+    )
+    with_greedy_weights(Population((2, 1), 3, random_state=0), Rows(rng.normal(size=(100, 2)), rng.normal(size=100)))
+    assert predicted == [10]
+
+
 def test_the_mean_of_the_picked_nets_is_the_better_one(rng):
     X = rng.normal(size=(60, 2)).astype(np.float32)
     nets = Population((2, 4, 1), 5, random_state=0, device="cpu")

@@ -27,6 +27,7 @@ from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, make
 from ...table_training.folds import TrainedNets, fit_each, fit_folds, fit_shared_folds, fold_numbers, share_by_fold
 from ...table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ...table_training.recipe import GREEDY, TEMPERATURE, Recipe, is_auto, recipe_of
+from ...table_training.rows import MOST_ROWS
 from ...table_training.time_limit import planned_in_time
 from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted
@@ -186,8 +187,8 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
     n_nets = getattr(nets, "n_nets", 1)
-    one_by_one = task.folds is not None or observes_epochs(estimator)
-    n_fits = recipe.n_folds if one_by_one and recipe.shared_weights else n_nets if one_by_one else 1
+    one_by_one = trains_one_by_one(estimator, task, recipe)
+    n_fits = (recipe.n_folds if recipe.shared_weights else n_nets) if one_by_one else 1
     task.observed.begin_fit(n_fits + estimator.refit)
     before = {name: vars(estimator).pop(name) for name in RECORDS if name in vars(estimator)}
     try:
@@ -238,14 +239,19 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
         train_folds(estimator, nets, task, recipe)
     elif isinstance(nets, MLP):
         train_net(estimator, nets, task, recipe, before if task.continues else {})
-    elif observes_epochs(estimator) or (isinstance(task.rows, FileRows) and not recipe.shared_weights):
-        # which a population cannot do
+    elif trains_one_by_one(estimator, task, recipe):
         train_each(estimator, nets, task, recipe)
     else:
         result = fit_together(estimator, nets, task, recipe)
         if result.interrupted or not result.epochs.all():
             nets = trained_nets(nets, task.continues)
         estimator.keep_net(nets, nets.result)
+
+
+def trains_one_by_one(estimator: Any, task: NetsTask, recipe: Recipe) -> bool:
+    """Return whether nets are trained one after another: in folds, observed after each epoch, or on rows on disk."""
+    on_disk = isinstance(task.rows, FileRows) and not recipe.shared_weights
+    return task.folds is not None or observes_epochs(estimator) or on_disk
 
 
 def observes_epochs(estimator: Any) -> bool:
@@ -405,6 +411,7 @@ def keep_picked(estimator: Any, nets: Population, picks: np.ndarray) -> None:
 
 def calibrate(estimator: Any, held_out: Rows | None, recipe: Recipe) -> None:
     """Calibrate the predictions of an estimator on held-out rows, if there are any."""
+    held_out = None if held_out is None else held_out.at_most(MOST_ROWS)
     z = None if held_out is None else logits(estimator.net_, held_out.X)
     estimator._calibrate(z if z is None or z.ndim == 3 else z[None], held_out, recipe.calibration)
 
