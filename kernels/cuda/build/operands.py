@@ -46,10 +46,17 @@ class Operands(NamedTuple):
 
     @classmethod
     def of(cls, net: NetSpec, dtype: np.dtype, precision: str) -> Operands:
-        """Return the format that a permission to round leads to; in float64 it has no effect."""
+        """Return the format that a permission to round leads to; in float64 it has no effect.
+
+        Raises
+        ------
+        ValueError
+            If the current device has no bfloat16, before a kernel with its instructions is compiled.
+        """
         in_params = tuple(map(int, net.weight_offsets))
         if not is_rounded(dtype, precision):
             return cls(np.dtype(dtype), in_params, (0,) * len(in_params), 0)
+        check_card(precision)
         sizes = [-(-int(i) * int(j) // ALIGNED) * ALIGNED for i, j in pairwise(net.sizes)]
         *starts, end = accumulate(sizes, initial=0)
         offsets = tuple(of_params - start for of_params, start in zip(in_params, starts, strict=True))

@@ -9,7 +9,7 @@ import cupy
 import numpy as np
 from cupy_backends.cuda.libs import cublas
 
-from ..build.operands import BITS, check_card, is_rounded
+from ..build.operands import BITS, is_rounded
 from .cublas import library, new_handle, with_float32_sums, workspace_bytes
 
 # Values from cuBLAS's header.
@@ -23,11 +23,6 @@ class Products:
 
     In float32, "tf32" rounds operands to TF32, and "bfloat16" takes operands in bfloat16, as their bits; sums are
     float32, and results are in the dtype of their array.
-
-    Raises
-    ------
-    ValueError
-        If the current device has no bfloat16.
     """
 
     def __init__(self, dtype: np.dtype, precision: str):
@@ -35,7 +30,6 @@ class Products:
         single = dtype == np.float32
         self._compute: int | None = None  # type of a product of operands that are, or may be, rounded
         if is_rounded(dtype, precision):
-            check_card(precision)
             self._compute = COMPUTE_32F
         elif single and precision == "tf32":
             self._compute = COMPUTE_32F_FAST_TF32
