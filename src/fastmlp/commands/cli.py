@@ -232,7 +232,7 @@ def warmup(
     ] = None,
     float64: Annotated[bool, typer.Option("--float64", help="Nets in float64, too, such as of lbfgs.")] = False,
 ) -> None:
-    """Compile the kernels for this processor, so that the first fit of any kind of net starts at once; some minutes."""
+    """Compile the kernels for this processor, in one to two minutes: later fits of all kinds of nets start at once."""
     with errors_as_sentences():
         from . import warmup as warmup_job
 
