@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
 CLIPPED, FARTHEST = 3.0, 1e6  # of RobustColumn: bound of scores; scaled numbers beyond FARTHEST would overflow
+BLOCK = 4096  # rows whose bins are computed at once, in float64: their numbers stay in the cache
 
 
 class NumericColumn(ABC):
@@ -251,7 +252,10 @@ class PiecewiseLinearColumn(QuantileColumn):
 
     def write_features(self, scores: np.ndarray, out: np.ndarray) -> None:
         super().write_features(scores, out)
-        out[:, 1 : 1 + self.n_bins] = bin_features(scores, *self.bin_bounds)
+        of_bins = out[:, 1 : 1 + self.n_bins]
+        for start in range(0, len(scores), BLOCK):
+            rows = slice(start, start + BLOCK)
+            of_bins[rows] = bin_features(scores[rows], *self.bin_bounds)
 
     def without_bins(self) -> QuantileColumn:
         return QuantileColumn(self.name, self.quantiles, self.marks_missing)
