@@ -80,8 +80,9 @@ def test_duckdb(X, y, table):
         check(connection.from_arrow(table), "label", (X, y))
         over_0 = connection.from_arrow(table).filter("x0 > 0")
         check(over_0, "label", (X[X[:, 0] > 0], y[X[:, 0] > 0]))
-        inputs, labels = (connection.from_arrow(table.select(names)) for names in (["x0", "x1", "x2"], ["label"]))
-        check(inputs, labels, (X, y[:, None]))
+        with connection.cursor() as other:  # a connection has one open result
+            labels = other.from_arrow(table.select(["label"]))
+            check(connection.from_arrow(table.select(["x0", "x1", "x2"])), labels, (X, y[:, None]))
 
 
 def test_polars(X, y, table):
