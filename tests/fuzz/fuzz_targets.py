@@ -36,8 +36,9 @@ Y = (X[:, 0] > 0).astype(int)
 class Memory(NamedTuple):
     """Memory that reading a file may take at its peak: a number of bytes, and so many bytes for each of the file.
 
-    What Python and NumPy allocate is counted, and what pyarrow does to convert columns. The buffers of the CSV parser
-    of pandas and of the Parquet reader of pyarrow are not: only the limit of the process in run.py bounds them.
+    What Python and NumPy allocate is counted, and what pyarrow allocates as far as the memory of the process grows by
+    it: its Parquet reader reserves what a page announces, without touching it. The buffers of the CSV parser of pandas
+    are not: only the limit of the process in run.py bounds them.
     Compressed files may hold a thousand times their size.
     """
 
@@ -413,12 +414,28 @@ def with_peak(function):
     pool = pyarrow.proxy_memory_pool(_pool())
     _kept.append(pool)  # arrays may still belong to it
     pyarrow.set_memory_pool(pool)
+    before = _resident(resets=True)
     tracemalloc.start()
     try:
-        return function(), tracemalloc.get_traced_memory()[1] + pool.max_memory()
+        result = function()
+        n_bytes, grown = tracemalloc.get_traced_memory()[1], _resident() - before
+        return result, n_bytes + min(pool.max_memory(), max(grown, 0))
     finally:
         tracemalloc.stop()
         pyarrow.set_memory_pool(_pool())
+
+
+def _resident(resets=False):
+    """Return the most bytes that this process has had in memory, since the last reset; elsewhere than on Linux infinity.
+
+    resets : begin to measure anew, from the present size
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0 if resets else np.inf
+    if resets:
+        Path("/proc/self/clear_refs").write_text("5")
+    return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
 
 
 @cache

@@ -179,17 +179,17 @@ def _as_frame(table: Any) -> Any:
     Raises
     ------
     ValueError
-        If pandas does not know a type, or what it has written about the columns itself, which it does not check, is
-        damaged.
+        If pandas does not know a type or cannot hold a value, or what it has written about the columns itself, which
+        it does not check, is damaged.
     """
     try:
         return table.to_pandas()
-    except (ImportError, MemoryError, OSError, ValueError):
+    except (ImportError, MemoryError, OSError):
         raise
     except Exception as error:  # damaged metadata may raise any
         raise ValueError(
-            "The columns cannot be converted to those of pandas: a type is unknown, or what pandas has written about "
-            f"them is damaged ({error}). Write the data again."
+            "The columns cannot be converted to those of pandas: a type is unknown, a value out of range, or what "
+            f"pandas has written about them is damaged ({error}). Write the data again."
         ) from None
 
 
