@@ -10,7 +10,8 @@ from .streams import get_current_stream
 
 CUBLAS_OP_N, CUBLAS_OP_T, CUBLAS_OP_C = 0, 1, 2
 CUBLAS_POINTER_MODE_HOST, CUBLAS_POINTER_MODE_DEVICE = 0, 1
-CUBLAS_DEFAULT_MATH, CUBLAS_TENSOR_OP_MATH, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION = 0, 1, 16
+CUBLAS_DEFAULT_MATH, CUBLAS_TENSOR_OP_MATH = 0, 1
+FLOAT32_SUMS = 16  # CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION, for which CuPy has no name
 CUBLAS_COMPUTE_16F, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F = 64, 68, 70
 CUBLAS_COMPUTE_32F_FAST_16F, CUBLAS_COMPUTE_32F_FAST_16BF, CUBLAS_COMPUTE_32F_FAST_TF32 = 74, 75, 77
 CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT_TENSOR_OP = -1, 99
@@ -181,7 +182,7 @@ def _check_types(a_kind, b_kind, c_kind, compute_type, math_mode):
     """Raise the error of cuBLAS for operands that it cannot multiply, and one for sums that may be rounded."""
     if a_kind != b_kind or compute_type not in SUPPORTED.get((a_kind, c_kind), ()):
         raise CUBLASError(f"CUBLAS_STATUS_NOT_SUPPORTED: {a_kind}, {b_kind}, {c_kind}, computed in {compute_type}")
-    if c_kind == BFLOAT16 and not math_mode & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION:
+    if c_kind == BFLOAT16 and not math_mode & FLOAT32_SUMS:
         raise EmulatorError("partial sums of a product in bfloat16 may be added in bfloat16 in this math mode")
 
 
