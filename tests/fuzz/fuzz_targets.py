@@ -426,7 +426,7 @@ def with_peak(function):
 
 
 def _resident(resets=False):
-    """Return the most bytes that this process has had in memory, since the last reset; elsewhere than on Linux infinity.
+    """Return the most bytes that this process has had in memory since the last reset, or infinity without /proc.
 
     resets : begin to measure anew, from the present size
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from math import isfinite
 from typing import Any
 
@@ -13,8 +12,9 @@ from ..errors import DivergenceWarning
 from ..execution.plan import TrainingPlan
 from ..kernels.structs import DIVERGED, STEPS_DONE, TrainState
 from ..user_warnings import warn_user
+from .ignored_errors import ignoring_errors
 
-SMALL = 10_000  # parameters up to which a fit can be so short that entering np.errstate would take a notable part of it
+SMALL = 10_000  # parameters up to which a fit can be so short that ignoring_errors would take a notable part of it
 
 
 def are_finite(params: Any, to_host: Callable[[Any], np.ndarray]) -> bool:
@@ -29,8 +29,7 @@ def are_finite(params: Any, to_host: Callable[[Any], np.ndarray]) -> bool:
     if type(params) is np.ndarray and params.size <= SMALL:
         total = np.vdot(params, params)
     else:
-        with np.errstate(over="ignore", invalid="ignore") if type(params) is np.ndarray else nullcontext():
-            total = params.sum()
+        total = ignoring_errors(params.sum) if type(params) is np.ndarray else params.sum()
     return isfinite(float(total)) or bool(np.isfinite(to_host(params)).all())
 
 

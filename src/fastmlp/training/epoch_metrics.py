@@ -22,6 +22,7 @@ from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..memory_check import check_epochs
 from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
+from .ignored_errors import ignoring_errors
 from .net_interface import Net
 
 
@@ -221,8 +222,9 @@ class FitMetrics:
         for subset, (functions, samples) in self._subsets.items():
             found = {of_logits: function() for of_logits, function in functions.items()}
             for name, metric in self._metrics.items():
-                with np.errstate(all="ignore"):  # the fit loop handles a loss that is not finite
-                    self._values[subset][name][epoch] = metric(samples, found[self._of_logits[name]])
+                outputs = found[self._of_logits[name]]
+                # the fit loop handles a loss that is not finite
+                self._values[subset][name][epoch] = ignoring_errors(metric, samples, outputs)
         self.n_measured = epoch + 1
 
     def release(self) -> None:
