@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..jit.cpu_features import FEATURES
+from ..jit.cpu_features import FEATURES, LEVEL2_BYTES
 from ..structs import LANES, LARGE_NET_PARAMS, THREAD_STRIDE
 
 # Positions in small arrays of the workspaces below.
@@ -40,9 +40,16 @@ FALSE_SHARING_GAP = 1024
 # Rows of a batch in a chunk, and chunks of a batch at most: chunks of larger batches have more rows.
 CHUNK_SAMPLES, MAX_CHUNKS = 16, 64
 LARGE_NET_CHUNK_SAMPLES = 128  # rows of a chunk in nets with more than LARGE_NET_PARAMS
+# Where second-level caches are this large, reading the third-level one is slow. Chunks of nets whose weights fill half
+# of a second-level cache then have up to so many rows, and each thread has so many chunks
+# (bench/log/README.md#third-level-cache).
+LARGE_LEVEL2_BYTES, FEW_READS_CHUNK_SAMPLES, FEW_READS_CHUNKS = 2 << 20, 64, 4
 # Weights in a chunk at most, and chunks for each thread, which are smaller in nets with few weights.
 CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
 K_BLOCK = 256  # columns of A that a product takes at a time
+# Rows of B that a tile prefetches ahead of its multiply-adds, more than an Intel core reads ahead by itself; 0 for none
+# (bench/log/README.md#third-level-cache).
+B_PREFETCH_ROWS = 16 if VECTOR_BYTES == 64 else 0
 PACK_ROWS = 32  # rows of a product from which packing B pays ...
 # ... and elements between rows of A or B from which walking down a column is slow (bench/log/README.md#packed-weights)
 PACK_FROM = 320
@@ -183,7 +190,7 @@ def weight_chunks(sizes: list[int], n_threads: int) -> np.ndarray:
 def chunk_rows(rows: int, n_params: int, n_threads: int) -> int:
     """Return the number of rows of a batch in a chunk, a multiple of TILE_ROWS.
 
-    All weights are read once for each chunk, which is free while they stay in the third-level cache.
+    All weights are read once for each chunk, which is free while they stay in a fast third-level cache.
 
     rows : number of samples in the batch
     n_params : number of parameters of the net
@@ -191,7 +198,11 @@ def chunk_rows(rows: int, n_params: int, n_threads: int) -> int:
     """
     if n_threads == 0:
         return rows
-    target = CHUNK_SAMPLES if n_params <= LARGE_NET_PARAMS else LARGE_NET_CHUNK_SAMPLES
+    target = CHUNK_SAMPLES
+    if n_params > LARGE_NET_PARAMS:
+        target = LARGE_NET_CHUNK_SAMPLES
+    elif LEVEL2_BYTES >= LARGE_LEVEL2_BYTES and 4 * n_params > LEVEL2_BYTES // 2:
+        target = max(CHUNK_SAMPLES, min(FEW_READS_CHUNK_SAMPLES, rows // (FEW_READS_CHUNKS * n_threads)))
     return max(1, max(min(target, rows // n_threads), -(-rows // MAX_CHUNKS)) // TILE_ROWS) * TILE_ROWS
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
+from pathlib import Path
 
 from llvmlite import binding
 
@@ -27,7 +29,18 @@ def features() -> dict[str, bool]:
     return {name[1:]: name[0] == "+" for name in text.split(",") if name}
 
 
+def level2_bytes(caches: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Return the size of a core's second-level cache, as Linux read it from CPUID; 0 where no system says it."""
+    for cache in sorted(caches.glob("index*")):
+        with suppress(OSError, ValueError):
+            if (cache / "level").read_text().strip() == "2":
+                size = (cache / "size").read_text().strip()  # such as 2048K
+                return int(size.rstrip("KM")) * {"K": 2**10, "M": 2**20}.get(size[-1:], 1)
+    return 0
+
+
 FEATURES = features()
+LEVEL2_BYTES = level2_bytes()
 
 
 def level() -> str | None:

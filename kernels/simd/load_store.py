@@ -145,13 +145,13 @@ def store_partial(typing_context, array, i, n, v):
     return types.void(array, types.intp, types.intp, v), build
 
 
-def fetch_line(builder, pointer):
-    """Start fetching the cache line that `pointer` points to into the second-level cache."""
+def fetch_line(builder, pointer, cache_level=2):
+    """Start fetching the cache line that `pointer` points to into the first-level or second-level cache."""
     place = builder.bitcast(pointer, ir.IntType(8).as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
     f = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    reads, second_level, data = (ir.Constant(I32, x) for x in (0, 2, 1))
-    builder.call(f, [place, reads, second_level, data])
+    reads, locality, data = (ir.Constant(I32, x) for x in (0, 4 - cache_level, 1))
+    builder.call(f, [place, reads, locality, data])
 
 
 @intrinsic

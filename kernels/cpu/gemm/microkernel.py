@@ -21,7 +21,7 @@ from numba.extending import intrinsic, models, register_model, typeof_impl
 
 from ...simd.load_store import element_pointer, fetch_line
 from ...simd.vector import splat
-from ..workspace import TILE_ROWS, VECTOR_BYTES
+from ..workspace import B_PREFETCH_ROWS, TILE_ROWS, VECTOR_BYTES
 
 I32 = ir.IntType(32)
 
@@ -196,6 +196,10 @@ class _TileCode:
         if self.shape.prefetches:
             address, line_step = self.prefetch
             fetch_line(builder, builder.gep(address, [builder.mul(step, line_step)], inbounds=True))
+        if B_PREFETCH_ROWS and self.shape.most_rows > 1:  # the loop of one row has no time to spare
+            ahead = builder.gep(b, [builder.mul(self.b_step, self.constant(B_PREFETCH_ROWS))], inbounds=False)
+            for j in range(self.shape.n_vectors):
+                fetch_line(builder, self._vector_pointer(ahead, j), cache_level=1)
         b_vectors = [self._read(b, j) for j in range(self.shape.n_vectors)]
         new = []
         for start, row in zip(self.a_starts, sums, strict=True):

@@ -39,6 +39,18 @@ def test_equally_fast_threads_keep_their_own_chunks():
     assert taken[1::2] == [4, 5, 6, 7]
 
 
+def test_chunks_of_nets_beyond_a_large_second_level_cache_have_more_rows(monkeypatch):
+    """Each chunk reads all weights, from a third-level cache that is slow where the second-level one is large."""
+    few = workspace.CHUNK_SAMPLES // TILE_ROWS * TILE_ROWS
+    most = workspace.FEW_READS_CHUNK_SAMPLES // TILE_ROWS * TILE_ROWS
+    monkeypatch.setattr(workspace, "LEVEL2_BYTES", 2 << 20)
+    assert chunk_rows(1000, 670_000, 1) == chunk_rows(1000, 670_000, 2) == most
+    assert chunk_rows(256, 670_000, 2) == 32 // TILE_ROWS * TILE_ROWS  # each thread has four chunks
+    assert chunk_rows(128, 670_000, 2) == chunk_rows(1000, 100_000, 2) == few
+    monkeypatch.setattr(workspace, "LEVEL2_BYTES", 1 << 20)
+    assert chunk_rows(1000, 670_000, 2) == few
+
+
 def test_chunk_rows_depend_on_batch_net_and_threads():
     assert (
         chunk_rows(100, 100, 1)
