@@ -20,6 +20,7 @@ class Fastmlp:
     """The kernels' own helpers inside one compiled loop, on arrays that start on cache lines as the package's do."""
 
     def __init__(self, case):
+        import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
         from fastmlp.kernels.structs import aligned_zeros
 
         self.case, self.zeros = case, partial(aligned_zeros, dtype=np.float32)
@@ -33,7 +34,6 @@ class Fastmlp:
     def product(self):
         import numba
 
-        import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
         from fastmlp.kernels.cpu.gemm.gemm import PLAIN, product
         from fastmlp.kernels.cpu.gemm.operands import Matrix
         from fastmlp.kernels.cpu.workspace import scratch_size
@@ -74,19 +74,20 @@ class Fastmlp:
         import numba
 
         from fastmlp import Adam
-        from fastmlp.kernels.cpu.single_net.optimizer_step import WIDTH, step_settings, update
-        from fastmlp.kernels.formulas.update_rules import CODES
+        from fastmlp.kernels.cpu.single_net.optimizer_step import WIDTH, make_update, step_settings
+        from fastmlp.kernels.formulas.update_rules import CODES, RULES
         from fastmlp.kernels.jit.decorators import OPTIONS
         from fastmlp.kernels.simd.load_store import offset
         from fastmlp.kernels.structs import N_SCALARS
 
         n, rule = self.case.shape[0], CODES["adam"]
+        update = make_update(RULES[rule])
 
         @numba.njit(nogil=True, **OPTIONS)
         def loop(turns, p, g, s, hyper, scalars):
             for _ in range(turns):
-                settings = step_settings(rule, hyper, scalars, 1.0, 0.0, p)
-                update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings, WIDTH)
+                settings = step_settings(rule, hyper, scalars, 1.0, 0.0, 0.0, p)
+                update(offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings, WIDTH)
 
         p, state = self.zeros(n), self.zeros(2 * n)
         p[:] = self.x["p"]

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from competitors import AVX2_FEATURES, JAX_STEP, PREDICTION, TRAINING, Unsupported
 from competitors.fastmlp_competitor import check_avx512
+from competitors.kernels import Fastmlp
 from llvmlite import binding
 from suite.case import Wrong
+from suite.cases.kernels import KernelCase
 from suite.cases.prediction import PredictionCase
 from suite.training_case import TrainingCase
 
@@ -120,6 +122,13 @@ def test_predicting_competitors_reach_the_reference_or_are_refused(competitor, c
     assert case.check(competitor, found)["probabilities"] < 1e-5
     with pytest.raises(Wrong):
         case.check(competitor, found[:, ::-1])
+
+
+@pytest.mark.parametrize("case", [KernelCase("adam", "adam", (1000,)), KernelCase("tanh", "tanh", (1024,))])
+def test_kernels_reach_the_reference(case):
+    form = Fastmlp(case)
+    form.run(1)
+    case.check(None, form.result())
 
 
 def test_limited_rows_have_the_features_of_avx2_and_need_avx512(monkeypatch):
