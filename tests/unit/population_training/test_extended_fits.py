@@ -20,6 +20,7 @@ X, X_held_out = rng.normal(size=(40, 5)), rng.normal(size=(30, 5))
 y, y_held_out = (X[:, 0] > 0).astype(int), (X_held_out[:, 0] > 0).astype(int)
 HELD_OUT = X_held_out, y_held_out
 SHORT, LONG = 18, 45  # epochs
+DIVERGING = 3  # number of a net
 
 
 def make(n_nets=40, sizes=(5, 6, 1), **settings):
@@ -36,6 +37,13 @@ def extended(make, path, short=SHORT, long=LONG, **fit):
 
 def state_in(path):
     return PopulationFitState.from_file(checkpoints.read(path, "population").state)
+
+
+def with_a_long_step(learning_rate):
+    """Return SGD with small learning rates, and this one for the net that is to diverge."""
+    rates = np.linspace(0.005, 0.2, 40)
+    rates[DIVERGING] = learning_rate
+    return fastmlp.SGD(rates, momentum=0.9)
 
 
 FITS = {
@@ -72,6 +80,37 @@ def test_nets_that_a_rule_has_ended_stay_and_the_others_go_on(tmp_path):
         long = train(make(), (X, y), path, epochs=LONG, resume=True, **FITS[fit])[1]
         np.testing.assert_array_equal(long.epochs[ended], short.epochs[ended])
         assert (long.epochs[went_on] > SHORT).all()
+
+
+ENDED_BY_RULES = {  # rule, and settings with which one net diverges, the rule ends others, and the rest go on
+    "stopped early": (
+        "early_stopping",
+        {"batch_size": 16, "validation_data": HELD_OUT, "early_stopping": 4, "optimizer": with_a_long_step(1e4)},
+    ),
+    "stopped early by full batches": (
+        "early_stopping",
+        {"validation_data": HELD_OUT, "early_stopping": 4, "optimizer": with_a_long_step(1e38)},
+    ),
+    "with a goal": ("converged", {"converged": 0.4, "optimizer": with_a_long_step(1e4)}),
+}
+
+
+@pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("case", ENDED_BY_RULES)
+def test_a_net_that_has_diverged_stays_and_the_others_go_on(tmp_path, monkeypatch, case, n_threads):
+    monkeypatch.setattr(fastmlp.population_training.fit, "lane_threads", lambda *_: n_threads)
+    (rule, fit), path, fresh = ENDED_BY_RULES[case], tmp_path / "run.ckpt", lambda: make(hidden_activation="leaky_relu")
+    whole = train(fresh(), (X, y), epochs=LONG, **fit)
+    pop, short = train(fresh(), (X, y), path, epochs=SHORT, **fit)
+    assert np.flatnonzero(short.stopped_by == "divergence").tolist() == [DIVERGING]
+    assert {*short.stopped_by} == {"divergence", rule, "epochs"}
+    found = train(fresh(), (X, y), path, epochs=LONG, resume=True, **fit)
+    assert_extended_fit(found, whole)
+    ended = short.stopped_by != "epochs"
+    np.testing.assert_array_equal(found[0].params[ended], pop.params[ended])
+    np.testing.assert_array_equal(found[1].epochs[ended], short.epochs[ended])
+    assert (found[1].epochs[~ended] > SHORT).all()
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
