@@ -6,7 +6,6 @@ Run: python bench/accuracy/table_report.py [--results FILE]
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, metric_of
 from accuracy.table_tools import TOOLS
 from tools.report import with_tables
+from tools.svg_picture import svg_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("tables.json")
@@ -94,44 +94,47 @@ def _figure(cell: Cell | None, best: float) -> str:
 
 def picture(results: dict[str, dict[str, Any]]) -> str:
     """Return an SVG with a panel for each set: figures over processor seconds, a point for each tool."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    from fastmlp.plots.style import MARKERS, PALETTE
-
     cells = cells_of(results)
     sets = [name for name in SETS if any(place[1] == name for place in cells)]
-    seconds = [cell.seconds for cell in cells.values()]
-    with matplotlib.rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(9.0, 2.3 * -(-(len(sets) + 1) // 4)), layout="constrained")
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(-(-(len(sets) + 1) // 4), 4, squeeze=False).ravel()
+    n_rows = -(-(len(sets) + 1) // 4)
+
+    def draw(figure: Any) -> None:
+        panels = figure.subplots(n_rows, 4, squeeze=False).ravel()
         for axes, name in zip(panels, sets, strict=False):
-            for k, tool in enumerate(TOOLS):
-                if cell := cells.get((tool, name)):
-                    style = {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k], "markersize": 5}
-                    axes.errorbar(cell.seconds, cell.figure, cell.spread or None, linewidth=1, **style)
-            axes.set(xscale="log", xlim=(0.7 * min(seconds), 1.5 * max(seconds)))
-            axes.set_title(f"{name.replace('_', ' ')}, {metric_of(name)}", fontsize=9)
-            ticks = [tick for tick in TICKS if min(seconds) <= tick <= max(seconds)]
-            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-            axes.set_xticks([], minor=True)
-            if name in REGRESSIONS:
-                axes.invert_yaxis()  # better is higher in all panels
-            axes.spines[["top", "right"]].set_visible(False)
+            _draw_set(axes, name, cells)
         for axes in panels[len(sets) :]:
             axes.axis("off")
-        for k, tool in enumerate(TOOLS):
-            if any(place[0] == tool for place in cells):
-                style = {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k], "label": TOOLS[tool].title}
-                panels[-1].plot([], [], linestyle="", **style)
-        panels[-1].legend(frameon=False, loc="center")
+        _draw_legend(panels[-1], [tool for tool in TOOLS if any(place[0] == tool for place in cells)])
         figure.supxlabel("processor seconds")
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return "\n".join(line.rstrip() for line in text[text.index("<svg") :].splitlines()) + "\n"
+
+    return svg_picture((9.0, 2.3 * n_rows), draw)
+
+
+def _draw_set(axes: Any, name: str, cells: dict[tuple[str, str], Cell]) -> None:
+    for tool in TOOLS:
+        if cell := cells.get((tool, name)):
+            axes.errorbar(cell.seconds, cell.figure, cell.spread or None, linewidth=1, markersize=5, **_style(tool))
+    seconds = [cell.seconds for cell in cells.values()]
+    axes.set(xscale="log", xlim=(0.7 * min(seconds), 1.5 * max(seconds)))
+    axes.set_title(f"{name.replace('_', ' ')}, {metric_of(name)}", fontsize=9)
+    ticks = [tick for tick in TICKS if min(seconds) <= tick <= max(seconds)]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    if name in REGRESSIONS:
+        axes.invert_yaxis()  # better is higher in all panels
+
+
+def _draw_legend(axes: Any, tools: list[str]) -> None:
+    for tool in tools:
+        axes.plot([], [], linestyle="", label=TOOLS[tool].title, **_style(tool))
+    axes.legend(frameon=False, loc="center")
+
+
+def _style(tool: str) -> dict[str, Any]:
+    from fastmlp.plots.style import MARKERS, PALETTE
+
+    k = [*TOOLS].index(tool)
+    return {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k]}
 
 
 def main() -> None:

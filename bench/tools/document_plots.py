@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from typing import Any
+
+from tools.svg_picture import svg_picture
 
 OVERVIEW = "cases.svg"
 MARK = "<!-- results: {} -->"  # at the end of a plot, with a digest of the results that it shows
@@ -37,14 +38,11 @@ def write(results: dict[str, Any], source: Path, folder: Path) -> list[Path]:
 
     source : path of the file of the results
     """
-    import matplotlib
-
     from fastmlp.benchmarks.results import curves
     from fastmlp.benchmarks.scaling_plots import pictures
     from fastmlp.output_files import write_text
 
-    with matplotlib.rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "none", "font.size": 9}):
-        texts = {OVERVIEW: _overview(results)}
+    texts = {OVERVIEW: _overview(results)}
     drawn = pictures(results, fonttype="none")
     for name, points in curves(results).items():
         texts[file_name(points[0]["curve"]["axis"])] = drawn[name]
@@ -59,20 +57,21 @@ def write(results: dict[str, Any], source: Path, folder: Path) -> list[Path]:
 
 def _overview(results: dict[str, Any]) -> str:
     """Return a plot of how many times as long the best competitor takes at each case, with the rounds' quartiles."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    from fastmlp.benchmarks.results import GROUPS, best_peer, by_group, outside_curves, to_best_peer
-    from fastmlp.benchmarks.scaling_plots import COLOURS, OTHER
-    from fastmlp.benchmarks.tables import label, times
+    from fastmlp.benchmarks.results import GROUPS, by_group, outside_curves, to_best_peer
 
     rows: list[tuple[str, Any]] = []
     for group, members in by_group(outside_curves(results)):
         rows.append((GROUPS[group], None))
         rows += [(result["title"], result) for result in members if to_best_peer(result)]
-    figure = Figure(figsize=(8.0, 0.21 * len(rows) + 0.8), layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
+    return svg_picture((8.0, 0.21 * len(rows) + 0.8), lambda figure: _draw_overview(figure.add_subplot(), rows))
+
+
+def _draw_overview(axes: Any, rows: list[tuple[str, Any]]) -> None:
+    """Draw a point for each row that has a result; a row without one is the heading of a group."""
+    from fastmlp.benchmarks.results import best_peer, to_best_peer
+    from fastmlp.benchmarks.scaling_plots import COLOURS, OTHER
+    from fastmlp.benchmarks.tables import label, times
+
     seen: set[str] = set()
     for height, (_, result) in enumerate(rows):
         if result is None:
@@ -95,9 +94,5 @@ def _overview(results: dict[str, Any]) -> str:
         tick.set_fontweight("bold" if result is None else "normal")
     axes.tick_params(axis="y", length=0)
     axes.grid(True, axis="x", color="#dddddd", linewidth=0.6)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     axes.legend(frameon=False, title="best competitor", fontsize=8, loc="lower right")
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]

@@ -6,7 +6,6 @@ Run: python bench/tools/stream_report.py [--results FILE]
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
 from tools.report import with_tables
+from tools.svg_picture import svg_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results" / "larger_than_memory.json"
@@ -186,24 +186,13 @@ def _caption(results: Results) -> str:
 
 def picture(results: Results) -> str:
     """Return an SVG: the epochs over the file as bars and, if they were measured, times per row over rows."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+    panels = [_draw_epochs, _draw_rows] if "rows" in results else [_draw_epochs]
 
-    n_panels = 1 + ("rows" in results)
-    with matplotlib.rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(4.5 * n_panels, 3.2), layout="constrained")
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(1, n_panels, squeeze=False)[0]
-        _draw_epochs(panels[0], results)
-        if "rows" in results:
-            _draw_rows(panels[1], results)
-        for axes in panels:
-            axes.spines[["top", "right"]].set_visible(False)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return "\n".join(line.rstrip() for line in text[text.index("<svg") :].splitlines()) + "\n"
+    def draw(figure: Any) -> None:
+        for draw_panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
+            draw_panel(axes, results)
+
+    return svg_picture((4.5 * len(panels), 3.2), draw)
 
 
 def _draw_epochs(axes: Any, results: Results) -> None:
