@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import WrongArgument, about_arguments, counted, install_command, unknown_name
 from .kinds import ARROW, is_dataset, is_hugging_face
+from .read_ahead import read_ahead
 
 PIECE_BYTES = 8_000_000  # of a piece of an array, about
 BATCH_ROWS = 10_000  # of Hugging Face's datasets, which may have columns of long text
@@ -39,6 +40,11 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def parquet_batches(file: Path, piece_cells: int = PIECE_BYTES // 8) -> Iterator[Any]:
+    """Yield the record batches of a Parquet file; a second thread reads the next one while one is in use."""
+    return read_ahead(_batches_by_row_groups(file, piece_cells))
+
+
+def _batches_by_row_groups(file: Path, piece_cells: int) -> Generator[Any, None, None]:
     """Yield the record batches of a Parquet file, by row groups: more would stay in memory."""
     parquet = import_pyarrow(".parquet")
     try:

@@ -128,6 +128,8 @@ class Blocks:
         rows, size = self._rows, self.chunk_rows
         buffers = self._buffers[k % BUFFERS if self._copies is None else 0]  # one is enough if blocks are copied
         counts = [min(size, rows.n_samples - chunk * size) for chunk in chunks.tolist()]
+        for chunk, count in zip(chunks.tolist(), counts, strict=True):
+            rows.read_soon(chunk * size, count)
         n = sum(counts)
         X, Y = (array[: n * width].reshape(n, width) for array, width in zip(buffers, rows.widths, strict=True))
         done = 0

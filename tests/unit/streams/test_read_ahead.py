@@ -1,0 +1,52 @@
+"""Reading ahead: the items of a generator in their order, the next one computed while the present one is in use."""
+
+import threading
+
+import pytest
+
+from fastmlp.streams.read_ahead import read_ahead
+
+
+def test_items_come_in_their_order():
+    assert list(read_ahead(k * k for k in range(20))) == [k * k for k in range(20)]
+
+
+def test_the_next_item_is_computed_while_one_is_in_use():
+    began = threading.Event()
+
+    def items():
+        yield 0
+        began.set()
+        yield 1
+
+    read = read_ahead(items())
+    assert next(read) == 0
+    assert began.wait(timeout=30), "without a request for the next item"
+    assert list(read) == [1]
+
+
+def test_an_error_is_raised_in_place_of_its_item():
+    def items():
+        yield 0
+        raise ValueError("row 1 is damaged")
+
+    read = read_ahead(items())
+    assert next(read) == 0
+    with pytest.raises(ValueError, match="row 1 is damaged"):
+        next(read)
+
+
+def test_a_reader_that_stops_early_closes_the_generator():
+    ends = []
+
+    def items():
+        try:
+            yield from range(5)
+        finally:
+            ends.append(threading.current_thread())
+
+    read = read_ahead(items())
+    assert next(read) == 0
+    read.close()
+    assert len(ends) == 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastmlp-reader")]
