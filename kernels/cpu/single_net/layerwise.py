@@ -28,7 +28,16 @@ from ..workspace import GROUP_COLUMNS, LINE_OF_COUNTS, PANEL_ROWS, PANELS_FROM, 
 from .elementwise import Targets
 from .gradient_clipping import add_squares, clip_now
 from .layerwise_gradients import UpdatedVectors, micro_batch_gradient, pack_deltas
-from .layerwise_passes import Dropout, forward, forward_backward, group_sums, loss_and_output_delta, n_row_groups
+from .layerwise_passes import (
+    Dropout,
+    forward,
+    forward_backward,
+    forward_row,
+    group_sums,
+    loss_and_output_delta,
+    n_row_groups,
+    softmax_of_rows,
+)
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .packed_weights import copy_to_panels, copy_weights
 from .training_loop import make_loop
@@ -141,7 +150,7 @@ def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
 
     The sums go to ws.partial, one pair for each EVALUATION_CHUNK_ROWS samples, SUMS elements apart.
 
-    n_rows : number of samples that a thread takes through the net at a time
+    n_rows : number of samples that a thread takes through the net at a time; threads divide the columns of one sample
     output : flat (n_samples * n_outputs,), written; or empty
     """
     writes = output.size > 0
@@ -161,8 +170,14 @@ def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
 
 @inline_helper
 def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes, output):
-    width, n_layers, row = net.sizes[net.n_layers], net.n_layers, thread * n_rows
+    n_layers, row = net.n_layers, thread * n_rows
     scratch = offset(ws.scratch, thread * ws.n_scratch)
+    if n_threads > 1 and data.n_samples == 1:
+        inputs = Matrix(data.X, 0, net.sizes[0])
+        if forward_row(thread, n_threads, barrier, scratch, net, params, inputs, ws) and thread == 0:
+            softmax_of_rows(scratch, net, ws, 0, 1)
+            _write_results(net, data, ws, 0, 0, 1, writes, output)
+        return
     # A thread takes the next block of rows when it has finished one, so none waits long for a slower or busy core.
     steals, copy = n_threads > 1, -1
     if data.n_samples >= PANELS_FROM * n_threads and ws.copies == n_threads:  # else each product packs W itself
@@ -179,14 +194,19 @@ def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes,
         rows, before = min(n_rows, data.n_samples - first), first - row  # `before`: the sample that row 0 would be
         inputs = Matrix(data.X, before * net.sizes[0], net.sizes[0])
         forward(scratch, net, params, inputs, row, rows, ws, copy, Dropout(False, 0, 0, 0, 1.0))
-        o = ws.row_starts[n_layers] + row * width
-        if writes:
-            for i in range(rows * width):
-                output[first * width + i] = ws.a[o + i]
-        if data.has_targets:
-            targets = Targets(data.Y, before * width, data.has_weights, data.weight, before)
-            sums = offset(ws.partial, first // EVALUATION_CHUNK_ROWS * SUMS)
-            loss_and_output_delta(
-                net, data.metric, targets, row, row + rows, 0.0, ws, sums, SUMS, EVALUATION_CHUNK_ROWS
-            )
+        _write_results(net, data, ws, row, first, rows, writes, output)
         block = fetch_add_1(barrier) if steals else block + n_threads
+
+
+@helper
+def _write_results(net, data, ws, row, first, rows, writes, output):
+    """Write outputs and sums of samples first .. first + rows, which are in the rows from `row` on."""
+    width, before = net.sizes[net.n_layers], first - row
+    if writes:
+        o = ws.row_starts[net.n_layers] + row * width
+        for i in range(rows * width):
+            output[first * width + i] = ws.a[o + i]
+    if data.has_targets:
+        targets = Targets(data.Y, before * width, data.has_weights, data.weight, before)
+        sums = offset(ws.partial, first // EVALUATION_CHUNK_ROWS * SUMS)
+        loss_and_output_delta(net, data.metric, targets, row, row + rows, 0.0, ws, sums, SUMS, EVALUATION_CHUNK_ROWS)

@@ -14,6 +14,8 @@ from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..gemm.gemm import product, product_kind
 from ..gemm.operands import Matrix
 from ..gemm.skinny_gemm import DOTS
+from ..threads.barrier import barrier_start, barrier_wait
+from ..threads.work_stealing import chunk_start
 from ..workspace import GROUP_COLUMNS, LOSS_COLUMN, N_CORRECT_COLUMN, TILE_ROWS
 from .elementwise import (
     Outputs,
@@ -28,6 +30,10 @@ from .elementwise import (
     softmax_rows,
 )
 from .training_loop import sums_index
+
+SHARE_COLUMNS = 64  # a thread's columns of one row's product begin at a multiple of so many
+# Columns of a thread, at least: with so few that the product is skinny, another order of sums would change its bits.
+FEWEST_COLUMNS = 2 * SHARE_COLUMNS
 
 
 # Passes that follow a product of rows i .. i + rows: the bias and the activation, or the dropout mask and the
@@ -111,8 +117,14 @@ def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
     n_layers = net.n_layers
     source = Matrix(inputs.data, inputs.start + row * net.sizes[0], net.sizes[0])
     forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, 0, n_layers)
-    if net.activations[n_layers - 1] == SOFTMAX:
-        o, width = ws.row_starts[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
+    softmax_of_rows(scratch, net, ws, row, rows)
+
+
+@helper
+def softmax_of_rows(scratch, net, ws, row, rows):
+    """Write the outputs of rows row .. row + rows, and their log-probabilities, if the output layer has softmax."""
+    if net.activations[net.n_layers - 1] == SOFTMAX:
+        o, width = ws.row_starts[net.n_layers] + row * net.sizes[net.n_layers], net.sizes[net.n_layers]
         softmax_rows(ws.z, o, rows, width, ws.a, o, scratch)
 
 
@@ -140,6 +152,33 @@ def forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, f
             draw_mask(net.dropout[k] * dropout.factor, dropout.seed, dropout.step, k, first, end, ws.mask, mask0)
             multiply(raw, o, ws.mask, o, rows * fan_out, ws.a, o)
         source = Matrix(ws.a, o, fan_out)
+
+
+@inline_helper
+def forward_row(thread, n_threads, barrier, scratch, net, params, inputs, ws):
+    """Run one row forward through all layers, with this thread's share of the columns of every layer.
+
+    Writes row 0 of ws.a and ws.z, with the bits of `forward`. Return False if the start is called off.
+
+    inputs : Matrix of the row
+    """
+    if not barrier_start(barrier, n_threads):
+        return False
+    n_barriers, source = 1, inputs
+    for k in range(net.n_layers):
+        fan_in, fan_out, o = net.sizes[k], net.sizes[k + 1], ws.row_starts[k + 1]
+        n_shares = max(1, min(n_threads, fan_out // FEWEST_COLUMNS))
+        first = chunk_start(min(thread, n_shares), n_shares, fan_out, SHARE_COLUMNS)
+        end = chunk_start(min(thread + 1, n_shares), n_shares, fan_out, SHARE_COLUMNS)
+        if first < end:
+            keeps_z, start = net.keep_z[k] == 1, o + first
+            z, bias = ws.z if keeps_z else ws.a, offset(params, net.bias_offsets[k] + first)
+            layer = ForwardPass(net.activations[k], bias, keeps_z, end - first, z, ws.a, start)
+            weights = Matrix(params, net.weight_offsets[k] + first, fan_out)
+            forward_product(1, end - first, fan_in, source, weights, Matrix(z, start, fan_out), scratch, layer)
+        n_barriers = barrier_wait(barrier, n_threads, n_barriers)
+        source = Matrix(ws.a, o, fan_out)
+    return True
 
 
 @inline_helper

@@ -404,8 +404,11 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
 
 def choose_evaluation_threads(network: Network, rows: int) -> int:
     """Return the number of threads for a forward pass layer by layer."""
-    work = rows * sum(i * j for i, j in network.layout.shapes)
-    return max(1, min(n_threads_available(), work // thresholds.PASS_PER_THREAD, rows // thresholds.ROWS_PER_THREAD))
+    n_weights = sum(i * j for i, j in network.layout.shapes)
+    if rows == 1:  # whose products threads divide by columns
+        return max(1, min(n_threads_available(), n_weights // thresholds.WEIGHTS_PER_THREAD))
+    n_threads = min(rows * n_weights // thresholds.PASS_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)
+    return max(1, min(n_threads_available(), n_threads))
 
 
 def evaluation_rows(network: Network, device: Device) -> int:

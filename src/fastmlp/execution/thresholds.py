@@ -61,6 +61,9 @@ STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thr
 CALL_PER_THREAD = 3_000_000  # multiply-adds of a kernel call that pay for waking one more thread
 PASS_PER_THREAD = 4_500_000  # multiply-adds of a forward pass; they have less work around them than those of a step
 ROWS_PER_THREAD = EVALUATION_CHUNK_ROWS  # fewest samples of a thread
+# Weights that a thread reads for one sample, at least: to wake a second one takes 130 us
+# (bench/log/README.md#one-row-threads).
+WEIGHTS_PER_THREAD = 1_500_000
 ACTIVATION_WORK = 20  # multiply-adds that take as long as an activation with samples as lanes
 SHARDS_FROM_STEP = 300_000  # work of a step with samples as lanes (multiply-adds) from which two threads pay
 STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread

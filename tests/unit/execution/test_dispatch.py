@@ -283,6 +283,13 @@ def test_evaluation_threads_grow_with_rows_and_work(available, monkeypatch):
     assert choose_evaluation_threads(large, 100) == min(9, available)
 
 
+@pytest.mark.parametrize("available", (1, 2, 64))
+def test_threads_of_one_row_grow_with_the_weights(available, monkeypatch):
+    monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
+    sizes = ((64, 64, 32, 10), LARGE, (64, 2048, 2048, 10))
+    assert [choose_evaluation_threads(network(size), 1) for size in sizes] == [1, 1, min(2, available)]
+
+
 def test_number_of_multiply_adds_worked_by_hand():
     """Forward, weight gradient and input gradient, except for the first layer: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
     assert products(network((4, 3, 2)), 10) == 420

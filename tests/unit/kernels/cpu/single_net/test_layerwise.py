@@ -275,3 +275,29 @@ def test_packed_weights_change_no_bit_of_an_evaluation(n_threads, monkeypatch):
     np.testing.assert_array_equal(outputs, few)
     losses = -np.log(outputs.astype(np.float64))[np.arange(len(X)), y]
     assert figures["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (30, 400, 257, 700, 7),
+        (5, 256, 390),  # threads divide the outputs too
+        (700, 127, 3),  # too few columns for a second thread
+    ],
+)
+def test_threads_divide_the_columns_of_one_row(sizes, dtype, threads, rng):
+    """A row alone has the bits on any number of threads that it has among others."""
+    hidden = ("gelu", "swish", "tanh")[: len(sizes) - 2]
+    net = MLP(sizes, hidden_activation=hidden, loss="softmax_cross_entropy", dtype=dtype, random_state=1)
+    reference = ReferenceMLP(sizes, (*hidden, "softmax"), "softmax_cross_entropy", net.params)
+    X, label = rng.normal(size=(9, sizes[0])), np.array([sizes[-1] - 1])
+    threads(1)
+    among_others, figures = net.predict(X), net.evaluate(X[:1], label)
+    tolerance = TOLERANCES["value", dtype]
+    np.testing.assert_allclose(among_others, reference.predict(X), rtol=tolerance, atol=tolerance)
+    for n_threads in (2, 3):
+        threads(n_threads)
+        for k in range(3):
+            np.testing.assert_array_equal(net.predict(X[k : k + 1]), among_others[k : k + 1])
+        assert net.evaluate(X[:1], label) == figures
