@@ -27,6 +27,7 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "api/checkpoint_identity.py",
+        "api/checkpoints_on_demand.py",
         "api/fit_arguments.py",
         "api/fit_preparation.py",
         "api/mlp_fit.py",

@@ -16,7 +16,8 @@ from ..streams.kinds import is_source, names_columns
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit
-from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .checkpoints_on_demand import module_of_checkpoints
+from .fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .fit_preparation import fit_data, fit_options
 from .single_net_base import SingleNetBase
 

@@ -26,7 +26,8 @@ from ..population_training.fit import run
 from ..population_training.task import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
-from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .checkpoints_on_demand import module_of_checkpoints
+from .fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
 from .population_base import PopulationBase
 from .population_prediction import reads_rows

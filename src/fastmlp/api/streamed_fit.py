@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +36,7 @@ from ..training.optimizer_state import checked_state
 from ..training.stream_state import StreamState
 from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit
+from .checkpoints_on_demand import random_numbers_of, stream_file
 from .fit_arguments import FitArguments
 from .fit_preparation import FitData, fit_options
 from .net_base import NetBase
@@ -46,7 +47,6 @@ from .single_net_base import SingleNetBase
 if TYPE_CHECKING:
     from ..persistence.checkpoints import CheckpointFile
     from ..population_result import PopulationResult
-    from .stream_checkpoints import StreamFile
 
 SHOWN_ROWS, SHOWN_NUMBERS = 2000, 2**20  # in history.samples, at most
 
@@ -130,8 +130,8 @@ def fit_rows(
     checked_state(optimizer_state)
     _ = arguments.optimizer.hyper  # settings of several nets are an error
     net._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
-    with _random_numbers_of(net, file):
-        states = _stream_file(file, net, net.device, rows, arguments, shuffle, held_out, stream.memory_limit)
+    with random_numbers_of(net, file):
+        states = stream_file(file, net, net.device, rows, arguments, shuffle, held_out, stream.memory_limit)
     further = callbacks, optimizer_state, time_limit, watch, None if states is None else states.of_net()
     return _fit_blocks(net, rows, arguments, stream, held_out, shuffle, *further)
 
@@ -273,10 +273,10 @@ def fit_population_rows(
     """
     held_out, first = _held_out(pop, rows, arguments, validation_data), pop.net(0)
     first._choose_device(None, arguments.epochs * rows.n_samples, arguments.batch_rows(rows.n_samples, 4))
-    with _random_numbers_of(pop, file):
+    with random_numbers_of(pop, file):
         optimizer = arguments.optimizer.for_nets(pop.n_nets, LateGenerator([pop.seed, pop.fits]))
         of_nets = arguments._replace(optimizer=optimizer)
-        states = _stream_file(file, pop, first.device, rows, of_nets, shuffle, held_out, stream.memory_limit)
+        states = stream_file(file, pop, first.device, rows, of_nets, shuffle, held_out, stream.memory_limit)
     histories: list[History] = []
     interrupted = False
     with nullcontext() if states is None else states:  # which are written at the end, when the nets have their result
@@ -369,21 +369,3 @@ def _monitor_of(arguments: FitArguments, validation_data: Any) -> str | None:
     if arguments.early_stopping is None:
         return None
     return arguments.early_stopping.monitor or ("loss" if validation_data is None else "validation_loss")
-
-
-def _random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractContextManager[None]:
-    """Return the context of checkpoint_identity.random_numbers_of, which few fits need to import."""
-    if file is None:
-        return nullcontext()
-    from .checkpoint_identity import random_numbers_of
-
-    return random_numbers_of(nets, file)
-
-
-def _stream_file(file: CheckpointFile | None, *arguments: Any) -> StreamFile | None:
-    """Return the StreamFile with these further arguments, or None without checkpoints."""
-    if file is None:
-        return None
-    from .stream_checkpoints import StreamFile
-
-    return StreamFile(file, *arguments)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..api.fit_arguments import FitArguments, module_of_checkpoints
+from ..api.checkpoints_on_demand import module_of_checkpoints
+from ..api.fit_arguments import FitArguments
 from ..api.streamed_fit import StreamArguments, fit_population_rows, fit_rows, fit_shared_rows
 from ..callbacks import as_callbacks
 from ..checkpoint_interval import DEFAULT
