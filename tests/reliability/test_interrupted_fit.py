@@ -47,6 +47,7 @@ TRACED = {
         "training/epoch_records.py",
         "training/fit_loop.py",
         "training/fit_options.py",
+        "training/fit_progress.py",
         "training/fit_state.py",
         "training/state_transfer.py",
         "training/stream_state.py",
