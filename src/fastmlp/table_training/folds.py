@@ -155,8 +155,7 @@ def share_by_fold(nets: Population, n_folds: int) -> None:
 def nets_share_by_fold(nets: Any, n_folds: int) -> bool:
     """Return whether nets are those of n_folds folds with shared weights, as `fit_shared_folds` returns them."""
     n_each, remainder = divmod(getattr(nets, "n_nets", 1), n_folds)
-    n_hidden = len(nets.network.layer_sizes) - nets.network.n_embedding_layers - 2
-    if n_folds < 2 or n_each < 2 or remainder or not n_hidden:
+    if n_folds < 2 or n_each < 2 or remainder or not nets.network.n_hidden_layers:
         return False
     layout = SharedLayout(nets.network, n_each)
     vector, differ = np.zeros(layout.n_params, nets.dtype), False
