@@ -32,6 +32,7 @@ TRACED = {
         "api/fit_preparation.py",
         "api/mlp_fit.py",
         "api/single_net_base.py",
+        "api/stream_arguments.py",
         "api/stream_checkpoints.py",
         "api/streamed_fit.py",
         "callbacks.py",

@@ -49,7 +49,8 @@ def fit_mlp(
     if saving is not None:
         file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose)
     if is_source(given.X) or names_columns(given.X, given.y):
-        from .streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
+        from .stream_arguments import StreamArguments
+        from .streamed_fit import RowFile, fit_rows, read_rows
 
         checked = StreamArguments.checked(*stream, file, net)
         others = {

@@ -72,7 +72,8 @@ def fit_population(
     if saving is not None:
         file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose)
     if reads_rows(given.X, given.y):
-        from .streamed_fit import RowFile, StreamArguments, fit_population_rows, fit_shared_rows, read_rows
+        from .stream_arguments import StreamArguments
+        from .streamed_fit import RowFile, fit_population_rows, fit_shared_rows, read_rows
 
         checked = StreamArguments.checked(*stream, file, pop)
         others = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..api.streamed_fit import StreamArguments
+from ..api.stream_arguments import StreamArguments
 from ..errors import about_arguments, counted
 from ..streams.table_sources import surely_fits
 from ..table_training.recipe import Recipe

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..api.checkpoints_on_demand import module_of_checkpoints
 from ..api.fit_arguments import FitArguments
-from ..api.streamed_fit import StreamArguments, fit_population_rows, fit_rows, fit_shared_rows
+from ..api.stream_arguments import StreamArguments
+from ..api.streamed_fit import fit_population_rows, fit_rows, fit_shared_rows
 from ..callbacks import as_callbacks
 from ..checkpoint_interval import DEFAULT
 from ..console.stopwatch import Stopwatch

@@ -15,7 +15,7 @@ from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to 
 from sklearn.utils import check_random_state  # isort: skip
 from sklearn.utils.validation import check_consistent_length
 
-from ...api.streamed_fit import StreamArguments
+from ...api.stream_arguments import StreamArguments
 from ...console.compile_notice import CompileNotices
 from ...errors import checked_count, checked_number
 from ...streams.kinds import is_source
