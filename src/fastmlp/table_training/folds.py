@@ -114,7 +114,8 @@ def fit_folds(
     folded = FoldedRows(nets, rows, folds)
 
     def fit_without_fold(net: MLP, k: int) -> History:
-        return folded.fit(k // folded.n_each, net, k % folded.n_each, lambda *parts: fit_one(*parts, k))
+        fit = lambda net, training, held_out: fit_one(net, training, held_out, k)
+        return folded.fit(k // folded.n_each, net, k % folded.n_each, fit)
 
     return fit_each(nets, fit_without_fold, monitor), folded.logits
 
@@ -256,7 +257,8 @@ def fit_shared_folds(
         return found
 
     def fit_without_fold(group: Population, k: int) -> PopulationResult:
-        return folded.fit(k, group, slice(None), lambda *parts: fit_group(*parts, k))
+        fit = lambda group, training, held_out: fit_group(group, training, held_out, k)
+        return folded.fit(k, group, slice(None), fit)
 
     places = [members_of_fold(k, folded.n_each) for k in range(folded.n_folds)]
     kept, groups, n_begun, interrupted = _fit_in_turn(nets, places, group, fit_without_fold)
