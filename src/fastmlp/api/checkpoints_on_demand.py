@@ -10,16 +10,18 @@ from .net_base import NetBase
 
 if TYPE_CHECKING:
     from ..persistence.checkpoints import CheckpointFile
+    from ..population_training.saving import PopulationSaver
+    from .checkpoint_identity import NetSaver
     from .stream_checkpoints import StreamFile
 
 
-def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:
-    """Return the module `checkpoint_identity`, or None for a fit without checkpoints, which need not import it."""
+def checkpoint_file(checkpoint: Any, every: Any, resume: Any, kind: str, verbose: int) -> CheckpointFile | None:
+    """Return what checkpoint_identity.checkpoint_file does; None for a fit without checkpoints."""
     if checkpoint is None and not resume and every == DEFAULT:
         return None
-    from . import checkpoint_identity
+    from .checkpoint_identity import checkpoint_file
 
-    return checkpoint_identity
+    return checkpoint_file(checkpoint, every, resume, kind, verbose)
 
 
 def random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractContextManager[None]:
@@ -29,6 +31,24 @@ def random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractCon
     from .checkpoint_identity import random_numbers_of
 
     return random_numbers_of(nets, file)
+
+
+def net_saver(file: CheckpointFile | None, *arguments: Any) -> NetSaver | None:
+    """Return the NetSaver with these further arguments, or None without checkpoints."""
+    if file is None:
+        return None
+    from .checkpoint_identity import NetSaver
+
+    return NetSaver(file, *arguments)
+
+
+def population_saver(file: CheckpointFile | None, *arguments: Any) -> PopulationSaver | None:
+    """Return checkpoint_identity.population_saver with these further arguments, or None without checkpoints."""
+    if file is None:
+        return None
+    from .checkpoint_identity import population_saver
+
+    return population_saver(file, *arguments)
 
 
 def stream_file(file: CheckpointFile | None, *arguments: Any) -> StreamFile | None:
