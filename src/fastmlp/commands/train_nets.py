@@ -19,7 +19,7 @@ from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
-from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, fold_numbers, share_by_fold
+from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, fold_numbers, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
@@ -236,7 +236,7 @@ def fit_all_folds(
             weighed, z, _ = with_greedy_weights_in_folds(found.nets, z, rows, folds)
             tell_of_diverged(found.nets, weighed, log)
             found = found._replace(nets=weighed)
-        predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+        predicted = predicted_rows(z)
         if len(predicted):
             calibrate(found.nets, z[:, predicted], rows.take(predicted), recipe)
         if len(predicted) < len(rows.X):  # for want of time

@@ -64,6 +64,11 @@ def fold_numbers(strata: np.ndarray | None, n_rows: int, n_folds: int, rng: np.r
     return folds
 
 
+def predicted_rows(logits: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows that have a prediction of each net; logits : as of FoldedRows"""
+    return np.flatnonzero(np.isfinite(logits).all(axis=(0, 2)))
+
+
 class FoldedRows:
     """Rows in folds, and the logits of each row by the nets that were trained without its fold.
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...class_probabilities import logits
 from ...population import Population
 from ...table_training.fit import Rows
-from ...table_training.folds import TrainedNets
+from ...table_training.folds import TrainedNets, predicted_rows
 from ...table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ...table_training.recipe import GREEDY, Recipe
 from ...table_training.rows import MOST_ROWS
@@ -27,7 +27,7 @@ def weigh_folds(
     if recipe.net_weights == GREEDY and found.n_begun == n_nets and not found.interrupted:
         weighed, z, picks = with_greedy_weights_in_folds(found.nets, z, rows, folds)
         keep_picked(estimator, weighed, picks)
-    predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+    predicted = predicted_rows(z)
     estimator._calibrate(z[:, predicted], rows.take(predicted), recipe.calibration)
     with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
         estimator.oof_prediction_ = estimator._predictions_of(z)
