@@ -83,7 +83,7 @@ def main() -> None:
     start_clean()
     from fastmlp import MLP, Population
     from fastmlp.persistence.checkpoints import CheckpointFile
-    from fastmlp.population_training.fit import CallSaver
+    from fastmlp.population_training.together import CallSaver
     from fastmlp.training.fit_loop import Fit
 
     rng, files = np.random.default_rng(0), Clock(CheckpointFile, "write")

@@ -207,7 +207,8 @@ def _random_state(description: dict[str, Any]) -> tuple[int, int]:
 def _load_result(
     net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> tuple[PopulationResult, list[str]]:
-    from .population_result import CLAIMS, PopulationResult
+    from .population_result import PopulationResult
+    from .population_result.statistics import CLAIMS
 
     arrays_of_result = {
         name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)

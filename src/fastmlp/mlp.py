@@ -426,7 +426,8 @@ class MLP(SingleNetBase):
     def _outputs(self, X: Any, executor: Any = None) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
-            from .api.streamed_fit import in_pieces, refuse_arguments
+            from .api.prediction_in_pieces import in_pieces
+            from .api.stream_arguments import refuse_arguments
 
             refuse_arguments(executor=executor)
             return in_pieces(self._outputs, X)
@@ -489,7 +490,8 @@ class MLP(SingleNetBase):
             If the data do not fit the net or are not finite.
         """
         if type(X) is not np.ndarray and (is_source(X) or names_columns(X, y)):
-            from .api.streamed_fit import refuse_arguments, scores_of_pieces
+            from .api.prediction_in_pieces import scores_of_pieces
+            from .api.stream_arguments import refuse_arguments
 
             refuse_arguments(sample_weight=sample_weight)
             return scores_of_pieces(self, X, y)

@@ -27,10 +27,12 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "api/checkpoint_identity.py",
+        "api/checkpoints_on_demand.py",
         "api/fit_arguments.py",
         "api/fit_preparation.py",
         "api/mlp_fit.py",
         "api/single_net_base.py",
+        "api/stream_arguments.py",
         "api/stream_checkpoints.py",
         "api/streamed_fit.py",
         "callbacks.py",
@@ -46,6 +48,7 @@ TRACED = {
         "training/epoch_records.py",
         "training/fit_loop.py",
         "training/fit_options.py",
+        "training/fit_progress.py",
         "training/fit_state.py",
         "training/state_transfer.py",
         "training/stream_state.py",

@@ -1,7 +1,7 @@
 """Import graph: imports point down the floors of docs/architecture.md, without circles, and `import fastmlp` is quick.
 
-Imports inside functions count too, except for the lazy imports that are listed. Imports for annotations alone
-(`if TYPE_CHECKING:`) point down as well, and may be part of a circle, since at run time they import nothing.
+Imports inside functions and imports for annotations alone (`if TYPE_CHECKING:`) count too: to read a module, one has to
+read what it imports in any of these ways. A few lazy imports that point up are listed.
 """
 
 import ast
@@ -60,18 +60,10 @@ SRC_MODULES, KERNEL_MODULES = modules_in(SRC), modules_in(KERNELS)
 
 
 class Imports(ast.NodeVisitor):
-    """Collects the dotted names of all modules that a module imports, inside functions too.
+    """Collects the dotted names of all modules that a module imports, inside functions and for annotations too."""
 
-    at_run_time : whether to leave out imports for annotations alone
-    """
-
-    def __init__(self, package, at_run_time):
-        self.package, self.at_run_time, self.found = package, at_run_time, set()
-
-    def visit_If(self, node):
-        for_annotations = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        if not (self.at_run_time and for_annotations):
-            self.generic_visit(node)
+    def __init__(self, package):
+        self.package, self.found = package, set()
 
     def visit_Import(self, node):
         self.found |= {alias.name for alias in node.names}
@@ -84,22 +76,22 @@ class Imports(ast.NodeVisitor):
 
 
 @cache
-def imports_in(path, package, at_run_time):
-    visitor = Imports(package, at_run_time)
+def imports_in(path, package):
+    visitor = Imports(package)
     visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
     return visitor.found
 
 
-def imports_of(prefix, modules, name, at_run_time=False):
+def imports_of(prefix, modules, name):
     package = name if modules[name].name == "__init__.py" else ".".join(name.split(".")[:-1])
-    return imports_in(modules[name], f"{prefix}.{package}".strip("."), at_run_time)
+    return imports_in(modules[name], f"{prefix}.{package}".strip("."))
 
 
-def arrows_among(prefix, modules, at_run_time=False):
+def arrows_among(prefix, modules):
     """Return {module: modules of the same tree that it imports}."""
     arrows = {}
     for name in modules:
-        found = imports_of(prefix, modules, name, at_run_time)
+        found = imports_of(prefix, modules, name)
         arrows[name] = {other for other in modules if f"{prefix}.{other}" in found}
     return arrows
 
@@ -142,7 +134,7 @@ def test_two_modules_call_the_diagnosis_through_the_package():
 @pytest.mark.parametrize("tree", TREES)
 def test_no_circles(tree):
     prefix, modules, _ = TREES[tree]
-    arrows = arrows_among(prefix, modules, at_run_time=True)
+    arrows = arrows_among(prefix, modules)
     done, open_ = set(), []
 
     def visit(name):

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..callbacks import EarlyStopping, as_early_stopping
-from ..checkpoint_interval import DEFAULT as DEFAULT_INTERVAL
 from ..console.progress_bar import checked_verbose
 from ..errors import checked_count, checked_number
 from ..kernels.structs import Samples
@@ -17,15 +16,6 @@ from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
 from ..schedules import schedule_factors
 from ..schedules.checked_factors import varying_factors
-
-
-def module_of_checkpoints(checkpoint: Any, every: Any, resume: Any) -> Any:
-    """Return the module `checkpoint_identity`, or None for a fit without checkpoints, which need not import it."""
-    if checkpoint is None and not resume and every == DEFAULT_INTERVAL:
-        return None
-    from . import checkpoint_identity
-
-    return checkpoint_identity
 
 
 class GivenData(NamedTuple):

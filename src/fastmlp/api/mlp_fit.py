@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 from ..callbacks import as_callbacks, tell_end
@@ -16,7 +15,8 @@ from ..streams.kinds import is_source, names_columns
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit
-from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .checkpoints_on_demand import checkpoint_file, net_saver, random_numbers_of
+from .fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .fit_preparation import fit_data, fit_options
 from .single_net_base import SingleNetBase
 
@@ -44,11 +44,10 @@ def fit_mlp(
     limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
     lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
     called = *as_callbacks(callbacks), *lines
-    saving, file = module_of_checkpoints(*checkpoints), None
-    if saving is not None:
-        file = saving.checkpoint_file(*checkpoints, "net", arguments.verbose)
+    file = checkpoint_file(*checkpoints, "net", arguments.verbose)
     if is_source(given.X) or names_columns(given.X, given.y):
-        from .streamed_fit import RowFile, StreamArguments, fit_rows, read_rows
+        from .stream_arguments import StreamArguments
+        from .streamed_fit import RowFile, fit_rows, read_rows
 
         checked = StreamArguments.checked(*stream, file, net)
         others = {
@@ -63,13 +62,13 @@ def fit_mlp(
                 settings = given.validation_data, given.shuffle, called, optimizer_state, limit, watch
                 return fit_rows(net, found, arguments, checked, *settings, file)
             given = given._replace(X=found.X, y=found.y)
-    with nullcontext() if file is None else saving.random_numbers_of(net, file):
+    with random_numbers_of(net, file):
         data = fit_data(net, arguments, *given)
         options = fit_options(net, arguments, data, called, metrics, optimizer_state, monitor, limit)
         training, held_out, rows, shuffle, _ = data
         net._choose_device(given.X, options.epochs * training.n_samples, rows)
         schedule, _ = arguments.schedules
-        saver = None if file is None else saving.NetSaver(file, net, data, options, schedule)
+        saver = net_saver(file, net, data, options, schedule)
     net.history = history = History(net)
     history.optimizer = options.optimizer
     history.samples = sample_for_plots(data.parts)

@@ -35,7 +35,7 @@ def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, 
             f"Nets with shared_weights=True are trained on a CPU, but device is {shown(device)}. Set device='cpu', or "
             "'auto'."
         )
-    if len(network.layer_sizes) - network.n_embedding_layers < 3:
+    if not network.n_hidden_layers:
         raise ValueError(
             f"shared_weights=True needs a hidden layer, whose weights the nets share, but layer_sizes is "
             f"{tuple(network.arguments()['layer_sizes'])}. Add one between them."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,8 @@ from ..population_training.fit import run
 from ..population_training.task import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
-from .fit_arguments import CheckpointArguments, FitArguments, GivenData, module_of_checkpoints
+from .checkpoints_on_demand import checkpoint_file, population_saver, random_numbers_of
+from .fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
 from .population_base import PopulationBase
 from .population_prediction import reads_rows
@@ -67,11 +67,10 @@ def fit_population(
         refuse_with_shared_weights(pop, arguments, others)
     if executor is not None:
         refuse_with_executor(given.X, checkpoints.checkpoint, arguments.time_limit)
-    saving, file, saver = module_of_checkpoints(*checkpoints), None, None
-    if saving is not None:
-        file = saving.checkpoint_file(*checkpoints, "population", arguments.verbose)
+    file = checkpoint_file(*checkpoints, "population", arguments.verbose)
     if reads_rows(given.X, given.y):
-        from .streamed_fit import RowFile, StreamArguments, fit_population_rows, fit_shared_rows, read_rows
+        from .stream_arguments import StreamArguments
+        from .streamed_fit import RowFile, fit_population_rows, fit_shared_rows, read_rows
 
         checked = StreamArguments.checked(*stream, file, pop)
         others = {
@@ -91,12 +90,11 @@ def fit_population(
                     return fit_shared_rows(*of_rows, watch)
                 return fit_population_rows(*of_rows, file)
             given = given._replace(X=found.X, y=found.y)
-    with nullcontext() if file is None else saving.random_numbers_of(pop, file):
+    with random_numbers_of(pop, file):
         task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)
-        if file is not None:
-            schedule, _ = arguments.schedules
-            further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
-            saver = saving.population_saver(file, pop, task, samples, further)
+        schedule, _ = arguments.schedules
+        further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
+        saver = population_saver(file, pop, task, samples, further)
     error: BaseException | None = None
     if executor is None:
         outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, pop._draw, saver)

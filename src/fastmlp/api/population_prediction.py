@@ -33,7 +33,8 @@ def predict(pop: PopulationBase, X: Any, nets: Any, executor: Any) -> Any:
 def ensemble_predict(pop: PopulationBase, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any) -> Any:
     """Return the result of Population.ensemble_predict; weights : (n_members,), those of the members"""
     if reads_rows(X, None):
-        from .streamed_fit import in_pieces, refuse_arguments
+        from .prediction_in_pieces import in_pieces
+        from .stream_arguments import refuse_arguments
 
         refuse_arguments(executor=executor)
         return in_pieces(lambda piece: mean_outputs(pop, piece, members, weights), X)
@@ -47,7 +48,8 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
     X, nets, executor : arguments of Population.predict
     """
     if reads_rows(X, None):
-        from .streamed_fit import in_pieces, refuse_arguments
+        from .prediction_in_pieces import in_pieces
+        from .stream_arguments import refuse_arguments
 
         refuse_arguments(executor=executor)
         return in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
@@ -73,7 +75,8 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
 def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[str, np.ndarray]:
     """Return the scores of the nets; arguments and result are those of Population.evaluate."""
     if reads_rows(X, y):
-        from .streamed_fit import refuse_arguments, scores_of_pieces
+        from .prediction_in_pieces import scores_of_pieces
+        from .stream_arguments import refuse_arguments
 
         refuse_arguments(sample_weight=sample_weight)
         return scores_of_pieces(pop, X, y)

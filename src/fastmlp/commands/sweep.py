@@ -24,10 +24,10 @@ from .train import (
     describe_earlier_net,
     describe_task,
     leave_unfinished,
-    read_parts,
     save_finished,
 )
-from .train_nets import Parts, fit
+from .train_nets import fit
+from .train_parts import Parts, read_parts
 from .train_settings import Checkpoints, TrainSettings, interval_option
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,33 +19,20 @@ from ..network.spec import HIDDEN, activation_code
 from ..output_files import check_output, file_beside, files_beside, left_alone
 from ..population import subset_of
 from ..schedules import schedule_factors
-from ..streams.table_sources import read_tables
 from ..table_training.fit import make_optimizer
 from ..table_training.recipe import GREEDY, Recipe
 from ..table_training.summary import final_figures, summary
-from ..tables.column_encoders import Note
-from ..tables.column_selection import select_columns
 from ..tables.preprocessing import Preprocessing
-from ..tables.target_column import rows_with_target, with_numbers
-from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_nets import (
-    OUT_OF_FOLD,
-    Log,
-    Parts,
-    Training,
-    check_class_weight,
-    checked_weight_items,
-    fit,
-    load_known,
-    recipe_to_continue,
-)
+from .train_class_weight import checked_weight_items
+from .train_continuation import load_known, recipe_to_continue
+from .train_nets import OUT_OF_FOLD, Training, fit
+from .train_parts import Log, encoded_parts, read_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
 from .train_streams import StreamedParts, options_in_memory, read_in_pieces
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
 
@@ -239,110 +225,6 @@ def check_tuning(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoin
         raise ValueError("--tune compares settings of new nets, so --continue-from does not go with it: drop one.")
     if recipe.n_folds == 1 and not recipe.validation_fraction:
         raise ValueError(f"--tune {settings.tune} needs held-out rows: set --validation above 0, or leave it out.")
-
-
-def read_parts(
-    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: Log, known: Any = None
-) -> tuple[Preprocessing, Parts]:
-    """Read the table, and return the preprocessing fitted to the training part and all parts encoded by it.
-
-    log : prints a sentence about each column or row that is left out
-    known : nets to go on with, whose preprocessing is used, or None
-    """
-    if known is not None:
-        return read_known_parts(file, settings, recipe, test_file, log, known.preprocessing)
-    name = settings.target
-    table, notes = rows_with_target(read_tables(file), name, settings.task)
-    table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
-    table, further_notes = with_numbers(table, name)
-    for note in (*notes, *further_notes):
-        log(note)
-    target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
-    check_class_weight(settings.class_weight, target)
-    tables = split_table(table, name, target.task, recipe, settings.seed)
-    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
-    further = recipe.embeds_categories, recipe.embeds_bins, settings.texts
-    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding, *further)
-    preprocessing = replace(preprocessing, ids=settings.ids)
-    for note in preprocessing.notes:
-        log(note)
-    return preprocessing, encoded_parts(preprocessing, tables, test_file, log)
-
-
-def read_known_parts(
-    file: Path, settings: TrainSettings, recipe: Recipe, test_file: Path | None, log: Log, preprocessing: Preprocessing
-) -> tuple[Preprocessing, Parts]:
-    """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
-    name, task = preprocessing.target.name, preprocessing.target.task
-    check_class_weight(settings.class_weight, preprocessing.target)
-    table, notes = rows_with_target(read_tables(file, preprocessing.text_columns), name, task)
-    for note in notes:
-        log(note)
-    tables = split_table(table, name, task, recipe, settings.seed)
-    return preprocessing, encoded_parts(preprocessing, tables, test_file, log)
-
-
-def split_table(table: pd.DataFrame, name: str, task: str, recipe: Recipe, seed: int) -> dict[str, pd.DataFrame]:
-    """Return the rows of the training part and, without folds, of the validation part; name : of the target column."""
-    share = 0.0 if recipe.n_folds > 1 else recipe.validation_fraction
-    held_out, training = split_rows(table[name], task, share, seed)
-    tables = {"training": table.iloc[training]}
-    if len(held_out):
-        tables["validation"] = table.iloc[held_out]
-    return tables
-
-
-def encoded_parts(
-    preprocessing: Preprocessing, tables: dict[str, pd.DataFrame], test_file: Path | None, log: Log
-) -> Parts:
-    """Return the parts encoded, with the test table; a mistake in it is found before the training."""
-    if test_file is not None:
-        test = read_tables(test_file, preprocessing.text_columns)
-        tables["test"], notes = rows_with_target(test, preprocessing.target.name, preprocessing.target.task)
-        for note in notes:
-            log(f"Test table: {note}")
-    return {part: _encoded(preprocessing, part, rows, log) for part, rows in tables.items()}
-
-
-def _encoded(preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, np.ndarray]:
-    """Return one part, encoded by the preprocessing.
-
-    Every value of a test table that is not in the training part is reported. For the validation part, only serious
-    cases are, where most of a column is concerned: a few rare categories are always in no other part.
-    """
-    notes: list[Note] = []
-    X = preprocessing.transform(rows, notes=notes)
-    for note in notes:
-        if part == "test" or note.is_serious:
-            log(f"{part.capitalize()} part: {note.text}")
-    return X, preprocessing.target.encode(rows[preprocessing.target.name])
-
-
-def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split a table at random, and return the row numbers (held out, training), both ascending.
-
-    For classification, the share applies to each class, and at least one row of each class is a training row.
-
-    target : column of the target
-    task : "classification" or "regression"
-    share : fraction of the rows to hold out, from 0 to below 1
-    seed : seed of the random split
-    """
-    import pandas as pd
-
-    groups = pd.factorize(target)[0] if task == CLASSIFICATION else np.zeros(len(target), dtype=np.int64)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(groups))
-    order = order[np.argsort(groups[order], kind="stable")]  # grouped by class, in random order within each class
-    sizes = np.bincount(groups)
-    place = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    is_held_out = place < np.repeat(np.minimum(np.round(share * sizes), sizes - 1), sizes)
-    if share > 0 and not is_held_out.any():
-        raise ValueError(
-            f"A validation share of {share:g} of {counted(len(groups), 'row')} leaves none to validate on; raise it, "
-            "give more rows, or switch validation off with 0."
-        )
-    return np.sort(order[is_held_out]), np.sort(order[~is_held_out])
 
 
 def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:

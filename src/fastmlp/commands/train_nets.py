@@ -6,32 +6,20 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..class_probabilities import log_probabilities_of, logits
-from ..data.sample_weights import class_weights
-from ..errors import DivergenceWarning, checked_number, counted, is_number, unknown_name
+from ..errors import DivergenceWarning, counted
 from ..history import History
 from ..kernels.jit import interrupts
-from ..kernels.structs import METRIC_ARGMAX
-from ..loading import load_net
-from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
-from ..table_training.folds import (
-    fit_each,
-    fit_folds,
-    fit_shared_folds,
-    fold_numbers,
-    nets_share_by_fold,
-    share_by_fold,
-)
+from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, fold_numbers, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
@@ -42,12 +30,10 @@ from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
+from .train_parts import Parts, weighted_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
-Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
-Log = Callable[[str], Any]  # prints a sentence
 WORTH_TELLING, LONG = 10.0, 60.0  # seconds of a training from which its time is told, and what is faster
-BALANCED = "balanced"  # as --class-weight
 OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
 
 
@@ -98,71 +84,6 @@ def net_arguments(preprocessing: Preprocessing, settings: TrainSettings, seed: i
         "random_state": seed,
         "input_embedding": input_embedding_of(preprocessing.columns),
     }
-
-
-def load_known(path: Path | None, settings: TrainSettings) -> Any:
-    """Return the nets of --continue-from, or None without it.
-
-    Raises
-    ------
-    ValueError
-        If they were not trained on a table, or predict another column.
-    """
-    if path is None:
-        return None
-    known = load_net(path, device=settings.device)
-    if known.preprocessing is None:
-        raise ValueError(f"--continue-from {str(path)!r}: the net in this file knows no table columns.")
-    if known.preprocessing.target.name != settings.target:
-        raise ValueError(
-            f"--continue-from {str(path)!r}: its nets predict {known.preprocessing.target.name!r}, and --target is "
-            f"{settings.target!r}."
-        )
-    check_columns_of(known.preprocessing, settings)
-    return known
-
-
-def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> None:
-    """Raise ValueError if an option asks for other columns, or another encoding, than known nets have."""
-    used = {column.name for column in preprocessing.columns}
-    left_out = used - set(settings.keep) if settings.keep else set()
-    refused = {
-        "--drop": used & set(settings.drop),
-        "--id": used & set(settings.ids),
-        "--keep": left_out,
-        "--task": {settings.task} - {"auto", preprocessing.target.task},
-        "--numeric-encoding": {settings.scaling} - {"auto"},
-        "--category-embedding": {"vectors"} if settings.category_embedding else set(),
-        "--bin-embedding": {"piecewise linear functions"} if settings.bin_embedding else set(),
-        "--text": set(settings.text),
-        "--no-text": {"no words"} if settings.no_text else set(),
-    }
-    for option, values in refused.items():
-        if values:
-            raise ValueError(
-                f"The nets to go on with keep their columns and their encoding, which {option} would change "
-                f"({', '.join(sorted(values))}): leave it out."
-            )
-
-
-def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
-    """Return the recipe of the settings, where those of an architecture are of known nets if they are not given."""
-    recipe = settings.recipe()
-    if known is None:
-        return recipe
-    architecture = known.get_settings()
-    (activation,) = set(architecture["hidden_activation"]) or {recipe.activation}
-    if settings.activation not in (None, activation):
-        raise ValueError(f"--activation is {settings.activation!r}, but the nets to go on with have {activation!r}.")
-    hidden = tuple(architecture["layer_sizes"][1:-1]) if settings.hidden is None else settings.hidden
-    n_nets = recipe.n_nets
-    if settings.n_nets is None:
-        n_nets = max(1, (1 if isinstance(known, MLP) else known.n_nets) // recipe.n_folds)
-    shared_weights = bool(getattr(known, "shared_weights", False)) or nets_share_by_fold(known, recipe.n_folds)
-    if settings.shared_weights and not shared_weights:
-        raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")
-    recipe = replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets, shared_weights=shared_weights)
-    return recipe.checked({"validation_fraction": "validation"})
 
 
 def fit(
@@ -315,7 +236,7 @@ def fit_all_folds(
             weighed, z, _ = with_greedy_weights_in_folds(found.nets, z, rows, folds)
             tell_of_diverged(found.nets, weighed, log)
             found = found._replace(nets=weighed)
-        predicted = np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
+        predicted = predicted_rows(z)
         if len(predicted):
             calibrate(found.nets, z[:, predicted], rows.take(predicted), recipe)
         if len(predicted) < len(rows.X):  # for want of time
@@ -346,65 +267,3 @@ def calibrate(nets: Any, z: np.ndarray, held_out: Rows, recipe: Recipe) -> None:
     if target.task == CLASSIFICATION and recipe.calibration == TEMPERATURE:
         temperature = fit_temperature(z, held_out.y, held_out.weights, nets.network)
         nets.preprocessing = replace(nets.preprocessing, target=replace(target, temperature=temperature))
-
-
-def weighted_parts(network: Any, parts: Parts, target: Target, class_weight: str | None) -> tuple[Rows, Rows | None]:
-    """Return (training rows, held-out rows or None), weighted by --class-weight.
-
-    Held-out rows are weighted too, because their loss chooses the best epoch.
-    """
-    training, held_out = parts["training"], parts.get("validation")
-    if class_weight is None:
-        return Rows(*training), None if held_out is None else Rows(*held_out)
-    check_class_weight(class_weight, target)
-    codes = training[1] if held_out is None else np.concatenate([training[1], held_out[1]])
-    by_class = class_weight if class_weight == BALANCED else parsed_class_weight(class_weight, target)
-    weights = class_weights(by_class, np.eye(target.n_outputs)[codes], network, METRIC_ARGMAX)
-    n = len(training[1])
-    return Rows(*training, weights[:n]), None if held_out is None else Rows(*held_out, weights[n:])
-
-
-def check_class_weight(class_weight: str | None, target: Target) -> None:
-    """Raise ValueError if --class-weight does not go with a target: before columns are encoded."""
-    if class_weight is None:
-        return
-    if target.task != CLASSIFICATION:
-        raise ValueError(f"--class-weight is given, but {target.name!r} is predicted as a number.")
-    if class_weight != BALANCED:
-        parsed_class_weight(class_weight, target)
-
-
-def checked_weight_items(text: str) -> list[tuple[str, float]]:
-    """Return the (class, weight) of a text such as "yes=5,no=1"; none of "balanced".
-
-    Raises
-    ------
-    ValueError
-        If the text is of another form, or a weight is below 0.
-    """
-    items = []
-    for item in text.split(",") if text != BALANCED else ():
-        label, _, weight = item.rpartition("=")
-        if not label.strip() or not is_number(weight):
-            raise ValueError(
-                f"--class-weight should be balanced, or weights of classes such as yes=5,no=1, but holds {item!r}."
-            )
-        items.append((label.strip(), checked_number(f"--class-weight {label.strip()}", float(weight), 0.0)))
-    return items
-
-
-def parsed_class_weight(text: str, target: Target) -> dict[int, float]:
-    """Return the weights by class number of a text such as "yes=5,no=1"; a class that is not named has weight 1.
-
-    Raises
-    ------
-    ValueError
-        If the text is of another form, or names an unknown class.
-    """
-    names = {str(label): number for number, label in enumerate(target.classes)}
-    weights = {}
-    for label, weight in checked_weight_items(text):
-        if label not in names:
-            raise unknown_name("class of --class-weight", label, names)
-        weights[names[label]] = weight
-    return weights

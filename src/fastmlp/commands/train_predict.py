@@ -23,8 +23,9 @@ from ..tables.held_out_rows import training_split
 from ..tables.io import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import drop_rows_without_target
-from .train import split_rows, train
+from .train import train
 from .train_nets import make_net
+from .train_parts import split_rows
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:

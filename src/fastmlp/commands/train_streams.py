@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..api.streamed_fit import StreamArguments
+from ..api.stream_arguments import StreamArguments
 from ..errors import about_arguments, counted
 from ..streams.table_sources import surely_fits
 from ..table_training.recipe import Recipe
@@ -26,7 +26,8 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.table_summary import TableSummary
 from ..tables.target_column import find_target, rows_with_target
 from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, labels_of
-from .train_nets import Parts, make_net
+from .train_nets import make_net
+from .train_parts import Parts
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:

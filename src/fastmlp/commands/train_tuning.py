@@ -19,7 +19,8 @@ from ..table_training.tuning_configurations import SPACE
 from ..table_training.tuning_scores import scores_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
-from .train_nets import Log, Parts, calibrate_on, folds_of_rows, net_arguments, weighted_parts
+from .train_nets import calibrate_on, folds_of_rows, net_arguments
+from .train_parts import Log, Parts, weighted_parts
 from .train_settings import TrainSettings
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import validate_data
 
-from ..api.streamed_fit import StreamArguments, refuse_arguments
+from ..api.stream_arguments import StreamArguments, refuse_arguments
 from ..errors import about_arguments
 from ..memory_check import format_bytes
 from ..mlp import MLP

@@ -108,6 +108,8 @@ class Network:
         Whether a layer is block-diagonal: those of an input embedding are.
     n_embedding_layers : int
         Number of layers of the input embedding.
+    n_hidden_layers : int
+        Number of hidden layers, without those of the input embedding.
     n_features : int
         Number of inputs.
     n_outputs : int
@@ -267,6 +269,11 @@ class Network:
     def n_embedding_layers(self) -> int:
         """Number of layers of the input embedding."""
         return 0 if self.input_embedding is None else len(self.input_embedding.activations)
+
+    @property
+    def n_hidden_layers(self) -> int:
+        """Number of hidden layers, without those of the input embedding."""
+        return len(self.layer_sizes) - self.n_embedding_layers - 2
 
     @cached_property
     def blocks(self) -> tuple[Blocks | None, ...]:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields, replace
-from dataclasses import field as dataclass_field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..callbacks import SIGNS
 from ..console.stopwatch import is_compile_time_worth_showing
-from ..convergence import EpochStatistics, wilson_interval
 from ..errors import DivergenceWarning, counted, install_command
-from ..kernels.structs import DIVERGED_NET, RUNNING
+from ..kernels.structs import DIVERGED_NET
 from ..user_warnings import warn_user
-from .stopped_by import OUT_OF_TIME, STOPPED_BY
-from .summary import QUANTILES, text_of
-
-CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
+from .statistics import PopulationStatistics
+from .stopped_by import STOPPED_BY
+from .summary import text_of
 
 # Dtype kinds of the arrays that are not floating-point, and the arrays that not every result has.
 KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
@@ -33,7 +28,7 @@ def _checked_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.
 
 
 @dataclass(frozen=True, eq=False)
-class PopulationResult:
+class PopulationResult(PopulationStatistics):
     """Result of one fit of a population: arrays (n_nets,) with one value per net, and statistics over the nets.
 
     `Population.fit` makes it; users do not.
@@ -118,24 +113,6 @@ class PopulationResult:
     ((100,), 100, True)
     """
 
-    converged: np.ndarray
-    epochs: np.ndarray
-    loss: np.ndarray
-    accuracy: np.ndarray | None
-    monitor: str | None
-    best_value: np.ndarray | None
-    best_epoch: np.ndarray | None
-    restarts: np.ndarray
-    status: np.ndarray
-    record_epochs: np.ndarray
-    records: np.ndarray
-    seconds: float
-    interrupted: bool
-    settings: dict[str, np.ndarray]
-    judged_by: str = "rule"
-    compile_seconds: float = 0.0
-    arguments: dict[str, Any] = dataclass_field(default_factory=dict)
-
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays of the result by name, for a file; from_arrays reads them.
 
@@ -194,53 +171,6 @@ class PopulationResult:
             raise ValueError("its result names a monitored record without its values, or has values without a name")
         return cls(**contents)
 
-    @property
-    def training_seconds(self) -> float:
-        """Wall time of the fit in seconds, without compiling."""
-        return self.seconds - self.compile_seconds
-
-    @property
-    def n_nets(self) -> int:
-        """Number of nets."""
-        return len(self.loss)
-
-    @property
-    def stopped_by(self) -> np.ndarray:
-        """Reason why each net stopped (n_nets,): "converged", "epochs" and so on."""
-        return np.array([STOPPED_BY[code] for code in range(len(STOPPED_BY))])[self.status]
-
-    @property
-    def n_converged(self) -> int:
-        """Number of nets that count as converged."""
-        return int(self.converged.sum())
-
-    @property
-    def claim(self) -> str:
-        """Sentence fragment for messages, about the nets that count as converged."""
-        return CLAIMS[self.judged_by]
-
-    @property
-    def n_finished(self) -> int:
-        """Number of nets whose training neither Ctrl-C nor the time limit cut short."""
-        return int((~np.isin(self.status, (RUNNING, OUT_OF_TIME))).sum())
-
-    @property
-    def success_rate(self) -> float | None:
-        """Fraction of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`."""
-        if self.judged_by != "rule":
-            return None
-        return self.n_converged / self.n_finished if self.n_finished else float("nan")
-
-    @property
-    def success_interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of success_rate (low, high); None if success_rate is None."""
-        return wilson_interval(self.n_converged, self.n_finished) if self.judged_by == "rule" else None
-
-    @cached_property
-    def epoch_statistics(self) -> EpochStatistics:
-        """Statistics of the epochs to convergence: mean, sd, median, quantiles, harmonic_mean and others."""
-        return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
-
     def warn_of_divergence(self, stacklevel: int | None = None) -> None:
         """Issue a DivergenceWarning if a net diverged; Population.fit calls this method.
 
@@ -256,48 +186,6 @@ class PopulationResult:
                 "parameters from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
                 DivergenceWarning,
             )
-
-    def order(self) -> np.ndarray:
-        """Return the net numbers from the best net to the worst.
-
-        Nets are sorted by the best value of the monitored record with early stopping, else by loss; nets without a
-        finite value come last.
-
-        Returns
-        -------
-        ndarray of int, shape (n_nets,)
-        """
-        values = self.loss if self.best_value is None else self.best_value
-        if self.monitor is not None:
-            values = SIGNS.get(self.monitor, 1.0) * values
-        return np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
-
-    @property
-    def best(self) -> int:
-        """Number of the best net, the first in `order`."""
-        return int(self.order()[0])
-
-    @property
-    def worst(self) -> int:
-        """Number of the worst net, the last in `order`."""
-        return int(self.order()[-1])
-
-    def loss_quantiles(self, shares=QUANTILES) -> np.ndarray:
-        """Return quantiles over the nets of the loss in each of record_epochs.
-
-        A net that stopped before a recorded epoch counts with its last loss.
-
-        Parameters
-        ----------
-        shares : sequence of float, default (0.05, 0.25, 0.5, 0.75, 0.95)
-            Probabilities of the quantiles, from 0 to 1.
-
-        Returns
-        -------
-        ndarray of float, shape (n_records, len(shares))
-        """
-        filled = np.where(np.isfinite(self.records), self.records, self.loss[None, :])
-        return np.nanquantile(filled, shares, axis=1).T if filled.size else np.empty((0, len(shares)))
 
     def summary(self) -> str:
         """Return the statistics as text, ready to print.

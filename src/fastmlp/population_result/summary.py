@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ..console.stopwatch import format_time
 from ..errors import counted
+from .statistics import QUANTILES, PopulationStatistics
 from .stopped_by import STOPPED_BY
 
-if TYPE_CHECKING:
-    from . import PopulationResult
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-def text_of(result: PopulationResult) -> str:
+def text_of(result: PopulationStatistics) -> str:
     """Return the text of PopulationResult.summary."""
     lines = [
         f"{counted(result.n_nets, 'net')} in {format_time(result.seconds, result.compile_seconds)}"
@@ -42,7 +36,7 @@ def text_of(result: PopulationResult) -> str:
     return "\n".join(lines)
 
 
-def _success_line(result: PopulationResult) -> str:
+def _success_line(result: PopulationStatistics) -> str:
     counts = f"{result.n_converged:,} of {result.n_finished:,}"
     if result.success_rate is None or result.success_interval is None:
         return (
@@ -56,7 +50,7 @@ def _success_line(result: PopulationResult) -> str:
     )
 
 
-def _epoch_lines(result: PopulationResult) -> list[str]:
+def _epoch_lines(result: PopulationStatistics) -> list[str]:
     times = result.epoch_statistics
     q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
     limit, expected = times.best_restart
@@ -75,7 +69,7 @@ def _epoch_lines(result: PopulationResult) -> list[str]:
     ]
 
 
-def _histogram_lines(result: PopulationResult, n_bins: int = 10, width: int = 40) -> list[str]:
+def _histogram_lines(result: PopulationStatistics, n_bins: int = 10, width: int = 40) -> list[str]:
     times = result.epoch_statistics.times
     # Bins of whole epochs up to the 99 % quantile; the line "later" counts the nets beyond the bins.
     first, last = int(times.min()), int(np.quantile(times, 0.99))
@@ -92,7 +86,7 @@ def _histogram_lines(result: PopulationResult, n_bins: int = 10, width: int = 40
     return lines
 
 
-def _loss_lines(result: PopulationResult, n_lines: int = 6) -> list[str]:
+def _loss_lines(result: PopulationStatistics, n_lines: int = 6) -> list[str]:
     chosen = np.unique(np.linspace(0, len(result.record_epochs) - 1, n_lines).round().astype(int))
     quantiles = result.loss_quantiles()
     lines = ["loss over epochs  quantiles 5, 25, 50, 75, 95 %"]

@@ -1,4 +1,4 @@
-"""Ensembles: weighted averages of a population's outputs, and greedy selection of the nets to average."""
+"""Ensembles: weighted averages of a population's outputs, and weights of the nets by greedy selection."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..errors import checked_count
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..network.logits import log_sigmoid, log_softmax, with_logits
 from ..network.spec import Network
+from .greedy_selection import greedy_selection
 
 MAX_OUTPUTS_AT_A_TIME = 4_000_000  # number of outputs that are in memory at a time
 
@@ -146,22 +147,21 @@ def outputs_and_complements(population: Nets, features: Any, members: np.ndarray
 
 
 def greedy_weights(population: Nets, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
-    """Return how often each net was selected, (n_nets,), by greedy ensemble selection.
-
-    Each round adds the net that lowers the loss of the average most, with replacement (Caruana et al. 2004).
+    """Return how often each net was picked, (n_nets,), by greedy ensemble selection (greedy_selection.py).
 
     X, y : held-out samples
-    rounds : int     number of selections
+    rounds : int     number of picks
     members : (n_members,)     numbers of the candidates
     """
     features = as_features(X, population.network.n_features, population.dtype)
     targets = as_targets(y, population.network, population.dtype, len(features))
     values = outputs_and_complements(population, features, members)
-    total, counts = np.zeros((2, 1, *values.shape[2:])), np.zeros(population.n_nets)
-    for chosen in range(checked_count("rounds", rounds)):
-        outputs, complements = (total + values) / (chosen + 1)
-        losses = losses_of_outputs(population.network, outputs, targets, complements).mean(axis=-1)
-        best = int(np.nanargmin(losses))
-        total += values[:, best : best + 1]
+
+    def losses_with_each(total: np.ndarray, n: int) -> np.ndarray:
+        outputs, complements = (total[:, None] + values) / n
+        return losses_of_outputs(population.network, outputs, targets, complements).mean(axis=-1)
+
+    counts = np.zeros(population.n_nets)
+    for best, _ in greedy_selection(values.swapaxes(0, 1), checked_count("rounds", rounds), losses_with_each):
         counts[members[best]] += 1
     return counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,9 @@ from ..plots.decision import boundary
 from ..plots.regression import predictions
 from ..plots.sample_checks import as_samples, has_classes
 from ..plots.style import import_pyplot, number, percent
+from .fit_record import FitRecord
 from .page import Page, as_svg, quantity
 from .roofline import measure_speed
-
-if TYPE_CHECKING:
-    from ..history import History
 
 MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
 STOPPED_BY = {
@@ -36,7 +34,7 @@ STOPPED_BY = {
 
 
 def write(
-    history: History,
+    history: FitRecord,
     path: str | os.PathLike,
     X: Any = None,
     y: Any = None,
@@ -129,7 +127,7 @@ def write(
     write_text(path, page.html())
 
 
-def diagnosed(history: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
+def diagnosed(history: FitRecord, parts: Mapping[str, tuple[Any, Any]]) -> Any:
     """Return the diagnosis of the net on the first part of the samples, with the validation part as held-out samples.
 
     Without samples, it is made from the records of the fit.
@@ -146,7 +144,7 @@ def diagnosed(history: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
     )
 
 
-def _key_figures(page: Page, history: History) -> None:
+def _key_figures(page: Page, history: FitRecord) -> None:
     """Add the key figures: losses, accuracies, epochs and time."""
     cards = []
     for name in ("loss", "accuracy"):
@@ -189,7 +187,7 @@ def _evidence_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
 
 
-def _learning_curves(page: Page, history: History) -> None:
+def _learning_curves(page: Page, history: FitRecord) -> None:
     page.section("Learning")
     pictures = [as_svg(lambda ax: plot_history(history, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
     if history.accuracy is not None:
@@ -200,7 +198,7 @@ def _learning_curves(page: Page, history: History) -> None:
     page.pictures(pictures)
 
 
-def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
+def _predictions(page: Page, history: FitRecord, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
     net = history.net
     samples = as_samples(net, X, y)
     n = len(samples.X)
@@ -229,7 +227,7 @@ def _predictions(page: Page, history: History, X: Any, y: Any, subset: str, name
             )
 
 
-def _roofline(page: Page, history: History) -> None:
+def _roofline(page: Page, history: FitRecord) -> None:
     speed = measure_speed(history)
     if speed is None:
         return
@@ -261,7 +259,7 @@ NAMES = {
 }
 
 
-def _settings(page: Page, history: History) -> None:
+def _settings(page: Page, history: FitRecord) -> None:
     settings = history.net.get_settings()
     defaults = {"huber_delta": 1.0, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
     net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from ..kernels.structs import METRIC_NONE
 from ..sampling import folds
 from .optuna_search import SamplerProposals
 from .proposers import Proposer, RandomDraws
-from .search_file import SearchFile
 from .space import default_loss, groups_of, population_of
 
 GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
@@ -33,6 +32,14 @@ class Group(NamedTuple):
     members: list[int]  # numbers of the configurations
     configurations: list[dict[str, Any]]
     seed: int  # of the population
+
+
+class ScoreSaver(Protocol):
+    """Interface of the file of a search, a SearchFile, to the search; groups are named by their number."""
+
+    def begin(self, search: Search) -> None: ...
+    def options(self, number: int) -> dict[str, Any]: ...
+    def save(self, number: int) -> None: ...
 
 
 class Search:
@@ -77,7 +84,7 @@ class Search:
         self._add_round()
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
-        self._file: SearchFile | None = None
+        self._file: ScoreSaver | None = None
 
     def _add_round(self) -> bool:
         """Add the configurations that are proposed next, and return whether there are any."""
@@ -103,7 +110,7 @@ class Search:
         verbose: int,
         executor: Any = None,
         show: Callable[[], None] = lambda: None,
-        file: SearchFile | None = None,
+        file: ScoreSaver | None = None,
     ) -> None:
         """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
 

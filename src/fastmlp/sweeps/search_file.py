@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from ..errors import counted
 from ..optimizers import setting_text
 from ..persistence.checkpoints import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..training.fit_state import Parts
-
-if TYPE_CHECKING:
-    from .search import Search
+from .search import Search
 
 EPOCHS = "epochs"  # setting of a search, and number of its state
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..api.fit_arguments import FitArguments, module_of_checkpoints
-from ..api.streamed_fit import StreamArguments, fit_population_rows, fit_rows, fit_shared_rows
+from ..api.checkpoints_on_demand import checkpoint_file
+from ..api.fit_arguments import FitArguments
+from ..api.stream_arguments import StreamArguments
+from ..api.streamed_fit import fit_population_rows, fit_rows, fit_shared_rows
 from ..callbacks import as_callbacks
 from ..checkpoint_interval import DEFAULT
 from ..console.stopwatch import Stopwatch
@@ -67,12 +69,10 @@ class FileRows:
         The arguments are those of their fit, and held_out is its validation_data.
         """
         assert not metrics, "refused earlier: they need all rows in memory"
-        watch, file = Stopwatch(), None
+        watch = Stopwatch()
         found = FitArguments.checked(**{"early_stopping": None, "verbose": 1, **arguments})
-        saving = module_of_checkpoints(checkpoint, every, resume)
-        if saving is not None:
-            kind = "net" if isinstance(nets, MLP) else "population"
-            file = saving.checkpoint_file(checkpoint, every, resume, kind, found.verbose)
+        kind = "net" if isinstance(nets, MLP) else "population"
+        file = checkpoint_file(checkpoint, every, resume, kind, found.verbose)
         if isinstance(nets, Population):
             assert not any((callbacks, optimizer_state)), "the fit of a population has none of them"
             if nets.shared_weights:

@@ -147,17 +147,21 @@ def _fit(
     except KeyboardInterrupt:  # before the training, or after it
         if not mark_interrupted(net):
             raise
-        return net.history if isinstance(net, MLP) else net.result
+        return record_of(net)
 
 
 def mark_interrupted(net: Any) -> bool:
     """Mark the record of the only fit of a net or population as interrupted. Return whether it has a finished epoch."""
-    if isinstance(net, MLP):
-        if net.history is None or not net.history.epochs:
-            return False
-        net.history.stopped_by = "interrupt"
-        return True
-    if net.result is None or not net.result.epochs.any():
+    record = record_of(net)
+    if record is None or not np.any(record.epochs):
         return False
-    net.result = replace(net.result, interrupted=True)
+    if isinstance(net, MLP):
+        record.stopped_by = "interrupt"
+    else:
+        net.result = replace(record, interrupted=True)
     return True
+
+
+def record_of(net: Any) -> Any:
+    """Return the History of the last fit of an MLP, or the PopulationResult of a population's; None before a fit."""
+    return net.history if isinstance(net, MLP) else net.result

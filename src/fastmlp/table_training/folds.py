@@ -7,7 +7,7 @@ it: the out-of-fold prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,9 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..population_training.from_histories import result_of_histories
 from ..population_training.joined_results import joined_results
-from .fit import Rows
+from ..training.interruption import was_interrupted
+from .fit import record_of
+from .rows import Rows
 
 
 class TrainedNets(NamedTuple):
@@ -62,6 +64,42 @@ def fold_numbers(strata: np.ndarray | None, n_rows: int, n_folds: int, rng: np.r
     return folds
 
 
+def predicted_rows(logits: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows that have a prediction of each net; logits : as of FoldedRows"""
+    return np.flatnonzero(np.isfinite(logits).all(axis=(0, 2)))
+
+
+class FoldedRows:
+    """Rows in folds, and the logits of each row by the nets that were trained without its fold.
+
+    nets : of all folds, untrained or to be trained further
+    rows : Rows
+    numbers : (n_rows,) fold of each row
+
+    n_folds, n_each : number of folds, and of nets that are trained without each of them
+    logits : (n_each, n_rows, n_outputs), before the output activation; NaN where an interrupted fit has trained none
+    """
+
+    def __init__(self, nets: Population, rows: Rows, numbers: np.ndarray):
+        self._rows, self._numbers = rows, numbers
+        self.n_folds = int(numbers.max()) + 1
+        self.n_each = nets.n_nets // self.n_folds
+        self.logits = np.full((self.n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
+
+    def fit(self, fold: int, nets: Any, places: int | slice, fit: Callable[[Any, Rows, Rows], Any]) -> Any:
+        """Train nets without a fold, write their logits of its rows, and return what `fit` returns.
+
+        nets : MLP or Population
+        places : of these nets among those of the fold
+        fit : function (nets, training rows, held-out rows) that trains nets
+        """
+        held_out, before = np.flatnonzero(self._numbers == fold), nets.params.copy()
+        record = fit(nets, self._rows.take(np.flatnonzero(self._numbers != fold)), self._rows.take(held_out))
+        if has_begun(nets, before):
+            self.logits[places, held_out] = logits(nets, self._rows.X[held_out])
+        return record
+
+
 def fit_folds(
     nets: Population,
     rows: Rows,
@@ -76,20 +114,15 @@ def fit_folds(
     fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
     monitor : name of the record that its early stopping looks at
 
-    The logits are (n_nets_per_fold, n_rows, n_outputs), of each row by the nets that were trained without it, before
-    the output activation; NaN where an interrupted fit has trained none.
+    The logits are those of FoldedRows.
     """
-    n_each = nets.n_nets // (int(folds.max()) + 1)
-    outputs = np.full((n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
+    folded = FoldedRows(nets, rows, folds)
 
-    def fit_and_predict(net: MLP, k: int) -> History:
-        held_out, before = np.flatnonzero(folds == k // n_each), net.params.copy()
-        history = fit_one(net, rows.take(np.flatnonzero(folds != k // n_each)), rows.take(held_out), k)
-        if has_begun(net, before):
-            outputs[k % n_each, held_out] = logits(net, rows.X[held_out])
-        return history
+    def fit_without_fold(net: MLP, k: int) -> History:
+        fit = lambda net, training, held_out: fit_one(net, training, held_out, k)
+        return folded.fit(k // folded.n_each, net, k % folded.n_each, fit)
 
-    return fit_each(nets, fit_and_predict, monitor), outputs
+    return fit_each(nets, fit_without_fold, monitor), folded.logits
 
 
 def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: str = "validation_loss") -> TrainedNets:
@@ -105,35 +138,62 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
     KeyboardInterrupt
         If it comes from `fit_one` before a net has begun.
     """
-    tried: list[MLP] = []
+
+    def net(k: int) -> MLP:
+        found = nets.net(k)
+        found.fits = nets.fits
+        return found
+
+    kept, parts, n_begun, interrupted = _fit_in_turn(nets, range(nets.n_nets), net, fit_one)
+    histories = [part.history for part in parts if part.history is not None]
+    kept.result = result_of_histories(histories, interrupted, monitor)
+    return TrainedNets(kept, histories, n_begun, interrupted)
+
+
+def _fit_in_turn(
+    nets: Population, places: Sequence[int | slice], part_at: Callable[[Any], Any], fit: Callable[[Any, int], Any]
+) -> tuple[Population, list[Any], int, bool]:
+    """Train parts of a population one after another, until Ctrl-C, and write what they have learnt to the population.
+
+    nets : Population     its parameters are written, and its number of fits
+    places : place of each part among the nets
+    part_at : function (place) that returns the untrained MLP or Population of the part
+    fit : function (part, number of the part) that trains it, and returns its History or PopulationResult
+
+    Returns
+    -------
+    (nets of the parts that have begun, or else of the first; these parts; number that have begun; whether interrupted)
+    """
+    tried: list[Any] = []
     interrupted = False
-    find_begun = lambda: [k for k, net in enumerate(tried) if has_begun(net, nets.params[k])]
+    find_begun = lambda: [k for k, part in enumerate(tried) if has_begun(part, nets.params[places[k]])]
     try:
-        for k in range(nets.n_nets):
-            net = nets.net(k)
-            net.fits = nets.fits
-            tried.append(net)
-            if interrupted := fit_one(net, k).stopped_by == "interrupt":
+        for k, place in enumerate(places):
+            tried.append(part_at(place))
+            if interrupted := was_interrupted(fit(tried[k], k)):
                 break
-    except KeyboardInterrupt:  # before or after the epochs of a net
+    except KeyboardInterrupt:  # before or after the epochs of a part
         interrupted = True
         if not find_begun():
             raise
     begun = find_begun()
     kept = begun or [0]
-    histories = [history for k in kept if (history := tried[k].history) is not None]
     for k in begun:
-        nets.params[k] = tried[k].params
-    if len(kept) < nets.n_nets:
-        nets = subset_of(nets, np.array(kept))
+        nets.params[places[k]] = tried[k].params
+    if len(kept) < len(places):
+        numbers = np.arange(nets.n_nets)
+        nets = subset_of(nets, np.concatenate([np.atleast_1d(numbers[places[k]]) for k in kept]))
     nets.fits += 1
-    nets.result = result_of_histories(histories, interrupted, monitor)
-    return TrainedNets(nets, histories, len(begun), interrupted)
+    return nets, [tried[k] for k in kept], len(begun), interrupted
 
 
-def has_begun(net: MLP, before: np.ndarray) -> bool:
-    """Return whether a net is trained, if only on a part of its first epoch; before : its parameters before the fit"""
-    return net.history is not None and (net.history.epochs > 0 or not np.array_equal(net.params, before))
+def has_begun(nets: Any, before: np.ndarray) -> bool:
+    """Return whether an MLP or Population is trained, if only on a part of its first epoch.
+
+    before : its parameters before the fit
+    """
+    record = record_of(nets)
+    return record is not None and (bool(np.any(record.epochs)) or not np.array_equal(nets.params, before))
 
 
 def share_by_fold(nets: Population, n_folds: int) -> None:
@@ -155,8 +215,7 @@ def share_by_fold(nets: Population, n_folds: int) -> None:
 def nets_share_by_fold(nets: Any, n_folds: int) -> bool:
     """Return whether nets are those of n_folds folds with shared weights, as `fit_shared_folds` returns them."""
     n_each, remainder = divmod(getattr(nets, "n_nets", 1), n_folds)
-    n_hidden = len(nets.network.layer_sizes) - nets.network.n_embedding_layers - 2
-    if n_folds < 2 or n_each < 2 or remainder or not n_hidden:
+    if n_folds < 2 or n_each < 2 or remainder or not nets.network.n_hidden_layers:
         return False
     layout = SharedLayout(nets.network, n_each)
     vector, differ = np.zeros(layout.n_params, nets.dtype), False
@@ -195,40 +254,19 @@ def fit_shared_folds(
     KeyboardInterrupt
         If it comes from `fit_group` before nets have begun.
     """
-    n_folds = int(folds.max()) + 1
-    n_each = nets.n_nets // n_folds
-    outputs = np.full((n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
-    groups: list[Population] = []
-    interrupted = False
-    of_fold = lambda params, k: params[members_of_fold(k, n_each)]
-    find_begun = lambda: [k for k, group in enumerate(groups) if group_has_begun(group, of_fold(nets.params, k))]
-    try:
-        for k in range(n_folds):
-            group = subset_of(nets, np.arange(nets.n_nets)[members_of_fold(k, n_each)])
-            group.shared_weights = True
-            groups.append(group)
-            held_out = np.flatnonzero(folds == k)
-            result = fit_group(group, rows.take(np.flatnonzero(folds != k)), rows.take(held_out), k)
-            if group_has_begun(group, of_fold(nets.params, k)):
-                outputs[:, held_out] = logits(group, rows.X[held_out])
-            if interrupted := result.interrupted:
-                break
-    except KeyboardInterrupt:  # before or after the epochs of a fold
-        interrupted = True
-        if not find_begun():
-            raise
-    begun = find_begun()
-    kept = begun or [0]
-    for k in begun:
-        of_fold(nets.params, k)[:] = groups[k].params
-    if len(kept) < n_folds:
-        nets = subset_of(nets, np.concatenate([np.arange(nets.n_nets)[members_of_fold(k, n_each)] for k in kept]))
-    nets.fits += 1
-    results = [of_group for k in kept if (of_group := groups[k].result) is not None]
-    nets.result = joined_results(results, interrupted)
-    return TrainedNets(nets, [], len(begun) * n_each, interrupted), outputs
+    folded = FoldedRows(nets, rows, folds)
 
+    def group(members: slice) -> Population:
+        found = subset_of(nets, np.arange(nets.n_nets)[members])
+        found.shared_weights = True
+        return found
 
-def group_has_begun(group: Population, before: np.ndarray) -> bool:
-    """Return whether nets are trained, if only on a part of their first epoch; before : their parameters before"""
-    return group.result is not None and (bool(group.result.epochs.any()) or not np.array_equal(group.params, before))
+    def fit_without_fold(group: Population, k: int) -> PopulationResult:
+        fit = lambda group, training, held_out: fit_group(group, training, held_out, k)
+        return folded.fit(k, group, slice(None), fit)
+
+    places = [members_of_fold(k, folded.n_each) for k in range(folded.n_folds)]
+    kept, groups, n_begun, interrupted = _fit_in_turn(nets, places, group, fit_without_fold)
+    results = [of_group.result for of_group in groups if of_group.result is not None]
+    kept.result = joined_results(results, interrupted)
+    return TrainedNets(kept, [], n_begun * folded.n_each, interrupted), folded.logits

@@ -1,9 +1,8 @@
 """Greedy weights of the nets whose mean predicts, by their predictions of held-out or out-of-fold rows.
 
-Ensemble selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes 2004): net after net is picked that, as
-one more, makes the mean of the picked nets best; a net may be picked again. As many nets are picked as there are, and
-the ensemble is that of the picked ones. So weights need no place in files and exports: a net of weight 2 is there
-twice.
+Greedy ensemble selection (population_training/greedy_selection.py) picks as many nets as there are, some of them
+several times, and the ensemble is that of the picked ones. So weights need no place in files and exports: a net of
+weight 2 is there twice.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from ..class_probabilities import logits
 from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
 from ..population import Population, subset_of
+from ..population_training.greedy_selection import greedy_selection
 from .rows import MOST_ROWS, Rows
 
 
@@ -64,13 +64,11 @@ def greedy_picks(z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, netwo
         return np.arange(len(z))
     y = y.reshape(len(y), -1).astype(np.float64) if network.output_row.name != "softmax" else y.astype(np.intp)
     outputs, n_nets = np.stack([_outputs(of_net, y, network) for of_net in z]), len(z)
-    total, picks = np.zeros(outputs.shape[1:]), list[int]()
-    for n_picked in range(1, n_nets + 1):
-        losses = [_loss((total + of_net) / n_picked, y, weights, network) for of_net in outputs]
-        best = int(np.argmin(losses))
-        if not np.isfinite(losses[best]):
+    losses_with_each = lambda total, n: [_loss((total + of_net) / n, y, weights, network) for of_net in outputs]
+    picks = []
+    for best, loss in greedy_selection(outputs, n_nets, losses_with_each):
+        if not np.isfinite(loss):
             return np.arange(n_nets)
-        total += outputs[best]
         picks.append(best)
     return np.sort(picks)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..api.streamed_fit import StreamArguments
+from ..api.stream_arguments import StreamArguments
 from ..memory_check import format_bytes
 from ..network.spec import Network
 from ..streams.loading import load, rows_named

@@ -10,6 +10,7 @@ import numpy as np
 
 from .cells import MISSING_TEXTS, Spellings, categories_of, count_of, examples, text_of
 from .column_notes import Note, missing_note
+from .vector_size import check_vector_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,7 @@ class CategoryColumn:
         texts = {category for category in self.categories if isinstance(category, str)}
         if len(texts) != len(self.categories):
             raise ValueError(f"column {self.name!r} needs distinct texts as categories")
-        if type(self.vector_size) is not int or self.vector_size < 0:
-            raise ValueError(f"column {self.name!r} needs a number of 0 or more as the size of its vectors")
+        check_vector_size(self.name, self.vector_size, "vectors")
 
     @property
     def feature_names(self) -> list[str]:

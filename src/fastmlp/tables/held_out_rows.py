@@ -51,7 +51,7 @@ def training_split(
 
     net : MLP with the History of its fit, or Population with its result, whose best net is looked at
     X, y : features (n_rows, n_features) and encoded targets of the table
-    split : commands.train.split_rows
+    split : commands.train_parts.split_rows
     """
     undivided = {"": (X, y)}
     fit = last_fit(net)

@@ -20,6 +20,7 @@ import numpy as np
 
 from .cells import MISSING_TEXTS, categories_of, count_of
 from .column_notes import MIN_NOTE_ROWS, Note, missing_note
+from .vector_size import check_vector_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +65,7 @@ class TextColumn:
             raise ValueError(f"column {self.name!r} needs distinct texts as n-grams")
         if not (isfinite(self.mean) and isfinite(self.std) and self.std > 0 and 0 <= self.share <= 1):
             raise ValueError(f"column {self.name!r} needs a finite mean, a positive std, and a share")
-        if type(self.vector_size) is not int or self.vector_size < 0:
-            raise ValueError(f"column {self.name!r} needs a number of 0 or more as the size of its vectors")
+        check_vector_size(self.name, self.vector_size, "vectors")
 
     @property
     def feature_names(self) -> list[str]:

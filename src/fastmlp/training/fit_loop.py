@@ -17,16 +17,15 @@ from ..execution.buffer_cache import buffers
 from ..execution.dispatch import pays_to_compile
 from ..execution.plan import TrainingPlan
 from ..history import History
-from ..kernels.formulas.update_rules import MOST_STATE
 from ..kernels.jit import interrupts
-from ..kernels.structs import DIVERGED, STEPS_DONE, Samples, aligned_zeros
-from .best_epoch import BestEpoch, Checkpoint
+from ..kernels.structs import DIVERGED, Samples
+from .best_epoch import Checkpoint
 from .call_autotune import STEP, CallAutotuner
-from .divergence import DivergenceGuard, warn_of_divergence
+from .divergence import warn_of_divergence
 from .epoch_records import write_records
 from .fit_options import Options
+from .fit_progress import FitProgress
 from .fit_state import FitState, Saver
-from .optimizer_state import CARRIED
 from .state_transfer import can_go_on, is_complete, start_from, state_of
 from .time_limit import CallSizes, reserving
 from .train_configs import TrainConfigs
@@ -36,11 +35,10 @@ from .train_configs import TrainConfigs
 CHECK_COST = 1_000_000
 
 
-class Fit:
+class Fit(FitProgress):
     """One fit in progress. `run` changes the parameters in place and fills the history.
 
-    plan : kernel family, buffers and backend; data, validation : samples, the latter with a plan of their own
-    params : (n_padded,), the net's parameters, padded
+    plan, data, validation, params : as of FitProgress
     saver : takes the fit's state whenever one is due, and has the state to start from
 
     An interruption may come between any two lines. The fit then ends as it would have ended there: parameters are
@@ -57,68 +55,13 @@ class Fit:
         history: History,
         saver: Saver[FitState] | None = None,
     ):
-        self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
-        self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
-        self._host_params = params
-        self.train_state = plan.make_state(params, self._first_state(), options.epochs)
-        if options.state is not None and options.state.scalars is not None:
-            self.train_state.scalars[:, CARRIED] = options.state.scalars
-        self.n_batches = -(-data.n_samples // options.batch_size)
-        self.n_steps = options.epochs * self.n_batches
+        super().__init__(plan, data, validation, params, options, history)
         self._configs = TrainConfigs(options, plan.network.layout.shapes, self.n_steps)
-        self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, accuracy
         self._empty = np.empty(0, params.dtype)
-        self._guard = DivergenceGuard(plan, self.train_state)
-        self._search = BestEpoch(options, validation is not None, self.n_batches)
         self._compiles = pays_to_compile(None if options.time_limit is None else options.time_limit.seconds)
-        self._n_final_epochs: int | None = None  # number of epochs the fit ends with, where training went on for more
-        self._n_checked = 0  # number of epochs whose records have been checked
-        self._ended_by = ""  # why records have ended the fit
-        self._saver, self._saved_steps = saver, -1  # steps done when the state was last given to the saver
+        self._saver = saver
         if saver is not None and saver.start is not None:
             start_from(self, saver.start)
-
-    def _first_state(self) -> np.ndarray:
-        """Return the optimiser state to begin with, in a buffer of the plan unless a later fit is to go on from it."""
-        rule, n_padded, dtype = self.options.optimizer, len(self._host_params), self._host_params.dtype
-        if self.options.state is not None:
-            return self.options.state.fitted(rule, n_padded, dtype)
-        state = self.plan.get_or_make("state", lambda: aligned_zeros((MOST_STATE, n_padded), dtype))
-        rule.begin(state)
-        return state
-
-    @property
-    def steps_done(self) -> int:
-        return int(self.train_state.scalars[0, STEPS_DONE])
-
-    @property
-    def epochs_done(self) -> int:
-        return self.steps_done // self.n_batches if self._n_final_epochs is None else self._n_final_epochs
-
-    @property
-    def _n_finite_epochs(self) -> int:
-        """Number of epochs done, without an epoch whose last step made parameters that are not finite."""
-        return (self.steps_done - 1) // self.n_batches if self._guard.params_overflowed else self.epochs_done
-
-    @property
-    def _n_recorded(self) -> int:
-        """Number of epochs that have all their records."""
-        return self.epochs_done if self.validation is None else min(self.epochs_done, self._n_validated)
-
-    @property
-    def _shares_host_memory(self) -> bool:
-        """Whether kernels work on the host's own parameters and optimiser state."""
-        return self.train_state.params is self._host_params
-
-    def _copy_to_host(self) -> None:
-        """Copy parameters and optimiser state to the host's arrays, where the device has arrays of its own."""
-        state, to_host = self.options.state, self.plan.backend.to_host
-        if not self._shares_host_memory:
-            self._host_params[:] = to_host(self.train_state.params)
-            if state is not None and state.array is not None:
-                state.array[:] = to_host(self.train_state.state).reshape(MOST_STATE, -1)
-        if state is not None:
-            state.scalars = self.train_state.scalars[0, CARRIED]
 
     def run(self) -> None:
         start, backend = time.perf_counter(), self.plan.backend
@@ -133,10 +76,10 @@ class Fit:
                 self.history.stopped_by = self._train(team, validation_team, progress)
                 if self.history.stopped_by != "divergence" and is_complete(self):
                     self._save()
-                self._n_final_epochs = self._n_recorded
+                self.n_final_epochs = self.n_recorded
                 self._restore_final(team)
-                self._copy_to_host()
-                self._write_records(self._n_final_epochs)
+                self.copy_to_host()
+                self._write_records(self.n_final_epochs)
         except KeyboardInterrupt:
             with interrupts.deferred():  # a second Ctrl-C is raised after the end of this block
                 self.history.stopped_by = "interrupt"
@@ -154,32 +97,32 @@ class Fit:
 
     def _end_early(self) -> None:
         """End the fit as it would have ended at the present line."""
-        is_finite = self._guard.is_finite()
+        is_finite = self.guard.is_finite()
         if not is_finite:
-            self._guard.restore()
+            self.guard.restore()
         self._score_finished_epochs()
-        self._n_final_epochs = self._n_recorded
-        if self._search.scored.final is not None:
+        self.n_final_epochs = self.n_recorded
+        if self.search.scored.final is not None:
             with buffers.borrow_team(self.plan.backend, self.plan.n_threads) as team:
                 self._restore_final(team)
-        self._copy_to_host()
-        self._write_records(self._n_final_epochs)
+        self.copy_to_host()
+        self._write_records(self.n_final_epochs)
         if not is_finite:
             self._warn_of_divergence()
 
     def _score_finished_epochs(self) -> None:
         """Score the epochs that were finished before the present line."""
-        search = self._search
-        if self._n_final_epochs is None and search.may_stop_early:
+        search = self.search
+        if self.n_final_epochs is None and search.may_stop_early:
             first, checkpoint = search.scored.n_epochs, search.checkpoint
-            if checkpoint is not None and checkpoint.epoch == first < self._n_finite_epochs and self.validation is None:
-                self._score(first, self._n_finite_epochs, is_current=False)
-            if self._n_final_epochs is None:  # epochs that were not scored do not count
-                self._n_final_epochs = search.scored.n_epochs
+            if checkpoint is not None and checkpoint.epoch == first < self.n_finite_epochs and self.validation is None:
+                self._score(first, self.n_finite_epochs, is_current=False)
+            if self.n_final_epochs is None:  # epochs that were not scored do not count
+                self.n_final_epochs = search.scored.n_epochs
 
     def _end_in_time(self, validation_team, checks_records: bool) -> str:
         """End the fit between two calls, since its time is over; return why it ended."""
-        if checks_records and self.steps_done % self.n_batches == 0 and self._n_checked < self.epochs_done:
+        if checks_records and self.steps_done % self.n_batches == 0 and self.n_checked < self.epochs_done:
             return self._check(validation_team, self.epochs_done) or "time_limit"
         if is_complete(self):
             self._save()  # before epochs are scored that the next fit will score when it has finished the present one
@@ -192,22 +135,22 @@ class Fit:
         Parameters on a device are not copied back, since the device itself may have failed.
         """
         with suppress(Exception):
-            if self._shares_host_memory:
+            if self.shares_host_memory:
                 return self._end_early()
-        self._search.forget()
-        self._write_records(self._n_recorded)
+        self.search.forget()
+        self._write_records(self.n_recorded)
 
     def _train(self, team, validation_team, progress: Progress) -> str:
         """Train until the fit ends; return why it ended."""
         measures_epochs = self.validation is not None or self.options.metrics is not None
-        checks_records = bool(self.options.callbacks) or self._search.may_stop_early or measures_epochs
-        if self._ended_by:  # before the state that this fit started from
-            return self._ended_by
+        checks_records = bool(self.options.callbacks) or self.search.may_stop_early or measures_epochs
+        if self.ended_by:  # before the state that this fit started from
+            return self.ended_by
         # Number of epochs after which records are checked.
-        next_check = self._n_checked if checks_records else self.options.epochs
+        next_check = self.n_checked if checks_records else self.options.epochs
         if (begun := self.steps_done % self.n_batches) and self.options.shuffle and self.plan.device.is_host:
             self.plan.draw_order(self.data.n_samples, self.options.seed, self.epochs_done)
-        if checks_records and self.steps_done > self._n_checked * self.n_batches:  # started from a state before a check
+        if checks_records and self.steps_done > self.n_checked * self.n_batches:  # started from a state before a check
             next_check = self.epochs_done + (begun > 0)
             if not begun and (reason := self._check(validation_team, next_check)):
                 return reason
@@ -225,8 +168,8 @@ class Fit:
                 return self._end_in_time(validation_team, checks_records)
             if checks_records and epoch >= next_check:
                 next_check = min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
-                needs_checkpoint = self._search.may_stop_early and next_check > epoch + 1
-                self._search.checkpoint = Checkpoint.copy_of(self.train_state, epoch) if needs_checkpoint else None
+                needs_checkpoint = self.search.may_stop_early and next_check > epoch + 1
+                self.search.checkpoint = Checkpoint.copy_of(self.train_state, epoch) if needs_checkpoint else None
             n_steps = min(n_steps, next_check * self.n_batches - done, self._steps_until_saved(done))
             started = time.perf_counter()
             is_finite = self._train_steps(team, n_threads, done, n_steps)
@@ -234,9 +177,9 @@ class Fit:
             if sizes is not None:
                 sizes.record(n_steps)
             if not is_finite:
-                has_checkpoint = self._search.checkpoint is not None
+                has_checkpoint = self.search.checkpoint is not None
                 return (
-                    has_checkpoint and self._score(self._n_checked, self._n_finite_epochs, is_current=False)
+                    has_checkpoint and self._score(self.n_checked, self.n_finite_epochs, is_current=False)
                 ) or "divergence"
             epochs_done = self.epochs_done
             self._show(progress, epochs_done)
@@ -264,7 +207,7 @@ class Fit:
         """
         n_epochs = epochs_ahead(self.options.callbacks) if self.options.callbacks else self.options.epochs
         measures_epochs = self.validation is not None or self.options.metrics is not None
-        may_stop_early = self._search.may_stop_early
+        may_stop_early = self.search.may_stop_early
         if measures_epochs or (may_stop_early and self.options.state is not None):
             return 1
         if may_stop_early:
@@ -275,7 +218,7 @@ class Fit:
 
     def _restore_final(self, team) -> None:
         """Write the parameters that the fit ends with."""
-        self._search.restore(self.train_state, lambda first, n: self._call_kernel(team, self.plan.n_threads, first, n))
+        self.search.restore(self.train_state, lambda first, n: self._call_kernel(team, self.plan.n_threads, first, n))
 
     def _train_steps(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on. If the loss is no longer finite, restore finite parameters, return False.
@@ -283,22 +226,22 @@ class Fit:
         An interruption finds a call on the host finished; a call on a device may be half done, and is undone.
         """
         train_state, checkpoint = self.train_state, None
-        before_call = self._guard.begin_call(first)
-        if train_state.params is not self._host_params:
+        before_call = self.guard.begin_call(first)
+        if train_state.params is not self.host_params:
             state = train_state.state if self.options.state is None else train_state.state.copy()
             checkpoint = Checkpoint(self.epochs_done, before_call, state, train_state.scalars.copy())
         try:
             self._call_kernel(team, n_threads, first, n_steps)
-            is_finite = self._guard.is_finite()
+            is_finite = self.guard.is_finite()
         except KeyboardInterrupt:
             if checkpoint is not None:
                 with interrupts.deferred():
                     checkpoint.restore(train_state)
             raise
         if is_finite:
-            self._guard.end_call()
+            self.guard.end_call()
         else:
-            self._guard.restore()
+            self.guard.restore()
             self._warn_of_divergence()
         return is_finite
 
@@ -316,24 +259,24 @@ class Fit:
     def _check(self, validation_team, n_epochs: int) -> str:
         """Check the records of the epochs up to n_epochs; return why training should stop, or ""."""
         with reserving(self.options.time_limit):
-            reason = self._after_epochs(validation_team, self._n_checked, n_epochs)
-        self._n_checked, self._ended_by = n_epochs, "" if reason == "callback" else reason
+            reason = self._after_epochs(validation_team, self.n_checked, n_epochs)
+        self.n_checked, self.ended_by = n_epochs, "" if reason == "callback" else reason
         return reason
 
     def _after_epochs(self, validation_team, first: int, last: int) -> str:
         """Validate, score and call back after epochs first <= e < last; return why training should stop, or ""."""
         if self.validation is not None:
             plan, data = self.validation
-            self._validated[last - 1] = plan.evaluate(validation_team, data, self.train_state.params, self._empty)
-            self._n_validated = last
+            self.validated[last - 1] = plan.evaluate(validation_team, data, self.train_state.params, self._empty)
+            self.n_validated = last
         if self.options.metrics is not None:
-            self._copy_to_host()
+            self.copy_to_host()
             self.options.metrics.measure(last - 1)
-        if self._search.may_stop_early and (reason := self._score(first, last)):
+        if self.search.may_stop_early and (reason := self._score(first, last)):
             return reason
         self._write_records(last)
         if self.options.callbacks:
-            self._copy_to_host()
+            self.copy_to_host()
         results = [callback(last - 1, self.history) for callback in self.options.callbacks]  # all of them are called
         return "callback" if any(isinstance(result, (bool, np.bool_)) and result for result in results) else ""
 
@@ -343,10 +286,10 @@ class Fit:
         is_current : whether the present parameters are those after epoch last - 1
         """
         self._write_records(last)
-        before_call = self._guard.before_call
-        reason, end = self._search.score(self.history, self.train_state, before_call, first, last, is_current)
+        before_call = self.guard.before_call
+        reason, end = self.search.score(self.history, self.train_state, before_call, first, last, is_current)
         if reason:
-            self._n_final_epochs, self._n_validated = end, min(self._n_validated, end)
+            self.n_final_epochs, self.n_validated = end, min(self.n_validated, end)
         self._write_records(end)
         return reason
 
@@ -358,9 +301,9 @@ class Fit:
             n_epochs,
             self.train_state,
             self.data.metric,
-            self._validated,
+            self.validated,
             validation_metric,
-            self._search.epoch,
+            self.search.epoch,
             {} if self.options.metrics is None else self.options.metrics.records(n_epochs),
         )
 
@@ -378,6 +321,6 @@ class Fit:
 
     def _save(self) -> None:
         """Give the state to the saver, unless it has it already."""
-        if self._saver is not None and self._saved_steps != self.steps_done:
+        if self._saver is not None and self.saved_steps != self.steps_done:
             self._saver.save(state_of(self), self.steps_done // self.n_batches)
-            self._saved_steps = self.steps_done
+            self.saved_steps = self.steps_done

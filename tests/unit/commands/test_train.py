@@ -106,7 +106,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(train, tmp_path, ctrl_c_af
         assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("where", ["read_tables", "measure_parts", "fit"])
+@pytest.mark.parametrize("where", ["read_parts", "measure_parts", "fit"])
 def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, where):
     def interrupt(*_, **__):
         raise KeyboardInterrupt

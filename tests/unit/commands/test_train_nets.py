@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_nets import checked_weight_items, make_net, parsed_class_weight, tell_of_diverged
+from fastmlp.commands.train_class_weight import checked_weight_items, parsed_class_weight
+from fastmlp.commands.train_nets import make_net, tell_of_diverged
 from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.loading import load_net
 from fastmlp.population import Population, subset_of
@@ -147,7 +148,7 @@ def test_mistakes_are_found_before_columns_are_encoded(options, said, monkeypatc
 
 @pytest.mark.parametrize("options", [["--class-weight", "balancd"], ["--device", "cuda:99"]])
 def test_mistakes_that_the_table_need_not_show_are_found_before_it_is_read(options, monkeypatch):
-    monkeypatch.setattr("fastmlp.commands.train.read_tables", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("fastmlp.commands.train_parts.read_tables", lambda *_: pytest.fail("too late"))
     train("kind", *options, code=1)
 
 

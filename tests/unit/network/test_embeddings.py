@@ -22,7 +22,7 @@ def test_periodic_embedding_has_a_block_for_each_input():
     network = build(input_embedding=PeriodicEmbedding(n_frequencies=4, size=2))
     assert network.layer_sizes == (3, 12, 6, 4, 5, 2)
     assert network.blocks == (((1, 4),) * 3, ((4, 2),) * 3, None, None, None)
-    assert network.n_embedding_layers == 2
+    assert (network.n_embedding_layers, network.n_hidden_layers) == (2, 2)
     assert network.dropout == (0.0,) * 4
     assert network.block_slices(1)[2] == (slice(8, 12), slice(4, 6))
     assert network.block_slices(3) == [(slice(0, 4), slice(0, 5))]

@@ -15,7 +15,7 @@ from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to 
 from sklearn.utils import check_random_state  # isort: skip
 from sklearn.utils.validation import check_consistent_length
 
-from ...api.streamed_fit import StreamArguments
+from ...api.stream_arguments import StreamArguments
 from ...console.compile_notice import CompileNotices
 from ...errors import checked_count, checked_number
 from ...streams.kinds import is_source
@@ -35,17 +35,10 @@ from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbac
 from ..source_targets import TargetSummary, names_target, target_apart
 from .columns import TableColumns, numeric_encoding_of
 from .nets import TableNets
+from .recipe import check_executor, check_nets, estimator_recipe, refuse_without_held_out
 from .rows import TableRows
 from .streams import SourceFit
-from .training import (
-    NetsTask,
-    check_executor,
-    check_nets,
-    estimator_recipe,
-    folds_of,
-    refuse_without_held_out,
-    train_nets,
-)
+from .training import NetsTask, folds_of, train_nets
 from .tuning import Encodings, searched_settings, tune_and_train
 
 if TYPE_CHECKING:

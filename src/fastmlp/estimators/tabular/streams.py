@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length
 
-from ...api.streamed_fit import StreamArguments, refuse_arguments
+from ...api.stream_arguments import StreamArguments, refuse_arguments
 from ...console.compile_notice import CompileNotices
 from ...streams.kinds import is_name
 from ...streams.loading import check_targets_given

@@ -14,7 +14,7 @@ from reference_random import epoch_order
 from tolerances import TOLERANCES
 from toy_data import XOR_X, XOR_Y
 
-import fastmlp.population_training.fit
+import fastmlp.population_training.together
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
 
 pytestmark = pytest.mark.thinned(5)
@@ -388,8 +388,8 @@ def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rn
             raise KeyboardInterrupt
         call(self, *arguments, **keywords)
 
-    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 24)
     pop = make(3, SIZES)
     start = pop.params.copy()

@@ -1,0 +1,60 @@
+"""Code of checkpoints, imported on demand: only fits that have checkpoints need it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoint_interval import DEFAULT
+from .net_base import NetBase
+
+if TYPE_CHECKING:
+    from ..persistence.checkpoints import CheckpointFile
+    from ..population_training.saving import PopulationSaver
+    from .checkpoint_identity import NetSaver
+    from .stream_checkpoints import StreamFile
+
+
+def checkpoint_file(checkpoint: Any, every: Any, resume: Any, kind: str, verbose: int) -> CheckpointFile | None:
+    """Return what checkpoint_identity.checkpoint_file does; None for a fit without checkpoints."""
+    if checkpoint is None and not resume and every == DEFAULT:
+        return None
+    from .checkpoint_identity import checkpoint_file
+
+    return checkpoint_file(checkpoint, every, resume, kind, verbose)
+
+
+def random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractContextManager[None]:
+    """Return the context of checkpoint_identity.random_numbers_of; without checkpoints, it does nothing."""
+    if file is None:
+        return nullcontext()
+    from .checkpoint_identity import random_numbers_of
+
+    return random_numbers_of(nets, file)
+
+
+def net_saver(file: CheckpointFile | None, *arguments: Any) -> NetSaver | None:
+    """Return the NetSaver with these further arguments, or None without checkpoints."""
+    if file is None:
+        return None
+    from .checkpoint_identity import NetSaver
+
+    return NetSaver(file, *arguments)
+
+
+def population_saver(file: CheckpointFile | None, *arguments: Any) -> PopulationSaver | None:
+    """Return checkpoint_identity.population_saver with these further arguments, or None without checkpoints."""
+    if file is None:
+        return None
+    from .checkpoint_identity import population_saver
+
+    return population_saver(file, *arguments)
+
+
+def stream_file(file: CheckpointFile | None, *arguments: Any) -> StreamFile | None:
+    """Return the StreamFile with these further arguments, or None without checkpoints."""
+    if file is None:
+        return None
+    from .stream_checkpoints import StreamFile
+
+    return StreamFile(file, *arguments)

@@ -1,0 +1,48 @@
+"""Arguments of MLP and Population for data that are read piece by piece, checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..streams.memory_limit import checked_memory_limit
+from ..streams.row_cache import RowCache, as_cache
+from .net_base import NetBase
+
+if TYPE_CHECKING:
+    from ..persistence.checkpoints import CheckpointFile
+
+
+class StreamArguments(NamedTuple):
+    """Checked arguments of MLP.fit for data that are read piece by piece."""
+
+    memory_limit: int  # bytes
+    row_cache: RowCache | None
+    announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
+
+    @classmethod
+    def checked(
+        cls, memory_limit: Any, row_cache: Any, file: CheckpointFile | None = None, net: NetBase | None = None
+    ) -> StreamArguments:
+        """Return the arguments after a check.
+
+        file : CheckpointFile or None     of the fit, which goes on with the limit that it began with if none is given
+        net : MLP or Population     of the fit; with a file
+        """
+        if memory_limit is None and file is not None:
+            from .checkpoint_identity import memory_limit_of
+
+            assert net is not None, "given with a file"
+            row_bytes = (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize
+            memory_limit = memory_limit_of(file, row_bytes)
+        return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
+
+
+def refuse_arguments(**given: Any) -> None:
+    """Raise ValueError if one of these arguments is given, which need all data in memory."""
+    is_empty = lambda value: value is None or value is False or (hasattr(value, "__len__") and len(value) == 0)
+    names = [name for name, value in given.items() if not is_empty(value)]
+    if names:
+        raise ValueError(
+            f"{' and '.join(names)} cannot be used with data that are read piece by piece. Leave out what cannot be "
+            "used, or pass arrays; for fit, a memory_limit that holds all rows will do."
+        )

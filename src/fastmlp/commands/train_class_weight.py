@@ -1,0 +1,54 @@
+"""The option --class-weight of `fastmlp train`: its text, and the weights of classes that it stands for."""
+
+from __future__ import annotations
+
+from ..errors import checked_number, is_number, unknown_name
+from ..tables.target_encoder import CLASSIFICATION, Target
+
+BALANCED = "balanced"
+
+
+def check_class_weight(class_weight: str | None, target: Target) -> None:
+    """Raise ValueError if --class-weight does not go with a target: before columns are encoded."""
+    if class_weight is None:
+        return
+    if target.task != CLASSIFICATION:
+        raise ValueError(f"--class-weight is given, but {target.name!r} is predicted as a number.")
+    if class_weight != BALANCED:
+        parsed_class_weight(class_weight, target)
+
+
+def checked_weight_items(text: str) -> list[tuple[str, float]]:
+    """Return the (class, weight) of a text such as "yes=5,no=1"; none of "balanced".
+
+    Raises
+    ------
+    ValueError
+        If the text is of another form, or a weight is below 0.
+    """
+    items = []
+    for item in text.split(",") if text != BALANCED else ():
+        label, _, weight = item.rpartition("=")
+        if not label.strip() or not is_number(weight):
+            raise ValueError(
+                f"--class-weight should be balanced, or weights of classes such as yes=5,no=1, but holds {item!r}."
+            )
+        items.append((label.strip(), checked_number(f"--class-weight {label.strip()}", float(weight), 0.0)))
+    return items
+
+
+def parsed_class_weight(text: str, target: Target) -> dict[int, float]:
+    """Return the weights by class number of a text such as "yes=5,no=1"; a class that is not named has weight 1.
+
+    Raises
+    ------
+    ValueError
+        If the text is of another form, or names an unknown class.
+    """
+    names = {str(label): number for number, label in enumerate(target.classes)}
+    weights = {}
+    for label, weight in checked_weight_items(text):
+        if label not in names:
+            raise unknown_name("class of --class-weight", label, names)
+        weights[names[label]] = weight
+    return weights

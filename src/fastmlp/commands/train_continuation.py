@@ -1,0 +1,79 @@
+"""Nets that `fastmlp train --continue-from` goes on with: their file, and which options must be as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..loading import load_net
+from ..mlp import MLP
+from ..table_training.folds import nets_share_by_fold
+from ..table_training.recipe import Recipe
+from ..tables.preprocessing import Preprocessing
+from .train_settings import TrainSettings
+
+
+def load_known(path: Path | None, settings: TrainSettings) -> Any:
+    """Return the nets of --continue-from, or None without it.
+
+    Raises
+    ------
+    ValueError
+        If they were not trained on a table, or predict another column.
+    """
+    if path is None:
+        return None
+    known = load_net(path, device=settings.device)
+    if known.preprocessing is None:
+        raise ValueError(f"--continue-from {str(path)!r}: the net in this file knows no table columns.")
+    if known.preprocessing.target.name != settings.target:
+        raise ValueError(
+            f"--continue-from {str(path)!r}: its nets predict {known.preprocessing.target.name!r}, and --target is "
+            f"{settings.target!r}."
+        )
+    check_columns_of(known.preprocessing, settings)
+    return known
+
+
+def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> None:
+    """Raise ValueError if an option asks for other columns, or another encoding, than known nets have."""
+    used = {column.name for column in preprocessing.columns}
+    left_out = used - set(settings.keep) if settings.keep else set()
+    refused = {
+        "--drop": used & set(settings.drop),
+        "--id": used & set(settings.ids),
+        "--keep": left_out,
+        "--task": {settings.task} - {"auto", preprocessing.target.task},
+        "--numeric-encoding": {settings.scaling} - {"auto"},
+        "--category-embedding": {"vectors"} if settings.category_embedding else set(),
+        "--bin-embedding": {"piecewise linear functions"} if settings.bin_embedding else set(),
+        "--text": set(settings.text),
+        "--no-text": {"no words"} if settings.no_text else set(),
+    }
+    for option, values in refused.items():
+        if values:
+            raise ValueError(
+                f"The nets to go on with keep their columns and their encoding, which {option} would change "
+                f"({', '.join(sorted(values))}): leave it out."
+            )
+
+
+def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
+    """Return the recipe of the settings, where those of an architecture are of known nets if they are not given."""
+    recipe = settings.recipe()
+    if known is None:
+        return recipe
+    architecture = known.get_settings()
+    (activation,) = set(architecture["hidden_activation"]) or {recipe.activation}
+    if settings.activation not in (None, activation):
+        raise ValueError(f"--activation is {settings.activation!r}, but the nets to go on with have {activation!r}.")
+    hidden = tuple(architecture["layer_sizes"][1:-1]) if settings.hidden is None else settings.hidden
+    n_nets = recipe.n_nets
+    if settings.n_nets is None:
+        n_nets = max(1, (1 if isinstance(known, MLP) else known.n_nets) // recipe.n_folds)
+    shared_weights = bool(getattr(known, "shared_weights", False)) or nets_share_by_fold(known, recipe.n_folds)
+    if settings.shared_weights and not shared_weights:
+        raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")
+    recipe = replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets, shared_weights=shared_weights)
+    return recipe.checked({"validation_fraction": "validation"})

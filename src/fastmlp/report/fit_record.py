@@ -1,0 +1,30 @@
+"""Interface of a fit's record to its report.
+
+A protocol, since History, which has it, also writes reports: it imports this package.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class FitRecord(Protocol):
+    """Interface of a History to its report; attributes as in History."""
+
+    net: Any
+    loss: np.ndarray
+    accuracy: np.ndarray | None
+    best_epoch: int | None
+    stopped_by: str
+    seconds: float
+    compile_seconds: float
+    samples: dict[str, tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def training_seconds(self) -> float: ...
+    @property
+    def settings(self) -> dict[str, Any]: ...

@@ -1,0 +1,20 @@
+"""Size of the vectors, or of the embedding, that nets make of the features of a column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def check_vector_size(column: str, size: Any, noun: str) -> None:
+    """Check the size of what nets make of a column: 0 if they take its features as they are.
+
+    column : name of the column
+    noun : what has the size, for the message, such as "vectors"
+
+    Raises
+    ------
+    ValueError
+        If it is not an int of at least 0, as in a damaged file.
+    """
+    if type(size) is not int or size < 0:
+        raise ValueError(f"column {column!r} needs a number of 0 or more as the size of its {noun}")
