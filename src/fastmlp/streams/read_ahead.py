@@ -1,4 +1,7 @@
-"""Reading ahead: a second thread computes the next item of an iterator while the present one is in use."""
+"""Reading ahead: a second thread computes the next item of an iterator while the present one is in use.
+
+bench/log/README.md#first-epoch
+"""
 
 from __future__ import annotations
 
