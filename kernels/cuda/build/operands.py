@@ -9,7 +9,6 @@ from __future__ import annotations
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-import cupy
 import numpy as np
 
 from ...structs import NetSpec
@@ -20,8 +19,15 @@ ALIGNED = 8  # numbers of 16 bytes, with which each layer's weights begin: cuBLA
 NEEDED = 80  # compute capability that has bfloat16
 
 
+def rounds_to_bfloat16(precision: str, itemsize: int) -> bool:
+    """Whether operands are rounded to bfloat16: where this is permitted, and numbers are float32."""
+    return precision == "bfloat16" and itemsize == 4
+
+
 def check_card(precision: str) -> None:
     """Raise a ValueError if the current device has no bfloat16."""
+    import cupy  # here, so that the cost model, which needs no device, can import this module
+
     capability = int(cupy.cuda.Device().compute_capability)
     if capability < NEEDED:
         raise ValueError(
@@ -54,7 +60,7 @@ class Operands(NamedTuple):
             If the current device has no bfloat16, before a kernel with its instructions is compiled.
         """
         in_params = tuple(map(int, net.weight_offsets))
-        if not is_rounded(dtype, precision):
+        if not rounds_to_bfloat16(precision, np.dtype(dtype).itemsize):
             return cls(np.dtype(dtype), in_params, (0,) * len(in_params), 0)
         check_card(precision)
         sizes = [-(-int(i) * int(j) // ALIGNED) * ALIGNED for i, j in pairwise(net.sizes)]
@@ -74,8 +80,3 @@ class Operands(NamedTuple):
         kind, switch = ("struct Bfloat16", ["#define ROUNDS_OPERANDS"]) if self.are_rounded else ("T", [])
         lines = [*switch, f"typedef {kind} Operand;", f"constexpr int N_OPERAND_WEIGHTS = {self.n_weights};"]
         return "\n".join([*lines, by_layer("before_operands", self.offsets)]) + "\n"
-
-
-def is_rounded(dtype: np.dtype, precision: str) -> bool:
-    """Whether operands are rounded to bfloat16."""
-    return precision == "bfloat16" and np.dtype(dtype) == np.float32

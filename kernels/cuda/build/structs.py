@@ -121,3 +121,21 @@ JOB = Struct(
     double stop_loss; double stop_n_correct; double min_delta; double bound; double loss_constant
 """,
 )
+
+CLOCK = Struct(
+    "Clock",
+    """
+    long long step; long long first; long long end; long long n_batches; long long arrived;
+    const T* settings; double* records; const double* dropout_factors
+""",
+)
+
+# What the nets of layers/passes.cu are trained on, and their dropout; `owners` are the nets' rows of these arrays.
+NET_INPUTS = Struct(
+    "NetInputs",
+    """
+    const T* X; const T* Y; const T* weight; const double* dropout; const long long* seeds; const long long* owners;
+    long long X_stride; long long Y_stride; long long weight_stride; long long dropout_stride;
+    long long n_samples; long long batch_size
+""",
+)

@@ -28,8 +28,6 @@ SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for ne
 
 # A Job without any values, for the fields that a launch does not use.
 NOTHING = {name: 0 if kind in FORMATS else None for name, kind in JOB.types.items()}
-for _name in ("workspace", "workspace_stride"):
-    del NOTHING[_name]
 
 
 def padded(n: int) -> int:
@@ -173,13 +171,13 @@ def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool,
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 
 
-def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], workspace: Any, dtype: np.dtype, **job: Any) -> None:
+def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], memory: Any, dtype: np.dtype, **job: Any) -> None:
     """Run a kernel on a Job.
 
-    workspace : result of workspace_for
-    job : fields of the Job
+    memory : result of workspace_for
+    job : fields of the Job, but for the workspace
     """
-    packed = JOB.pack(**job, workspace=workspace, workspace_stride=shape.numbers)
+    packed = JOB.pack(**job | {"workspace": memory, "workspace_stride": shape.numbers})
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
 

@@ -56,8 +56,8 @@ __device__ void loss_and_output_delta_of_row(
   }
 }
 
-// The gradient of a batch. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the kernel loss_and_output_delta of
-// single_net/layerwise.cu. partials: (blocks, N_GRADS).
+// The gradient of a batch. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the kernel
+// loss_and_output_delta of layers/passes.cu. partials: (blocks, N_GRADS).
 extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
     double bound, double* sums, float* partials) {

@@ -29,7 +29,7 @@ from ...structs import (
     TrainConfig,
     TrainState,
 )
-from ..build.net_constants import Architecture
+from ..build.net_constants import Architecture, bound_of
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..population.launch import (
     MOST_THREADS,
@@ -43,7 +43,6 @@ from ..population.launch import (
     state_rows,
     workspace_for,
 )
-from ..population.train import bound_of
 from ..runtime.device_memory import device_data, fits, is_on_device, to_device
 from .layerwise import LayerwiseWorkspace
 

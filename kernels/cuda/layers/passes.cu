@@ -1,6 +1,6 @@
 // Passes around the matrix products of nets: one elementwise pass per layer and direction, the gradient of a parameter,
-// and its update. Used for one large net (single_net/layerwise.cu) and for nets trained in lockstep
-// (population/batched.cu).
+// and its update. The net is a dimension of the grid: one large net (single_net/layerwise.cu), or nets trained in
+// lockstep (population/batched.cu).
 //
 // Activations, deltas and the weights in products are Operands (build/operands.py): T, or Bfloat16. All else is T: the
 // outputs of the net, gradients, and numbers on their way. Bias gradients are sums of deltas as they are stored.
@@ -8,17 +8,34 @@
 // Rows are samples. A pass runs over blocks of 32 columns x 8 rows. Sums over rows give one partial sum per chunk of
 // rows, which the next kernel adds up in order, so that results do not depend on scheduling.
 //
-// In the kernels loss_and_output_delta and backward, which call these functions, read-only pointers are __restrict__:
-// then the next row's loads need not wait for this row's stores. Not here: NVRTC would then select the activation
-// inside the loop, not before.
+// Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, max_rows rows of activations (the maximum
+// batch size), most_chunks partial sums over rows. Grids are (numbers, net), of `backward` (columns, chunk, net).
+//
+// Values that differ from step to step are read from the clock, which a step's last kernel advances: the arguments of a
+// launch are the same at every step, so that a captured launch can be replayed. Without a clock nothing is trained.
+//
+// In the kernels loss_and_output_delta and backward, read-only pointers are __restrict__: then the next row's loads need
+// not wait for this row's stores. Not in the functions that they call: NVRTC would then select the activation inside the
+// loop, not before.
 
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
 constexpr int WARPS = 8;
+constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 
-// Gather a batch: rows order[first ..], or without an order rows first .., of X, Y and weight. One thread per number. x
-// and y may be null if they are not needed.
-__device__ __forceinline__ void gather_batch(
-    const T* X, const T* Y, const T* weight, const int* order, long long first, long long rows, Operand* x, T* y, T* w) {
+// Gather each net's batch, one number per thread: rows order[first ..] or, without an order, rows first .. of its samples.
+// x and y: null if they are not needed. first: without a clock, the first row.
+extern "C" __global__ void gather(
+    const Clock* clock, const NetInputs* inputs, const int* order, long long first, long long rows, long long max_rows,
+    Operand* x, T* y, T* w) {
+  const NetInputs& from = *inputs;
+  const long long net = blockIdx.y, owner = from.owners[net];
+  const T *const X = from.X + owner * from.X_stride, *const Y = from.Y + owner * from.Y_stride;
+  const T* const weight = from.weight + owner * from.weight_stride;
+  if (clock) first = clock->step % clock->n_batches * from.batch_size;
+  if (order) order += net * from.n_samples;
+  if (x) x += net * max_rows * N_INPUTS;
+  if (y) y += net * max_rows * N_OUTPUTS;
+  w += net * max_rows;
   const long long width = N_INPUTS + N_OUTPUTS + 1, size = rows * width;
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const long long r = e / width;
@@ -42,11 +59,20 @@ __device__ __forceinline__ bool survives(long long e, int k, long long step, lon
 
 // a = f(z + b) of hidden layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors,
 // which are T: rounded, they would scale all outputs.
-__device__ __forceinline__ void activate_layer(
-    int k, const T* b, long long rows, int drops, double rate, long long seed, long long step, Operand* z, T* mask,
-    Operand* a) {
+extern "C" __global__ void activate(
+    const Clock* clock, const NetInputs* inputs, int k, long long rows, long long max_rows, int drops, const T* params,
+    Operand* z, T* mask, Operand* a) {
   const int code = activation_of(k), width = width_of(k + 1);
-  const long long size = rows * width;
+  const long long net = blockIdx.y, at = net * max_rows * width, size = rows * width;
+  const T* const b = params + net * PARAMS_STRIDE + biases_at(k);
+  z += at, mask += at, a += at;
+  double rate = 0.0;
+  long long seed = 0, step = 0;
+  if (drops) {
+    const long long owner = inputs->owners[net];
+    rate = inputs->dropout[owner * inputs->dropout_stride + k], seed = inputs->seeds[owner], step = clock->step;
+    if (clock->dropout_factors) rate *= clock->dropout_factors[step - clock->first];
+  }
   const T scaled = T(1.0 / (1.0 - rate));
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const T v = T(z[e]) + b[e % width];
@@ -222,6 +248,22 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
   }
 }
 
+// Loss and output delta. y_stride, weight_stride: from net to net, 0 if all nets share them. starts: without a clock,
+// whether sums begin here.
+extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
+    const Clock* clock, const T* params, long long rows, long long max_rows, long long chunk, long long most_chunks,
+    const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
+    double c, double bound, int starts, int has_targets, const T* __restrict__ z, T* a, Operand* delta, double* sums,
+    T* bias_parts) {
+  const long long net = blockIdx.y, at = net * max_rows * N_OUTPUTS;
+  if (clock) starts = clock->step % clock->n_batches == 0;
+  loss_and_output_delta_of_chunk(
+      params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
+      weight + net * weight_stride, scale, c, bound, starts, has_targets, z + at, a + at, delta + at,
+      sums + N_CHUNK_SUMS * net * most_chunks,
+      bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
+}
+
 // Delta of hidden layer k: multiplied by f' and mask, and summed over each chunk of rows. Block (columns, chunk).
 __device__ __forceinline__ void backward_chunk(
     int k, long long rows, long long chunk, int drops, const Operand* stored, const T* mask, Operand* delta,
@@ -249,6 +291,26 @@ __device__ __forceinline__ void backward_chunk(
   }
 }
 
+extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
+    int k, long long rows, long long max_rows, long long chunk, long long most_chunks, int drops,
+    const Operand* __restrict__ stored, const T* __restrict__ mask, Operand* delta, T* bias_parts) {
+  const long long net = blockIdx.z, at = net * max_rows * width_of(k + 1);
+  backward_chunk(
+      k, rows, chunk, drops, stored + at, mask + at, delta + at,
+      bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));
+}
+
+// Sets the gradient of weights outside of the blocks of a block-diagonal layer to 0. columns: (fan_in, 2), for each row
+// the first column of its block and the end of its columns.
+extern "C" __global__ void clear_outside_blocks(int k, const long long* columns, T* grads) {
+  const long long fan_out = width_of(k + 1), size = width_of(k) * fan_out;
+  T* const g = grads + blockIdx.y * PARAMS_STRIDE + weights_at(k);
+  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
+    const long long i = e / fan_out, j = e - i * fan_out;
+    if (j < columns[2 * i] || j >= columns[2 * i + 1]) g[e] = T(0);
+  }
+}
+
 // Gradient of parameter q of this part (include/layout.cuh): a weight's from the product, a bias's from its chunks; with
 // the penalty and, if given, the layer's factor.
 __device__ __forceinline__ T slope_of(
@@ -271,6 +333,13 @@ __device__ __forceinline__ T slope_of(
 // Copy parameter q of this part, if it is a weight, to W: the weights as products read them.
 __device__ __forceinline__ void copy_weight(int q, int part, const T* p, Operand* W) {
   if (part % 2 == 0) W[q - before_operands(part / 2)] = p[q];
+}
+
+// W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that no update has written.
+extern "C" __global__ void round_weights(const T* params, Operand* W) {
+  const long long net = blockIdx.y;
+  for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)
+    copy_weight(q, part_of(q), params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
 }
 
 // x = X, both of `size` numbers: inputs, which products read where they are if their operands are T.
