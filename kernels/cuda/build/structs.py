@@ -21,6 +21,8 @@ class Struct:
     'struct Pair {\\n  double* values;\\n  long long n;\\n};\\n'
     >>> len(pair.pack(values=None, n=3))
     16
+    >>> pair.empty
+    {'values': None, 'n': 0}
     """
 
     def __init__(self, name: str, fields: str):
@@ -31,6 +33,7 @@ class Struct:
             self.types[field] = kind
         lines = "".join(f"  {text};\n" for text in declarations)
         self.source = f"struct {name} {{\n{lines}}};\n"
+        self.empty = {field: 0 if kind in FORMATS else None for field, kind in self.types.items()}
         self._format = "=" + "".join(FORMATS.get(kind, "Q") for kind in self.types.values())
 
     def pack(self, **values: Any) -> bytes:
@@ -122,6 +125,13 @@ JOB = Struct(
 """,
 )
 
+# The step counter, and what differs from step to step; kernels read it, and a step's last kernel advances it.
+#   step, first, end   the number of this step, of the call's first one, and of the one after its last
+#   n_batches          number of batches in an epoch
+#   arrived            number of blocks of a step's last kernel that have read the step
+#   settings           (n_steps, len(StepSettings._fields)), a row for each step of the call
+#   records            (n_epochs, 2), sums of losses and correct samples of every epoch that has a step in the call
+#   dropout_factors    (n_steps,), factors on the dropout rates; null for none
 CLOCK = Struct(
     "Clock",
     """

@@ -38,7 +38,7 @@ class Batches:
 
         The launches are identical for all batches of the clock with the same number of rows.
 
-        clock : array of the step counter; if None, the batch begins at sample `first`
+        clock : array of the clock; if None, the batch begins at sample `first`
         order : of each net's samples; None for that of the data
         shares_inputs : whether all nets have the same inputs, and there is neither a clock nor an order
         """

@@ -19,7 +19,6 @@
 // loop, not before.
 
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
-constexpr int WARPS = 8;
 constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 
 // Gather each net's batch, one number per thread: rows order[first ..] or, without an order, rows first .. of its samples.
@@ -87,35 +86,6 @@ extern "C" __global__ void activate(
     }
     a[e] = out;
   }
-}
-
-// A row's outputs so far: indices of the largest output and target, and the outputs that are right.
-struct RowSoFar {
-  T best = -INFINITY, target = -INFINITY, n_right = T(0);
-  int said = 0, meant = 0;
-};
-
-__device__ __forceinline__ T output_of(T v) {
-  return activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX ? elementary::exp(v)
-                                                           : activation_value(activation_of(N_LAYERS - 1), v);
-}
-
-// Compare output j of a row with its target, add its loss, and return its delta. v: its pre-activation or, of softmax, the
-// logarithm of the output. w: weight of the sample; one of weight 0 contributes nothing, even if it is not finite.
-__device__ __forceinline__ T compare_output(
-    int j, T v, T out, T wanted, T w, double scale, double c, double bound, RowSoFar& row, T& loss) {
-  T d = T(0);
-  if (w > T(0)) {
-    loss += w * loss_value(LOSS, v, out, wanted, T(c));
-    d = loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale));
-    if (!DELTA_IS_WRT_LOGIT)
-      d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? v : out);
-  }
-  if (out > row.best) row.best = out, row.said = j;
-  if (wanted > row.target) row.target = wanted, row.meant = j;
-  if (METRIC == METRIC_MARGIN) row.n_right += elementary::absolute(out - wanted) <= T(bound) ? T(1) : T(0);
-  if (METRIC == METRIC_THRESHOLD) row.n_right += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
-  return d;
 }
 
 // The rows of a chunk, a thread a row: of few outputs, which a warp would leave most of its lanes without. Lane j adds up
@@ -214,8 +184,6 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
     int starts, int has_targets, const T* z, T* a, Operand* delta, double* sums, T* bias_parts) {
   constexpr bool BY_THREADS = N_OUTPUTS <= 32;
-  FM_SHARED(T, losses, [WARPS]);
-  FM_SHARED(T, counts, [WARPS]);
   FM_SHARED(T, biases, [BY_THREADS ? (WARPS - 1) * 32 : 1]);  // of all warps but the first
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const long long first = (long long)blockIdx.x * chunk, last = min(first + chunk, rows);
@@ -225,19 +193,8 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
         b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct, bias_gradient);
   else take_rows_by_warps(b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct);
   if (!has_targets) return;
-  loss = warp_sum(loss), n_correct = warp_sum(n_correct);
-  if (lane == 0) losses[warp] = loss, counts[warp] = n_correct;
   if (BY_THREADS && warp) biases[(warp - 1) * 32 + lane] = bias_gradient;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    double both[2] = {0.0, 0.0};
-    for (int k = 0; k < WARPS; ++k) both[0] += losses[k], both[1] += counts[k];
-    both[0] /= LOSS_WIDTH;
-    double* mine = sums + N_CHUNK_SUMS * blockIdx.x;
-    mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0],
-    mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
-    mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
-  }
+  add_to_sums(loss, n_correct, starts, sums + N_CHUNK_SUMS * blockIdx.x);  // all biases are there after it
   if (!bias_parts) return;
   T* const bias_gradients = bias_parts + (long long)blockIdx.x * N_OUTPUTS;
   if constexpr (!BY_THREADS) {

@@ -17,7 +17,7 @@ from ..build.module import Module
 from ..build.net_constants import Architecture
 from ..build.operands import Operands
 from ..build.structs import CLOCK, NET_INPUTS, ChunkSum
-from ..runtime.device_struct import DeviceStruct, StepCounter
+from ..runtime.device_struct import DeviceStruct
 from ..runtime.gemm import Products
 
 FILES = (
@@ -25,6 +25,7 @@ FILES = (
     "include/layout.cuh",
     "include/reductions.cuh",
     "include/permutation.cuh",
+    "include/outputs.cuh",
     "layers/passes.cu",
 )
 FEWEST_IN_CHUNK = 32  # rows that one block sums: a warp's, if each of its threads takes the outputs of one
@@ -95,7 +96,7 @@ class Passes:
         self.sums = cupy.zeros((n_nets, self.most_chunks, len(ChunkSum)))
         self.bias_parts = cupy.zeros(n_nets * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
         self._block_columns = cupy.asarray(net.block_columns)
-        self.clock, self.inputs = StepCounter(), DeviceStruct(NET_INPUTS)
+        self.clock, self.inputs = DeviceStruct(CLOCK), DeviceStruct(NET_INPUTS)
 
     @staticmethod
     def bytes_each(net: NetSpec, max_rows: int, learns: bool, dtype: np.dtype, precision: str) -> int:

@@ -35,8 +35,8 @@ from ..layers.passes import FILES, PER_BLOCK, Batch, Passes, header_of
 from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from ..runtime.device_struct import DeviceStruct
-from .launch import NOTHING, SAFE_EVERY, padded
-from .window import RunSpec, Tables, Window
+from .launch import SAFE_EVERY, padded
+from .window import FitInputs, RunSpec, Window
 
 SIZES_PER_OCTAVE = 8  # numbers of nets between a power of two and the next one with which steps are launched
 MOST_NETS = 65_535  # the maximum second and third dimension of a grid
@@ -74,26 +74,25 @@ def evaluation_module(architecture: Architecture, operands: Operands, weighted: 
     return compiled(source(header, *FILES))
 
 
-def take(
-    batches: Batches,
-    module: Module,
-    data: Samples,
-    nets: PopulationState,
-    rows: int,
-    *,
-    clock: Any = None,
-    order: Any = None,
-    first: int = 0,
-) -> Batch:
-    """Return a batch for all nets, gathered if nets differ in their samples or in their order.
+class LockstepBatches(Batches):
+    """Source of batches for nets that share their samples and the order of these, or have their own."""
 
-    clock : array of the step counter, if it says which batch; otherwise the batch begins at sample `first`
-    order : of each net's samples, or None
-    """
-    shares_inputs = clock is None and not nets.X_stride
-    if shares_inputs and not (nets.Y_stride or nets.weight_stride):
-        return batches.in_order(module, data, first, rows)
-    return batches.gathered(module, clock, data, order, first, rows, shares_inputs)
+    def __init__(self, passes: Passes, data: Samples, nets: PopulationState, order: Any = None, clock: Any = None):
+        """Take the samples.
+
+        order : of each net's samples, or None
+        clock : array of the clock, if it says which batch is next
+        """
+        super().__init__(passes)
+        self._data, self._order, self._clock = data, order, clock
+        self._shares_inputs = clock is None and not nets.X_stride
+        self._shares_all = self._shares_inputs and not (nets.Y_stride or nets.weight_stride)
+
+    def take(self, module: Module, first: int, rows: int) -> Batch:
+        """Return the clock's batch or, without a clock, the one that begins at sample `first`."""
+        if self._shares_all:
+            return self.in_order(module, self._data, first, rows)
+        return self.gathered(module, self._clock, self._data, self._order, first, rows, self._shares_inputs)
 
 
 class BatchedWindow(Window):
@@ -102,18 +101,9 @@ class BatchedWindow(Window):
     max_nets = MOST_NETS
     remedy = "Lower batch_size, or use dtype='float32'."
 
-    def __init__(
-        self,
-        run: RunSpec,
-        members: np.ndarray,
-        config: TrainConfig,
-        criteria: StopCriteria,
-        nets: PopulationState,
-        data: Samples,
-        held_out: Samples,
-        tables: Tables,
-    ):
-        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
+    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
+        super().__init__(run, members, given)
+        config, criteria, nets, data, held_out, tables = given
         assert run.rule is not None
         rule = CODES[run.rule.name]
         validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
@@ -147,23 +137,22 @@ class BatchedWindow(Window):
         self._may_end = (
             criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
         )
-        self._batches, self._data, self._bound = Batches(passes), data, bound_of(run.net, data.metric)
-        self._order = self._job["order"] if config.shuffle else None
-        self._dropout_factors = tables.dropout_factors
+        of_epoch = (self._job["order"] if config.shuffle else None, passes.clock.array) if self.n_batches > 1 else ()
+        self._batches = LockstepBatches(passes, data, nets, *of_epoch)
+        self._bound, self._dropout_factors = bound_of(run.net, data.metric), tables.dropout_factors
         self._steps, self._reached = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype), cupy.zeros((self.n_nets, 2))
         self._can_be_recorded, self._replays = passes.products.take_workspace(), GraphCache()
         self._launch_for(self.n_nets)
         passes.inputs.set(**{name: self._job[name] for name in NET_INPUTS.types})
         self._job_on_device = DeviceStruct(JOB)
-        self._job_on_device.set(**{**NOTHING, **self._job, "grads": self._grads})
+        self._job_on_device.set(**JOB.empty | self._job | {"grads": self._grads})
         self._begin_at(0)
 
     def _begin_at(self, epoch: int) -> None:
         """Set the clock."""
-        n, first = self.n_batches, epoch * self.n_batches
-        factors = None if self._dropout_factors is None else self._dropout_factors[first:]
-        self._passes.clock.start(first, self.criteria.n_epochs * n - first, n, dropout_factors=factors)
-        self._epoch = epoch
+        self._epoch, first = epoch, epoch * self.n_batches
+        factors = self._dropout_factors[first:] if self._dropout_factors is not None else None
+        self._passes.clock.set(step=first, first=first, n_batches=self.n_batches, dropout_factors=factors)
 
     def resume(self, suspended: SuspendedNets) -> None:
         super().resume(suspended)
@@ -175,9 +164,9 @@ class BatchedWindow(Window):
         return padded(n_params)
 
     @staticmethod
-    def bytes_each(run: RunSpec, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int) -> int:
-        vectors = max(1, run.n_state) + 3 + (criteria.monitor != MONITOR_NONE)
-        max_rows = activation_rows(config, criteria, n_held_out)
+    def bytes_each(run: RunSpec, given: FitInputs) -> int:
+        vectors = max(1, run.n_state) + 3 + (given.criteria.monitor != MONITOR_NONE)
+        max_rows = activation_rows(given.config, given.criteria, given.held_out.n_samples)
         each = (padded(run.architecture.n_params) * vectors + STEP_NUMBERS) * run.dtype.itemsize
         return each + Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision) + 256
 
@@ -210,9 +199,7 @@ class BatchedWindow(Window):
         """Launch the clock's step, without waiting or allocating memory."""
         module, passes, job, n = self._module, self._passes, self._job_on_device.array, self._passes.products.n_nets
         clock, parts = passes.clock.array, (passes.chunks_of(rows), passes.most_chunks)
-        at = {"clock": clock, "order": self._order} if self.n_batches > 1 else {}
-        batch = take(self._batches, module, self._data, self.nets, rows, **at)
-        passes.gradient(module, batch, self._bound)
+        passes.gradient(module, self._batches.take(module, 0, rows), self._bound)
         module["step_settings"](
             (n,),
             self._settings_threads,
@@ -299,28 +286,22 @@ def evaluate(
             params = cupy.zeros((m, stride), dtype)
             params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
             passes = Passes(net, m, max_rows, dtype, run.precision, learns=False)
-            batches = Batches(passes)
+            batches = LockstepBatches(passes, data, nets)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
         passes.bind(net, params)
         passes.inputs.set(
             X=data.X,
             Y=data.Y,
             weight=data.weight,
-            dropout=None,
-            seeds=None,
             owners=to_device(members),
             X_stride=nets.X_stride,
             Y_stride=nets.Y_stride,
             weight_stride=nets.weight_stride,
-            dropout_stride=0,
-            n_samples=n_samples,
-            batch_size=0,
         )
         passes.round_weights(module)
         for row in range(0, n_samples, max_rows):
             rows = min(max_rows, n_samples - row)
-            batch = take(batches, module, data, nets, rows, first=row)
-            passes.evaluate(module, batch, bound_of(net, data.metric), row == 0)
+            passes.evaluate(module, batches.take(module, row, rows), bound_of(net, data.metric), row == 0)
             if out is not None:
                 out[:, row : row + rows] = passes.a[passes.top][:, :rows]
         if out is not None:

@@ -17,17 +17,13 @@ from ...formulas.update_rules import RULES
 from ..build import formula_printer
 from ..build.module import MOST_DECLARED, Kernel, compiled, source
 from ..build.net_constants import Architecture
-from ..build.structs import FORMATS, JOB
+from ..build.structs import JOB
 
 NETS_PER_BLOCK = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
 MOST_THREADS = 256  # of a block with a net
 SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
-
-
-# A Job without any values, for the fields that a launch does not use.
-NOTHING = {name: 0 if kind in FORMATS else None for name, kind in JOB.types.items()}
 
 
 def padded(n: int) -> int:
@@ -175,9 +171,9 @@ def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], memory: Any, dty
     """Run a kernel on a Job.
 
     memory : result of workspace_for
-    job : fields of the Job, but for the workspace
+    job : fields of the Job that the kernel reads, but for the workspace
     """
-    packed = JOB.pack(**job | {"workspace": memory, "workspace_stride": shape.numbers})
+    packed = JOB.pack(**JOB.empty | job | {"workspace": memory, "workspace_stride": shape.numbers})
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
 

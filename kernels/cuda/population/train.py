@@ -32,7 +32,6 @@ from ..build.structs import ProgressCounter
 from ..runtime.device_memory import ORDER_BYTES, checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
 from .launch import (
-    NOTHING,
     Shape,
     compile_evaluation,
     compile_training,
@@ -42,7 +41,7 @@ from .launch import (
     shared_limit,
     workspace_for,
 )
-from .window import RunSpec, Tables, Window
+from .window import FitInputs, RunSpec, Tables, Window
 
 SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 
@@ -105,12 +104,11 @@ class PopulationRun:
     def _open(self, config: TrainConfig, criteria: StopCriteria, nets: PopulationState) -> None:
         assert self._inputs is not None
         free, _ = free_memory()
-        data, held_out, _ = self._inputs
+        given = FitInputs(config, criteria, nets, *self._inputs)
         window_class: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
-        n_bytes = window_class.bytes_each(self.spec, config, criteria, nets.n_members, held_out.n_samples)
-        n_bytes += 16 * nets.n_records
+        n_bytes = window_class.bytes_each(self.spec, given) + 16 * nets.n_records
         if config.shuffle:
-            n_bytes += ORDER_BYTES * data.n_samples
+            n_bytes += ORDER_BYTES * given.data.n_samples
         most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
         n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
         if self._waiting is not None:  # nets go on in one window if they are at the same epoch
@@ -119,7 +117,7 @@ class PopulationRun:
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
-            self._window = window_class(self.spec, members, config, criteria, nets, *self._inputs)
+            self._window = window_class(self.spec, members, given)
         if self._waiting is not None:
             self._window.resume(self._waiting.part(0, n))
             self._waiting = self._waiting.part(n, len(self._waiting.net_index))
@@ -158,22 +156,13 @@ class PopulationRun:
 class IndependentWindow(Window):
     """Window of nets that train independently, each in a thread or a block, many epochs per launch."""
 
-    def __init__(
-        self,
-        run: RunSpec,
-        members: np.ndarray,
-        config: TrainConfig,
-        criteria: StopCriteria,
-        nets: PopulationState,
-        data: Samples,
-        held_out: Samples,
-        tables: Tables,
-    ):
+    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
+        config, criteria, nets, data, *_ = given
         assert run.rule is not None
         n, rule = len(members), run.rule
         self._shape = self.shape(run, config)
         self.needs_lists = not self._shape.in_thread
-        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
+        super().__init__(run, members, given)
         self._kernel = compile_training(
             run.architecture,
             self._shape,
@@ -196,8 +185,8 @@ class IndependentWindow(Window):
         return Shape.of_blocks(run.architecture, run.n_state, config.batch_size, shared_limit())
 
     @staticmethod
-    def bytes_each(run: RunSpec, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int) -> int:
-        shape = IndependentWindow.shape(run, config)
+    def bytes_each(run: RunSpec, given: FitInputs) -> int:
+        shape = IndependentWindow.shape(run, given.config)
         vectors = padded(run.architecture.n_params) * (run.n_state + 3)
         return (vectors + shape.workspace) * run.dtype.itemsize + 128
 
@@ -264,7 +253,6 @@ def evaluation_job(
     """
     n, nothing = len(members), cupy.zeros(1)
     return {
-        **NOTHING,
         "params": to_device(nets.params.reshape(-1, nets.n_params)[members]),
         "hyper": nothing,
         "dropout": nothing,

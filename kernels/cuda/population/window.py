@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
@@ -64,6 +64,17 @@ class Tables:
         self.layer_factors = to_device(config.layer_factors)
 
 
+class FitInputs(NamedTuple):
+    """What a fit is given; `data` and `held_out` are on the device."""
+
+    config: TrainConfig
+    criteria: StopCriteria
+    nets: PopulationState
+    data: Samples
+    held_out: Samples
+    tables: Tables
+
+
 class Window(ABC):
     """The nets `members`, each in the slot of its position in `members` until it is moved."""
 
@@ -71,17 +82,8 @@ class Window(ABC):
     remedy = "Train fewer nets at a time."
     needs_lists = True  # to shuffle by many threads
 
-    def __init__(
-        self,
-        run: RunSpec,
-        members: np.ndarray,
-        config: TrainConfig,
-        criteria: StopCriteria,
-        nets: PopulationState,
-        data: Samples,
-        held_out: Samples,
-        tables: Tables,
-    ):
+    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
+        config, criteria, nets, data, held_out, tables = given
         self.nets, self.criteria, self.run = nets, criteria, run
         n, rule, dtype, n_params = len(members), run.rule, run.dtype, nets.n_params
         assert rule is not None
@@ -163,7 +165,7 @@ class Window(ABC):
 
     @staticmethod
     @abstractmethod
-    def bytes_each(run: RunSpec, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int) -> int:
+    def bytes_each(run: RunSpec, given: FitInputs) -> int:
         """Return the bytes a window needs per net, besides its records and its order."""
 
     @abstractmethod

@@ -18,11 +18,11 @@ from ..build.net_constants import by_layer
 from ..build.structs import ChunkSum
 from ..layers.passes import PER_BLOCK, Batch
 from ..population.launch import shared_limit
-from .layerwise import LayerwiseWorkspace
+from .layerwise import LayerwiseWorkspace, Written
 
 BLOCK_ROWS = 64  # samples that a block processes at once
 SKEW = 8  # numbers between rows in shared memory
-WARPS = 8  # as in fused_tensor_core.cu
+WARPS = 8  # as in include/outputs.cuh
 
 
 def _wide(size: int) -> int:
@@ -110,6 +110,7 @@ class FusedWorkspace(LayerwiseWorkspace):
             header,
             "include/layout.cuh",
             "include/reductions.cuh",
+            "include/outputs.cuh",
             "include/bfloat16.cuh",
             "include/tensor_cores.cuh",
             "single_net/fused_tensor_core.cu",
@@ -124,16 +125,10 @@ class FusedWorkspace(LayerwiseWorkspace):
             self._narrow[header] = self.compiled(self.text(header))
         return self._narrow[header]
 
-    def chunks_of(self, rows: int) -> tuple[int, int]:
-        return 1, 1
-
-    def n_sums(self, rows: int) -> int:
-        return self._n_blocks
-
     def can_be_recorded(self) -> bool:
         return True
 
-    def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> None:
+    def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> Written:
         narrow, net, passes, rows = self.narrow(header), self.net, self.passes, batch.x.shape[1]
         grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
@@ -162,3 +157,4 @@ class FusedWorkspace(LayerwiseWorkspace):
             grads,
             passes.bias_parts,
         )
+        return Written(1, 1, self._n_blocks)

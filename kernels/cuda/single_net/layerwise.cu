@@ -15,16 +15,9 @@ extern "C" __global__ void order_samples(
 
 // The sum of every stride-th number, for all threads of a block of 256; always added up in the same order.
 __device__ __forceinline__ double sum_of(const double* values, long long n, int stride) {
-  FM_SHARED(double, parts, [8]);
   double sum = 0.0;
   for (long long i = threadIdx.x; i < n; i += 256) sum += values[stride * i];
-  for (int d = 16; d > 0; d >>= 1) sum += __shfl_down_sync(0xffffffffu, sum, d);
-  __syncthreads();  // all threads have read the previous sum
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = sum;
-  __syncthreads();
-  sum = 0.0;
-  for (int w = 0; w < 8; ++w) sum += parts[w];
-  return sum;
+  return block_sum<256>(sum);
 }
 
 // The end of a step's last kernel, called by all threads: at the end of an epoch or of the call, writes the epoch's sums
@@ -58,23 +51,10 @@ extern "C" __global__ void __launch_bounds__(256) measure(
     slopes += double(slope) * double(slope);
     if (sizeof(T) == 8) scaled += (double(slope) * huge_scale()) * (double(slope) * huge_scale());
   }
-  FM_SHARED(double, parts, [N_SQUARES][8]);
-  for (int d = 16; d > 0; d >>= 1) {
-    slopes += __shfl_down_sync(0xffffffffu, slopes, d);
-    scaled += __shfl_down_sync(0xffffffffu, scaled, d);
-    weights += __shfl_down_sync(0xffffffffu, weights, d);
-  }
-  const int warp = threadIdx.x / 32;
-  if (threadIdx.x % 32 == 0) {
-    parts[SQUARES_OF_GRADIENT][warp] = slopes, parts[SQUARES_OF_SCALED_GRADIENT][warp] = scaled;
-    parts[SQUARES_OF_WEIGHTS][warp] = weights;
-  }
-  __syncthreads();
-  if (threadIdx.x < N_SQUARES) {
-    double sum = 0.0;
-    for (int w = 0; w < 8; ++w) sum += parts[threadIdx.x][w];
-    squares[N_SQUARES * blockIdx.x + threadIdx.x] = sum;
-  }
+  slopes = block_sum<256>(slopes), scaled = block_sum<256>(scaled), weights = block_sum<256>(weights);
+  if (threadIdx.x) return;
+  double* const mine = squares + N_SQUARES * blockIdx.x;
+  mine[SQUARES_OF_GRADIENT] = slopes, mine[SQUARES_OF_SCALED_GRADIENT] = scaled, mine[SQUARES_OF_WEIGHTS] = weights;
 }
 
 // One step of the update rule for every parameter, and the end of the step. squares: (blocks, N_SQUARES), from `measure`.

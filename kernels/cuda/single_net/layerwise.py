@@ -9,7 +9,7 @@ at every step, so that they are replayed as a CUDA graph.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
@@ -36,6 +36,18 @@ from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, device_data, is_on_device, to_device
 from ..runtime.optimizer_settings import step_settings
 from .batches import EpochBatches
+
+
+class Written(NamedTuple):
+    """What a gradient has written of the arrays of `passes`.
+
+    chunks, most_chunks : numbers of chunks of rows in bias_parts, of this batch and allocated
+    n_sums : number of rows of `sums`
+    """
+
+    chunks: int
+    most_chunks: int
+    n_sums: int
 
 
 class LayerwiseWorkspace:
@@ -67,21 +79,15 @@ class LayerwiseWorkspace:
             self._modules[text] = compiled(text)
         return self._modules[text]
 
-    def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> None:
-        """Compute the gradients of the clock's batch, as Passes.gradient does, to the arrays of `passes`."""
+    def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> Written:
+        """Compute the gradients of the clock's batch, to where Passes.gradient writes them."""
         self.passes.gradient(module, batch, bound)
+        n = self.passes.chunks_of(batch.x.shape[1])
+        return Written(n, self.passes.most_chunks, n)
 
     def can_be_recorded(self) -> bool:
         """Whether the launches of a gradient can be captured; allocates the workspace that capture needs."""
         return self.passes.products.take_workspace()
-
-    def chunks_of(self, rows: int) -> tuple[int, int]:
-        """Return (number of chunks of this batch, number of chunks allocated) in bias_parts."""
-        return self.passes.chunks_of(rows), self.passes.most_chunks
-
-    def n_sums(self, rows: int) -> int:
-        """Return the number of rows of `sums` that a batch writes."""
-        return self.passes.chunks_of(rows)
 
     def step(
         self,
@@ -98,9 +104,9 @@ class LayerwiseWorkspace:
         """Launch the clock's step, which is this batch of this epoch, without waiting or allocating memory."""
         net, passes, params, grads = self.net, self.passes, state.params, state.grads
         samples = self.batches.take(module, data, config, epoch, batch, rows)
-        self.gradient(module, header, params, grads, samples, bound_of(net, data.metric))
+        written = self.gradient(module, header, params, grads, samples, bound_of(net, data.metric))
         grid, clock, sums = (self.n_blocks,), passes.clock.array, (passes.sums, passes.sums.shape[1])
-        parts = passes.bias_parts, *self.chunks_of(rows)
+        parts = passes.bias_parts, written.chunks, written.most_chunks
         if config.rule == NO_UPDATE:
             module["reduce_bias_gradients"](grid, PER_BLOCK, clock, *parts, *sums, grads)
             return
@@ -116,7 +122,7 @@ class LayerwiseWorkspace:
             clip_norm,
             self.squares,
             *sums,
-            self.n_sums(rows),
+            written.n_sums,
             rows,
             self.objectives,
             self.layer_factors,
@@ -141,14 +147,11 @@ class LayerwiseWorkspace:
         same = (  # everything a step is launched with, except the number of rows and this object's arrays
             header,
             data.n_samples,
-            size,
             config.shuffle,
-            config.seed,
             clip_norm,
             net.l2,
             net.loss_constant,
             bound_of(net, data.metric),
-            *map(float, net.dropout),
             *addresses,
         )
         can_be_recorded, step = self.can_be_recorded() and is_on_device(data.X), first
@@ -167,32 +170,35 @@ class LayerwiseWorkspace:
             step += n_alike
         self._end(data, config, state, records, first, end, n_batches)
 
+    def _set_inputs(self, data: Samples, config: TrainConfig) -> None:
+        samples = {"X": data.X, "Y": data.Y, "weight": data.weight} if is_on_device(data.X) else {}  # or streamed
+        self.passes.inputs.set(
+            **samples,
+            dropout=cupy.asarray(self.net.dropout),
+            seeds=cupy.asarray(np.array([config.seed], np.int64)),
+            owners=self._owner,
+            batch_size=config.batch_size,
+        )
+
     def _begin(
         self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int, n_batches: int, records: Any
     ) -> None:
         """Write everything that the steps of a call read from the device."""
-        there = is_on_device(data.X)
-        self.passes.inputs.set(
-            X=data.X if there else None,
-            Y=data.Y if there else None,
-            weight=data.weight if there else None,
-            dropout=cupy.asarray(self.net.dropout),
-            seeds=cupy.asarray(np.array([config.seed], np.int64)),
-            owners=self._owner,
-            X_stride=0,
-            Y_stride=0,
-            weight_stride=0,
-            dropout_stride=0,
-            n_samples=data.n_samples,
-            batch_size=config.batch_size,
-        )
+        self._set_inputs(data, config)
         table = None
         if config.rule != NO_UPDATE:
             powers = state.scalars[0, [POWER1, POWER2]]
             table = cupy.asarray(step_settings(config, powers, n).astype(self.dtype))
             state.scalars[:, [POWER1, POWER2]] = powers
-        dropout_factors = cupy.asarray(config.dropout_factors) if config.drops_by_schedule else None
-        self.passes.clock.start(first, n, n_batches, table, records, dropout_factors)
+        self.passes.clock.set(
+            step=first,
+            first=first,
+            end=first + n,
+            n_batches=n_batches,
+            settings=table,
+            records=records,
+            dropout_factors=cupy.asarray(config.dropout_factors) if config.drops_by_schedule else None,
+        )
         self.objectives[(first - 1) % 2] = state.scalars[0, LAST_LOSS]
         if config.layered:
             self.layer_factors.set(config.layer_factors, stream=cupy.cuda.get_current_stream())
